@@ -91,6 +91,8 @@ class Starting:
                 folder = line.workers.popleft()
             try:
                 self._bring_up(image, line, folder)
+            except OSError as error:  # whoever asks what became of it has it brought up again
+                _log.warning("what became of worker %s cannot be written down: %s", folder.worker, error)
             finally:
                 with self._lock:
                     self._reasons.pop(folder.worker, None)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -127,3 +128,25 @@ def test_what_the_daemon_says_of_an_order_is_final_and_its_own_failure_is_not(tm
         wait_until(lambda folder=folder: folder.end())  # type: ignore[misc]
         assert folder.end() == End(gone, error.message)
     assert "remove" in daemon.calls
+
+
+class Full(WorkerFolder):
+    """On a disk that takes nothing more."""
+
+    def note_end(self, end: End, lines: list[str]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_verdicts_that_a_full_disk_does_not_take_keep_nobody_from_being_started(tmp_path: Path) -> None:
+    daemon = Daemon()
+    daemon.pulled.set()
+    starting = new(daemon, tmp_path)
+    daemon.failures = [Refused("invalid mount", answer=400) for _ in range(3)]
+    for index in range(3):
+        order = WorkerOrder(f"full{index}", "e", "token", 1, placement=Placement("lab/train:1"))
+        full = Full(tmp_path, order.worker)
+        full.take(order)
+        starting.take(full, order)
+    wait_until(lambda: all(starting.waiting(f"full{index}") is None for index in range(3)))
+    folder = take(starting, tmp_path, "w")
+    wait_until(lambda: folder.started())
