@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from orchestune.errors import BadInput, Denied, Unreachable
 
@@ -24,7 +25,7 @@ class Target:
     host: str
     port: int
     path: str
-    """with the query; begins with a slash"""
+    """with the query, as it goes over the wire; begins with a slash"""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def parse(url: str, key: str = "") -> Target:
     if "@" in split.netloc:
         raise BadInput.one("has a user or a password in the address, which is not taken", key)
     path = (split.path or "/") + (f"?{split.query}" if split.query else "")
-    return Target(split.scheme == "https", host, port or PORTS[split.scheme], path)
+    return Target(split.scheme == "https", host, port or PORTS[split.scheme], quote(path, string.punctuation))
 
 
 def _inner(address: _Address) -> _Address:

@@ -59,3 +59,7 @@ def test_what_is_no_address_of_a_web_server_is_refused_and_not_shown(url: str) -
         parse(url, "notify.0.url")
     assert str(found.value).startswith("notify.0.url: ")
     assert "secret" not in str(found.value)
+
+
+def test_a_path_goes_over_the_wire_in_ascii_and_what_is_escaped_already_stays() -> None:
+    assert parse("https://example.org/größe/a%20b?x=ü&y=~1").path == "/gr%C3%B6%C3%9Fe/a%20b?x=%C3%BC&y=~1"
