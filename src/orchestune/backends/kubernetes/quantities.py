@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
@@ -31,18 +32,23 @@ def resources(listed: Mapping[str, object] | None, gpu_resource: str) -> Resourc
 
 
 def requests(spec: Mapping[str, Any], gpu_resource: str) -> Resources:
-    """What the scheduler sets aside for a pod: its containers together, or its largest init container."""
-    own = [_of(container, gpu_resource) for container in spec.get("containers") or ()]
-    first = spec.get("initContainers") or ()
-    own += [_of(container, gpu_resource) for container in first if container.get("restartPolicy") == "Always"]
-    own.append(resources(spec.get("overhead"), gpu_resource))
-    total = plus(own)
-    largest = [_of(container, gpu_resource) for container in first]
-    return Resources(
-        max(total.cpu or 0, *(each.cpu or 0 for each in largest), 0.0),
-        max(total.memory or 0, *(each.memory or 0 for each in largest), 0),
-        max(total.gpu, *(each.gpu for each in largest), 0),
-    )
+    """What the scheduler sets aside for a pod: for its containers together, or for what its largest init container
+    needs beside the sidecars that are there by then; what the pod says as a whole counts in their place.
+    """
+    total = plus(_of(container, gpu_resource) for container in spec.get("containers") or ())
+    largest, beside = _NOTHING, _NOTHING
+    for container in spec.get("initContainers") or ():
+        own = plus([beside, _of(container, gpu_resource)])
+        largest = _most(largest, own)
+        if container.get("restartPolicy") == "Always":
+            total, beside = plus([total, _of(container, gpu_resource)]), own
+    total = _most(total, largest)
+    whole = _said(spec)
+    if "cpu" in whole:
+        total = replace(total, cpu=amount(whole["cpu"]))
+    if "memory" in whole:
+        total = replace(total, memory=int(amount(whole["memory"])))
+    return plus([total, resources(spec.get("overhead"), gpu_resource)])
 
 
 def plus(items: Iterable[Resources]) -> Resources:
@@ -55,6 +61,21 @@ def plus(items: Iterable[Resources]) -> Resources:
     )
 
 
+def _most(one: Resources, other: Resources) -> Resources:
+    """The larger one of each."""
+    return Resources(
+        max(one.cpu or 0.0, other.cpu or 0.0), max(one.memory or 0, other.memory or 0), max(one.gpu, other.gpu)
+    )
+
+
 def _of(container: Mapping[str, Any], gpu_resource: str) -> Resources:
-    needed = container.get("resources") or {}
-    return resources({**(needed.get("limits") or {}), **(needed.get("requests") or {})}, gpu_resource)
+    return resources(_said(container), gpu_resource)
+
+
+def _said(holder: Mapping[str, Any]) -> Mapping[str, object]:
+    """What a container, or a pod as a whole, requests; without a request its limit."""
+    needed = holder.get("resources") or {}
+    return {**(needed.get("limits") or {}), **(needed.get("requests") or {})}
+
+
+_NOTHING = Resources(0.0, 0)

@@ -11,6 +11,7 @@ from orchestune.backends.kubernetes.capacity import Ground, Load, Node, ground, 
 from orchestune.backends.kubernetes.checking import check_resources
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.labels import OURS, of_worker
+from orchestune.backends.kubernetes.quantities import requests
 from orchestune.domain.allocation import usable
 from orchestune.domain.resources import Capacity, Resources, fits
 from orchestune.errors import UsageError
@@ -105,7 +106,7 @@ def test_a_pod_holds_its_containers_together_or_its_largest_first_step() -> None
     }  # fmt: skip
     found = load({"metadata": {"name": "p"}, "spec": spec, "status": {}}, CONFIG)
     assert found is not None
-    assert found.holds == Resources(3.0, 3 * GIB, 0)
+    assert found.holds == Resources(3.0, 4 * GIB, 0)  # the overhead comes on top of either
 
 
 def test_a_shortage_says_how_much_is_free_and_who_holds_the_rest() -> None:
@@ -187,3 +188,24 @@ def test_what_device_plugins_cannot_give_is_refused_with_what_they_can() -> None
     with pytest.raises(UsageError, match="no node that is there now is labelled"):
         check_resources(each, replace(CONFIG, elastic=True), (), True)
     check_resources(each, replace(CONFIG, elastic=True), ("NVIDIA-H100-80GB-HBM3",), True)
+
+
+def asks(cpu: str, **more: str) -> dict[str, Any]:
+    return {"resources": {"requests": {"cpu": cpu}}, **more}
+
+
+@pytest.mark.parametrize(
+    ("spec", "cpu"),
+    [
+        ({"containers": [asks("1"), asks("2")], "initContainers": [asks("2"), asks("2")]}, 3),
+        ({"containers": [asks("1")], "initContainers": [asks("2"), asks("3")]}, 3),
+        ({"containers": [asks("1")], "initContainers": [asks("1", restartPolicy="Always"), asks("3")]}, 4),
+        ({"containers": [asks("1")], "initContainers": [asks("3"), asks("1", restartPolicy="Always")]}, 3),
+        ({"containers": [asks("3")], "initContainers": [asks("1", restartPolicy="Always")]}, 4),
+        ({"containers": [asks("1")], "initContainers": [asks("3")], "overhead": {"cpu": "250m"}}, 3.25),
+        ({"containers": [asks("1")], "resources": {"requests": {"cpu": "5"}}}, 5),
+        ({"containers": [{"resources": {"limits": {"cpu": "2"}}}]}, 2),
+    ],
+)
+def test_a_pod_holds_what_the_scheduler_sets_aside_for_it(spec: dict[str, Any], cpu: float) -> None:
+    assert requests(spec, "nvidia.com/gpu") == Resources(cpu, 0)
