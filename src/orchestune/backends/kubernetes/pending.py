@@ -78,13 +78,14 @@ def _container(status: Document, found: Document, events: Sequence[Event], stuck
 
 
 def _starting(pod: Document, events: Sequence[Event]) -> Judgement:
-    trouble = _last(events, _SETUP)
-    if trouble:
-        return waiting(f"cannot be set up on {pod['spec']['nodeName']}: {trouble}", "setup")
-    latest = max(events, key=lambda event: event.at, default=None)
+    """By what was noted last: trouble that is over says nothing."""
+    noted = sorted((event for event in events if event.kind == "Pod"), key=lambda event: event.at)
+    latest, node = noted[-1] if noted else None, pod["spec"]["nodeName"]
+    if latest is not None and latest.warning and latest.reason in _SETUP:
+        return waiting(f"cannot be set up on {node}: {_cause(latest.message)}", "setup")
     if latest is not None and latest.reason == "Pulling":
         return waiting(latest.message[:1].lower() + latest.message[1:], "pulling")
-    return waiting(f"is being set up on {pod['spec']['nodeName']}", "setup")
+    return waiting(f"is being set up on {node}", "setup")
 
 
 def _cause(message: str) -> str:

@@ -93,8 +93,8 @@ def kueue_holds(*conditions: tuple[str, str, str], active: bool = True, **status
     return Evidence(IN_QUEUE, workload=workload(document))
 
 
-def pod_event(reason: str, message: str, warning: bool = True) -> list[Event]:
-    return [Event("Pod", "p", reason, message, warning, "2026-01-01T00:00:00Z")]
+def pod_event(reason: str, message: str, warning: bool = True, second: int = 0) -> list[Event]:
+    return [Event("Pod", "p", reason, message, warning, f"2026-01-01T00:00:{second:02}Z")]
 
 
 NOT_FOUND = (
@@ -361,6 +361,17 @@ PENDING: dict[str, tuple[Evidence, str]] = {
     "a volume": (
         Evidence(JOB, pod("Pending"), events=pod_event("FailedMount", 'secret "x" not found')),
         'cannot be set up on n1: secret "x" not found',
+    ),
+    "an image, after a volume was missing for a moment": (
+        Evidence(
+            JOB,
+            pod("Pending"),
+            events=[
+                *pod_event("Pulling", 'Pulling image "lab/x:1"', warning=False, second=2),
+                *pod_event("FailedMount", 'secret "x" not found', second=1),
+            ],
+        ),
+        'pulling image "lab/x:1"',
     ),
     "being set up": (Evidence(JOB, pod("Pending")), "is being set up on n1"),
     "no room in a quota": (
