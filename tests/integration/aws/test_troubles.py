@@ -550,6 +550,35 @@ def test_a_pool_without_room_does_not_keep_an_update_from_making_it_smaller(aws:
     assert stage.provisioner().changes(stage.SPEC) == []
 
 
+@dataclasses.dataclass
+class Scaling(stage.Clock):
+    """While somebody waits for a new pool, the autoscaler brings two more machines into another one, once."""
+
+    done: bool = False
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        eks, asked = plain.client("eks"), {"clusterName": stage.NAME}
+        if not self.done and "more" in eks.list_nodegroups(**asked)["nodegroups"]:
+            self.done = True
+            scaling = {"minSize": 1, "maxSize": 4, "desiredSize": 3}
+            eks.update_nodegroup_config(**asked, nodegroupName="cpu", scalingConfig=scaling)
+
+
+def _desired() -> int:
+    shown = plain.client("eks").describe_nodegroup(clusterName=stage.NAME, nodegroupName="cpu")
+    return int(shown["nodegroup"]["scalingConfig"]["desiredSize"])
+
+
+def test_machines_that_come_while_an_update_makes_a_pool_stay(aws: Fake) -> None:
+    small = dataclasses.replace(stage.CPU, least=1, most=4)
+    stage.create(stage.with_pools(small))
+    wanted = stage.with_pools(dataclasses.replace(small, most=6), dataclasses.replace(small, name="more", key="more"))
+    stage.provisioner(Scaling()).update(wanted, stage.Told(), lambda pool, beat: None)
+    assert _desired() == 3
+    assert stage.provisioner().changes(wanted) == []
+
+
 def _remove_template(aws: Fake) -> None:
     """Of a pool that has no machine now."""
     plain.client("ec2").delete_launch_template(LaunchTemplateName=f"orchestune-{stage.NAME}-gpu")

@@ -162,10 +162,15 @@ def _gone(site: Site, there: dict[str, Document]) -> list[str]:
             if name not in kept and (shown.get("tags") or {}).get(TAG) == site.spec.name]  # fmt: skip
 
 
-def _change(site: Site, change: updating.Change, say: Say, beat: Callable[[], None]) -> None:
-    aws, name, began = site.aws, change.pool.name, site.aws.clock()
-    say(Event(Happened.WAITING, change.planned))
+def _change(site: Site, seen: updating.Change, say: Say, beat: Callable[[], None]) -> None:
+    """From what it is by now: since it was seen the autoscaler may have brought machines, which shall stay."""
+    aws, pool, name, began = site.aws, seen.pool, seen.pool.name, site.aws.clock()
+    say(Event(Happened.WAITING, seen.planned))
     aws.wait(lambda: _changing(site, name), pools.GROUP_SECONDS, f"pool {name}", beat)  # what a run before has begun
+    shown = pools.described(aws, site.spec.name, name)
+    change = updating.change(site.spec.name, pool, site.kind(pool), shown) if shown else None
+    if change is None:
+        return
     answer = aws.call("eks", "UpdateNodegroupConfig", change.request, about=f"pool {name}")
     asked = {"name": site.spec.name, "nodegroupName": name, "updateId": answer["update"]["id"]}
 
