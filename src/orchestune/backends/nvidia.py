@@ -6,12 +6,15 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestune.domain.cards import Card, named
 
 _MIB = 2**20
+_FIRST, _LONGEST = 60.0, 3600.0
+"""seconds before a machine without cards is asked again: at first, and in the end"""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,26 @@ class Listed:
     def usable(self, *, by_uuid: bool) -> tuple[Card, ...]:
         """What trials can be given of it."""
         return self.parts or (Card(self.uuid if by_uuid else self.index, self.model, self.memory),)
+
+
+class Cards:
+    """What `ask` says, asked once. Where that is nothing, again after a while: when a machine has just been started its
+    driver may come later than a server. Takes seconds where it asks.
+    """
+
+    def __init__(self, ask: Callable[[], tuple[Card, ...]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask, self._clock = ask, clock
+        self._found: tuple[Card, ...] = ()
+        self._next: float | None = None
+        self._pause = _FIRST
+
+    def here(self) -> tuple[Card, ...]:
+        """The cards, as far as is known."""
+        if not self._found and (self._next is None or self._clock() >= self._next):
+            self._found = self._ask()
+            self._next = self._clock() + self._pause
+            self._pause = min(2 * self._pause, _LONGEST)
+        return self._found
 
 
 def listed(environ: Mapping[str, str] = os.environ) -> list[Listed]:

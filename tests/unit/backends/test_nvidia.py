@@ -24,3 +24,24 @@ def test_cards_have_a_model_and_a_size() -> None:
 def test_sizes_that_are_not_told_are_not_known() -> None:
     (_, other) = nvidia.visible(nvidia.cards(LISTED, "[N/A]\n"), None, by_uuid=True)
     assert other == Card("GPU-2", "Tesla T4", 0)
+
+
+def test_cards_of_a_driver_that_comes_late_are_found_and_a_machine_without_any_is_seldom_asked() -> None:
+    now, asked = [0.0], list[float]()
+    there: tuple[Card, ...] = ()
+
+    def ask() -> tuple[Card, ...]:
+        asked.append(now[0])
+        return there
+
+    cards = nvidia.Cards(ask, lambda: now[0])
+    for second in range(0, 10_000, 10):
+        now[0] = float(second)
+        assert cards.here() == ()
+    assert asked == [0, 60, 180, 420, 900, 1860, 3780, 7380]
+    there = (Card("0"),)
+    now[0] = 20_000.0
+    assert [cards.here() for _ in range(3)] == [there] * 3
+    now[0] = 90_000.0
+    assert cards.here() == there
+    assert len(asked) == 9

@@ -21,7 +21,7 @@ from orchestune.backends.docker.folder import End, WorkerFolder
 from orchestune.backends.docker.plan import Host, Site
 from orchestune.backends.docker.starting import Starting
 from orchestune.backends.docker.whereabouts import Whereabouts
-from orchestune.domain.cards import Card
+from orchestune.backends.nvidia import Cards
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Machine, Resources
 from orchestune.errors import TemporaryError, UsageError
@@ -73,7 +73,7 @@ class DockerBackend:
         self._engine = Engine(10, daemon)
         self._starting = Starting(Engine(120, daemon), self._site, self._runtime)
         self._host: Host | None = None
-        self._gpus: tuple[Card, ...] | None = None
+        self._cards = Cards(gpus.ask)
         self._ends: dict[str, End] = {}
         self._told: dict[str, float] = {}
         self._listed: tuple[float, Containers] = (0.0, {})
@@ -83,9 +83,8 @@ class DockerBackend:
 
     def capacity(self) -> Capacity:
         host = self._about()
-        if self._gpus is None:
-            self._gpus = gpus.ask() if host.here else ()  # asks a program, so once
-        return Capacity((Machine(host.cpu, host.memory, self._gpus, host.name or "docker"),))
+        cards = self._cards.here() if host.here else ()
+        return Capacity((Machine(host.cpu, host.memory, cards, host.name or "docker"),))
 
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         return each

@@ -15,7 +15,7 @@ from orchestune.backends.local import capacity as machine
 from orchestune.backends.local import client, plan
 from orchestune.backends.local.ending import Undertaker
 from orchestune.backends.local.folder import WorkerFolder
-from orchestune.backends.nvidia import Listed, among
+from orchestune.backends.nvidia import Cards, Listed, among
 from orchestune.domain.cards import Card
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Machine, Resources
@@ -60,7 +60,7 @@ class LocalBackend:
         self._url = url
         self._program = tuple(worker_program) or plan.installed_worker()
         self._capacity = capacity
-        self._gpus: tuple[Card, ...] | None = capacity.gpus if capacity else None
+        self._cards = Cards(self._ask_for_cards)
         self._listed: Sequence[Listed] = ()
         self._reasons: dict[str, str] = {}
         self._alive: set[Process] = set()
@@ -73,13 +73,13 @@ class LocalBackend:
         if self._capacity is not None:
             return Capacity((self._capacity,))
         heeded = os.environ if self._endpoint is None else {}
-        return Capacity((machine.with_cards(self._cards(), environ=heeded),))
+        return Capacity((machine.with_cards(self._cards.here(), environ=heeded),))
 
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         visible = (launch.get("env") or {}).get(machine.VARIABLE)
         if self._endpoint is None or not each.gpu or visible is None:
             return each
-        return replace(each, gpu_ids=among(self._cards(), visible, self._listed))
+        return replace(each, gpu_ids=among(self.capacity().gpus, visible, self._listed))
 
     def check(self, each: Resources, placement: Placement) -> None:
         """Nothing to object: what is meant for containers has no effect on processes, as the plan says."""
@@ -117,14 +117,12 @@ class LocalBackend:
     def sweep(self, workers: frozenset[str]) -> None:
         """Nothing is left of workers beyond what `observe` cleans up: their tokens reach nothing any more."""
 
-    def _cards(self) -> tuple[Card, ...]:
+    def _ask_for_cards(self) -> tuple[Card, ...]:
         """Those to give out, by index."""
-        if self._gpus is None:  # asks a program, so once
-            if self._endpoint is None:
-                self._gpus = machine.gpus()
-            else:
-                self._gpus, self._listed = machine.every_gpu()
-        return self._gpus
+        if self._endpoint is None:
+            return machine.gpus()
+        found, self._listed = machine.every_gpu()
+        return found
 
     def _spawn(self, order: WorkerOrder, folder: WorkerFolder) -> Process:
         try:
