@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 
 from playwright.sync_api import Locator, expect
@@ -11,7 +12,7 @@ from sqlalchemy import insert, select, update
 from orchestune.services.core import Core
 from orchestune.store import experiments, hot, tables
 from tests.pages.conftest import OpenPage, for_everybody
-from tests.testbeds.seed import HOSTILE
+from tests.testbeds.seed import ACCURACY, HOSTILE, SGD, Plan, Writer
 
 RUNNING = 60
 """a trial of `image model` that runs"""
@@ -52,6 +53,27 @@ def test_what_a_running_trial_uses_is_drawn_as_it_comes(
         session.run(hot.PUT_USAGE, row)
     expect(memory).to_have_attribute("aria-label", re.compile("77 GiB at the end"))
     page.close()
+
+
+def test_values_that_differ_in_their_last_digit_are_drawn(open_page: OpenPage, core: Core) -> None:
+    plan = Plan("alike", SGD, ACCURACY, lambda *_: ("completed", {"accuracy": 29 / 30}, None), 1, 1, steps=6)
+    ref = Writer(core.store, plan, random.Random(1)).write()
+    with core.store.transaction() as session:
+        attempt = select(tables.attempts.c.id).where(tables.attempts.c.experiment == experiments.find(session, ref).id)
+        for odd in (0, 1):
+            mine = (tables.points.c.attempt.in_(attempt)) & (tables.points.c.sequence % 2 == odd)
+            session.change(update(tables.points).where(mine).values(value=29 / 30 - odd * 2**-53))
+    page = open_page(f"/experiments/{ref}/trials/1")
+    expect(page.get_by_role("img", name="accuracy while it ran: 1 curve of accuracy")).to_be_visible()
+    texts = page.evaluate(
+        """async () => {
+            const loaded = performance.getEntriesByType("resource").find(({ name }) => name.endsWith("plot/scale.js"));
+            const { fit, scale } = await import(loaded.name);
+            const ranges = [[0.12345612, 0.12345634], [23456.7, 23456.702], [1, 1 + 1e-7], [0, 7e6], [3, 3], [0, 0]];
+            return ranges.map((range) => scale(fit(range), 200, 0).ticks.map(({ text }) => text));
+        }"""
+    )
+    assert all(len(told) > 1 and len(set(told)) == len(told) for told in texts), texts
 
 
 def test_what_each_fold_came_to_is_told(open_page: OpenPage, handles: dict[str, str], core: Core) -> None:

@@ -6,6 +6,8 @@ import { clock, number } from "../lib/format.js";
  *   whole?: boolean}} Axis */
 /** @typedef {{map: (value: number) => number, invert: (pixel: number) => number, ticks: {at: number, text: string}[]}} Scale */
 
+const ALIKE = 1e-9; // values that differ by less of themselves are one, but for how they were rounded
+
 /**
  * An axis that holds these values, a little wider than they are.
  * @param {ArrayLike<number | null>} values
@@ -26,7 +28,8 @@ export function fit(values, more = {}) {
     const edge = Math.max((Math.log(high) - Math.log(low)) * 0.04, 0.05);
     return { kind: "log", low: Math.exp(Math.log(low) - edge), high: Math.exp(Math.log(high) + edge), ...more };
   }
-  const edge = (high - low) * 0.05 || Math.abs(high) * 0.05 || 0.5;
+  const most = Math.max(Math.abs(low), Math.abs(high));
+  const edge = (high - low > most * ALIKE && (high - low) * 0.05) || most * 0.05 || 0.5;
   return { kind: "linear", low: low - edge, high: high + edge, ...more };
 }
 
@@ -69,11 +72,14 @@ function ticks(axis, pixels, each) {
   if (axis.kind === "log") return logTicks(axis.low, axis.high, most);
   if (axis.kind === "time") return timeTicks(axis.low, axis.high, most);
   const step = Math.max(niceStep((axis.high - axis.low) / most), axis.whole ? 1 : 0);
+  const first = Math.ceil(axis.low / step) * step;
+  const digits = Math.max(6, Math.ceil(Math.log10(Math.max(Math.abs(axis.low), Math.abs(axis.high)) / step)) + 1); // neighbours differ
   /** @type {[number, string][]} */
   const found = [];
-  for (let value = Math.ceil(axis.low / step) * step; value <= axis.high + step * 1e-6; value += step) {
+  for (let place = 0; place <= (axis.high - first) / step + 1e-6; place += 1) {
+    const value = first + place * step;
     const clean = Math.abs(value) < step * 1e-6 ? 0 : Number(value.toPrecision(12));
-    found.push([clean, clean >= 10000 && clean < 1e9 ? clean.toLocaleString("en-US") : number(clean, 6)]);
+    found.push([clean, clean >= 10000 && clean < 1e9 ? clean.toLocaleString("en-US", { maximumFractionDigits: 9 }) : number(clean, digits)]);
   }
   return found;
 }
