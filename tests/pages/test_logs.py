@@ -55,3 +55,16 @@ def test_a_bar_that_moves_is_one_line(open_page: OpenPage, handles: dict[str, st
     assert log.inner_text().count("bar") == 1
     page.get_by_label("Search in the log").fill("step 2")
     expect(log.locator(".begun")).to_be_hidden()
+
+
+def test_of_a_bar_that_came_to_its_end_at_once_its_end_is_shown(
+    open_page: OpenPage, handles: dict[str, str], core: Core
+) -> None:
+    page = open_page(f"/experiments/{handles['image model']}/trials/{RUNNING}")
+    log = page.get_by_role("log")
+    expect(log).to_be_visible()
+    bar = "\r".join(f"{n} of 3000" for n in range(1, 3001))  # longer than what is shown of a line
+    Stir(core, handles["image model"], RUNNING).step(f"{bar}\r\nrun\rran \r\r\nafter\n")
+    expect(log.locator("> div").last).to_contain_text("after")
+    shown = log.locator("> div > span:last-child").evaluate_all("found => found.map((each) => each.textContent)")
+    assert shown[-3:] == ["3000 of 3000", "ran ", "after"]

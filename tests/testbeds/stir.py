@@ -28,11 +28,11 @@ class Stir:
         assert found is not None
         self._attempt = str(found[0])
 
-    def step(self) -> None:
-        """Once more."""
+    def step(self, text: str = "") -> None:
+        """Once more; prints `text` instead, where there is any."""
         self.steps += 1
-        text = "".join(f"line {n} of step {self.steps}\n" for n in range(self._lines)) + "a bar that moves\r" * 10
-        data = text.encode()
+        lines = "".join(f"line {n} of step {self.steps}\n" for n in range(self._lines)) + "a bar that moves\r" * 10
+        data = (text or lines).encode()
         with self.core.store.transaction() as session:
             row = experiments.find(session, self.experiment)
             values = {"event_seq": row.event_seq + 1, "log_seq": row.log_seq + 1}

@@ -168,7 +168,7 @@ export function mount(place, status, stream, only = null) {
 
   /** At the end of the log. @param {Chunk} chunk @param {string} text @returns {Line} */
   function shown(chunk, text) {
-    const plain = text.slice(0, LONGEST).replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replace(/^.*\r(?=.)/, "").replace(/\r$/, "");
+    const plain = text.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replace(/^[^]*\r(?=[^\r])/, "").replace(/\r+$/, "").slice(0, LONGEST);
     const fold = chunk.fold === null ? "" : ` fold ${chunk.fold}`;
     const who = `${only ? clock(chunk.at) : chunk.trial}${fold}`;
     const element = h("div", { title: `trial ${chunk.trial}${fold}, ${chunk.worker ?? ""} ${moment(chunk.at)}` }, h("span", { class: fold ? "who of-fold" : "who" }, who), h("span"));
