@@ -186,3 +186,32 @@ def test_the_specification_is_a_file_that_runs(open_page: OpenPage, handles: dic
     copied = parse(text, "copied.yml").specification.to_json()
     assert copied == wanted | {"budget": 1, "parallelism": copied["parallelism"]}, "these two are the row's"
     assert "memory: {take: last" in text, "what has a limit alone has no goal"
+
+
+def test_a_specification_that_did_not_come_is_asked_for_again(
+    open_page: OpenPage, handles: dict[str, str], trouble: Trouble
+) -> None:
+    trouble.expect("ERR_FAILED")
+    page = open_page("/experiments")
+    page.route(re.compile("/specification"), lambda route: route.abort(), times=1)
+    page.goto(f"{page.url}/{handles['sgd classifier']}?tab=code")
+    expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
+    expect(page.get_by_role("region", name="Specification")).to_contain_text("alpha")
+
+
+def test_what_went_wrong_with_one_file_does_not_stand_in_place_of_another(
+    open_page: OpenPage, handles: dict[str, str], trouble: Trouble
+) -> None:
+    trouble.expect("ERR_FAILED")
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=code")
+    files(page)
+    held: list[Route] = []
+    page.route(re.compile("/code/README.md"), lambda route: held.append(route))
+    page.get_by_role("button", name="README.md").click()
+    page.get_by_role("button", name="data/classes.txt").click()
+    text = page.get_by_label("data/classes.txt", exact=True)
+    expect(text).to_be_visible()
+    with page.expect_event("requestfailed"):
+        held.pop().abort()
+    page.wait_for_timeout(100)
+    expect(text).to_be_visible()

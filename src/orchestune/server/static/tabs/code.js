@@ -4,6 +4,7 @@ import { copy, words } from "../lib/ask.js";
 import { ask, path } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { finished, pairs } from "../lib/pieces.js";
+import { reloader } from "../lib/reload.js";
 import { asFile } from "../lib/spelling.js";
 import { differences } from "./differences.js";
 import { files } from "./files.js";
@@ -18,7 +19,8 @@ export function mount(place, first) {
   const guest = document.body.dataset.role === "guest"; // of whom the server would refuse it
   const listing = guest ? null : files(first.handle);
   const changes = guest ? null : differences(first);
-  let revision = -1;
+  let now = first;
+  let shown = false;
   fill(
     place,
     h(
@@ -30,23 +32,25 @@ export function mount(place, first) {
     ),
   );
 
-  const load = async (/** @type {Status} */ status) => {
-    if (status.revision === revision) return;
-    const before = revision;
-    revision = status.revision;
-    try {
-      const found = await ask(path(status.handle, "specification"), { signal: ending.signal });
-      show(specification, facts, status, found);
-      if (before >= 0) listing?.load(); // it may be other code
-    } catch (error) {
-      if (!ending.signal.aborted) fill(specification, h("p", { class: "problem", role: "alert" }, words(error)));
-    }
+  const reading = reloader(
+    async (signal) => {
+      const found = await ask(path(now.handle, "specification"), { signal });
+      show(specification, facts, now, found);
+      if (shown) listing?.load(); // it may be other code
+      shown = true;
+    },
+    (error) => shown || fill(specification, h("p", { class: "problem", role: "alert" }, words(error))),
+  );
+  const update = (/** @type {Status} */ next) => {
+    now = next;
+    reading.want(String(next.revision));
   };
-  load(first);
+  update(first);
   return {
-    update: load,
+    update,
     close: () => {
       ending.abort();
+      reading.close();
       listing?.close();
       changes?.close();
     },

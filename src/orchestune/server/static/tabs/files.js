@@ -65,14 +65,15 @@ export function files(ref) {
       else button.removeAttribute("aria-current");
     }
     const mine = turn;
+    const wanted = () => mine === turn && list.querySelector("[aria-current]")?.getAttribute("data-path") === file.path;
     const where = `${path(ref, "code")}/${file.path.split("/").map(encodeURIComponent).join("/")}${query({ trial: which.value })}`;
     try {
       const found = await ask(where, { signal: ending.signal });
-      if (mine !== turn || list.querySelector("[aria-current]")?.getAttribute("data-path") !== file.path) return;
+      if (!wanted()) return;
       const text = found.text === null ? h("p", { class: "faint" }, found.size > 2 ** 20 ? `It has ${bytes(found.size)}: too much to be shown.` : "It is no text.") : h("pre", { tabindex: "0", "aria-label": file.path }, found.text || " ");
       fill(shown, h("p", { class: "small faint mono break" }, file.path), text);
     } catch (error) {
-      if (!ending.signal.aborted) fill(shown, h("p", { class: "problem", role: "alert" }, words(error)));
+      if (!ending.signal.aborted && wanted()) fill(shown, h("p", { class: "problem", role: "alert" }, words(error)));
     }
   }
 
