@@ -349,3 +349,16 @@ def test_actions_ask_first_and_say_what_was_refused(
     dialog.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
     assert client.experiment(ref)["desired"] == "stopped"
+
+
+def test_a_tab_that_could_not_be_loaded_is_loaded_again(
+    open_page: OpenPage, handles: dict[str, str], trouble: Trouble
+) -> None:
+    trouble.expect("ERR_FAILED|dynamically imported module")
+    page = open_page(f"/experiments/{handles['sgd classifier']}")
+    settled(page)
+    page.route(re.compile("/tabs/trials.js"), lambda route: route.abort(), times=1)
+    page.get_by_role("link", name="Trials").click()
+    page.get_by_role("button", name="Load it again").click()
+    expect(page.get_by_text("120 trials")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)

@@ -139,7 +139,10 @@ async function open() {
     fill(place);
     tab = module.mount(place, now, stream);
   } catch (error) {
-    fill(place, h("p", { class: "problem", role: "alert" }, words(error)));
+    if (opened !== name) return;
+    opened = "";
+    fill(place, h("p", { class: "problem", role: "alert" }, "This part of the page could not be loaded. ", h("button", { type: "button", onclick: open }, "Load it again")));
+    console.error(error);
   }
 }
 
