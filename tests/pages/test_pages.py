@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
 import re
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from orchestune.services.core import Core
 from orchestune.store import experiments
 from tests.pages.conftest import OpenPage, Trouble, client_of, for_everybody, sign_in
 from tests.testbeds.noisy import LUCKY, written
-from tests.testbeds.seed import HOSTILE, WIDE, core_of, seed, serve
+from tests.testbeds.seed import ACCURACY, HOSTILE, SGD, WIDE, Plan, Writer, core_of, seed, serve
 
 TABS = ["", "?tab=trials", "?tab=logs"]
 NAMES = [
@@ -362,3 +363,12 @@ def test_a_tab_that_could_not_be_loaded_is_loaded_again(
     page.get_by_role("button", name="Load it again").click()
     expect(page.get_by_text("120 trials")).to_be_visible()
     expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_form_that_cannot_be_made_says_why(open_page: OpenPage, core: Core, trouble: Trouble) -> None:
+    trouble.expect("ERR_FAILED")
+    plan = Plan("a form", SGD, ACCURACY, lambda *_: ("completed", {"accuracy": 0.5}, None), 1, 40, 1, "running")
+    page = open_page(f"/experiments/{Writer(core.store, plan, random.Random(1)).write()}")
+    page.route(re.compile("/specification"), lambda route: route.abort(), times=1)
+    page.get_by_role("button", name="Try…").click()
+    expect(page.locator("#notes")).to_contain_text("The server does not answer")

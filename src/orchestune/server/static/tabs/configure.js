@@ -1,6 +1,6 @@
 // A configuration of one's own: a form made from the space, filled with a trial's values.
 
-import { confirm, note } from "../lib/ask.js";
+import { confirm, note, words } from "../lib/ask.js";
 import { ask, path } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { number } from "../lib/format.js";
@@ -16,7 +16,9 @@ import { number } from "../lib/format.js";
  * @param {Parameters} [given] what the form begins with; else the best configuration
  */
 export async function configure(status, given = status.best[0]?.parameters ?? {}) {
-  const { specification } = await ask(path(status.handle, "specification"));
+  const found = await ask(path(status.handle, "specification")).catch((error) => note(words(error)));
+  if (!found) return false;
+  const { specification } = found;
   /** @type {Parameter[]} */
   const space = specification.parameters;
   const inputs = new Map(space.map((parameter) => [parameter.name, input(parameter, given[parameter.name])]));
