@@ -372,3 +372,24 @@ def test_a_form_that_cannot_be_made_says_why(open_page: OpenPage, core: Core, tr
     page.route(re.compile("/specification"), lambda route: route.abort(), times=1)
     page.get_by_role("button", name="Try…").click()
     expect(page.locator("#notes")).to_contain_text("The server does not answer")
+
+
+def test_what_the_server_refuses_for_good_is_asked_for_once(
+    open_page: OpenPage, handles: dict[str, str], trouble: Trouble
+) -> None:
+    trouble.expect("400")
+    page = open_page("/experiments")
+    page.clock.install()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "sort=nothing" in request.url else None)
+    page.goto(f"{page.url}/{handles['sgd classifier']}?tab=trials&sort=nothing")
+    expect(page.get_by_role("alert").filter(has_text="There is no column 'nothing'")).to_be_visible()
+    before = len(asked)
+    for _ in range(10):
+        page.clock.run_for(4000)
+    page.wait_for_timeout(100)
+    assert len(asked) == before
+    page.get_by_label("State").select_option("completed")
+    page.clock.run_for(4000)
+    expect(page.get_by_role("alert").filter(has_text="There is no column 'nothing'")).to_be_visible()
+    assert len(asked) > before

@@ -109,6 +109,11 @@ export class Refused extends Error {
   }
 }
 
+/** Whether it would be refused again. @param {unknown} error @returns {boolean} */
+export function forGood(error) {
+  return error instanceof Refused && error.status >= 400 && error.status < 500 && ![408, 429].includes(error.status);
+}
+
 const V1 = "/api/v1";
 const PATIENCE = 120000; // a connection that a sleep or a network cut off may never say so
 /** @type {Set<() => void>} ends each question that only reads */

@@ -1,7 +1,7 @@
 // One stream per page: what the server sends as it happens. A page in the background lets go of it; whoever comes back
 // says how far it had heard, and hears the rest.
 
-import { address, ask, letGo, query } from "./api.js";
+import { address, ask, forGood, letGo, query } from "./api.js";
 import { byId, say } from "./dom.js";
 
 const SILENT = 25000; // the server says something every 10 s
@@ -92,9 +92,9 @@ export function follow(where, told) {
     } catch (error) {
       const status = /** @type {any} */ (error).status;
       if (status && status !== 503) told.failed(/** @type {Error} */ (error));
-      if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
+      if (forGood(error)) {
         show("stale", known ? `this is how it was: ${/** @type {Error} */ (error).message}` : "");
-        return; // asking again would not help
+        return;
       }
     }
     if (source) return; // it was opened again meanwhile

@@ -1,7 +1,9 @@
 // Reading again what has changed: not too often, never twice at once, and not for nobody.
 
+import { forGood } from "./api.js";
+
 /**
- * Calls `read` when `want` is called with another mark than the last time.
+ * Calls `read` when `want` is called with another mark than the last time, and again where that failed for now.
  * @param {(signal: AbortSignal) => Promise<void>} read
  * @param {(error: unknown) => void} failed
  * @param {number} [pause] milliseconds between two readings, at least
@@ -22,6 +24,7 @@ export function reloader(read, failed, pause = 2000) {
       mark = taken;
       rest = Math.max(pause, 3 * (Date.now() - began));
     } catch (error) {
+      if (forGood(error)) mark = taken;
       if (!ending.signal.aborted) failed(error);
     }
     setTimeout(() => {
