@@ -107,6 +107,26 @@ def test_importance_is_measured(open_page: OpenPage, handles: dict[str, str]) ->
     expect(bars.first).to_have_attribute("aria-label", re.compile(r"^alpha: \d+ %"))
 
 
+def test_what_matters_for_one_metric_is_not_said_of_another(
+    open_page: OpenPage, handles: dict[str, str], client: Client
+) -> None:
+    page = open_page("/experiments")
+    held: list[Route] = []
+    page.route(re.compile("/importance[?]metric=error$"), lambda route: held.append(route))
+    page.goto(f"{page.url}/{handles['size against speed']}?tab=analysis")
+    card = page.get_by_role("region", name="Importance")
+    expect(card).to_contain_text("Being measured")
+    while not held:
+        page.wait_for_timeout(20)
+    page.get_by_label("Metric", exact=True).select_option("latency")
+    expect(page.get_by_role("img", name=re.compile("best latency"))).to_be_visible()
+    answer = client.importance(handles["size against speed"], "error")
+    with page.expect_response(held[0].request.url):
+        held.pop().fulfill(json=answer | {"trials": 12345})
+    page.wait_for_timeout(100)
+    assert "12,345" not in card.inner_text()
+
+
 @pytest.mark.parametrize("seconds", [1, 8, 12, 30, 45, 90, 600, 1800, 3600])
 def test_the_hours_of_a_plot_do_not_run_into_each_other(
     open_page: OpenPage, handles: dict[str, str], seconds: int

@@ -19,7 +19,9 @@ export class Importance {
     this.forget();
     this.measure = reloader(
       async (signal) => {
-        const answer = await ask(path(found.ref, "importance") + query({ metric: found.metric.name }), { signal });
+        const metric = found.metric.name;
+        const answer = await ask(path(found.ref, "importance") + query({ metric }), { signal });
+        if (metric !== found.metric.name) return; // another one was chosen meanwhile
         found.weights.clear();
         for (const each of answer.parameters) found.weights.set(each.name, each.importance);
         this.draw(answer.trials);
