@@ -194,6 +194,26 @@ def test_what_is_brushed_is_chosen_in_the_table_too(open_page: OpenPage, handles
     expect(page).to_have_url(re.compile(r"^(?!.*where=)"))
 
 
+def test_a_finger_that_scrolls_over_an_axis_brushes_nothing(open_page: OpenPage, handles: dict[str, str]) -> None:
+    where = '{"parameters.alpha":[0.001,0.01]}'
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=analysis&where={where}")
+    expect(page.get_by_text("alpha: 0.001 to 0.01")).to_be_visible()
+    expect(page.get_by_role("region", name="Importance").get_by_role("listitem")).to_have_count(4)
+    canvas = page.get_by_role("img", name=re.compile("^Parallel coordinates: "))
+    before, after = canvas.evaluate(
+        """(canvas) => {
+            const [before, box] = [canvas.toDataURL(), canvas.getBoundingClientRect()];
+            canvas.setPointerCapture = () => undefined; // there is no finger
+            for (const [kind, y] of [["down", 100], ["move", 150], ["cancel", 150], ["move", 300]]) {
+                const place = { clientX: box.left + 46, clientY: box.top + y, bubbles: true };
+                canvas.dispatchEvent(new PointerEvent(`pointer${kind}`, place));
+            }
+            return [before, canvas.toDataURL()];
+        }"""
+    )
+    assert before == after
+
+
 def test_words_are_brushed_as_words(open_page: OpenPage, handles: dict[str, str]) -> None:
     page = open_page(f"/experiments/{handles['sgd classifier']}?tab=analysis")
     expect(page.get_by_role("img", name=re.compile("^Parallel coordinates: 5 axes"))).to_be_visible()

@@ -24,7 +24,7 @@ export class Parallel {
     this.ranges = new Map();
     /** @type {Map<string, Set<number>>} of words, where some between two that are chosen are not */
     this.only = new Map();
-    /** @type {{index: number, from: number, to: number} | null} */
+    /** @type {{index: number, from: number, to: number, before: [number, number] | undefined, only: Set<number> | undefined} | null} */
     this.drag = null;
     this.element = h("div", {}, this.frame.element);
     const canvas = this.frame.canvas;
@@ -32,6 +32,7 @@ export class Parallel {
     canvas.addEventListener("pointerdown", (event) => this.press(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerup", (event) => this.release(event));
+    canvas.addEventListener("pointercancel", () => this.giveUp());
   }
 
   /**
@@ -136,7 +137,8 @@ export class Parallel {
     const { index, near, y } = this.place(event);
     if (!near || event.button) return;
     this.frame.canvas.setPointerCapture(event.pointerId);
-    this.drag = { index, from: y, to: y };
+    const { key } = this.dimensions[index];
+    this.drag = { index, from: y, to: y, before: this.ranges.get(key), only: this.only.get(key) };
   }
 
   /** @param {PointerEvent} event */
@@ -157,6 +159,18 @@ export class Parallel {
     this.drag = null;
     this.frame.redraw();
     this.brushed(this.ranges);
+  }
+
+  /** The browser took the pointer, to scroll: what was brushed before is so again. */
+  giveUp() {
+    if (!this.drag) return;
+    const { index, before, only } = this.drag;
+    const { key } = this.dimensions[index];
+    if (before) this.ranges.set(key, before);
+    else this.ranges.delete(key);
+    if (only) this.only.set(key, only);
+    this.drag = null;
+    this.frame.redraw();
   }
 
   /** @param {number} height */
