@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Browser, expect
+import re
+
+from playwright.sync_api import Browser, Route, expect
 
 from orchestune import __version__
 from tests.pages.conftest import OpenPage, for_everybody, sign_in
@@ -96,3 +98,20 @@ def test_the_server_says_how_it_is_and_the_theme_is_chosen(open_page: OpenPage) 
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.emulate_media(color_scheme="light")
     for_everybody(page)
+
+
+def test_a_token_is_told_though_the_question_was_closed_before_the_answer(open_page: OpenPage) -> None:
+    page = open_page("/settings")
+    page.get_by_role("button", name="Make a token…").click()
+    page.get_by_label("Whose it is").fill("hasty")
+    held: list[Route] = []
+    page.route("**/api/v1/tokens", lambda route: held.append(route), times=1)
+    page.get_by_role("button", name="Make it").click()
+    while not held:
+        page.wait_for_timeout(20)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    held.pop().continue_()
+    expect(page.get_by_role("textbox", name="The token")).to_have_value(re.compile("^t[.]"))
+    page.get_by_role("button", name="Done").click()
+    expect(page.get_by_role("row").filter(has_text="hasty")).to_be_visible()

@@ -23,23 +23,28 @@ export function confirm({ title, text = "", action, danger = false, fields = [],
       h("div", { class: "buttons" }, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), go),
     );
     const dialog = h("dialog", { "aria-label": title }, form);
-    let done = false;
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
+    const attempt = async () => {
       go.disabled = true;
       try {
         await run(new FormData(form));
-        done = true;
         dialog.close();
+        return true;
       } catch (error) {
         problem.hidden = false;
         problem.textContent = words(error);
+        if (!dialog.open) note(words(error));
         go.disabled = false;
+        return false;
       }
+    };
+    let done = Promise.resolve(false);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      done = attempt();
     });
     dialog.addEventListener("close", () => {
       dialog.remove();
-      resolve(done);
+      resolve(done); // what was sent is waited for, whoever closed it
     });
     document.body.append(dialog);
     dialog.showModal();
