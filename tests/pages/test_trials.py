@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 from playwright.sync_api import Page, Route, expect
 
 from orchestune.client.api import Client
+from orchestune.services.core import Core
 from tests.pages.conftest import OpenPage, Trouble, for_everybody
+from tests.testbeds.seed import ACCURACY, SGD, Plan, Writer
 
 MARK = "element => { element.mark = true; }"
 MARKED = "element => element.mark === true"
@@ -56,6 +59,28 @@ def test_rows_stay_where_they_are_while_somebody_is_at_one(
     expect(page.locator(".virtual tbody tr:not(.space) td:first-child").first).to_have_text(str(new))
     assert row.evaluate(MARKED)  # the same element, one row below
     expect(show).to_be_hidden()
+
+
+def test_each_trial_is_exported_once_though_others_come_meanwhile(
+    open_page: OpenPage, client: Client, core: Core
+) -> None:
+    plan = Plan(
+        "growing", SGD, ACCURACY, lambda _, chance: ("completed", {"accuracy": chance.random()}, None), 1050, 2000,
+        running=1, state="running",
+    )  # fmt: skip
+    ref = Writer(core.store, plan, random.Random(3)).write()
+    page = open_page(f"/experiments/{ref}?tab=trials")
+    expect(page.get_by_text("1,051 trials")).to_be_visible()
+
+    def second(route: Route) -> None:
+        queue(client, ref)
+        route.continue_()
+
+    page.route(re.compile("offset=1000&limit=1000"), second)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export CSV").click()
+    numbers = [line.partition(",")[0] for line in download.value.path().read_text().splitlines()[1:]]
+    assert numbers == [str(number) for number in range(1051, 0, -1)]
 
 
 def test_rows_follow_at_once_where_nobody_is_at_them(

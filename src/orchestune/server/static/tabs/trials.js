@@ -339,16 +339,16 @@ export function mount(place, first) {
     event.preventDefault();
     save.textContent = "Exporting…";
     try {
-      /** @type {Trial[]} */
-      const all = [];
+      /** @type {Map<number, Trial>} by number: where others came meanwhile, a page begins with the last ones of the one before */
+      const all = new Map();
       for (let offset = 0; offset < Math.max(total, 1); offset += 1000) {
         const answer = await ask(path(ref, "trials") + query({ ...search(), offset, limit: 1000 }));
-        all.push(...answer.items);
+        for (const trial of answer.items) all.set(trial.number, trial);
         if (!answer.items.length) break;
       }
       const { specification } = await ask(path(ref, "specification"));
       const parameters = specification.parameters.map((/** @type {{name: string}} */ each) => each.name);
-      const text = csv(all, first.metrics.map((metric) => metric.name), parameters, first.folds);
+      const text = csv([...all.values()], first.metrics.map((metric) => metric.name), parameters, first.folds);
       const link = h("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: `${ref}.csv` });
       link.click();
       URL.revokeObjectURL(link.href);
