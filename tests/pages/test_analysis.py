@@ -12,7 +12,7 @@ from playwright.sync_api import Page, Route, expect
 from orchestune.client.api import Client
 from orchestune.services.core import Core
 from tests.pages.conftest import OpenPage, Trouble, for_everybody
-from tests.testbeds.seed import SGD, Outcome, Plan, Writer
+from tests.testbeds.seed import ACCURACY, SGD, Outcome, Plan, Writer
 
 PLOTS = {
     "sgd classifier": [
@@ -149,6 +149,17 @@ def test_the_hours_of_a_plot_do_not_run_into_each_other(
         seconds,
     )
     assert gaps and min(gaps) > 0, gaps
+
+
+def test_what_a_plot_leaves_out_is_told(open_page: OpenPage, core: Core) -> None:
+    plan = Plan(
+        "many", SGD, ACCURACY, lambda _, chance: ("completed", {"accuracy": chance.random()}, None), 3400, 3400, log="",
+    )  # fmt: skip
+    page = open_page(f"/experiments/{Writer(core.store, plan, random.Random(2)).write()}?tab=analysis")
+    told = (
+        "3,000 of 3,400 trials are drawn: the best ones, and of the others as many as fit, evenly; the line is of all"
+    )
+    expect(page.get_by_text(told)).to_be_visible()
 
 
 def test_too_few_trials_to_tell_what_matters_are_told_and_nothing_else(

@@ -62,7 +62,5 @@ export function history(columns, metric, { pick, chosen = null }) {
 /** What is left out, where something is. @param {Columns} columns */
 export function shownOf(columns) {
   if (columns.shown >= columns.total) return "";
-  return `${count(columns.shown)} of ${count(columns.total)} trials are drawn: the best ones and every ${Math.round(
-    (columns.total - columns.shown / 4) / (columns.shown * 0.75),
-  )}th of the others; the line is of all`;
+  return `${count(columns.shown)} of ${count(columns.total)} trials are drawn: the best ones, and of the others as many as fit, evenly; the line is of all`;
 }
