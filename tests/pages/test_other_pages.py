@@ -34,18 +34,21 @@ def test_no_time_is_less_than_none_though_clocks_differ_and_go_back(open_page: O
     assert said == [0, 0, "0.0 s"]
 
 
-def test_ages_are_counted_by_the_clock_of_the_server(open_page: OpenPage, url: str) -> None:
+def an_hour_on(route: Route) -> None:
+    """The page as a server gives it whose clock is ahead."""
+    answer = route.fetch()
+    text = re.sub(r'data-now="(\d+)"', lambda found: f'data-now="{int(found[1]) + 3_600_000}"', answer.text())
+    route.fulfill(response=answer, body=text)
+
+
+def test_ages_are_counted_by_the_clock_of_the_server(open_page: OpenPage, handles: dict[str, str], url: str) -> None:
     page = open_page("/cluster")
     expect(page.locator("#connection")).to_have_text("live")
-
-    def an_hour_on(route: Route) -> None:
-        answer = route.fetch()
-        text = re.sub(r'data-now="(\d+)"', lambda found: f'data-now="{int(found[1]) + 3_600_000}"', answer.text())
-        route.fulfill(response=answer, body=text)
-
-    page.route("**/settings", an_hour_on)
+    page.route(re.compile("/settings$|/compare[?]"), an_hour_on)
     page.goto(f"{url}/settings")
     expect(page.get_by_text(re.compile(r", (60 min|1\.0 h) ago"))).to_be_visible()
+    page.goto(f"{url}/compare?experiments={handles['image model']},{handles['one trial']}")
+    expect(page.get_by_role("row", name="Took").get_by_role("cell").first).to_have_text(re.compile("^2.[345] h$"))
 
 
 def test_the_specification_and_the_command_of_a_rerun_are_there(open_page: OpenPage, handles: dict[str, str]) -> None:

@@ -4,7 +4,7 @@ import * as address from "../lib/address.js";
 import { words } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
-import { count, duration, number } from "../lib/format.js";
+import { between, count, duration, number } from "../lib/format.js";
 import { follow } from "../lib/live.js";
 import { badge, bestValue, empty, finished } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
@@ -120,11 +120,10 @@ function lines(all, metric) {
 
 /** The best value by finished trials or by seconds. @param {One} one @param {string} by @returns {[number, number][]} */
 function line({ status, columns: { best } }, by) {
-  const start = Date.parse(status.started_at ?? status.created_at);
-  const now = status.finished_at ?? new Date().toISOString();
-  const seconds = (/** @type {string | null} */ time) => (Date.parse(time ?? now) - start) / 1000;
+  const start = status.started_at ?? status.created_at;
+  const seconds = (/** @type {string | null} */ time) => between(start, time ?? status.finished_at) ?? 0;
   const place = (/** @type {number} */ index) => (by === "trials" ? best.finished[index] : by === "compute" ? (best.seconds[index] ?? 0) : seconds(best.finished_at[index]));
-  const end = by === "trials" ? finished(status) : by === "compute" ? best.all_seconds : seconds(now);
+  const end = by === "trials" ? finished(status) : by === "compute" ? best.all_seconds : seconds(null);
   /** @type {[number, number][]} */
   const points = [];
   best.value.forEach((each, index) => {
@@ -154,7 +153,7 @@ function table(all) {
     ["Best", (one) => bestValue(one.status)],
     ["Trials", (one) => `${count(finished(one.status))} of ${count(one.status.budget)}`],
     ["Failed", (one) => count(one.status.counts.failed)],
-    ["Took", (one) => (one.status.started_at ? duration((Date.parse(one.status.finished_at ?? new Date().toISOString()) - Date.parse(one.status.started_at)) / 1000) : "–")],
+    ["Took", (one) => duration(between(one.status.started_at, one.status.finished_at))],
     ["Engine", (one) => one.status.engine],
     ["At a time", (one) => one.status.parallelism],
     ["Command", (one) => String(one.specification.run)],
