@@ -145,22 +145,17 @@ def best_of(core: Core, session: Session, row: ExperimentRow) -> list[Document]:
     estimate = core.estimates.known(session, row)
     numbers = best_numbers(core, session, row)
     measured = trials.metrics_of(session, row.id, numbers)
-    found = []
-    for number in numbers:
-        trial = trials.get(session, row.id, number)
-        if trial is not None:
-            parameters = json.loads(trial.parameters)
-            expected = {"value": estimate.value, "stddev": estimate.stddev} if estimate is not None else None
-            found.append(
-                {
-                    "trial": number,
-                    "metrics": _in_order(row, measured.get(number, {})),
-                    "parameters": parameters,
-                    "expected": expected,
-                    "measured_best": row.best_trial if expected and number != row.best_trial else None,
-                }
-            )
-    return found
+    expected = {"value": estimate.value, "stddev": estimate.stddev} if estimate is not None else None
+    return [
+        {
+            "trial": trial.number,
+            "metrics": _in_order(row, measured.get(trial.number, {})),
+            "parameters": json.loads(trial.parameters),
+            "expected": expected,
+            "measured_best": row.best_trial if expected and trial.number != row.best_trial else None,
+        }
+        for trial in trials.of_numbers(session, row.id, numbers)
+    ]
 
 
 def _in_order(row: ExperimentRow, measured: Document) -> Document:

@@ -1,0 +1,38 @@
+"""The best trials of a search with several objectives, however many there are."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from sqlalchemy import event
+
+from orchestune.services import read_columns, read_experiments
+from tests.testbeds.seed import Plan, Writer, core_of
+
+TWO = ({"name": "error", "goal": "minimize"}, {"name": "latency", "goal": "minimize"})
+SPACE = ({"name": "x", "type": "float", "min": 0.0, "max": 1.0},)
+
+
+def test_a_longer_front_takes_no_more_questions_to_the_store(tmp_path: Path) -> None:
+    core = core_of(tmp_path)
+    asked: list[str] = []
+    event.listen(core.store.engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    counts = []
+    for length in (3, 60):
+        plan = Plan(
+            f"front of {length}", SPACE, TWO,
+            lambda values, chance: ("completed", {"error": values["x"], "latency": 1 - values["x"]}, None),
+            length, length,
+        )  # fmt: skip
+        ref = Writer(core.store, plan, random.Random(1)).write()
+        for _ in range(2):  # what is kept in memory is there
+            asked.clear()
+            best = read_experiments.best(core, ref)
+            of_best = len(asked)
+            columns = read_columns.columns(core, ref, 100, None)
+        assert [each["trial"] for each in best] == columns["front"] == list(range(1, length + 1))
+        assert all(each["parameters"]["x"] == each["metrics"]["error"]["value"] for each in best)
+        counts.append((of_best, len(asked) - of_best))
+    core.store.close()
+    assert counts[0] == counts[1]
