@@ -76,6 +76,16 @@ def test_values_that_differ_in_their_last_digit_are_drawn(open_page: OpenPage, c
     assert all(len(told) > 1 and len(set(told)) == len(told) for told in texts), texts
 
 
+def test_a_trial_that_waits_for_its_second_attempt_does_not_run(open_page: OpenPage, core: Core) -> None:
+    plan = Plan("again", SGD, ACCURACY, lambda *_: ("completed", {"accuracy": 0.5}, None), 1, 2, 1, "running")
+    ref = Writer(core.store, plan, random.Random(1)).write()
+    with core.store.transaction() as session:
+        mine = tables.trials.c.experiment == experiments.find(session, ref).id
+        session.change(update(tables.trials).where(mine, tables.trials.c.number == 2).values(state="queued"))
+    page = open_page(f"/experiments/{ref}/trials/2")
+    expect(page.locator(".facts > div").filter(has_text="Took")).to_contain_text("waiting")
+
+
 def test_what_each_fold_came_to_is_told(open_page: OpenPage, handles: dict[str, str], core: Core) -> None:
     with core.store.transaction() as session:
         row = experiments.find(session, handles["one trial"])

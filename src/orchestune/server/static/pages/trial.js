@@ -184,7 +184,7 @@ function drawFacts(trial) {
   const took = trial.started_at ? duration(between(trial.started_at, trial.finished_at)) : "–";
   const cpu = seconds && wall ? `${Math.round((100 * seconds) / wall)} % of a core${newest.length > 1 ? " for each fold" : ""}` : "";
   const entries = /** @type {[string, string, string][]} */ ([
-    ["Took", took, trial.finished_at ? `ended ${ago(trial.finished_at)}` : trial.started_at ? "running" : "waiting"],
+    ["Took", took, trial.finished_at ? `ended ${ago(trial.finished_at)}` : trial.state === "running" ? "running" : "waiting"],
     ["Where", told(newest.map((attempt) => attempt.node)) || "–", [told(newest.map((attempt) => attempt.worker)), cards && `GPU ${cards}`].filter(Boolean).join(", ")],
     ["CPU", duration(used.length ? seconds : null), cpu],
     ["Memory", bytes(peak > 0 ? peak : null), newest.length > 1 ? "at its peak, of one fold" : "at its peak"],
