@@ -14,8 +14,12 @@ from orchestune.services.read_experiments import Document, rfc3339
 from orchestune.store import experiments
 from orchestune.store import logs as rows
 
-_TAIL_LINE = 400
-"""bytes that a line is assumed to have at most when looking for where a tail starts"""
+_TAIL_BYTES, _TAIL_LINE = 2**20, 2000
+"""so much of a log is looked through for where a tail starts, or so much for each line, where that is more"""
+_TAIL_PARTS = 2000
+"""segments, or two for each line: a bar that moves makes many without an end of a line"""
+_AT_ONCE = 50
+"""segments of a tail that are read at once"""
 
 
 def logs(
@@ -29,18 +33,14 @@ def logs(
 ) -> Document:
     """A page of `LogChunk`s, the cursor to go on from, and whether it, or the `trial`, is over and all was read.
 
-    `tail` starts near the end, so that about that many lines follow (never fewer, where there are as many); the
-    reader cuts. It counts for the first page only: later ones say `after`.
+    `tail` starts near the end, so that about that many lines follow (never fewer, where as many are not too far from
+    it); the reader cuts. It counts for the first page only: later ones say `after`.
     """
     start = _time(since)
+    if tail is not None and after == 0:
+        after = _before_tail(core, ref, trial, max(tail, 1))
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
-        if tail is not None and after == 0:
-            wanted = tail * _TAIL_LINE
-            for segment in rows.last_segments(session, experiment.id, trial, max(tail, 1) * 2):
-                after, wanted = segment.seq - 1, wanted - segment.length
-                if wanted <= 0:
-                    break
         found = rows.segments_after(session, experiment.id, after, limit, trial, start)
         over = experiment.state.over or (trial is not None and rows.ended(session, experiment.id, trial))
     several = experiment.specification.folds.count > 1
@@ -48,6 +48,23 @@ def logs(
     items = [_chunk(row, text, several) for row, text in zip(found, data, strict=True)]
     last = found[-1].seq if len(found) == limit else max(after, experiment.log_seq)
     return {"items": items, "next": last, "over": over and len(found) < limit}
+
+
+def _before_tail(core: Core, ref: str, trial: int | None, tail: int) -> int:
+    """The cursor behind which so many lines end; of each attempt one more, whose beginning may lie before it."""
+    room, parts, lines = max(tail * _TAIL_LINE, _TAIL_BYTES), max(tail * 2, _TAIL_PARTS), 0
+    attempts: set[str] = set()
+    before: int | None = None
+    while True:
+        with core.store.reading() as session:
+            found = rows.last_segments(session, experiments.find(session, ref).id, trial, _AT_ONCE, before)
+        if not found:
+            return 0
+        for segment, data in zip(found, read_all(core.files, [row._asdict() for row in found]), strict=True):
+            attempts.add(segment.attempt)
+            before, room, parts, lines = segment.seq, room - len(data), parts - 1, lines + data.count(b"\n")
+            if lines - len(attempts) >= tail or room <= 0 or parts <= 0:
+                return before - 1
 
 
 def end(core: Core, ref: str) -> int:

@@ -46,9 +46,13 @@ def segments_after(
     return session.select(query.order_by(log_segments.c.seq).limit(limit))
 
 
-def last_segments(session: Session, experiment: str, trial: int | None, limit: int) -> Sequence[Row[Any]]:
-    """(seq, length) of the newest segments, newest first: what a tail is cut from."""
-    query = select(log_segments.c.seq, log_segments.c.length).where(log_segments.c.experiment == experiment)
+def last_segments(
+    session: Session, experiment: str, trial: int | None, limit: int, before: int | None = None
+) -> Sequence[Row[Any]]:
+    """The newest segments, or those with the highest numbers below `before`; newest first."""
+    query = select(log_segments).where(log_segments.c.experiment == experiment)
+    if before is not None:
+        query = query.where(log_segments.c.seq < before)
     if trial is not None:
         query = query.where(log_segments.c.trial == trial)
     return session.select(query.order_by(log_segments.c.seq.desc()).limit(limit))

@@ -81,6 +81,24 @@ class ReportsContract(WorldContract):
         assert "".join(item["text"] for item in items) == "one\ntwo\nthree\ntail\n"
         assert [item["gap"] for item in items] == [0, 0, 0, 86]
 
+    def test_a_tail_has_as_many_lines_as_are_asked_for(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        said, at = worker.started(lease), 0
+        for text in [f"{number:03} {'long ' * 300}\n" for number in range(100)] + ["a bar\r"] * 30:
+            worker.call(beats=[said | {"logs": [[at, text, 0]]}])
+            at += len(text)
+
+        def numbers(tail: int) -> list[str]:
+            items = read_logs.logs(world.core, experiment, 0, 1000, tail=tail)["items"]
+            lines = "".join(item["text"] for item in items).split("\n")[:-1]
+            return [line[:3] for line in lines]
+
+        every = [f"{number:03}" for number in range(100)]
+        for tail in (1, 5, 80, 100, 1000):
+            assert numbers(tail)[-tail:] == every[-tail:], tail
+        assert len(numbers(5)) < 10, "about so many"
+
     def test_the_last_part_of_a_log_says_so(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, lease = world.lease()[0]
