@@ -225,6 +225,31 @@ def test_a_finger_that_scrolls_over_an_axis_brushes_nothing(open_page: OpenPage,
     assert before == after
 
 
+def test_a_brush_to_the_end_of_an_axis_holds_what_lies_beyond_it(open_page: OpenPage, core: Core) -> None:
+    numbers = iter(range(1, 100))
+    plan = Plan(
+        "far", SGD, ACCURACY,
+        lambda values, chance: ("completed", {"accuracy": 1000.0004 if next(numbers) == 7 else chance.random()}, None),
+        40, 40,
+    )  # fmt: skip
+    page = open_page(f"/experiments/{Writer(core.store, plan, random.Random(2)).write()}?tab=analysis")
+    canvas = page.get_by_role("img", name=re.compile("^Parallel coordinates: "))
+    expect(canvas).to_be_visible()
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] - 60, box["y"] + 150)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 60, box["y"] + 10, steps=5)
+    page.mouse.up()
+    told = page.get_by_text(re.compile(r"^\d+ of 40 trials: accuracy: at least 0[.]"))
+    expect(told).to_be_visible()
+    chosen = int((told.text_content() or "").split()[0])
+    page.get_by_role("link", name="Show in the table").click()
+    expect(page.get_by_text(f"{chosen} trials", exact=True)).to_be_visible()
+    expect(page.get_by_label("Compare trial 7", exact=True)).to_be_visible()
+
+
 def test_words_are_brushed_as_words(open_page: OpenPage, handles: dict[str, str]) -> None:
     page = open_page(f"/experiments/{handles['sgd classifier']}?tab=analysis")
     expect(page.get_by_role("img", name=re.compile("^Parallel coordinates: 5 axes"))).to_be_visible()

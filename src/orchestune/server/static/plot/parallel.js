@@ -1,7 +1,7 @@
 // Parallel coordinates: one line for each trial, one axis for each parameter; an axis is brushed by dragging along it.
 
 import { h } from "../lib/dom.js";
-import { interval } from "../lib/format.js";
+import { ENDLESS, interval } from "../lib/format.js";
 import { color } from "./pen.js";
 import { Frame } from "./frame.js";
 import { scale, short } from "./scale.js";
@@ -185,9 +185,8 @@ export class Parallel {
     }
     const measure = this.scaleOf(dimension, height);
     const [upper, lower] = [Math.min(from, to), Math.max(from, to)];
-    const known = /** @type {number[]} */ (dimension.values.filter((value) => value !== null)); // some lie beyond the axis
-    const low = lower < height - BOTTOM ? measure.invert(lower) : Math.min(measure.invert(lower), ...known);
-    const high = upper > TOP ? measure.invert(upper) : Math.max(measure.invert(upper), ...known);
+    const low = lower < height - BOTTOM ? measure.invert(lower) : -ENDLESS; // some lie beyond the axis
+    const high = upper > TOP ? measure.invert(upper) : ENDLESS;
     this.ranges.set(dimension.key, [low, high]);
   }
 
