@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -101,7 +102,7 @@ def usable(capacity: Capacity, each: Resources, pool: str | None, avoid: frozens
 class _Owner:
     """What one user asks for and was given."""
 
-    demands: list[Demand] = field(default_factory=list)
+    demands: deque[Demand] = field(default_factory=deque)
     share: float = 0.0
     """the largest part that the user holds of anything: cores, memory or GPUs of the place (dominant resource
     fairness: Ghodsi et al., NSDI 2011)"""
@@ -111,12 +112,15 @@ def allocate(capacity: Capacity, demands: Sequence[Demand]) -> dict[str, int]:
     """Slots per experiment. The user with the smallest share is next; of a user's demands, the first one is."""
     granted = dict.fromkeys((demand.experiment for demand in demands), 0)
     free = {machine.name: Free.whole(machine) for machine in capacity.machines}
+    rooms: dict[str, deque[Free]] = {}
     owners: dict[str, _Owner] = {}
     for demand in demands:
         if capacity.elastic or not (demand.each.cpu or demand.each.memory or demand.each.gpu):
             granted[demand.experiment] = max(demand.slots, 0)  # it takes nothing, or nobody knows from what
         elif demand.slots > 0:
             owners.setdefault(demand.owner, _Owner()).demands.append(demand)
+            allowed = usable(capacity, demand.each, demand.pool, demand.avoid)
+            rooms[demand.experiment] = deque(free[machine.name] for machine in allowed)
     total = _total(capacity)
     while owners:
         name = min(owners, key=lambda owner: owners[owner].share)
@@ -124,24 +128,27 @@ def allocate(capacity: Capacity, demands: Sequence[Demand]) -> dict[str, int]:
         demand = owner.demands[0]
         # alone it may take all at once; beside others one slot at a time
         wanted = demand.slots - granted[demand.experiment]
-        got = _place(capacity, free, demand, wanted if len(owners) == 1 else min(wanted, 1))
+        got = _place(rooms[demand.experiment], demand.each, wanted if len(owners) == 1 else min(wanted, 1))
         granted[demand.experiment] += got
         owner.share += got * _part(demand.each, total)
         if got == 0 or granted[demand.experiment] >= demand.slots:
-            owner.demands.pop(0)
+            owner.demands.popleft()
             if not owner.demands:
                 del owners[name]
     return granted
 
 
-def _place(capacity: Capacity, free: dict[str, Free], demand: Demand, wanted: int) -> int:
+def _place(room: deque[Free], each: Resources, wanted: int) -> int:
+    """How many of so many trials find a place, which they take. A machine without room for one leaves `room`: it never
+    has any again, and there may be thousands of slots to be given away one by one.
+    """
     placed = 0
-    for machine in usable(capacity, demand.each, demand.pool, demand.avoid):
-        got = free[machine.name].fit(demand.each, wanted - placed)
-        free[machine.name].take(demand.each, got)
+    while room and placed < wanted:
+        got = room[0].fit(each, wanted - placed)
+        room[0].take(each, got)
         placed += got
-        if placed == wanted:
-            break
+        if placed < wanted:
+            room.popleft()
     return placed
 
 

@@ -103,3 +103,22 @@ def test_never_more_than_is_there_and_never_more_than_is_wanted(wanted: list[tup
     for name, of in (("cpu", 12), ("memory", 32 * GIB), ("gpu", 4)):
         assert sum(granted[d.experiment] * (getattr(d.each, name) or 0) for d in demands) <= of
     assert all(0 <= granted[demand.experiment] <= demand.slots for demand in demands)
+
+
+class Counted(Machine):
+    """Counts how often somebody looks whether it has what a trial needs."""
+
+    looks = 0
+
+    @property
+    def whole(self) -> Resources:
+        Counted.looks += 1
+        return super().whole
+
+
+def test_each_machine_is_looked_at_once_for_each_demand_however_many_slots_there_are() -> None:
+    machines = [Counted(8, 8 * GIB, name=f"cpu{index}") for index in range(20)]
+    demands = [Demand(owner, 100, Resources(cpu=1), owner) for owner in ("ada", "bob")]
+    Counted.looks = 0
+    assert allocate(cluster(*machines), demands) == {"ada": 80, "bob": 80}
+    assert Counted.looks <= 4 * len(machines) * len(demands)
