@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from orchestune.config.keys import KEYS
+from orchestune.config.keys import KEYS, USER_NAMED
 from orchestune.config.nodes import Entries, Items, Node, Scalar, printable
 from orchestune.config.scalars import resolve
 from orchestune.config.schema import FILE
@@ -34,7 +34,7 @@ def text(
         if key.text in _ABOUT:
             lines.append(f"# {_ABOUT[key.text]}")
         name = _scalar(key, inside=False)
-        if key.text in ("parameters", "metrics", "env", "secrets", "labels") and isinstance(node, Entries):
+        if key.text in USER_NAMED and isinstance(node, Entries) and node.entries:
             lines.append(f"{name}:")
             lines += [f"  {entry}" for entry in _block(key.text, node, remarks or {})]
             if key.text == "parameters" and asides:

@@ -201,3 +201,9 @@ def test_any_text_survives_being_saved(value: str) -> None:
     labels = Entries(place, ((Scalar(place, "x", "x"), Scalar(place, value, value)),))
     document = document.with_entry(Scalar(place, "labels", "labels"), labels)
     assert parse(text(document), "experiment.yml").specification.labels == {"x": value}
+
+
+@pytest.mark.parametrize("empty", ["env: {}", "labels: {}", "secrets: {}", "secrets: []", "try_first: []"])
+def test_what_is_empty_is_saved_as_such(empty: str) -> None:
+    file = f"run: train\nparameters: {{a: 1..2}}\nmetrics: {{m: minimize}}\nbudget: 1\n{empty}\n"
+    assert parse(text(parse(file, "experiment.yml").document), "experiment.yml").specification.env == {}
