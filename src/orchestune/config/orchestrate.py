@@ -105,7 +105,7 @@ def _constraint(node: Node) -> Node:
     if not isinstance(node, Entries):
         return node
     found: Any = plain(node)
-    sign = {"less_than": "<=", "greater_than": ">="}.get(found.get("type"))
+    sign = {"less_than": "<=", "greater_than": ">="}.get(str(found.get("type")))
     terms = found.get("terms")
     if sign is None or not isinstance(terms, list) or not all(isinstance(term, dict) for term in terms):
         return node

@@ -32,7 +32,7 @@ def _read_cards(found: Field) -> float | None:
     value = found.node.value if isinstance(found.node, Scalar) else None
     if isinstance(value, float) and 0.01 <= value < 1:
         return value
-    if not isinstance(value, (int, float)) or value != value or value != int(value) or not 0 <= value <= _MOST_CARDS:
+    if not isinstance(value, (int, float)) or not 0 <= value <= _MOST_CARDS or value != int(value):
         found.expected(_CARDS_WORDS)
         return None
     return _WHOLE_CARDS.read(found)

@@ -253,6 +253,14 @@ def alpha(spelling: str) -> str:
             "8:18: resources.gpu: found 1.5, expected a whole number of cards, or the share of one from 0.01 to 0.99",
         ),
         (
+            with_lines("resources: {gpu: .inf}"),
+            "8:18: resources.gpu: found .inf, expected a whole number of cards, or the share of one from 0.01 to 0.99",
+        ),
+        (
+            with_lines("resources: {gpu: -.inf}"),
+            "8:18: resources.gpu: found -.inf, expected a whole number of cards, or the share of one from 0.01 to 0.99",
+        ),
+        (
             with_lines("resources: {gpu: {count: 2, model: a100}}"),
             "8:29: resources.gpu.model: is no known key (did you mean type?)",
         ),

@@ -58,7 +58,7 @@ def draft(root: Entries, report: Report) -> Draft:
 
 def _metrics(objective: Foreign) -> tuple[dict[str, Any], float | None]:
     goal, name, target = objective.text("type"), objective.text("objectiveMetricName"), number(objective.value("goal"))
-    others = objective.value("additionalMetricNames")
+    others = objective.values("additionalMetricNames")
     if others:
         objective.note(f"need not be declared, whatever is reported is kept: {', '.join(map(str, others))}")
     strategies = {item.text("name"): item.text("value") for item in objective.each("metricStrategies")}
@@ -71,11 +71,11 @@ def _metrics(objective: Foreign) -> tuple[dict[str, Any], float | None]:
 
 def _space(item: Foreign) -> Any:
     kind, space = item.text("parameterType"), item.below("feasibleSpace")
-    listed, low, high = space.value("list"), number(space.value("min")), number(space.value("max"))
+    listed, low, high = space.values("list"), number(space.value("min")), number(space.value("max"))
     step, distribution = number(space.value("step")), space.text("distribution") or "uniform"
     space.leave()
-    if kind in ("categorical", "discrete") or listed is not None:
-        return [_listed(value, kind) for value in listed or []]
+    if kind in ("categorical", "discrete") or listed:
+        return [_listed(value, kind) for value in listed]
     if low is None or high is None:
         space.wrong("needs min and max, or a list")
         return None

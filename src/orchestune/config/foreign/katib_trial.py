@@ -106,7 +106,7 @@ class _Names:
 
 
 def _command(container: Foreign, names: _Names) -> dict[str, Any]:
-    words = [*_list(container.value("command")), *_list(container.value("args"))]
+    words = [str(word) for name in ("command", "args") for word in container.values(name)]
     fixed: dict[str, str] = {}
     varied: list[str] = []
     for item in container.each("env"):
@@ -130,12 +130,8 @@ def _command(container: Foreign, names: _Names) -> dict[str, Any]:
     return {"run": run if words else None, "env": fixed}
 
 
-def _list(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []
-
-
 def _resources(resources: Foreign) -> dict[str, Any]:
-    asked = {**(resources.value("limits") or {}), **(resources.value("requests") or {})}
+    asked = {**resources.mapping("limits"), **resources.mapping("requests")}
     resources.leave()
     gpus = [name for name in asked if "gpu" in name]
     found = without_empty({"cpu": _cores(asked.pop("cpu", None)), "memory": asked.pop("memory", None)})

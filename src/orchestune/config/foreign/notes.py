@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from orchestune.config.kinds import LARGEST
 from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, plain
 from orchestune.config.report import Report
 
@@ -35,6 +36,16 @@ class Foreign:
         """The same as an ordinary value."""
         node = self.take(name)
         return None if node is None else plain(node)
+
+    def values(self, name: str) -> list[Any]:
+        """The ordinary values of the list under `name`; none where it is no list."""
+        found = self.value(name)
+        return found if isinstance(found, list) else []
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """The ordinary values of the mapping under `name`; none where it is no mapping."""
+        found = self.value(name)
+        return found if isinstance(found, dict) else {}
 
     def text(self, name: str) -> str | None:
         """The same as a text, where it is one value."""
@@ -71,17 +82,20 @@ class Foreign:
 
 
 def number(value: Any) -> int | float | None:
-    """A number, also one that is written as a text, as Katib does."""
-    if isinstance(value, str):
+    """A number that an experiment may hold, also one that is written as a text, as Katib does."""
+    found = _of_text(value) if isinstance(value, str) else value
+    if not isinstance(found, (int, float)) or isinstance(found, bool) or not abs(found) <= LARGEST:
+        return None
+    return found
+
+
+def _of_text(text: str) -> int | float | None:
+    for kind in (int, float):
         try:
-            return int(value)
+            return kind(text)
         except ValueError:
             pass
-        try:
-            return float(value)
-        except ValueError:
-            return None
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return None
 
 
 def figures(value: float) -> float:

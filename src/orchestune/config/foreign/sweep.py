@@ -121,7 +121,7 @@ def _space(space: Foreign) -> Any:
         space.value("distribution")
         return _listed(space, values, weights)
     distribution, low, high = space.text("distribution"), number(space.value("min")), number(space.value("max"))
-    quantum = number(space.value("q"))
+    quantum = number(space.value("q")) or 1
     kind = distribution or ("int_uniform" if isinstance(low, int) and isinstance(high, int) else "uniform")
     quantized = kind.startswith("q_")
     plain_kind = kind.removeprefix("q_")
@@ -134,7 +134,10 @@ def _space(space: Foreign) -> Any:
     log = "log" in plain_kind
     if kind == "int_uniform":
         return spelled(math.floor(bounds[0]), math.ceil(bounds[1]), whole=True)
-    found = _quantized(*bounds, quantum or 1, log) if quantized else spelled(*bounds, log=log)
+    if quantized and quantum < 0:
+        space.wrong("is the distance between values, and larger than 0", name="q")
+        return None
+    found = _quantized(*bounds, quantum, log) if quantized else spelled(*bounds, log=log)
     return extended(found, {"prior": prior}) if prior else found
 
 
@@ -227,9 +230,16 @@ def _early(early: Foreign) -> dict[str, Any]:
     eta, least, most, brackets = (number(early.value(name)) for name in ("eta", "min_iter", "max_iter", "s"))
     eta = eta or 3
     if least is None and most is not None:
-        least = max(1, int(most / eta ** (brackets or 1)))
+        least = _first_bracket(most, eta, brackets or 1)
     if early.value("strict"):
         early.note("strict has no effect here", "strict")
     early.note("hyperband of W&B ends what is not among the best 1/eta at each bracket: asha does that here")
     early.leave()
     return without_empty({"type": "asha", "min_steps": least, "reduction": eta})
+
+
+def _first_bracket(most: float, eta: float, brackets: float) -> int:
+    """The steps after which W&B looks first; 1 also where the power would be beyond all numbers."""
+    if most <= 1 or eta <= 1 or brackets * math.log(eta) >= math.log(most):
+        return 1
+    return int(most / eta**brackets)

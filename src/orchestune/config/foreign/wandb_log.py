@@ -21,8 +21,6 @@ def collected(program: Path, metric: str) -> tuple[dict[str, Any], list[str]]:
         return {}, []
     group = re.sub(r"\W", "_", metric)
     name = program.name
-    name = program.name
-    name = program.name
     notes = [f"{name} uses wandb: it stays offline here, and {metric} is read from the summary that finish() prints"]
     if _READS_CONFIG.search(text):
         notes.append(f"wandb.config of {name} holds what the script puts into it: parameters come by the command")

@@ -163,6 +163,8 @@ def test_mistakes_are_told_with_their_place(tmp_path: Path) -> None:
         ("{distribution: log_uniform, min: 1, max: 1000}", "log_uniform_values takes the values themselves"),
         ("{distribution: inv_log_uniform, min: -1000, max: 1}", "takes exponents of e"),
         ("{distribution: log_normal, mu: 800}", "takes exponents of e"),
+        ("{distribution: q_uniform, min: 1, max: 9, q: -2}", "bad.q: is the distance between values"),
+        ("{distribution: uniform, min: 1, max: .inf}", "needs min and max"),
         ("{values: [1, 2], probabilities: [1]}", "one of the probabilities for each"),
         ("{values: [1, 2], probabilities: 1}", "one of the probabilities for each"),
     ],

@@ -1,0 +1,88 @@
+"""Whatever stands in the place of a value of another tool's file, it becomes a draft or mistakes for its reader."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from orchestune.config.draft import Draft
+from orchestune.config.foreign import katib, sweep
+from orchestune.config.nodes import Entries, Place, built
+from orchestune.config.orchestrate import converted
+from orchestune.config.report import Report
+from tests.unit.config.foreign.test_katib import KATIB
+from tests.unit.config.foreign.test_sweep import SWEEP
+from tests.unit.config.test_older_files import ORCHESTRATE
+
+MORE_OF_A_SWEEP = {
+    "normal": {"distribution": "normal", "mu": 0, "sigma": 1},
+    "rounded": {"distribution": "q_log_uniform_values", "min": 1, "max": 100, "q": 2},
+    "beta": {"distribution": "beta", "a": 1, "b": 2},
+}
+ENDS = {"early_terminate": {"type": "hyperband", "max_iter": 27, "s": 2, "eta": 3}}
+LIMITS = {"linear_constraints": [{"type": "less_than", "threshold": 9, "terms": [{"name": "epochs", "weight": 2}]}]}
+ODD: tuple[Any, ...] = (
+    None,
+    "",
+    "é",
+    "nan",
+    "1e400",
+    0,
+    -1,
+    1e300,
+    math.inf,
+    math.nan,
+    True,
+    10**30,
+    [],
+    ["a", None],
+    [[1]],
+    {"a": 1},
+)
+
+
+def parsed(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    return found
+
+
+def the_sweep() -> dict[str, Any]:
+    found = parsed(SWEEP)
+    return {**found, **ENDS, "parameters": {**found["parameters"], **MORE_OF_A_SWEEP}}
+
+
+FILES: dict[str, tuple[dict[str, Any], Callable[[Entries, Report], Draft | Entries]]] = {
+    "sweep": (the_sweep(), sweep.draft),
+    "katib": (parsed(KATIB), katib.draft),
+    "older": ({**parsed(ORCHESTRATE), **LIMITS}, converted),
+}
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        yield (*above, key)
+        yield from places(inner, (*above, key))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_value_is_beyond_reading(name: str) -> None:
+    document, read = FILES[name]
+    for place in places(document):
+        for odd in ODD:
+            changed = copy.deepcopy(document)
+            inner: Any = changed
+            for key in place[:-1]:
+                inner = inner[key]
+            inner[place[-1]] = copy.deepcopy(odd)
+            root = built(changed, Place("file.yml", 1, 1))
+            assert isinstance(root, Entries)
+            try:
+                read(root, Report())
+            except Exception as exc:
+                raise AssertionError(f"{place} as {odd!r}") from exc
