@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.places import READERS
+from orchestune.config.places import READERS, Spans, Unreadable
 from orchestune.config.scripts import values
 from orchestune.config.scripts.option import Option, Script
 from orchestune.config.scripts.proposing import propose
 from orchestune.config.scripts.scope import Scope, calls, keywords
 from orchestune.config.scripts.signature import of_fields
+from orchestune.errors import BadInput
 
 _NAMES = ("config", "cfg", "conf", "config-file", "config_file", "config-path", "config_path", "configuration")
 
@@ -53,12 +54,19 @@ def by_path(script: Script | None, path: str, folder: Path) -> Script:
         word = "{config}"
     else:
         word = taker.word.replace(f"{{{taker.name}}}", "{config}") if taker.word else f"--{taker.name}={{config}}"
-    known = READERS[Path(path).suffix.lower()]((folder / path).read_text(encoding="utf-8"))
-    found = [
-        option for option in values.options(values.read(folder / path)) if option.name in known and not option.required
-    ]
+    read = values.read(folder / path)
+    known = _places(folder / path)
+    found = [option for option in values.options(read) if option.name in known and not option.required]
     needed = [option for option in options if option.required and option is not taker]
     return Script("configuration", (*found, *needed), script.words if script else (), word, path, notes)
+
+
+def _places(path: Path) -> Spans:
+    """Where its values stand. BadInput where that cannot be told of a file that can be read."""
+    try:
+        return READERS[path.suffix.lower()](path.read_text(encoding="utf-8"))
+    except Unreadable as exc:
+        raise BadInput.one(f"{path} cannot be read: {exc}") from exc
 
 
 def chosen_path(options: Sequence[Option], folder: Path, given: Mapping[str, str]) -> str | None:
@@ -146,10 +154,11 @@ def _group(root: Path, group: str, chosen: str) -> list[Option]:
     path = files.get(chosen.removesuffix(".yaml"))
     if path is None:
         return []
+    read = values.read(path)
     package = f"{group.replace('/', '.')}." if group else ""
     if "@package _global_" in path.read_text(encoding="utf-8"):
         package = ""
-    own = [one for one in values.options(values.read(path), package) if not one.name.startswith(f"{package}defaults")]
+    own = [one for one in values.options(read, package) if not one.name.startswith(f"{package}defaults")]
     if not group or len(files) < 2:
         return own
     same = all({one.name for one in values.options(values.read(other), package)} == {one.name for one in own}

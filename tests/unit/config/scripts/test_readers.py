@@ -356,6 +356,27 @@ def test_a_configuration_that_is_named_is_varied_at_its_paths(tmp_path: Path) ->
     assert made["parameters"] == {"optim.lr": "1e-5..0.1 log", "model.layers": "1..6", "model.dropout": "0.0..0.5"}
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("nope.yml", None, "nope.yml cannot be read: No such file or directory"),
+        ("base.ini", b"lr = 1", "base.ini is of no known kind"),
+        ("base.yml", b"a: [1", "base.yml:1:6: is not valid YAML"),
+        ("base.yml", b"\xff\xfe", "base.yml cannot be read: 'utf-8' codec"),
+        ("base.json", b'{"lr": 1', "base.json cannot be read: Expecting"),
+        ("base.toml", b"lr =", "base.toml cannot be read: Invalid value"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_told(
+    name: str, content: bytes | None, message: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput) as error:
+        found_in(tmp_path, "import argparse\n", config=name)
+    assert message in str(error.value)
+
+
 def test_what_a_script_needs_beside_its_configuration_is_told(tmp_path: Path) -> None:
     (tmp_path / "base.yml").write_text(CONFIG)
     text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('data')\n"
