@@ -24,6 +24,7 @@ from ruamel.yaml.events import (
 Spans = dict[str, tuple[int, int]]
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")
 _SPACE = re.compile(r"[ \t\r\n]*")
+_COLON = re.compile(r"\s*:")
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
 _KEYS = rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*"
 _TABLE = re.compile(rf"\[(\[)?[ \t]*({_KEYS})[ \t]*\](?(1)\])")
@@ -40,7 +41,7 @@ class Unreadable(ValueError):
 
 
 def of_yaml(text: str) -> Spans:
-    """The values of a YAML file. Blocks of text, keys of merged mappings and further documents are left out."""
+    """The values of a YAML file. Keys of merged mappings, keys without a colon and further documents are left out."""
     events = YAML(typ="safe", pure=True).parse(text)
     found: Spans = {}
     try:
@@ -64,15 +65,17 @@ def _yaml_node(event: Event, path: tuple[str, ...], events: Iterator[Event], tex
             value = next(events)
             _yaml_node(value, (*path, name), events, text, {} if name == "<<" else found)
             if isinstance(value, ScalarEvent) and value.start_mark.index == value.end_mark.index:
-                after = text.index(":", key.end_mark.index) + 1  # nothing stands there: the parser is lines further on
-                found[".".join((*path, name))] = (after, after)
+                found.pop(".".join((*path, name)), None)  # nothing stands there: the parser is lines further on
+                if colon := _COLON.match(text, key.end_mark.index):
+                    found[".".join((*path, name))] = (colon.end(), colon.end())
     elif isinstance(event, SequenceStartEvent):
         index = 0
         while not isinstance(item := next(events), SequenceEndEvent):
             _yaml_node(item, (*path, str(index)), events, text, found)
             index += 1
-    elif isinstance(event, AliasEvent) or (isinstance(event, ScalarEvent) and event.style not in ("|", ">")):
-        start, end = event.start_mark.index, event.end_mark.index
+    elif isinstance(event, (AliasEvent, ScalarEvent)):
+        start = event.start_mark.index
+        end = start + len(text[start : event.end_mark.index].rstrip())  # a block of text ends with its line
         properties = _PROPERTIES.match(text, start, end)
         found[".".join(path)] = (properties.end() if properties else start, end)
 
@@ -114,7 +117,7 @@ def _json_node(text: str, at: int, path: tuple[str, ...], found: Spans) -> int:
 
 
 def of_toml(text: str) -> Spans:
-    """The values of a TOML file. Texts of several lines are left out."""
+    """The values of a TOML file."""
     try:
         whole = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as exc:
@@ -160,10 +163,8 @@ def _toml_table(keys: tuple[str, ...], listed: bool, lengths: dict[tuple[str, ..
 
 def _toml_node(text: str, at: int, path: tuple[str, ...], found: _Paths) -> int | None:
     """Note what begins at `at`; where it ends, or None where that cannot be told."""
-    if long := _LONG.match(text, at):
-        return long.end()
     if text[at : at + 1] not in ("[", "{"):
-        value = _VALUE.match(text, at)
+        value = _LONG.match(text, at) or _VALUE.match(text, at)
         if value:
             found[path] = value.span()
         return value.end() if value else None

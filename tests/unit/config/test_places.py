@@ -68,6 +68,7 @@ def test_yaml() -> None:
         "empty": "",
         "items.0.a": "1",
         "items.0.b": "two words",
+        "text": "|\n  lr: 5",
         "last": "",
     }
 
@@ -80,6 +81,7 @@ def test_toml() -> None:
         "optim.sub.deep": "true",
         "optim.quoted key": "1_000",
         "other.table.when": "1979-05-27",
+        "other.table.text": '"""\nlr = 3\n"""',
         "other.table.list.0": "1",
         "other.table.list.1": "2",
         "other.table.inline.a": "1",
@@ -124,6 +126,7 @@ def test_lists_and_braces_of_toml() -> None:
         "layers.1.grid.1.0": '"a, b"',
         "layers.1.grid.1.1": "'c]'",
         "layers.1.grid.2.deep.x": "3",
+        "layers.1.long.0": '"""\nsize = 5"""',
         "layers.1.long.1": "7",
         "layers.1.deep.0.last": "true",
     }
@@ -143,6 +146,11 @@ def test_a_long_list_of_toml_takes_no_longer_than_reading_it() -> None:
 def test_what_a_mapping_of_yaml_is_merged_from_is_no_value_of_it() -> None:
     text = "base: &base\n  lr: 1\noptim:\n  <<: *base\n  beta: 2\n"
     assert shown(text, of_yaml(text)) == {"base.lr": "1", "optim.beta": "2"}
+
+
+def test_keys_of_yaml_without_a_colon_have_no_value() -> None:
+    text = "flow: {lr: , beta}\nset:\n  ? lr\n  ? beta\nlast: 1\n"
+    assert shown(text, of_yaml(text)) == {"flow.lr": "", "last": "1"}
 
 
 def test_json_with_tabs() -> None:
@@ -198,6 +206,21 @@ def test_a_copy_of_toml(tmp_path: Path) -> None:
     assert tomllib.loads(text)["optim"] == {
         "lr": 1e-05, "name": 'x: "y" # z', "sub": {"deep": False}, "quoted key": 1000,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.yml", "prompt: |  # the first\n  say\n\n  it\n# then\nlr: 2\n"),
+        ("c.yml", "prompt: >-\n   say\n   it"),
+        ("c.toml", 'prompt = """\nsay it\n"""  # the first\nlr = 2\n'),
+    ],
+)
+def test_a_text_of_several_lines_is_one_value(name: str, text: str, tmp_path: Path) -> None:
+    found = specification(tmp_path, name, text, "{prompt: [short, 'long, one']}")
+    read = tomllib.loads if name == "c.toml" else YAML(typ="safe", pure=True).load
+    assert read(copy(found, {"prompt": "long, one"})) == {**read(text), "prompt": "long, one"}
+    assert copy(found, {}) == text
 
 
 def test_where_a_parameter_is_inactive_the_files_own_value_stays(tmp_path: Path) -> None:
