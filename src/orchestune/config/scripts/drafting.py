@@ -65,12 +65,12 @@ def draft(found: Found, folder: Path, given: Mapping[str, str], *, named: bool =
     if not varied and script.config is None and (path := by_config.chosen_path(script.options, folder, given)):
         return draft(replace(found, script=by_config.by_path(script, path, folder)), folder, given, named=named)
     varied, notes = _behind(script, varied)
-    varied, conditions = _apart(varied, notes)
-    placed, kept = _placed(varied)
+    kept = _alike(varied)
     if single := [name for name in varied if name not in kept]:
         note = "has no long name" if len(single) == 1 else "have no long names"
         notes.append(f"{', '.join(single)}: {note}, which {{args}} takes; to vary it too write each option by itself")
-    varied = kept
+    varied, conditions = _apart(kept, notes)
+    placed = [option.word for option, _ in varied.values() if option.word]
     if unusable := [option.name for option in script.options if not _usable(option.name) and option.name not in given]:
         notes.append(f"left out, since no parameter can be called so: {', '.join(unusable)}")
     document: dict[str, Any] = {"run": _run(found, script, placed, given)}
@@ -139,13 +139,12 @@ def _apart(varied: _Pairs, notes: list[str]) -> tuple[_Pairs, dict[str, dict[str
     return {name: pair for name, pair in varied.items() if name not in left}, written_so
 
 
-def _placed(varied: _Pairs) -> tuple[list[str], _Pairs]:
-    """Where options have long names, one placeholder stands for all of them; where none has, each stands by itself."""
+def _alike(varied: _Pairs) -> _Pairs:
+    """Where options have long names, those: one placeholder stands for all of them. Where none has, each stands by
+    itself, with its value.
+    """
     long = {name: pair for name, pair in varied.items() if not pair[0].word}
-    if long:
-        return [], long
-    single = {name: pair for name, pair in varied.items() if pair[0].kind != "bool"}
-    return [option.word for option, _ in single.values()], single
+    return long or {name: pair for name, pair in varied.items() if pair[0].kind != "bool"}
 
 
 def command(found: Found, given: Mapping[str, str]) -> str:

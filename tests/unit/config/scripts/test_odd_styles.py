@@ -221,6 +221,16 @@ def test_options_that_exclude_each_other_are_never_given_together(tmp_path: Path
     assert draft.notes == ("penalty: cannot stand beside dropout, and is not varied",)
 
 
+def test_a_condition_names_no_option_that_is_not_varied(tmp_path: Path) -> None:
+    text = (
+        "import argparse\np = argparse.ArgumentParser()\ngroup = p.add_mutually_exclusive_group()\n"
+        "group.add_argument('-C', action='store_true')\ngroup.add_argument('--nesterov', action='store_true')\n"
+    )
+    draft = draft_of(tmp_path, text)
+    assert document(draft)["parameters"] == {"nesterov": "bool"}
+    assert draft.notes[0].startswith("C: has no long name")
+
+
 def test_options_that_a_function_of_another_module_adds_are_found_too(tmp_path: Path) -> None:
     (tmp_path / "opts.py").write_text(
         "DEPTH = 3\ndef model(p):\n    p.add_argument('--depth', type=int, default=DEPTH)\n"
