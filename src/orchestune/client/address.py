@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -138,9 +139,22 @@ def _embedded(environ: Mapping[str, str], note: Callable[[str], None]) -> Access
 
 
 def _check(address: str) -> None:
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_address(address):
         raise UsageError(
             f"ORCHESTUNE_SERVER is {address!r}, which is no address of a server",
             "write it like https://orchestune.example.org, or unset it to use the server of this machine",
         )
+
+
+def is_address(text: str) -> bool:
+    """Whether requests can be sent to a server there: to a host, perhaps with a port and a path."""
+    try:
+        parts = urlsplit(text)
+        host = (parts.hostname or "").encode("idna")  # as it is looked up
+        return parts.scheme in ("http", "https") and bool(host) and parts.port != 0 and not _UNSENT.search(text)
+    except ValueError:  # a bracket that is left open, a port or a label beyond every number or length
+        return False
+
+
+_UNSENT = re.compile(r"[\x00-\x20\x7f]|://[^/]*/.*[^\x00-\x7f]")
+"""no request can name it: white space, or other letters than those of ASCII in the path"""

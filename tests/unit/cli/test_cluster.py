@@ -109,6 +109,7 @@ def test_a_hosted_server_without_a_token_is_asked_for_one_where_somebody_sits(
     assert refused.code == 2 and "a token is missing" in refused.err and "ORCHESTUNE_TOKEN" in refused.err
     monkeypatch.setenv("ORCHESTUNE_TOKEN", "x" * 20)
     assert cli("cluster", "connect", "-n", "team", "--server", "team.example").code == 2
+    assert cli("cluster", "connect", "-n", "team", "--server", "http://team.example:port").code == 2
     assert not (state / "clusters.json").exists()
 
 

@@ -266,6 +266,23 @@ def test_the_environment_names_a_hosted_server() -> None:
         resolver({"ORCHESTUNE_SERVER": "tune.example.org"})
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://[::1", "http://tune.example.org:99999", "http://tune.example.org:port", "http://tune..org",
+        f"http://{'a' * 64}.org", "http://tune.example.org/our server", "http://tune.example.org/café", "http://",
+    ],
+)  # fmt: skip
+def test_an_address_to_which_nothing_can_be_sent_is_refused_before(address: str) -> None:
+    with pytest.raises(UsageError, match="no address of a server"):
+        resolver({"ORCHESTUNE_SERVER": address})
+
+
+@pytest.mark.parametrize("address", ["http://[::1]:80", "https://tüne.example/base", "http://localhost."])
+def test_an_address_may_have_a_port_a_path_and_any_letters_in_its_host(address: str) -> None:
+    assert resolver({"ORCHESTUNE_SERVER": address, "USER": "ada"})().url == address
+
+
 @pytest.mark.parametrize("token", ["a secret\nof two lines", "söcret–", "a\rsecret"])
 def test_a_token_that_no_header_can_carry_is_refused_and_never_shown(tmp_path: Path, token: str) -> None:
     environ = {"ORCHESTUNE_SERVER": "https://tune.example.org", "ORCHESTUNE_TOKEN": token}

@@ -6,12 +6,11 @@ import getpass
 import sys
 from contextlib import closing
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from orchestune import __version__
 from orchestune.cli.clusters.commands import known
 from orchestune.cli.console import Console
-from orchestune.client.address import checked, named_token, resolver
+from orchestune.client.address import checked, is_address, named_token, resolver
 from orchestune.client.api import Client
 from orchestune.client.clusters import Cluster
 from orchestune.clusters.existing.config import Connection
@@ -35,8 +34,7 @@ def say_hello(console: Console, connection: Connection, cluster: Cluster) -> int
 def join_hosted(console: Console, name: str, address: str) -> int:
     """Remember a hosted server with its token, once it has answered."""
     address = address.rstrip("/")
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_address(address):
         raise UsageError(f"{address!r} is no address of a server", "write it like https://orchestune.example.org")
     token = named_token(console.environ) or checked(_asked_token(address), "the answer")
     environ = {**console.environ, "ORCHESTUNE_SERVER": address, "ORCHESTUNE_TOKEN": token}
