@@ -76,14 +76,14 @@ def read(path: Path, folder: Path, python: str, config: str | None = None) -> Fo
 
 def _of_python(path: Path, inside: Path, folder: Path, python: str, config: str | None) -> Found:
     script, where = None, ""
-    modules = _modules(path)
+    modules, known = _modules(path), dict[Path, Scope]()
     for module in modules:
         tree = _parsed(module)
         scope = Scope(tree)
-        for name in scope.imports.values():
-            beside = _beside(name, module, path.parent)
-            if beside is not None and beside != module:
-                scope.adopt(_scope(beside))
+        for beside in _imported(scope, module, path.parent):
+            if beside not in known:
+                known[beside] = _scope(beside)
+            scope.adopt(known[beside])
         script = by_config.hydra(scope, module.parent) or by_config.omegaconf(tree, scope, folder)
         script = script or next((found for reader in _READERS if (found := reader(tree, scope)) is not None), None)
         if script is not None:
@@ -152,11 +152,16 @@ def _modules(path: Path) -> Iterator[Path]:
             tree = _parsed(module)
         except BadInput:
             continue
-        for name in Scope(tree).imports.values():
-            found = _beside(name, module, path.parent)
-            if found is not None and found not in seen:
+        for found in _imported(Scope(tree), module, path.parent):
+            if found not in seen:
                 seen.add(found)
                 waiting.append(found)
+
+
+def _imported(scope: Scope, module: Path, root: Path) -> list[Path]:
+    """The files within the script's folder from which the module imports, each once."""
+    found = [_beside(name, module, root) for name in scope.imports.values()]
+    return [path for path in dict.fromkeys(found) if path is not None and path != module]
 
 
 def _beside(name: str, module: Path, root: Path) -> Path | None:

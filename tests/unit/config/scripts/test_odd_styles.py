@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 from typing import Any
 
@@ -490,3 +491,21 @@ def test_a_shell_script_is_run_by_its_own_shell_and_its_variables_are_found_in_e
     made = document(drafting.draft(reading.read(tmp_path / "train.sh", tmp_path, "python", None), tmp_path, {}))
     assert made["run"] == "LR={LR} DROPOUT={DROPOUT} LAYERS={LAYERS} bash train.sh"
     assert list(made["parameters"]) == ["LR", "DROPOUT", "LAYERS"]
+
+
+def test_a_module_is_not_read_again_for_every_name_that_comes_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"name{number}" for number in range(30)]
+    (tmp_path / "names.py").write_text("".join(f"{name} = 0.1\n" for name in names))
+    read, parsed = list[Path](), reading._parsed
+
+    def counted(path: Path) -> ast.Module:
+        read.append(path)
+        return parsed(path)
+
+    monkeypatch.setattr(reading, "_parsed", counted)
+    text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=name7)\n"
+    draft = draft_of(tmp_path, f"from names import {', '.join(names)}\n{text}")
+    assert document(draft)["parameters"] == {"lr": "0.001..1.0 log"}
+    assert len(read) < 10
