@@ -60,6 +60,7 @@ def test_the_spread_of_folds_is_told_apart_from_how_sure_their_mean_is() -> None
         ({"parameters": WHOLE, "metrics": measured, "folds": 4}, 0.05),
         ({"parameters": WHOLE, "metrics": measured, "attempts": attempts}, 0.05),
         ({"parameters": WHOLE, "metrics": measured, "attempts": attempts[:1]}, 0.1),
+        ({"parameters": WHOLE, "metrics": measured, "attempts": [{"task": ["a"]}, {"task": ["a"]}]}, 0.1),
     ):
         assert one(document).observations[0].stddev == {"loss": pytest.approx(deviation)}, document
 
