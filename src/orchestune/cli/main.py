@@ -134,6 +134,7 @@ def _dispatch(console: Console, words: list[str]) -> int:
     if args.command is None:
         parser.print_help()
         return 2
+    console.json |= any(getattr(args, name, False) for name in ("json", "jsonl"))  # which argparse lets be shortened
     console.cluster = getattr(args, "cluster", None)
     args.line = words[1:]
     code: int = args.run(console, args)

@@ -82,6 +82,7 @@ def test_json_documents_are_those_of_the_server(server: FakeServer, cli: Cli) ->
     document = json.loads(cli("status", "sgd", "--json").out)
     assert document == server.world.experiments["sgd-7f3a"]
     assert [item["handle"] for item in json.loads(cli("status", "--json").out)] == ["sgd-7f3a"]
+    assert [item["handle"] for item in json.loads(cli("status", "--jso").out)] == ["sgd-7f3a"]
     server.update("sgd-7f3a", best=BEST)
     assert json.loads(cli("best", "sgd", "--json").out) == BEST
     server.world.trials["sgd-7f3a"] = [trial(1), trial(2)]
