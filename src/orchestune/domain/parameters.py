@@ -71,7 +71,11 @@ class Parameter:
         assert self.low is not None and self.high is not None
         if self.kind == "int":
             return (int(self.high) - int(self.low)) // int(self.step or 1) + 1
-        return math.inf if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
+        if self.step is None:
+            return math.inf
+        steps = (self.high - self.low) / self.step
+        whole = _whole(steps, self._unsure(self.high), 1e-9)  # a bound just below a value leaves that out
+        return (round(steps) if whole else math.floor(steps)) + 1
 
     def problem(self, value: object) -> str | None:
         """What is wrong with `value`, or None where it is allowed."""
@@ -86,11 +90,14 @@ class Parameter:
         assert self.low is not None and self.high is not None
         if not self.within(value):
             return f"{value!r} is outside {self.low:g}..{self.high:g}"
-        if self.step and not _whole(
-            (value - self.low) / self.step, math.ulp(max(abs(value), abs(self.low))) / self.step
-        ):
+        if self.step and not _whole((value - self.low) / self.step, self._unsure(value), 1e-6):
             return f"{value!r} is no multiple of the step {self.step:g} from {self.low:g}"
         return None
+
+    def _unsure(self, value: float) -> float:
+        """What rounding alone may change of how many steps a number lies above the lower bound."""
+        assert self.low is not None and self.step
+        return 4 * math.ulp(max(abs(value), abs(self.low))) / self.step
 
     def within(self, value: float) -> bool:
         """Whether a number lies between the bounds, or no further outside than one that was rounded on its way.
@@ -215,9 +222,9 @@ def _decimals(number: float) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
-def _whole(steps: float, unsure: float) -> bool:
+def _whole(steps: float, unsure: float, least: float) -> bool:
     """Whether it is a whole number but for rounding, which grows with the number, and with what it was counted from."""
-    return abs(steps - round(steps)) <= max(1e-6, 1e-15 * abs(steps), 4 * unsure)
+    return abs(steps - round(steps)) <= max(least, 1e-15 * abs(steps), unsure)
 
 
 def as_written(value: object, otherwise: Callable[[object], str] = str) -> str:

@@ -221,3 +221,20 @@ def test_a_step_that_does_not_meet_the_upper_bound_gives_each_value_its_share(pa
 def test_a_step_may_be_small_beside_what_it_is_counted_from() -> None:
     parameter = Parameter("a", "float", 5530.717007052405, 5530.717052652572, step=2.8e-9)
     assert all(parameter.problem(parameter.from_unit(place / 97)) is None for place in range(97))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step", "count", "last"),
+    [
+        (10000000.1, 10000000.9, 0.1, 9, 10000000.9),
+        (-1175.0, -1174.99978, 0.00001, 23, -1174.99978),
+        (56.7, 217640.4201, 0.0261, 8336542, 217640.4201),
+        (0.0, 9.9999995, 1.0, 10, 9.0),
+        (10000000.1, 10000000.85, 0.1, 8, 10000000.8),
+    ],
+)
+def test_an_upper_bound_that_steps_meet_is_a_value(
+    low: float, high: float, step: float, count: int, last: float
+) -> None:
+    parameter = Parameter("a", "float", low, high, step=step)
+    assert (parameter.count(), parameter.snap(high)) == (count, last)
