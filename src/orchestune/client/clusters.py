@@ -162,7 +162,7 @@ class Clusters:
             schema = int(document["schema"])
             found = [Cluster.from_json(item) for item in document["clusters"]] if schema == _SCHEMA else []
             default = str(document["default"])
-        except (KeyError, TypeError, ValueError) as exc:
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise self._unusable("it is no list of clusters") from exc
         if schema != _SCHEMA:
             raise self._unusable(f"a later version wrote it (schema {schema})")

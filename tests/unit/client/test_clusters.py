@@ -87,7 +87,16 @@ def test_the_default_is_local_until_another_is_chosen_and_after_that_one_is_gone
     assert clusters.default == "docker"
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"schema": 2, "clusters": [], "default": "x"}', '{"schema": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"schema": 2, "clusters": [], "default": "x"}',
+        '{"schema": 1}',
+        '{"schema": 1, "clusters": ["lab"], "default": "lab"}',
+    ],
+)
 def test_a_file_that_is_none_of_this_version_is_refused_and_left_alone(
     clusters: Clusters, tmp_path: Path, text: str
 ) -> None:
