@@ -27,6 +27,7 @@ from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Point, reduce
 from orchestune.domain.parameters import Value
 from orchestune.sdk.submitting import ours
+from orchestune.worker.attempt import signal_name
 from orchestune.worker.cores import Cores, not_pinned, on
 from orchestune.worker.formats import Lines
 from orchestune.worker.mask import Mask, spellings
@@ -184,7 +185,7 @@ def run_command(
             return None, f"it took longer than the timeout of {specification.timeout:g} s"
     code = process.returncode
     if code < 0:
-        return None, f"the command was ended by {signal.Signals(-code).name}"
+        return None, f"the command was ended by {signal_name(-code)}"
     return code, f"the command ended with exit code {code}" if code else ""
 
 

@@ -321,6 +321,7 @@ def test_test_understands_every_way_of_reporting_and_hides_secrets(cli: Cli, pro
         ("print('accuracy=nan')", "failed   accuracy is nan"),
         ("import sys; print('accuracy=1'); sys.exit(3)", "failed   the command ended with exit code 3"),
         ("import os; os.kill(os.getpid(), 9)", "failed   the command was ended by SIGKILL"),
+        ("import os; os.kill(os.getpid(), 40)", "failed   the command was ended by signal 40"),
     ],
 )
 def test_test_fails_where_the_trial_would(cli: Cli, project: Path, code: str, said: str) -> None:
@@ -328,6 +329,17 @@ def test_test_fails_where_the_trial_would(cli: Cli, project: Path, code: str, sa
     result = cli("test")
     assert result.code == 1
     assert said in result.out
+
+
+def test_a_report_that_breaks_off_stands_in_no_output(cli: Cli, project: Path) -> None:
+    (project / "model.py").write_text(
+        "import os, socket, urllib.parse\nurl = urllib.parse.urlsplit(os.environ['ORCHESTUNE_REPORT_URL'])\n"
+        "with socket.create_connection((url.hostname, url.port)) as link:\n"
+        "    link.sendall(b'POST /report HTTP/1.0\\r\\nContent-Length: none\\r\\n\\r\\n')\n    link.recv(1)\n"
+        "print('accuracy=0.5')\n"
+    )
+    result = cli("test")
+    assert (result.code, "Traceback" in result.out + result.err) == (0, False)
 
 
 def test_test_leaves_no_process_behind(cli: Cli, project: Path) -> None:
