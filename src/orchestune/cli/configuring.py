@@ -52,19 +52,17 @@ def configuration(
     problems += space.configuration_problems(active)
     if problems:
         raise BadInput(problems)
-    return active
+    return space.exact(active)
 
 
 def _value(parameter: Parameter, text: str) -> Value:
     from orchestune.config.scalars import resolve  # what reads files is loaded by commands that need it alone
 
+    read = resolve(text.strip())
     if not parameter.numeric:
         written = (choice for choice in parameter.choices if exact(choice) == text)
-        meant = (choice for choice in parameter.choices if same(choice, resolve(text)))
+        meant = (choice for choice in parameter.choices if same(choice, read))
         return next(written, next(meant, text))
-    try:
-        return int(text) if parameter.kind == "int" else float(text)
-    except ValueError:
-        raise BadInput.one(
-            f"'{text}' is no {'whole ' if parameter.kind == 'int' else ''}number", parameter.name
-        ) from None
+    if isinstance(read, (int, float)) and not isinstance(read, bool):
+        return read
+    raise BadInput.one(f"'{text}' is no {'whole ' if parameter.kind == 'int' else ''}number", parameter.name)

@@ -265,6 +265,18 @@ def test_a_truth_value_is_chosen_in_any_spelling_and_named_as_files_have_it() ->
         configuration(switch, ["amp=yes"])
 
 
+def test_a_number_is_chosen_in_the_spellings_of_files() -> None:
+    text = (
+        "run: train {args}\nparameters: {layers: 1..5000, step: 0..1 step 0.1}\nmetrics: {loss: minimize}\nbudget: 1\n"
+    )
+    numbers = parse(text, "experiment.yml").specification
+    chosen = configuration(numbers, ["layers=1e3", "step=0.30000000000000004"])
+    assert [repr(value) for value in chosen.values()] == ["1000", "0.3"]
+    for wrong in ("layers=1_000", "layers=1.5", "step=nan", "step=0.25"):
+        with pytest.raises(BadInput):
+            configuration(numbers, [wrong])
+
+
 @pytest.mark.parametrize(
     ("chosen", "said"),
     [
