@@ -34,8 +34,12 @@ def _read_label(found: Field) -> str | None:
     return None
 
 
-LABELS = mapping_of(
-    Named("a label", r"[A-Za-z0-9_./\-]+", "letters, digits and _ . / - are allowed"),
+LABELS = mapping_of(  # those of orchestune.dev/ mean something to the server: one makes it remove the experiment
+    Named(
+        "a label",
+        r"(?!orchestune\.dev/)[A-Za-z0-9_./\-]+",
+        "letters, digits and _ . / - are allowed, and nothing of orchestune.dev/",
+    ),
     Kind[str]("text", {"type": ["string", "number", "boolean"], "maxLength": 1000}, _read_label),
     "a mapping from names to texts",
 )

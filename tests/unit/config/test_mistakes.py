@@ -52,6 +52,13 @@ def alpha(spelling: str) -> str:
             with_lines("folds: {count: 1, prune_after: 1}"),
             "8:32: folds.prune_after: 1 of 1 fold leaves none to save (leave it out)",
         ),
+        (
+            with_lines("labels: {orchestune.dev/test: 1}"),
+            (
+                "8:10: labels.orchestune.dev/test: 'orchestune.dev/test' is no name for a label; letters, digits and"
+                " _ . / - are allowed, and nothing of orchestune.dev/"
+            ),
+        ),
         (with_lines("nodes: 2"), "8:1: nodes: comes in a later version (leave it out)"),
         (
             with_lines("stop: {futile: 1}"),
