@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from orchestune.controllers.each import each
 from orchestune.domain.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
 from orchestune.domain.words import plural
-from orchestune.errors import StoreUnavailable
+from orchestune.errors import StoreUnavailable, TemporaryError
 from orchestune.ports.backend import Backend, Gone, Phase, Sighting
 from orchestune.services import attempts, handing_in
 from orchestune.services.core import Core
@@ -88,14 +90,22 @@ class Reaping:
                 self._heard[worker.id] = ((worker.boot, worker.beat), now)  # it is still to be started
             elif worker.state == WorkerState.DRAINING and worker.boot is None:
                 # nobody is there to be told; what it waits for may never come
-                backend.end(worker.id, handles[worker.id], 0.0)
+                self._end(backend, worker, handles[worker.id])
             elif sighting is not None and sighting.phase.waits and worker.boot is None:
                 self._pending(worker, sighting, now)
             elif worker.state == WorkerState.LOST:
                 if now - self._lost_since.setdefault(worker.id, now) >= GIVE_UP_SECONDS:
-                    backend.end(worker.id, handles[worker.id], 0.0)
+                    self._end(backend, worker, handles[worker.id])
             elif self._silent(worker, now):
                 self._lost(worker)
+
+    @staticmethod
+    def _end(backend: Backend, worker: Present, handle: Mapping[str, Any]) -> None:
+        """Where that is not possible now, the next look tries it again, and others are not kept waiting for it."""
+        try:
+            backend.end(worker.id, handle, 0.0)
+        except TemporaryError as error:
+            log.warning("worker %s cannot be ended now: %s", worker.name, error)
 
     def _silent(self, worker: Present, now: float) -> bool:
         if worker.state == WorkerState.LOST:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.reaping import Reaping
-from orchestune.errors import StoreUnavailable
+from orchestune.controllers.reaping import GIVE_UP_SECONDS, Reaping
+from orchestune.errors import StoreUnavailable, TemporaryError
 from orchestune.store.database import Store
 from orchestune.testing.world import World
 
@@ -98,3 +98,24 @@ def test_an_outage_of_the_store_expires_no_lease(world: World, what: str) -> Non
     assert states(world, experiment) == ["busy"]
     worker.call(finished=[worker.finish(lease)])
     assert world.status(experiment)["counts"]["completed"] == 1
+
+
+def test_a_worker_that_cannot_be_ended_keeps_no_other_from_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = world.create(budget=4, parallelism=2)
+    for worker, lease in world.lease(2):
+        worker.call(beats=[worker.started(lease)])
+    world.reaping.tick()
+    world.hear_nothing(world.core.lease_seconds)
+    assert states(world, experiment) == ["lost", "lost"]
+    tried: list[str] = []
+
+    def end(worker: str, handle: Any, grace: float) -> None:
+        tried.append(worker)
+        if len(tried) == 1:
+            raise TemporaryError("the place is away")
+
+    monkeypatch.setattr(world.backend, "end", end)
+    world.hear_nothing(GIVE_UP_SECONDS)
+    assert len(set(tried)) == 2
+    world.hear_nothing(BEAT)
+    assert tried.count(tried[0]) > 1, "the one that could not be ended is ended again"
