@@ -156,6 +156,16 @@ def test_a_full_disk_ends_the_head_early_and_says_how_much_is_missing() -> None:
     assert server.data.endswith(b"the end\n")
 
 
-@pytest.mark.parametrize(("data", "lines"), [(b"", ""), (b"a\nb\n", "a\nb"), (b"a\n\xff", "a\n�")])
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        (b"", ""),
+        (b"a\nb\n", "a\nb"),
+        (b"a\n\xff", "a\n�"),
+        (b"a\r\n\r\nb\r\n", "a\n\nb"),
+        (b"1 %\r50 %\r100 %\nend", "100 %\nend"),
+        (b"\r1 %\r50 %\r", "50 %"),
+    ],
+)
 def test_the_last_lines_are_text_whatever_they_were(data: bytes, lines: str) -> None:
     assert last_lines(data) == lines
