@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +224,7 @@ def _continues(byte: bytearray) -> bool:
 
 
 def last_lines(data: bytes, count: int = 20) -> str:
-    """The end of a log for people: of a line that was written over, as that of a progress bar, what stood there last."""
+    """The end of a log for people: of a line that was written over, as a progress bar does, what stood there last."""
     lines = data.decode("utf-8", "replace").split("\n")
     text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
     return "\n".join(text.splitlines()[-count:])
