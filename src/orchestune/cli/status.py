@@ -16,6 +16,7 @@ from orchestune.cli.render import Paint, between, cut, duration, measured, one_l
 from orchestune.cli.silence import waits
 from orchestune.cli.sparkline import best_so_far
 from orchestune.client.address import Place, place
+from orchestune.client.api import Client
 from orchestune.client.clusters import Clusters
 from orchestune.client.home import state_folder
 from orchestune.client.states import OVER, finished, over
@@ -26,6 +27,9 @@ from orchestune.errors import TemporaryError, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from orchestune import documents
+
+_LISTED = 50
+"""experiments in a table, unless `--limit` says how many"""
 
 
 def add(commands: Commands) -> None:
@@ -42,7 +46,9 @@ def add(commands: Commands) -> None:
     add_cluster(parser)
     parser.add_argument("--all", "-a", action="store_true", help="list those of every connected cluster")
     parser.add_argument("--watch", "-w", action="store_true", help="keep it up to date until Ctrl-C")
-    parser.add_argument("--limit", type=positive, default=50, metavar="N", help="list the newest N (default: 50)")
+    parser.add_argument(
+        "--limit", type=positive, metavar="N", help=f"list the newest N (default: {_LISTED}, with --json all of them)"
+    )
 
 
 def show(console: Console, args: argparse.Namespace) -> int:
@@ -52,11 +58,11 @@ def show(console: Console, args: argparse.Namespace) -> int:
     if args.all:
         return _everywhere(console, args)
     if args.exp is None:
-        found = console.client.experiments(limit=args.limit, details=console.json)
+        found = _newest(console.client, console, args)
         if console.json:
             console.document(found)
         else:
-            console.say(*list_lines(found, console))
+            console.say(*list_lines(found, console, limit=_limit(args)))
             _name_others(console)
         return 0
     status = console.client.experiment(console.experiment(args.exp))
@@ -67,6 +73,17 @@ def show(console: Console, args: argparse.Namespace) -> int:
     return 0
 
 
+def _limit(args: argparse.Namespace) -> int:
+    return args.limit or _LISTED
+
+
+def _newest(client: Client, console: Console, args: argparse.Namespace) -> list[documents.Status]:
+    """What a document holds; or what a table shows, and one more where there are more."""
+    if console.json:
+        return client.experiments(limit=args.limit, details=True)
+    return client.experiments(limit=_limit(args) + 1)
+
+
 def _everywhere(console: Console, args: argparse.Namespace) -> int:
     """Those of this machine and of every connected cluster, the newest first."""
     from orchestune.client.everywhere import ask  # threads, which a look at one server does not need
@@ -75,13 +92,14 @@ def _everywhere(console: Console, args: argparse.Namespace) -> int:
         raise UsageError("--all lists every cluster, so no EXP and no --cluster goes with it", "leave one of them out")
     names = ["local", *(cluster.name for cluster in Clusters(state_folder(console.environ)).connected())]
     places = [place(console.environ, name, note=console.waits) for name in names]
-    answers = ask(places, lambda client: client.experiments(limit=args.limit, details=console.json))
+    answers = ask(places, lambda client: _newest(client, console, args))
     found = [(_name(answer.place, status), status) for answer in answers for status in answer.value or ()]
-    found = sorted(found, key=lambda pair: pair[1]["created_at"], reverse=True)[: args.limit]
+    found = sorted(found, key=lambda pair: pair[1]["created_at"], reverse=True)
     if console.json:
-        console.document([{**status, "place": name} for name, status in found])
+        console.document([{**status, "place": name} for name, status in found[: args.limit]])
     else:
-        console.say(*list_lines([status for _, status in found], console, [name for name, _ in found]))
+        statuses, names = [status for _, status in found], [name for name, _ in found]
+        console.say(*list_lines(statuses, console, names, limit=_limit(args)))
     for answer in answers:
         if answer.error is not None:
             console.note(f"{answer.place.name} does not answer: {one_line(answer.error.message)}")
@@ -114,7 +132,9 @@ def _watch(console: Console, args: argparse.Namespace) -> int:
             console.say(*one_lines(status, console))
             return 0
         return _repeat(console, _One(console, status["handle"]).look)
-    return _repeat(console, lambda: (list_lines(console.client.experiments(limit=args.limit), console), False))
+    return _repeat(
+        console, lambda: (list_lines(_newest(console.client, console, args), console, limit=_limit(args)), False)
+    )
 
 
 class _One:
@@ -166,9 +186,12 @@ def _repeat(console: Console, look: Callable[[], tuple[list[str], bool]]) -> int
     return 0
 
 
-def list_lines(found: list[documents.Status], console: Console, places: Sequence[str] = ()) -> list[str]:
-    """Experiments as a table, with the cluster of each where they are of several; below it what keeps them waiting."""
-    places = places or [status["cluster"] for status in found]
+def list_lines(found: list[documents.Status], console: Console, places: Sequence[str] = (), *, limit: int) -> list[str]:
+    """The first `limit` experiments as a table, with the cluster of each where they are of several; below it that there
+    are more, and what keeps them waiting.
+    """
+    places = (places or [status["cluster"] for status in found])[:limit]
+    more, found = len(found) > limit, found[:limit]
     several = len(set(places)) > 1
     paint = console.paint
     if not found:
@@ -190,6 +213,7 @@ def list_lines(found: list[documents.Status], console: Console, places: Sequence
     names = ("EXPERIMENT", "CLUSTER") if several else ("EXPERIMENT",)
     right = (len(names) + 1, len(names) + 2, len(names) + 3)
     lines = table((*names, *header), rows, paint, right=right, columns=console.columns)
+    lines += [paint.dim(f"and older ones (--limit N lists more than {limit})")] if more else []
     told = dict.fromkeys(
         f"{where}: {note}" if several else note
         for status, where in zip(found, places, strict=False)

@@ -63,6 +63,20 @@ def test_status_says_once_below_the_list_what_a_server_waits_for(server: FakeSer
     assert cli("status").out.splitlines()[4:] == ["", f"docker: {full}", f"local: {full}"]
 
 
+def test_status_lists_the_newest_and_says_that_there_are_older_ones_and_a_document_has_them_all(
+    server: FakeServer, cli: Cli
+) -> None:
+    for number in range(86):
+        server.put(status(f"net-{number:04}"))
+    assert len(json.loads(cli("status", "--json").out)) == 87
+    assert len(json.loads(cli("status", "--json", "--limit", "60").out)) == 60
+    for words, shown in (((), 50), (("--limit", "86"), 86)):
+        lines = cli("status", *words).out.splitlines()
+        assert [line[:4] for line in lines[1:-1]] == ["net-"] * shown
+        assert lines[-1] == f"and older ones (--limit N lists more than {shown})"
+    assert cli("status", "--limit", "87").out.splitlines()[-1].startswith("sgd-7f3a")
+
+
 def test_status_of_one_shows_workers_and_why_nothing_moves(server: FakeServer, cli: Cli) -> None:
     worker = {
         "id": "x", "name": "w1", "node": "laptop", "state": "alive", "slots": 2, "running": 0, "succeeded": 3,
