@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
-from orchestune.cli.render import Paint, between
+from orchestune.cli.render import Paint
+from orchestune.client.attempts import seconds
 from orchestune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -128,11 +129,11 @@ def _export_csv(console: Console, status: documents.Status, file: TextIO) -> Non
         for name in metrics:
             measurement = trial["metrics"].get(name)
             values += [measurement["value"], measurement["stddev"]] if measurement else [None, None]
-        seconds = between(trial["started_at"], trial["finished_at"]) if trial["finished_at"] else None
+        took = seconds(trial) if trial["finished_at"] else None
         reason = trial["reason"]["code"] if trial["reason"] else ""
         values += [_cell(trial["parameters"].get(name)) for name in parameters]
         values += [trial["seed"], trial["bundle"], len(trial["attempts"]), trial["started_at"], trial["finished_at"]]
-        values += [None if seconds is None else round(seconds, 3), *folds]
+        values += [None if took is None else round(took, 3), *folds]
         writer.writerow([trial["number"], trial["state"], reason, trial["source"], *values])
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from orchestune.cli.render import Paint, assignments, bar, between, cut, duration, measured, one_line, width
-from orchestune.client.states import deleted, extendable, finished, over
+from orchestune.client.attempts import seconds
+from orchestune.client.states import OVER, deleted, extendable, finished, over
 from orchestune.domain.words import plural
 
 if TYPE_CHECKING:
@@ -143,9 +144,11 @@ def _running_lines(status: documents.Status, rows: int, paint: Paint) -> list[st
 def end_lines(status: documents.Status, paint: Paint, failure: str = "", *, next_steps: bool = True) -> list[str]:
     """What there is to say when following ends: what became of it, the best, and where to look next."""
     handle, done, state = status["handle"], finished(status), status["state"]
-    took = duration(between(status["started_at"] or status["created_at"], status["finished_at"]))
+    # one that a guard paused may have stood still for days
+    spent = between(status["started_at"] or status["created_at"], status["finished_at"]) if state in OVER else None
+    took = f" in {duration(spent)}" if spent is not None else ""
     text = counts_text(status, paint, always=("completed",))
-    lines = [f"{paint.bold(handle)} {paint.state(state)}: {done} of {status['budget']} trials in {took} ({text})"]
+    lines = [f"{paint.bold(handle)} {paint.state(state)}: {done} of {status['budget']} trials{took} ({text})"]
     reason = status["reason"]
     if reason is not None and reason["code"] not in ("budget", "stopped"):
         lines.append(f"{paint('33', 'why')}   {one_line(reason['message'])}")
@@ -218,19 +221,19 @@ _REASON = 100
 """columns of a reason that stands in the middle of a line; `trials EXP/N` has it whole"""
 
 
-def trial_line(trial: Mapping[str, Any], status: documents.Status, paint: Paint, *, done: int, best: bool) -> str:
+def trial_line(trial: documents.Trial, status: documents.Status, paint: Paint, *, done: int, best: bool) -> str:
     """One finished trial, as a plain line; `done` trials of the budget are finished with it."""
     values = "  ".join(
         f"{metric['name']} {measured(trial['metrics'].get(metric['name']), paint)}"
         for metric in status["metrics"]
         if trial["state"] in ("completed", "pruned")
     )
-    reason = one_line(trial["reason"]["message"]) if trial.get("reason") and trial["state"] != "completed" else ""
+    reason = one_line(trial["reason"]["message"]) if trial["reason"] and trial["state"] != "completed" else ""
     reason = cut(reason, _REASON, paint)
     what = values if trial["state"] == "completed" else f"{trial['state']}  {reason or values}"
-    took = duration(between(trial["started_at"], trial["finished_at"])) if trial.get("started_at") else "-"
     figures = f"{done:>{len(str(status['budget']))}}/{status['budget']}"
-    parts = [f"{figures}  trial {trial['number']}", what, took, one_line(assignments(trial["parameters"]))]
+    parts = [f"{figures}  trial {trial['number']}", what, duration(seconds(trial))]
+    parts.append(one_line(assignments(trial["parameters"])))
     return "  ".join(part for part in parts if part) + ("  (best value so far)" if best else "")
 
 

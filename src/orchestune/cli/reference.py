@@ -57,9 +57,10 @@ _MORE = {
     "try": "[Change code while an experiment runs](../how-to/change-code.md).",
     "explain": "[What each finding means](../how-to/understand.md).",
     "export": "Columns: `trial`, `state`, `reason`, `source`, each declared metric and its `.stddev`, each parameter,"
-    " `seed`, `code`, `attempts`, `started_at`, `finished_at`, `seconds`, with folds `folds`. A metric or parameter"
-    " that is called like another column is `metrics.NAME` or `params.NAME`. The JSON is a list of `Trial` of"
-    " [the protocol](protocol.md), with all metrics. `--all`: [keep experiments, or move them](../how-to/archive.md).",
+    " `seed`, `code`, `attempts`, `started_at`, `finished_at`, `seconds` (for which its attempts ran), with folds"
+    " `folds`. A metric or parameter that is called like another column is `metrics.NAME` or `params.NAME`. The JSON is"
+    " a list of `Trial` of [the protocol](protocol.md), with all metrics."
+    " `--all`: [keep experiments, or move them](../how-to/archive.md).",
     "server": "[Every setting](server-settings.md), and [how to run one for a team](../how-to/hosted-server.md).",
 }
 """where more is told of a command"""

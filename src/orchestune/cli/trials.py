@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.progress import exact, expected, luck, nothing_best
-from orchestune.cli.render import Paint, between, duration, last_lines, measured, number, one_line, size, table, width
+from orchestune.cli.render import Paint, duration, last_lines, measured, number, one_line, size, table, width
+from orchestune.client.attempts import seconds
 from orchestune.domain.words import plural
 from orchestune.errors import UsageError
 
@@ -109,7 +110,7 @@ def _table(found: list[documents.Trial], status: documents.Status, console: Cons
             ),
             *(number(trial["parameters"].get(name)) for name in parameters),
             *([(trial["bundle"] or "")[:SHORT]] if several else []),
-            duration(between(trial["started_at"], trial["finished_at"])),
+            duration(seconds(trial)),
             one_line(reason),
         ])  # fmt: skip
     code = ["CODE"] if several else []
@@ -141,7 +142,7 @@ def _more(count: int, console: Console) -> str:
 
 
 def _detail(trial: documents.Trial, ref: str, paint: Paint) -> list[str]:
-    took = duration(between(trial["started_at"], trial["finished_at"]))
+    took = duration(seconds(trial))
     title = paint.bold(f"trial {trial['number']}")
     source = trial["source"] + _after(trial.get("suggested_after"))
     lines = [f"{title}  {paint.state(trial['state'])}, {took}, suggested by {source}, seed {trial['seed']}"]

@@ -354,6 +354,15 @@ def test_trials_shows_configurations_values_and_reasons(server: FakeServer, cli:
     assert cli("trials", "sgd").out == "no trials yet\n"
 
 
+def test_the_time_of_a_trial_leaves_out_a_pause(server: FakeServer, cli: Cli) -> None:
+    again = attempt(number=2, started_at="2026-01-31T12:00:40.000Z")
+    server.world.trials["sgd-7f3a"] = [trial(1, finished_at="2026-01-31T12:00:42.000Z", attempts=[attempt(), again])]
+    assert cli("trials", "sgd").out.splitlines()[1].split()[-1] == "4.0s"
+    assert cli("trials", "sgd/1").out.startswith("trial 1  completed, 4.0s, ")
+    server.world.specification = {"specification": {"parameters": []}}
+    assert cli("export", "sgd").out.splitlines()[1].endswith(",4.0")
+
+
 def test_one_trial_shows_each_attempt_with_the_end_of_its_log_and_the_files(server: FakeServer, cli: Cli) -> None:
     reason = {"code": "worker_lost", "message": "the worker was lost"}
     lost = attempt(state="lost", exit_code=None, reason=reason, tail="", number=1)

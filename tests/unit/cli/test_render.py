@@ -151,6 +151,12 @@ def test_more_trials_are_proposed_where_there_are_more(code: str, proposed: bool
     assert any("orchestune extend sgd-7f3a --budget" in line for line in lines) is proposed
 
 
+def test_what_is_paused_has_not_run_since_it_began() -> None:
+    reason = {"code": "first_trials_failed", "message": "the first 4 trials failed"}
+    [first, *_] = end_lines(status(state="paused", reason=reason, counts=status()["counts"] | {"failed": 4}), PLAIN)  # type: ignore[arg-type]
+    assert first == "sgd-7f3a paused: 4 of 4 trials (0 completed · 4 failed)"
+
+
 def test_nothing_is_proposed_for_what_was_deleted() -> None:
     note = "deleted: its records, logs and files go as soon as nothing of it runs"
     lines = end_lines(status(state="stopped", notes=[note]), PLAIN)  # type: ignore[arg-type]

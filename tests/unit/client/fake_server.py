@@ -70,6 +70,7 @@ def status(handle: str = "sgd-7f3a", **changes: Any) -> dict[str, Any]:
 
 def trial(number: int, **changes: Any) -> dict[str, Any]:
     """A Trial as the protocol has it."""
+    running = {"state": "running", "exit_code": None, "wall_seconds": None, "finished_at": None}
     return {
         "number": number,
         "state": "completed",
@@ -80,7 +81,7 @@ def trial(number: int, **changes: Any) -> dict[str, Any]:
         "seed": 7,
         "bundle": None,
         "revision": 1,
-        "attempts": [],
+        "attempts": [attempt(**(running if changes.get("state") == "running" else {}))],
         "artifacts": [],
         "created_at": AT,
         "started_at": AT,

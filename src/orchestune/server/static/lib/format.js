@@ -83,6 +83,24 @@ export function between(from, to) {
   return from ? Math.max(0, ((to ? Date.parse(to) : now()) - Date.parse(from)) / 1000) : null;
 }
 
+/**
+ * Seconds in which attempts of a trial ran, those side by side counted once, as `orchestune trials` has it; none of what is
+ * queued or was never begun.
+ * @param {import("./api.js").Trial} trial @returns {number | null}
+ */
+export function ran(trial) {
+  const began = trial.attempts.filter((attempt) => attempt.started_at);
+  if (!began.length || trial.state === "queued") return null;
+  const spans = began.map((attempt) => [Date.parse(attempt.started_at ?? "") / 1000, attempt.wall_seconds ?? between(attempt.started_at, attempt.finished_at) ?? 0]);
+  let seconds = 0;
+  let until = -Infinity;
+  for (const [start, length] of spans.sort((one, other) => one[0] - other[0])) {
+    seconds += Math.max(0, length - Math.max(0, until - start));
+    until = Math.max(until, start + length);
+  }
+  return seconds;
+}
+
 /** @param {number | null | undefined} value @returns {string} */
 export function bytes(value) {
   if (value === null || value === undefined) return "–";

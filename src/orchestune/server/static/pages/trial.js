@@ -3,7 +3,7 @@
 import { confirm, copy, words } from "../lib/ask.js";
 import { address, ask, mayEdit, path } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
-import { ago, between, bytes, duration, moment, number } from "../lib/format.js";
+import { ago, between, bytes, duration, moment, number, ran } from "../lib/format.js";
 import { follow } from "../lib/live.js";
 import { badge, commandLine, empty, inOrder, measured, objectives, sum, yaml } from "../lib/pieces.js";
 import { steady } from "../lib/steady.js";
@@ -181,7 +181,7 @@ function drawFacts(trial) {
   const peak = Math.max(...newest.map((attempt) => attempt.peak_memory_bytes ?? 0));
   const told = (/** @type {(string | null)[]} */ found) => [...new Set(found)].filter(Boolean).join(", ");
   const cards = told(newest.flatMap((attempt) => attempt.gpus));
-  const took = trial.started_at ? duration(between(trial.started_at, trial.finished_at)) : "–";
+  const took = duration(ran(trial));
   const cpu = seconds && wall ? `${Math.round((100 * seconds) / wall)} % of a core${newest.length > 1 ? " for each fold" : ""}` : "";
   const entries = /** @type {[string, string, string][]} */ ([
     ["Took", took, trial.finished_at ? `ended ${ago(trial.finished_at)}` : trial.state === "running" ? "running" : "waiting"],

@@ -1,6 +1,6 @@
 // Trials as CSV, in the columns of `orchestune export`.
 
-import { between } from "../lib/format.js";
+import { ran } from "../lib/format.js";
 
 /** @typedef {import("../lib/api.js").Trial} Trial */
 
@@ -33,7 +33,7 @@ export function csv(trials, metrics, parameters, folds = 1) {
     trial.attempts.length,
     trial.started_at,
     trial.finished_at,
-    trial.finished_at ? between(trial.started_at, trial.finished_at)?.toFixed(3) : null,
+    trial.finished_at ? ran(trial)?.toFixed(3) : null,
     ...(folds > 1 ? [folds] : []),
     ...others.map((name) => trial.metrics[name]?.value),
   ]);

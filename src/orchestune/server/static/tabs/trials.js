@@ -4,7 +4,7 @@ import * as address from "../lib/address.js";
 import { words } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
-import { between, count, duration, moment, number } from "../lib/format.js";
+import { count, duration, moment, number, ran } from "../lib/format.js";
 import { badge, empty, finished } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
 import { csv } from "./csv.js";
@@ -215,7 +215,7 @@ export function mount(place, first) {
       { key: "state", title: "State", cell: (trial) => badge(trial.state) },
       ...[...metricNames].map((name) => ({ key: `metrics.${name}`, title: name, kind: "right", cell: (/** @type {Trial} */ trial) => number(trial.metrics[name]?.value) })),
       ...parameterNames.map((name) => ({ key: `parameters.${name}`, title: name, kind: "right", cell: (/** @type {Trial} */ trial) => number(trial.parameters[name]) })),
-      { key: "seconds", title: "Took", kind: "right", cell: (trial) => (trial.started_at ? duration(between(trial.started_at, trial.finished_at)) : "–") },
+      { key: "seconds", title: "Took", kind: "right", cell: (trial) => duration(ran(trial)) },
       { key: "finished_at", title: "Finished", cell: (trial) => moment(trial.finished_at) },
       { key: "", title: "From", cell: (trial) => trial.source },
       { key: "", title: "Reason", cell: (trial) => (trial.reason && trial.state !== "completed" ? trial.reason.message : "") },
