@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from orchestune.errors import NotFound
 from orchestune.ports.files import FileStore
+from orchestune.worker.output import LAST, last_lines
 
 Segment = Mapping[str, Any]
 """a row of `log_segments`"""
@@ -57,6 +58,17 @@ def read_all(files: FileStore, segments: Sequence[Segment]) -> list[bytes]:
     with LogBytes(files) as logs:
         found = {number: logs.read(segments[number]) for number in sorted(numbers, key=place)}
     return [found[number] for number in numbers]
+
+
+def end_of(files: FileStore, newest: Sequence[Segment]) -> str:
+    """The end of a log for people, as its worker tells it when it ends; of its newest segments, the newest first."""
+    needed, size = list[Segment](), 0
+    for segment in newest:
+        needed.insert(0, segment)
+        size += segment["length"]
+        if size >= LAST:
+            break
+    return last_lines(b"".join(read_all(files, needed))[-LAST:])
 
 
 def _lost(length: int) -> bytes:

@@ -12,13 +12,17 @@ from sqlalchemy import Row
 from orchestune.domain.experiment import Specification
 from orchestune.errors import NotFound
 from orchestune.services.core import Core
+from orchestune.services.log_bytes import end_of
 from orchestune.services.read_experiments import Document, rfc3339
-from orchestune.store import experiments
+from orchestune.store import experiments, logs
 from orchestune.store import trials as rows
 from orchestune.store.artifacts import of_trial as artifacts_of
 from orchestune.store.attempts import of_trials as attempts_of
 from orchestune.store.session import Session
 from orchestune.worker.command import render
+
+_SEGMENTS = 40
+"""newest segments of a log in which its last lines are looked for"""
 
 
 def blob_key(digest: str) -> str:
@@ -45,6 +49,10 @@ def trial(core: Core, ref: str, number: int) -> Document:
         found = rows.need(session, experiment, number)
         specification, _ = experiments.at_revision(session, experiment, found.revision)
         shown = documents(session, experiment.id, [found], details=True, tails=True)[0]
+        untold = [attempt for attempt in shown["attempts"] if not attempt["tail"]]  # it runs, or its worker died
+        printed = [logs.newest_of(session, attempt["id"], _SEGMENTS) for attempt in untold]
+    for attempt, newest in zip(untold, printed, strict=True):
+        attempt["tail"] = end_of(core.files, [segment._asdict() for segment in newest])
     return shown | {"command": _command(specification, shown["parameters"])}
 
 

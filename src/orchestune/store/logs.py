@@ -58,6 +58,12 @@ def last_segments(
     return session.select(query.order_by(log_segments.c.seq.desc()).limit(limit))
 
 
+def newest_of(session: Session, attempt: str, limit: int) -> Sequence[Row[Any]]:
+    """The newest segments of one attempt, the newest first."""
+    query = select(log_segments).where(log_segments.c.attempt == attempt)
+    return session.select(query.order_by(log_segments.c.offset.desc()).limit(limit))
+
+
 def ended(session: Session, experiment: str, trial: int) -> bool:
     """Whether a trial is over, and all has arrived that its attempts said at their end to have printed.
 

@@ -99,6 +99,28 @@ class ReportsContract(WorldContract):
             assert numbers(tail)[-tail:] == every[-tail:], tail
         assert len(numbers(5)) < 10, "about so many"
 
+    def test_a_trial_shows_the_last_lines_of_attempts_that_run_or_were_lost(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+
+        def tails() -> list[str | None]:
+            return [attempt["tail"] for attempt in read_trials.trial(world.core, experiment, 1)["attempts"]]
+
+        worker, lease = world.lease()[0]
+        world.tick()
+        assert tails() == [""]
+        said = worker.started(lease)
+        worker.call(beats=[said | {"logs": [[0, "".join(f"line {n}\n" for n in range(30)), 0]]}])
+        assert tails() == ["\n".join(f"line {n}" for n in range(10, 30))]
+        end = len("".join(f"line {n}\n" for n in range(30)))
+        worker.call(beats=[said | {"logs": [[end, "the ", 0], [end + 4, "last", 0]]}])
+        world.hear_nothing(20)
+        for controller in world.controllers[:2]:
+            controller.tick()
+        worker, lease = world.lease()[0]
+        worker.call(finished=[worker.finish(lease, tail="as it was told")])
+        lost, told = tails()
+        assert lost is not None and lost.endswith("line 29\nthe last") and told == "as it was told"
+
     def test_the_last_part_of_a_log_says_so(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, lease = world.lease()[0]
