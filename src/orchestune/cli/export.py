@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
         "export",
         export,
         details="With --all: every experiment that is over, with logs and files, for `orchestune import`.",
-        example="orchestune export sgd-7f3a --format csv -o sgd.csv\norchestune export --all -o archive/",
+        example="orchestune export sgd-7f3a --format csv -o ~/sgd.csv\norchestune export --all -o archive/",
         json=False,
     )
     add_experiment(parser)

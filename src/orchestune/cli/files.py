@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestune.bundles.ignoring import GIT_FILE
 from orchestune.cli.console import Console
 from orchestune.cli.logs import gone
 from orchestune.cli.parser import Commands, add_cluster, add_command
@@ -35,7 +36,8 @@ def add(commands: Commands) -> None:
     add_cluster(parser)
     parser.add_argument("exp", metavar="EXP/N", nargs="?", help="a trial; with --best an experiment")
     parser.add_argument("--best", action="store_true", help="the best trial of the experiment")
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (default: HANDLE-N)")
+    made = "folder to write to (default: HANDLE-N, which is left out of the code of later runs)"
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help=made)
 
 
 def _why(specification: Mapping[str, Any], state: str) -> str:
@@ -73,6 +75,17 @@ def _lost(trial: documents.Trial) -> str:
     return told["reason"]["message"] if told is not None and told["reason"] is not None else ""
 
 
+def _own_folder(folder: Path) -> Path:
+    """Made here where it is missing, as one that neither git nor the next run's code takes up."""
+    if not folder.exists():
+        try:
+            folder.mkdir()
+            (folder / GIT_FILE).write_text("*\n")
+        except OSError as exc:
+            raise UsageError(f"{folder} cannot be written: {exc.strerror}", "-o names another folder") from exc
+    return folder
+
+
 def get(console: Console, args: argparse.Namespace) -> int:
     """Download each file; whole or not at all."""
     client = console.client
@@ -97,7 +110,7 @@ def get(console: Console, args: argparse.Namespace) -> int:
     if not artifacts:
         why = missing or _why(client.specification(ref)["specification"], trial["state"])
         raise NotFound(f"{handle}/{number} has no files", why)
-    folder: Path = args.output or console.folder / f"{handle}-{number}"
+    folder: Path = args.output or _own_folder(console.folder / f"{handle}-{number}")
     fetched = []
     for artifact in artifacts:
         target = local_name(folder, artifact["path"])

@@ -209,7 +209,7 @@ def _next_lines(status: documents.Status, paint: Paint) -> list[str]:
             steps.append((f"orchestune resume {handle}", "go on with the rest of its budget"))
         elif extendable(status):
             steps.append((f"orchestune extend {handle} --budget {status['budget'] * 2}", "go on"))
-        steps.append((f"orchestune export {handle} -o {handle}.csv", "everything as a table"))
+        steps.append((f"orchestune export {handle} -o ~/{handle}.csv", "everything as a table"))  # in no run's code
     names = max(len(command) for command, _ in steps)
     return [
         f"{'' if index else 'next':4}  {command:{names}}  {paint.dim(text)}"

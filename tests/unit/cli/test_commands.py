@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestune.bundles.listing import plan
 from orchestune.client import clock
 from orchestune.client.launch import folder_key
 from orchestune.config.results_file import read
@@ -480,6 +481,24 @@ def test_get_fetches_the_files_of_a_trial_or_of_the_best(server: FakeServer, cli
     server.update("sgd-7f3a", best=BEST)
     result = cli("get", "sgd", "--best", "-o", str(tmp_path / "best"), "--json")
     assert json.loads(result.out)[0]["file"] == str(tmp_path / "best" / "plots" / "a.png")
+
+
+def test_what_get_puts_into_the_folder_of_the_project_is_no_code_of_the_next_run(
+    server: FakeServer, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    server.world.files["model.pt"] = b"weights"
+    digest = hashlib.sha256(b"weights").hexdigest()
+    files = [{"path": "model.pt", "digest": digest, "size": 7}]
+    server.world.trials["sgd-7f3a"] = [trial(2, artifacts=files)]
+    assert cli("get", "sgd/2").code == 0
+    assert cli("get", "sgd/2").code == 0, "it is there already"
+    assert (tmp_path / "sgd-7f3a-2/model.pt").read_bytes() == b"weights"
+    (tmp_path / "train.py").write_text("")
+    assert plan(tmp_path, (), 2**20).files == 1
+    (tmp_path / "mine").mkdir()
+    assert cli("get", "sgd/2", "-o", "mine").code == 0
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["model.pt"]
 
 
 def test_get_says_why_there_is_no_best_trial(server: FakeServer, cli: Cli) -> None:
