@@ -114,7 +114,7 @@ def test_a_store_that_somebody_locks_is_waited_for(home: Home, tmp_path: Path) -
 
 
 def test_the_doctor_finds_a_store_that_somebody_locks(home: Home) -> None:
-    assert {finding["ok"] for finding in home.json("doctor") if finding["name"] in ("server", "store")} == {"ok"}
+    assert {finding["state"] for finding in home.json("doctor") if finding["name"] in ("server", "store")} == {"ok"}
     database = sqlite3.connect(home.folder / "orchestune.db", timeout=60, isolation_level=None)
     try:
         database.execute("BEGIN IMMEDIATE")
@@ -122,6 +122,6 @@ def test_the_doctor_finds_a_store_that_somebody_locks(home: Home) -> None:
     finally:
         database.close()
     findings = {finding["name"]: finding for finding in json.loads(done.stdout)}
-    assert (findings["server"]["ok"], findings["store"]["ok"]) == ("ok", "error")
+    assert (findings["server"]["state"], findings["store"]["state"]) == ("ok", "error")
     assert "locked" in findings["store"]["detail"]
     assert findings["store"]["remedy"]

@@ -163,7 +163,7 @@ def test_every_part_of_a_cluster_is_tried_and_found_well(lab: Lab, server_image:
         "cluster", "rights", "deploying", "server", "store", "overview", "registry", "building", "pods",
         "pod in cpu", "pod in gpu", "pull in cpu", "pull in gpu",
     }  # fmt: skip
-    assert [finding for finding in found if finding["ok"] == "error"] == []
+    assert [finding for finding in found if finding["state"] == "error"] == []
     left = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", "app.kubernetes.io/component=test")["items"]
     assert [pod for pod in left if "deletionTimestamp" not in pod["metadata"]] == []
 

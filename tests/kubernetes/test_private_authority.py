@@ -38,7 +38,7 @@ def test_an_unknown_authority_is_named_to_whoever_has_to_trust_it_and_then_image
             own_kubernetes.trust(place, known)
             lab.connect("--registry", place)
             found = lab.json("test")
-            assert [finding for finding in found if finding["ok"] == "error"] == []
+            assert [finding for finding in found if finding["state"] == "error"] == []
             assert f"{place} takes images" in [finding["detail"] for finding in found]
             image = f"{place}/{shell.partition('/')[2]}"
             lab.home.run("cluster", "use", lab.name)
@@ -49,7 +49,7 @@ def test_an_unknown_authority_is_named_to_whoever_has_to_trust_it_and_then_image
 
             del lab.home.env["REQUESTS_CA_BUNDLE"]
             said = json.loads(lab.run("test", "--json", expect=1).stdout)
-            [failed] = [finding for finding in said if finding["ok"] == "error"]
+            [failed] = [finding for finding in said if finding["state"] == "error"]
             assert failed["name"] == "registry" and "cannot be trusted" in failed["detail"]
             assert f"/etc/docker/certs.d/{place}/ca.crt" in failed["remedy"]
         finally:

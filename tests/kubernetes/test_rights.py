@@ -73,7 +73,7 @@ def test_with_exactly_the_documented_rights_everything_works(lab: Lab, server_im
     status = lab.json("status")
     assert all(machine["others"] is None for machine in status["machines"])
     findings = {finding["name"]: finding for finding in lab.json("test")}
-    assert findings["overview"]["ok"] == "warning" and findings["server"]["ok"] == "ok"
+    assert findings["overview"]["state"] == "warning" and findings["server"]["state"] == "ok"
     lab.run("destroy", "--yes")
     gone(lab)
     assert [item["counts"]["completed"] for item in lab.home.json("status", "--cluster", "local")] == [2]

@@ -194,7 +194,7 @@ def test_where_the_cluster_says_who_pods_run_as_everything_works(
     handle = launch(lab, shell, run=run, budget=2, resources=SMALL)
     assert_exact(lab, handle, 2, 2)
     assert f"user {ASSIGNED} home" in lab.home.run("logs", handle).stdout
-    assert [finding for finding in lab.json("test") if finding["ok"] == "error"] == []
+    assert [finding for finding in lab.json("test") if finding["state"] == "error"] == []
     server = pods(lab, SERVER)[0]
     assert server["spec"]["securityContext"]["runAsUser"] == ASSIGNED
 
@@ -277,7 +277,7 @@ def test_a_bucket_that_is_not_there_is_found_by_the_test_of_a_cluster(
 ) -> None:
     bucket.secret(own_kubernetes, lab.namespace, "http://{}:{}".format(*bucket.address))
     use(lab, "--server-image", server_image, "--files", "s3://elsewhere/files", "--env-secret", "bucket")
-    wrong = [one for one in json.loads(lab.run("test", "--json", expect=1).stdout) if one["ok"] == "error"]
+    wrong = [one for one in json.loads(lab.run("test", "--json", expect=1).stdout) if one["state"] == "error"]
     assert [one["name"] for one in wrong] == ["store"] and "s3://elsewhere/files" in wrong[0]["detail"]
 
 

@@ -17,10 +17,10 @@ def show(console: Console, findings: Iterable[Finding]) -> int:
         found.append(finding)
         if console.json:
             continue
-        colour, word = _SIGNS[finding.ok]
+        colour, word = _SIGNS[finding.state]
         console.say(f"{console.paint(colour, f'{word:8}')} {finding.name:13} {finding.detail}")
-        if finding.remedy and finding.ok != "ok":
+        if finding.remedy and finding.state != "ok":
             console.say(f"{'':22} {console.paint.dim(console.paint.sign('→'))} {finding.remedy}")
     if console.json:
         console.document([finding.to_json() for finding in found])
-    return 1 if any(finding.ok == "error" for finding in found) else 0
+    return 1 if any(finding.state == "error" for finding in found) else 0

@@ -47,7 +47,8 @@ too, each with `message` and what is known of `key`, `file`, `line`, `column` an
   `extend` print it as it is then.
 - `logs` prints one document per line: `{"trial", "attempt", "worker", "at", "fold", "line"}`.
 - `importance`, `explain`, `diff` and `cluster status` print what the routes of these names answer.
-- `doctor` and `cluster test` print a list of findings: `{"name", "ok", "detail", "remedy"}`.
+- `doctor` and `cluster test` print a list of findings: `{"ok", "name", "state", "detail", "remedy"}`, where `state` is
+  `ok`, `warning` or `error`, and `ok` is whether it is the first.
 """
 
 _MORE = {

@@ -13,10 +13,10 @@ class Finding:
     """The outcome of one check; `remedy` says what to do where it is not ok."""
 
     name: str
-    ok: Verdict
+    state: Verdict
     detail: str
     remedy: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As `doctor --json` prints it."""
-        return asdict(self)
+        """As `doctor --json` prints it, with `ok` for what asks for a truth."""
+        return {"ok": self.state == "ok", **asdict(self)}

@@ -207,5 +207,5 @@ def test_who_builds_images_is_told_or_which_right_is_missing_for_it(
     monkeypatch.setattr(checks, "find_tool", lambda: tool)
     api = cast("Any", Reviews(lacking))
     [found] = building(api, Connection("lab", "ml", registry="registry.lab:5000"))
-    assert found.ok == ok and told in found.detail
+    assert found.state == ok and told in found.detail
     assert list(building(api, Connection("lab", "ml"))) == []

@@ -749,7 +749,9 @@ def test_doctor_exits_with_1_where_something_is_wrong(server: FakeServer, cli: C
     server.stop()
     result = cli("doctor", "--json")
     assert result.code == 1
-    assert {item["name"] for item in json.loads(result.out) if item["ok"] == "error"} == {"server"}
+    found = json.loads(result.out)
+    assert {item["name"] for item in found if item["state"] == "error"} == {"server"}
+    assert all(item["ok"] is (item["state"] == "ok") for item in found)
 
 
 def test_version_is_that_of_the_package(cli: Cli) -> None:

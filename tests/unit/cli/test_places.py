@@ -211,10 +211,10 @@ def test_doctor_looks_at_every_connected_cluster(lab: FakeServer, team: FakeServ
     Clusters(home).add(Cluster("gone", "hosted", url=f"http://127.0.0.1:{port}"))
     lab.version = "0.0.1"
     found = {item["name"]: item for item in json.loads(cli("doctor", "--json").out)}
-    assert found["cluster team"]["ok"] == "ok"
-    assert found["cluster lab"]["ok"] == "warning"
+    assert found["cluster team"]["state"] == "ok"
+    assert found["cluster lab"]["state"] == "warning"
     assert "older than this program" in found["cluster lab"]["detail"]
-    assert found["cluster gone"]["ok"] == "error"
+    assert found["cluster gone"]["state"] == "error"
     assert "cannot be reached" in found["cluster gone"]["detail"]
 
 

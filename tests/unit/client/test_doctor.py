@@ -28,23 +28,23 @@ def found(environ: dict[str, str]) -> dict[str, Finding]:
 def test_a_sound_server_is_all_right() -> None:
     with FakeServer() as server:
         findings = found(server.environment())
-    assert {name for name, finding in findings.items() if finding.ok == "error"} == set()
+    assert {name for name, finding in findings.items() if finding.state == "error"} == set()
     assert {"versions", "temporary", "ports", "server", "store", "clock", "gpus"} <= set(findings)
-    assert findings["clock"].ok == "ok"
+    assert findings["clock"].state == "ok"
 
 
 def test_a_server_that_is_not_there_is_an_error_with_a_remedy() -> None:
     with FakeServer() as server:
         environ = server.environment()
     findings = found(environ)
-    assert findings["server"].ok == "error"
+    assert findings["server"].state == "error"
     assert "is ORCHESTUNE_SERVER right" in findings["server"].remedy
 
 
 def test_a_wrong_token_is_an_error_with_a_remedy() -> None:
     with FakeServer() as server:
         finding = found({**server.environment(), "ORCHESTUNE_TOKEN": "another"})["server"]
-    assert (finding.ok, finding.detail) == ("error", "the token is unknown")
+    assert (finding.state, finding.detail) == ("error", "the token is unknown")
     assert finding.remedy
 
 
@@ -59,7 +59,7 @@ def test_another_version_of_the_server_is_noticed(told: dict[str, object], verdi
     with FakeServer() as server:
         server.world.server = told
         finding = found(server.environment())["server"]
-    assert finding.ok == verdict
+    assert finding.state == verdict
     assert detail in finding.detail
     assert finding.remedy
 
@@ -68,7 +68,7 @@ def test_a_clock_that_is_off_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     with FakeServer() as server:
         monkeypatch.setattr(doctor, "parsedate_to_datetime", lambda text: datetime(2020, 1, 31, tzinfo=UTC))
         finding = found(server.environment())["clock"]
-    assert finding.ok == "warning"
+    assert finding.state == "warning"
     assert "ahead of the server" in finding.detail
     assert finding.remedy
 
@@ -87,7 +87,7 @@ def test_a_server_that_had_to_be_started_is_not_taken_for_one_with_another_clock
     monkeypatch.setattr(doctor, "time", clock)
     with FakeServer() as server:
         findings = found(server.environment())
-    assert findings["clock"].ok == "ok"
+    assert findings["clock"].state == "ok"
     assert "60000 ms" not in findings["server"].detail
 
 
@@ -95,14 +95,14 @@ def test_a_state_folder_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     [finding] = doctor._state({"ORCHESTUNE_HOME": str(tmp_path / "file")})
     assert finding.name == "state folder"
-    assert finding.ok == "error"
+    assert finding.state == "error"
     assert finding.remedy
 
 
 def test_without_a_state_folder_all_else_is_looked_at(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     findings = found({"ORCHESTUNE_HOME": str(tmp_path / "file")})
-    assert [finding.name for finding in findings.values() if finding.ok == "error"] == ["state folder"]
+    assert [finding.name for finding in findings.values() if finding.state == "error"] == ["state folder"]
     assert "gpus" in findings
 
 
@@ -112,7 +112,7 @@ def test_a_state_folder_on_a_file_system_that_the_server_refuses_is_an_error(
 ) -> None:
     monkeypatch.setattr(doctor, "filesystem", lambda folder: kind)
     [finding] = [one for one in doctor._state({"ORCHESTUNE_HOME": str(tmp_path)}) if one.name == "locks"]
-    assert (finding.ok, finding.detail) == ("error", f"the state folder is on {kind}, a network file system")
+    assert (finding.state, finding.detail) == ("error", f"the state folder is on {kind}, a network file system")
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(2**29, "error"), (5 * 2**30, "warning"), (50 * 2**30, "ok")])
@@ -121,7 +121,7 @@ def test_a_disk_that_is_almost_full_is_told_in_time(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with FakeServer() as server:
         finding = found(server.environment())["temporary"]
-    assert finding.ok == verdict
+    assert finding.state == verdict
     assert bool(finding.remedy) == (verdict != "ok")
 
 
@@ -132,7 +132,7 @@ def test_a_broken_driver_is_noticed(tmp_path: Path) -> None:
     with FakeServer() as server:
         environ = {**server.environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
         finding = {finding.name: finding for finding in checks(environ)}["gpus"]
-    assert finding.ok == "warning"
+    assert finding.state == "warning"
     assert "version mismatch" in finding.detail
     assert finding.remedy
 
@@ -144,5 +144,5 @@ def test_hidden_gpus_are_noticed(tmp_path: Path) -> None:
     with FakeServer() as server:
         environ = {**server.environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
         findings = {finding.name: finding for finding in checks(environ)}
-    assert findings["gpus"].ok == "warning"
+    assert findings["gpus"].state == "warning"
     assert "Tesla T4" in findings["gpus"].detail
