@@ -60,6 +60,10 @@ class UsageError(OrchestuneError):
     status = 400
 
 
+MOST_SHOWN = 50
+"""mistakes of one input that are told one by one"""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One mistake in an input: where it is, what was found, what is allowed."""
@@ -97,6 +101,12 @@ class BadInput(UsageError):
     def __reduce__(self) -> tuple[type[BadInput], tuple[list[Problem], str]]:
         """Made anew from the mistakes where it comes to another process: its text alone would be taken for a list."""
         return type(self), (self.problems, self.hint)
+
+    @classmethod
+    def first_of(cls, problems: list[Problem]) -> BadInput:
+        """Of very many mistakes the first ones, and how many more there are."""
+        more = len(problems) - MOST_SHOWN
+        return cls(problems[:MOST_SHOWN] + ([Problem(f"and {more} mistakes more")] if more > 0 else []))
 
     @classmethod
     def one(cls, message: str, key: str = "", hint: str = "") -> BadInput:

@@ -66,13 +66,13 @@ def plan(folder: Path, ignore: Sequence[str], limit: int, added: Mapping[str, Pa
 
     `added`: files that lie elsewhere, by their path in the bundle; what the folder has itself stays.
 
-    BadInput names every link that leads out of the folder and everything that cannot be read; TooLarge names the
+    BadInput names links that lead out of the folder and what cannot be read, of very many the first; TooLarge names the
     limit and the ten largest files. Sockets, pipes and devices are passed over, as is what vanishes meanwhile.
     """
     walk = _Walk(folder, os.path.realpath(folder))
     walk.run(rules_for(ignore))
     if walk.problems:
-        raise BadInput(walk.problems)
+        raise BadInput.first_of(sorted(walk.problems, key=lambda problem: problem.file))
     walk.add(added)
     entries = tuple(sorted(walk.entries, key=lambda entry: os.fsencode(entry.path)))
     listing = Listing(folder, entries, tuple(sorted(path for path in walk.left_out if is_text(path))))

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, printable, shown
-from orchestune.errors import BadInput, Problem
+from orchestune.errors import MOST_SHOWN, BadInput, Problem
 
-MOST_SHOWN = 50
 _LONGEST_NAME = 60  # nobody mistypes more than that, and comparing long texts takes its time
 
 
@@ -42,8 +41,7 @@ class Report:
         """Everything found, in the order of the file; of very many mistakes the first ones."""
         files = list(dict.fromkeys(problem.file for problem in self.found))
         ordered = sorted(self.found, key=lambda p: (files.index(p.file), p.line or 0, p.column or 0))
-        more = len(ordered) - MOST_SHOWN
-        return BadInput(ordered[:MOST_SHOWN] + ([Problem(f"and {more} mistakes more")] if more > 0 else []))
+        return BadInput.first_of(ordered)
 
     def raise_if_bad(self) -> None:
         """BadInput where anything was found."""

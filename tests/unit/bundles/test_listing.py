@@ -129,6 +129,16 @@ def test_links_that_leave_the_folder_are_refused_all_at_once(tmp_path: Path) -> 
     assert "add `/data` to .orchestuneignore" in str(caught.value)
 
 
+def test_of_very_many_links_that_leave_the_folder_the_first_are_told(tmp_path: Path) -> None:
+    for number in range(1500):
+        (tmp_path / f"link-{number:04}").symlink_to("/usr/share")
+    with pytest.raises(BadInput) as caught:
+        plan(tmp_path, (), LIMIT)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("link-0000: the symbolic link leads out of the folder")
+    assert lines[50:] == ["and 1450 mistakes more"]
+
+
 def test_an_ignored_link_may_leave_the_folder_and_is_linked_in(tmp_path: Path) -> None:
     write(tmp_path, "model.py")
     (tmp_path / "data").symlink_to("/usr/share")
