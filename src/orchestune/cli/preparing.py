@@ -15,7 +15,7 @@ from orchestune.cli.describing import DEFAULT_FILE, SAVED, add_description
 from orchestune.cli.parser import add_cluster
 from orchestune.cli.scripts import absent, asks, withheld
 from orchestune.client.endpoint import runs
-from orchestune.client.home import state_folder
+from orchestune.client.home import state_path
 from orchestune.client.launch import environment
 from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
@@ -136,7 +136,7 @@ def warmed(console: Console, prepared: Prepared, start: bool = True) -> Prepared
     from orchestune.sdk.warm_start import gathered  # here: ruamel.yaml, as above
 
     wanted, unknown = prepared.warm_starts, tuple[str, ...]()
-    if wanted.experiments and not start and console.place.embedded and not runs(state_folder(console.environ)):
+    if wanted.experiments and not start and console.place.embedded and not runs(state_path(console.environ)):
         unknown = (f"warm_start: no server runs that knows of {', '.join(wanted.experiments)}, and none was started",)
         wanted = replace(wanted, experiments=())
     found = gathered(lambda: console.client, wanted, prepared.specification)

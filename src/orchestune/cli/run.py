@@ -14,7 +14,7 @@ from orchestune.cli.plan import plan_lines
 from orchestune.cli.preparing import Prepared, add_file_options, located, prepare, warmed
 from orchestune.cli.render import one_line
 from orchestune.cli.starting import add_detach_option, start
-from orchestune.client.home import state_folder
+from orchestune.client.home import state_path
 from orchestune.client.launch import folder_key, secret_values
 from orchestune.sdk.submitting import launch, outgoing
 
@@ -120,7 +120,7 @@ def _objects(console: Console, prepared: Prepared) -> list[dict[str, Any]]:
         from orchestune.cli.foreseeing_docker import worker_container  # Docker's client, which no other command needs
 
         launched = launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
-        return [worker_container(specification, launched, state_folder(console.environ))]
+        return [worker_container(specification, launched, state_path(console.environ))]
     if cluster is None or cluster.provider != "kubernetes":
         return []
     from orchestune.cli.foreseeing_there import worker_job  # the backend, which no other command needs

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from orchestune.client.clusters import BUILT_IN, Cluster, Clusters
-from orchestune.client.home import state_folder
+from orchestune.client.home import state_folder, state_path
 from orchestune.client.launch import owner
 from orchestune.errors import UsageError
 
@@ -104,7 +104,7 @@ def _chosen(environ: Mapping[str, str], name: str | None) -> Cluster:
     for cluster in BUILT_IN:
         if name == cluster.name:
             return cluster
-    clusters = Clusters(state_folder(environ))
+    clusters = Clusters(state_path(environ))
     return clusters.get(name or clusters.default)
 
 

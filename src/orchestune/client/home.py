@@ -21,10 +21,15 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
     UsageError where it cannot be made, or its path is too long.
     """
+    folder = _made(state_path(environ))
+    mark(folder)
+    return folder
+
+
+def state_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where that folder is or would be, for who only reads. UsageError where its path is too long."""
     folder = _chosen(environ) or _base(environ) / "orchestune"
     check_length(folder, "the state folder", "set ORCHESTUNE_HOME to a folder with a shorter path")
-    folder = _made(folder)
-    mark(folder)
     return folder
 
 

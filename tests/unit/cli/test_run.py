@@ -156,6 +156,15 @@ def test_a_dry_run_touches_nothing(server: FakeServer, cli: Cli, project: Path) 
     assert sorted(project.rglob("*")) == before
 
 
+@pytest.mark.parametrize("words", [(), ("--json",), ("--cluster", "docker"), ("--warm-start", "sgd-7f3a")])
+def test_a_dry_run_makes_no_state_folder(
+    project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("ORCHESTUNE_HOME", "own/state")
+    cli("run", "--dry-run", *words)
+    assert not (project / "own").exists()
+
+
 def test_the_plan_tells_which_files_are_left_to_the_trials(server: FakeServer, cli: Cli, project: Path) -> None:
     lines = cli("run", "--dry-run", "--set", "keep=data/*.bin").out.splitlines()
     assert "  note       not seen by trials, each of which makes its own, as `keep` names it: data/big.bin" in lines
