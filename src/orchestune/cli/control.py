@@ -139,6 +139,10 @@ def extend(console: Console, args: argparse.Namespace) -> int:
         raise UsageError("extend needs --budget, --parallelism or both", "orchestune extend sgd-7f3a --budget 80")
     status = console.client.change(console.experiment(args.exp), **changes)
     text = f"{status['state']}, {plural(status['budget'], 'trial')}, {at_a_time(status)}"
+    if (args.parallelism or 0) > status["parallelism"]:
+        all_folds = " in folds" if status["folds"] > 1 else ""
+        told = f"{args.parallelism} is more than the budget{all_folds}; {status['parallelism']} is used"
+        console.note(f"parallelism: {told}")
     return _done(console, status, text + _ended(status))
 
 

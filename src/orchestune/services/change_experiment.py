@@ -29,7 +29,10 @@ _FORGET_LOSSES = "UPDATE trials SET losses = 0 WHERE experiment = :experiment AN
 
 
 def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str) -> dict[str, Any]:
-    """Change budget, parallelism, priority or labels; a finished experiment goes on when its budget grew."""
+    """Change budget, parallelism (up to what the budget holds), priority or labels.
+
+    A finished experiment goes on when its budget grew.
+    """
     experiment = resolve(core, ref)
     problems = [
         Problem(f"must be a whole number of at least 1, found {body[key]!r}", key=key)
@@ -49,6 +52,9 @@ def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str)
 
 def _change(ledger: Ledger, body: Mapping[str, Any]) -> None:
     row, session = ledger.row, ledger.session
+    if body.get("parallelism"):  # as where an experiment is created
+        most = (body.get("budget") or row.budget) * row.specification.folds.count
+        body = {**body, "parallelism": min(body["parallelism"], most)}
     changes: dict[str, Any] = {
         key: body[key]
         for key in ("budget", "parallelism", "priority")

@@ -211,6 +211,12 @@ def test_what_becomes_of_the_place_of_a_stopped_trial_is_told(
     assert cli("stop", "sgd/1").out == f"sgd-7f3a/1: cancelled; {said}\n"
 
 
+def test_who_extends_beyond_the_budget_hears_how_many_run_at_a_time(server: FakeServer, cli: Cli) -> None:
+    result = cli("extend", "sgd", "--parallelism", "50")
+    assert result.out == "sgd-7f3a: running, 4 trials, 4 at a time\n"
+    assert result.err == "parallelism: 50 is more than the budget; 4 is used\n"
+
+
 def test_who_extends_or_resumes_what_a_rule_ended_hears_that_it_does_not_go_on(server: FakeServer, cli: Cli) -> None:
     server.put(status("done-0000", state="completed", reason={"code": "target", "message": "loss reached 0.1"}))
     said = "it does not go on: loss reached 0.1; `orchestune run --warm-start done-0000` begins another search with its"

@@ -409,7 +409,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.world.delete(document["handle"], purge=bool(query.get("purge")))
             self._json(None, 204)
         elif self.command == "PATCH":
-            self.fake.update(document["handle"], **json.loads(body))
+            changes = {"budget": document["budget"], **json.loads(body)}
+            most = changes["budget"] * document["folds"]
+            self.fake.update(
+                document["handle"],
+                **{**changes, "parallelism": min(changes.get("parallelism", document["parallelism"]), most)},
+            )
             self._json(document)
         elif what in ("pause", "resume", "stop"):
             state = {"pause": "paused", "resume": "running", "stop": "stopped"}[what]

@@ -156,6 +156,12 @@ class IntentContract(WorldContract):
         assert shown["counts"]["completed"] == 7
         assert shown["parallelism"] == 3
 
+    @pytest.mark.parametrize(("folds", "most"), [(1, 7), (3, 21)])
+    def test_no_more_at_a_time_than_the_budget_holds(self, world: World, folds: int, most: int) -> None:
+        experiment = world.create(budget=5, parallelism=1, folds={"count": folds})
+        change_experiment.change_experiment(world.core, experiment, {"budget": 7, "parallelism": 50}, "ada")
+        assert world.status(experiment)["parallelism"] == most
+
     def test_extend_goes_on_with_what_came_to_its_end_while_it_was_paused(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=2)
         leases = world.lease(2)
