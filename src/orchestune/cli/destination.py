@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from orchestune.cli.preparing import Prepared
+from orchestune.cli.scripts import unknown
 from orchestune.client.address import Place
 from orchestune.errors import UsageError
 from orchestune.sdk.submitting import at_hand
@@ -41,6 +43,9 @@ def notes(place: Place, prepared: Prepared) -> list[str]:
                 f"not packed, so trials there do not have them: {shown}; `volumes:` mounts data of the cluster"
             )
     found += kept_apart(prepared)
+    if at_hand(place):
+        path = prepared.specification.env.get("PATH") or os.environ.get("PATH", os.defpath)
+        found += unknown(prepared.specification.run, path)
     if place.cluster is not None and at_hand(place) and image_in_words(prepared):
         found.append("image, install and dockerfile are for containers and clusters; here this machine's programs run")
     return found

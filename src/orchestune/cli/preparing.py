@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchestune.cli.console import Console
 from orchestune.cli.describing import DEFAULT_FILE, SAVED, add_description
 from orchestune.cli.parser import add_cluster
-from orchestune.cli.scripts import absent, asks, withheld
+from orchestune.cli.scripts import absent, asks, left_over, withheld
 from orchestune.client.endpoint import runs
 from orchestune.client.home import state_path
 from orchestune.client.launch import environment
@@ -106,7 +106,9 @@ def _notes(loaded: Loaded, folder: Path) -> tuple[str, ...]:
     run, secrets = loaded.specification.run, {secret.name for secret in loaded.specification.secrets}
     given = {*environment(os.environ), *loaded.specification.env, *secrets}
     known = [note for note in loaded.notes if note != NO_PLACEHOLDER or not asks(run, folder)]
-    return (*known, *absent(run, folder), *withheld(run, folder, os.environ, given))
+    names = [] if loaded.specification.stdin else [one.name for one in loaded.specification.space.parameters]
+    unused = left_over(run, names, folder)
+    return (*known, *unused, *absent(run, folder), *withheld(run, folder, os.environ, given))
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Container, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from orchestune.worker.command import split
+from orchestune.worker.command import KNOWN, placeholders, split
 
 _INTERPRETER = re.compile(r"(?:python|pypy)[\d.]*|sh|bash|zsh|node|Rscript|julia|ruby|perl")
 _SCRIPT = re.compile(r"[\w./-]*\.(?:py|sh|bash|zsh|m?js|cjs|[rR]|jl|rb|pl)")
@@ -23,18 +25,46 @@ _LARGEST = 1 << 20
 
 
 def absent(run: str | Sequence[str], folder: Path) -> list[str]:
-    """What is to be said where the command starts a script that is not in the folder; nothing where all is well."""
-    script = _script(run)
-    if not script or script.startswith("/") or (folder / script).exists():
+    """What is to be said where the command starts a script or a program that is not in the folder, or is no program;
+    nothing where all is well.
+    """
+    program = _program(run)
+    script = _script(run) or (program if "/" in program else "")
+    if not script or script.startswith("/"):
         return []
+    if (folder / script).exists():
+        able = script != program or os.access(folder / script, os.X_OK)
+        return [] if able else [f"{script} cannot be executed: chmod +x {script}, or name its interpreter before it"]
     beside = [str(path.relative_to(folder)) for path in (folder / script).parent.glob(f"*{Path(script).suffix}")]
     near = get_close_matches(script, beside, 1)
     return [f"there is no {script} in this folder{f' (did you mean {near[0]}?)' if near else ''}"]
 
 
+def unknown(run: str | Sequence[str], path: str) -> list[str]:
+    """What is to be said where no program of the command's name is on the path of this machine."""
+    program = _program(run)
+    if not program or ("/" in program and not program.startswith("/")) or shutil.which(program, path=path):
+        return []
+    return [f"there is no program {program} on this machine" + ("" if "/" in program else "'s PATH")]
+
+
+def left_over(run: str | Sequence[str], names: Sequence[str], folder: Path) -> list[str]:
+    """What is to be said of parameters that stand nowhere in a command in which others do."""
+    named = placeholders(run)
+    if not set(named) & {*names} or {*KNOWN, "config"} & {*named} or asks(run, folder):
+        return []
+    missing = [name for name in names if name not in named]
+    if not missing:
+        return []
+    one = len(missing) == 1
+    what = f"{', '.join(missing)} {'stands' if one else 'stand'} nowhere in the command"
+    return [f"{what}: {'it reaches' if one else 'they reach'} it in its environment alone"]
+
+
 def asks(run: str | Sequence[str], folder: Path) -> bool:
     """Whether the script gets its parameters without an argument: it imports `orchestune`, or reads its variables."""
-    return "orchestune" in _text(run, folder).lower()
+    command = run if isinstance(run, str) else " ".join(run)
+    return "orchestune" in f"{command}\n{_text(run, folder)}".lower()
 
 
 def withheld(run: str | Sequence[str], folder: Path, environ: Mapping[str, str], given: Container[str]) -> list[str]:
@@ -57,6 +87,12 @@ def withheld(run: str | Sequence[str], folder: Path, environ: Mapping[str, str],
         return []
     what = f"trials do not get {', '.join(names)} of this shell, which the command reads"
     return [f"{what}: put it under `env` (or --set env.{names[0]}=…), secrets under `secrets`"]
+
+
+def _program(run: str | Sequence[str]) -> str:
+    """The program that the command starts; empty where a shell or a value of a parameter decides that."""
+    words = split(run) if isinstance(run, str) else run
+    return words[0] if words and not placeholders(words[0]) else ""
 
 
 def _script(run: str | Sequence[str]) -> str:

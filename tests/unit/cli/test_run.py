@@ -156,6 +156,17 @@ def test_a_dry_run_touches_nothing(server: FakeServer, cli: Cli, project: Path) 
     assert sorted(project.rglob("*")) == before
 
 
+def test_the_plan_tells_what_is_left_out_of_the_command_and_a_program_that_is_not_here(
+    project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTUNE_HOME", "own")
+    text = (project / "experiment.yml").read_text()
+    (project / "experiment.yml").write_text(text.replace("python model.py {args}", "pyhton model.py {alpha} {penalty}"))
+    notes = [line.split(None, 1)[1] for line in cli("run", "--dry-run").out.splitlines() if line.startswith("  note ")]
+    assert "l1_ratio stands nowhere in the command: it reaches it in its environment alone" in notes
+    assert "there is no program pyhton on this machine's PATH" in notes
+
+
 @pytest.mark.parametrize("words", [(), ("--json",), ("--cluster", "docker"), ("--warm-start", "sgd-7f3a")])
 def test_a_dry_run_makes_no_state_folder(
     project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.cli.scripts import asks, withheld
+from orchestune.cli.scripts import absent, asks, left_over, unknown, withheld
 
 SHELL = {"DATA_DIR": "/data", "API_KEY": "x", "PWD": "/here", "HOME": "/home/ada"}
 
@@ -57,3 +57,58 @@ def test_a_script_that_asks_for_its_parameters_is_known(tmp_path: Path) -> None:
     assert asks(["sh", "env.sh"], tmp_path)
     assert not asks("python args.py", tmp_path)
     assert not asks("./none", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("run", "note"),
+    [
+        ("./train.sh {args}", "./train.sh cannot be executed: chmod +x ./train.sh, or name its interpreter before it"),
+        (["./trian.sh", "{args}"], "there is no ./trian.sh in this folder (did you mean train.sh?)"),
+        ("./able.sh {args}", ""),
+        ("sh train.sh {args}", ""),
+        ("/usr/bin/nothing {args}", ""),
+        ("cd sub && ./made.sh {args}", ""),
+        ("{program} --x", ""),
+    ],
+)
+def test_a_program_of_the_folder_that_cannot_be_started_is_told(
+    tmp_path: Path, run: str | list[str], note: str
+) -> None:
+    (tmp_path / "train.sh").write_text("exit 0")
+    (tmp_path / "able.sh").write_text("exit 0")
+    (tmp_path / "able.sh").chmod(0o755)
+    assert absent(run, tmp_path) == ([note] if note else [])
+
+
+@pytest.mark.parametrize(
+    ("run", "note"),
+    [
+        ("pyhton train.py {args}", "there is no program pyhton on this machine's PATH"),
+        (["/opt/none/tool", "{args}"], "there is no program /opt/none/tool on this machine"),
+        ("tool {args}", ""),
+        ("./here {args}", ""),
+        ("pyhton train.py {args} > log", ""),
+    ],
+)
+def test_a_program_that_this_machine_does_not_have_is_told(tmp_path: Path, run: str | list[str], note: str) -> None:
+    (tmp_path / "tool").write_text("#!/bin/sh")
+    (tmp_path / "tool").chmod(0o755)
+    assert unknown(run, str(tmp_path)) == ([note] if note else [])
+
+
+@pytest.mark.parametrize(
+    ("run", "note"),
+    [
+        ("./t --lr {lr}", "momentum, decay stand nowhere in the command: they reach it in its environment alone"),
+        (["./t", "{lr}", "{decay}"], "momentum stands nowhere in the command: it reaches it in its environment alone"),
+        ("./t {lr} {args}", ""),
+        ("./t {lr} {config}", ""),
+        ("./t", ""),
+        ("./t {lr} $ORCHESTUNE_PARAM_MOMENTUM", ""),
+        ("python reads.py {lr}", ""),
+        ("./t {lr} {momentum} {decay}", ""),
+    ],
+)
+def test_parameters_that_the_command_leaves_out_are_told(tmp_path: Path, run: str | list[str], note: str) -> None:
+    (tmp_path / "reads.py").write_text("import orchestune")
+    assert left_over(run, ["lr", "momentum", "decay"], tmp_path) == ([note] if note else [])

@@ -46,7 +46,7 @@ def test_run_needs_no_file(server: FakeServer, cli: Cli, project: Path) -> None:
         ("python3 train.py {args}", None),
         ("python3 -m trian {args}", None),
         ("python3 -c print(1) x.py", None),
-        ("./trian.py {args}", None),
+        ("./trian.py {args}", "there is no ./trian.py in this folder (did you mean train.py?)"),
         ("python3 /opt/trian.py {args}", None),
     ],
 )
