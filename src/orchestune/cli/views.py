@@ -98,11 +98,14 @@ class PlainView:
         self._best: float | None = None
         self._said = ""
         self._counted = 0
+        self._told = 0
+        """how many of the budget the last line told of: none of them gets another line"""
         self._next = 0.0
 
     def finished(self, number: int, state: str) -> None:
         self._counted += state in _COUNTED
-        self._fresh.append((number, self._counted))
+        if self._counted > self._told or state not in _COUNTED:
+            self._fresh.append((number, self._counted))
 
     def show(self, status: documents.Status, away: str, *, last: bool = False) -> None:
         self._remark(status, away, last)
@@ -112,10 +115,8 @@ class PlainView:
         fresh, self._fresh = self._fresh, []
         if 0 < len(fresh) <= _EACH:
             self._each(fresh, status)
-        elif fresh or (last and finished(status) > self._counted):
-            self._console.say(summary_line(status, self._console.paint))
-            for entry in status["best"]:
-                self._improves(entry["metrics"], status)
+        elif fresh or (last and finished(status) > self._told):
+            self._all(self._newest(status))
 
     def behind(self, status: documents.Status) -> bool:
         return self._counted < finished(status)
@@ -123,11 +124,27 @@ class PlainView:
     def close(self) -> None:
         self._client.close()
 
+    def _newest(self, status: documents.Status) -> documents.Status:
+        """The status, or a newer one where more trials have ended than it knows of."""
+        if finished(status) >= self._counted:
+            return status
+        try:
+            return self._client.experiment(status["id"])
+        except (NotFound, TemporaryError):
+            return status
+
+    def _all(self, status: documents.Status) -> None:
+        self._console.say(summary_line(status, self._console.paint))
+        self._told = finished(status)
+        for entry in status["best"]:
+            self._improves(entry["metrics"], status)
+
     def _each(self, fresh: Sequence[tuple[int, int]], status: documents.Status) -> None:
         for number, done in fresh:
             trial = self._trial(status, number)
             if trial is not None:
                 best = trial["state"] == "completed" and self._improves(trial["metrics"], status)
+                self._told = done
                 self._console.say(trial_line(trial, status, self._console.paint, done=done, best=best))
 
     def _improves(self, metrics: Mapping[str, documents.Measured], status: documents.Status) -> bool:

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.main import run
 from orchestune.cli.status import _repeat as repeat
 from orchestune.cli.trying_there import _show as show
+from orchestune.cli.views import PlainView
 from orchestune.errors import Unreachable
 from tests.unit.cli.conftest import SOURCE, Result, Terminal, plain
 from tests.unit.client.fake_server import FakeServer, attempt, status, trial, until
@@ -512,6 +514,42 @@ def test_the_best_so_far_is_known_though_the_status_is_older_than_the_event(serv
     out, _ = process.communicate(timeout=60)
     assert re.findall(r"trial (\d).*\(best value so far\)", out) == ["3", "4"]
     assert "0 running" not in out
+
+
+def test_a_line_for_many_trials_counts_as_those_around_it_however_old_the_status_is(
+    server: FakeServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestune.cli.views._EVERY", 0.0)
+    server.update("sgd-7f3a", budget=20)
+    old: Any = json.loads(json.dumps(server.world.experiments["sgd-7f3a"]))
+    server.world.trials["sgd-7f3a"] = [trial(number) for number in range(1, 16)]
+    server.update("sgd-7f3a", counts={"completed": 14})
+    view = PlainView(Console())
+    for number in range(1, 14):
+        view.finished(number, "completed")
+    view.show(old, "")
+    view.finished(14, "completed")
+    view.finished(15, "completed")
+    view.show(old, "")
+    view.close()
+    out = capsys.readouterr().out
+    assert re.findall(r"^(\d+)/20(?:  trial (\d+))?", out, re.MULTILINE) == [("14", ""), ("15", "15")]
+
+
+def test_twelve_trials_of_a_moment_end_with_all_of_them(
+    server: FakeServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.update("sgd-7f3a", budget=12, counts={"completed": 1})
+    old: Any = json.loads(json.dumps(server.world.experiments["sgd-7f3a"]))
+    view = PlainView(Console())
+    for number in range(1, 13):
+        view.finished(number, "completed")
+    server.world.experiments.clear()  # nothing newer is to be had
+    view.show(old, "")
+    old["counts"]["completed"] = 12
+    view.show(old, "", last=True)
+    view.close()
+    assert re.findall(r"^ *(\d+)/12", capsys.readouterr().out, re.MULTILINE)[-1] == "12"
 
 
 def test_quick_trials_share_a_line(server: FakeServer) -> None:
