@@ -158,7 +158,9 @@ class Console:
         """The trial that is meant: `EXP/N`, or `/N` of the newest experiment of this folder."""
         ref, number = self.reference(text)
         if number is None:
-            raise UsageError(f"'{text}' names no trial", f"write it like {text or 'sgd-7f3a'}/12")
+            here = f"/{text} is trial {text} of the newest experiment of this folder"
+            hint = here if (text or "").isdecimal() else f"write it like {text or 'sgd-7f3a'}/12"
+            raise UsageError(f"'{text}' names no trial", hint)
         return ref, number
 
     def reference(self, text: str | None) -> tuple[str, int | None]:

@@ -83,12 +83,14 @@ def stop(console: Console, args: argparse.Namespace) -> int:
         elif status["state"] not in OVER and handing_in(status):
             more = "; files of trials that completed are on their way"
         return _done(console, status, status["state"] + more)
+    before = console.client.trial(ref, number)["state"]
     trial = console.client.stop_trial(ref, number)
     if console.json:
         console.document(trial)
     else:
         status = console.client.experiment(ref)
-        then = _instead(status) if trial["state"] == "cancelled" else "there is nothing to stop"
+        over = before == "cancelled" or trial["state"] != "cancelled"
+        then = "there is nothing to stop" if over else _instead(status)
         console.say(f"{status['handle']}/{number}: {trial['state']}; {then}")
     return 0
 

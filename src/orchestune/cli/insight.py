@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
         "importance",
         importance,
         details="How much of the metric changes, by a model of it, where one parameter alone does (fANOVA).",
-        example="orchestune importance sgd-7f3a\norchestune importance sgd-7f3a --metric seconds",
+        example="orchestune importance sgd-7f3a\norchestune importance sgd-7f3a --metric accuracy",
     )
     _arguments(parser)
     parser = add_command(

@@ -68,7 +68,7 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-        help="replace a value of the file, such as budget=80 or resources.cpu=2; may be repeated",
+        help="set a value in the place of that of the file, such as budget=80 or resources.cpu=2; may be repeated",
     )  # fmt: skip
     add_cluster(parser, "where to run: local, docker or a connected one (default: the default one)")
     add_description(parser)

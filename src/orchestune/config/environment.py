@@ -82,7 +82,9 @@ def _read_secrets(found: Field) -> tuple[Secret, ...] | None:
     for item in found.items():
         name = item.node.text if isinstance(item.node, Scalar) else ""
         if not re.fullmatch(_NAMES.pattern, name) or len(name) > 200 or looks_like_a_secret("", name):
-            item.wrong("expected the name of a variable of your environment", "never write the value itself")
+            mapped = "a mapping from names goes without a list: `secrets: {NAME: file:PATH}`"
+            hint = mapped if isinstance(item.node, Entries) else "never write the value itself"
+            item.wrong("expected the name of a variable of your environment", hint)
         elif name in names:
             item.wrong(f"names {name} twice")
         else:

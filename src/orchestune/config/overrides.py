@@ -35,8 +35,22 @@ def apply(root: Entries, overrides: Sequence[str], report: Report) -> Entries:
             value = compose(text, place.file, report, lines=False)
         except BadInput:  # which the report knows already
             continue
-        root = put(root, key, value, place, report)
+        changed = put(root, key, value, place, report)
+        report.notes += _added(root, changed, place)
+        root = changed
     return root
+
+
+def _added(before: Entries, after: Entries, place: Place) -> list[str]:
+    """What is to be said of a parameter or a metric that is set in a file without it: it may be a slip."""
+    notes = []
+    for section in ("parameters", "metrics"):
+        known, now = before.get(section), after.get(section)
+        if isinstance(known, Entries) and isinstance(now, Entries) and place.file.startswith(f"--set {section}."):
+            names = [key.text for key, _ in known.entries]
+            new = [key.text for key, _ in now.entries if key.text not in names]
+            notes += [f"{place.file}: {name} is added; the file has {', '.join(names)}" for name in new]
+    return notes
 
 
 def put(root: Entries, key: str, value: Node, place: Place, report: Report) -> Entries:

@@ -247,7 +247,8 @@ def find(session: Session, reference: str) -> ExperimentRow:
     if not found:
         if purged_at(session, name) is not None:
             raise Purged(f"{name} was removed for good", "`orchestune status` lists what is there")
-        raise NotFound(f"there is no experiment '{reference}'", "`orchestune status` lists them")
+        trial = f"; trial {name} of the newest one of a folder is /{name}" if name.isdecimal() else ""
+        raise NotFound(f"there is no experiment '{reference}'", f"`orchestune status` lists them{trial}")
     if len(found) > 1:
         raise Ambiguous(f"'{reference}' could be {_listed(found)}", "write more of the handle")
     return ExperimentRow(*tuple(found[0]))

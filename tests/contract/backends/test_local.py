@@ -335,7 +335,7 @@ def test_how_a_worker_of_an_earlier_server_ended_is_read_in_its_log(
 
 def test_a_program_that_is_not_there_may_be_tried_again_and_leaves_no_token(tmp_path: Path) -> None:
     backend, order = LocalBackend(tmp_path, None, None, ("/no/such/program",)), new_order()
-    with pytest.raises(TemporaryError, match="cannot be started"):
+    with pytest.raises(TemporaryError, match=r"^it cannot be started"):
         backend.start(order)
     assert not (tmp_path / "workers" / order.worker / "worker.json").exists()
 

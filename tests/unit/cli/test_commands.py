@@ -123,6 +123,11 @@ def test_errors_are_two_lines_for_people(server: FakeServer, cli: Cli) -> None:
     assert cli("status", "nothing").err == ("error: there is no experiment 'nothing'\nhint:  did you mean sgd-7f3a?\n")
 
 
+def test_a_number_alone_is_told_as_that_of_a_trial(server: FakeServer, cli: Cli) -> None:
+    said = "'3' names no trial\nhint:  /3 is trial 3 of the newest experiment of this folder\n"
+    assert cli("get", "3").err == f"error: {said}"
+
+
 def test_stop_says_what_the_end_waits_for(server: FakeServer, cli: Cli) -> None:
     server.update("sgd-7f3a", workers=[{"name": "w1", "sending": True}])
     assert cli("stop", "sgd").out == "sgd-7f3a: stopping; files of trials that completed are on their way\n"
@@ -206,9 +211,10 @@ def test_a_pause_says_what_was_ordered_to_end_before(
 def test_what_becomes_of_the_place_of_a_stopped_trial_is_told(
     server: FakeServer, cli: Cli, changes: dict[str, str], said: str
 ) -> None:
-    server.world.trials["sgd-7f3a"] = [trial(1, state="cancelled")]
+    server.world.trials["sgd-7f3a"] = [trial(1, state="running")]
     server.update("sgd-7f3a", **changes)
     assert cli("stop", "sgd/1").out == f"sgd-7f3a/1: cancelled; {said}\n"
+    assert cli("stop", "sgd/1").out == "sgd-7f3a/1: cancelled; there is nothing to stop\n"
 
 
 def test_who_extends_beyond_the_budget_hears_how_many_run_at_a_time(server: FakeServer, cli: Cli) -> None:

@@ -448,6 +448,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(404, "not_found", f"there is no trial {rest[0]}")
         elif rest[1:] == ["rerun"]:
             self._json(list(self.world.experiments.values())[-1], 201, key)
+        elif rest[1:] == ["stop"]:
+            one["state"] = "cancelled" if one["state"] in ("queued", "running") else one["state"]
+            self._json(one)
         elif rest[1:2] == ["artifacts"] and len(rest) > 2:
             self._file(self.world.files["/".join(rest[2:])])
         elif rest[1:2] == ["artifacts"]:

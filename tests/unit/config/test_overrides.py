@@ -43,6 +43,14 @@ def test_a_new_name_may_have_dots() -> None:
     assert names.metrics[1].name == "val.loss"
 
 
+def test_a_parameter_or_a_metric_that_the_file_does_not_have_is_noted() -> None:
+    assert read(GOOD, "parameters.alpah=1e-5..1 log", "metrics.loss=minimize", "parameters.alpha=0..1").notes[:2] == (
+        "--set parameters.alpah: alpah is added; the file has alpha",
+        "--set metrics.loss: loss is added; the file has accuracy",
+    )
+    assert not any("is added" in note for note in read(GOOD, "parameters.alpha=0..1", "stop.time=1h").notes)
+
+
 def test_a_parameter_in_short_and_a_list_are_set_as_a_whole_whatever_dots_are_in_their_names() -> None:
     for override in ("parameters.optim.lr.max=2", "parameters.optim.0=rmsprop"):
         (problem,) = problems(DOTS, [override])

@@ -105,6 +105,13 @@ def test_a_value_from_the_command_line_is_not_shown_either() -> None:
             "secrets: ['not a name']",
             "8:11: secrets[0]: expected the name of a variable of your environment (never write the value itself)",
         ),
+        (
+            "secrets: [{name: A, file: a.txt}]",
+            (
+                "8:11: secrets[0]: expected the name of a variable of your environment"
+                " (a mapping from names goes without a list: `secrets: {NAME: file:PATH}`)"
+            ),
+        ),
         ("secrets: [A, A]", "8:14: secrets[1]: names A twice"),
         ("env: {A: x}\nsecrets: [A]", "9:10: secrets: A stands under `env` too (keep one of the two)"),
         (

@@ -100,7 +100,7 @@ class DockerBackend:
             try:
                 place.take(order)
             except OSError as exc:
-                raise TemporaryError(f"worker {order.worker} cannot be started: {exc}", "see the state folder") from exc
+                raise TemporaryError(f"it cannot be started: {exc}", "see the state folder") from exc
             if place.order() is not None:
                 self._starting.take(place, order)
         return {"container": plan.name(order)}

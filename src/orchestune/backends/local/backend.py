@@ -94,7 +94,7 @@ class LocalBackend:
                 if folder.started() is None:
                     folder.note_started(process)
         except OSError as exc:
-            raise TemporaryError(f"worker {order.worker} cannot be started: {exc}", "see `orchestune doctor`") from exc
+            raise TemporaryError(f"it cannot be started: {exc}", "see `orchestune doctor`") from exc
         return process.to_json()
 
     def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:

@@ -156,6 +156,12 @@ class IntentContract(WorldContract):
         assert shown["counts"]["completed"] == 7
         assert shown["parallelism"] == 3
 
+    def test_a_number_that_is_no_experiment_is_told_as_that_of_a_trial(self, world: World) -> None:
+        world.create()
+        with pytest.raises(NotFound, match="no experiment '3'") as caught:
+            world.status("3")
+        assert caught.value.hint.endswith("; trial 3 of the newest one of a folder is /3")
+
     @pytest.mark.parametrize(("folds", "most"), [(1, 7), (3, 21)])
     def test_no_more_at_a_time_than_the_budget_holds(self, world: World, folds: int, most: int) -> None:
         experiment = world.create(budget=5, parallelism=1, folds={"count": folds})
