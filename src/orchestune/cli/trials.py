@@ -142,10 +142,10 @@ def _more(count: int, console: Console) -> str:
 
 
 def _detail(trial: documents.Trial, ref: str, paint: Paint) -> list[str]:
-    took = duration(seconds(trial))
-    title = paint.bold(f"trial {trial['number']}")
-    source = trial["source"] + _after(trial.get("suggested_after"))
-    lines = [f"{title}  {paint.state(trial['state'])}, {took}, suggested by {source}, seed {trial['seed']}"]
+    took = seconds(trial)
+    facts = [paint.state(trial["state"])] + ([] if took is None else [duration(took)])
+    facts += [f"suggested by {trial['source']}{_after(trial.get('suggested_after'))}", f"seed {trial['seed']}"]
+    lines = [f"{paint.bold('trial ' + str(trial['number']))}  {', '.join(facts)}"]
     if trial["bundle"]:
         lines.append(f"code        {trial['bundle'][:SHORT]}")
     if trial["reason"] is not None:
