@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestune.bundles.ignoring import GIT_FILE
 from orchestune.cli.console import Console
 from orchestune.cli.logs import gone
 from orchestune.cli.parser import Commands, add_cluster, add_command
@@ -77,6 +76,8 @@ def _lost(trial: documents.Trial) -> str:
 
 def _own_folder(folder: Path) -> Path:
     """Made here where it is missing, as one that neither git nor the next run's code takes up."""
+    from orchestune.bundles.ignoring import GIT_FILE  # pathspec is slow to import, and only needed here
+
     if not folder.exists():
         try:
             folder.mkdir()
