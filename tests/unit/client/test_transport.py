@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -22,6 +21,7 @@ from orchestune.client.transport import Transport
 from orchestune.errors import Ambiguous, Denied, NotFound, OrchestuneError, StoreUnavailable, Unreachable, UsageError
 from tests.testbeds.kubernetes.pki import Authority
 from tests.testbeds.ports import free_port
+from tests.testbeds.serving import serving
 from tests.unit.client.fake_server import FakeServer, status, trial
 
 
@@ -179,15 +179,11 @@ def test_a_path_that_the_server_lacks_is_an_error_in_its_words(server: FakeServe
 
 def test_something_else_at_the_address_is_said_at_once_to_be_no_server(tmp_path: Path) -> None:
     waited: list[float] = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(tmp_path))) as other:
-        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(tmp_path)))) as other:
         transport = Transport(lambda: Access(f"http://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
         with pytest.raises(Unreachable, match=r"no Orchestune server answered \(404\)"):
             transport.request("GET", "/api/v1/experiments")
         transport.close()
-        other.shutdown()
-        thread.join()
     assert waited == []
 
 
@@ -197,16 +193,13 @@ def test_a_certificate_that_is_not_trusted_is_told_at_once_with_what_makes_it_tr
     authority.issue("server", "server", hosts=["127.0.0.1"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "pki" / "server.crt", tmp_path / "pki" / "server.key")
-    with ThreadingHTTPServer(("127.0.0.1", 0), QuietHandler) as other:
-        other.socket = context.wrap_socket(other.socket, server_side=True)
-        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    other = ThreadingHTTPServer(("127.0.0.1", 0), QuietHandler)
+    other.socket = context.wrap_socket(other.socket, server_side=True)
+    with serving(other):
         transport = Transport(lambda: Access(f"https://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
         with pytest.raises(Unreachable, match="has a certificate that is not trusted here") as caught:
             transport.request("GET", "/api/v1/experiments")
         transport.close()
-        other.shutdown()
-        thread.join()
     assert "SSL_CERT_FILE" in caught.value.hint
     assert waited == []
 

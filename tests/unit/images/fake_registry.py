@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from orchestune.images.manifests import Manifest
+from tests.testbeds.serving import serving
 
 
 class FakeRegistry(ThreadingHTTPServer):
@@ -42,14 +42,8 @@ class FakeRegistry(ThreadingHTTPServer):
 
 @contextmanager
 def fake_registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(FakeRegistry()) as server:
+        yield server
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +14,7 @@ from orchestune.backends.docker.backend import DockerBackend
 from orchestune.backends.docker.config import Daemon
 from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.ports.backend import Phase
+from tests.testbeds.serving import serving
 
 DEAD, WELL = "d" * 64, "a" * 64
 
@@ -63,13 +63,8 @@ class _Asked(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    made = Engine()
-    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-    thread.start()
-    yield made
-    made.shutdown()
-    thread.join()
-    made.server_close()
+    with serving(Engine()) as made:
+        yield made
 
 
 @pytest.fixture
