@@ -7,6 +7,7 @@ from orchestune.testing.core.budgets import BudgetsContract
 from orchestune.testing.core.guards import GuardsContract
 from orchestune.testing.core.handing_in import HandingInContract
 from orchestune.testing.core.intent import IntentContract
+from orchestune.testing.core.logs import LogsContract
 from orchestune.testing.core.losses import LossesContract
 from orchestune.testing.core.removal import RemovalContract
 from orchestune.testing.core.reports import ReportsContract
@@ -23,6 +24,7 @@ class CoreContract(
     GuardsContract,
     ValuesContract,
     ReportsContract,
+    LogsContract,
     RoomContract,
     ArchivesContract,
 ):
