@@ -39,7 +39,7 @@ FROM scratch
 
 MOUNTING = """\
 FROM python:3.12-slim
-RUN --mount=type=cache,target=/root/.cache/uv \\
+RUN --mount=type=cache,target=/var/cache/uv \\
     --mount=type=bind,source=uv.lock,target=uv.lock --mount=src=pyproject.toml,target=pyproject.toml \\
     --mount=from=ghcr.io/astral-sh/uv:0.9,source=/uv,target=/bin/uv uv sync --frozen
 RUN --mount=type=secret,id=key --mount=type=bind,from=python:3.12-slim,target=/x --mount=type=tmpfs,target=/y true

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,7 +13,7 @@ from orchestune.backends.docker.backend import DockerBackend
 from orchestune.backends.docker.config import Daemon
 from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.ports.backend import Phase
-from tests.testbeds.serving import serving
+from tests.testbeds.serving import send_json, serving
 
 DEAD, WELL = "d" * 64, "a" * 64
 
@@ -50,12 +49,7 @@ class _Asked(BaseHTTPRequestHandler):
         asked = f"{self.command} {path}"
         self.server.asked.append(asked)
         status, document = self.server.answers.get(asked, (404, {"message": "No such container"}))
-        body = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        send_json(self, status, document)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

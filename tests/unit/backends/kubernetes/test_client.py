@@ -13,7 +13,7 @@ import pytest
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.kubeapi.refusals import Unauthenticated
-from tests.testbeds.serving import serving
+from tests.testbeds.serving import send_json, serving
 
 
 class Server(ThreadingHTTPServer):
@@ -29,11 +29,7 @@ class _Asked(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         known = self.headers.get("Authorization") == f"Bearer {self.server.token}"
-        body = json.dumps({"known": known, "message": "Unauthorized"}).encode()
-        self.send_response(200 if known else 401)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        send_json(self, 200 if known else 401, {"known": known, "message": "Unauthorized"})
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
