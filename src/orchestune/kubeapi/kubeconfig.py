@@ -67,6 +67,17 @@ class Kubeconfig:
         there = ", ".join(sorted(self.contexts)) or "none"
         raise UsageError(f"the kubeconfig {self.named} {lacks}", f"it has {there}; --context chooses one")
 
+    def server(self, context: str | None) -> str:
+        """The address of the API server of a context, without a slash at the end. UsageError where there is none."""
+        name, chosen = self.context(context)
+        try:
+            host = str(self.clusters[str(chosen.get("cluster"))].values["server"]).rstrip("/")
+        except KeyError as exc:
+            raise self.unusable(f"it has no {exc}, which its context '{name}' needs") from exc
+        except (AttributeError, TypeError) as exc:
+            raise self.unusable(exc) from exc
+        return host if "://" in host else f"https://{host}"
+
     def unusable(self, why: object) -> UsageError:
         """The error that says what is wrong with it."""
         return UsageError(f"the kubeconfig {self.named} cannot be used: {why}", "mend it, or name another one")
@@ -88,12 +99,10 @@ def load(kubeconfig: str | None, context: str | None, environ: Mapping[str, str]
     UsageError where file or context are missing or wrong, Denied where the login program fails.
     """
     read = Kubeconfig.read(kubeconfig, environ)
-    name, chosen = read.context(context)
+    (name, chosen), host = read.context(context), read.server(context)
     try:
         cluster = read.clusters[str(chosen.get("cluster"))]
         user = read.users.get(str(chosen.get("user"))) or Entry(cluster.folder, {})
-        host = str(cluster.values["server"]).rstrip("/")
-        host = host if "://" in host else f"https://{host}"
         proxy = proxy_for(host, cluster.values.get("proxy-url"), environ)
         account = login(user.values, user.folder, cluster.values, read.named, name)
         secure = host.startswith("https://")

@@ -79,6 +79,30 @@ def test_who_interrupts_is_told_that_the_same_command_goes_on() -> None:
     assert console.err.getvalue() == "interrupted: the same command goes on from here\n"  # type: ignore[attr-defined]
 
 
+def test_a_name_that_is_known_is_not_given_to_a_cluster_elsewhere(state: Path, kubeconfig: Path, cli: Cli) -> None:
+    document = json.loads(kubeconfig.read_text())
+    document["clusters"].append({"name": "far", "cluster": {"server": "http://127.0.0.1:10"}})
+    document["contexts"].append({"name": "far", "context": {"cluster": "far", "user": "ada", "namespace": "ml"}})
+    kubeconfig.write_text(json.dumps(document))
+    lab = Cluster("lab", "kubernetes", str(kubeconfig), "lab", "ml")
+    Clusters(state).add(lab)
+    for words in (["--context", "far"], ["--namespace", "other"]):
+        for command in ("connect", "destroy"):
+            refused = cli("cluster", command, "-n", "lab", "--kubeconfig", str(kubeconfig), *words, "--yes")
+            assert refused.code == 2
+            assert "'lab' is the cluster of Kubernetes in the namespace ml of the context lab" in refused.err
+            assert "orchestune cluster disconnect -n lab" in refused.err
+    hosted = cli("cluster", "connect", "-n", "lab", "--server", "http://127.0.0.1:9")
+    assert hosted.code == 2 and "in the namespace ml of the context lab" in hosted.err
+    assert Clusters(state).connected() == (lab,)
+
+
+def test_a_context_that_has_another_name_now_leads_to_the_same_cluster(state: Path, kubeconfig: Path, cli: Cli) -> None:
+    Clusters(state).add(Cluster("lab", "kubernetes", str(kubeconfig), "older", "ml"))
+    tried = cli("cluster", "connect", "-n", "lab", "--kubeconfig", str(kubeconfig), "--context", "lab")
+    assert tried.code == 3 and "http://127.0.0.1:9 cannot be reached" in tried.err
+
+
 def test_a_hosted_server_is_joined_remembered_for_its_owner_alone_and_forgotten(
     server: FakeServer, state: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -261,6 +261,27 @@ def test_destroying_ends_with_what_was_looked_at_and_forgets_the_cluster(
     assert known(home) == () and not way.exists()
 
 
+def test_a_kubeconfig_of_the_users_own_is_never_removed(provider: Provider, cli: Cli, home: Path) -> None:
+    cli("cluster", "list")
+    own = home / "config"
+    own.write_text("{}")
+    Clusters(home / "home").add(Cluster("vision", "kubernetes", str(own), "lab", "ml", cloud="aws", region="eu-west-1"))
+    assert cli("cluster", "destroy", "-n", "vision", "--yes").code == 0
+    assert known(home) == () and own.exists()
+
+
+@pytest.mark.parametrize("words", [("destroy", "--context", "lab"), ("connect", "--namespace", "ml"),
+                                   ("connect", "--cloud", "aws", "--kubeconfig", "config")])  # fmt: skip
+def test_of_a_cluster_that_was_made_there_the_provider_alone_says_where_it_is(
+    words: tuple[str, ...], provider: Provider, cli: Cli, home: Path
+) -> None:
+    cli("cluster", "list")
+    Clusters(home / "home").add(Cluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
+    refused = cli("cluster", *words, "-n", "vision", "--yes")
+    assert refused.code == 2
+    assert "'vision' was made at a cloud provider" in refused.err and provider.done == []
+
+
 def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_cluster_stays_known(
     provider: Provider, cli: Cli, home: Path
 ) -> None:

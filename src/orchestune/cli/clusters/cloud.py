@@ -7,13 +7,11 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-from orchestune.cli.clusters.commands import known
+from orchestune.cli.clusters.commands import known, own_kubeconfig, refuse_place
 from orchestune.cli.console import Console
 from orchestune.cli.render import duration
 from orchestune.client.clusters import Cluster
-from orchestune.client.home import state_folder
 from orchestune.clusters.providers import NAMES, open_provisioner
 from orchestune.domain.cluster import Event, Happened, Payer, Reached
 from orchestune.errors import NotFound, UsageError
@@ -53,6 +51,8 @@ def provisioner_of(console: Console, cluster: Cluster) -> Provisioner:
 def made_there(console: Console, args: argparse.Namespace) -> Cluster | None:
     """The cluster that was made at a provider and is meant; None where it is none of those."""
     found = known(console).find(args.name)
+    if args.cloud or (found and found.cloud):
+        refuse_place(args)
     if args.cloud:
         base = found or Cluster(args.name, "kubernetes", context=args.name, namespace=NAMESPACE)
         if base.provider != "kubernetes" or (found and not found.cloud):
@@ -83,10 +83,9 @@ def where(payer: Payer) -> str:
 
 def write_kubeconfig(console: Console, cluster: Cluster, reached: Reached, login: dict[str, object]) -> Cluster:
     """The way to a cluster, kept in a file of its own; nothing secret stands in it."""
-    folder = state_folder(console.environ) / "kubeconfigs"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    path = Path(folder, f"{cluster.name}.json")
     name = cluster.name
+    path = own_kubeconfig(console, name)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     document = {
         "apiVersion": "v1", "kind": "Config", "current-context": name,
         "clusters": [{"name": name,

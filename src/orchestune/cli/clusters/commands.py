@@ -38,6 +38,30 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--namespace", metavar="NAME", help="default: that of the context")
 
 
+def refuse_place(args: argparse.Namespace) -> None:
+    """UsageError where options say where a cluster is whose provider says that."""
+    said = [f"--{name}" for name in ("kubeconfig", "context", "namespace") if getattr(args, name)]
+    if said:
+        raise UsageError(
+            f"'{args.name}' was made at a cloud provider, which says where it is; {said[0]} names another place",
+            f"leave it out; for another cluster choose another name, or `{_disconnect(args.name)}` first",
+        )
+
+
+def refuse_known(console: Console, name: str, provider: str) -> None:
+    """UsageError where a cluster of that name is known here which is of another kind."""
+    found = known(console).find(name)
+    if found is not None and found.provider != provider:
+        raise UsageError(
+            f"'{name}' is {_kind(found)}", f"choose another name, or disconnect it first: `{_disconnect(name)}`"
+        )
+
+
+def own_kubeconfig(console: Console, name: str) -> Path:
+    """The file in which the way to a cluster is kept that was made at a provider."""
+    return state_folder(console.environ) / "kubeconfigs" / f"{name}.json"
+
+
 def registered(console: Console, name: str | None) -> Cluster:
     """A connected cluster of Kubernetes. NotFound where there is none of that name, UsageError for another kind."""
     clusters = known(console)
@@ -60,24 +84,51 @@ def repeatable(console: Console) -> Iterator[None]:
 
 
 def _kind(cluster: Cluster) -> str:
+    if cluster.provider == "kubernetes":
+        return f"the cluster of Kubernetes in the namespace {cluster.namespace} of the context {cluster.context}"
     here = "this machine's containers" if cluster.provider == "docker" else "this machine"
     return f"a hosted server at {cluster.url}" if cluster.provider == "hosted" else here
 
 
+def _disconnect(name: str) -> str:
+    return f"orchestune cluster disconnect -n {name}"
+
+
 def meant(console: Console, args: argparse.Namespace) -> Cluster:
-    """The cluster that options describe, or, where it is connected already and they do not, as it is known."""
+    """The cluster that options describe, or, where it is connected already and they do not, as it is known.
+
+    UsageError where what is known by that name is another one.
+    """
+    refuse_known(console, args.name, "kubernetes")
     found = known(console).find(args.name)
-    if found is not None and found.provider != "kubernetes":
-        raise UsageError(f"'{args.name}' is {_kind(found)}", "choose another name, or disconnect it first")
     if found is not None and not (args.kubeconfig or args.context or args.namespace):
         return found
+    if found is not None and found.cloud:
+        refuse_place(args)
     file = args.kubeconfig or (found.kubeconfig if found else None) or _usual(console)
     kubeconfig = os.pathsep.join(str(Path(part).expanduser().absolute()) for part in file.split(os.pathsep) if part)
     context, described = Kubeconfig.read(kubeconfig).context(args.context or (found.context if found else None))
     usual = str(described.get("namespace") or "default")
     namespace = args.namespace or (found.namespace if found else "") or usual
-    base = found or Cluster(args.name, "kubernetes")
-    return replace(base, kubeconfig=kubeconfig, context=context, namespace=namespace)
+    place = Cluster(args.name, "kubernetes", kubeconfig, context, namespace)
+    if found is None:
+        return place
+    if _elsewhere(found, place):
+        raise UsageError(
+            f"'{args.name}' is {_kind(found)}, which is another place",
+            f"choose another name, or disconnect it first: `{_disconnect(args.name)}`",
+        )
+    return replace(found, kubeconfig=kubeconfig, context=context, namespace=namespace)
+
+
+def _elsewhere(one: Cluster, other: Cluster) -> bool:
+    """Whether they are in two places. A context that is gone is believed to have another name now."""
+    if one.namespace != other.namespace:
+        return True
+    try:
+        return len({Kubeconfig.read(each.kubeconfig).server(each.context) for each in (one, other)}) > 1
+    except UsageError:
+        return False
 
 
 def _usual(console: Console) -> str:

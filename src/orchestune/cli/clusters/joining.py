@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from orchestune import __version__
-from orchestune.cli.clusters.commands import known
+from orchestune.cli.clusters.commands import known, refuse_known
 from orchestune.cli.console import Console
 from orchestune.client.address import checked, is_address, named_token, resolver
 from orchestune.client.api import Client
@@ -33,6 +33,7 @@ def say_hello(console: Console, connection: Connection, cluster: Cluster) -> int
 
 def join_hosted(console: Console, name: str, address: str) -> int:
     """Remember a hosted server with its token, once it has answered."""
+    refuse_known(console, name, "hosted")
     address = address.rstrip("/")
     if not is_address(address):
         raise UsageError(f"{address!r} is no address of a server", "write it like https://orchestune.example.org")

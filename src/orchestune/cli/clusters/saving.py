@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from orchestune.cli.clusters.archive import Archive, ask_to_end, copy_over
-from orchestune.cli.clusters.commands import known
+from orchestune.cli.clusters.commands import known, own_kubeconfig
 from orchestune.cli.console import Console
 from orchestune.client.clusters import Cluster
 from orchestune.clusters.existing import provisioner
@@ -48,5 +47,4 @@ def forget(console: Console, cluster: Cluster) -> None:
     for item in clusters.connected():
         if item.name == cluster.name:
             clusters.remove(item.name)
-            if item.cloud and item.kubeconfig:
-                Path(item.kubeconfig).unlink(missing_ok=True)
+            own_kubeconfig(console, item.name).unlink(missing_ok=True)
