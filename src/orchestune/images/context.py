@@ -11,6 +11,7 @@ from pathlib import Path
 from orchestune.errors import BadInput, Problem, TooLarge
 from orchestune.images import secrecy
 from orchestune.images.dockerfile import Source, sources
+from orchestune.images.dockerignore import leaving_out
 
 LIMIT = 200 << 20
 """bytes of all files of a build together"""
@@ -49,8 +50,12 @@ def for_install(folder: Path, commands: Sequence[str]) -> dict[str, Path]:
 
 
 def for_dockerfile(folder: Path, text: str, file: str) -> dict[str, Path]:
-    """The files that a Dockerfile copies from the folder. BadInput for all of the folder and for secrets, TooLarge."""
+    """The files that a Dockerfile copies from the folder, but for what `.dockerignore` leaves out.
+
+    BadInput for all of the folder and for secrets, TooLarge.
+    """
     found: dict[str, Path] = {}
+    leaves_out = leaving_out(folder, file)
     for source in sources(text, file):
         pattern = os.path.normpath(source.path.lstrip("/"))
         if pattern in (".", "*", "**") or pattern.startswith(".."):
@@ -62,7 +67,11 @@ def for_dockerfile(folder: Path, text: str, file: str) -> dict[str, Path]:
             named = match.is_file()
             for path in [match] if named else _below(match):
                 name = path.relative_to(folder).as_posix()
-                if named or not (secrecy.by_name(name) or secrecy.in_file(path)):
+                if ignoring := leaves_out(name):
+                    if path == folder / pattern:
+                        why = f"names {source.path}, which {ignoring} leaves out"
+                        raise _at(source, file, why, "correct the one or the other")
+                elif named or not (secrecy.by_name(name) or secrecy.in_file(path)):
                     found[name] = path
     return _checked(found)
 

@@ -102,6 +102,36 @@ def test_a_dockerfile_sees_what_it_copies(project: Path) -> None:
     assert list(for_dockerfile(project, text, "Dockerfile")) == ["csrc/model.c", "requirements.txt", "setup.sh"]
 
 
+@pytest.mark.parametrize(("lines", "left"), [
+    ("csrc/data\n", ["csrc/deep/a.o", "csrc/model.c"]),
+    ("# what is built\n\n**/*.o\n/csrc/data/\n", ["csrc/model.c"]),
+    ("**/deep\n!csrc/deep/a.o\n*/data", ["csrc/deep/a.o", "csrc/model.c"]),
+    ("csrc/*\n!csrc/model.c\n", ["csrc/model.c"]),
+    ("*\n!csrc\ncsrc/deep\n", ["csrc/data/big.bin", "csrc/model.c"]),
+    (".\nother\n", ["csrc/data/big.bin", "csrc/deep/a.o", "csrc/model.c"]),
+])  # fmt: skip
+def test_what_dockerignore_leaves_out_stays_out_of_an_image(project: Path, lines: str, left: list[str]) -> None:
+    for name in ("csrc/data/big.bin", "csrc/deep/a.o"):
+        (project / name).parent.mkdir()
+        (project / name).write_text("x")
+    (project / ".dockerignore").write_text(lines)
+    assert list(for_dockerfile(project, "FROM a\nCOPY csrc /csrc\n", "Dockerfile")) == left
+
+
+def test_a_dockerfile_has_a_dockerignore_of_its_own(project: Path) -> None:
+    (project / ".dockerignore").write_text("csrc\n")
+    (project / "gpu.Dockerfile.dockerignore").write_text("setup.sh\n")
+    text = "FROM a\nCOPY csrc /csrc\nCOPY *.sh /\n"
+    assert list(for_dockerfile(project, text, "gpu.Dockerfile")) == ["csrc/model.c"]
+    assert list(for_dockerfile(project, text, "Dockerfile")) == ["setup.sh"]
+
+
+def test_what_is_named_and_left_out_is_told(project: Path) -> None:
+    (project / ".dockerignore").write_text("*.sh\n")
+    with pytest.raises(BadInput, match=r"Dockerfile:2: .* names setup.sh, which .dockerignore leaves out"):
+        for_dockerfile(project, "FROM a\nCOPY setup.sh /\n", "Dockerfile")
+
+
 @pytest.mark.parametrize("source", [".", "./", "*", "/", "../x", "./."])
 def test_a_dockerfile_does_not_copy_everything(project: Path, source: str) -> None:
     with pytest.raises(BadInput, match=r"Dockerfile:2: .* takes the whole folder") as caught:
