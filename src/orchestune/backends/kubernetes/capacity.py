@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.labels import HANDLE, is_ours
+from orchestune.backends.kubernetes.labels import HANDLE, belongs
 from orchestune.backends.kubernetes.quantities import amount, plus, requests, resources
 from orchestune.domain.cards import Card, suits
 from orchestune.domain.resources import Machine, Resources
@@ -112,18 +112,19 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
 
 
 def load(document: Mapping[str, Any], config: KubernetesConfig) -> Load | None:
-    """A pod as the API shows it; None for one that holds nothing of any node."""
+    """A pod as the API shows it; None for one that holds nothing of any node. Those of other servers are others'."""
     spec, metadata = document.get("spec") or {}, document["metadata"]
     if not spec.get("nodeName") or (document.get("status") or {}).get("phase") in _OVER:
         return None
     labels = metadata.get("labels") or {}
     owners = metadata.get("ownerReferences") or ()
+    ours = metadata.get("namespace") == config.namespace and belongs(labels, config.url)
     return Load(
         node=spec["nodeName"],
         holds=requests(spec, config.gpu_resource),
-        holder=str(labels.get(HANDLE) or "") if is_ours(labels) else "",
+        holder=str(labels.get(HANDLE) or "") if ours else "",
         permanent=any(owner.get("kind") in _PERMANENT for owner in owners),
-        infrastructure=is_ours(labels) and not labels.get(HANDLE),
+        infrastructure=ours and not labels.get(HANDLE),
     )
 
 

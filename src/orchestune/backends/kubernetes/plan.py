@@ -76,7 +76,7 @@ def secret(config: KubernetesConfig, order: WorkerOrder, job: Manifest) -> Manif
         "metadata": {
             "name": job["metadata"]["name"],
             "namespace": config.namespace,
-            "labels": of_worker(order.experiment, order.handle, order.worker),
+            "labels": of_worker(order.experiment, order.handle, order.worker, config.url),
             "ownerReferences": [owner],
         },
         "type": "Opaque",
@@ -87,7 +87,7 @@ def secret(config: KubernetesConfig, order: WorkerOrder, job: Manifest) -> Manif
 
 def job(config: KubernetesConfig, order: WorkerOrder, setting: Setting, command: Sequence[str]) -> Manifest:
     """The Job of one worker: one pod, never a second one. With a queue it waits for Kueue to let it begin."""
-    labels = of_worker(order.experiment, order.handle, order.worker)
+    labels = of_worker(order.experiment, order.handle, order.worker, config.url)
     queue = {QUEUE: order.placement.queue} if order.placement.queue else {}
     return {
         "apiVersion": "batch/v1",
@@ -112,7 +112,7 @@ def job(config: KubernetesConfig, order: WorkerOrder, setting: Setting, command:
 
 def template(config: KubernetesConfig, order: WorkerOrder, setting: Setting, command: Sequence[str]) -> Manifest:
     """The pod, with what the file says of it merged in; labels and the restart policy stay ours."""
-    labels = of_worker(order.experiment, order.handle, order.worker)
+    labels = of_worker(order.experiment, order.handle, order.worker, config.url)
     made = {
         "metadata": {
             "labels": {**labels, "sidecar.istio.io/inject": "false"},

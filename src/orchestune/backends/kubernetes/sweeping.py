@@ -7,7 +7,7 @@ import time
 
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.labels import WORKER, is_ours
+from orchestune.backends.kubernetes.labels import WORKER, belongs
 from orchestune.backends.kubernetes.views import Document, condition
 from orchestune.backends.kubernetes.world import World
 
@@ -27,7 +27,7 @@ class Sweeper:
 
     def sweep(self, workers: frozenset[str]) -> None:
         """Jobs and pods of other workers go; a few dozen at a time. TemporaryError."""
-        unwanted = [job for job in self._world.jobs.all() if _unwanted(job, workers)]
+        unwanted = [job for job in self._ours(self._world.jobs.all()) if _unwanted(job, workers)]
         for job in unwanted[:_AT_ONCE]:
             name = job["metadata"]["name"]
             if not _over(job):
@@ -35,7 +35,7 @@ class Sweeper:
             path = f"/apis/batch/v1/namespaces/{self._config.namespace}/jobs/{name}"
             self._api.delete(path, {"propagationPolicy": "Background"})
         jobs = {job["metadata"]["name"] for job in self._world.jobs.all()}
-        pods = self._world.pods.all()
+        pods = self._ours(self._world.pods.all())
         for pod in [pod for pod in pods if _unwanted(pod, workers) and _job(pod) not in jobs][:_AT_ONCE]:
             if not pod["metadata"].get("deletionTimestamp"):
                 self._api.delete(self._path(pod), {})
@@ -55,14 +55,17 @@ class Sweeper:
                 log.info("removing the pod %s from %s, which went away", pod["metadata"]["name"], node)
                 self._api.delete(self._path(pod), {"gracePeriodSeconds": 0})
 
+    def _ours(self, documents: list[Document]) -> list[Document]:
+        """Those of this server alone: another one of the namespace has workers of its own."""
+        return [each for each in documents if belongs(each["metadata"].get("labels") or {}, self._config.url)]
+
     def _path(self, pod: Document) -> str:
         return f"/api/v1/namespaces/{self._config.namespace}/pods/{pod['metadata']['name']}"
 
 
 def _unwanted(document: Document, workers: frozenset[str]) -> bool:
-    labels = document["metadata"].get("labels") or {}
-    worker = labels.get(WORKER)
-    return bool(worker) and is_ours(labels) and worker not in workers
+    worker = (document["metadata"].get("labels") or {}).get(WORKER)
+    return bool(worker) and worker not in workers
 
 
 def _over(job: Document) -> bool:

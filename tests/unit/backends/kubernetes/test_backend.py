@@ -11,7 +11,7 @@ import pytest
 from orchestune.backends.kubernetes import capacity
 from orchestune.backends.kubernetes.backend import KubernetesBackend
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.labels import of_worker
+from orchestune.backends.kubernetes.labels import SERVER, of_worker
 from orchestune.ports.backend import Phase
 
 Document = dict[str, Any]
@@ -23,6 +23,11 @@ class Cluster:
     def __init__(self, **kinds: list[Document]) -> None:
         self.kinds = kinds
         self.ending = threading.Event()
+        self.deleted: list[str] = []
+
+    def delete(self, path: str, options: Mapping[str, object]) -> bool:
+        self.deleted.append(path)
+        return True
 
     def items(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
         ours = "labelSelector" in query
@@ -43,7 +48,11 @@ class Cluster:
 def pod(name: str, cpu: str, worker: str = "", node: str | None = None) -> Document:
     said = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient cpu."}
     return {
-        "metadata": {"name": name, "namespace": "ml", "labels": of_worker("e", "sgd-7f3a", worker) if worker else {}},
+        "metadata": {
+            "name": name,
+            "namespace": "ml",
+            "labels": of_worker("e", "sgd-7f3a", worker, "http://o") if worker else {},
+        },
         "spec": {"nodeName": node, "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]},
         "status": {"phase": "Pending" if worker else "Running", "conditions": [said] if worker else []},
     }
@@ -71,3 +80,24 @@ def test_what_many_workers_wait_for_is_computed_once_for_each_size(monkeypatch: 
     assert seen[1].reason.startswith("needs 4 cpu, 3 of 8 free; held by others (5)")
     assert seen[2].reason.startswith("needs 6 cpu, 3 of 8 free; held by others (5)")
     assert len(computed) == 2
+
+
+def test_of_two_servers_in_a_namespace_each_sweeps_its_own_workers_alone() -> None:
+    labels = {"a": of_worker("e", "sgd-7f3a", "a", "http://one"), "b": of_worker("f", "net-1a2b", "b", "http://two")}
+    unnamed = {key: value for key, value in of_worker("g", "old-3c4d", "c", "").items() if key != SERVER}
+    metas = [
+        {"name": name, "namespace": "ml", "uid": name, "labels": each}
+        for name, each in [*labels.items(), ("c", unnamed)]
+    ]
+    leaving = {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}
+    cluster = Cluster(
+        jobs=[{"metadata": meta, "spec": {}} for meta in metas],
+        pods=[{"metadata": {**metas[1], **leaving}, "spec": {"nodeName": "gone"}, "status": {"phase": "Running"}}],
+    )
+    backend = KubernetesBackend(KubernetesConfig("lab", "ml", "http://one", "o:1"), cluster)  # type: ignore[arg-type]
+    try:
+        backend.capacity()  # the nodes are seen: that of the pod is gone
+        backend.sweep(frozenset())
+    finally:
+        backend.close()
+    assert cluster.deleted == ["/apis/batch/v1/namespaces/ml/jobs/a", "/apis/batch/v1/namespaces/ml/jobs/c"]

@@ -28,9 +28,18 @@ def shown(name: str, *, cpu: str = "4", memory: str = "8Gi", gpu: int = 0, ready
     return node({"metadata": {"name": name, "labels": labels}, "spec": spec, "status": status}, CONFIG)
 
 
-def pod(holds: dict[str, str], node: str = "n1", *, ours: str = "", owner: str = "Job", phase: str = "Running") -> Any:
-    labels = of_worker("e", ours, "w") if ours else {}
-    metadata = {"name": "p", "labels": labels, "ownerReferences": [{"kind": owner}]}
+def pod(
+    holds: dict[str, str],
+    node: str = "n1",
+    *,
+    ours: str = "",
+    owner: str = "Job",
+    phase: str = "Running",
+    config: KubernetesConfig = CONFIG,
+) -> Any:
+    """`config`: that of the server whose worker it is."""
+    labels = of_worker("e", ours, "w", config.url) if ours else {}
+    metadata = {"name": "p", "namespace": config.namespace, "labels": labels, "ownerReferences": [{"kind": owner}]}
     containers = [{"name": "c", "resources": {"requests": holds}}]
     return load(
         {"metadata": metadata, "spec": {"nodeName": node, "containers": containers}, "status": {"phase": phase}}, CONFIG
@@ -46,6 +55,15 @@ def test_what_others_hold_is_taken_off_and_lent_where_it_may_come_back() -> None
     (machine,) = machines([shown("n1")], loads)
     assert (machine.cpu, machine.memory) == (2.0, 6 * GIB)
     assert (machine.whole.cpu, machine.whole.memory) == (3.5, 7 * GIB)
+
+
+@pytest.mark.parametrize("other", [replace(CONFIG, namespace="team"), replace(CONFIG, url="http://elsewhere")])
+def test_workers_of_another_server_are_others(other: KubernetesConfig) -> None:
+    loads = [pod({"cpu": "1"}, ours="sgd-7f3a"), pod({"cpu": "2"}, ours="net-1a2b", config=other)]
+    (machine,) = machines([shown("n1")], loads)
+    assert (machine.cpu, machine.whole.cpu) == (2.0, 4.0)
+    (found,) = survey([shown("n1")], loads, True)
+    assert found.ours.cpu == 1 and found.others is not None and found.others.cpu == 2
 
 
 def test_what_others_hold_now_refuses_nothing_for_ever() -> None:
@@ -143,7 +161,7 @@ def test_a_survey_tells_ours_from_others_where_others_are_seen() -> None:
 
 def test_the_server_itself_counts_as_ours_and_leaves_trials_no_more_room() -> None:
     server = {
-        "metadata": {"name": "s", "labels": dict(OURS)},
+        "metadata": {"name": "s", "namespace": CONFIG.namespace, "labels": dict(OURS)},
         "spec": {"nodeName": "n1", "containers": [{"resources": {"requests": {"cpu": "1"}}}]},
     }
     held = load(server, CONFIG)
