@@ -164,6 +164,7 @@ class Engine:
     def _api(self) -> Iterator[Any]:
         import docker.errors  # takes a while, and most servers never start a container
         import requests.exceptions
+        import urllib3.exceptions
 
         try:
             if not hasattr(self._local, "api"):
@@ -172,7 +173,12 @@ class Engine:
             yield self._local.api
         except docker.errors.APIError as exc:
             raise Refused(_words(exc.explanation or exc), answer=exc.status_code or 0) from exc
-        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as exc:
+        except (
+            docker.errors.DockerException,
+            requests.exceptions.RequestException,
+            urllib3.exceptions.HTTPError,  # of an answer that comes piece by piece, and breaks off
+            OSError,
+        ) as exc:
             self._local.__dict__.pop("api", None)
             raise self._away(exc) from exc
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from orchestune.backends.docker.backend import DockerBackend
+from orchestune.backends.docker.client import Away
+from orchestune.backends.docker.client import Engine as Client
 from orchestune.backends.docker.config import Daemon
 from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.ports.backend import Phase
@@ -48,8 +50,19 @@ class _Asked(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0].removeprefix("/v1.44")
         asked = f"{self.command} {path}"
         self.server.asked.append(asked)
+        if asked == "POST /images/create":
+            return self._break_off()
         status, document = self.server.answers.get(asked, (404, {"message": "No such container"}))
         send_json(self, status, document)
+
+    def _break_off(self) -> None:
+        """As a daemon does that is stopped while it pulls."""
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        line = b'{"status": "Downloading"}'
+        self.wfile.write(b"%x\r\n%s\r\n40\r\n{" % (len(line), line))
+        self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -111,3 +124,11 @@ def test_a_container_that_cannot_be_signalled_or_looked_at_hides_nobody(
     seen = backend.observe({"w1": {}, "w2": {}, "w3": {}})
     assert [sighting.phase for sighting in seen] == [Phase.RUNNING] * 3
     assert engine.asked.count("POST /containers/s/kill") == 2
+
+
+def test_a_daemon_that_stops_while_it_pulls_is_away(engine: Engine) -> None:
+    client = Client(10, Daemon(f"tcp://127.0.0.1:{engine.server_port}"))
+    messages = client.pull("python:3.12")
+    assert next(messages) == {"status": "Downloading"}
+    with pytest.raises(Away, match="Docker does not answer"):
+        next(messages)
