@@ -28,12 +28,17 @@ def find() -> Daemon:
     docker.errors.DockerException where a certificate or a context is wrong.
     """
     from docker.context import ContextAPI  # takes a while, and most servers never start a container
+    from docker.context.config import get_current_context_name
+    from docker.errors import ContextNotFound
     from docker.utils import kwargs_from_env
 
     if os.environ.get("DOCKER_HOST"):
         told = kwargs_from_env()
         return Daemon(told["base_url"], told.get("tls", False))
-    context: Any = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT"))
-    if context is None or not context.Host:
+    name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name() or "default"
+    context: Any = ContextAPI.get_context(name)
+    if context is None:  # docker's own command takes no other one in its place
+        raise ContextNotFound(name)
+    if not context.Host:
         return Daemon()
     return Daemon(context.Host.replace("http+unix://", "unix://"), context.TLSConfig or False)
