@@ -6,8 +6,9 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError, UsageError
+from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
 
 _FORBIDDEN = re.compile(
     r'cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
@@ -45,10 +46,23 @@ class Asker:
     """a quota that has no room is tried again"""
 
 
+def answered(content: str, asker: Asker) -> dict[str, Any]:
+    """What stands in an answer. Unreachable where somebody else gave it: a proxy's page to log in at, say."""
+    try:
+        found = json.loads(content) if content else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise _somebody_else(f"it answers {' '.join(content.split())[:80]!r}", asker)
+    return found
+
+
 def refusal(status: int, content: str, asker: Asker) -> OrchestuneError:
-    """The error behind an answer of the API server with that status."""
+    """The error behind an answer of the API server with that status, from 300 on."""
     message, reason = _said(content)
     message = message or f"status {status}"
+    if status < 400:
+        return _somebody_else(f"it answers {status}, and leads elsewhere", asker)
     if status == 401:
         return asker.unknown()
     if status == 403:
@@ -63,6 +77,13 @@ def refusal(status: int, content: str, asker: Asker) -> OrchestuneError:
         text = f"the API server of {asker.cluster} answers {status}: {message}"
         return TemporaryError(text, "try again in a moment")
     return UsageError(f"{asker.cluster} refuses this: {message}")
+
+
+def _somebody_else(why: str, asker: Asker) -> Unreachable:
+    return Unreachable(
+        f"what answers for {asker.cluster} is no API server of Kubernetes: {why}",
+        "is its address the right one, and does a proxy stand before it at which one has to log in?",
+    )
 
 
 def _said(content: str) -> tuple[str, str]:

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError, UsageError
-from orchestune.kubeapi.refusals import Asker, Expired, Forbidden, Unauthenticated, refusal
+from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
+from orchestune.kubeapi.refusals import Asker, Expired, Forbidden, Unauthenticated, answered, refusal
 
 SERVER = Asker(
     "the server",
@@ -50,6 +50,7 @@ def status(message: str, reason: str = "") -> str:
         (410, status("too old resource version"), Expired, "too old"),
         (422, status("spec.template: Invalid value"), UsageError, "the cluster refuses this: spec.template"),
         (429, status("try again"), TemporaryError, "429: try again"),
+        (302, "", Unreachable, "it answers 302, and leads elsewhere"),
         (500, "", TemporaryError, "500: status 500"),
         (502, "bad gateway", TemporaryError, "502: bad gateway"),
     ],
@@ -70,3 +71,10 @@ def test_a_missing_right_says_who_lacks_it_where_and_what_helps() -> None:
 def test_a_quota_is_waited_for_by_the_server_and_told_to_a_person() -> None:
     assert type(refusal(403, status(QUOTA), SERVER)) is TemporaryError
     assert type(refusal(403, status(QUOTA), USER)) is Denied
+
+
+@pytest.mark.parametrize("content", ["<html>\n  <title>Sign in</title>", "[]", '"ok"', '{"half": '])
+def test_an_answer_of_somebody_else_is_none_of_the_cluster(content: str) -> None:
+    with pytest.raises(Unreachable, match="what answers for cluster 'lab' is no API server of Kubernetes"):
+        answered(content, USER)
+    assert answered('{"items": []}', USER) == {"items": []} and answered("", USER) == {}

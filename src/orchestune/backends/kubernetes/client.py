@@ -21,7 +21,7 @@ from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError,
 from orchestune.kubeapi.endpoint import Endpoint
 from orchestune.kubeapi.kubeconfig import load
 from orchestune.kubeapi.pod_account import of_this_pod
-from orchestune.kubeapi.refusals import Asker, Unauthenticated, refusal
+from orchestune.kubeapi.refusals import Asker, Unauthenticated, answered, refusal
 
 log = logging.getLogger(__name__)
 
@@ -96,10 +96,9 @@ class Api:
             raise self._unreachable(exc) from exc
         if response.status == 401 and token is None:
             self._log_in(endpoint)
-        if response.status >= 400:
+        if response.status >= 300:
             raise refusal(response.status, content, _SERVER)
-        document: Document = json.loads(content) if content else {}
-        return document
+        return answered(content, _SERVER)
 
     def delete(self, path: str, options: Mapping[str, object]) -> bool:
         """Delete an object; whether there was one."""
@@ -141,7 +140,7 @@ class Api:
             raise self._unreachable(exc) from exc
         if response.status == 401:
             self._log_in(endpoint)
-        if response.status >= 400:
+        if response.status >= 300:
             content = response.data.decode("utf-8", "replace")
             raise refusal(response.status, content, _SERVER)
         return Watching(response)

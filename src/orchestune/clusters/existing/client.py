@@ -11,7 +11,7 @@ from orchestune.clusters.existing.config import MANAGER, SELECTOR
 from orchestune.clusters.existing.objects import called, collection, path
 from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, Unreachable
 from orchestune.kubeapi.kubeconfig import load
-from orchestune.kubeapi.refusals import Asker, refusal
+from orchestune.kubeapi.refusals import Asker, answered, refusal
 
 Manifest = dict[str, Any]
 _SECONDS = 30.0
@@ -52,8 +52,7 @@ class Api:
     def call(self, method: str, place: str, body: Any = None, kind: str = "application/json", **query: Any) -> Manifest:
         """The document that the API server answers."""
         text = self.text(method, place, body, kind, **query)
-        document: Manifest = json.loads(text) if text else {}
-        return document
+        return answered(text, _user(self._endpoint.remedy))
 
     def text(self, method: str, place: str, body: Any = None, kind: str = "application/json", **query: Any) -> str:
         """What the API server answers, as it stands."""
@@ -71,7 +70,7 @@ class Api:
                 "is the context the right one, and the network or VPN up?",
             ) from exc
         content = response.data.decode("utf-8", "replace")
-        if response.status >= 400:
+        if response.status >= 300:
             raise refusal(response.status, content, _user(self._endpoint.remedy))
         return content
 

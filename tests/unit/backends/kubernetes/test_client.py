@@ -12,6 +12,7 @@ import pytest
 
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.errors import Unreachable
 from orchestune.kubeapi.refusals import Unauthenticated
 from tests.testbeds.serving import send_json, serving
 
@@ -28,6 +29,11 @@ class _Asked(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
+        if self.path.startswith("/led-away"):
+            self.send_response(302)
+            self.send_header("Location", "https://sso.example.org/")
+            self.end_headers()
+            return
         known = self.headers.get("Authorization") == f"Bearer {self.server.token}"
         send_json(self, 200 if known else 401, {"known": known, "message": "Unauthorized"})
 
@@ -108,3 +114,11 @@ def test_a_login_program_that_fails_now_may_do_better_later(server: Server, tmp_
         call(api)
     give(tmp_path, "first")
     assert call(api)["known"]
+
+
+def test_who_is_led_away_to_log_in_has_not_seen_an_empty_cluster(server: Server, tmp_path: Path) -> None:
+    api = connected(server, tmp_path)
+    with pytest.raises(Unreachable, match="is no API server"):
+        api.items("/led-away", {})
+    with pytest.raises(Unreachable, match="is no API server"):
+        api.watch("/led-away", {}, "1")
