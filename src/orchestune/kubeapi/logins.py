@@ -115,12 +115,11 @@ class _Program:
     def _status(self) -> Mapping[str, Any]:
         with self._lock:  # one login for all who ask meanwhile: it may open a page in a browser
             if not self._given or (self._expires is not None and datetime.now(UTC) >= self._expires - _EARLY):
-                self._given = self._run()
-                until = self._given.get("expirationTimestamp")
-                self._expires = datetime.fromisoformat(str(until)) if until else None
+                self._given, self._expires = self._run()
             return self._given
 
-    def _run(self) -> Mapping[str, Any]:
+    def _run(self) -> tuple[Mapping[str, Any], datetime | None]:
+        """What it gives, and until when that counts."""
         asked = {"apiVersion": self._version, "kind": "ExecCredential", "spec": self._spec}
         env = {**os.environ, **self._variables, "KUBERNETES_EXEC_INFO": json.dumps(asked)}
         told = None if self._spec["interactive"] else subprocess.PIPE  # a terminal shows its questions
@@ -139,11 +138,23 @@ class _Program:
             raise self._failed(f"{self._command[0]} gave no ExecCredential: {done.stdout[:200]!r}") from exc
         if not (status.get("token") or status.get("clientCertificateData")):
             raise self._failed(f"{self._command[0]} gave neither a token nor a certificate")
-        return status
+        until = status.get("expirationTimestamp")
+        try:
+            return status, _moment(until) if until else None
+        except ValueError as exc:
+            raise self._failed(f"{self._command[0]} gave a time of expiry that cannot be read: {until!r}") from exc
 
     def _failed(self, why: str, hint: str = "") -> Denied:
         usual = "log in to the cluster again; `kubectl get pods` has to work there"
         return Denied(f"the login program of the kubeconfig {self._kubeconfig} fails: {why}", hint or usual)
+
+
+def _moment(text: object) -> datetime:
+    """A time with its zone. ValueError."""
+    found = datetime.fromisoformat(str(text))
+    if found.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return found
 
 
 def _cluster_info(cluster: Mapping[str, Any]) -> dict[str, Any]:

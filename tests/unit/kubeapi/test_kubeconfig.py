@@ -223,6 +223,15 @@ def test_what_a_login_program_gives_instead_is_told(tmp_path: Path, answer: str,
         endpoint.login()
 
 
+@pytest.mark.parametrize("until", ["soon", "2030-01-01T00:00:00", 1893456000])
+def test_a_time_of_expiry_that_cannot_be_read_is_told_without_the_token(tmp_path: Path, until: object) -> None:
+    told = program(tmp_path, {"token": "sesame", "expirationTimestamp": until})
+    endpoint = load(str(write(tmp_path / "config", {"server": "http://lab"}, {"exec": told})), None)
+    with pytest.raises(Denied, match="gave a time of expiry that cannot be read") as caught:
+        endpoint.login()
+    assert "sesame" not in str(caught.value)
+
+
 def test_of_several_files_the_first_that_says_something_is_right(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     one = write(tmp_path / "one", {"server": "http://one"}, {"token": "1"}, "one")
