@@ -18,6 +18,7 @@ from orchestune.images.login import Login
 from orchestune.images.manifests import ACCEPTED, Manifest, Platform, sha256
 from orchestune.images.reference import Reference, is_loopback, server
 from orchestune.images.registry_errors import check, translated
+from orchestune.images.trust import trust
 
 SECONDS = 30.0
 """for which the registry may be silent"""
@@ -45,9 +46,8 @@ class Registry:
         self._session = requests.Session()
         self._session.auth = lambda request: request  # or ~/.netrc would be read
         self._session.headers["User-Agent"] = f"orchestune/{__version__}"
-        authority = _CERTIFICATES / name / "ca.crt"
-        if authority.exists():
-            self._session.verify = str(authority)
+        self._session.trust_env = not is_loopback(name)  # no proxy leads to this machine
+        trust(self._session, _CERTIFICATES / name)
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -1,0 +1,42 @@
+"""Authorities of a registry's own, trusted beside all others: by Docker's `certs.d`, whatever the environment names."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import requests.adapters
+import urllib3.util
+
+from orchestune.errors import UsageError
+
+
+def trust(session: requests.Session, folder: Path) -> None:
+    """Have a session trust the certificates (`*.crt`) in a folder as well, if there are any. UsageError.
+
+    Not by `session.verify`: REQUESTS_CA_BUNDLE would take its place, and where the registry sends somebody on for a
+    blob, to an object store, nobody else would be trusted.
+    """
+    files = sorted(folder.glob("*.crt"))
+    if files:
+        session.mount("https://", _Trusting(files))
+
+
+class _Trusting(requests.adapters.HTTPAdapter):
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._context = urllib3.util.create_urllib3_context()
+        for file in files:
+            try:
+                self._context.load_verify_locations(file)
+            except OSError as exc:  # an ssl.SSLError is one too
+                why = "it holds no certificate in PEM" if isinstance(exc, ssl.SSLError) else exc.strerror
+                raise UsageError(f"{file} cannot be used: {why}", "correct it, or remove it") from exc
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        super().init_poolmanager(*args, **more, ssl_context=self._context)
+
+    def proxy_manager_for(self, proxy: Any, **more: Any) -> Any:
+        return super().proxy_manager_for(proxy, **more, ssl_context=self._context)
