@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.cli.clusters.image import note_registry
+from orchestune.cli.clusters.image import note_registry, platforms
 from orchestune.cli.console import Console
 from orchestune.cli.imaging import pinned
 from orchestune.cli.preparing import prepared_from
@@ -20,6 +20,7 @@ from orchestune.errors import BadInput
 from tests.testbeds.ports import free_port
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_api_server import FakeApiServer
+from tests.unit.clusters.world import Manifest, World
 from tests.unit.images.fake_registry import FakeRegistry, fake_registry
 
 EXPERIMENT = """\
@@ -105,3 +106,15 @@ def test_a_registry_that_does_not_answer_is_told_where_it_is_named(registry: Fak
     assert f"the registry {registry.name} cannot answer as registries do" in said(registry.name)
     with pytest.raises(BadInput, match="no address of a registry"):
         said("not an address")
+
+
+def test_nodes_of_windows_take_no_images_of_ours() -> None:
+    facts = [("windows", "amd64"), ("linux", "amd64"), ("linux", "arm64")]
+    nodes: list[Manifest] = [
+        {
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": f"n{number}"},
+            "status": {"nodeInfo": {"operatingSystem": system, "architecture": architecture}},
+        }
+        for number, (system, architecture) in enumerate(facts)
+    ]  # fmt: skip
+    assert platforms(World(*nodes).api) == ["linux/amd64", "linux/arm64"]

@@ -15,6 +15,7 @@ from orchestune.domain.survey import Surveyed
 
 PRODUCT, MEMORY = "nvidia.com/gpu.product", "nvidia.com/gpu.memory"
 """labels that NVIDIA's feature discovery gives to nodes: the cards' name, and the MiB of each"""
+_LINUX = "linux"
 _PERMANENT = ("DaemonSet", "Node")
 _OVER = ("Succeeded", "Failed")
 
@@ -29,7 +30,7 @@ class Node:
     """what pods may use of it"""
     ready: bool
     usable: bool
-    """ready, not cordoned, and without a taint that keeps everybody away"""
+    """ready, not cordoned, of Linux, and without a taint that keeps everybody away"""
     reserved: bool
     """tainted for those who name its pool"""
     trouble: str
@@ -44,6 +45,8 @@ class Node:
     """its version: `v1.36.3`"""
     runtime: str = ""
     """what runs its containers: `containerd://2.4.2`"""
+    system: str = _LINUX
+    """its operating system"""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
     if has.gpu:
         has = replace(has, gpu_type=product or None, gpu_memory=int(amount(labels.get(MEMORY))) * 2**20 or None)
     info = status.get("nodeInfo") or {}
+    system = str(info.get("operatingSystem") or _LINUX)
     ready: Mapping[str, Any] = next(
         (item for item in status.get("conditions") or () if item.get("type") == "Ready"), {}
     )
@@ -91,7 +95,7 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         if taint.get("effect") in ("NoSchedule", "NoExecute")
         and taint.get("key") not in (config.gpu_resource, config.pool_label)
     ]
-    system = any(str(taint.get("key")).startswith("node.kubernetes.io/") for taint in taints)
+    closed = any(str(taint.get("key")).startswith("node.kubernetes.io/") for taint in taints)
     return Node(
         name=metadata["name"],
         pool=label or ("gpu" if has.gpu else "cpu"),
@@ -99,7 +103,8 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         ready=ready.get("status") == "True",
         usable=ready.get("status") == "True"
         and not spec.get("unschedulable")
-        and not system
+        and not closed
+        and system == _LINUX
         and not (taints and label is None),
         reserved=bool(taints),
         trouble="" if ready.get("status") == "True" else str(ready.get("message") or ready.get("reason") or ""),
@@ -108,6 +113,7 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         product=product,
         kubelet=str(info.get("kubeletVersion") or ""),
         runtime=str(info.get("containerRuntimeVersion") or ""),
+        system=system,
     )
 
 
@@ -260,6 +266,8 @@ def _ours(item: Load) -> bool:
 def _trouble(item: Node) -> str:
     if not item.ready:
         return f"not ready: {item.trouble}" if item.trouble else "not ready"
+    if item.system != _LINUX:
+        return f"runs {item.system}, and trials run on Linux"
     if not item.usable:
         return "closed: cordoned, or tainted for others"
     return ""

@@ -138,6 +138,7 @@ def _spec(config: KubernetesConfig, order: WorkerOrder, setting: Setting, comman
         "terminationGracePeriodSeconds": math.ceil(order.grace) + config.farewell,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        "nodeSelector": {"kubernetes.io/os": "linux"},
         "serviceAccountName": placement.service_account or config.worker_service_account,
         "securityContext": _pod_security(config, setting),
         "tolerations": _tolerations(config, order, setting.ground),

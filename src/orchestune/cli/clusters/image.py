@@ -49,13 +49,14 @@ def note_registry(console: Console, wanted: Connection) -> None:
 
 
 def platforms(api: Api) -> list[str]:
-    """`linux/amd64` and the like of the nodes, where this user may look at them."""
+    """`linux/amd64` and the like of the nodes of Linux, where this user may look at them."""
     try:
         nodes = list(api.items("v1", "Node"))
     except OrchestuneError:
         return []
     facts = [node["status"].get("nodeInfo", {}) for node in nodes]
-    return sorted({f"{fact['operatingSystem']}/{fact['architecture']}" for fact in facts if "architecture" in fact})
+    found = {f"{fact['operatingSystem']}/{fact['architecture']}" for fact in facts if "architecture" in fact}
+    return sorted(platform for platform in found if platform.startswith("linux/"))
 
 
 def _resolved(console: Console, text: str) -> str:

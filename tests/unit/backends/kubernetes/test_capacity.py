@@ -87,6 +87,14 @@ def test_a_node_that_takes_nobody_is_no_machine(unfit: Node) -> None:
     assert survey([unfit], [], True)[0].trouble
 
 
+def test_a_node_of_windows_is_no_machine_and_says_so() -> None:
+    ready = {"type": "Ready", "status": "True"}
+    status = {"allocatable": {"cpu": "8"}, "conditions": [ready], "nodeInfo": {"operatingSystem": "windows"}}
+    found = node({"metadata": {"name": "win1"}, "spec": {}, "status": status}, CONFIG)
+    assert machines([found], []) == ()
+    assert survey([found], [], True)[0].trouble == "runs windows, and trials run on Linux"
+
+
 def test_a_tainted_node_with_a_pool_is_for_those_who_name_it() -> None:
     spot = shown(
         "s1", labels={"orchestune.dev/pool": "spot"}, taints=[{"key": "spot", "value": "y", "effect": "NoSchedule"}]
