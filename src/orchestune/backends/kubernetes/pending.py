@@ -27,6 +27,12 @@ _NOISE = re.compile(
     r"failed to resolve (?:reference|image) ?(?:\"[^\"]*\"|[^\" ]*): ?)*"
 )
 _PULLED = re.compile(r"(?:pulling image|pull and unpack image|pull image) \"([^\"]+)\"")
+_VOLUME = re.compile(r'for volume "(?P<name>[^"]+)"')
+_UNMOUNTED = re.compile(r"unmounted volumes=\[(?P<names>[^\]]*)\]")
+"""in what is noted every two minutes of a volume that does not come: the cause was noted before that, and is again"""
+_LACKS = re.compile(
+    r"(?:secret|configmap) \"(?P<name>[^\"]+)\" not found|references non-existent (?:secret|config) key"
+)
 _SETUP = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedCreatePodContainer", "NetworkNotReady")
 
 
@@ -47,7 +53,7 @@ def judge(pod: Document, events: Sequence[Event], shortage: str, stuck: float) -
             found = (status.get("state") or {}).get("waiting")
             if found and found.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
                 return _container(status, found, events, stuck)
-    return _starting(pod, events)
+    return _starting(pod, events, stuck)
 
 
 def _unschedulable(message: str, shortage: str) -> Judgement:
@@ -77,15 +83,31 @@ def _container(status: Document, found: Document, events: Sequence[Event], stuck
     return waiting(f"the container {status['name']} waits: {message or reason}", "container")
 
 
-def _starting(pod: Document, events: Sequence[Event]) -> Judgement:
+def _starting(pod: Document, events: Sequence[Event], stuck: float) -> Judgement:
     """By what was noted last: trouble that is over says nothing."""
     noted = sorted((event for event in events if event.kind == "Pod"), key=lambda event: event.at)
     latest, node = noted[-1] if noted else None, pod["spec"]["nodeName"]
     if latest is not None and latest.warning and latest.reason in _SETUP:
-        return waiting(f"cannot be set up on {node}: {_cause(latest.message)}", "setup")
+        said = _cause(_telling(noted).message)
+        text, lacks = f"cannot be set up on {node}: {said}", _LACKS.search(said)
+        if lacks is None or pod["metadata"]["name"].startswith(lacks["name"] or " "):  # its own comes from the server
+            return waiting(text, "setup")
+        return refused(text) if stuck >= CONFIG_PATIENCE else waiting(text, "volume")
     if latest is not None and latest.reason == "Pulling":
         return waiting(latest.message[:1].lower() + latest.message[1:], "pulling")
     return waiting(f"is being set up on {node}", "setup")
+
+
+def _telling(noted: Sequence[Event]) -> Event:
+    """The latest, or what was noted before of a volume of which the latest says only that it does not come."""
+    latest = noted[-1]
+    waits = _UNMOUNTED.search(latest.message)
+    names = waits["names"].split() if waits else ()
+    for event in reversed(noted):
+        volume = _VOLUME.search(event.message)
+        if event.reason == latest.reason and volume and volume["name"] in names:
+            return event
+    return latest
 
 
 def _cause(message: str) -> str:

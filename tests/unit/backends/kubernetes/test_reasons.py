@@ -110,6 +110,8 @@ QUOTA = (
     'pods "p" is forbidden: exceeded quota: team, requested: requests.cpu=2, used: requests.cpu=3, '
     "limited: requests.cpu="
 )
+NO_SECRET = 'MountVolume.SetUp failed for volume "creds" : secret "nope" not found'
+UNMOUNTED = "Unable to attach or mount volumes: unmounted volumes=[{}], unattached volumes=[]: timed out"
 NO_CPU = "0/3 nodes are available: 3 Insufficient cpu."
 INSECURE = 'pods "p" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
 GATED = {"schedulingGates": [{"name": "lab"}]}
@@ -281,6 +283,31 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         REFUSED,
         'the namespace\'s Pod Security refuses it: "restricted:latest": runAsNonRoot != true',
     ),
+    "a Secret that its volume names": (
+        Evidence(
+            JOB,
+            pod("Pending"),
+            stuck=120.0,
+            events=[
+                *pod_event("FailedMount", NO_SECRET, second=1),
+                *pod_event("FailedMount", UNMOUNTED.format("data creds"), second=2),
+            ],
+        ),
+        REFUSED,
+        f"cannot be set up on n1: {NO_SECRET}",
+    ),
+    "a key of a ConfigMap that its volume names": (
+        Evidence(
+            JOB,
+            pod("Pending"),
+            stuck=120.0,
+            events=pod_event(
+                "FailedMount", 'MountVolume.SetUp failed for volume "c" : references non-existent config key: k'
+            ),
+        ),
+        REFUSED,
+        'cannot be set up on n1: MountVolume.SetUp failed for volume "c" : references non-existent config key: k',
+    ),
     "a webhook": (
         Evidence(JOB, events=failed_create('admission webhook "policy.lab" denied the request: no hostPath')),
         REFUSED,
@@ -361,6 +388,34 @@ PENDING: dict[str, tuple[Evidence, str]] = {
     "a volume": (
         Evidence(JOB, pod("Pending"), events=pod_event("FailedMount", 'secret "x" not found')),
         'cannot be set up on n1: secret "x" not found',
+    ),
+    "a volume that does not come, with the cause that was noted before": (
+        Evidence(
+            JOB,
+            pod("Pending"),
+            stuck=119.0,
+            events=[
+                *pod_event("FailedMount", UNMOUNTED.format("creds"), second=2),
+                *pod_event("FailedMount", NO_SECRET, second=1),
+            ],
+        ),
+        f"cannot be set up on n1: {NO_SECRET}",
+    ),
+    "another volume, after one that has come": (
+        Evidence(
+            JOB,
+            pod("Pending"),
+            stuck=1000.0,
+            events=[
+                *pod_event("FailedMount", UNMOUNTED.format("data"), second=2),
+                *pod_event("FailedMount", NO_SECRET, second=1),
+            ],
+        ),
+        f"cannot be set up on n1: {UNMOUNTED.format('data')}",
+    ),
+    "its own Secret, which the server has not made yet": (
+        Evidence(JOB, pod("Pending"), stuck=1000.0, events=pod_event("FailedMount", 'secret "p" not found')),
+        'cannot be set up on n1: secret "p" not found',
     ),
     "an image, after a volume was missing for a moment": (
         Evidence(
