@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from orchestune.clusters.existing import permissions, plan, provisioner
 from orchestune.clusters.existing.config import OURS, Connection
 from orchestune.clusters.existing.objects import path
 from orchestune.clusters.existing.permissions import Right
-from orchestune.errors import NotFound, UsageError
+from orchestune.errors import NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi.refusals import Forbidden
 from tests.unit.clusters.world import World
 
@@ -138,11 +139,84 @@ def test_a_namespace_that_we_made_goes_when_nothing_else_is_in_it() -> None:
 
 def test_a_namespace_that_was_there_before_stays() -> None:
     connection = LAB.with_changes({"create_namespace": True})
+    before = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ml", "labels": {"team": "vision"}}}
+    world = Ready(before)
+    deploy(world, connection)
+    provisioner.remove(world.api, connection, lambda text: None)
+    assert list(world.objects.values()) == [before]
     world = Ready()
     deploy(world, connection)
     world.objects["/api/v1/namespaces/ml"]["metadata"]["labels"] = dict.fromkeys(OURS, "somebody")
     provisioner.remove(world.api, connection, lambda text: None)
     assert "/api/v1/namespaces/ml" in world.objects
+
+
+def test_a_namespace_that_we_made_goes_also_where_nothing_else_was_left_to_tell_of_it() -> None:
+    world = Ready(plan.namespace(LAB))
+    assert provisioner.present(world.api, "ml") is None
+    assert provisioner.remove(world.api, Connection("lab", "ml"), lambda text: None) == ["Namespace ml"]
+    assert world.objects == {}
+
+
+class Veiled(Ready):
+    """Whose user may not look at namespaces."""
+
+    def get(self, version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        if kind == "Namespace" and self.at is not None:
+            raise Forbidden("this user may not get namespaces in the whole cluster")
+        return super().get(version, kind, name, namespace)
+
+
+@pytest.mark.parametrize(
+    ("made", "notes"), [(False, []), (True, ["the namespace ml stays: this user may not look at it"])]
+)
+def test_who_may_not_look_at_the_namespace_removes_all_that_is_in_it(made: bool, notes: list[str]) -> None:
+    connection = LAB.with_changes({"create_namespace": made})
+    world, said = Veiled(), list[str]()
+    deploy(world, connection)
+    world.at = 1000
+    provisioner.remove(world.api, connection, said.append)
+    assert said == notes and {*world.objects} <= {"/api/v1/namespaces/ml"}
+
+
+class Ending(Ready):
+    """A Job whose pod has 600 seconds to end in, and takes `seconds` from when the Job is deleted."""
+
+    def __init__(self, seconds: float) -> None:
+        labels = {"labels": dict(OURS), "namespace": "ml"}
+        self.now, self.seconds = 0.0, seconds
+        self.job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", **labels}}
+        spec = {"terminationGracePeriodSeconds": 600, "nodeName": "n1"}
+        self.pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", **labels}, "spec": spec}
+        super().__init__(self.job, self.pod)
+
+    def delete(self, document: dict[str, Any]) -> bool:
+        if document["kind"] != "Job":
+            return super().delete(document)
+        self.objects[path(self.pod)]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        return True
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.now >= self.seconds:
+            self.objects.pop(path(self.job), None)
+            self.objects.pop(path(self.pod), None)
+
+    def remove(self, note: Callable[[str], None]) -> list[str]:
+        return provisioner.remove(self.api, LAB, note, clock=lambda: self.now, sleep=self.sleep)
+
+
+def test_workers_have_the_time_to_end_that_they_were_promised() -> None:
+    world, said = Ending(650.0), list[str]()
+    assert world.remove(said.append) == ["Job j"]
+    assert said == ["waiting for Pod p on n1 to end"]
+
+
+def test_what_does_not_end_is_named_with_its_machine() -> None:
+    world = Ending(10_000.0)
+    with pytest.raises(OrchestuneError, match="a Job does not go away: Pod p on n1 has not ended") as caught:
+        world.remove(lambda text: None)
+    assert "kubectl -n ml delete pod NAME --force" in caught.value.hint and world.now < 1000
 
 
 def test_without_a_default_storage_class_somebody_has_to_choose() -> None:

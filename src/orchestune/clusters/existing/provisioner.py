@@ -27,6 +27,10 @@ _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _OPENSHIFT = "security.openshift.io"
 _KUEUE = "kueue.x-k8s.io"
 _KEY_BYTES = 32
+_GONE = 120.0
+"""seconds that the cluster has to remove what has ended"""
+_QUIET, _POLL = 10.0, 0.5
+"""seconds after which it is told what is waited for, and between two looks"""
 
 REMOVED = (
     ("apps/v1", "Deployment"),
@@ -187,6 +191,8 @@ def deploy(
     """Apply everything and wait until the server is ready. NotUp says why it is not."""
     key = _key(api, connection) if database_url else b""
     for document in plan.foundation(connection, database_url, key):
+        if document["kind"] == "Namespace" and _is_there(api, document):
+            continue  # one that somebody else has made stays his: `destroy` takes away those with our labels
         _apply(api, document)
     if grant:
         for document in plan.administrators_part(connection):
@@ -206,7 +212,7 @@ def _apply(api: Api, document: Manifest) -> None:
 
 def _is_there(api: Api, document: Manifest) -> bool:
     metadata = document["metadata"]
-    return api.get(document["apiVersion"], document["kind"], metadata["name"], metadata["namespace"]) is not None
+    return api.get(document["apiVersion"], document["kind"], metadata["name"], metadata.get("namespace")) is not None
 
 
 def _key(api: Api, connection: Connection) -> bytes:
@@ -234,7 +240,14 @@ def mark_archived(api: Api, connection: Connection) -> None:
     api.call("PATCH", place, {"metadata": {"annotations": {ARCHIVED: "yes"}}}, "application/merge-patch+json")
 
 
-def remove(api: Api, connection: Connection, note: Note) -> list[str]:
+def remove(
+    api: Api,
+    connection: Connection,
+    note: Note,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[str]:
     """Delete everything of ours in the namespace, and the administrator's part where this user may.
 
     What was removed, in words. Nothing that is not labelled as ours is touched. What may not be deleted for lack of a
@@ -246,28 +259,63 @@ def remove(api: Api, connection: Connection, note: Note) -> list[str]:
             if api.delete(document):
                 gone.append(called(document))
         if kind in ("Deployment", "Job"):
-            _wait_gone(api, version, kind, connection)
+            _wait_gone(api, (version, kind), connection, note, clock, sleep)
     for document in plan.administrators_part(connection):
         try:
             if api.delete(document):
                 gone.append(called(document))
         except Forbidden:
             note(f"{called(document)} stays: only an administrator may delete it")
-    if connection.create_namespace:
-        gone += _remove_namespace(api, connection, note)
-    return gone
+    return [*gone, *_remove_namespace(api, connection, note)]
 
 
-def _wait_gone(api: Api, version: str, kind: str, connection: Connection) -> None:
-    until = time.monotonic() + 120
-    while any(True for _ in api.items(version, kind, connection.namespace, SELECTOR)):
-        if time.monotonic() > until:
-            raise OrchestuneError(f"a {kind} does not go away", "is its machine lost? repeat the command")
-        time.sleep(0.2)
+def _wait_gone(
+    api: Api,
+    what: tuple[str, str],
+    connection: Connection,
+    note: Note,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> None:
+    """As long as pods have to end in, which their experiments say, and the cluster a while to notice it."""
+    (version, kind), space, began, said = what, connection.namespace, clock(), False
+    until = began + _GONE + max((_notice(pod) for pod in _pods(api, space)), default=0)
+    while any(True for _ in api.items(version, kind, space, SELECTOR)):
+        ending = [pod for pod in _pods(api, space) if pod["metadata"].get("deletionTimestamp")]
+        left = ", ".join(_on_node(pod) for pod in ending[:3])
+        if clock() > until:
+            raise OrchestuneError(
+                f"a {kind} does not go away" + (f": {left} has not ended" if left else ""),
+                f"where that machine is lost, `kubectl -n {space} delete pod NAME --force` gives the pod up;"
+                " then repeat the command",
+            )
+        if left and not said and clock() - began > _QUIET:
+            note(f"waiting for {left} to end")
+            said = True
+        sleep(_POLL)
+
+
+def _pods(api: Api, namespace: str) -> list[Manifest]:
+    return list(api.items("v1", "Pod", namespace, SELECTOR))
+
+
+def _notice(pod: Manifest) -> int:
+    return int(pod["spec"].get("terminationGracePeriodSeconds") or 30)
+
+
+def _on_node(pod: Manifest) -> str:
+    node = pod["spec"].get("nodeName")
+    return called(pod) + (f" on {node}" if node else "")
 
 
 def _remove_namespace(api: Api, connection: Connection, note: Note) -> list[str]:
-    found = api.get("v1", "Namespace", connection.namespace)
+    """One that we have made, as its labels say: an earlier, interrupted removal may have left nothing else of ours."""
+    try:
+        found = api.get("v1", "Namespace", connection.namespace)
+    except Forbidden:
+        if connection.create_namespace:
+            note(f"the namespace {connection.namespace} stays: this user may not look at it")
+        return []
     if found is None:
         return []
     labels = found["metadata"].get("labels") or {}
