@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestune.backends.kubernetes import creation, pending
 from orchestune.backends.kubernetes.judgement import Judgement
+from orchestune.backends.kubernetes.plan import CONTAINER
 from orchestune.backends.kubernetes.quantities import amount
 from orchestune.backends.kubernetes.queues import Workload, plain, queue_of
 from orchestune.backends.kubernetes.views import Document, Event, condition, container_statuses
@@ -99,7 +100,7 @@ def _taken_back(evidence: Evidence) -> Judgement:
 
 
 def verdict(pod: Document, evidence: Evidence) -> Judgement:
-    """Why a pod ended."""
+    """Why a pod ended. What a `pod:` has put beside the worker tells only where the worker says nothing."""
     status = pod["status"]
     if evidence.told_to_end:
         return Judgement(Phase.GONE, "the worker was told to end")
@@ -110,9 +111,11 @@ def verdict(pod: Document, evidence: Evidence) -> Judgement:
         ended = _ended(container)
         if ended and ended.get("exitCode"):
             return Judgement(Phase.GONE, f"its init container {container['name']} failed: {_exit(ended)}")
-    for container in container_statuses(pod, "containerStatuses"):
+    found = container_statuses(pod, "containerStatuses")
+    containers = sorted(found, key=lambda each: each["name"] != CONTAINER)
+    for container in containers:
         ended = _ended(container)
-        if ended and ended.get("reason") == "OOMKilled" and ended.get("exitCode"):
+        if ended and ended.get("reason") == "OOMKilled" and ended.get("exitCode") and container["name"] == CONTAINER:
             return Judgement(Phase.GONE, _out_of_memory(pod, container["name"]), Gone.OUT_OF_MEMORY)
         if ended and ended.get("reason") == "ContainerStatusUnknown":
             return Judgement(Phase.GONE, "its node lost the container, it was probably started anew", Gone.PLACE)
@@ -120,10 +123,11 @@ def verdict(pod: Document, evidence: Evidence) -> Judgement:
         if _suspended(evidence.job):
             return _taken_back(evidence)
         return Judgement(Phase.GONE, "its pod was deleted", Gone.PLACE)
-    for container in container_statuses(pod, "containerStatuses"):
+    for container in containers:
         ended = _ended(container)
         if ended:
-            return Judgement(Phase.GONE, f"the worker {_exit(ended)}" if ended.get("exitCode") else "")
+            who = "the worker" if container["name"] == CONTAINER else f"its container {container['name']}"
+            return Judgement(Phase.GONE, f"{who} {_exit(ended)}" if ended.get("exitCode") else "")
     said = str(status.get("message") or status.get("reason") or "nothing says why")
     return Judgement(Phase.GONE, f"its pod ended: {said}")
 

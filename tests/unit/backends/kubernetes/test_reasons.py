@@ -41,6 +41,12 @@ def ended(code: int, reason: str = "Error", message: str = "", key: str = "conta
     return {key: [{"name": name, "state": {"terminated": {"exitCode": code, "reason": reason, "message": message}}}]}
 
 
+def beside(code: int, reason: str, worker: dict[str, Any]) -> dict[str, Any]:
+    """The worker, and another container before it: the API lists them by their names."""
+    agent = {"name": "agent", "state": {"terminated": {"exitCode": code, "reason": reason}}}
+    return {"containerStatuses": [agent, *worker["containerStatuses"]]}
+
+
 def waits(reason: str, message: str = "", key: str = "containerStatuses") -> dict[str, Any]:
     name = "worker" if key == "containerStatuses" else "runtime"
     state = {"waiting": {"reason": reason, "message": message}}
@@ -307,6 +313,16 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         ),
         REFUSED,
         'cannot be set up on n1: MountVolume.SetUp failed for volume "c" : references non-existent config key: k',
+    ),
+    "another container beside the worker, which ended well": (
+        Evidence(JOB, pod("Failed", **beside(0, "Completed", ended(1, message="boom")))),
+        UNKNOWN,
+        "the worker ended with exit code 1; its last lines:\nboom",
+    ),
+    "another container, out of memory": (
+        Evidence(JOB, pod("Failed", **beside(137, "OOMKilled", ended(1)))),
+        UNKNOWN,
+        "the worker ended with exit code 1",
     ),
     "a webhook": (
         Evidence(JOB, events=failed_create('admission webhook "policy.lab" denied the request: no hostPath')),
