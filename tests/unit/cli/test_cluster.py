@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from orchestune.cli.clusters import checks
-from orchestune.cli.clusters.checks import building, pools
+from orchestune.cli.clusters.checks import building, mark_of, pools
 from orchestune.cli.clusters.commands import repeatable
 from orchestune.cli.clusters.status import lines
 from orchestune.cli.console import Console
@@ -70,6 +70,14 @@ def machine(name: str, pool: str, gpu: int = 0, others: bool = True, trouble: st
 def cluster(*machines: dict[str, Any], **more: Any) -> documents.Cluster:
     document = {"schema": 1, "cluster": "lab", "clusters": ["lab"], "elastic": False, "experiments": [], **more}
     return cast("documents.Cluster", {**document, "machines": list(machines)})
+
+
+@pytest.mark.parametrize(("pool", "mark"), [
+    ("gpu", "0-gpu"), ("", "0-any"), ("GPU_A100", "0-gpu-a100"), ("ml.t3.medium.large.spot", "0-ml-t3-medium-large"),
+    ("a-very-long-name-a.b", "0-a-very-long-name-a"), ("_x_", "0-x"),
+])  # fmt: skip
+def test_a_pod_is_tried_in_a_pool_of_any_name(pool: str, mark: str) -> None:
+    assert mark_of(0, pool) == mark
 
 
 def test_who_interrupts_is_told_that_the_same_command_goes_on() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -174,6 +175,11 @@ def pools(survey: documents.Cluster | None) -> list[Pool]:
     return found or [Pool("any")]
 
 
+def mark_of(index: int, pool: str) -> str:
+    """Tells the pod of one pool from others, as its name may: the label holds more, such as `GPU_A100`."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{index}-{pool or 'any'}".lower())[:20].strip("-")
+
+
 def _pods(cluster_api: Api, connection: Connection, survey: documents.Cluster | None, sample: str) -> Iterator[Finding]:
     space = connection.namespace
     needed = [permissions.Right(verb, "pods", "", space) for verb in ("create", "delete", "get")]
@@ -184,7 +190,7 @@ def _pods(cluster_api: Api, connection: Connection, survey: documents.Cluster | 
         )
         return
     for index, pool in enumerate(pools(survey)):
-        mark = f"{index}-{pool.name or 'any'}"[:20].strip("-")
+        mark = mark_of(index, pool.name)
         try:
             yield from _pod(probe.look(cluster_api, connection, pool, mark))
             if sample:
