@@ -18,6 +18,9 @@ _FROM_OPTION = re.compile(r"--from=(?P<image>\S+)")
 _OPTIONS = re.compile(r"(?:--\S+\s+)*")
 _INLINE = re.compile(r"(?<!\S)\d*<<(?P<tabs>-?)(?P<quote>[\"']?)(?P<word>\w+)(?P=quote)(?!\S)")
 """where text begins that stands in the Dockerfile itself, up to a line with that word: `RUN <<EOF`"""
+_VARIABLE = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<name>\w+)(?::(?P<sign>[-+])(?P<word>[^}]*))?\})")
+_OF_THE_BUILD = re.compile(r"(?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT)")
+"""variables that the builder sets"""
 _WITH_TEXT = ("ADD", "COPY", "RUN")
 
 
@@ -128,18 +131,20 @@ def _words(entry: Mapping[str, Any], file: str) -> list[str]:
 
 def _outside(text: str, file: str) -> Iterator[_Outside]:
     """The images from outside that instructions name."""
-    parser = _parser(text)
-    structure, parents = parser.structure, list(parser.parent_images)
+    structure = _parser(text).structure
     stages: list[str] = []
+    defaults: dict[str, str] = {}
     if not any(entry["instruction"] == "FROM" for entry in structure):
         raise BadInput([Problem("names no image to build on", file=file, hint="it needs a line FROM IMAGE")])
     for entry in structure:
-        if entry["instruction"] == "FROM":
-            image = parents.pop(0) if parents else ""
+        if entry["instruction"] == "ARG" and not stages:
+            _take_defaults(entry, file, defaults)
+        elif entry["instruction"] == "FROM":
+            spelling = next((word for word in str(entry["value"]).split() if not word.startswith("--")), "")
+            image = _expanded(spelling, defaults)
             if "$" in image or not image or image.endswith((":", "/", "@")):
                 raise _wrong(file, entry, "names an image that is not known before the build")
             if image != "scratch" and image.lower() not in stages:
-                spelling = next(word for word in str(entry["value"]).split() if not word.startswith("--"))
                 yield _Outside(entry, "", spelling, image)
             name = re.search(r"\s+as\s+(\S+)\s*$", entry["value"], re.IGNORECASE)
             stages.append(name[1].lower() if name else "")
@@ -147,6 +152,29 @@ def _outside(text: str, file: str) -> Iterator[_Outside]:
             for before, image in _taken_from(entry):
                 if "$" not in image and not image.isdigit() and image.lower() not in stages:
                     yield _Outside(entry, before, image, image)
+
+
+def _take_defaults(entry: Mapping[str, Any], file: str, defaults: dict[str, str]) -> None:
+    """What an ARG before the first FROM says; one without a default is empty, or as it was said before."""
+    for word in _words(entry, file):
+        name, equals, value = word.partition("=")
+        if equals:
+            defaults[name] = _expanded(value, defaults)
+
+
+def _expanded(text: str, defaults: Mapping[str, str]) -> str:
+    """With values in the place of variables, also as `${V:-other}` and `${V:+other}`. What is not known stays."""
+
+    def value(found: re.Match[str]) -> str:
+        name, word = found["plain"] or found["name"], found["word"] or ""
+        if name not in defaults and _OF_THE_BUILD.fullmatch(name):
+            return found[0]
+        said = defaults.get(name, "")
+        if found["sign"] == "+":
+            return word if said else ""
+        return said or word
+
+    return _VARIABLE.sub(value, text)
 
 
 def _taken_from(entry: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -64,7 +64,7 @@ def _base(name: str, dockerfile: str, resolve: Callable[[str], Base]) -> Base:
 
 def _read(path: Path, name: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # editors of Windows
     except (OSError, UnicodeDecodeError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "it is no text"
         raise BadInput([Problem(f"cannot be read: {why}", key="dockerfile", file=name)]) from exc

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from orchestune.errors import BadInput
 from orchestune.images.dockerfile import after_dockerfile, bases, for_install, pin, sources
+from orchestune.images.recipe import Base, recipe
 
 BASE = "docker.io/library/python@sha256:" + "a" * 64
 OTHER = "ghcr.io/astral-sh/uv@sha256:" + "b" * 64
@@ -96,6 +99,25 @@ def test_images_from_outside_are_pinned_and_nothing_else_changes() -> None:
     assert len(changed) == 2
 
 
+@pytest.mark.parametrize(("text", "image"), [
+    ("FROM python:${V:-3.12}", "python:3.12"),
+    ("ARG V\nFROM python:${V:-3.12}", "python:3.12"),
+    ("ARG V=3.11\nFROM python:${V:-3.12}${SLIM:+-slim}", "python:3.11"),
+    ("ARG SLIM=yes\nFROM python:3${SLIM:+-slim}", "python:3-slim"),
+    ("ARG REGISTRY=lab:5000\nARG BASE=${REGISTRY}/python\nFROM $BASE:3", "lab:5000/python:3"),
+    ('ARG NAME="python" V=\'3\'\nARG V\nFROM $NAME:$V', "python:3"),
+    ("ARG \\\n  V=3\nFROM --platform=$BUILDPLATFORM python:$V AS a\nARG V=4\nFROM a", "python:3"),
+])  # fmt: skip
+def test_a_base_is_found_through_variables_and_their_defaults(text: str, image: str) -> None:
+    assert bases(text) == [image]
+    assert f"FROM {BASE}" in pin(text, {image: BASE}).replace("--platform=$BUILDPLATFORM ", "")
+
+
+def test_a_dockerfile_may_begin_with_the_mark_that_editors_of_windows_write(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM python:3\n", encoding="utf-8-sig")
+    assert recipe("", [], "Dockerfile", tmp_path, lambda name: Base(BASE)) == (f"FROM {BASE}\n", {})
+
+
 def test_what_is_copied_from_the_folder_is_found_with_its_line() -> None:
     assert [(source.path, source.line) for source in sources(OWN)] == [
         ("requirements.txt", 4),
@@ -110,6 +132,7 @@ def test_what_is_copied_from_the_folder_is_found_with_its_line() -> None:
     [
         ("RUN true\n", "Dockerfile: names no image to build on"),
         ("ARG X\nFROM python:${X}\n", "Dockerfile:2: .*not known before the build"),
+        ("ARG V=3\nFROM python:$V\nFROM tools-$TARGETARCH\n", "Dockerfile:3: .*not known before the build"),
         ("FROM python\nCOPY [broken, /x]\n", "Dockerfile:2: .*cannot be read"),
     ],
 )
