@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,12 @@ from orchestune.domain.survey import Surveyed
 PRODUCT, MEMORY = "nvidia.com/gpu.product", "nvidia.com/gpu.memory"
 """labels that NVIDIA's feature discovery gives to nodes: the cards' name, and the MiB of each"""
 _LINUX = "linux"
+_PASSING = re.compile(
+    r"node(?:\.cloudprovider)?\.kubernetes\.io/|karpenter\.sh/|ToBeDeletedByClusterAutoscaler$|"
+    r"aws-node-termination-handler/|cloud\.google\.com/impending-node-termination$|"
+    r"remediator\.kubernetes\.azure\.com/|.*/(?:agent-)?not-ready$"
+)
+"""taints of nodes that are not up yet, in trouble, or about to go: they are of no pool, and nobody tolerates them"""
 _PERMANENT = ("DaemonSet", "Node")
 _OVER = ("Succeeded", "Failed")
 
@@ -95,7 +102,7 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         if taint.get("effect") in ("NoSchedule", "NoExecute")
         and taint.get("key") not in (config.gpu_resource, config.pool_label)
     ]
-    closed = any(str(taint.get("key")).startswith("node.kubernetes.io/") for taint in taints)
+    passing = any(_PASSING.match(str(taint.get("key"))) for taint in taints)
     return Node(
         name=metadata["name"],
         pool=label or ("gpu" if has.gpu else "cpu"),
@@ -103,7 +110,7 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         ready=ready.get("status") == "True",
         usable=ready.get("status") == "True"
         and not spec.get("unschedulable")
-        and not closed
+        and not passing
         and system == _LINUX
         and not (taints and label is None),
         reserved=bool(taints),
@@ -269,5 +276,5 @@ def _trouble(item: Node) -> str:
     if item.system != _LINUX:
         return f"runs {item.system}, and trials run on Linux"
     if not item.usable:
-        return "closed: cordoned, or tainted for others"
+        return "closed: cordoned, tainted for others, or about to go"
     return ""

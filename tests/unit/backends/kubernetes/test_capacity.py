@@ -105,6 +105,21 @@ def test_a_tainted_node_with_a_pool_is_for_those_who_name_it() -> None:
     assert ground([spot], "spot", Resources()) == Ground((), (("spot", "y", "NoSchedule"),))
 
 
+@pytest.mark.parametrize("key", [
+    "ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "aws-node-termination-handler/spot-itn",
+    "node.cloudprovider.kubernetes.io/uninitialized", "node.cilium.io/agent-not-ready",
+    "cloud.google.com/impending-node-termination",
+])  # fmt: skip
+def test_nobody_tolerates_that_a_node_of_a_pool_is_about_to_go_or_not_up_yet(key: str) -> None:
+    labels, own = {"orchestune.dev/pool": "spot"}, {"key": "spot", "value": "y", "effect": "NoSchedule"}
+    taints = [own, {"key": key, "value": "1700000000", "effect": "NoSchedule"}]
+    going, stays = shown("s1", labels=labels, taints=taints), shown("s2", labels=labels, taints=[own])
+    assert [machine.name for machine in machines([going, stays], [])] == ["s2"]
+    assert ground([going, stays], "spot", Resources()).taints == (("spot", "y", "NoSchedule"),)
+    assert ground([going], "spot", Resources()).taints == ()
+    assert survey([going], [], True)[0].trouble
+
+
 def test_the_taint_of_cards_keeps_no_pool_apart() -> None:
     cards = shown("g1", gpu=4, taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])
     (machine,) = machines([cards], [])
