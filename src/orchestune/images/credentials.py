@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import os
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestune.errors import UsageError
-from orchestune.images.ecr import is_ecr, password
+from orchestune.images.ecr import expired, is_ecr, password
 from orchestune.images.reference import HUB
 
 _HUB_KEY = "https://index.docker.io/v1/"
@@ -28,14 +29,14 @@ class Credentials:
 
 def find(registry: str, environ: Mapping[str, str] = os.environ) -> Credentials | None:
     """The login for a registry from `config.json`, or from the credential helper that it names; for one of AWS, where
-    those have none, from AWS. None: there is none.
+    those have none or one that has expired, from AWS. None: there is none.
 
     UsageError when the helper is missing or fails. Blocking: a helper may ask its keychain.
     """
     found = _configured(registry, environ)
-    if found is None and is_ecr(registry):
+    if is_ecr(registry) and (found is None or expired(found.password, time.time())):
         pair = password(registry)
-        found = Credentials(*pair) if pair else None
+        found = Credentials(*pair) if pair else found
     return found
 
 

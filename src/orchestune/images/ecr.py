@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 
 from orchestune.errors import Denied
@@ -13,6 +14,14 @@ _HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9
 def is_ecr(registry: str) -> bool:
     """Whether it is a registry of AWS, by its name."""
     return _HOST.fullmatch(registry) is not None
+
+
+def expired(secret: str, now: float) -> bool:
+    """Whether such a password counts no more at `now`, in seconds since 1970: it says so itself, to who unpacks it."""
+    try:
+        return float(json.loads(base64.b64decode(secret))["expiration"]) <= now
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def password(registry: str) -> tuple[str, str] | None:
