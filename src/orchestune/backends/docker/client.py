@@ -28,10 +28,9 @@ class Refused(OrchestuneError):
         self.answer = answer
 
 
-_START = (
-    "start Docker (systemctl start docker), or name another daemon in DOCKER_HOST, and start the server anew"
-    " (your own: orchestune doctor --restart)"
-)
+_ANEW = "and start the server anew (your own: orchestune doctor --restart)"
+_START = f"start Docker (systemctl start docker), or name another daemon in DOCKER_HOST, {_ANEW}"
+_SSH = f"install it beside orchestune (pip install paramiko), {_ANEW}"
 _PERMISSION = "you may not use Docker: become a member of the group docker (usermod -aG docker USER), and log in anew"
 
 
@@ -191,6 +190,8 @@ class Engine:
         where = f" at {self._daemon.address}" if self._daemon else ""
         if "PermissionError" in str(exc):
             return Away(f"Docker at{where.removeprefix(' at')} may not be used by this user", _PERMISSION)
+        if "paramiko" in str(exc):
+            return Away(f"Docker{where} is reached over SSH, which takes the package paramiko", _SSH)
         if "FileNotFoundError" in str(exc):
             return Away(f"there is no Docker{where}", _START)
         if "ConnectionRefusedError" in str(exc):

@@ -42,3 +42,10 @@ def test_for_a_context_that_is_not_there_no_other_daemon_is_taken(
     monkeypatch.setenv("DOCKER_CONTEXT", "typo")
     with pytest.raises(Away, match="context 'typo' not found"):
         Engine().containers("x=y")
+
+
+def test_a_daemon_over_ssh_takes_a_package_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("docker.api.client.SSHHTTPAdapter", raising=False)
+    with pytest.raises(Away, match=r"Docker at ssh://ada@far is reached over SSH, which takes the package") as caught:
+        Engine(daemon=Daemon("ssh://ada@far")).containers("x=y")
+    assert "pip install paramiko" in caught.value.hint
