@@ -44,7 +44,7 @@ def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str)
         raise BadInput(problems)
     row = _read(core, experiment)
     if (body.get("budget") or 0) > row.budget:
-        _need_secrets(core, row)
+        _may_go_on(core, row)
     with locked(core, experiment, actor) as ledger:
         _change(ledger, body)
     return status(core, experiment)
@@ -87,17 +87,23 @@ def _read(core: Core, experiment: str) -> ExperimentRow:
         return experiments.get(session, experiment)
 
 
-def _need_secrets(core: Core, row: ExperimentRow) -> None:
-    """Conflict for what is over and would go on without its secrets: an archive does not have them."""
-    wanted = [secret.name for secret in row.specification.secrets]
-    if not wanted or not row.state.over:
+def _may_go_on(core: Core, row: ExperimentRow) -> None:
+    """Conflict for what is over and came in an archive, which has neither the place where it ran nor its secrets."""
+    if not row.state.over:
         return
-    known = core.secrets.get(row.id)
+    if row.cluster not in core.backends:
+        raise _stays_over(row, f"it ran in the cluster '{row.cluster}', which this server does not have")
+    wanted = [secret.name for secret in row.specification.secrets]
+    known = core.secrets.get(row.id) if wanted else {}
     if missing := [name for name in wanted if name not in known]:
-        raise Conflict(
-            f"{row.handle} cannot go on here: this server has no value of its secrets {', '.join(missing)}",
-            f"`orchestune run --warm-start {row.handle}` begins another search with its results",
-        )
+        raise _stays_over(row, f"this server has no value of its secrets {', '.join(missing)}")
+
+
+def _stays_over(row: ExperimentRow, why: str) -> Conflict:
+    return Conflict(
+        f"{row.handle} cannot go on here: {why}",
+        f"`orchestune run --warm-start {row.handle}` begins another search with its results",
+    )
 
 
 def _show(ledger: Ledger) -> None:
@@ -128,7 +134,7 @@ def resume(core: Core, ref: str, actor: str) -> dict[str, Any]:
     experiment = resolve(core, ref)
     before = _read(core, experiment)
     if before.desired is Desired.STOPPED:
-        _need_secrets(core, before)
+        _may_go_on(core, before)
     with locked(core, experiment, actor) as ledger:
         row, reason = ledger.row, ledger.row.reason
         if row.desired is Desired.PAUSED and reason is not None:

@@ -44,6 +44,17 @@ class ArchivesContract(WorldContract):
         change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "bob")
         assert world.run(experiment)["counts"]["completed"] == 6
 
+    def test_one_of_a_cluster_that_is_not_here_stays_over_and_says_why(self, world: World) -> None:
+        experiment = world.create(budget=3)
+        world.run(experiment)
+        change_experiment.stop(world.core, experiment, "ada")
+        before = world.status(experiment)
+        world.core.backends.pop("local")  # type: ignore[attr-defined]
+        with pytest.raises(Conflict, match="ran in the cluster 'local', which this server does not have") as caught:
+            change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "bob")
+        assert "--warm-start" in caught.value.hint
+        assert world.status(experiment) == {**before, "resources": world.status(experiment)["resources"]}
+
     def _extended(self, world: World, experiment: str, budget: int) -> io.BytesIO:
         change_experiment.change_experiment(world.core, experiment, {"budget": budget}, "ada")
         assert world.run(experiment)["counts"]["completed"] == budget
