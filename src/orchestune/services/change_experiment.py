@@ -200,11 +200,7 @@ def remove(core: Core, experiment: str) -> None:
         core.files.delete(key)
     core.secrets.delete(experiment)
     core.secrets.delete(store_key(experiment))
-    with core.store.reading() as session:
-        digests = blobs.named_by(session, experiment)
-    for start in range(0, len(digests), _AT_ONCE):
-        with core.store.transaction(durable=False) as session:
-            blobs.make_old(session, digests[start : start + _AT_ONCE])
+    _make_old(core, experiment)
     more = True
     while more:
         with core.store.transaction(durable=False) as session:
@@ -213,16 +209,29 @@ def remove(core: Core, experiment: str) -> None:
         removal.purge(session, experiment)
 
 
+def _make_old(core: Core, experiment: str) -> None:
+    """Let its blobs go with the next sweep, as far as nothing names them then."""
+    with core.store.reading() as session:
+        digests = blobs.named_by(session, experiment)
+    for start in range(0, len(digests), _AT_ONCE):
+        with core.store.transaction(durable=False) as session:
+            blobs.make_old(session, digests[start : start + _AT_ONCE])
+
+
 def drop_files(core: Core, experiment: str) -> None:
     """Remove the logs, artifacts and checkpoints of an experiment that is over; its records and its code stay.
 
-    Repeatable: where a server died on the way, files may be there that no row names any more.
+    Repeatable: where a server died on the way, files may be there that no row names any more. Rows change a few at a
+    time, as in `remove`.
     """
     objects = list(core.files.keys(logs.prefix(experiment)))
-    with locked(core, experiment) as ledger:
-        if not ledger.row.state.over:
-            return  # it goes on again
-        removal.drop_files(ledger.session, experiment)
+    _make_old(core, experiment)
+    more = True
+    while more:
+        with locked(core, experiment) as ledger:
+            if not ledger.row.state.over:
+                return  # it goes on again
+            more = removal.drop_files(ledger.session, experiment)
     for key in objects:
         core.files.delete(key)
     with locked(core, experiment) as ledger:

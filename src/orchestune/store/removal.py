@@ -46,15 +46,20 @@ def shrink(session: Session, experiment: str) -> bool:
     first = select(attempts.c.id).where(attempts.c.experiment == experiment).limit(_BATCH)
     if some := [row.id for row in session.select(first)]:
         return bool(
-            session.change(_batch(points, points.c.attempt.in_(some)))
+            session.change(delete(points).where(_some(points, points.c.attempt.in_(some))))
             or session.change(delete(attempts).where(attempts.c.id.in_(some)))
         )
-    return any(session.change(_batch(table, table.c.experiment == experiment)) for table in _OWN)
+    return any(session.change(_batch(table, experiment)) for table in _OWN)
 
 
-def _batch(table: Table, where: ColumnElement[bool]) -> Delete:
+def _batch(table: Table, experiment: str) -> Delete:
+    return delete(table).where(_some(table, table.c.experiment == experiment))
+
+
+def _some(table: Table, where: ColumnElement[bool]) -> ColumnElement[bool]:
+    """A batch of the rows that fit."""
     key = table.primary_key.columns
-    return delete(table).where(tuple_(*key).in_(select(*key).where(where).limit(_BATCH)))
+    return tuple_(*key).in_(select(*key).where(where).limit(_BATCH))
 
 
 def purge(session: Session, experiment: str) -> None:
@@ -84,14 +89,17 @@ def drop_rows(session: Session, experiment: str) -> None:
     session.change(delete(experiments).where(experiments.c.id == experiment))
 
 
-def drop_files(session: Session, experiment: str) -> None:
-    """Forget the logs, artifacts and checkpoints of an experiment that is over; the code stays. See `drop_rows`."""
-    blobs.make_old(session, blobs.named_by(session, experiment))
-    for table in (log_segments, artifacts):
-        session.change(delete(table).where(table.c.experiment == experiment))
+def drop_files(session: Session, experiment: str) -> bool:
+    """Forget some of the logs, artifacts and checkpoints of an experiment that is over, as few at once as `shrink`;
+    False where none is left. The code stays.
+    """
+    if any(session.change(_batch(table, experiment)) for table in (log_segments, artifacts)):
+        return True
     for table in (trials, tasks):
         kept = (table.c.experiment == experiment) & table.c.checkpoint.is_not(None)
-        session.change(update(table).where(kept).values(checkpoint=None))
+        if session.change(update(table).where(_some(table, kept)).values(checkpoint=None)):
+            return True
+    return False
 
 
 def files_dropped(session: Session, experiment: str) -> None:

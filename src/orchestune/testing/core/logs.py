@@ -6,6 +6,7 @@ import hashlib
 import io
 
 import pytest
+from sqlalchemy import select, update
 
 from orchestune.archives import record
 from orchestune.controllers.archiving import INLINE_BYTES, Archiving
@@ -24,6 +25,9 @@ from orchestune.services import (
     uploads,
 )
 from orchestune.services.read_trials import blob_key
+from orchestune.store import removal
+from orchestune.store.session import Session
+from orchestune.store.tables import log_segments, tasks
 from orchestune.testing.refusing import refusing_the_first
 from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
@@ -270,6 +274,28 @@ class LogsContract(WorldContract):
         expiring.tick()
         assert list(world.core.files.keys("logs/")) == []
         assert all(world.status(experiment)["files_dropped_at"] for experiment in old)
+
+    def test_files_are_forgotten_a_few_at_a_time_so_that_nobody_waits_for_long(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        experiment = world.create(budget=5)
+        world.run(experiment)
+        with world.core.store.transaction() as session:
+            session.change(update(tasks).values(checkpoint='{"digest": "abc"}'))
+        drop, left = removal.drop_files, [10]
+
+        def counted(session: Session, experiment: str) -> bool:
+            more = drop(session, experiment)
+            segments = session.select(select(log_segments.c.seq).where(log_segments.c.experiment == experiment))
+            checkpoints = session.select(select(tasks.c.trial).where(tasks.c.checkpoint.is_not(None)))
+            left.append(len(segments) + len(checkpoints))
+            return more
+
+        monkeypatch.setattr(removal, "_BATCH", 2)
+        monkeypatch.setattr(removal, "drop_files", counted)
+        change_experiment.drop_files(world.core, experiment)
+        assert left == [10, 8, 6, 5, 3, 1, 0, 0]
+        assert world.status(experiment)["files_dropped_at"]
 
     def test_nothing_is_dropped_of_an_experiment_that_goes_on_by_then(self, world: World) -> None:
         experiment, text = self._with_moved_logs(world)
