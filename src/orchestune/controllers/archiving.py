@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Callable
 from functools import partial
 from itertools import accumulate
+from typing import TypeVar
 
 from orchestune.controllers.each import each
 from orchestune.errors import StoreUnavailable
@@ -23,11 +25,19 @@ INLINE_BYTES = 64 * 1024
 """logs up to this size stay in their rows: thousands of tiny files would help nobody"""
 ORPHAN_SECONDS = 3600.0
 EVERY_SECONDS = 30.0
+REST = 50.0
+"""times as long as it took to look for what there is to do passes until the next look, where that is more: with very
+many trials it goes through all of them
+"""
+_LOGS = 1000
+"""that are moved after one look"""
 UPLOAD_SECONDS = 86_400.0
 """how long an upload may rest: its worker, if it is there, begins anew after that"""
 SWEEP_SECONDS = 6 * 3600.0
 WHILE_NOISY = 20
 """trials that keep their files while it is not known which one is the best"""
+
+_T = TypeVar("_T")
 
 
 class Archiving:
@@ -37,6 +47,8 @@ class Archiving:
         self._core = core
         self._next = core.clock.monotonic() + EVERY_SECONDS
         self._sweep = self._next
+        self._looked = 0.0
+        """seconds that the looks of this time took"""
         self._retained_at: dict[str, int] = {}
         """experiment → its last event when what is not the best went, since which it has not changed"""
 
@@ -44,13 +56,22 @@ class Archiving:
         """Do a little, now and then."""
         if self._core.clock.monotonic() < self._next:
             return
-        self._next = self._core.clock.monotonic() + EVERY_SECONDS
-        each((self.retain_artifacts, self.move_logs, self.drop_orphans, self._drop_uploads))
+        self._looked = 0.0
+        try:
+            each((self.retain_artifacts, self.move_logs, self.drop_orphans, self._drop_uploads))
+        finally:
+            self._next = self._core.clock.monotonic() + max(EVERY_SECONDS, REST * self._looked)
+
+    def _look(self, for_what: Callable[[Session], _T]) -> _T:
+        began = self._core.clock.monotonic()
+        with self._core.store.reading() as session:
+            found = for_what(session)
+        self._looked += self._core.clock.monotonic() - began
+        return found
 
     def move_logs(self) -> None:
         """Long logs of finished attempts become one object each."""
-        with self._core.store.reading() as session:
-            attempts = logs.to_move(session, 100, INLINE_BYTES)
+        attempts = self._look(lambda session: logs.to_move(session, _LOGS, INLINE_BYTES))
         each(partial(self._move_log, attempt) for attempt in attempts)
 
     def _move_log(self, attempt: str) -> None:
@@ -77,8 +98,7 @@ class Archiving:
 
         What `best` shows stays in any case. While a noisy search goes on, that may become any of the good ones.
         """
-        with self._core.store.reading() as session:
-            rows = [row for row in experiments.with_artifacts(session) if row.specification.keep.best]
+        rows = [row for row in self._look(experiments.with_artifacts) if row.specification.keep.best]
         before = self._retained_at
         self._retained_at = {row.id: row.event_seq for row in rows if before.get(row.id) == row.event_seq}
         for row in rows:
@@ -106,9 +126,8 @@ class Archiving:
         """Delete blobs that nothing names any more. A row goes after its bytes: those that cannot be deleted are tried
         again, and are there meanwhile for whoever needs the same ones.
         """
-        with self._core.store.reading() as session:
-            limit = session.now - ORPHAN_SECONDS
-            orphans = blobs.unreferenced(session, limit)
+        limit = self._core.clock.now() - ORPHAN_SECONDS
+        orphans = self._look(lambda session: blobs.unreferenced(session, limit))
         each(partial(self._drop_orphan, digest, limit) for digest in orphans)
 
     def _drop_orphan(self, digest: str, limit: float) -> None:

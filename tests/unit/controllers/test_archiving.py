@@ -1,0 +1,35 @@
+"""How often it is looked for what can be moved out of the way."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from orchestune.controllers.archiving import EVERY_SECONDS, REST, Archiving
+from orchestune.store import blobs
+from orchestune.store.session import Session
+from orchestune.testing.world import World
+
+
+@pytest.mark.parametrize(("seconds", "pause"), [(0.0, EVERY_SECONDS), (4.0, 4.0 * REST)])
+def test_what_takes_long_to_look_for_is_looked_for_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, pause: float
+) -> None:
+    world = World(tmp_path)
+    looked: list[float] = []
+
+    def unreferenced(session: Session, older_than: float) -> list[str]:
+        world.clock.pass_time(seconds)
+        looked.append(world.clock.steady)
+        return []
+
+    monkeypatch.setattr(blobs, "unreferenced", unreferenced)
+    archiving = Archiving(world.core)
+    while len(looked) < 4:
+        world.clock.pass_time(1.0)
+        archiving.tick()
+    world.close()
+    pauses = [after - before - seconds for before, after in pairwise(looked)]
+    assert all(pause <= found < pause + 2 for found in pauses)
