@@ -77,7 +77,12 @@ def specification(core: Core, ref: str, revision: int | None = None) -> Document
         found, launch = experiments.at_revision(session, row, revision or row.revision)
     return {
         "specification": found.to_json()
-        | {"budget": row.budget, "parallelism": row.parallelism, "priority": row.priority},
+        | {
+            "budget": row.budget,
+            "parallelism": row.parallelism,
+            "priority": row.priority,
+            "labels": json.loads(row.labels_json),
+        },
         "launch": launch,
         "bundle": row.bundle,
         "revision": revision or row.revision,

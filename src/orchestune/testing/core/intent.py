@@ -9,6 +9,7 @@ from orchestune.services import (
     change_experiment,
     create_experiment,
     queue_trial,
+    read_experiments,
     read_trials,
     stop_trial,
 )
@@ -98,6 +99,13 @@ class IntentContract(WorldContract):
                 "tail": "epoch 3", "log_bytes": 0, "logs_complete": True,
             }  # fmt: skip
             assert world.status(experiment)["counts"] == counts
+
+    def test_what_it_was_created_with_is_told_with_what_was_changed_since(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1, labels={"team": "one"})
+        changes = {"budget": 4, "parallelism": 3, "priority": 5, "labels": {"team": "two", "for": "a paper"}}
+        change_experiment.change_experiment(world.core, experiment, changes, "ada")
+        told = read_experiments.specification(world.core, experiment)["specification"]
+        assert told | changes == told
 
     def test_a_trial_that_waits_is_stopped_and_a_finished_one_is_not(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=1)
