@@ -60,7 +60,7 @@ class Notifying:
             return
         busy = [experiment for experiment, count in counts.items() if count >= _MOST_EACH]
         with self._core.store.reading() as session:
-            found = notices.due(session, busy, 100)
+            found = notices.due(session, busy, 100, 2 * PAUSES[-1])
         for notice in found:
             if free and counts[notice.experiment] < _MOST_EACH and self._begin(notice):
                 counts[notice.experiment] += 1

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 
 from orchestune.store.session import Session
 from orchestune.store.tables import events, notices
@@ -40,9 +40,13 @@ def add(session: Session, rows: Sequence[dict[str, Any]]) -> None:
         session.change(insert(notices).values([row | {"at": session.now, "next_at": session.now} for row in rows]))
 
 
-def due(session: Session, busy: Iterable[str], limit: int) -> list[Notice]:
-    """What is to be sent now, the longest overdue first; not of the experiments that are `busy`."""
-    query = select(notices).where(notices.c.next_at <= session.now, notices.c.experiment.not_in(list(busy)))
+def due(session: Session, busy: Iterable[str], limit: int, longest: float) -> list[Notice]:
+    """What is to be sent now, the longest overdue first; not of the experiments that are `busy`.
+
+    Nothing is put off for more than `longest` seconds: what seems to be was, before the clock jumped back.
+    """
+    now = or_(notices.c.next_at <= session.now, notices.c.next_at > session.now + longest)
+    query = select(notices).where(now, notices.c.experiment.not_in(list(busy)))
     return [Notice(*tuple(row)) for row in session.select(query.order_by(notices.c.next_at).limit(limit))]
 
 

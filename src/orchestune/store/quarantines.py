@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Row, delete, func, insert, select
 
-from orchestune.domain.quarantine import Tally
+from orchestune.domain.quarantine import SECONDS, Tally
 from orchestune.store.session import Session
 from orchestune.store.tables import quarantines, workers
 
@@ -33,9 +33,10 @@ def lift(session: Session, cluster: str, node: str) -> bool:
 
 
 def present(session: Session, cluster: str) -> list[Quarantine]:
-    """Those that are not over."""
+    """Those that are not over. What seems to last much longer than any was put before the clock jumped back."""
+    farthest = session.now + 2 * SECONDS
     query = select(quarantines.c.node, quarantines.c.reason, quarantines.c.until)
-    query = query.where(quarantines.c.cluster == cluster, quarantines.c.until > session.now)
+    query = query.where(quarantines.c.cluster == cluster, quarantines.c.until.between(session.now, farthest))
     return [Quarantine(row.node, row.reason, row.until) for row in session.select(query.order_by(quarantines.c.node))]
 
 

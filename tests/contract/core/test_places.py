@@ -332,6 +332,17 @@ def test_a_machine_on_which_trials_fail_that_succeed_elsewhere_is_put_in_quarant
     assert all("cpu1" in order.avoid for order in later)
 
 
+def test_a_quarantine_of_before_the_clock_jumped_back_is_over(world: World) -> None:
+    world.clock.pass_time(30 * 86_400.0)
+    with world.core.store.transaction() as session:
+        shut = quarantines.Quarantine("cpu1", "its card is broken", session.now + 3600)
+        quarantines.put(session, "local", shut)
+        assert quarantines.present(session, "local") == [shut]
+    world.clock.wall -= 30 * 86_400.0
+    with world.core.store.reading() as session:
+        assert quarantines.present(session, "local") == []
+
+
 def test_a_quarantine_ends_by_itself_or_by_word(world: World) -> None:
     with world.core.store.transaction() as session:
         for node in ("cpu1", "cpu2"):

@@ -97,6 +97,16 @@ def test_the_end_is_told_with_what_was_found_signed_as_the_standard_has_it(world
     assert data["text"].startswith("test finished after 2 of 2 trials; best loss ")
 
 
+def test_what_was_written_before_the_clock_jumped_back_is_sent_all_the_same(world: World) -> None:
+    world.clock.pass_time(30 * 86_400.0)
+    with Receiver() as receiver:
+        world.run(create(world, receiver.url))
+        world.clock.wall -= 30 * 86_400.0
+        sent(world, Notifying(world.core))
+        (request,) = receiver.received
+    assert request.document["type"] == "experiment.finished"
+
+
 def test_the_best_of_a_noisy_search_is_the_one_that_everybody_names(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
