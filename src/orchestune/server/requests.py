@@ -5,7 +5,7 @@ Requests are checked against these; what is answered stands in `orchestune.docum
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -74,13 +74,17 @@ class CreateExperiment(_Request):
     first: FirstTrial | None = None
 
 
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./\-]+$", max_length=200)]
+"""its name, as in experiment files; those of orchestune.dev/ are for command lines"""
+
+
 class ChangeExperiment(_Request):
     """What is left out stays as it is."""
 
     budget: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
     parallelism: int | None = Field(default=None, ge=1, le=MOST_AT_ONCE)
     priority: int | None = Field(default=None, ge=PRIORITIES[0], le=PRIORITIES[1])
-    labels: dict[str, str] | None = None
+    labels: dict[Label, Annotated[str, Field(max_length=1000)]] | None = None
 
 
 class ChangeCode(_Request):

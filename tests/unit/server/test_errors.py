@@ -112,6 +112,13 @@ def test_a_number_that_no_store_holds_is_refused(server: Live, key: str, value: 
     assert reply.status == 400 and key in reply.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("labels", [{"": "a"}, {"two words": "a"}, {"a" * 201: "a"}, {"a": "b" * 1001}, {"a": 1}])
+def test_a_label_that_no_file_may_have_is_refused(server: Live, labels: dict[str, Any]) -> None:
+    reply = server.ask("PATCH", "/api/v1/experiments/sgd", {"labels": labels})
+    assert reply.status == 400 and "labels" in reply.json()["error"]["message"]
+    assert server.script.of("change_experiment") == []
+
+
 def test_json_that_is_called_a_form_is_refused_with_the_remedy_and_without_a_name_it_is_taken(server: Live) -> None:
     server.script.answers["change_experiment"] = {}
     form = {"Content-Type": "application/x-www-form-urlencoded"}
