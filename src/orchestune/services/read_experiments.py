@@ -299,7 +299,7 @@ def _resources(core: Core, row: ExperimentRow) -> Document:
 def _worker(worker: Any) -> Document:
     state = worker.state
     if state == WorkerState.ALIVE:
-        state = "busy" if worker.running else "idle"
+        state = "busy" if worker.running or worker.ending else "idle"
     return {
         "id": worker.id,
         "name": worker.name,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Row, func, insert, or_, select, update
 
-from orchestune.domain.states import WorkerState
+from orchestune.domain.states import AttemptState, WorkerState
 from orchestune.domain.transitions import WORKER, Cause, after
 from orchestune.store import hot
 from orchestune.store.session import Session
@@ -36,17 +36,20 @@ def of_experiment(session: Session, experiment: str) -> Sequence[Row[Any]]:
 
 def of_late(session: Session, experiment: str, most: int) -> tuple[Sequence[Row[Any]], int]:
     """The workers of an experiment that are there and the last `most` that ended, oldest first, with the number of
-    attempts that each works on (`running`); and how many more ended.
+    attempts that each works on (`running`), or that were cancelled and may be in their grace (`ending`); and how many
+    more ended.
     """
-    running = (
-        select(func.count())
-        .where(attempts.c.worker == workers.c.id, attempts.c.state.in_(("leased", "running")))
-        .correlate(workers)
-        .scalar_subquery()
+    own, untold = attempts.c.worker == workers.c.id, attempts.c.log_bytes.is_(None)
+    live = attempts.c.state.in_((AttemptState.LEASED, AttemptState.RUNNING))
+    running, ending = (
+        select(func.count()).where(own, those).correlate(workers).scalar_subquery()
+        for those in (live, (attempts.c.state == AttemptState.CANCELLED) & untold)
     )
     mine, ended = workers.c.experiment == experiment, workers.c.state == WorkerState.ENDED
     last = select(workers.c.id).where(mine, ended).order_by(workers.c.ended_at.desc(), workers.c.id.desc()).limit(most)
-    shown = select(workers, running.label("running")).where(mine, or_(~ended, workers.c.id.in_(last)))
+    shown = select(workers, running.label("running"), ending.label("ending")).where(
+        mine, or_(~ended, workers.c.id.in_(last))
+    )
     found = session.select(shown.order_by(workers.c.created_at))
     [[count]] = session.select(select(func.count()).where(mine, ended))
     return found, count - sum(worker.state == WorkerState.ENDED for worker in found)

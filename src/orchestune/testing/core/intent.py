@@ -128,6 +128,21 @@ class IntentContract(WorldContract):
         shown = world.run(experiment)
         assert shown["reason"]["code"] == "exhausted" and shown["state"] == "completed"
 
+    def test_a_worker_is_busy_until_what_was_stopped_has_used_its_grace(self, world: World) -> None:
+        experiment = world.create(budget=10, parallelism=1)
+        [(worker, lease)] = world.lease()
+        worker.call(beats=[worker.started(lease)])
+
+        def shown() -> tuple[str, int]:
+            [found] = world.status(experiment)["workers"]
+            return found["state"], found["running"]
+
+        assert shown() == ("busy", 1)
+        stop_trial.stop_trial(world.core, experiment, lease["trial"], "ada")
+        assert shown() == ("busy", 0)
+        worker.call(finished=[worker.finish(lease, state="cancelled", exit_code=None, signal=15)])
+        assert shown() == ("idle", 0)
+
     def test_stop_cancels_everything_and_ends_when_the_workers_have(self, world: World) -> None:
         experiment = world.create(budget=10, parallelism=2)
         (worker, lease), _ = world.lease(2)
