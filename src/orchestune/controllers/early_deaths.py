@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from orchestune.domain.states import Reason, ReasonCode, WorkerState
@@ -23,11 +24,15 @@ class _Failures:
 
 
 class EarlyDeaths:
-    """What was seen of each experiment since this server started."""
+    """What was seen of each experiment that is not over since this server started."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._failures: dict[str, _Failures] = {}
+
+    def keep(self, experiments: Collection[str]) -> None:
+        """Forget all others: they are over."""
+        self._failures = {name: seen for name, seen in self._failures.items() if name in experiments}
 
     def too_early(self, row: ExperimentRow) -> bool:
         """Whether starting must wait, since the last workers died at once; pauses where that goes on."""

@@ -65,6 +65,7 @@ class Launching:
             rows = experiments.unfinished(session)
             present = {name: list(workers.present(session, name)) for name in self._core.backends}
             shut = {name: quarantines.present(session, name) for name in self._core.backends if present[name] or rows}
+        self._deaths.keep({row.id for row in rows})
         jobs = []
         for name, backend in self._core.backends.items():
             mine = [row for row in rows if row.cluster == name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from orchestune.domain.curves import Curve, Mark
@@ -103,6 +104,12 @@ class Boards:
             while len(self._known) > _BOARDS:
                 self._known.popitem(last=False)
         return found[1]
+
+    def keep(self, experiments: Collection[str]) -> None:
+        """Forget all others: they are over."""
+        with self._lock:
+            for over in self._known.keys() - set(experiments):
+                del self._known[over]
 
     def forget(self, experiment: str) -> None:
         """After a transaction that was undone: what was learned in it is not so."""

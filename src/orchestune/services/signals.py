@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from itertools import islice
 
 EXPERIMENTS = "experiments"
 """something happened in any of them, for whoever shows a list"""
 ACTING, SUGGESTING, NOTIFYING = "acting", "suggesting", "notifying"
 """the loops of controllers: what starts and ends things, what fills the queues, and what sends messages"""
+
+_KEPT = 10_000
+"""topics that are remembered: a server that runs for months has had many more experiments and trials"""
 
 
 class Signals:
@@ -25,14 +28,18 @@ class Signals:
         self._lock = threading.Lock()
         self._threads: dict[str, threading.Condition] = {}
         """what threads wait on, by topic: to wake one that waits for another costs more than a trial's statements"""
-        self._versions: dict[str, int] = defaultdict(int)
+        self._versions: OrderedDict[str, int] = OrderedDict()
+        """the one that was bumped the longest ago first, since one count gives all of them their numbers"""
+        self._count = self._forgotten = 0
+        """the last number that was given, and the last of a topic that is not remembered: its, as far as anybody knows,
+        who may look once in vain for it"""
         self._waiting: dict[str, dict[asyncio.Event, asyncio.AbstractEventLoop]] = defaultdict(dict)
         """who waits, the longest first"""
 
     def version(self, topic: str) -> int:
         """The present counter of `topic`."""
         with self._lock:
-            return self._versions[topic]
+            return self._version(topic)
 
     def notify(self, *topics: str) -> None:
         """Move the counters on and wake whoever waits. Any thread; never blocks for long."""
@@ -57,8 +64,8 @@ class Signals:
         """Return the counter once it differs from `version`, or after `timeout` seconds."""
         event = asyncio.Event()
         with self._lock:
-            if self._versions[topic] != version:
-                return self._versions[topic]
+            if (present := self._version(topic)) != version:
+                return present
             self._waiting[topic][event] = asyncio.get_running_loop()
         try:
             await asyncio.wait_for(event.wait(), timeout)
@@ -76,11 +83,18 @@ class Signals:
         """`wait` for threads."""
         with self._lock:
             moved = self._threads.setdefault(topic, threading.Condition(self._lock))
-            moved.wait_for(lambda: self._versions[topic] != version, timeout)
-            return self._versions[topic]
+            moved.wait_for(lambda: self._version(topic) != version, timeout)
+            return self._version(topic)
+
+    def _version(self, topic: str) -> int:
+        return self._versions.get(topic, self._forgotten)
 
     def _move_on(self, topic: str) -> None:
-        self._versions[topic] += 1
+        self._count += 1
+        self._versions[topic] = self._count
+        self._versions.move_to_end(topic)
+        while len(self._versions) > _KEPT:
+            _, self._forgotten = self._versions.popitem(last=False)
         if topic in self._threads:
             self._threads[topic].notify_all()
 

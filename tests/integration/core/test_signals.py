@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestune.controllers.launching import Launching
 from orchestune.controllers.offering import Offering
 from orchestune.services import change_experiment
+from orchestune.services import signals as signals_module
 from orchestune.services.signals import ACTING, SUGGESTING, Signals
 from orchestune.testing.world import World
 
@@ -37,6 +39,31 @@ class Watch:
 def watch(world: World, experiment: str) -> Watch:
     topics = (f"work:{experiment}", f"events:{experiment}", f"logs:{experiment}", ACTING, SUGGESTING)
     return Watch(world.core.signals, *topics)
+
+
+def test_a_server_that_had_very_many_experiments_remembers_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals_module, "_KEPT", 100)
+    signals = Signals()
+    signals.notify("events:old", "events:quiet")
+    before = {name: signals.version(f"events:{name}") for name in ("old", "quiet", "none")}
+    for number in range(1000):
+        signals.notify(f"events:{number}")
+        if number == 500:
+            signals.notify("events:old")
+    assert len(signals._versions) == 100
+    assert signals.version("events:old") != before["old"], "whoever waits for it hears of it"
+    quiet = signals.version("events:quiet")
+    assert signals.version("events:quiet") == signals.version("events:none") == quiet
+    signals.notify("events:quiet")
+    assert signals.version("events:quiet") != quiet
+
+
+def test_nothing_is_kept_in_memory_of_experiments_that_are_over(world: World) -> None:
+    for _ in range(3):
+        world.run(world.create(budget=2, early_stopping={"type": "asha"}))
+    world.tick(2)
+    launching = next(found for found in world.controllers if isinstance(found, Launching))
+    assert world.core.boards._known == {} and launching._deaths._failures == {}
 
 
 def test_an_offer_wakes_as_many_as_it_is_for_and_those_first_who_waited_longest() -> None:
