@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from orchestune.backends.local import backend as local
 from orchestune.backends.local import client
 from orchestune.backends.local.backend import LocalBackend
+from orchestune.backends.local.ending import Undertaker
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import Phase, WorkerOrder
 from orchestune.ports.process import Process
@@ -169,6 +171,26 @@ def test_what_a_worker_left_while_no_server_ran_is_cleaned_up(place: ThisMachine
     (folder.parent / ".not a worker").mkdir()
     place.backend().observe({})
     wait_until(lambda: not (folder / "worker.json").exists() and not (folder / "state").exists())
+
+
+def test_what_was_cleaned_up_is_left_alone_by_later_servers_until_its_log_is_old(
+    place: ThisMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, order = place.backend(), new_order({"env": {"STAND_IN": "dies"}})
+    wait_for_phase(backend, order.worker, backend.start(order), Phase.GONE)
+    folder = place.state / "workers" / order.worker
+    wait_until(lambda: not (folder / "state").exists())
+    taken = list[Path]()
+    monkeypatch.setattr(Undertaker, "take", lambda _, process, found, kill_at, **how: taken.append(found.path))
+    monkeypatch.setattr(local, "_SWEEP_SECONDS", 0.0)
+    later = place.backend()
+    later.observe({})
+    assert taken == [] and folder.is_dir()
+    os.utime(folder, (0.0, 0.0))
+    later.observe({order.worker: {}})
+    assert folder.is_dir()
+    later.observe({})
+    assert not folder.exists()
 
 
 def test_more_folders_in_folders_than_python_recurses_that_a_killed_worker_left_are_removed(place: ThisMachine) -> None:

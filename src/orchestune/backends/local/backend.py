@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from orchestune.ports.private import write_private
 from orchestune.ports.process import Process, boot_id
 
 _KEEP_LOGS = 7 * 24 * 3600.0
+_SWEEP_SECONDS = 6 * 3600.0
 _LAST_LINES = 5
 _DONE = "ending: nothing is left to do"
 """the last words of a worker that ended in good order (its `journal.DONE`)"""
@@ -67,7 +68,7 @@ class LocalBackend:
         """seen running by this object"""
         self._undertaker = Undertaker()
         self._lock = threading.Lock()
-        self._swept = False
+        self._sweep_at = time.monotonic()
 
     def capacity(self) -> Capacity:
         if self._capacity is not None:
@@ -99,7 +100,7 @@ class LocalBackend:
 
     def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
         with self._lock:
-            self._sweep_once()
+            self._sweep_now_and_then(handles.keys())
             self._reasons = {worker: reason for worker, reason in self._reasons.items() if worker in handles}
             return [self._sight(worker, handle) for worker, handle in handles.items()]
 
@@ -155,16 +156,16 @@ class LocalBackend:
         self._alive.discard(process)
         return Sighting(worker, Phase.GONE, process.to_json(), self._reasons[worker])
 
-    def _sweep_once(self) -> None:
-        """Clean up after workers that ended while no server ran; nobody asks for them any more."""
-        if self._swept:
+    def _sweep_now_and_then(self, known: Set[str]) -> None:
+        """Clean up after workers that ended while no server ran, and nobody asks for any more; old logs go."""
+        if time.monotonic() < self._sweep_at:
             return
-        self._swept = True
-        for name in os.listdir(self._workers) if self._workers.is_dir() else ():
+        self._sweep_at = time.monotonic() + _SWEEP_SECONDS
+        for name in set(os.listdir(self._workers) if self._workers.is_dir() else ()) - known:
             folder = _folder(self._workers, name)
             process = folder.started() if folder else None
             if folder is not None and (process is None or not process.alive()):
-                if process is not None:
+                if process is not None and not folder.emptied:
                     self._undertaker.take(process, folder, 0.0)
                 folder.remove_if_older(_KEEP_LOGS)
 

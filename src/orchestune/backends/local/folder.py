@@ -68,6 +68,11 @@ class WorkerFolder:
         with contextlib.suppress(OSError):
             self.file.unlink()
 
+    @property
+    def emptied(self) -> bool:
+        """Whether `empty` was done with it."""
+        return not (self.file.exists() or self.state.exists())
+
     def empty(self) -> None:
         """Remove all but the log and the note of what was started. Idempotent; what cannot be removed stays."""
         self.forget_secrets()
