@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from orchestune.domain.states import Desired, Reason, ReasonCode
+from orchestune.domain.states import Desired, Reason, ReasonCode, TrialState
 from orchestune.domain.words import plural
 from orchestune.errors import BadInput, Conflict, Problem, Purged
 from orchestune.services import trials
@@ -60,10 +60,7 @@ def _change(ledger: Ledger, body: Mapping[str, Any]) -> None:
         for key in ("budget", "parallelism", "priority")
         if body.get(key) not in (None, getattr(row, key))
     }
-    if changes.get("budget", row.budget) < row.finished + row.open:
-        least = row.finished + row.open
-        many = f"{plural(least, 'trial')} {'was' if least == 1 else 'were'}"
-        raise Conflict(f"{many} handed out already", f"the budget can be {least} or more")
+    spare = _beyond(ledger, changes["budget"]) if "budget" in changes else []
     if "labels" in body and body["labels"] is not None:
         changes["labels"] = json.dumps(dict(body["labels"]))
     if not changes:
@@ -75,11 +72,26 @@ def _change(ledger: Ledger, body: Mapping[str, Any]) -> None:
     for key, value in changes.items():
         setattr(row, "labels_json" if key == "labels" else key, value)
     ledger.record("experiment_changed", {key: body[key] for key in changes})
+    for trial in spare:
+        reason = Reason(ReasonCode.STOPPED, f"the budget was lowered {by(ledger.actor)}")
+        trials.cancel(ledger, trial, TrialState.QUEUED, reason)
     if "budget" in changes and row.ended is not None and row.desired is Desired.PAUSED:
         row.desired = Desired.RUNNING  # a pause is over with what was paused
     if grew and row.desired is Desired.STOPPED:
         _begin_again(ledger)
     ledger.evaluate()
+
+
+def _beyond(ledger: Ledger, budget: int) -> list[int]:
+    """The trials for which such a budget has no room. Conflict where they are others than suggestions that wait."""
+    row = ledger.row
+    count = max(row.finished + row.open - budget, 0)
+    found = rows.suggested(ledger.session, row.id, count) if count else []
+    if len(found) < count:
+        least = budget + count - len(found)
+        many = f"{plural(least, 'trial')} {'was' if least == 1 else 'were'}"
+        raise Conflict(f"{many} handed out already", f"the budget can be {least} or more")
+    return found
 
 
 def _read(core: Core, experiment: str) -> ExperimentRow:

@@ -27,8 +27,8 @@ def queue_trial(core: Core, ref: str, parameters: Mapping[str, Any], actor: str)
         if problems:
             raise BadInput(problems)
         spent = row.finished + row.open >= row.budget
-        displaced = rows.last_suggested(ledger.session, experiment) if spent else None
-        if spent and displaced is None:
+        displaced = rows.suggested(ledger.session, experiment, 1) if spent else []
+        if spent and not displaced:
             raise Conflict(
                 f"each of the {row.budget} trials of the budget has its configuration: "
                 f"{row.finished} ended, {row.open} run or wait",
@@ -36,8 +36,8 @@ def queue_trial(core: Core, ref: str, parameters: Mapping[str, Any], actor: str)
             )
         if row.ending:
             raise Conflict(f"{row.handle} is {row.state}", f"orchestune resume {row.handle}")
-        if displaced is not None:
+        for trial in displaced:
             reason = Reason(ReasonCode.STOPPED, f"a configuration that was queued {by(actor)} took its place")
-            trials.cancel(ledger, displaced, TrialState.QUEUED, reason)
+            trials.cancel(ledger, trial, TrialState.QUEUED, reason)
         number = trials.queue(ledger, [Suggestion(row.specification.space.exact(parameters), "user")])[0]
     return read_trials.trial(core, experiment, number)

@@ -40,8 +40,8 @@ def page(session: Session, experiment: str, after: int, limit: int, state: str |
     return session.select(query.order_by(trials.c.number).limit(limit))
 
 
-def last_suggested(session: Session, experiment: str) -> int | None:
-    """The newest trial that an engine suggested and nobody has begun."""
+def suggested(session: Session, experiment: str, count: int) -> list[int]:
+    """The newest trials that an engine suggested and nobody has begun, so many at most."""
     begun = select(attempts.c.id).where(attempts.c.experiment == experiment, attempts.c.trial == trials.c.number)
     query = select(trials.c.number).where(
         trials.c.experiment == experiment,
@@ -49,8 +49,7 @@ def last_suggested(session: Session, experiment: str) -> int | None:
         trials.c.engine_version.is_not(None),
         ~begun.exists(),
     )
-    found = session.first(query.order_by(trials.c.number.desc()).limit(1))
-    return found.number if found else None
+    return [row.number for row in session.select(query.order_by(trials.c.number.desc()).limit(count))]
 
 
 def tried_first(session: Session, experiment: str) -> int:

@@ -36,6 +36,27 @@ class BudgetsContract(WorldContract):
         }  # fmt: skip
         assert [trial["number"] for trial in world.trials(experiment)] == list(range(1, 38))
 
+    def test_a_budget_is_lowered_to_what_has_begun_or_was_asked_for(self, world: World) -> None:
+        experiment = world.create(budget=1000, parallelism=2)
+        [(worker, lease), _] = world.lease(2)
+        worker.call(finished=[worker.finish(lease)])
+        asked = queue_trial.queue_trial(world.core, experiment, {"x": 0.5}, "ada")["number"]
+        world.tick()
+        assert world.status(experiment)["counts"]["queued"] > 10
+        with pytest.raises(Conflict, match="3 trials were handed out already") as caught:
+            change_experiment.change_experiment(world.core, experiment, {"budget": 2}, "ada")
+        assert caught.value.hint == "the budget can be 3 or more"
+        assert world.status(experiment)["counts"]["cancelled"] == 0
+        change_experiment.change_experiment(world.core, experiment, {"budget": 4}, "ada")
+        waiting = [trial["number"] for trial in world.trials(experiment) if trial["state"] == "queued"]
+        assert waiting == [3, asked], "the suggestion that was made first"
+        shown = world.run(experiment)
+        assert (shown["state"], shown["counts"]["completed"], shown["reason"]["code"]) == ("completed", 4, "budget")
+        why = {str(trial["reason"]["message"]) for trial in world.trials(experiment) if trial["state"] == "cancelled"}
+        assert why == {"the budget was lowered by ada"}
+        change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "ada")
+        assert world.run(experiment)["counts"]["completed"] == 6
+
     def test_no_more_leases_are_out_than_parallelism_allows(self, world: World) -> None:
         experiment = world.create(budget=30, parallelism=3)
         world.lease(3)
