@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,7 +41,8 @@ def open_archive(core: Core, ref: str) -> tuple[BinaryIO, int]:
 
 def write(core: Core, ref: str, target: BinaryIO) -> None:
     """Write the record of an experiment that is over. Conflict for one that is not."""
-    with core.store.reading() as session:
+    with ExitStack() as reading:
+        session = reading.enter_context(core.store.reading())
         row = experiments.find(session, ref)
         if not row.state.over:
             raise Conflict(f"{row.handle} is {row.state}", f"stop it first: orchestune stop {row.handle}")
@@ -49,16 +52,30 @@ def write(core: Core, ref: str, target: BinaryIO) -> None:
             if core.files.size(blob_key(digest)) is not None  # a rule of the bucket, or a person, may have removed it
         }
         head = record.Head(migrate.head(), __version__, row.id, row.handle, blobs, row.event_seq)
-        record.write(target, head, _rows(core, session, row.id))
+        rows = archive.rows(session, row.id)
+        record.write(target, head, _with_logs(core, rows, reading.close))
 
 
-def _rows(core: Core, session: Session, experiment: str) -> Iterator[tuple[str, archive.Row]]:
-    with LogBytes(core.files) as content:
-        for table, row in archive.rows(session, experiment):
-            if table == "log_segments":
-                data = base64.b64encode(content.read(row)).decode()
-                row |= {"data": data, "object": None, "object_offset": None}
-            yield table, row
+def _with_logs(
+    core: Core, rows: Iterator[tuple[str, archive.Row]], all_are_read: Callable[[], None]
+) -> Iterator[tuple[str, archive.Row]]:
+    """The rows with what was printed. Logs that lie in files come last, where nothing is held open in the store: to
+    fetch them may take long.
+    """
+    with tempfile.TemporaryFile("w+", prefix="orchestune-archive-") as elsewhere:
+        for table, row in rows:
+            if table != "log_segments":
+                yield table, row
+            elif row["object"] is None:
+                yield table, row | {"data": base64.b64encode(row["data"] or b"").decode()}
+            else:
+                elsewhere.write(json.dumps(row) + "\n")
+        all_are_read()
+        elsewhere.seek(0)
+        with LogBytes(core.files) as content:
+            for segment in map(json.loads, elsewhere):
+                data = base64.b64encode(content.read(segment)).decode()
+                yield "log_segments", segment | {"data": data, "object": None, "object_offset": None}
 
 
 class Records:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
 
 import pytest
 from sqlalchemy import select, update
@@ -189,6 +192,39 @@ class LogsContract(WorldContract):
         assert world.run(experiment)["state"] == "completed"
         Archiving(world.core).move_logs()
         return experiment, text
+
+    def test_nothing_is_held_open_in_the_store_while_a_record_fetches_its_logs(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        experiment, text = self._with_moved_logs(world)
+        reading, fetch = world.core.store.reading, world.core.files.open
+        opened, found = [0], []
+
+        @contextmanager
+        def counted() -> Iterator[Session]:
+            with reading() as session:
+                opened[0] += 1
+                try:
+                    yield session
+                finally:
+                    opened[0] -= 1
+
+        def fetched(key: str, start: int = 0) -> BinaryIO:
+            found.append((key, opened[0]))
+            return fetch(key, start)
+
+        monkeypatch.setattr(world.core.store, "reading", counted)
+        monkeypatch.setattr(world.core.files, "open", fetched)
+        stream = io.BytesIO()
+        archive_experiment.write(world.core, experiment, stream)
+        [key] = world.core.files.keys("logs/")
+        assert found == [(key, 0)]
+        monkeypatch.undo()
+        change_experiment.delete(world.core, experiment, True, "ada")
+        world.tick(4)
+        stream.seek(0)
+        archive_experiment.read(world.core, stream)
+        assert [item["text"] for item in read_logs.logs(world.core, experiment, 0, 10)["items"]] == [text]
 
     def test_what_somebody_removed_from_the_place_of_files_hides_nothing_else(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=1)
