@@ -15,7 +15,7 @@ from orchestune.domain.resources import fits
 from orchestune.domain.states import Desired, ExperimentState
 from orchestune.domain.warm_start import WarmStart, mapped, to_json
 from orchestune.engines import registry
-from orchestune.errors import BadInput, NotFound, Problem, UsageError
+from orchestune.errors import BadInput, Conflict, NotFound, Problem, UsageError
 from orchestune.ports.clock import new_id
 from orchestune.pruners import registry as pruners
 from orchestune.services import bundles, trials
@@ -198,6 +198,8 @@ def _insert(
             with core.store.transaction() as session:
                 if values["bundle"] is not None and not blobs.use(session, values["bundle"]):
                     raise bundles.missing(values["bundle"])
+                if first and first.checkpoint and not blobs.use(session, first.checkpoint["digest"]):
+                    raise Conflict(f"the checkpoint of {values['origin']} is no longer here", "rerun it from the start")
                 row = experiments.add(session, values | {"handle": handle, "created_at": session.now}, actor)
                 ledger = Ledger(session, row, actor)
                 ledger.record("experiment_created", {"handle": handle, "budget": row.budget, "name": row.name})

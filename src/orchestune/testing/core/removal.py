@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -18,6 +19,7 @@ from orchestune.services import (
     change_experiment,
     create_experiment,
     read_experiments,
+    rerun_trial,
     uploads,
 )
 from orchestune.services.read_trials import blob_key
@@ -308,6 +310,45 @@ class RemovalContract(WorldContract):
         world.clock.pass_time(2 * ORPHAN_SECONDS)
         Archiving(world.core).drop_orphans()
         assert created["state"] == "pending" and world.core.files.size(blob_key(digest)) == 3
+
+    @pytest.mark.parametrize("swept", [True, False])
+    def test_a_rerun_goes_on_from_a_checkpoint_that_stays_or_is_refused(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, swept: bool
+    ) -> None:
+        experiment = world.create(budget=1, checkpoint_every=60.0)
+        [(worker, lease)] = world.lease()
+
+        def publish(content: bytes) -> str:
+            digest = hashlib.sha256(content).hexdigest()
+            uploads.append(world.core, worker.id, digest, 0, content)
+            said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "size": len(content)}
+            assert uploads.checkpoint(world.core, worker.id, said)["accepted"]
+            return digest
+
+        before = publish(b"old")
+        world.clock.pass_time(2 * ORPHAN_SECONDS)
+        archiving, look = Archiving(world.core), blobs.unreferenced
+
+        def meanwhile(*_: object) -> None:
+            """The trial that runs publishes a newer one, and what nothing names any more is looked for."""
+            publish(b"new")
+            with world.core.store.reading() as session:
+                found = look(session, session.now - ORPHAN_SECONDS)
+            assert found == [before]
+            monkeypatch.setattr(blobs, "unreferenced", lambda *_: found)
+            if swept:
+                archiving.drop_orphans()
+
+        monkeypatch.setattr(rerun_trial, "check", meanwhile)
+        again = partial(rerun_trial.rerun_trial, world.core, experiment, 1, {"continue": True}, "ada")
+        if swept:
+            with pytest.raises(Conflict, match=r"checkpoint of .*/1 is no longer here"):
+                again()
+            assert len(read_experiments.statuses(world.core)["items"]) == 1
+        else:
+            again()
+            archiving.drop_orphans()
+            assert world.core.files.size(blob_key(before)) == 3
 
     def test_code_whose_bytes_are_gone_is_asked_for_again(self, world: World) -> None:
         digest = self._orphan(world)
