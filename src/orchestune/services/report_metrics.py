@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
+from orchestune.domain.floats import as_float
 from orchestune.domain.metrics import Point
 from orchestune.domain.states import AttemptState
 from orchestune.errors import BadInput, Conflict, Denied
@@ -83,6 +85,6 @@ def _number(name: str, value: object) -> float | None:
     if value is None:
         return None
     try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        raise BadInput.one(f"{value!r} is no number", key=name) from None
+        return as_float(value)
+    except (TypeError, ValueError):
+        raise BadInput.one(f"{reprlib.repr(value)} is no number", key=name) from None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.errors import Denied
+from orchestune.errors import BadInput, Denied
 from orchestune.services import read_trials, report_metrics, uploads
 from orchestune.services.signatures import report_signature
 from orchestune.store.session import Session
@@ -53,12 +53,13 @@ class ValuesContract(WorldContract):
         [
             (["0.5", "nan"], [], "failed"),
             (["-inf"], [], "failed"),
+            ([10**400], [], "failed"),
             (["nan", "0.25"], [], "completed"),
             (["0.5", "nan"], [[0, "loss", 0.25, None, None]], "completed"),
         ],
     )
     def test_a_last_value_by_http_that_is_not_finite_fails_the_trial(
-        self, world: World, by_http: list[str], printed: list[Any], state: str
+        self, world: World, by_http: list[Any], printed: list[Any], state: str
     ) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
@@ -70,6 +71,14 @@ class ValuesContract(WorldContract):
         assert trial["state"] == state
         if state == "completed":
             assert trial["metrics"]["loss"]["value"] == 0.25
+
+    def test_what_is_no_number_is_refused_in_few_words(self, world: World) -> None:
+        world.create(budget=1, parallelism=1)
+        attempt = world.lease()[0][1]["attempt"]
+        for value in ("no number" * 10_000, {"a": 1}, [1.0] * 10_000):
+            with pytest.raises(BadInput, match=r"loss: .* is no number") as caught:
+                report_metrics.report(world.core, attempt, report_signature(world.core, attempt), {"loss": value})
+            assert len(str(caught.value)) < 100
 
     def test_a_step_that_is_no_number_is_none(self, world: World) -> None:
         world.create(budget=1, parallelism=1)
