@@ -7,6 +7,9 @@ its probabilities are no probabilities: docs/early-stopping.md tells how it fare
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from orchestune.domain.curves import Mark, shown
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import TrialState
@@ -16,6 +19,8 @@ PROBABILITY = 0.1
 """of being at least as bad by chance, below which a trial ends (Optuna's default)"""
 PAIRS = 4
 """with fewer no such test can say anything at that probability"""
+_EXACT = 50
+"""differences up to which their signs are counted; the sum of the ranks of more is as good as normally distributed"""
 
 
 class WilcoxonPruner:
@@ -38,7 +43,7 @@ class WilcoxonPruner:
         losses = self._open.pop(trial, None)
         if state is not TrialState.COMPLETED or not losses:
             return
-        entry = sum(losses.values()) / len(losses), trial, losses
+        entry = math.fsum(losses.values()) / len(losses), trial, losses
         if self._best is None or entry[:2] < self._best[:2]:
             self._best = entry
 
@@ -48,12 +53,9 @@ class WilcoxonPruner:
         losses = {step: loss for step, loss in self._open.get(mark.trial, {}).items() if step <= mark.step}
         average, best, others = self._best
         differences = [loss - others[step] for step, loss in losses.items() if step in others]
-        worse = sum(differences) > 0
-        if len(differences) < PAIRS or not worse:
+        if len(differences) < PAIRS or math.fsum(differences) <= 0:
             return None
-        from scipy.stats import wilcoxon  # here: it takes a second, which only this rule should cost
-
-        chance = float(wilcoxon(differences, alternative="greater", zero_method="zsplit").pvalue)
+        chance = by_chance(differences)
         if chance >= PROBABILITY:
             return None
         return (
@@ -61,3 +63,25 @@ class WilcoxonPruner:
             f" {shown(self._metric, average)} on average (signed-rank test over {len(differences)} steps,"
             f" p = {chance:.2g})"
         )
+
+
+def by_chance(differences: Sequence[float]) -> float:
+    """The probability that the ranks of what is above 0 have a sum as large if each difference may have either sign.
+
+    Equal sizes share the mean of their ranks; what is 0 has a rank and no sign (Pratt, 1959). Counted sum by sum, since
+    libraries try all signs of a dozen differences with equal sizes, which takes a second.
+    """
+    import numpy as np  # here: a tenth of a second, which only this rule should cost
+
+    found = np.array(differences)
+    _, places, counts = np.unique(np.abs(found), return_inverse=True, return_counts=True)
+    doubled = (2 * np.cumsum(counts) - counts + 1)[places]  # the ranks, times two: whole numbers
+    reached, doubled = int(doubled[found > 0].sum()), doubled[found != 0]
+    if len(found) > _EXACT:
+        deviation = math.sqrt(float((doubled.astype(float) ** 2).sum())) / 2
+        return math.erfc((reached - float(doubled.sum()) / 2) / deviation / math.sqrt(2)) / 2
+    ways = np.zeros(int(doubled.sum()) + 1)
+    ways[0] = 1
+    for rank in doubled.tolist():
+        ways[rank:] += ways[:-rank].copy()
+    return float(ways[reached:].sum() / 2.0 ** len(doubled))
