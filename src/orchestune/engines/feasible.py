@@ -189,7 +189,8 @@ def _stepped(parameter: Parameter, value: float, random: Random) -> float | int:
     assert parameter.low is not None and parameter.high is not None
     scale = 10 ** random.uniform(-5, -0.3)
     if parameter.log:
-        moved = value * (parameter.high / parameter.low) ** (scale * random.gauss(0, 1))
+        share = min(scale * random.gauss(0, 1), 1.0)  # of the range: a power of more might be too large for a float
+        moved = value * (parameter.high / parameter.low) ** share
     else:
         moved = value + (parameter.high - parameter.low) * scale * random.gauss(0, 1)
     step = parameter.step or (1 if parameter.kind == "int" else 0)

@@ -58,3 +58,19 @@ def test_a_small_corner_of_many_numbers_is_found() -> None:
     names = [f"x{index}" for index in range(30)]
     space = Space.of(tuple(Parameter(name, "float", 0.0, 1.0) for name in names), [f"{' + '.join(names)} <= 1"])
     assert sum(float(value) for value in draw_allowed(space, Random(1)).values()) <= 1
+
+
+class _Far(Random):
+    """Its steps are as long as one in many thousands is."""
+
+    def gauss(self, mu: float = 0.0, sigma: float = 1.0) -> float:
+        return mu + 5 * sigma
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+def test_a_walk_stays_in_a_range_as_wide_as_ranges_may_be() -> None:
+    wide = tuple(Parameter(name, "float", 1e-100, 1e100, log=True) for name in "ab")
+    space = Space.of(wide, ["a <= b * 1.01", "b <= a * 1.01"])
+    assert space.allows(wander(space, example(space), _Far(1)))
