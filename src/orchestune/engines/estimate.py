@@ -35,6 +35,11 @@ _COMMON = 10.0
 """times the reported variance that may be common to all beside it: scripts tell less noise than there is, too"""
 _OUTSIDE = 3.0
 """times the middle half's width above it, and clearly worse than the best, a trial diverged: the model is without it"""
+_CLIFF = 300.0
+"""times what the better ones differ by: all beyond such a gap diverged, however many they are. Beside their values, as
+1e9 for what failed, a model could not tell the others apart"""
+_BETTER = 5
+"""results, of which fewer may be alike by chance"""
 
 
 @dataclass(frozen=True)
@@ -144,10 +149,13 @@ def _spread(entries: Sequence[Entry]) -> Floats:
 def _expected(cube: Cube, entries: Sequence[Entry]) -> tuple[Floats, Floats] | None:
     """Of entries with one loss each: the losses that a process expects, and their standard deviations.
 
-    Those that diverged count as they are. None where all others are equal.
+    Those that diverged count as they are. None where all others are equal, or few.
     """
     losses = np.array([item.losses[0] for item in entries if item.losses is not None])
-    sane = losses <= _worst(losses, float(np.median(_spread(entries))))
+    worst = _worst(losses, float(np.median(_spread(entries))))
+    if worst is None:
+        return None
+    sane = losses <= worst
     modelled = _modelled(cube, [item for item, kept in zip(entries, sane.tolist(), strict=True) if kept])
     if modelled is None:
         return None
@@ -156,16 +164,26 @@ def _expected(cube: Cube, entries: Sequence[Entry]) -> tuple[Floats, Floats] | N
     return expected, deviations
 
 
-def _worst(losses: Floats, spread: float) -> float:
-    """The loss beyond which trials diverged. Where the others differ by less than is reported as noise, the model needs
-    all of them: without what is far worse it would see nothing but noise.
+def _worst(losses: Floats, spread: float) -> float | None:
+    """The loss beyond which trials diverged; None where that leaves fewer than `LEAST` below a cliff.
+
+    Where the others differ by less than is reported as noise, the model needs all of them, up to a cliff: without what
+    is far worse it would see nothing but noise.
     """
-    ordered, place = np.sort(losses), (len(losses) - 1) // 4
-    low, high = ordered[place], ordered[-place - 1]
-    if high - low < _CLEAR * spread:
-        return math.inf
+    ordered, most = np.sort(losses), math.inf
     with np.errstate(over="ignore"):
-        return max(float(high + _OUTSIDE * (high - low)), float(ordered[0] + 2 * _CLEAR * spread))
+        below = np.maximum(ordered - ordered[0], spread)
+        cliffs = np.flatnonzero(np.diff(ordered)[_BETTER - 1 :] > _CLIFF * below[_BETTER - 1 : -1])
+        if len(cliffs):
+            ordered = ordered[: _BETTER + cliffs[0]]
+            most = float(ordered[-1])
+            if len(ordered) < LEAST:
+                return None
+        place = (len(ordered) - 1) // 4
+        low, high = ordered[place], ordered[-place - 1]
+        if high - low < _CLEAR * spread:
+            return most
+        return min(most, max(float(high + _OUTSIDE * (high - low)), float(ordered[0] + 2 * _CLEAR * spread)))
 
 
 def _modelled(cube: Cube, entries: Sequence[Entry]) -> tuple[Floats, Floats] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import warnings
 
 import numpy as np
 import pytest
@@ -253,6 +254,37 @@ def test_a_few_that_diverged_do_not_make_clearly_worse_trials_seem_as_good(diver
         lost["raw"] += true[min(told, key=lambda each: each.metrics["loss"]).number]
         lost["expected"] += true[found.number]
     assert lost["expected"] < lost["raw"], lost
+
+
+@pytest.mark.parametrize("penalty", [1e4, 1e9, 1.7e308])
+@pytest.mark.parametrize("share", [0.25, 0.4, 0.6])
+def test_what_is_expected_is_near_what_was_measured_however_many_trials_report_a_penalty(
+    share: float, penalty: float
+) -> None:
+    space = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("y", "float", 0.0, 1.0)))
+    for seed in range(3):
+        chance = random.Random(seed)
+        true, told = {}, []
+        for number in range(60):
+            x, y = chance.random(), chance.random()
+            true[number] = (x - 0.3) ** 2 + (y - 0.6) ** 2
+            value = penalty if number < 60 * share else true[number] + chance.gauss(0, 0.02)
+            told.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, {"loss": value}, {"loss": 0.02}))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = best_estimate(space, LOSS, told)
+        assert found is not None
+        assert abs(found.value - true[found.number]) < 0.06
+        assert found.stddev < 0.06
+
+
+def test_nothing_is_expected_where_all_but_a_few_results_are_penalties() -> None:
+    values = [0.5, 0.4, 1e9, 0.3, 1e9, 1e9, 0.6, 1e9, 0.2, 0.45, 1e9, 1e9]
+    told = [
+        Observation(number, {"x": number / 12}, TrialState.COMPLETED, {"loss": value}, {"loss": 0.02})
+        for number, value in enumerate(values)
+    ]
+    assert best_estimate(SPACE, LOSS, told) is None
 
 
 def test_a_few_that_are_far_worse_do_not_hide_what_the_others_differ_by() -> None:
