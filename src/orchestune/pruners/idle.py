@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from orchestune.domain.early_stopping import OPTIONS, EarlyStopping
 from orchestune.domain.metrics import Metric
 from orchestune.pruners.registry import REDUCTION
+from orchestune.pruners.wilcoxon import PAIRS
 
 _BRIEF = 0.5
 """seconds in which the word of a value may not have reached the server, and the order to end not the trial"""
@@ -39,11 +40,16 @@ def why_idle(rule: EarlyStopping, metric: Metric, seen: Sequence[Reached], budge
         why = f"it compares from {reduction:g} trials on (`reduction`), and the budget is {budget}"
     else:
         spaced = "interval" in OPTIONS[rule.type]
-        second = first + (rule.interval or 1.0) if spaced else first * reduction
+        interval = rule.interval or 1.0
+        second = first + interval if spaced else first * reduction
+        enough = first + (PAIRS - 1) * interval if rule.type == "wilcoxon" else second
         longest = max(reached.seconds for reached in seen)
         if furthest < second:
             again = f"the next look is at step {second:g} (`{'interval' if spaced else 'reduction'}`)"
             why = f"it looks at step {first:g} alone: {again}, and the trials end at step {furthest:g}"
+        elif furthest < enough:
+            needed = f"its test needs {PAIRS} looks, the last of them at step {enough:g}"
+            why = f"{needed} (`min_steps`, `interval`), and the trials end at step {furthest:g}"
         elif longest < _BRIEF:
             why = f"they are over within {longest:.2g} s, before they can be told to end"
         else:

@@ -30,7 +30,12 @@ FAR = [Reached(20.0, 20), Reached(19.0, 19)]
             "step 8 alone: the next look is at step 32 (`reduction`)",
         ),
         (EarlyStopping("median", interval=100), FAR, "step 1 alone: the next look is at step 101 (`interval`)"),
-        (EarlyStopping("wilcoxon", min_steps=19), FAR, None),
+        (EarlyStopping("wilcoxon", min_steps=17), FAR, None),
+        (
+            EarlyStopping("wilcoxon", min_steps=18),
+            FAR,
+            "needs 4 looks, the last of them at step 21 (`min_steps`, `interval`), and the trials end at step 20",
+        ),
         (
             EarlyStopping("asha"),
             [Reached(20.0, 20, 0.12), Reached(20.0, 20, 0.3)],
