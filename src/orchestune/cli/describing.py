@@ -67,7 +67,7 @@ def add_saving(parser: argparse.ArgumentParser) -> None:
 
 def write(path: Path, folder: Path, text: str, force: bool) -> None:
     """Write an experiment file into the folder of its code. UsageError where it must not be written."""
-    if path.absolute().resolve().parent != folder.resolve():
+    if path.absolute().parent.resolve() != folder.resolve():
         raise UsageError(
             f"{path} is not in the folder of the code, {folder}", "a file runs the code of the folder in which it lies"
         )

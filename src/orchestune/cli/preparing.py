@@ -88,10 +88,9 @@ def prepared_from(loaded: Loaded) -> Prepared:
     """The same for an experiment that was read already."""
     from orchestune.config import saving  # here, as above
 
-    folder = loaded.path.resolve().parent
     return replace(
-        listed(loaded.specification, folder, loaded.code),
-        notes=_notes(loaded, folder),
+        listed(loaded.specification, loaded.folder, loaded.code),
+        notes=_notes(loaded),
         install=loaded.build.install,
         dockerfile=loaded.build.dockerfile,
         text=saving.text(loaded.document, SAVED),
@@ -100,10 +99,10 @@ def prepared_from(loaded: Loaded) -> Prepared:
     )
 
 
-def _notes(loaded: Loaded, folder: Path) -> tuple[str, ...]:
+def _notes(loaded: Loaded) -> tuple[str, ...]:
     from orchestune.config.command_line import NO_PLACEHOLDER  # here, as above
 
-    run, secrets = loaded.specification.run, {secret.name for secret in loaded.specification.secrets}
+    folder, run, secrets = loaded.folder, loaded.specification.run, {one.name for one in loaded.specification.secrets}
     given = {*environment(os.environ), *loaded.specification.env, *secrets}
     known = [note for note in loaded.notes if note != NO_PLACEHOLDER or not asks(run, folder)]
     names = [] if loaded.specification.stdin else [one.name for one in loaded.specification.space.parameters]

@@ -37,6 +37,8 @@ class Loaded:
     notes: tuple[str, ...]
     """what a reader of the plan should know, though nothing is wrong"""
     path: Path
+    folder: Path
+    """in which the file lies: that of the code"""
     document: Entries
     """everything that was read, what a command line set included"""
     warm_start: WarmStarts = WarmStarts()
@@ -132,12 +134,13 @@ def _ordered(root: Entries) -> Entries:
 def _experiment(root: Entries, report: Report, environ: Mapping[str, str] | None, path: Path) -> Loaded:
     top = Field(root, "", report)
     values = EXPERIMENT.read(top) or {}
-    specification, code, build, warm = assemble(top, values, path.absolute().parent)
+    folder = path.absolute().parent.resolve()  # in this order: a link lies where it is, not where it leads
+    specification, code, build, warm = assemble(top, values, folder)
     for secret in specification.secrets:
         kind, _, place = secret.source.partition(":")
         if kind == "env" and environ is not None and place not in environ:
             report.notes.append(f"secrets.{secret.name}: the variable {place} is not set in this shell")
-    return Loaded(specification, code, build, tuple(dict.fromkeys(report.notes)), path, root, warm)
+    return Loaded(specification, code, build, tuple(dict.fromkeys(report.notes)), path, folder, root, warm)
 
 
 def _read(path: Path) -> str:

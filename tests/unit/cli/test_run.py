@@ -96,6 +96,29 @@ def test_in_a_folder_whose_name_is_no_utf8_commands_find_its_experiments_and_run
     assert json.loads(cli("run", "--dry-run", "--json").out)["specification"]["name"] == r"bad\xff"
 
 
+def test_a_file_that_is_a_link_is_about_the_folder_in_which_it_lies(
+    server: FakeServer, cli: Cli, project: Path
+) -> None:
+    (project / "searches").mkdir()
+    (project / "experiment.yml").rename(project / "searches" / "wide.yml")
+    (project / "experiment.yml").symlink_to("searches/wide.yml")
+    result = cli("run", "--detach")
+    assert result.code == 0, result.err
+    body = server.world.created[0]
+    assert body["launch"]["root"] == str(project)
+    with tarfile.open(fileobj=io.BytesIO(server.world.bundles[body["bundle"]])) as archive:
+        assert {"experiment.yml", "model.py", "searches/wide.yml"} <= set(archive.getnames())
+
+
+def test_a_file_of_the_folder_above_is_called_as_that_folder(
+    server: FakeServer, cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "experiment.yml").write_text(EXPERIMENT.replace("name: SGD classifier\n", ""))
+    monkeypatch.chdir(project / "data")
+    result = cli("run", "-f", "../experiment.yml", "--dry-run", "--json")
+    assert json.loads(result.out)["specification"]["name"] == "project"
+
+
 def test_a_folder_with_a_line_end_in_its_name_stays_in_one_line(
     server: FakeServer, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
