@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from orchestune import __version__
-from orchestune.cli.render import Paint
+from orchestune.cli.render import Paint, one_line
 from orchestune.cli.silence import waits
 from orchestune.client.address import Place, named_server, place
 from orchestune.client.api import Client
@@ -142,9 +142,10 @@ class Console:
             self.note(json.dumps(error.to_json(), ensure_ascii=not Paint.of(self.err).unicode))
             return error.exit_code
         paint = Paint.of(self.err, self.environ)
-        self.note(paint("1;31", "error: ") + error.message.replace("\n", "\n       "))
-        if error.hint:
-            self.note(paint.dim("hint:  ") + error.hint)
+        message, hint = ("\n       ".join(map(one_line, text.split("\n"))) for text in (error.message, error.hint))
+        self.note(paint("1;31", "error: ") + message)
+        if hint:
+            self.note(paint.dim("hint:  ") + hint)
         return error.exit_code
 
     def experiment(self, text: str | None) -> str:

@@ -108,7 +108,7 @@ def _table(found: list[documents.Trial], status: documents.Status, console: Cons
                 paint("1;32", text) if trial["number"] in bests else text
                 for text in (measured(trial["metrics"].get(name), paint) for name in metrics)
             ),
-            *(number(trial["parameters"].get(name)) for name in parameters),
+            *(one_line(number(trial["parameters"].get(name))) for name in parameters),
             *([(trial["bundle"] or "")[:SHORT]] if several else []),
             duration(seconds(trial)),
             one_line(reason),

@@ -353,6 +353,14 @@ def test_an_unreachable_server_exits_with_3(cli: Cli, monkeypatch: pytest.Monkey
     assert "cannot be found" in result.err
 
 
+def test_no_value_and_no_error_moves_the_cursor(server: FakeServer, cli: Cli) -> None:
+    server.world.trials["sgd-7f3a"] = [trial(1, parameters={"penalty": "a\x1b[2Jb"})]
+    for words in (["trials", "sgd"], ["trials", "sgd/1"], ["trials", "no\x1b[2Jne"]):
+        result = cli(*words)
+        assert "[2J" in result.out + result.err
+        assert "\x1b" not in result.out + result.err
+
+
 def test_trials_shows_configurations_values_and_reasons(server: FakeServer, cli: Cli) -> None:
     failed = trial(2, state="failed", metrics={}, reason={"code": "exit_code", "message": "exit code 1"})
     server.world.trials["sgd-7f3a"] = [trial(1), failed]
