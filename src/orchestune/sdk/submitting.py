@@ -85,7 +85,13 @@ def outgoing(specification: Specification, folder: Path, environ: Mapping[str, s
     """Addresses and secrets of `notify` and `mlflow` by name: they go beside the specification. BadInput."""
     named = dict(_outgoing(specification))
     sources = [(name, text) for name, text in named.items() if not is_address(text)]
-    return named | secret_values(sources, environ, folder, section="")
+    found = named | secret_values(sources, environ, folder, section="")
+    for name, value in found.items():
+        if name.endswith((".url", ".uri")):
+            from orchestune.outgoing.reach import parse  # here: seldom needed
+
+            parse(value, name)
+    return found
 
 
 def _outgoing(specification: Specification) -> Iterator[tuple[str, str]]:

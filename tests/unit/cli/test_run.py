@@ -262,6 +262,18 @@ def test_a_dry_run_says_what_only_a_server_elsewhere_can_tell(server: FakeServer
     assert "only the server can tell whether it has room for 5000 cpu" in result.out
 
 
+def test_an_address_that_is_none_is_an_error_before_anything_is_sent(
+    server: FakeServer, cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK", "http://[::1")
+    for address in ("https://example.org:99999/x", "env:HOOK"):
+        result = cli("run", "--dry-run", "--notify", address)
+        assert (result.code, "notify.0.url: is no address; write it like" in result.err) == (2, True)
+    (project / "experiment.yml").write_text(EXPERIMENT + "mlflow: http://example.org:abc\n")
+    assert "experiment.yml:13:9: mlflow.uri: is no address" in cli("run", "--detach").err
+    assert server.world.requests == []
+
+
 def test_a_missing_secret_is_an_error_before_anything_is_sent(
     server: FakeServer, cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
