@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from orchestune.domain.metrics import Metric, feasible, mean_of, objectives, pareto_front
-from orchestune.domain.parameters import Parameter, Value, same, token
+from orchestune.domain.parameters import Parameter, Value, token
 from orchestune.domain.space import Space, key
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
@@ -224,14 +224,15 @@ def _failures(parameter: Parameter, history: Sequence[Observation]) -> Iterator[
     failed = [seen for seen in having if seen.state is TrialState.FAILED]
     if len(failed) < _FEW or len(having) < ENOUGH:
         return
-    found = []
-    for words, inside in _regions(parameter):
-        there = sum(inside(seen.parameters[parameter.name]) for seen in having)
-        bad = sum(inside(seen.parameters[parameter.name]) for seen in failed)
-        text = f"{bad} of the {len(failed)} failed trials have {words}; {there} of all {len(having)} have"
-        found.append((_at_least(bad, len(failed), there, len(having)), text))
-    chance, text = min(found, key=lambda each: each[0])
-    if chance <= _CHANCE / len(found):
+    there = Counter(_region(parameter, seen.parameters[parameter.name]) for seen in having)
+    bad = Counter(_region(parameter, seen.parameters[parameter.name]) for seen in failed)
+    chances = {region: _at_least(bad[region], len(failed), there[region], len(having)) for region in bad}
+    region = min(chances, key=chances.__getitem__)
+    if chances[region] <= _CHANCE / (2 if parameter.numeric else len(parameter.choices)):
+        words = f"it in the {region[1]} half of its range" if parameter.numeric else f"it at {_word(region[1])}"
+        text = (
+            f"{bad[region]} of the {len(failed)} failed trials have {words}; {there[region]} of all {len(having)} have"
+        )
         yield Finding("failures", text, parameter.name)
 
 
@@ -250,13 +251,10 @@ def _at_least(hits: int, count: int, there: int, total: int) -> float:
     )
 
 
-def _regions(parameter: Parameter) -> Iterator[tuple[str, Callable[[Value], bool]]]:
+def _region(parameter: Parameter, value: Value) -> tuple[bool, object]:
     if not parameter.numeric:
-        for choice in parameter.choices:
-            yield f"it at {_word(choice)}", partial(same, choice)
-        return
-    yield "it in the lower half of its range", lambda value: _place(parameter, value) < 0.5
-    yield "it in the upper half of its range", lambda value: _place(parameter, value) >= 0.5
+        return token(value)
+    return False, "lower" if _place(parameter, value) < 0.5 else "upper"
 
 
 def _repeated(history: Sequence[Observation]) -> int:

@@ -170,6 +170,28 @@ def test_of_several_choices_that_fail_the_one_that_fails_most_is_told() -> None:
     assert found.message == "20 of the 34 failed trials have it at lamb; 20 of all 100 have"
 
 
+def test_a_thousand_choices_are_not_compared_with_each_trial() -> None:
+    compared = 0
+
+    class Choice(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    choices = tuple(Choice(f"v{number}") for number in range(1000))
+    space = Space((Parameter("opt", "categorical", choices=choices),))
+    seen = [
+        Observation(number, {"opt": choices[number]}, TrialState.FAILED if number % 3 else TrialState.COMPLETED, {})
+        for number in range(1, 61)
+    ]
+    findings(space, LOSS, seen)
+    assert compared < 1000
+
+
 def test_failures_that_lie_anywhere_are_blamed_on_nothing() -> None:
     seen = history(200, lambda _, number: None if number % 4 == 0 else 1.0)
     assert not by_code(findings(SPACE, LOSS, seen), "failures")
