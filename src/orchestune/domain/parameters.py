@@ -77,6 +77,11 @@ class Parameter:
         whole = _whole(steps, self._unsure(self.high), 1e-9)  # a bound just below a value leaves that out
         return (round(steps) if whole else math.floor(steps)) + 1
 
+    def reaches_a_second(self) -> bool:
+        """Whether a step from the lower bound stays within the range, but for rounding."""
+        assert self.low is not None and self.high is not None and self.step
+        return 1 - (self.high - self.low) / self.step <= max(1e-9, self._unsure(self.high))
+
     def problem(self, value: object) -> str | None:
         """What is wrong with `value`, or None where it is allowed."""
         if not self.numeric:
@@ -256,5 +261,5 @@ def shape_problems(parameter: Parameter) -> Iterator[str]:
         yield f"the prior {far}"
     if parameter.log and parameter.low <= 0:
         yield f"a log scale needs positive bounds, the minimum is {parameter.low:g}"
-    if parameter.step is not None and not 0 < parameter.step <= (parameter.high - parameter.low) * (1 + 1e-9):
+    if parameter.step is not None and not (parameter.step > 0 and parameter.reaches_a_second()):
         yield f"the step {parameter.step:g} must be positive and no larger than the range"

@@ -52,6 +52,7 @@ def test_a_small_file_has_the_documented_defaults() -> None:
         ("16..512 log", Parameter("p", "int", 16, 512, log=True)),
         ("0..1 step 0.1", Parameter("p", "float", 0.0, 1.0, step=0.1)),
         ("32..256 step 32", Parameter("p", "int", 32, 256, step=32)),
+        ("1585..1585.00004 step 0.00004", Parameter("p", "float", 1585.0, 1585.00004, step=0.00004)),
         ("16..512 log step 16", Parameter("p", "int", 16, 512, log=True, step=16)),
         ("'2 .. 8'", Parameter("p", "int", 2, 8)),
         ("[l1, l2]", Parameter("p", "categorical", choices=("l1", "l2"))),
