@@ -93,7 +93,7 @@ def place(
     """
     address = named_server(environ)
     if address and not cluster:
-        _check(address)
+        check_address(address, "ORCHESTUNE_SERVER", ", or unset it to use the server of this machine")
         access = Access(address, named_token(environ), owner(environ))
         return Place(None, lambda: access)
     return _of(_chosen(environ, cluster), environ, note)
@@ -138,16 +138,22 @@ def _embedded(environ: Mapping[str, str], note: Callable[[str], None]) -> Access
     return Access(*embedded.connect(environ=environ, note=note))
 
 
-def _check(address: str) -> None:
-    if not is_address(address):
+def check_address(address: str, holder: str, otherwise: str = "") -> None:
+    """UsageError where no request can be sent there: to a host, perhaps with a port and a path. It shows no password.
+
+    `holder` is what names it, `otherwise` what else may be done.
+    """
+    known = _is_address(address)
+    if "@" in (urlsplit(address).netloc if known else address):
         raise UsageError(
-            f"ORCHESTUNE_SERVER is {address!r}, which is no address of a server",
-            "write it like https://orchestune.example.org, or unset it to use the server of this machine",
+            f"{holder} has a user or a password in it, which is not sent", "ORCHESTUNE_TOKEN has the token"
         )
+    if not known:
+        hint = f"write it like https://orchestune.example.org{otherwise}"
+        raise UsageError(f"{holder} is {address!r}, which is no address of a server", hint)
 
 
-def is_address(text: str) -> bool:
-    """Whether requests can be sent to a server there: to a host, perhaps with a port and a path."""
+def _is_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
         host = (parts.hostname or "").encode("idna")  # as it is looked up

@@ -271,7 +271,16 @@ def test_an_address_to_which_nothing_can_be_sent_is_refused_before(address: str)
         resolver({"ORCHESTUNE_SERVER": address})
 
 
-@pytest.mark.parametrize("address", ["http://[::1]:80", "https://tüne.example/base", "http://localhost."])
+@pytest.mark.parametrize("address", ["https://ada:secret@tune.example.org", "ada:secret@host", "http://a:se/cret@host"])
+def test_an_address_with_a_password_is_refused_and_never_shown(address: str) -> None:
+    with pytest.raises(UsageError, match="ORCHESTUNE_SERVER has a user or a password in it") as caught:
+        resolver({"ORCHESTUNE_SERVER": address})
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[::1]:80", "https://tüne.example/base", "http://localhost.", "http://localhost/@a"]
+)
 def test_an_address_may_have_a_port_a_path_and_any_letters_in_its_host(address: str) -> None:
     assert resolver({"ORCHESTUNE_SERVER": address, "USER": "ada"})().url == address
 
@@ -281,7 +290,7 @@ def test_a_token_that_no_header_can_carry_is_refused_and_never_shown(tmp_path: P
     environ = {"ORCHESTUNE_SERVER": "https://tune.example.org", "ORCHESTUNE_TOKEN": token}
     with pytest.raises(UsageError, match="ORCHESTUNE_TOKEN has a line's end or another character") as refused:
         resolver(environ)
-    assert "cret" not in str(refused.value)
+    assert "secret" not in str(refused.value)
     Clusters(tmp_path).add(Cluster("lab", "hosted", url="https://tune.example.org", token=token))
     with pytest.raises(UsageError, match="what is known of cluster 'lab' has"):
         resolver({"ORCHESTUNE_HOME": str(tmp_path)}, "lab")

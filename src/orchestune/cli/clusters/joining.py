@@ -10,7 +10,7 @@ from dataclasses import replace
 from orchestune import __version__
 from orchestune.cli.clusters.commands import known, refuse_known
 from orchestune.cli.console import Console
-from orchestune.client.address import checked, is_address, named_token, resolver
+from orchestune.client.address import check_address, checked, named_token, resolver
 from orchestune.client.api import Client
 from orchestune.client.clusters import Cluster
 from orchestune.clusters.existing.config import Connection
@@ -35,8 +35,7 @@ def join_hosted(console: Console, name: str, address: str) -> int:
     """Remember a hosted server with its token, once it has answered."""
     refuse_known(console, name, "hosted")
     address = address.rstrip("/")
-    if not is_address(address):
-        raise UsageError(f"{address!r} is no address of a server", "write it like https://orchestune.example.org")
+    check_address(address, "--server")
     token = named_token(console.environ) or checked(_asked_token(address), "the answer")
     environ = {**console.environ, "ORCHESTUNE_SERVER": address, "ORCHESTUNE_TOKEN": token}
     with closing(Client.connect(resolver(environ), patience=10.0)) as client:
