@@ -55,7 +55,15 @@ def add_command(
 
 def add_cluster(parser: argparse.ArgumentParser, text: str = "where to look (default: where it was started)") -> None:
     """The option `--cluster`, for every command that talks to a server."""
-    parser.add_argument("--cluster", metavar="NAME", help=f"{text}; `orchestune cluster list` lists them")
+    text = f"{text}; `orchestune cluster list` lists them"
+    parser.add_argument("--cluster", type=cluster_name, metavar="NAME", help=text)
+
+
+def cluster_name(text: str) -> str:
+    """The name of a cluster; an empty one is that of a script's variable which is not set, and means no default."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("'' names no cluster")
+    return text
 
 
 def add_experiment(parser: argparse.ArgumentParser, *, trial: str = "") -> None:

@@ -290,6 +290,8 @@ def test_control_commands_say_that_an_experiment_is_over(
         (["extend", "sgd", "--budget", "0"], "'0' is no whole number above 0"),
         (["logs", "sgd", "--tail", "-1"], "'-1' is no whole number, 0 or above"),
         (["pause", "sgd/3"], "names a trial"),
+        (["status", "--cluster", ""], "'' names no cluster"),
+        (["cluster", "status", "-n", " "], "'' names no cluster"),
         (["trials", "sgd/x"], "after the slash stands the number"),
         (["trials", "sgd/1", "--state", "failed"], "--state is about the trials of an experiment"),
         (["rerun", "sgd"], "names no trial"),

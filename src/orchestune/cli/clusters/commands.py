@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestune.cli.console import Console
+from orchestune.cli.parser import cluster_name
 from orchestune.client.clusters import Cluster, Clusters
 from orchestune.client.home import state_folder
 from orchestune.clusters.existing.client import Api
@@ -28,7 +29,7 @@ def known(console: Console) -> Clusters:
 def add_name(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """The option -n NAME."""
     text = "name of the cluster" + ("" if required else " (default: the one that is used)")
-    parser.add_argument("-n", "--name", metavar="NAME", required=required, help=text)
+    parser.add_argument("-n", "--name", type=cluster_name, metavar="NAME", required=required, help=text)
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import argparse
 from orchestune.cli.asking import confirm
 from orchestune.cli.clusters.archive import Archive, copy_over
 from orchestune.cli.clusters.cloud import add_cloud, made_there
-from orchestune.cli.clusters.commands import add_place, api, known, meant, repeatable
+from orchestune.cli.clusters.commands import add_name, add_place, api, known, meant, repeatable
 from orchestune.cli.clusters.saving import forget, save
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
@@ -30,7 +30,7 @@ def add(inner: Commands) -> None:
         example="orchestune cluster disconnect -n lab\norchestune cluster disconnect -n lab --archive",
         json=False,
     )
-    parser.add_argument("-n", "--name", metavar="NAME", required=True, help="name of the cluster")
+    add_name(parser)
     parser.add_argument("--archive", action="store_true", help="copy records and files of finished experiments first")
     parser.add_argument("--to", metavar="PLACE", help=_TO)
     parser = add_command(
@@ -42,7 +42,7 @@ def add(inner: Commands) -> None:
         example="orchestune cluster destroy -n lab\norchestune cluster destroy -n lab --stop --to s3://team/lab",
         json=False,
     )
-    parser.add_argument("-n", "--name", metavar="NAME", required=True, help="name of the cluster")
+    add_name(parser)
     add_place(parser)
     add_cloud(parser)
     parser.add_argument("--keep-registry", action="store_true", help="leave the images of a cluster that we made")
