@@ -54,8 +54,8 @@ def ui(console: Console, args: argparse.Namespace) -> int:
 
 def _page(console: Console, text: str) -> str:
     ref, number = console.reference(text)
-    handle = console.client.experiment(ref)["handle"]
-    return f"/experiments/{quote(handle)}" + (f"/trials/{number}" if number is not None else "")
+    page = f"/experiments/{quote(console.client.experiment(ref)['handle'])}"
+    return page if number is None else f"{page}/trials/{console.client.trial(ref, number)['number']}"
 
 
 def _invitation(console: Console, where: str) -> str:

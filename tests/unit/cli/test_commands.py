@@ -306,6 +306,7 @@ def test_control_commands_say_that_an_experiment_is_over(
         (["run", "search.yml"], "a file is named with -f: -f search.yml"),
         (["status", "--lmit", "3"], "`orchestune status --help` shows"),
         (["logs", "sgd/99"], "no trial"),
+        (["ui", "sgd/99"], "there is no trial 99"),
         (["stauts"], "there is no command 'stauts'"),
         (["bogus"], "there is no command 'bogus'\nhint:  `orchestune --help` lists the commands"),
         (["help", "bogus"], "there is no command 'bogus'"),
