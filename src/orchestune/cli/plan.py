@@ -12,7 +12,7 @@ from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Metric
 from orchestune.domain.notify import Hook, shown
 from orchestune.domain.parameters import Parameter
-from orchestune.domain.words import plural
+from orchestune.domain.words import plural, some
 from orchestune.worker.command import placeholders, split
 
 _PARAMETERS = 12
@@ -108,7 +108,7 @@ def describe(parameter: Parameter) -> str:
         text += f" step {parameter.step:g}" if parameter.step else ""
         text += " (whole)" if parameter.kind == "int" else ""
     else:
-        text = ", ".join(map(exact, parameter.choices))
+        text = some([exact(choice) for choice in parameter.choices])
     conditions = [f"{name} is {' or '.join(map(exact, values))}" for name, values in parameter.when]
     return f"{text}, when {' and '.join(conditions)}" if conditions else text
 

@@ -29,6 +29,7 @@ from orchestune.domain.resources import Resources
 from orchestune.domain.space import Space, key
 from orchestune.domain.warm_start import WarmStarts
 from orchestune.domain.ways import ConfigFile
+from orchestune.domain.words import some
 from orchestune.errors import BadInput
 from orchestune.worker.command import KNOWN, placeholders
 
@@ -166,7 +167,7 @@ def _constrained(root: Field, space: Space, texts: Sequence[str]) -> Space | Non
         for name, text in sorted(constraint.compared):
             choices = [choice for choice in space.by_name[name].choices if isinstance(choice, str)]
             if text not in choices:
-                hint = did_you_mean(text, choices) or (f"its values are {', '.join(choices[:10])}" if choices else "")
+                hint = did_you_mean(text, choices) or (f"its values are {some(choices)}" if choices else "")
                 place.wrong(f"`{constraint.text[:80]}`: {name} is never '{text}'", hint)
     return constrained
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from orchestune.domain.priors import Density, Prior, Scale, density, weights
+from orchestune.domain.words import some
 
 Value = float | int | str | bool
 Kind = Literal["float", "int", "categorical", "bool"]
@@ -87,7 +88,7 @@ class Parameter:
         if not self.numeric:
             if any(same(value, choice) for choice in self.choices):
                 return None
-            return f"{as_written(value, repr)} is none of {', '.join(map(as_written, self.choices))}"
+            return f"{as_written(value, repr)} is none of {some([as_written(choice) for choice in self.choices])}"
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             return f"{as_written(value, repr)} is no finite number"
         if self.kind == "int" and value != int(value):

@@ -151,6 +151,16 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
     ]
 
 
+def test_of_very_many_values_the_plan_and_an_error_name_the_first_ones(
+    server: FakeServer, cli: Cli, project: Path
+) -> None:
+    many = f"parameters.penalty=[{', '.join(f'p{number}' for number in range(900))}, elasticnet]"
+    some = "p0, p1, p2, p3, p4, p5, p6, p7, p8, p9 and 891 more"
+    assert f"penalty   {some}\n" in cli("run", "--dry-run", "--set", many).out
+    refused = cli("run", "--dry-run", "--set", many, "--set", "try_first=[{alpha: 0.01, penalty: p1000}]")
+    assert f"'p1000' is none of {some}\n" in refused.err
+
+
 def test_the_plan_tells_what_ends_the_search_and_its_trials_early(server: FakeServer, cli: Cli, project: Path) -> None:
     early = ["--set", "early_stopping=asha", "--set", "stop.futile={below: 0.6, after: 20}"]
     lines = cli("run", "--dry-run", *early).out.splitlines()
