@@ -96,7 +96,7 @@ def _kind(action: argparse.Action) -> str:
     named = str(action.metavar)
     if named in _EXPERIMENTS:
         return "experiments"
-    if named == "NAME" and {"--cluster", "-n"} & {*action.option_strings}:
+    if named == "NAME" and (not action.option_strings or {"--cluster", "-n"} & {*action.option_strings}):
         return "clusters"
     if named in _FILES:
         return "file"

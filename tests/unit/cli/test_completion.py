@@ -33,6 +33,7 @@ CASES = [
     ("orchestune run --file expe", {"experiment.yml"}),
     ("orchestune logs first", {"first-7f3a"}),
     ("orchestune status --cluster loc", {"local"}),
+    ("orchestune cluster use loc", {"local"}),
     ("orchestune completion f", {"fish"}),
     ("orchestune run --engine evo", {"evolution"}),
 ]
