@@ -10,11 +10,15 @@ from orchestune.config.scripts.option import Kind, Option, Script
 
 _FLAG = re.compile(r"""["'`]--([A-Za-z][\w.\-]*)(?:[ =<\[][^"'`\n]*)?["'`]""")
 _DEFAULT = re.compile(r"""\bdefault(?:_value|Value)?\s*(?:=>|[=:(])\s*(["'`]?)([^"'`\s,)}]+)\1""")
+_STRING = re.compile(r'"[^"\n]*"')
+"""one with a space in it is no default, but may tell of one: `help = "rate (default: 0.1)"`"""
 _NEAR = 300
 """characters in which the default of an option stands"""
 _VARIABLE = re.compile(r"""^\s*(?:export\s+)?([A-Za-z_]\w*)=["']?\$\{\1:-([^}"']*)\}["']?\s*(?:#.*)?$""", re.MULTILINE)
 _ASSIGNED = re.compile(r"""^\s*:\s+["']?\$\{([A-Za-z_]\w*):?=([^}"']*)\}["']?\s*(?:#.*)?$""", re.MULTILINE)
 """`: "${LR:=0.01}"`"""
+_LITERAL = re.compile(r"([-+]?[0-9][0-9_]*(?:\.[0-9_]*)?)(?:([eEf][-+]?[0-9]+)|[LlFfDd])?")
+"""a number of R (`3L`), of Julia (`1f-3`, `1_000`), and of the relatives of C (`0.5f`)"""
 _KINDS: dict[type, Kind] = {bool: "other", int: "int", float: "float", str: "text"}
 
 
@@ -26,10 +30,18 @@ def read(text: str, suffix: str) -> Script | None:
     flags = list(_FLAG.finditer(text))
     for index, match in enumerate(flags):
         end = flags[index + 1].start() if index + 1 < len(flags) else len(text)
-        default = _DEFAULT.search(text, match.end(), min(end, match.end() + _NEAR))
+        near = text[match.end() : min(end, match.end() + _NEAR)]
+        default = _DEFAULT.search(_STRING.sub(lambda said: "" if " " in said[0] else said[0], near))
         if default is not None:
-            found.setdefault(match[1], _option(match[1], resolve(default[2])))
+            value = resolve(default[2]) if default[1] else _number(default[2])
+            found.setdefault(match[1], _option(match[1], value))
     return Script("its text", tuple(found.values())) if found else None
+
+
+def _number(text: str) -> Any:
+    """What an unquoted word is."""
+    literal = _LITERAL.fullmatch(text)
+    return resolve(literal[1].replace("_", "") + (literal[2] or "").replace("f", "e")) if literal else resolve(text)
 
 
 def _variables(text: str) -> Script | None:

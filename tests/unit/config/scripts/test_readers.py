@@ -471,6 +471,22 @@ def test_a_script_of_r_is_read_by_its_look(tmp_path: Path) -> None:
     assert made["parameters"] == {"lr": "0.0001..1.0 log", "depth": "2..8"}
 
 
+@pytest.mark.parametrize(
+    ("name", "line", "found"),
+    [
+        ("train.R", 'make_option("--depth", type="integer", default=4L)', {"depth": "2..8"}),
+        ("train.jl", '"--depth"\n help = "levels (default: 9)"\n default = 4', {"depth": "2..8"}),
+        ("train.jl", '"--lr"\n arg_type = Float32\n default = 1f-2', {"lr": "0.0001..1.0 log"}),
+        ("train.jl", '"--width"\n default = 1_000', {"width": "250..4000 log"}),
+        ("train.R", 'add_argument(p, "--depth", help="levels", default="4")', {"depth": "2..8"}),
+    ],
+)
+def test_defaults_are_read_as_their_languages_write_them(
+    name: str, line: str, found: dict[str, str], tmp_path: Path
+) -> None:
+    assert document(drafted(tmp_path, line, name=name))["parameters"] == found
+
+
 def test_variables_of_a_shell_script_are_set_before_it(tmp_path: Path) -> None:
     made = document(drafted(tmp_path, "LR=${LR:-0.01}\nDATA=${DATA:-here}\n./train $LR\n", name="train.sh"))
     assert made["run"] == "LR={LR} sh train.sh"
