@@ -38,6 +38,8 @@ _HINTS = {
     "found character '%' that cannot start any token": "put the value into quotes",
 }
 
+_TEXT = "put quotes around a text that begins with {}"
+
 
 def compose(text: str, file: str, report: Report, *, lines: bool = True) -> Node:
     """The tree of the one document in `text`. BadInput where it is no YAML; duplicate keys go into the report.
@@ -86,6 +88,8 @@ class _Composer:
         if "'\\t'" in problem:
             self._fail("a tab stands here; YAML is indented with spaces alone", "replace each tab by two spaces")
         hint = _HINTS.get(problem, "")
+        if problem.startswith("expected alphabetic or numeric character"):
+            hint = _TEXT.format("* or &")
         if problem.startswith("found unknown escape character"):
             hint = "in double quotes a backslash begins an escape; use single quotes, such as '\\d+'"
         self._fail(f"is not valid YAML: {problem}", hint)
@@ -121,7 +125,7 @@ class _Composer:
 
     def _alias(self, event: AliasEvent) -> Node:
         if event.anchor not in self.anchors:
-            self._fail(f"no anchor named {quoted(str(event.anchor))} stands before this")
+            self._fail(f"no anchor named {quoted(str(event.anchor))} stands before this", _TEXT.format("*"))
         node = self.anchors[event.anchor]
         if node is None:
             self._fail(f"the alias {quoted(str(event.anchor))} stands within itself")
@@ -167,7 +171,8 @@ class _Composer:
     def _check_tag(self, event: ScalarEvent | SequenceStartEvent | MappingStartEvent) -> None:
         tag = event.tag
         if tag is not None and not (tag in (*_STRING_TAGS, *_PLAIN_TAGS) and isinstance(event, ScalarEvent)):
-            self._fail(f"the tag {quoted(str(tag))} is not allowed; those of single values are, such as !!str for text")
+            message = f"the tag {quoted(str(tag))} is not allowed; those of single values are, such as !!str for text"
+            self._fail(message, _TEXT.format("!"))
 
     def _count(self, nodes: int) -> None:
         self.size += nodes

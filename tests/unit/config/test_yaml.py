@@ -105,14 +105,35 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
             ),
         ),
         (GOOD + "---\nmore: 1\n", "8:1: a second YAML document starts here; a file holds one"),
-        (changed("name: SGD", "name: *x"), "1:7: no anchor named 'x' stands before this"),
+        (
+            changed("name: SGD", "name: SGD\nkeep: [*.ckpt]"),
+            "2:8: no anchor named '.ckpt' stands before this (put quotes around a text that begins with *)",
+        ),
+        (
+            changed("name: SGD", "name: SGD\ncode: {ignore: [*]}"),
+            (
+                "2:18: is not valid YAML: expected alphabetic or numeric character, but found ']'"
+                " (put quotes around a text that begins with * or &)"
+            ),
+        ),
+        (
+            changed("name: SGD", "name: SGD\ncode: {ignore: !data }"),
+            (
+                "2:16: the tag '!data' is not allowed; those of single values are, such as !!str for text"
+                " (put quotes around a text that begins with !)"
+            ),
+        ),
+        (
+            changed("name: SGD", "name: *x"),
+            "1:7: no anchor named 'x' stands before this (put quotes around a text that begins with *)",
+        ),
         (changed("name: SGD", "name: &x [*x]"), "1:11: the alias 'x' stands within itself"),
         (changed("name: SGD", "? [a]\n: b"), "1:3: a key of a mapping must be a word, not a list or a mapping"),
         (
             changed("name: SGD", "name: !!python/name:os.system x"),
             (
                 "1:7: the tag 'tag:yaml.org,2002:python/name:os.system' is not allowed;"
-                " those of single values are, such as !!str for text"
+                " those of single values are, such as !!str for text (put quotes around a text that begins with !)"
             ),
         ),
         (
