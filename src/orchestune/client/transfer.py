@@ -124,8 +124,11 @@ def _digest(path: Path) -> str:
 
 
 def local_name(folder: Path, path: str) -> Path:
-    """Where the artifact `path` goes below `folder`. OrchestuneError where it would leave it."""
-    parts = PurePosixPath(path).parts
+    """Where the artifact `path` goes below `folder`. OrchestuneError where it would leave it.
+
+    Its name there is in UTF-8, as it was where the trial ran, also in a locale that lacks the characters.
+    """
+    parts = PurePosixPath(os.fsdecode(path.encode("utf-8", "surrogateescape"))).parts
     if not parts or path.startswith("/") or ".." in parts:
         raise OrchestuneError(f"the server names the file {path!r}, which lies outside the folder")
     return folder.joinpath(*parts)

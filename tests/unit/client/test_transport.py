@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -250,6 +253,14 @@ def test_a_damaged_download_leaves_no_file(server: FakeServer, client: Client, t
     with pytest.raises(OrchestuneError, match="damaged"):
         client.download("sgd", 1, {"path": "best.pt", "digest": "0" * 64, "size": 11}, tmp_path / "best.pt")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_keeps_its_name_in_a_locale_that_lacks_its_characters() -> None:
+    code = "import os; from pathlib import Path; from orchestune.client.transfer import local_name"
+    code += "; print(os.fsencode(local_name(Path('a'), '\\u65e5.pt')))"
+    environ = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (r"b'a/\xe6\x97\xa5.pt'" + "\n", "")
 
 
 def test_the_environment_names_a_hosted_server() -> None:
