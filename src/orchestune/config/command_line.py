@@ -58,9 +58,9 @@ def complain(root: Entries, report: Report) -> None:
             report.meant.add(key)
             report.add(COMMAND_LINE, key, "is missing", hint)
     run = root.get("run")
-    words = run.items if isinstance(run, Items) else (run,)
-    stdin = root.get("stdin") is not None
-    if run is not None and not stdin and not placeholders([word.text for word in words if isinstance(word, Scalar)]):
+    words = [word.text for word in (run.items if isinstance(run, Items) else (run,)) if isinstance(word, Scalar)]
+    arrive = placeholders(words) or root.get("stdin") is not None or any("ORCHESTUNE_PARAM" in word for word in words)
+    if run is not None and not arrive:
         report.notes.append(NO_PLACEHOLDER)
 
 

@@ -105,7 +105,8 @@ def test_the_folder_names_the_experiment() -> None:
 
 def test_a_command_without_a_placeholder_is_noted() -> None:
     assert any("placeholder" in note for note in read("a=1..2", command=("./train",)).notes)
-    assert not any("placeholder" in note for note in read("a=1..2").notes)
+    for command in (TRAIN, ("sh", "-c", './train "$ORCHESTUNE_PARAMS"'), ("./train $ORCHESTUNE_PARAM_A",)):
+        assert not any("placeholder" in note for note in read("a=1..2", command=command).notes)
 
 
 def test_a_single_trial_needs_no_budget() -> None:
