@@ -238,7 +238,7 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         shown["files_dropped_at"] = rfc3339(experiments.files_dropped_at(session, row.id))
         shown["running"] = _running(session, row)
         shown["resources"] = _resources(core, row)
-        found, more = workers.of_late(session, row.id, _ENDED_WORKERS)
+        found, more = workers.of_late(session, row.id, _ENDED_WORKERS, row.specification.grace)
         shown["workers"], shown["workers_left_out"] = [_worker(worker) for worker in found], more
     elif waits := _waits(core, row):
         shown["notes"] = [waits]

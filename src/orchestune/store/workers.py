@@ -17,6 +17,8 @@ PRESENT = (WorkerState.STARTING, WorkerState.ALIVE, WorkerState.DRAINING)
 """States in which a worker holds its resources."""
 SENDING = "sending"
 """the phase of a worker that has files of its trials which have not arrived yet"""
+_TELLING_SECONDS = 10.0
+"""after its grace in which an attempt's end is told; of one that never is, its worker has begun anew"""
 
 
 def add(session: Session, values: dict[str, Any]) -> None:
@@ -34,12 +36,13 @@ def of_experiment(session: Session, experiment: str) -> Sequence[Row[Any]]:
     return session.select(select(workers).where(workers.c.experiment == experiment).order_by(workers.c.created_at))
 
 
-def of_late(session: Session, experiment: str, most: int) -> tuple[Sequence[Row[Any]], int]:
+def of_late(session: Session, experiment: str, most: int, grace: float) -> tuple[Sequence[Row[Any]], int]:
     """The workers of an experiment that are there and the last `most` that ended, oldest first, with the number of
     attempts that each works on (`running`), or that were cancelled and may be in their grace (`ending`); and how many
     more ended.
     """
-    own, untold = attempts.c.worker == workers.c.id, attempts.c.log_bytes.is_(None)
+    own = attempts.c.worker == workers.c.id
+    untold = attempts.c.log_bytes.is_(None) & (attempts.c.finished_at > session.now - grace - _TELLING_SECONDS)
     live = attempts.c.state.in_((AttemptState.LEASED, AttemptState.RUNNING))
     running, ending = (
         select(func.count()).where(own, those).correlate(workers).scalar_subquery()

@@ -143,6 +143,14 @@ class IntentContract(WorldContract):
         worker.call(finished=[worker.finish(lease, state="cancelled", exit_code=None, signal=15)])
         assert shown() == ("idle", 0)
 
+    def test_a_worker_that_began_anew_is_not_busy_with_what_it_never_told_the_end_of(self, world: World) -> None:
+        experiment = world.create(budget=10, parallelism=1)
+        [(_, lease)] = world.lease()
+        stop_trial.stop_trial(world.core, experiment, lease["trial"], "ada")
+        world.clock.pass_time(60.0)
+        [found] = world.status(experiment)["workers"]
+        assert found["state"] == "idle"
+
     def test_stop_cancels_everything_and_ends_when_the_workers_have(self, world: World) -> None:
         experiment = world.create(budget=10, parallelism=2)
         (worker, lease), _ = world.lease(2)
