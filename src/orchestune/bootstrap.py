@@ -13,6 +13,7 @@ from orchestune.backends.docker.backend import DockerBackend
 from orchestune.backends.local.backend import LocalBackend
 from orchestune.controllers.archiving import Archiving
 from orchestune.controllers.checkpointing import Checkpointing
+from orchestune.controllers.early_deaths import EarlyDeaths
 from orchestune.controllers.expiring import Expiring
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.forsaking import Forsaking
@@ -133,9 +134,15 @@ def build(
     )
     leads = Leadership(store, _common(core.key, files or str(state / "files")))
     suggesting, tracking = Suggesting(core, make_engine), Tracking(core)
-    sparing = Sparing(core)
-    acting: tuple[Controller, ...] = (Finishing(core, sparing), Reaping(core), Launching(core, sparing), Offering(core))
-    acting += (Sweeping(core), Forsaking(core))
+    sparing, deaths = Sparing(core), EarlyDeaths(core)
+    acting: tuple[Controller, ...] = (
+        Finishing(core, sparing),
+        Reaping(core, deaths),
+        Launching(core, sparing, deaths),
+        Offering(core),
+        Sweeping(core),
+        Forsaking(core),
+    )
     storing: tuple[Controller, ...] = (Removing(core), Archiving(core))  # apart: the place for files may be slow
     storing += (Expiring(core, retention),) if retention is not None else ()
     loops: tuple[Loop, ...] = (

@@ -29,6 +29,12 @@ class EarlyDeaths:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._failures: dict[str, _Failures] = {}
+        self._excused: set[str] = set()
+        """workers that the place took away: drained, evicted, preempted"""
+
+    def excuse(self, worker: str) -> None:
+        """The end of this worker says nothing of those that come after it."""
+        self._excused.add(worker)
 
     def keep(self, experiments: Collection[str]) -> None:
         """Forget all others: they are over."""
@@ -47,7 +53,10 @@ class EarlyDeaths:
         for worker in fresh:
             # one that ran a trial did start; where the trial killed it, losses are counted at the trial
             useful = worker.succeeded or worker.failed or worker.id in ran or worker.reason is None
-            seen.deaths = 0 if useful else seen.deaths + 1
+            if worker.id in self._excused:
+                self._excused.discard(worker.id)
+            else:
+                seen.deaths = 0 if useful else seen.deaths + 1
         if fresh and seen.deaths:
             seen.not_before = now + min(0.5 * 2**seen.deaths, 30.0)
         if seen.deaths >= DEATHS_BEFORE_PAUSE:

@@ -53,9 +53,9 @@ class _Cluster:
 class Launching:
     """Starts, resizes and drains workers. A worker holds what its slots need for as long as it lives."""
 
-    def __init__(self, core: Core, sparing: Sparing) -> None:
-        self._core, self._sparing = core, sparing
-        self._starting, self._deaths = Starting(core), EarlyDeaths(core)
+    def __init__(self, core: Core, sparing: Sparing, deaths: EarlyDeaths) -> None:
+        self._core, self._sparing, self._deaths = core, sparing, deaths
+        self._starting = Starting(core)
         self._told: set[str] = set()
         """experiments with workers that have to hear of a change"""
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from orchestune.controllers.each import each
+from orchestune.controllers.early_deaths import EarlyDeaths
 from orchestune.domain.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
 from orchestune.domain.words import plural
@@ -36,8 +37,8 @@ class Reaping:
     machine that stood still with it expire nothing.
     """
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, core: Core, deaths: EarlyDeaths) -> None:
+        self._core, self._deaths = core, deaths
         self._most = max(core.lease_seconds / 3, LATE_SECONDS)
         self._looked = core.clock.monotonic()
         self._listened = 0.0
@@ -138,6 +139,8 @@ class Reaping:
         text = sighting.reason or ("drained" if drained else "its process ended")
         if worker.state == WorkerState.LOST and worker.reason:
             text = f"{worker.reason}; {text}"  # what came of it says nothing of what it was lost for
+        if sighting.gone is Gone.PLACE:
+            self._deaths.excuse(worker.id)
         with locked(self._core, worker.experiment) as ledger:
             for attempt, *_ in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker.id}):
                 self._judge(ledger, attempt, sighting.gone, f"worker {worker.name} is gone: {text}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from orchestune.controllers.early_deaths import EarlyDeaths
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.launching import Launching
 from orchestune.controllers.reaping import Reaping
@@ -246,9 +247,9 @@ class World:
             owners={"secret-token": "ada"},
         )
         self.suggesting = Suggesting(self.core, self._engine)
-        sparing = Sparing(self.core)
-        self.reaping = Reaping(self.core)
-        acting = (Finishing(self.core, sparing), self.reaping, Launching(self.core, sparing))
+        sparing, deaths = Sparing(self.core), EarlyDeaths(self.core)
+        self.reaping = Reaping(self.core, deaths)
+        acting = (Finishing(self.core, sparing), self.reaping, Launching(self.core, sparing, deaths))
         self.controllers = (*acting, self.suggesting, Removing(self.core))
         for worker in self.workers.values():
             worker.core = self.core

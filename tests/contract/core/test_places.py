@@ -265,6 +265,25 @@ def test_what_the_place_takes_away_costs_nothing_however_often(world: World) -> 
     assert world.run(experiment)["counts"]["completed"] == 2
 
 
+@pytest.mark.parametrize(("fault", "state"), [(Gone.PLACE, "pending"), (Gone.UNKNOWN, "paused")])
+def test_workers_that_their_place_took_before_they_ran_anything_pause_nothing(
+    world: World, fault: Gone, state: str
+) -> None:
+    world.backend.room = Capacity((Machine(8, 2**34),))
+    experiment = world.create(budget=100, parallelism=8, resources={"cpu": 1})
+    world.backend.slots_per_worker = 1
+    for _ in range(2):
+        world.tick(2)
+        for worker in world.backend.orders:
+            world.backend.gone[worker] = "its machine was drained"
+            world.backend.faults[worker] = fault
+        world.tick(2)
+        world.clock.pass_time(60.0)
+    world.tick(2)
+    shown = world.status(experiment)
+    assert shown["state"] == state, shown["reason"]
+
+
 def test_a_worker_that_can_never_start_pauses_the_experiment(world: World) -> None:
     experiment = world.create(budget=2, parallelism=1, resources={"cpu": 1})
     world.tick()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from orchestune.controllers.early_deaths import EarlyDeaths
 from orchestune.controllers.reaping import GIVE_UP_SECONDS, Reaping
 from orchestune.errors import StoreUnavailable, TemporaryError
 from orchestune.store.database import Store
@@ -85,7 +86,8 @@ def test_an_outage_of_the_store_expires_no_lease(world: World, what: str) -> Non
     worker, lease = world.lease()[0]
     worker.call(beats=[worker.started(lease)])
     store = SometimesAway(world.core.store)
-    reaping = Reaping(replace(world.core, store=store))
+    core = replace(world.core, store=store)
+    reaping = Reaping(core, EarlyDeaths(core))
     tick(reaping)
     store.away = what
     for _ in range(60):
