@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import socket
 import ssl
@@ -66,6 +67,8 @@ class Transport:
         self.timeout = timeout
         self._sleep, self._clock, self._on_wait = sleep, clock, on_wait
         self._connection: HTTPConnection | None = None
+        self._process = 0
+        """which made the connection; a fork of it would hear answers to the other's questions"""
         self._response: HTTPResponse | None = None
         self._access, self._prefix = Access("", ""), ""
         self.version = ""
@@ -145,7 +148,7 @@ class Transport:
                 delay = min(delay * 2, 2.0)
 
     def _send(self, method: str, path: str, body: Body, headers: Mapping[str, str]) -> HTTPResponse:
-        connection = self._connection or self._connect()
+        connection = (self._connection if self._process == os.getpid() else None) or self._connect()
         if connection.sock is not None:
             connection.sock.settimeout(self.timeout)  # a kept connection may be from before that was changed
         fields = {"Accept": "application/json", "Authorization": f"Bearer {self._access.token}", **headers}
@@ -173,7 +176,7 @@ class Transport:
         else:
             connection.connect()
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connection = connection
+        self._connection, self._process = connection, os.getpid()
         return connection
 
     def _away(self, exc: Exception, reused: bool) -> Unreachable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import socket
 import ssl
@@ -46,6 +47,18 @@ def test_one_connection_serves_many_requests(server: FakeServer, client: Client)
     for _ in range(5):
         client.experiment("sgd")
     assert len(server._http.open) == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the threads are the server's, which it leaves alone
+def test_a_fork_of_the_process_asks_over_a_connection_of_its_own(server: FakeServer, client: Client) -> None:
+    client.experiment("sgd")
+    fork = multiprocessing.get_context("fork").Process(target=client.experiment, args=("sgd",))
+    fork.start()
+    fork.join()
+    client.experiment("sgd")
+    assert fork.exitcode == 0
+    assert len(server.asked("GET")) == 3
+    assert len(server._http.open) == 2  # type: ignore[union-attr]
 
 
 def test_a_dropped_reply_and_a_busy_server_are_repeated(server: FakeServer, client: Client) -> None:
