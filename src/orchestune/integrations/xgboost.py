@@ -15,15 +15,22 @@ class OrchestuneCallback(TrainingCallback):
     """Reports each evaluation after each round, and ends the boosting when the trial is to end.
 
     Names are as XGBoost prints them: `valid-rmse` is the metric `rmse` of the data `valid`. The step counts finished
-    rounds. `metrics` chooses some and names them: `{"loss": "valid-rmse"}`.
+    rounds, with those of a model that the training goes on from. `metrics` chooses some and names them:
+    `{"loss": "valid-rmse"}`.
     """
 
     def __init__(self, metrics: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self._metrics = metrics
+        self._before = 0
+        """rounds of the model that the training goes on from"""
+
+    def before_training(self, model: Any) -> Any:
+        self._before = model.num_boosted_rounds()
+        return model
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, Any]]) -> bool:
-        measured, spread = {}, {}
+        last_round, measured, spread = self._before + epoch, {}, {}
         for data, values in evals_log.items():
             for metric, history in values.items():
                 last = history[-1]
@@ -32,8 +39,8 @@ class OrchestuneCallback(TrainingCallback):
                     measured[name], spread[name] = last
                 else:
                     measured[name] = last
-        report_chosen(measured, self._metrics, step=epoch + 1, stddev=spread)
+        report_chosen(measured, self._metrics, step=last_round + 1, stddev=spread)
         stop = should_stop()
         if stop and model.attr("best_iteration") is None:
-            model.set_attr(best_iteration=str(epoch))  # xgboost.cv takes who ends it for its own early stopping
+            model.set_attr(best_iteration=str(last_round))  # xgboost.cv takes who ends it for its own early stopping
         return stop

@@ -11,7 +11,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import xgboost
+
+from orchestune.integrations.xgboost import OrchestuneCallback
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -94,6 +98,24 @@ def test_by_hand_the_values_are_printed(name: str, tmp_path: Path) -> None:
     *lines, history = ended(start(name, tmp_path, 2)).strip().splitlines()
     for metric in json.loads(history).keys() - {"stddev"}:
         assert sum(line.startswith(f"{metric}=") for line in lines) == 2
+
+
+def test_boosting_that_goes_on_from_a_model_counts_its_rounds_and_keeps_its_trees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, path in trial(tmp_path).items():
+        monkeypatch.setenv(variable, path)
+    x = np.arange(40.0).reshape(-1, 1)
+    y = x[:, 0] ** 2
+    told = {"eval_set": [(x, y)], "verbose": False}
+    model = xgboost.XGBRegressor(
+        n_estimators=3, n_jobs=1, callbacks=[OrchestuneCallback({"loss": "validation_0-rmse"})]
+    )
+    first = model.fit(x, y, **told).get_booster()
+    (tmp_path / "stop").write_text("{}")
+    expected = model.fit(x, y, xgb_model=first, **told).predict(x, iteration_range=(0, 4))
+    assert [value["step"] for value in reported(tmp_path)["loss"]] == [1, 2, 3, 4]
+    assert model.predict(x) == pytest.approx(expected)
 
 
 @pytest.mark.torch
