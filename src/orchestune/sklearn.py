@@ -9,7 +9,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import cloudpickle
 import numpy as np
 from joblib import effective_n_jobs
 from scipy.stats.distributions import rv_frozen
+from sklearn import config_context, get_config
 from sklearn.base import _fit_context, clone, is_classifier
 from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection import check_cv
@@ -215,6 +216,8 @@ class _Work:
     """by parameter: what a text stands for that is no text"""
     main: str | None
     """which of several scores is the one to maximize; None: the first"""
+    settings: Mapping[str, Any] = field(default_factory=get_config)
+    """those of scikit-learn in the process that searches, such as `transform_output`"""
 
     def configuration(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters as the estimator knows them."""
@@ -222,19 +225,20 @@ class _Work:
 
     def folds(self, configuration: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Fit and score each split."""
-        return [
-            _fit_and_score(
-                clone(self.estimator),
-                self.X,
-                self.y,
-                train=train,
-                test=test,
-                parameters=configuration,
-                split_progress=(index, len(self.splits)),
-                **self.arguments,
-            )
-            for index, (train, test) in enumerate(self.splits)
-        ]
+        with config_context(**self.settings):
+            return [
+                _fit_and_score(
+                    clone(self.estimator),
+                    self.X,
+                    self.y,
+                    train=train,
+                    test=test,
+                    parameters=configuration,
+                    split_progress=(index, len(self.splits)),
+                    **self.arguments,
+                )
+                for index, (train, test) in enumerate(self.splits)
+            ]
 
     def score(self, folds: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
         """Mean and standard deviation over the splits; NaN where one failed."""
