@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
+from omegaconf import ListConfig, OmegaConf
 
 from orchestune.integrations.hydra.overrides import literally
 
@@ -31,12 +32,13 @@ def typed(folder: Path) -> list[str]:
     return [literally(word) for word in found]
 
 
-def settings(given: Sequence[str], sweep_dir: Path | None, metrics: Sequence[str]) -> list[str]:
+def settings(given: ListConfig, sweep_dir: Path | None, metrics: Sequence[str]) -> list[str]:
     """Overrides of Hydra's own configuration: those that were given, and what makes a trial of a run.
 
     With `sweep_dir` the output folder of a trial is the one of its number in there.
     """
-    found = [word for word in given if not word.lstrip("+").startswith(_OURS)]
+    as_typed: list[str] = OmegaConf.to_container(given)  # type: ignore[assignment]  # `${…}` is for the trial to resolve
+    found = [word for word in as_typed if not word.lstrip("+").startswith(_OURS)]
     found += ["hydra.mode=RUN", f"hydra.job.num={TRIAL}"]
     if sweep_dir is not None:
         found.append(f"hydra.run.dir='{sweep_dir}/{TRIAL}'")
