@@ -12,7 +12,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from orchestune.client.states import over
+from orchestune.client.states import finished, over
 from orchestune.errors import NothingCompleted
 from orchestune.integrations.hydra.command import settings, typed
 from orchestune.integrations.hydra.overrides import Swept
@@ -21,7 +21,7 @@ from orchestune.sdk.trial import Trial
 
 _log = logging.getLogger("orchestune")
 _LOOK = 0.5
-"""seconds between two looks at the trials"""
+"""seconds between two looks whether a trial has finished"""
 _OUTPUTS = ("/multirun/", "/outputs/")
 """where Hydra puts what runs leave behind; it is no code"""
 RESULTS = "optimization_results.yaml"
@@ -75,7 +75,7 @@ class Sweep:
         told: set[int] = set()
         while True:
             status = experiment.status()
-            for trial in experiment.results():
+            for trial in experiment.results() if finished(status) > len(told) else ():
                 if trial.number not in told and trial.state in ("completed", "failed", "pruned"):
                     told.add(trial.number)
                     _log.info("trial %s", _line(experiment, trial))
