@@ -186,12 +186,12 @@ class Looks:
         return True
 
 
-def nothing_more(status: documents.Status) -> None:
+def nothing_more(status: documents.Status, stacklevel: int = 3) -> None:
     """There will be no further trial; where that is because a guard paused the experiment, a warning says why."""
     reason = status["reason"]
     if guarded(status) and reason is not None:
         words = f"{status['handle']} is paused, and offers no more trials: {reason['message']}; resume() lets it go on"
-        warnings.warn(words, stacklevel=3)
+        warnings.warn(words, stacklevel=stacklevel)
 
 
 def take(folder: Path) -> OpenTrial | None:

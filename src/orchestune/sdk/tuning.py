@@ -17,6 +17,7 @@ from typing import Any
 from orchestune.client.states import over
 from orchestune.domain.experiment import CALLING
 from orchestune.errors import NothingCompleted, UsageError
+from orchestune.sdk.asking import nothing_more
 from orchestune.sdk.call import Call, takes_names
 from orchestune.sdk.creating import create, importable
 from orchestune.sdk.experiments import Experiment
@@ -41,7 +42,8 @@ def tune(
     reports them itself (`orchestune.report`). Each call is a process of its own on this machine, with the modules and
     the current folder of this one; an exception is a failed trial, and its traceback stands in the trial's `error`.
     `parameters`, `metrics` and further `keys` (`engine`, `early_stopping`, `seed`, `resources`, …) are those of an
-    experiment file. Ctrl-C stops the experiment.
+    experiment file. Ctrl-C stops the experiment. Where a guard pauses it, such as for equal metrics of different
+    configurations, that is the end here, and a warning says why.
 
     >>> import orchestune
     >>> def train(lr, layers):
@@ -176,9 +178,10 @@ def _same(name: str, path: str) -> bool:
 
 
 def _checked(experiment: Experiment) -> Experiment:
-    """The experiment, unless nothing in it completed."""
+    """The experiment, unless nothing in it completed; where a guard ended it early a warning says why."""
     status = experiment.status()
     if status["counts"]["completed"] or status["counts"]["pruned"] or not over(status):
+        nothing_more(status, stacklevel=4)
         return experiment
     failed = next((trial for trial in experiment.results() if trial.state == "failed"), None)
     reason = status["reason"]["message"] if status["reason"] else status["state"]
