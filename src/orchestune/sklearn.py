@@ -175,7 +175,8 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         if len(found) < self.n_iter:
             words = f"{len(found)} of {self.n_iter} configurations have results"
             warnings.warn(f"{words}: {_less(experiment, {int(path.stem) for path in paths})}", stacklevel=4)
-        return [configuration for configuration, _ in found], [fold for _, folds in found for fold in folds]
+        candidates = [work.configuration(given) for given, _ in found]  # of the caller's own objects, not of copies
+        return candidates, [fold for _, folds in found for fold in folds]
 
     def _conclude(self, candidates: list[dict[str, Any]], out: list[dict[str, Any]], refit_metric: Any) -> None:
         _warn_or_raise_about_fit_failures(out, self.error_score)
@@ -259,13 +260,12 @@ class _Trial:
     def __call__(self, given: Params, /) -> None:
         with open(Path(self.folder, _WORK), "rb") as file:
             work: _Work = pickle.load(file)
-        configuration = work.configuration(given)
         try:
-            folds = work.folds(configuration)
+            folds = work.folds(work.configuration(given))
         except Exception as exc:
             self._write(exc)
             raise
-        self._write((configuration, folds))
+        self._write((dict(given), folds))
         mean, spread = work.score(folds)
         report(score=mean, stddev=spread)
 
@@ -280,7 +280,7 @@ def _described(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
     """The parameters for an experiment, and by parameter what its texts stand for where a list holds other objects."""
     asked, objects = dict(parameters), dict[str, dict[str, Any]]()
     for name, values in parameters.items():
-        if isinstance(values, (list, tuple, np.ndarray)) and not all(isinstance(value, _PLAIN) for value in values):
+        if isinstance(values, (list, tuple, np.ndarray)) and not all(map(_is_plain, values)):
             objects[name] = {f"{index}: {value!r}"[:80]: value for index, value in enumerate(values)}
             asked[name] = list(objects[name])
         elif isinstance(values, (tuple, np.ndarray)):
@@ -288,6 +288,11 @@ def _described(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
         elif isinstance(values, rv_frozen):
             asked[name] = _range(name, values)
     return asked, objects
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a file could have it as a choice."""
+    return isinstance(value, _PLAIN) and not (isinstance(value, (float, np.floating)) and not np.isfinite(value))
 
 
 def _range(name: str, drawn: Any) -> dict[str, Any] | list[int]:
