@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestune.client.attempts import decisive
+from orchestune.client.attempts import decisive, seconds
 from orchestune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ class Trial:
 
     `state` is `queued`, `running`, `completed`, `failed`, `pruned` or `cancelled`; `source` is what suggested it, such
     as `gp`, `tpe` or `user`; `error` is why it failed, with the last lines of its output: a traceback stands there.
-    `seconds` is how long its last attempt took, with folds from the beginning of the first to the end of the last.
+    `seconds` is for how long its attempts ran, all tries together, those side by side (folds) counted once.
 
     >>> import orchestune
     >>> experiment = orchestune.tune(lambda x: -x, {"x": [1, 2]}, {"y": "maximize"}, budget=2)
@@ -45,7 +44,6 @@ class Trial:
 
 def trial_of(document: documents.Trial) -> Trial:
     """From the server's document."""
-    attempt = document["attempts"][-1] if len({each["task"] for each in document["attempts"]}) == 1 else None
     measured = document["metrics"]
     return Trial(
         document["number"],
@@ -55,7 +53,7 @@ def trial_of(document: documents.Trial) -> Trial:
         {name: value["stddev"] for name, value in measured.items() if value["stddev"] is not None},
         document["source"],
         _error(document),
-        attempt["wall_seconds"] if attempt else _seconds(document),
+        seconds(document),
     )
 
 
@@ -106,10 +104,3 @@ def _error(document: documents.Trial) -> str | None:
     cause = (attempt["reason"] if attempt else None) or reason
     tail = (attempt.get("tail") if attempt else None) or ""
     return "\n".join(part for part in (cause["message"] if cause else "failed", tail.rstrip()) if part)
-
-
-def _seconds(document: documents.Trial) -> float | None:
-    started, finished = document["started_at"], document["finished_at"]
-    if started is None or finished is None:
-        return None
-    return (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()

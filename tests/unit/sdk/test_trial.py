@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,8 @@ from orchestune.sdk.experiments import Experiment
 from orchestune.sdk.search_request import read_warm_start
 from orchestune.sdk.trial import Trial, frame, trial_of
 from orchestune.testing.world import World
+from tests.unit.client.fake_server import attempt
+from tests.unit.client.fake_server import trial as trial_document
 from tests.unit.server.harness import live
 
 SPACE = Space.of((Parameter("x", "float", 0.0, 1.0),))
@@ -33,7 +36,9 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_the_error_of_a_trial_with_folds_is_that_of_the_fold_that_failed(world: World) -> None:
     experiment = world.create(budget=1, parallelism=3, folds={"count": 3})
-    (worker, first), *_ = world.lease(3)
+    (worker, first), *others = world.lease(3)
+    for other, lease in [(worker, first), *others]:
+        other.call(beats=[other.started(lease) | {"age": 0.0}])
     reason = {"code": "exit_code", "message": "exited with code 1"}
     ended = worker.finish(first, state="failed", exit_code=1, points=[], reason=reason, tail="RuntimeError: broken")
     world.clock.pass_time(2.0)
@@ -46,6 +51,13 @@ def test_the_error_of_a_trial_with_folds_is_that_of_the_fold_that_failed(world: 
             client.close()
     assert (trial.state, trial.error) == ("failed", "exited with code 1\nRuntimeError: broken")
     assert trial.seconds == pytest.approx(2.0, abs=0.1)
+
+
+def test_the_time_of_a_trial_that_was_tried_again_is_that_of_all_its_tries() -> None:
+    tries = [attempt(started_at="2026-01-31T12:00:00.000Z", wall_seconds=5.0, state="failed"),
+             attempt(started_at="2026-01-31T12:01:00.000Z", wall_seconds=2.0)]  # fmt: skip
+    document: Any = trial_document(1, attempts=tries)
+    assert trial_of(document).seconds == 7.0
 
 
 def test_the_table_of_trials_tells_a_warm_start_how_noisy_they_are(world: World) -> None:
