@@ -6,7 +6,8 @@ import json
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing import AuthenticationError, connection
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -167,6 +168,19 @@ class OpenTrial:
         except (EOFError, OSError):  # it was stopped, and the grace is over: nobody wants the outcome
             self.give_back()
             self._stop = True
+
+
+@contextmanager
+def turn(trial: OpenTrial) -> Iterator[None]:
+    """A trial's turn in a loop; it is finished by what it reported, or given back where the loop was left."""
+    trial.looped = True
+    try:
+        yield
+        if not trial.over:
+            trial.finish()
+    finally:
+        if not trial.over:
+            trial.give_back()
 
 
 class Looks:

@@ -35,6 +35,19 @@ def as_text(status: documents.Status) -> str:
     return f"<Experiment {status['handle']}: {status['state']}, {finished(status)} of {status['budget']} trials>"
 
 
+class Shown:
+    """A status as a notebook shows it."""
+
+    def __init__(self, status: documents.Status) -> None:
+        self._status = status
+
+    def _repr_html_(self) -> str:
+        return as_html(self._status)
+
+    def __repr__(self) -> str:
+        return as_text(self._status)
+
+
 def live_display(shown: Any) -> Callable[[Any], None]:
     """In a notebook: show `shown` now and return what shows another state in its place. Elsewhere: does nothing."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()

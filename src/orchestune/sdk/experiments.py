@@ -19,9 +19,9 @@ from orchestune.client.home import state_folder
 from orchestune.client.states import over
 from orchestune.client.whereabouts import Whereabouts
 from orchestune.errors import UsageError
-from orchestune.sdk.asking import Looks, OpenTrial, nothing_more, take
+from orchestune.sdk.asking import Looks, OpenTrial, nothing_more, take, turn
 from orchestune.sdk.creating import BRIDGE, connected, create, create_open
-from orchestune.sdk.display import as_html, as_text, live_display
+from orchestune.sdk.display import Shown, as_html, live_display
 from orchestune.sdk.in_thread import in_thread
 from orchestune.sdk.plots import Plots
 from orchestune.sdk.trial import Trial, frame, trial_of
@@ -146,13 +146,13 @@ class Experiment:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         status = self.status()
-        update = live_display(_Shown(status))
+        update = live_display(Shown(status))
         while not over(status):
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{self.handle} is {status['state']} after {timeout:g} s")
             time.sleep(_LOOK)
             status = self.status()
-            update(_Shown(status))
+            update(Shown(status))
         return self
 
     async def wait_async(self, timeout: float | None = None) -> Experiment:
@@ -165,11 +165,11 @@ class Experiment:
         status = await self.status_async()
         with _told(lambda: f"{self.handle} is {status['state']} after {timeout:g} s"):
             async with asyncio.timeout(timeout):
-                update = live_display(_Shown(status))
+                update = live_display(Shown(status))
                 while not over(status):
                     await asyncio.sleep(_LOOK)
                     status = await self.status_async()
-                    update(_Shown(status))
+                    update(Shown(status))
         return self
 
     def results(self) -> list[Trial]:
@@ -293,7 +293,7 @@ class Experiment:
         3
         """
         while (trial := self.ask()) is not None:
-            with _turn(trial):
+            with turn(trial):
                 yield trial
 
     async def loop_async(self) -> AsyncIterator[OpenTrial]:
@@ -314,7 +314,7 @@ class Experiment:
         4
         """
         while (trial := await self.ask_async()) is not None:
-            with _turn(trial):
+            with turn(trial):
                 yield trial
 
     def _offers(self) -> Path:
@@ -387,29 +387,3 @@ def _told(message: Callable[[], str]) -> Iterator[None]:
         yield
     except TimeoutError as exc:
         raise (exc if exc.args else TimeoutError(message())) from exc.__cause__
-
-
-@contextmanager
-def _turn(trial: OpenTrial) -> Iterator[None]:
-    """A trial's turn in a loop; it is finished by what it reported, or given back where the loop was left."""
-    trial.looped = True
-    try:
-        yield
-        if not trial.over:
-            trial.finish()
-    finally:
-        if not trial.over:
-            trial.give_back()
-
-
-class _Shown:
-    """A status as a notebook shows it."""
-
-    def __init__(self, status: documents.Status) -> None:
-        self._status = status
-
-    def _repr_html_(self) -> str:
-        return as_html(self._status)
-
-    def __repr__(self) -> str:
-        return as_text(self._status)
