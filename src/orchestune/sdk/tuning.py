@@ -105,6 +105,9 @@ def start(
         raise UsageError(
             f"tune() decides {', '.join(sorted(wrong))} itself", "Experiment.create runs commands anywhere"
         )
+    if "keep" in keys:
+        text = "keep: of no effect, since the function runs in the current folder"
+        raise UsageError(text, "keep a file by orchestune.log_artifact(PATH) in the function")
     call = Call(function, tuple(metrics), takes_names(function, tuple(parameters)))
     keys.setdefault("name", getattr(function, "__name__", "tune").strip("<>"))
     with tempfile.TemporaryDirectory(prefix="orchestune-tune-") as folder:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestune.sdk.tuning import _checked
+from orchestune.errors import UsageError
+from orchestune.sdk.tuning import _checked, start
 
 
 class _Experiment:
@@ -31,3 +32,8 @@ def test_an_end_by_a_guard_is_told_in_a_warning() -> None:
 def test_another_end_is_no_reason_for_a_warning(state: str, code: str) -> None:
     experiment: Any = _Experiment(state, code)
     assert _checked(experiment) is experiment
+
+
+def test_what_keeps_files_of_a_folder_in_which_no_function_runs_is_refused() -> None:
+    with pytest.raises(UsageError, match="keep: of no effect, since the function runs in the current folder"):
+        start(lambda x: x, {"x": [1, 2]}, {"y": "minimize"}, budget=2, keep=["*.pt"])
