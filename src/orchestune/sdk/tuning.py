@@ -10,6 +10,7 @@ import pickle
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -56,12 +57,13 @@ def tune(
     UsageError where the function cannot be sent to another process, BadInput where a key is wrong, NothingCompleted,
     with a traceback, where no trial completed.
     """
-    experiment = start(function, parameters, metrics, budget, parallelism, **keys)
-    try:
-        experiment.wait()
-    except KeyboardInterrupt:
-        experiment.stop()
-        raise
+    with ThreadPoolExecutor(1) as thread:
+        starting = thread.submit(start, function, parameters, metrics, budget, parallelism, **keys)
+        try:
+            experiment = starting.result().wait()
+        except KeyboardInterrupt:
+            starting.result().stop()  # no thread is interrupted: what it makes all the same is stopped
+            raise
     return _checked(experiment)
 
 
@@ -85,7 +87,7 @@ async def tune_async(
         experiment = await asyncio.shield(starting)
         await experiment.wait_async()
     except asyncio.CancelledError:
-        experiment = await starting  # no thread can be interrupted: what it makes all the same is stopped
+        experiment = await starting  # as in `tune`
         await experiment.stop_async()
         raise
     return await asyncio.to_thread(_checked, experiment)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
+import time
+import traceback
 from typing import Any
 
 import pytest
 
+import orchestune
 from orchestune.errors import UsageError
+from orchestune.sdk import tuning
 from orchestune.sdk.tuning import _checked, start
 
 
@@ -37,3 +44,31 @@ def test_another_end_is_no_reason_for_a_warning(state: str, code: str) -> None:
 def test_what_keeps_files_of_a_folder_in_which_no_function_runs_is_refused() -> None:
     with pytest.raises(UsageError, match="keep: of no effect, since the function runs in the current folder"):
         start(lambda x: x, {"x": [1, 2]}, {"y": "minimize"}, budget=2, keep=["*.pt"])
+
+
+class _Started:
+    """An experiment that knows whether it was stopped."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def test_an_experiment_that_is_being_created_when_ctrl_c_comes_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = _Started()
+
+    def begin(*_: Any) -> Any:
+        main = threading.main_thread().ident or 0
+        while main != threading.get_ident() and "result" not in {
+            frame.name for frame in traceback.extract_stack(sys._current_frames()[main])
+        }:
+            time.sleep(0.001)  # until it waits for what is begun here
+        signal.pthread_kill(main, signal.SIGINT)
+        return experiment
+
+    monkeypatch.setattr(tuning, "start", begin)
+    with pytest.raises(KeyboardInterrupt):
+        orchestune.tune(lambda x: x, {"x": [1, 2]}, {"y": "minimize"}, budget=2)
+    assert experiment.stopped
