@@ -57,7 +57,7 @@ def records(
     lines = []
     for name, value in every.items():
         spread = stddev.get(name) if isinstance(stddev, Mapping) else stddev
-        record: dict[str, Any] = {"name": name, "value": _number(name, value)}
+        record: dict[str, Any] = {"name": str(name), "value": _number(name, value)}
         if step is not None:
             record["step"] = _number("step", step)
         if spread is not None:

@@ -188,6 +188,16 @@ def test_a_metric_may_have_any_name(name: str, tmp_path: Path, monkeypatch: pyte
     assert found == (name, 0.5, 3.0, 0.1)
 
 
+def test_a_name_that_is_no_text_is_written_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "metrics.jsonl"
+    monkeypatch.setenv("ORCHESTUNE_METRICS", str(path))
+    by_class: Any = {0: 0.5, 1: 0.25}
+    orchestune.report(by_class, stddev={1: 0.1})  # type: ignore[dict-item]
+    scanner = Scanner(Declared(["loss"]))
+    found = [one for line in path.read_bytes().splitlines() for one in scanner.document(line)]
+    assert found == [("0", 0.5, None, None), ("1", 0.25, None, 0.1)]
+
+
 @pytest.mark.parametrize(
     ("metrics", "result", "found"),
     [
