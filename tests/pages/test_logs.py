@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ from playwright.sync_api import expect
 from orchestune.client.api import Client
 from orchestune.services.core import Core
 from tests.pages.conftest import OpenPage
+from tests.testbeds.seed import ACCURACY, SGD, Plan, Writer
 from tests.testbeds.stir import Stir
 
 RUNNING = 60
@@ -68,3 +70,14 @@ def test_of_a_bar_that_came_to_its_end_at_once_its_end_is_shown(
     expect(log.locator("> div").last).to_contain_text("after")
     shown = log.locator("> div > span:last-child").evaluate_all("found => found.map((each) => each.textContent)")
     assert shown[-3:] == ["3000 of 3000", "ran ", "after"]
+
+
+def test_the_log_of_a_trial_that_is_over_begins_at_its_end(open_page: OpenPage, core: Core) -> None:
+    log = "".join(f"line {number}\n" for number in range(200))
+    plan = Plan("talks", SGD, ACCURACY, lambda _, chance: ("completed", {"accuracy": 1.0}, None), 1, 1, log=log)
+    ref = Writer(core.store, plan, random.Random(3)).write()
+    page = open_page(f"/experiments/{ref}/trials/1")
+    shown = page.get_by_role("log")
+    expect(shown.locator("> div")).to_have_count(200)
+    expect(page.get_by_label("Follow")).to_be_checked()
+    assert shown.evaluate("log => log.scrollTop > 0 && log.scrollHeight - log.scrollTop - log.clientHeight < 2")

@@ -187,9 +187,9 @@ export function mount(place, status, stream, only = null) {
     dropped ||= gone > 0;
     lines.splice(0, gone).forEach((line) => line.element.remove());
     weight -= freed;
+    tell(); // first: what is not shown cannot be scrolled
     if (follow.checked) toEnd();
     else if (gone) log.scrollTop -= before - log.scrollHeight; // what is being read stays where it is
-    tell();
   }
 
   function tell() {
