@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from orchestune.client.address import Access
 from orchestune.client.api import Client
@@ -89,6 +90,14 @@ def _axe_finds_nothing(page: Page, options: dict[str, Any] | None) -> None:
     found = Axe().run(page, options=options).response["violations"]
     told = [(each["id"], [node["html"][:200] for node in each["nodes"][:2]]) for each in found]
     assert told == [], page.url
+
+
+def no_more_time_passes(page: Page, shown: Locator) -> None:
+    """The page loads again; once it shows that, whatever it puts off does not come any more."""
+    page.clock.install()
+    page.reload()
+    expect(shown).to_be_visible()
+    page.clock.pause_at(time.time() + 5)  # a stream that is silent for longer is opened again
 
 
 class Trouble:

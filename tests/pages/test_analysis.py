@@ -11,7 +11,7 @@ from playwright.sync_api import Page, Route, expect
 
 from orchestune.client.api import Client
 from orchestune.services.core import Core
-from tests.pages.conftest import OpenPage, Trouble, for_everybody
+from tests.pages.conftest import OpenPage, Trouble, for_everybody, no_more_time_passes
 from tests.testbeds.seed import ACCURACY, SGD, Outcome, Plan, Writer
 
 PLOTS = {
@@ -361,3 +361,13 @@ def test_one_diverged_trial_does_not_squeeze_all_others_together(open_page: Open
         text = download.value.path().read_text()
         assert "<text" in text
         assert not re.search(r"<text[^>]*>\d[\d.]*e\d\d<", text), name
+
+
+def test_another_metric_is_shown_at_once(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['size against speed']}?tab=analysis")
+    importance = page.get_by_role("region", name="Importance")
+    no_more_time_passes(page, importance.get_by_text("for error, from 150"))
+    for metric in ("latency", "error"):
+        page.get_by_label("Metric", exact=True).select_option(metric)
+        expect(importance).to_contain_text(f"for {metric}, from 150")
+        expect(page.get_by_role("img", name=re.compile(f"^History: .* {metric} "))).to_be_visible()

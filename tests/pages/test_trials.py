@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 
 from orchestune.client.api import Client
 from orchestune.services.core import Core
-from tests.pages.conftest import OpenPage, Trouble, for_everybody
+from tests.pages.conftest import OpenPage, Trouble, for_everybody, no_more_time_passes
 from tests.testbeds.seed import ACCURACY, SGD, Plan, Writer
 
 MARK = "element => { element.mark = true; }"
@@ -59,6 +59,15 @@ def test_rows_stay_where_they_are_while_somebody_is_at_one(
     expect(page.locator(".virtual tbody tr:not(.space) td:first-child").first).to_have_text(str(new))
     assert row.evaluate(MARKED)  # the same element, one row below
     expect(show).to_be_hidden()
+
+
+def test_who_sorts_again_waits_for_nothing(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=trials")
+    no_more_time_passes(page, page.get_by_text("120 trials"))
+    for name in ("accuracy", "Took", "accuracy"):
+        heading = page.get_by_role("columnheader", name=name)
+        heading.get_by_role("button").press("Enter")
+        expect(heading).to_have_attribute("aria-sort", "descending")
 
 
 def test_each_trial_is_exported_once_though_others_come_meanwhile(

@@ -34,11 +34,13 @@ export class Importance {
 
   /** Measured whenever a twentieth more has finished: that takes longer than drawing. @param {number} finished */
   want(finished) {
-    this.measure.want(`${this.found.metric.name} ${Math.floor(Math.log(finished + 1) / Math.log(1.05))}`);
+    this.measure.want(`${this.found.metric.name} ${Math.floor(Math.log(finished + 1) / Math.log(1.05))}`, this.forgotten);
+    this.forgotten = false;
   }
 
   /** What was measured is of another metric. */
   forget() {
+    this.forgotten = true;
     this.found.weights.clear();
     fill(this.content, h("p", { class: "faint" }, "Being measured…"));
   }

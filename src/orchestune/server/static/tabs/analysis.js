@@ -134,7 +134,7 @@ export function mount(place, first) {
     found.metric = first.metrics.find((each) => each.name === metrics.value) ?? first.metrics[0];
     address.set({ metric: found.metric === first.metrics[0] ? "" : found.metric.name });
     importance.forget();
-    reload.want(`${found.metric.name} ${Date.now()}`);
+    reload.want(`${found.metric.name} ${Date.now()}`, true);
   }
 
   function brushed() {

@@ -152,7 +152,7 @@ export function mount(place, first) {
     newer.hidden = true;
     blocks = new Map();
     wishes += 1;
-    refresh.want(mark());
+    refresh.want(mark(), true);
   }
 
   function search() {
@@ -166,7 +166,7 @@ export function mount(place, first) {
     box.scrollTop = 0;
     blocks = new Map();
     wishes += 1;
-    refresh.want(mark());
+    refresh.want(mark(), true);
   }
 
   function filters() {
