@@ -70,6 +70,16 @@ def test_who_sorts_again_waits_for_nothing(open_page: OpenPage, handles: dict[st
         expect(heading).to_have_attribute("aria-sort", "descending")
 
 
+def test_who_sorts_by_keyboard_stays_at_the_heading(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=trials")
+    heading = page.get_by_role("columnheader", name="accuracy")
+    button = heading.get_by_role("button")
+    for way in ("descending", "ascending"):
+        button.press("Enter")
+        expect(heading).to_have_attribute("aria-sort", way)
+        expect(button).to_be_focused()
+
+
 def test_each_trial_is_exported_once_though_others_come_meanwhile(
     open_page: OpenPage, client: Client, core: Core
 ) -> None:

@@ -7,6 +7,7 @@ import { fill, h } from "../lib/dom.js";
 import { count, duration, moment, number, ran } from "../lib/format.js";
 import { badge, empty, finished } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
+import { steady } from "../lib/steady.js";
 import { csv } from "./csv.js";
 import { askCondition, named, parsed, told as told_ } from "./filter.js";
 import { rows } from "./rows.js";
@@ -48,6 +49,7 @@ export function mount(place, first) {
   const compared = h("div");
   const head = h("tr");
   const body = h("tbody");
+  const drawHead = steady(head);
   const drawRows = rows(body);
   const table = h("table", {}, h("caption", { class: "sr" }, "Trials"), h("thead", {}, head), body);
   const box = h("div", { class: "virtual", tabindex: "0", role: "region", "aria-label": "Trials", onscroll: () => requestAnimationFrame(draw), onmouseleave: left, onfocusout: () => setTimeout(left) }, table);
@@ -199,7 +201,7 @@ export function mount(place, first) {
     if (columns.length && known === metricNames.size + parameterNames.length) return;
     const hidden = new Set(JSON.parse(localStorage.getItem(`hidden ${first.id}`) ?? "null") ?? overMany());
     columns = everyColumn().filter((column) => !hidden.has(column.key));
-    fill(head, columns.map(heading), h("th", {}, h("span", { class: "sr" }, "Compare")));
+    drawHead(columns.map(heading), h("th", {}, h("span", { class: "sr" }, "Compare")));
     shape = columns.map((column) => column.key + column.title).join();
   }
 
