@@ -260,6 +260,11 @@ def test_scripts_and_styles_come_from_the_package_and_are_kept(pages: Live) -> N
     assert pages.ask("GET", "/static/x/../../app.py", token=None).status == 404
 
 
+def test_scripts_that_a_page_of_another_version_asks_for_are_not_kept_as_its_own(pages: Live) -> None:
+    reply = pages.ask("GET", "/static/0123456789abcdef/theme.js", token=None)
+    assert reply.status == 200 and reply.headers["cache-control"] == "no-store"
+
+
 @pytest.mark.parametrize(
     ("path", "its_own"),
     [

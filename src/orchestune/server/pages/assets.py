@@ -48,12 +48,15 @@ def imported(*names: str) -> list[str]:
     return list(found)
 
 
-def answer(path: str) -> Response:
-    """One file. NotFound for what is none."""
+def answer(asked: str, path: str) -> Response:
+    """One file, kept where its version is the one that was `asked` for: while servers are replaced, a page of one may
+    get the files of another. NotFound for what is none.
+    """
     content = files().get(path)
     if content is None:
         raise NotFound(f"there is no file {path}")
     suffix = "." + path.rpartition(".")[2]
     kind = _KINDS.get(suffix) or mimetypes.guess_type(path)[0]
-    headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+    kept = "public, max-age=31536000, immutable" if asked == version() else "no-store"
+    headers = {"Cache-Control": kept, "X-Content-Type-Options": "nosniff"}
     return Response(content, 200, headers, kind)

@@ -63,7 +63,7 @@ async def settings(caller: Known) -> Response:
 @router.get("/static/{version}/{path:path}")
 async def static(version: str, path: str) -> Response:
     """Scripts and styles."""
-    return assets.answer(path)
+    return assets.answer(version, path)
 
 
 @router.get("/sign-in")
