@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import insert, update
 
 from orchestune import documents
+from orchestune.client.attempts import seconds
 from orchestune.errors import BadInput
 from orchestune.services import read_columns, read_experiments, read_trials
 from orchestune.services.core import Core
@@ -130,6 +131,17 @@ def test_columns_hold_what_the_trials_do(core: Core, handles: dict[str, str]) ->
         assert found["best"]["finished_at"][place] == known[number]["finished_at"]
         before = found["number"][: found["best"]["finished"][place]]
         assert found["best"]["seconds"][place] == pytest.approx(sum(costs[each] for each in before), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sgd classifier", "image model"])
+def test_trials_are_sorted_by_what_the_table_says_they_took(core: Core, handles: dict[str, str], name: str) -> None:
+    ref = handles[name]
+    took = {trial["number"]: seconds(read(documents.Trial, trial)) for trial in everything(core, ref)}
+    order = [t["number"] for t in read_columns.ordered(core, ref, "seconds", None, None, 0, 500)["items"]]
+    found = read_columns.columns(core, ref, 4000, None)
+    known = {number: cost for number, cost in zip(found["number"], found["seconds"], strict=True) if cost is not None}
+    assert known == {number: pytest.approx(took[number], rel=1e-5) for number in known} and len(known) > 50
+    assert [number for number in order if number in known] == sorted(known, key=lambda number: took[number] or 0.0)
 
 
 def test_of_many_trials_the_best_ones_and_a_part_of_the_others_are_drawn(core: Core, handles: dict[str, str]) -> None:

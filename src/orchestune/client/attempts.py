@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from orchestune.client import clock
+from orchestune.domain.spans import together
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -21,14 +22,8 @@ def seconds(trial: documents.Trial) -> float | None:
     """For how long attempts of it ran, those side by side counted once, without what is between them (a pause, the wait
     for another try). None of what is queued, or was never begun.
     """
-    spans = sorted(_span(each) for each in trial["attempts"] if each["started_at"])
-    if not spans or trial["state"] == "queued":
-        return None
-    ran, until = 0.0, spans[0][0]
-    for start, length in spans:
-        ran += max(0.0, length - max(0.0, until - start))
-        until = max(until, start + length)
-    return ran
+    spans = [_span(each) for each in trial["attempts"] if each["started_at"]]
+    return together(spans) if spans and trial["state"] != "queued" else None
 
 
 def _span(attempt: documents.Attempt) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from orchestune.domain.floats import as_float
 from orchestune.domain.metrics import Metric
+from orchestune.domain.spans import together
 from orchestune.domain.states import TrialState
 from orchestune.errors import BadInput
 from orchestune.store.experiments import ExperimentRow
@@ -21,6 +22,8 @@ Places = NDArray[np.intp]
 
 Finished = tuple[int, str, str, int | None, float, float | None, float | None]
 """number, state, parameters (JSON), place in the history, when it was created, started and finished"""
+Ran = tuple[int, float, float]
+"""trial, when an attempt of it began, and for how many seconds it ran"""
 STATES = tuple(state.value for state in TrialState)
 _CODES = {state: code for code, state in enumerate(STATES)}
 _NUMBERS = {float, int, type(None)}
@@ -65,14 +68,15 @@ class Columns:
             for parameter in row.specification.space.parameters
         }
         self.metrics: dict[str, Column] = {metric.name: Column() for metric in row.specification.metrics}
-        self.plain = {name: Column() for name in ("number", "state", "created_at", "started_at", "finished_at")}
+        plain = ("number", "state", "created_at", "started_at", "finished_at", "seconds")
+        self.plain = {name: Column() for name in plain}
         self.length = 0
 
-    def add(self, found: Sequence[Finished], measured: Sequence[tuple[int, str, float]]) -> None:
-        """Append rows of trials, and their (trial, name, value)."""
+    def add(self, found: Sequence[Finished], measured: Sequence[tuple[int, str, float]], ran: Sequence[Ran]) -> None:
+        """Append rows of trials, their (trial, name, value), and when their attempts ran."""
         numbers, states, texts, _, *times = zip(*found, strict=True) if found else ((),) * 7
         codes = list(map(_CODES.__getitem__, states))
-        for column, values in zip(self.plain.values(), (numbers, codes, *times), strict=True):
+        for column, values in zip(self.plain.values(), (numbers, codes, *times, _took(numbers, ran)), strict=True):
             column.values.append(np.array(values, float))
         configurations = json.loads(f"[{','.join(texts)}]")
         for name in sorted(set().union(*configurations) - self.parameters.keys()):  # of a space that was changed since
@@ -94,14 +98,16 @@ class Columns:
         for column, found in zip(self.metrics.values(), table, strict=True):
             column.values.append(found)
 
-    def with_open(self, found: Sequence[Finished], measured: Sequence[tuple[int, str, float]]) -> Columns:
+    def with_open(
+        self, found: Sequence[Finished], measured: Sequence[tuple[int, str, float]], ran: Sequence[Ran]
+    ) -> Columns:
         """A view to which trials that are not over are added; this one stays as it is."""
         view = Columns.__new__(Columns)
         view.told, view.length = self.told, self.length
         for kind in ("parameters", "metrics", "plain"):
             mine: Mapping[str, Column] = getattr(self, kind)
             setattr(view, kind, {name: Column([column.array()], column.words) for name, column in mine.items()})
-        view.add(found, measured)
+        view.add(found, measured, ran)
         return view
 
     def number(self) -> Numbers:
@@ -122,20 +128,17 @@ class Columns:
         return kept
 
     def seconds(self) -> Numbers:
-        """How long each took; nothing where the clock went back by more meanwhile."""
-        result: Numbers = np.maximum(self.plain["finished_at"].array() - self.plain["started_at"].array(), 0.0)
-        return result
+        """For how long attempts of each ran, those side by side counted once; not known before it is over."""
+        return self.plain["seconds"].array()
 
     def column(self, key: str) -> Column:
         """By its name in a query: `number`, `seconds`, `metrics.loss`, `parameters.alpha`. BadInput for any other."""
         if key in self.plain:
             return self.plain[key]
-        if key == "seconds":
-            return Column([self.seconds()])
         kind, _, name = key.partition(".")
         found = {"metrics": self.metrics, "parameters": self.parameters}.get(kind, {}).get(name)
         if found is None:
-            known = [*self.plain, "seconds", *(f"metrics.{n}" for n in self.metrics)]
+            known = [*self.plain, *(f"metrics.{n}" for n in self.metrics)]
             known += [f"parameters.{n}" for n in self.parameters]
             raise BadInput.one(f"there is no column '{key}'", hint=f"there are {', '.join(known[:30])}")
         return found
@@ -173,6 +176,13 @@ class Columns:
         number = self.number()[places]
         ordered: Places = places[np.lexsort((number, -values if descending else values, np.isnan(values)))]
         return ordered
+
+
+def _took(numbers: Sequence[int], ran: Sequence[Ran]) -> list[float]:
+    spans: dict[int, list[tuple[float, float]]] = {}
+    for number, start, length in ran:  # which is less than nothing where the clock went back meanwhile
+        spans.setdefault(number, []).append((start, max(length, 0.0)))
+    return [together(spans[number]) if number in spans else float("nan") for number in numbers]
 
 
 def _number(value: Any) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestune.services.columns import Columns, Numbers
 from orchestune.services.tally import Tally
-from orchestune.store import experiments
+from orchestune.store import attempts, experiments
 from orchestune.store import trials as rows
 from orchestune.store.database import Store
 from orchestune.store.experiments import ExperimentRow
@@ -78,7 +78,9 @@ def _read_on(session: Session, row: ExperimentRow, done: Columns) -> Columns:
     """Add to `done` what has finished since; with the trials that are not over."""
     while found := rows.finished_after(session, row.id, done.told, _PAGE):
         last = found[-1][3]
-        done.add(found, rows.values_between(session, row.id, done.told, last))
+        values = rows.values_between(session, row.id, done.told, last)
+        done.add(found, values, attempts.ran_between(session, row.id, done.told, last))
         done.told = last
     unfinished = rows.without_history(session, row.id)
-    return done.with_open(unfinished, rows.values_of(session, row.id, [trial[0] for trial in unfinished]))
+    values = rows.values_of(session, row.id, [trial[0] for trial in unfinished])
+    return done.with_open(unfinished, values, attempts.open_ran(session, row.id))

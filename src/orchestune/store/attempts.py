@@ -139,6 +139,16 @@ def spans_between(session: Session, experiment: str, told: int, upto: int) -> li
     return session.rows(hot.SPANS_BETWEEN, {"experiment": experiment, "after": told, "upto": upto})
 
 
+def ran_between(session: Session, experiment: str, told: int, upto: int) -> list[Any]:
+    """(trial, begin, seconds) of every attempt that ran, of the trials in that part of the history."""
+    return session.rows(hot.RAN_BETWEEN, {"experiment": experiment, "after": told, "upto": upto})
+
+
+def open_ran(session: Session, experiment: str) -> list[Any]:
+    """The same of the trials that are cancelled."""
+    return session.rows(hot.OPEN_RAN, {"experiment": experiment})
+
+
 def open_spans(session: Session, experiment: str) -> list[Any]:
     """The same of the trials that are queued, running or cancelled."""
     return session.rows(hot.OPEN_SPANS, {"experiment": experiment})

@@ -298,7 +298,7 @@ function drawAttempts(trial) {
       h("td", {}, badge(attempt.state)),
       h("td", {}, h("div", { class: "cut brief", title: attempt.node ?? "" }, [attempt.worker, attempt.node].filter(Boolean).join(" on "))),
       h("td", { class: "nowrap" }, moment(attempt.started_at)),
-      h("td", { class: "right nowrap" }, duration(between(attempt.started_at, attempt.finished_at))),
+      h("td", { class: "right nowrap" }, duration(attempt.wall_seconds ?? between(attempt.started_at, attempt.finished_at))),
       h("td", { class: "break" }, attempt.reason?.message ?? (attempt.exit_code ? `exit code ${attempt.exit_code}` : "")),
     ),
   );
