@@ -72,6 +72,19 @@ def test_of_a_bar_that_came_to_its_end_at_once_its_end_is_shown(
     assert shown[-3:] == ["3000 of 3000", "ran ", "after"]
 
 
+def test_of_what_is_written_for_a_terminal_the_words_are_shown(
+    open_page: OpenPage, handles: dict[str, str], core: Core
+) -> None:
+    page = open_page(f"/experiments/{handles['image model']}/trials/{RUNNING}")
+    log = page.get_by_role("log")
+    expect(log).to_be_visible()
+    bold, link = "\x1b[1;38:5:9mbold\x1b(B\x1b[m", "\x1b]8;;https://example.org\x1b\\link\x1b]8;;\x07"
+    Stir(core, handles["image model"], RUNNING).step(
+        f"\x1b]0;title\x07\x1b7{bold} \x1b[3 q{link}\x1b[K [0] ]\x1b[?25h\n"
+    )
+    expect(log.locator("> div > span:last-child").last).to_have_text("bold link [0] ]")
+
+
 def test_the_log_of_a_trial_that_is_over_begins_at_its_end(open_page: OpenPage, core: Core) -> None:
     log = "".join(f"line {number}\n" for number in range(200))
     plan = Plan("talks", SGD, ACCURACY, lambda _, chance: ("completed", {"accuracy": 1.0}, None), 1, 1, log=log)

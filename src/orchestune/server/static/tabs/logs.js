@@ -17,6 +17,7 @@ const TAIL = 1000;
 const AGAIN = 2000;
 const LONGEST = 20000; // characters of a line
 const WEIGHT = 5e6; // characters in all
+const ESCAPES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[ -/]+[0-~]|[0-Z\\^-~])/g; // colours, links, sets of characters (ECMA-48)
 
 /**
  * @param {HTMLElement} place @param {Status} status @param {Stream} stream of the page
@@ -168,7 +169,7 @@ export function mount(place, status, stream, only = null) {
 
   /** At the end of the log. @param {Chunk} chunk @param {string} text @returns {Line} */
   function shown(chunk, text) {
-    const plain = text.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replace(/^[^]*\r(?=[^\r])/, "").replace(/\r+$/, "").slice(0, LONGEST);
+    const plain = text.replace(ESCAPES, "").replace(/^[^]*\r(?=[^\r])/, "").replace(/\r+$/, "").slice(0, LONGEST);
     const fold = chunk.fold === null ? "" : ` fold ${chunk.fold}`;
     const who = `${only ? clock(chunk.at) : chunk.trial}${fold}`;
     const element = h("div", { title: `trial ${chunk.trial}${fold}, ${chunk.worker ?? ""} ${moment(chunk.at)}` }, h("span", { class: fold ? "who of-fold" : "who" }, who), h("span"));
