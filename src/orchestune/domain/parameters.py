@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal
 
+from orchestune.domain.floats import as_float
 from orchestune.domain.priors import Density, Prior, Scale, density, weights
 from orchestune.domain.words import some
 
@@ -89,7 +90,7 @@ class Parameter:
             if any(same(value, choice) for choice in self.choices):
                 return None
             return f"{as_written(value, repr)} is none of {some([as_written(choice) for choice in self.choices])}"
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(as_float(value)):
             return f"{as_written(value, repr)} is no finite number"
         if self.kind == "int" and value != int(value):
             return f"{value!r} is no whole number"

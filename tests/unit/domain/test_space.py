@@ -31,6 +31,7 @@ def test_children_come_after_their_parents_and_only_active_ones_are_in_a_configu
         ({"penalty": "elasticnet", "l1_ratio": 1.5}, "outside 0..1"),
         ({"penalty": "elasticnet", "l1_ratio": True}, "no finite number"),
         ({"penalty": "elasticnet", "l1_ratio": math.nan}, "no finite number"),
+        ({"penalty": "elasticnet", "l1_ratio": 10**400}, "no finite number"),
         ({"penalty": "l2", "alpha": 1}, "is no parameter"),
     ],
 )
