@@ -81,7 +81,7 @@ class Prior:
         """The inverse of `to_json`. KeyError."""
         if "weights" in document:
             return cls("weights", tuple(document["weights"]))
-        kind = next(kind for kind in ("normal", "log_normal", "beta") if KEYS[kind][0] in document)
+        kind = next((kind for kind in ("log_normal", "beta") if KEYS[kind][0] in document), "normal")
         return cls(kind, tuple(float(document[key]) for key in KEYS[kind]))  # type: ignore[arg-type, index]
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from orchestune.config.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES
 from orchestune.domain import ids
+from orchestune.domain.annotations import misfits
 from orchestune.domain.experiment import TEST_LABEL, Specification
 from orchestune.domain.resources import fits
 from orchestune.domain.states import Desired, ExperimentState
@@ -60,19 +62,25 @@ def parse(document: Mapping[str, Any]) -> Specification:
         specification = Specification.from_json(document)
     except KeyError as error:
         raise BadInput.one(f"the specification lacks {error}") from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadInput.one(f"the specification cannot be read: {error}") from error
-    problems = []
+    problems = [
+        replace(problem, key=problem.key.removeprefix("space.")) for problem in misfits(specification, Specification)
+    ]
+    if problems:
+        raise BadInput(problems)
     if not specification.metrics:
         problems.append(Problem("at least one metric is needed", key="metrics"))
     counts = {
-        "budget": specification.budget,
-        "parallelism": specification.parallelism,
-        "folds": specification.folds.count,
+        "budget": (specification.budget, 1, MOST_TRIALS),
+        "parallelism": (specification.parallelism, 1, MOST_AT_ONCE),
+        "folds": (specification.folds.count, 1, MOST_TRIALS),
+        "priority": (specification.priority, *PRIORITIES),
     }
-    for key, count in counts.items():
-        if count < 1:
-            problems.append(Problem(f"must be at least 1, found {count}", key=key))
+    for key, (count, least, most) in counts.items():
+        if not least <= count <= most:
+            bound = f"at least {least}" if count < least else f"at most {most:,}"
+            problems.append(Problem(f"must be {bound}, found {count}", key=key))
     for index, configuration in enumerate(specification.try_first):
         problems += [
             replace(problem, key=f"try_first[{index}].{problem.key}")

@@ -85,6 +85,39 @@ def test_a_text_that_is_none_is_refused(shop: Shop) -> None:
     assert answer["error"]["code"] == "bad_input" and "is half of a character" in answer["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"name": 5}, ("name", "must be text, found 5")),
+        ({"timeout": "1h"}, ("timeout", "must be a finite number or null, found '1h'")),
+        ({"checkpoint_every": True}, ("checkpoint_every", "must be a finite number or null, found True")),
+        ({"labels": {"team": 1}}, ("labels.team", "must be text, found 1")),
+        ({"run": ["train", 1]}, ("run[1]", "must be text, found 1")),
+        ({"preload": [None]}, ("preload[0]", "must be text, found None")),
+        ({"try_first": ["a"]}, ("try_first[0]", "must be an object, found 'a'")),
+        ({"stop": {"patience": 1.5}}, ("stop.patience", "must be a whole number or null, found 1.5")),
+        ({"metrics": [{"name": ["loss"], "goal": "minimize"}]}, ("metrics[0].name", "must be text, found ['loss']")),
+        (
+            {"metrics": [{"name": "loss", "goal": "least"}]},
+            ("metrics[0].goal", "must be one of maximize, minimize, found 'least'"),
+        ),
+        ({"budget": 10**30}, ("budget", f"must be at most 1,000,000,000, found {10**30}")),
+        ({"priority": -(10**30)}, ("priority", f"must be at least -1000, found {-(10**30)}")),
+    ],
+)
+def test_what_is_of_another_kind_than_a_specification_holds_is_refused_by_its_name(
+    shop: Shop, changed: dict[str, Any], problem: tuple[str, str]
+) -> None:
+    answer = shop.ask("POST", "/experiments", {"specification": SPECIFICATION | changed}, expect=400)
+    assert [(each["key"], each["message"]) for each in answer["error"]["problems"]] == [problem]
+
+
+@pytest.mark.parametrize("prior", [{"weight": 1}, {"mean": 10**400, "std": 1}])
+def test_a_prior_that_is_none_is_refused(shop: Shop, prior: dict[str, Any]) -> None:
+    parameters = [{"name": "x", "type": "float", "min": 0, "max": 1, "prior": prior}]
+    shop.ask("POST", "/experiments", {"specification": SPECIFICATION | {"parameters": parameters}}, expect=400)
+
+
 def test_each_count_below_one_is_refused_by_its_name(shop: Shop) -> None:
     counts = {"budget": 0, "parallelism": -1, "folds": {"count": 0}}
     answer = shop.ask("POST", "/experiments", {"specification": SPECIFICATION | counts}, expect=400)
