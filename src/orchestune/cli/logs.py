@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from orchestune.cli.console import Console
@@ -44,7 +43,10 @@ def add(commands: Commands) -> None:
     parser.add_argument("--grep", metavar="REGEX", help="only lines in which the regular expression is found")
     parser.add_argument("--since", metavar="TIME", help="only what came since: 30s, 10m, 2h, or 2026-01-31T12:00:00Z")
     parser.add_argument(
-        "--tail", type=_some_lines, metavar="N", help="begin with the last N lines; with 0 and --follow only what comes"
+        "--tail",
+        type=_some_lines,
+        metavar="N",
+        help="begin with the last N lines, of those that --grep finds; with 0 and --follow only what comes",
     )
 
 
@@ -59,7 +61,7 @@ def _some_lines(text: str) -> int:
 
 def logs(console: Console, args: argparse.Namespace) -> int:
     """Print the lines as they are there."""
-    pattern = _pattern(args.grep)
+    wanted = _wanted(args.grep)
     since = _since(args.since)
     ref, trial = console.reference(args.exp)
     if isinstance(since, float):
@@ -69,18 +71,20 @@ def logs(console: Console, args: argparse.Namespace) -> int:
         _awaited(console, ref, trial)
     shown, terminal = 0, console.out.isatty()
     if args.tail is not None:
-        batches = _tailed(console.client, ref, args.tail, follow=args.follow, trial=trial, since=since)
+        all_there, follow = args.grep is not None and args.tail > 0, args.follow
+        batches = _tailed(
+            console.client, ref, args.tail, wanted, all_there=all_there, follow=follow, trial=trial, since=since
+        )
     elif args.follow:
-        batches = lines_of(console.client.follow_logs(ref, trial=trial, since=since))
+        batches = _lines(console.client.follow_logs(ref, trial=trial, since=since), wanted)
     else:
-        batches = lines_of(console.client.logs(ref, trial=trial, since=since))
+        batches = _lines(console.client.logs(ref, trial=trial, since=since), wanted)
     try:
         for batch in batches:
-            wanted = [line for line in batch if pattern is None or pattern.search(line.text)]
-            shown += len(wanted)
-            for line in wanted if terminal else ():
+            shown += len(batch)
+            for line in batch if terminal else ():
                 line.text = harmless(line.text)
-            console.out.write("".join(_shown_as(console, line, alone=trial is not None) for line in wanted))
+            console.out.write("".join(_shown_as(console, line, alone=trial is not None) for line in batch))
             if args.follow:
                 console.out.flush()
     except KeyboardInterrupt:
@@ -121,12 +125,19 @@ class Line:
         self.text = text
 
 
-def lines_of(chunks: Iterator[documents.LogChunk]) -> Iterator[list[Line]]:
-    """The lines that each chunk completes; what a process left unfinished comes where it ended, else at the end."""
-    rest: dict[str, tuple[documents.LogChunk, str]] = {}
-    for chunk in chunks:
+_Wanted = Callable[[Line], bool]
+
+
+class _Splitter:
+    """The lines that each chunk completes, in the order in which chunks come."""
+
+    def __init__(self) -> None:
+        self._rest: dict[str, tuple[documents.LogChunk, str]] = {}
+
+    def lines(self, chunk: documents.LogChunk) -> list[Line]:
+        """What is whole with this chunk; what a process left unfinished comes where it ended."""
         lines = []
-        before = rest.pop(chunk["attempt"], (chunk, ""))[1]
+        before = self._rest.pop(chunk["attempt"], (chunk, ""))[1]
         if chunk["gap"]:
             lines += [before] if before else []
             lines.append(f"[{size(chunk['gap'])} of output left out]")
@@ -136,20 +147,41 @@ def lines_of(chunks: Iterator[documents.LogChunk]) -> Iterator[list[Line]]:
         if last and (len(last) > _IDLE or chunk["last"]):
             lines.append(last)
         elif last:
-            rest[chunk["attempt"]] = (chunk, last)
-        yield [Line(chunk, _shown(text)) for text in lines]
-    yield [Line(chunk, _shown(last)) for chunk, last in rest.values()]
+            self._rest[chunk["attempt"]] = (chunk, last)
+        return [Line(chunk, _shown(text)) for text in lines]
+
+    def rest(self) -> list[Line]:
+        """What is unfinished at the end."""
+        return [Line(chunk, _shown(last)) for chunk, last in self._rest.values()]
 
 
-def _tailed(client: Client, ref: str, tail: int, *, follow: bool, **chosen: Any) -> Iterator[list[Line]]:
-    """The last lines of what is there, and with `follow` all that comes after it."""
-    known = list(client.logs(ref, tail=tail, **chosen))
-    after = known[-1]["cursor"] if known else 0
-    more = client.follow_logs(ref, after=after, **chosen) if follow else iter(())
-    batches = lines_of(chain(known, more))
-    lines = chain.from_iterable(islice(batches, len(known)) if follow else batches)
-    yield list(deque(lines, maxlen=tail))
-    yield from batches
+def _lines(chunks: Iterator[documents.LogChunk], wanted: _Wanted) -> Iterator[list[Line]]:
+    """The lines of each chunk that are wanted."""
+    splitter = _Splitter()
+    for chunk in chunks:
+        yield list(filter(wanted, splitter.lines(chunk)))
+    yield list(filter(wanted, splitter.rest()))
+
+
+def _tailed(
+    client: Client, ref: str, tail: int, wanted: _Wanted, *, all_there: bool, follow: bool, **chosen: Any
+) -> Iterator[list[Line]]:
+    """The last wanted lines of what is there, and with `follow` all that come after them.
+
+    `all_there`: they are looked for in all of it. The server counts lines whatever they say.
+    """
+    splitter, found, after = _Splitter(), deque[Line](maxlen=tail), 0
+    for chunk in client.logs(ref, **({} if all_there else {"tail": tail}), **chosen):
+        found.extend(filter(wanted, splitter.lines(chunk)))
+        after = chunk["cursor"]
+    if not follow:
+        found.extend(filter(wanted, splitter.rest()))
+        yield list(found)
+        return
+    yield list(found)
+    for chunk in client.follow_logs(ref, after=after, **chosen):
+        yield list(filter(wanted, splitter.lines(chunk)))
+    yield list(filter(wanted, splitter.rest()))
 
 
 def _shown(text: str) -> str:
@@ -169,12 +201,15 @@ def _shown_as(console: Console, line: Line, *, alone: bool) -> str:
     return f"{paint.worker(name)}{padding} {line.trial:>4} {fold}{bar} {line.text}\n"
 
 
-def _pattern(text: str | None) -> re.Pattern[str] | None:
+def _wanted(grep: str | None) -> _Wanted:
+    if grep is None:
+        return lambda line: True
     try:
-        return re.compile(text) if text is not None else None
+        pattern = re.compile(grep)
     except re.error as exc:
         hint = "put \\ before what is meant as it stands, as in \\["
-        raise UsageError(f"--grep {text!r} is no regular expression: {exc}", hint) from exc
+        raise UsageError(f"--grep {grep!r} is no regular expression: {exc}", hint) from exc
+    return lambda line: pattern.search(line.text) is not None
 
 
 def _since(text: str | None) -> str | float | None:

@@ -732,6 +732,18 @@ def test_followed_logs_may_begin_with_the_last_lines(server: FakeServer, cli: Cl
     rest.join()
 
 
+def test_the_last_lines_that_are_looked_for_are_found_however_far_above_they_stand(
+    server: FakeServer, cli: Cli
+) -> None:
+    server.log("Error: one\n" + "epoch\n" * 5 + "Error: two\nError: thr")
+    server.log("ee\n" + "epoch\n" * 5, last=True)
+    assert cli("logs", "sgd/1", "--grep", "Error", "--tail", "2").out == "Error: two\nError: three\n"
+    assert not any("tail=" in request.path for request in server.asked("GET", "/logs"))
+    server.update("sgd-7f3a", state="completed")
+    assert cli("logs", "sgd", "--grep", "Error", "--tail", "1", "--follow").out == "w1     1 │ Error: three\n"
+    assert cli("logs", "sgd", "--grep", "Error", "--tail", "0").out == ""
+
+
 @pytest.mark.parametrize(("state", "code"), [("completed", 0), ("failed", 1), ("stopped", 1)])
 def test_wait_ends_with_the_code_of_the_outcome(server: FakeServer, cli: Cli, state: str, code: int) -> None:
     server.update("sgd-7f3a", state=state)
