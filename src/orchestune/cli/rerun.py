@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,10 @@ from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.starting import add_detach_option, start
 from orchestune.client.launch import folder_key, owner, secret_values
+from orchestune.domain.experiment import Specification
+from orchestune.errors import UsageError
 from orchestune.sdk.submitting import how_packed, launch
+from orchestune.worker.command import render, split
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -22,19 +26,26 @@ def add(commands: Commands) -> None:
         commands,
         "rerun",
         rerun,
-        example="orchestune rerun sgd-7f3a/12\norchestune rerun sgd-7f3a/12 --continue",
+        details="A command after -- stands in the place of the trial's own, which `{run}` is: with --continue and more"
+        " epochs it trains the best longer.",
+        example="orchestune rerun sgd-7f3a/12\norchestune rerun sgd-7f3a/12 --continue -- {run} --epochs 80",
     )
     add_experiment(parser, trial="must")
     parser.add_argument(
-        "--continue", action="store_true", dest="go_on", help="start from the trial's checkpoint: train the best longer"
+        "--continue",
+        action="store_true",
+        dest="go_on",
+        help="start from the trial's checkpoint, not from the beginning",
     )
     add_detach_option(parser)
+    parser.set_defaults(words=())
 
 
 def rerun(console: Console, args: argparse.Namespace) -> int:
     """Start it with this shell's environment, and follow it like `run`."""
     ref, number = console.trial(args.exp)
-    origin = console.client.specification(ref, console.client.trial(ref, number)["revision"])
+    trial = console.client.trial(ref, number)
+    origin = console.client.specification(ref, trial["revision"])
     launched = origin["launch"] or {}
     sources = [(item["name"], item["source"]) for item in origin["specification"].get("secrets") or ()]
     folder = Path(launched.get("root") or console.folder)
@@ -43,6 +54,7 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
     body = {
         **({} if console.place.told_who else {"owner": owner(console.environ)}),
         "continue": bool(args.go_on),
+        **({"run": _command(Specification.from_json(origin["specification"]), args.words)} if args.words else {}),
         "launch": launch(console.place, launched.get("root"), links, how_packed(launched), console.environ),
         "secrets": secret_values(sources, console.environ, folder),
         "folder": folder_here,
@@ -53,3 +65,20 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
         return [f"{console.paint.bold(status['handle'])} {what} {status['origin'] or f'{ref}/{number}'}"]
 
     return start(console, lambda: console.client.rerun(ref, number, body), heading, folder_here, args.detach)
+
+
+def _command(specification: Specification, words: Sequence[str]) -> str | tuple[str, ...]:
+    """What is run in the place of the trial's own command, which `{run}` among the words is."""
+    from orchestune.config.command_line import command  # with ruamel.yaml, which is slow to import
+
+    run = specification.run
+    own = split(run) if isinstance(run, str) else run
+    if "{run}" in words and own is None:
+        raise UsageError("{run} is a command of the shell, to which no words can be added", "write it whole after --")
+    made = command([part for word in words for part in (own or () if word == "{run}" else (word,))])
+    names = [parameter.name for parameter in specification.space.parameters]
+    try:
+        render(made, {}, names, "config" if specification.config else "")
+    except ValueError as exc:
+        raise UsageError(f"the command: {exc}") from exc
+    return made

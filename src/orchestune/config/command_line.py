@@ -129,15 +129,18 @@ def _set(setting: Setting, root: Entries, report: Report) -> Entries:
     return put(root, setting.key, node, place, report)
 
 
-def _run(words: Sequence[str]) -> Node:
+def command(words: Sequence[str]) -> str | tuple[str, ...]:
     """One word with spaces is a text, as for `sh -c`; several are text where that reads the same, else a list."""
-    place = Place("the command")
     text = " ".join(words)
-    if len(words) == 1 and re.search(r"\s", text):
-        return _word(text, place)
-    if resolve(text) == text and split(text) == tuple(words):
-        return _word(text, place)
-    return Items(place, tuple(_word(word, place) for word in words), 1 + len(words))
+    spaced = len(words) == 1 and re.search(r"\s", text)
+    return text if spaced or (resolve(text) == text and split(text) == tuple(words)) else tuple(words)
+
+
+def _run(words: Sequence[str]) -> Node:
+    place, run = Place("the command"), command(words)
+    if isinstance(run, str):
+        return _word(run, place)
+    return Items(place, tuple(_word(word, place) for word in run), 1 + len(run))
 
 
 def _word(text: str, place: Place) -> Scalar:

@@ -126,6 +126,7 @@ class RerunTrial(_Request):
     """How a trial is repeated; what is left out is as in the first experiment."""
 
     continue_: bool = Field(default=False, alias="continue", description="start from the trial's checkpoint")
+    run: str | list[str] | None = Field(default=None, min_length=1, description="another command, as in the file")
     launch: Launch | None = None
     secrets: dict[str, str] | None = None
     folder: str | None = None

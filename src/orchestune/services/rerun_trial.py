@@ -20,7 +20,8 @@ from orchestune.store import trials as rows
 def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], actor: str) -> dict[str, Any]:
     """A new experiment of budget 1 with the trial's configuration, seed, revision and bundle; `origin` names it.
 
-    `continue`: it starts from the trial's last checkpoint; Conflict where there is none.
+    `continue`: it starts from the trial's last checkpoint; Conflict where there is none. `run`: another command, which
+    trains longer, say.
     """
     with core.store.reading() as session:
         row = experiments.find(session, ref)
@@ -32,9 +33,19 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
         raise Conflict(f"{row.handle}/{number} has {specification.folds.count} folds", "rerun it without --continue")
     if body.get("continue") and checkpoint is None:
         raise _nothing_to_continue(f"{row.handle}/{number}", specification, dropped)
+    if body.get("run") and specification.of_function:
+        raise Conflict(f"{row.handle}/{number} is a call of a function", "rerun it without a command")
+    run = body.get("run") or specification.run
     parallelism = min(row.parallelism, specification.folds.count)
     specification = replace(
-        specification, budget=1, parallelism=parallelism, stop=StopRules(), try_first=(), notify=(), mlflow=None
+        specification,
+        run=run if isinstance(run, str) else tuple(run),
+        budget=1,
+        parallelism=parallelism,
+        stop=StopRules(),
+        try_first=(),
+        notify=(),
+        mlflow=None,
     )
     secrets = dict(body.get("secrets") or core.secrets.get(row.id))
     request = {

@@ -779,6 +779,46 @@ def test_rerun_takes_the_environment_and_the_secrets_along(
     assert "PATH" in body["launch"]["env"]
 
 
+@pytest.mark.parametrize(
+    ("run", "words", "expected"),
+    [
+        ("python t.py {args} --epochs 5", ["{run}", "--epochs", "80"], "python t.py {args} --epochs 5 --epochs 80"),
+        (["python", "a b.py", "{lr}"], ["{run}", "--more"], ["python", "a b.py", "{lr}", "--more"]),
+        ("A=1 sh t.sh {lr}", ["A=2 sh t.sh {lr}"], "A=2 sh t.sh {lr}"),
+        ("sh t.sh", ["nice", "{run}"], "nice sh t.sh"),
+    ],
+)
+def test_rerun_takes_a_command_in_the_place_of_the_trials_own(
+    server: FakeServer, cli: Cli, run: str | list[str], words: list[str], expected: str | list[str]
+) -> None:
+    server.world.trials["sgd-7f3a"] = [trial(2)]
+    server.world.specification = _of_run(run)
+    assert cli("rerun", "sgd/2", "--continue", "--detach", "--", *words).code == 0
+    assert server.asked("POST", "/trials/2/rerun")[0].json()["run"] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{run}", "--epochs", "80"], "{run} is a command of the shell, to which no words can be added"),
+        (["python", "t.py", "{rate}"], "the command: {rate} names no parameter; there are lr"),
+        (["A=1 sh ${x:-{lr}}"], "the command: {lr} stands within ${…}"),
+    ],
+)
+def test_rerun_says_what_is_wrong_with_a_command(server: FakeServer, cli: Cli, words: list[str], message: str) -> None:
+    server.world.trials["sgd-7f3a"] = [trial(2)]
+    server.world.specification = _of_run("A=1 sh t.sh {lr} | tee log")
+    result = cli("rerun", "sgd/2", "--detach", "--", *words)
+    assert result.code == 2
+    assert message in result.err
+    assert not server.asked("POST", "/trials/2/rerun")
+
+
+def _of_run(run: str | list[str]) -> dict[str, object]:
+    space = {"parameters": [{"name": "lr", "type": "float", "min": 0.0, "max": 1.0}]}
+    return {"specification": {"name": "sgd", "run": run, **space, "metrics": [], "budget": 1}, "launch": None}
+
+
 def test_doctor_exits_with_1_where_something_is_wrong(server: FakeServer, cli: Cli) -> None:
     assert cli("doctor").code == 0
     server.stop()

@@ -144,6 +144,16 @@ class BudgetsContract(WorldContract):
             rerun_trial.rerun_trial(world.core, experiment, 2, {"continue": True}, "ada")
         assert refused.value.hint == "only trials with `checkpoint:` can be continued"
 
+    def test_a_rerun_may_have_another_command(self, world: World) -> None:
+        experiment = world.create(budget=1)
+        world.run(experiment)
+        ran = {"run": ["train", "{x}", "--epochs", "80"]}
+        again = rerun_trial.rerun_trial(world.core, experiment, 1, ran, "ada")["id"]
+        kept = read_experiments.specification(world.core, again)["specification"]
+        assert kept["run"] == ran["run"]
+        assert read_experiments.specification(world.core, experiment)["specification"]["run"] != ran["run"]
+        assert world.run(again)["counts"]["completed"] == 1
+
     def test_a_rerun_that_was_stopped_and_goes_on_is_of_the_same_trial(self, world: World) -> None:
         experiment = world.create(budget=2, engine="random")
         world.run(experiment)
