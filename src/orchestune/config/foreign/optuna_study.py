@@ -6,7 +6,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,9 +20,11 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
 from orchestune.config.draft import Draft
+from orchestune.config.foreign.optuna_choices import in_words, single
+from orchestune.config.foreign.optuna_conditions import with_conditions
 from orchestune.config.nodes import Place, mapping
 from orchestune.config.report import did_you_mean
-from orchestune.config.spelling import extended, spelled
+from orchestune.config.spelling import spelled
 from orchestune.domain.parameters import token
 from orchestune.domain.words import plural
 from orchestune.errors import NotFound, UsageError
@@ -130,11 +132,12 @@ def _of_study(storage: BaseStorage, name: str, source: str, metrics: Sequence[st
     document: dict[str, Any] = {
         "name": name,
         "run": COMMAND,
-        "parameters": _with_conditions(ranges, trials, notes),
+        "parameters": with_conditions(ranges, spaces, trials, notes),
         "metrics": dict(zip(names, goals, strict=True)),
         "budget": BUDGET,
     }
-    results = [result for trial in trials if (result := _result(trial, names)) is not None]
+    words = {parameter for parameter, found in spaces.items() if in_words(found)}
+    results = [result for trial in trials if (result := _result(trial, names, words)) is not None]
     files = {}
     if results:
         path = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}-results.jsonl"
@@ -182,8 +185,11 @@ def _space(name: str, found: Sequence[BaseDistribution], notes: list[str]) -> An
         notes.append(f"parameters.{name}: its range changed in the course of the study; this one holds all of them")
     listed = [one for one in found if isinstance(one, CategoricalDistribution)]
     if listed:
-        choices = dict.fromkeys(token(_single(choice)) for one in listed for choice in one.choices)
-        if any(choice is None for one in listed for choice in one.choices):
+        words = in_words(listed)
+        choices = dict.fromkeys(token(single(choice, words)) for one in listed for choice in one.choices)
+        if words:
+            notes.append(f"parameters.{name}: None, True and False are given to the program as these words")
+        elif any(choice is None for one in listed for choice in one.choices):
             notes.append(f"parameters.{name}: None is given to the program as the word None")
         return [choice for _, choice in choices]
     ranges = [one for one in found if isinstance(one, (FloatDistribution, IntDistribution))]
@@ -196,49 +202,14 @@ def _space(name: str, found: Sequence[BaseDistribution], notes: list[str]) -> An
     return spelled(low, high, log=all(one.log for one in ranges), step=step, whole=whole)
 
 
-def _single(choice: Any) -> Any:
-    return choice if isinstance(choice, (str, int, float)) else str(choice) if choice is None else json.dumps(choice)
-
-
-def _result(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any] | None:
-    """A trial that ended, as results of trials are written down."""
+def _result(trial: FrozenTrial, names: Sequence[str], words: Container[str]) -> dict[str, Any] | None:
+    """A trial that ended, as results of trials are written down. Truth values of the parameters `words` are words."""
     state = _STATES.get(trial.state)
     values = trial.values or []
     if state is None or not all(map(math.isfinite, values)):
         return None
     return {
-        "parameters": {name: _single(value) for name, value in trial.params.items()},
+        "parameters": {name: single(value, name in words) for name, value in trial.params.items()},
         "metrics": dict(zip(names, values, strict=True)) if state == "completed" else {},
         "state": state,
     }
-
-
-def _with_conditions(spaces: dict[str, Any], trials: Sequence[FrozenTrial], notes: list[str]) -> dict[str, Any]:
-    """Conditions of what only some trials have: the value of a parameter that all have, where that tells them apart."""
-    done = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    found, unknown = dict(spaces), list[str]()
-    for name in spaces:
-        having = [trial for trial in done if name in trial.params]
-        lacking = [trial for trial in done if name not in trial.params]
-        if not lacking:
-            continue
-        parents = [one for one, space in spaces.items() if isinstance(space, list) and _decides(one, having, lacking)]
-        if not parents:
-            unknown.append(name)
-            continue
-        values = list(dict.fromkeys(_single(trial.params[parents[0]]) for trial in having))
-        found[name] = extended(spaces[name], {"when": {parents[0]: values[0] if len(values) == 1 else values}})
-        shown = " or ".join(map(str, values))
-        notes.append(
-            f"parameters.{name}: only trials with {parents[0]} {shown} have it, which is taken as its condition"
-        )
-    if unknown:
-        notes.append(f"not every trial has {', '.join(unknown)}: say with `when` on what that depends")
-    return found
-
-
-def _decides(parent: str, having: Sequence[FrozenTrial], lacking: Sequence[FrozenTrial]) -> bool:
-    """Whether the parent's value tells which trials are which."""
-    if not having or not all(parent in trial.params for trial in [*having, *lacking]):
-        return False
-    return not {trial.params[parent] for trial in having} & {trial.params[parent] for trial in lacking}

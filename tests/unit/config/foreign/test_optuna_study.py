@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +240,39 @@ def test_one_and_true_are_two_choices(source: str) -> None:
     storage.remove_session()
     storage.engine.dispose()
     assert repr(document(reading.read(source, "mixed"))["parameters"]) == repr({"x": [1, True]})
+
+
+def made_by(source: str, objective: Callable[[optuna.Trial], float]) -> Draft:
+    """What is read of a study that Optuna made by 14 trials of this function."""
+    storage = RDBStorage(source)
+    study = optuna.create_study(study_name="made", storage=storage, sampler=optuna.samplers.RandomSampler(seed=1))
+    study.optimize(objective, 14)
+    storage.remove_session()
+    storage.engine.dispose()
+    return reading.read(source, "made")
+
+
+def test_a_number_of_layers_decides_which_layers_there_are(source: str) -> None:
+    def objective(trial: optuna.Trial) -> float:
+        trial.suggest_int("width", 8, 128)
+        layers = trial.suggest_int("layers", 1, 4)
+        units = [trial.suggest_int(f"units_{layer}", 8, 64, step=8) for layer in range(layers)]
+        last = trial.suggest_float("last", 0, 1) if layers < 3 else 0.0
+        return sum(units) + last
+
+    draft = made_by(source, objective)
+    found = document(draft)["parameters"]
+    units = {"type": "int", "min": 8, "max": 64, "step": 8}
+    assert found["units_0"] == "8..64 step 8"
+    assert found["units_1"] == {**units, "when": {"layers": [2, 3, 4]}}
+    assert found["units_3"] == {**units, "when": {"layers": 4}}
+    assert found["last"]["when"] == {"layers": [1, 2]}
+    assert "parameters.units_2: only trials with layers 3 or 4 have it, which is taken as its condition" in draft.notes
+    assert not [note for note in draft.notes if "say with `when`" in note]
+
+
+def test_true_and_false_beside_none_are_words_as_it_is(source: str) -> None:
+    draft = made_by(source, lambda trial: float(trial.suggest_categorical("bn", [True, False, None]) is None))
+    assert document(draft)["parameters"] == {"bn": ["True", "False", "None"]}
+    assert {one["parameters"]["bn"] for one in results(draft)} == {"True", "False", "None"}
+    assert "parameters.bn: None, True and False are given to the program as these words" in draft.notes
