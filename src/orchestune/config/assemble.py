@@ -62,7 +62,7 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
     checkpoint: Checkpoint = values.get("checkpoint") or Checkpoint(None)
     retry: Retry = values.get("retry") or Retry()
     specification = Specification(
-        name=values.get("name") or os.fsencode(folder.name).decode("utf-8", "backslashreplace") or "experiment",
+        name=values.get("name") or _called(folder),
         run=values["run"],
         space=space,
         metrics=values["metrics"],
@@ -96,6 +96,12 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
         stdin="json" if values.get("stdin") == "json" else "",
     )
     return specification, values.get("code") or Code(), image, warm
+
+
+def _called(folder: Path) -> str:
+    """The folder's own name, also where it was named by `..`."""
+    name = os.path.basename(os.path.abspath(folder))
+    return os.fsencode(name).decode("utf-8", "backslashreplace") or "experiment"
 
 
 def _config(root: Field, values: _Values, folder: Path) -> ConfigFile | None:

@@ -263,6 +263,8 @@ def test_a_file_without_a_name_is_called_as_its_folder(tmp_path: Path) -> None:
     loaded = load(folder / "experiment.yml")
     assert loaded.specification.name == "my-project"
     assert loaded.path == folder / "experiment.yml"
+    (folder / "sub").mkdir()
+    assert load(folder / "sub" / ".." / "experiment.yml").specification.name == "my-project"
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
