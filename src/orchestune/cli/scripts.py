@@ -32,6 +32,8 @@ def absent(run: str | Sequence[str], folder: Path) -> list[str]:
     script = _script(run) or (program if "/" in program else "")
     if not script or script.startswith("/"):
         return []
+    if os.path.normpath(script).startswith("../") and (folder / script).exists():
+        return [f"{script} is not in this folder, whose code alone trials have: run from the folder that holds both"]
     if (folder / script).exists():
         able = script != program or os.access(folder / script, os.X_OK)
         return [] if able else [f"{script} cannot be executed: chmod +x {script}, or name its interpreter before it"]

@@ -49,6 +49,14 @@ def test_what_is_set_or_known_is_not_missed(tmp_path: Path, name: str, text: str
     assert said(tmp_path, name, text, run) == []
 
 
+@pytest.mark.parametrize("run", ["python ../train.py {args}", "python sub/../../train.py {args}", "../train.py {args}"])
+def test_a_script_above_the_folder_is_told_not_to_come_along(tmp_path: Path, run: str) -> None:
+    (tmp_path / "train.py").write_text("")
+    (tmp_path / "here" / "sub").mkdir(parents=True)
+    (note,) = absent(run, tmp_path / "here")
+    assert note.endswith("is not in this folder, whose code alone trials have: run from the folder that holds both")
+
+
 def test_a_script_that_asks_for_its_parameters_is_known(tmp_path: Path) -> None:
     (tmp_path / "sdk.py").write_text("import orchestune\n")
     (tmp_path / "env.sh").write_text('echo "$ORCHESTUNE_PARAM_LR"\n')
