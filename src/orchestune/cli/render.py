@@ -166,6 +166,12 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
+def brief(text: str) -> str:
+    """The same, of three lines or more the first and the last one: what a process printed at last says most."""
+    lines = text.splitlines()
+    return one_line(f"{lines[0]} … {lines[-1]}" if len(lines) > 2 else text)
+
+
 def harmless(text: str) -> str:
     """`text` with its colours, without all else that a terminal would obey: what a user's program printed."""
     shown = _CONTROL.sub(lambda found: found[1] or "", text)

@@ -12,7 +12,7 @@ from orchestune.cli.control import positive
 from orchestune.cli.live import Block
 from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.progress import at_a_time, best_lines, counts_text
-from orchestune.cli.render import Paint, between, cut, duration, measured, one_line, size, table
+from orchestune.cli.render import Paint, between, brief, cut, duration, measured, one_line, size, table
 from orchestune.cli.silence import waits
 from orchestune.cli.sparkline import best_so_far
 from orchestune.client.address import Place, place
@@ -281,7 +281,7 @@ def one_lines(status: documents.Status, console: Console, sparkline: str = "") -
             [
                 paint.worker(worker["name"]), worker["node"], paint.state(worker["state"]),
                 f"{worker['running']} / {worker['slots']}", str(worker["succeeded"]), str(worker["failed"]),
-                one_line(worker["reason"] or ""),
+                brief(worker["reason"] or ""),
             ]
             for worker in workers
         ]  # fmt: skip

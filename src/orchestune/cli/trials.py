@@ -190,7 +190,8 @@ def _attempt(attempt: documents.Attempt, paint: Paint, several: bool) -> list[st
     gpus = f", gpu {','.join(attempt['gpus'])}" if attempt.get("gpus") else ""
     lines = [f"{head}  {paint.state(attempt['state'])}{where}{gpus}"]
     if attempt["reason"] is not None:
-        lines.append(f"  why       {one_line(attempt['reason']['message'])}")
+        first, *more = attempt["reason"]["message"].splitlines() or [""]
+        lines += [f"  why       {one_line(first)}", *(f"            {one_line(line)}" for line in more)]
     ended = []
     if attempt["exit_code"] is not None:
         ended.append(f"exit code {attempt['exit_code']}")

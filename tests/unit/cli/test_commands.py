@@ -398,6 +398,20 @@ def test_one_trial_shows_each_attempt_with_the_end_of_its_log_and_the_files(serv
     assert "best.pt  2.0 KiB" in out
 
 
+def test_what_a_lost_worker_printed_last_stands_in_lines_of_its_own(server: FakeServer, cli: Cli) -> None:
+    said = "the worker's process is gone; its last lines:\n12:00 one\n12:01 the guard is gone"
+    lost = attempt(state="lost", exit_code=None, reason={"code": "worker_lost", "message": said}, tail="")
+    server.world.trials["sgd-7f3a"] = [trial(1, attempts=[lost])]
+    pad = "\n            "
+    assert (
+        f"  why       {said.splitlines()[0]}{pad}12:00 one{pad}12:01 the guard is gone\n" in cli("trials", "sgd/1").out
+    )
+    worker = {"name": "w1", "node": "laptop", "state": "ended", "slots": 2, "running": 0, "succeeded": 3, "failed": 1}
+    server.update("sgd-7f3a", workers=[worker | {"id": "x", "reason": said}])
+    (row,) = [line for line in cli("status", "sgd").out.splitlines() if "process is gone" in line]
+    assert row.endswith("the worker's process is gone; its last lines: … 12:01 the guard is gone")
+
+
 def test_export_writes_every_trial_as_csv_or_json(
     server: FakeServer, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
