@@ -12,6 +12,7 @@ from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Metric
 from orchestune.domain.notify import Hook, shown
 from orchestune.domain.parameters import Parameter
+from orchestune.domain.ways import Source
 from orchestune.domain.words import plural, some
 from orchestune.worker.command import placeholders, split
 
@@ -37,7 +38,7 @@ def plan_lines(
         *(("" if index else "such that", one_line(text)) for index, text in enumerate(specification.space.texts())),
         ("command", one_line(_command(specification.run))),
         ("gets", _arrival(specification)),
-        ("looks for", _metrics(specification.metrics)),
+        ("looks for", _metrics(specification.metrics, specification.collect)),
     ]
     if bundle is not None:
         lines.append(("code", f"{plural(bundle[0], 'file')}, {size(bundle[1])}"))
@@ -136,7 +137,7 @@ def _arrival(specification: Specification) -> str:
     return f"{text}; also {variable} and $ORCHESTUNE_PARAMS (a JSON file)"
 
 
-def _metrics(metrics: Sequence[Metric]) -> str:
+def _metrics(metrics: Sequence[Metric], collect: Sequence[Source]) -> str:
     said = []
     for metric in metrics:
         words: list[str] = [metric.goal] if metric.optimized else []
@@ -144,7 +145,10 @@ def _metrics(metrics: Sequence[Metric]) -> str:
         words += [str(metric.limit)] if metric.limit is not None else []
         words += [metric.take] if metric.take != "last" else []
         said.append(f"{metric.name} ({', '.join(words)})")
-    return f"{', '.join(said)}; for example a line `{metrics[0].name}=0.5` on its output"
+    line = f"a line `{metrics[0].name}=0.5` on its output"
+    places = ["what the `regex` finds" if source.kind == "regex" else source.where for source in collect]
+    found = f"in {', '.join(places)}, or {line}" if places else f"for example {line}"
+    return f"{', '.join(said)}; {one_line(found)}"
 
 
 def _ends(specification: Specification) -> str:

@@ -179,6 +179,12 @@ def test_the_plan_tells_from_which_value_on_a_trial_is_good_enough(server: FakeS
     assert text.startswith("  looks for  accuracy (maximize, good enough at 0.9); ")
 
 
+def test_the_plan_tells_where_else_metrics_are_read(server: FakeServer, cli: Cli, project: Path) -> None:
+    collect = "collect=[{csv: logs/history.csv}, {regex: 'acc (?P<accuracy>.*)'}]"
+    said = "in logs/history.csv, what the `regex` finds, or a line `accuracy=0.5` on its output"
+    assert f"  looks for  accuracy (maximize); {said}" in cli("run", "--dry-run", "--set", collect).out.splitlines()
+
+
 def test_a_dry_run_touches_nothing(server: FakeServer, cli: Cli, project: Path) -> None:
     before = sorted(project.rglob("*"))
     result = cli("run", "--dry-run")
