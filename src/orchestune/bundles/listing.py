@@ -67,7 +67,8 @@ def plan(folder: Path, ignore: Sequence[str], limit: int, added: Mapping[str, Pa
     `added`: files that lie elsewhere, by their path in the bundle; what the folder has itself stays.
 
     BadInput names links that lead out of the folder and what cannot be read, of very many the first; TooLarge names the
-    limit and the ten largest files. Sockets, pipes and devices are passed over, as is what vanishes meanwhile.
+    limit and the ten largest files. Sockets, pipes and devices are passed over, as is what vanishes meanwhile, and a
+    file that takes the output of this program: it would be other code each time.
     """
     walk = _Walk(folder, os.path.realpath(folder))
     walk.run(rules_for(ignore))
@@ -81,6 +82,16 @@ def plan(folder: Path, ignore: Sequence[str], limit: int, added: Mapping[str, Pa
     return listing
 
 
+def _outputs() -> frozenset[tuple[int, int]]:
+    """Device and number of what our output and our messages go to (`run > run.log`)."""
+    found = set()
+    for descriptor in (1, 2):
+        with suppress(OSError):  # closed
+            status = os.fstat(descriptor)
+            found.add((status.st_dev, status.st_ino))
+    return frozenset(found)
+
+
 @dataclass
 class _Walk:
     folder: Path
@@ -88,6 +99,7 @@ class _Walk:
     entries: list[Entry] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    outputs: frozenset[tuple[int, int]] = field(default_factory=_outputs)
 
     def run(self, rules: Rules) -> None:
         if not self.folder.is_dir():
@@ -139,7 +151,8 @@ class _Walk:
             self.problems.append(unreadable(path, exc))
             return False
         if stat.S_ISREG(status.st_mode):
-            self.entries.append(Entry(path, Kind.FILE, status.st_size))
+            if (status.st_dev, status.st_ino) not in self.outputs:
+                self.entries.append(Entry(path, Kind.FILE, status.st_size))
         elif stat.S_ISDIR(status.st_mode):
             self.entries.append(Entry(path, Kind.FOLDER))
             return True

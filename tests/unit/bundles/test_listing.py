@@ -228,6 +228,15 @@ with tempfile.TemporaryDirectory() as out:
     assert done.stdout.splitlines() == [f"closed: {advice}", f"weights.bin: {advice}", "[]"], done.stderr
 
 
+def test_a_file_that_takes_our_output_is_no_code(tmp_path: Path) -> None:
+    write(tmp_path, "train.py", "old.log")
+    program = "import sys; from pathlib import Path; from orchestune.bundles.listing import plan\n"
+    program += "print(*(entry.path for entry in plan(Path.cwd(), (), 1 << 20).entries), file=sys.stderr)"
+    with open(tmp_path / "run.log", "w") as out, open(tmp_path / "err.log", "w") as err:
+        subprocess.run([sys.executable, "-c", program], cwd=tmp_path, stdout=out, stderr=err, check=True)
+    assert (tmp_path / "err.log").read_text() == "old.log train.py\n"
+
+
 def test_the_state_folder_of_orchestune_is_no_code(tmp_path: Path) -> None:
     write(tmp_path, "model.py", "deep/state/token", "deep/state/files/log")
     assert "deep/state/token" in paths(plan(tmp_path, (), LIMIT))
