@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
@@ -32,6 +33,10 @@ class Missing:
     """which of them takes a configuration file"""
 
 
+_SEARCHES = re.compile(
+    r"^[ \t]*(?:import|from)[ \t]+(optuna|hyperopt|nevergrad|skopt|ray(?=\.tune\b|[ \t]+import[ \t]+.*\btune\b))\b",
+    re.MULTILINE,
+)
 Ask = Callable[[str, str, Missing], str]
 """asks for the value of an option that the script cannot do without: its name, what it says of it, what is missing"""
 
@@ -45,9 +50,10 @@ def draft_of(console: Console, args: argparse.Namespace, folder: Path, ask: Ask)
     if args.script:
         found = _read(console, args, folder)
         own = drafting.draft(found, folder, _given(found, args, ask), named=bool(args.spaces))
-        own = replace(own, notes=(*own.notes, *_unheard_of(found, args)))
+        library = _search_of(args.script) if found.script is None else ""
+        own = replace(own, notes=(*own.notes, *_unheard_of(found, args), *_of_a_search(args.script, library)))
         if draft is None:
-            return own, f"{args.script}: {_what(found)}"
+            return own, f"{args.script}: {_what(found)}{f'; it searches by itself, with {library}' if library else ''}"
         run = next(entry for entry in own.document.entries if entry[0].text == "run")
         remarks = {path: remark for path, remark in draft.remarks.items() if path != "run"}
         draft = Draft(draft.document.with_entry(*run), draft.notes, remarks, files=draft.files)
@@ -89,6 +95,21 @@ def _unheard_of(found: Found, args: argparse.Namespace) -> Iterator[str]:
         if name not in names and f"{{{name}}}" not in command:
             close = did_you_mean(name, names)
             yield f"{name}: {args.script} has no such option, as far as it tells{f' ({close})' if close else ''}"
+
+
+def _search_of(script: str) -> str:
+    """The library with which a Python script searches; empty where it is none, or imports none."""
+    if Path(script).suffix != ".py":
+        return ""
+    match = _SEARCHES.search(Path(script).read_text(errors="replace"))
+    return match[1] if match else ""
+
+
+def _of_a_search(script: str, library: str) -> Iterator[str]:
+    if library:
+        one = f"a trial here is one call of its objective, which takes what {library} suggests as options (--lr=0.1)"
+        more = "; `init --from` takes over what a study found" if library == "optuna" else ""
+        yield f"{script} searches by itself: {one} and prints its value, or which orchestune.tune calls{more}"
 
 
 def _what(found: Found) -> str:

@@ -184,6 +184,29 @@ def test_json_tells_the_same_and_asks_nothing(cli: Cli, project: Path) -> None:
     assert [one["name"] for one in document["specification"]["parameters"]] == ["lr", "layers"]
 
 
+@pytest.mark.parametrize(
+    ("line", "library"),
+    [
+        ("import optuna", "optuna"),
+        ("from ray import train, tune", "ray"),
+        ("import ray.tune", "ray"),
+        ("    from hyperopt import fmin", "hyperopt"),
+        ("import ray", ""),
+        ("import optunaish", ""),
+    ],
+)
+def test_a_script_that_searches_by_itself_is_told_what_a_trial_is(
+    cli: Cli, project: Path, line: str, library: str
+) -> None:
+    (project / "search.py").write_text(f"if True:\n    pass\n{line}\n" if line[0] != " " else f"if True:\n{line}\n")
+    said = cli("init", "search.py", "--minimize", "loss").err
+    assert (f"search.py: nothing is known of its options; it searches by itself, with {library}" in said) is bool(
+        library
+    )
+    assert ("a trial here is one call of its objective" in said) is bool(library)
+    assert ("`init --from` takes over what a study found" in said) is (library == "optuna")
+
+
 def test_a_script_that_needs_a_value_says_which(cli: Cli, project: Path) -> None:
     (project / "train.py").write_text(SCRIPT.replace("a = p", "p.add_argument('data')\na = p"))
     refused = cli("init", "train.py", "--minimize", "val/loss")
