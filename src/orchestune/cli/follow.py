@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orchestune.cli.console import Console
 from orchestune.cli.interrupts import Interrupts
 from orchestune.cli.progress import end_lines
-from orchestune.cli.render import last_lines, one_line
+from orchestune.cli.render import last_words, one_line
 from orchestune.cli.silence import silent, waits
 from orchestune.cli.views import LiveView, PlainView, QuietView, View
 from orchestune.client.attempts import decisive
@@ -146,7 +146,7 @@ def _failure(console: Console, status: documents.Status) -> str:
     lines = [f"{paint('31', 'fail')}  trial {trial['number']}: {one_line(reason)}"]
     attempt = decisive(trial)
     tail = (attempt.get("tail") or "") if attempt else ""
-    lines += [f"      {paint.dim(paint.sign('│'))} {line}" for line in last_lines(tail, 5)]
+    lines += [f"      {paint.dim(paint.sign('│'))} {line}" for line in last_words(tail, 5)]
     return "\n".join(lines)
 
 

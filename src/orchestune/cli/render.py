@@ -189,6 +189,22 @@ def last_lines(text: str, count: int) -> list[str]:
     return [one_line(line.rstrip("\r").rpartition("\r")[2]) for line in lines]
 
 
+_ERROR = re.compile(
+    r"[\w.]*(?:Error|Exception)\b(?!\s*[:=]\s*[-+.\d])|Exception in thread |panic: |fatal error: |thread '.*' panicked"
+)
+"""how a line begins that says what went wrong, in Node.js, Java, Go, Rust, Python; not a metric of that name"""
+
+
+def last_words(text: str, count: int) -> list[str]:
+    """The last lines of what failed. Where a trace stands behind what went wrong, that comes first."""
+    lines = last_lines(text, len(text))
+    shown = lines[-count:]
+    above = [index for index, line in enumerate(lines[:-count]) if _ERROR.match(line)]
+    if not above or any(map(_ERROR.match, shown)):
+        return shown
+    return [*lines[above[-1] :][:2], "…", *lines[3 - count :]]
+
+
 def table(
     header: Sequence[str],
     rows: Iterable[Sequence[str]],

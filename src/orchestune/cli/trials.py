@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.progress import exact, expected, luck, nothing_best
-from orchestune.cli.render import Paint, duration, last_lines, measured, number, one_line, size, table, width
+from orchestune.cli.render import (
+    Paint,
+    duration,
+    last_lines,
+    last_words,
+    measured,
+    number,
+    one_line,
+    size,
+    table,
+    width,
+)
 from orchestune.client.attempts import seconds
 from orchestune.domain.words import plural
 from orchestune.errors import UsageError
@@ -207,5 +218,6 @@ def _attempt(attempt: documents.Attempt, paint: Paint, several: bool) -> list[st
     if attempt.get("resumed_from"):
         step = (attempt["resumed_from"] or {}).get("step")
         lines.append(f"  resumed from a checkpoint{'' if step is None else f' at step {number(step)}'}")
-    lines += [f"  {paint.dim(paint.sign('│'))} {line}" for line in last_lines(attempt.get("tail") or "", 10)]
+    end = last_words if attempt["state"] == "failed" else last_lines
+    lines += [f"  {paint.dim(paint.sign('│'))} {line}" for line in end(attempt.get("tail") or "", 10)]
     return lines

@@ -10,7 +10,20 @@ from hypothesis import strategies as st
 
 from orchestune.cli.live import Block
 from orchestune.cli.progress import end_lines, live_lines, trial_line
-from orchestune.cli.render import Paint, bar, cut, duration, harmless, last_lines, number, one_line, size, table, width
+from orchestune.cli.render import (
+    Paint,
+    bar,
+    cut,
+    duration,
+    harmless,
+    last_lines,
+    last_words,
+    number,
+    one_line,
+    size,
+    table,
+    width,
+)
 from tests.unit.client.fake_server import status, trial
 
 PLAIN, COLOUR = Paint(False), Paint(True)
@@ -65,6 +78,29 @@ def test_the_last_lines_show_a_progress_bar_once() -> None:
     assert last_lines("", 3) == []
     assert last_lines("one\ntwo\n10%\r50%\r100%\nloss=1", 3) == ["two", "100%", "loss=1"]
     assert last_lines("1%\r2%\r", 3) == ["2%"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Error: Cannot find module '/x/trian.js'",
+        'Exception in thread "main" java.lang.IllegalStateException: no data',
+        "panic: runtime error: index out of range [5] with length 3",
+        "thread 'main' panicked at src/main.rs:4:5:",
+        "java.io.IOException: disk",
+    ],
+)
+def test_what_went_wrong_is_shown_before_the_end_of_a_long_trace(said: str) -> None:
+    trace = [f"    at step {number}" for number in range(12)]
+    assert last_words("\n".join(["epoch 1", said, *trace]), 5) == [said, trace[0], "…", *trace[-2:]]
+    assert last_words("\n".join([*trace, said, "end"]), 5) == [*trace[-3:], said, "end"]
+
+
+def test_the_end_of_what_failed_without_an_error_is_its_last_lines() -> None:
+    lines = ["Error: 0.25", "Error = .5", "errors", *(f"line {number}" for number in range(6))]
+    assert last_words("\n".join(lines), 5) == lines[-5:]
+    assert last_words("one\ntwo", 5) == ["one", "two"]
+    assert last_words("", 5) == []
 
 
 def test_wide_characters_take_two_columns() -> None:
