@@ -23,20 +23,19 @@ def settled(core: Core, specification: Specification, given: Mapping[str, str]) 
 
     `given` has those that the caller's machine knew alone. BadInput, Denied, UsageError where one is missing.
     """
-    found: dict[str, str] = {}
+    wanted: dict[str, str] = {}
     for index, hook in enumerate(specification.notify):
-        name = f"notify.{index}"
-        found[f"{name}.url"] = given.get(f"{name}.url") or (hook.url if is_address(hook.url) else "")
-        if hook.secret:
-            found[f"{name}.secret"] = given.get(f"{name}.secret") or ""
+        wanted[f"notify.{index}.url"] = hook.url
+        wanted |= {f"notify.{index}.secret": hook.secret} if hook.secret else {}
     if specification.mlflow is not None:
-        uri = specification.mlflow.uri
-        found["mlflow.uri"] = given.get("mlflow.uri") or (uri if is_address(uri) else "")
-        if specification.mlflow.token:
-            found["mlflow.token"] = given.get("mlflow.token") or ""
-    missing = [name for name, value in found.items() if not value]
+        wanted["mlflow.uri"] = specification.mlflow.uri
+        wanted |= {"mlflow.token": specification.mlflow.token} if specification.mlflow.token else {}
+    found = {name: given.get(name) or (source if is_address(source) else "") for name, source in wanted.items()}
+    missing = [f"{name} ({wanted[name]})" for name, value in found.items() if not value]
     if missing:
-        raise UsageError(f"no value came for {', '.join(missing)}", "set them where you call `run`")
+        raise UsageError(
+            f"no value came for {', '.join(missing)}", "set them where you call `run`; an empty one is none"
+        )
     for name, value in found.items():
         if name.endswith((".url", ".uri")):
             parse(value, name)

@@ -297,8 +297,9 @@ def test_a_server_of_several_people_refuses_addresses_inside_at_once_and_names_w
 
 
 def test_what_lacks_its_address_or_has_a_wrong_one_makes_no_experiment(world: World) -> None:
-    with pytest.raises(UsageError, match=r"no value came for notify\.0\.url"):
+    with pytest.raises(UsageError, match=r"no value came for notify\.0\.url \(env:HOOK\)") as refused:
         world.create(notify=[{"url": "env:HOOK"}])
+    assert refused.value.hint == "set them where you call `run`; an empty one is none"
     with pytest.raises(BadInput, match=r"notify\.0\.url: is no address"):
         create(world, "mailto:ada")
 
