@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Sequence
 
 from orchestune.cli.progress import exact
@@ -16,6 +17,9 @@ from orchestune.domain.ways import Source
 from orchestune.domain.words import plural, some
 from orchestune.worker.command import placeholders, split
 
+_INDENT = 13
+_LEAST = 30
+"""columns in which text can be read"""
 _PARAMETERS = 12
 """parameters that are listed one by one"""
 
@@ -26,8 +30,11 @@ def plan_lines(
     bundle: tuple[int, int] | None,
     paint: Paint,
     where: Sequence[tuple[str, str]] = (),
+    columns: int | None = None,
 ) -> list[str]:
-    """The plan. `bundle` is the number of its files and their bytes, `where` what is said of the place."""
+    """The plan. `bundle` is the number of its files and their bytes, `where` what is said of the place; what is longer
+    than `columns`, where given, goes on below, but for the command, which may be copied.
+    """
     lines = [
         *where,
         (
@@ -54,7 +61,18 @@ def plan_lines(
     if specification.mlflow is not None:
         lines.append(("recorded", f"in MLflow, {shown(specification.mlflow.uri)}"))
     lines += [("note", note) for note in notes]
-    return [f"  {paint.dim(f'{name:10}')} {text}" for name, text in lines]
+    said = []
+    for name, text in lines:
+        first, *more = [text] if name == "command" else _folded(text, columns)
+        said += [f"  {paint.dim(f'{name:10}')} {first}", *(f"{' ' * _INDENT}{line}" for line in more)]
+    return said
+
+
+def _folded(text: str, columns: int | None) -> list[str]:
+    if columns is None or len(text) + _INDENT <= columns:
+        return [text]
+    room = max(columns - _INDENT, _LEAST)
+    return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _hook(hook: Hook) -> str:

@@ -71,7 +71,8 @@ def _heading(console: Console, prepared: Prepared, handle: str) -> list[str]:
         where.append(("image", destination.image_in_words(prepared) or "the default one of the cluster"))
     if prepared.warm_start is not None:
         where.append(("history", prepared.warm_start.source))
-    lines = plan_lines(prepared.specification, prepared.notes, (prepared.files, prepared.size), paint, where)
+    code = prepared.files, prepared.size
+    lines = plan_lines(prepared.specification, prepared.notes, code, paint, where, console.columns)
     return [f"{paint.bold(handle)}  {one_line(prepared.specification.name)}".strip(), *lines]
 
 

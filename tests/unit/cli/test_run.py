@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from orchestune.cli.configuring import configuration
+from orchestune.cli.plan import plan_lines
+from orchestune.cli.render import Paint
 from orchestune.client.launch import folder_key
 from orchestune.config.experiment_file import load, parse
 from orchestune.domain.experiment import Specification
@@ -183,6 +185,18 @@ def test_the_plan_tells_where_else_metrics_are_read(server: FakeServer, cli: Cli
     collect = "collect=[{csv: logs/history.csv}, {regex: 'acc (?P<accuracy>.*)'}]"
     said = "in logs/history.csv, what the `regex` finds, or a line `accuracy=0.5` on its output"
     assert f"  looks for  accuracy (maximize); {said}" in cli("run", "--dry-run", "--set", collect).out.splitlines()
+
+
+def test_a_plan_on_a_narrow_terminal_goes_on_below_where_it_began() -> None:
+    text = EXPERIMENT.replace("model.py", f"{'a' * 60}.py")
+    specification = parse(text, "experiment.yml").specification
+    lines = plan_lines(specification, ["a note of " + "many words " * 12], None, Paint(False), columns=60)
+    assert f"  command    python {'a' * 60}.py {{args}}" in lines  # it may be copied
+    others = [line for line in lines if "aaa" not in line]
+    assert all(len(line) <= 60 for line in others)
+    note = others.index("  note       a note of many words many words many words many")
+    assert others[note + 1].startswith("             words many")
+    assert " ".join(line[13:] for line in others[note:]) == ("a note of " + "many words " * 12).strip()
 
 
 def test_a_dry_run_touches_nothing(server: FakeServer, cli: Cli, project: Path) -> None:
