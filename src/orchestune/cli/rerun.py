@@ -62,7 +62,8 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
 
     def heading(status: documents.Status) -> list[str]:
         what = "goes on with" if args.go_on else "repeats"
-        return [f"{console.paint.bold(status['handle'])} {what} {status['origin'] or f'{ref}/{number}'}"]
+        other = ", by another command" if args.words else ""
+        return [f"{console.paint.bold(status['handle'])} {what} {status['origin'] or f'{ref}/{number}'}{other}"]
 
     return start(console, lambda: console.client.rerun(ref, number, body), heading, folder_here, args.detach)
 
