@@ -188,10 +188,15 @@ class Console:
             found = self.client.experiments(folder=folder, limit=1)
             if found:
                 return found[0]["handle"]
-        raise NotFound(
-            "no experiment was started in this folder",
-            "`orchestune run` starts one; `orchestune status` lists those of other folders",
-        )
+        others = "`orchestune run` starts one; `orchestune status` lists those of other folders"
+        raise NotFound("no experiment was started in this folder", self._above() or others)
+
+    def _above(self) -> str:
+        """Which is the newest experiment of the nearest folder above this one that has any. It may not be meant."""
+        for folder in self.folder.resolve().parents:
+            if found := self.client.experiments(folder=folder_key(folder), limit=1):
+                return f"name it: the newest one of {folder}, above this folder, is {found[0]['handle']}"
+        return ""
 
     @property
     def _chosen(self) -> bool:

@@ -144,6 +144,11 @@ def test_without_a_name_the_newest_experiment_of_this_folder_is_meant(
     assert cli("stop").out == "sgd-7f3a: stopped\n"
     server.world.trials["sgd-7f3a"] = [trial(2)]
     assert cli("trials", "/2").out.startswith("trial 2")
+    below = tmp_path / "notebooks" / "old"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    hint = f"hint:  name it: the newest one of {tmp_path}, above this folder, is sgd-7f3a\n"
+    assert cli("stop") == Result(2, "", f"error: no experiment was started in this folder\n{hint}")
 
 
 @pytest.mark.parametrize(
