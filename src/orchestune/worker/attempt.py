@@ -130,8 +130,12 @@ class Attempt:
         return goes_on
 
     def read_metrics_file(self) -> None:
-        """Take the lines that were added to `$ORCHESTUNE_METRICS`."""
-        self.points.add(self._metrics.read())
+        """Take the lines that were added to `$ORCHESTUNE_METRICS`, behind what was printed before them."""
+        files: list[Reported] = self._metrics.read()
+        printed: list[Reported] = []
+        if files and self.output >= 0:
+            self._take(CHUNKS_AT_ONCE, printed)
+        self.points.add(in_order(files, printed))
 
     def read_sources(self) -> None:
         """Take what is new in the files of `collect`."""

@@ -114,12 +114,13 @@ def in_order(files: list[Reported], printed: list[Reported]) -> list[Reported]:
     """What two sources reported since somebody looked, as one, so that the last value of a metric is the latest.
 
     Which of them came first cannot be told but by the steps: a later step comes behind an earlier one, and a value
-    without a step, said of the whole trial, behind those with one. Otherwise what was printed comes last.
+    without a step, said of the whole trial, behind those with one. Of two without a step that of the file comes last:
+    who writes there means it, and what is printed may be said by the way.
     """
     if not files or not printed:
         return files or printed
-    ends = {item.name: item.step for item in printed}
-    late = {name for name, step in {item.name: item.step for item in files}.items() if _behind(step, ends.get(name))}
+    ends, own = ({item.name: item.step for item in source} for source in (printed, files))
+    late = {name for name in ends.keys() & own.keys() if _behind(own[name], ends[name])}
     return [
         *(item for item in files if item.name not in late),
         *printed,
@@ -128,7 +129,7 @@ def in_order(files: list[Reported], printed: list[Reported]) -> list[Reported]:
 
 
 def _behind(step: float | None, other: float | None) -> bool:
-    return other is not None and (step is None or step > other)
+    return step is None or (other is not None and step > other)
 
 
 def _paths(where: str, kind: str) -> Iterator[str]:
