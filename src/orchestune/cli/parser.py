@@ -99,5 +99,12 @@ class Formatter(argparse.HelpFormatter):
             lengths = [len(one.dest) + self._current_indent for one in self._iter_indented_subactions(action)]
             self._action_max_length = max(self._action_max_length, *lengths, 0)
 
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        """`-o, --output FILE`, as Python does it from 3.13 on; older ones repeat the name of the value."""
+        if len(action.option_strings) < 2 or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{', '.join(action.option_strings)} {value}"
+
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return text if text.startswith("example:") else super()._fill_text(text, width, indent)

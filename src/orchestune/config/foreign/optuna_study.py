@@ -51,6 +51,8 @@ def draft(source: str, name: str | None, metrics: Sequence[str] = ()) -> Draft:
         raise UsageError(f"{_shown(source)} cannot be read: {_first_line(exc)}") from exc
     finally:
         storage.remove_session()
+        if isinstance(storage, RDBStorage):
+            storage.engine.dispose()
 
 
 def _opened(source: str) -> BaseStorage:
