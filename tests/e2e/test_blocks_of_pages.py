@@ -55,6 +55,7 @@ NEEDS = {
     r"ssh ": "another machine",
     r"orchestune ui( sgd-7f3a)?$": "a browser: tests/pages; with --print it runs here",
     r"orchestune init --from sqlite": "a study of Optuna: tests/unit/cli/test_init.py",
+    r"orchestune rerun .*--continue": "a trial with a checkpoint: tests/e2e/test_promises_files.py",
 }
 """commands that need more than a folder and this machine, and what tries them"""
 FILES_OF_CLUSTERS = ("docs/how-to/aws.md", "docs/reference/cluster-file.md")

@@ -226,12 +226,12 @@ JOIN attempts a ON a.experiment = r.experiment AND a.trial = r.number
 WHERE r.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto
 """
 _RAN = """
-SELECT a.trial, a.started_at, COALESCE(a.wall, a.finished_at - a.started_at, r.finished_at - a.started_at) FROM trials r
+a.trial, a.started_at, COALESCE(a.wall, a.finished_at - a.started_at, r.finished_at - a.started_at) FROM trials r
 CROSS JOIN attempts a WHERE r.experiment = :experiment AND a.experiment = r.experiment AND a.trial = r.number
-AND r.finished_at IS NOT NULL AND a.started_at IS NOT NULL AND
+AND r.finished_at IS NOT NULL AND a.started_at IS NOT NULL
 """
-RAN_BETWEEN = f"{_RAN} r.history_seq > :after AND r.history_seq <= :upto"
-OPEN_RAN = f"{_RAN} r.history_seq IS NULL"
+RAN_BETWEEN = f"SELECT {_RAN} AND r.history_seq > :after AND r.history_seq <= :upto"
+OPEN_RAN = f"SELECT {_RAN} AND r.history_seq IS NULL"
 OPEN_SPANS = """
 SELECT a.trial, a.leased_at, a.finished_at FROM trials r CROSS JOIN attempts a
 WHERE r.experiment = :experiment AND r.history_seq IS NULL AND a.experiment = r.experiment AND a.trial = r.number

@@ -59,7 +59,7 @@ class GuardsContract(WorldContract):
         metrics = [
             {"name": "loss", "goal": "minimize"},
             {"name": "gain", "goal": "maximize"},
-            {"name": "size", "goal": None, "optimized": False, "constraint": "<= 9"},
+            {"name": "size", "goal": "minimize", "optimized": False, "constraint": "<= 9"},
         ]
         experiment = world.create(budget=50, parallelism=1, stop={"patience": 2}, metrics=metrics)
         told = [
