@@ -5,6 +5,7 @@
   that: what is reported is often how far folds lie apart, and not how far another run would;
 - pruned: worse than most. It enters midway from the upper quartile to the worst of the losses, with a large variance;
 - failed, or not finite: no loss. A process of its own tells how likely that is elsewhere;
+- a penalty, as scripts report for what failed: the same (`without_penalties`);
 - cancelled: nothing is known.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from orchestune.engines.warping import Warping, warped
 _PRUNED_VARIANCE = 0.25
 _MOST_VARIANCE = 100.0
 _NO_WIDTH = 1e-9
+_SHARED, _OTHERS = 3, 5
+"""trials that have to share a penalty, and those that have to lie before it: fewer may do so by chance"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,22 @@ def entry(cube: Cube, metrics: Sequence[Metric], observation: Observation) -> En
     losses = tuple(v if metric.goal == "minimize" else -v for metric, v in zip(optimized, values, strict=True))
     found = [abs(observation.stddev.get(metric.name, 0.0)) for metric in optimized]
     return Entry(point, losses, tuple(value if math.isfinite(value) else 0.0 for value in found), excesses=beyond)
+
+
+def without_penalties(entries: Sequence[Entry]) -> list[Entry]:
+    """What several share as the worst loss, farther behind all others than these lie apart, counts as failed.
+
+    Many scripts report such a value, 1e9 or the loss of a guess, for what failed. Beside it a process could not tell
+    the others apart, and would take the cliff before it for a slope.
+    """
+    losses = [item.losses[0] for item in entries if item.losses is not None and len(item.losses) == 1]
+    worst = max(losses, default=0.0)
+    others = [loss for loss in losses if loss < worst]
+    if len(losses) - len(others) < _SHARED or len(others) < _OTHERS:
+        return list(entries)
+    if worst - max(others) <= max(others) - min(others):
+        return list(entries)
+    return [replace(item, losses=None) if item.losses == (worst,) else item for item in entries]
 
 
 def limit_evidence(entries: Sequence[Entry], width: int, index: int) -> tuple[Evidence, float] | None:

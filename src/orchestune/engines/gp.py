@@ -29,6 +29,7 @@ from orchestune.engines.evidence import (
     gathered,
     limit_evidence,
     thinned,
+    without_penalties,
 )
 from orchestune.engines.fitting import MOST_SINGLES, fit, most_fitted
 from orchestune.engines.history import History
@@ -216,7 +217,7 @@ class GpProposer:
 
     def _window(self) -> list[Entry]:
         """What the model is made of; nothing where thousands of failures have left no value in it."""
-        found = [item for _, item in self._history.window()]
+        found = without_penalties([item for _, item in self._history.window()])
         return found if any(item.losses is not None for item in found) else []
 
     def _follow(self, found: Entry) -> None:

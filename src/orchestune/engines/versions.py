@@ -8,8 +8,8 @@ from importlib.metadata import version
 def version_of(name: str) -> str:
     """What the same history, told to another version, may be answered differently by."""
     return {
-        "auto": f"11/optuna-{version('optuna')}/scipy-{version('scipy')}",
-        "gp": f"11/scipy-{version('scipy')}",
+        "auto": f"12/optuna-{version('optuna')}/scipy-{version('scipy')}",
+        "gp": f"12/scipy-{version('scipy')}",
         "cma": f"4/cmaes-{version('cmaes')}",
         "evolution": f"6/numpy-{version('numpy')}",
         "swarm": f"4/numpy-{version('numpy')}",

@@ -1,0 +1,64 @@
+"""What counts as a penalty, and what does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Space
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation
+from orchestune.engines.evidence import Entry, without_penalties
+from orchestune.engines.gp import GpProposer
+
+
+def entries(*losses: float | None) -> list[Entry]:
+    return [Entry(np.zeros(1), None if loss is None else (loss,), (0.0,)) for loss in losses]
+
+
+@pytest.mark.parametrize(
+    ("losses", "penalties"),
+    [
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 1e9, 1e9, 1e9], 3),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 1.0, 1.0, 1.0], 3),
+        ([-1e308, -0.9e308, -0.8e308, -0.8e308, -0.8e308, 1e308, 1e308, 1e308], 3),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.8, 0.8, 0.8], 0),  # as far as the others lie apart
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 1e9, 1e9], 0),  # two may be equal by chance
+        ([0.1, 0.2, 0.3, 0.4, 1e9, 1e9, 1e9], 0),  # four may be near each other by chance
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 1e9, 2e9, 3e9], 0),
+        ([1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 0.1, 0.2, 0.3], 0),
+        ([0.5] * 10, 0),
+        ([None, None, 0.5], 0),
+        ([], 0),
+    ],
+)
+def test_what_several_share_far_behind_all_others_is_a_penalty(losses: list[float | None], penalties: int) -> None:
+    given = entries(*losses)
+    found = without_penalties(given)
+    assert sum(item.failed for item in found) == penalties + losses.count(None)
+    assert [item.losses for item in found if not item.failed] == [
+        item.losses
+        for item in given
+        if not item.failed and (not penalties or item.losses != (max(filter(None, losses)),))
+    ]
+
+
+def test_of_several_metrics_nothing_is_a_penalty() -> None:
+    given = [Entry(np.zeros(1), (loss, 0.0), (0.0, 0.0)) for loss in (0.1, 0.2, 0.3, 0.4, 0.5, 1e9, 1e9, 1e9)]
+    assert not any(item.failed for item in without_penalties(given))
+
+
+def test_a_process_answers_a_penalty_as_a_failure() -> None:
+    space, metrics = Space.of((Parameter("x", "float", 0.0, 1.0),)), (Metric("loss", "minimize"),)
+    found = []
+    for told in (None, 1e9):
+        proposer = GpProposer(space, metrics, 1)
+        for number in range(1, 21):
+            x = number / 21
+            loss = told if x > 0.7 else (x - 0.6) ** 2
+            state = TrialState.FAILED if loss is None else TrialState.COMPLETED
+            proposer.tell([Observation(number, {"x": x}, state, {} if loss is None else {"loss": loss})])
+        found.append([proposer.propose([], number, number) for number in range(21, 29)])
+    assert found[0] == found[1]
