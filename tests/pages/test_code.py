@@ -179,6 +179,8 @@ def test_the_specification_is_a_file_that_runs(open_page: OpenPage, handles: dic
         row = experiments.find(session, handles["one trial"])
         where = tables.revisions.c.experiment == row.id
         session.change(update(tables.revisions).where(where).values(specification=json.dumps(wanted)))
+        labels = update(tables.experiments).where(tables.experiments.c.id == row.id)
+        session.change(labels.values(labels=json.dumps(wanted["labels"])))  # these may be changed later
     page = open_page(f"/experiments/{handles['one trial']}?tab=code")
     card = page.get_by_role("region", name="Specification")
     expect(card).to_contain_text("all of it")
