@@ -29,16 +29,17 @@ class EarlyDeaths:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._failures: dict[str, _Failures] = {}
-        self._excused: set[str] = set()
-        """workers that the place took away: drained, evicted, preempted"""
+        self._excused: dict[str, str] = {}
+        """workers that the place took away (drained, evicted, preempted), with their experiments"""
 
-    def excuse(self, worker: str) -> None:
+    def excuse(self, worker: str, experiment: str) -> None:
         """The end of this worker says nothing of those that come after it."""
-        self._excused.add(worker)
+        self._excused[worker] = experiment
 
     def keep(self, experiments: Collection[str]) -> None:
         """Forget all others: they are over."""
         self._failures = {name: seen for name, seen in self._failures.items() if name in experiments}
+        self._excused = {worker: name for worker, name in self._excused.items() if name in experiments}
 
     def too_early(self, row: ExperimentRow) -> bool:
         """Whether starting must wait, since the last workers died at once; pauses where that goes on."""
@@ -53,9 +54,7 @@ class EarlyDeaths:
         for worker in fresh:
             # one that ran a trial did start; where the trial killed it, losses are counted at the trial
             useful = worker.succeeded or worker.failed or worker.id in ran or worker.reason is None
-            if worker.id in self._excused:
-                self._excused.discard(worker.id)
-            else:
+            if self._excused.pop(worker.id, None) is None:
                 seen.deaths = 0 if useful else seen.deaths + 1
         if fresh and seen.deaths:
             seen.not_before = now + min(0.5 * 2**seen.deaths, 30.0)

@@ -140,7 +140,7 @@ class Reaping:
         if worker.state == WorkerState.LOST and worker.reason:
             text = f"{worker.reason}; {text}"  # what came of it says nothing of what it was lost for
         if sighting.gone is Gone.PLACE:
-            self._deaths.excuse(worker.id)
+            self._deaths.excuse(worker.id, worker.experiment)
         with locked(self._core, worker.experiment) as ledger:
             for attempt, *_ in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker.id}):
                 self._judge(ledger, attempt, sighting.gone, f"worker {worker.name} is gone: {text}")

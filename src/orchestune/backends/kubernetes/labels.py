@@ -25,7 +25,7 @@ def is_ours(labels: Mapping[str, str]) -> bool:
 
 def belongs(labels: Mapping[str, str], url: str) -> bool:
     """Whether it is of the server at `url`; in a namespace of its own what no server is named on is its as well."""
-    return is_ours(labels) and labels.get(SERVER, _mark(url)) == _mark(url)
+    return is_ours(labels) and labels.get(SERVER) in (None, _mark(url))
 
 
 def of_worker(experiment: str, handle: str, worker: str, url: str) -> dict[str, str]:
