@@ -17,6 +17,7 @@ from orchestune.domain.trial import ask_seed
 from orchestune.errors import OrchestuneError, StoreUnavailable, TemporaryError
 from orchestune.ports.engine import Engine, Exhausted, StillLooking
 from orchestune.services import read_history, trials
+from orchestune.services.ahead import missing, trials_for
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.signals import SUGGESTING
@@ -35,9 +36,6 @@ _OLD = 8
 """trials that run for each suggestion that is kept ready for those moments"""
 _TURN = 0.1
 """seconds for the suggestions of one experiment, then it is the turn of the next one"""
-_AHEAD = 4
-_AHEAD_LEAST, _AHEAD_MOST = 16, 256
-"""suggestions per place that an engine without memory makes ahead, as they do not get old; the bounds of their sum"""
 
 
 @dataclass
@@ -71,7 +69,7 @@ class Suggesting:
         going = {row.id for row in rows}
         self._tried_first &= going
         for gone in self._open.keys() - going:
-            self._open.pop(gone).engine.close()
+            self._drop(gone)
         each(
             partial(self._experiment, row)
             for row in rows
@@ -80,9 +78,8 @@ class Suggesting:
 
     def close(self) -> None:
         """Give back every engine."""
-        for opened in self._open.values():
-            opened.engine.close()
-        self._open.clear()
+        for experiment in [*self._open]:
+            self._drop(experiment)
 
     def _experiment(self, row: ExperimentRow) -> None:
         try:
@@ -106,6 +103,7 @@ class Suggesting:
             ledger.pause(Reason(ReasonCode.ENGINE_FAILED, f"the engine {row.specification.engine} failed: {text}"))
 
     def _drop(self, experiment: str) -> None:
+        self._core.signals.without_memory.discard(experiment)
         opened = self._open.pop(experiment, None)
         if opened is not None:
             opened.engine.close()
@@ -115,8 +113,8 @@ class Suggesting:
             self._queue(row, first)
             return
         opened = self._engine(row)
-        if not opened.engine.uses_history and _missing(row) <= 0:
-            return  # as after nearly every result
+        if not opened.engine.uses_history and missing(row) <= 0:
+            return
         with self._core.store.reading() as session:
             row = experiments.get(session, row.id)
             wanted = self._wanted(session, row, opened)
@@ -176,6 +174,8 @@ class Suggesting:
             with self._core.store.reading() as session:
                 warm = read_history.warm_start(session, row)
             opened = self._open[row.id] = _Open(self._make(row), row.revision, len(warm))
+            if not opened.engine.uses_history:
+                self._core.signals.without_memory.add(row.id)
             opened.engine.tell(warm)
         return opened
 
@@ -187,12 +187,12 @@ class Suggesting:
         if row.parallelism == 1 and opened.engine.uses_history:
             return min(left, 1 - row.open)
         if not opened.engine.uses_history:
-            return min(left, _missing(row))
+            return min(left, missing(row))
         if row.history_seq == 0:  # nothing is known yet: none of them can get old
-            return min(left, _trials(row, row.parallelism - row.live - row.pending))
+            return min(left, trials_for(row, row.parallelism - row.live - row.pending))
         slots = workers.present_slots(session, row.id)
         free = max(min(slots, row.parallelism) - row.live - row.unqueued, 0)
-        return min(left, _trials(row, free) + self._standby(row, opened) - row.queued)
+        return min(left, trials_for(row, free) + self._standby(row, opened) - row.queued)
 
     def _standby(self, row: ExperimentRow, opened: _Open) -> int:
         """So many that they are seldom all used up while the engine thinks about another."""
@@ -236,15 +236,3 @@ def standby(used: float, parallelism: int) -> int:
     least = 1 + math.ceil(used)
     calm = math.ceil(math.log(_EMPTY) / math.log(used)) if _EMPTY < used < 1 else least
     return min(max(least, min(calm, parallelism // _OLD)), parallelism)
-
-
-def _trials(row: ExperimentRow, places: int) -> int:
-    """How many trials have enough tasks for so many places."""
-    return -(-places // row.specification.folds.count)
-
-
-def _missing(row: ExperimentRow) -> int:
-    """How many suggestions to make for an engine without memory; none before half of those made ahead are used up."""
-    ahead = min(max(_trials(row, row.parallelism) * _AHEAD, _AHEAD_LEAST), _AHEAD_MOST)
-    free = _trials(row, max(row.parallelism - row.live - row.unqueued, 0))
-    return free + ahead - row.queued if row.queued <= free + ahead // 2 else 0

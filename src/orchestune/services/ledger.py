@@ -15,6 +15,7 @@ from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCod
 from orchestune.domain.transitions import experiment_state
 from orchestune.services import estimates, notices
 from orchestune.services.actors import by
+from orchestune.services.ahead import missing
 from orchestune.services.core import Core
 from orchestune.services.signals import ACTING, EXPERIMENTS, NOTIFYING, SUGGESTING, Signals
 from orchestune.store import experiments, hot, trials
@@ -220,7 +221,8 @@ class Ledger:
             topics += [f"work:{row.id}", ACTING]
         elif self._other_workers:
             topics.append(ACTING)
-        if moved or any(getattr(row, name) != self._loaded[name] for name in _USES):
+        used = any(getattr(row, name) != self._loaded[name] for name in _USES)
+        if moved or (used and (row.id not in signals.without_memory or missing(row) > 0)):
             topics.append(SUGGESTING)
         if self._noticed:
             topics.append(NOTIFYING)

@@ -35,6 +35,8 @@ class Signals:
         who may look once in vain for it"""
         self._waiting: dict[str, dict[asyncio.Event, asyncio.AbstractEventLoop]] = defaultdict(dict)
         """who waits, the longest first"""
+        self.without_memory: set[str] = set()
+        """experiments whose engine learns nothing from results, so that these concern nobody who fills queues"""
 
     def version(self, topic: str) -> int:
         """The present counter of `topic`."""

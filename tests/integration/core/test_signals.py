@@ -99,10 +99,11 @@ def test_an_offer_between_look_and_wait_is_not_lost() -> None:
     assert asyncio.run(scenario()) == 1
 
 
-def test_a_lease_and_a_result_concern_the_queue_but_neither_workers_without_a_chance_nor_other_controllers(
-    world: World,
+@pytest.mark.parametrize(("engine", "who"), [("tpe", {SUGGESTING}), ("random", set())])
+def test_a_result_concerns_an_engine_that_learns_but_neither_workers_without_a_chance_nor_other_controllers(
+    world: World, engine: str, who: set[str]
 ) -> None:
-    experiment = world.create(budget=50, parallelism=2)
+    experiment = world.create(budget=50, parallelism=2, engine=engine)
     world.lease(2)
     seen = watch(world, experiment)
     worker = next(worker for worker in world.workers.values() if worker.leases)
@@ -110,8 +111,41 @@ def test_a_lease_and_a_result_concern_the_queue_but_neither_workers_without_a_ch
     worker.call(beats=[worker.started(lease) for lease in leases])
     assert seen.bumped() == {f"events:{experiment}"}
     worker.call(want=len(leases), finished=[worker.finish(lease) for lease in leases])
-    assert len(worker.leases) == len(leases)  # its place is taken again at once
-    assert seen.bumped() == {f"events:{experiment}", f"logs:{experiment}", SUGGESTING}
+    assert len(worker.leases) == (0 if who else len(leases)), "its place is taken again at once, or once there is one"
+    assert seen.bumped() == {f"events:{experiment}", f"logs:{experiment}"} | who
+
+
+@pytest.mark.parametrize("folds", [1, 3])
+def test_results_concern_an_engine_without_memory_once_half_of_what_it_made_ahead_is_used_up(
+    world: World, folds: int
+) -> None:
+    experiment = world.create(budget=500, parallelism=8, folds={"count": folds})
+    worker, lease = world.lease()[0]
+    queued, asked = [world.status(experiment)["counts"]["queued"]], 0
+    for _ in range(80 * folds):
+        seen = watch(world, experiment)
+        worker.call(want=1, finished=[worker.finish(lease)])
+        [lease] = worker.leases.values()
+        if SUGGESTING in seen.bumped():
+            asked += 1
+            world.suggesting.tick()
+        queued.append(world.status(experiment)["counts"]["queued"])
+    assert min(queued) >= 8, "there is always one for each place"
+    assert 2 <= asked <= 10
+
+
+def test_a_server_that_begins_anew_hears_of_results_until_it_knows_the_engine(world: World) -> None:
+    experiment = world.create(budget=30, parallelism=2)
+    worker, lease = world.lease()[0]
+    world.suggesting.close()
+    seen = watch(world, experiment)
+    worker.call(want=1, finished=[worker.finish(lease)])
+    assert SUGGESTING in seen.bumped()
+    world.tick()
+    assert world.core.signals.without_memory == {experiment}
+    world.run(experiment)
+    world.tick()
+    assert world.core.signals.without_memory == set()
 
 
 def test_a_place_that_gets_free_is_offered(world: World) -> None:
