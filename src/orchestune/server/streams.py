@@ -29,6 +29,9 @@ class Source:
     read: Callable[[int], Mapping[str, Any]]
     name: Callable[[Mapping[str, Any]], tuple[int, str]]
     """the id and the kind of an item"""
+    brief: bool = False
+    """whether it is read in so little time that a thread beside the event loop costs more: the two take turns at each
+    row, where the store is in this process"""
 
 
 def wants_stream(request: Request) -> bool:
@@ -57,6 +60,7 @@ async def stream(context: Context, source: Source, first: Callable[[], Mapping[s
 async def _follow(context: Context, source: Source, page: Mapping[str, Any], version: int) -> AsyncIterator[bytes]:
     """Batches of events. The next one is read only when the last one was taken, so a slow client holds one batch."""
     pace, signals, draining = context.pace, context.core.signals, context.draining
+    reading = context.hot if source.brief and context.core.store.inline else context.streaming
     yield OPENING
     read = spoke = time.monotonic()
     while not draining.begun:
@@ -73,7 +77,7 @@ async def _follow(context: Context, source: Source, page: Mapping[str, Any], ver
             await draining.race(signals.wait(source.topic, version, min(pace.poll, pace.ping)))
             await draining.race(asyncio.sleep(read + pace.gather - time.monotonic()))
         version, read = signals.version(source.topic), time.monotonic()
-        page = await context.streaming(source.read, page["next"])
+        page = await reading(source.read, page["next"])
 
 
 def _block(source: Source, item: Mapping[str, Any]) -> bytes:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from http.client import HTTPResponse
 from typing import Any
@@ -81,11 +82,30 @@ def test_a_stream_sends_what_happened_and_what_happens_and_ends_with_the_experim
     assert list(found) == []
 
 
-@pytest.mark.parametrize("length", [0, 499, 500, 501, 1700])
+@pytest.mark.parametrize("length", [0, 99, 100, 101, 350])
 def test_a_long_history_comes_whole_and_in_order(server: Live, length: int) -> None:
     found = list(watch(server, Rows(length, over=True)))
     assert [int(block["id"]) for block in found[:-1]] == list(range(1, length + 1))
     assert found[-1]["event"] == "end"
+
+
+def test_events_are_read_where_no_thread_takes_turns_with_what_workers_bring_and_logs_beside_it(server: Live) -> None:
+    readers: dict[str, set[str]] = {"events": set(), "logs": set()}
+
+    class Watched(Rows):
+        def events(self, *args: Any) -> dict[str, Any]:
+            readers["events"].add(threading.current_thread().name)
+            return super().events(*args)
+
+        def logs(self, *args: Any) -> dict[str, Any]:
+            readers["logs"].add(threading.current_thread().name)
+            return super().logs(*args)
+
+    for path in (PATH, LOGS):
+        assert len(list(watch(server, Watched(250, over=True), path))) == 251
+    threads = {kind: {name for name in names if name.startswith("AnyIO")} for kind, names in readers.items()}
+    assert len(readers["events"] - threads["events"]) == 1, "the event loop, but for the first batch"
+    assert readers["logs"] == threads["logs"]
 
 
 def test_a_stream_resumes_after_the_last_event_it_sent(server: Live) -> None:
