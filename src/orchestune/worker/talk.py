@@ -74,7 +74,8 @@ class Talk:
             return
         if self._shipment is None and now >= self._due():
             self._report(now)
-        if self._shipment is None and not self._poll_want and self._want(now) > 0:
+        busy = self._shipment is not None or bool(self._reporting.ended())
+        if not busy and not self._poll_want and self._want(now) > 0:
             self._poll(now)
 
     def next_step(self) -> float:

@@ -104,6 +104,17 @@ def test_the_end_of_a_brief_attempt_waits_a_moment_for_others_while_others_run(w
     assert worker.told() == [([], ["a", "b"])]
 
 
+def test_nobody_asks_for_work_while_ends_wait_which_say_what_is_free(worker: Worker, clock: Clock) -> None:
+    for name in "abcd":
+        worker.begin(name)
+    worker.end("a")
+    worker.supervisor.idle = 1
+    assert worker.told() == []
+    clock.now += TOGETHER
+    assert worker.told() == [([], ["a"])]
+    assert [body["want"] for body in worker.network.sent] == [1]
+
+
 def test_ends_are_told_once_fewer_attempts_run_than_ended(worker: Worker) -> None:
     for name in "abc":
         worker.begin(name)
