@@ -10,6 +10,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
+from orchestune.worker.waker import leave_signals_to_the_loop
+
 
 class Crew:
     """Runs functions beside the loop. `deliver`, called by the loop, hands each result to its `then`.
@@ -61,6 +63,7 @@ class Crew:
         self._threads.append(thread)
 
     def _work(self) -> None:
+        leave_signals_to_the_loop()
         while True:
             work, then = self._todo.get()
             if self._ended:

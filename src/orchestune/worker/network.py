@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from orchestune.worker.api import ApiError, Connection, Server, Unreachable, encoded
+from orchestune.worker.waker import leave_signals_to_the_loop
 
 REPORT = "report"
 POLL = "poll"
@@ -59,6 +60,7 @@ class Network:
             pass  # it is awake already
 
     def _run(self) -> None:
+        leave_signals_to_the_loop()
         connections = {name: Connection(self._server) for name in (REPORT, POLL)}
         pending: dict[str, _Pending] = {}
         selector = selectors.DefaultSelector()

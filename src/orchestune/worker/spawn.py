@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from orchestune.worker.cores import on
 
-_SETSIGDEF, _SETSID = 0x04, 0x80
+_SETSIGDEF, _SETSIGMASK, _SETSID = 0x04, 0x08, 0x80
 """of Linux' C libraries"""
 _TO_DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ)
 """signals that Python ignores; `subprocess` gives them back to what it starts too"""
@@ -65,13 +65,16 @@ class _Library:
         self._c = ctypes.PyDLL(None)  # keeps the interpreter's lock, which to give and take costs more than these calls
         self._change_folder = self._c.posix_spawn_file_actions_addchdir_np
         self._attributes = ctypes.create_string_buffer(1024)
-        signals = ctypes.create_string_buffer(256)
+        signals, none = ctypes.create_string_buffer(256), ctypes.create_string_buffer(256)
         self._c.sigemptyset(signals)
+        self._c.sigemptyset(none)
         for number in _TO_DEFAULT:
             self._c.sigaddset(signals, int(number))
         _check(self._c.posix_spawnattr_init(self._attributes))
         _check(self._c.posix_spawnattr_setsigdefault(self._attributes, signals))
-        _check(self._c.posix_spawnattr_setflags(self._attributes, ctypes.c_short(_SETSIGDEF | _SETSID)))
+        _check(self._c.posix_spawnattr_setsigmask(self._attributes, none))
+        flags = _SETSIGDEF | _SETSIGMASK | _SETSID
+        _check(self._c.posix_spawnattr_setflags(self._attributes, ctypes.c_short(flags)))
 
     def spawn(self, command: Command) -> int:
         """The pid."""
@@ -108,16 +111,20 @@ def _library() -> _Library | None:
 
 
 def _by_subprocess(command: Command) -> int:
-    process = subprocess.Popen(
-        command.arguments,
-        stdin=command.files[0],
-        stdout=command.files[1],
-        stderr=command.files[1],
-        cwd=command.folder,
-        env=command.environment,
-        start_new_session=True,
-        close_fds=False,
-    )
+    mask = signal.pthread_sigmask(signal.SIG_SETMASK, [])  # which a child begins with
+    try:
+        process = subprocess.Popen(
+            command.arguments,
+            stdin=command.files[0],
+            stdout=command.files[1],
+            stderr=command.files[1],
+            cwd=command.folder,
+            env=command.environment,
+            start_new_session=True,
+            close_fds=False,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     process.returncode = 0  # the loop waits for it by its pid
     return process.pid
 

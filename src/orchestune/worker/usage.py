@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from orchestune.worker import tree
 from orchestune.worker.cards import Busy, Cards
+from orchestune.worker.waker import leave_signals_to_the_loop
 
 EVERY = 2.0
 SHARE = 0.02
@@ -96,6 +97,7 @@ class Sampler:
             self._wanted.clear()
 
     def _run(self) -> None:
+        leave_signals_to_the_loop()
         while True:
             self._wanted.wait()
             start = time.monotonic()

@@ -6,6 +6,11 @@ import signal
 import socket
 
 
+def leave_signals_to_the_loop() -> None:
+    """In a thread of its own: a child's end wakes the loop alone, and not a thread that then wants its turn, too."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+
+
 class Waker:
     """A pair of sockets. While a byte is on its way to the loop no thread sends another one."""
 

@@ -130,6 +130,16 @@ def test_the_crew_tells_results_and_errors_where_it_is_asked() -> None:
     assert crew.busy == 0
 
 
+def test_a_child_that_ends_disturbs_nobody_who_works_for_the_loop() -> None:
+    awake = threading.Semaphore(0)
+    crew = Crew(1, awake.release, "test")
+    masks: list[set[signal.Signals]] = []
+    crew.run(lambda: signal.pthread_sigmask(signal.SIG_BLOCK, []), lambda result, error: masks.append(result))
+    assert awake.acquire(timeout=30)
+    crew.deliver()
+    assert masks == [{signal.SIGCHLD}]
+
+
 def test_a_crew_that_gets_no_thread_says_so_and_works_once_it_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -68,6 +68,16 @@ def test_the_shell_of_a_pipe_ends_quietly(run: Run) -> None:
     assert (written, os.WTERMSIG(status)) == ("", signal.SIGPIPE)
 
 
+def test_it_hears_signals_which_the_thread_that_starts_it_does_not(run: Run) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    try:
+        found, status = run("/bin/grep", "SigBlk", "/proc/self/status")
+        assert (found.split(), status) == (["SigBlk:", "0" * 16], 0)
+        assert signal.SIGCHLD in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def test_a_program_is_searched_for_where_it_will_run(run: Run, tmp_path: Path) -> None:
     program = tmp_path / "folder" / "bin" / "tool"
     program.parent.mkdir()
