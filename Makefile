@@ -141,7 +141,7 @@ site: $(VENV)/docs.stamp ## the pages as a site, in build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "build/site/index.html"
 
-benchmarks: $(VENV)/dev.stamp ## every benchmark in its quick form (docs/benchmarks.md says how the long ones run)
+benchmarks: $(VENV)/dev.stamp ## nine of the benchmarks in their quick form (docs/benchmarks.md says how the long ones run)
 	@for name in throughput sleep_slots suggestion_wait many_workers cli_start log_follow early_stopping stopped_search pruning_cost; do \
 	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 

@@ -7,6 +7,7 @@ import importlib.util
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import get_type_hints
@@ -155,3 +156,25 @@ def test_the_list_of_what_make_does_stands_in_two_columns() -> None:
     listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(listed) > 20
     assert len({re.match(r"\S+ +", line).end() for line in listed}) == 1  # type: ignore[union-attr]
+
+
+def test_the_map_shows_every_layer_in_the_order_that_is_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [layers] = [contract["layers"][1:] for contract in contracts if contract["id"] == "layers"]
+    page = (ROOT / "docs/explanation/architecture.md").read_text()
+    [drawn] = re.findall(r"^```\n(cli .*?)```", page, re.MULTILINE | re.DOTALL)
+    assert [re.findall(r"\w+", layer) for layer in drawn.split("→")] == [re.findall(r"\w+", layer) for layer in layers]
+
+
+def test_the_list_of_benchmarks_has_each_that_can_be_run() -> None:
+    folder = ROOT / "benchmarks"
+    programs = {path.stem for path in folder.glob("*.py") if '__name__ == "__main__"' in path.read_text()}
+    listed = set(re.findall(r"^\| `([\w.]+)` \|", (folder / "README.md").read_text(), re.MULTILINE))
+    assert programs - listed == {"simulated_server"}, "which others start"
+
+
+def test_no_entry_of_the_changelog_stands_there_twice() -> None:
+    entries = re.split(r"\n(?=- )", (ROOT / "CHANGELOG.md").read_text())
+    ends = Counter(" ".join(entry.split()[-12:]) for entry in entries)
+    assert len(entries) > 500
+    assert [words for words, times in ends.items() if times > 1] == []
