@@ -17,7 +17,7 @@ from orchestune.cli.preparing import Prepared
 from orchestune.cli.render import duration, number
 from orchestune.cli.trying import try_one
 from orchestune.config.metrics import unfit
-from orchestune.domain.parameters import Value
+from orchestune.domain.parameters import Value, as_written
 from orchestune.domain.ways import Source
 from orchestune.errors import UsageError
 from orchestune.worker.metrics import Declared, Scanner, names
@@ -52,7 +52,7 @@ def run_once(
     fitting = {one.name: defaults[one.name] for one in space.parameters if one.name in defaults}
     parameters = configuration(
         prepared.specification,
-        [f"{name}={_exact(value)}" for name, value in fitting.items() if not space.by_name[name].problem(value)],
+        [f"{name}={as_written(value)}" for name, value in fitting.items() if not space.by_name[name].problem(value)],
     )
     output = bytearray()
     seen, left, began = Seen(), dict[str, tuple[Source, list[float]]](), time.time() - 0.1
@@ -87,10 +87,6 @@ def _printed(output: bytes, declared: Sequence[str]) -> dict[str, list[float]]:
     for name, value, _, _ in [*scanner.feed(output), *scanner.flush()]:
         found.setdefault(name, []).append(value)
     return found
-
-
-def _exact(value: Value) -> str:
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
 def _plain(name: str) -> str:

@@ -22,7 +22,6 @@ from orchestune.images.trust import trust
 
 SECONDS = 30.0
 """for which the registry may be silent"""
-_MANIFEST_BYTES = 8 << 20
 _PAGE = 1000
 _CERTIFICATES = Path("/etc/docker/certs.d")
 

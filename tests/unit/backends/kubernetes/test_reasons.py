@@ -282,9 +282,7 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
     "pod security": (
         Evidence(
             JOB,
-            events=failed_create(
-                'pods "p" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
-            ),
+            events=failed_create(INSECURE),
         ),
         REFUSED,
         'the namespace\'s Pod Security refuses it: "restricted:latest": runAsNonRoot != true',
