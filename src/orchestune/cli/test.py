@@ -1,4 +1,4 @@
-"""`test`: one configuration, now, on this machine, with nothing recorded."""
+"""`test`: one configuration, now, here or where `--cluster` says, with nothing recorded."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What suggests configurations: random, grid, Sobol, Halton and TPE behind `orchestune.ports.engine.Engine`."""
+"""What suggests configurations, each behind `orchestune.ports.engine.Engine`; `registry` has them by name."""

@@ -60,6 +60,7 @@ class Evidence:
     """What the model is made of."""
 
     points: Floats
+    """a row each"""
     values: Floats
     variances: Floats
     """of each, beside what is common to all"""

@@ -43,7 +43,7 @@ class Scales:
 
 
 def covariance(one: Floats, other: Floats, numeric: Flags, scales: Scales) -> Floats:
-    """Of the values at the rows of two matrices of features."""
+    """Of the values at the rows of two matrices of features: rows of `one` by rows of `other`."""
     found = scales.amplitude * matern(distances(one, other, numeric, scales.weights))
     if scales.single is not None:
         found += scales.single_amplitude * _mean_of_singles(one, other, numeric, scales.single)
@@ -62,7 +62,9 @@ def _mean_of_singles(one: Floats, other: Floats, numeric: Flags, inverse_lengths
 
 
 def sum_and_slopes(distances: Floats, inverse_lengths: Floats) -> tuple[Floats, Floats]:
-    """The mean over coordinates of their correlations, and its derivatives by the logarithms of the length scales."""
+    """The mean over coordinates of their correlations (points by points), and its derivatives by the logarithms of the
+    length scales; `distances` and these by coordinate first.
+    """
     r = _ROOT5 * inverse_lengths[:, None, None] * distances
     decay = np.exp(-r)
     slopes = r * r * (1 + r) * decay / (3 * len(inverse_lengths))
@@ -83,7 +85,7 @@ def squared_differences(features: Floats, numeric: Flags) -> Floats:
 
 
 def distances(one: Floats, other: Floats, numeric: Flags, weights: Floats) -> Floats:
-    """Squared weighted distances between the rows of two matrices of features."""
+    """Squared weighted distances between the rows of two matrices of features: rows of `one` by rows of `other`."""
     scale = np.sqrt(weights[numeric])
     a, b = one[:, numeric] * scale, other[:, numeric] * scale
     found: Floats = np.sum(a * a, axis=1)[:, None] + np.sum(b * b, axis=1)[None, :] - 2 * (a @ b.T)

@@ -17,7 +17,10 @@ _FAR = -1e6
 
 
 class Posterior:
-    """Conditioned on `values` at `features`, and on pending points, which are taken to come out as expected."""
+    """Conditioned on `values` at `features` (a row each), and on pending points, taken to come out as expected.
+
+    `variances` are the values' own, beside the noise that `scales` has for all.
+    """
 
     def __init__(
         self, scales: Scales, features: Floats, values: Floats, variances: Floats, pending: Floats, numeric: Flags

@@ -1,1 +1,1 @@
-"""What `import orchestune` offers to a training script: standard library only, quick to import."""
+"""What `import orchestune` offers. What trials use of it is the standard library alone, and quick to import."""

@@ -1,1 +1,1 @@
-"""The commands of `cluster`: create, connect, test, status, release, destroy, and what they have in common."""
+"""The commands of `cluster`, and what they have in common."""

@@ -1,4 +1,6 @@
-"""The server's Deployment: one pod that holds the claim, and goes elsewhere within seconds when its machine is lost."""
+"""The server's Deployment: one pod that holds the claim, or several without one on different machines. One that is
+lost with its machine goes elsewhere within seconds.
+"""
 
 from __future__ import annotations
 
