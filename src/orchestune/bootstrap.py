@@ -45,7 +45,7 @@ from orchestune.ports.retirement import Undertaker
 from orchestune.ports.secrets import SecretStore
 from orchestune.services import retirement
 from orchestune.services.core import Core
-from orchestune.services.ending import Retirement
+from orchestune.services.retirement import Retirement
 from orchestune.services.signals import ACTING, NOTIFYING, SUGGESTING
 from orchestune.store import notices, workers
 from orchestune.store.database import open_store

@@ -10,10 +10,10 @@ from pathlib import Path
 from orchestune.archives.copying import Target, copy
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.ports.retirement import Undertaker
-from orchestune.services import retirement
+from orchestune.services import retire_cluster
 from orchestune.services.archive_experiment import Records
 from orchestune.services.core import Core
-from orchestune.services.ending import Retirement
+from orchestune.services.retirement import Retirement
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Retiring:
 
     def tick(self) -> None:
         """Go one step towards the end, or back."""
-        if not retirement.at_rest(self._core):
+        if not retire_cluster.at_rest(self._core):
             self._go_back()
             return
         now = self._core.clock.monotonic()
@@ -74,7 +74,7 @@ class Retiring:
 
     def _copy(self) -> None:
         """Everything that is not there as it is here; each is read again where it arrived."""
-        found = retirement.kept(self._core)
+        found = retire_cluster.kept(self._core)
         if found == self._copied:
             return
         shutil.rmtree(self._scratch, ignore_errors=True)

@@ -17,7 +17,7 @@ from orchestune.server import cookies
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
 from orchestune.services.core import Caller
-from orchestune.services.retirement import refuse
+from orchestune.services.retire_cluster import refuse
 
 API = "/api/v1/"
 USER_HEADER = b"orchestune-user"

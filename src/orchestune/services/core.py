@@ -12,8 +12,8 @@ from orchestune.ports.files import FileStore
 from orchestune.ports.identity import Identity
 from orchestune.ports.secrets import SecretStore
 from orchestune.services.boards import Boards
-from orchestune.services.ending import Retirement
 from orchestune.services.estimates import Estimates
+from orchestune.services.retirement import Retirement
 from orchestune.services.shelf import Shelf
 from orchestune.services.signals import Signals
 from orchestune.store.database import Store

@@ -12,7 +12,7 @@ from orchestune.domain.resources import Resources
 from orchestune.domain.survey import Surveyed
 from orchestune.errors import NotFound
 from orchestune.ports.backend import Backend, Surveyor
-from orchestune.services import retirement
+from orchestune.services import retire_cluster
 from orchestune.services.cluster_events import recent
 from orchestune.services.cluster_gpus import Held, gpus
 from orchestune.services.core import Core
@@ -53,7 +53,7 @@ def cluster(core: Core, name: str | None = None) -> Document:
         ],
         "events": events,
         "notes": list(backend.notes()) if isinstance(backend, Surveyor) else [],
-        "retirement": retirement.document(core),
+        "retirement": retire_cluster.document(core),
         "experiments": [_experiment(row, needs[row.id], present) for row in rows],
     }
 

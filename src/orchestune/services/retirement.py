@@ -1,21 +1,45 @@
-"""What a server knows of the end of its cluster: when it comes, and that it has begun."""
+"""The end of a cluster that destroys itself when nobody uses it, as its server sees it coming."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestune.errors import Conflict, UsageError
-from orchestune.services.core import Core
-from orchestune.services.ending import Retirement
-from orchestune.services.read_experiments import rfc3339
-from orchestune.store import archive, workers
-from orchestune.store.experiments import unfinished
+from orchestune.errors import UsageError
 
-Document = dict[str, Any]
 _MARK = "retiring"
-_HINT = "`orchestune cluster create` makes a new one, `orchestune import` brings the records there"
+
+
+@dataclass
+class Retirement:
+    """One cluster's. Written by one controller; read by routes, which see whole values."""
+
+    after: float
+    """seconds without work"""
+    archive: str
+    place: dict[str, Any]
+    """what the provider's undertaker needs"""
+    mark: Path
+    """a file that is there once the end has begun, so that a server which is started again knows it"""
+    since: float | None = None
+    """wall time since when there is no work, for people; None: there is some"""
+    trouble: str = ""
+    """why it does not end, although it should"""
+
+    @property
+    def begun(self) -> bool:
+        """Whether records are copied for the last time, and nothing new is taken any more."""
+        return self.mark.exists()
+
+    def begin(self) -> None:
+        """Take nothing new from here on."""
+        self.mark.touch()
+
+    def call_off(self) -> None:
+        """Take what comes, as before."""
+        self.mark.unlink(missing_ok=True)
 
 
 def read(file: Path, state: Path) -> Retirement:
@@ -30,38 +54,3 @@ def read(file: Path, state: Path) -> Retirement:
 def forget(state: Path) -> None:
     """The end was called off while no server ran."""
     (state / _MARK).unlink(missing_ok=True)
-
-
-def refuse(core: Core) -> None:
-    """Conflict once the end has begun: what came now would be lost."""
-    if core.retirement is not None and core.retirement.begun:
-        raise Conflict(
-            f"this cluster was idle and is being destroyed; its records are in {core.retirement.archive}", _HINT
-        )
-
-
-def at_rest(core: Core) -> bool:
-    """Nothing is unfinished, not even paused, and no worker is there. Blocking, short."""
-    with core.store.reading() as session:
-        return not unfinished(session) and not workers.are_there(session)
-
-
-def kept(core: Core) -> list[tuple[str, int]]:
-    """Every experiment with the number of its last event, which changes when it does."""
-    with core.store.reading() as session:
-        return archive.everything(session)
-
-
-def document(core: Core) -> Document | None:
-    """As the API tells it; None where the cluster stays until somebody destroys it."""
-    found = core.retirement
-    if found is None:
-        return None
-    return {
-        "after": found.after,
-        "archive": found.archive,
-        "idle_since": rfc3339(found.since),
-        "destroys_at": rfc3339(None if found.since is None else found.since + found.after),
-        "begun": found.begun,
-        "trouble": found.trouble,
-    }

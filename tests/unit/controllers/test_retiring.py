@@ -12,9 +12,9 @@ from orchestune.archives.shelf import Shelf
 from orchestune.controllers.retiring import AGAIN, Retiring
 from orchestune.errors import Conflict, Denied, StoreUnavailable, Unreachable
 from orchestune.files.folder import FolderFiles
-from orchestune.services import change_experiment, retirement
-from orchestune.services.ending import Retirement
+from orchestune.services import change_experiment, retire_cluster
 from orchestune.services.read_cluster import cluster
+from orchestune.services.retirement import Retirement
 from orchestune.testing.world import World
 
 HOURS = 8 * 3600.0
@@ -63,7 +63,7 @@ class Place:
         for _ in range(100):
             self.world.clock.pass_time(1.0)
             self.world.tick()
-            if retirement.at_rest(self.core):
+            if retire_cluster.at_rest(self.core):
                 return
         raise AssertionError("its workers stay")
 
@@ -117,14 +117,14 @@ def test_what_is_not_over_keeps_it_and_time_counts_anew_afterwards(place: Place)
 
 def test_nothing_new_is_taken_once_it_has_begun_and_what_was_on_its_way_calls_it_off(place: Place) -> None:
     place.tick()
-    retirement.refuse(place.core)
+    retire_cluster.refuse(place.core)
     place.tick(HOURS + 1)
     with pytest.raises(Conflict, match="is being destroyed; its records are in s3://team/vision"):
-        retirement.refuse(place.core)
+        retire_cluster.refuse(place.core)
     made = place.world.create(name="late", budget=1)
     place.tick(1)
     assert place.undertaker.begun == 0
-    retirement.refuse(place.core)
+    retire_cluster.refuse(place.core)
     place.end(made)
     place.tick()
     place.tick(HOURS + 1)
@@ -137,7 +137,7 @@ def test_a_server_that_is_started_again_in_the_middle_goes_on_and_still_takes_no
     place.tick(HOURS + 1)
     place.start()
     with pytest.raises(Conflict):
-        retirement.refuse(place.core)
+        retire_cluster.refuse(place.core)
     place.tick()
     assert place.undertaker.begun == 1
 
@@ -160,7 +160,7 @@ def test_without_a_copy_it_is_never_destroyed_and_says_why(place: Place, failure
         place.tick(HOURS + AGAIN)
     assert place.undertaker.begun == 0
     assert str(failure) in cluster(place.core)["retirement"]["trouble"]
-    retirement.refuse(place.core)
+    retire_cluster.refuse(place.core)
     place.broken = None
     place.tick(AGAIN + 1)
     place.tick(1)
@@ -178,7 +178,7 @@ def test_an_undertaker_that_cannot_be_reached_is_called_again_and_one_that_refus
     place.tick(AGAIN + 1)
     assert place.undertaker.begun == 2 and not place.begun()
     assert "lambda:InvokeFunction" in cluster(place.core)["retirement"]["trouble"]
-    retirement.refuse(place.core)
+    retire_cluster.refuse(place.core)
 
 
 def test_it_is_asked_again_as_long_as_the_server_is_still_there(place: Place) -> None:
