@@ -11,6 +11,8 @@ SPREAD := -n auto --dist worksteal
 # two clusters at a time: what one waits for, leases and grace periods, the other uses; a developer's own is one
 CLUSTERS := $(if $(ORCHESTUNE_TEST_KUBECONFIG),,-n 2 --dist worksteal)
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
+# what runs in a user's own Python, which may be of version 3.8
+OLD_PYTHONS := worker config/modules domain/floats.py $(addprefix sdk/,ending.py keeping.py parameters.py reporting.py)
 FAST := not postgres and not chaos and not wheel and not docker and not kubernetes and not torch and not mlflow and not pages and not long
 
 .PHONY: help demo test test-postgres test-torch test-mlflow test-docker test-docker-long test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel chaos chaos-short lint types imports vermin check format docs site benchmarks clean
@@ -122,7 +124,7 @@ imports: $(VENV)/dev.stamp ## the layers
 	@$(BIN)/lint-imports
 
 vermin: $(VENV)/dev.stamp ## the worker, and what scripts import, stay within Python 3.8
-	@$(BIN)/vermin --target=3.8- --no-tips --violations src/orchestune/worker $(addprefix src/orchestune/sdk/,ending.py keeping.py parameters.py reporting.py)
+	@$(BIN)/vermin --target=3.8- --no-tips --violations $(addprefix src/orchestune/,$(OLD_PYTHONS))
 
 check: lint types imports vermin ## lint, types, imports, vermin
 
