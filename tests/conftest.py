@@ -22,6 +22,7 @@ from tests.testbeds.fixtures import (
     own_kubernetes,
     registry,
     worker_images,
+    world,
 )
 from tests.testbeds.postgres import postgres_server
 
@@ -51,6 +52,7 @@ __all__ = [
     "own_kubernetes",
     "registry",
     "worker_images",
+    "world",
 ]  # fixtures count where they are imported
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +14,9 @@ import pytest
 
 from orchestune.client.clusters import Cluster, Clusters
 from tests.kubernetes.lab import Lab, bind, kubeconfig_of, may, role
-from tests.testbeds.images import Image
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.line import Line
 from tests.testbeds.registry import Registry
-from tests.testbeds.roots import busybox_root
 from tests.testbeds.waiting import until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
@@ -27,21 +24,6 @@ pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
 LINES = 150
 TALK = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; sleep 0.2; done; echo score={{x}}"
 SERVER = "app.kubernetes.io/part-of=orchestune,app.kubernetes.io/component=server"
-
-
-@pytest.fixture(scope="module")
-def shell(registry: Registry) -> str:
-    """An image with a shell, in the registry."""
-    return registry.push("testbed/shell:1", Image(busybox_root(), command=["sh"], user="65534"))
-
-
-@pytest.fixture(scope="module")
-def place(kubernetes: Access) -> Iterator[str]:
-    """A namespace for all tests here."""
-    name = f"test-{secrets.token_hex(4)}"
-    kubernetes.create_namespace(name)
-    yield name
-    kubernetes.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +37,7 @@ def line(kubernetes: Access) -> Iterator[Line]:
 @pytest.fixture(scope="module")
 def lab(
     kubernetes: Access,
-    place: str,
+    shared_namespace: str,
     registry: Registry,
     server_image: str,
     line: Line,
@@ -68,7 +50,7 @@ def lab(
     cluster["tls-server-name"] = "kubernetes"
     kubeconfig = tmp_path_factory.mktemp("laptop") / "kubeconfig"
     kubeconfig.write_text(json.dumps(document))
-    with Lab(kubernetes, place, registry, kubeconfig) as made:
+    with Lab(kubernetes, shared_namespace, registry, kubeconfig) as made:
         made.connect("--server-image", server_image)
         yield made
         made.run("destroy", "--yes", "--stop", "--abandon", expect=None)

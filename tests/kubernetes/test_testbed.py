@@ -14,17 +14,10 @@ from tests.testbeds.kubernetes.access import GPU, Access
 from tests.testbeds.kubernetes.cluster import Cluster
 from tests.testbeds.machine import Broken
 from tests.testbeds.registry import Registry
-from tests.testbeds.roots import busybox_root
 from tests.testbeds.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
 HOST = "kubernetes.io/hostname"
-
-
-@pytest.fixture(scope="session")
-def shell(registry: Registry) -> str:
-    """An image with a shell, in the registry."""
-    return registry.push("testbed/shell:1", Image(busybox_root(), command=["sh"], user="65534"))
 
 
 def pod(name: str, image: str, script: str, **spec: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +22,9 @@ from tests.testbeds.machine import Broken
 from tests.testbeds.postgres import postgres_server
 from tests.testbeds.registry import Registry, image_registry
 from tests.testbeds.workers import Images, push_images
+
+if TYPE_CHECKING:
+    from orchestune.testing.world import World
 
 KUBECONFIG = "ORCHESTUNE_TEST_KUBECONFIG"
 
@@ -53,6 +57,16 @@ def own_core(core: Core, handles: dict[str, str], tmp_path: Path) -> Iterator[Co
     made = core_of(tmp_path)
     yield made
     made.store.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """The whole core on SQLite, with a fake place, a fake clock and nothing that acts by itself."""
+    from orchestune.testing.world import World  # as above
+
+    made = World(tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

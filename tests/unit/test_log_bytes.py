@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -40,13 +39,6 @@ class Bucket(FolderFiles):
         with super().open(key, start) as file:
             self.bodies.append((start, Body(file.read())))
         return self.bodies[-1][1]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from orchestune.errors import Denied, NotFound
@@ -13,13 +10,6 @@ from orchestune.services.core import Caller
 from orchestune.testing.world import World
 
 ADA, GRACE = Caller("ada", "editor"), Caller("grace", "editor")
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def test_who_opened_a_terminal_may_type_into_it_and_an_owner_of_the_server(world: World) -> None:

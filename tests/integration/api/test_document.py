@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,13 +24,6 @@ ARCHIVES = ("PUT /api/v1/bundles/{digest}", "POST /api/v1/archive")
 ENDS_THE_SERVER = ("POST /api/v1/shutdown",)
 
 pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

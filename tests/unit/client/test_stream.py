@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,13 +12,6 @@ from orchestune.client.stream import ServerSent
 from orchestune.client.watching import Away, Watch
 from orchestune.errors import NotFound, OrchestuneError
 from tests.unit.client.fake_server import FakeServer, status, until
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as fake:
-        fake.put(status())
-        yield fake
 
 
 def test_events_come_in_order_and_the_stream_ends_with_the_experiment(server: FakeServer) -> None:

@@ -30,13 +30,6 @@ from tests.unit.client.fake_server import FakeServer, status, trial
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as fake:
-        fake.put(status())
-        yield fake
-
-
-@pytest.fixture
 def client(server: FakeServer) -> Iterator[Client]:
     made = Client.connect(server.resolve)
     yield made

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.sparing import Sparing
 from orchestune.testing.world import World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def test_a_time_that_is_not_over_is_looked_at_without_the_lock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

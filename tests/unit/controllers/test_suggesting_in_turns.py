@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from orchestune.engines import grid
@@ -13,13 +10,6 @@ from orchestune.testing.world import World
 
 DIGITS = [{"name": f"d{place}", "type": "int", "min": 0, "max": 9} for place in range(9)]
 RARE = " + ".join(f"d{place}" for place in range(9)) + " >= 81"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def rare(world: World) -> str:

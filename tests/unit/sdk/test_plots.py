@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,13 +22,6 @@ SPACE = [
     {"name": "depth", "type": "int", "min": 1, "max": 9, "when": {"kind": ["a"]}},
 ]
 METRICS = [{"name": "loss", "goal": "minimize"}, {"name": "latency", "goal": "minimize"}]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

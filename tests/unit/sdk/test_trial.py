@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,13 +23,6 @@ from tests.unit.server.harness import live
 
 SPACE = Space.of((Parameter("x", "float", 0.0, 1.0),))
 COLUMNS = ["state", "source", "params.x", "metrics.loss", "seconds", "error"]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def test_the_error_of_a_trial_with_folds_is_that_of_the_fold_that_failed(world: World) -> None:

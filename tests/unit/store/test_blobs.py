@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from sqlalchemy import update
 
 from orchestune.store import blobs
 from orchestune.store.tables import tasks
 from orchestune.testing.world import World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def test_a_checkpoint_keeps_its_own_bytes_and_no_others_that_its_text_is_like(world: World) -> None:

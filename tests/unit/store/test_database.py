@@ -29,13 +29,6 @@ from tests.testbeds.disks import small_disk
 from tests.testbeds.waiting import until
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
-    yield store
-    store.close()
-
-
 def put(store: Store, digest: str, size: int = 1) -> None:
     with store.transaction() as session:
         session.change(blobs.insert().values(digest=digest, kind="bundle", size=size, created_at=session.now))

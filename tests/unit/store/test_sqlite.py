@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from orchestune.store import sqlite
-from orchestune.store.database import Store, open_store
+from orchestune.store.database import Store
 from orchestune.store.session import Session
 from orchestune.store.tables import blobs
 
 NORMAL, FULL = 1, 2
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
-    yield store
-    store.close()
 
 
 def put(session: Session, digest: str) -> None:
