@@ -46,7 +46,7 @@ $(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml constraints.txt
 	@$(INSTALL) -e '.[postgres,s3]' --group dev
 	@touch $@ $(VENV)/run.stamp
 
-.venv-mlflow/stamp: $(VENV)/pip.stamp tests/testbeds/mlflow.py constraints.txt
+.venv-mlflow/stamp: $(VENV)/pip.stamp tests/testbeds/mlflow.py
 	@rm -rf $(@D) && $(BIN)/python -m tests.testbeds.mlflow $(@D)
 	@touch $@
 
