@@ -99,7 +99,10 @@ class Registry:
             if answer.status_code == 404:
                 raise NotFound(f"there is no repository {self.name}/{repository}", "check its name")
             check(answer, self.name, f"list the tags of {self.name}/{repository}")
-            found += [str(tag) for tag in answer.json().get("tags") or ()]
+            try:
+                found += [str(tag) for tag in answer.json().get("tags") or ()]
+            except (ValueError, AttributeError, TypeError) as exc:  # a proxy's page to log in at, say
+                raise OrchestuneError(f"the registry {self.name} gave no list of tags for {repository}") from exc
             after = answer.links.get("next", {}).get("url")
             path = self.absolute(after) if after else None
         return found

@@ -169,3 +169,11 @@ def test_what_is_no_image_is_refused(server: FakeRegistry) -> None:
     with Registry(server.name, find=lambda registry: ADA) as registry:
         with pytest.raises(OrchestuneError, match=r"is a application/vnd\.example"):
             registry.manifest("a/b", "chart")
+
+
+@pytest.mark.parametrize("answer", [b"<html>sign in</html>", b"[]", b'{"tags": 5}'])
+def test_a_list_of_tags_that_is_none_is_refused(server: FakeRegistry, answer: bytes) -> None:
+    server.manifests["a/b/tags/list:"] = Manifest("application/json", answer)
+    with Registry(server.name, find=lambda _: ADA) as registry:
+        with pytest.raises(OrchestuneError, match=f"the registry {server.name} gave no list of tags for a/b"):
+            registry.tags("a/b")
