@@ -12,7 +12,7 @@ from orchestune.worker import events
 from orchestune.worker.metrics import Reported, Scanner, step_of
 
 MOST_BYTES = 16 * 1024 * 1024
-"""of a part that is not complete: beyond it the rest of the file is not read"""
+"""of a line, or of a JSON object: a longer one reports nothing"""
 
 
 class Lines:
@@ -151,7 +151,7 @@ class Mlflow(Lines):
         words = line.split()
         if len(words) < 2:
             return []
-        name = self.path.partition("/metrics/")[2]
+        name = f"/{self.path}".partition("/metrics/")[2]
         value, step = _number(words[1].decode("ascii", "replace")), _number(words[-1].decode("ascii", "replace"))
         return [] if value is None else self.scanner.values({name: value}, step if len(words) > 2 else None)
 

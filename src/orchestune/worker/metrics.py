@@ -273,7 +273,7 @@ class Scanner:
         folded = _folded(text)
         if folded in self._declared.by_lower:
             return self._declared.by_lower[folded]
-        if folded in _STEP_NAMES or len(text) > 100:
+        if folded in _STEP_NAMES or len(text) > 100 or not text.strip():
             return None
         if text not in self._extra:
             if len(self._extra) >= EXTRA_NAMES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
+import time
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,10 @@ PIECE = 1 << 20
 START = 4096
 """bytes at the beginning of a file by which it is known again"""
 MOST_FILES = 200
+LOOK_SHARE = 20
+"""a look for new files is followed by so many times as long without one: folders may hold very many others"""
+METRICS = "metrics"
+"""the folder of a run of MLflow where they are"""
 
 
 class File:
@@ -69,18 +74,22 @@ class Sources:
         self._folder, self._scanner = folder, scanner
         self._files: dict[str, File] = {}
         self._tags: dict[str, str] = {}
+        self._next_look = 0.0
 
     def read(self) -> list[Reported]:
         """What is new in the files, of each a piece at most."""
         found: list[Reported] = []
-        for file in self._look():
+        if time.monotonic() >= self._next_look:
+            self._look()
+        for file in self._files.values():
             if not isinstance(file.reader, formats.Whole):
                 found += file.read()
         return found
 
     def rest(self) -> Iterator[list[Reported]]:
         """All that is left, piece by piece; the command has ended."""
-        for file in self._look():
+        self._look()
+        for file in self._files.values():
             yield from file.rest()
 
     def finish(self) -> list[Reported]:
@@ -92,22 +101,25 @@ class Sources:
         return [where for kind, where in self._kinds if not any(_paths(self._pattern(where), kind))]
 
     def _pattern(self, where: str) -> str:
-        return os.path.join(glob.escape(self._folder), where)
+        named = os.path.join(self._folder, where)
+        return glob.escape(named) if os.path.exists(named) else os.path.join(glob.escape(self._folder), where)
 
-    def _look(self) -> list[File]:
+    def _look(self) -> None:
+        began = time.monotonic()
         for kind, where in self._kinds:
             start = os.path.join(self._folder, where)
             for path in _paths(self._pattern(where), kind):
                 if path not in self._files and len(self._files) < MOST_FILES:
                     self._files[path] = File(path, self._reader(kind, os.path.relpath(path, start)))
-        return list(self._files.values())
+        now = time.monotonic()
+        self._next_look = now + LOOK_SHARE * (now - began)
 
     def _reader(self, kind: str, path: str) -> Any:
         if kind == "tensorboard":
             return formats.Events(self._scanner, path, self._tags)
-        return {"csv": formats.Table, "jsonl": formats.Lines, "json": formats.Whole, "mlflow": formats.Mlflow}[kind](
-            self._scanner, path
-        )
+        if kind == "mlflow":
+            return formats.Mlflow(self._scanner, path if f"/{METRICS}/" in f"/{path}" else f"{METRICS}/{path}")
+        return {"csv": formats.Table, "jsonl": formats.Lines, "json": formats.Whole}[kind](self._scanner, path)
 
 
 def in_order(files: list[Reported], printed: list[Reported]) -> list[Reported]:
@@ -133,13 +145,19 @@ def _behind(step: float | None, other: float | None) -> bool:
 
 
 def _paths(where: str, kind: str) -> Iterator[str]:
-    if kind in ("tensorboard", "mlflow"):
-        for top in sorted(glob.glob(where)):
-            for folder, name in _files(top):
-                if "tfevents" in name if kind == "tensorboard" else "/metrics" in folder:
-                    yield os.path.join(folder, name)
-    else:
-        yield from sorted(glob.glob(where))
+    found = sorted(glob.glob(where, recursive=True))
+    if kind not in ("tensorboard", "mlflow"):
+        yield from found
+        return
+    for top in found:
+        for folder, name in _files(top):
+            if "tfevents" in name if kind == "tensorboard" else METRICS in _way(folder, top):
+                yield os.path.join(folder, name)
+
+
+def _way(folder: str, top: str) -> list[str]:
+    """The folders on the way, that at the top with them."""
+    return os.path.relpath(folder, os.path.dirname(top)).split(os.sep)
 
 
 def _files(top: str) -> Iterator[tuple[str, str]]:

@@ -6,8 +6,9 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,9 +16,17 @@ from tensorboardX import SummaryWriter
 from tensorboardX.proto.event_pb2 import Event
 
 from orchestune.worker import events
+from orchestune.worker import sources as sources_module
 from orchestune.worker.formats import Lines
 from orchestune.worker.metrics import Declared, Reported, Scanner
 from orchestune.worker.sources import Sources, in_order
+
+
+@pytest.fixture(autouse=True)
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reading looks for files."""
+    monkeypatch.setattr(sources_module, "LOOK_SHARE", 0)
+
 
 Values = list[tuple[str, Any, float | None]]
 
@@ -241,6 +250,65 @@ def test_mlflows_folder(tmp_path: Path) -> None:
     (folder.parents[1] / "meta.yaml").write_text("x: 1\n")
     found = sources(tmp_path, "mlflow", "mlruns", "val/loss").finish()
     assert brief(found) == [("val/loss", 0.5, 0.0), ("val/loss", 0.25, 1.0)]
+
+
+@pytest.mark.parametrize("where", ["mlruns", "mlruns/0", "mlruns/0/run", "mlruns/0/run/metrics", "ml*/*/run"])
+def test_mlflows_metrics_are_found_from_any_folder_above_them_and_nothing_else_is(tmp_path: Path, where: str) -> None:
+    view = tmp_path / "metrics" / "view"
+    run = view / "mlruns" / "0" / "run"
+    for folder, name in (("metrics", "loss"), ("params", "betas")):
+        (run / folder).mkdir(parents=True)
+        (run / folder / name).write_text("1700000000000 0.25 3\n")
+    assert brief(sources(view, "mlflow", where).finish()) == [("loss", 0.25, 3.0)]
+
+
+def test_two_stars_are_any_number_of_folders(tmp_path: Path) -> None:
+    for depth in range(3):
+        folder = tmp_path.joinpath("logs", *"ab"[:depth])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "m.csv").write_text(f"loss\n{depth}\n")
+    found = sources(tmp_path, "csv", "logs/**/m.csv").finish()
+    assert sorted(item.value for item in found) == [0.0, 1.0, 2.0]
+
+
+def test_a_path_that_is_there_is_no_pattern(tmp_path: Path) -> None:
+    (tmp_path / "out[1]").mkdir()
+    (tmp_path / "out[1]" / "m.csv").write_text("loss\n1\n")
+    found = sources(tmp_path, "csv", "out[1]/m.csv")
+    assert (found.absent(), brief(found.finish())) == ([], [("loss", 1.0, None)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("csv", ",loss\n0,0.5\n1,0.25\n"), ("jsonl", '{"": 1, "loss": 0.5}\n{" ": 2, "loss": 0.25}\n')],
+)
+def test_a_column_without_a_name_is_no_metric(tmp_path: Path, kind: str, text: str) -> None:
+    (tmp_path / "history").write_text(text)
+    assert brief(sources(tmp_path, kind, "history").finish()) == [("loss", 0.5, None), ("loss", 0.25, None)]
+
+
+def test_folders_with_very_many_files_are_looked_through_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, looks = 100.0, 0
+    monkeypatch.setattr(sources_module, "LOOK_SHARE", 20)
+
+    def files(top: str) -> Iterator[tuple[str, str]]:
+        nonlocal now, looks
+        now, looks = now + 2.0, looks + 1
+        yield from ()
+
+    monkeypatch.setattr(sources_module, "_files", files)
+    monkeypatch.setattr(sources_module, "time", SimpleNamespace(monotonic=lambda: now))
+    (tmp_path / "runs").mkdir()
+    found = sources(tmp_path, "tensorboard", "runs")
+    for _ in range(100):
+        found.read()
+        now += 1.0
+    before = looks
+    assert before <= 4
+    found.finish()
+    assert looks == before + 1, "at the end, too"
 
 
 def at(value: float, step: float | None = None, name: str = "loss") -> Reported:
