@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from orchestune.domain.experiment import TEST_LABEL
 from orchestune.domain.states import Desired, Reason, ReasonCode, TrialState
 from orchestune.domain.words import plural
 from orchestune.errors import BadInput, Conflict, Problem, Purged
@@ -52,6 +53,9 @@ def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str)
 
 def _change(ledger: Ledger, body: Mapping[str, Any]) -> None:
     row, session = ledger.row, ledger.session
+    if TEST_LABEL in (body.get("labels") or {}) and TEST_LABEL not in json.loads(row.labels_json):
+        # what has it is removed for good once its command line falls silent, and that is an owner's to ask for
+        raise BadInput.one("belongs to tests alone, and this is none", f"labels.{TEST_LABEL}", "name it otherwise")
     if body.get("parallelism"):  # as where an experiment is created
         most = (body.get("budget") or row.budget) * row.specification.folds.count
         body = {**body, "parallelism": min(body["parallelism"], most)}

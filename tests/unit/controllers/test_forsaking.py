@@ -9,7 +9,7 @@ import pytest
 
 from orchestune.controllers.forsaking import PATIENCE_SECONDS, Forsaking
 from orchestune.domain.experiment import TEST_LABEL
-from orchestune.errors import Purged
+from orchestune.errors import BadInput, Purged
 from orchestune.services.change_experiment import change_experiment
 from orchestune.testing.world import World
 
@@ -51,3 +51,11 @@ def test_a_test_that_somebody_waits_for_goes_on_however_long_it_takes(world: Wor
         pass_time(world, forsaking, PATIENCE_SECONDS - 20)
         change_experiment(world.core, waited_for, {"labels": {TEST_LABEL: str(beat)}}, "ada")
     assert world.status(waited_for)["desired"] == "running"
+
+
+def test_what_was_not_begun_as_a_test_cannot_become_one(world: World) -> None:
+    usual = world.create(budget=1, labels={"team": "vision"})
+    with pytest.raises(BadInput, match="belongs to tests alone"):
+        change_experiment(world.core, usual, {"labels": {"team": "vision", TEST_LABEL: "1"}}, "eve")
+    pass_time(world, Forsaking(world.core), PATIENCE_SECONDS + 20)
+    assert world.status(usual)["desired"] == "running" and world.status(usual)["labels"] == {"team": "vision"}

@@ -121,6 +121,14 @@ def test_a_guest_does_not_see_the_environment(server: Live, handles: dict[str, s
     assert found["launch"] == {} and found["specification"]["env"] == {}
 
 
+def test_an_editor_cannot_have_a_record_removed_by_calling_it_a_test(server: Live, handles: dict[str, str]) -> None:
+    path = f"/experiments/{handles['one trial']}"
+    body = {"labels": {"orchestune.dev/test": "1"}}
+    refused = call(server, "PATCH", path, body, expect=400, token=token_for(server, "editor"))
+    assert "labels.orchestune.dev/test" in refused["error"]["message"]
+    assert call(server, "GET", path)["labels"] == {}
+
+
 def test_who_is_signed_in_stays_who_they_are(server: Live, handles: dict[str, str]) -> None:
     invited = call(server, "POST", "/sign-in", {}, expect=201)
     cookie, _ = come_in(server, invited["path"])
