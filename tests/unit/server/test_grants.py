@@ -121,6 +121,24 @@ def test_a_guest_does_not_see_the_environment(server: Live, handles: dict[str, s
     assert found["launch"] == {} and found["specification"]["env"] == {}
 
 
+def test_a_guest_does_not_see_a_configuration_file(server: Live, handles: dict[str, str]) -> None:
+    specification = {
+        "name": "with a file",
+        "run": "train",
+        "parameters": [{"name": "x", "type": "float", "min": 0, "max": 1}],
+        "metrics": [{"name": "loss", "goal": "minimize"}],
+        "budget": 1,
+        "parallelism": 1,
+        "engine": "random",
+        "config": {"name": "base.yml", "parts": ["password: hunter2\nx: ", ["x", "0.5"]]},
+    }
+    made = call(server, "POST", "/experiments", {"specification": specification}, expect=201)
+    cookie, where = come_in(server, share(server, made["handle"])["path"])
+    found = as_guest(server, "GET", f"/api/v1{where}/specification", cookie)
+    assert found.status == 200 and b"hunter2" not in found.body
+    assert found.json()["specification"]["config"]["name"] == "base.yml"
+
+
 def test_an_editor_cannot_have_a_record_removed_by_calling_it_a_test(server: Live, handles: dict[str, str]) -> None:
     path = f"/experiments/{handles['one trial']}"
     body = {"labels": {"orchestune.dev/test": "1"}}

@@ -125,11 +125,13 @@ def specification(
 ) -> Response:
     """What it was started with, as it is now, or as it was at the revision of a trial.
 
-    A guest does not see the environment: what stands there was not meant for others.
+    A guest sees neither the environment nor the user's configuration file: they were not meant for others.
     """
     document = context.services.read_experiments.specification(context.core, ref, revision)
     if caller.role == "guest":
-        document |= {"launch": {}, "specification": document["specification"] | {"env": {}}}
+        config = document["specification"]["config"]
+        hidden = {"env": {}, "config": config and {**config, "parts": []}}
+        document |= {"launch": {}, "specification": document["specification"] | hidden}
     return answer(document)
 
 
