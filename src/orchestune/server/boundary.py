@@ -17,6 +17,7 @@ logger = logging.getLogger("orchestune.server")
 
 MEBIBYTE = 2**20
 FORM_LIMIT = 2**16
+REPORT_LIMIT = MEBIBYTE
 BODY_LIMIT = 16 * MEBIBYTE
 PART_LIMIT = 4 * MEBIBYTE
 BUNDLE_LIMIT = 4096 * MEBIBYTE
@@ -38,6 +39,8 @@ def limit(method: str, path: str) -> int:
         return PART_LIMIT
     if not path.startswith(API):
         return FORM_LIMIT  # from anybody
+    if path.startswith(f"{API}report/"):
+        return REPORT_LIMIT  # read while everybody else waits
     return BODY_LIMIT
 
 

@@ -67,9 +67,14 @@ def _answer(found: attempts.Found | None) -> dict[str, Any]:
     return {"stop": not goes_on, "reason": known}
 
 
-def _experiment(core: Core, attempt: str, signature: str) -> str:
+def check(core: Core, attempt: str, signature: str) -> None:
+    """Denied for a wrong signature. Asks nobody."""
     if not same(signature, report_signature(core, attempt)):
         raise Denied("this address is not genuine", "use $ORCHESTUNE_REPORT_URL as it stands")
+
+
+def _experiment(core: Core, attempt: str, signature: str) -> str:
+    check(core, attempt, signature)
     with core.store.reading() as session:
         row = rows.find(session, attempt)
     if row is None:

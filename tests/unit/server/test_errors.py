@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestune.errors import Ambiguous, BadInput, Conflict, NotFound, OrchestuneError, StoreUnavailable
-from orchestune.server.boundary import BODY_LIMIT, FORM_LIMIT, PART_LIMIT
+from orchestune.errors import Ambiguous, BadInput, Conflict, Denied, NotFound, OrchestuneError, StoreUnavailable
+from orchestune.server.boundary import BODY_LIMIT, FORM_LIMIT, PART_LIMIT, REPORT_LIMIT
 from orchestune.server.context import Pace
 from orchestune.services.work import GroupOver
 from tests.unit.server.harness import OWNER, WORKER, Live, live, until
@@ -151,11 +151,17 @@ def test_a_body_over_its_limit_is_refused_before_it_is_sent(server: Live) -> Non
         ("POST", "/api/v1/experiments", BODY_LIMIT),
         ("POST", "/api/v1/workers/worker-1/work", BODY_LIMIT),
         ("PUT", f"/api/v1/workers/worker-1/uploads/{DIGEST}", PART_LIMIT),
+        ("POST", "/api/v1/report/attempt/signature", REPORT_LIMIT),
         ("POST", "/sign-in", FORM_LIMIT),
     ):
         response = _announce(server, method, path, limit + 1)
         assert response.status == 413, path
         assert b'"too_large"' in response.read()
+
+
+def test_of_whoever_guesses_the_address_of_a_report_nothing_is_read(server: Live) -> None:
+    server.script.answers["check"] = Denied("this address is not genuine")
+    assert _announce(server, "POST", "/api/v1/report/attempt/guess", 10).status == 403
 
 
 def test_a_client_that_sends_too_much_hears_of_it_on_a_connection_that_goes_on(server: Live) -> None:

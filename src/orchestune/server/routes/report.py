@@ -19,8 +19,9 @@ router = routers.of_trials("/report")
 @router.post("/{attempt}/{signature}")
 async def report(context: Here, request: Request, attempt: str, signature: str) -> Response:
     """Take values by name, and say whether the trial should stop."""
-    values = parse(await request.body())
     service = context.services.report_metrics
+    service.check(context.core, attempt, signature)  # before anything is read: anybody may call this
+    values = parse(await request.body())
     return answer(await context.cold(service.report, context.core, attempt, signature, values))
 
 
