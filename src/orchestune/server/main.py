@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import socket
 import sys
 import threading
@@ -32,6 +33,9 @@ logger = logging.getLogger("orchestune.server")
 
 PAGES_SECONDS = 3600.0
 """how long an embedded server waits for a page that was open to be looked at again"""
+FILES = 65536
+"""connections and files that it may have open, where the system lets it: many shells give 1024, of which each page and
+each worker takes one"""
 SWITCHING = 0.001
 """seconds that a controller may go on computing while a request waits for the interpreter; Python's default is 0.005"""
 
@@ -77,6 +81,7 @@ class Build(Protocol):
 def main(argv: Sequence[str], build: Build) -> int:
     """Serve until SIGTERM, SIGINT, an owner's order, or (embedded) idleness; then 0. Errors of the start are raised."""
     settings = load(argv)
+    open_more_files()
     deadline = Deadline()
     with contextlib.ExitStack() as stack:
         lock = None
@@ -115,6 +120,15 @@ def main(argv: Sequence[str], build: Build) -> int:
     logger.info("ended")
     deadline.reached_the_end()
     return 0
+
+
+def open_more_files() -> None:
+    """Raise the limit of this process, and of the workers that it starts, as far as that is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # some systems have a limit beside that
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _file(database_url: str) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from orchestune.errors import UsageError
-from orchestune.server.main import main
+from orchestune.server.main import FILES, main, open_more_files
 from orchestune.server.serving import listen
 from orchestune.server.settings import Settings
 from tests.unit.server.harness import PATIENCE, Live, live, until
@@ -231,3 +232,13 @@ def test_a_port_that_is_taken_is_named_unless_any_will_do(tmp_path: Path) -> Non
 def test_a_host_that_is_none_of_this_machine_is_named() -> None:
     with pytest.raises(UsageError, match=r"cannot listen on 192\.0\.2\.1"):
         listen(Settings(host="192.0.2.1", port=0))
+
+
+def test_a_server_may_have_more_open_than_a_shell_gives() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        open_more_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (FILES if hard < 0 else min(FILES, hard), hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
