@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.responses import StreamingResponse
 
-from orchestune.errors import NotFound
 from orchestune.server.answers import encoded
 from orchestune.server.context import Context
 from orchestune.server.journal import Journal, Lines, Place, Seen
-from orchestune.server.streams import OPENING
+from orchestune.server.streams import OPENING, sent
 
 _PING = b"event: ping\ndata: {}\n\n"
 """no comment: a page has to hear that nothing is new"""
@@ -79,8 +77,7 @@ async def stream(context: Context, request: Request, view: View, after: str = ""
     """
     place = Place.parse(request.headers.get("last-event-id", "").strip() or after)
     seen = await _read(context, view)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_follow(context, view, seen, place), headers=headers, media_type="text/event-stream")
+    return sent(_follow(context, view, seen, place))
 
 
 async def _read(context: Context, view: View) -> Seen:
@@ -100,7 +97,7 @@ def _event(kind: str, document: Any) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (kind.encode(), encoded(document))
 
 
-async def _follow(context: Context, view: View, seen: Seen, place: Place | None) -> AsyncIterator[bytes]:
+async def _follow(context: Context, view: View, seen: Seen, place: Place | None) -> AsyncGenerator[bytes, None]:
     pace, signals, draining, log = context.pace, context.core.signals, context.draining, view.log
     inline = context.core.store.inline
     longest = min(view.every, pace.ping if inline else min(pace.poll, pace.ping))
@@ -129,10 +126,7 @@ async def _follow(context: Context, view: View, seen: Seen, place: Place | None)
                 await draining.race(asyncio.sleep(looked + pace.look - time.monotonic()))
             looked = time.monotonic()
             if not inline or seen.version != signals.version(view.topic) or looked - read >= longest:
-                try:
-                    seen, read = await _read(context, view), looked
-                except NotFound:  # whoever asks again hears why
-                    return
+                seen, read = await _read(context, view), looked
 
 
 def _news(journal: Journal, place: Place | None, lines: Lines | None) -> tuple[bytes, bool, Place]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from orchestune.errors import BadInput
+from orchestune.errors import BadInput, NotFound, TemporaryError
 from orchestune.server.answers import encoded
 from orchestune.server.context import Context
 
@@ -53,11 +54,27 @@ async def stream(context: Context, source: Source, first: Callable[[], Mapping[s
     """The answer that streams. `first` reads the batch to begin with, before the answer: errors have their status."""
     version = context.core.signals.version(source.topic)
     page = await context.streaming(first)
+    return sent(_follow(context, source, page, version))
+
+
+def sent(blocks: AsyncGenerator[bytes, None]) -> Response:
+    """The answer that streams them. It ends where what it tells of is gone, or the store is away: whoever asks again
+    hears why.
+    """
+
+    async def ending() -> AsyncIterator[bytes]:
+        async with aclosing(blocks):
+            with suppress(NotFound, TemporaryError):
+                async for block in blocks:
+                    yield block
+
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_follow(context, source, page, version), headers=headers, media_type="text/event-stream")
+    return StreamingResponse(ending(), headers=headers, media_type="text/event-stream")
 
 
-async def _follow(context: Context, source: Source, page: Mapping[str, Any], version: int) -> AsyncIterator[bytes]:
+async def _follow(
+    context: Context, source: Source, page: Mapping[str, Any], version: int
+) -> AsyncGenerator[bytes, None]:
     """Batches of events. The next one is read only when the last one was taken, so a slow client holds one batch."""
     pace, signals, draining = context.pace, context.core.signals, context.draining
     reading = context.hot if source.brief and context.core.store.inline else context.streaming

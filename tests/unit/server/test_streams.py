@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.errors import NotFound
+from orchestune.errors import NotFound, OrchestuneError, StoreUnavailable
 from orchestune.server.context import Pace
 from tests.unit.server.harness import OWNER, Live, live, until
 
@@ -209,3 +209,18 @@ def test_a_client_that_does_not_read_holds_one_batch_and_does_not_hold_up_the_en
         assert reads[-1] < 200  # of 2,000; what the kernel's buffers take
         server.server.end()
         assert server.ended.wait(60)
+
+
+@pytest.mark.parametrize("path", [PATH, LOGS, "/api/v1/experiments/sgd"])
+@pytest.mark.parametrize("error", [StoreUnavailable("the database is away"), NotFound("it was removed")])
+def test_a_stream_ends_where_its_source_is_gone_and_the_log_has_no_trace(
+    server: Live, caplog: pytest.LogCaptureFixture, path: str, error: OrchestuneError
+) -> None:
+    server.script.answers["status"] = {"id": "exp-1"}
+    found = watch(server, Rows(count=1), path)
+    assert next(found)["event"] in ("trial_finished", "log", "status")
+    server.script.answers |= dict.fromkeys(("events", "logs", "status"), error)
+    for topic in ("events:exp-1", "logs:exp-1"):
+        server.core.signals.notify(topic)
+    assert all("event" not in block or block["event"] == "ready" for block in found)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
