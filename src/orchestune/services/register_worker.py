@@ -103,11 +103,11 @@ def _forget_leases(ledger: Ledger, worker: str) -> None:
 
 
 def job(core: Core, worker: str, revision: int) -> dict[str, Any]:
-    """The `Job` of a revision, with the values of the secrets."""
+    """The `Job` of a revision, with the values of the secrets. GroupOver for a worker that has ended: its token has no
+    end of its own.
+    """
     with core.store.reading() as session:
-        row = workers.get(session, worker)
-        if row is None:
-            raise GroupOver("this worker is no longer wanted")
+        row = _wanted(session, worker)
         experiment = experiments.get(session, row.experiment)
         specification, launch = experiments.at_revision(session, experiment, revision)
     each, backend = specification.resources, core.backends.get(row.cluster)

@@ -199,6 +199,19 @@ def test_an_experiment_runs_over_http_and_every_answer_is_what_the_document_says
     read(documents.Server, shop.ask("GET", "/server"))
 
 
+def test_a_worker_that_has_ended_is_told_no_secrets(shop: Shop) -> None:
+    secret = {"secrets": [{"name": "KEY", "source": "env:KEY"}]}
+    body = CREATE | {"specification": SPECIFICATION | secret, "secrets": {"KEY": "hunter2"}}
+    created = shop.ask("POST", "/experiments", body, 201)
+    worker = shop.worker(created["id"])
+    token = worker_token(shop.world.core, worker, created["id"])
+    assert shop.ask("GET", f"/workers/{worker}/jobs/1", token=token)["secrets"] == {"KEY": "hunter2"}
+    shop.ask("POST", f"/experiments/{created['id']}/stop")
+    shop.world.backend.gone[worker] = ""
+    shop.world.tick(3)
+    assert b"hunter2" not in shop.server.ask("GET", f"/api/v1/workers/{worker}/jobs/1", token=token).body
+
+
 def test_a_long_poll_ends_as_soon_as_there_is_something_to_do(shop: Shop) -> None:
     created = shop.ask("POST", "/experiments", CREATE, 201)
     worker = shop.worker(created["id"])
