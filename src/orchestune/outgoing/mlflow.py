@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from orchestune.domain.tracker import Tracker
-from orchestune.errors import OrchestuneError, Unreachable
+from orchestune.errors import BadInput, OrchestuneError, Unreachable
 from orchestune.outgoing.link import Link
 from orchestune.outgoing.reach import Reach
 
@@ -38,13 +38,13 @@ class Measure(NamedTuple):
 
 class Mlflow:
     """One tracking server over one connection, for one thread. Every call may be repeated: what is logged twice is
-    there once. Raises Unreachable, Denied, Refused.
+    there once. Raises Unreachable, Denied, Refused; BadInput where it is made.
     """
 
     def __init__(self, tracker: Tracker, reach: Reach) -> None:
         self._link = Link(tracker.uri, reach)
         self._base = self._link.target.path.partition("?")[0].rstrip("/")
-        self._headers = {"Content-Type": "application/json", **_authorization(tracker.token)}
+        self._headers = {"Content-Type": "application/json", **authorization(tracker.token)}
 
     def close(self) -> None:
         """Give the connection back. Idempotent."""
@@ -123,9 +123,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _authorization(token: str) -> dict[str, str]:
+def authorization(token: str, key: str = "") -> dict[str, str]:
+    """The header that shows a token, or `USER:PASSWORD`; none for nothing. BadInput, which does not show it."""
     if not token:
         return {}
     if ":" in token:
         return {"Authorization": f"Basic {base64.b64encode(token.encode()).decode()}"}
+    if not (token.isascii() and token.isprintable()):
+        raise BadInput.one("the token has a line's end or another character that no header can carry", key)
     return {"Authorization": f"Bearer {token}"}

@@ -8,6 +8,7 @@ from orchestune.domain.experiment import Specification
 from orchestune.domain.notify import Hook, is_address
 from orchestune.domain.tracker import Tracker
 from orchestune.errors import UsageError
+from orchestune.outgoing.mlflow import authorization
 from orchestune.outgoing.reach import parse
 from orchestune.services.core import Core
 from orchestune.store.notices import SERVER
@@ -40,6 +41,8 @@ def settled(core: Core, specification: Specification, given: Mapping[str, str]) 
         if name.endswith((".url", ".uri")):
             parse(value, name)
             core.outgoing.reach.check(value, name)
+        if name.endswith(".token"):
+            authorization(value, name)
     return found
 
 

@@ -212,6 +212,15 @@ def test_a_worker_that_has_ended_is_told_no_secrets(shop: Shop) -> None:
     assert b"hunter2" not in shop.server.ask("GET", f"/api/v1/workers/{worker}/jobs/1", token=token).body
 
 
+@pytest.mark.parametrize("token", ["hunter2\r", "hunter2\nmore", "hunter2é"])
+def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(shop: Shop, token: str) -> None:
+    tracked = {"mlflow": {"uri": "https://mlflow.example.org", "token": "env:MLFLOW", "experiment": ""}}
+    body = CREATE | {"specification": SPECIFICATION | tracked}
+    body |= {"outgoing": {"mlflow.uri": "https://mlflow.example.org", "mlflow.token": token}}
+    answer = shop.ask("POST", "/experiments", body, 400)
+    assert "mlflow.token" in answer["error"]["message"] and "hunter2" not in str(answer)
+
+
 def test_a_long_poll_ends_as_soon_as_there_is_something_to_do(shop: Shop) -> None:
     created = shop.ask("POST", "/experiments", CREATE, 201)
     worker = shop.worker(created["id"])
