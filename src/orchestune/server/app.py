@@ -17,11 +17,11 @@ from starlette.middleware import Middleware
 from orchestune import __version__
 from orchestune.errors import BadInput, NotFound, OrchestuneError, Problem, UsageError
 from orchestune.server.access import API, Access
-from orchestune.server.answers import refusal
 from orchestune.server.boundary import Boundary
 from orchestune.server.context import COLD_THREADS, Context, Pace
 from orchestune.server.draining import Draining
 from orchestune.server.pages import routes as pages
+from orchestune.server.pages.render import refused
 from orchestune.server.repeats import Repeats
 from orchestune.server.routes import (
     archive,
@@ -112,22 +112,27 @@ async def _of_routing(request: Request, exc: Exception) -> Response:
     """What the framework refuses, in our words."""
     assert isinstance(exc, HTTPException)
     if isinstance(exc.__cause__, OrchestuneError):  # came up while the framework read the body
-        return refusal(exc.__cause__)
+        return refused(request.scope, exc.__cause__)
     if exc.status_code == 404:
-        return refusal(NotFound(f"there is nothing at {request.url.path}"))
+        return refused(request.scope, _nothing_at(request))
     if exc.status_code == 405:
-        response = refusal(NotAllowed(f"{request.url.path} does not take {request.method}"))
+        response = refused(request.scope, NotAllowed(f"{request.url.path} does not take {request.method}"))
         response.headers.update(exc.headers or {})
         return response
-    error = UsageError(str(exc.detail))
-    response = refusal(error)
+    response = refused(request.scope, UsageError(str(exc.detail)))
     response.status_code = exc.status_code
     return response
+
+
+def _nothing_at(request: Request) -> NotFound:
+    return NotFound(f"there is nothing at {request.scope['path']}")
 
 
 async def _of_validation(request: Request, exc: Exception) -> Response:
     """Every value that does not fit, at once."""
     assert isinstance(exc, RequestValidationError)
+    if not request.scope["path"].startswith(API) and any(item["loc"][0] == "path" for item in exc.errors()):
+        return refused(request.scope, _nothing_at(request))
     problems = []
     for item in exc.errors():
         where, *path = item["loc"]
@@ -138,7 +143,7 @@ async def _of_validation(request: Request, exc: Exception) -> Response:
         problems.append(Problem(_bounds(item) or item["msg"], key=key))
     kind = request.headers.get("content-type", "")
     hint = "" if "json" in kind or not kind else f"send it with Content-Type: application/json, not {kind}"
-    return refusal(BadInput(problems, hint))
+    return refused(request.scope, BadInput(problems, hint))
 
 
 def _bounds(item: Mapping[str, Any]) -> str:

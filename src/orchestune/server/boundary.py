@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestune.errors import ERROR_HEADER, BadInput, OrchestuneError, StoreDamaged, StoreUnavailable, TooLarge
 from orchestune.server.access import API
-from orchestune.server.answers import refusal
 from orchestune.server.context import Context
+from orchestune.server.pages.render import refused
 
 logger = logging.getLogger("orchestune.server")
 
@@ -65,7 +65,7 @@ class Boundary:
         except Exception as exc:
             if exchange.status:
                 raise
-            response = refusal(self._told(exc, scope))
+            response = refused(scope, self._told(exc, scope))
             if scope["method"] == "HEAD":
                 response.headers[ERROR_HEADER] = bytes(response.body).decode()
             await response(scope, receive, exchange.send)

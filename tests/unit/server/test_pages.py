@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from html import escape
 from itertools import islice
 from pathlib import Path
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 
 import pytest
 from fastapi.routing import APIRoute
@@ -248,6 +249,27 @@ def test_pages_run_no_script_but_their_own(pages: Live) -> None:
     text = page.body.decode()
     assert "<script>" not in text and "&lt;script&gt;" in text
     assert not re.search(r"\son\w+=|\sstyle=|javascript:", text)
+
+
+@pytest.mark.parametrize("path", ["/experimnts", "/experiments/x/trials/first", "/experiments/x/trials/0", "/%3Cb%3E"])
+def test_an_address_that_leads_nowhere_is_answered_with_a_page(pages: Live, path: str) -> None:
+    cookie = enter(pages)
+    page = ask(pages, "GET", path, cookie, Accept="text/html,application/xhtml+xml,*/*;q=0.8")
+    text = page.body.decode()
+    assert page.status == 404 and page.headers["content-type"].startswith("text/html")
+    assert f"There is nothing at {escape(unquote(path))}." in text and 'href="/experiments"' in text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    document = ask(pages, "GET", path, cookie)
+    assert document.status == 404 and document.json()["error"]["code"] == "not_found"
+
+
+def test_programs_are_told_of_errors_in_documents(pages: Live) -> None:
+    cookie, browser = enter(pages), "text/html"
+    assert ask(pages, "GET", "/api/v1/experiments/none", cookie, Accept=browser).json()["error"]["code"] == "not_found"
+    away = ask(pages, "POST", "/sign-out", cookie, Accept=browser, Sec_Fetch_Site="cross-site")
+    assert away.status == 403 and b"Another site sent this in your name" in away.body and b"{" not in away.body[:1]
+    head = pages.ask("HEAD", "/experimnts", token=None, headers={"Cookie": cookie, "Accept": browser})
+    assert head.status == 404
 
 
 def test_scripts_and_styles_come_from_the_package_and_are_kept(pages: Live) -> None:

@@ -9,8 +9,13 @@ from typing import Any
 
 from fastapi import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.types import Scope
 
 from orchestune import __version__
+from orchestune.errors import OrchestuneError
+from orchestune.server.access import API
+from orchestune.server.answers import refusal
+from orchestune.server.cookies import header
 from orchestune.server.pages import assets
 from orchestune.services.core import Caller
 
@@ -33,6 +38,8 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_TOLD = ("retry-after", "www-authenticate")
+"""what an answer tells programs of an error, also with a page"""
 
 
 @cache
@@ -49,3 +56,16 @@ def page(template: str, status: int = 200, *, caller: Caller | None = None, **va
     now = round(time.time() * 1000)  # a browser's clock may be wrong, and ages are counted from the server's times
     text = _templates().get_template(template).render(caller=caller, now=now, **values)
     return Response(text.encode(), status, HEADERS, "text/html; charset=utf-8")
+
+
+def refused(scope: Scope, error: OrchestuneError) -> Response:
+    """The answer that an error stands for: a page where a browser wanted one."""
+    answer = refusal(error)
+    wanted = scope["method"] != "HEAD" and not scope["path"].startswith(API)
+    if not wanted or "text/html" not in header(scope, b"accept"):
+        return answer
+    caller = scope.get("state", {}).get("caller")
+    title = "Nothing here" if error.status == 404 else "That did not work"
+    found = page("refused.html", error.status, caller=caller, title=title, problem=error.message, hint=error.hint)
+    found.headers.update({name: answer.headers[name] for name in _TOLD if name in answer.headers})
+    return found
