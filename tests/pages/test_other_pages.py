@@ -185,6 +185,15 @@ def test_labels_are_written_and_taken_away(open_page: OpenPage, handles: dict[st
     ref = handles["size against speed"]
     page = open_page(f"/experiments/{ref}")
     dialog = page.get_by_role("dialog")
+    commas = {"team": "vision", "note": 'so "far", good', "path": "C:\\new, old", "lines": "a\nb"}
+    client.change(ref, labels=commas)
+    expect(page.locator(".head .label")).to_have_count(4)
+    page.get_by_role("button", name="Extend").click()
+    labels = dialog.get_by_label("Labels")
+    labels.fill(labels.input_value() + ', other="x, y"')
+    dialog.get_by_role("button", name="Change").click()
+    expect(dialog).to_have_count(0)
+    assert client.experiment(ref)["labels"] == commas | {"other": "x, y"}
     for text, expected in (("team=vision, paper", {"team": "vision", "paper": ""}), ("", {})):
         page.get_by_role("button", name="Extend").click()
         dialog.get_by_label("Labels").fill(text)

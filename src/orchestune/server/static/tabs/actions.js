@@ -74,7 +74,7 @@ async function change(status) {
     fields: [
       field("budget", "Budget: trials in all", status.budget),
       field("parallelism", "Parallelism: at a time", status.parallelism),
-      h("label", {}, "Labels: name=value, with commas between", h("input", { name: "labels", value: written(status.labels) })),
+      h("label", {}, "Labels: name=value, with commas between; a value with commas in double quotes", h("input", { name: "labels", value: written(status.labels) })),
     ],
     action: "Change",
     run: (form) => {
@@ -87,16 +87,28 @@ async function change(status) {
   if (done) note(`${status.handle} changed`);
 }
 
+const LABEL = /\s*([^,=]*)(?:=\s*(?:("(?:[^"\\]|\\.)*")\s*(?=,|$)|([^,]*)))?(?:,|$)/g; // a value in quotes may hold commas
+
 /** @param {Record<string, string>} labels */
 function written(labels) {
+  const plain = /^[^\s,"]$|^[^\s,"][^,\p{Cc}]*[^\s,]$/u;
   return Object.entries(labels)
-    .map(([name, value]) => (value ? `${name}=${value}` : name))
+    .map(([name, value]) => (value ? `${name}=${plain.test(value) ? value : JSON.stringify(value)}` : name))
     .join(", ");
 }
 
 /** What was written; what was there, where it was left as it stood. @param {string} text @param {Record<string, string>} before */
 function labelsOf(text, before) {
   if (text === written(before)) return before;
-  const words = text.split(",").map((word) => word.trim()).filter(Boolean);
-  return Object.fromEntries(words.map((word) => [word.split("=")[0].trim(), word.split("=").slice(1).join("=").trim()]));
+  const found = [...text.matchAll(LABEL)].map(([, name, quoted, word = ""]) => [name.trim(), quoted ? unquoted(quoted) : word.trim()]);
+  return Object.fromEntries(found.filter(([name, value]) => name || value));
+}
+
+/** @param {string} text */
+function unquoted(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text.slice(1, -1); // typed by hand: a backslash is one
+  }
 }
