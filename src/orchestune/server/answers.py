@@ -13,10 +13,17 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from orchestune.errors import OrchestuneError, TemporaryError
+from orchestune.errors import OrchestuneError, TemporaryError, UsageError
 
 _PIECE = 1 << 18
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
+class BehindTheEnd(UsageError):
+    """A part of a file is wanted that it does not have."""
+
+    code = "behind_the_end"
+    status = 416
 
 
 def encoded(document: Any) -> bytes:
@@ -52,7 +59,12 @@ def refusal(error: OrchestuneError) -> Response:
 
 def file_answer(file: BinaryIO, size: int, wanted: str | None, limiter: CapacityLimiter) -> Response:
     """The bytes of `file`, which is closed at the end; from the middle on where `wanted` says `bytes=N-`."""
-    start = _start(wanted, size)
+    start = _start(wanted)
+    if start and start >= size:
+        file.close()
+        response = refusal(BehindTheEnd(f"the file has {size} bytes: none from {start} on"))
+        response.headers["Content-Range"] = f"bytes */{size}"
+        return response
     headers = {
         "Accept-Ranges": "bytes",
         "Content-Length": str(size - start),
@@ -79,10 +91,9 @@ class _FileAnswer(StreamingResponse):
             self._file.close()
 
 
-def _start(wanted: str | None, size: int) -> int:
+def _start(wanted: str | None) -> int:
     match = re.fullmatch(r"bytes=(\d{1,15})-", (wanted or "").strip())
-    start = int(match[1]) if match else 0
-    return start if start < size else 0
+    return int(match[1]) if match else 0
 
 
 async def _pieces(file: BinaryIO, start: int, limiter: CapacityLimiter) -> AsyncIterator[bytes]:
