@@ -95,6 +95,7 @@ class Context:
     audience: Audience = field(default_factory=Audience)
     work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))
     file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(FILE_THREADS))
+    """for files that workers send and for downloads: where the place of files hangs, nobody else waits"""
     stream_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STREAM_THREADS))
 
     async def hot(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -112,7 +113,7 @@ class Context:
         return await to_thread.run_sync(partial(function, *args, **kwargs))
 
     async def filing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call what stores a worker's files in a thread: where their place hangs, nobody but such calls waits."""
+        """Call what stores a worker's files in a thread."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.file_threads)
 
     async def streaming(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -14,8 +14,9 @@ from starlette.routing import Route
 
 from orchestune.errors import StoreUnavailable
 from orchestune.server.app import create_app
+from orchestune.server.context import STREAM_THREADS
 from orchestune.services.core import Core
-from tests.unit.server.harness import Live, live, until
+from tests.unit.server.harness import PATIENCE, Live, live, until
 
 PROTOCOL = Path(__file__).parents[3] / "docs/reference/protocol.md"
 DIGEST = "a" * 64
@@ -243,6 +244,24 @@ def test_a_file_comes_whole_or_from_the_middle_on_and_is_closed(server: Live, pa
     until(lambda: [file.closed for file in opened] == [True] * 3, "every file is closed")
     if service == "open_artifact":
         assert server.script.of(service)[0] == ("sgd", 3, "plots/a b.png")
+
+
+def test_downloads_that_hang_keep_no_stream_waiting(server: Live) -> None:
+    goes_on = threading.Event()
+
+    class Hanging(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            goes_on.wait(2 * PATIENCE)
+            return super().read(size)
+
+    server.script.answers |= {"open_artifact": lambda core, *args: (Hanging(b"x"), 1), "status": {"id": "exp-1"}}
+    downloads = [server.send("GET", f"{X}/sgd/trials/3/artifacts/a") for _ in range(STREAM_THREADS)]
+    try:
+        stream = server.stream(f"{X}/sgd")
+        assert any(line.startswith(b"event: status") for line in iter(stream.readline, b""))
+    finally:
+        goes_on.set()
+    assert [download.read() for download in downloads] == [b"x"] * STREAM_THREADS
 
 
 def test_a_file_may_have_any_name(server: Live) -> None:

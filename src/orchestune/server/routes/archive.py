@@ -27,7 +27,7 @@ _BODY: dict[str, Any] = {
 def fetch(context: Here, ref: str, wanted: Annotated[str | None, Header(alias="Range")] = None) -> Response:
     """The whole record of an experiment that is over; its blobs are fetched as bundles are."""
     file, size = context.services.archive_experiment.open_archive(context.core, ref)
-    return file_answer(file, size, wanted, context.stream_threads)
+    return file_answer(file, size, wanted, context.file_threads)
 
 
 @router.post("/archive", response_model=documents.Imported, openapi_extra=_BODY)

@@ -46,4 +46,4 @@ def fetch(
 ) -> Response:
     """The archive."""
     file, size = context.services.bundles.open_bundle(context.core, digest, only)
-    return file_answer(file, size, wanted, context.stream_threads)
+    return file_answer(file, size, wanted, context.file_threads)

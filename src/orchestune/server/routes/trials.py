@@ -132,4 +132,4 @@ def artifact(
 ) -> Response:
     """One file; `Range: bytes=N-` goes on with an interrupted download."""
     file, size = context.services.read_trials.open_artifact(context.core, ref, number, path)
-    return file_answer(file, size, wanted, context.stream_threads)
+    return file_answer(file, size, wanted, context.file_threads)

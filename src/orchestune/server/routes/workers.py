@@ -68,7 +68,7 @@ async def blob(
 ) -> Response:
     """The bytes of a checkpoint."""
     file, size = await context.filing(context.services.uploads.open_blob, context.core, worker, digest)
-    return file_answer(file, size, wanted, context.stream_threads)
+    return file_answer(file, size, wanted, context.file_threads)
 
 
 def _check(body: dict[str, Any], **kinds: type) -> None:
