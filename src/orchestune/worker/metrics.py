@@ -34,7 +34,8 @@ _STEP = re.compile(
     rb"((?:" + _THOUSANDS + rb"|\d+)(?:\.\d+)?(?:e\+?\d\d?)?)(?![\w.%]|[:,]\d)",
     re.IGNORECASE,
 )
-_COLOUR = re.compile(rb"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_COLOUR = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]+[0-~]|[0-Z\\^-~])")
+"""what terminals obey: colours, titles, sets of characters (ECMA-48)"""
 _TRACEBACK = b"Traceback (most recent call last):"
 _WARNING = re.compile(rb"\s*\S+:\d+: \w*Warning: ")
 """how Python begins a line with a warning: `model.py:3: ConvergenceWarning: no end was found (status=1)`"""

@@ -49,6 +49,8 @@ def brief(found: list[Reported]) -> list[tuple[Any, ...]]:
         ('{"accuracy": NaN}', [("accuracy", math.nan, None, None)]),
         ("{'accuracy': 0.5, 'other': 1}", [("accuracy", 0.5, None, None)]),
         ("\x1b[1maccuracy\x1b[0m: \x1b[32m0.5\x1b[0m", [("accuracy", 0.5, None, None)]),
+        ("\x1b[1maccuracy: \x1b(B\x1b[m0.5\x1b(B", [("accuracy", 0.5, None, None)]),  # `tput sgr0`
+        ("\x1b7accuracy=\x1b[38:2::9:9:9m0.5\x1b8", [("accuracy", 0.5, None, None)]),
         ("lr=0.1 accuracy=0.5", [("lr", 0.1, None, None), ("accuracy", 0.5, None, None)]),
         ("accuracy: 1,234.5", [("accuracy", 1234.5, None, None)]),
         ("accuracy=12,345,678", [("accuracy", 12345678.0, None, None)]),
