@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 _SECRETS = re.compile(r"(?i)(bearer\s+)[^\s\"']+|(/api/v1/report/[^/\s]+/)[^\s\"']+|(://[^:/@\s]*:)[^@/\s]+(?=@)")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _OWN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -27,7 +28,9 @@ class Redaction:
 
 
 class PlainFormatter(logging.Formatter):
-    """`TIME LEVEL logger: message key=value`; a traceback follows on lines of its own."""
+    """`TIME LEVEL logger: message key=value`; a traceback follows on lines of its own. What an entry quotes, such as a
+    path, may hold lines too: they are indented, so that none looks like another entry.
+    """
 
     def __init__(self, redact: Redaction) -> None:
         super().__init__()
@@ -37,6 +40,7 @@ class PlainFormatter(logging.Formatter):
         text = f"{_time(record)} {record.levelname} {_name(record)}: {record.getMessage()}"
         for key, value in _extra(record).items():
             text += f" {key}={value}"
+        text = _plain(text)
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return self.redact(text)
@@ -80,6 +84,10 @@ def _time(record: logging.LogRecord) -> str:
 
 def _name(record: logging.LogRecord) -> str:
     return record.name.removeprefix("orchestune.")
+
+
+def _plain(text: str) -> str:
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text).replace("\n", "\n    ")
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:

@@ -58,6 +58,15 @@ def test_a_plain_entry_reads_well() -> None:
     assert stream.getvalue().endswith("Z INFO server: serving url=http://h:1\n")
 
 
+def test_nothing_that_an_entry_quotes_looks_like_another_entry() -> None:
+    stream = written("plain")
+    quoted = "/x\n2026-01-01T00:00:00.000Z INFO server: ended\x1b[2J"
+    logging.getLogger("orchestune.server").warning("GET %s failed", quoted, extra={"path": quoted})
+    first, *others = stream.getvalue().splitlines()
+    assert " WARNING server: GET /x" in first and len(others) == 2
+    assert all(line.startswith("    2026") for line in others) and "\x1b" not in stream.getvalue()
+
+
 @pytest.mark.parametrize("style", ["json", "plain"])
 @pytest.mark.parametrize(
     ("text", "secret"),
