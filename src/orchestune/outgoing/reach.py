@@ -14,6 +14,8 @@ from orchestune.errors import BadInput, Denied, Unreachable
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_INTERNET = ipaddress.ip_network("2000::/3")
+"""all that IPv6 has of it; beside that lie sites, translators of their own and what is to come"""
 PORTS = {"http": 80, "https": 443}
 
 
@@ -71,7 +73,7 @@ class Reach:
         inner = _inner(address)
         if any(inner in network for network in self.networks if network.version == inner.version):
             return True
-        return inner.is_global and not inner.is_multicast
+        return inner.is_global and not inner.is_multicast and (inner.version == 4 or inner in _INTERNET)
 
 
 def allowing(names: Sequence[str]) -> Reach:

@@ -7,7 +7,8 @@ from orchestune.outgoing.reach import Reach, allowing, parse
 
 INSIDE = ["127.0.0.1", "127.9.9.9", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
           "224.0.0.1", "255.255.255.255", "[::1]", "[::]", "[fe80::1]", "[fd00:ec2::254]", "[ff02::1]",
-          "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]"]  # fmt: skip
+          "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]",
+          "[64:ff9b:1::a9fe:a9fe]", "[fec0::1]", "[::127.0.0.1]"]  # fmt: skip
 
 
 @pytest.mark.parametrize("host", INSIDE)
