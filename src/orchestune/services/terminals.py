@@ -1,4 +1,7 @@
-"""Who may be at which end of a trial's terminal. What goes through it is not recorded."""
+"""Who may be at which end of a trial's terminal. What goes through it is not recorded.
+
+Among those who share a token this keeps mistakes away, and nobody who means it: they say their names themselves.
+"""
 
 from __future__ import annotations
 

@@ -41,7 +41,9 @@ kubectl -n ml create rolebinding lab --role=orchestune-viewer --group=lab
 Each of them then runs `orchestune cluster connect -n lab --context … --namespace ml`, which changes nothing there. The
 command line asks the cluster for a token of the strongest of the three ServiceAccounts that the caller may have (valid
 for an hour, renewed by itself), comes in through the API server, and the server has the cluster check that token.
-Events carry the caller's own name. What such a Role holds:
+Events carry the name that the caller's command line says: RBAC decides what somebody may do, and nobody checks in whose
+name. An editor can do to any experiment what its owner can: change its code, run a trial again by another command, with
+the secrets, and open its terminals. What such a Role holds:
 
 """
 
