@@ -29,6 +29,7 @@ WORK_THREADS = 10
 STREAM_THREADS = 4
 COLD_THREADS = 8
 FILE_THREADS = 8
+ANALYSIS_THREADS = 2
 HOT_PATIENCE = 0.05
 """seconds that the event loop may wait for another writer"""
 
@@ -96,6 +97,7 @@ class Context:
     work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))
     file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(FILE_THREADS))
     """for files that workers send and for downloads: where the place of files hangs, nobody else waits"""
+    analysis_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(ANALYSIS_THREADS))
     stream_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STREAM_THREADS))
 
     async def hot(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -115,6 +117,10 @@ class Context:
     async def filing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call what stores a worker's files in a thread."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.file_threads)
+
+    async def analysing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call what computes for seconds in a thread: those who ask for that wait for each other, and nobody else."""
+        return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.analysis_threads)
 
     async def streaming(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Read for a stream in a thread."""

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from orchestune.errors import StoreUnavailable
 from orchestune.server.app import create_app
-from orchestune.server.context import STREAM_THREADS
+from orchestune.server.context import ANALYSIS_THREADS, STREAM_THREADS
 from orchestune.services.core import Core
 from tests.unit.server.harness import PATIENCE, Live, live, until
 
@@ -262,6 +262,28 @@ def test_downloads_that_hang_keep_no_stream_waiting(server: Live) -> None:
     finally:
         goes_on.set()
     assert [download.read() for download in downloads] == [b"x"] * STREAM_THREADS
+
+
+def test_what_takes_long_to_compute_keeps_nobody_else_waiting(server: Live) -> None:
+    goes_on = threading.Event()
+
+    def computed(core: object, *args: object) -> dict[str, Any]:
+        goes_on.wait(2 * PATIENCE)
+        return {}
+
+    server.script.answers |= dict.fromkeys(("importance", "explain", "code", "text", "diff"), computed)
+    server.script.answers["statuses"] = {"items": [], "next": None}
+    paths = [f"{X}/sgd/{part}" for part in ("importance", "explain", "code", "code/a.py")] + [
+        "/api/v1/diff?old=a/1&new=a/2"
+    ]
+    with ThreadPoolExecutor(3 * len(paths)) as pool:
+        asked = [pool.submit(server.ask, "GET", path) for path in 3 * paths]
+        try:
+            until(lambda: len(server.script.calls) >= ANALYSIS_THREADS, "some are computed")
+            assert server.ask("GET", X).status == 200
+        finally:
+            goes_on.set()
+    assert [reply.result().status for reply in asked] == [200] * len(asked)
 
 
 def test_a_file_may_have_any_name(server: Live) -> None:

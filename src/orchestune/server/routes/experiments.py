@@ -182,12 +182,14 @@ def best(context: Here, ref: str) -> Response:
 
 
 @router.get("/{ref}/importance", response_model=documents.Importance)
-def importance(context: Here, ref: str, metric: str | None = None) -> Response:
+async def importance(context: Here, ref: str, metric: str | None = None) -> Response:
     """Which parameters matter for a metric, the first one where none is named."""
-    return answer(context.services.explain_experiment.importance(context.core, ref, metric))
+    read = context.services.explain_experiment.importance
+    return answer(await context.analysing(read, context.core, ref, metric))
 
 
 @router.get("/{ref}/explain", response_model=documents.Explanation)
-def explain(context: Here, ref: str, metric: str | None = None) -> Response:
+async def explain(context: Here, ref: str, metric: str | None = None) -> Response:
     """Which parameters matter, and measured facts about the search in plain words."""
-    return answer(context.services.explain_experiment.explain(context.core, ref, metric))
+    read = context.services.explain_experiment.explain
+    return answer(await context.analysing(read, context.core, ref, metric))
