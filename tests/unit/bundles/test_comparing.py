@@ -59,6 +59,23 @@ def test_a_large_file_is_named_and_not_compared(tmp_path: Path) -> None:
     assert compare(old, new) == [Change("a.csv", "changed")]
 
 
+def test_a_file_that_says_the_same_again_and_again_is_named_and_not_compared(tmp_path: Path) -> None:
+    """Its lines would be weighed each against each: for a minute where they are in no order."""
+    numbers = [f"{number * number % 1009}\n" for number in range(200_000)]
+    old = archive(tmp_path / "old", {"classes.txt": "".join(numbers).encode(), "a.py": b"x\n"})
+    new = archive(tmp_path / "new", {"classes.txt": "".join(reversed(numbers)).encode(), "a.py": b"y\n"})
+    changed = {change.path: change.diff is not None for change in compare(old, new)}
+    assert changed == {"a.py": True, "classes.txt": False}
+
+
+def test_one_changed_line_of_a_long_program_is_shown(tmp_path: Path) -> None:
+    lines = [f"    step({number})\n" if number % 20 else "\n" for number in range(20_000)]
+    old = archive(tmp_path / "old", {"a.py": "".join(lines).encode()})
+    new = archive(tmp_path / "new", {"a.py": "".join([*lines[:9_999], "    other()\n", *lines[10_000:]]).encode()})
+    (change,) = compare(old, new)
+    assert (change.added, change.removed) == (1, 1)
+
+
 def test_of_very_many_changes_the_rest_is_named(tmp_path: Path) -> None:
     size = MOST_BYTES // 2
     count = MOST_TEXT // size
