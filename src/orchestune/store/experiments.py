@@ -230,6 +230,10 @@ def show(session: Session, experiment: str) -> bool:
     return session.change(update(experiments).where(own).values(hidden=0)) == 1
 
 
+_LONGEST = 36
+"""characters of an id; handles have less. Databases refuse to look for very long beginnings of names"""
+
+
 def find(session: Session, reference: str) -> ExperimentRow:
     """By id, handle or unambiguous prefix of either; a prefix names a hidden one only where no other one has it.
 
@@ -238,7 +242,7 @@ def find(session: Session, reference: str) -> ExperimentRow:
     name = reference.lower()
     exact = or_(experiments.c.id == name, experiments.c.handle == name)
     found = session.select(select(*_COLUMNS).where(exact))
-    if not found and name:
+    if not found and 0 < len(name) <= _LONGEST:
         pattern = name.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
         prefix = or_(experiments.c.handle.like(pattern, escape="\\"), experiments.c.id.like(pattern, escape="\\"))
         query = select(*_COLUMNS).where(prefix).order_by(experiments.c.created_at.desc())
@@ -248,7 +252,8 @@ def find(session: Session, reference: str) -> ExperimentRow:
         if purged_at(session, name) is not None:
             raise Purged(f"{name} was removed for good", "`orchestune status` lists what is there")
         trial = f"; trial {name} of the newest one of a folder is /{name}" if name.isdecimal() else ""
-        raise NotFound(f"there is no experiment '{reference}'", f"`orchestune status` lists them{trial}")
+        shown = reference if len(reference) <= 80 else f"{reference[:80]}…"
+        raise NotFound(f"there is no experiment '{shown}'", f"`orchestune status` lists them{trial}")
     if len(found) > 1:
         raise Ambiguous(f"'{reference}' could be {_listed(found)}", "write more of the handle")
     return ExperimentRow(*tuple(found[0]))

@@ -118,6 +118,11 @@ def test_a_prior_that_is_none_is_refused(shop: Shop, prior: dict[str, Any]) -> N
     shop.ask("POST", "/experiments", {"specification": SPECIFICATION | {"parameters": parameters}}, expect=400)
 
 
+def test_no_name_is_too_long_to_be_looked_for(shop: Shop) -> None:
+    error = shop.ask("GET", f"/experiments/{'a' * 60_000}", expect=404)["error"]
+    assert error["message"].startswith("there is no experiment 'aaa") and len(error["message"]) < 200
+
+
 def test_each_count_below_one_is_refused_by_its_name(shop: Shop) -> None:
     counts = {"budget": 0, "parallelism": -1, "folds": {"count": 0}}
     answer = shop.ask("POST", "/experiments", {"specification": SPECIFICATION | counts}, expect=400)
