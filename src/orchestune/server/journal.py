@@ -14,6 +14,8 @@ from orchestune.server.answers import encoded
 _PLACE = re.compile(r"([0-9a-f]{8})-([0-9]{1,15})(?:-([0-9]{1,18}))?")
 _GONE = 1000
 """documents that went away and are still known to have been there"""
+_TOLD = 20
+"""places from which somebody was told lately"""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Journal:
     def since(self, number: int) -> bytes:
         """The events behind `number`; 0 for all documents that are there."""
         if number not in self._told:
+            if len(self._told) >= _TOLD:
+                self._told.clear()
             changed = [event for at, event in self._items.values() if at > number]
             gone = [name for name, at in self._gone.items() if at > number] if number else []
             self._told[number] = b"".join([*changed, *(b"event: gone\ndata: %s\n\n" % encoded(name) for name in gone)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from orchestune.errors import BadInput
@@ -75,3 +77,15 @@ def test_a_view_that_nobody_looked_at_for_long_is_forgotten() -> None:
     journals.of("b")
     journals.of("c")
     assert journals.of("a") is not first
+
+
+def test_whoever_comes_back_from_everywhere_fills_no_memory() -> None:
+    journal = Journal()
+    for number in range(500):
+        journal.take({f"e{place}": b"x" * 2000 + bytes(str(number), "ascii") for place in range(20)})
+    tracemalloc.start()
+    try:
+        assert all(len(journal.since(number)) > 40_000 for number in range(1, 500))
+        assert tracemalloc.get_traced_memory()[0] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
