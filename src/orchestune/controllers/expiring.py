@@ -18,7 +18,7 @@ MOST = 20
 
 
 class Expiring:
-    """Counts from the end of an experiment, which one that goes on has again."""
+    """Counts from the end of an experiment, which one that goes on has again, or from a later import."""
 
     def __init__(self, core: Core, retention: float) -> None:
         self._core, self._retention = core, retention

@@ -75,7 +75,8 @@ class Settings:
         "seconds",
         None,
         "for ever",
-        "how long after its end an experiment keeps its logs and its trials' files (`90d`); records and code stay",
+        "how long after its end, or its import, an experiment keeps its logs and its trials' files (`90d`); records and"
+        " code stay",
     )
     notify_url: str = setting(
         "hook", "", "none", "address that hears when any experiment finished, failed or paused", secret=True

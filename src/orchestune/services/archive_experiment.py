@@ -122,7 +122,7 @@ def read(core: Core, source: BinaryIO) -> dict[str, Any]:
         if known is None or older:
             source.seek(0)
             for table, rows in record.tables(source):
-                archive.add(session, table, [_received(table, row, handle) for row in rows])
+                archive.add(session, table, [_received(table, row, handle, session.now) for row in rows])
     imported = known is None or older
     return {"experiment": head.experiment, "handle": handle, "imported": imported, "rows": found.rows}
 
@@ -141,9 +141,9 @@ def _check_history(session: Session, known: Row[Any], head: record.Head, source:
         )
 
 
-def _received(table: str, row: archive.Row, handle: str) -> archive.Row:
-    if table == "experiments":
-        return row | {"handle": handle, "request_key": None}
+def _received(table: str, row: archive.Row, handle: str, now: float) -> archive.Row:
+    if table == "experiments":  # in lists again, where it was deleted: somebody wants it
+        return row | {"handle": handle, "request_key": None, "imported_at": now, "hidden": 0}
     if table == "workers":
         last = row["ended_at"] or row["seen_at"] or row["created_at"]
         return row | {"state": WorkerState.ENDED, "handle": None, "ended_at": last}  # of a place that nobody here sees

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, func, insert, or_, select, update
+from sqlalchemy import Row, case, func, insert, or_, select, update
 
 from orchestune.domain.experiment import Specification
 from orchestune.domain.peaks import Peaks
@@ -334,10 +334,13 @@ def unfinished(session: Session) -> list[ExperimentRow]:
 
 
 def with_old_files(session: Session, before: float, limit: int) -> list[str]:
-    """Experiments that ended before a time, and have had logs or files since theirs were dropped, if ever."""
-    dropped, ended = experiments.c.files_dropped_at, experiments.c.finished_at
-    query = select(experiments.c.id).where(ended < before, dropped.is_(None) | (dropped < ended))
-    return [row.id for row in session.select(query.order_by(ended).limit(limit))]
+    """Experiments that ended, or were imported after that, before a time, and have had logs or files since theirs were
+    dropped, if ever.
+    """
+    dropped, ended, imported = (experiments.c[name] for name in ("files_dropped_at", "finished_at", "imported_at"))
+    since = case((imported > ended, imported), else_=ended)
+    query = select(experiments.c.id).where(since < before, dropped.is_(None) | (dropped < ended))
+    return [row.id for row in session.select(query.order_by(since).limit(limit))]
 
 
 def files_dropped_at(session: Session, experiment: str) -> float | None:

@@ -94,6 +94,7 @@ experiments = Table(
     Column("started_at", Float),
     Column("finished_at", Float),
     Column("files_dropped_at", Float),  # when its logs and the files of its trials went, as the server's retention says
+    Column("imported_at", Float),  # when its record came from elsewhere
     Index(None, "folder", "created_at"),
     Index(None, "state"),
 )

@@ -8,9 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from orchestune.errors import Conflict
-from orchestune.services import archive_experiment, change_experiment
-from orchestune.store import workers
+from orchestune.errors import Conflict, NotFound
+from orchestune.services import (
+    archive_experiment,
+    change_experiment,
+    read_columns,
+    read_experiments,
+    read_logs,
+    rerun_trial,
+)
+from orchestune.store import experiments, workers
 from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
 
@@ -54,6 +61,15 @@ class ArchivesContract(WorldContract):
             change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "bob")
         assert "--warm-start" in caught.value.hint
         assert world.status(experiment) == {**before, "resources": world.status(experiment)["resources"]}
+
+    def test_one_that_was_deleted_is_in_lists_again_where_it_comes_in(self, world: World) -> None:
+        experiment = world.create(budget=1)
+        world.run(experiment)
+        change_experiment.delete(world.core, experiment, False, "ada")
+        record = self._exported(world, experiment)
+        self._forget(world, experiment)
+        assert self._read(world, record)
+        assert [item["id"] for item in read_experiments.statuses(world.core)["items"]] == [experiment]
 
     def _extended(self, world: World, experiment: str, budget: int) -> io.BytesIO:
         change_experiment.change_experiment(world.core, experiment, {"budget": budget}, "ada")

@@ -226,6 +226,22 @@ class LogsContract(WorldContract):
         archive_experiment.read(world.core, stream)
         assert [item["text"] for item in read_logs.logs(world.core, experiment, 0, 10)["items"]] == [text]
 
+    def test_logs_of_a_record_that_comes_in_are_kept_as_long_as_if_it_had_ended_then(self, world: World) -> None:
+        experiment, _ = self._with_moved_logs(world)
+        stream = io.BytesIO()
+        archive_experiment.write(world.core, experiment, stream)
+        change_experiment.delete(world.core, experiment, True, "ada")
+        world.tick(4)
+        world.clock.pass_time(9000.0)
+        stream.seek(0)
+        archive_experiment.read(world.core, stream)
+        expiring, left = Expiring(world.core, 3600.0), []
+        for _ in range(2):
+            expiring.tick()
+            left.append(len(read_logs.logs(world.core, experiment, 0, 10)["items"]))
+            world.clock.pass_time(3700.0)
+        assert left == [1, 0]
+
     def test_what_somebody_removed_from_the_place_of_files_hides_nothing_else(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=1)
         weights = hashlib.sha256(b"weights").hexdigest()
