@@ -18,6 +18,8 @@ from typing import Any, BinaryIO, cast
 from orchestune.errors import BadInput
 
 FORMAT = 1
+FILES_DROPPED = "files_dropped"
+"""the event of what each server that has an experiment does by itself: nobody's record goes on by it"""
 _BUNCH = 500
 
 Row = dict[str, Any]
@@ -134,10 +136,19 @@ def tables(source: BinaryIO) -> Iterator[tuple[str, list[Row]]]:
 
 def event(source: BinaryIO, number: int) -> Row | None:
     """The event of this number in a verified stream."""
+    return next((row for row in _events(source) if row["seq"] == number), None)
+
+
+def last_event(source: BinaryIO) -> Row:
+    """The last event in a verified stream, but for `FILES_DROPPED`; of number 0 where there is none."""
+    own = (row for row in _events(source) if row["kind"] != FILES_DROPPED)
+    return max(own, key=lambda row: int(row["seq"]), default={"seq": 0})
+
+
+def _events(source: BinaryIO) -> Iterator[Row]:
     for line in _lines(source):
-        if line.startswith(b'["events",') and (row := json.loads(line)[1])["seq"] == number:
-            return cast(Row, row)
-    return None
+        if line.startswith(b'["events",'):
+            yield cast(Row, json.loads(line)[1])
 
 
 def _lines(source: BinaryIO) -> Iterator[bytes]:

@@ -55,18 +55,31 @@ class Shelf:
 
     def put_record(self, path: Path) -> Placed:
         with path.open("rb") as file:
-            head = record.verify(file).head
+            found = record.verify(file)
+            head = found.head
             missing = [digest for digest, size in head.blobs.items() if not self.has_blob(digest, size)]
             if missing:
                 raise NotFound(f"{len(missing)} blobs of {head.handle} are not here", "send them before the record")
             key = f"{_RECORDS}{head.experiment}{_ENDING}"
+            placed = Placed(experiment=head.experiment, handle=head.handle, imported=False, rows=found.rows)
             new = self._files.size(key) is None
             if not new and self._files.size(key) != path.stat().st_size:
+                file.seek(0)
+                if self._has_more(key, head, record.last_event(file)):
+                    return placed
                 self._files.delete(key)  # it went on since it was put here
             file.seek(0)
             self._files.put(key, file)
-        rows = self._verified(key).rows
-        return {"experiment": head.experiment, "handle": head.handle, "imported": new, "rows": rows}
+        return {**placed, "imported": new, "rows": self._verified(key).rows}
+
+    def _has_more(self, key: str, sent: record.Head, last: record.Row) -> bool:
+        """Whether nothing has happened since the record that is here was written but that its files were dropped."""
+        try:
+            here = self._verified(key).head
+        except BadInput:
+            return False
+        with self._files.open(key) as file:
+            return here.events < sent.events and record.last_event(file) == last
 
     def _verified(self, key: str) -> record.Record:
         with self._files.open(key) as file:

@@ -113,10 +113,8 @@ def read(core: Core, source: BinaryIO) -> dict[str, Any]:
     with core.store.transaction() as session:
         archive.lock(session, head.experiment)
         known = archive.present(session, head.experiment)
-        older = known is not None and known.event_seq < head.events
+        older = known is not None and _goes_on(session, known, head, source)
         handle = known.handle if known is not None else _free_handle(core, session, head.handle)
-        if known is not None:
-            _check_history(session, known, head, source)
         if older:
             removal.drop_rows(session, head.experiment)
         if known is None or older:
@@ -127,18 +125,24 @@ def read(core: Core, source: BinaryIO) -> dict[str, Any]:
     return {"experiment": head.experiment, "handle": handle, "imported": imported, "rows": found.rows}
 
 
-def _check_history(session: Session, known: Row[Any], head: record.Head, source: BinaryIO) -> None:
-    """Conflict unless one of the two is the other one at an earlier time, and the one here is over if it is that."""
-    last = min(known.event_seq, head.events)
+def _goes_on(session: Session, known: Row[Any], head: record.Head, source: BinaryIO) -> bool:
+    """Whether the record goes on from what is here. Conflict unless one of the two is the other one at an earlier time,
+    and the one here is over if it is that.
+    """
+    source.seek(0)
+    here = logs.last_event(session, head.experiment, record.FILES_DROPPED)
+    there = int(record.last_event(source)["seq"])
+    last = min(here, there)
     source.seek(0)
     sent = record.event(source, last)
-    here = [(row.seq, row.at, row.kind) for row in logs.events_after(session, head.experiment, last - 1, 1)]
-    same = sent is not None and here == [(sent["seq"], sent["at"], sent["kind"])]
-    if not same or (known.event_seq < head.events and not ExperimentState(known.state).over):
+    found = [(row.seq, row.at, row.kind) for row in logs.events_after(session, head.experiment, last - 1, 1)]
+    same = sent is not None and found == [(sent["seq"], sent["at"], sent["kind"])]
+    if not same or (here < there and not ExperimentState(known.state).over):
         raise Conflict(
             f"{known.handle}, which is {known.state} here, went on here by itself since the two were the same",
             f"it stays; to have the other one instead, remove it first: orchestune delete {known.handle} --purge",
         )
+    return here < there
 
 
 def _received(table: str, row: archive.Row, handle: str, now: float) -> archive.Row:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from orchestune.archives.record import FILES_DROPPED
 from orchestune.domain.experiment import TEST_LABEL
 from orchestune.domain.states import Desired, Reason, ReasonCode, TrialState
 from orchestune.domain.words import plural
@@ -252,4 +253,4 @@ def drop_files(core: Core, experiment: str) -> None:
         core.files.delete(key)
     with locked(core, experiment) as ledger:
         removal.files_dropped(ledger.session, experiment)
-        ledger.record("files_dropped", {})
+        ledger.record(FILES_DROPPED, {})

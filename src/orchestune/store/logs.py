@@ -23,6 +23,13 @@ def events_after(
     return session.select(query.order_by(events.c.seq).limit(limit))
 
 
+def last_event(session: Session, experiment: str, besides: str) -> int:
+    """The number of the newest event of another kind than `besides`; 0 where there is none."""
+    query = select(events.c.seq).where(events.c.experiment == experiment, events.c.kind != besides)
+    found = session.first(query.order_by(events.c.seq.desc()).limit(1))
+    return int(found.seq) if found else 0
+
+
 def segments_after(
     session: Session, experiment: str, after: int, limit: int, trial: int | None = None, since: float | None = None
 ) -> Sequence[Row[Any]]:

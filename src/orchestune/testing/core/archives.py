@@ -71,6 +71,25 @@ class ArchivesContract(WorldContract):
         assert self._read(world, record)
         assert [item["id"] for item in read_experiments.statuses(world.core)["items"]] == [experiment]
 
+    def test_logs_that_were_dropped_elsewhere_stay_here(self, world: World) -> None:
+        experiment = world.create(budget=1)
+        world.run(experiment)
+        whole = self._exported(world, experiment)
+        change_experiment.drop_files(world.core, experiment)
+        without = self._exported(world, experiment)
+        self._forget(world, experiment)
+        assert [self._read(world, record) for record in (whole, without)] == [True, False]
+        assert len(read_logs.logs(world.core, experiment, 0, 10)["items"]) == 1
+
+    def test_one_whose_logs_were_dropped_here_has_not_gone_on_by_that(
+        self, world: World, two_states: tuple[str, io.BytesIO, io.BytesIO]
+    ) -> None:
+        experiment, earlier, later = two_states
+        self._read(world, earlier)
+        change_experiment.drop_files(world.core, experiment)
+        assert self._read(world, later)
+        assert world.status(experiment)["counts"]["completed"] == 6
+
     def _extended(self, world: World, experiment: str, budget: int) -> io.BytesIO:
         change_experiment.change_experiment(world.core, experiment, {"budget": budget}, "ada")
         assert world.run(experiment)["counts"]["completed"] == budget
