@@ -46,6 +46,8 @@ def write(core: Core, ref: str, target: BinaryIO) -> None:
         row = experiments.find(session, ref)
         if not row.state.over:
             raise Conflict(f"{row.handle} is {row.state}", f"stop it first: orchestune stop {row.handle}")
+        if row.hidden > 1:  # some of its rows may be gone
+            raise Conflict(f"{row.handle} is being removed for good")
         blobs = {
             digest: size
             for digest, size in archive.blobs_of(session, row.id).items()
@@ -129,6 +131,8 @@ def _goes_on(session: Session, known: Row[Any], head: record.Head, source: Binar
     """Whether the record goes on from what is here. Conflict unless one of the two is the other one at an earlier time,
     and the one here is over if it is that.
     """
+    if known.hidden > 1:
+        raise Conflict(f"{known.handle} is being removed for good here", "import it again once it is gone")
     source.seek(0)
     here = logs.last_event(session, head.experiment, record.FILES_DROPPED)
     there = int(record.last_event(source)["seq"])

@@ -79,8 +79,8 @@ def lock(session: Session, experiment: str) -> None:
 
 
 def present(session: Session, experiment: str) -> ResultRow[Any] | None:
-    """(handle, state, event_seq) of the experiment with this id, if it is there; it is locked then."""
-    query = select(experiments.c.handle, experiments.c.state, experiments.c.event_seq)
+    """(handle, state, event_seq, hidden) of the experiment with this id, if it is there; it is locked then."""
+    query = select(*(experiments.c[name] for name in ("handle", "state", "event_seq", "hidden")))
     return session.first(query.where(experiments.c.id == experiment).with_for_update())
 
 

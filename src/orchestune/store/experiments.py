@@ -287,10 +287,10 @@ def get(session: Session, experiment: str) -> ExperimentRow:
 def page(
     session: Session, *, folder: str | None, limit: int, before: float | None, hidden: bool = False
 ) -> list[ExperimentRow]:
-    """Newest first, of one folder or of all; `before` is the creation time of the last one seen."""
-    query = select(*_COLUMNS)
-    if not hidden:
-        query = query.where(experiments.c.hidden == 0)
+    """Newest first, of one folder or of all; `before` is the creation time of the last one seen. With `hidden` those
+    that were deleted as well, but for what is being removed for good.
+    """
+    query = select(*_COLUMNS).where(experiments.c.hidden < (2 if hidden else 1))
     if folder is not None:
         query = query.where(experiments.c.folder == folder)
     if before is not None:

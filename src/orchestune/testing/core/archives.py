@@ -71,6 +71,19 @@ class ArchivesContract(WorldContract):
         assert self._read(world, record)
         assert [item["id"] for item in read_experiments.statuses(world.core)["items"]] == [experiment]
 
+    def test_what_is_being_removed_for_good_is_neither_sent_nor_there(self, world: World) -> None:
+        experiment = world.create(budget=1)
+        world.run(experiment)
+        record = self._exported(world, experiment)
+        change_experiment.delete(world.core, experiment, True, "ada")
+        with pytest.raises(Conflict, match=r"test-\w{4} is being removed for good"):
+            self._exported(world, experiment)
+        with pytest.raises(Conflict, match=r"test-\w{4} is being removed for good here"):
+            self._read(world, record)
+        assert read_experiments.statuses(world.core, hidden=True)["items"] == []
+        world.tick(4)
+        assert self._read(world, record)
+
     def test_logs_that_were_dropped_elsewhere_stay_here(self, world: World) -> None:
         experiment = world.create(budget=1)
         world.run(experiment)
