@@ -27,6 +27,8 @@ _KEPT = 8
 class _Kept:
     """One experiment."""
 
+    imported_at: float | None
+    """what is imported in the place of a removed one has another history"""
     turn: threading.Lock = field(default_factory=threading.Lock)
     done: Columns | None = None
     """its finished trials"""
@@ -65,8 +67,11 @@ class Shelf:
         """
         with store.reading() as session:
             found = experiments.find(session, ref).id
+            imported_at = experiments.imported_at(session, found)
         with self._lock:
-            kept = self._kept.setdefault(found, _Kept())
+            kept = self._kept.get(found)
+            if kept is None or kept.imported_at != imported_at:
+                kept = self._kept[found] = _Kept(imported_at)
             self._kept.move_to_end(found)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)

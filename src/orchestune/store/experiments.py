@@ -349,6 +349,12 @@ def files_dropped_at(session: Session, experiment: str) -> float | None:
     return found.files_dropped_at if found else None
 
 
+def imported_at(session: Session, experiment: str) -> float | None:
+    """When the record of an experiment came from elsewhere; None where it began here."""
+    found = session.first(select(experiments.c.imported_at).where(experiments.c.id == experiment))
+    return found.imported_at if found else None
+
+
 def to_remove(session: Session) -> list[str]:
     """Ids of experiments that are over and whose removal was asked for."""
     over = [state for state in ExperimentState if state.over]

@@ -126,6 +126,19 @@ class ArchivesContract(WorldContract):
         assert read == [True, False, True, False, False]
         assert world.status(experiment)["counts"]["completed"] == 6
 
+    def test_pages_show_nothing_of_what_was_removed_to_make_room_for_another_one(
+        self, world: World, two_states: tuple[str, io.BytesIO, io.BytesIO]
+    ) -> None:
+        experiment, earlier, later = two_states
+        self._read(world, earlier)
+        self._extended(world, experiment, 5)
+        read_columns.columns(world.core, experiment, 100, None)
+        self._forget(world, experiment)
+        assert self._read(world, later)
+        shown = read_columns.columns(world.core, experiment, 100, None)
+        trials = sorted(world.trials(experiment), key=lambda trial: str(trial["finished_at"]))
+        assert shown["finished_at"] == [trial["finished_at"] for trial in trials]
+
     def test_a_record_that_comes_several_times_at_once_is_taken_in_once(
         self, world: World, two_states: tuple[str, io.BytesIO, io.BytesIO]
     ) -> None:
