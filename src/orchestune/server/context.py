@@ -20,6 +20,7 @@ from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
 from orchestune.server.use_cases import UseCases
 from orchestune.services.core import Caller, Core
+from orchestune.services.idempotency import Asked
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -142,12 +143,18 @@ async def _caller(request: Request) -> Caller:
     return caller
 
 
+async def _asked(request: Request) -> Asked | None:
+    return getattr(request.state, "asked", None)
+
+
 Here = Annotated[Context, Depends(_context)]
 Actor = Annotated[str, Depends(_actor)]
 """the name of the caller, for the events"""
 Known = Annotated[Caller, Depends(_caller)]
 RequestKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, include_in_schema=False)]
 """What makes a request one request, however often it is sent."""
+Repeatable = Annotated[Asked | None, Depends(_asked)]
+"""The request, where it carries such a key."""
 Tail = Annotated[int | None, Query(ge=0, le=1_000_000)]
 """How many lines before its end a log begins."""
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchestune.errors import StoreUnavailable, TemporaryError, UsageError
 from orchestune.server.access import API
 from orchestune.server.context import Context
+from orchestune.services.idempotency import Asked
 
 logger = logging.getLogger("orchestune.server")
 
@@ -64,6 +65,7 @@ class Repeats:
             headers = {"Idempotent-Replayed": "true"}
             await Response(text.encode(), status, headers, "application/json")(scope, receive, send)
             return
+        scope["state"]["asked"] = Asked(key, digest)
         answer = _Kept()
         await self.app(scope, _again(body, receive), answer.send)
         if 200 <= answer.status < 300:

@@ -42,6 +42,7 @@ from orchestune.services import (
     work,
 )
 from orchestune.services.core import Caller, Core
+from orchestune.services.idempotency import Asked
 
 Document = dict[str, Any]
 Body = Mapping[str, Any]
@@ -72,7 +73,7 @@ class ChangeCode(Protocol):
 class QueueTrial(Protocol):
     """Queues a configuration that a user wants tried."""
 
-    def queue_trial(self, core: Core, ref: str, parameters: Body, actor: str) -> Document: ...
+    def queue_trial(self, core: Core, ref: str, parameters: Body, actor: str, asked: Asked | None) -> Document: ...
 
 
 class StopTrial(Protocol):

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from orchestune.errors import Conflict
 from orchestune.services.core import Core
 from orchestune.store import answers
+from orchestune.store.session import Session
 
 SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that may be repeated."""
+
+    key: str
+    hash: str
+
+    def answered(self, session: Session, status: int, answer: Mapping[str, Any]) -> None:
+        """Keep what it is answered for 24 hours, with what it changes: it is not carried out again where a server dies
+        before it could answer.
+        """
+        answers.remember(session, self.key, self.hash, status, json.dumps(answer), SECONDS)
 
 
 def take(core: Core, key: str) -> bool:

@@ -10,15 +10,20 @@ from orchestune.errors import BadInput, Conflict
 from orchestune.services import read_trials, trials
 from orchestune.services.actors import by
 from orchestune.services.core import Core
+from orchestune.services.idempotency import Asked
 from orchestune.services.ledger import locked
 from orchestune.services.read_experiments import resolve
 from orchestune.services.trials import Suggestion
 from orchestune.store import trials as rows
 
 
-def queue_trial(core: Core, ref: str, parameters: Mapping[str, Any], actor: str) -> dict[str, Any]:
+def queue_trial(
+    core: Core, ref: str, parameters: Mapping[str, Any], actor: str, asked: Asked | None = None
+) -> dict[str, Any]:
     """Queue one configuration; it counts for the budget. Where each trial of the budget has its configuration, it takes
     the place of the last that was suggested and has not begun; Conflict where there is none, or it was stopped.
+
+    `asked`: the request, where that may be repeated.
     """
     experiment = resolve(core, ref)
     with locked(core, experiment, actor) as ledger:
@@ -40,4 +45,7 @@ def queue_trial(core: Core, ref: str, parameters: Mapping[str, Any], actor: str)
             reason = Reason(ReasonCode.STOPPED, f"a configuration that was queued {by(actor)} took its place")
             trials.cancel(ledger, trial, TrialState.QUEUED, reason)
         number = trials.queue(ledger, [Suggestion(row.specification.space.exact(parameters), "user")])[0]
-    return read_trials.trial(core, experiment, number)
+        queued = read_trials.of_number(ledger.session, row, number)
+        if asked is not None:
+            asked.answered(ledger.session, 201, queued)
+    return queued

@@ -18,6 +18,7 @@ from orchestune.store import experiments, logs
 from orchestune.store import trials as rows
 from orchestune.store.artifacts import of_trial as artifacts_of
 from orchestune.store.attempts import of_trials as attempts_of
+from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.worker.command import render
 
@@ -46,13 +47,19 @@ def trial(core: Core, ref: str, number: int) -> Document:
     """One `Trial`, with the last lines of each attempt, the artifacts and its command."""
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
-        found = rows.need(session, experiment, number)
-        specification, _ = experiments.at_revision(session, experiment, found.revision)
-        shown = documents(session, experiment.id, [found], details=True, tails=True)[0]
+        shown = of_number(session, experiment, number)
         untold = [attempt for attempt in shown["attempts"] if not attempt["tail"]]  # it runs, or its worker died
         printed = [logs.newest_of(session, attempt["id"], _SEGMENTS) for attempt in untold]
     for attempt, newest in zip(untold, printed, strict=True):
         attempt["tail"] = end_of(core.files, [segment._asdict() for segment in newest])
+    return shown
+
+
+def of_number(session: Session, experiment: ExperimentRow, number: int) -> Document:
+    """The same in a session, with the last lines of attempts that have told them."""
+    found = rows.need(session, experiment, number)
+    specification, _ = experiments.at_revision(session, experiment, found.revision)
+    shown = documents(session, experiment.id, [found], details=True, tails=True)[0]
     return shown | {"command": _command(specification, shown["parameters"])}
 
 

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from orchestune.errors import Conflict, StoreUnavailable
+from orchestune.services import idempotency
 from orchestune.services.core import Caller
 from orchestune.store.database import open_store
 from orchestune.testing.world import World
@@ -111,6 +112,29 @@ def test_two_servers_on_one_database_that_get_a_key_at_the_same_moment_carry_it_
             assert first.result() == second.result()
     world.close()
     store.close()
+
+
+def test_what_was_done_when_its_server_died_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path)
+    experiment = world.create(budget=50)
+
+    def dies(*_: object) -> None:
+        raise StoreUnavailable("it dies before it could remember the answer")
+
+    monkeypatch.setattr(idempotency, "remember", dies)
+    path, body, key = f"/api/v1/experiments/{experiment}/trials", {"parameters": {"x": 0.5}}, {"Idempotency-Key": "k"}
+    with live(world.core) as server:
+        first, again = (server.ask("POST", path, body, token="secret-token", headers=key) for _ in range(2))
+        other = server.ask("POST", path, {"parameters": {"x": 0.6}}, token="secret-token", headers=key)
+    assert (first.status, again.status, other.status) == (201, 201, 409)
+    assert (
+        first.json()
+        == again.json()
+        == world.trials(experiment)[0]
+        | {name: first.json()[name] for name in ("checkpoint", "tasks", "artifacts", "command")}
+    )
+    assert len(world.trials(experiment)) == 1
+    world.close()
 
 
 def test_an_error_is_not_remembered(server: Live, memory: Memory) -> None:

@@ -71,7 +71,7 @@ CREATE = {
             f"{X}/sgd/trials",
             {"parameters": {"lr": 0.1, "amp": True}},
             "queue_trial",
-            ("sgd", {"lr": 0.1, "amp": True}, "ada"),
+            ("sgd", {"lr": 0.1, "amp": True}, "ada", None),
             201,
         ),
         (

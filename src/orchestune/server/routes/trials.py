@@ -11,7 +11,7 @@ from orchestune import documents
 from orchestune.domain.states import TrialState
 from orchestune.server import live, requests, routers, streams
 from orchestune.server.answers import answer, file_answer
-from orchestune.server.context import Actor, Context, Here, RequestKey, Tail
+from orchestune.server.context import Actor, Context, Here, Repeatable, RequestKey, Tail
 from orchestune.server.drawing import drawn
 from orchestune.server.live import View, log_of
 
@@ -47,9 +47,9 @@ async def trials(
 
 
 @router.post("", status_code=201, response_model=documents.Trial)
-def queue(context: Here, actor: Actor, ref: str, body: requests.QueueTrial) -> Response:
+def queue(context: Here, actor: Actor, asked: Repeatable, ref: str, body: requests.QueueTrial) -> Response:
     """Queue a configuration."""
-    return answer(context.services.queue_trial.queue_trial(context.core, ref, body.parameters, actor), 201)
+    return answer(context.services.queue_trial.queue_trial(context.core, ref, body.parameters, actor, asked), 201)
 
 
 @router.get("/{number}", response_model=documents.Trial)
