@@ -13,7 +13,7 @@ from orchestune.cli.starting import add_detach_option, start
 from orchestune.client.launch import folder_key, owner, secret_values
 from orchestune.domain.experiment import Specification
 from orchestune.errors import UsageError
-from orchestune.sdk.submitting import how_packed, launch
+from orchestune.sdk.submitting import how_packed, launch, named
 from orchestune.worker.command import render, split
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
     folder_here = folder_key(console.folder)
     body = {
         **({} if console.place.told_who else {"owner": owner(console.environ)}),
+        **(named(console.place) if args.cluster else {}),
         "continue": bool(args.go_on),
         **({"run": _command(Specification.from_json(origin["specification"]), args.words)} if args.words else {}),
         "launch": launch(console.place, launched.get("root"), links, how_packed(launched), console.environ),

@@ -127,6 +127,9 @@ class RerunTrial(_Request):
 
     continue_: bool = Field(default=False, alias="continue", description="start from the trial's checkpoint")
     run: str | list[str] | None = Field(default=None, min_length=1, description="another command, as in the file")
+    cluster: str | None = Field(
+        default=None, description="left out: the same one; where that is not here, the server's own place"
+    )
     launch: Launch | None = None
     secrets: dict[str, str] | None = None
     folder: str | None = None

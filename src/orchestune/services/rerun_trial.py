@@ -20,6 +20,7 @@ from orchestune.store import trials as rows
 def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], actor: str) -> dict[str, Any]:
     """A new experiment of budget 1 with the trial's configuration, seed, revision and bundle; `origin` names it.
 
+    It runs in the same `cluster`, unless another one is named; where that is not here, in the server's own.
     `continue`: it starts from the trial's last checkpoint; Conflict where there is none. `run`: another command, which
     trains longer, say.
     """
@@ -55,7 +56,8 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
         "secrets": secrets,
         "request_key": body.get("request_key"),
     }
-    check(core, specification, row.cluster, request)
+    cluster = body.get("cluster") or (row.cluster if row.cluster in core.backends else core.default_cluster)
+    check(core, specification, cluster, request)
     first = Suggestion(
         parameters=json.loads(trial.parameters),
         source="rerun",
@@ -68,7 +70,7 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
         specification,
         request,
         actor,
-        cluster=row.cluster,
+        cluster=cluster,
         bundle=trial.bundle,
         origin=f"{row.handle}/{number}",
         first=first,

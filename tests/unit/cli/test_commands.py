@@ -796,6 +796,7 @@ def test_rerun_takes_the_environment_and_the_secrets_along(
     assert body["launch"]["links"] == ["data"]
     assert "OLD" not in body["launch"]["env"]
     assert "PATH" in body["launch"]["env"]
+    assert "cluster" not in body
 
 
 @pytest.mark.parametrize(

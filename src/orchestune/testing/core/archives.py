@@ -103,6 +103,19 @@ class ArchivesContract(WorldContract):
         assert self._read(world, later)
         assert world.status(experiment)["counts"]["completed"] == 6
 
+    def test_a_trial_of_a_cluster_that_is_not_here_is_repeated_where_it_can_be(self, world: World) -> None:
+        experiment = world.create(budget=1)
+        world.run(experiment)
+        with world.core.store.transaction() as session:
+            experiments.change(session, experiment, cluster="prod")
+        repeated = [
+            rerun_trial.rerun_trial(world.core, experiment, 1, body, "bob")["cluster"]
+            for body in ({}, {"cluster": "empty"})
+        ]
+        assert repeated == ["local", "empty"]
+        with pytest.raises(NotFound, match="there is no cluster 'moon'"):
+            rerun_trial.rerun_trial(world.core, experiment, 1, {"cluster": "moon"}, "bob")
+
     def _extended(self, world: World, experiment: str, budget: int) -> io.BytesIO:
         change_experiment.change_experiment(world.core, experiment, {"budget": budget}, "ada")
         assert world.run(experiment)["counts"]["completed"] == budget
