@@ -61,14 +61,23 @@ def tried_first(session: Session, experiment: str) -> int:
 
 
 def stopped_with_all(session: Session, experiment: str) -> Sequence[Row[Any]]:
-    """What somebody named, and was cancelled when the whole experiment was stopped for the last time."""
+    """What somebody named, was cancelled when the whole experiment was stopped for the last time, and has not been
+    queued again since.
+    """
     cancelled = and_(trials.c.experiment == experiment, trials.c.state == TrialState.CANCELLED)
     last = select(func.max(trials.c.finished_at)).where(cancelled).scalar_subquery()
     then = select(events.c.seq).where(
         events.c.experiment == experiment, events.c.kind == "experiment_state", events.c.at == trials.c.finished_at
     )
+    again = trials.alias()
+    since = select(again.c.number).where(
+        again.c.experiment == experiment,
+        again.c.number > trials.c.number,
+        again.c.parent == func.coalesce(trials.c.parent, trials.c.number),
+        again.c.parameters == trials.c.parameters,
+    )
     named = and_(cancelled, trials.c.engine_version.is_(None), trials.c.finished_at == last)
-    return session.select(select(trials).where(named, then.exists()).order_by(trials.c.number))
+    return session.select(select(trials).where(named, then.exists(), ~since.exists()).order_by(trials.c.number))
 
 
 def may_still_run(session: Session, experiment: str) -> bool:

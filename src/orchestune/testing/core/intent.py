@@ -308,6 +308,18 @@ class IntentContract(WorldContract):
             ("try_first", 0.125), ("try_first", 0.25), ("try_first", 0.375), ("user", 0.75),
         ]  # fmt: skip
 
+    def test_what_was_tried_after_a_resume_is_not_tried_after_the_next_one(self, world: World) -> None:
+        experiment = world.create(budget=8, parallelism=1, engine="tpe", try_first=[{"x": 0.125}])
+        world.lease()
+        for _ in range(2):
+            change_experiment.stop(world.core, experiment, "ada")
+            world.tick(3)
+            change_experiment.resume(world.core, experiment, "ada")
+            if world.status(experiment)["counts"]["queued"]:
+                [(worker, lease)] = world.lease()
+                worker.call(finished=[worker.finish(lease)])
+        assert [trial["state"] for trial in world.trials(experiment)] == ["cancelled", "completed"]
+
     def test_a_configuration_that_is_queued_before_the_first_suggestion_displaces_none_of_try_first(
         self, world: World
     ) -> None:
