@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
+import pytest
 from sqlalchemy import event
 
+from orchestune.domain.metrics import Metric, pareto_front
 from orchestune.services import read_columns, read_experiments
+from orchestune.store import trials
+from orchestune.testing.world import World
 from tests.testbeds.seed import Plan, Writer, core_of
 
 TWO = ({"name": "error", "goal": "minimize"}, {"name": "latency", "goal": "minimize"})
@@ -36,3 +41,30 @@ def test_a_longer_front_takes_no_more_questions_to_the_store(tmp_path: Path) -> 
         counts.append((of_best, len(asked) - of_best))
     core.store.close()
     assert counts[0] == counts[1]
+
+
+def test_a_search_that_goes_on_is_not_read_again_to_find_its_front(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look reads what has finished since the last one."""
+    world, read, counts = World(tmp_path), trials.completed_values, list[int]()
+
+    def counted(*asked: Any) -> list[tuple[int, dict[str, float]]]:
+        found = read(*asked)
+        counts.append(len(found))
+        return found
+
+    monkeypatch.setattr(trials, "completed_values", counted)
+    experiment = world.create(budget=40, parallelism=4, metrics=list(TWO))
+    chance = random.Random(3)
+    values: dict[int, dict[str, float]] = {}
+    while world.status(experiment)["state"] != "completed":
+        for worker, lease in world.lease(min(4, 40 - len(values))):
+            found = values[lease["trial"]] = {name: float(chance.randrange(8)) for name in ("error", "latency")}
+            points = [[place, name, value, None, None] for place, (name, value) in enumerate(found.items())]
+            worker.call(finished=[worker.finish(lease, points=points)])
+        front = pareto_front([Metric(name, "minimize") for name in ("error", "latency")], sorted(values.items()))
+        assert [each["trial"] for each in read_experiments.best(world.core, experiment)] == front
+        world.tick()
+    world.close()
+    assert sum(counts) == 40

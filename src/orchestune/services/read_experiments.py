@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any, TypeVar
@@ -169,17 +170,30 @@ def _in_order(row: ExperimentRow, measured: Document) -> Document:
     return {name: measured[name] for name in names} | measured
 
 
-_FRONTS: Recent[Sequence[int]] = Recent()
+@dataclass(frozen=True)
+class _Front:
+    """The Pareto front of so many results, and the values of its trials."""
+
+    told: int
+    values: Mapping[int, Mapping[str, float]]
+
+
+_FRONTS: Recent[_Front] = Recent()
 
 
 def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
-    """The Pareto front."""
+    """The Pareto front. What has finished since somebody looked is compared with the front of then alone."""
+    metrics = row.specification.metrics
 
-    def made() -> Sequence[int]:
-        metrics = row.specification.metrics
-        return pareto_front(metrics, trials.completed_values(session, row.id, [metric.name for metric in metrics]))
+    def made(before: _Front | None) -> _Front:
+        known = before if before is not None and before.told <= row.history_seq else _Front(0, {})
+        new = trials.completed_values(session, row.id, [metric.name for metric in metrics], known.told)
+        values = {**known.values, **dict(new)}
+        front = pareto_front(metrics, list(values.items()))
+        return _Front(row.history_seq, {number: values[number] for number in front})
 
-    return _FRONTS.get(row.id, (row.history_seq, row.specification_json), made)
+    key = row.id, experiments.imported_at(session, row.id), row.specification_json
+    return list(_FRONTS.grown(key, row.history_seq, made).values)
 
 
 def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = ()) -> Document:

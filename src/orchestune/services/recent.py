@@ -20,11 +20,15 @@ class Recent(Generic[T]):
 
     def get(self, key: Hashable, version: Hashable, make: Callable[[], T]) -> T:
         """What `make` returns for this version."""
+        return self.grown(key, version, lambda _: make())
+
+    def grown(self, key: Hashable, version: Hashable, make: Callable[[T | None], T]) -> T:
+        """The same; `make` gets what it returned last for another version, which may be a later one."""
         with self._lock:
             kept = self._kept.get(key)
         if kept is not None and kept[0] == version:
             return kept[1]
-        made = make()
+        made = make(kept[1] if kept is not None else None)
         with self._lock:
             self._kept[key] = version, made
             self._kept.move_to_end(key)

@@ -176,8 +176,12 @@ def checkpoint_of(session: Session, trial: Row[Any]) -> dict[str, Any] | None:
     return json.loads(text) if text else None
 
 
-def completed_values(session: Session, experiment: str, names: Sequence[str]) -> list[tuple[int, dict[str, float]]]:
-    """Number and declared metrics of every completed trial; scans them, so only for several objectives."""
+def completed_values(
+    session: Session, experiment: str, names: Sequence[str], told: int = 0
+) -> list[tuple[int, dict[str, float]]]:
+    """Number and declared metrics of every completed trial behind place `told` of the history; scans them, so only for
+    several objectives.
+    """
     query = (
         select(trial_metrics.c.trial, trial_metrics.c.name, trial_metrics.c.value)
         .join(trials, and_(trials.c.experiment == trial_metrics.c.experiment, trials.c.number == trial_metrics.c.trial))
@@ -185,6 +189,7 @@ def completed_values(session: Session, experiment: str, names: Sequence[str]) ->
             trial_metrics.c.experiment == experiment,
             trial_metrics.c.name.in_(list(names)),
             trials.c.state == TrialState.COMPLETED,
+            trials.c.history_seq > told,
         )
     )
     found: dict[int, dict[str, float]] = defaultdict(dict)
