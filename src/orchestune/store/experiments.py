@@ -377,8 +377,8 @@ def with_artifacts(session: Session) -> list[ExperimentRow]:
 
 
 def count_by_state(session: Session) -> dict[str, int]:
-    """How many experiments are in each state."""
-    query = select(experiments.c.state, func.count()).group_by(experiments.c.state)
+    """How many experiments that were not deleted are in each state."""
+    query = select(experiments.c.state, func.count()).where(experiments.c.hidden == 0).group_by(experiments.c.state)
     return dict(map(tuple, session.select(query)))
 
 

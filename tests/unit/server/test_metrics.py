@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from orchestune.server.prometheus import exposition, reference
-from orchestune.services.change_experiment import pause
+from orchestune.services.change_experiment import delete, pause
 from orchestune.services.read_server import GAUGES, metrics
 from orchestune.testing.world import World
 
@@ -14,9 +14,11 @@ from orchestune.testing.world import World
 def test_what_the_server_gives_is_what_the_reference_lists(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.run(world.create(budget=2))
+    world.run(deleted := world.create(budget=1))
     paused = world.create()
     world.lease()
     pause(world.core, paused, False, "ada")
+    delete(world.core, deleted, False, "ada")
     samples = metrics(world.core)
     world.close()
     assert {name for name, _, _ in samples} == GAUGES.keys()
@@ -26,7 +28,7 @@ def test_what_the_server_gives_is_what_the_reference_lists(tmp_path: Path) -> No
     assert set(re.findall(r"\| `(orchestune_\w+)` \|", reference())) == GAUGES.keys()
     values = {(name, *labels.values()): value for name, labels, value in samples}
     assert values["orchestune_experiments", "completed"] == values["orchestune_experiments", "paused"] == 1
-    assert values["orchestune_trials", "completed"] == 2
+    assert values["orchestune_trials", "completed"] == 3
     assert values["orchestune_live_attempts",] == 1
-    assert values["orchestune_waiting_messages",] == 2, "the server's own hook may want to hear of both"
+    assert values["orchestune_waiting_messages",] == 3, "the server's own hook may want to hear of each"
     assert "# HELP orchestune_live_attempts Attempts that hold a lease: what runs now.\n" in exposition(samples)
