@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from tempfile import SpooledTemporaryFile
+from pathlib import Path
+from tempfile import SpooledTemporaryFile, gettempdir
 
 from fastapi import Request
 
+from orchestune.files.disk import disk_errors
 from orchestune.server.context import Context
 
 IN_MEMORY = 1 << 20
@@ -17,7 +19,12 @@ async def receive(context: Context, request: Request, spool: SpooledTemporaryFil
     async for piece in request.stream():
         part += piece
         if len(part) >= IN_MEMORY:
-            await context.streaming(spool.write, bytes(part))
+            await context.streaming(_write, spool, bytes(part))
             part.clear()
-    spool.write(bytes(part))
+    _write(spool, bytes(part))
     spool.seek(0)
+
+
+def _write(spool: SpooledTemporaryFile[bytes], part: bytes) -> None:
+    with disk_errors(Path(gettempdir())):
+        spool.write(part)

@@ -19,6 +19,7 @@ from orchestune.archives import record
 from orchestune.domain import ids
 from orchestune.domain.states import ExperimentState, WorkerState
 from orchestune.errors import Conflict, NotFound, UsageError
+from orchestune.files.disk import disk_errors
 from orchestune.services.core import Core
 from orchestune.services.log_bytes import LogBytes
 from orchestune.services.read_trials import blob_key
@@ -30,7 +31,8 @@ def open_archive(core: Core, ref: str) -> tuple[BinaryIO, int]:
     """A reader of the record of an experiment, and its size. The caller closes it, and nothing is left of it."""
     spool = tempfile.TemporaryFile(prefix="orchestune-archive-")  # noqa: SIM115
     try:
-        write(core, ref, spool)
+        with disk_errors(Path(tempfile.gettempdir())):
+            write(core, ref, spool)
         size = spool.tell()
         spool.seek(0)
     except BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from orchestune.services import read_server
 from orchestune.services.signatures import report_signature, worker_token
 from orchestune.store import logs as stored_logs
 from orchestune.testing.world import World
+from tests.testbeds.disks import small_disk
 from tests.unit.server.harness import Live, live, until
 from tests.unit.server.test_streams import blocks
 
@@ -131,6 +133,15 @@ def test_each_count_below_one_is_refused_by_its_name(shop: Shop) -> None:
         ("parallelism", "must be at least 1, found -1"),
         ("folds", "must be at least 1, found 0"),
     ]
+
+
+def test_where_temporary_files_find_no_room_that_is_told(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "small", 1) as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        answer = shop.ask("PUT", f"/bundles/{'a' * 64}", b"x" * 3 * 2**20, expect=503)
+        assert answer["error"]["message"] == f"no space is left for {disk}: No space left on device"
 
 
 def test_an_experiment_runs_over_http_and_every_answer_is_what_the_document_says(shop: Shop) -> None:
