@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestune.errors import StoreUnavailable
-from orchestune.services import read_experiments
+from orchestune.outgoing.reach import Reach
+from orchestune.outgoing.settings import Outgoing
+from orchestune.services import create_experiment, read_experiments
 from orchestune.store import blobs
 from orchestune.testing.world import World
 from tests.testbeds.disks import small_disk
@@ -74,3 +77,21 @@ def test_a_worker_whose_reports_find_no_room_is_not_taken_for_silent(world: Worl
             blobs.put(session, "report", "x" * 1_000_000, 1)
         world.reaping.tick()
     assert [shown["state"] for shown in world.status(running)["workers"]] == ["busy"]
+
+
+def test_no_secret_is_left_of_what_could_not_be_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path)
+    core = replace(world.core, outgoing=Outgoing(Reach(everywhere=True)))
+    keep = core.secrets.put
+
+    def full_by_then(name: str, values: Mapping[str, str]) -> None:
+        if name.endswith("-outgoing"):
+            raise StoreUnavailable("no space is left for secrets")
+        keep(name, values)
+
+    monkeypatch.setattr(core.secrets, "put", full_by_then)
+    asked = world.request(secrets=[{"name": "KEY", "source": "env:KEY"}], notify=[{"url": "https://192.0.2.1/hook"}])
+    with pytest.raises(StoreUnavailable):
+        create_experiment.create_experiment(core, asked | {"secrets": {"KEY": "value"}}, "ada")
+    assert list((tmp_path / "secrets").iterdir()) == []
+    world.close()

@@ -153,9 +153,6 @@ def add(
                 return document(core, session, experiments.get(session, made), details=True)
     identity = new_id(core.clock)
     kept = {identity: body.get("secrets"), store_key(identity): body.get("outgoing")}
-    for name, secrets in kept.items():
-        if secrets:
-            core.secrets.put(name, secrets)
     values = {
         "id": identity,
         "name": specification.name,
@@ -175,6 +172,9 @@ def add(
         "state": ExperimentState.PENDING,
     }
     try:
+        for name, secrets in kept.items():
+            if secrets:
+                core.secrets.put(name, secrets)
         row = _insert(core, values, actor, first, warm, tracked=_is_tracked(core, specification))
     except BaseException:
         for name in kept:
