@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import Conflict
+from orchestune.services.change_experiment import resume
 from orchestune.services.queue_trial import queue_trial
 from orchestune.testing.world import World
 
@@ -44,6 +45,15 @@ def test_nothing_that_runs_or_that_a_user_asked_for_gives_way(world: World) -> N
         queue_trial(world.core, experiment, {"x": 0.5}, "ada")
     assert [trial["state"] for trial in world.trials(experiment)] == ["running", "cancelled", "queued"]
     assert lease["trial"] == 1
+
+
+def test_one_that_a_rule_ended_is_told_what_goes_on_with_it(world: World) -> None:
+    experiment = world.create(budget=9, stop={"target": 2.0})
+    assert world.run(experiment)["reason"]["code"] == "target"
+    with pytest.raises(Conflict, match="is completed") as refused:
+        queue_trial(world.core, experiment, WANTED, "ada")
+    assert "--warm-start" in refused.value.hint
+    assert world.status(experiment) == resume(world.core, experiment, "ada"), "it would change nothing"
 
 
 def test_the_program_gets_each_value_as_its_parameter_spells_it(world: World) -> None:

@@ -40,7 +40,10 @@ def queue_trial(
                 f"orchestune extend {row.handle} --budget N",
             )
         if row.ending:
-            raise Conflict(f"{row.handle} is {row.state}", f"orchestune resume {row.handle}")
+            again = f"`orchestune run --warm-start {row.handle}` begins another search with its results"
+            raise Conflict(
+                f"{row.handle} is {row.state}", f"orchestune resume {row.handle}" if row.ended is None else again
+            )
         for trial in displaced:
             reason = Reason(ReasonCode.STOPPED, f"a configuration that was queued {by(actor)} took its place")
             trials.cancel(ledger, trial, TrialState.QUEUED, reason)
