@@ -171,7 +171,7 @@ SELECT seq, fold, trial, step, loss, best, mean FROM marks WHERE experiment = :e
 LAST_MARKS_OF_PRUNED = """
 SELECT m.trial, m.step, m.loss FROM marks m JOIN trials r ON r.experiment = m.experiment AND r.number = m.trial
 WHERE m.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto AND r.state = 'pruned'
-ORDER BY m.trial, m.step
+ORDER BY m.trial, m.step, m.fold
 """
 ENDS = """
 SELECT number, state, history_seq FROM trials WHERE experiment = :experiment AND history_seq > :after

@@ -9,6 +9,7 @@ import pytest
 
 from orchestune.errors import Conflict
 from orchestune.services import read_logs, read_trials, rerun_trial, uploads
+from orchestune.store import hot
 from orchestune.testing.world import FakeWorker, World
 from orchestune.testing.world_contract import WorldContract
 
@@ -46,6 +47,15 @@ class FoldsContract(WorldContract):
         for trial in world.trials(experiment):
             assert [attempt["task"] for attempt in trial["attempts"]] == [0, 1, 2]
             assert trial["metrics"]["loss"] == {"value": pytest.approx(trial["parameters"]["x"]), "stddev": 0.0}
+
+    def test_a_pruned_trial_was_ended_where_its_last_fold_was_at_the_last_step(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=2, early_stopping={"type": "median"}, **folds(2))
+        (worker, lease), *_ = world.lease(2)
+        mark = {"experiment": experiment, "trial": 1, "step": 3.0, "best": 0.0, "mean": 0.0}
+        with world.core.store.transaction() as session:
+            session.many(hot.PUT_MARK, [mark | {"fold": fold, "seq": 2 - fold, "loss": fold / 2} for fold in (1, 0)])
+        worker.call(finished=[worker.finish(lease, state="pruned", points=[])])
+        assert [seen.last for seen in world.observations(experiment)] == [(3.0, 0.5)]
 
     def test_each_fold_is_told_which_one_it_is_and_its_value_is_kept(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=3, **folds(3))
