@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,13 @@ from orchestune.domain.states import ExperimentState
 from orchestune.engines import analyses
 from orchestune.engines.analyses import ANALYSES
 from orchestune.engines.process import EngineLost
-from orchestune.services import list_experiments, read_columns, read_experiments
+from orchestune.services import (
+    archive_experiment,
+    change_experiment,
+    list_experiments,
+    read_columns,
+    read_experiments,
+)
 from orchestune.services.core import Core
 from orchestune.services.estimates import Estimates
 from orchestune.store import experiments, tables
@@ -71,6 +78,21 @@ def test_what_was_found_of_fewer_results_is_not_the_best_of_more(core: Core) -> 
     later = replace(core, estimates=Estimates())
     assert read_experiments.statuses(later)["items"][0]["best"][0]["trial"] == 1, "better than the raw one"
     assert read_experiments.best(later, ref) == [found]
+
+
+def test_what_was_found_of_a_removed_search_is_not_the_best_of_what_came_in_its_place(core: Core) -> None:
+    ref, record = written(core, 0.2), io.BytesIO()
+    assert read_experiments.best(core, ref)[0]["expected"]
+    with core.store.reading() as session:
+        identity = experiments.find(session, ref).id
+    archive_experiment.write(core, ref, record)
+    change_experiment.remove(core, identity)
+    record.seek(0)
+    archive_experiment.read(core, record)
+    with core.store.transaction() as session:  # of as many results, which say nothing of noise
+        session.change(update(tables.trial_metrics).values(stddev=None))
+    (best,) = read_experiments.best(core, ref)
+    assert (best["trial"], best["expected"]) == (LUCKY, None)
 
 
 def test_a_search_that_looks_elsewhere_says_so(core: Core) -> None:

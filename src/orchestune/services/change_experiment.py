@@ -224,6 +224,7 @@ def remove(core: Core, experiment: str) -> None:
             more = removal.shrink(session, experiment)
     with core.store.transaction() as session:
         removal.purge(session, experiment)
+    core.estimates.forget(experiment)
 
 
 def _make_old(core: Core, experiment: str) -> None:

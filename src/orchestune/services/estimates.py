@@ -106,6 +106,11 @@ class Estimates:
         kept = self._of(row)
         return kept is not None and kept.version[0] == row.history_seq
 
+    def forget(self, experiment: str) -> None:
+        """It is removed: what may be imported in its place has other results."""
+        with self._lock:
+            self._kept.pop(experiment, None)
+
     def _of(self, row: ExperimentRow) -> _Kept | None:
         """What is kept of an experiment as it is set up now."""
         with self._lock:
