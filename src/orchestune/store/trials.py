@@ -65,19 +65,17 @@ def stopped_with_all(session: Session, experiment: str) -> Sequence[Row[Any]]:
     queued again since.
     """
     cancelled = and_(trials.c.experiment == experiment, trials.c.state == TrialState.CANCELLED)
-    last = select(func.max(trials.c.finished_at)).where(cancelled).scalar_subquery()
+    [[last]] = session.select(select(func.max(trials.c.finished_at)).where(cancelled))
     then = select(events.c.seq).where(
-        events.c.experiment == experiment, events.c.kind == "experiment_state", events.c.at == trials.c.finished_at
+        events.c.experiment == experiment, events.c.kind == "experiment_state", events.c.at == last
     )
-    again = trials.alias()
-    since = select(again.c.number).where(
-        again.c.experiment == experiment,
-        again.c.number > trials.c.number,
-        again.c.parent == func.coalesce(trials.c.parent, trials.c.number),
-        again.c.parameters == trials.c.parameters,
-    )
+    if not session.select(then.limit(1)):
+        return []
     named = and_(cancelled, trials.c.engine_version.is_(None), trials.c.finished_at == last)
-    return session.select(select(trials).where(named, then.exists(), ~since.exists()).order_by(trials.c.number))
+    found = session.select(select(trials).where(named).order_by(trials.c.number))
+    children = select(trials.c.parent, func.max(trials.c.number)).where(trials.c.experiment == experiment)
+    newest = dict(map(tuple, session.select(children.group_by(trials.c.parent))))
+    return [row for row in found if newest.get(row.number if row.parent is None else row.parent, 0) <= row.number]
 
 
 def may_still_run(session: Session, experiment: str) -> bool:
