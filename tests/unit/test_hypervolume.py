@@ -90,6 +90,19 @@ def test_the_volume_is_the_share_of_random_points_that_a_result_beats(width: int
         assert volume == pytest.approx(beaten.mean() * 0.8**width, abs=0.012)
 
 
+def test_no_result_is_compared_with_all_of_a_long_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = list[int]()
+
+    def counted(points: np.ndarray) -> np.ndarray:
+        compared.append(len(points))
+        return undominated(points)
+
+    monkeypatch.setattr(read_hypervolume, "undominated", counted)
+    places = np.random.default_rng(1).random(300)
+    steps = list(growth(np.stack([places, 1 - places], axis=1), np.ones(2)))
+    assert len(steps) == 300 and sum(compared) <= 300
+
+
 def test_a_result_that_diverged_does_not_move_the_reference() -> None:
     points = np.array([[1.0, 2.0], [2.0, 1.0], [1.5, 1.5], [2.5, 2.5], [1e9, 1e9]])
     front = undominated(points)

@@ -5,7 +5,9 @@ Losses throughout: smaller is better.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -93,16 +95,22 @@ def growth(points: Numbers, reference: Numbers) -> Iterator[tuple[int, float]]:
 
 
 def _area(points: Numbers, inside: Places, reference: Numbers) -> Iterator[tuple[int, float]]:
-    """Of two objectives: what a point adds is its box without the staircase of what the others cover of it."""
-    front, total = np.empty((0, 2)), 0.0
+    """Of two objectives: what a point adds lies below the steps of the front that it reaches, up to the next one."""
+    firsts, seconds = list[float](), list[float]()  # of the front: upwards, and so downwards
+    right, height = reference.tolist()
+    total = 0.0
     for place in inside:
-        point = points[place]
-        if (front <= point).all(axis=1).any():
+        first, second = points[place].tolist()
+        end = bisect_right(firsts, first)
+        if end and seconds[end - 1] <= second:
             continue
-        stairs = undominated(np.maximum(front, point))  # by the first objective upwards, by the second downwards
-        heights = np.concatenate([reference[1:], stairs[:-1, 1]]) - stairs[:, 1]
-        total += float(np.prod(reference - point) - ((reference[0] - stairs[:, 0]) * heights).sum())
-        front = np.vstack([front[~(point <= front).all(axis=1)], point])
+        start = bisect_left(firsts, first)
+        while end < len(firsts) and seconds[end] >= second:
+            end += 1
+        edges = [first, *firsts[start:end], firsts[end] if end < len(firsts) else right]
+        heights = [seconds[start - 1] if start else height, *seconds[start:end]]
+        total += sum((far - near) * (top - second) for (near, far), top in zip(pairwise(edges), heights, strict=True))
+        firsts[start:end], seconds[start:end] = [first], [second]
         yield int(place), total
 
 
