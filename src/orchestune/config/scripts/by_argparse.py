@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +15,7 @@ from orchestune.config.scripts.scope import Scope, calls, keywords
 
 _KINDS: dict[str, Kind] = {"float": "float", "int": "int", "str": "text", "bool": "bool"}
 _TRUTH = ("bool", "boolean", "strtobool", "truth")
+_NARGS = {"argparse.REMAINDER": "...", "argparse.ZERO_OR_MORE": "*", "argparse.OPTIONAL": "?"}
 _WITHOUT_VALUE = ("store_const", "append_const", "count", "help", "version", "append", "extend")
 
 
@@ -116,25 +119,35 @@ def _option(call: ast.Call, scope: Scope) -> Option | None:
     if scope.named(said["action"]).endswith("BooleanOptionalAction") if "action" in said else False:
         return Option(f"no-{name}" if default is True else name, "bool", False, about=about, word=word)
     choices = scope.or_none(said.get("choices"))
-    if "type" in said and _reads_truth(scope.named(said["type"]), default, by_jsonargparse.in_use(scope)):
-        words = ("true", "false")
-        return Option(name, "text", "true" if default is True else "false", words, about=about, word=word)
+    truth = isinstance(choices, list) and bool(choices) and all(isinstance(choice, bool) for choice in choices)
+    if "type" in said and (truth or _reads_truth(scope.named(said["type"]), default, by_jsonargparse.in_use(scope))):
+        words = _words(said["type"], scope)
+        return Option(name, "text", words[0] if default is True else words[1], words, about=about, word=word)
     kind = _kind(said, default, scope)
-    if action in _WITHOUT_VALUE or ("nargs" in said and scope.or_none(said["nargs"]) != "?"):
+    nargs = _nargs(said.get("nargs"), scope)
+    if action in _WITHOUT_VALUE or nargs not in (None, "?"):
         kind = "other"
     positional = bool(word) and not flags[0].startswith("-")
-    required = (positional and scope.or_none(said.get("nargs")) not in ("?", "*")) or (
-        scope.or_none(said.get("required")) is True
-    )
+    required = (positional and nargs not in ("?", "*", "...")) or scope.or_none(said.get("required")) is True
+    if kind in ("float", "int") and isinstance(default, str):  # which argparse converts
+        with suppress(ValueError):
+            default = float(default) if kind == "float" else int(default)
     return Option(
         name,
         kind,
         _plain(default),
-        tuple(choices) if isinstance(choices, list) else (),
+        tuple(filter(_is_word, choices)) if isinstance(choices, list) else (),
         about=about,
         required=required and default is None,
         word=word,
     )
+
+
+def _nargs(node: ast.expr | None, scope: Scope) -> Any:
+    """How many values it takes, as argparse writes it; something else than that where it is not known."""
+    if node is None:
+        return None
+    return _NARGS.get(scope.named(node)) or scope.or_none(node) or "unknown"
 
 
 def _placed(flags: list[str]) -> tuple[str, str]:
@@ -167,8 +180,22 @@ def _reads_truth(kind: str, default: Any, better: bool) -> bool:
     return any(word in name.lower() for word in _TRUTH) or isinstance(default, bool)
 
 
+def _words(kind: ast.expr, scope: Scope) -> tuple[str, str]:
+    """How true and false are written: to `eval`, and to what compares a text with `'True'`, as Python has them."""
+    function = scope.functions.get(kind.id) if isinstance(kind, ast.Name) else None
+    text = ast.unparse(function or kind)
+    evaluated = scope.named(kind).rpartition(".")[2] in ("eval", "literal_eval")
+    as_python = evaluated or ("'True'" in text and not re.search(r"'true'|\blower\(", text))
+    return ("True", "False") if as_python else ("true", "false")
+
+
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float, bool)) else None
+    return value if _is_word(value) else None
+
+
+def _is_word(value: Any) -> bool:
+    """Whether a command line can hold it: None and lists it cannot."""
+    return isinstance(value, (str, int, float))
 
 
 def _with_default(option: Option, defaults: dict[str, Any]) -> Option:

@@ -231,7 +231,7 @@ class Scope:
             return None
         try:
             return self.value(node)
-        except (Unknown, ArithmeticError, TypeError):
+        except (Unknown, ArithmeticError, TypeError, ValueError, RecursionError):
             return None
 
 

@@ -509,3 +509,41 @@ def test_a_module_is_not_read_again_for_every_name_that_comes_from_it(
     draft = draft_of(tmp_path, f"from names import {', '.join(names)}\n{text}")
     assert document(draft)["parameters"] == {"lr": "0.001..1.0 log"}
     assert len(read) < 10
+
+
+WORDS = """\
+import argparse, ast
+def truth(text):
+    return text == "True"
+def lenient(text):
+    return text.lower() in ("true", "1")
+p = argparse.ArgumentParser()
+p.add_argument("--evaluated", type=eval, choices=[True, False], default=True)
+p.add_argument("--undecided", type=ast.literal_eval, choices=[True, False])
+p.add_argument("--strict", type=truth, default=False)
+p.add_argument("--lambda-like", type=lambda text: text == "True", default=True)
+p.add_argument("--lenient", type=lenient, default=True)
+p.add_argument("--lr", type=float, default="1e-3")
+p.add_argument("--batch-size", type=int, default="64")
+p.add_argument("--kind", choices=["a", "b", None], default="a")
+p.add_argument("--sizes", choices=[(1, 2), (3, 4)])
+p.add_argument("opts", nargs=argparse.REMAINDER)
+"""
+
+
+def test_argparse_may_evaluate_words_convert_defaults_and_take_a_rest(tmp_path: Path) -> None:
+    draft = draft_of(tmp_path, WORDS)
+    assert document(draft)["run"] == "python train.py {args}"
+    python, yaml = ["True", "False"], ["true", "false"]
+    assert document(draft)["parameters"] == {
+        "evaluated": python, "undecided": python, "strict": python, "lambda-like": python, "lenient": yaml,
+        "lr": "1e-5..0.1 log", "batch-size": [16, 32, 64, 128, 256], "kind": ["a", "b"],
+    }  # fmt: skip
+    assert (draft.defaults["evaluated"], draft.defaults["strict"], draft.defaults["lr"]) == ("True", "False", 0.001)
+    assert missing(tmp_path, WORDS) == []
+
+
+def test_a_class_that_takes_the_place_of_the_one_it_is_made_of_is_read(tmp_path: Path) -> None:
+    text = "import argparse\nfrom base import C\nclass C(C):\n    lr = C.lr\np = argparse.ArgumentParser()\n"
+    text += "p.add_argument('--lr', type=float, default=C.lr)\n"
+    assert document(draft_of(tmp_path, text))["parameters"] == {"lr": "1e-5..0.1 log"}
