@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from orchestune.config.scripts.scope import Scope, calls, keywords
 from orchestune.config.scripts.signature import of_fields
 from orchestune.errors import BadInput
 
+_PACKAGE = re.compile(r"^#\s*@package:?\s+([\w.]+)", re.MULTILINE)
 _NAMES = ("config", "cfg", "conf", "config-file", "config_file", "config-path", "config_path", "configuration")
 
 
@@ -142,29 +144,36 @@ def _groups(defaults: Any, root: Path) -> list[list[Option]]:
     for item in defaults if isinstance(defaults, list) else []:
         pairs = item.items() if isinstance(item, dict) else [("", item)] if isinstance(item, str) else []
         for group, chosen in pairs:
-            group = str(group).removeprefix("optional ").removeprefix("override ").partition("@")[0]
+            group, _, package = str(group).removeprefix("optional ").removeprefix("override ").partition("@")
+            group = group.removeprefix("/")
             if isinstance(chosen, str) and chosen != "_self_" and not group.startswith("hydra/"):
-                found.append(_group(root, group, chosen))
+                found.append(_group(root, group, chosen, package))
     return found
 
 
-def _group(root: Path, group: str, chosen: str) -> list[Option]:
+def _group(root: Path, group: str, chosen: str, package: str) -> list[Option]:
+    """`package`: where the defaults put its values, in the place of what its file says."""
     folder = root / group
     files = {path.stem: path for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])}
     path = files.get(chosen.removesuffix(".yaml"))
     if path is None:
         return []
-    read = values.read(path)
-    package = f"{group.replace('/', '.')}." if group else ""
-    if "@package _global_" in path.read_text(encoding="utf-8"):
-        package = ""
-    own = [one for one in values.options(read, package) if not one.name.startswith(f"{package}defaults")]
-    if not group or len(files) < 2:
+    before = _before(path, group, package)
+    own = [one for one in values.options(values.read(path), before) if not one.name.startswith(f"{before}defaults")]
+    if not group or package or len(files) < 2:  # what is put elsewhere is chosen by a name that no parameter has
         return own
-    same = all({one.name for one in values.options(values.read(other), package)} == {one.name for one in own}
-               for other in files.values())  # fmt: skip
+    same = all({one.name for one in values.options(values.read(other), _before(other, group, ""))}
+               == {one.name for one in own} for other in files.values())  # fmt: skip
     about = "" if same else "its files hold different values, so those below it are not in every one"
     if same and own and all(propose(one).vary for one in own):
         same, about = False, "decides nothing while all that its files hold is varied"
     choice = Option(group, "text" if same else "other", chosen, tuple(files), about=about)
     return [choice, *own]
+
+
+def _before(path: Path, group: str, package: str) -> str:
+    """What stands before the names of its values: the package that the defaults or its first line say, or its group."""
+    said = _PACKAGE.search(path.read_text(encoding="utf-8"))
+    package = package or (said[1] if said else "_group_")
+    package = {"_global_": "", "_here_": "", "_group_": group.replace("/", ".")}.get(package, package)
+    return f"{package.replace('_name_', path.stem)}." if package else ""

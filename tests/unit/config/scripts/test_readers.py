@@ -441,6 +441,26 @@ def test_a_choice_of_hydra_between_files_with_other_values_stands_aside(tmp_path
     assert draft.asides[0][0] == "optim: ['adam', 'sgd']"
 
 
+@pytest.mark.parametrize(
+    ("chosen", "first", "names"),
+    [
+        ("/optim: adam", "", ["optim", "optim.lr"]),
+        ("optim@model.optim: adam", "", ["model.optim.lr"]),
+        ("optim@_global_: adam", "# @package other\n", ["lr"]),
+        ("optim: adam", "# @package model.solver\n", ["optim", "model.solver.lr"]),
+        ("optim: adam", "# @package _global_.x\n".replace("_global_.x", "_group_"), ["optim", "optim.lr"]),
+    ],
+)
+def test_values_of_hydra_stand_where_the_defaults_and_the_file_put_them(
+    chosen: str, first: str, names: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "conf" / "optim").mkdir(parents=True)
+    (tmp_path / "conf" / "config.yaml").write_text(f"defaults:\n  - _self_\n  - {chosen}\n")
+    for name, rate in (("adam", 0.001), ("sgd", 0.1)):
+        (tmp_path / "conf" / "optim" / f"{name}.yaml").write_text(f"{first}kind: {name}\nlr: {rate}\n")
+    assert list(document(drafted(tmp_path, HYDRA))["parameters"]) == names
+
+
 def test_a_configuration_of_hydra_may_be_a_data_class(tmp_path: Path) -> None:
     text = (
         "import hydra\nfrom dataclasses import dataclass\nfrom hydra.core.config_store import ConfigStore\n"
