@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ _COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 _WORDS = {"${env}": "", "${interpreter}": "python", "${args}": "{args}", "${args_no_boolean_flags}": "{args}",
           "${args_no_hyphens}": "{hydra}"}  # fmt: skip
 _IN_SHELL = {"${args_json}": '"$(cat "$ORCHESTUNE_PARAMS")"', "${args_json_file}": '"$ORCHESTUNE_PARAMS"'}
+_ENVVAR = re.compile(r"\$\{envvar:(\w+)\}")
 _SPREAD = 3
 """standard deviations to each side that stand for a normal distribution"""
 _LARGEST = 700.0
@@ -87,12 +89,16 @@ def _word(word: str, program: str, top: Foreign) -> str:
         return _IN_SHELL[word]
     if word == "${program}":
         return shlex.quote(program)
-    if word.startswith("${envvar:"):
-        return f'"${{{word[9:-1]}}}"'
-    if "${" in word:
+    if "${" in _ENVVAR.sub("", word):
         top.note(f"the macro in {word!r} is not known here; the shell reads it", "command")
         return word
-    return shlex.quote(word).replace("{", "{{").replace("}", "}}")
+    parts = _ENVVAR.split(word)  # every other one is the name of a variable
+    made = [f'"${{{part}}}"' if index % 2 else _quoted(part) for index, part in enumerate(parts) if part or not word]
+    return "".join(made)
+
+
+def _quoted(text: str) -> str:
+    return shlex.quote(text).replace("{", "{{").replace("}", "}}")
 
 
 def _parameters(node: Node | None, before: str, report: Report) -> dict[str, Any]:

@@ -120,6 +120,7 @@ def test_nested_parameters_have_names_with_dots(tmp_path: Path) -> None:
         ('[python3, -m, pkg.train, --data, "a b", "${args_no_hyphens}"]', "python3 -m pkg.train --data 'a b' {hydra}"),
         ('["${program}", "${args_json_file}"]', 'train.py "$ORCHESTUNE_PARAMS"'),
         ('[sh, -c, "run {x}", "${envvar:HOME}"]', "sh -c 'run {{x}}' \"${HOME}\""),
+        ('["${program}", "--out=${envvar:HOME}/a b"]', "train.py --out=\"${HOME}\"'/a b'"),
     ],
 )
 def test_macros_of_the_command_become_placeholders(command: str, expected: str, tmp_path: Path) -> None:
