@@ -386,7 +386,7 @@ def test_results_are_not_left_where_the_file_is_refused(cli: Cli, project: Path)
     study.optimize(lambda trial: trial.suggest_float("not a name", 0, 1), n_trials=1)
     storage.remove_session()
     storage.engine.dispose()
-    done = cli("init", "--from", "study.db")
+    done = cli("init", "--from", "study.db", "not a name=0..1")
     assert done.code == 2
     assert "'not a name' is no name for a parameter" in done.err
     assert sorted(os.listdir(project)) == ["study.db", "train.py"]

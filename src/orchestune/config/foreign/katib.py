@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestune.config.draft import Draft
 from orchestune.config.foreign.katib_trial import trial
-from orchestune.config.foreign.notes import Foreign, figures, number, without_empty
+from orchestune.config.foreign.notes import Foreign, called, figures, number, without_empty
 from orchestune.config.nodes import Entries, mapping
 from orchestune.config.report import Report
 from orchestune.config.spelling import extended, spelled
@@ -35,12 +35,13 @@ def draft(root: Entries, report: Report) -> Draft:
         "annotations", "uid", "resourceVersion", "creationTimestamp", "generation", "finalizers", "managedFields"
     )
     top.leave("apiVersion", "kind", "status")
-    parameters = {
+    spaces = {
         name: space for item in spec.each("parameters") if (name := item.text("name")) and (space := _space(item))
     }
+    names = called("parameters", spaces, report.notes)
     metrics, target = _metrics(spec.below("objective"))
-    document |= trial(spec.below("trialTemplate"), list(parameters))
-    document["parameters"] = parameters
+    document |= trial(spec.below("trialTemplate"), names)
+    document["parameters"] = {names[name]: space for name, space in spaces.items()}
     document["metrics"] = metrics
     document["budget"] = spec.value("maxTrialCount")
     document |= _algorithm(spec.below("algorithm"))
@@ -66,7 +67,7 @@ def _metrics(objective: Foreign) -> tuple[dict[str, Any], float | None]:
     if not name or goal not in ("minimize", "maximize"):
         return {}, target
     take = _TAKEN.get(strategies.get(name) or ("max" if goal == "maximize" else "min"), "last")
-    return {name: {"goal": goal, "take": take}}, target
+    return {called("metrics", [name], objective.report.notes)[name]: {"goal": goal, "take": take}}, target
 
 
 def _space(item: Foreign) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from orchestune.config.foreign.notes import Foreign, number, without_empty
@@ -25,8 +25,8 @@ _RESTS = (
 """parts of a pod that are handed on as they stand"""
 
 
-def trial(template: Foreign, parameters: Sequence[str]) -> dict[str, Any]:
-    """The keys of the experiment file that say what one trial is."""
+def trial(template: Foreign, parameters: Mapping[str, str]) -> dict[str, Any]:
+    """The keys of the experiment file that say what one trial is; `parameters`: what each is called here."""
     names = {}
     for item in template.each("trialParameters"):
         name, reference = item.text("name"), item.text("reference")
@@ -84,7 +84,7 @@ def _pod(spec: Foreign) -> tuple[Foreign, float | None]:
 class _Names:
     """Katib's references as placeholders."""
 
-    def __init__(self, names: dict[str, str], parameters: Sequence[str]) -> None:
+    def __init__(self, names: dict[str, str], parameters: Mapping[str, str]) -> None:
         self.names, self.parameters = names, parameters
 
     def in_text(self, text: str, container: Foreign) -> str:
@@ -95,7 +95,9 @@ class _Names:
         for index in range(1, len(parts), 2):
             reference = self.names.get(parts[index], parts[index])
             if reference in self.parameters:
-                made[index] = f"{{{reference}}}"
+                made[index] = f"{{{self.parameters[reference]}}}"
+            elif _OF_KATIB.fullmatch(reference):
+                made[index] = reference
             else:
                 container.note(f"${{trialParameters.{parts[index]}}} has no counterpart here ({reference})")
                 made[index] = ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from orchestune.config.kinds import LARGEST
@@ -79,6 +80,23 @@ class Foreign:
 
     def _path(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
+
+
+def called(section: str, names: Collection[str], notes: list[str]) -> dict[str, str]:
+    """What parameters or metrics are called in the characters that names have here, no two alike; a note says where
+    that is another name.
+    """
+    also = "@%" if section == "metrics" else ""
+    found: dict[str, str] = {}
+    for name in names:
+        here = re.sub(rf"[^A-Za-z0-9_.\-/{also}]+", "_", name.lstrip("-"))
+        here = here if re.match(r"[A-Za-z_]", here) else f"_{here}"
+        while here != name and (here in names or here in found.values()):
+            here += "_"
+        found[name] = here
+        if here != name:
+            notes.append(f"{section}.{name}: is called {here} here; names have ASCII letters, digits and _ . - / alone")
+    return found
 
 
 def number(value: Any) -> int | float | None:

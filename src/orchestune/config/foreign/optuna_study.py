@@ -6,7 +6,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
 from orchestune.config.draft import Draft
+from orchestune.config.foreign.notes import called
 from orchestune.config.foreign.optuna_choices import in_words, single
 from orchestune.config.foreign.optuna_conditions import with_conditions
 from orchestune.config.nodes import Place, mapping
@@ -131,15 +132,17 @@ def _of_study(storage: BaseStorage, name: str, source: str, metrics: Sequence[st
     names = _names(study, metrics, notes)
     goals = ["maximize" if int(direction) == 2 else "minimize" for direction in study.directions]
     ranges = {parameter: _space(parameter, found, notes) for parameter, found in spaces.items()}
+    here = called("parameters", spaces, notes)
+    conditioned = with_conditions(ranges, spaces, trials, notes)
     document: dict[str, Any] = {
         "name": name,
         "run": COMMAND,
-        "parameters": with_conditions(ranges, spaces, trials, notes),
+        "parameters": {here[parameter]: _renamed(space, here) for parameter, space in conditioned.items()},
         "metrics": dict(zip(names, goals, strict=True)),
         "budget": BUDGET,
     }
     words = {parameter for parameter, found in spaces.items() if in_words(found)}
-    results = [result for trial in trials if (result := _result(trial, names, words)) is not None]
+    results = [result for trial in trials if (result := _result(trial, here, names, words)) is not None]
     files = {}
     if results:
         path = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}-results.jsonl"
@@ -163,7 +166,8 @@ def _names(study: optuna.Study, metrics: Sequence[str], notes: list[str]) -> lis
         raise UsageError(f"{optimized}, and {len(metrics)} are named", hint)
     known = study.metric_names
     if known is not None:
-        return list(known)
+        here = called("metrics", known, notes)
+        return [here[name] for name in known]
     names = ["objective"] if count == 1 else [f"objective_{index}" for index in range(count)]
     shown = " and ".join(names)
     notes.append(f"the study does not name what it optimized: let your program print {shown}, or say --minimize METRIC")
@@ -204,14 +208,23 @@ def _space(name: str, found: Sequence[BaseDistribution], notes: list[str]) -> An
     return spelled(low, high, log=all(one.log for one in ranges), step=step, whole=whole)
 
 
-def _result(trial: FrozenTrial, names: Sequence[str], words: Container[str]) -> dict[str, Any] | None:
+def _renamed(space: Any, here: Mapping[str, str]) -> Any:
+    """The space with the names in its condition as they are here."""
+    if not isinstance(space, dict) or "when" not in space:
+        return space
+    return {**space, "when": {here[parent]: values for parent, values in space["when"].items()}}
+
+
+def _result(
+    trial: FrozenTrial, here: Mapping[str, str], names: Sequence[str], words: Container[str]
+) -> dict[str, Any] | None:
     """A trial that ended, as results of trials are written down. Truth values of the parameters `words` are words."""
     state = _STATES.get(trial.state)
     values = trial.values or []
     if state is None or not all(map(math.isfinite, values)):
         return None
     return {
-        "parameters": {name: single(value, name in words) for name, value in trial.params.items()},
+        "parameters": {here[name]: single(value, name in words) for name, value in trial.params.items()},
         "metrics": dict(zip(names, values, strict=True)) if state == "completed" else {},
         "state": state,
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.config.draft import Draft
-from orchestune.config.foreign.notes import Foreign, figures, number, without_empty
+from orchestune.config.foreign.notes import Foreign, called, figures, number, without_empty
 from orchestune.config.foreign.wandb_log import collected
 from orchestune.config.nodes import Entries, Node, Scalar, mapping, plain
 from orchestune.config.report import Report
@@ -42,9 +42,11 @@ def draft(root: Entries, report: Report) -> Draft:
     metric = top.below("metric")
     name, target = metric.text("name"), metric.value("target")
     if name:
-        document["metrics"] = {name: metric.text("goal") or "minimize"}
+        here = called("metrics", [name], report.notes)[name]
+        document["metrics"] = {here: metric.text("goal") or "minimize"}
         if isinstance(program, Scalar):
-            logged, notes = collected(Path(root.place.file).parent / program.text, name)
+            beside = Path(root.place.file).parent / program.text  # an agent starts it where it is itself started
+            logged, notes = collected(beside if beside.is_file() else Path(program.text), name, here)
             document |= logged
             report.notes += notes
     metric.leave()
@@ -104,16 +106,16 @@ def _quoted(text: str) -> str:
 def _parameters(node: Node | None, before: str, report: Report) -> dict[str, Any]:
     found: dict[str, Any] = {}
     top = Foreign(node, f"parameters{'.' + before.rstrip('.') if before else ''}", report)
-    for name in top:
+    for name, here in called("parameters", list(top), report.notes).items():
         item = top.take(name)
         space = Foreign(item, f"parameters.{before}{name}", report)
         if "parameters" in space and isinstance(item, Entries):
-            space.note(f"its parameters are called {before}{name}.… here, also in the command")
-            found |= _parameters(space.take("parameters"), f"{before}{name}.", report)
+            space.note(f"its parameters are called {before}{here}.… here, also in the command")
+            found |= _parameters(space.take("parameters"), f"{before}{here}.", report)
         else:
             read = _space(space)
             if read is not None:
-                found[f"{before}{name}"] = read
+                found[f"{before}{here}"] = read
         space.leave()
     return found
 

@@ -11,15 +11,18 @@ _READS_CONFIG = re.compile(r"\bwandb\.config\b")
 NUMBER = r"[-+]?[0-9.]+(?:e[-+]?[0-9]+)?"
 
 
-def collected(program: Path, metric: str) -> tuple[dict[str, Any], list[str]]:
-    """Keys of the experiment file that let such a script run untouched, and notes; none without wandb."""
+def collected(program: Path, metric: str, called: str) -> tuple[dict[str, Any], list[str]]:
+    """Keys of the experiment file that let such a script run untouched, and notes; none without wandb.
+
+    `called`: what its `metric` is called here.
+    """
     try:
         text = program.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}, []
     if not _USES.search(text):
         return {}, []
-    group = re.sub(r"\W", "_", metric)
+    group = re.sub(r"\W", "_", called)
     name = program.name
     notes = [f"{name} uses wandb: it stays offline here, and {metric} is read from the summary that finish() prints"]
     if _READS_CONFIG.search(text):

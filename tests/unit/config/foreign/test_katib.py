@@ -213,3 +213,14 @@ def test_what_is_missing_is_told_with_the_file(tmp_path: Path) -> None:
     path.write_text("apiVersion: kubeflow.org/v1beta1\nkind: Experiment\nspec: {parameters: []}\n")
     with pytest.raises(BadInput, match=r"katib\.yaml:\d+:\d+: spec\.trialTemplate\.trialSpec: has no container"):
         reading.read(str(path))
+
+
+def test_names_that_none_can_have_here_are_written_otherwise(tmp_path: Path) -> None:
+    text = KATIB.replace("- name: lr\n", "- name: --lr\n").replace("reference: lr}", "reference: --lr}")
+    draft = read(tmp_path, text.replace("--epochs=1", "'--epochs=${trialParameters.trial}'").replace(
+        "    trialParameters:\n", "    trialParameters:\n      - {name: trial, reference: '${trialSpec.Name}'}\n"
+    ))  # fmt: skip
+    document = plain(draft.document)
+    assert next(iter(document["parameters"])) == "lr"
+    assert document["run"] == "env LAYERS={layers} python3 /opt/mnist.py --epochs=trial --lr={lr} --width {width}"
+    assert [note for note in draft.notes if note.startswith("parameters.--lr: is called lr here")]

@@ -276,3 +276,17 @@ def test_true_and_false_beside_none_are_words_as_it_is(source: str) -> None:
     assert document(draft)["parameters"] == {"bn": ["True", "False", "None"]}
     assert {one["parameters"]["bn"] for one in results(draft)} == {"True", "False", "None"}
     assert "parameters.bn: None, True and False are given to the program as these words" in draft.notes
+
+
+def test_names_that_none_can_have_here_are_written_otherwise(source: str) -> None:
+    def objective(trial: optuna.Trial) -> float:
+        kind = trial.suggest_categorical("which model", ["svm", "net"])
+        return trial.suggest_float("learning rate", 0, 1) if kind == "net" else 0.5
+
+    draft = made_by(source, objective)
+    assert document(draft)["parameters"] == {
+        "which_model": ["svm", "net"],
+        "learning_rate": {"type": "float", "min": 0.0, "max": 1.0, "when": {"which_model": "net"}},
+    }
+    assert {name for one in results(draft) for name in one["parameters"]} == {"which_model", "learning_rate"}
+    assert [note for note in draft.notes if note.startswith("parameters.learning rate: is called learning_rate here")]

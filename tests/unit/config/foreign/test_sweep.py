@@ -236,3 +236,26 @@ def test_other_files_are_refused_with_what_is_known(text: str, message: str, tmp
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         reading.read(str(tmp_path / "nothing.yaml"))
+
+
+def test_names_that_none_can_have_here_are_written_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import wandb\n")
+    text = SWEEP.replace("val/loss", "Validation Loss") + "  learning rate: {min: 0.1, max: 0.5}\n"
+    text += "  width 1: {value: 1}\n  width_1: {value: 2}\n  width-1: {value: 3}\n"
+    draft = read(tmp_path, text + "  my opt: {parameters: {beta 1: {min: 0.1, max: 0.5}}}\n")
+    made = plain(draft.document)
+    assert list(made["parameters"]) == [
+        "lr", "layers", "epochs", "learning_rate", "width_1_", "width_1", "width-1", "my_opt.beta_1",
+    ]  # fmt: skip
+    assert made["metrics"] == {"Validation_Loss": "minimize"}
+    assert "Validation\\ Loss\\s+(?P<Validation_Loss>" in made["collect"]["regex"]
+    assert [note for note in draft.notes if note.startswith("parameters.learning rate: is called learning_rate here")]
+
+
+def test_the_script_of_a_sweep_may_lie_where_an_agent_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "train.py").write_text("import wandb\n")
+    monkeypatch.chdir(tmp_path)
+    assert plain(read(Path("sweeps"), SWEEP).document)["env"] == {"WANDB_MODE": "offline"}
