@@ -13,6 +13,7 @@ from orchestune.cli.asking import agreed, answer, attended
 from orchestune.cli.console import Console
 from orchestune.cli.describing import DEFAULT_FILE, SAVED, add_description, write
 from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.scripts import absent
 from orchestune.domain.words import plural
 from orchestune.errors import UsageError
 
@@ -97,7 +98,8 @@ class _Init:
                     with suppress(OSError):  # something else is in it
                         file.parent.rmdir()
             raise
-        self._report(loaded, list(dict.fromkeys([*draft.notes, *loaded.notes])), files)
+        missing = absent(loaded.specification.run, loaded.folder)
+        self._report(loaded, list(dict.fromkeys([*draft.notes, *loaded.notes, *missing])), files)
         return 0
 
     def _say(self, *lines: str) -> None:

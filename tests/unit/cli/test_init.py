@@ -480,3 +480,10 @@ def test_no_answer_writes_nothing(terminal: Callable[..., Terminal], project: Pa
     assert screen.end() == 1
     assert re.search(r"^error: nothing was written", plain(screen.screen).replace("\r", ""), re.MULTILINE)
     assert os.listdir(project) == ["train.py"]
+
+
+def test_what_cannot_be_started_is_told(cli: Cli, project: Path) -> None:
+    (project / "train.cpp").write_text("int main() { return 0; }\n")
+    done = cli("init", "train.cpp", "--minimize", "loss")
+    assert done.code == 0, done.err
+    assert "./train.cpp cannot be executed: chmod +x ./train.cpp, or name its interpreter before it" in done.err

@@ -1,4 +1,4 @@
-"""Options of programs in other languages, by the usual look of their declarations; variables of shell scripts."""
+"""Options of programs in other languages, by the usual look of their declarations; variables of shells and of make."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ _NEAR = 300
 _VARIABLE = re.compile(r"""^\s*(?:export\s+)?([A-Za-z_]\w*)=["']?\$\{\1:-([^}"']*)\}["']?\s*(?:#.*)?$""", re.MULTILINE)
 _ASSIGNED = re.compile(r"""^\s*:\s+["']?\$\{([A-Za-z_]\w*):?=([^}"']*)\}["']?\s*(?:#.*)?$""", re.MULTILINE)
 """`: "${LR:=0.01}"`"""
+_MADE = re.compile(r"^(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*[?:]{0,3}=[ \t]*([^$#\n]*?)[ \t]*(?:#.*)?$", re.MULTILINE)
+"""`LR ?= 0.01`, without what is made of other variables"""
+_TARGET = re.compile(r"^([A-Za-z0-9][\w.\-]*)[^:=\n]*:(?!:{0,2}=)", re.MULTILINE)
 _LITERAL = re.compile(r"([-+]?[0-9][0-9_]*(?:\.[0-9_]*)?)(?:([eEf][-+]?[0-9]+)|[LlFfDd])?")
 """a number of R (`3L`), of Julia (`1f-3`, `1_000`), and of the relatives of C (`0.5f`)"""
 _KINDS: dict[type, Kind] = {bool: "other", int: "int", float: "float", str: "text"}
@@ -49,6 +52,14 @@ def _variables(text: str) -> Script | None:
     found = sorted([*_VARIABLE.finditer(text), *_ASSIGNED.finditer(text)], key=lambda match: match.start())
     options = tuple(_option(match[1], resolve(match[2])) for match in found)
     return Script("variables", options, way="") if options else None
+
+
+def makefile(text: str) -> Script:
+    """Variables of a Makefile, which the command line may set (`make train LR=0.1`); its targets are commands."""
+    found: dict[str, Option] = {}
+    for name, value in _MADE.findall(text):
+        found.setdefault(name, _option(name, resolve(value)))
+    return Script("variables", tuple(found.values()), way="{hydra}", commands=dict.fromkeys(_TARGET.findall(text), ()))
 
 
 def _option(name: str, default: Any) -> Option:

@@ -15,6 +15,7 @@ from orchestune.config.scripts import (
     by_config,
     by_fire,
     by_jsonargparse,
+    by_library,
     by_tap,
     by_text,
     by_typer,
@@ -35,8 +36,10 @@ _READERS = (
 _INTERPRETERS = {
     ".sh": ("sh",), ".bash": ("bash",), ".zsh": ("zsh",), ".r": ("Rscript",), ".jl": ("julia",), ".js": ("node",),
     ".mjs": ("node",), ".cjs": ("node",), ".rb": ("ruby",), ".pl": ("perl",), ".lua": ("lua",), ".php": ("php",),
-    ".m": ("octave",), ".jar": ("java", "-jar"),
+    ".m": ("octave",), ".jar": ("java", "-jar"), ".go": ("go", "run"), ".java": ("java",),
 }  # fmt: skip
+_MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
+"""which `make` finds by itself"""
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,13 @@ def read(path: Path, folder: Path, python: str, config: str | None = None) -> Fo
         command = (shell,)
     own = str(inside) if command or len(inside.parts) > 1 else f"./{inside}"
     text = data.decode("utf-8", "replace") if b"\0" not in data[:8192] and len(data) <= LARGEST else ""
-    script = by_text.read(text, path.suffix.lower())
-    return Found((*(command or ()), own), by_config.by_path(script, config, folder) if config else script)
+    words, suffix = (*(command or ()), own), path.suffix.lower()
+    if path.name in _MAKEFILES or suffix == ".mk":
+        words = ("make", *(() if str(inside) in _MAKEFILES else ("-f", str(inside))))
+        script: Script | None = by_text.makefile(text)
+    else:
+        script = by_library.read(text, suffix) or by_text.read(text, suffix)
+    return Found(words, by_config.by_path(script, config, folder) if config else script)
 
 
 def _of_python(path: Path, inside: Path, folder: Path, python: str, config: str | None) -> Found:

@@ -1,0 +1,130 @@
+"""Options of programs in JavaScript, Perl and Go, by the calls of the libraries that read them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from orchestune.config.scalars import resolve
+from orchestune.config.scripts.option import Kind, Option, Script
+
+_TEXT = r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)"""
+_LITERAL = rf"{_TEXT}|[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d+)(?:[eE][-+]?\d+)?|true|false"
+_KINDS: dict[type, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
+
+
+def read(text: str, suffix: str) -> Script | None:
+    """None where no such library is used, or of no option it is known how it is called."""
+    found: dict[str, Option] = {}
+    for library, options in _LIBRARIES.get(suffix, ()):
+        if re.search(library, text):
+            for option in options(text):
+                found.setdefault(option.name, option)
+    return Script("its text", tuple(found.values())) if found else None
+
+
+def _value(literal: str) -> Any:
+    """What a literal is; a number may stand in quotes, as all that comes from a command line does."""
+    return resolve(literal[1:-1] if literal[0] in "\"'`" else literal.replace("_", ""))
+
+
+def _of_value(name: str, default: Any, kind: Kind | None = None) -> Option:
+    plain = default if isinstance(default, (bool, int, float, str)) else None
+    return Option(name, kind or _KINDS.get(type(plain), "other"), plain)
+
+
+_DECLARED = re.compile(rf"(?:(?<![\w$])([\w$]+)|({_TEXT}))\s*[:,]\s*\{{([^{{}}]*)\}}")
+"""`lr: { type: 'string', default: '0.1' }`, and `.option('lr', { … })`"""
+_TYPE = re.compile(r"""\btype\s*:\s*["'`](\w+)["'`]""")
+_DEFAULT = re.compile(rf"\bdefault\s*:\s*({_LITERAL})")
+_OF_JAVASCRIPT: dict[str, Kind] = {"number": "float", "string": "text"}
+_CHOICES = re.compile(r"\bchoices\s*:\s*\[([^\]]*)\]")
+
+
+def _in_objects(text: str) -> Iterator[Option]:
+    """Of `parseArgs` and yargs: each an object with its type, its default, its choices."""
+    denied = re.search(r"\byargs\b|\ballowNegative\s*:\s*true", text)
+    for word, quoted, about in _DECLARED.findall(text):
+        kind, default, choices = _TYPE.search(about), _DEFAULT.search(about), _CHOICES.search(about)
+        name, value = word or quoted[1:-1], _value(default[1]) if default else None
+        if kind and kind[1] == "boolean":
+            if value is not True or denied:
+                yield Option(f"no-{name}" if value is True else name, "bool", False)
+        elif choices:
+            listed = tuple(_value(one) for one in re.findall(_LITERAL, choices[1]))
+            yield Option(name, "text", value, listed)
+        elif kind or default:
+            yield _of_value(name, value, _OF_JAVASCRIPT.get(kind[1]) if kind and value is None else None)
+
+
+_FLAG = re.compile(
+    r"""\.(?:option|requiredOption)\(\s*["'`](?:-\w\s*[,| ]\s*)?--([A-Za-z][\w-]*)([ =]*[<\[][^"'`]*)?["'`]"""
+)
+_ARGUMENT = re.compile(rf"\s*,\s*({_TEXT}|[^\s,()\"'`]+(?:\([^()]*\))?)")
+
+
+def _of_commander(text: str) -> Iterator[Option]:
+    """`.option('-l, --lr <n>', 'how fast', parseFloat, 0.1)`: the last one is the default, the first one is none."""
+    for flag in _FLAG.finditer(text):
+        arguments, at = list[str](), flag.end()
+        while found := _ARGUMENT.match(text, at):
+            arguments.append(found[1])
+            at = found.end()
+        if not flag[2]:
+            yield Option(flag[1], "bool", False)
+        elif len(arguments) > 1 and re.fullmatch(_LITERAL, arguments[-1]):
+            yield _of_value(flag[1], _value(arguments[-1]))
+
+
+_SPECIFIED = re.compile(
+    r"""["']([A-Za-z][\w-]*)(?:\|[\w?-]+)*(?:[=:]([sif])|([!+]))?["'](?:\s*(?:=>|,)\s*\\[\s(]*(?:my\s+|our\s+)?\$(\w+)"""
+    r"""(?:\{\s*["']?(\w+)["']?\s*\})?)?"""
+)
+_CALL = re.compile(r"\bGetOptions\s*\(((?:[^()]|\([^()]*\))*)\)")
+_LISTED = re.compile(r"\b(?:my|our)\s*\(([^()]*)\)\s*=\s*\(([^()]*)\)")
+_OF_PERL: dict[str, Kind] = {"f": "float", "i": "int", "s": "text"}
+
+
+def _of_perl(text: str) -> Iterator[Option]:
+    """`GetOptions("lr=f" => \\$lr)`, where `$lr` was given its default, or a hash has it."""
+    known = dict(re.findall(rf"\$(\w+)\s*=\s*({_LITERAL})", text)[::-1])  # the first one counts
+    hashed = dict(re.findall(rf"""\b(\w+)["']?\s*=>\s*({_LITERAL})""", text)[::-1])
+    for names, values in _LISTED.findall(text):
+        literals = [value.strip() for value in values.split(",")]
+        pairs = zip(re.findall(r"\$(\w+)", names), literals, strict=False)
+        known |= {name: value for name, value in pairs if re.fullmatch(_LITERAL, value)}
+    for call in _CALL.findall(text):
+        for name, letter, sign, variable, key in _SPECIFIED.findall(call):
+            literal = hashed.get(key or name) if key or not variable else known.get(variable)
+            if letter:
+                value = _value(literal) if literal else None
+                fits = letter == "s" or isinstance(value, (int, float))
+                yield _of_value(name, value if fits else None, _OF_PERL[letter])
+            elif sign != "+":
+                on = sign == "!" and literal is not None and _value(literal) not in (0, "", False)
+                yield Option(f"no-{name}" if on else name, "bool", False)
+
+
+_DEFINED = re.compile(
+    rf"""\bflag\.(Float64|Int|Int64|Uint|Uint64|String|Bool)(?:Var)?\(\s*(?:&[^,]+,\s*)?"([A-Za-z][\w.-]*)"\s*,\s*({_LITERAL})"""
+)
+_OF_GO: dict[str, Kind] = {"Float64": "float", "String": "text", "Bool": "bool"}
+
+
+def _of_go(text: str) -> Iterator[Option]:
+    """`flag.Float64("lr", 0.1, "how fast")`; truth values are words to it."""
+    for kind, name, literal in _DEFINED.findall(text):
+        if kind == "Bool":
+            yield Option(name, "text", literal, ("true", "false"))
+        else:
+            yield _of_value(name, literal[1:-1] if kind == "String" else _value(literal), _OF_GO.get(kind, "int"))
+
+
+_JAVASCRIPT = ((r"\bparseArgs\b|\byargs\b", _in_objects), (r"\bcommander\b", _of_commander))
+_LIBRARIES: dict[str, tuple[tuple[str, Callable[[str], Iterator[Option]]], ...]] = {
+    **dict.fromkeys((".js", ".mjs", ".cjs", ".ts", ".mts"), _JAVASCRIPT),
+    **dict.fromkeys((".pl", ".pm"), ((r"\bGetopt::Long\b", _of_perl),)),
+    ".go": ((r"\bflag\.Parse\(", _of_go),),
+}
+"""by the ending of a program's name: what shows that a library is used, and what reads the calls of it"""
