@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestune.cli.console import Console
+from orchestune.cli.render import cut
 from orchestune.config.draft import Draft
 from orchestune.config.foreign import reading as foreign
 from orchestune.config.nodes import Entries
@@ -37,6 +38,8 @@ _SEARCHES = re.compile(
     r"^[ \t]*(?:import|from)[ \t]+(optuna|hyperopt|nevergrad|skopt|ray(?=\.tune\b|[ \t]+import[ \t]+.*\btune\b))\b",
     re.MULTILINE,
 )
+_REMARK = 30
+"""columns in which a remark says something"""
 Ask = Callable[[str, str, Missing], str]
 """asks for the value of an option that the script cannot do without: its name, what it says of it, what is missing"""
 
@@ -127,10 +130,13 @@ def table(console: Console, draft: Draft) -> list[str]:
     entries = found.entries if isinstance(found, Entries) else ()
     rows = [(key.text, line(node), draft.remarks.get(f"parameters.{key.text}", "")) for key, node in entries]
     name, space = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
+    if console.columns and name + space + _REMARK > console.columns:
+        space = 0  # remarks below each other would begin beyond the right edge
     dim = console.paint.dim
     lines = [
         f"  {one:{name}}  {spelling:{space}}  {dim(remark) if remark else ''}".rstrip()
         for one, spelling, remark in rows
     ]
+    lines = [cut(one, console.columns, console.paint) for one in lines] if console.columns else lines
     left = ", ".join(aside.partition(":")[0] for aside, _ in draft.asides)
     return [*lines, *([dim(f"  left as they are: {left}")] if left else [])]

@@ -487,3 +487,12 @@ def test_what_cannot_be_started_is_told(cli: Cli, project: Path) -> None:
     done = cli("init", "train.cpp", "--minimize", "loss")
     assert done.code == 0, done.err
     assert "./train.cpp cannot be executed: chmod +x ./train.cpp, or name its interpreter before it" in done.err
+
+
+def test_the_table_is_no_wider_than_the_terminal(terminal: Callable[..., Terminal], project: Path) -> None:
+    (project / "train.py").write_text(SCRIPT.replace("how fast", "how fast, which is a longer story than fits here"))
+    screen = terminal("init", "train.py", "--minimize", "loss", columns=60)
+    assert screen.end() == 0
+    lines = plain(screen.screen).splitlines()
+    [row] = [line for line in lines if line.startswith("  lr ")]
+    assert row.endswith("…") and len(row) == 60
