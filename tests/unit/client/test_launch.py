@@ -27,6 +27,12 @@ def test_paths_virtual_environments_and_devices_go_along() -> None:
         "PYTHONWARNINGS": "ignore",
         "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.2",
         "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+        "PERL5LIB": "/home/ada/perl5/lib/perl5",
+        "NODE_OPTIONS": "--max-old-space-size=8192",
+        "JULIA_PROJECT": "@.",
+        "GEM_HOME": "/home/ada/gems",
+        "CLASSPATH": "/opt/weka.jar",
+        "UV_PROJECT_ENVIRONMENT": "/envs/search",
     }
     assert environment(given) == given
 
