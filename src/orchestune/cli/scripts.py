@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestune.worker.command import KNOWN, placeholders, split
 
 _INTERPRETER = re.compile(r"(?:python|pypy)[\d.]*|sh|bash|zsh|node|Rscript|julia|ruby|perl")
-_SCRIPT = re.compile(r"[\w./-]*\.(?:py|sh|bash|zsh|m?js|cjs|[rR]|jl|rb|pl)")
+_SCRIPT = re.compile(r"[^$`*?{}'\"]*\.(?:py|sh|bash|zsh|m?js|cjs|[rR]|jl|rb|pl)")
 
 
 _READS = re.compile(
@@ -104,8 +104,9 @@ def _script(run: str | Sequence[str]) -> str:
     words = split(run) or run.split() if isinstance(run, str) else run  # in a shell it is the first command
     if not words or not _INTERPRETER.fullmatch(Path(words[0]).name):
         return ""
-    script = next((word for word in words[1:] if not word.startswith("-")), "")
-    return script if _SCRIPT.fullmatch(script) else ""
+    place = next((place for place, word in enumerate(words) if place and not word.startswith("-")), 0)
+    said = any(re.fullmatch(r"-\w*c", word) for word in words[1:place])  # what stands there is the program itself
+    return words[place] if place and not said and _SCRIPT.fullmatch(words[place]) else ""
 
 
 def _text(run: str | Sequence[str], folder: Path) -> str:

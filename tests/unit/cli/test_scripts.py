@@ -120,3 +120,18 @@ def test_a_program_that_this_machine_does_not_have_is_told(tmp_path: Path, run: 
 def test_parameters_that_the_command_leaves_out_are_told(tmp_path: Path, run: str | list[str], note: str) -> None:
     (tmp_path / "reads.py").write_text("import orchestune")
     assert left_over(run, ["lr", "momentum", "decay"], tmp_path) == ([note] if note else [])
+
+
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        ("python 'my trian.py' {args}", True),
+        (["python", "-u", "my trian.py", "{args}"], True),
+        ("python 'my train.py' {args}", False),
+        (["bash", "-c", "run my trian.py"], False),
+    ],
+)
+def test_a_script_with_a_space_in_its_name_is_looked_for_too(tmp_path: Path, run: str | list[str], told: bool) -> None:
+    (tmp_path / "my train.py").write_text("")
+    note = "there is no my trian.py in this folder (did you mean my train.py?)"
+    assert absent(run, tmp_path) == ([note] if told else [])
