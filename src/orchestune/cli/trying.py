@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import os
 import select
@@ -58,19 +59,20 @@ def try_one(
     mask = Mask(spellings(secrets.values()))
     reported: list[Reported] = []
     printed = bytearray()
+    output = _Output(console)
 
     def say(text: str) -> None:
         start = "\n" if printed and not printed.endswith(b"\n") else ""
         line = f"{start}orchestune: {mask.text(text)}\n".encode()
         printed.extend(line)
-        _show(console, line)
+        output.show(line)
 
     scanner = Scanner(declared, say, mask.text)
 
     def take(data: bytes) -> None:
         hear(data)  # first: who sees it may press Ctrl-C
         printed[:] = (printed + data)[-_PRINTED:]
-        _show(console, mask.feed(data))
+        output.show(mask.feed(data))
         found = scanner.feed(data)
         if found:
             reported.extend(in_order(metrics.read(), found))
@@ -92,7 +94,7 @@ def try_one(
         finally:
             look(view)
         seconds = time.monotonic() - began
-        _show(console, mask.flush())
+        output.show(mask.flush())
         sources = Sources([source.to_json() for source in specification.collect], str(view), scanner)
         reported += in_order([*metrics.finish(), *sources.finish()], scanner.flush())
         for report in reports.received:
@@ -113,7 +115,7 @@ def _cards(console: Console, specification: Specification) -> tuple[str, ...]:
 
     chosen, problem = cards(specification.resources, console.environ)
     if problem:
-        _show(console, f"orchestune: {problem}\n".encode())
+        _Output(console).show(f"orchestune: {problem}\n".encode())
     return chosen
 
 
@@ -128,7 +130,7 @@ def _pinned(console: Console, specification: Specification) -> Iterator[list[int
     all_cores = Cores(state_folder(console.environ) / "cores")
     found = all_cores.take("test", count)
     if not found:
-        _show(console, f"orchestune: {not_pinned(count)}\n".encode())
+        _Output(console).show(f"orchestune: {not_pinned(count)}\n".encode())
     try:
         yield found
     finally:
@@ -223,11 +225,17 @@ def _end_group(process: subprocess.Popen[bytes], grace: float) -> None:
         process.wait()
 
 
-def _show(console: Console, data: bytes) -> None:
+class _Output:
     """The command's output as it stands; with `--json` beside the document."""
-    stream = console.err if console.json else console.out
-    stream.write(data.decode(stream.encoding or "utf-8", "replace"))
-    stream.flush()
+
+    def __init__(self, console: Console) -> None:
+        self._stream = console.err if console.json else console.out
+        self._decoder = codecs.getincrementaldecoder(self._stream.encoding or "utf-8")("replace")
+
+    def show(self, data: bytes) -> None:
+        """Of a character that the data ends within, the rest has yet to come."""
+        self._stream.write(self._decoder.decode(data))
+        self._stream.flush()
 
 
 def _outcome(

@@ -131,3 +131,14 @@ def test_nothing_is_left_of_more_folders_in_folders_than_python_recurses(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     assert cli("test").code == 0
     assert not list((tmp_path / "tmp").iterdir())
+
+
+def test_a_character_that_comes_in_two_parts_is_shown_whole(project: Path, cli: Cli) -> None:
+    (project / "train.py").write_text(
+        "import os, time\nos.write(1, b'gr\\xc3')\ntime.sleep(0.3)\nos.write(1, b'\\xb6\\xc3\\x9fe loss=0.5\\n')\n"
+    )
+    (project / "experiment.yml").write_text(FILE.partition("\n")[2].replace("resources", "labels").replace(
+        "{cpu: 1, pin: true}", "{}") + f"run: {sys.executable} train.py\n")  # fmt: skip
+    done = cli("test")
+    assert done.code == 0, done
+    assert "größe loss=0.5" in done.out
