@@ -127,7 +127,7 @@ def _dispatch(console: Console, words: list[str]) -> int:
             hint = f"options follow it: `orchestune {command} {words[0]}`"
             raise UsageError(f"{words[0]} stands before the command", hint)
     if name == "server":
-        return server.delegate(words[1:])
+        return server.delegate(console, words[1:])
     parser, args = _read(words, name)
     if args.version:
         return version.show(console, args)

@@ -53,6 +53,24 @@ def connect(
     return found.url, found.token
 
 
+def end(state: Path, timeout: float = 60.0) -> int | None:
+    """End the server of a state folder as it would end itself; its pid, None where none runs. What it started goes on.
+
+    Unreachable where it is still there after `timeout` seconds.
+    """
+    found = Endpoint.read(state / endpoint.FILE)
+    if found is None or not found.process.alive():
+        return None
+    if not _asked_to_end(found):
+        found.process.send(signal.SIGTERM)
+    deadline = time.monotonic() + timeout
+    while found.process.alive():
+        if time.monotonic() > deadline:
+            raise Unreachable(f"the server (pid {found.process.pid}) did not end within {timeout:g} s", _HINT)
+        time.sleep(_POLL)
+    return found.process.pid
+
+
 class _Search:
     """One call of `connect`."""
 

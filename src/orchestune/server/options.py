@@ -21,8 +21,8 @@ _INTRODUCTION = """\
 
 `orchestune server` takes each setting from its flag, else from its environment variable, else from the TOML file
 that `--config` (or `ORCHESTUNE_CONFIG`) names, where the key is the setting's name; else the default holds.
-`--embedded` is what the command line adds when it starts the server of this user. Seconds may be written as `90`,
-`30s`, `5m`, `2h` or `90d`.
+`--embedded` is what the command line adds when it starts the server of this user, and `--stop` ends that one. Seconds
+may be written as `90`, `30s`, `5m`, `2h` or `90d`.
 
 ```
 # server.toml
@@ -63,6 +63,9 @@ def parser(items: Sequence[Field[Any]]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     made.add_argument("--embedded", action="store_true", help="the server of this user, as the command line starts it")
+    made.add_argument(
+        "--stop", action="store_true", help="end the server of this user, as it would end itself; what runs goes on"
+    )
     made.add_argument("--config", metavar="FILE", help="a TOML file with settings")
     for item in items:
         data = item.metadata

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.client.embedded import connect
+from orchestune.cli.main import main
+from orchestune.client.embedded import connect, end
 from orchestune.client.endpoint import Endpoint
 from orchestune.client.home import state_folder
 from orchestune.client.outdated import changed
@@ -251,6 +252,26 @@ def test_an_older_server_that_does_not_understand_is_told_by_signal(home: Home) 
     home.connect("deaf", version="1.0")
     home.connect(version="1.0.1")
     assert home.endpoint().version == "1.0.1"
+
+
+@pytest.mark.parametrize("wrong", [(), ("deaf",)])
+def test_a_server_is_ended_by_order_or_by_signal_and_the_next_command_starts_one(home: Home, wrong: str) -> None:
+    home.connect(*wrong)
+    former = home.endpoint().process
+    assert end(home.state) == former.pid
+    assert not former.alive()
+    assert end(home.state) is None
+    home.connect()
+    assert home.endpoint().process != former
+
+
+def test_the_command_that_ends_a_server_says_what_it_did(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.connect()
+    former = home.endpoint().process.pid
+    assert main(["server", "--stop", "--state", str(home.state)]) == 0
+    assert main(["server", "--state", str(home.state), "--stop"]) == 0
+    said = f"the server (pid {former}) has ended; what runs goes on, and the next command starts it again"
+    assert capsys.readouterr().out.splitlines() == [said, "no server of this user runs"]
 
 
 def test_a_newer_server_is_used_with_a_note(home: Home) -> None:
