@@ -12,7 +12,7 @@ from orchestune.cli.control import positive
 from orchestune.cli.live import Block
 from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.progress import at_a_time, best_lines, counts_text
-from orchestune.cli.render import Paint, between, brief, cut, duration, measured, one_line, size, table
+from orchestune.cli.render import Paint, between, brief, cut, duration, measured, one_line, size, table, width
 from orchestune.cli.silence import waits
 from orchestune.cli.sparkline import best_so_far
 from orchestune.client.address import Place, place
@@ -28,6 +28,9 @@ from orchestune.errors import TemporaryError, Unreachable, UsageError
 if TYPE_CHECKING:
     from orchestune import documents
 
+_FIGURES = ("OBSERVATIONS", "RUNNING", "FAILED")
+_BETWEEN = 2
+"""columns between those of a table"""
 _LISTED = 50
 """experiments in a table, unless `--limit` says how many"""
 
@@ -209,10 +212,10 @@ def list_lines(found: list[documents.Status], console: Console, places: Sequence
             f"{duration(between(status['created_at']))} ago",
             one_line(status["name"]),
         ])  # fmt: skip
-    header = ("STATE", "OBSERVATIONS", "RUNNING", "FAILED", "BEST", "STARTED", "NAME")
-    names = ("EXPERIMENT", "CLUSTER") if several else ("EXPERIMENT",)
-    right = (len(names) + 1, len(names) + 2, len(names) + 3)
-    lines = table((*names, *header), rows, paint, right=right, columns=console.columns)
+    names = ["EXPERIMENT", "CLUSTER"] if several else ["EXPERIMENT"]
+    header, *rows = _narrowed([[*names, "STATE", *_FIGURES, "BEST", "STARTED", "NAME"], *rows], console.columns)
+    right = [place for place, name in enumerate(header) if name in _FIGURES]
+    lines = table(header, rows, paint, right=right, columns=console.columns)
     lines += [paint.dim(f"and older ones (--limit N lists more than {limit})")] if more else []
     told = dict.fromkeys(
         f"{where}: {note}" if several else note
@@ -220,6 +223,16 @@ def list_lines(found: list[documents.Status], console: Console, places: Sequence
         for note in status.get("notes") or ()
     )
     return [*lines, *([""] if told else []), *(paint("33", one_line(note)) for note in told)]
+
+
+def _narrowed(rows: list[list[str]], columns: int | None) -> list[list[str]]:
+    """The table without what is 0 in all its lines, where the best value would be cut off else."""
+    end = rows[0].index("BEST") + 1
+    wide = sum(max(map(width, column)) + _BETWEEN for column in list(zip(*rows, strict=True))[:end]) - _BETWEEN
+    if columns is None or wide <= columns:
+        return rows
+    kept = [place for place, column in enumerate(zip(*rows[1:], strict=True)) if {*column} != {"0"}]
+    return [[row[place] for place in kept] for row in rows]
 
 
 def _best(status: documents.Status, paint: Paint) -> str:

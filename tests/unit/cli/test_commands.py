@@ -24,7 +24,7 @@ from orchestune.domain.metrics import Metric
 from orchestune.domain.parameters import Parameter
 from orchestune.domain.space import Space
 from orchestune.domain.warm_start import mapped
-from tests.unit.cli.conftest import Result
+from tests.unit.cli.conftest import Result, Terminal, plain
 from tests.unit.client.fake_server import AT, FakeServer, attempt, status, trial, until
 
 Cli = Callable[..., Result]
@@ -39,6 +39,19 @@ def test_status_lists_every_experiment_as_a_table(server: FakeServer, cli: Cli) 
     assert lines[0].split() == ["EXPERIMENT", "STATE", "OBSERVATIONS", "RUNNING", "FAILED", "BEST", "STARTED", "NAME"]
     assert lines[1].startswith("net-1a2b    completed         0 / 4        0       0  accuracy 0.9721 ± 0.01")
     assert lines[2].startswith("sgd-7f3a    running")
+
+
+def test_status_leaves_out_columns_of_zeros_where_a_narrow_terminal_would_cut_off_the_best_value(
+    server: FakeServer, terminal: Callable[..., Terminal]
+) -> None:
+    server.put(status("net-1a2b", name="Net", state="completed", best=BEST))
+    server.update("sgd-7f3a", best=BEST, counts={**status()["counts"], "failed": 2})
+    for columns, header in ((100, r"RUNNING +FAILED +BEST"), (68, r"OBSERVATIONS +FAILED +BEST")):
+        shown = terminal("status", columns=columns)
+        assert shown.end() == 0
+        lines = plain(shown.screen).splitlines()
+        assert re.search(header, lines[0]), lines
+        assert all("accuracy 0.9" in line for line in lines[1:] if line), lines
 
 
 def test_status_lists_no_single_best_where_several_metrics_count(server: FakeServer, cli: Cli) -> None:
