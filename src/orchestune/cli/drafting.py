@@ -48,7 +48,7 @@ def draft_of(console: Console, args: argparse.Namespace, folder: Path, ask: Ask)
     """The draft, and a line that says where it comes from."""
     draft, origin = None, ""
     if args.source:
-        draft = foreign.read(args.source, args.study, [name for _, name, _ in args.goals])
+        draft = foreign.read(args.source, args.study, [name for _, name, _ in args.goals], _python(console))
         origin = f"{args.source}:"
     if args.script:
         found = _read(console, args, folder)
@@ -72,9 +72,13 @@ def _read(console: Console, args: argparse.Namespace, folder: Path) -> Found:
             f"jupyter nbconvert --to script {shlex.quote(args.script)} makes one of it; or call orchestune.tune there"
         )
         raise UsageError(f"{args.script} is a notebook, and no program that can be started", hint)
-    python = "python" if shutil.which("python", path=console.environ.get("PATH")) else "python3"
-    found = reading.read(Path(args.script), folder, python, args.set_config)
+    found = reading.read(Path(args.script), folder, _python(console), args.set_config)
     return drafting.with_command(found, args.words)
+
+
+def _python(console: Console) -> str:
+    """What Python is called here."""
+    return "python" if shutil.which("python", path=console.environ.get("PATH")) else "python3"
 
 
 def _given(found: Found, args: argparse.Namespace, ask: Ask) -> dict[str, str]:

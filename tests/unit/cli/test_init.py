@@ -496,3 +496,12 @@ def test_the_table_is_no_wider_than_the_terminal(terminal: Callable[..., Termina
     lines = plain(screen.screen).splitlines()
     [row] = [line for line in lines if line.startswith("  lr ")]
     assert row.endswith("…") and len(row) == 60
+
+
+def test_a_sweep_is_run_by_the_python_that_there_is(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "sweep.yaml").write_text(SWEEP)
+    (project / "bin").mkdir()
+    (project / "bin" / "python3").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(project / "bin"))
+    assert cli("init", "--from", "sweep.yaml", "--minimize", "loss").code == 0
+    assert "\nrun: python3 train.py {args}\n" in written(project)

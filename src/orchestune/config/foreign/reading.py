@@ -21,13 +21,12 @@ from orchestune.config.spelling import spelled
 from orchestune.errors import UsageError
 
 LARGEST = 2**20
-_READERS = {SWEEP: sweep.draft, KATIB: katib.draft}
 _NUMERIC = {"type", "min", "max", "log", "step"}
 _KNOWN = "a file of SigOpt Orchestrate, a sweep of W&B, an Experiment of Katib, or the storage of an Optuna study"
 
 
-def read(source: str, study: str | None = None, metrics: Sequence[str] = ()) -> Draft:
-    """What the file or the storage says; `metrics` names the objectives of a study.
+def read(source: str, study: str | None = None, metrics: Sequence[str] = (), python: str = "python") -> Draft:
+    """What the file or the storage says; `metrics` names the objectives of a study, `python` that program here.
 
     BadInput, UsageError and NotFound tell what is wrong. Nothing is written.
     """
@@ -35,7 +34,7 @@ def read(source: str, study: str | None = None, metrics: Sequence[str] = ()) -> 
         from orchestune.config.foreign import optuna_study  # Optuna takes its time to import
 
         return optuna_study.draft(source, study, metrics)
-    return _of_file(Path(source))
+    return _of_file(Path(source), python)
 
 
 def _is_storage(source: str) -> bool:
@@ -50,7 +49,7 @@ def _is_storage(source: str) -> bool:
     return head.startswith((b"SQLite format 3", b'{"op_code":'))
 
 
-def _of_file(path: Path) -> Draft:
+def _of_file(path: Path, python: str) -> Draft:
     report = Report()
     try:
         with path.open("rb") as file:
@@ -66,8 +65,10 @@ def _of_file(path: Path) -> Draft:
         raise UsageError(f"{path} holds no mapping", f"--from takes {_KNOWN}")
     report.raise_if_bad()
     found = kind(root)
-    if found is not None:
-        made = _READERS[found](root, report)
+    if found == SWEEP:
+        made = sweep.draft(root, report, python)
+    elif found == KATIB:
+        made = katib.draft(root, report)
     elif is_older(root):
         made = _of_orchestrate(root, path, report)
     elif root.get("run") is not None:

@@ -17,7 +17,7 @@ from orchestune.config.report import Report
 from orchestune.config.spelling import extended, spelled
 
 _COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
-_WORDS = {"${env}": "", "${interpreter}": "python", "${args}": "{args}", "${args_no_boolean_flags}": "{args}",
+_WORDS = {"${env}": "", "${args}": "{args}", "${args_no_boolean_flags}": "{args}",
           "${args_no_hyphens}": "{hydra}"}  # fmt: skip
 _IN_SHELL = {"${args_json}": '"$(cat "$ORCHESTUNE_PARAMS")"', "${args_json_file}": '"$ORCHESTUNE_PARAMS"'}
 _ENVVAR = re.compile(r"\$\{envvar:(\w+)\}")
@@ -27,14 +27,14 @@ _LARGEST = 700.0
 """exponents of e beyond it make no number"""
 
 
-def draft(root: Entries, report: Report) -> Draft:
-    """The sweep as an experiment; mistakes and notes go into the report."""
+def draft(root: Entries, report: Report, python: str = "python") -> Draft:
+    """The sweep as an experiment, whose interpreter is `python`; mistakes and notes go into the report."""
     top = Foreign(root, "", report)
     program = root.get("program")
     method = top.text("method")
     document: dict[str, Any] = {"name": top.text("name")}
     words = _words(top.value("command") or list(_COMMAND))
-    document["run"] = _run(words, top)
+    document["run"] = _run([python if word == "${interpreter}" else word for word in words], top)
     parameters = _parameters(top.take("parameters"), "", report)
     if {"${args}", "${args_no_hyphens}"} & set(words):
         parameters = {name: _as_words(name, space, report) for name, space in parameters.items()}
