@@ -120,7 +120,7 @@ def trials_of(session: Session, cluster: str) -> dict[str, list[int]]:
     query = (
         select(attempts.c.worker, attempts.c.trial)
         .join(workers, workers.c.id == attempts.c.worker)
-        .where(workers.c.cluster == cluster, attempts.c.state.in_(("leased", "running")))
+        .where(workers.c.cluster == cluster, workers.c.state.in_(PRESENT), attempts.c.state.in_(("leased", "running")))
         .order_by(attempts.c.trial)
     )
     found: dict[str, list[int]] = {}

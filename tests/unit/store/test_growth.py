@@ -1,0 +1,77 @@
+"""What is asked again and again looks at no more rows when there are more of what is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from orchestune.domain.states import AttemptState, TrialState, WorkerState
+from orchestune.store import tables, workers
+from orchestune.store.database import Store, open_store
+from orchestune.store.session import Session
+from tests.testbeds.steps import steps
+
+FEW, MANY = 40, 1600
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    yield store
+    store.close()
+
+
+def write(store: Store, table: str, rows: list[dict[str, Any]]) -> None:
+    with store.transaction() as session:
+        session.connection.execute(insert(tables.metadata.tables[table]), rows)
+
+
+def grows(store: Store, fill: Callable[[range], None], ask: Callable[[Session], object]) -> float:
+    """How many times as much it takes with many as with few."""
+
+    def look() -> None:
+        with store.reading() as session:
+            ask(session)
+
+    fill(range(FEW))
+    before = steps(store, look)
+    fill(range(FEW, MANY))
+    return steps(store, look) / before
+
+
+def an_experiment(number: int) -> dict[str, Any]:
+    name = f"e{number:05}"
+    return {"id": name, "handle": name, "name": name, "owner": "ada", "cluster": "local", "specification": "{}",
+            "launch": "{}", "budget": 1, "parallelism": 1, "desired": "running", "state": "completed",
+            "hidden": int(number == 0) * 2, "created_at": float(number)}  # fmt: skip
+
+
+def a_worker(name: str, state: WorkerState, number: int = 0) -> dict[str, Any]:
+    return {"id": name, "experiment": "e", "cluster": "local", "name": name, "state": state, "slots": 1,
+            "created_at": float(number)}  # fmt: skip
+
+
+def an_attempt(number: int, state: AttemptState, worker: str) -> dict[str, Any]:
+    return {"id": f"a{number}", "experiment": "e", "trial": number, "fold": 0, "token": 1, "state": state,
+            "worker": worker, "worker_beat": 1, "node": "", "leased_at": 1.0}  # fmt: skip
+
+
+def a_trial(number: int, state: TrialState = TrialState.COMPLETED, **more: Any) -> dict[str, Any]:
+    return {"experiment": "e", "number": number, "state": state, "parameters": "{}", "source": "user", "seed": 1,
+            "revision": 1, "history_seq": number, "created_at": 1.0} | more  # fmt: skip
+
+
+def test_what_workers_run_is_found_without_what_they_ever_ran(store: Store) -> None:
+    write(store, "workers", [a_worker("now", WorkerState.ALIVE), a_worker("gone", WorkerState.ENDED)])
+    write(store, "attempts", [an_attempt(-1, AttemptState.RUNNING, "now")])
+
+    def fill(numbers: range) -> None:
+        write(store, "attempts", [an_attempt(n, AttemptState.SUCCEEDED, "gone") for n in numbers])
+
+    assert grows(store, fill, lambda session: workers.trials_of(session, "local")) < 1.5
+    with store.reading() as session:
+        assert workers.trials_of(session, "local") == {"now": [-1]}
