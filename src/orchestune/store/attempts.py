@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, func, select
+from sqlalchemy import Row, and_, select
 
 from orchestune.store import hot
 from orchestune.store.session import Session
-from orchestune.store.tables import attempts, points, trials, usage, workers
+from orchestune.store.tables import attempts, trials, usage, workers
 
 
 def find(session: Session, attempt: str) -> Row[Any] | None:
@@ -68,16 +69,16 @@ def newest(session: Session, experiment: str, limit: int) -> Sequence[Row[Any]]:
 
 
 def latest_points(session: Session, attempts_: Sequence[str], name: str) -> dict[str, tuple[float | None, float]]:
-    """The newest (step, value) that each of these attempts reported of a metric."""
-    newest = (
-        select(points.c.attempt, func.max(points.c.sequence).label("sequence"))
-        .where(points.c.attempt.in_(attempts_), points.c.name == name)
-        .group_by(points.c.attempt)
-        .subquery()
-    )
-    same = and_(points.c.attempt == newest.c.attempt, points.c.name == name, points.c.sequence == newest.c.sequence)
-    query = select(points.c.attempt, points.c.step, points.c.value).join(newest, same)
-    return {attempt: (step, value) for attempt, step, value in map(tuple, session.select(query))}
+    """The newest (step, value) that each of these attempts reported of a metric.
+
+    Asked one by one, which finds it at the end of its index: there may be millions before it.
+    """
+    found: dict[str, tuple[float | None, float]] = {}
+    for attempt in attempts_:
+        where = {"attempt": attempt, "name": name, "upto": math.inf, "count": 1}
+        for _, value, step, *_ in session.rows(hot.LAST_POINTS, where):
+            found[attempt] = step, value
+    return found
 
 
 def with_points(session: Session, experiment: str, limit: int) -> list[int]:

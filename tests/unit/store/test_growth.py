@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert
 
 from orchestune.domain.states import AttemptState, TrialState, WorkerState
-from orchestune.store import tables, workers
+from orchestune.store import attempts, tables, trials, workers
 from orchestune.store.database import Store, open_store
 from orchestune.store.session import Session
 from tests.testbeds.steps import steps
@@ -75,3 +75,26 @@ def test_what_workers_run_is_found_without_what_they_ever_ran(store: Store) -> N
     assert grows(store, fill, lambda session: workers.trials_of(session, "local")) < 1.5
     with store.reading() as session:
         assert workers.trials_of(session, "local") == {"now": [-1]}
+
+
+def test_the_last_value_of_an_attempt_is_found_without_those_before(store: Store) -> None:
+    write(store, "attempts", [an_attempt(n, AttemptState.RUNNING, "w") for n in range(2)])
+
+    def fill(numbers: range) -> None:
+        rows = [{"attempt": a, "name": name, "sequence": n, "value": n / 2, "step": float(n), "at": 1.0}
+                for n in numbers for a in ("a0", "a1") for name in ("loss", "size")]  # fmt: skip
+        write(store, "points", rows)
+
+    assert grows(store, fill, lambda session: attempts.latest_points(session, ["a0", "a1", "a2"], "loss")) < 1.5
+    with store.reading() as session:
+        last = (MANY - 1.0, (MANY - 1) / 2)
+        assert attempts.latest_points(session, ["a0", "a1", "a2"], "loss") == {"a0": last, "a1": last}
+        assert attempts.latest_points(session, ["a0"], "other") == {}
+
+
+def test_how_far_the_newest_trials_came_is_found_without_all_others(store: Store) -> None:
+    def fill(numbers: range) -> None:
+        write(store, "trials", [a_trial(n + 1) for n in numbers])
+        write(store, "attempts", [an_attempt(n + 1, AttemptState.SUCCEEDED, "w") for n in numbers])
+
+    assert grows(store, fill, lambda session: trials.reached(session, "e", "loss", 20)) < 1.5
