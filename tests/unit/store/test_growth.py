@@ -98,3 +98,18 @@ def test_how_far_the_newest_trials_came_is_found_without_all_others(store: Store
         write(store, "attempts", [an_attempt(n + 1, AttemptState.SUCCEEDED, "w") for n in numbers])
 
     assert grows(store, fill, lambda session: trials.reached(session, "e", "loss", 20)) < 1.5
+
+
+def test_what_is_queued_again_after_a_stop_takes_one_look_at_the_events(store: Store) -> None:
+    write(store, "events", [{"experiment": "e", "seq": n, "at": float(n), "actor": "x", "kind": "attempt_leased",
+                             "data": "{}"} for n in range(MANY)])  # fmt: skip
+    write(store, "events", [{"experiment": "e", "seq": MANY, "at": 5000.0, "actor": "x", "kind": "experiment_state",
+                             "data": "{}"}])  # fmt: skip
+
+    def fill(numbers: range) -> None:
+        stopped = {"history_seq": None, "finished_at": 5000.0}
+        write(store, "trials", [a_trial(n + 1, TrialState.CANCELLED, **stopped) for n in numbers[:FEW]])
+
+    assert grows(store, fill, lambda session: trials.stopped_with_all(session, "e")) < 1.5
+    with store.reading() as session:
+        assert len(trials.stopped_with_all(session, "e")) == 2 * FEW
