@@ -357,9 +357,8 @@ def imported_at(session: Session, experiment: str) -> float | None:
 
 def to_remove(session: Session) -> list[str]:
     """Ids of experiments that are over and whose removal was asked for."""
-    over = [state for state in ExperimentState if state.over]
-    query = select(experiments.c.id).where(experiments.c.hidden == 2, experiments.c.state.in_(over))
-    return [row[0] for row in session.select(query)]
+    query = select(experiments.c.id, experiments.c.state).where(experiments.c.hidden == 2)
+    return [row.id for row in session.select(query) if ExperimentState(row.state).over]
 
 
 def labelled(session: Session, label: str) -> list[ExperimentRow]:

@@ -96,6 +96,7 @@ experiments = Table(
     Column("files_dropped_at", Float),  # when its logs and the files of its trials went, as the server's retention says
     Column("imported_at", Float),  # when its record came from elsewhere
     Index(None, "folder", "created_at"),
+    Index(None, "hidden", "created_at"),
     Index(None, "state"),
 )
 

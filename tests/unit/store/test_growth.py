@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert
 
 from orchestune.domain.states import AttemptState, TrialState, WorkerState
-from orchestune.store import attempts, tables, trials, workers
+from orchestune.store import attempts, experiments, tables, trials, workers
 from orchestune.store.database import Store, open_store
 from orchestune.store.session import Session
 from tests.testbeds.steps import steps
@@ -63,6 +63,19 @@ def an_attempt(number: int, state: AttemptState, worker: str) -> dict[str, Any]:
 def a_trial(number: int, state: TrialState = TrialState.COMPLETED, **more: Any) -> dict[str, Any]:
     return {"experiment": "e", "number": number, "state": state, "parameters": "{}", "source": "user", "seed": 1,
             "revision": 1, "history_seq": number, "created_at": 1.0} | more  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda session: experiments.to_remove(session),
+        lambda session: experiments.page(session, folder=None, limit=5, before=None),
+        lambda session: experiments.page(session, folder=None, limit=5, before=20.0),
+    ],
+    ids=["what is to be removed", "the newest", "older ones"],
+)
+def test_some_experiments_are_found_without_all_others(store: Store, ask: Callable[[Session], object]) -> None:
+    assert grows(store, lambda numbers: write(store, "experiments", [an_experiment(n) for n in numbers]), ask) < 1.5
 
 
 def test_what_workers_run_is_found_without_what_they_ever_ran(store: Store) -> None:

@@ -1,0 +1,15 @@
+"""The newest experiments, and those to be removed, without a look at all others"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0021"
+down_revision = "0020"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Forward only: there is no downgrade."""
+    op.create_index(op.f("ix_experiments_hidden_created_at"), "experiments", ["hidden", "created_at"])
