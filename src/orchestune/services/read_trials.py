@@ -14,9 +14,9 @@ from orchestune.errors import NotFound
 from orchestune.services.core import Core
 from orchestune.services.log_bytes import end_of
 from orchestune.services.read_experiments import Document, rfc3339
+from orchestune.store import artifacts as files
 from orchestune.store import experiments, logs
 from orchestune.store import trials as rows
-from orchestune.store.artifacts import of_trial as artifacts_of
 from orchestune.store.attempts import of_trials as attempts_of
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
@@ -76,17 +76,29 @@ def _command(specification: Specification, parameters: Mapping[str, Any]) -> str
 
 def artifacts(core: Core, ref: str, number: int) -> list[Document]:
     """What a trial left behind."""
-    document = trial(core, ref, number)
-    found: list[Document] = document["artifacts"]
-    return found
+    with core.store.reading() as session:
+        experiment = experiments.find(session, ref)
+        rows.need(session, experiment, number)
+        return _artifacts(session, experiment.id, number)
+
+
+def _artifacts(session: Session, experiment: str, number: int) -> list[Document]:
+    return [
+        {"path": artifact.path, "digest": artifact.digest, "size": artifact.size}
+        for artifact in files.of_trial(session, experiment, number)
+    ]
 
 
 def open_artifact(core: Core, ref: str, number: int, path: str) -> tuple[BinaryIO, int]:
-    """A reader and the size of one artifact."""
-    for artifact in artifacts(core, ref, number):
-        if artifact["path"] == path:
-            return _opened(core, f"'{path}' of trial {number}", artifact["digest"]), artifact["size"]
-    raise NotFound(f"trial {number} kept no file '{path}'", f"`orchestune trials {ref}/{number}` lists what it kept")
+    """A reader and the size of one artifact. Looks at no other: whoever fetches all of a trial's asks for each."""
+    with core.store.reading() as session:
+        experiment = experiments.find(session, ref)
+        rows.need(session, experiment, number)
+        artifact = files.get(session, experiment.id, number, path)
+    if artifact is None:
+        hint = f"`orchestune trials {ref}/{number}` lists what it kept"
+        raise NotFound(f"trial {number} kept no file '{path}'", hint)
+    return _opened(core, f"'{path}' of trial {number}", artifact.digest), artifact.size
 
 
 def _opened(core: Core, name: str, digest: str) -> BinaryIO:
@@ -125,10 +137,7 @@ def documents(
         if details:
             shown["checkpoint"] = rows.checkpoint_of(session, row)
             shown["tasks"] = [_task(task) for task in rows.tasks_of(session, experiment, row.number)]
-            shown["artifacts"] = [
-                {"path": artifact.path, "digest": artifact.digest, "size": artifact.size}
-                for artifact in artifacts_of(session, experiment, row.number)
-            ]
+            shown["artifacts"] = _artifacts(session, experiment, row.number)
         documents.append(shown)
     return documents
 

@@ -17,6 +17,15 @@ def of_trial(session: Session, experiment: str, number: int) -> Sequence[Row[Any
     return session.select(query.order_by(artifacts.c.path))
 
 
+def get(session: Session, experiment: str, number: int, path: str) -> Row[Any] | None:
+    """One artifact of a trial."""
+    return session.first(
+        select(artifacts).where(
+            artifacts.c.experiment == experiment, artifacts.c.trial == number, artifacts.c.path == path
+        )
+    )
+
+
 def put(session: Session, values: dict[str, Any]) -> None:
     """Record an artifact; a later attempt's file replaces the earlier one's."""
     session.change(
