@@ -129,7 +129,7 @@ class ExperimentRow:
     @property
     def specification(self) -> Specification:
         """The present revision's; budget, parallelism, priority and labels may have changed since: see the columns."""
-        return _specification(self.specification_json)
+        return read_specification(self.specification_json)
 
     @property
     def launch(self) -> dict[str, Any]:
@@ -156,9 +156,20 @@ class ExperimentRow:
         self.waiting_json = json.dumps(reason.to_json()) if reason else None
 
 
-@lru_cache(maxsize=256)
-def _specification(text: str) -> Specification:
+def read_specification(text: str) -> Specification:
+    """Read once: controllers look at each experiment that goes on again and again. A long text takes several times its
+    length in memory, and may have megabytes, so that fewer of those stay.
+    """
+    return (_read_long if len(text) > _LONG else _read)(text)
+
+
+def _read_anew(text: str) -> Specification:
     return Specification.from_json(json.loads(text))
+
+
+_LONG = 16 * 1024
+"""characters"""
+_read, _read_long = lru_cache(maxsize=4096)(_read_anew), lru_cache(maxsize=64)(_read_anew)
 
 
 def lock(session: Session, experiment: str) -> ExperimentRow:
@@ -203,7 +214,7 @@ def at_revision(session: Session, row: ExperimentRow, revision: int) -> tuple[Sp
     found = session.first(query)
     if found is None:
         raise NotFound(f"there is no revision {revision} of {row.handle}", f"it has {row.revision} so far")
-    return _specification(found.specification), json.loads(found.launch or row.launch_json)
+    return read_specification(found.specification), json.loads(found.launch or row.launch_json)
 
 
 def keep_launch(session: Session, row: ExperimentRow) -> None:
