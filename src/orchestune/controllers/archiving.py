@@ -50,7 +50,7 @@ class Archiving:
         self._looked = 0.0
         """seconds that the looks of this time took"""
         self._retained_at: dict[str, int] = {}
-        """experiment → its last event when what is not the best went, since which it has not changed"""
+        """experiment → its last event when what is not the best went, if anything has to; it has not changed since"""
 
     def tick(self) -> None:
         """Do a little, now and then."""
@@ -98,14 +98,18 @@ class Archiving:
 
         What `best` shows stays in any case. While a noisy search goes on, that may become any of the good ones.
         """
-        rows = [row for row in self._look(experiments.with_artifacts) if row.specification.keep.best]
-        before = self._retained_at
-        self._retained_at = {row.id: row.event_seq for row in rows if before.get(row.id) == row.event_seq}
-        for row in rows:
-            if row.id not in self._retained_at:
+        found = self._look(experiments.with_artifacts)
+        self._retained_at = {name: at for name, at in self._retained_at.items() if found.get(name) == at}
+        for experiment in [name for name in found if name not in self._retained_at]:
+            with self._core.store.reading() as session:
+                rows = experiments.of_ids(session, [experiment])
+            for row in rows:  # none where it was purged meanwhile
                 self._retain(row)
 
     def _retain(self, row: ExperimentRow) -> None:
+        if not row.specification.keep.best:
+            self._retained_at[row.id] = row.event_seq
+            return
         self._core.estimates.refresh(self._core.store, row)
         with self._core.store.transaction() as session:
             row = experiments.lock(session, row.id)

@@ -380,10 +380,11 @@ def labelled(session: Session, label: str) -> list[ExperimentRow]:
     return [ExperimentRow(*tuple(row)) for row in session.select(query)]
 
 
-def with_artifacts(session: Session) -> list[ExperimentRow]:
-    """Experiments that kept files."""
-    query = select(*_COLUMNS).where(experiments.c.id.in_(select(artifacts.c.experiment).distinct()))
-    return [ExperimentRow(*tuple(row)) for row in session.select(query)]
+def with_artifacts(session: Session) -> dict[str, int]:
+    """Experiments that kept files, each with the number of its last event."""
+    query = select(experiments.c.id, experiments.c.event_seq)
+    kept = query.where(experiments.c.id.in_(select(artifacts.c.experiment).distinct()))
+    return dict(map(tuple, session.select(kept)))
 
 
 def count_by_state(session: Session) -> dict[str, int]:

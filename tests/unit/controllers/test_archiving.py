@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from orchestune.controllers.archiving import EVERY_SECONDS, REST, Archiving
-from orchestune.store import blobs
+from orchestune.domain.experiment import Specification
+from orchestune.store import artifacts, blobs
+from orchestune.store.experiments import ExperimentRow, read_specification
 from orchestune.store.session import Session
 from orchestune.testing.world import World
 
@@ -33,3 +35,30 @@ def test_what_takes_long_to_look_for_is_looked_for_less_often(
     world.close()
     pauses = [after - before - seconds for before, after in pairwise(looked)]
     assert all(pause <= found < pause + 2 for found in pauses)
+
+
+@pytest.mark.parametrize("best", [None, 1], ids=["all files are kept", "those of the best"])
+def test_experiments_of_which_nothing_is_new_are_not_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, best: int | None
+) -> None:
+    world = World(tmp_path)
+    experiment = world.create(budget=1, keep={"patterns": ["model"], "best": best})
+    world.run(experiment)
+    with world.core.store.transaction() as session:
+        values = {"experiment": experiment, "trial": 1, "path": "model", "attempt": "a", "digest": "d", "size": 1}
+        artifacts.put(session, values | {"created_at": 1.0})
+    looked: list[str] = []
+
+    def specification(row: ExperimentRow) -> Specification:
+        looked.append(row.id)
+        return read_specification(row.specification_json)
+
+    monkeypatch.setattr(ExperimentRow, "specification", property(specification))
+    archiving = Archiving(world.core)
+    archiving.retain_artifacts()
+    assert looked
+    looked.clear()
+    archiving.retain_artifacts()
+    assert not looked
+    monkeypatch.undo()
+    world.close()
