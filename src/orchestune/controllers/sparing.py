@@ -62,28 +62,36 @@ class Sparing:
         """Give tests that have no worker yet those that do nothing. Returns the workers as they are to be counted
         from now on, each with the experiment that has it or will have it, and the experiments that have to hear of it.
         """
-        self._since = {name: at for name, at in self._since.items() if any(worker.id == name for worker in present)}
-        seen = [_as_heirs(worker) for worker in present]
+        here = {worker.id for worker in present}
+        self._since = {name: at for name, at in self._since.items() if name in here}
+        seen = {worker.id: _as_heirs(worker) for worker in present}
+        staffed = {worker.experiment for worker in seen.values()}
+        waiting = [row for row in rows if _waits(row) and row.id not in staffed]
+        idle = self._idle(backend, list(seen.values()), rows) if waiting else []
         told = []
-        for test in rows:
-            if not _waits(test) or any(worker.experiment == test.id for worker in seen):
-                continue
-            for index, worker in enumerate(seen):
-                if self._does(backend, worker, test, rows) and self._bequeath(worker, test):
+        for test in waiting:
+            kind = _kind(backend, test)
+            for worker, made_for in idle:
+                if made_for == kind and self._bequeath(worker, test):
                     told.append(worker.experiment)
-                    seen[index] = _as_heirs(worker._replace(state=WorkerState.DRAINING, heir=test.id))
+                    seen[worker.id] = _as_heirs(worker._replace(state=WorkerState.DRAINING, heir=test.id))
+                    idle.remove((worker, made_for))
                     break
-        return seen, told
+        return list(seen.values()), told
 
-    def _does(self, backend: Backend, worker: Present, test: ExperimentRow, rows: Sequence[ExperimentRow]) -> bool:
-        """Whether a worker is idle, and fit for the test."""
-        if worker.state != WorkerState.ALIVE or not _movable(backend, worker):
-            return False
+    def _idle(
+        self, backend: Backend, seen: Sequence[Present], rows: Sequence[ExperimentRow]
+    ) -> list[tuple[Present, _Kind]]:
+        """The workers that could be handed over and have nothing to do, with what each was made for."""
+        alive = [worker for worker in seen if worker.state == WorkerState.ALIVE and _movable(backend, worker)]
+        known = {row.id: row for row in rows}
         with self._core.store.reading() as session:
-            row = next((row for row in rows if row.id == worker.experiment), None)
-            row = row or experiments.get(session, worker.experiment)
-            idle = not row.leasable and worker.id not in workers.at_work(session, backend.name)
-        return idle and _kind(backend, row) == _kind(backend, test)
+            busy = workers.at_work(session, backend.name)
+            over = {worker.experiment for worker in alive} - known.keys()
+            known |= {row.id: row for row in experiments.of_ids(session, sorted(over))}
+        kinds = {experiment: _kind(backend, row) for experiment, row in known.items() if not row.leasable}
+        free = [worker for worker in alive if worker.id not in busy and worker.experiment in kinds]
+        return [(worker, kinds[worker.experiment]) for worker in free]
 
     def _bequeath(self, worker: Present, test: ExperimentRow) -> bool:
         """The lock of its experiment sees to it that it is given nothing else meanwhile."""

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
-from orchestune.controllers.sparing import WARM_SECONDS
+from orchestune.controllers.sparing import WARM_SECONDS, Sparing
 from orchestune.domain.experiment import TEST_LABEL
 from orchestune.domain.resources import Capacity, Machine
 from orchestune.services.change_experiment import delete, stop
 from orchestune.services.signatures import read_worker_token
+from orchestune.store import experiments, workers
 from orchestune.testing.world import FakeWorker, World
 
 WIDE = Capacity((Machine(16, 2**36),))
@@ -153,3 +155,22 @@ def test_a_worker_that_went_on_has_a_token_of_its_new_experiment_and_the_old_lif
     assert not before.call(want=1)["leases"]
     after.call()
     assert after.call(want=1)["leases"]
+
+
+def test_a_test_that_waits_takes_one_look_at_what_workers_do_however_many_there_are(world: World) -> None:
+    asked: list[str] = []
+    event.listen(world.core.store.engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    world.backend.room = Capacity((Machine(64, 2**38),))
+    counts = []
+    for parallelism in (4, 16):
+        world.create(budget=parallelism, parallelism=parallelism)
+        assert len(world.lease(parallelism)) == parallelism
+        test = world.create(budget=1, parallelism=1, labels=TEST, owner=f"of {parallelism}")
+        with world.core.store.reading() as session:
+            rows, present = experiments.unfinished(session), workers.present(session, "local")
+        asked.clear()
+        seen, told = Sparing(world.core).hand_over(world.backend, rows, present)
+        counts.append(len(asked))
+        assert (seen, told) == (present, [])
+        delete(world.core, test, True, "ada")
+    assert counts[0] == counts[1]
