@@ -217,7 +217,7 @@ class Experiment:
         >>> experiment.best().metrics["loss"] < 1
         True
         """
-        return next(iter(self.front()), None)
+        return next(iter(self._front(1)), None)
 
     def front(self) -> list[Trial]:
         """The trials that no other one dominates, of equal ones the first; with one metric at most one.
@@ -225,8 +225,12 @@ class Experiment:
         >>> experiment.front() == [experiment.best()]
         True
         """
+        return self._front(None)
+
+    def _front(self, most: int | None) -> list[Trial]:
+        """The first of them, each asked for: a front may be long."""
         with self._lock:
-            numbers = [item["trial"] for item in self._client.best(self.id)]
+            numbers = [item["trial"] for item in self._client.best(self.id)][:most]
             return [trial_of(self._client.trial(self.id, number)) for number in numbers]
 
     def ask(self, timeout: float | None = None) -> OpenTrial | None:
