@@ -46,7 +46,7 @@ Sample = tuple[str, dict[str, str], float]
 def health(core: Core) -> None:
     """Raises StoreUnavailable where the store cannot be read."""
     with core.store.reading() as session:
-        experiments.count_by_state(session)
+        experiments.page(session, folder=None, limit=1, before=None)
 
 
 def check(core: Core) -> None:

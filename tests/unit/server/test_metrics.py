@@ -32,3 +32,15 @@ def test_what_the_server_gives_is_what_the_reference_lists(tmp_path: Path) -> No
     assert values["orchestune_live_attempts",] == 1
     assert values["orchestune_waiting_messages",] == 3, "the server's own hook may want to hear of each"
     assert "# HELP orchestune_live_attempts Attempts that hold a lease: what runs now.\n" in exposition(samples)
+
+
+def test_experiments_that_were_deleted_are_left_out_and_their_trials_are_not(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    deleted, stays = (world.create(budget=2) for _ in range(2))
+    for experiment in (deleted, stays):
+        world.run(experiment)
+    delete(world.core, deleted, False, "ada")
+    values = {(name, *labels.values()): value for name, labels, value in metrics(world.core)}
+    world.close()
+    assert values["orchestune_experiments", "completed"] == 1
+    assert values["orchestune_trials", "completed"] == 4
