@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -71,17 +72,26 @@ def _side(console: Console, text: str, folder: Path) -> tuple[Side, Path | None]
 def _values(title: str, pairs: Mapping[str, Pair], console: Console) -> list[str]:
     if not pairs:
         return [f"{title:14} {console.paint.dim('the same')}"]
-    names, arrow = max(map(width, pairs)), f" {console.paint.sign('→')} "
+    names = max(map(width, pairs))
     return [
-        f"{'' if index else title:14} {name:{names}}  {arrow.join(_shown(pair))}"
+        f"{'' if index else title:14} {name:{names}}  {in_words(pair, console.paint)}"
         for index, (name, pair) in enumerate(pairs.items())
     ]
 
 
-def _shown(pair: Pair) -> Sequence[str]:
-    """Both values, with all their digits where fewer would look the same."""
+def in_words(pair: Pair, paint: Paint) -> str:
+    """Both values, with all their digits where fewer would look the same; of two lists of folders, such as a PATH,
+    those that the other one does not have.
+    """
+    arrow = f" {paint.sign('→')} "
+    if all(isinstance(value, str) and re.fullmatch("/[^:]*(:(/[^:]*)?)+", value) for value in pair):
+        old, new = (value.split(":") for value in pair)
+        alone = [[folder for folder in mine if folder not in theirs] for mine, theirs in ((old, new), (new, old))]
+        if not any(alone):
+            return "the same folders, in another order or number"
+        return arrow.join(one_line(":".join([*mine, paint.sign("…")])) for mine in alone)
     texts = ["-" if value is None else one_line(exact(value)) for value in pair]
-    return texts if texts[0] != texts[1] else [repr(value) for value in pair]
+    return arrow.join(texts if texts[0] != texts[1] else [repr(value) for value in pair])
 
 
 _SIGNS = {"added": "new", "removed": "gone", "changed": "", "mode": "right to execute"}
