@@ -55,7 +55,7 @@ class Pace:
 
 @dataclass
 class Audience:
-    """Pages that are open: a server that somebody looks at is not idle. Used on the event loop alone."""
+    """Pages that are open: a server that somebody looks at is not idle. They look on the event loop alone."""
 
     watching: int = 0
     seen: float = float("-inf")

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from anyio import to_thread
+
 from orchestune import __version__
 from orchestune.client import endpoint
 from orchestune.client.endpoint import Endpoint
@@ -210,11 +212,14 @@ def token(state: Path) -> str:
 
 
 async def end_when_idle(is_idle: Callable[[], bool], seconds: float, shutdown: Callable[[], None]) -> None:
-    """Call `shutdown` once `is_idle` was true at every look for `seconds`; returns after that. Cancel it at will."""
+    """Call `shutdown` once `is_idle` was true at every look for `seconds`; returns after that. Cancel it at will.
+
+    Each look is one in a thread: it asks the store, and requests are answered meanwhile.
+    """
     clock = asyncio.get_running_loop().time
     since = clock()
     while True:
-        if not is_idle():
+        if not await to_thread.run_sync(is_idle):
             since = clock()
         elif clock() - since >= seconds:
             shutdown()

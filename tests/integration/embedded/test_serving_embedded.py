@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,16 @@ def test_a_server_ends_itself_after_it_was_idle_for_the_time() -> None:
 
 def test_every_sign_of_life_starts_the_time_again() -> None:
     assert asyncio.run(_count_looks([True, True, True, True, False, True], 0.2)) >= 8
+
+
+def test_requests_are_answered_while_it_is_looked_whether_anything_goes_on() -> None:
+    async def look() -> None:
+        answered = threading.Event()
+        asyncio.get_running_loop().call_later(0.05, answered.set)
+        await embedded.end_when_idle(lambda: answered.wait(60.0), 0.0, lambda: None)
+        assert answered.is_set()
+
+    asyncio.run(asyncio.wait_for(look(), 30.0))
 
 
 MOUNTS = """\
