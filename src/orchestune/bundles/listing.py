@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from orchestune.bundles.ignoring import GIT_FILE, OWN_FILE, Rules, Verdict, rules_for
-from orchestune.domain.code import ENVIRONMENT_MARKS, STATE_MARK
+from orchestune.domain.code import ENVIRONMENT_MARKS, FETCHED, STATE_MARK
 from orchestune.errors import BadInput, Problem, TooLarge
 
 HOW_TO_LEAVE_OUT = f"leave out what the code does not need: add its path to {OWN_FILE}, or to `ignore` under `code:`"
@@ -122,9 +122,15 @@ class _Walk:
         try:
             with os.scandir(os.path.join(self.folder, prefix)) as found:
                 children = list(found)
+            ignored = _ignore_files(children)
+            if prefix and ignored.get(GIT_FILE) == FETCHED.encode():
+                self.left_out.append(prefix[:-1])  # as a whole: it may hold thousands of files
+                return
+            if prefix:
+                self.entries.append(Entry(prefix[:-1], Kind.FOLDER))
             if prefix and any(child.name == STATE_MARK for child in children):
                 return  # with tokens and secrets
-            rules = above.within(prefix, _ignore_files(children))
+            rules = above.within(prefix, ignored)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as exc:
@@ -150,13 +156,9 @@ class _Walk:
         except OSError as exc:
             self.problems.append(unreadable(path, exc))
             return False
-        if stat.S_ISREG(status.st_mode):
-            if (status.st_dev, status.st_ino) not in self.outputs:
-                self.entries.append(Entry(path, Kind.FILE, status.st_size))
-        elif stat.S_ISDIR(status.st_mode):
-            self.entries.append(Entry(path, Kind.FOLDER))
-            return True
-        return False
+        if stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) not in self.outputs:
+            self.entries.append(Entry(path, Kind.FILE, status.st_size))
+        return stat.S_ISDIR(status.st_mode)
 
     def _take_link(self, path: str, target: str) -> None:
         real = os.path.realpath(os.path.join(self.real, path))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestune.cli.files import fetched
 from orchestune.cli.preparing import Prepared
 from orchestune.cli.scripts import unknown
 from orchestune.client.address import Place
@@ -31,8 +32,9 @@ def in_words(place: Place) -> str:
 def notes(place: Place, prepared: Prepared) -> list[str]:
     """What a reader of the plan should know about this folder at that place."""
     found = list[str]()
-    if prepared.links:
-        shown = _shown(prepared.links)
+    links = [path for path in prepared.links if not fetched(prepared.folder / path)]  # which were said to be left out
+    if links:
+        shown = _shown(links)
         if at_hand(place):
             shared = "all trials read and write the same, and a cluster would not have them"
             found.append(f"linked from this folder, not packed: {shown}; {shared}")

@@ -14,6 +14,7 @@ from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.progress import nothing_best
 from orchestune.cli.render import one_line, size
 from orchestune.client.transfer import local_name
+from orchestune.domain.code import FETCHED
 from orchestune.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -81,10 +82,20 @@ def _own_folder(folder: Path) -> Path:
     if not folder.exists():
         try:
             folder.mkdir()
-            (folder / GIT_FILE).write_text("*\n")
+            (folder / GIT_FILE).write_text(FETCHED)
         except OSError as exc:
             raise UsageError(f"{folder} cannot be written: {exc.strerror}", "-o names another folder") from exc
     return folder
+
+
+def fetched(folder: Path) -> bool:
+    """Whether `get` made it here."""
+    from orchestune.bundles.ignoring import GIT_FILE  # here, as above
+
+    try:
+        return (folder / GIT_FILE).read_text() == FETCHED
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def get(console: Console, args: argparse.Namespace) -> int:

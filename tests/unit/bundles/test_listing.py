@@ -10,6 +10,7 @@ import pytest
 
 from orchestune.bundles.listing import Kind, Listing, plan
 from orchestune.client.home import state_folder
+from orchestune.domain.code import FETCHED
 from orchestune.errors import BadInput, TooLarge
 
 LIMIT = 1 << 20
@@ -244,3 +245,16 @@ def test_the_state_folder_of_orchestune_is_no_code(tmp_path: Path) -> None:
     listing = plan(tmp_path, ("!token",), LIMIT)
     assert paths(listing) == ["deep", "deep/state", "model.py"]
     assert listing.left_out == ()
+
+
+def test_fetched_files_change_nothing_of_the_code_and_are_left_out_as_one_folder(tmp_path: Path) -> None:
+    write(tmp_path, "model.py", "runs/notes.txt")
+    before = plan(tmp_path, (), LIMIT).entries
+    for folder in ("sgd-7f3a-12", "runs/best"):
+        write(tmp_path, *(f"{folder}/{name}" for name in ("a.pt", "b.pt", "logs/c.txt")))
+        write(tmp_path, f"{folder}/.gitignore", text=FETCHED)
+    listing = plan(tmp_path, (), LIMIT)
+    assert listing.entries == before
+    assert listing.left_out == ("runs/best", "sgd-7f3a-12")
+    write(tmp_path, "runs/.gitignore", text="*\n!.gitignore\n")
+    assert "runs" in paths(plan(tmp_path, (), LIMIT)), "a folder to write into that git keeps empty is there"

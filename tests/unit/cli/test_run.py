@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -19,7 +20,7 @@ from orchestune.config.experiment_file import load, parse
 from orchestune.domain.experiment import Specification
 from orchestune.errors import BadInput
 from tests.unit.cli.conftest import Result
-from tests.unit.client.fake_server import FakeServer, until
+from tests.unit.client.fake_server import FakeServer, trial, until
 
 Cli = Callable[..., Result]
 EXPERIMENT = """\
@@ -151,6 +152,16 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
         "  code       3 files, 385 B",
         f"  note       linked from this folder, not packed: data; {shared}",
     ]
+
+
+def test_the_plan_is_the_same_after_files_were_fetched(server: FakeServer, cli: Cli, project: Path) -> None:
+    before = cli("run", "--dry-run").out
+    server.world.files["model.pt"] = b"weights"
+    kept = {"path": "model.pt", "digest": hashlib.sha256(b"weights").hexdigest(), "size": 7}
+    server.world.trials["sgd-7f3a"] = [trial(3, artifacts=[kept])]
+    assert cli("get", "sgd/3").code == 0
+    assert (project / "sgd-7f3a-3/model.pt").read_bytes() == b"weights"
+    assert cli("run", "--dry-run").out == before
 
 
 def test_of_very_many_values_the_plan_and_an_error_name_the_first_ones(
