@@ -90,8 +90,8 @@ class Context:
     terminals: Terminals = field(default_factory=Terminals)
     journals: Journals = field(default_factory=Journals)
     seen: Shared[Seen] = field(default_factory=Shared)
-    lines: Shared[Lines] = field(default_factory=Shared)
-    """what pages look at, and what trials printed, as `live` reads it"""
+    lines: Shared[Lines] = field(default_factory=lambda: Shared(kept=20))
+    """what pages look at, and what trials printed, as `live` reads it; each part of a log is a reading of its own"""
     plots: Shared[bytes] = field(default_factory=lambda: Shared(kept=20))
     """larger documents, which every page that shows them asks for whenever a trial has finished"""
     audience: Audience = field(default_factory=Audience)

@@ -28,7 +28,9 @@ _MISSED = 2000
 
 @dataclass(frozen=True)
 class Log:
-    """What trials print: `read(after, limit, tail)` gives `{"items", "next"}`, `end()` the cursor behind all of it."""
+    """What trials print: `read(after, limit, tail)` gives `{"items", "next"}`, and `more` where fewer than `limit` may
+    not be all; `end()` the cursor behind all of it.
+    """
 
     key: str
     topic: str
@@ -157,6 +159,7 @@ async def _lines(context: Context, log: Log, after: int) -> Lines:
         version = context.core.signals.version(log.topic)
         page = await context.streaming(log.read, after, _LINES, tail)
         items = page["items"]
-        return Lines(page["next"], version, _event("log", {"items": items}) if items else b"", len(items) >= _LINES)
+        more = page.get("more", len(items) >= _LINES)
+        return Lines(page["next"], version, _event("log", {"items": items}) if items else b"", more)
 
     return await context.lines.read(f"{log.key} {after} {tail}", context.pace.shared, read)

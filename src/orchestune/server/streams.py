@@ -23,7 +23,9 @@ _END = b"event: end\ndata: {}\n\n"
 
 @dataclass(frozen=True)
 class Source:
-    """What a stream reads. `read(after)` gives `{"items", "next", "over"}`, at most `limit` rows."""
+    """What a stream reads. `read(after)` gives `{"items", "next", "over"}`, at most `limit` rows; and `more` where
+    fewer do not mean that these are all.
+    """
 
     topic: str
     limit: int
@@ -87,7 +89,7 @@ async def _follow(
         elif page["over"]:
             yield _END
             return
-        if len(page["items"]) < source.limit and not page["over"]:
+        if not page.get("more", len(page["items"]) >= source.limit) and not page["over"]:
             if time.monotonic() - spoke >= pace.ping:
                 yield _PING
                 spoke = time.monotonic()

@@ -14,6 +14,8 @@ from orchestune.services.read_experiments import Document, rfc3339
 from orchestune.store import experiments
 from orchestune.store import logs as rows
 
+_MOST_BYTES = 4 * 2**20
+"""of what was printed on one page, unless a single segment has more"""
 _TAIL_BYTES, _TAIL_LINE = 2**20, 2000
 """so much of a log is looked through for where a tail starts, or so much for each line, where that is more"""
 _TAIL_PARTS = 2000
@@ -31,7 +33,8 @@ def logs(
     since: str | None = None,
     tail: int | None = None,
 ) -> Document:
-    """A page of `LogChunk`s, the cursor to go on from, and whether it, or the `trial`, is over and all was read.
+    """A page of `LogChunk`s, the cursor to go on from, whether more are there already, and whether it, or the `trial`,
+    is over and all was read. There may be fewer than `limit` though more are there, where they are large.
 
     `tail` starts near the end, so that about that many lines follow (never fewer, where as many are not too far from
     it); the reader cuts. It counts for the first page only: later ones say `after`.
@@ -41,13 +44,15 @@ def logs(
         after = _before_tail(core, ref, trial, max(tail, 1))
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
-        found = rows.segments_after(session, experiment.id, after, limit, trial, start)
+        upto = rows.last_within(session, experiment.id, after, _MOST_BYTES, trial, start, limit)
+        found = rows.segments_after(session, experiment.id, after, limit, trial, start, upto)
         over = experiment.state.over or (trial is not None and rows.ended(session, experiment.id, trial))
     several = experiment.specification.folds.count > 1
     data = read_all(core.files, [row._asdict() for row in found])
     items = [_chunk(row, text, several) for row, text in zip(found, data, strict=True)]
-    last = found[-1].seq if len(found) == limit else max(after, experiment.log_seq)
-    return {"items": items, "next": last, "over": over and len(found) < limit}
+    more = upto is not None or len(found) == limit
+    last = found[-1].seq if more else max(after, experiment.log_seq)
+    return {"items": items, "next": last, "more": more, "over": over and not more}
 
 
 def _before_tail(core: Core, ref: str, trial: int | None, tail: int) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select
+from sqlalchemy import ColumnElement, Row, func, or_, select
 
 from orchestune.domain.states import AttemptState, TrialState, WorkerState
 from orchestune.store import hot
@@ -30,8 +31,33 @@ def last_event(session: Session, experiment: str, besides: str) -> int:
     return int(found.seq) if found else 0
 
 
+def last_within(
+    session: Session, experiment: str, after: int, most: int, trial: int | None, since: float | None, limit: int
+) -> int | None:
+    """The number of the last of the next `limit` segments that have at most so many bytes together, the first in any
+    case; None where all of them fit.
+    """
+    query = select(log_segments.c.seq, log_segments.c.length).where(*_behind(experiment, after, trial, since))
+    found = session.select(query.order_by(log_segments.c.seq).limit(limit))
+    sizes = accumulate(segment.length for segment in found)
+    fit = sum(size <= most for size in sizes)
+    return found[max(fit, 1) - 1].seq if fit < len(found) else None
+
+
+def _behind(experiment: str, after: int, trial: int | None, since: float | None) -> list[ColumnElement[bool]]:
+    where = [log_segments.c.experiment == experiment, log_segments.c.seq > after]
+    where += [log_segments.c.trial == trial] if trial is not None else []
+    return where + ([log_segments.c.at >= since] if since is not None else [])
+
+
 def segments_after(
-    session: Session, experiment: str, after: int, limit: int, trial: int | None = None, since: float | None = None
+    session: Session,
+    experiment: str,
+    after: int,
+    limit: int,
+    trial: int | None = None,
+    since: float | None = None,
+    upto: int | None = None,
 ) -> Sequence[Row[Any]]:
     """Segments with a number above `after`, with the attempt's fold, token and bytes, and the worker's name."""
     query = (
@@ -44,12 +70,10 @@ def segments_after(
         )
         .join(attempts, attempts.c.id == log_segments.c.attempt)
         .join(workers, workers.c.id == attempts.c.worker, isouter=True)
-        .where(log_segments.c.experiment == experiment, log_segments.c.seq > after)
+        .where(*_behind(experiment, after, trial, since))
     )
-    if trial is not None:
-        query = query.where(log_segments.c.trial == trial)
-    if since is not None:
-        query = query.where(log_segments.c.at >= since)
+    if upto is not None:
+        query = query.where(log_segments.c.seq <= upto)
     return session.select(query.order_by(log_segments.c.seq).limit(limit))
 
 

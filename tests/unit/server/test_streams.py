@@ -224,3 +224,26 @@ def test_a_stream_ends_where_its_source_is_gone_and_the_log_has_no_trace(
         server.core.signals.notify(topic)
     assert all("event" not in block or block["event"] == "ready" for block in found)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_page_that_is_no_full_one_since_its_lines_are_long_is_followed_by_the_next_at_once(server: Live) -> None:
+    rows, waited = Rows(6, over=True), list[str]()
+    wait = server.core.signals.wait
+
+    async def watched(topic: str, version: int, timeout: float) -> int:
+        waited.append(topic)
+        return await wait(topic, version, timeout)
+
+    server.core.signals.wait = watched  # type: ignore[method-assign]
+
+    def logs(core: Any, ref: str, after: int, limit: int, trial: Any, since: Any, tail: Any) -> dict[str, Any]:
+        page = rows.logs(core, ref, after, min(limit, 2), trial, since, tail)
+        more = page["next"] < rows.count
+        return page | {"more": more, "over": not more}
+
+    server.script.answers["logs"] = logs
+    found = blocks(server.stream(LOGS))
+    assert next(found) == {"retry": "1000"}
+    assert ids(found, 6) == [1, 2, 3, 4, 5, 6]
+    assert next(found)["event"] == "end"
+    assert not waited
