@@ -1,4 +1,4 @@
-"""Asks several servers the same thing at the same time, and waits for none of them for long."""
+"""Asks several servers the same thing at the same time, and waits for none of them that says nothing for long."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestune.client.api import Client
 from orchestune.errors import OrchestuneError, Unreachable
 
 PATIENCE = 8.0
-"""seconds after which a server counts as one that does not answer"""
+"""seconds without an answer to any request after which a server counts as one that does not answer"""
 
 T = TypeVar("T")
 
@@ -29,24 +29,35 @@ class Answer(Generic[T]):
 
 
 def ask(places: Sequence[Place], question: Callable[[Client], T], patience: float = PATIENCE) -> list[Answer[T]]:
-    """The answers in the order of `places`. A server that is late has its thread left behind."""
-    answers = [Answer[T](place) for place in places]
-    threads = [threading.Thread(target=_ask, args=(answer, question), daemon=True) for answer in answers]
-    for thread in threads:
-        thread.start()
-    deadline = time.monotonic() + patience
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
+    """The answers in the order of `places`. A server that falls silent has its thread left behind."""
+    asked = [_Asked(place, question) for place in places]
+    for each in asked:
+        each.start()
+    for each in asked:
+        while each.is_alive() and (left := each.heard + patience - time.monotonic()) > 0:
+            each.join(left)
     late = Unreachable(f"it did not answer within {patience:g} s")
-    return [
-        Answer(answer.place, error=late) if thread.is_alive() else answer
-        for answer, thread in zip(answers, threads, strict=True)
-    ]
+    return [Answer(each.answer.place, error=late) if each.is_alive() else each.answer for each in asked]
 
 
-def _ask(answer: Answer[T], question: Callable[[Client], T]) -> None:
-    try:
-        with closing(Client.connect(answer.place.resolve, patience=2.0)) as client:
-            answer.value = question(client)
-    except OrchestuneError as exc:
-        answer.error = exc
+class _Asked(threading.Thread, Generic[T]):
+    """One server, which may have many pages to give."""
+
+    def __init__(self, place: Place, question: Callable[[Client], T]) -> None:
+        super().__init__(daemon=True)
+        self.answer = Answer[T](place)
+        self._question = question
+        self._client = Client.connect(place.resolve, patience=2.0)
+        self._began = time.monotonic()
+
+    @property
+    def heard(self) -> float:
+        """When it answered last, on the monotonic clock; where it has not, when it was asked."""
+        return max(self._began, self._client.transport.heard)
+
+    def run(self) -> None:
+        try:
+            with closing(self._client):
+                self.answer.value = self._question(self._client)
+        except OrchestuneError as exc:
+            self.answer.error = exc

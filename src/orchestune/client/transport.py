@@ -73,6 +73,8 @@ class Transport:
         self._access, self._prefix = Access("", ""), ""
         self.version = ""
         """of the server that answered last, where it says so"""
+        self.heard = float("-inf")
+        """when that was, by the clock of this transport"""
 
     def clone(self, *, patience: float | None = None) -> Transport:
         """The same server over a connection of its own, for another thread."""
@@ -162,6 +164,7 @@ class Transport:
                 data.close()
         response = connection.getresponse()
         clock.heard(response.getheader("Date"))
+        self.heard = self._clock()
         self.version = response.getheader(HEADER) or self.version
         return response
 
