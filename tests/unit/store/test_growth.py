@@ -126,3 +126,15 @@ def test_what_is_queued_again_after_a_stop_takes_one_look_at_the_events(store: S
     assert grows(store, fill, lambda session: trials.stopped_with_all(session, "e")) < 1.5
     with store.reading() as session:
         assert len(trials.stopped_with_all(session, "e")) == 2 * FEW
+
+
+def test_of_a_long_curve_little_more_than_their_places_is_looked_at(store: Store) -> None:
+    rows = [{"attempt": "a1", "name": "loss", "sequence": n, "value": 1.0, "step": 1.0, "at": 1.0} for n in range(MANY)]
+    write(store, "attempts", [an_attempt(1, AttemptState.RUNNING, "w")])
+    write(store, "points", rows)
+
+    def look() -> None:
+        with store.reading() as session:
+            assert len(attempts.points_of(session, "e", [1], 20, "loss")) == 21
+
+    assert steps(store, look) < 80 * MANY  # 40 for each, 140 where all of them are sorted

@@ -12,6 +12,7 @@ from orchestune.errors import BadInput
 from orchestune.services import (
     bundles,
     change_experiment,
+    read_columns,
     read_experiments,
     read_trials,
     report_metrics,
@@ -56,6 +57,22 @@ class ReportsContract(WorldContract):
             worker.call(finished=[worker.finish(lease, state="cancelled", points=[], usage=samples[1:])])
         (item,) = usage(world.core, experiment, lease["trial"])["items"]
         assert item["samples"] == [sample[1:] for sample in samples] and item["state"] == "cancelled"
+
+    def test_of_what_a_trial_reported_every_kth_value_is_shown_with_the_last(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        [(worker, lease)] = world.lease()
+        numbers = range(1, 1201)
+        for name in ("loss", "size"):
+            told = [[n, name, n / 2, 10.0 * n if name == "loss" else None, None] for n in numbers]
+            worker.call(beats=[worker.started(lease) | {"points": told}])
+        [curve] = read_columns.curves(world.core, experiment, None, 10)["items"]
+        shown = [n for n in numbers if (n - 1) % 3 == 0 or n == 1200]
+        assert (curve["trial"], curve["state"], curve["reported"]) == (1, "running", 1200)
+        assert curve["points"] == [[10.0 * n, n / 2] for n in shown]
+        loss, size = read_columns.points(world.core, experiment, 1)["items"]
+        assert (loss["metric"], loss["points"]) == ("loss", [[10.0 * n, n / 2] for n in numbers])
+        assert (size["metric"], size["points"]) == ("size", [[n - 1, n / 2] for n in numbers]), "without steps"
+        assert world.status(experiment)["running"][0]["latest"] == {"step": 12000.0, "value": 600.0}
 
     def test_events_are_numbered_without_a_gap(self, world: World) -> None:
         experiment = world.create(budget=5)
