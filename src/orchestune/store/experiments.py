@@ -301,7 +301,7 @@ def page(
     """Newest first, of one folder or of all; `before` is the creation time of the last one seen. With `hidden` those
     that were deleted as well, but for what is being removed for good.
     """
-    query = select(*_COLUMNS).where(experiments.c.hidden < (2 if hidden else 1))
+    query = select(*_COLUMNS).where(experiments.c.hidden < 2 if hidden else experiments.c.hidden == 0)
     if folder is not None:
         query = query.where(experiments.c.folder == folder)
     if before is not None:
