@@ -71,6 +71,10 @@ def _read_short(found: Field) -> Parameter | None:
         word = words.pop(0)
         if word == "log":
             log = True
+        elif (word == "step" and step is not None) or (word in ("int", "float") and kind not in (None, word)):
+            why = "step is there twice" if word == "step" else "int and float exclude each other"
+            found.wrong(f"found {quoted(text)}, where {why}", "keep one of them")
+            return None
         elif word in ("int", "float"):
             kind = word
         elif word == "step" and words:

@@ -341,6 +341,17 @@ def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, message
             ),
         ),
         (
+            "1..5 int log float",
+            (
+                "4:10: parameters.alpha: found '1..5 int log float', where int and float exclude each other"
+                " (keep one of them)"
+            ),
+        ),
+        (
+            "1..5 step 1 step 2",
+            "4:10: parameters.alpha: found '1..5 step 1 step 2', where step is there twice (keep one of them)",
+        ),
+        (
             "1..5 step",
             (
                 "4:10: parameters.alpha: found 'step' after the range"
