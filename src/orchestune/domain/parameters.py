@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal
@@ -43,6 +43,12 @@ class Parameter:
     choices: tuple[Value, ...] = ()
     when: tuple[tuple[str, tuple[Value, ...]], ...] = ()
     prior: Prior | None = None
+    _truths: tuple[bool, ...] = field(init=False, repr=False)
+    """which of its values are truth values: a parameter that has 1 is another one than one that has `true`"""
+
+    def __post_init__(self) -> None:
+        values = (*self.choices, *(value for _, wanted in self.when for value in wanted))
+        object.__setattr__(self, "_truths", tuple(isinstance(value, bool) for value in values))
 
     @property
     def numeric(self) -> bool:

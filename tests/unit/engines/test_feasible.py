@@ -74,3 +74,10 @@ def test_a_walk_stays_in_a_range_as_wide_as_ranges_may_be() -> None:
     wide = tuple(Parameter(name, "float", 1e-100, 1e100, log=True) for name in "ab")
     space = Space.of(wide, ["a <= b * 1.01", "b <= a * 1.01"])
     assert space.allows(wander(space, example(space), _Far(1)))
+
+
+def test_an_example_is_one_of_the_values_at_hand_where_another_space_has_true_for_1() -> None:
+    for one in (1, True):
+        parameters = (Parameter("c", "categorical", choices=(one, "auto")), Parameter("x", "float", 0.0, 1.0))
+        space = Space.of(parameters, ["c != 'auto' and x < 0.5"])
+        assert space.configuration_problems(example(space)) == []
