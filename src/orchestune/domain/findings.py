@@ -188,9 +188,12 @@ def _choices(parameter: Parameter, metric: Metric, done: Sequence[Observation]) 
     if medians[ordered[0]] == medians[ordered[-1]]:
         return
     best = [choice for choice in ordered if medians[choice] == medians[ordered[0]]]
-    others = ", ".join(f"{_word(choice[1])} {medians[choice]:.6g}" for choice in ordered[len(best) :][:4])
+    counts = " and ".join(str(len(by_choice[choice])) for choice in best)
+    others = ", ".join(
+        f"{_word(choice[1])} {medians[choice]:.6g} ({len(by_choice[choice])})" for choice in ordered[len(best) :][:4]
+    )
     which = " and ".join(_word(choice[1]) for choice in best) + (" have" if len(best) > 1 else " has")
-    text = f"{which} the best median {metric.name}, {medians[ordered[0]]:.6g} (then {others})"
+    text = f"{which} the best median {metric.name}: {medians[ordered[0]]:.6g} ({counts} trials), then {others}"
     yield Finding("choice", text, parameter.name)
 
 

@@ -58,13 +58,15 @@ def test_it_is_said_which_way_a_parameter_matters_and_nothing_of_those_that_do_n
 def test_the_choice_with_the_best_median_is_named_before_the_others() -> None:
     worth = {"adam": 1.0, "sgd": 2.0, "rmsprop": 3.0}
     [found] = by_code(findings(SPACE, LOSS, history(60, lambda given, _: worth[str(given["opt"])])), "choice")
-    assert found == Finding("choice", "adam has the best median loss, 1 (then sgd 2, rmsprop 3)", "opt")
+    assert found == Finding(
+        "choice", "adam has the best median loss: 1 (19 trials), then sgd 2 (17), rmsprop 3 (24)", "opt"
+    )
 
 
 def test_choices_with_equal_medians_are_named_together() -> None:
     worth = {"adam": 1.0, "sgd": 2.0, "rmsprop": 1.0}
     [found] = by_code(findings(SPACE, LOSS, history(60, lambda given, _: worth[str(given["opt"])])), "choice")
-    assert found.message == "adam and rmsprop have the best median loss, 1 (then sgd 2)"
+    assert found.message == "adam and rmsprop have the best median loss: 1 (19 and 24 trials), then sgd 2 (17)"
 
 
 def test_the_best_values_at_a_bound_ask_for_a_wider_range() -> None:
@@ -131,7 +133,7 @@ def test_medians_of_huge_values_are_told() -> None:
     ]
     space = Space.of((Parameter("opt", "categorical", choices=tuple(worth)),))
     [found] = by_code(findings(space, LOSS, seen), "choice")
-    assert found.message == "adam has the best median loss, -1.7e+308 (then rmsprop 1, sgd 1.7e+308)"
+    assert found.message == "adam has the best median loss: -1.7e+308 (4 trials), then rmsprop 1 (4), sgd 1.7e+308 (4)"
 
 
 def test_failures_that_lie_together_are_told_with_how_many_lie_there() -> None:
@@ -272,4 +274,4 @@ def test_one_and_true_are_two_choices() -> None:
         for number in range(1, 21)
     ]
     [found] = by_code(findings(space, LOSS, done), "choice")
-    assert found.message == "1 has the best median loss, 0 (then true 1)"
+    assert found.message == "1 has the best median loss: 0 (10 trials), then true 1 (10)"
