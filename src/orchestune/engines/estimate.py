@@ -11,6 +11,7 @@ parameters tells, make all differences noise, and what is clearly worse seems as
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -40,6 +41,8 @@ _CLIFF = 300.0
 1e9 for what failed, a model could not tell the others apart"""
 _BETTER = 5
 """results, of which fewer may be alike by chance"""
+_HUGE = 1e300
+"""losses beyond which differ by more than there are numbers for"""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def best_estimate(space: Space, metrics: Sequence[Metric], history: Sequence[Obs
         return None
     losses, deviations = expected
     behind = np.any(_clearly_worse(entries) & kept, axis=1)
-    place = int(np.where(kept & ~behind, losses + deviations, np.inf).argmin())
+    place = int(np.where(kept & ~behind, losses / 2 + deviations / 2, np.inf).argmin())  # halves: of any size
     value = float(losses[place]) if optimized[0].goal == "minimize" else -float(losses[place])
     return Estimate(numbers[id(entries[place])], value, float(deviations[place]))
 
@@ -96,7 +99,7 @@ def expected_front(space: Space, metrics: Sequence[Metric], history: Sequence[Ob
         alone = [_alone(item, place) for item in entries]
         expected = _expected(cube, alone) if place in noisy else None
         raw = np.array([item.losses[0] for item in alone if item.losses])
-        columns.append((raw if expected is None else expected[0] + expected[1])[kept])
+        columns.append((raw if expected is None else expected[0] / 2 + expected[1] / 2)[kept])
         measured.append(raw[kept])
         clearly.append(_clearly_worse([alone[index] for index in kept]))
     worse = _beaten(np.stack(columns), np.stack(measured), np.stack(clearly))
@@ -189,6 +192,8 @@ def _worst(losses: Floats, spread: float) -> float | None:
 def _modelled(cube: Cube, entries: Sequence[Entry]) -> tuple[Floats, Floats] | None:
     evidence = gathered(entries, cube.width, "plain", (1.0,))
     losses = np.array([item.losses[0] for item in entries if item.losses is not None])
+    unit = _HUGE if np.abs(losses).max() > _HUGE else 1.0
+    losses /= unit  # no difference of these overflows
     scale = _scale(losses, evidence.values)
     if scale is None:
         return None
@@ -200,7 +205,13 @@ def _modelled(cube: Cube, entries: Sequence[Entry]) -> tuple[Floats, Floats] | N
     posterior = Posterior(scales, features, evidence.values, evidence.noise(scales), features[:0], cube.numeric)
     means, deviations = posterior.at(features)
     low = int(losses.argmin())
-    return losses[low] + (means - evidence.values[low]) * scale, deviations * scale
+    expected = losses[low] + (means - evidence.values[low]) * scale
+    return _times(unit, expected), _times(unit, deviations * scale)
+
+
+def _times(unit: float, values: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.clip(values * unit, -sys.float_info.max, sys.float_info.max)
 
 
 def _scale(losses: Floats, values: Floats) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import warnings
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -276,6 +277,22 @@ def test_what_is_expected_is_near_what_was_measured_however_many_trials_report_a
         assert found is not None
         assert abs(found.value - true[found.number]) < 0.06
         assert found.stddev < 0.06
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("goal", ["minimize", "maximize"])
+def test_what_is_expected_of_the_largest_numbers_is_a_number(goal: Literal["minimize", "maximize"]) -> None:
+    worst = 1.7e308 if goal == "minimize" else -1.7e308
+    values = [worst * (1 - place / 10) for place in range(21)]  # from one end of what there is to the other
+    history = [
+        Observation(place + 1, {"x": place / 20}, TrialState.COMPLETED, {"loss": value}, {"loss": 1e307})
+        for place, value in enumerate(values)
+    ]
+    found = best_estimate(SPACE, [Metric("loss", goal)], history)
+    assert found is not None
+    assert found.number == 21
+    assert found.value == pytest.approx(-worst, rel=0.1)
+    assert math.isfinite(found.stddev)
 
 
 def test_nothing_is_expected_where_all_but_a_few_results_are_penalties() -> None:
