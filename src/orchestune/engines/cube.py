@@ -65,10 +65,14 @@ class Cube:
         for index, parameter in enumerate(self._space.parameters):
             if parameter.name in configuration:
                 value = configuration[parameter.name]
-                if parameter.problem(value) is not None:
+                if not self._has(index, parameter, value):
                     return None
                 row[index] = self._coordinate(index, value)
         return row
+
+    def _has(self, index: int, parameter: Parameter, value: Value) -> bool:
+        """Whether it is one of the parameter's values, looked up however many choices there are."""
+        return parameter.problem(value) is None if parameter.numeric else token(value) in self._choices[index]
 
     def configuration(self, point: Floats) -> dict[str, Value]:
         """What a point without NaN stands for: active parameters only."""

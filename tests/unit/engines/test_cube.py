@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestune.domain import parameters
 from orchestune.domain.parameters import Parameter
 from orchestune.domain.space import Configuration, Space
 from orchestune.engines.cube import Cube
@@ -121,3 +122,19 @@ def test_a_log_range_too_narrow_for_its_logarithms_has_points_all_the_same() -> 
     cube = Cube(Space.of((Parameter("a", "int", 2**53 - 5, 2**53 - 1, log=True),)))
     points = cube.uniform(20, np.random.default_rng(1))
     assert all(2**53 - 5 <= int(cube.configuration(point)["a"]) <= 2**53 - 1 for point in points)
+
+
+def test_a_choice_is_looked_up_and_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among a thousand, for each of some thousand trials and each parameter, that would take seconds."""
+    compared, same = [], parameters.same
+
+    def counted(one: object, other: object) -> bool:
+        compared.append(1)
+        return same(one, other)
+
+    monkeypatch.setattr(parameters, "same", counted)
+    cube = Cube(Space.of((Parameter("c", "categorical", choices=tuple(map(str, range(1000)))),)))
+    point = cube.point({"c": "999"})
+    assert point is not None and point.tolist() == [999.0]
+    assert cube.point({"c": "1000"}) is None
+    assert not compared
