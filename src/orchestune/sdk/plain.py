@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from orchestune.config.experiment_file import Loaded, parse
@@ -25,7 +26,9 @@ def read_keys(keys: Mapping[str, Any], name: str, said: str, path: Path | None =
     """
     try:
         text = json.dumps(dict(keys), default=plain_value)
-    except (TypeError, ValueError) as exc:
+    except TypeError as exc:
+        raise BadInput(list(_unwritable(keys))) from exc
+    except ValueError as exc:  # a list that holds itself
         raise BadInput([Problem(f"cannot be written down: {exc}", key=said)]) from exc
     text = _TEXT_OR_NOT_FINITE.sub(lambda found: _IN_YAML.get(found[0], found[0]), text)
     problems = _pairs(keys.get("parameters"))
@@ -39,6 +42,24 @@ def read_keys(keys: Mapping[str, Any], name: str, said: str, path: Path | None =
     if problems:
         raise BadInput(problems, hint)
     return loaded
+
+
+def _unwritable(value: Any, key: str = "") -> Iterator[Problem]:
+    """What no file could hold, by the key it is at."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if isinstance(name, (str, int, float, bool, NoneType)):
+                yield from _unwritable(inner, f"{key}.{name}" if key else str(name))
+            else:
+                yield Problem(f"the name {name!r} is no text", key=key)
+    elif isinstance(value, (list, tuple)):
+        for index, inner in enumerate(value):
+            yield from _unwritable(inner, f"{key}[{index}]")
+    else:
+        try:
+            json.dumps(value, default=plain_value)
+        except TypeError as exc:
+            yield Problem(str(exc), key=key)
 
 
 def _pairs(parameters: Any) -> list[Problem]:

@@ -79,7 +79,8 @@ def _documents(found: Any) -> tuple[str, Sequence[Mapping[str, Any]]]:
     if hasattr(found, "to_dict") and hasattr(found, "columns"):
         found = found.to_dict("records")
     if isinstance(found, Sequence) and all(isinstance(item, Mapping) for item in found):
-        plain = json.loads(json.dumps([dict(item) for item in found], default=_written))
+        named = [{str(name): value for name, value in item.items()} for item in found]  # columns may have several each
+        plain = json.loads(json.dumps(named, default=_written))
         return "the list", plain
     raise BadInput.one("is no path, no DataFrame and no list of dictionaries", "warm_start")
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestune.client.states import over
 from orchestune.domain.experiment import CALLING
-from orchestune.errors import NothingCompleted, UsageError
+from orchestune.errors import BadInput, NothingCompleted, UsageError
 from orchestune.sdk.asking import nothing_more
 from orchestune.sdk.call import Call, takes_names
 from orchestune.sdk.creating import create, importable
@@ -26,6 +26,7 @@ from orchestune.sdk.experiments import Experiment
 _FILE = "function.pkl"
 _OTHERWISE = {"run", "folder", "cluster"}
 """keys of an experiment file that a function decides"""
+_SUCH_AS = {"parameters": "{'lr': '1e-5..0.1 log'}", "metrics": "{'loss': 'minimize'}"}
 
 
 def tune(
@@ -110,7 +111,10 @@ def start(
     if "keep" in keys:
         text = "keep: of no effect, since the function runs in the current folder"
         raise UsageError(text, "keep a file by orchestune.log_artifact(PATH) in the function")
-    call = Call(function, tuple(metrics), takes_names(function, tuple(parameters)))
+    for key, given in (("parameters", parameters), ("metrics", metrics)):
+        if not isinstance(given, Mapping):
+            raise BadInput.one(f"must be a mapping by name, such as {_SUCH_AS[key]}, got {given!r}", key)
+    call = Call(function, tuple(metrics), takes_names(function, tuple(map(str, parameters))))
     keys.setdefault("name", getattr(function, "__name__", "tune").strip("<>"))
     with tempfile.TemporaryDirectory(prefix="orchestune-tune-") as folder:
         Path(folder, _FILE).write_bytes(pickled(call))

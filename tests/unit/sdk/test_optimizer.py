@@ -219,6 +219,24 @@ def test_what_cannot_be_written_down_is_refused() -> None:
         Optimizer({"f": [object()]}, METRICS)
 
 
+def test_what_cannot_be_written_down_is_named_by_where_it_is() -> None:
+    wrong: Any = {"f": [1, object()], "s": {1, 2}, "d": {"min": 0, "max": 1j}, ("a", "b"): "1..9"}
+    with pytest.raises(BadInput) as caught:
+        Optimizer(wrong, METRICS)
+    keys = [problem.key for problem in caught.value.problems]
+    assert keys == ["parameters.f[1]", "parameters.s", "parameters.d.max", "parameters"]
+    assert "the name ('a', 'b') is no text" in str(caught.value)
+    endless: list[Any] = [1]
+    endless.append(endless)
+    with pytest.raises(BadInput, match="parameters, metrics or engine: cannot be written down: Circular"):
+        Optimizer({"f": endless}, METRICS)
+
+
+def test_columns_of_a_warm_start_may_have_names_that_are_no_texts() -> None:
+    known: Any = [{"model": "net", "lr": 1e-3, "layers": 3, "loss": 0.1, ("test", 1): 2, 7: 3}]
+    assert Optimizer(PARAMETERS, METRICS, engine="tpe", warm_start=known).notes == ()
+
+
 def test_a_tuple_of_two_numbers_is_refused_with_what_it_may_mean() -> None:
     with pytest.raises(BadInput) as caught:
         Optimizer({"n": (0, np.int64(8)), "lr": (1e-5, np.float64(0.1)), "z": "1..a"}, METRICS)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import orchestune
-from orchestune.errors import UsageError
+from orchestune.errors import BadInput, UsageError
 from orchestune.sdk import tuning
 from orchestune.sdk.tuning import _checked, start
 
@@ -44,6 +44,20 @@ def test_another_end_is_no_reason_for_a_warning(state: str, code: str) -> None:
 def test_what_keeps_files_of_a_folder_in_which_no_function_runs_is_refused() -> None:
     with pytest.raises(UsageError, match="keep: of no effect, since the function runs in the current folder"):
         start(lambda x: x, {"x": [1, 2]}, {"y": "minimize"}, budget=2, keep=["*.pt"])
+
+
+@pytest.mark.parametrize("wrong", [["x"], "x", 5, None])
+def test_parameters_and_metrics_that_are_none_by_name_are_refused(wrong: Any) -> None:
+    with pytest.raises(BadInput, match=r"^parameters: must be a mapping by name, such as \{'lr': .* got "):
+        start(lambda x: x, wrong, {"y": "minimize"}, budget=2)
+    with pytest.raises(BadInput, match=r"^metrics: must be a mapping by name, such as \{'loss': .* got "):
+        start(lambda x: x, {"x": [1, 2]}, wrong, budget=2)
+
+
+def test_a_name_that_is_no_text_is_refused_whatever_the_function_takes() -> None:
+    wrong: Any = {1: [1, 2]}
+    with pytest.raises(BadInput, match=r"^parameters.1: '1' is no name for a parameter"):
+        start(lambda x: x, wrong, {"y": "minimize"}, budget=2)
 
 
 class _Started:
