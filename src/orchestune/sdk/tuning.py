@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import inspect
 import io
 import os
 import pickle
@@ -17,7 +18,7 @@ from typing import Any
 
 from orchestune.client.states import over
 from orchestune.domain.experiment import CALLING
-from orchestune.errors import BadInput, NothingCompleted, UsageError
+from orchestune.errors import BadInput, NothingCompleted, TooLarge, UsageError
 from orchestune.sdk.asking import nothing_more
 from orchestune.sdk.call import Call, takes_names
 from orchestune.sdk.creating import create, importable
@@ -127,7 +128,12 @@ def start(
             "parallelism": parallelism,
         }
         variables = {"PYTHONPATH": importable(sys.path)}
-        return Experiment(*create(document, Path(folder), "local", started_in=Path.cwd(), variables=variables))
+        try:
+            return Experiment(*create(document, Path(folder), "local", started_in=Path.cwd(), variables=variables))
+        except TooLarge as exc:
+            if _FILE not in exc.message:
+                raise
+            raise _too_large(function, Path(folder, _FILE).stat().st_size) from exc
 
 
 def pickled(call: Call) -> bytes:
@@ -148,6 +154,26 @@ def pickled(call: Call) -> bytes:
     finally:
         if alone:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+def _too_large(function: Callable[..., Any], size: int) -> TooLarge:
+    """Names the largest of what the function refers to, as far as it tells."""
+    import cloudpickle
+
+    from orchestune.bundles.listing import in_units  # pathspec is slow to import, and only needed here
+
+    try:
+        found = inspect.getclosurevars(function)
+    except TypeError:
+        sizes = {}
+    else:
+        sizes = {name: len(cloudpickle.dumps(value)) for name, value in {**found.globals, **found.nonlocals}.items()}
+    largest = max(sizes, key=sizes.__getitem__, default="")
+    held = f", of which {largest} is {in_units(sizes[largest])}" if largest else ""
+    return TooLarge(
+        f"the function takes {in_units(size)} along to the process of each trial{held}",
+        "read large data inside the function; or allow more by code={'limit': '1Gi'}",
+    )
 
 
 def _dumped(call: Call) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import orchestune
-from orchestune.errors import BadInput, UsageError
+from orchestune.errors import BadInput, TooLarge, UsageError
 from orchestune.sdk import tuning
 from orchestune.sdk.tuning import _checked, start
 
@@ -58,6 +58,15 @@ def test_a_name_that_is_no_text_is_refused_whatever_the_function_takes() -> None
     wrong: Any = {1: [1, 2]}
     with pytest.raises(BadInput, match=r"^parameters.1: '1' is no name for a parameter"):
         start(lambda x: x, wrong, {"y": "minimize"}, budget=2)
+
+
+def test_a_function_that_takes_too_much_along_is_refused_with_what_that_is() -> None:
+    small, data = "abc", bytes(3 << 20)
+    with pytest.raises(TooLarge) as caught:
+        start(lambda x: len(data) + len(small) + x, {"x": [1, 2]}, {"y": "minimize"}, budget=2, code={"limit": "1Mi"})
+    said = "the function takes 3.0 MiB along to the process of each trial, of which data is 3.0 MiB"
+    assert caught.value.message == said
+    assert caught.value.hint.startswith("read large data inside the function")
 
 
 class _Started:
