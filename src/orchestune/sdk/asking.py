@@ -28,9 +28,9 @@ class OpenTrial:
     """A trial that this process runs: report what is measured, or tell the outcome.
 
     As a context it tells the outcome itself: an exception of the block makes the trial fail, with its traceback in the
-    trial's log, and goes no further. A process that ends without an outcome gives the trial back to whoever asks next.
-    It has a `number`, a `seed` and its `parameters`, as `orchestune.params()` gives them. With `folds` each fold of a
-    trial comes by itself: `fold` says which one, from 0.
+    trial's log, and goes no further; one that comes after the outcome is printed. A process that ends without an
+    outcome gives the trial back to whoever asks next. It has a `number`, a `seed` and its `parameters`, as
+    `orchestune.params()` gives them. With `folds` each fold of a trial comes by itself: `fold` says which one, from 0.
 
     >>> import orchestune
     >>> experiment = orchestune.Experiment.create(parameters={"x": "1..9"}, metrics={"y": "maximize"}, budget=9)
@@ -150,6 +150,8 @@ class OpenTrial:
                 self.fail("".join(traceback.format_exception(exc)))
             elif self._reported or not self.looped:  # else the loop may be left here, which only the loop knows
                 self.finish()
+        elif exc is not None:
+            traceback.print_exception(exc)  # the log of a trial that has its outcome is closed
         return exc is not None
 
     def __del__(self) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from orchestune.sdk.asking import Looks, take
+import pytest
+
+from orchestune.sdk.asking import Looks, OpenTrial, take
 
 
 def test_the_server_is_asked_at_once_and_then_less_and_less_often_up_to_a_limit() -> None:
@@ -39,3 +42,11 @@ def test_a_trial_that_was_taken_says_which_fold_it_is(tmp_path: Path) -> None:
         finally:
             bridge.kill()
     assert json.loads(files["ORCHESTUNE_METRICS"].read_text()) == {"name": "y", "value": 0.5}
+
+
+def test_an_exception_after_the_outcome_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    with ours, theirs, OpenTrial(ours, {"number": 3, "seed": 7, "fold": 0, "parameters": {}}) as trial:
+        trial.give_back()
+        raise ZeroDivisionError("behind the outcome")
+    assert "ZeroDivisionError: behind the outcome" in capsys.readouterr().err
