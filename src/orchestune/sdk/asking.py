@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
 import time
 import traceback
 import warnings
@@ -54,6 +56,7 @@ class OpenTrial:
         self._reported = False
         self.looped = False
         """whether a loop offered it, which ends it after its turn and gives it back when it is left"""
+        self.asked_in = _statement()
 
     def report(
         self,
@@ -170,6 +173,19 @@ class OpenTrial:
         except (EOFError, OSError):  # it was stopped, and the grace is over: nobody wants the outcome
             self.give_back()
             self._stop = True
+
+
+def _statement() -> tuple[int, int]:
+    """The thread, and the last error with which a typed statement ended, such as a cell of a notebook."""
+    return threading.get_ident(), id(getattr(sys, "last_value", None))
+
+
+def left(trial: OpenTrial) -> bool:
+    """Whether this thread asked for it, and a typed statement has failed or was interrupted since: as a rule that was a
+    loop around it, which only a `with` block sees the end of.
+    """
+    thread, failed = _statement()
+    return not trial.over and trial.asked_in[0] == thread and trial.asked_in[1] != failed
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from orchestune.client.home import state_folder
 from orchestune.client.states import over
 from orchestune.client.whereabouts import Whereabouts
 from orchestune.errors import UsageError
-from orchestune.sdk.asking import Looks, OpenTrial, nothing_more, take, turn
+from orchestune.sdk.asking import Looks, OpenTrial, left, nothing_more, take, turn
 from orchestune.sdk.creating import BRIDGE, connected, create, create_open
 from orchestune.sdk.display import Shown, as_html, live_display
 from orchestune.sdk.in_thread import in_thread
@@ -35,6 +36,8 @@ _LOOK = 0.25
 """seconds between two looks at an experiment that somebody waits for"""
 _OFFERED = 0.05
 """seconds between two looks for a trial"""
+_COMES = 2.0
+"""seconds within which a trial that runs is on offer"""
 
 
 class Experiment:
@@ -58,6 +61,7 @@ class Experiment:
         self._client, self._lock = client, threading.Lock()
         self.id, self.handle, self.name = status["id"], status["handle"], status["name"]
         self._offered: Path | None = None
+        self._taken = weakref.WeakSet[OpenTrial]()
         weakref.finalize(self, client.close)
 
     @classmethod
@@ -236,7 +240,8 @@ class Experiment:
     def ask(self, timeout: float | None = None) -> OpenTrial | None:
         """The next trial for this process to run, where the experiment was created without `run`; None once it is over.
 
-        None with a warning where a guard paused it. Waits while as many trials are open as `parallelism` says. Tell its
+        None with a warning where a guard paused it. Waits while as many trials are open as `parallelism` says; one that
+        a cell of a notebook left open, since it failed or was interrupted, is given back, with a warning. Tell its
         outcome with `trial.tell({"loss": 0.1})`, or run it `with trial:`. TimeoutError; UsageError where a command runs
         the trials.
 
@@ -246,17 +251,22 @@ class Experiment:
         >>> experiment.best().metrics
         {'y': 20.0}
         """
-        folder, looks = self._offers(), Looks(_OFFERED, _LOOK)
-        deadline = None if timeout is None else time.monotonic() + timeout
+        folder, looks, began = self._offers(), Looks(_OFFERED, _LOOK), time.monotonic()
         while True:
             found = take(folder)
             if found is not None:
+                with self._lock:
+                    self._taken.add(found)
                 return found
-            if looks.due() and over(status := self.status()):
-                shutil.rmtree(folder, ignore_errors=True)
-                nothing_more(status)
-                return None
-            if deadline is not None and time.monotonic() > deadline:
+            if looks.due():
+                status = self.status()
+                if over(status):
+                    shutil.rmtree(folder, ignore_errors=True)
+                    nothing_more(status)
+                    return None
+                if status["counts"]["running"] >= status["parallelism"] and time.monotonic() > began + _COMES:
+                    self._take_back()
+            if timeout is not None and time.monotonic() > began + timeout:
                 raise TimeoutError(f"{self.handle} has offered no trial for {timeout:g} s")
             time.sleep(_OFFERED)
 
@@ -320,6 +330,15 @@ class Experiment:
         while (trial := await self.ask_async()) is not None:
             with turn(trial):
                 yield trial
+
+    def _take_back(self) -> None:
+        """Give back what is open here and nobody works at any more, for which who asks would wait for ever."""
+        with self._lock:
+            taken = list(self._taken)
+        for trial in filter(left, taken):
+            words = f"trial {trial.number} was left open where a statement failed, and is offered again"
+            warnings.warn(f"{words}; `with trial:` around its work tells that by itself", stacklevel=3)
+            trial.give_back()
 
     def _offers(self) -> Path:
         """Where the trials of this experiment are on offer."""

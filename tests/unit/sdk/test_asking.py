@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestune.sdk.asking import Looks, OpenTrial, take
+from orchestune.sdk.creating import BRIDGE
+from orchestune.sdk.experiments import Experiment
 
 
 def test_the_server_is_asked_at_once_and_then_less_and_less_often_up_to_a_limit() -> None:
@@ -42,6 +45,51 @@ def test_a_trial_that_was_taken_says_which_fold_it_is(tmp_path: Path) -> None:
         finally:
             bridge.kill()
     assert json.loads(files["ORCHESTUNE_METRICS"].read_text()) == {"name": "y", "value": 0.5}
+
+
+class _Server:
+    """With one experiment, of which as many trials run as may."""
+
+    def __init__(self, folder: Path) -> None:
+        self._run = [sys.executable, "-m", BRIDGE, str(folder)]
+
+    def experiment(self, _: str) -> dict[str, Any]:
+        counts = {"running": 1}
+        return {"id": "7f3a", "handle": "f-7f3a", "name": "f", "state": "running", "reason": None, "counts": counts,
+                "parallelism": 1}  # fmt: skip
+
+    def specification(self, _: str) -> dict[str, Any]:
+        return {"specification": {"run": self._run}}
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_trial_that_a_cell_of_a_notebook_left_open_is_offered_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params.json").write_text("{}")
+    told = {"ORCHESTUNE_TRIAL": "3", "ORCHESTUNE_SEED": "7", "ORCHESTUNE_FOLD": "0"}
+    files = {"ORCHESTUNE_PARAMS": str(tmp_path / "params.json"), "ORCHESTUNE_METRICS": str(tmp_path / "metrics.jsonl")}
+    command = [sys.executable, "-m", BRIDGE, str(tmp_path / "offers")]
+    server: Any = _Server(tmp_path / "offers")
+    experiment = Experiment(server, server.experiment(""))
+    with subprocess.Popen(command, env={**os.environ, **told, **files}) as bridge:
+        try:
+            first = experiment.ask(timeout=60)
+            assert first is not None
+            with pytest.raises(TimeoutError):
+                experiment.ask(timeout=2.5)  # whoever asks for several at a time may tell them later
+            assert not first.over
+            monkeypatch.setattr(sys, "last_value", KeyboardInterrupt(), raising=False)  # as IPython and Python do
+            with pytest.warns(UserWarning, match="trial 3 was left open where a statement failed"):
+                again = experiment.ask(timeout=60)
+            assert again is not None
+            assert (again.number, first.over) == (3, True)
+            again.tell({"y": 0.5})
+            assert bridge.wait() == 0
+        finally:
+            bridge.kill()
 
 
 def test_an_exception_after_the_outcome_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
