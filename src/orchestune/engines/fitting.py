@@ -39,12 +39,19 @@ def most_fitted(width: int) -> int:
 
 
 def fit(
-    features: Floats, evidence: Evidence, numeric: Flags, *, additive: bool = False, most_noise: float | None = None
+    features: Floats,
+    evidence: Evidence,
+    numeric: Flags,
+    *,
+    additive: bool = False,
+    quick: bool = True,
+    most_noise: float | None = None,
 ) -> Scales:
     """Scales for the standardized values at `features`.
 
-    `additive`: with a sum of functions of one coordinate each beside the function of all of them; `most_noise`: the
-    largest variance of the noise that is common to all.
+    `additive`: with a sum of functions of one coordinate each beside the function of all of them, looked for from one
+    start where `quick`: what coordinates do together may then pass for noise. `most_noise`: the largest variance of the
+    noise that is common to all.
     """
     target = _Target(squared_differences(features, numeric), evidence, additive)
     if most_noise is not None:
@@ -60,7 +67,7 @@ def fit(
             options={"maxiter": _SINGLE_ITERATIONS if additive else _ITERATIONS, "ftol": 1e-6},
         )
 
-    best = min(map(found, _STARTS[:1] if additive else _STARTS), key=lambda result: float(result.fun))
+    best = min(map(found, _STARTS[:1] if additive and quick else _STARTS), key=lambda result: float(result.fun))
     if target.trusts:
         short = found(_SHORT)
         best = short if short.fun < best.fun - _CLEARLY else best

@@ -57,7 +57,7 @@ def _total_effects(cube: Cube, entries: Sequence[Entry]) -> Floats:
     with np.errstate(over="ignore", under="ignore"):
         few = gathered(thinned(entries, min(_FITTED, most)), cube.width, "plain", (1.0,))
         additive = cube.width <= MOST_SINGLES
-        scales = fit(cube.features(few.points), few, cube.numeric, additive=additive)
+        scales = fit(cube.features(few.points), few, cube.numeric, additive=additive, quick=False)
         seen = gathered(thinned(entries, min(_MODELLED, most)), cube.width, "plain", (1.0,))
         features = cube.features(seen.points)
         model = Posterior(scales, features, seen.values, seen.noise(scales), features[:0], cube.numeric)

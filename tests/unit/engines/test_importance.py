@@ -160,3 +160,16 @@ def test_a_constraint_may_hold_for_what_does_not_always_apply() -> None:
     )
     found = importance(space, LOSS, told(space, lambda given: float(given.get("m", 0.4))))
     assert found["m"] + found["k"] > 0.9
+
+
+@pytest.mark.parametrize("count", [120, 400])
+def test_what_parameters_do_together_counts_for_each_of_them(count: int) -> None:
+    """The function of Ishigami and Homma (1990), whose total effects are known: `x3` matters in no other way."""
+    space = Space.of(tuple(Parameter(f"x{place}", "float", -math.pi, math.pi) for place in (1, 2, 3)))
+    chance = random.Random(0)
+    seen = []
+    for number in range(1, count + 1):
+        x1, x2, x3 = (chance.uniform(-math.pi, math.pi) for _ in range(3))
+        loss = math.sin(x1) + 7 * math.sin(x2) ** 2 + 0.1 * x3**4 * math.sin(x1)
+        seen.append(Observation(number, {"x1": x1, "x2": x2, "x3": x3}, TrialState.COMPLETED, {"loss": loss}))
+    assert importance(space, LOSS, seen) == pytest.approx({"x1": 0.449, "x2": 0.355, "x3": 0.196}, abs=0.06)
