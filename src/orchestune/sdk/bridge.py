@@ -30,14 +30,17 @@ _CLAIMED = 10.0
 """seconds after which an offer that was taken by nobody who came is made again"""
 
 
-def main(folder: str) -> int:
-    """Until there is an outcome: 0, or 1 where it is a failure."""
+def main(folder: str, longest: float | None = None) -> int:
+    """Until there is an outcome: 0, or 1 where it is a failure.
+
+    `longest`: seconds that a process may take. While the trial is on offer none of them pass, which may be for hours.
+    """
     key = secrets.token_bytes(16)
     offer = Path(folder, f"{int(os.environ['ORCHESTUNE_TRIAL']):09}-{os.getpid()}{OFFER}")
     with Listener(("127.0.0.1", 0), authkey=key) as listener:
         try:
             while True:
-                code = _serve(_taken(listener, offer, key))
+                code = _serve(_taken(listener, offer, key), longest)
                 if code is not None:
                     return code
         finally:
@@ -64,13 +67,17 @@ def _taken(listener: Listener, offer: Path, key: bytes) -> Connection[Any, Any]:
                     continue  # no process of ours
 
 
-def _serve(connection: Connection[Any, Any]) -> int | None:
+def _serve(connection: Connection[Any, Any], longest: float | None) -> int | None:
     """What the process says, until there is an outcome: the exit code, or None where it went away without one."""
     about = {name: int(os.environ[variable]) for name, variable in _ABOUT.items()}
+    began = time.monotonic()
     with connection:
         try:
             connection.send_bytes(json.dumps({**about, "parameters": params()}).encode())
             while True:
+                if not connection.poll(None if longest is None else max(began + longest - time.monotonic(), 0.0)):
+                    print(f"ran longer than {longest:g}s", file=sys.stderr, flush=True)  # noqa: T201
+                    return 1
                 word, said = json.loads(connection.recv_bytes())
                 if word == "report":
                     append(os.environ["ORCHESTUNE_METRICS"], said)
@@ -84,4 +91,4 @@ def _serve(connection: Connection[Any, Any]) -> int | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], *map(float, sys.argv[2:])))

@@ -6,8 +6,9 @@ import os
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from orchestune.client.api import Client
 from orchestune.client.home import state_folder
 from orchestune.client.launch import folder_key, secret_values
 from orchestune.client.whereabouts import Started, Whereabouts
+from orchestune.domain.experiment import Specification
 from orchestune.errors import UsageError
 from orchestune.sdk import submitting
 from orchestune.sdk.plain import read_keys
@@ -38,15 +40,16 @@ def create(
     *,
     started_in: Path | None = None,
     variables: Mapping[str, str] | None = None,
+    change: Callable[[Specification], Specification] = lambda specification: specification,
 ) -> tuple[Client, documents.Status]:
     """Start an experiment of the code in `folder`, which is known by `started_in` where that is another one.
 
-    `variables` go to trials of this machine beside those of this process. Returns the client of its server, and the
-    status there. Raises what `Experiment.create` does.
+    `variables` go to trials of this machine beside those of this process; `change` makes of what the keys say what is
+    sent. Returns the client of its server, and the status there. Raises what `Experiment.create` does.
     """
     chosen = place(os.environ, cluster)
     loaded = read_keys(keys, "experiment", "the keys of the experiment", folder / "experiment.yml")
-    specification = loaded.specification
+    specification = change(loaded.specification)
     if not submitting.at_hand(chosen) and (loaded.build.install or loaded.build.dockerfile):
         raise UsageError("images are not built from Python", "name an image, or start it with `orchestune run`")
     secrets = secret_values([(secret.name, secret.source) for secret in specification.secrets], os.environ, folder)
@@ -91,7 +94,14 @@ def create_open(keys: Mapping[str, Any], cluster: str | None) -> tuple[Client, d
             "run": [sys.executable, "-m", BRIDGE, str(offers)],
         }
         variables = {"PYTHONPATH": importable(sys.path)}
-        return create(document, Path(folder), "local", started_in=Path.cwd(), variables=variables)
+        return create(document, Path(folder), "local", started_in=Path.cwd(), variables=variables, change=_timed)
+
+
+def _timed(specification: Specification) -> Specification:
+    """With the timeout in the hands of the bridge, which knows since when a process has the trial."""
+    run, longest = specification.run, specification.timeout
+    assert not isinstance(run, str)
+    return specification if longest is None else replace(specification, run=(*run, str(longest)), timeout=None)
 
 
 def _remember(chosen: Place, status: documents.Status, folder: Path) -> None:

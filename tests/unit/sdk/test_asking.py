@@ -13,8 +13,12 @@ from typing import Any
 
 import pytest
 
+from orchestune.domain.experiment import Specification
+from orchestune.domain.metrics import Metric
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Space
 from orchestune.sdk.asking import Looks, OpenTrial, take
-from orchestune.sdk.creating import BRIDGE
+from orchestune.sdk.creating import BRIDGE, _timed
 from orchestune.sdk.experiments import Experiment
 
 
@@ -98,3 +102,29 @@ def test_an_exception_after_the_outcome_is_printed(capsys: pytest.CaptureFixture
         trial.give_back()
         raise ZeroDivisionError("behind the outcome")
     assert "ZeroDivisionError: behind the outcome" in capsys.readouterr().err
+
+
+def test_the_time_of_a_trial_begins_when_it_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "params.json").write_text("{}")
+    told = {"ORCHESTUNE_TRIAL": "3", "ORCHESTUNE_SEED": "7", "ORCHESTUNE_FOLD": "0"}
+    files = {"ORCHESTUNE_PARAMS": str(tmp_path / "params.json"), "ORCHESTUNE_METRICS": str(tmp_path / "metrics.jsonl")}
+    command = [sys.executable, "-m", BRIDGE, str(tmp_path / "offers"), "0.5"]
+    with subprocess.Popen(command, env={**os.environ, **told, **files}, stderr=subprocess.PIPE, text=True) as bridge:
+        try:
+            with pytest.raises(subprocess.TimeoutExpired):
+                bridge.wait(timeout=1.5)  # on offer
+            while (trial := take(tmp_path / "offers")) is None:
+                time.sleep(0.02)
+            assert bridge.wait(timeout=20) == 1
+            assert bridge.stderr is not None and bridge.stderr.read() == "ran longer than 0.5s\n"
+            assert trial.should_stop()
+        finally:
+            bridge.kill()
+
+
+def test_the_timeout_of_trials_that_a_process_takes_is_in_the_hands_of_who_knows_when_it_has_one() -> None:
+    space = Space.of((Parameter("x", "float", 0.0, 1.0),))
+    made = Specification("f", ("python", "-m", BRIDGE, "/offers"), space, (Metric("y", "minimize"),), 3, timeout=60.0)
+    timed = _timed(made)
+    assert (timed.run, timed.timeout) == (("python", "-m", BRIDGE, "/offers", "60.0"), None)
+    assert _timed(timed) is timed
