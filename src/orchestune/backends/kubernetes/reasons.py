@@ -109,7 +109,7 @@ def verdict(pod: Document, evidence: Evidence) -> Judgement:
         return words
     for container in container_statuses(pod, "initContainerStatuses"):
         ended = _ended(container)
-        if ended and ended.get("exitCode"):
+        if ended and ended.get("exitCode") and container["name"] not in _sidecars(pod):
             return Judgement(Phase.GONE, f"its init container {container['name']} failed: {_exit(ended)}")
     found = container_statuses(pod, "containerStatuses")
     containers = sorted(found, key=lambda each: each["name"] != CONTAINER)
@@ -210,6 +210,12 @@ def _of_job(finished: Mapping[str, Any], evidence: Evidence) -> Judgement:
 def _ended(container: Mapping[str, Any]) -> Mapping[str, Any] | None:
     found = (container.get("state") or {}).get("terminated")
     return found if isinstance(found, Mapping) else None
+
+
+def _sidecars(pod: Document) -> set[str]:
+    """Init containers that stay beside the worker, and that the node ends once it is over, gently or not."""
+    listed = pod["spec"].get("initContainers") or ()
+    return {each["name"] for each in listed if each.get("restartPolicy") == "Always"}
 
 
 def _exit(ended: Mapping[str, Any]) -> str:

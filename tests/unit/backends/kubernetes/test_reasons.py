@@ -47,6 +47,13 @@ def beside(code: int, reason: str, worker: dict[str, Any]) -> dict[str, Any]:
     return {"containerStatuses": [agent, *worker["containerStatuses"]]}
 
 
+def beside_sidecar(phase: str, worker: dict[str, Any]) -> dict[str, Any]:
+    """The worker, and an init container that stays beside it, which the node has killed once the worker was over."""
+    killed = {"terminated": {"exitCode": 137, "reason": "Error"}}
+    spec = {"initContainers": [{"name": "proxy", "restartPolicy": "Always"}]}
+    return pod(phase, spec=spec, initContainerStatuses=[{"name": "proxy", "state": killed}], **worker)
+
+
 def waits(reason: str, message: str = "", key: str = "containerStatuses") -> dict[str, Any]:
     name = "worker" if key == "containerStatuses" else "runtime"
     state = {"waiting": {"reason": reason, "message": message}}
@@ -156,6 +163,12 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         Evidence(JOB, pod("Failed", **ended(1, message="disk full", key="initContainerStatuses"))),
         UNKNOWN,
         "its init container runtime failed: ended with exit code 1; its last lines:\ndisk full",
+    ),
+    "a sidecar was ended with it": (Evidence(JOB, beside_sidecar("Succeeded", ended(0, "Completed"))), UNKNOWN, ""),
+    "out of memory beside a sidecar": (
+        Evidence(JOB, beside_sidecar("Failed", ended(137, "OOMKilled"))),
+        Gone.OUT_OF_MEMORY,
+        "out of memory: it was killed when its peak reached its limit of 1 GiB",
     ),
     "evicted": (
         Evidence(
