@@ -52,9 +52,11 @@ def for_install(folder: Path, commands: Sequence[str]) -> dict[str, Path]:
 def for_dockerfile(folder: Path, text: str, file: str) -> dict[str, Path]:
     """The files that a Dockerfile copies from the folder, but for what `.dockerignore` leaves out.
 
-    BadInput for all of the folder and for secrets, TooLarge.
+    BadInput for all of the folder and for secrets, also in the Dockerfile itself, TooLarge.
     """
     found: dict[str, Path] = {}
+    if secret := secrecy.in_text(text):
+        raise _told(file, *secret)
     leaves_out = leaving_out(folder, file)
     for source in sources(text, file):
         pattern = os.path.normpath(source.path.lstrip("/"))
@@ -145,8 +147,7 @@ def _checked(found: dict[str, Path]) -> dict[str, Path]:
             raise BadInput([Problem(f"stays out of the image: {why}", file=name, hint=_OWN_IMAGE)])
         secret = secrecy.in_file(path)
         if secret:
-            text = f"holds {secret[1]}, which would stand in the image"
-            raise BadInput([Problem(text, file=name, line=secret[0], hint=_OWN_IMAGE)])
+            raise _told(name, *secret)
     size = sum(path.stat().st_size for path in found.values())
     if size > LIMIT:
         largest = max(found, key=lambda name: found[name].stat().st_size)
@@ -155,6 +156,10 @@ def _checked(found: dict[str, Path]) -> dict[str, Path]:
             f"the largest is {largest}; data belongs into `data:`, not into an image",
         )
     return dict(sorted(found.items()))
+
+
+def _told(file: str, line: int, what: str) -> BadInput:
+    return BadInput([Problem(f"holds {what}, which would stand in the image", file=file, line=line, hint=_OWN_IMAGE)])
 
 
 def _bad(key: str, message: str, hint: str) -> BadInput:

@@ -148,6 +148,24 @@ def test_a_dockerfile_does_not_copy_a_secret_or_what_is_not_there(project: Path)
         for_dockerfile(project, "FROM x\n\nCOPY missing.txt /app\n", "sub/Dockerfile")
 
 
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("RUN pip install -i https://ada:sesame@pypi.lab/simple numpy", "a password in an address"),
+        ("RUN echo '//registry.lab/:_authToken=sesame' > ~/.npmrc", "a token"),
+    ],
+)
+def test_a_dockerfile_does_not_hold_a_secret_itself(project: Path, line: str, what: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        for_dockerfile(project, f"FROM python\n{line}\n", "Dockerfile")
+    [problem] = caught.value.problems
+    assert (problem.file, problem.line) == ("Dockerfile", 2)
+    assert what in problem.message and "sesame" not in problem.message
+    assert (
+        for_dockerfile(project, "FROM python\nRUN pip install -i https://$USER:$TOKEN@pypi.lab x\n", "Dockerfile") == {}
+    )
+
+
 def test_data_does_not_belong_into_an_image(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(context, "LIMIT", 2 << 20)
     (project / "csrc/data.bin").write_bytes(b"\0" * (3 << 20))
