@@ -108,7 +108,7 @@ def _refuse_code(command: str, words: Sequence[str], folder: Path) -> None:
         return
     for word in words[words.index("install") + 1 :]:
         place = word.partition("[")[0]
-        if place in (".", "..") or (place.startswith(("./", "../", "/")) and (folder / place).is_dir()):
+        if place in (".", "..") or (place.startswith(("./", "../", "/")) and os.path.isdir(folder / place)):
             hint = f"name what it requires instead, such as pip install -r requirements.txt; {_CODE}"
             raise _bad("install", f"{command!r} would put the code of {word} into the image", hint)
 
@@ -118,7 +118,7 @@ def _take(folder: Path, name: str, found: dict[str, Path]) -> None:
     if not name or name.startswith(("/", "~", "-")):
         return
     path = Path(os.path.normpath(folder / name))
-    if not path.is_relative_to(folder) or not path.is_file():
+    if not path.is_relative_to(folder) or not os.path.isfile(path):  # a word may be too long for a name, too
         return
     key = path.relative_to(folder).as_posix()
     if key in found:

@@ -172,3 +172,9 @@ def test_data_does_not_belong_into_an_image(project: Path, monkeypatch: pytest.M
     with pytest.raises(TooLarge, match=r"3 MiB together; at most 2 are allowed") as caught:
         for_dockerfile(project, "FROM x\nCOPY csrc /csrc\n", "Dockerfile")
     assert "csrc/data.bin" in caught.value.hint
+
+
+def test_a_word_that_is_too_long_to_be_the_name_of_a_file_names_none(project: Path) -> None:
+    program = "import nltk; " + "; ".join(f"nltk.download('set-{number}')" for number in range(20))
+    assert for_install(project, [f'python -c "{program}"', "pip install -r requirements/extra.txt"])
+    assert for_install(project, [f"pip install ./{'x' * 300}"]) == {}
