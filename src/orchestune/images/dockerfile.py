@@ -64,11 +64,11 @@ def for_install(base: str, commands: Sequence[str], files: Sequence[str], user: 
     return "\n".join(lines) + "\n"
 
 
-def after_dockerfile(text: str, commands: Sequence[str], files: Sequence[str]) -> str:
-    """`install:` commands on top of a user's own Dockerfile."""
+def after_dockerfile(text: str, commands: Sequence[str], files: Sequence[str], user: str = "") -> str:
+    """`install:` commands on top of a user's own Dockerfile; `user` is whom its image runs as, as above."""
     if not commands:
         return text
-    own = for_install("", commands, files).partition("\n")[2]
+    own = for_install("", commands, files, user).partition("\n")[2]
     return text.rstrip("\n") + "\n" + own
 
 
@@ -90,6 +90,27 @@ def pin(text: str, digests: Mapping[str, str], file: str = "Dockerfile") -> str:
                 before, after = lines[number][: found.start()], lines[number][found.end() :]
                 lines[number] = f"{before}{named.before}{digests[named.image]}{after}"
     return "".join(lines)
+
+
+def user_of(text: str, users: Mapping[str, str], file: str = "Dockerfile") -> str:
+    """Whom the image runs as, where that is not root; `users`: the same of each image from outside."""
+    outside = {named.entry["startline"]: named.image for named in _outside(text, file)}
+    stages: dict[str, str] = {}
+    user = stage = ""
+    for entry in _parser(text).structure:
+        if entry["instruction"] == "FROM":
+            words = [word for word in str(entry["value"]).split() if not word.startswith("--")]
+            user = users.get(outside.get(entry["startline"], ""), stages.get(words[0].lower(), ""))
+            stage = words[-1].lower()
+        elif entry["instruction"] == "USER":
+            user = str(entry["value"]).strip()
+        stages[stage] = user
+    return unless_root(user)
+
+
+def unless_root(user: str) -> str:
+    """Nothing where it is root, whose group does not count."""
+    return "" if user.partition(":")[0] in ("", "0", "root") else user
 
 
 def sources(text: str, file: str = "Dockerfile") -> list[Source]:

@@ -36,15 +36,16 @@ def recipe(
         return dockerfiles.for_install(base.name, commands, list(files), base.user), files
     text = _read(folder / dockerfile, dockerfile)
     own = context.for_dockerfile(folder, text, dockerfile)
-    pinned = {name: _base(name, dockerfile, resolve).name for name in dockerfiles.bases(text, dockerfile)}
-    text = dockerfiles.after_dockerfile(dockerfiles.pin(text, pinned, dockerfile), commands, list(files))
+    found = {name: _base(name, dockerfile, resolve) for name in dockerfiles.bases(text, dockerfile)}
+    user = dockerfiles.user_of(text, {name: base.user for name, base in found.items()}, dockerfile)
+    pinned = dockerfiles.pin(text, {name: base.name for name, base in found.items()}, dockerfile)
+    text = dockerfiles.after_dockerfile(pinned, commands, list(files), user)
     return text, dict(sorted({**own, **files}.items()))
 
 
 def user_of(config: Mapping[str, Any]) -> str:
     """Whom an image runs as, from the `config` of its configuration; nothing for root."""
-    user = str(config.get("User") or "")
-    return "" if user.partition(":")[0] in ("", "0", "root") else user
+    return dockerfiles.unless_root(str(config.get("User") or ""))
 
 
 def refused(image: str, there: Iterable[Platform], wanted: Platform) -> UsageError:

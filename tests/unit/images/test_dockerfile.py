@@ -86,6 +86,29 @@ def test_install_commands_may_follow_a_dockerfile_of_the_users_own() -> None:
     assert after_dockerfile("FROM x\n", [], []) == "FROM x\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "user"),
+    [
+        ("FROM jupyter\nRUN true\n", "jovyan"),
+        ("FROM python\nRUN useradd app\nUSER app:staff\nRUN true\nUSER 1000\n", "1000"),
+        ("FROM jupyter\nUSER root\n", ""),
+        ("FROM jupyter AS Base\nUSER app\nFROM python AS tools\nFROM --platform=$BUILDPLATFORM base\n", "app"),
+        ("FROM jupyter AS base\nFROM python\nCOPY --from=base /x /x\n", ""),
+    ],
+)
+def test_install_commands_after_a_dockerfile_run_as_root_and_give_the_image_back(
+    text: str, user: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text(text)
+    users = {"jupyter": "jovyan"}
+    made, _ = recipe("", ["apt-get update"], "Dockerfile", tmp_path, lambda name: Base(name, users.get(name, "")))
+    after = made.removeprefix(text).splitlines()
+    assert (after[0], after[-1]) == (
+        ("USER 0", f"USER {user}") if user else ("WORKDIR /orchestune-install", "WORKDIR /")
+    )
+    assert recipe("", [], "Dockerfile", tmp_path, lambda name: Base(name, users.get(name, "")))[0] == text
+
+
 def test_images_from_outside_are_found_and_stages_are_none() -> None:
     assert bases(OWN) == ["python:3.12", "ghcr.io/astral-sh/uv:0.9"]
     assert bases("FROM scratch\n") == []
