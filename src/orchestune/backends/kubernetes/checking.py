@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 from orchestune.backends.kubernetes.capacity import PRODUCT
 from orchestune.backends.kubernetes.client import Api
@@ -28,6 +29,13 @@ def check(api: Api, config: KubernetesConfig, placement: Placement) -> None:
             f"`pod:` is merged into a pod template, which has no key {strange[0]}",
             "it has `metadata` and `spec`: pod: {spec: {…}}",
         )
+    metadata = placement.pod.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, Mapping) else None
+    for key, value in {**placement.pod, "metadata.labels": labels or {}}.items():
+        if not isinstance(value, Mapping):
+            raise UsageError(
+                f"`pod.{key}` has to be a mapping, found {json.dumps(value)}", "leave it out where it says nothing"
+            )
     inside = f"/api/v1/namespaces/{config.namespace}"
     if placement.service_account:
         _exists(api, f"{inside}/serviceaccounts/{placement.service_account}", "ServiceAccount", "service_account")

@@ -15,9 +15,11 @@ from ruamel.yaml import YAML
 
 from orchestune.backends.kubernetes import plan
 from orchestune.backends.kubernetes.capacity import Ground
+from orchestune.backends.kubernetes.checking import check
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.domain.placement import Placement, Volume
 from orchestune.domain.resources import Resources
+from orchestune.errors import UsageError
 from orchestune.ports.backend import WorkerOrder
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -140,3 +142,18 @@ def test_cards_of_a_type_are_looked_for_by_the_label_of_their_nodes() -> None:
         {"matchExpressions": [pool, cards]},
         {"matchExpressions": [cards], "matchFields": [by_name]},
     ]
+
+
+@pytest.mark.parametrize(
+    ("pod", "said"),
+    [
+        ({"metadata": None}, "`pod.metadata` has to be a mapping, found null"),
+        ({"spec": ["hostNetwork"]}, '`pod.spec` has to be a mapping, found \\["hostNetwork"\\]'),
+        ({"metadata": {"labels": ["team"]}}, '`pod.metadata.labels` has to be a mapping, found \\["team"\\]'),
+    ],
+)
+def test_a_patch_that_leaves_no_template_is_refused_before_anything_starts(pod: dict[str, Any], said: str) -> None:
+    api: Any = None  # is not asked
+    with pytest.raises(UsageError, match=said):
+        check(api, CONFIG, Placement(image="x", pod=pod))
+    check(api, CONFIG, Placement(image="x", pod={"metadata": {"labels": None}, "spec": {}}))
