@@ -104,7 +104,7 @@ def verdict(pod: Document, evidence: Evidence) -> Judgement:
     status = pod["status"]
     if evidence.told_to_end:
         return Judgement(Phase.GONE, "the worker was told to end")
-    words = _by_the_place(pod)
+    words = _by_the_place(pod, evidence.has_run)
     if words:
         return words
     for container in container_statuses(pod, "initContainerStatuses"):
@@ -132,9 +132,9 @@ def verdict(pod: Document, evidence: Evidence) -> Judgement:
     return Judgement(Phase.GONE, f"its pod ended: {said}")
 
 
-_KUBELET_REFUSED = re.compile(
-    r"OutOf\S+|UnexpectedAdmissionError|NodeAffinity|Topology\S*|Preempting|AppArmor|.*Sysctl"
-)
+_FULL = re.compile(r"OutOf\S+|Preempting")
+_NOT_ADMITTED = re.compile(r"UnexpectedAdmissionError|NodeAffinity|Topology\S*|SMTAlignmentError|AppArmor|Sysctl\S*")
+"""why a kubelet refuses what the scheduler gives it, and goes on to: the scheduler does not know of it"""
 _OWN_LIMIT = re.compile(r"exceeds the (?:total )?limit|has larger consumption of")
 _DISRUPTIONS = {
     "PreemptionByScheduler": "preempted: a pod of higher priority took its place",
@@ -144,7 +144,7 @@ _DISRUPTIONS = {
 }
 
 
-def _by_the_place(pod: Document) -> Judgement | None:
+def _by_the_place(pod: Document, has_run: bool) -> Judgement | None:
     """What took the pod away, where that was the cluster."""
     status = pod["status"]
     reason, message = str(status.get("reason") or ""), str(status.get("message") or "").strip()
@@ -161,8 +161,10 @@ def _by_the_place(pod: Document) -> Judgement | None:
         return Judgement(Phase.GONE, f"its node {node} went away", Gone.PLACE)
     if reason in ("NodeShutdown", "Terminated", "Shutdown"):
         return Judgement(Phase.GONE, f"its node {node} was shut down", Gone.PLACE)
-    if _KUBELET_REFUSED.fullmatch(reason):
-        return Judgement(Phase.GONE, f"{node} did not take it: {message or reason}", Gone.PLACE)
+    if _FULL.fullmatch(reason) or _NOT_ADMITTED.fullmatch(reason):
+        lasting = _NOT_ADMITTED.fullmatch(reason) and not has_run  # a node that starts anew takes none at first
+        gone = Gone.UNKNOWN if lasting else Gone.PLACE
+        return Judgement(Phase.GONE, f"{node} did not take it: {message or reason}", gone)
     disrupted = condition(pod, "DisruptionTarget")
     if disrupted:
         return Judgement(Phase.GONE, _disruption(disrupted, node), Gone.PLACE)

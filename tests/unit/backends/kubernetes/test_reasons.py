@@ -223,6 +223,16 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         PLACE,
         "n1 did not take it: Node didn't have enough resource: cpu",
     ),
+    "the node never takes such pods": (
+        Evidence(JOB, pod("Failed", reason="UnexpectedAdmissionError", message="Allocate failed due to no devices")),
+        UNKNOWN,
+        "n1 did not take it: Allocate failed due to no devices",
+    ),
+    "the node does not take it again": (
+        Evidence(JOB, pod("Failed", reason="UnexpectedAdmissionError", message="Allocate failed"), has_run=True),
+        PLACE,
+        "n1 did not take it: Allocate failed",
+    ),
     "the node went away": (
         Evidence(JOB, pod("Running", deleted=True), node_trouble="Kubelet stopped posting node status."),
         PLACE,
