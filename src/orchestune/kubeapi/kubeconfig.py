@@ -85,7 +85,7 @@ class Kubeconfig:
     def _add(self, path: Path) -> None:
         import yaml  # only who goes to a cluster pays for it
 
-        document = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        document = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
         self.current = self.current or str(document.get("current-context") or "")
         folder = path.absolute().parent
         for kind, target in (("context", self.contexts), ("cluster", self.clusters), ("user", self.users)):
@@ -102,7 +102,7 @@ def load(kubeconfig: str | None, context: str | None, environ: Mapping[str, str]
     (name, chosen), host = read.context(context), read.server(context)
     try:
         cluster = read.clusters[str(chosen.get("cluster"))]
-        user = read.users.get(str(chosen.get("user"))) or Entry(cluster.folder, {})
+        user = read.users[str(chosen["user"])] if chosen.get("user") else Entry(cluster.folder, {})
         proxy = proxy_for(host, cluster.values.get("proxy-url"), environ)
         account = login(user.values, user.folder, cluster.values, read.named, name)
         secure = host.startswith("https://")

@@ -247,6 +247,17 @@ def test_of_several_files_the_first_that_says_something_is_right(tmp_path: Path)
     assert (endpoint.host, endpoint.login()) == ("http://two", {"Authorization": "Bearer 2"})
 
 
+STRANGER = {"name": "lab", "context": {"cluster": "lab", "user": "eve"}}
+
+
+def test_an_empty_file_among_several_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "comment").write_text("# nothing yet\n")
+    one = write(tmp_path / "one", {"server": "http://one"}, {"token": "1"})
+    files = os.pathsep.join(str(path) for path in (tmp_path / "empty", one, tmp_path / "comment"))
+    assert load(files, None).host == "http://one"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -255,6 +266,8 @@ def test_of_several_files_the_first_that_says_something_is_right(tmp_path: Path)
         ("{}", "does not say which of its contexts is the current one"),
         (_kubeconfig(None, contexts=[]), "has no context 'lab'"),
         (_kubeconfig(None), "it has no 'lab'"),
+        ("", "does not say which of its contexts is the current one"),
+        (_kubeconfig({"server": "http://x"}, contexts=[STRANGER]), "it has no 'eve', which its context 'lab' needs"),
         (_kubeconfig({}), "it has no 'server'"),
         (_kubeconfig({"server": "https://x", "certificate-authority": "/no/such.crt"}), "No such file"),
         (_kubeconfig({"server": "https://x", "certificate-authority-data": "bm8="}), "cannot be used"),
