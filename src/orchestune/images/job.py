@@ -18,7 +18,8 @@ LIMIT = 700 << 10
 """bytes of all files together: a ConfigMap holds 1 MiB, and base64 takes a third more"""
 _REQUESTED = 1 << 30
 """most builds take no more, and files that they write count only until memory is short"""
-_DEADLINE = 3600
+DEADLINE = 3600
+"""seconds after which a build is ended"""
 _KEPT = 600
 """seconds for which an ended Job and its log stay"""
 _DOCKERFILE = "Dockerfile"
@@ -140,7 +141,7 @@ def _job(
         "metadata": metadata,
         "spec": {
             "backoffLimit": 0,
-            "activeDeadlineSeconds": _DEADLINE,
+            "activeDeadlineSeconds": DEADLINE,
             "ttlSecondsAfterFinished": _KEPT,
             "template": {"metadata": {"labels": metadata["labels"]}, "spec": pod},
         },

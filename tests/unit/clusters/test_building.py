@@ -213,3 +213,31 @@ def test_an_image_that_cannot_be_pulled_and_a_pod_that_finds_no_machine_are_told
     full = pod("Pending", conditions=[{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}])
     with pytest.raises(OrchestuneError, match="no machine takes the pod: 0/3 nodes"):
         build(Cluster([(full, "")]), clock=[0.0, 1.0, 1000.0])
+
+
+EVICTED = "The node was low on resource: ephemeral-storage. "
+
+
+@pytest.mark.parametrize(
+    ("taken", "why"),
+    [
+        (pod("Failed", reason="Evicted", message=EVICTED), "Evicted: The node was low on resource: ephemeral-storage"),
+        (pod("Failed") | {"metadata": {"name": "build-pod", "deletionTimestamp": "now"}}, "its pod was deleted"),
+        (None, "its pod was deleted"),
+    ],
+    ids=["evicted", "being deleted", "gone"],
+)
+def test_a_build_that_the_cluster_has_ended_is_not_taken_for_one_that_failed(
+    taken: dict[str, Any] | None, why: str
+) -> None:
+    cluster = Cluster([(pod("Running"), "STEP 1\n"), (taken, "")])
+    with pytest.raises(OrchestuneError, match=f"the cluster has ended the build: {why}") as caught:
+        build(cluster)
+    assert "repeat the command" in caught.value.hint and "install" not in caught.value.hint
+    assert cluster.deleted == [cluster.created[0]]
+
+
+def test_a_build_that_takes_longer_than_it_may_is_told() -> None:
+    cluster = Cluster([(pod("Running"), "STEP 1\n"), (None, "")])
+    with pytest.raises(OrchestuneError, match="it took longer than 60 minutes"):
+        build(cluster, clock=[0.0, 1.0, 3601.0])

@@ -19,7 +19,7 @@ from orchestune.domain.more_memory import size
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError, UsageError
 from orchestune.images import credentials
 from orchestune.images.build import Plan, Say
-from orchestune.images.job import BUILDER, MEMORY, build_job
+from orchestune.images.job import BUILDER, DEADLINE, MEMORY, build_job
 from orchestune.images.tools import failure
 
 Manifest = dict[str, Any]
@@ -27,6 +27,8 @@ _POLL = 1.0
 _PATIENCE = 300.0
 """seconds until the pod has to run"""
 _ENDED = ("Succeeded", "Failed")
+_GONE: Manifest = {"metadata": {"deletionTimestamp": "earlier"}, "status": {"phase": "Failed"}}
+"""what is shown of a pod that is no longer there"""
 _KEPT = 25
 """lines of output that an error shows"""
 _GRANTING = "an administrator of the namespace grants what docs/how-to/permissions.md lists"
@@ -117,12 +119,13 @@ class InCluster:
 
     def _follow(self, plan: Plan, job: str, say: Say, trust: str) -> None:
         """Pass on the output until the Job is over. `trust` is what an untrusted registry takes."""
-        seen, kept = 0, deque[str](maxlen=_KEPT)
-        until = lost = self._clock() + _PATIENCE
+        seen, kept, runs = 0, deque[str](maxlen=_KEPT), False
+        began = self._clock()
+        until = lost = began + _PATIENCE
         while True:
             now = self._clock()
             try:
-                found = self._look(job, now > until)
+                found = self._look(job, now > until, runs)
                 lost = now + _PATIENCE
             except TemporaryError:  # the build goes on, whoever looks
                 if now > lost:
@@ -131,7 +134,7 @@ class InCluster:
             if found is None:
                 self._sleep(_POLL)
                 continue
-            pod, lines = found
+            (pod, lines), runs = found, True
             phase = str(pod["status"]["phase"])
             whole = lines if phase in _ENDED else lines[:-1]
             for line in whole[seen:]:
@@ -146,14 +149,18 @@ class InCluster:
                         f"the build in the cluster took more memory than its limit of {size(self._memory)}",
                         f"allow it more in ORCHESTUNE_BUILDER_MEMORY, such as 16Gi; or {_HERE}",
                     )
+                if why := _taken(pod, now - began):
+                    raise OrchestuneError(f"the cluster has ended the build: {why}", f"repeat the command; or {_HERE}")
                 what = "push" if any(line.startswith("Successfully tagged") for line in lines) else "build"
                 output = list(kept) or [str(pod["status"].get("message", "it failed"))]
                 raise failure(what, self.name, plan, output, trust)
             self._sleep(_POLL)
 
-    def _look(self, job: str, late: bool) -> tuple[Manifest, list[str]] | None:
-        """The pod once it runs, and its output; None while it does not yet."""
+    def _look(self, job: str, late: bool, ran: bool) -> tuple[Manifest, list[str]] | None:
+        """The pod once it runs, and its output; None while it does not yet. `ran`: it was seen to."""
         pod = self._pod(job)
+        if pod is None and ran:
+            return _GONE, []
         if pod is None or (pod.get("status") or {}).get("phase", "Pending") == "Pending":
             self._refuse_to_wait(pod, job, late)
             return None
@@ -192,6 +199,17 @@ def _took_too_much(pod: Manifest) -> bool:
     """Whether the kernel killed it for its memory."""
     states = [status.get("state") or {} for status in pod["status"].get("containerStatuses") or ()]
     return any((state.get("terminated") or {}).get("reason") == "OOMKilled" for state in states)
+
+
+def _taken(pod: Manifest, seconds: float) -> str:
+    """Why the cluster has ended a build that would have gone on; nothing where it has not."""
+    reason, message = pod["status"].get("reason"), str(pod["status"].get("message", "")).strip()
+    if reason:  # of the pod, not of its container: Evicted, NodeShutdown
+        return f"{reason}: {message}" if message else str(reason)
+    if not pod["metadata"].get("deletionTimestamp"):
+        return ""
+    late = f"it took longer than {DEADLINE // 60} minutes"
+    return late if seconds >= DEADLINE else "its pod was deleted, or its machine is gone"
 
 
 def _how_to_trust(connection: Connection) -> str:
