@@ -179,6 +179,24 @@ def test_who_may_not_look_at_the_namespace_removes_all_that_is_in_it(made: bool,
     assert said == notes and {*world.objects} <= {"/api/v1/namespaces/ml"}
 
 
+class Guarded(Ready):
+    """Whose user may remove all but the namespace."""
+
+    def delete(self, document: dict[str, Any]) -> bool:
+        if document["kind"] == "Namespace":
+            raise Forbidden("this user may not delete namespaces in the whole cluster")
+        return super().delete(document)
+
+
+def test_who_may_not_remove_the_namespace_removes_all_that_is_in_it_and_is_told() -> None:
+    connection = LAB.with_changes({"create_namespace": True})
+    world, said = Guarded(), list[str]()
+    deploy(world, connection)
+    provisioner.remove(world.api, connection, said.append)
+    assert {*world.objects} == {"/api/v1/namespaces/ml"}
+    assert said == ["the namespace ml stays: this user may not delete namespaces in the whole cluster"]
+
+
 class Ending(Ready):
     """A Job whose pod has 600 seconds to end in, and takes `seconds` from when the Job is deleted."""
 

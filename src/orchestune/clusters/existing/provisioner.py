@@ -321,11 +321,15 @@ def _remove_namespace(api: Api, connection: Connection, note: Note) -> list[str]
     labels = found["metadata"].get("labels") or {}
     if any(labels.get(key) != value for key, value in OURS.items()):
         return []
-    strange = _others(api, connection.namespace)
-    if strange:
-        note(f"the namespace {connection.namespace} stays: {', '.join(strange[:3])} in it is not ours")
+    try:
+        strange = _others(api, connection.namespace)
+        if strange:
+            note(f"the namespace {connection.namespace} stays: {', '.join(strange[:3])} in it is not ours")
+            return []
+        api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": connection.namespace}})
+    except Forbidden as exc:
+        note(f"the namespace {connection.namespace} stays: {exc.message}")
         return []
-    api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": connection.namespace}})
     return [f"Namespace {connection.namespace}"]
 
 
