@@ -15,6 +15,7 @@ from typing import Any
 from orchestune.errors import UsageError
 from orchestune.kubeapi.eks import REMEDY
 from orchestune.kubeapi.endpoint import Endpoint
+from orchestune.kubeapi.impersonation import impersonation
 from orchestune.kubeapi.logins import login
 from orchestune.kubeapi.proxies import proxy_for
 from orchestune.kubeapi.tls import trusting
@@ -105,6 +106,7 @@ def load(kubeconfig: str | None, context: str | None, environ: Mapping[str, str]
         user = read.users[str(chosen["user"])] if chosen.get("user") else Entry(cluster.folder, {})
         proxy = proxy_for(host, cluster.values.get("proxy-url"), environ)
         account = login(user.values, user.folder, cluster.values, read.named, name)
+        acting = impersonation(user.values)
         secure = host.startswith("https://")
         tls = trusting(cluster.values, cluster.folder, account.certificate()) if secure else None
     except KeyError as exc:
@@ -112,4 +114,5 @@ def load(kubeconfig: str | None, context: str | None, environ: Mapping[str, str]
     except (AttributeError, OSError, TypeError, ValueError) as exc:
         raise read.unusable(exc) from exc
     remedy = REMEDY if user.values.get("eks") else Endpoint.remedy
-    return Endpoint(host, account.headers, tls, cluster.values.get("tls-server-name") or None, proxy, remedy)
+    headers = (lambda: {**account.headers(), **acting}) if acting else account.headers
+    return Endpoint(host, headers, tls, cluster.values.get("tls-server-name") or None, proxy, remedy)

@@ -1,0 +1,68 @@
+"""Who acts as somebody else is known to the API server as that one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from orchestune.errors import UsageError
+from orchestune.kubeapi.kubeconfig import load
+
+
+class _Echo(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        said = sorted((name.title(), value) for name, value in self.headers.items() if name.lower().startswith("imp"))
+        content = json.dumps(said).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Echo) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def kubeconfig(folder: Path, server: str, **user: Any) -> str:
+    document = {
+        "current-context": "lab",
+        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "ada"}}],
+        "clusters": [{"name": "lab", "cluster": {"server": server}}],
+        "users": [{"name": "ada", "user": {"token": "hers", **user}}],
+    }
+    (folder / "config").write_text(json.dumps(document))
+    return str(folder / "config")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_name_groups_and_the_rest_reach_the_api_server(address: str, tmp_path: Path, method: str) -> None:
+    whom = {"as": "bob", "as-uid": "7", "as-groups": ["ml", "vision", "lab"], "as-user-extra": {"a/b": ["x", "y"]}}
+    endpoint = load(kubeconfig(tmp_path, address, **whom), None)
+    assert endpoint.login()["Authorization"] == "Bearer hers"
+    reply = endpoint.pool().request(method, address, headers={"Accept": "x", **endpoint.login()}, body=b"{}")
+    groups = [["Impersonate-Group", name] for name in ("lab", "ml", "vision")]
+    extra = [["Impersonate-Extra-A%2Fb", value] for value in ("x", "y")]
+    assert reply.json() == [*extra, *groups, ["Impersonate-Uid", "7"], ["Impersonate-User", "bob"]]
+
+
+def test_nobody_else_is_meant_where_the_file_names_nobody(tmp_path: Path) -> None:
+    assert load(kubeconfig(tmp_path, "http://lab"), None).login() == {"Authorization": "Bearer hers"}
+    with pytest.raises(UsageError, match="`as-groups` without `as`"):
+        load(kubeconfig(tmp_path, "http://lab", **{"as-groups": ["ml"]}), None)
