@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from orchestune.cli.clusters import checks
-from orchestune.cli.clusters.checks import building, mark_of, pools
+from orchestune.cli.clusters.checks import building, mark_of, own_mark, pools
 from orchestune.cli.clusters.commands import repeatable
 from orchestune.cli.clusters.status import lines
 from orchestune.cli.console import Console
@@ -78,6 +79,14 @@ def cluster(*machines: dict[str, Any], **more: Any) -> documents.Cluster:
 ])  # fmt: skip
 def test_a_pod_is_tried_in_a_pool_of_any_name(pool: str, mark: str) -> None:
     assert mark_of(0, pool) == mark
+
+
+def test_pods_that_two_people_try_at_once_are_not_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "laptop-of-ada")
+    hers = own_mark(0, "gpu")
+    assert own_mark(0, "gpu") == hers  # what an interrupted test has left is found again
+    monkeypatch.setattr(socket, "gethostname", lambda: "laptop-of-bob")
+    assert own_mark(0, "gpu") != hers and own_mark(0, "gpu").startswith("0-gpu-")
 
 
 def test_who_interrupts_is_told_that_the_same_command_goes_on() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -180,6 +183,12 @@ def mark_of(index: int, pool: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", f"{index}-{pool or 'any'}".lower())[:20].strip("-")
 
 
+def own_mark(index: int, pool: str) -> str:
+    """The same for this user on this machine: somebody else may try the cluster at this moment."""
+    who = hashlib.sha256(f"{os.getuid()}@{socket.gethostname()}".encode()).hexdigest()
+    return f"{mark_of(index, pool)}-{who[:6]}"
+
+
 def _pods(cluster_api: Api, connection: Connection, survey: documents.Cluster | None, sample: str) -> Iterator[Finding]:
     space = connection.namespace
     needed = [permissions.Right(verb, "pods", "", space) for verb in ("create", "delete", "get")]
@@ -190,7 +199,7 @@ def _pods(cluster_api: Api, connection: Connection, survey: documents.Cluster | 
         )
         return
     for index, pool in enumerate(pools(survey)):
-        mark = mark_of(index, pool.name)
+        mark = own_mark(index, pool.name)
         try:
             yield from _pod(probe.look(cluster_api, connection, pool, mark))
             if sample:
