@@ -31,6 +31,7 @@ from orchestune.domain.cluster import (
 from orchestune.errors import Conflict, Denied, OrchestuneError, Unreachable
 from orchestune.ports.provisioner import Drain, Provisioner, Say
 from tests.unit.cli.conftest import Result
+from tests.unit.clusters.world import World
 
 FILE = """\
 cloud_provider: aws
@@ -446,3 +447,18 @@ def test_progress_on_a_terminal_is_painted_over() -> None:
     telling(Event(Happened.WAITING, Planned("role", "one"), 3))
     telling(Event(Happened.FAILED, Planned("role", "one"), 4))
     assert err.getvalue() == "…        role one  3.0s\r\x1b[Kfailed   role one  4.0s\n"
+
+
+def test_an_update_opens_machines_again_whose_pool_stays_after_all(
+    provider: Provider, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = {"labels": {"orchestune.dev/pool": "cpu"}, "annotations": {"orchestune.dev/draining": "yes"}}
+    world = World({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1", **marks}, "spec": {}})
+    monkeypatch.setattr(making, "api", lambda cluster: world.api)
+    monkeypatch.setattr(provider, "reach", lambda name: Reached("https://vision", "Y2E=", "", ""))
+    monkeypatch.setattr(provider, "manifests", lambda spec: [])
+    told = cli("cluster", "update", "--yes")
+    assert told.out == "vision: updated\n"
+    assert "open again, since their pools stay: n1" in told.err
+    assert world.patched == ["/api/v1/nodes/n1"]
+    assert cli("cluster", "update", "--yes").out == "vision: it is as the file says\n"

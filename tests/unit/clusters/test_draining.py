@@ -9,7 +9,7 @@ import pytest
 
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import COMPONENT, OURS
-from orchestune.clusters.existing.draining import drain
+from orchestune.clusters.existing.draining import drain, reopen
 from orchestune.clusters.existing.leavings import clear
 from orchestune.errors import NotFound, TemporaryError
 
@@ -43,6 +43,7 @@ class Cluster:
         self.slow = slow
         self.guarded, self.kept = guarded, kept
         self.cordoned: set[str] = set()
+        self.patched = 0
         self.evicted: list[str] = []
         self.deleted: list[str] = []
         self.now = 0.0
@@ -68,8 +69,13 @@ class Cluster:
     def call(self, method: str, place: str, body: Any = None, kind: str = "application/json", **query: Any) -> Manifest:
         name = place.split("/")[-1 if method == "PATCH" else -2]
         if method == "PATCH":
-            assert body == {"spec": {"unschedulable": True}}
-            self.cordoned.add(name)
+            closes = body["spec"] == {"unschedulable": True}
+            assert closes or body["spec"] == {"unschedulable": None}
+            (self.cordoned.add if closes else self.cordoned.discard)(name)
+            [machine] = [item for item in self.there if item["kind"] == "Node" and item["metadata"]["name"] == name]
+            machine["spec"]["unschedulable"] = closes
+            machine["metadata"].setdefault("annotations", {}).update(body["metadata"]["annotations"])
+            self.patched += 1
             return {}
         assert place.endswith("/eviction") and body["kind"] == "Eviction"
         found = next((item for item in self.there if item["metadata"]["name"] == name), None)
@@ -132,7 +138,21 @@ def test_a_pod_with_a_disruption_budget_is_waited_for_and_named_in_the_end() -> 
     there = Cluster(node("a", "old"), pod("server", "a", "ReplicaSet"), guarded=("server",))
     with pytest.raises(TemporaryError, match="'old' does not get empty: ml/server: a disruption budget forbids it"):
         drain(there.api, LABEL, "old", clock=there.clock, sleep=there.sleep)
-    assert there.now > 600
+    assert there.now > 600 and there.patched == 1
+
+
+def test_a_pool_that_stays_after_all_is_opened_again_but_for_what_somebody_else_has_closed() -> None:
+    theirs = node("c", "old")
+    theirs["spec"]["unschedulable"] = True
+    there = Cluster(node("a", "old"), theirs, node("d", "gone"), node("e", "new"), pod("server", "a", "ReplicaSet"),
+                    guarded=("server",))  # fmt: skip
+    with pytest.raises(TemporaryError, match="does not get empty"):
+        drain(there.api, LABEL, "old", clock=there.clock, sleep=there.sleep)
+    drain(there.api, LABEL, "gone", clock=there.clock, sleep=there.sleep)
+    assert there.cordoned == {"a", "d"}
+    assert reopen(there.api, LABEL, {"old", "new"}) == ["a"]
+    assert there.cordoned == {"d"} and theirs["spec"]["unschedulable"]
+    assert reopen(there.api, LABEL, {"old", "new"}) == []
 
 
 def test_a_pool_without_machines_is_empty() -> None:

@@ -19,7 +19,7 @@ from orchestune.client.clusters import Cluster
 from orchestune.clusters.existing import rollout
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import Connection
-from orchestune.clusters.existing.draining import drain
+from orchestune.clusters.existing.draining import drain, reopen
 from orchestune.clusters.existing.provisioner import present
 from orchestune.clusters.existing.rights import shared
 from orchestune.config.cluster_file.read import LoadedCluster, load
@@ -113,12 +113,16 @@ def update(console: Console, args: argparse.Namespace) -> int:
     finally:
         telling.close()
     connection = _connection(answering(there, console))
+    label = (connection or Connection(spec.name, NAMESPACE)).pool_label
+    reopened = reopen(there, label, {pool.name for pool in spec.pools})
+    if reopened:
+        console.note(f"open again, since their pools stay: {', '.join(reopened)}")
     for document in documents:  # its settings, such as when machines go, are the file's too
         there.apply(document)
     retirement = provider.retirement(spec)
     if connection is not None and (connection.retirement or {}) != retirement:
         connect.bring(console, cluster, Wishes(retirement=retirement), ask=False)
-    console.say(f"{spec.name}: {'updated' if planned or telling.told else 'it is as the file says'}")
+    console.say(f"{spec.name}: {'updated' if planned or telling.told or reopened else 'it is as the file says'}")
     return 0
 
 

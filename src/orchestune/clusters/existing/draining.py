@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from contextlib import suppress
 from typing import Any
 
 from orchestune.clusters.existing.client import Api
@@ -12,6 +13,8 @@ from orchestune.errors import NotFound, OrchestuneError, TemporaryError
 
 Manifest = dict[str, Any]
 _MERGE = "application/merge-patch+json"
+_DRAINING = "orchestune.dev/draining"
+"""an annotation"""
 _POLL = 1.0
 _SECONDS = 900.0
 
@@ -33,29 +36,44 @@ def drain(
     """
     until = clock() + _SECONDS
     while True:
-        nodes = [node["metadata"]["name"] for node in api.items("v1", "Node", None, f"{label}={pool}")]
+        nodes = list(api.items("v1", "Node", None, f"{label}={pool}"))
         for node in nodes:
-            _cordon(api, node)
-        left = [pod for pod in _pods(api) if pod["spec"].get("nodeName") in nodes and _moves(pod)]
+            if not node["spec"].get("unschedulable"):
+                _close(api, node, closed=True)
+        names = {node["metadata"]["name"] for node in nodes}
+        left = [pod for pod in _pods(api) if pod["spec"].get("nodeName") in names and _moves(pod)]
         if not left:
             return
         workers = [pod for pod in left if _is_worker(pod)]
         why = [text for pod in workers or left if (text := _evict(api, pod))]
         if clock() > until:
-            names = ", ".join(sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in left)[:5])
+            shown = ", ".join(sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in left)[:5])
             raise TemporaryError(
-                f"the pool '{pool}' does not get empty: {names}{': ' + why[0] if why else ''}",
+                f"the pool '{pool}' does not get empty: {shown}{': ' + why[0] if why else ''}",
                 "end these pods, or their disruption budget, and repeat the command",
             )
         beat()
         sleep(_POLL)
 
 
-def _cordon(api: Api, node: str) -> None:
-    try:
-        api.call("PATCH", f"/api/v1/nodes/{node}", {"spec": {"unschedulable": True}}, _MERGE)
-    except NotFound:
-        return
+def reopen(api: Api, label: str, pools: Container[str]) -> list[str]:
+    """Let pods come to the machines of pools that stay where a drain that was not completed has closed them; which."""
+    found = []
+    for node in api.items("v1", "Node"):
+        metadata = node["metadata"]
+        ours = (metadata.get("annotations") or {}).get(_DRAINING)
+        if ours and (metadata.get("labels") or {}).get(label) in pools:
+            _close(api, node, closed=False)
+            found.append(str(metadata["name"]))
+    return found
+
+
+def _close(api: Api, node: Manifest, *, closed: bool) -> None:
+    """With a mark that tells machines that were closed here from those that somebody else has closed."""
+    value = {"metadata": {"annotations": {_DRAINING: "yes" if closed else None}}}
+    with suppress(NotFound):
+        place = f"/api/v1/nodes/{node['metadata']['name']}"
+        api.call("PATCH", place, {**value, "spec": {"unschedulable": closed or None}}, _MERGE)
 
 
 def _pods(api: Api) -> Iterable[Manifest]:
