@@ -64,7 +64,6 @@ def _add_own(inner: Commands) -> None:
         help="make a cluster the default",
         details="Another one is named for one command with --cluster, for a shell with ORCHESTUNE_CLUSTER.",
         example="orchestune cluster use lab",
-        json=False,
     )
     parser.add_argument("name", metavar="NAME", help="a name that `cluster list` shows")
 
@@ -118,5 +117,8 @@ def _where(cluster: Cluster) -> str:
 def use(console: Console, args: argparse.Namespace) -> int:
     """Change the default."""
     known(console).use(args.name)
-    console.note(f"{args.name} is the default now")
+    if console.json:
+        console.document({"default": args.name})
+    else:
+        console.note(f"{args.name} is the default now")
     return 0

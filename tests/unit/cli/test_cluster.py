@@ -17,6 +17,7 @@ from orchestune.cli.clusters.commands import repeatable
 from orchestune.cli.clusters.status import lines
 from orchestune.cli.console import Console
 from orchestune.cli.render import Paint
+from orchestune.client.api import Client
 from orchestune.client.clusters import Cluster, Clusters
 from orchestune.clusters.existing.config import Connection
 from orchestune.clusters.existing.probe import Pool
@@ -250,3 +251,23 @@ def test_who_builds_images_is_told_or_which_right_is_missing_for_it(
     [found] = building(api, Connection("lab", "ml", registry="registry.lab:5000"))
     assert found.state == ok and told in found.detail
     assert list(building(api, Connection("lab", "ml"))) == []
+
+
+def test_what_commands_about_clusters_have_done_is_told_as_documents_too(
+    state: Path, kubeconfig: Path, cli: Cli, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Client, "release", lambda self, node, cluster: None)
+
+    def told(*words: str) -> Any:
+        result = cli("cluster", *words, "--json")
+        assert (result.code, result.err) == (0, "")
+        return json.loads(result.out)
+
+    Clusters(state).add(Cluster("lab", "kubernetes", str(kubeconfig), "lab", "ml"))
+    assert told("use", "lab") == {"default": "lab"}
+    assert told("disconnect", "-n", "lab") == {"name": "lab", "forgotten": True}
+    assert told("disconnect", "-n", "lab") == {"name": "lab", "forgotten": False}
+    assert told("release", "gpu-7") == {"node": "gpu-7"}
+    Clusters(state).add(Cluster("lab", "kubernetes", str(kubeconfig), "lab", "ml"))
+    result = cli("cluster", "destroy", "-n", "lab", "--yes", "--abandon", "--json")
+    assert json.loads(result.out) == {"name": "lab", "removed": []}

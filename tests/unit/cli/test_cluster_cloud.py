@@ -457,8 +457,8 @@ def test_an_update_opens_machines_again_whose_pool_stays_after_all(
     monkeypatch.setattr(making, "api", lambda cluster: world.api)
     monkeypatch.setattr(provider, "reach", lambda name: Reached("https://vision", "Y2E=", "", ""))
     monkeypatch.setattr(provider, "manifests", lambda spec: [])
-    told = cli("cluster", "update", "--yes")
-    assert told.out == "vision: updated\n"
+    told = cli("cluster", "update", "--yes", "--json")
+    assert json.loads(told.out) == {"name": "vision", "changed": True}
     assert "open again, since their pools stay: n1" in told.err
     assert world.patched == ["/api/v1/nodes/n1"]
-    assert cli("cluster", "update", "--yes").out == "vision: it is as the file says\n"
+    assert json.loads(cli("cluster", "update", "--yes", "--json").out)["changed"] is False

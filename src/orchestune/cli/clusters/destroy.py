@@ -28,7 +28,6 @@ def add(inner: Commands) -> None:
         help="forget a cluster here; nothing in it changes",
         details="With --archive what is finished there is copied first.",
         example="orchestune cluster disconnect -n lab\norchestune cluster disconnect -n lab --archive",
-        json=False,
     )
     add_name(parser)
     parser.add_argument("--archive", action="store_true", help="copy records and files of finished experiments first")
@@ -40,7 +39,6 @@ def add(inner: Commands) -> None:
         help="copy records and files, then remove all that we put into a cluster, or the cluster that we made",
         details="Copies are checked before anything is removed. Interrupted anywhere, the same command completes it.",
         example="orchestune cluster destroy -n lab\norchestune cluster destroy -n lab --stop --to s3://team/lab",
-        json=False,
     )
     add_name(parser)
     add_place(parser)
@@ -62,15 +60,21 @@ def disconnect(console: Console, args: argparse.Namespace) -> int:
     if args.to and not args.archive:
         raise UsageError("--to says where a copy goes", "say --archive as well")
     if clusters.find(args.name) is None:
-        console.note(f"{args.name} is not connected")
-        return 0
+        return _disconnected(console, args.name, f"{args.name} is not connected", forgotten=False)
     if args.archive:
         with Archive(console, args.name, args.to) as archive:
             left = copy_over(console, archive)
         if left:
             raise Conflict(f"not over, and so not copied: {', '.join(left)}", "stop them, or leave out --archive")
     clusters.remove(args.name)
-    console.note(f"{args.name} is forgotten here; nothing changed there")
+    return _disconnected(console, args.name, f"{args.name} is forgotten here; nothing changed there", forgotten=True)
+
+
+def _disconnected(console: Console, name: str, said: str, *, forgotten: bool) -> int:
+    if console.json:
+        console.document({"name": name, "forgotten": forgotten})
+    else:
+        console.note(said)
     return 0
 
 
@@ -100,6 +104,8 @@ def destroy(console: Console, args: argparse.Namespace) -> int:
             raise
         forget(console, cluster)
         console.note(f"{exc}; forgotten here, and left there as it is")
+        if console.json:
+            console.document({"name": args.name, "removed": []})
         return 0
     connection = found.connection if found else Connection(args.name, cluster.namespace)
     if connection.name != args.name:
@@ -116,5 +122,8 @@ def destroy(console: Console, args: argparse.Namespace) -> int:
             save(console, cluster_api, cluster, found, args)
         gone = provisioner.remove(cluster_api, connection, console.note)
     forget(console, cluster)
-    console.say(f"{args.name}: destroyed" if gone else f"{args.name}: there was nothing left to remove")
+    if console.json:
+        console.document({"name": args.name, "removed": gone})
+    else:
+        console.say(f"{args.name}: destroyed" if gone else f"{args.name}: there was nothing left to remove")
     return 0

@@ -122,7 +122,11 @@ def update(console: Console, args: argparse.Namespace) -> int:
     retirement = provider.retirement(spec)
     if connection is not None and (connection.retirement or {}) != retirement:
         connect.bring(console, cluster, Wishes(retirement=retirement), ask=False)
-    console.say(f"{spec.name}: {'updated' if planned or telling.told or reopened else 'it is as the file says'}")
+    changed = bool(planned or telling.told or reopened)
+    if console.json:
+        console.document({"name": spec.name, "changed": changed})
+    else:
+        console.say(f"{spec.name}: {'updated' if changed else 'it is as the file says'}")
     return 0
 
 

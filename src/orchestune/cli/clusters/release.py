@@ -21,7 +21,6 @@ def add(inner: Commands) -> None:
         help="let a machine in quarantine get trials again",
         details="One on which trials fail that succeed elsewhere gets none for an hour; `cluster status` says why.",
         example="orchestune cluster release gpu-7 -n lab",
-        json=False,
     )
     parser.add_argument("node", metavar="NODE", help="the machine, as `cluster status` names it")
     add_name(parser, required=False)
@@ -32,5 +31,8 @@ def release(console: Console, args: argparse.Namespace) -> int:
     where = place(console.environ, args.name)
     with closing(Client.connect(where.resolve)) as client:
         client.release(args.node, where.name if where.embedded else None)
-    console.say(f"{args.node} gets trials again")
+    if console.json:
+        console.document({"node": args.node})
+    else:
+        console.say(f"{args.node} gets trials again")
     return 0
