@@ -172,3 +172,14 @@ def test_a_wrong_setting_is_named(connection: Connection, key: str) -> None:
     with pytest.raises(BadInput) as caught:
         checked(connection)
     assert [problem.key for problem in caught.value.problems] == [key]
+
+
+def test_a_setting_is_taken_away_by_nothing_in_its_place() -> None:
+    had = LAB.with_changes({"registry": "registry.lab:5000", "default_image": "x:1", "proxy": "http://p:1"})
+    names = ("registry", "default_image", "claim", "files", "retention", "env_secret", "proxy", "no_proxy")
+    without = had.with_changes(dict.fromkeys(names, ""))
+    assert [getattr(without, name) for name in names] == [None] * len(names)
+    assert without.makes_claim and LAB.with_changes({"storage_class": ""}).storage_class == ""
+    refuse_moves(LAB, {"claim": "", "files": ""})
+    with pytest.raises(UsageError, match="data lies elsewhere already"):
+        refuse_moves(LAB.with_changes({"claim": "disk"}), {"claim": ""})

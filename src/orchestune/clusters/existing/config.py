@@ -39,6 +39,10 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SIZE = re.compile(r"\d+(\.\d+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
 """amounts as Kubernetes takes them"""
+_OPTIONAL = (
+    "registry", "default_image", "claim", "files", "retention", "env_secret", "proxy", "no_proxy", "retirement",
+)  # fmt: skip
+"""settings that a server does without; `storage_class` has a meaning for nothing: the claims of no class"""
 
 
 @dataclass(frozen=True)
@@ -127,9 +131,7 @@ class Connection:
 
     def with_changes(self, changes: Mapping[str, Any]) -> Connection:
         """The same with what was said anew; None: nothing was said. One kind of storage takes the place of another."""
-        given = {key: value for key, value in changes.items() if value is not None}
-        if "retirement" in given:
-            given["retirement"] = given["retirement"] or None
+        given = {key: _meant(key, value) for key, value in changes.items() if value is not None}
         if "claim" in given:
             given.setdefault("storage_class", None)
         elif "storage_class" in given:
@@ -141,7 +143,7 @@ def refuse_moves(now: Connection, changes: Mapping[str, Any]) -> None:
     """UsageError where the server would go on elsewhere than its data, which does not follow by itself."""
     for name in ("storage_class", "claim", "size", "files", "database"):
         wanted = changes.get(name)
-        if wanted is not None and wanted != getattr(now, name):
+        if wanted is not None and _meant(name, wanted) != getattr(now, name):
             raise UsageError(
                 f"the server's data lies elsewhere already ({name} is {getattr(now, name) or 'not set'})",
                 "`orchestune cluster destroy` archives it; then connect anew",
@@ -186,6 +188,11 @@ def checked(connection: Connection) -> Connection:
     if problems:
         raise BadInput(problems)
     return connection
+
+
+def _meant(name: str, value: Any) -> Any:
+    """What was said of a setting: nothing in its place takes it away."""
+    return (value or None) if name in _OPTIONAL else value
 
 
 def _plain(value: Any) -> Any:
