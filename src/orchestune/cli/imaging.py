@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
 from dataclasses import replace
 
 from orchestune.cli import destination
@@ -12,8 +13,9 @@ from orchestune.client.clusters import Cluster
 from orchestune.clusters.existing.client import Api
 from orchestune.domain.experiment import Specification
 from orchestune.domain.resources import parse_bytes
-from orchestune.errors import Denied, TemporaryError, UsageError
+from orchestune.errors import Denied, OrchestuneError, TemporaryError, UsageError
 from orchestune.images.distrust import Untrusted
+from orchestune.images.manifests import Platform, parse_platform
 
 
 def pinned(console: Console, prepared: Prepared) -> Specification:
@@ -49,8 +51,7 @@ def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
     from orchestune.cli.clusters.commands import api
     from orchestune.clusters.existing.building import InCluster
     from orchestune.images.job import BUILDER, MEMORY
-    from orchestune.images.manifests import parse_platform  # speaking to registries takes modules of its own
-    from orchestune.images.prepare import prepare_image
+    from orchestune.images.prepare import prepare_image  # speaking to registries takes modules of its own
 
     image = prepared.specification.placement.image
     if cluster.registry is None and (prepared.install or prepared.dockerfile):
@@ -59,7 +60,7 @@ def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
             f"name one: orchestune cluster connect -n {cluster.name} --registry registry.lab:5000",
         )
     cluster_api = api(cluster)
-    nodes = parse_platform(_node_platform(cluster_api))
+    nodes = node_platform(cluster_api, cluster.namespace)
     builder = InCluster(
         cluster_api,
         cluster.namespace,
@@ -93,10 +94,16 @@ def _memory(text: str | None) -> int:
         raise UsageError(f"ORCHESTUNE_BUILDER_MEMORY: {exc}") from exc
 
 
-def _node_platform(cluster_api: Api) -> str:
-    """`linux/amd64` or the like: that of the nodes; this machine's where they are of several or not to be seen."""
+def node_platform(cluster_api: Api, namespace: str) -> Platform:
+    """That of the nodes on which the worker's Python runs. Where that is not known: that of all nodes, and this
+    machine's where they are of several or not to be seen.
+    """
     from orchestune.cli.clusters.image import platforms  # the API of the cluster, which only images need here
+    from orchestune.clusters.existing.building import settings
 
-    own = f"linux/{platform.machine().replace('x86_64', 'amd64').replace('aarch64', 'arm64')}"
-    seen = platforms(cluster_api)
+    with suppress(OrchestuneError):  # who may not look there goes by the nodes
+        known = settings(cluster_api, namespace)
+        if known is not None and known.architecture:
+            return known.platform
+    own, seen = parse_platform(platform.machine()), [parse_platform(each) for each in platforms(cluster_api)]
     return seen[0] if seen and own not in seen else own

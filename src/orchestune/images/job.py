@@ -116,7 +116,7 @@ def _job(
     pod: Manifest = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
-        "nodeSelector": {"kubernetes.io/os": plan.platform.os, "kubernetes.io/arch": plan.platform.architecture},
+        "nodeSelector": plan.platform.labels,
         "containers": [
             {
                 "name": "build",

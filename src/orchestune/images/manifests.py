@@ -31,6 +31,12 @@ class Platform:
     def __str__(self) -> str:
         return f"{self.os}/{self.architecture}"
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Those of the nodes that run it; without an architecture, of all that run such a system."""
+        own = {"kubernetes.io/arch": self.architecture} if self.architecture else {}
+        return {"kubernetes.io/os": self.os, **own}
+
 
 @dataclass(frozen=True)
 class Manifest:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from platform import machine
 
 import pytest
 
-from orchestune.cli.clusters.image import note_registry, platforms
+from orchestune.cli.clusters.image import note_registry, platforms, server_image
 from orchestune.cli.console import Console
-from orchestune.cli.imaging import pinned
+from orchestune.cli.imaging import node_platform, pinned
 from orchestune.cli.preparing import prepared_from
 from orchestune.client.clusters import Clusters
+from orchestune.clusters.existing import plan
 from orchestune.clusters.existing.config import Connection
 from orchestune.config.experiment_file import load
 from orchestune.errors import BadInput
+from orchestune.images.manifests import Platform, parse_platform
+from orchestune.images.reference import Reference
 from tests.testbeds.ports import free_port
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_api_server import FakeApiServer
@@ -108,13 +113,38 @@ def test_a_registry_that_does_not_answer_is_told_where_it_is_named(registry: Fak
         said("not an address")
 
 
-def test_nodes_of_windows_take_no_images_of_ours() -> None:
-    facts = [("windows", "amd64"), ("linux", "amd64"), ("linux", "arm64")]
-    nodes: list[Manifest] = [
+def nodes(*facts: tuple[str, str]) -> list[Manifest]:
+    """Of an operating system and an architecture each."""
+    return [
         {
             "apiVersion": "v1", "kind": "Node", "metadata": {"name": f"n{number}"},
             "status": {"nodeInfo": {"operatingSystem": system, "architecture": architecture}},
         }
         for number, (system, architecture) in enumerate(facts)
     ]  # fmt: skip
-    assert platforms(World(*nodes).api) == ["linux/amd64", "linux/arm64"]
+
+
+def test_of_mixed_nodes_those_like_this_machine_get_the_server_and_images_are_made_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = parse_platform(machine()).architecture
+    other = "amd64" if own == "arm64" else "arm64"
+    asked: list[object] = []
+
+    def pushed(registry: object, repository: str, nodes: object, say: object) -> Reference:
+        asked.append(nodes)
+        return Reference("registry.lab:5000", repository, None, DIGEST)
+
+    monkeypatch.setattr("orchestune.images.server_image.push_server_image", pushed)
+    console, world = Console(err=io.StringIO()), World(*nodes(("linux", other), ("linux", own)))
+    made = server_image(console, world.api, Connection("lab", "ml", registry="registry.lab:5000"))
+    assert (made.architecture, asked) == (own, [[Platform(own)]])
+    assert f"nodes that are linux/{other} get no trials" in console.err.getvalue()  # type: ignore[attr-defined]
+    world.apply(plan.settings(replace(made, architecture=other)))
+    assert node_platform(world.api, "ml") == Platform(other)  # somebody else's machine is of the other kind
+    assert node_platform(world.api, "elsewhere") == Platform(own)
+
+
+def test_nodes_of_windows_take_no_images_of_ours() -> None:
+    there = nodes(("windows", "amd64"), ("linux", "amd64"), ("linux", "arm64"))
+    assert platforms(World(*there).api) == ["linux/amd64", "linux/arm64"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from orchestune.clusters.existing import plan
+from orchestune.clusters.existing import plan, probe
 from orchestune.clusters.existing.config import OURS, Connection, checked, read, refuse_moves
 from orchestune.clusters.existing.text import as_yaml
 from orchestune.errors import BadInput, UsageError
@@ -183,3 +184,15 @@ def test_a_setting_is_taken_away_by_nothing_in_its_place() -> None:
     refuse_moves(LAB, {"claim": "", "files": ""})
     with pytest.raises(UsageError, match="data lies elsewhere already"):
         refuse_moves(LAB.with_changes({"claim": "disk"}), {"claim": ""})
+
+
+def test_pods_keep_to_the_nodes_that_the_image_is_for() -> None:
+    for architecture, more in (("arm64", {"kubernetes.io/arch": "arm64"}), ("", {})):
+        connection = replace(LAB, architecture=architecture)
+        documents = plan.server(connection)
+        [made] = [document for document in documents if document["kind"] == "Deployment"]
+        look = probe.pod(connection, probe.Pool("cpu"), "0-cpu")
+        for spec in (made["spec"]["template"]["spec"], look["spec"]):
+            assert spec["nodeSelector"] == {"kubernetes.io/os": "linux", **more}
+        settings = json.loads(documents[0]["data"]["kubernetes.json"])
+        assert settings.get("architecture", "") == architecture

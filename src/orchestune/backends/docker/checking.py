@@ -10,8 +10,7 @@ from orchestune.backends.docker.plan import LEAST_MEMORY, Host, network
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
 from orchestune.errors import UsageError
-
-_GO = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+from orchestune.images.manifests import parse_platform
 
 
 def check(engine: Engine, each: Resources, placement: Placement, url: str) -> None:
@@ -42,7 +41,7 @@ def no_image() -> UsageError:
 
 def _check_architecture(host: Host) -> None:
     """The worker's own Python is taken from this machine."""
-    here = _GO.get(platform.machine(), platform.machine())
+    here = parse_platform(platform.machine()).architecture
     if host.architecture and host.architecture != here:
         raise UsageError(
             f"the Docker daemon's machine is {host.architecture}, and this one {here}",

@@ -37,7 +37,7 @@ class Node:
     """what pods may use of it"""
     ready: bool
     usable: bool
-    """ready, not cordoned, of Linux, and without a taint that keeps everybody away"""
+    """ready, not cordoned, of the right kind, and without a taint that keeps everybody away"""
     reserved: bool
     """tainted for those who name its pool"""
     trouble: str
@@ -52,8 +52,8 @@ class Node:
     """its version: `v1.36.3`"""
     runtime: str = ""
     """what runs its containers: `containerd://2.4.2`"""
-    system: str = _LINUX
-    """its operating system"""
+    strange: str = ""
+    """why no trial can run on a machine of its kind; empty: they can"""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
     if has.gpu:
         has = replace(has, gpu_type=product or None, gpu_memory=int(amount(labels.get(MEMORY))) * 2**20 or None)
     info = status.get("nodeInfo") or {}
-    system = str(info.get("operatingSystem") or _LINUX)
+    strange = _strange(info, config)
     ready: Mapping[str, Any] = next(
         (item for item in status.get("conditions") or () if item.get("type") == "Ready"), {}
     )
@@ -111,7 +111,7 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         usable=ready.get("status") == "True"
         and not spec.get("unschedulable")
         and not passing
-        and system == _LINUX
+        and not strange
         and not (taints and label is None),
         reserved=bool(taints),
         trouble="" if ready.get("status") == "True" else str(ready.get("message") or ready.get("reason") or ""),
@@ -120,8 +120,17 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         product=product,
         kubelet=str(info.get("kubeletVersion") or ""),
         runtime=str(info.get("containerRuntimeVersion") or ""),
-        system=system,
+        strange=strange,
     )
+
+
+def _strange(info: Mapping[str, Any], config: KubernetesConfig) -> str:
+    system, architecture = str(info.get("operatingSystem") or _LINUX), str(info.get("architecture") or "")
+    if system != _LINUX:
+        return f"runs {system}, and trials run on Linux"
+    if config.architecture and architecture and architecture != config.architecture:
+        return f"is {architecture}, and the worker's Python is for {config.architecture}"
+    return ""
 
 
 def load(document: Mapping[str, Any], config: KubernetesConfig) -> Load | None:
@@ -273,8 +282,8 @@ def _ours(item: Load) -> bool:
 def _trouble(item: Node) -> str:
     if not item.ready:
         return f"not ready: {item.trouble}" if item.trouble else "not ready"
-    if item.system != _LINUX:
-        return f"runs {item.system}, and trials run on Linux"
+    if item.strange:
+        return item.strange
     if not item.usable:
         return "closed: cordoned, tainted for others, or about to go"
     return ""

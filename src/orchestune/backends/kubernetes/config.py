@@ -27,6 +27,7 @@ _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "restricted": ((bool, type(None)), "true, false, or null"),
     "user": ((int, type(None)), "the number of a user, or null"),
     "image_volumes": ((bool, type(None)), "true, false, or null"),
+    "architecture": ((str,), "the architecture of nodes, such as arm64"),
     "farewell": ((int,), "a number of seconds"),
     "kubeconfig": ((str, type(None)), "the path of a kubeconfig, or null"),
     "context": ((str, type(None)), "the name of a context, or null"),
@@ -64,6 +65,8 @@ class KubernetesConfig:
     """who trials run as where they must not run as root; None: the cluster says who (OpenShift)"""
     image_volumes: bool | None = None
     """whether the private Python comes into pods by an image volume; None: where the cluster has them"""
+    architecture: str = ""
+    """of the nodes on which the private Python runs; empty: all of them"""
     farewell: int = 30
     """seconds that a worker has, beyond the trial's grace, to publish a checkpoint and to hand its trial back"""
     kubeconfig: str | None = None

@@ -18,6 +18,7 @@ from orchestune.backends.kubernetes.queues import QUEUE
 from orchestune.domain.placement import Volume
 from orchestune.domain.resources import Resources
 from orchestune.images import runtime
+from orchestune.images.manifests import Platform
 from orchestune.ports.backend import WorkerOrder
 
 Manifest = dict[str, Any]
@@ -138,7 +139,7 @@ def _spec(config: KubernetesConfig, order: WorkerOrder, setting: Setting, comman
         "terminationGracePeriodSeconds": math.ceil(order.grace) + config.farewell,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "nodeSelector": Platform(config.architecture).labels,
         "serviceAccountName": placement.service_account or config.worker_service_account,
         "securityContext": _pod_security(config, setting),
         "tolerations": _tolerations(config, order, setting.ground),

@@ -196,7 +196,7 @@ def upgrade(console: Console, args: argparse.Namespace) -> int:
     found = provisioner.present(cluster_api, cluster.namespace)
     if found is None:
         raise NotFound(f"there is no server in the namespace {cluster.namespace}", "see `orchestune cluster connect`")
-    renewed = replace(found.connection, server_image=args.server_image or "", version="")
+    renewed = replace(found.connection, server_image=args.server_image or "", version="", architecture="")
     wanted = provisioner.rediscovered(cluster_api, renewed)
     with repeatable(console):
         deployed = _deploy(console, cluster_api, cluster, wanted, found.certificates, ask=not args.yes)
@@ -225,7 +225,7 @@ def _wanted(cluster_api: Api, cluster: Cluster, wishes: Wishes, found: Present |
     if found is not None:
         refuse_moves(found.connection, changes)
         if wishes.server_image not in (None, found.connection.server_image):
-            changes["version"] = ""  # whatever that image holds
+            changes |= {"version": "", "architecture": ""}  # whatever that image holds
         made = found.connection.with_changes(changes)
         return provisioner.rediscovered(cluster_api, made) if made.version in ("", __version__) else made
     fresh = checked(Connection(cluster.name, cluster.namespace)).with_changes(changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from platform import machine
 
 from orchestune import __version__
 from orchestune.cli.console import Console
@@ -19,17 +20,21 @@ def server_image(console: Console, api: Api, wanted: Connection) -> Connection:
     if "@sha256:" in wanted.server_image:
         return replace(wanted, version=wanted.version or __version__)
     if wanted.server_image or not wanted.registry:
-        return replace(wanted, server_image=_resolved(console, wanted.server_image or PUBLISHED), version=__version__)
+        image, architecture = _resolved(console, wanted.server_image or PUBLISHED)
+        return replace(wanted, server_image=image, architecture=architecture, version=__version__)
     from orchestune.images.manifests import parse_platform  # making an image takes more modules than all else here
     from orchestune.images.reference import parse_place
     from orchestune.images.registry import open_registry
     from orchestune.images.server_image import push_server_image
 
-    nodes = [parse_platform(platform) for platform in platforms(api)]
+    own, nodes = parse_platform(machine()), [parse_platform(platform) for platform in platforms(api)]
+    if own in nodes and (others := [str(node) for node in nodes if node != own]):
+        console.note(f"the image is for {own}: nodes that are {', '.join(others)} get no trials")
+        nodes = [own]
     place = parse_place(wanted.registry)
     with open_registry(place.registry, plain=place.plain) as registry:
         made = push_server_image(registry, place.repository(REPOSITORY), nodes, console.note)
-    return replace(wanted, server_image=str(made), version=__version__)
+    return replace(wanted, server_image=str(made), architecture=own.architecture, version=__version__)
 
 
 def note_registry(console: Console, wanted: Connection) -> None:
@@ -59,17 +64,22 @@ def platforms(api: Api) -> list[str]:
     return sorted(platform for platform in found if platform.startswith("linux/"))
 
 
-def _resolved(console: Console, text: str) -> str:
-    """The reference by digest, where its registry can be asked from here; else as it stands, for the nodes to find."""
+def _resolved(console: Console, text: str) -> tuple[str, str]:
+    """The reference by digest, where its registry can be asked from here; else as it stands, for the nodes to find.
+
+    And the architecture for which it is, where that is one alone.
+    """
     from orchestune.images.reference import parse
     from orchestune.images.registry import open_registry
 
     reference = parse(text)
     try:
         with open_registry(reference.registry) as registry:
-            return str(registry.resolve(reference)[0])
+            found, there = registry.resolve(reference)
+            kinds = {each.architecture for each in there if each.os == "linux"}
+            return str(found), kinds.pop() if len(kinds) == 1 else ""
     except NotFound:
         raise
     except OrchestuneError as exc:
         console.note(f"{text} cannot be looked up from here ({exc}); the nodes take what the tag means to them")
-        return str(reference)
+        return str(reference), ""

@@ -35,6 +35,12 @@ _GRANTING = "an administrator of the namespace grants what docs/how-to/permissio
 _HERE = "build with docker, podman or buildah on this machine"
 
 
+def settings(api: Api, namespace: str) -> Connection | None:
+    """What was said when the cluster was connected; None where nothing is there any more."""
+    found = api.get("v1", "ConfigMap", CONFIG, namespace)
+    return read(found.get("data") or {}) if found else None
+
+
 class InCluster:
     """Fulfils `Builder`. What it makes in the namespace is removed when a build ends, however it ends."""
 
@@ -59,7 +65,7 @@ class InCluster:
         return f"a Job in the cluster {self._cluster}"
 
     def build(self, plan: Plan, say: Say) -> None:
-        connection = self._connection()
+        connection = settings(self._api, self._namespace) or Connection(self._cluster, self._namespace)
         job, *others = self.documents(plan, connection, secrets.token_hex(3))
         login = any(document["kind"] == "Secret" for document in others)
         rights = permissions.to_build(connection, login=login)
@@ -79,11 +85,6 @@ class InCluster:
         finally:
             with suppress(TemporaryError):  # it goes by itself, in an hour at most
                 self._api.delete(job)
-
-    def _connection(self) -> Connection:
-        """What was said when the cluster was connected."""
-        found = self._api.get("v1", "ConfigMap", CONFIG, self._namespace)
-        return read(found.get("data") or {}) if found else Connection(self._cluster, self._namespace)
 
     def documents(self, plan: Plan, connection: Connection, mark: str) -> list[Manifest]:
         """What is made in the namespace: the Job, the files, and a Secret with the user's login where there is one."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestune.domain.resources import parse_bytes
 from orchestune.errors import BadInput, OrchestuneError, Problem, UsageError
+from orchestune.images.manifests import Platform
 
 PART_OF = "app.kubernetes.io/part-of"
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -87,6 +88,8 @@ class Connection:
     queues: bool = False
     """Kueue is installed: the server may look at its workloads"""
     replicas: int = 1
+    architecture: str = ""
+    """of the nodes that run the server's image, such as arm64; empty: all of them, or it is not known"""
     image_volumes: str = "auto"
     """whether the worker's Python comes into pods by an image volume: auto, yes, no"""
     retirement: Mapping[str, Any] | None = None
@@ -96,6 +99,11 @@ class Connection:
     def url(self) -> str:
         """How workers reach the server."""
         return f"http://{SERVICE}.{self.namespace}.svc:{PORT}"
+
+    @property
+    def platform(self) -> Platform:
+        """Where pods of the server's image run; nodes of Windows are often tainted for nobody."""
+        return Platform(self.architecture)
 
     @property
     def way_out(self) -> dict[str, str]:

@@ -37,8 +37,6 @@ CONFIG_FOLDER = "/etc/orchestune"
 CONFIGURATION = "orchestune.dev/configuration"
 LOST_SECONDS = 10
 """how long the pod stays on a machine that does not answer; 300 where nothing is said"""
-LINUX = {"kubernetes.io/os": "linux"}
-"""nodes of Windows are often tainted for nobody"""
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -102,7 +100,7 @@ def security(connection: Connection) -> Manifest:
 
 def _pod(connection: Connection) -> Manifest:
     pod: Manifest = {
-        "nodeSelector": LINUX,
+        "nodeSelector": connection.platform.labels,
         "serviceAccountName": SERVER,
         "automountServiceAccountToken": True,
         "enableServiceLinks": False,

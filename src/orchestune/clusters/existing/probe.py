@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import PORT, SERVICE, WORKER, Connection
-from orchestune.clusters.existing.deployment import LINUX, NO_MESH_ANNOTATIONS, NO_MESH_LABELS, RESTRICTED
+from orchestune.clusters.existing.deployment import NO_MESH_ANNOTATIONS, NO_MESH_LABELS, RESTRICTED
 from orchestune.clusters.existing.objects import manifest
 from orchestune.clusters.existing.rollout import pulling, unscheduled
 from orchestune.errors import OrchestuneError
@@ -77,7 +77,7 @@ def pod(connection: Connection, pool: Pool, mark: str, image: str = "") -> Manif
         "restartPolicy": "Never",
         "activeDeadlineSeconds": 300,
         "terminationGracePeriodSeconds": 0,
-        "nodeSelector": LINUX,
+        "nodeSelector": connection.platform.labels,
         "serviceAccountName": WORKER,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,

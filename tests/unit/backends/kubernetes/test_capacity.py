@@ -95,6 +95,20 @@ def test_a_node_of_windows_is_no_machine_and_says_so() -> None:
     assert survey([found], [], True)[0].trouble == "runs windows, and trials run on Linux"
 
 
+def test_a_node_of_another_architecture_than_the_workers_python_is_no_machine_and_says_so() -> None:
+    def seen(architecture: str, wanted: str) -> Node:
+        ready = {"type": "Ready", "status": "True"}
+        info = {"operatingSystem": "linux", "architecture": architecture}
+        status = {"allocatable": {"cpu": "8"}, "conditions": [ready], "nodeInfo": info}
+        document = {"metadata": {"name": "n1"}, "spec": {}, "status": status}
+        return node(document, replace(CONFIG, architecture=wanted))
+
+    assert machines([seen("arm64", "amd64")], []) == ()
+    assert survey([seen("arm64", "amd64")], [], True)[0].trouble == "is arm64, and the worker's Python is for amd64"
+    for architecture, wanted in (("arm64", "arm64"), ("arm64", ""), ("", "arm64")):
+        assert len(machines([seen(architecture, wanted)], [])) == 1
+
+
 def test_a_tainted_node_with_a_pool_is_for_those_who_name_it() -> None:
     spot = shown(
         "s1", labels={"orchestune.dev/pool": "spot"}, taints=[{"key": "spot", "value": "y", "effect": "NoSchedule"}]
