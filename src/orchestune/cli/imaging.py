@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from orchestune.cli import destination
 from orchestune.cli.console import Console
@@ -48,8 +49,10 @@ def _found(console: Console, prepared: Prepared, cluster: Cluster) -> str:
 
 def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
     """From the registry where the nodes pull; where that cannot be asked from here, as it stands in the file."""
+    from orchestune.cli.clusters.cloud import profile
     from orchestune.cli.clusters.commands import api
     from orchestune.clusters.existing.building import InCluster
+    from orchestune.images import credentials
     from orchestune.images.job import BUILDER, MEMORY
     from orchestune.images.prepare import prepare_image  # speaking to registries takes modules of its own
 
@@ -61,12 +64,14 @@ def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
         )
     cluster_api = api(cluster)
     nodes = node_platform(cluster_api, cluster.namespace)
+    who = profile(console, cluster.profile)
     builder = InCluster(
         cluster_api,
         cluster.namespace,
         cluster.name,
         image=console.environ.get("ORCHESTUNE_BUILDER") or BUILDER,
         memory=_memory(console.environ.get("ORCHESTUNE_BUILDER_MEMORY")) or MEMORY,
+        find=partial(credentials.find, profile=who),
     )
     try:
         return prepare_image(
@@ -78,6 +83,7 @@ def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
             nodes,
             console.note,
             builder=builder,
+            profile=who,
         )
     except TemporaryError as exc:
         if image is None or "@" in image or prepared.install or prepared.dockerfile:

@@ -28,6 +28,8 @@ class Plan:
     """repository and content-addressed tag"""
     plain: bool = False
     """the registry has no TLS"""
+    profile: str = ""
+    """as which AWS is asked for a login at a registry of its own; empty: as the environment says"""
 
 
 class Builder(Protocol):

@@ -27,15 +27,15 @@ class Credentials:
     identity_token: str = field(default="", repr=False)
 
 
-def find(registry: str, environ: Mapping[str, str] = os.environ) -> Credentials | None:
+def find(registry: str, environ: Mapping[str, str] = os.environ, profile: str = "") -> Credentials | None:
     """The login for a registry from `config.json`, or from the credential helper that it names; for one of AWS, where
-    those have none or one that has expired, from AWS. None: there is none.
+    those have none or one that has expired, from AWS, which is asked as `profile`. None: there is none.
 
     UsageError when the helper is missing or fails. Blocking: a helper may ask its keychain.
     """
     found = _configured(registry, environ)
     if is_ecr(registry) and (found is None or expired(found.password, time.time())):
-        pair = password(registry)
+        pair = password(registry, profile)
         found = Credentials(*pair) if pair else found
     return found
 

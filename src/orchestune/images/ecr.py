@@ -24,8 +24,11 @@ def expired(secret: str, now: float) -> bool:
         return False
 
 
-def password(registry: str) -> tuple[str, str] | None:
-    """Name and password for it; None where boto3 is not installed. Denied where AWS gives none."""
+def password(registry: str, profile: str = "") -> tuple[str, str] | None:
+    """Name and password for it; None where boto3 is not installed. Denied where AWS gives none.
+
+    `profile`: of AWS's own settings, as which it is asked; empty: as the environment says.
+    """
     found = _HOST.fullmatch(registry)
     if found is None:
         return None
@@ -35,12 +38,13 @@ def password(registry: str) -> tuple[str, str] | None:
     except ModuleNotFoundError:
         return None
     try:
-        client = boto3.session.Session().client("ecr", region_name=found["region"])
+        client = boto3.session.Session(profile_name=profile or None).client("ecr", region_name=found["region"])
         given = client.get_authorization_token()["authorizationData"][0]["authorizationToken"]
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as exc:
+        more = f" --profile {profile}" if profile else ""
         raise Denied(
             f"AWS gives no login for the registry {registry}: {exc}",
-            "set AWS_PROFILE or run `aws sso login`; the right ecr:GetAuthorizationToken is needed",
+            f"set AWS_PROFILE or run `aws sso login{more}`; the right ecr:GetAuthorizationToken is needed",
         ) from exc
     name, _, secret = base64.b64decode(given).decode().partition(":")
     return name, secret

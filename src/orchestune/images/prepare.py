@@ -31,11 +31,13 @@ def prepare_image(
     say: Say,
     *,
     builder: Builder | None = None,
+    profile: str = "",
 ) -> str:
     """The image of an experiment by digest, for nodes of `platform`; `registry` is where a built one goes.
 
     Without a registry it is built by this machine's Docker Engine, stays there, and is told by the engine's own id.
-    `builder` is used where there is no docker, podman or buildah on this machine. Blocks while the image is built, else
+    `builder` is used where there is no docker, podman or buildah on this machine; `profile`: as which registries of
+    AWS are asked for a login. Blocks while the image is built, else
     for a few requests. Raises BadInput, UsageError, Denied, NotFound, Unreachable, OrchestuneError; nothing is left
     half-done: a build that ended early is begun again by the next call.
     """
@@ -45,7 +47,7 @@ def prepare_image(
 
     def resolve(name: str) -> Base:
         found = local.find(name, platform) if place is None and (commands or dockerfile) else None
-        return found or _resolve(parse(name), place, platform)
+        return found or _resolve(parse(name), place, platform, profile)
 
     if not commands and not dockerfile:
         return resolve(image or DEFAULT).name
@@ -54,8 +56,8 @@ def prepare_image(
     if place is None:
         return local.build(text, files, platform, name, say)
     target = Reference(place.registry, place.repository(REPOSITORY), name)
-    plan = Plan(text, files, platform, target, place.plain or is_loopback(place.registry))
-    with open_registry(place.registry, plain=place.plain) as client:
+    plan = Plan(text, files, platform, target, place.plain or is_loopback(place.registry), profile)
+    with open_registry(place.registry, plain=place.plain, profile=profile) as client:
         digest = client.find(target.repository, name)
         if digest is None:
             _build(plan, builder, say)
@@ -67,10 +69,10 @@ def prepare_image(
     return str(target.at(digest))
 
 
-def _resolve(reference: Reference, place: Place | None, platform: Platform) -> Base:
+def _resolve(reference: Reference, place: Place | None, platform: Platform, profile: str) -> Base:
     """An image of a registry by digest. UsageError when it is of another platform."""
     plain = place is not None and place.plain and place.registry == reference.registry
-    with open_registry(reference.registry, plain=plain) as client:
+    with open_registry(reference.registry, plain=plain, profile=profile) as client:
         manifest = client.manifest(reference.repository, reference.version)
         platforms = client.platforms(reference.repository, manifest)
         if platform not in platforms:

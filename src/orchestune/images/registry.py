@@ -197,6 +197,6 @@ def _missing(registry: str, repository: str, version: str) -> NotFound:
     return NotFound(f"there is no image {registry}/{repository}{joint}{version}", f"check its name and its {what}")
 
 
-def open_registry(name: str, *, plain: bool = False) -> Registry:
-    """A registry with the logins of this user."""
-    return Registry(name, plain=plain, find=lambda registry: credentials.find(registry, os.environ))
+def open_registry(name: str, *, plain: bool = False, profile: str = "") -> Registry:
+    """A registry with the logins of this user; `profile`: as which one of AWS is asked for one."""
+    return Registry(name, plain=plain, find=lambda registry: credentials.find(registry, os.environ, profile))

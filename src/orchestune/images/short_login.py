@@ -15,13 +15,13 @@ from orchestune.ports.private import write_private
 
 
 @contextmanager
-def short_login(registry: str, environ: Mapping[str, str] = os.environ) -> Iterator[Path | None]:
+def short_login(registry: str, environ: Mapping[str, str] = os.environ, profile: str = "") -> Iterator[Path | None]:
     """A folder with a `config.json` that holds the login, as `DOCKER_CONFIG` names one; gone after the block.
 
     None where the registry is none of AWS, or where there is no login: the tool uses its own then. The engine that the
     user has chosen stays the one that is meant.
     """
-    found = credentials.find(registry, environ) if is_ecr(registry) else None
+    found = credentials.find(registry, environ, profile) if is_ecr(registry) else None
     if found is None:
         yield None
         return

@@ -39,7 +39,7 @@ class Tool:
 
     def build(self, plan: Plan, say: Say) -> None:
         self.make(plan, say)
-        with short_login(plan.target.registry) as login:
+        with short_login(plan.target.registry, profile=plan.profile) as login:
             environ = {**os.environ, "DOCKER_CONFIG": str(login)} if login else None
             self._run(push_command(self._kind, plan, login), plan, say, "push", environ)
 

@@ -19,9 +19,11 @@ from orchestune.client.clusters import Clusters
 from orchestune.clusters.existing import plan
 from orchestune.clusters.existing.config import Connection
 from orchestune.config.experiment_file import load
-from orchestune.errors import BadInput
+from orchestune.errors import BadInput, Denied
+from orchestune.images import credentials
 from orchestune.images.manifests import Platform, parse_platform
 from orchestune.images.reference import Reference
+from orchestune.images.registry import Registry
 from tests.testbeds.ports import free_port
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_api_server import FakeApiServer
@@ -148,3 +150,28 @@ def test_of_mixed_nodes_those_like_this_machine_get_the_server_and_images_are_ma
 def test_nodes_of_windows_take_no_images_of_ours() -> None:
     there = nodes(("windows", "amd64"), ("linux", "amd64"), ("linux", "arm64"))
     assert platforms(World(*there).api) == ["linux/amd64", "linux/arm64"]
+
+
+def test_the_registry_of_a_cluster_at_aws_is_asked_as_whom_the_cluster_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def password(registry: str, profile: str) -> None:
+        asked.append((registry.partition(".")[0], profile))
+        raise Denied("no")
+
+    monkeypatch.setattr(credentials, "password", password)
+    monkeypatch.setattr(Registry, "call", lambda self, *args, **more: self._login._known())
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID"):
+        monkeypatch.delenv(name, raising=False)
+    aws = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+    (tmp_path / "experiment.yml").write_text(EXPERIMENT.format(image=f"{aws}/vision/model:1"))
+    prepared = prepared_from(load(tmp_path / "experiment.yml"))
+    with FakeApiServer(1) as api:
+        Clusters(tmp_path / "home").add(api.cluster(tmp_path, registry=f"{aws}/vision", profile="team", cloud="aws"))
+        for said, expected in (({}, "team"), ({"AWS_PROFILE": "mine"}, "mine")):
+            console = Console(err=io.StringIO(), cluster="lab", environ={**os.environ, **said})
+            with pytest.raises(Denied):
+                pinned(console, prepared)
+            assert asked.pop() == ("123456789012", expected)

@@ -18,7 +18,7 @@ AWS = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 
 @pytest.fixture(autouse=True)
 def _given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credentials, "password", lambda registry: ("AWS", "for hours"))
+    monkeypatch.setattr(credentials, "password", lambda registry, profile: ("AWS", f"for hours{profile}"))
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,12 @@ def test_a_push_gets_the_login_in_a_folder_of_its_own_which_is_gone_afterwards(t
 def test_for_any_other_registry_the_tool_uses_its_own_logins(tmp_path: Path) -> None:
     with short_login("registry.lab:5000", {"HOME": str(tmp_path)}) as folder:
         assert folder is None
+
+
+def test_aws_is_asked_as_whom_a_cluster_was_made(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path)}
+    assert credentials.find(AWS, environ, " of the team") == Credentials("AWS", "for hours of the team")
+    with short_login(AWS, environ, " of the team") as folder:
+        assert folder is not None
+        document = json.loads((folder / "config.json").read_text())
+        assert base64.b64decode(document["auths"][AWS]["auth"]) == b"AWS:for hours of the team"

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestune import __version__
+from orchestune.cli.clusters.cloud import profile
 from orchestune.cli.clusters.commands import api
 from orchestune.cli.console import Console
 from orchestune.client.address import resolver
@@ -58,7 +59,7 @@ def checks(console: Console, cluster: Cluster) -> Iterator[Finding]:
             survey = item
     yield from _others(connection, survey)
     sample = ""
-    for found_there in _registry(connection):
+    for found_there in _registry(connection, profile(console, cluster.profile)):
         if isinstance(found_there, Finding):
             yield found_there
         else:
@@ -134,14 +135,14 @@ def _others(connection: Connection, survey: documents.Cluster | None) -> Iterato
     yield Finding("overview", "warning", what, remedy)
 
 
-def _registry(connection: Connection) -> Iterator[Finding | str]:
-    """Push an image of a few bytes, and tell it; that nodes pull it is tried below."""
+def _registry(connection: Connection, who: str) -> Iterator[Finding | str]:
+    """Push an image of a few bytes, and tell it; that nodes pull it is tried below. `who`: a profile of AWS."""
     if connection.registry is None:
         yield Finding("registry", "ok", "none is used: images are not built for this cluster")
         return
     try:
         place = parse_place(connection.registry)
-        with open_registry(place.registry, plain=place.plain) as registry:
+        with open_registry(place.registry, plain=place.plain, profile=who) as registry:
             sample = push_sample(registry, place)
     except OrchestuneError as exc:
         yield _failed("registry", exc)

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestune import __version__
 from orchestune.cli.asking import confirm
-from orchestune.cli.clusters.cloud import add_cloud, joined
+from orchestune.cli.clusters.cloud import add_cloud, joined, profile
 from orchestune.cli.clusters.commands import add_name, add_place, api, known, meant, registered, repeatable, role_of
 from orchestune.cli.clusters.image import note_registry, server_image
 from orchestune.cli.clusters.joining import join_hosted, say_hello
@@ -152,7 +152,7 @@ def bring(console: Console, cluster: Cluster, wishes: Wishes, *, ask: bool) -> i
     wanted = _wanted(cluster_api, cluster, wishes, found)
     certificates = _certificates(wishes) or (found.certificates if found else "")
     if wishes.registry and wanted.server_image:  # else the image of the server is pushed there
-        note_registry(console, wanted)
+        note_registry(console, wanted, profile(console, cluster.profile))
     said = wishes.database_url or wishes.ca
     changed = found is None or wanted != found.connection or bool(said)
     others = found is not None and _is_other_version(found, changed)
@@ -250,7 +250,7 @@ def _deploy(
     if ask and sys.stdin.isatty():
         confirm(f"{_in_words(wanted)} Go on?", "nothing was changed")
     grant = provisioner.may_grant(cluster_api)
-    wanted = server_image(console, cluster_api, wanted)
+    wanted = server_image(console, cluster_api, wanted, profile(console, cluster.profile))
     _remember(console, cluster, cluster_api, wanted)
     provisioner.deploy(
         cluster_api, wanted, console.note, database_url=database_url, certificates=certificates, grant=grant

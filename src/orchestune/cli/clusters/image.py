@@ -15,12 +15,15 @@ PUBLISHED = f"ghcr.io/orchestune/server:{__version__}"
 REPOSITORY = "orchestune/server"
 
 
-def server_image(console: Console, api: Api, wanted: Connection) -> Connection:
-    """The same with an image by digest. One that is named by a digest, or deployed already, stays as it is."""
+def server_image(console: Console, api: Api, wanted: Connection, profile: str = "") -> Connection:
+    """The same with an image by digest. One that is named by a digest, or deployed already, stays as it is.
+
+    `profile`: as which registries of AWS are asked for a login.
+    """
     if "@sha256:" in wanted.server_image:
         return replace(wanted, version=wanted.version or __version__)
     if wanted.server_image or not wanted.registry:
-        image, architecture = _resolved(console, wanted.server_image or PUBLISHED)
+        image, architecture = _resolved(console, wanted.server_image or PUBLISHED, profile)
         return replace(wanted, server_image=image, architecture=architecture, version=__version__)
     from orchestune.images.manifests import parse_platform  # making an image takes more modules than all else here
     from orchestune.images.reference import parse_place
@@ -32,19 +35,19 @@ def server_image(console: Console, api: Api, wanted: Connection) -> Connection:
         console.note(f"the image is for {own}: nodes that are {', '.join(others)} get no trials")
         nodes = [own]
     place = parse_place(wanted.registry)
-    with open_registry(place.registry, plain=place.plain) as registry:
+    with open_registry(place.registry, plain=place.plain, profile=profile) as registry:
         made = push_server_image(registry, place.repository(REPOSITORY), nodes, console.note)
     return replace(wanted, server_image=str(made), architecture=own.architecture, version=__version__)
 
 
-def note_registry(console: Console, wanted: Connection) -> None:
-    """Say where the registry does not answer here. BadInput where it is no address of one."""
+def note_registry(console: Console, wanted: Connection, profile: str = "") -> None:
+    """Say where the registry does not answer here. BadInput where it is no address of one. `profile` as above."""
     from orchestune.images.reference import parse_place
     from orchestune.images.registry import open_registry
 
     place = parse_place(wanted.registry or "")
     try:
-        with open_registry(place.registry, plain=place.plain) as registry:
+        with open_registry(place.registry, plain=place.plain, profile=profile) as registry:
             registry.greet(place.repository(REPOSITORY))
     except OrchestuneError as exc:
         console.note(
@@ -64,7 +67,7 @@ def platforms(api: Api) -> list[str]:
     return sorted(platform for platform in found if platform.startswith("linux/"))
 
 
-def _resolved(console: Console, text: str) -> tuple[str, str]:
+def _resolved(console: Console, text: str, profile: str) -> tuple[str, str]:
     """The reference by digest, where its registry can be asked from here; else as it stands, for the nodes to find.
 
     And the architecture for which it is, where that is one alone.
@@ -74,7 +77,7 @@ def _resolved(console: Console, text: str) -> tuple[str, str]:
 
     reference = parse(text)
     try:
-        with open_registry(reference.registry) as registry:
+        with open_registry(reference.registry, profile=profile) as registry:
             found, there = registry.resolve(reference)
             kinds = {each.architecture for each in there if each.os == "linux"}
             return str(found), kinds.pop() if len(kinds) == 1 else ""
