@@ -211,8 +211,9 @@ def test_an_image_that_cannot_be_pulled_and_a_pod_that_finds_no_machine_are_told
         build(Cluster([(pulled, "")]))
     assert "ORCHESTUNE_BUILDER" in caught.value.hint
     full = pod("Pending", conditions=[{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}])
-    with pytest.raises(OrchestuneError, match="no machine takes the pod: 0/3 nodes"):
+    with pytest.raises(OrchestuneError, match="no machine takes the pod: 0/3 nodes") as caught:
         build(Cluster([(full, "")]), clock=[0.0, 1.0, 1000.0])
+    assert "half a core and 1 GiB" in caught.value.hint and "ORCHESTUNE_BUILDER" not in caught.value.hint
 
 
 EVICTED = "The node was low on resource: ephemeral-storage. "

@@ -173,8 +173,11 @@ class InCluster:
             why, vain = self._why_no_pod(job), True
             hint = f"the namespace must allow Pod Security `baseline` and have room for it; or {_HERE}"
         else:
-            why, vain = pulling(pod) or (unscheduled(pod), False)
+            full = unscheduled(pod)
+            why, vain = pulling(pod) or (full, False)
             hint = f"name an image of buildah that the nodes can pull in ORCHESTUNE_BUILDER; or {_HERE}"
+            if full:
+                hint = f"it takes half a core and 1 GiB of a node without taints, like those of trials; or {_HERE}"
         if (why and vain) or late:
             raise OrchestuneError(f"the build in the cluster does not start: {why or 'its pod waits'}", hint)
 
