@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 
@@ -12,6 +13,7 @@ from orchestune.clusters.aws.names import Names
 from orchestune.domain.cluster import SYSTEM, ClusterSpec, Complaint, Pool
 from orchestune.domain.words import plural
 from orchestune.errors import Denied, NotFound, Unreachable
+from orchestune.images.manifests import parse_platform
 
 
 def check(
@@ -26,7 +28,8 @@ def check(
     if said:
         return said, notes
     over, more = quotas.check(aws, spec, offer, have)
-    return over, [*notes, *more, *(() if have else _server_note(spec, offer, zones))]
+    server = () if have else (*_server_note(spec, offer, zones), *_image_note(spec, offer))
+    return over, [*notes, *more, *server]
 
 
 def region(aws: Aws, ask: Callable[[], object]) -> Complaint | None:
@@ -159,6 +162,21 @@ def _server_note(spec: ClusterSpec, offer: Offer, zones: tuple[str, ...]) -> Ite
         yield (
             f"{pool.key}: {many} in {len(pool_zones(pool, zones, offer))} zones: one that is lost may come up again in"
             " another zone than the server's disk, and the server waits; a pool `system` of one machine stays in one"
+        )
+
+
+def _image_note(spec: ClusterSpec, offer: Offer) -> Iterator[str]:
+    """Where no machine that the server may have runs what is made from this one."""
+    own = parse_platform(platform.machine())
+    types = {pool.key: [offer.types[name] for name in pool.instance_types if name in offer.types]
+             for pool in spec.pools if not pool.taints}  # fmt: skip
+    open_to_it = {key: found for key, found in types.items() if not any(machine.gpus for machine in found)}
+    kinds = {parse_platform(machine.architecture) for found in open_to_it.values() for machine in found}
+    if kinds and own not in kinds:
+        there = ", ".join(sorted(map(str, kinds)))
+        yield (
+            f"{next(iter(open_to_it))}: its machines are {there}, and the image of the server is made here, for {own}:"
+            " name another with --server-image, or run this on a machine like those"
         )
 
 

@@ -205,6 +205,28 @@ def test_where_a_machine_may_come_up_away_from_the_disk_of_the_server_that_is_no
     assert [note.partition(":")[0] for note in notes if "the server's disk" in note] == ["cpu"] * noted
 
 
+@pytest.mark.parametrize(
+    ("text", "here", "noted"),
+    [
+        (CPU, "x86_64", []),
+        (CPU, "aarch64", ["cpu"]),
+        (CPU.replace("c4.xlarge", "m6g.xlarge"), "x86_64", ["cpu"]),
+        (CPU.replace("c4.xlarge", "m6g.xlarge"), "aarch64", []),
+        (CPU + "pools: {arm: {instance_type: m6g.xlarge, max_nodes: 1}}\n", "aarch64", []),
+        (CPU + "gpu: {instance_type: p3.8xlarge, max_nodes: 1}\n", "aarch64", ["cpu"]),
+    ],
+)  # fmt: skip
+def test_a_server_whose_image_cannot_be_made_here_is_noted_before_anything_costs_money(
+    text: str, here: str, noted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: here)
+    complaints, notes = checking.check(quota(1000), specs.spec(HEAD + text), OFFER, ZONES, ["1.33"], {})
+    assert not complaints
+    assert [note.partition(":")[0] for note in notes if "--server-image" in note] == noted
+    _, later = checking.check(quota(1000), specs.spec(HEAD + text), OFFER, ZONES, ["1.33"], {"cpu": 1})
+    assert not [note for note in later if "--server-image" in note]
+
+
 def unreachable() -> None:
     raise Unreachable("AWS (sts) cannot be reached")
 
