@@ -142,6 +142,10 @@ def test_of_mixed_nodes_those_like_this_machine_get_the_server_and_images_are_ma
     made = server_image(console, world.api, Connection("lab", "ml", registry="registry.lab:5000"))
     assert (made.architecture, asked) == (own, [[Platform(own)]])
     assert f"nodes that are linux/{other} get no trials" in console.err.getvalue()  # type: ignore[attr-defined]
+    server_image(console, world.api, replace(made, server_image="", architecture=other))
+    assert asked[1:] == [[Platform(other)]]  # an upgrade from another machine moves nothing: it is refused
+    moved = World(*nodes(("linux", own)))
+    assert server_image(console, moved.api, replace(made, server_image="", architecture=other)).architecture == own
     world.apply(plan.settings(replace(made, architecture=other)))
     assert node_platform(world.api, "ml") == Platform(other)  # somebody else's machine is of the other kind
     assert node_platform(world.api, "elsewhere") == Platform(own)

@@ -196,7 +196,8 @@ def upgrade(console: Console, args: argparse.Namespace) -> int:
     found = provisioner.present(cluster_api, cluster.namespace)
     if found is None:
         raise NotFound(f"there is no server in the namespace {cluster.namespace}", "see `orchestune cluster connect`")
-    renewed = replace(found.connection, server_image=args.server_image or "", version="", architecture="")
+    kind = "" if args.server_image else found.connection.architecture
+    renewed = replace(found.connection, server_image=args.server_image or "", version="", architecture=kind)
     wanted = provisioner.rediscovered(cluster_api, renewed)
     with repeatable(console):
         deployed = _deploy(console, cluster_api, cluster, wanted, found.certificates, ask=not args.yes)

@@ -31,6 +31,8 @@ def server_image(console: Console, api: Api, wanted: Connection, profile: str = 
     from orchestune.images.server_image import push_server_image
 
     own, nodes = parse_platform(machine()), [parse_platform(platform) for platform in platforms(api)]
+    if wanted.architecture and wanted.platform in (nodes or [wanted.platform]):
+        nodes = [wanted.platform]  # for which images of experiments have been made
     if own in nodes and (others := [str(node) for node in nodes if node != own]):
         console.note(f"the image is for {own}: nodes that are {', '.join(others)} get no trials")
         nodes = [own]
