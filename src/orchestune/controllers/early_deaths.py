@@ -13,11 +13,15 @@ from orchestune.store.experiments import ExperimentRow
 
 DEATHS_BEFORE_PAUSE = 5
 """workers in a row that ended without having run anything"""
+LONGEST_WAIT = 30.0
+"""seconds until the next ones are started after such ends"""
 
 
 @dataclass
 class _Failures:
     deaths: int = 0
+    taken: int = 0
+    """looks in a row at which the place had taken workers away that had run nothing"""
     not_before: float = 0.0
     counted: int = 0
     """workers of the experiment that ended and were looked at"""
@@ -33,7 +37,7 @@ class EarlyDeaths:
         """workers that the place took away (drained, evicted, preempted), with their experiments"""
 
     def excuse(self, worker: str, experiment: str) -> None:
-        """The end of this worker says nothing of those that come after it."""
+        """The end of this worker says nothing of those that come after it, which wait a while all the same."""
         self._excused[worker] = experiment
 
     def keep(self, experiments: Collection[str]) -> None:
@@ -51,13 +55,18 @@ class EarlyDeaths:
             ended.sort(key=lambda worker: worker.ended_at or worker.created_at)
             fresh, seen.counted = [] if first_look else ended[seen.counted :], len(ended)
             ran = {worker.id for worker in fresh if workers.ran_something(session, worker.id)}
+        taken = False
         for worker in fresh:
             # one that ran a trial did start; where the trial killed it, losses are counted at the trial
             useful = worker.succeeded or worker.failed or worker.id in ran or worker.reason is None
-            if self._excused.pop(worker.id, None) is None:
+            excused = self._excused.pop(worker.id, None) is not None
+            taken |= excused and not useful
+            if not excused:
                 seen.deaths = 0 if useful else seen.deaths + 1
-        if fresh and seen.deaths:
-            seen.not_before = now + min(0.5 * 2**seen.deaths, 30.0)
+        if fresh:
+            seen.taken = seen.taken + 1 if taken else 0
+        if fresh and (seen.deaths or taken):
+            seen.not_before = now + min(0.5 * 2 ** min(seen.deaths + seen.taken, 6), LONGEST_WAIT)
         if seen.deaths >= DEATHS_BEFORE_PAUSE:
             text = f"{seen.deaths} workers ended at once; the last one: {fresh[-1].reason if fresh else 'see its log'}"
             seen.deaths = 0

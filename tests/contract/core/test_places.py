@@ -284,6 +284,20 @@ def test_workers_that_their_place_took_before_they_ran_anything_pause_nothing(
     assert shown["state"] == state, shown["reason"]
 
 
+def test_workers_that_their_place_takes_again_and_again_come_at_ever_longer_intervals(world: World) -> None:
+    experiment = world.create(budget=4, parallelism=1, resources={"cpu": 1})
+    for _ in range(120):
+        for worker in world.backend.orders.keys() - world.backend.gone.keys():
+            world.backend.gone[worker] = "its pod was deleted"
+            world.backend.faults[worker] = Gone.PLACE
+        world.tick()
+        world.clock.pass_time(1.0)
+    assert world.status(experiment)["state"] == "pending"
+    assert 4 <= len(world.backend.orders) <= 12
+    world.clock.pass_time(60.0)
+    assert world.run(experiment)["counts"]["completed"] == 4
+
+
 def test_a_worker_that_can_never_start_pauses_the_experiment(world: World) -> None:
     experiment = world.create(budget=2, parallelism=1, resources={"cpu": 1})
     world.tick()
