@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestune.domain.cards import Card, Wanted, listing, suits
 
+_AMOUNT = r"\d{1,18}(?:\.\d{1,18})?"
 _UNITS = {
     "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15,
     "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50,
@@ -17,7 +18,7 @@ _UNITS = {
 
 def parse_bytes(text: str | int | float) -> int:
     """`2Gi`, `500M`, `1024` in bytes (the suffixes of Kubernetes). ValueError says what is allowed."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]i?)?[bB]?\s*", str(text))
+    match = re.fullmatch(rf"\s*({_AMOUNT})\s*([kKMGTP]i?)?[bB]?\s*", str(text))
     if match:
         unit = match[2] or ""
         unit = {"K": "k", "ki": "Ki"}.get(unit, unit)
@@ -28,7 +29,7 @@ def parse_bytes(text: str | int | float) -> int:
 
 def parse_cpu(text: str | int | float) -> float:
     """`2`, `0.5` or `500m` in cores. ValueError says what is allowed."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)(m?)\s*", str(text))
+    match = re.fullmatch(rf"\s*({_AMOUNT})(m?)\s*", str(text))
     if match and float(match[1]) > 0:
         return float(match[1]) / (1000 if match[2] else 1)
     raise ValueError(f"{text!r} is no amount of cpu; write 2, 0.5 or 500m")
@@ -39,12 +40,12 @@ def parse_seconds(text: str | int | float) -> float:
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         if text > 0:
             return float(text)
-    elif re.fullmatch(r"(?:\d+(?:\.\d+)?[dhms])+", str(text)):
-        parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", str(text))
+    elif re.fullmatch(rf"(?:{_AMOUNT}[dhms])+", str(text)):
+        parts = re.findall(rf"({_AMOUNT})([dhms])", str(text))
         total = sum(float(number) * {"d": 86400, "h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
         if total > 0:
             return total
-    elif re.fullmatch(r"\d+(?:\.\d+)?", str(text)) and float(text) > 0:
+    elif re.fullmatch(_AMOUNT, str(text)) and float(text) > 0:
         return float(text)
     raise ValueError(f"{text!r} is no length of time; write 30s, 5m, 1h30m or seconds as a number")
 

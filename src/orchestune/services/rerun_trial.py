@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from orchestune.domain.experiment import Specification, StopRules
+from orchestune.domain.experiment import TEST_LABEL, Specification, StopRules
 from orchestune.errors import Conflict
 from orchestune.services.core import Core
 from orchestune.services.create_experiment import add, check
@@ -47,6 +47,7 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
         try_first=(),
         notify=(),
         mlflow=None,
+        labels={name: value for name, value in specification.labels.items() if name != TEST_LABEL},
     )
     secrets = dict(body.get("secrets") or core.secrets.get(row.id))
     request = {

@@ -11,6 +11,7 @@ from orchestune.controllers.forsaking import PATIENCE_SECONDS, Forsaking
 from orchestune.domain.experiment import TEST_LABEL
 from orchestune.errors import BadInput, Purged
 from orchestune.services.change_experiment import change_experiment
+from orchestune.services.rerun_trial import rerun_trial
 from orchestune.testing.world import World
 
 
@@ -51,6 +52,14 @@ def test_a_test_that_somebody_waits_for_goes_on_however_long_it_takes(world: Wor
         pass_time(world, forsaking, PATIENCE_SECONDS - 20)
         change_experiment(world.core, waited_for, {"labels": {TEST_LABEL: str(beat)}}, "ada")
     assert world.status(waited_for)["desired"] == "running"
+
+
+def test_what_is_run_again_of_a_test_is_none(world: World) -> None:
+    tested = world.create(budget=1, labels={TEST_LABEL: "0", "team": "vision"})
+    world.lease()
+    again = str(rerun_trial(world.core, tested, 1, {}, "ada")["id"])
+    pass_time(world, Forsaking(world.core), PATIENCE_SECONDS + 20)
+    assert (world.status(again)["desired"], world.status(again)["labels"]) == ("running", {"team": "vision"})
 
 
 def test_what_was_not_begun_as_a_test_cannot_become_one(world: World) -> None:

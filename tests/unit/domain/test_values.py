@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 
@@ -40,6 +41,13 @@ def test_lengths_of_time(text: str | float, seconds: float) -> None:
 def test_nonsense_is_refused_with_what_is_allowed(text: str | int) -> None:
     with pytest.raises(ValueError, match="write"):
         parse_seconds(text)
+
+
+@pytest.mark.parametrize("parse", [parse_bytes, parse_cpu, parse_seconds])
+def test_more_than_there_is_of_anything_is_nonsense(parse: Callable[[str], float]) -> None:
+    for text in ("9" * 400, "1." + "0" * 400, "9" * 400 + "d"):
+        with pytest.raises(ValueError, match="write"):
+            parse(text)
 
 
 @pytest.mark.parametrize(("take", "value"), [("last", 2.0), ("best", 1.0), ("mean:2", 2.5), ("mean:10", 2.0)])
