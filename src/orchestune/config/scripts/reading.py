@@ -13,6 +13,7 @@ from orchestune.config.scripts import (
     by_argparse,
     by_click,
     by_config,
+    by_environment,
     by_fire,
     by_jsonargparse,
     by_library,
@@ -99,6 +100,9 @@ def _of_python(path: Path, inside: Path, folder: Path, python: str, config: str 
             if script.reader == "argparse":
                 script = _with_added(script, tree, scope, modules)
             break
+    if script is None:
+        own = _parsed(path)
+        script = by_environment.read(own, Scope(own))
     if config is not None:
         script = by_config.by_path(script, config, folder)
     return Found((python, *_started(path, inside)), script, where)
