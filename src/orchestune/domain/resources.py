@@ -9,7 +9,8 @@ from typing import Any
 
 from orchestune.domain.cards import Card, Wanted, listing, suits
 
-_AMOUNT = r"\d{1,18}(?:\.\d{1,18})?"
+_AMOUNT = r"\d{1,18}(?:\.\d{1,30})?"
+"""in digits of which a float has at most 21 behind the point"""
 _UNITS = {
     "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15,
     "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50,

@@ -27,8 +27,10 @@ def test_amounts_of_memory(text: str | int, amount: int) -> None:
     assert parse_bytes(text) == amount
 
 
-@pytest.mark.parametrize(("text", "amount"), [("500m", 0.5), (2, 2.0), ("0.25", 0.25)])
-def test_amounts_of_cpu(text: str | int, amount: float) -> None:
+@pytest.mark.parametrize(
+    ("text", "amount"), [("500m", 0.5), (2, 2.0), ("0.25", 0.25), (0.00012345678901234567, 0.00012345678901234567)]
+)
+def test_amounts_of_cpu(text: str | float, amount: float) -> None:
     assert parse_cpu(text) == amount
 
 
