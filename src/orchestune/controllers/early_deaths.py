@@ -65,8 +65,8 @@ class EarlyDeaths:
                 seen.deaths = 0 if useful else seen.deaths + 1
         if fresh:
             seen.taken = seen.taken + 1 if taken else 0
-        if fresh and (seen.deaths or taken):
-            seen.not_before = now + min(0.5 * 2 ** min(seen.deaths + seen.taken, 6), LONGEST_WAIT)
+            if seen.deaths or taken:
+                seen.not_before = now + min(0.5 * 2 ** min(seen.deaths + seen.taken, 6), LONGEST_WAIT)
         if seen.deaths >= DEATHS_BEFORE_PAUSE:
             text = f"{seen.deaths} workers ended at once; the last one: {fresh[-1].reason if fresh else 'see its log'}"
             seen.deaths = 0
