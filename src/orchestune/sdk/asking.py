@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import AuthenticationError, connection
 from multiprocessing.connection import Connection
@@ -180,7 +180,15 @@ def _statement() -> tuple[int, int]:
     return threading.get_ident(), id(getattr(sys, "last_value", None))
 
 
-def left(trial: OpenTrial) -> bool:
+def offer_again(trials: Iterable[OpenTrial]) -> None:
+    """Give back those of them that nobody works at any more, for which who asks would wait for ever."""
+    for trial in filter(_left, trials):
+        words = f"trial {trial.number} was left open where a statement failed, and is offered again"
+        warnings.warn(f"{words}; `with trial:` around its work tells that by itself", stacklevel=3)
+        trial.give_back()
+
+
+def _left(trial: OpenTrial) -> bool:
     """Whether this thread asked for it, and a typed statement has failed or was interrupted since: as a rule that was a
     loop around it, which only a `with` block sees the end of.
     """

@@ -7,7 +7,6 @@ import os
 import shutil
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from orchestune.client.home import state_folder
 from orchestune.client.states import over
 from orchestune.client.whereabouts import Whereabouts
 from orchestune.errors import UsageError
-from orchestune.sdk.asking import Looks, OpenTrial, left, nothing_more, take, turn
+from orchestune.sdk.asking import Looks, OpenTrial, nothing_more, offer_again, take, turn
 from orchestune.sdk.creating import BRIDGE, connected, create, create_open
 from orchestune.sdk.display import Shown, as_html, live_display
 from orchestune.sdk.in_thread import in_thread
@@ -265,7 +264,9 @@ class Experiment:
                     nothing_more(status)
                     return None
                 if status["counts"]["running"] >= status["parallelism"] and time.monotonic() > began + _COMES:
-                    self._take_back()
+                    with self._lock:
+                        taken = list(self._taken)
+                    offer_again(taken)
             if timeout is not None and time.monotonic() > began + timeout:
                 raise TimeoutError(f"{self.handle} has offered no trial for {timeout:g} s")
             time.sleep(_OFFERED)
@@ -330,15 +331,6 @@ class Experiment:
         while (trial := await self.ask_async()) is not None:
             with turn(trial):
                 yield trial
-
-    def _take_back(self) -> None:
-        """Give back what is open here and nobody works at any more, for which who asks would wait for ever."""
-        with self._lock:
-            taken = list(self._taken)
-        for trial in filter(left, taken):
-            words = f"trial {trial.number} was left open where a statement failed, and is offered again"
-            warnings.warn(f"{words}; `with trial:` around its work tells that by itself", stacklevel=3)
-            trial.give_back()
 
     def _offers(self) -> Path:
         """Where the trials of this experiment are on offer."""
