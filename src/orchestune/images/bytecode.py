@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import marshal
+import sys
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 _HEADER = 16
 _UNCHECKED = 1
@@ -29,15 +31,42 @@ def compiled(source: Path) -> bytes | None:
             code = compile(text, source.name, "exec", dont_inherit=True, optimize=0)
         except (SyntaxError, ValueError, RecursionError):
             return None
-    # later formats of marshal write what depends on who else holds an object at that moment
-    body = marshal.dumps(_without_folder(code, source.name), 2)
+    known: dict[Any, Any] = {}
+    body = marshal.dumps(_only_one_of_each(code, source.name, known))
     return _TAG + _UNCHECKED.to_bytes(4, "little") + importlib.util.source_hash(text) + body
 
 
-def _without_folder(code: CodeType, name: str) -> CodeType:
-    """The interpreter writes the whole path into it when it loads it."""
-    constants = tuple(_without_folder(one, name) if isinstance(one, CodeType) else one for one in code.co_consts)
-    return code.replace(co_filename=name, co_consts=constants)
+def _only_one_of_each(value: Any, name: str, known: dict[Any, Any]) -> Any:
+    """A constant, of which those that are equal are one object that is `known`: what marshal writes depends on which
+    of them are, and on whether anybody else holds one. Code is of a file `name`, where the interpreter writes the
+    whole path into it when it loads it.
+    """
+
+    def one(part: Any) -> Any:
+        return _only_one_of_each(part, name, known)
+
+    if isinstance(value, CodeType):
+        value = value.replace(
+            co_filename=one(name),
+            co_consts=one(value.co_consts),
+            co_names=one(value.co_names),
+            co_varnames=one(value.co_varnames),
+            co_freevars=one(value.co_freevars),
+            co_cellvars=one(value.co_cellvars),
+            co_name=one(value.co_name),
+            co_qualname=one(value.co_qualname),
+            co_linetable=one(value.co_linetable),
+            co_exceptiontable=one(value.co_exceptiontable),
+        )
+        return known.setdefault(id(value), value)
+    if isinstance(value, (tuple, frozenset)):
+        value = type(value)(map(one, value))
+    elif isinstance(value, slice):
+        value = slice(one(value.start), one(value.stop), one(value.step))
+    elif isinstance(value, str):
+        value = sys.intern(value)
+    spelled = sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)  # its order is by chance
+    return known.setdefault((type(value), str(spelled)), value)
 
 
 def _installed(source: Path, size: int) -> CodeType | None:

@@ -12,7 +12,15 @@ from pathlib import Path
 
 from orchestune.images.bytecode import compiled, name
 
-TEXT = "NAMES = frozenset(['a', 'b', 'c'])\n\n\ndef f(x):\n    def g():\n        return x in {'d', 'e'}\n    return g\n"
+TEXT = """\
+NAMES = frozenset(['a', 'b', 'c'])
+
+
+def f(x):
+    def g():
+        return x in {'d', 'e'} or x[0:2] == ('a b', 2.5, b'c', 10**30)
+    return g
+"""
 
 
 def module(folder: Path) -> Path:
