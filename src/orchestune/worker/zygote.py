@@ -176,7 +176,9 @@ def run(request: dict[str, Any]) -> None:
     if hasattr(sys, "orig_argv"):
         setattr(sys, "orig_argv", list(request["argv"]))  # noqa: B010 - later than Python 3.8
     program = types.ModuleType("__main__")
-    program.__dict__.update(__builtins__=sys.modules["builtins"], __annotations__={})
+    program.__dict__.update(__builtins__=sys.modules["builtins"])
+    if sys.version_info < (3, 14):  # from there on they are made when somebody asks for them
+        program.__dict__.update(__annotations__={})
     sys.modules["__main__"] = program
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         sys.path.insert(0, folder)
