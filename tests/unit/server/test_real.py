@@ -135,12 +135,13 @@ def test_each_count_below_one_is_refused_by_its_name(shop: Shop) -> None:
     ]
 
 
+@pytest.mark.parametrize("size", [3 * 2**20, 2**20 + 3000])
 def test_where_temporary_files_find_no_room_that_is_told(
-    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     with small_disk(tmp_path / "small", 1) as disk:
         monkeypatch.setattr(tempfile, "tempdir", str(disk))
-        answer = shop.ask("PUT", f"/bundles/{'a' * 64}", b"x" * 3 * 2**20, expect=503)
+        answer = shop.ask("PUT", f"/bundles/{'a' * 64}", b"x" * size, expect=503)
         assert answer["error"]["message"] == f"no space is left for {disk}: No space left on device"
 
 

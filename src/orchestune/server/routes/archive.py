@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from typing import Annotated, Any, BinaryIO, cast
+from typing import Annotated, Any
 
 from fastapi import Header, Request, Response
 
@@ -11,7 +10,7 @@ from orchestune import documents
 from orchestune.server import routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Here
-from orchestune.server.receiving import IN_MEMORY, receive
+from orchestune.server.receiving import received
 
 router = routers.of_clients("archive")
 
@@ -33,7 +32,5 @@ def fetch(context: Here, ref: str, wanted: Annotated[str | None, Header(alias="R
 @router.post("/archive", response_model=documents.Imported, openapi_extra=_BODY)
 async def store(context: Here, request: Request) -> Response:
     """Take a record in, once its blobs are here; one that is here already stays as it is."""
-    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as spool:
-        await receive(context, request, spool)
-        record = cast(BinaryIO, spool)
+    async with received(context, request) as record:
         return answer(await context.cold(context.services.archive_experiment.read, context.core, record))

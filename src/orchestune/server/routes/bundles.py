@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from typing import Annotated, Any, BinaryIO, cast
+from typing import Annotated, Any
 
 from fastapi import Header, Path, Request, Response
 
@@ -11,7 +10,7 @@ from orchestune import documents
 from orchestune.server import routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Here, OnlyOf
-from orchestune.server.receiving import IN_MEMORY, receive
+from orchestune.server.receiving import received
 
 router = routers.of_clients("bundles", "/bundles/{digest}")
 
@@ -34,9 +33,7 @@ def has(context: Here, digest: Digest) -> Response:
 @router.put("", response_model=documents.Bundle, openapi_extra=_ARCHIVE)
 async def store(context: Here, request: Request, digest: Digest) -> Response:
     """Take the archive in."""
-    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as spool:  # a slow client is not to hold a thread
-        await receive(context, request, spool)
-        archive = cast(BinaryIO, spool)
+    async with received(context, request) as archive:
         return answer(await context.cold(context.services.bundles.store, context.core, digest, archive))
 
 
