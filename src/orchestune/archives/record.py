@@ -21,6 +21,7 @@ FORMAT = 1
 FILES_DROPPED = "files_dropped"
 """the event of what each server that has an experiment does by itself: nobody's record goes on by it"""
 _BUNCH = 500
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 Row = dict[str, Any]
 
@@ -59,7 +60,7 @@ def write(target: BinaryIO, head: Head, rows: Iterable[tuple[str, Row]]) -> None
     with gzip.GzipFile(fileobj=target, mode="wb", compresslevel=6, mtime=0) as packed:
 
         def add(document: Any) -> None:
-            line = json.dumps(document, separators=(",", ":")).encode() + b"\n"
+            line = _ENCODER.encode(document).encode() + b"\n"
             seen.update(line)
             packed.write(line)
 

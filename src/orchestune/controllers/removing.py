@@ -1,13 +1,14 @@
-"""Removes experiments for good: files first, then rows."""
+"""Removes experiments for good, files first, then rows; and what is left of imports that were cut off."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from orchestune.controllers.each import each
+from orchestune.services.archive_experiment import sweep
 from orchestune.services.change_experiment import remove
 from orchestune.services.core import Core
-from orchestune.store import experiments, workers
+from orchestune.store import experiments, imports, workers
 
 
 class Removing:
@@ -19,8 +20,13 @@ class Removing:
     def tick(self) -> None:
         """Remove what nobody works on any more. One whose files cannot be removed keeps no other."""
         with self._core.store.reading() as session:
-            doomed = experiments.to_remove(session)
-        each(partial(self._remove, experiment) for experiment in doomed)
+            doomed, begun = experiments.to_remove(session), imports.begun(session)
+        each(
+            [
+                *(partial(self._remove, experiment) for experiment in doomed),
+                *(partial(sweep, self._core, experiment) for experiment in begun),
+            ]
+        )
 
     def _remove(self, experiment: str) -> None:
         with self._core.store.reading() as session:

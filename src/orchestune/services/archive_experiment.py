@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,13 +20,20 @@ from orchestune import __version__
 from orchestune.archives import record
 from orchestune.domain import ids
 from orchestune.domain.states import ExperimentState, WorkerState
-from orchestune.errors import Conflict, NotFound, UsageError
+from orchestune.errors import Conflict, NotFound, StoreUnavailable, UsageError
 from orchestune.files.disk import disk_errors
+from orchestune.ports.clock import new_id
+from orchestune.services.change_experiment import clear
 from orchestune.services.core import Core
 from orchestune.services.log_bytes import LogBytes
 from orchestune.services.read_trials import blob_key
-from orchestune.store import archive, blobs, experiments, logs, migrate, removal
+from orchestune.store import archive, blobs, experiments, imports, logs, migrate, removal
 from orchestune.store.session import Session
+
+_PATIENCE, _GLANCE = 10.0, 0.05
+"""seconds for which one import of an experiment waits for another one, and from one look whether that is over to the
+next
+"""
 
 
 def open_archive(core: Core, ref: str) -> tuple[BinaryIO, int]:
@@ -114,19 +123,98 @@ def read(core: Core, source: BinaryIO) -> dict[str, Any]:
         text = f"the record was written by a newer version of Orchestune ({head.version})"
         raise UsageError(text, "upgrade this one first")
     _take_blobs(core, head)
-    with core.store.transaction() as session:
-        archive.lock(session, head.experiment)
-        known = archive.present(session, head.experiment)
-        older = known is not None and _goes_on(session, known, head, source)
-        handle = known.handle if known is not None else _free_handle(core, session, head.handle)
-        if older:
-            removal.drop_rows(session, head.experiment)
-        if known is None or older:
-            source.seek(0)
-            for table, rows in record.tables(source):
-                archive.add(session, table, [_received(table, row, handle, session.now) for row in rows])
+    with _turn(core, head):
+        with core.store.reading() as session:
+            known = archive.present(session, head.experiment)
+            older = known is not None and _goes_on(session, known, head, source)
+        handle = known.handle if known is not None else _take_in(core, head, source)
+        if known is not None and older:
+            _replace(core, head, known, source)
     imported = known is None or older
     return {"experiment": head.experiment, "handle": handle, "imported": imported, "rows": found.rows}
+
+
+@contextmanager
+def _turn(core: Core, head: record.Head) -> Iterator[None]:
+    """Nobody else imports it meanwhile: of several who do, one begins, and the others wait. StoreUnavailable where that
+    takes long.
+    """
+    name, until = _name(head.experiment), time.monotonic() + _PATIENCE
+    while not core.store.take_turn(name):
+        if time.monotonic() > until:
+            raise StoreUnavailable(f"{head.handle} is just being imported", "import it again in a while")
+        time.sleep(_GLANCE)
+    try:
+        yield
+    finally:
+        core.store.leave_turn(name)
+
+
+def _name(experiment: str) -> str:
+    return f"import/{experiment}"
+
+
+def _take_in(core: Core, head: record.Head, source: BinaryIO) -> str:
+    """Its rows, a few at a time: others write meanwhile. Its own comes last, without which nobody finds them. Answers
+    its handle.
+    """
+    token = new_id(core.clock)
+    with core.store.transaction() as session:
+        left = imports.begin(session, head.experiment, token)
+    part = partial(_part, core, head.experiment, token)
+    if left:
+        clear(core, head.experiment, part)
+    own: list[archive.Row] = []
+    source.seek(0)
+    for table, rows in record.tables(source):
+        if table == "experiments":
+            own = rows
+            continue
+        with part() as session:
+            archive.add(session, table, [_received(table, row) for row in rows])
+    with core.store.transaction() as session:
+        imports.hold(session, head.experiment, token)
+        handle = _free_handle(core, session, head.handle)
+        archive.add(session, "experiments", [_own(row, handle, session.now) for row in own])
+        imports.end(session, head.experiment)
+    return handle
+
+
+@contextmanager
+def _part(core: Core, experiment: str, token: str) -> Iterator[Session]:
+    with core.store.transaction(durable=False) as session:
+        imports.hold(session, experiment, token)
+        yield session
+
+
+def _replace(core: Core, head: record.Head, known: Row[Any], source: BinaryIO) -> None:
+    """At once: what is here stays where that is cut off."""
+    with core.store.transaction() as session:
+        row = experiments.lock(session, head.experiment)
+        if (row.event_seq, row.hidden) != (known.event_seq, known.hidden):
+            raise StoreUnavailable(f"{known.handle} has just changed here", "import it again")
+        removal.drop_rows(session, head.experiment)
+        source.seek(0)
+        for table, rows in record.tables(source):
+            own = table == "experiments"
+            received = [_own(each, known.handle, session.now) if own else _received(table, each) for each in rows]
+            archive.add(session, table, received)
+
+
+def sweep(core: Core, experiment: str) -> None:
+    """Remove what an import that was cut off has left; of one that goes on nothing."""
+    if not core.store.take_turn(_name(experiment)):
+        return
+    try:
+        token = new_id(core.clock)
+        with core.store.transaction() as session:
+            left = imports.take_over(session, experiment, token)
+        if left:
+            clear(core, experiment, partial(_part, core, experiment, token))
+            with _part(core, experiment, token) as session:
+                imports.end(session, experiment)
+    finally:
+        core.store.leave_turn(_name(experiment))
 
 
 def _goes_on(session: Session, known: Row[Any], head: record.Head, source: BinaryIO) -> bool:
@@ -151,9 +239,12 @@ def _goes_on(session: Session, known: Row[Any], head: record.Head, source: Binar
     return here < there
 
 
-def _received(table: str, row: archive.Row, handle: str, now: float) -> archive.Row:
-    if table == "experiments":  # in lists again, where it was deleted: somebody wants it
-        return row | {"handle": handle, "request_key": None, "imported_at": now, "hidden": 0}
+def _own(row: archive.Row, handle: str, now: float) -> archive.Row:
+    """In lists again, where it was deleted: somebody wants it."""
+    return row | {"handle": handle, "request_key": None, "imported_at": now, "hidden": 0}
+
+
+def _received(table: str, row: archive.Row) -> archive.Row:
     if table == "workers":
         last = row["ended_at"] or row["seen_at"] or row["created_at"]
         return row | {"state": WorkerState.ENDED, "handle": None, "ended_at": last}  # of a place that nobody here sees

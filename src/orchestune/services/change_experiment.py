@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from orchestune.archives.record import FILES_DROPPED
@@ -21,6 +23,7 @@ from orchestune.services.signals import ACTING, EXPERIMENTS
 from orchestune.store import blobs, experiments, logs, removal
 from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
 
 _ORDER_LIVE = (
     "UPDATE attempts SET ordered = :ordered WHERE experiment = :experiment AND state IN ('leased', 'running') "
@@ -211,20 +214,25 @@ _AT_ONCE = 500
 def remove(core: Core, experiment: str) -> None:
     """Remove the records and files of an experiment that is over and hidden for good.
 
-    Repeatable, wherever it was cut off. Rows change a few at a time: others write meanwhile.
+    Repeatable, wherever it was cut off.
     """
-    for key in list(core.files.keys(logs.prefix(experiment))):
-        core.files.delete(key)
     core.secrets.delete(experiment)
     core.secrets.delete(store_key(experiment))
-    _make_old(core, experiment)
-    more = True
-    while more:
-        with core.store.transaction(durable=False) as session:
-            more = removal.shrink(session, experiment)
+    clear(core, experiment, partial(core.store.transaction, durable=False))
     with core.store.transaction() as session:
         removal.purge(session, experiment)
     core.estimates.forget(experiment)
+
+
+def clear(core: Core, experiment: str, part: Callable[[], AbstractContextManager[Session]]) -> None:
+    """Remove its logs in files and all rows but its own, a few in each transaction `part`: others write meanwhile."""
+    for key in list(core.files.keys(logs.prefix(experiment))):
+        core.files.delete(key)
+    _make_old(core, experiment)
+    more = True
+    while more:
+        with part() as session:
+            more = removal.shrink(session, experiment)
 
 
 def _make_old(core: Core, experiment: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Row as ResultRow
-from sqlalchemy import Select, Table, func, insert, select
+from sqlalchemy import Select, Table, select
 
 from orchestune.store.blobs import named_by
 from orchestune.store.session import Session
@@ -45,8 +45,9 @@ def rows(session: Session, experiment: str) -> Iterator[tuple[str, Row]]:
     """Every row with its table's name; logs lie attempt by attempt."""
     for name, table in TABLES.items():
         found = session.connection.execution_options(yield_per=_AT_ONCE).execute(_of(table, experiment))
-        for row in found.mappings():
-            yield name, dict(row)
+        columns = list(found.keys())
+        for row in found:
+            yield name, dict(zip(columns, row, strict=True))
 
 
 def everything(session: Session) -> list[tuple[str, int]]:
@@ -70,26 +71,18 @@ def handle_is_taken(session: Session, handle: str) -> bool:
     return bool(session.select(select(experiments.c.id).where(experiments.c.handle == handle)))
 
 
-def lock(session: Session, experiment: str) -> None:
-    """Keep others from adding rows of this experiment, which may not be there yet, until the transaction ends (SQLite's
-    transaction is the lock).
-    """
-    if session.postgres:
-        session.select(select(func.pg_advisory_xact_lock(func.hashtextextended(experiment, 0))))
-
-
 def present(session: Session, experiment: str) -> ResultRow[Any] | None:
-    """(handle, state, event_seq, hidden) of the experiment with this id, if it is there; it is locked then."""
+    """(handle, state, event_seq, hidden) of the experiment with this id, if it is there."""
     query = select(*(experiments.c[name] for name in ("handle", "state", "event_seq", "hidden")))
-    return session.first(query.where(experiments.c.id == experiment).with_for_update())
+    return session.first(query.where(experiments.c.id == experiment))
 
 
 def add(session: Session, table: str, found: Sequence[Row]) -> None:
     """Insert rows; columns that this version does not know are left out."""
-    known = TABLES[table].c
-    values = [{name: value for name, value in row.items() if name in known} for row in found]
-    for start in range(0, len(values), _AT_ONCE):
-        session.connection.execute(insert(TABLES[table]), values[start : start + _AT_ONCE])
+    names = [name for name in found[0] if name in TABLES[table].c] if found else []
+    columns, values = ", ".join(f'"{name}"' for name in names), ", ".join(f":{name}" for name in names)
+    rows = [{name: row[name] for name in names} for row in found]
+    session.many(f'INSERT INTO {table} ({columns}) VALUES ({values})', rows)
 
 
 def _of(table: Table, experiment: str) -> Select[Any]:

@@ -154,12 +154,9 @@ class Store:
             raise
 
     def take_turn(self, name: str) -> bool:
-        """Whether no other server on this database holds `name`, which is ours then until `leave_turn`.
-
-        For one caller of a name at a time in this process. On SQLite, which one server has, always.
+        """Whether nobody else, here or in another server on this database, holds `name`, which is ours then until
+        `leave_turn`.
         """
-        if self.inline:
-            return True
         with translated():
             return self._turns.take(name)
 

@@ -375,6 +375,13 @@ blobs = Table(
     Column("created_at", Float, nullable=False),
 )
 
+imports = Table(  # records that are being taken in; the experiment's own row comes last, and this one goes with it
+    "imports",
+    metadata,
+    Column("experiment", _ID, primary_key=True),
+    Column("token", _ID, nullable=False),  # who has it may write
+)
+
 tombstones = Table(
     "tombstones",
     metadata,

@@ -1,4 +1,4 @@
-"""Which of the servers on one database carries out what must not be carried out twice."""
+"""Who carries out what must not be carried out twice at once, of several servers on one database too."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from orchestune.store.holding import HoldingConnection
 
 
 class Turns:
-    """Names that one server at a time holds: advisory locks of one connection, which ends with its server.
-
-    Within one server callers see to it themselves that they ask for a name once. Any thread may ask; both calls are
-    short. Where the connection breaks, all its names are free again, whoever believes to hold one. Not for SQLite.
+    """Names that one caller at a time holds. On PostgreSQL, which several servers may have, they are advisory locks of
+    one connection, which ends with its server: where it breaks, all its names are free again, whoever believes to hold
+    one. Any thread may ask; both calls are short.
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._connection = HoldingConnection(engine)
+        self._connection = HoldingConnection(engine) if engine.dialect.name == "postgresql" else None
         self._asking = threading.Lock()
         self._held: set[str] = set()
 
     def take(self, name: str) -> bool:
         """Whether it is ours now, until `leave`; what the driver raises where the database is away."""
         with self._asking:
+            if name in self._held:
+                return False
             try:
                 taken = bool(self._ask("pg_try_advisory_lock", name))
             except BaseException:
@@ -55,14 +56,17 @@ class Turns:
             self._give_up()
 
     def _ask(self, function: str, name: str) -> object:
+        if self._connection is None:
+            return True
         connection, _ = self._connection.get()
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
         return connection.execute(text(f"SELECT {function}(:number)"), {"number": number}).scalar()
 
     def _rest(self) -> None:
-        if not self._held:
+        if self._connection is not None and not self._held:
             self._connection.rest()
 
     def _give_up(self) -> None:
         self._held.clear()
-        self._connection.give_up()
+        if self._connection is not None:
+            self._connection.give_up()

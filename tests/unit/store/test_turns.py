@@ -30,8 +30,13 @@ def test_a_name_is_of_one_server_until_it_leaves_it_or_its_connection_ends(postg
         store.close()
 
 
-def test_on_sqlite_every_name_is_of_the_one_server(tmp_path: Path) -> None:
-    store = open_store(f"sqlite:///{tmp_path / 'one.db'}")
-    assert store.take_turn("a")
-    store.leave_turn("a")
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_a_name_is_of_one_caller_within_a_server(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue("postgres_database") if kind == "postgresql" else f"sqlite:///{tmp_path / 'one.db'}"
+    store = open_store(url)
+    for _ in range(2):
+        assert store.take_turn("a") and store.take_turn("b")
+        assert not store.take_turn("a")
+        store.leave_turn("a")
+        store.leave_turn("b")
     store.close()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import itertools
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import func, select
 
-from orchestune.errors import Conflict, NotFound
+from orchestune.archives import record
+from orchestune.errors import Conflict, NotFound, StoreUnavailable
 from orchestune.services import (
     archive_experiment,
     change_experiment,
@@ -17,9 +21,15 @@ from orchestune.services import (
     read_logs,
     rerun_trial,
 )
-from orchestune.store import experiments, workers
+from orchestune.store import archive, experiments, imports, workers
+from orchestune.store.session import Session
+from orchestune.store.tables import metadata
 from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
+
+
+class Killed(BaseException):
+    """What a server does no more that dies."""
 
 
 class ArchivesContract(WorldContract):
@@ -192,3 +202,129 @@ class ArchivesContract(WorldContract):
         with pytest.raises(Conflict, match="went on here by itself"):
             self._read(world, later)
         assert world.status(experiment)["counts"]["completed"] == budget
+
+    @pytest.fixture
+    def arriving(self, world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[str, io.BytesIO]:
+        """An experiment that is not here, and its record, which comes in many parts."""
+        experiment = world.create(budget=3)
+        curve = [[place, "loss", 0.5, float(place), None] for place in range(3)]
+        while world.status(experiment)["state"] != "completed":
+            for worker, lease in world.lease():
+                worker.call(finished=[worker.finish(lease, points=curve)])
+            world.tick()
+        whole = self._exported(world, experiment)
+        self._forget(world, experiment)
+        monkeypatch.setattr(record, "_BUNCH", 2)
+        return experiment, whole
+
+    def _rows_of_any(self, world: World) -> int:
+        """Of experiments, of any."""
+        with world.core.store.reading() as session:
+            tables = [table for table in metadata.sorted_tables if "experiment" in table.c or table.name == "points"]
+            return sum(session.select(select(func.count()).select_from(table))[0][0] for table in tables)
+
+    def _content(self, incoming: io.BytesIO) -> list[object]:
+        """The rows of a record, but for when its experiment came in."""
+        incoming.seek(0)
+        return [{**row, "imported_at": None} for _, rows in record.tables(incoming) for row in rows]
+
+    def _dying(self, parts: int) -> Callable[[Session, str, list[archive.Row]], None]:
+        """Adds so many parts of a record, and no more."""
+        add, left = archive.add, iter(range(parts))
+
+        def added(session: Session, table: str, rows: list[archive.Row]) -> None:
+            add(session, table, rows)
+            if next(left, None) is None:
+                raise Killed
+
+        return added
+
+    def test_an_import_that_is_cut_off_anywhere_leaves_nothing_to_see_and_may_be_repeated(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]
+    ) -> None:
+        experiment, whole = arriving
+        assert self._read(world, whole)
+        wanted = self._content(self._exported(world, experiment))
+        self._forget(world, experiment)
+        for parts in itertools.count():
+            with monkeypatch.context() as patch:
+                patch.setattr(archive, "add", self._dying(parts))
+                try:
+                    assert self._read(world, whole)
+                    break
+                except Killed:
+                    assert self._rows_of_any(world) > 0
+            with pytest.raises(NotFound):
+                world.status(experiment)
+            assert read_experiments.statuses(world.core, hidden=True)["items"] == []
+            if parts % 2:
+                world.tick()
+                assert self._rows_of_any(world) == 0
+        assert parts > 20
+        assert self._content(self._exported(world, experiment)) == wanted
+        world.tick()
+        assert world.status(experiment)["counts"]["completed"] == 3
+
+    def test_an_import_that_goes_on_is_not_swept_up_and_one_whose_server_died_is(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]
+    ) -> None:
+        _, whole = arriving
+        with monkeypatch.context() as patch:
+            patch.setattr(archive, "add", self._dying(5))
+            patch.setattr(world.core.store, "leave_turn", lambda name: None)
+            with pytest.raises(Killed):
+                self._read(world, whole)
+        world.tick()
+        assert self._rows_of_any(world) > 5
+        world.close()
+        world.open()
+        world.tick()
+        assert self._rows_of_any(world) == 0
+        assert self._read(world, whole)
+
+    def _meanwhile(self, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+        """Do something between two parts of a record that comes in, again and again."""
+        tables = record.tables
+
+        def parts(source: io.BytesIO) -> Iterator[tuple[str, list[archive.Row]]]:
+            for part in tables(source):
+                yield part
+                act()
+
+        monkeypatch.setattr(record, "tables", parts)
+
+    def test_others_write_while_a_record_comes_in(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]
+    ) -> None:
+        experiment, whole = arriving
+        made: list[str] = []
+
+        def create() -> str:
+            with world.core.store.impatient(0.1):
+                return world.create(budget=1)
+
+        with ThreadPoolExecutor(1) as others:
+            self._meanwhile(monkeypatch, lambda: made.append(others.submit(create).result(60)))
+            assert self._read(world, whole)
+        assert len(made) > 20
+        assert {item["id"] for item in read_experiments.statuses(world.core)["items"]} == {experiment, *made}
+
+    def test_of_two_servers_that_both_take_a_record_in_the_one_that_began_later_goes_on(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]
+    ) -> None:
+        """As where the connection broke that showed that the first one was at it."""
+        experiment, whole = arriving
+        begun = iter(range(9))
+
+        def begin() -> None:
+            if next(begun, None) == 5:
+                with world.core.store.transaction() as session:
+                    assert imports.take_over(session, experiment, "another")
+
+        with monkeypatch.context() as patch:
+            self._meanwhile(patch, begin)
+            with pytest.raises(StoreUnavailable, match="another import of this experiment has begun"):
+                self._read(world, whole)
+        with pytest.raises(NotFound):
+            world.status(experiment)
+        assert self._read(world, whole)
