@@ -9,6 +9,7 @@ from orchestune.controllers.each import each
 from orchestune.services.change_experiment import drop_files
 from orchestune.services.core import Core
 from orchestune.store import experiments
+from orchestune.store.experiments import FIRST
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ class Expiring:
     def __init__(self, core: Core, retention: float) -> None:
         self._core, self._retention = core, retention
         self._next = core.clock.monotonic()
+        self._seen = FIRST
+        """the last one that was looked at, while there are more"""
 
     def tick(self) -> None:
         """Look now and then. One whose files cannot be removed keeps no other."""
@@ -30,10 +33,12 @@ class Expiring:
         if now < self._next:
             return
         with self._core.store.reading() as session:
-            old = experiments.with_old_files(session, session.now - self._retention, MOST)
+            old = experiments.with_old_files(session, session.now - self._retention, MOST, self._seen)
         if len(old) < MOST:
-            self._next = now + EVERY_SECONDS
-        each(partial(self._drop, experiment) for experiment in old)
+            self._next, self._seen = now + EVERY_SECONDS, FIRST
+        else:
+            self._seen = old[-1]
+        each(partial(self._drop, experiment) for _, experiment in old)
 
     def _drop(self, experiment: str) -> None:
         drop_files(self._core, experiment)

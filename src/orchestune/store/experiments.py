@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, case, func, insert, or_, select, update
+from sqlalchemy import Row, and_, case, func, insert, or_, select, update
 
 from orchestune.domain.experiment import Specification
 from orchestune.domain.peaks import Peaks
@@ -344,14 +344,20 @@ def unfinished(session: Session) -> list[ExperimentRow]:
     return [ExperimentRow(*row) for row in session.rows(hot.UNFINISHED_EXPERIMENTS, {})]
 
 
-def with_old_files(session: Session, before: float, limit: int) -> list[str]:
+FIRST = (0.0, "")
+"""before every experiment"""
+
+
+def with_old_files(session: Session, before: float, limit: int, after: tuple[float, str]) -> list[tuple[float, str]]:
     """Experiments that ended, or were imported after that, before a time, and have had logs or files since theirs were
-    dropped, if ever.
+    dropped, if ever: that time and the id of each, the next ones `after` another one.
     """
     dropped, ended, imported = (experiments.c[name] for name in ("files_dropped_at", "finished_at", "imported_at"))
     since = case((imported > ended, imported), else_=ended)
-    query = select(experiments.c.id).where(since < before, dropped.is_(None) | (dropped < ended))
-    return [row.id for row in session.select(query.order_by(since).limit(limit))]
+    query = select(since, experiments.c.id).where(since < before, dropped.is_(None) | (dropped < ended))
+    at, last = after
+    query = query.where(or_(since > at, and_(since == at, experiments.c.id > last)))
+    return list(map(tuple, session.select(query.order_by(since, experiments.c.id).limit(limit))))
 
 
 def files_dropped_at(session: Session, experiment: str) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 import pytest
@@ -28,7 +28,7 @@ from orchestune.services import (
     uploads,
 )
 from orchestune.services.read_trials import blob_key
-from orchestune.store import removal
+from orchestune.store import logs, removal
 from orchestune.store.session import Session
 from orchestune.store.tables import log_segments, tasks
 from orchestune.testing.refusing import refusing_the_first
@@ -325,6 +325,31 @@ class LogsContract(WorldContract):
         world.clock.pass_time(700.0)
         expiring.tick()
         assert list(world.core.files.keys("logs/")) == []
+        assert all(world.status(experiment)["files_dropped_at"] for experiment in old)
+
+    def test_experiments_whose_files_cannot_be_dropped_keep_no_later_ones_however_many_they_are(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        old = [self._with_moved_logs(world)[0] for _ in range(5)]
+        locked = tuple(map(logs.prefix, old[:2]))
+        world.clock.pass_time(3700.0)
+        delete, expiring = world.core.files.delete, Expiring(world.core, 3600.0)
+
+        def refuse(key: str) -> None:
+            if key.startswith(locked):
+                raise StoreUnavailable("s3://bucket refused DeleteObject: AccessDenied")
+            delete(key)
+
+        monkeypatch.setattr("orchestune.controllers.expiring.MOST", 2)
+        with monkeypatch.context() as broken:
+            broken.setattr(world.core.files, "delete", refuse)
+            for _ in range(3):
+                with suppress(StoreUnavailable):
+                    expiring.tick()
+        dropped = [world.status(experiment)["files_dropped_at"] is not None for experiment in old]
+        assert dropped == [False, False, True, True, True]
+        world.clock.pass_time(700.0)
+        expiring.tick()
         assert all(world.status(experiment)["files_dropped_at"] for experiment in old)
 
     def test_files_are_forgotten_a_few_at_a_time_so_that_nobody_waits_for_long(
