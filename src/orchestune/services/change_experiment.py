@@ -23,7 +23,7 @@ from orchestune.services.signals import ACTING, EXPERIMENTS
 from orchestune.store import blobs, experiments, logs, removal
 from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.session import Session
+from orchestune.store.session import Session, parts
 
 _ORDER_LIVE = (
     "UPDATE attempts SET ordered = :ordered WHERE experiment = :experiment AND state IN ('leased', 'running') "
@@ -208,9 +208,6 @@ def delete(core: Core, ref: str, purge: bool, actor: str) -> None:
     core.signals.notify(ACTING, EXPERIMENTS)
 
 
-_AT_ONCE = 500
-
-
 def remove(core: Core, experiment: str) -> None:
     """Remove the records and files of an experiment that is over and hidden for good.
 
@@ -239,9 +236,9 @@ def _make_old(core: Core, experiment: str) -> None:
     """Let its blobs go with the next sweep, as far as nothing names them then."""
     with core.store.reading() as session:
         digests = blobs.named_by(session, experiment)
-    for start in range(0, len(digests), _AT_ONCE):
+    for some in parts(digests):
         with core.store.transaction(durable=False) as session:
-            blobs.make_old(session, digests[start : start + _AT_ONCE])
+            blobs.make_old(session, some)
 
 
 def drop_files(core: Core, experiment: str) -> None:

@@ -58,12 +58,8 @@ def everything(session: Session) -> list[tuple[str, int]]:
 
 def blobs_of(session: Session, experiment: str) -> dict[str, int]:
     """Digest → bytes of its bundles, artifacts and checkpoints."""
-    digests = named_by(session, experiment)
-    found: dict[str, int] = {}
-    for start in range(0, len(digests), _AT_ONCE):
-        part = blobs.c.digest.in_(digests[start : start + _AT_ONCE])
-        found |= {row.digest: row.size for row in session.select(select(blobs.c.digest, blobs.c.size).where(part))}
-    return found
+    found = session.among(select(blobs.c.digest, blobs.c.size), blobs.c.digest, named_by(session, experiment))
+    return {row.digest: row.size for row in found}
 
 
 def handle_is_taken(session: Session, handle: str) -> bool:

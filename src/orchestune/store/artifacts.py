@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, delete, insert, select
 
-from orchestune.store.session import Session
+from orchestune.store.session import Session, parts
 from orchestune.store.tables import artifacts, trials
 
 
@@ -40,9 +40,8 @@ def put(session: Session, values: dict[str, Any]) -> None:
 
 def drop(session: Session, experiment: str, kept: set[int]) -> None:
     """Forget the artifacts of finished trials other than `kept`."""
-    over = select(trials.c.number).where(trials.c.experiment == experiment, trials.c.finished_at.is_not(None))
-    session.change(
-        delete(artifacts).where(
-            artifacts.c.experiment == experiment, artifacts.c.trial.in_(over), artifacts.c.trial.not_in(kept)
-        )
-    )
+    of_trial = (trials.c.experiment == artifacts.c.experiment) & (trials.c.number == artifacts.c.trial)
+    over = select(artifacts.c.trial).distinct().join(trials, of_trial)
+    over = over.where(artifacts.c.experiment == experiment, trials.c.finished_at.is_not(None))
+    for some in parts({row.trial for row in session.select(over)} - kept):
+        session.change(delete(artifacts).where(artifacts.c.experiment == experiment, artifacts.c.trial.in_(some)))

@@ -24,11 +24,11 @@ def of_trials(session: Session, experiment: str, numbers: Iterable[int]) -> dict
     query = (
         select(attempts, workers.c.name.label("worker_name"))
         .join(workers, workers.c.id == attempts.c.worker, isouter=True)
-        .where(attempts.c.experiment == experiment, attempts.c.trial.in_(list(numbers)))
+        .where(attempts.c.experiment == experiment)
         .order_by(attempts.c.trial, attempts.c.fold, attempts.c.token)
     )
     found: dict[int, list[Row[Any]]] = defaultdict(list)
-    for row in session.select(query):
+    for row in session.among(query, attempts.c.trial, numbers):
         found[row.trial].append(row)
     return found
 
@@ -112,11 +112,11 @@ def points_of(
 
     Curve by curve, which its index has in order: to sort a million values takes seconds.
     """
-    query = select(attempts.c.trial, attempts.c.fold, attempts.c.token, attempts.c.id).where(
-        attempts.c.experiment == experiment, attempts.c.trial.in_(list(numbers))
-    )
+    query = select(attempts.c.trial, attempts.c.fold, attempts.c.token, attempts.c.id)
+    query = query.where(attempts.c.experiment == experiment)
+    query = query.order_by(attempts.c.trial, attempts.c.fold, attempts.c.token)
     counted, found = _COUNTED if name is None else _COUNTED_ALONE, list[tuple[Any, ...]]()
-    for row in session.select(query.order_by(attempts.c.trial, attempts.c.fold, attempts.c.token)):
+    for row in session.among(query, attempts.c.trial, sorted(numbers)):
         for reported, count in session.rows(counted, {"attempt": row.id, "name": name}):
             where = {"attempt": row.id, "name": reported, "every": (count - 1) // most + 1, "last": count - 1}
             curve = session.rows(_THINNED, where)
@@ -156,7 +156,5 @@ def open_spans(session: Session, experiment: str) -> list[Any]:
 
 def spans_of(session: Session, experiment: str, numbers: Sequence[int]) -> list[Any]:
     """The same of these trials."""
-    if not numbers:
-        return []
     query = select(attempts.c.trial, attempts.c.leased_at, attempts.c.finished_at)
-    return list(session.select(query.where(attempts.c.experiment == experiment, attempts.c.trial.in_(numbers))))
+    return session.among(query.where(attempts.c.experiment == experiment), attempts.c.trial, numbers)

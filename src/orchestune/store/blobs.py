@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestune.errors import StoreUnavailable
-from orchestune.store.session import Session
+from orchestune.store.session import Session, parts
 from orchestune.store.tables import artifacts, blobs, experiments, tasks, trials
 
 _GOING = "going"
@@ -112,6 +112,5 @@ def named_by(session: Session, experiment: str) -> list[str]:
 
 def make_old(session: Session, digests: Sequence[str]) -> None:
     """They count as old from now on: what nothing names goes with the next sweep."""
-    for start in range(0, len(digests), 500):
-        part = blobs.c.digest.in_(digests[start : start + 500])
-        session.change(update(blobs).where(part).values(created_at=0.0))
+    for part in parts(digests):
+        session.change(update(blobs).where(blobs.c.digest.in_(part)).values(created_at=0.0))

@@ -335,7 +335,7 @@ def outlines(session: Session, *, folder: str | None = None, hidden: bool = Fals
 
 def of_ids(session: Session, ids: Sequence[str]) -> list[ExperimentRow]:
     """Those of them that are there, in this order."""
-    found = {row.id: row for row in session.select(select(*_COLUMNS).where(experiments.c.id.in_(ids)))}
+    found = {row.id: row for row in session.among(select(*_COLUMNS), experiments.c.id, ids)}
     return [ExperimentRow(*tuple(found[each])) for each in ids if each in found]
 
 

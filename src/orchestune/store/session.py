@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, Row
+from sqlalchemy import ColumnElement, Connection, Executable, Row, Select
 
 Parameters = Mapping[str, Any]
+_Value = TypeVar("_Value")
+_NAMED = 500
+"""values in one statement: databases take some thousands, or some ten thousands"""
+
+
+def parts(values: Iterable[_Value]) -> Iterator[list[_Value]]:
+    """All of them, so many at a time as a statement may name."""
+    listed = list(values)
+    return (listed[start : start + _NAMED] for start in range(0, len(listed), _NAMED))
 
 
 @cache
@@ -56,6 +65,12 @@ class Session:
     def select(self, statement: Executable) -> Sequence[Row[Any]]:
         """The rows of a cold query."""
         return self.connection.execute(statement).all()
+
+    def among(self, statement: Select[Any], column: ColumnElement[Any], values: Iterable[Any]) -> list[Row[Any]]:
+        """The rows of a cold query with one of these values, however many there are, in that column; by parts of them,
+        each in the order of the query.
+        """
+        return [row for part in parts(values) for row in self.select(statement.where(column.in_(part)))]
 
     def first(self, statement: Executable) -> Row[Any] | None:
         """The first row of a cold query, or None."""

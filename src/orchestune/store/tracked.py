@@ -45,8 +45,8 @@ def behind(session: Session) -> list[str]:
 
 def of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, Tracked]:
     """Those of these trials that there are."""
-    query = select(tracked).where(tracked.c.experiment == experiment, tracked.c.trial.in_(list(numbers)))
-    return {row.trial: Tracked(*tuple(row)) for row in session.select(query)}
+    query = select(tracked).where(tracked.c.experiment == experiment)
+    return {row.trial: Tracked(*tuple(row)) for row in session.among(query, tracked.c.trial, numbers)}
 
 
 def change(session: Session, experiment: str, trial: int, **values: Any) -> None:

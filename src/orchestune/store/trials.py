@@ -98,11 +98,10 @@ def last_sources(session: Session, experiment: str, count: int) -> set[str]:
 
 def metrics_of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, dict[str, dict[str, Any]]]:
     """number → name → {value, stddev}."""
-    query = select(trial_metrics).where(
-        trial_metrics.c.experiment == experiment, trial_metrics.c.trial.in_(list(numbers))
-    )
+    query = select(trial_metrics).where(trial_metrics.c.experiment == experiment)
+    query = query.order_by(trial_metrics.c.declared.desc(), trial_metrics.c.name)
     found: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for row in session.select(query.order_by(trial_metrics.c.declared.desc(), trial_metrics.c.name)):
+    for row in session.among(query, trial_metrics.c.trial, numbers):
         found[row.trial][row.name] = {"value": row.value, "stddev": row.stddev}
     return found
 
@@ -252,17 +251,15 @@ def values_of(session: Session, experiment: str, numbers: Sequence[int]) -> list
 
 def of_numbers(session: Session, experiment: str, numbers: Sequence[int]) -> list[Row[Any]]:
     """These trials, in the order in which they are named."""
-    query = select(trials).where(trials.c.experiment == experiment, trials.c.number.in_(list(numbers)))
-    found = {row.number: row for row in session.select(query)}
+    query = select(trials).where(trials.c.experiment == experiment)
+    found = {row.number: row for row in session.among(query, trials.c.number, numbers)}
     return [found[number] for number in numbers if number in found]
 
 
 def places(session: Session, experiment: str, numbers: Sequence[int]) -> dict[int, int]:
     """The places of these finished trials in the order in which all did, from 1."""
-    query = select(trials.c.number, trials.c.history_seq).where(
-        trials.c.experiment == experiment, trials.c.number.in_(list(numbers))
-    )
-    return dict(map(tuple, session.select(query)))
+    query = select(trials.c.number, trials.c.history_seq).where(trials.c.experiment == experiment)
+    return dict(map(tuple, session.among(query, trials.c.number, numbers)))
 
 
 def repeated(session: Session, experiment: str) -> int:
