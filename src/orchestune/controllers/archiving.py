@@ -49,7 +49,7 @@ class Archiving:
         self._sweep = self._next
         self._looked = 0.0
         """seconds that the looks of this time took"""
-        self._retained_at: dict[str, int] = {}
+        self._retained_at: dict[tuple[str, float | None], int] = {}
         """experiment → its last event when what is not the best went, if anything has to; it has not changed since"""
 
     def tick(self) -> None:
@@ -100,7 +100,7 @@ class Archiving:
         """
         found = self._look(experiments.with_artifacts)
         self._retained_at = {name: at for name, at in self._retained_at.items() if found.get(name) == at}
-        for experiment in [name for name in found if name not in self._retained_at]:
+        for experiment, _ in [name for name in found if name not in self._retained_at]:
             with self._core.store.reading() as session:
                 rows = experiments.of_ids(session, [experiment])
             for row in rows:  # none where it was purged meanwhile
@@ -108,14 +108,14 @@ class Archiving:
 
     def _retain(self, row: ExperimentRow) -> None:
         if not row.specification.keep.best:
-            self._retained_at[row.id] = row.event_seq
+            self._retained_at[row.kept_as] = row.event_seq
             return
         self._core.estimates.refresh(self._core.store, row)
         with self._core.store.transaction() as session:
             row = experiments.lock(session, row.id)
             artifacts.drop(session, row.id, self._retained(session, row))
         if self._core.estimates.fresh(row):
-            self._retained_at[row.id] = row.event_seq
+            self._retained_at[row.kept_as] = row.event_seq
 
     def _retained(self, session: Session, row: ExperimentRow) -> set[int]:
         count = row.specification.keep.best or 1

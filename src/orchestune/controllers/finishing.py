@@ -46,7 +46,7 @@ class Finishing:
             if row.ending or _timed_out(row, now):
                 self._experiment(row.id)
         unfinished = {row.id: row for row in rows}
-        self._core.boards.keep(unfinished)
+        self._core.boards.keep(rows)
         ending = {name: self._workers_of_the_dead(name, unfinished) for name in self._core.backends}
         known = {worker.id for found in ending.values() for worker in found}
         self._told &= known

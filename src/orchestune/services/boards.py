@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from orchestune.domain.curves import Curve, Mark
@@ -88,7 +88,7 @@ class Boards:
     """The boards of this server process. Each is used under its experiment's lock; forgetting one costs time alone."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[EarlyStopping, Board]] = OrderedDict()
+        self._known: OrderedDict[Hashable, tuple[EarlyStopping, Board]] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, row: ExperimentRow) -> Board | None:
@@ -97,21 +97,21 @@ class Boards:
         if rule is None:
             return None
         with self._lock:
-            found = self._known.pop(row.id, None)
+            found = self._known.pop(row.kept_as, None)
             if found is None or found[0] != rule:
                 found = rule, Board(rule, row)
-            self._known[row.id] = found
+            self._known[row.kept_as] = found
             while len(self._known) > _BOARDS:
                 self._known.popitem(last=False)
         return found[1]
 
-    def keep(self, experiments: Collection[str]) -> None:
+    def keep(self, rows: Iterable[ExperimentRow]) -> None:
         """Forget all others: they are over."""
         with self._lock:
-            for over in self._known.keys() - set(experiments):
+            for over in self._known.keys() - {row.kept_as for row in rows}:
                 del self._known[over]
 
-    def forget(self, experiment: str) -> None:
+    def forget(self, row: ExperimentRow) -> None:
         """After a transaction that was undone: what was learned in it is not so."""
         with self._lock:
-            self._known.pop(experiment, None)
+            self._known.pop(row.kept_as, None)

@@ -218,7 +218,6 @@ def remove(core: Core, experiment: str) -> None:
     clear(core, experiment, partial(core.store.transaction, durable=False))
     with core.store.transaction() as session:
         removal.purge(session, experiment)
-    core.estimates.forget(experiment)
 
 
 def clear(core: Core, experiment: str, part: Callable[[], AbstractContextManager[Session]]) -> None:

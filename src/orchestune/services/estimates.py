@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import astuple, dataclass, replace
 
 from orchestune.domain.metrics import Metric, objectives, pareto_front
@@ -88,8 +88,8 @@ class Estimates:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._done = threading.Condition(self._lock)
-        self._working: set[str] = set()
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._working: set[Hashable] = set()
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
 
     def known(self, session: Session, row: ExperimentRow) -> Estimate | None:
         """What `refresh` found last; None where the raw best one stands."""
@@ -106,15 +106,10 @@ class Estimates:
         kept = self._of(row)
         return kept is not None and kept.version[0] == row.history_seq
 
-    def forget(self, experiment: str) -> None:
-        """It is removed: what may be imported in its place has other results."""
-        with self._lock:
-            self._kept.pop(experiment, None)
-
     def _of(self, row: ExperimentRow) -> _Kept | None:
         """What is kept of an experiment as it is set up now."""
         with self._lock:
-            kept = self._kept.get(row.id)
+            kept = self._kept.get(row.kept_as)
         if kept is None or kept.version[1] != row.revision or (kept.version[0] == _NOTHING and _past(kept)):
             return None
         return kept
@@ -129,13 +124,13 @@ class Estimates:
             found = Estimate(stored.trial, stored.value, stored.stddev) if stored.trial is not None else None
             front = json.loads(stored.front) if stored.front is not None else None
             kept = _Kept(found, front, (stored.history_seq, stored.revision), 0.0, stored=True)
-        self._keep(row.id, kept)
+        self._keep(row, kept)
         return kept
 
-    def _keep(self, experiment: str, kept: _Kept) -> None:
+    def _keep(self, row: ExperimentRow, kept: _Kept) -> None:
         with self._lock:
-            self._kept[experiment] = kept
-            self._kept.move_to_end(experiment)
+            self._kept[row.kept_as] = kept
+            self._kept.move_to_end(row.kept_as)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
 
@@ -151,30 +146,30 @@ class Estimates:
                 self._stored(session, row)
         with self._lock:
             if row.state.over:
-                self._done.wait_for(lambda: row.id not in self._working, _PATIENCE)
-            kept = self._kept.get(row.id)
+                self._done.wait_for(lambda: row.kept_as not in self._working, _PATIENCE)
+            kept = self._kept.get(row.kept_as)
             made = kept if kept is not None and kept.version == version else None
-            if row.id in self._working or (made is not None and (made.stored or not row.state.over)):
+            if row.kept_as in self._working or (made is not None and (made.stored or not row.state.over)):
                 return
             if kept is not None and kept.version[1] == row.revision and not _past(kept) and not row.state.over:
                 return
-            self._working.add(row.id)
+            self._working.add(row.kept_as)
         found, front, stored = (None, None, False) if made is None else (made.found, made.front, False)
         try:
             if made is None:
                 found, front = self._found(store, row)
             if row.state.over and (found is not None or front is not None):
                 with store.transaction() as session:
-                    experiments.lock(session, row.id)
-                    estimates.put(session, row.id, version, astuple(found) if found else None, front)
+                    if experiments.lock(session, row.id).kept_as == row.kept_as:
+                        estimates.put(session, row.id, version, astuple(found) if found else None, front)
             stored = row.state.over
         except OrchestuneError as error:
             log.warning("%s: its best trial is the raw one: %s", row.handle, error)
         finally:
             took = time.monotonic() - now
-            self._keep(row.id, _Kept(found, front, version, now + (1 + _REST) * took, stored))
+            self._keep(row, _Kept(found, front, version, now + (1 + _REST) * took, stored))
             with self._lock:
-                self._working.discard(row.id)
+                self._working.discard(row.kept_as)
                 self._done.notify_all()
 
     def _found(self, store: Store, row: ExperimentRow) -> tuple[Estimate | None, Sequence[int] | None]:

@@ -23,7 +23,7 @@ def take(boards: Boards, ledger: Ledger, attempt: str, trial: int, fold: int, po
     board = boards.of(ledger.row)
     if board is None or all(point.name != board.metric.name for point in points):
         return None
-    ledger.if_undone(lambda: boards.forget(ledger.row.id))
+    ledger.if_undone(lambda: boards.forget(ledger.row))
     marks = _marks(board, ledger, attempt, trial, fold, points)
     if not marks:
         return None

@@ -41,7 +41,7 @@ def contour(core: Core, ref: str, x: str, y: str, metric: str | None) -> Documen
         raise UsageError(f"'{name}' is no metric of {row.handle}", f"it has {', '.join(list(found.metrics)[:30])}")
     made = _Axis.of(known[x], found.parameters[x]), _Axis.of(known[y], found.parameters[y])
     values = np.where(found.state() == STATES.index("completed"), found.metrics[name].array(), np.nan)
-    return _CONTOURS.get((row.id, x, y, name), _version(row), lambda: _document(name, made, values))
+    return _CONTOURS.get((row.kept_as, x, y, name), _version(row), lambda: _document(name, made, values))
 
 
 def _version(row: ExperimentRow) -> tuple[int, int]:

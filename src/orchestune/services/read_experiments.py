@@ -192,7 +192,7 @@ def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
         front = pareto_front(metrics, list(values.items()))
         return _Front(row.history_seq, {number: values[number] for number in front})
 
-    key = row.id, experiments.imported_at(session, row.id), row.specification_json
+    key = row.kept_as, row.specification_json
     return list(_FRONTS.grown(key, row.history_seq, made).values)
 
 
@@ -249,7 +249,7 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         )
         shown["notes"] = _notes(core, session, row)
         shown["warm_start"] = {"source": warm[0], "results": warm[1]} if warm else None
-        shown["files_dropped_at"] = rfc3339(experiments.files_dropped_at(session, row.id))
+        shown["files_dropped_at"] = rfc3339(row.files_dropped_at)
         shown["running"] = _running(session, row)
         shown["resources"] = _resources(core, row)
         found, more = workers.of_late(session, row.id, _ENDED_WORKERS, row.specification.grace)

@@ -38,7 +38,7 @@ def hypervolume(core: Core, ref: str) -> Document:
             f"{row.handle} optimizes {optimized[0].name} alone",
             "a hypervolume is one of two or more metrics with a goal",
         )
-    return _VOLUMES.get(row.id, (row.event_seq, row.revision), lambda: _volumes(row, found))
+    return _VOLUMES.get(row.kept_as, (row.event_seq, row.revision), lambda: _volumes(row, found))
 
 
 def _volumes(row: ExperimentRow, found: Columns) -> Document:

@@ -29,11 +29,10 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
         trial = rows.need(session, row, number)
         specification, launch = experiments.at_revision(session, row, trial.revision)
         checkpoint = rows.checkpoint_of(session, trial)
-        dropped = experiments.files_dropped_at(session, row.id)
     if body.get("continue") and specification.folds.count > 1:
         raise Conflict(f"{row.handle}/{number} has {specification.folds.count} folds", "rerun it without --continue")
     if body.get("continue") and checkpoint is None:
-        raise _nothing_to_continue(f"{row.handle}/{number}", specification, dropped)
+        raise _nothing_to_continue(f"{row.handle}/{number}", specification, row.files_dropped_at)
     if body.get("run") and specification.of_function:
         raise Conflict(f"{row.handle}/{number} is a call of a function", "rerun it without a command")
     run = body.get("run") or specification.run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,8 +27,6 @@ _KEPT = 8
 class _Kept:
     """One experiment."""
 
-    imported_at: float | None
-    """what is imported in the place of a removed one has another history"""
     turn: threading.Lock = field(default_factory=threading.Lock)
     done: Columns | None = None
     """its finished trials"""
@@ -43,7 +41,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
 
     def columns(self, store: Store, ref: str) -> tuple[ExperimentRow, Columns]:
         """The experiment and its trials."""
@@ -66,17 +64,14 @@ class Shelf:
         threads that both go through many rows take twice as long together.
         """
         with store.reading() as session:
-            found = experiments.find(session, ref).id
-            imported_at = experiments.imported_at(session, found)
+            found = experiments.find(session, ref)
         with self._lock:
-            kept = self._kept.get(found)
-            if kept is None or kept.imported_at != imported_at:
-                kept = self._kept[found] = _Kept(imported_at)
-            self._kept.move_to_end(found)
+            kept = self._kept.setdefault(found.kept_as, _Kept())
+            self._kept.move_to_end(found.kept_as)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         with kept.turn, store.reading() as session:
-            yield session, experiments.find(session, found), kept
+            yield session, experiments.find(session, found.id), kept
 
 
 def _read_on(session: Session, row: ExperimentRow, done: Columns) -> Columns:

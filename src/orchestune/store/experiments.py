@@ -76,10 +76,21 @@ class ExperimentRow:
     created_at: float
     started_at: float | None
     finished_at: float | None
+    files_dropped_at: float | None
+    """when its logs and files went; None where they are there"""
+    imported_at: float | None
+    """when its record came from elsewhere; None where it began here"""
 
     def __post_init__(self) -> None:
         self.desired = Desired(self.desired)
         self.state = ExperimentState(self.state)
+
+    @property
+    def kept_as(self) -> tuple[str, float | None]:
+        """Under what anything made of it is kept in memory: what is imported in the place of one that was removed has
+        its id, and another history.
+        """
+        return self.id, self.imported_at
 
     @property
     def guard_words(self) -> frozenset[str]:
@@ -360,18 +371,6 @@ def with_old_files(session: Session, before: float, limit: int, after: tuple[flo
     return list(map(tuple, session.select(query.order_by(since, experiments.c.id).limit(limit))))
 
 
-def files_dropped_at(session: Session, experiment: str) -> float | None:
-    """When the logs and files of an experiment went; None where they are there."""
-    found = session.first(select(experiments.c.files_dropped_at).where(experiments.c.id == experiment))
-    return found.files_dropped_at if found else None
-
-
-def imported_at(session: Session, experiment: str) -> float | None:
-    """When the record of an experiment came from elsewhere; None where it began here."""
-    found = session.first(select(experiments.c.imported_at).where(experiments.c.id == experiment))
-    return found.imported_at if found else None
-
-
 def to_remove(session: Session) -> list[str]:
     """Ids of experiments that are over and whose removal was asked for."""
     query = select(experiments.c.id, experiments.c.state).where(experiments.c.hidden == 2)
@@ -386,11 +385,11 @@ def labelled(session: Session, label: str) -> list[ExperimentRow]:
     return [ExperimentRow(*tuple(row)) for row in session.select(query)]
 
 
-def with_artifacts(session: Session) -> dict[str, int]:
-    """Experiments that kept files, each with the number of its last event."""
-    query = select(experiments.c.id, experiments.c.event_seq)
+def with_artifacts(session: Session) -> dict[tuple[str, float | None], int]:
+    """Experiments that kept files, as in `kept_as`, each with the number of its last event."""
+    query = select(experiments.c.id, experiments.c.imported_at, experiments.c.event_seq)
     kept = query.where(experiments.c.id.in_(select(artifacts.c.experiment).distinct()))
-    return dict(map(tuple, session.select(kept)))
+    return {(row.id, row.imported_at): row.event_seq for row in session.select(kept)}
 
 
 def count_by_state(session: Session) -> dict[str, int]:
