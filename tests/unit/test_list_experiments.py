@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from orchestune.errors import BadInput, NotFound
-from orchestune.services import change_experiment, list_experiments
+from orchestune.services import change_experiment, list_experiments, read_experiments
 from orchestune.services.core import Core
 from tests.testbeds.seed import ACCURACY, SGD, Plan, Writer, core_of
 
@@ -72,6 +73,30 @@ def test_columns_sort_both_ways_and_among_equals_the_newest_comes_first(core: Co
     assert listed(core, sort="state", limit=1)[0] == ["Run 27"]
     with pytest.raises(BadInput, match="there is no order 'size'"):
         listed(core, sort="size")
+
+
+@pytest.mark.parametrize("details", [False, True])
+def test_of_many_that_are_over_the_store_is_asked_as_often_as_of_few(core: Core, details: bool) -> None:
+    asked: list[str] = []
+    event.listen(core.store.engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    counts = []
+    for number in range(12):
+        plan = Plan(
+            f"Run {number:02}", SGD, ACCURACY,
+            lambda values, chance: ("completed", {"accuracy": values["alpha"]}, None),
+            finished=3 + number, budget=20, ago=1000.0 - number,
+        )  # fmt: skip
+        Writer(core.store, plan, random.Random(number)).write()
+        asked.clear()
+        items = read_experiments.statuses(core, details=details)["items"]
+        counts.append(len(asked))
+        assert [item["counts"]["completed"] for item in items] == [*range(3 + number, 2, -1)]
+        for item in items:
+            (best,) = item["best"]
+            assert best == read_experiments.best(core, item["id"])[0]
+            assert best["metrics"]["accuracy"]["value"] == best["parameters"]["alpha"]
+            assert not details or len(item["workers"]) == 8
+    assert len({*counts}) == 1
 
 
 def test_those_that_are_named_come_in_the_order_of_their_names_as_far_as_they_are_there(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Row, event
 
 from orchestune.domain.metrics import Metric, pareto_front
 from orchestune.services import read_columns, read_experiments
 from orchestune.store import trials
+from orchestune.store.session import Session
 from orchestune.testing.world import World
 from tests.testbeds.seed import Plan, Writer, core_of
 
@@ -68,3 +70,24 @@ def test_a_search_that_goes_on_is_not_read_again_to_find_its_front(
         world.tick()
     world.close()
     assert sum(counts) == 40
+
+
+def test_what_is_told_of_a_front_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many look, and however often: nothing of a completed trial changes."""
+    world, read, told = World(tmp_path), trials.of_numbers, list[int]()
+
+    def counted(session: Session, experiment: str, numbers: Sequence[int]) -> list[Row[Any]]:
+        told.extend(numbers)
+        return read(session, experiment, numbers)
+
+    monkeypatch.setattr(trials, "of_numbers", counted)
+    experiment = world.create(budget=12, parallelism=1, metrics=list(TWO))
+    for number in range(12):
+        [(worker, lease)] = world.lease()
+        points = [[0, "error", float(number), None, None], [1, "latency", float(-number), None, None]]
+        worker.call(finished=[worker.finish(lease, points=points)])
+        best = world.status(experiment)["best"]
+        assert [each["metrics"]["error"]["value"] for each in best] == [*range(number + 1)]
+    assert read_experiments.statuses(world.core)["items"][0]["best"] == best
+    world.close()
+    assert told == [*range(1, 13)]

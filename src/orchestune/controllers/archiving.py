@@ -12,7 +12,7 @@ from typing import TypeVar
 from orchestune.controllers.each import each
 from orchestune.errors import StoreUnavailable
 from orchestune.ports.files import Away
-from orchestune.services import estimates, read_experiments
+from orchestune.services import bests, estimates
 from orchestune.services.core import Core
 from orchestune.services.read_trials import blob_key
 from orchestune.store import artifacts, blobs, experiments, logs, trials
@@ -119,10 +119,10 @@ class Archiving:
 
     def _retained(self, session: Session, row: ExperimentRow) -> set[int]:
         count = row.specification.keep.best or 1
-        kept = set(read_experiments.best_numbers(self._core, session, row))
+        kept = set(bests.numbers(self._core, session, row))
         if not row.state.over and estimates.noisy(session, row):
             count = max(count, WHILE_NOISY)
-            kept.update(read_experiments.measured_best(session, row))
+            kept.update(bests.measured(session, row))
         others = trials.best_numbers(session, row.id, row.specification.metrics, count)
         return kept.union([number for number in others if number not in kept][: max(0, count - len(kept))])
 

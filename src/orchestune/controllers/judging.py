@@ -59,13 +59,12 @@ class Judging:
         """The best trial; of several metrics the best of the first one, and the last that came onto the front."""
         estimates, several = self._core.estimates, len(objectives(row.specification.metrics)) > 1
         with self._core.store.reading() as session:
-            found, front = estimates.known(session, row), estimates.front(session, row)
+            choice = estimates.of(session, [row]).get(row.id)
+        found, front = (choice.estimate, choice.trials) if choice is not None else (None, ())
         if several:
             found = estimates.of_the_first(self._core.store, row)
-        elif found is not None:
-            front = [found.trial]
         with self._core.store.reading() as session:
-            places = [trial.history_seq for trial in trials.of_numbers(session, row.id, front or [])]
+            places = [trial.history_seq for trial in trials.of_numbers(session, row.id, front)]
         assert row.best_value is not None, "it is unsure"
         value = row.best_value if found is None else found.value
         return Chosen(value, max(places, default=row.finished - row.since_best))

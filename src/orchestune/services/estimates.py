@@ -13,6 +13,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import astuple, dataclass, replace
+from typing import Any
+
+from sqlalchemy import Row
 
 from orchestune.domain.metrics import Metric, objectives, pareto_front
 from orchestune.domain.trial import Observation
@@ -69,6 +72,21 @@ def noisy(session: Session, row: ExperimentRow, first: int | None = None) -> boo
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What a model chose."""
+
+    estimate: Estimate | None
+    """None of several metrics"""
+    front: Sequence[int]
+    """of several metrics"""
+
+    @property
+    def trials(self) -> Sequence[int]:
+        """The best one, or the front."""
+        return [self.estimate.trial] if self.estimate is not None else self.front
+
+
+@dataclass(frozen=True)
 class _Kept:
     found: Estimate | None
     front: Sequence[int] | None
@@ -92,14 +110,21 @@ class Estimates:
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
 
     def known(self, session: Session, row: ExperimentRow) -> Estimate | None:
-        """What `refresh` found last; None where the raw best one stands."""
-        kept = self._of(row) or self._stored(session, row)
-        return kept.found if kept is not None else None
+        """What `refresh` found last; None where the raw best one stands, or there are several metrics."""
+        choice = self.of(session, [row]).get(row.id)
+        return choice.estimate if choice is not None else None
 
-    def front(self, session: Session, row: ExperimentRow) -> Sequence[int] | None:
-        """The trials that `refresh` found on the front of several metrics; None where the raw front stands."""
-        kept = self._of(row) or self._stored(session, row)
-        return kept.front if kept is not None else None
+    def of(self, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, Choice]:
+        """The same of many experiments, by their ids, and the fronts of several metrics. Where there is none, the raw
+        one stands.
+        """
+        kept = {row.id: self._of(row) for row in rows}
+        kept |= self._stored(session, [row for row in rows if kept[row.id] is None and row.state.over])
+        return {
+            experiment: Choice(each.found, each.front or ())
+            for experiment, each in kept.items()
+            if each is not None and (each.found is not None or each.front)
+        }
 
     def fresh(self, row: ExperimentRow) -> bool:
         """Whether `known` rests on all results of the row."""
@@ -114,18 +139,21 @@ class Estimates:
             return None
         return kept
 
-    def _stored(self, session: Session, row: ExperimentRow) -> _Kept | None:
-        """What the store has of one that is over: a server that began since has it from there."""
-        if not row.state.over:
-            return None
-        stored = estimates.get(session, row.id)
-        kept = _Kept(None, None, (_NOTHING, row.revision), time.monotonic() + _LOOK_AGAIN)
-        if stored is not None and stored.revision == row.revision:
-            found = Estimate(stored.trial, stored.value, stored.stddev) if stored.trial is not None else None
-            front = json.loads(stored.front) if stored.front is not None else None
-            kept = _Kept(found, front, (stored.history_seq, stored.revision), 0.0, stored=True)
-        self._keep(row, kept)
+    def _stored(self, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, _Kept]:
+        """What the store has of those that are over: a server that began since has it from there."""
+        found = estimates.of(session, [row.id for row in rows])
+        kept = {row.id: self._from(found.get(row.id), row) for row in rows}
+        for row in rows:
+            self._keep(row, kept[row.id])
         return kept
+
+    @staticmethod
+    def _from(stored: Row[Any] | None, row: ExperimentRow) -> _Kept:
+        if stored is None or stored.revision != row.revision:
+            return _Kept(None, None, (_NOTHING, row.revision), time.monotonic() + _LOOK_AGAIN)
+        found = Estimate(stored.trial, stored.value, stored.stddev) if stored.trial is not None else None
+        front = json.loads(stored.front) if stored.front is not None else None
+        return _Kept(found, front, (stored.history_seq, stored.revision), 0.0, stored=True)
 
     def _keep(self, row: ExperimentRow, kept: _Kept) -> None:
         with self._lock:
@@ -143,7 +171,7 @@ class Estimates:
         version, now = (row.history_seq, row.revision), time.monotonic()
         if row.state.over and self._of(row) is None:
             with store.reading() as session:
-                self._stored(session, row)
+                self._stored(session, [row])
         with self._lock:
             if row.state.over:
                 self._done.wait_for(lambda: row.kept_as not in self._working, _PATIENCE)

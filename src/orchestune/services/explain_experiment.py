@@ -10,8 +10,9 @@ from orchestune.domain import findings
 from orchestune.domain.metrics import Metric
 from orchestune.domain.trial import Observation
 from orchestune.engines import analyses
+from orchestune.services.bests import measured
 from orchestune.services.core import Core
-from orchestune.services.read_experiments import declared, measured_best
+from orchestune.services.read_experiments import declared
 from orchestune.services.read_history import completed, observations
 from orchestune.services.unpruned import unpruned
 from orchestune.store import experiments, trials
@@ -49,7 +50,7 @@ def _selection(session: Session, row: ExperimentRow) -> list[Observation]:
 
 
 def _whole(session: Session, row: ExperimentRow) -> findings.Whole:
-    best = measured_best(session, row)
+    best = measured(session, row)
     places = trials.places(session, row.id, best)
     found = {places[seen.number]: seen for seen in completed(session, row, best)}
     return findings.Whole(row.history_seq, found, trials.repeated(session, row.id))

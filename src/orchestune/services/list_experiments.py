@@ -10,13 +10,10 @@ from typing import Any
 from orchestune.domain.states import ExperimentState
 from orchestune.errors import BadInput, NotFound
 from orchestune.services.core import Core
-from orchestune.services.read_experiments import Document, document, estimated
-from orchestune.services.recent import Recent
+from orchestune.services.read_experiments import Document, documents, estimated
 from orchestune.store import experiments
 from orchestune.store.experiments import ExperimentRow, Outline
-from orchestune.store.session import Session
 
-_OVER: Recent[Document] = Recent(kept=500)
 _STATES = list(ExperimentState)
 _ORDERS: dict[str, Callable[[Outline], Any]] = {
     "name": lambda row: row.name.casefold(),
@@ -55,13 +52,13 @@ def listed(
         if sort != "age":  # they come like that
             found.sort(key=order, reverse=sort.startswith("-"))
         wanted = [row.id for row in found[offset : offset + limit]]
-        items = [_document(core, session, row) for row in experiments.of_ids(session, wanted)]
+        items = documents(core, session, experiments.of_ids(session, wanted), details=False)
     return {"items": items, "next": None, "total": len(found), "known": len(known)}
 
 
 def several(core: Core, refs: Sequence[str]) -> list[Document]:
     """The `Status` of each that is still there. NotFound where none is."""
-    found: dict[str, Document] = {}
+    found: dict[str, ExperimentRow] = {}
     missing: NotFound | None = None
     for ref in refs:
         with suppress(NotFound):
@@ -73,21 +70,10 @@ def several(core: Core, refs: Sequence[str]) -> list[Document]:
             except NotFound as exc:
                 missing = exc
             else:
-                found.setdefault(row.id, _document(core, session, row))
-    if missing is not None and not found:
-        raise missing
-    return list(found.values())
-
-
-def _document(core: Core, session: Session, row: ExperimentRow) -> Document:
-    """Its `Status`. Most of a list are over, and stay as they are: what each looks up costs more than the list."""
-
-    def made() -> Document:
-        return document(core, session, row, details=False)
-
-    if not row.state.over:
-        return made()
-    return _OVER.get((core.url, row.id), (row, core.estimates.known(session, row)), made)
+                found.setdefault(row.id, row)
+        if missing is not None and not found:
+            raise missing
+        return documents(core, session, list(found.values()), details=False)
 
 
 def _fits(row: Outline, words: Sequence[str]) -> bool:

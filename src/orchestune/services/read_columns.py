@@ -9,9 +9,10 @@ import numpy as np
 
 from orchestune.domain.metrics import Metric
 from orchestune.errors import UsageError
+from orchestune.services import bests
 from orchestune.services.columns import STATES, Column, Columns, Numbers, Places
 from orchestune.services.core import Core
-from orchestune.services.read_experiments import Document, best_numbers, declared, rfc3339
+from orchestune.services.read_experiments import Document, declared, rfc3339
 from orchestune.services.read_trials import documents
 from orchestune.store import attempts, experiments
 from orchestune.store import trials as rows
@@ -45,7 +46,7 @@ def columns(core: Core, ref: str, limit: int, where: str | None, metric: str | N
     objective = row.specification.objective
     places = _chosen(found, matching, objective, limit)
     with core.store.reading() as session:
-        front = list(best_numbers(core, session, row))
+        front = list(bests.numbers(core, session, row))
     best = _best_so_far(found, row.specification.metrics, declared(row, metric))
     return {
         "total": len(matching),

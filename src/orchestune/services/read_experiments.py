@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any, TypeVar
 
-from orchestune.domain.metrics import Metric, objectives, pareto_front
+from orchestune.domain.metrics import Metric
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.domain.time_left import LAST, pace
 from orchestune.engines.doing import doing
 from orchestune.errors import UsageError
+from orchestune.services import bests
 from orchestune.services.core import Core
-from orchestune.services.recent import Recent
 from orchestune.services.room import room
 from orchestune.services.unpruned import unpruned
 from orchestune.store import attempts, experiments, hot, logs, trials, warm_starts, workers
@@ -67,7 +66,7 @@ def statuses(
     with core.store.reading() as session:
         cursor = float(before) if before else None
         rows = experiments.page(session, folder=folder, limit=limit + 1, before=cursor, hidden=hidden)
-        items = [document(core, session, row, details=details) for row in rows[:limit]]
+        items = documents(core, session, rows[:limit], details=details)
     return {"items": items, "next": repr(rows[limit - 1].created_at) if len(rows) > limit else None}
 
 
@@ -93,7 +92,7 @@ def specification(core: Core, ref: str, revision: int | None = None) -> Document
 
 def best(core: Core, ref: str) -> list[Document]:
     """The best trial, or the Pareto front."""
-    return _shown(core, ref, lambda session, row: best_of(core, session, row))
+    return _shown(core, ref, lambda session, row: bests.of_all(core, session, [row])[row.id])
 
 
 def _shown(core: Core, ref: str, made: Callable[[Session, ExperimentRow], _T]) -> _T:
@@ -130,72 +129,6 @@ def declared(row: ExperimentRow, name: str | None) -> Metric:
     raise UsageError(f"{row.handle} has no metric '{name}'", f"it has {known}")
 
 
-def best_numbers(core: Core, session: Session, row: ExperimentRow) -> Sequence[int]:
-    """The trials of `best_of`."""
-    estimate = core.estimates.known(session, row)
-    if estimate is not None:
-        return [estimate.trial]
-    front = core.estimates.front(session, row) if row.best_trial is not None else None
-    return front or measured_best(session, row)
-
-
-def measured_best(session: Session, row: ExperimentRow) -> Sequence[int]:
-    """The best trial, or the Pareto front, by what was measured, however noisy that is."""
-    if row.best_trial is None:
-        return []
-    return _front(session, row) if len(objectives(row.specification.metrics)) > 1 else [row.best_trial]
-
-
-def best_of(core: Core, session: Session, row: ExperimentRow) -> list[Document]:
-    """`best` of a row that was read in this session."""
-    estimate = core.estimates.known(session, row)
-    numbers = best_numbers(core, session, row)
-    measured = trials.metrics_of(session, row.id, numbers)
-    expected = {"value": estimate.value, "stddev": estimate.stddev} if estimate is not None else None
-    return [
-        {
-            "trial": trial.number,
-            "metrics": _in_order(row, measured.get(trial.number, {})),
-            "parameters": json.loads(trial.parameters),
-            "expected": expected,
-            "measured_best": row.best_trial if expected and trial.number != row.best_trial else None,
-        }
-        for trial in trials.of_numbers(session, row.id, numbers)
-    ]
-
-
-def _in_order(row: ExperimentRow, measured: Document) -> Document:
-    """Metrics as they were declared, and others behind them."""
-    names = [metric.name for metric in row.specification.metrics if metric.name in measured]
-    return {name: measured[name] for name in names} | measured
-
-
-@dataclass(frozen=True)
-class _Front:
-    """The Pareto front of so many results, and the values of its trials."""
-
-    told: int
-    values: Mapping[int, Mapping[str, float]]
-
-
-_FRONTS: Recent[_Front] = Recent()
-
-
-def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
-    """The Pareto front. What has finished since somebody looked is compared with the front of then alone."""
-    metrics = row.specification.metrics
-
-    def made(before: _Front | None) -> _Front:
-        known = before if before is not None and before.told <= row.history_seq else _Front(0, {})
-        new = trials.completed_values(session, row.id, [metric.name for metric in metrics], known.told)
-        values = {**known.values, **dict(new)}
-        front = pareto_front(metrics, list(values.items()))
-        return _Front(row.history_seq, {number: values[number] for number in front})
-
-    key = row.kept_as, row.specification_json
-    return list(_FRONTS.grown(key, row.history_seq, made).values)
-
-
 def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = ()) -> Document:
     """Events behind `after` (of some kinds, or all), the cursor to go on from, whether it is over and all was read."""
     with core.store.reading() as session:
@@ -210,7 +143,18 @@ def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = 
 
 def document(core: Core, session: Session, row: ExperimentRow, *, details: bool) -> Document:
     """The `Status` of a row that was read in this session."""
-    shown: Document = {
+    return documents(core, session, [row], details=details)[0]
+
+
+def documents(core: Core, session: Session, rows: Sequence[ExperimentRow], *, details: bool) -> list[Document]:
+    """The same of several: of what is over the store is asked as often as of one."""
+    best = bests.of_all(core, session, rows)
+    more = _details(core, session, rows) if details else [_at_a_glance(core, row) for row in rows]
+    return [_document(core, session, row, best[row.id]) | shown for row, shown in zip(rows, more, strict=True)]
+
+
+def _document(core: Core, session: Session, row: ExperimentRow, best: list[Document]) -> Document:
+    return {
         "schema": 1,
         "id": row.id,
         "handle": row.handle,
@@ -231,7 +175,7 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         "counts": {
             name: getattr(row, name) for name in ("queued", "running", "completed", "failed", "pruned", "cancelled")
         },
-        "best": best_of(core, session, row),
+        "best": best,
         "origin": row.origin,
         "eta_seconds": _eta(session, row),
         "created_at": rfc3339(row.created_at),
@@ -239,24 +183,38 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         "finished_at": rfc3339(row.finished_at),
         "url": f"{core.url}/experiments/{row.handle}",
     }
-    if details:
-        warm = warm_starts.summary(session, row.id)
+
+
+def _at_a_glance(core: Core, row: ExperimentRow) -> Document:
+    waits = _waits(core, row)
+    return {"notes": [waits]} if waits else {}
+
+
+def _details(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> list[Document]:
+    ids = [row.id for row in rows]
+    begun, sources = warm_starts.summaries(session, ids), trials.last_sources(session, ids, _LAST)
+    staff = workers.of_late(session, {row.id: row.specification.grace for row in rows}, _ENDED_WORKERS)
+    found = []
+    for row in rows:
+        wanted, warm = row.specification, begun.get(row.id)
         known = row.completed + (warm[1] if warm else 0)
-        wanted = row.specification
-        sources = trials.last_sources(session, row.id, _LAST)
-        shown["search"] = doing(
-            wanted.engine, wanted.metrics, wanted.engine_options, known, row.open, sources, row.pruned
+        search = doing(
+            wanted.engine, wanted.metrics, wanted.engine_options, known, row.open, sources[row.id], row.pruned
         )
-        shown["notes"] = _notes(core, session, row)
-        shown["warm_start"] = {"source": warm[0], "results": warm[1]} if warm else None
-        shown["files_dropped_at"] = rfc3339(row.files_dropped_at)
-        shown["running"] = _running(session, row)
-        shown["resources"] = _resources(core, row)
-        found, more = workers.of_late(session, row.id, _ENDED_WORKERS, row.specification.grace)
-        shown["workers"], shown["workers_left_out"] = [_worker(worker) for worker in found], more
-    elif waits := _waits(core, row):
-        shown["notes"] = [waits]
-    return shown
+        there, left_out = staff[row.id]
+        found.append(
+            {
+                "search": search,
+                "notes": _notes(core, session, row),
+                "warm_start": {"source": warm[0], "results": warm[1]} if warm else None,
+                "files_dropped_at": rfc3339(row.files_dropped_at),
+                "running": _running(session, row) if row.live else [],
+                "resources": _resources(core, row),
+                "workers": [_worker(worker) for worker in there],
+                "workers_left_out": left_out,
+            }
+        )
+    return found
 
 
 def _notes(core: Core, session: Session, row: ExperimentRow) -> list[str]:

@@ -78,7 +78,7 @@ def add(session: Session, table: str, found: Sequence[Row]) -> None:
     names = [name for name in found[0] if name in TABLES[table].c] if found else []
     columns, values = ", ".join(f'"{name}"' for name in names), ", ".join(f":{name}" for name in names)
     rows = [{name: row[name] for name in names} for row in found]
-    session.many(f'INSERT INTO {table} ({columns}) VALUES ({values})', rows)
+    session.many(f"INSERT INTO {table} ({columns}) VALUES ({values})", rows)
 
 
 def _of(table: Table, experiment: str) -> Select[Any]:

@@ -27,6 +27,6 @@ def put(
     session.change(insert(estimates).values(experiment=experiment, front=listed, **row))
 
 
-def get(session: Session, experiment: str) -> Row[Any] | None:
-    """What was kept, with `front` as JSON."""
-    return session.first(select(estimates).where(estimates.c.experiment == experiment))
+def of(session: Session, experiments: Sequence[str]) -> dict[str, Row[Any]]:
+    """What was kept of them, with `front` as JSON."""
+    return {row.experiment: row for row in session.among(select(estimates), estimates.c.experiment, experiments)}

@@ -16,7 +16,7 @@ from orchestune.errors import NotFound
 from orchestune.store import hot
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
-from orchestune.store.tables import attempts, events, points, tasks, trial_metrics, trials, workers
+from orchestune.store.tables import attempts, events, experiments, points, tasks, trial_metrics, trials, workers
 
 
 def get(session: Session, experiment: str, number: int) -> Row[Any] | None:
@@ -90,10 +90,32 @@ def may_still_run(session: Session, experiment: str) -> bool:
     return bool(session.select(query.limit(1)))
 
 
-def last_sources(session: Session, experiment: str, count: int) -> set[str]:
-    """Where the newest trials come from."""
-    query = select(trials.c.source).where(trials.c.experiment == experiment)
-    return {row.source for row in session.select(query.order_by(trials.c.number.desc()).limit(count))}
+def last_sources(session: Session, among: Sequence[str], count: int) -> dict[str, set[str]]:
+    """Where the newest trials of each of these experiments come from."""
+    newest = and_(trials.c.experiment == experiments.c.id, trials.c.number > experiments.c.created - count)
+    query = select(trials.c.experiment, trials.c.source).distinct().join(experiments, newest)
+    found: dict[str, set[str]] = {experiment: set() for experiment in among}
+    for row in session.among(query, experiments.c.id, among):
+        found[row.experiment].add(row.source)
+    return found
+
+
+def with_best_value(session: Session, among: Sequence[str]) -> dict[str, tuple[int, str, dict[str, dict[str, Any]]]]:
+    """Number, parameters (JSON) and metrics, as in `metrics_of`, of the trial that has the best value of each of these
+    experiments.
+    """
+    best = and_(trials.c.experiment == experiments.c.id, trials.c.number == experiments.c.best_trial)
+    query = select(trials.c.experiment, trials.c.number, trials.c.parameters).join(experiments, best)
+    found = {
+        row.experiment: (int(row.number), str(row.parameters), dict[str, dict[str, Any]]())
+        for row in session.among(query, experiments.c.id, among)
+    }
+    of_best = and_(trial_metrics.c.experiment == experiments.c.id, trial_metrics.c.trial == experiments.c.best_trial)
+    values = select(trial_metrics).join(experiments, of_best)
+    values = values.order_by(trial_metrics.c.declared.desc(), trial_metrics.c.name)
+    for row in session.among(values, experiments.c.id, among):
+        found[row.experiment][2][row.name] = {"value": row.value, "stddev": row.stddev}
+    return found
 
 
 def metrics_of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, dict[str, dict[str, Any]]]:

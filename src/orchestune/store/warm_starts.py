@@ -24,8 +24,8 @@ def results(session: Session, experiment: str) -> list[dict[str, Any]]:
     return list(json.loads(found.results)) if found else []
 
 
-def summary(session: Session, experiment: str) -> tuple[str, int] | None:
-    """Where they came from, in words, and how many there are."""
-    columns = select(warm_starts.c.source, warm_starts.c["count"])
-    found = session.first(columns.where(warm_starts.c.experiment == experiment))
-    return (str(found.source), int(found[-1])) if found else None
+def summaries(session: Session, experiments: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """Where they came from, in words, and how many there are, of those of these experiments that began with some."""
+    columns = select(warm_starts.c.experiment, warm_starts.c.source, warm_starts.c["count"])
+    found = session.among(columns, warm_starts.c.experiment, experiments)
+    return {experiment: (source, count) for experiment, source, count in map(tuple, found)}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, func, insert, or_, select, update
+from sqlalchemy import Row, Select, func, insert, or_, select, update
 
 from orchestune.domain.states import AttemptState, WorkerState
 from orchestune.domain.transitions import WORKER, Cause, after
 from orchestune.store import hot
-from orchestune.store.session import Session
+from orchestune.store.session import Session, parts
 from orchestune.store.tables import attempts, experiments, workers
 
 PRESENT = (WorkerState.STARTING, WorkerState.ALIVE, WorkerState.DRAINING)
@@ -36,26 +36,40 @@ def of_experiment(session: Session, experiment: str) -> Sequence[Row[Any]]:
     return session.select(select(workers).where(workers.c.experiment == experiment).order_by(workers.c.created_at))
 
 
-def of_late(session: Session, experiment: str, most: int, grace: float) -> tuple[Sequence[Row[Any]], int]:
-    """The workers of an experiment that are there and the last `most` that ended, oldest first, with the number of
-    attempts that each works on (`running`), or that were cancelled and may be in their grace (`ending`); and how many
-    more ended.
+def of_late(session: Session, graces: Mapping[str, float], most: int) -> dict[str, tuple[list[Row[Any]], int]]:
+    """Of each experiment, which are named with the grace of their attempts, the workers that are there and the last
+    `most` that ended, oldest first, with the number of attempts that each works on (`running`), or that were cancelled
+    and may be in their grace (`ending`); and how many more ended.
     """
+    found: dict[str, list[Row[Any]]] = {experiment: [] for experiment in graces}
+    for grace in set(graces.values()):
+        for some in parts(experiment for experiment in graces if graces[experiment] == grace):
+            for row in session.select(_of_late(some, most, session.now - grace - _TELLING_SECONDS)):
+                found[row.experiment].append(row)
+    return {experiment: (rows, _left_out(rows)) for experiment, rows in found.items()}
+
+
+def _of_late(among: Sequence[str], most: int, told_since: float) -> Select[Any]:
+    ended = workers.c.state == WorkerState.ENDED
+    alike, newest = (workers.c.experiment, ended), (workers.c.ended_at.desc(), workers.c.id.desc())
+    place = func.row_number().over(partition_by=alike, order_by=newest).label("place")
+    places = select(workers.c.id, place, func.count().over(partition_by=alike).label("alike"))
+    ranked = places.where(workers.c.experiment.in_(among)).subquery()
     own = attempts.c.worker == workers.c.id
-    untold = attempts.c.log_bytes.is_(None) & (attempts.c.finished_at > session.now - grace - _TELLING_SECONDS)
+    untold = attempts.c.log_bytes.is_(None) & (attempts.c.finished_at > told_since)
     live = attempts.c.state.in_((AttemptState.LEASED, AttemptState.RUNNING))
     running, ending = (
         select(func.count()).where(own, those).correlate(workers).scalar_subquery()
         for those in (live, (attempts.c.state == AttemptState.CANCELLED) & untold)
     )
-    mine, ended = workers.c.experiment == experiment, workers.c.state == WorkerState.ENDED
-    last = select(workers.c.id).where(mine, ended).order_by(workers.c.ended_at.desc(), workers.c.id.desc()).limit(most)
-    shown = select(workers, running.label("running"), ending.label("ending")).where(
-        mine, or_(~ended, workers.c.id.in_(last))
-    )
-    found = session.select(shown.order_by(workers.c.created_at))
-    [[count]] = session.select(select(func.count()).where(mine, ended))
-    return found, count - sum(worker.state == WorkerState.ENDED for worker in found)
+    shown = select(workers, running.label("running"), ending.label("ending"), ranked.c.alike)
+    shown = shown.join(ranked, ranked.c.id == workers.c.id).where(or_(~ended, ranked.c.place <= most))
+    return shown.order_by(workers.c.created_at)
+
+
+def _left_out(shown: Sequence[Row[Any]]) -> int:
+    ended = [row.alike for row in shown if row.state == WorkerState.ENDED]
+    return ended[0] - len(ended) if ended else 0
 
 
 def ran_something(session: Session, worker: str) -> bool:

@@ -1,0 +1,117 @@
+"""The best trials of experiments: which they are, and what is told of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestune.domain.metrics import objectives, pareto_front
+from orchestune.services.core import Core
+from orchestune.services.estimates import Choice, Estimate
+from orchestune.services.recent import Recent
+from orchestune.store import trials
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+
+Document = dict[str, Any]
+
+
+def of_all(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, list[Document]]:
+    """The best trial of each, or its Pareto front; rows that were read in this session. Of any number that have one
+    metric and no noise the store is asked as often as of one.
+    """
+    chosen = core.estimates.of(session, rows)
+    plain = [row for row in rows if row.id not in chosen and not _several(row)]
+    told = trials.with_best_value(session, [row.id for row in plain])
+    best = {row.id: [_entry(row, *told[row.id])] if row.id in told else [] for row in plain}
+    return best | {row.id: _others(session, row, chosen.get(row.id)) for row in rows if row.id not in best}
+
+
+def _others(session: Session, row: ExperimentRow, choice: Choice | None) -> list[Document]:
+    if choice is not None:
+        return list(_entries(session, row, choice.trials, choice.estimate).values())
+    return list(_of_front(session, row).values()) if row.best_trial is not None else []
+
+
+def numbers(core: Core, session: Session, row: ExperimentRow) -> Sequence[int]:
+    """Which trials these are."""
+    choice = core.estimates.of(session, [row]).get(row.id)
+    return choice.trials if choice is not None else measured(session, row)
+
+
+def measured(session: Session, row: ExperimentRow) -> Sequence[int]:
+    """The best trial, or the Pareto front, by what was measured, however noisy that is."""
+    if row.best_trial is None:
+        return []
+    return _front(session, row) if _several(row) else [row.best_trial]
+
+
+def _several(row: ExperimentRow) -> bool:
+    return len(objectives(row.specification.metrics)) > 1
+
+
+def _entries(
+    session: Session, row: ExperimentRow, wanted: Sequence[int], estimate: Estimate | None = None
+) -> dict[int, Document]:
+    found = trials.metrics_of(session, row.id, wanted)
+    return {
+        trial.number: _entry(row, trial.number, trial.parameters, found.get(trial.number, {}), estimate)
+        for trial in trials.of_numbers(session, row.id, wanted)
+    }
+
+
+def _entry(
+    row: ExperimentRow, number: int, parameters: str, found: Mapping[str, Any], estimate: Estimate | None = None
+) -> Document:
+    expected = {"value": estimate.value, "stddev": estimate.stddev} if estimate is not None else None
+    names = [metric.name for metric in row.specification.metrics if metric.name in found]
+    return {
+        "trial": number,
+        "metrics": {name: found[name] for name in names} | dict(found),  # as they were declared, others behind them
+        "parameters": json.loads(parameters),
+        "expected": expected,
+        "measured_best": row.best_trial if expected and number != row.best_trial else None,
+    }
+
+
+@dataclass(frozen=True)
+class _Front:
+    """The Pareto front of so many results, and the values of its trials."""
+
+    told: int
+    values: Mapping[int, Mapping[str, float]]
+
+
+_FRONTS: Recent[_Front] = Recent()
+_OF_FRONTS: Recent[Mapping[int, Document]] = Recent()
+
+
+def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
+    """The Pareto front. What has finished since somebody looked is compared with the front of then alone."""
+    metrics = row.specification.metrics
+
+    def made(before: _Front | None) -> _Front:
+        known = before if before is not None and before.told <= row.history_seq else _Front(0, {})
+        new = trials.completed_values(session, row.id, [metric.name for metric in metrics], known.told)
+        values = {**known.values, **dict(new)}
+        front = pareto_front(metrics, list(values.items()))
+        return _Front(row.history_seq, {number: values[number] for number in front})
+
+    return list(_FRONTS.grown(_key(row), row.history_seq, made).values)
+
+
+def _of_front(session: Session, row: ExperimentRow) -> Mapping[int, Document]:
+    """What is told of its trials; of one that was on it before it is known."""
+
+    def made(before: Mapping[int, Document] | None) -> Mapping[int, Document]:
+        known, front = before or {}, _front(session, row)
+        new = _entries(session, row, [number for number in front if number not in known])
+        return {number: known[number] if number in known else new[number] for number in front}
+
+    return _OF_FRONTS.grown(_key(row), row.history_seq, made)
+
+
+def _key(row: ExperimentRow) -> tuple[object, str]:
+    return row.kept_as, row.specification_json
