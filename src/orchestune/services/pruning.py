@@ -16,6 +16,10 @@ from orchestune.services import points as rows
 from orchestune.services.boards import Board, Boards, Track
 from orchestune.services.ledger import Ledger
 from orchestune.store import hot
+from orchestune.store.session import Session
+
+_HIGHEST = 2**31 - 1
+"""sequence of a point"""
 
 
 def take(boards: Boards, ledger: Ledger, attempt: str, trial: int, fold: int, points: Sequence[Point]) -> Reason | None:
@@ -52,7 +56,9 @@ def order(ledger: Ledger, attempt: str, reason: Reason) -> None:
 def _marks(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int, points: Sequence[Point]) -> list[Mark]:
     """The looks to which the attempt came with these points."""
     pruner, name = board.pruner(fold), board.metric.name
-    track = board.tracks.get(attempt) or _track(board, ledger, attempt, trial, fold)
+    track = board.tracks.get(attempt)
+    if track is None or _is_behind(track, ledger.session, attempt, name):
+        track = _track(board, ledger, attempt, trial, fold)
     found = []
     for point in points:
         if point.name != name or not track.take(point, rows.HTTP_SEQUENCE):
@@ -63,6 +69,13 @@ def _marks(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int, po
             found.append(track.curve.mark(trial, look))
     board.keep(attempt, track)
     return found
+
+
+def _is_behind(track: Track, session: Session, attempt: str, name: str) -> bool:
+    """Whether another server took points of the attempt since."""
+    unknown = (track.counted, rows.HTTP_SEQUENCE), (max(track.sent, rows.HTTP_SEQUENCE - 1), _HIGHEST)
+    where = {"attempt": attempt, "name": name}
+    return any(session.row(hot.ANY_BETWEEN, {**where, "after": one, "before": end}) for one, end in unknown)
 
 
 def _track(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int) -> Track:

@@ -150,6 +150,9 @@ LOWEST_POINT = f"{_POINTS_WITHIN} ORDER BY value, sequence LIMIT 1"
 SELECT_CURVE = """
 SELECT name, value, step, stddev, sequence, at FROM points WHERE attempt = :attempt AND name = :name ORDER BY sequence
 """
+ANY_BETWEEN = """
+SELECT 1 FROM points WHERE attempt = :attempt AND name = :name AND sequence > :after AND sequence < :before LIMIT 1
+"""
 LAST_STEP_BEYOND = """
 SELECT step FROM points WHERE attempt = :attempt AND sequence >= :sequence AND step IS NOT NULL AND at <= :until
 ORDER BY sequence DESC LIMIT 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from orchestune.errors import BadInput, Conflict, Denied
 from orchestune.services import change_experiment, read_experiments, read_trials, report_metrics, uploads
+from orchestune.services.boards import Boards
 from orchestune.services.signatures import report_signature
 from orchestune.store.tables import marks
 from orchestune.testing.world import Document, FakeWorker, World
@@ -211,6 +213,25 @@ class PruningContract(WorldContract):
         first.call(beats=said)
         first.call(beats=[*said, reports(good, 0.0, step=3, sequence=3)])
         assert self.marks(world, experiment)[-1] == (good["trial"], 3.0, 0.0, 0.0, 2.0)
+
+    @pytest.mark.parametrize("by_http", [False, True], ids=["its worker", "HTTP"])
+    def test_points_of_an_attempt_that_reach_two_servers_in_turn_are_one_curve(
+        self, world: World, by_http: bool
+    ) -> None:
+        """No step is said, so that each has to know how many there were."""
+        experiment = self.create(world, early_stopping={"type": "median"}, parallelism=1)
+        [(worker, lease)] = world.lease()
+        servers = [world.core, replace(world.core, boards=Boards())]
+        for place, value in enumerate((4.0, 2.0, 6.0, 0.0, 3.0)):
+            worker.core = world.core = servers[place % 2]
+            if by_http:
+                http(world, lease, {"loss": value})
+            else:
+                worker.call(beats=[reports(lease, value, sequence=place)])
+        found = [(lease["trial"], 1.0, 4.0, 4.0, 4.0), (lease["trial"], 2.0, 2.0, 2.0, 3.0),
+                 (lease["trial"], 3.0, 6.0, 2.0, 4.0), (lease["trial"], 4.0, 0.0, 0.0, 3.0),
+                 (lease["trial"], 5.0, 3.0, 0.0, 3.0)]  # fmt: skip
+        assert self.marks(world, experiment) == found
 
     def test_what_was_undone_is_forgotten(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         experiment = self.create(world)
