@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from orchestune.archives.copying import copy
 from orchestune.archives.shelf import Shelf
+from orchestune.errors import StoreUnavailable
 from orchestune.files.folder import FolderFiles
 from orchestune.services.archive_experiment import Records
 from orchestune.services.change_experiment import change_experiment, drop_files
@@ -27,4 +32,41 @@ def test_a_shelf_keeps_the_logs_that_a_server_has_dropped_since(tmp_path: Path) 
     copy(source, shelf, experiment, tmp_path)
     [kept] = shelf.records()
     assert kept.rows["trials"] == 3, "what went on is taken in anew"
+    world.close()
+
+
+@pytest.mark.parametrize("cut_off", range(1, 9))
+def test_a_shelf_that_is_full_when_a_newer_record_comes_keeps_the_older_one_or_has_the_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_off: int
+) -> None:
+    world = World(tmp_path)
+    experiment = world.create(budget=1)
+    world.run(experiment)
+    files, source = FolderFiles(tmp_path / "shelf"), Records(world.core)
+    copy(source, Shelf(files), experiment, tmp_path)
+    change_experiment(world.core, experiment, {"budget": 3}, "ada")
+    world.run(experiment)
+    done = 0
+
+    def full(act: Any) -> Any:
+        def called(*given: Any) -> Any:
+            nonlocal done
+            done += 1
+            if done >= cut_off:
+                raise StoreUnavailable("no space is left")
+            return act(*given)
+
+        return called
+
+    with monkeypatch.context() as patch:
+        for name in ("put", "delete"):
+            patch.setattr(files, name, full(getattr(files, name)))
+        with suppress(StoreUnavailable):
+            copy(source, Shelf(files), experiment, tmp_path)
+    [kept] = Shelf(files).records()
+    Shelf(files).fetch_record(experiment, tmp_path / "fetched")
+    assert kept.rows["trials"] in (1, 3)
+    copy(source, Shelf(files), experiment, tmp_path)
+    [kept] = Shelf(files).records()
+    assert (kept.rows["trials"], len(list(files.keys("experiments/")))) == (3, 1)
     world.close()

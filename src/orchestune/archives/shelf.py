@@ -15,6 +15,8 @@ from orchestune.errors import BadInput, NotFound, OrchestuneError
 from orchestune.ports.files import FileStore
 
 _RECORDS, _ENDING = "experiments/", ".jsonl.gz"
+_NEXT = ".next"
+"""behind the key of a record while it takes the place of an older one: objects are not written over"""
 
 
 class Shelf:
@@ -25,8 +27,9 @@ class Shelf:
 
     def records(self, hear: Callable[[BadInput], None] | None = None) -> Iterator[record.Record]:
         """Every experiment that is here. BadInput where one is damaged; `hear`, if given, is told instead."""
-        for key in self._files.keys(_RECORDS):
-            if key.endswith(_ENDING):
+        keys = list(self._files.keys(_RECORDS))
+        for key in keys:
+            if key.endswith(_ENDING) or (key.endswith(_ENDING + _NEXT) and key.removesuffix(_NEXT) not in keys):
                 try:
                     found = self._verified(key)
                 except BadInput as error:
@@ -37,7 +40,8 @@ class Shelf:
                     yield found
 
     def fetch_record(self, experiment: str, target: Path) -> None:
-        self._fetch(f"{_RECORDS}{experiment}{_ENDING}", target)
+        key = f"{_RECORDS}{experiment}{_ENDING}"
+        self._fetch(self._place(key) or key, target)
 
     def fetch_blob(self, digest: str, size: int, target: Path) -> None:
         self._fetch(_blob(digest), target)
@@ -62,15 +66,29 @@ class Shelf:
                 raise NotFound(f"{len(missing)} blobs of {head.handle} are not here", "send them before the record")
             key = f"{_RECORDS}{head.experiment}{_ENDING}"
             placed = Placed(experiment=head.experiment, handle=head.handle, imported=False, rows=found.rows)
-            new = self._files.size(key) is None
-            if not new and self._files.size(key) != path.stat().st_size:
+            there = self._place(key)
+            if there is not None and self._files.size(there) != path.stat().st_size:
                 file.seek(0)
-                if self._has_more(key, head, record.last_event(file)):
+                if self._has_more(there, head, record.last_event(file)):
                     return placed
-                self._files.delete(key)  # it went on since it was put here
+                if there == key:
+                    self._make_room(key, file)  # it went on since it was put here
             file.seek(0)
             self._files.put(key, file)
-        return {**placed, "imported": new, "rows": self._verified(key).rows}
+        rows = self._verified(key).rows
+        self._files.delete(key + _NEXT)
+        return {**placed, "imported": there is None, "rows": rows}
+
+    def _place(self, key: str) -> str | None:
+        """Where the record is that belongs there: beside it, where a newer one was cut off as it took its place."""
+        return next((place for place in (key, key + _NEXT) if self._files.size(place) is not None), None)
+
+    def _make_room(self, key: str, file: BinaryIO) -> None:
+        """Remove a record once the one that takes its place is beside it."""
+        self._files.delete(key + _NEXT)
+        file.seek(0)
+        self._files.put(key + _NEXT, file)
+        self._files.delete(key)
 
     def _has_more(self, key: str, sent: record.Head, last: record.Row) -> bool:
         """Whether nothing has happened since the record that is here was written but that its files were dropped."""
