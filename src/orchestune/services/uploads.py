@@ -13,7 +13,7 @@ from orchestune.errors import NotFound, StoreUnavailable
 from orchestune.services import handing_in, points
 from orchestune.services.bundles import check_digest
 from orchestune.services.core import Core
-from orchestune.services.ledger import locked
+from orchestune.services.ledger import Ledger, locked
 from orchestune.services.read_trials import blob_key
 from orchestune.services.work import GroupOver
 from orchestune.store import artifacts, attempts, blobs, hot, workers
@@ -21,6 +21,10 @@ from orchestune.store import artifacts, attempts, blobs, hot, workers
 _IS_CHECKPOINT = """
 SELECT 1 FROM tasks WHERE experiment = :experiment AND checkpoint LIKE :pattern UNION ALL
 SELECT 1 FROM trials WHERE experiment = :experiment AND checkpoint LIKE :pattern LIMIT 1
+"""
+_TASK_OF = """
+SELECT t.token, a.state FROM tasks t JOIN attempts a ON a.experiment = t.experiment AND a.trial = t.trial
+AND a.fold = t.fold WHERE a.id = :id
 """
 
 
@@ -67,8 +71,15 @@ def _own_attempt(core: Core, worker: str, body: Mapping[str, Any]) -> Row[Any]:
     return attempt
 
 
+def _newest(ledger: Ledger, attempt: Row[Any]) -> AttemptState | None:
+    """The state of an attempt; None where a newer one of its task has replaced it."""
+    row = ledger.session.row(_TASK_OF, {"id": attempt.id})
+    return AttemptState(row[1]) if row is not None and row[0] == attempt.token else None
+
+
 def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn finished uploads into artifacts of the attempt's trial; a newer attempt's files replace older ones.
+    """Turn finished uploads into artifacts of the attempt's trial; a newer attempt's files replace older ones, and no
+    older one's come after them.
 
     Where a trial has several folds, the files of each lie below `fold-K/`. With `refused`, which says why, none of
     those will come that are still missing: StoreUnavailable while the attempt's end is not known.
@@ -82,10 +93,13 @@ def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str
         return {"kept": []}
     sizes = {item["digest"]: _commit(core, worker, item["digest"], item["size"]) for item in body["files"]}
     with locked(core, attempt.experiment) as ledger:
+        for digest, size in sizes.items():  # what is not wanted is swept, as it is known
+            blobs.put(ledger.session, digest, "artifact", size)
+        if _newest(ledger, attempt) is None:
+            return {"kept": []}
         several = ledger.row.specification.folds.count > 1
         below = f"fold-{attempt.fold}/" if several else ""
         for item in body["files"]:
-            blobs.put(ledger.session, item["digest"], "artifact", sizes[item["digest"]])
             values = {
                 "experiment": attempt.experiment,
                 "trial": attempt.trial,
@@ -116,14 +130,9 @@ def checkpoint(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, An
             step = points.furthest(session, attempt.id, session.now - float(body["age"]), step)
     size = _commit(core, worker, body["digest"], int(body.get("size") or 1))
     with locked(core, attempt.experiment) as ledger:
-        newest = ledger.session.row(
-            "SELECT t.token, a.state FROM tasks t JOIN attempts a ON a.experiment = t.experiment AND a.trial = t.trial "
-            "AND a.fold = t.fold WHERE a.id = :id",
-            {"id": attempt.id},
-        )
-        if newest is None or newest[0] != attempt.token or newest[1] == AttemptState.CANCELLED:
-            return {"accepted": False}
         blobs.put(ledger.session, body["digest"], "checkpoint", size)
+        if _newest(ledger, attempt) in (None, AttemptState.CANCELLED):
+            return {"accepted": False}
         published = {"attempt": attempt.id, "digest": body["digest"], "step": step}
         where = {"experiment": attempt.experiment, "trial": attempt.trial, "fold": attempt.fold}
         ledger.session.run(hot.PUBLISH_CHECKPOINT, where | {"checkpoint": json.dumps(published)})

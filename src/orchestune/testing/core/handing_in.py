@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from orchestune.controllers.archiving import ORPHAN_SECONDS, Archiving
 from orchestune.controllers.finishing import FILES_SECONDS, STOPPED_FILES_SECONDS
 from orchestune.errors import StoreUnavailable
 from orchestune.services import change_experiment, read_trials, uploads
+from orchestune.services.attempts import LONGEST_DELAY
 from orchestune.testing.world import FakeWorker, World
 from orchestune.testing.world_contract import WorldContract
 
@@ -138,6 +140,35 @@ class HandingInContract(WorldContract):
         worker.call(finished=[worker.finish(lease) | {"files": 1}])
         assert _reason_of(world, experiment, 1) is None
 
+    def test_files_of_an_attempt_that_a_newer_one_has_replaced_are_not_those_of_the_trial(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1, checkpoint_every=1.0)
+        ((worker, old),) = world.lease()
+        worker.call(finished=[worker.finish(old, state="lost", points=[])])
+        world.clock.pass_time(LONGEST_DELAY)
+        ((worker, new),) = world.lease()
+        kept = uploads.keep_artifacts(world.core, worker.id, _handed_in(world, worker, new, "best.pt", content=b"new"))
+        worker.call(finished=[worker.finish(new) | {"files": 1}])
+        late = _handed_in(world, worker, old, "best.pt", "last.pt", content=b"old")
+        assert (kept, uploads.keep_artifacts(world.core, worker.id, late)) == ({"kept": ["best.pt"]}, {"kept": []})
+        shown = read_trials.artifacts(world.core, experiment, 1)
+        assert shown == [{"path": "best.pt", "digest": hashlib.sha256(b"new").hexdigest(), "size": 3}]
+
+    @pytest.mark.parametrize("what", ["files", "checkpoint"])
+    def test_what_is_not_wanted_of_an_attempt_goes_with_the_next_sweep(self, world: World, what: str) -> None:
+        world.create(budget=1, parallelism=1, checkpoint_every=1.0)
+        ((worker, old),) = world.lease()
+        worker.call(finished=[worker.finish(old, state="lost", points=[])])
+        world.clock.pass_time(LONGEST_DELAY)
+        world.lease()
+        late = _handed_in(world, worker, old, "best.pt", content=b"old")
+        if what == "files":
+            uploads.keep_artifacts(world.core, worker.id, late)
+        else:
+            assert not uploads.checkpoint(world.core, worker.id, {**late, **late["files"][0]})["accepted"]
+        world.clock.pass_time(2 * ORPHAN_SECONDS)
+        Archiving(world.core).drop_orphans()
+        assert list(world.core.files.keys("blobs/")) == []
+
 
 def _sends_for_ever(world: World, worker: FakeWorker, most: float) -> None:
     """It is waited for, but for so many seconds at most."""
@@ -150,11 +181,13 @@ def _sends_for_ever(world: World, worker: FakeWorker, most: float) -> None:
     assert world.backend.ended
 
 
-def _handed_in(world: World, worker: FakeWorker, lease: Mapping[str, Any], *paths: str) -> dict[str, Any]:
+def _handed_in(
+    world: World, worker: FakeWorker, lease: Mapping[str, Any], *paths: str, content: bytes = b"x"
+) -> dict[str, Any]:
     """What a worker says of files that it has sent."""
-    digest = hashlib.sha256(b"x").hexdigest()
-    uploads.append(world.core, worker.id, digest, 0, b"x")
-    files = [{"path": path, "digest": digest, "size": 1} for path in paths]
+    digest = hashlib.sha256(content).hexdigest()
+    uploads.append(world.core, worker.id, digest, 0, content)
+    files = [{"path": path, "digest": digest, "size": len(content)} for path in paths]
     return {"attempt": lease["attempt"], "token": lease["token"], "files": files}
 
 
