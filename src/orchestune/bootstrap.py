@@ -47,7 +47,7 @@ from orchestune.services import retirement
 from orchestune.services.core import Core
 from orchestune.services.retirement import Retirement
 from orchestune.services.signals import ACTING, NOTIFYING, SUGGESTING
-from orchestune.store import notices, workers
+from orchestune.store import imports, notices, workers
 from orchestune.store.database import open_store
 from orchestune.store.experiments import ExperimentRow, unfinished
 from orchestune.store.leadership import Leadership
@@ -83,11 +83,11 @@ class Running:
         self.core.store.close()
 
     def is_idle(self) -> bool:
-        """Nothing is unfinished (but for what somebody paused), no worker is there, and no message waits that may still
-        be taken soon.
+        """Nothing is unfinished (but for what somebody paused), no worker is there, no record is being taken in, and no
+        message waits that may still be taken soon.
         """
         with self.core.store.reading() as session:
-            if notices.waiting(session, _PATIENT_TRIES):
+            if notices.waiting(session, _PATIENT_TRIES) or imports.begun(session):
                 return False
             if any(row.desired != "paused" or row.live for row in unfinished(session)):
                 return False

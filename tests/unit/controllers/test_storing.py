@@ -11,6 +11,7 @@ import pytest
 from orchestune.bootstrap import build
 from orchestune.files.folder import FolderFiles
 from orchestune.services import change_experiment
+from orchestune.store import imports
 from orchestune.testing.world import World
 from tests.testbeds.waiting import until
 
@@ -42,3 +43,16 @@ def test_workers_start_while_files_of_another_experiment_cannot_be_removed(
         go_on.set()
         running.stop(20)
         world.close()
+
+
+def test_a_server_that_takes_a_record_in_is_not_idle(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    running = build(state=tmp_path, url="http://127.0.0.1:1", owners={}, backends={"local": world.backend})
+    idle = [running.is_idle()]
+    for change in (lambda session: imports.begin(session, "e", "token"), lambda session: imports.end(session, "e")):
+        with running.core.store.transaction() as session:
+            change(session)
+        idle.append(running.is_idle())
+    running.core.store.close()
+    world.close()
+    assert idle == [True, False, True]
