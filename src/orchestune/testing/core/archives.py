@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import threading
@@ -20,6 +21,7 @@ from orchestune.services import (
     read_experiments,
     read_logs,
     rerun_trial,
+    uploads,
 )
 from orchestune.store import archive, experiments, imports, workers
 from orchestune.store.session import Session
@@ -60,6 +62,34 @@ class ArchivesContract(WorldContract):
         assert all(worker.state == "ended" and worker.ended_at == worker.seen_at for worker in found)
         change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "bob")
         assert world.run(experiment)["counts"]["completed"] == 6
+
+    def test_the_place_of_files_is_asked_for_several_at_once(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A bucket answers after a while, and trials may have kept thousands."""
+        experiment = world.create(budget=1, parallelism=1)
+        [(worker, lease)] = world.lease()
+        files = []
+        for content in (b"a", b"b", b"c", b"d"):
+            digest = hashlib.sha256(content).hexdigest()
+            uploads.append(world.core, worker.id, digest, 0, content)
+            files.append({"path": content.decode(), "digest": digest, "size": 1})
+        said = {"attempt": lease["attempt"], "token": lease["token"], "files": files}
+        uploads.keep_artifacts(world.core, worker.id, said)
+        worker.call(finished=[worker.finish(lease)])
+        world.run(experiment)
+        size, together = world.core.files.size, threading.Barrier(4)
+
+        def answer(key: str) -> int | None:
+            together.wait(30)
+            return size(key)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.core.files, "size", answer)
+            incoming = self._exported(world, experiment)
+            assert not self._read(world, incoming)
+        incoming.seek(0)
+        assert {*record.verify(incoming).head.blobs} == {item["digest"] for item in files}
 
     def test_one_of_a_cluster_that_is_not_here_stays_over_and_says_why(self, world: World) -> None:
         experiment = world.create(budget=3)
