@@ -140,7 +140,10 @@ def _trials(count: int) -> str:
 def _edge(parameter: Parameter, metric: Metric, done: Sequence[Observation]) -> Iterator[Finding]:
     if not parameter.numeric or parameter.count() <= 2 * ENOUGH or len(done) < ENOUGH:
         return
-    top = sorted(done, key=lambda seen: _loss(metric, seen))[: max(3, len(done) // 10)]
+    ordered = sorted(done, key=lambda seen: _loss(metric, seen))
+    last = _loss(metric, ordered[max(3, len(done) // 10) - 1])
+    as_good = [seen for seen in ordered if _loss(metric, seen) <= last]
+    top = as_good if len(as_good) < len(done) else [seen for seen in ordered if _loss(metric, seen) < last]
     places = [_place(parameter, seen.parameters[parameter.name]) for seen in top]
     for name, bound, distances in (
         ("lower", parameter.low, places),

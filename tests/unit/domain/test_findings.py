@@ -81,6 +81,19 @@ def test_the_best_values_at_a_bound_ask_for_a_wider_range() -> None:
     assert "next to its lower bound 1e-05" in found.message
 
 
+def test_a_bound_is_not_asked_about_where_as_many_are_as_good_elsewhere() -> None:
+    """Of equal values the first to come are no better, and a grid begins at a bound."""
+    space = Space.of((Parameter("x", "float", 0.0, 1.0, step=0.01),))
+
+    def told(loss: Callable[[float], float]) -> list[Finding]:
+        seen = [Observation(i + 1, {"x": i / 100}, TrialState.COMPLETED, {"loss": loss(i / 100)}) for i in range(101)]
+        return by_code(findings(space, LOSS, seen), "at_bound")
+
+    assert not told(lambda x: 1.0)
+    assert not told(lambda x: float(x > 0.5))
+    assert told(lambda x: float(x > 0.03))[0].message.startswith("4 of the best 4 trials have it next to its lower")
+
+
 @pytest.mark.parametrize(("best", "code"), [(3, "converged"), (39, "improving"), (30, "best")])
 def test_it_is_said_whether_the_search_still_gets_better(best: int, code: str) -> None:
     seen = history(40, lambda _, number: 0.0 if number == best else 1.0 + number)
