@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from orchestune import documents
 
 _V1 = "/api/v1"
+_PAGE = 500
+"""trials that one request brings"""
 
 
 class Client:
@@ -189,10 +191,19 @@ class Client:
         after: int | None = 0
         while after is not None:
             page = self._get(
-                f"{_experiment(ref)}/trials", after=after, limit=500, state=state, tails="true" if tails else None
+                f"{_experiment(ref)}/trials", after=after, limit=_PAGE, state=state, tails="true" if tails else None
             )
             yield from page["items"]
             after = page.get("next") if page["items"] else None
+
+    def trials_of(self, ref: str, numbers: Sequence[int]) -> Iterator[documents.Trial]:
+        """These trials, by number. Those that one page has room for, with what lies between them, come together."""
+        wanted = sorted(numbers)
+        while wanted:
+            near = [number for number in wanted if number < wanted[0] + _PAGE]
+            page = self._get(f"{_experiment(ref)}/trials", after=near[0] - 1, limit=near[-1] - near[0] + 1)
+            yield from (trial for trial in page["items"] if trial["number"] in near)
+            wanted = wanted[len(near) :]
 
     def trial(self, ref: str, number: int) -> documents.Trial:
         """One trial with the last lines of its attempts and its artifacts."""

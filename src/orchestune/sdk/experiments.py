@@ -231,10 +231,10 @@ class Experiment:
         return self._front(None)
 
     def _front(self, most: int | None) -> list[Trial]:
-        """The first of them, each asked for: a front may be long."""
+        """The first of them: a front may be long."""
         with self._lock:
             numbers = [item["trial"] for item in self._client.best(self.id)][:most]
-            return [trial_of(self._client.trial(self.id, number)) for number in numbers]
+            return [trial_of(document) for document in self._client.trials_of(self.id, numbers)]
 
     def ask(self, timeout: float | None = None) -> OpenTrial | None:
         """The next trial for this process to run, where the experiment was created without `run`; None once it is over.

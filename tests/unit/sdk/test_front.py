@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
 
 from orchestune.client.api import Client
 from orchestune.sdk.experiments import Experiment
@@ -18,13 +21,34 @@ class Server:
     def best(self, ref: str) -> list[dict[str, Any]]:
         return [{"trial": number} for number in range(1, self.length + 1)]
 
-    def trial(self, ref: str, number: int) -> dict[str, Any]:
-        self.asked.append(number)
-        return {"number": number, "state": "completed", "parameters": {"x": number}, "metrics": {}, "source": "tpe",
-                "attempts": [], "reason": None}  # fmt: skip
+    def trials_of(self, ref: str, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+        for number in numbers:
+            self.asked.append(number)
+            yield trial(number)
 
     def close(self) -> None:
         pass
+
+
+def trial(number: int) -> dict[str, Any]:
+    return {"number": number, "state": "completed", "parameters": {"x": number}, "metrics": {}, "source": "tpe",
+            "attempts": [], "reason": None}  # fmt: skip
+
+
+class Pages:
+    """What a server with so many trials answers to requests for a page of them."""
+
+    def __init__(self, trials: int) -> None:
+        self.trials = trials
+        self.requests = 0
+
+    def request(self, method: str, path: str) -> Any:
+        self.requests += 1
+        asked = parse_qs(urlsplit(path).query)
+        after, limit = int(asked["after"][0]), int(asked["limit"][0])
+        assert limit <= 1000, "what a server allows"
+        items = [trial(number) for number in range(after + 1, min(after + limit, self.trials) + 1)]
+        return SimpleNamespace(json=lambda: {"items": items, "next": None})
 
 
 def experiment(server: Server) -> Experiment:
@@ -43,3 +67,13 @@ def test_a_front_is_all_of_its_trials() -> None:
     server = Server(3)
     assert [trial.number for trial in experiment(server).front()] == server.asked == [1, 2, 3]
     assert experiment(Server(0)).best() is None
+
+
+def test_a_long_front_takes_few_requests() -> None:
+    pages = Pages(3000)
+    client = Client(cast(Any, pages))
+    front = [*range(1, 400), 777, *range(1200, 1300), 2999]
+    assert [found["number"] for found in client.trials_of("i", front)] == front
+    assert pages.requests == 4
+    assert list(client.trials_of("i", [])) == []
+    assert pages.requests == 4
