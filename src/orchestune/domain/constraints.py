@@ -3,7 +3,7 @@
 The grammar is the part of Python's that is arithmetic, comparison, `and`, `or`, `not`, `in` with a list,
 `a if b else c` and a few functions of numbers. Names are parameters, `{val/x-y}` stands for one that is no word of
 Python. A constraint one of whose parameters does not apply holds; one that cannot be computed (a division by zero)
-does not.
+does not. Numbers that differ by rounding alone are equal: 0.1 + 0.2 is 0.3.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from orchestune.domain.parameters import same
 LONGEST = 1000
 DEEPEST = 100
 """levels of a text: what is deeper would not fit onto the stack of Python"""
-Kind = Literal["number", "text", "truth", "any"]
+Kind = Literal["number", "decimal", "text", "truth", "any"]
+"""of a parameter; `decimal`: a number without a step"""
 _Term = Callable[[Mapping[str, Any]], Any]
 
 _ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -43,6 +44,8 @@ _FUNCTIONS: Mapping[str, tuple[Callable[..., Any], int, int]] = {
 """name → function, fewest and most arguments"""
 _TRUTHS = {"true": True, "false": False}
 """as experiment files spell them"""
+_ROUNDED = 1e-14
+"""of the sum of all that is added or subtracted on both sides: by so much rounding may move one from the other"""
 _QUOTED = re.compile(r"\{([^{}]*)\}")
 _ALSO = {"&&": "and", "||": "or", "=<": "<=", "=>": ">="}
 
@@ -195,11 +198,9 @@ class _Reader:
                 return lambda values: min(abs(one(values) - choice(values)) for choice, _ in choices)
         else:
             other, second = self.term(right)
-            holds = _COMPARISONS[type(op)]
             if {kind, second} <= {"number", "truth"}:
-                return lambda values: (
-                    0.0 if holds(one(values), other(values)) is wanted else abs(one(values) - other(values))
-                )
+                holds = self._one_comparison(left, op, right)
+                return lambda values: 0.0 if holds(values) is wanted else abs(one(values) - other(values))
         term = self._one_comparison(left, op, right)
         return lambda values: 0.0 if bool(term(values)) is wanted else 1.0
 
@@ -235,8 +236,8 @@ class _Reader:
             raise WrongConstraint(f"'{name}' is no parameter", hint)
         self.names.add(name)
         kind = self._kinds[name]
-        if kind == "number":
-            return (lambda values: float(values[name])), kind
+        if kind in ("number", "decimal"):
+            return (lambda values: float(values[name])), "number"
         return (lambda values: values[name]), kind
 
     def _applied(self, function: Callable[..., Any], nodes: list[ast.expr]) -> tuple[_Term, Kind]:
@@ -277,9 +278,28 @@ class _Reader:
         compare = _COMPARISONS[type(op)]
         if not ordered:
             self._compare(left, right)
+        if {kind, second} <= {"number", "truth"} and (ordered or not self._endless(left, right)):
+            return _unless_rounded(compare, one, other, [self._size(left), self._size(right)])
+        if not ordered:
             equal, wanted = _equality(kind, second), isinstance(op, ast.Eq)
             return lambda values: equal(one(values), other(values)) is wanted
         return lambda values: compare(one(values), other(values))
+
+    def _endless(self, *nodes: ast.expr) -> bool:
+        """Whether a number without a step is among them: an equation of such numbers is no more than a corner."""
+        named = [each for node in nodes for each in ast.walk(node) if isinstance(each, (ast.Name, ast.Attribute))]
+        return any(self._kinds.get(self._name(each)) == "decimal" for each in named)
+
+    def _size(self, node: ast.expr) -> _Term:
+        """How large all that is added or subtracted is together."""
+        match node:
+            case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right):
+                one, other = self._size(left), self._size(right)
+                return lambda values: one(values) + other(values)
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+                return self._size(operand)
+        term = self.term(node)[0]
+        return lambda values: abs(term(values))
 
     def _compare(self, one: ast.expr, other: ast.expr) -> None:
         for named, node in ((one, other), (other, one)):
@@ -306,6 +326,21 @@ def _together(terms: Sequence[_Term], every: bool) -> _Term:
         return terms[0]
     together = sum if every else min
     return lambda values: together(term(values) for term in terms)
+
+
+def _unless_rounded(compare: Callable[[Any, Any], Any], one: _Term, other: _Term, sizes: Sequence[_Term]) -> _Term:
+    """The comparison of two numbers, which are equal where they differ by rounding alone."""
+    of_equal = compare(0, 0)
+
+    def holds(values: Mapping[str, Any]) -> Any:
+        left, right = one(values), other(values)
+        found = compare(left, right)
+        if found is of_equal or (float(left).is_integer() and float(right).is_integer()):
+            return found
+        rounded = _ROUNDED * sum(size(values) for size in sizes)
+        return of_equal if abs(left - right) <= rounded < math.inf else found
+
+    return holds
 
 
 def _equality(one: Kind, other: Kind) -> Callable[[Any, Any], bool]:

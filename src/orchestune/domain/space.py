@@ -256,6 +256,8 @@ def _among(value: Value, values: Sequence[Value]) -> bool:
 
 
 def _kind_in_constraints(parameter: Parameter) -> Kind:
+    if parameter.numeric and parameter.count() == math.inf:
+        return "decimal"
     if parameter.numeric or all(type(choice) in (int, float) for choice in parameter.choices):
         return "number"
     if all(isinstance(choice, bool) for choice in parameter.choices):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -170,6 +172,36 @@ def test_a_space_knows_what_its_constraints_allow() -> None:
     problems: list[Any] = space.configuration_problems({"a": 3, "b": 3, "c": True})
     assert [problem.message for problem in problems] == ["`a + b <= 4` does not hold"]
     assert Space.from_json(space.to_json(), space.texts()) == space
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("a + b + c == 1", lambda a, b, c: a + b + c == 10),
+        ("a + b + c - 1 == 0", lambda a, b, c: a + b + c == 10),
+        ("a + b != c", lambda a, b, c: a + b != c),
+        ("a + b + c <= 0.6", lambda a, b, c: a + b + c <= 6),
+        ("not a + b + c > 0.6", lambda a, b, c: a + b + c <= 6),
+        ("0.2 < a + b < c", lambda a, b, c: 2 < a + b < c),
+        ("2 * a == 3 * b and a * c >= 0.06", lambda a, b, c: 2 * a == 3 * b and a * c >= 6),
+    ],
+)
+def test_steps_are_counted_as_they_are_written_and_not_as_they_are_rounded(
+    text: str, meant: Callable[[int, int, int], bool]
+) -> None:
+    space = Space.of(tuple(Parameter(name, "float", 0.0, 1.0, step=0.1) for name in "abc"), [text])
+    tenths = itertools.product(range(11), repeat=3)
+    allowed = [tuple(round(10 * float(value)) for value in found.values()) for found in space.walk()]
+    assert allowed == [each for each in tenths if meant(*each)]
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [("x < 1e301", True), ("x > 0", True), ("y < y + 1", True), ("1e-300 < 2e-300 * x", True), ("y + x == y", False)],
+)
+def test_numbers_that_differ_by_more_than_rounding_are_not_equal(text: str, holds: bool) -> None:
+    """However small or large they are; whole ones are never rounded."""
+    assert constraint(text, {"x": "number", "y": "number"}).holds({"x": 1.0, "y": 2.0**52}) is holds
 
 
 def test_every_wrong_constraint_of_a_space_is_told() -> None:
