@@ -15,6 +15,9 @@ from sklearn.metrics import check_scoring
 from orchestune.integrations.naming import report_chosen
 from orchestune.sdk.ending import should_stop
 
+_NO_SCORES = ("estimator", "indices")
+"""what `cross_validate` may give beside numbers: an array of ensembles would be one of their members"""
+
 
 def report_cross_validation(scores: Any, name: str = "score") -> None:
     """Report means and standard deviations of `cross_val_score` or `cross_validate`.
@@ -28,7 +31,9 @@ def report_cross_validation(scores: Any, name: str = "score") -> None:
     >>> report_cross_validation(cross_val_score(DummyClassifier(), *load_iris(return_X_y=True), cv=2), "accuracy")
     accuracy=0.3333333333333333
     """
-    every = dict(scores) if isinstance(scores, Mapping) else {name: scores}
+    every = {name: scores}
+    if isinstance(scores, Mapping):
+        every = {key: values for key, values in scores.items() if key not in _NO_SCORES}
     if "test_score" in every:
         every[name] = every["test_score"]
     folds = {key: np.asarray(values) for key, values in every.items() if np.asarray(values).dtype.kind in "fiu"}
