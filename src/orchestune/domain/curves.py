@@ -36,13 +36,14 @@ class Curve:
         self._metric = metric
         self._count = 0
         self._total = 0.0
-        self.step = 0.0
+        self.step = self.furthest = 0.0
         self.loss = self.best = WORST
 
     def add(self, value: float, step: float | None) -> None:
         """One more value. Without a step it belongs to the one after the last."""
         step = step if step is not None and math.isfinite(step) else self.step + 1
         self.step = max(min(step, _FURTHEST), -_FURTHEST)
+        self.furthest = max(self.furthest, self.step)
         self.loss = loss(self._metric, value)
         self.best = min(self.best, self.loss)
         self._count += 1

@@ -85,5 +85,5 @@ def _track(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int) ->
         track.curve.add(point.value, point.step)
     for point in rows.curve(session, attempt, name):
         track.take(point, rows.HTTP_SEQUENCE)
-    track.looked = board.pruner(fold).look(trial, track.curve.step) if track.curve.step else None
+    track.looked = board.pruner(fold).look(trial, track.curve.furthest)
     return track

@@ -203,6 +203,19 @@ class PruningContract(WorldContract):
         world.open()
         assert second.call(beats=[reports(bad, BAD, step=4, sequence=4)])["orders"][0]["state"] == "pruned"
 
+    def test_a_restarted_server_looks_no_more_at_steps_that_a_trial_has_left_behind(self, world: World) -> None:
+        """They begin anew where a script trains the same model twice."""
+        self.create(world)
+        (first, good), (second, bad) = world.lease(2)
+        for sequence, step in enumerate((1, 2, 4, 1)):
+            first.call(beats=[reports(good, GOOD, step=step, sequence=sequence)])
+            assert second.call(beats=[reports(bad, 0.05, step=step, sequence=sequence)])["orders"] == []
+        for step in (2, 3):
+            assert second.call(beats=[reports(bad, BAD, step=step, sequence=step + 2)])["orders"] == []
+            world.close()
+            world.open()
+        assert second.call(beats=[reports(bad, BAD, step=4, sequence=6)])["orders"] == []
+
     def test_points_that_come_again_after_a_restart_are_taken_once(self, world: World) -> None:
         experiment = self.create(world, early_stopping={"type": "median"})
         (first, good), _ = world.lease(2)
