@@ -40,11 +40,6 @@ from orchestune.engines.snapshot import Snapshot, frozen
 from orchestune.engines.start import STARTUP, needed
 from orchestune.engines.versions import version_of
 
-# Optuna writes to standard error on its own; its warnings go the way of everybody's log instead.
-optuna.logging.disable_default_handler()
-optuna.logging.enable_propagation()
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
 HISTORY = 500
 """observations that the model is made of where the options do not say; benchmarks/search_history_cap.py measures it"""
 _CELLS = 10_000  # numbers in the model: with many parameters fewer observations, so that an ask stays quick
@@ -85,7 +80,8 @@ class TpeProposer:
         directions = [optuna.study.StudyDirection[metric.goal.upper()] for metric in self._metrics]
         self._snapshot = Snapshot(directions)
         self.source = self.name
-        self._study = optuna.create_study(storage=self._snapshot, directions=directions, sampler=self._sampler(0))
+        # not created, of which Optuna would tell in the log; how that is set is for whoever uses Optuna beside this
+        self._study = optuna.load_study(study_name="snapshot", storage=self._snapshot, sampler=self._sampler(0))
 
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:

@@ -221,3 +221,15 @@ def test_it_says_nothing_on_standard_error(switch: str) -> None:
     )
     result = subprocess.run([sys.executable, "-W", switch, "-c", script], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr, result.stdout) == (0, "", "")
+
+
+def test_optuna_logs_as_before_for_whoever_uses_it_beside_an_engine() -> None:
+    script = (
+        "import optuna\n"
+        "from tests.unit.engines.test_tpe import tpe, run, bowl, wide\n"
+        "run(tpe(wide(2), startup=2), 12, bowl)\n"
+        "optuna.create_study(study_name='mine')\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    [line] = result.stderr.splitlines()
+    assert line.endswith("A new study created in memory with name: mine")
