@@ -19,7 +19,7 @@ class Walk:
     """The configurations in order, the last parameter fastest."""
 
     def __init__(self, space: Space, identity: Identity) -> None:
-        self._identity = identity
+        self._space, self._identity = space, identity
         self._steps = space.steps()
         self._passed: list[tuple[bytes, dict[str, Value]]] = []
         """walked through, and not told yet"""
@@ -35,13 +35,17 @@ class Walk:
         for name, configuration in self._passed:
             if name not in busy:
                 return dict(configuration)
-        for turn, found in enumerate(self._steps, start=1):
-            self.barren += 1
-            if found is not None and (name := self._identity.of(found)) not in told:
-                self.barren = 0
-                self._passed.append((name, found))
-                if name not in busy:
-                    return dict(found)
-            if turn >= _TURN:
-                raise StillLooking
+        try:
+            for turn, found in enumerate(self._steps, start=1):
+                self.barren += 1
+                if found is not None and (name := self._identity.of(found)) not in told:
+                    self.barren = 0
+                    self._passed.append((name, found))
+                    if name not in busy:
+                        return dict(found)
+                if turn >= _TURN:
+                    raise StillLooking
+        except KeyboardInterrupt:  # which ends the generator: it would seem to have come to the end of the space
+            self._steps, self._passed, self.barren = self._space.steps(), [], 0
+            raise
         return None

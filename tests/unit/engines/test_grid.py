@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
+from typing import Any
 
 import pytest
 
+from orchestune.domain.constraints import Constraint
 from orchestune.domain.parameters import Parameter, Value
 from orchestune.domain.space import Space
 from orchestune.engines import grid
 from orchestune.engines.grid import GridEngine
-from orchestune.errors import OrchestuneError
+from orchestune.errors import OrchestuneError, SpaceExhausted
 from orchestune.ports.engine import Exhausted, StillLooking
 from orchestune.sdk.optimizer import Optimizer
 from orchestune.testing.engine_contract import observe
@@ -89,6 +92,28 @@ def test_a_search_without_end_is_given_up_with_a_reason(monkeypatch: pytest.Monk
             engine.ask([], 1, 0)
     with pytest.raises(OrchestuneError, match="10,000 steps through the grid led to no further configuration"):
         engine.ask([], 1, 0)
+
+
+def test_a_walk_that_was_interrupted_is_not_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    optimizer = Optimizer({"a": "1..9", "b": "1..9"}, {"loss": "minimize"}, engine="grid", constraints="a + b >= 17")
+    holds = Constraint.holds
+
+    def interrupted(self: Constraint, configuration: Mapping[str, Any]) -> bool:
+        if configuration == {"a": 5, "b": 3}:
+            raise KeyboardInterrupt
+        return holds(self, configuration)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Constraint, "holds", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            optimizer.ask()
+    found = []
+    for _ in range(3):
+        found.append(optimizer.ask())
+        optimizer.tell(found[-1], {"loss": 0.5})
+    assert [tuple(each.parameters.values()) for each in found] == [(8, 9), (9, 8), (9, 9)]
+    with pytest.raises(SpaceExhausted):
+        optimizer.ask()
 
 
 def test_an_optimizer_waits_for_what_is_far_away() -> None:
