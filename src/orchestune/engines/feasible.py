@@ -1,9 +1,9 @@
 """Draws that fulfil the constraints of a space, and whether there are any.
 
-A draw is uniform where a few hundred uniform draws hold an allowed one; where the allowed part is smaller, a walk from
-an example leads to it: one parameter after the other is drawn anew, or moved by a step of any size, and the change kept
-where it is allowed (a Metropolis walk, uniform in the limit). Of changes that are not allowed some are mended by
-another parameter: what is allowed may be as thin as `abs(a + b + c - 1) <= 1e-6`.
+A draw is uniform where a few hundred uniform draws hold an allowed one. Where the allowed part is smaller, a walk leads
+to it from where one of them is mended to, or from an example: one parameter after the other is drawn anew, or moved by
+a step of any size, and the change kept where it is allowed (a Metropolis walk, uniform in the limit). Of changes that
+are not allowed some are mended by another parameter: what is allowed may be as thin as `abs(a + b + c - 1) <= 1e-12`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def draw_allowed(space: Space, random: Random) -> dict[str, Value]:
         configuration = draw(space, random)
         if space.allows(configuration):
             return configuration
-    return wander(space, example(space), random)
+    near = mended(space, configuration, random)
+    return wander(space, near if space.allows(near) else example(space), random)
 
 
 def wander(space: Space, start: Configuration, random: Random, steps: int = _WALK) -> dict[str, Value]:
@@ -105,7 +106,8 @@ def allows_any(space: Space) -> bool:
     random = Random(0)
     drawn = [draw(space, random) for _ in range(_DRAWS)]
     near = _closest(space, drawn, _FURTHER)
-    if not any(space.allows(_climbed(space, start, random, _CLIMB // 2)) for start in near):
+    ends = (mended(space, _climbed(space, start, random, _CLIMB // 2), random) for start in near)
+    if not any(map(space.allows, ends)):
         return False
     try:
         example(space)
@@ -131,12 +133,13 @@ def example(space: Space) -> dict[str, Value]:
         climbers = _closest(space, climbers, count)
         for place, start in enumerate(climbers):
             climbers[place] = _climbed(space, start, random, steps)
-            if space.allows(climbers[place]) and not _alone(space, climbers[place]):
-                return climbers[place]
-    if not any(map(continuous, space.parameters)):
-        for found in islice(space.steps(), _STEPS):
-            if found is not None:
+            found = mended(space, climbers[place], Random(place))
+            if space.allows(found) and not _alone(space, found):
                 return found
+    if not any(map(continuous, space.parameters)):
+        for step in islice(space.steps(), _STEPS):
+            if step is not None:
+                return step
     message = f"no configuration was found that fulfils {_list(space)}"
     raise BadInput([Problem(message, key="constraints", hint=_why(space, drawn))])
 
@@ -205,10 +208,9 @@ def _list(space: Space) -> str:
 
 def _why(space: Space, drawn: list[dict[str, Value]]) -> str:
     """Which of them was never fulfilled, or that each was, but never all."""
-    never = [each.text for each in space.constraints if not any(each.holds(configuration) for configuration in drawn)]
+    never = [each for each in space.constraints if not any(each.holds(configuration) for configuration in drawn)]
     if not never:
         return f"each of them holds somewhere, but of {len(drawn)} configurations none fulfils all"
-    wide = "; two decimals are never exactly equal, compute one from the others in your program" if any(
-        "==" in text for text in never
-    ) else ""  # fmt: skip
-    return f"of {len(drawn)} configurations none fulfils {' or '.join(f'`{text}`' for text in never)}{wide}"
+    equation = any("==" in each.text and any(continuous(space.by_name[name]) for name in each.names) for each in never)
+    advice = "; two decimals are never exactly equal, compute one from the others in your program" if equation else ""
+    return f"of {len(drawn)} configurations none fulfils {' or '.join(f'`{each.text}`' for each in never)}{advice}"

@@ -20,7 +20,7 @@ class GridEngine:
     """
 
     name = source = "grid"
-    version = "1"
+    version = "2"
     uses_history = False
 
     def __init__(self, space: Space) -> None:

@@ -49,7 +49,7 @@ class QuasiRandomProposer:
 
     def __init__(self, name: str, space: Space, seed: int, *, outward: bool = False) -> None:
         self.name = self.source = name
-        self.version = f"2/scipy-{version('scipy')}"
+        self.version = f"3/scipy-{version('scipy')}"
         self._space = space
         self._allowed: list[dict[str, Value]] = []
         self._passed = 0

@@ -28,7 +28,7 @@ class UniformProposer:
     """Independent uniform draws (uniform in the logarithm where `log`)."""
 
     name = source = "random"
-    version = "2"
+    version = "3"
     uses_history = False
     tries = 8
 

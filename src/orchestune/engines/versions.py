@@ -8,10 +8,10 @@ from importlib.metadata import version
 def version_of(name: str) -> str:
     """What the same history, told to another version, may be answered differently by."""
     return {
-        "auto": f"12/optuna-{version('optuna')}/scipy-{version('scipy')}",
-        "gp": f"12/scipy-{version('scipy')}",
-        "cma": f"4/cmaes-{version('cmaes')}",
-        "evolution": f"6/numpy-{version('numpy')}",
-        "swarm": f"4/numpy-{version('numpy')}",
-        "tpe": f"6/optuna-{version('optuna')}",
+        "auto": f"13/optuna-{version('optuna')}/scipy-{version('scipy')}",
+        "gp": f"13/scipy-{version('scipy')}",
+        "cma": f"5/cmaes-{version('cmaes')}",
+        "evolution": f"7/numpy-{version('numpy')}",
+        "swarm": f"5/numpy-{version('numpy')}",
+        "tpe": f"7/optuna-{version('optuna')}",
     }[name]

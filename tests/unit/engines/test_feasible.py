@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from random import Random
 
@@ -22,6 +23,31 @@ def test_where_numbers_depend_on_each_other_draws_still_differ(text: str) -> Non
     assert all(space.allows(configuration) for configuration in drawn)
     for name in "ab":
         assert statistics.pstdev(float(configuration[name]) for configuration in drawn) > 0.08
+
+
+@pytest.mark.parametrize("text", ["abs(lr * decay - 1e-7) <= 1e-12", "abs(a + b - 1) <= 1e-12"])
+def test_what_is_allowed_may_be_very_thin_and_draws_lie_all_along_it(text: str) -> None:
+    rates = Parameter("lr", "float", 1e-5, 1.0, log=True), Parameter("decay", "float", 1e-8, 1e-2, log=True)
+    space = Space.of((*SHARES, *rates), [text])
+    drawn = [draw_allowed(space, Random(seed)) for seed in range(40)]
+    assert all(space.allows(configuration) for configuration in drawn)
+    for parameter in (*SHARES[:2], *rates):
+        fifths = {int(5 * position(parameter, float(configuration[parameter.name]))) for configuration in drawn}
+        assert len(fifths & {*range(5)}) >= 4, parameter.name
+
+
+def position(parameter: Parameter, value: float) -> float:
+    low, high = float(parameter.low or 0), float(parameter.high or 0)
+    return math.log(value / low) / math.log(high / low) if parameter.log else (value - low) / (high - low)
+
+
+def test_an_equation_of_steps_is_not_taken_for_one_of_decimals() -> None:
+    steps = tuple(Parameter(name, "float", 0.0, 1000.0, step=0.1) for name in "ab")
+    space = Space.of(steps, ["a + b == 1234.5"])
+    assert space.allows(draw_allowed(space, Random(1)))
+    with pytest.raises(BadInput) as caught:
+        example(Space.of(steps, ["a + b == 1234.55"]))
+    assert "decimals" not in str(caught.value)
 
 
 def test_a_walk_leaves_what_does_not_apply_and_choices_alone() -> None:
