@@ -42,7 +42,7 @@ def doing(
     if name in _FIXED:
         return _FIXED[name]
     if name in ("evolution", "swarm"):
-        return f"{_WORDS[name]} on {results} results"
+        return f"{_WORDS[name]} on {plural(results, 'result')}"
     startup = int(options.get("startup", STARTUP))
     wanted = startup if name == "cma" else needed(startup, running)
     known = plural(results, "result")

@@ -26,6 +26,7 @@ WITHIN = Metric("time", "minimize", limit=Limit(1.0, False), optimized=False)
         ("tpe", [LOSS], {"startup": 40}, 34, "random draws, until 40 results are known (now 34)"),
         ("gp", [LOSS], {"startup": 5}, 5, "a Gaussian process on 5 results"),
         ("grid", [LOSS], {}, 5, "every configuration in order"),
+        ("swarm", [LOSS], {}, 1, "a particle swarm, which begins with a Sobol sequence, on 1 result"),
     ],
 )
 def test_an_engine_says_what_it_does(
