@@ -119,6 +119,12 @@ def test_boosting_that_goes_on_from_a_model_counts_its_rounds_and_keeps_its_tree
 
 
 @pytest.mark.torch
+def test_a_network_that_is_trained_twice_counts_all_its_epochs(tmp_path: Path) -> None:
+    ended(start("train_keras", tmp_path, 3, 2, **trial(tmp_path)))
+    assert [value["step"] for value in reported(tmp_path)["val_loss"]] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.torch
 def test_validations_within_an_epoch_are_reported_at_their_part_of_it(tmp_path: Path) -> None:
     ended(start("train_lightning", tmp_path, 2, 0.5, **trial(tmp_path)))
     assert [value["step"] for value in reported(tmp_path)["val_loss"]] == [0.5, 1, 1.5, 2]
