@@ -65,6 +65,8 @@ class Constraint:
     text: str
     names: frozenset[str] = field(compare=False)
     compared: frozenset[tuple[str, str]] = field(compare=False)
+    equations: frozenset[frozenset[str]] = field(compare=False)
+    """what stands in each equation that has a number without a step in it"""
     _holds: _Term = field(compare=False, repr=False)
     _distance: _Term = field(compare=False, repr=False)
 
@@ -117,7 +119,10 @@ def constraint(text: str, kinds: Mapping[str, Kind]) -> Constraint:
         raise WrongConstraint("is neither true nor false", "compare it with something: <=, <, >=, >, == or !=")
     if not reader.names:
         raise WrongConstraint("names no parameter")
-    return Constraint(text, frozenset(reader.names), frozenset(reader.compared), term, reader.distance(tree))
+    distance = reader.distance(tree)
+    return Constraint(
+        text, frozenset(reader.names), frozenset(reader.compared), frozenset(reader.equations), term, distance
+    )
 
 
 def _in_braces(text: str, kinds: Mapping[str, Kind]) -> str:
@@ -137,6 +142,7 @@ class _Reader:
         self._kinds, self._quoted = kinds, quoted
         self.names: set[str] = set()
         self.compared: set[tuple[str, str]] = set()
+        self.equations: set[frozenset[str]] = set()
 
     def term(self, node: ast.expr) -> tuple[_Term, Kind]:
         match node:
@@ -278,28 +284,30 @@ class _Reader:
         compare = _COMPARISONS[type(op)]
         if not ordered:
             self._compare(left, right)
-        if {kind, second} <= {"number", "truth"} and (ordered or not self._endless(left, right)):
-            return _unless_rounded(compare, one, other, [self._size(left), self._size(right)])
+        named = self._named(left) | self._named(right)
+        endless = not ordered and any(self._kinds[name] == "decimal" for name in named)
+        if endless and isinstance(op, ast.Eq):
+            self.equations.add(named)
+        if {kind, second} <= {"number", "truth"} and not endless:
+            return _unless_rounded(compare, (one, self._summands(left)), (other, self._summands(right)))
         if not ordered:
             equal, wanted = _equality(kind, second), isinstance(op, ast.Eq)
             return lambda values: equal(one(values), other(values)) is wanted
         return lambda values: compare(one(values), other(values))
 
-    def _endless(self, *nodes: ast.expr) -> bool:
-        """Whether a number without a step is among them: an equation of such numbers is no more than a corner."""
-        named = [each for node in nodes for each in ast.walk(node) if isinstance(each, (ast.Name, ast.Attribute))]
-        return any(self._kinds.get(self._name(each)) == "decimal" for each in named)
+    def _named(self, node: ast.expr) -> frozenset[str]:
+        """The parameters in it."""
+        words = [each for each in ast.walk(node) if isinstance(each, (ast.Name, ast.Attribute))]
+        return frozenset(name for name in map(self._name, words) if name in self._kinds)
 
-    def _size(self, node: ast.expr) -> _Term:
-        """How large all that is added or subtracted is together."""
+    def _summands(self, node: ast.expr) -> list[_Term]:
+        """What is added or subtracted in it; itself where that is nothing."""
         match node:
             case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right):
-                one, other = self._size(left), self._size(right)
-                return lambda values: one(values) + other(values)
+                return [*self._summands(left), *self._summands(right)]
             case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
-                return self._size(operand)
-        term = self.term(node)[0]
-        return lambda values: abs(term(values))
+                return self._summands(operand)
+        return [self.term(node)[0]]
 
     def _compare(self, one: ast.expr, other: ast.expr) -> None:
         for named, node in ((one, other), (other, one)):
@@ -328,19 +336,28 @@ def _together(terms: Sequence[_Term], every: bool) -> _Term:
     return lambda values: together(term(values) for term in terms)
 
 
-def _unless_rounded(compare: Callable[[Any, Any], Any], one: _Term, other: _Term, sizes: Sequence[_Term]) -> _Term:
+_Side = tuple[_Term, Sequence[_Term]]
+"""of a comparison: a number, and its summands"""
+
+
+def _unless_rounded(compare: Callable[[Any, Any], Any], one: _Side, other: _Side) -> _Term:
     """The comparison of two numbers, which are equal where they differ by rounding alone."""
-    of_equal = compare(0, 0)
+    (left, lefts), (right, rights), of_equal = one, other, compare(0, 0)
 
     def holds(values: Mapping[str, Any]) -> Any:
-        left, right = one(values), other(values)
-        found = compare(left, right)
-        if found is of_equal or (float(left).is_integer() and float(right).is_integer()):
+        a, b = left(values), right(values)
+        found = compare(a, b)
+        if found is of_equal or (float(a).is_integer() and float(b).is_integer()):
             return found
-        rounded = _ROUNDED * sum(size(values) for size in sizes)
-        return of_equal if abs(left - right) <= rounded < math.inf else found
+        rounded = _ROUNDED * (_size(a, lefts, values) + _size(b, rights, values))
+        return of_equal if abs(a - b) <= rounded < math.inf else found
 
     return holds
+
+
+def _size(number: Any, summands: Sequence[_Term], values: Mapping[str, Any]) -> Any:
+    """How large its summands are together."""
+    return abs(number) if len(summands) == 1 else sum(abs(summand(values)) for summand in summands)
 
 
 def _equality(one: Kind, other: Kind) -> Callable[[Any, Any], bool]:

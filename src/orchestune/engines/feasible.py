@@ -31,7 +31,7 @@ _REFUSED = 10
 """of so many moves that are not allowed another parameter follows one"""
 _HALVES = 45
 _MENDS = 5
-_LOOK_AROUND = 200
+_LOOK_AROUND = 100
 
 
 def draw_allowed(space: Space, random: Random) -> dict[str, Value]:
@@ -145,14 +145,18 @@ def example(space: Space) -> dict[str, Value]:
 
 
 def _alone(space: Space, configuration: Configuration) -> bool:
-    """Whether an equation between decimals holds there, as in a corner, and nowhere around."""
-    equations = [
-        each.names
-        for each in space.constraints
-        if "==" in each.text and sum(continuous(space.by_name[name]) for name in each.names) > 1
-    ]
-    there = wander(space, configuration, Random(0), _LOOK_AROUND) if equations else configuration
-    return any(all(there.get(name) == configuration.get(name) for name in names) for names in equations)
+    """Whether an equation with a decimal in it holds there as in a corner: not where one of what it ties changes."""
+    random = Random(0)
+
+    def tied(name: str) -> bool:
+        for _ in range(_LOOK_AROUND):
+            value = _changed(space.by_name[name], configuration[name], random)
+            if value != configuration[name] and space.allows(draw(space, random, {**configuration, name: value})):
+                return False
+        return True
+
+    equations = [names for each in space.constraints for names in each.equations if len(names) > 1]
+    return any(names <= configuration.keys() and all(map(tied, sorted(names))) for names in equations)
 
 
 def _closest(space: Space, configurations: list[dict[str, Value]], count: int) -> list[dict[str, Value]]:
@@ -178,14 +182,14 @@ def _distance(space: Space, configuration: Configuration) -> float:
 def _moved(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
     """With one or two parameters changed: drawn anew, or a number moved a little."""
     names = random.sample(list(configuration), min(len(configuration), random.choice((1, 1, 2))))
-    fixed = {**configuration}
-    for name in names:
-        parameter = space.by_name[name]
-        if parameter.numeric and random.random() < 0.6:
-            fixed[name] = _stepped(parameter, float(fixed[name]), random)
-        else:
-            fixed[name] = parameter.from_unit(random.random())
-    return draw(space, random, fixed)
+    changed = {name: _changed(space.by_name[name], configuration[name], random) for name in names}
+    return draw(space, random, {**configuration, **changed})
+
+
+def _changed(parameter: Parameter, value: Value, random: Random) -> Value:
+    if parameter.numeric and random.random() < 0.6:
+        return _stepped(parameter, float(value), random)
+    return parameter.from_unit(random.random())
 
 
 def _stepped(parameter: Parameter, value: float, random: Random) -> float | int:
@@ -211,6 +215,6 @@ def _why(space: Space, drawn: list[dict[str, Value]]) -> str:
     never = [each for each in space.constraints if not any(each.holds(configuration) for configuration in drawn)]
     if not never:
         return f"each of them holds somewhere, but of {len(drawn)} configurations none fulfils all"
-    equation = any("==" in each.text and any(continuous(space.by_name[name]) for name in each.names) for each in never)
+    equation = any(each.equations for each in never)
     advice = "; two decimals are never exactly equal, compute one from the others in your program" if equation else ""
     return f"of {len(drawn)} configurations none fulfils {' or '.join(f'`{each.text}`' for each in never)}{advice}"

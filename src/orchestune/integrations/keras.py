@@ -14,7 +14,8 @@ from orchestune.sdk.ending import should_stop
 class OrchestuneCallback(keras.callbacks.Callback):
     """Reports the logs of each epoch (`loss`, `val_loss`, …), and ends `fit` when the trial is to end.
 
-    The step counts finished epochs, those of an earlier `fit` with the same callback too. `metrics` chooses some and names them: `{"loss": "val_loss"}`.
+    The step counts finished epochs, those of an earlier `fit` with the same callback too. `metrics` chooses some and
+    names them: `{"loss": "val_loss"}`.
     """
 
     def __init__(self, metrics: Mapping[str, str] | None = None) -> None:

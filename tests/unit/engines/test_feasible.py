@@ -41,6 +41,19 @@ def position(parameter: Parameter, value: float) -> float:
     return math.log(value / low) / math.log(high / low) if parameter.log else (value - low) / (high - low)
 
 
+@pytest.mark.parametrize("text", ["x == y", "x + y == 1 and x < 2", "n * x == 1", "n + x == 5", "y + x == n"])
+def test_an_equation_of_decimals_is_refused_whatever_else_is_in_the_space(text: str) -> None:
+    """A walk may come from one such configuration to another by chance, and a number with steps may have its corner."""
+    space = Space.of((*(Parameter(name, "float", 0.0, 1.0) for name in "xy"), Parameter("n", "int", 1, 9)), [text])
+    with pytest.raises(BadInput, match="two decimals are never exactly equal"):
+        example(space)
+
+
+def test_an_equation_that_need_not_hold_ties_nothing() -> None:
+    space = Space.of((SHARES[0], Parameter("n", "int", 1, 10**6)), ["n == 3 or a + n == 7"])
+    assert len({draw_allowed(space, Random(seed))["a"] for seed in range(9)}) == 9
+
+
 def test_an_equation_of_steps_is_not_taken_for_one_of_decimals() -> None:
     steps = tuple(Parameter(name, "float", 0.0, 1000.0, step=0.1) for name in "ab")
     space = Space.of(steps, ["a + b == 1234.5"])
