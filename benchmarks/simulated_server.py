@@ -51,6 +51,10 @@ class SimulatedBackend:
     def check(self, each: Resources, placement: Placement) -> None:
         """Everything can run."""
 
+    def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
+        """Everywhere."""
+        return frozenset()
+
     def sweep(self, workers: frozenset[str]) -> None:
         """Nothing is left behind."""
 

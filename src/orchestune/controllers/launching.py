@@ -42,6 +42,8 @@ class _Cluster:
 
     backend: Backend
     capacity: Capacity
+    closed: Mapping[str, frozenset[str]]
+    """experiment → machines that take no trial of it"""
     granted: Mapping[str, int]
     """slots of each part"""
     holding: Sequence[ExperimentRow]
@@ -100,14 +102,16 @@ class Launching:
             part.key: admitted(inside.get(row.id, ()), part.memory)
             for row in rows if in_queue(row) for part in wanted[row.id]
         }  # fmt: skip
-        granted = share_out(capacity, [_demand(row, part) for row in rows for part in wanted[row.id]], let_in)
+        closed = {row.id: backend.closed_to(needs[row.id], row.specification.placement) for row in rows}
+        demands = [_demand(row, part, closed[row.id]) for row in rows for part in wanted[row.id]]
+        granted = share_out(capacity, demands, let_in)
         holding = [row for row in rows if row.running or any(granted[part.key] for part in wanted[row.id])]
         cards = Deck(capacity.gpus)
         for worker in present:
             held = needs.get(worker.experiment, Resources()).gpu or 1.0  # an experiment that is over: all of the card
             cards.hold(dict.fromkeys(_gpus(worker), min(held, 1.0)))
         left = self._room(backend, capacity, needs, inside)
-        cluster = _Cluster(backend, capacity, granted, holding, left, cards)
+        cluster = _Cluster(backend, capacity, closed, granted, holding, left, cards)
         jobs = [partial(self._experiment, cluster, row, wanted[row.id], by_experiment.get(row.id, [])) for row in rows]
         over = by_experiment.keys() - {row.id for row in rows}
         do_each([*jobs, *(partial(self._let_go, backend, by_experiment[experiment], rows) for experiment in over)])
@@ -143,7 +147,7 @@ class Launching:
     ) -> None:
         why, left = None, slots_wanted(row)
         for part in wanted:
-            site = Site(cluster.backend, cluster.capacity, row, part)
+            site = Site(cluster.backend, cluster.capacity, row, part, cluster.closed[row.id])
             mine = [worker for worker in present if worker.memory == part.memory]
             give = min(cluster.granted[part.key], left)
             slots = self._slots(cluster, site, mine, give)
@@ -170,7 +174,7 @@ class Launching:
             starting = sum(worker.state == WorkerState.STARTING for worker in mine)
             missing = min(missing, max(MOST_PENDING - starting, 0))
         if not waits:
-            cluster.room.take(each, missing)
+            cluster.room.take(each, missing, among=site.machines)
         return have + missing
 
     def _bring(self, site: Site, present: Sequence[Present], slots: int, cards: Deck) -> None:
@@ -250,7 +254,7 @@ def _why(
     """Why nothing of that part moves although it should."""
     each, shut = site.part.each, site.capacity.shut
     if slots == 0 and wanted > 0:
-        never = fits(site.capacity, each, site.pool)
+        never = fits(site.capacity, each, site.pool, site.closed)
         holders = [other.handle for other in holding if other.id != site.row.id]
         by = f", held by {', '.join(holders[:3])}" if holders else ""
         if never and shut:
@@ -269,8 +273,8 @@ def _gpus(worker: Present) -> tuple[str, ...]:
     return tuple(json.loads(worker.gpus)) if worker.gpus else ()
 
 
-def _demand(row: ExperimentRow, part: Part) -> Demand:
-    return Demand(part.key, part.slots, part.each, row.owner, row.specification.placement.pool)
+def _demand(row: ExperimentRow, part: Part, closed: frozenset[str]) -> Demand:
+    return Demand(part.key, part.slots, part.each, row.owner, row.specification.placement.pool, closed)
 
 
 def slots_wanted(row: ExperimentRow) -> int:

@@ -49,9 +49,11 @@ def unfinished(row: ExperimentRow) -> int:
     return new + row.pending + row.live
 
 
-def memory_after(capacity: Capacity, row: ExperimentRow, asked: Resources) -> int | None:
-    """What a trial gets to which so much was not enough; see `next_memory`."""
+def memory_after(
+    capacity: Capacity, row: ExperimentRow, asked: Resources, closed: frozenset[str] = frozenset()
+) -> int | None:
+    """What a trial gets to which so much was not enough; see `next_memory`. `closed`: machines that do not take it."""
     wanted = row.specification
     if not wanted.oom_retries:
         return None
-    return next_memory(capacity, asked, wanted.memory_factor, wanted.placement.pool)
+    return next_memory(capacity, asked, wanted.memory_factor, wanted.placement.pool, closed)

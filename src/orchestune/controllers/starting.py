@@ -33,6 +33,8 @@ class Site:
     capacity: Capacity
     row: ExperimentRow
     part: Part
+    closed: frozenset[str] = frozenset()
+    """machines that take no trial of it"""
 
     @property
     def pool(self) -> str | None:
@@ -42,7 +44,7 @@ class Site:
     @property
     def machines(self) -> tuple[str, ...]:
         """Names of those which may run such trials."""
-        return tuple(machine.name for machine in usable(self.capacity, self.part.each, self.pool))
+        return tuple(machine.name for machine in usable(self.capacity, self.part.each, self.pool, self.closed))
 
 
 class Starting:
@@ -69,7 +71,10 @@ class Starting:
                 "slots": slots,
                 "memory": part.memory,
                 "memory_next": memory_after(
-                    site.capacity, row, sized(site.backend.needs(row.specification.resources, row.launch), part.memory)
+                    site.capacity,
+                    row,
+                    sized(site.backend.needs(row.specification.resources, row.launch), part.memory),
+                    site.closed,
                 ),
                 "gpus": json.dumps(gpus) if gpus else None,
                 "created_at": ledger.now,

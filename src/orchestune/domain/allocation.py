@@ -62,14 +62,17 @@ class Room:
         self._capacity = capacity
         self._free = [Free.whole(machine) for machine in capacity.machines]
 
-    def take(self, each: Resources, slots: int, machine: str = "") -> None:
-        """So many trials hold what they need, on that machine, or, where it is not known, on any that has room."""
+    def take(self, each: Resources, slots: int, machine: str = "", among: Iterable[str] | None = None) -> None:
+        """So many trials hold what they need, on that machine, or, where it is not known, on any (of those) that has
+        room.
+        """
         named = [free for free in self._free if free.machine.name == machine]
         if named or len(self._free) == 1:
             (named or self._free)[0].take(each, slots)
             return
+        usable = self._among(among)
         for _ in range(slots):
-            found = next((free for free in self._free if free.fit(each, 1)), None)
+            found = next((free for free in usable if free.fit(each, 1)), None)
             if found is not None:
                 found.take(each)
 
@@ -77,9 +80,13 @@ class Room:
         """How many of so many trials find a place (on those machines)."""
         if self._capacity.elastic:
             return slots
-        allowed = None if machines is None else set(machines)
-        usable = [free for free in self._free if allowed is None or free.machine.name in allowed]
-        return min(slots, sum(free.fit(each, slots) for free in usable))
+        return min(slots, sum(free.fit(each, slots) for free in self._among(machines)))
+
+    def _among(self, machines: Iterable[str] | None) -> list[Free]:
+        if machines is None:
+            return self._free
+        allowed = set(machines)
+        return [free for free in self._free if free.machine.name in allowed]
 
 
 def usable(capacity: Capacity, each: Resources, pool: str | None, avoid: frozenset[str] = frozenset()) -> list[Machine]:

@@ -11,7 +11,9 @@ from orchestune.domain.resources import Capacity, Resources
 _STEP = 2**20
 
 
-def next_memory(capacity: Capacity, each: Resources, factor: float, pool: str | None = None) -> int | None:
+def next_memory(
+    capacity: Capacity, each: Resources, factor: float, pool: str | None = None, avoid: frozenset[str] = frozenset()
+) -> int | None:
     """Bytes for the next attempt of a trial to which `each.memory` was not enough, in whole MiB.
 
     No more than the largest machine for such trials has; 0: no machine has more than `each`. None: nobody knows what
@@ -21,7 +23,7 @@ def next_memory(capacity: Capacity, each: Resources, factor: float, pool: str | 
         return None
     wanted = math.ceil(each.memory * factor / _STEP) * _STEP
     if not capacity.elastic:
-        machines = usable(capacity, replace(each, memory=0), pool)
+        machines = usable(capacity, replace(each, memory=0), pool, avoid)
         wanted = min(wanted, max((machine.whole.memory or 0 for machine in machines), default=0))
     return wanted if wanted > each.memory else 0
 

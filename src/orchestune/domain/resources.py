@@ -134,8 +134,6 @@ class Machine:
     """the node pool, where the place has several"""
     lent: Resources = Resources(0.0, 0, 0)
     """what others hold of it and may give back one day; `gpu_type` and `gpu_memory` say which cards"""
-    reserved: bool = False
-    """for trials that name its pool"""
     hides: str = ""
     """what may keep cards of it from us, in words"""
 
@@ -176,11 +174,20 @@ class Capacity:
         return tuple(gpu for machine in self.machines for gpu in machine.gpus)
 
 
-def fits(capacity: Capacity, each: Resources, pool: str | None = None) -> str | None:
-    """Why a trial could never run here, or None where it could: no machine has all of what it needs at once."""
+def fits(
+    capacity: Capacity, each: Resources, pool: str | None = None, avoid: frozenset[str] = frozenset()
+) -> str | None:
+    """Why a trial could never run here, or None where it could: no machine has all of what it needs at once.
+
+    `avoid`: machines that it must not use.
+    """
     if capacity.elastic:
         return None
-    machines = [machine for machine in capacity.machines if offers(machine, pool)]
+    offered = [machine for machine in capacity.machines if offers(machine, pool)]
+    machines = [machine for machine in offered if machine.name not in avoid]
+    if offered and not machines:
+        of = f" of the pool {pool}" if pool else ""
+        return f"no machine{of} takes it: they are tainted, or labelled otherwise than it asks for"
     if not machines:
         pools = sorted({machine.pool for machine in capacity.machines if machine.pool})
         known = f"; pools with machines: {', '.join(pools)}" if pools else ""
@@ -241,4 +248,4 @@ def holds(machine: Machine, each: Resources) -> bool:
 
 def offers(machine: Machine, pool: str | None) -> bool:
     """Whether the machine is there for trials that name this pool (None: none)."""
-    return machine.pool == pool if pool is not None else not machine.reserved
+    return pool in (None, machine.pool)

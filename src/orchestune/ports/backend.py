@@ -109,6 +109,9 @@ class Backend(Protocol):
     def check(self, each: Resources, placement: Placement) -> None:
         """UsageError where such a trial can never run here, for another reason than the capacity. May ask the place."""
 
+    def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
+        """Machines of `capacity` that take no such trial, whatever is free there. Cheap: asked at every tick."""
+
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         """Start one worker and return its handle (JSON); returns before the worker registers.
 

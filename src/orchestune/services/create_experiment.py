@@ -104,7 +104,7 @@ def check(core: Core, specification: Specification, cluster: str, body: Mapping[
     placement = specification.placement
     backend.check(each, placement)
     capacity = backend.capacity()
-    problem = fits(capacity, each, placement.pool)
+    problem = fits(capacity, each, placement.pool, backend.closed_to(each, placement))
     if problem:
         hint = "name another `pool`, or lower `resources`" if placement.pool else "lower `resources`"
         if each.gpu_ids is not None:

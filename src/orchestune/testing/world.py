@@ -89,6 +89,8 @@ class FakeBackend:
         self.queued: set[str] = set()
         """those of `pending` that wait in a queue of the place"""
         self.faults: dict[str, Gone] = {}
+        self.closed: set[str] = set()
+        """machines that take nobody"""
 
     def capacity(self) -> Capacity:
         return self.room
@@ -105,6 +107,9 @@ class FakeBackend:
 
     def check(self, each: Resources, placement: Placement) -> None:
         return None
+
+    def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
+        return frozenset(self.closed)
 
     def sweep(self, workers: frozenset[str]) -> None:
         return None

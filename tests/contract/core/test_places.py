@@ -53,6 +53,22 @@ def test_each_worker_has_one_slot_and_knows_what_it_needs(world: World) -> None:
     assert all(order.avoid == {"gpu1"} for order in orders)
 
 
+def test_machines_that_take_no_such_trial_are_not_counted_for_it(world: World) -> None:
+    world.backend.closed = {"cpu1", "gpu1"}
+    experiment = world.create(budget=20, parallelism=9, resources={"cpu": 1})
+    world.tick(3)
+    assert slots(world, experiment) == 4
+    with pytest.raises(UsageError, match="this can never run: a trial needs 5 cpu, cpu2 has 4"):
+        world.create(resources={"cpu": 5})
+    world.backend.closed.add("cpu2")
+    with pytest.raises(UsageError, match="this can never run: no machine takes it: they are tainted, or"):
+        world.create(resources={"cpu": 1})
+    with pytest.raises(UsageError, match="no machine of the pool cpu takes it"):
+        world.create(resources={"cpu": 1}, placement={"pool": "cpu"})
+    with pytest.raises(UsageError, match="no machine in the pool spot; pools with machines: cpu, gpu"):
+        world.create(resources={"cpu": 1}, placement={"pool": "spot"})
+
+
 def test_a_second_user_gets_half_as_trials_end(world: World) -> None:
     first = world.create(budget=100, parallelism=50, resources={"cpu": 1})
     for worker, lease in world.lease(8):

@@ -92,6 +92,9 @@ class DockerBackend:
     def check(self, each: Resources, placement: Placement) -> None:
         checking.check(self._engine, each, placement, self._url)
 
+    def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
+        return frozenset()
+
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         place = WorkerFolder(self._workers, order.worker)
         if order.placement.image is None:

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from orchestune.backends.kubernetes import capacity, checking, plan
+from orchestune.backends.kubernetes.admitting import admits
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.delivering import Delivering, start_failure, uses_volume
@@ -96,6 +97,13 @@ class KubernetesBackend:
         seen = self._world.machines_known()
         products = capacity.ground(self._world.nodes.all() if seen else (), None, each).products
         checking.check_resources(each, self._config, products, seen)
+
+    def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
+        if self._config.elastic or not self._world.machines_known():
+            return frozenset()
+        nodes = self._world.nodes.all()
+        spec = plan.whereabouts(self._config, each, placement, capacity.ground(nodes, placement.pool, each))
+        return frozenset(node.name for node in nodes if not admits(node, spec))
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         self._world.fresh()

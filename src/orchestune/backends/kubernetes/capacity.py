@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestune.backends.kubernetes.config import KubernetesConfig
@@ -24,6 +24,8 @@ _PASSING = re.compile(
 )
 """taints of nodes that are not up yet, in trouble, or about to go: they are of no pool, and nobody tolerates them"""
 _PERMANENT = ("DaemonSet", "Node")
+Taint = tuple[str, str, str]
+"""key, value, effect"""
 _OVER = ("Succeeded", "Failed")
 
 
@@ -38,14 +40,15 @@ class Node:
     ready: bool
     usable: bool
     """ready, not cordoned, of the right kind, and without a taint that keeps everybody away"""
-    reserved: bool
-    """tainted for those who name its pool"""
     trouble: str
     """why it is not ready, in the cluster's words"""
     labelled: bool
     """whether its pool is what its label says"""
-    taints: tuple[tuple[str, str, str], ...] = ()
-    """(key, value, effect) of what only those may ignore who name its pool"""
+    taints: tuple[Taint, ...] = ()
+    """what keeps pods away that do not tolerate it"""
+    apart: tuple[Taint, ...] = ()
+    """those of them that only they get past who name its pool, or who tolerate them in `pod:`"""
+    labels: Mapping[str, str] = field(default_factory=dict)
     product: str = ""
     """what its label says of its cards; empty: nothing"""
     kubelet: str = ""
@@ -54,6 +57,11 @@ class Node:
     """what runs its containers: `containerd://2.4.2`"""
     strange: str = ""
     """why no trial can run on a machine of its kind; empty: they can"""
+
+    @property
+    def open(self) -> bool:
+        """Whether it takes trials without a word about it in `pod:`."""
+        return self.usable and (self.labelled or not self.apart)
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class Ground:
 
     nodes: tuple[str, ...] = ()
     """those that belong to it without a label that says so"""
-    taints: tuple[tuple[str, str, str], ...] = ()
+    taints: tuple[Taint, ...] = ()
     """what it has to tolerate there"""
     products: tuple[str, ...] = ()
     """labels of the nodes whose cards are of the type and size that it asks for; empty: it asks for none"""
@@ -96,13 +104,12 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         (item for item in status.get("conditions") or () if item.get("type") == "Ready"), {}
     )
     label = labels.get(config.pool_label)
-    taints = [
-        taint
+    taints = tuple(
+        (str(taint.get("key")), str(taint.get("value") or ""), str(taint["effect"]))
         for taint in spec.get("taints") or ()
         if taint.get("effect") in ("NoSchedule", "NoExecute")
-        and taint.get("key") not in (config.gpu_resource, config.pool_label)
-    ]
-    passing = any(_PASSING.match(str(taint.get("key"))) for taint in taints)
+    )
+    passing = any(_PASSING.match(key) for key, _, _ in taints)
     return Node(
         name=metadata["name"],
         pool=label or ("gpu" if has.gpu else "cpu"),
@@ -111,12 +118,12 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         usable=ready.get("status") == "True"
         and not spec.get("unschedulable")
         and not passing
-        and not strange
-        and not (taints and label is None),
-        reserved=bool(taints),
+        and not strange,
         trouble="" if ready.get("status") == "True" else str(ready.get("message") or ready.get("reason") or ""),
         labelled=label is not None,
-        taints=tuple((str(t.get("key")), str(t.get("value") or ""), str(t["effect"])) for t in taints),
+        taints=taints,
+        apart=tuple(taint for taint in taints if taint[0] not in (config.gpu_resource, config.pool_label)),
+        labels=labels,
         product=product,
         kubelet=str(info.get("kubeletVersion") or ""),
         runtime=str(info.get("containerRuntimeVersion") or ""),
@@ -172,7 +179,6 @@ def _machine(item: Node, others: Sequence[Load]) -> Machine:
         name=item.name,
         pool=item.pool,
         lent=replace(lent, gpu_type=item.has.gpu_type, gpu_memory=item.has.gpu_memory),
-        reserved=item.reserved,
     )
 
 
@@ -198,7 +204,7 @@ def shortage(needed: Resources, said: str, nodes: Sequence[Node], loads: Sequenc
     parts = []
     for word, unit, name, of in _KINDS:
         wanted = of(needed)
-        usable = [item for item in nodes if item.usable and of(item.has)]
+        usable = [item for item in nodes if item.open and of(item.has)]
         if not wanted or word not in said or not usable:
             continue
         best = max(usable, key=lambda item: of(free[item.name]))
@@ -220,7 +226,7 @@ def ground(nodes: Iterable[Node], pool: str | None, each: Resources) -> Ground:
     members = [item for item in everywhere if pool is not None and item.pool == pool]
     return Ground(
         tuple(sorted(item.name for item in members if not item.labelled)),
-        tuple(sorted({taint for item in members if item.labelled and item.usable for taint in item.taints})),
+        tuple(sorted({taint for item in members if item.labelled and item.usable for taint in item.apart})),
         tuple(sorted({item.product for item in everywhere if item.product and _suitable(item, each)})),
     )
 
@@ -284,6 +290,6 @@ def _trouble(item: Node) -> str:
         return f"not ready: {item.trouble}" if item.trouble else "not ready"
     if item.strange:
         return item.strange
-    if not item.usable:
+    if not item.open:
         return "closed: cordoned, tainted for others, or about to go"
     return ""

@@ -63,7 +63,7 @@ def decide(setting: bool | None, version: str, nodes: Iterable[Node]) -> Deliver
     if _number(version) < SINCE:
         return Delivery(False, f"image volumes need Kubernetes {_dotted(SINCE)}, this is {version or 'not known'}")
     for node in nodes:
-        why = _lacks(node) if node.usable else ""
+        why = _lacks(node) if node.open else ""
         if why:
             return Delivery(False, f"image volumes need {why}")
     return Delivery(True)

@@ -15,7 +15,7 @@ from orchestune.backends.kubernetes.labels import OWNER, of_worker
 from orchestune.backends.kubernetes.patching import merged
 from orchestune.backends.kubernetes.quantities import cores
 from orchestune.backends.kubernetes.queues import QUEUE
-from orchestune.domain.placement import Volume
+from orchestune.domain.placement import Placement, Volume
 from orchestune.domain.resources import Resources
 from orchestune.images import runtime
 from orchestune.images.manifests import Platform
@@ -132,6 +132,14 @@ def template(config: KubernetesConfig, order: WorkerOrder, setting: Setting, com
     return found
 
 
+def whereabouts(config: KubernetesConfig, each: Resources, placement: Placement, ground: Ground) -> Manifest:
+    """What of the pod's spec says which nodes take it, with what the file says of it merged in."""
+    tolerations = _tolerations(config, each, placement.pool, ground)
+    made = {"nodeSelector": Platform(config.architecture).labels, "tolerations": tolerations}
+    found = merged({"spec": made}, placement.pod).get("spec")
+    return found if isinstance(found, dict) else {}
+
+
 def _spec(config: KubernetesConfig, order: WorkerOrder, setting: Setting, command: Sequence[str]) -> Manifest:
     placement = order.placement
     spec: Manifest = {
@@ -142,7 +150,7 @@ def _spec(config: KubernetesConfig, order: WorkerOrder, setting: Setting, comman
         "nodeSelector": Platform(config.architecture).labels,
         "serviceAccountName": placement.service_account or config.worker_service_account,
         "securityContext": _pod_security(config, setting),
-        "tolerations": _tolerations(config, order, setting.ground),
+        "tolerations": _tolerations(config, order.each, placement.pool, setting.ground),
         **({} if setting.image_volume else {"initContainers": [_runtime_container(config, order.each)]}),
         "containers": [_worker_container(config, order, command)],
         "volumes": [_runtime_volume(config, setting), *_volumes(order)],
@@ -227,15 +235,15 @@ def _resources(config: KubernetesConfig, each: Resources) -> Manifest:
     return {"requests": amounts, "limits": dict(amounts)}
 
 
-def _tolerations(config: KubernetesConfig, order: WorkerOrder, ground: Ground) -> list[Manifest]:
+def _tolerations(config: KubernetesConfig, each: Resources, pool: str | None, ground: Ground) -> list[Manifest]:
     found: list[Manifest] = [
         {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
         for key, seconds in (("not-ready", _UNREACHABLE), ("unreachable", _UNREACHABLE))
     ]
-    if order.each.gpu:
+    if each.gpu:
         found.append({"key": config.gpu_resource, "operator": "Exists"})
-    if order.placement.pool is not None:
-        found.append({"key": config.pool_label, "operator": "Equal", "value": order.placement.pool})
+    if pool is not None:
+        found.append({"key": config.pool_label, "operator": "Equal", "value": pool})
     found += [
         {"key": key, "operator": "Equal", "value": value, "effect": effect} for key, value, effect in ground.taints
     ]

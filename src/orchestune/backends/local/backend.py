@@ -85,6 +85,9 @@ class LocalBackend:
     def check(self, each: Resources, placement: Placement) -> None:
         """Nothing to object: what is meant for containers has no effect on processes, as the plan says."""
 
+    def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
+        return frozenset()
+
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         folder = WorkerFolder(self._workers, order.worker)
         try:

@@ -12,6 +12,8 @@ from orchestune.backends.kubernetes import capacity
 from orchestune.backends.kubernetes.backend import KubernetesBackend
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.labels import SERVER, of_worker
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Resources
 from orchestune.ports.backend import Phase
 
 Document = dict[str, Any]
@@ -101,3 +103,53 @@ def test_of_two_servers_in_a_namespace_each_sweeps_its_own_workers_alone() -> No
     finally:
         backend.close()
     assert cluster.deleted == ["/apis/batch/v1/namespaces/ml/jobs/a", "/apis/batch/v1/namespaces/ml/jobs/c"]
+
+
+def node(name: str, *taints: tuple[str, str], **labels: str) -> Document:
+    """`taints`: keys and values."""
+    kept = [{"key": key, "value": value, "effect": "NoSchedule"} for key, value in taints]
+    labels = {"kubernetes.io/os": "linux", **{key.replace("_", "/"): value for key, value in labels.items()}}
+    status = {"allocatable": {"cpu": "8", "nvidia.com/gpu": "4"}, "conditions": [{"type": "Ready", "status": "True"}]}
+    return {"metadata": {"name": name, "labels": labels}, "spec": {"taints": kept}, "status": status}
+
+
+SPOT = ("cloud/spot", "yes")
+FLEET = [
+    node("plain"),
+    node("cards", ("nvidia.com/gpu", "present")),
+    node("spot", SPOT, zone="b"),
+    node("vision", ("orchestune.dev/pool", "vision"), **{"orchestune.dev_pool": "vision"}),
+    node("own", SPOT, **{"orchestune.dev_pool": "own"}),
+]
+
+
+def tolerating(**toleration: str) -> Placement:
+    return Placement(pod={"spec": {"tolerations": [toleration]}})
+
+
+@pytest.mark.parametrize(
+    ("each", "placement", "open_to_it"),
+    [
+        (Resources(1), Placement(), {"plain"}),
+        (Resources(1, gpu=1), Placement(), {"plain", "cards"}),
+        (Resources(1), Placement(pool="vision"), {"plain", "vision"}),
+        (Resources(1), Placement(pool="own"), {"plain", "spot", "own"}),  # the pool itself is told by its label
+        (Resources(1), tolerating(key="cloud/spot", value="yes"), {"plain", "spot", "own"}),
+        (Resources(1), tolerating(key="cloud/spot", operator="Exists", effect="NoSchedule"), {"plain", "spot", "own"}),
+        (Resources(1), tolerating(key="cloud/spot", value="no"), {"plain"}),
+        (Resources(1), tolerating(key="cloud/spot", operator="Exists", effect="NoExecute"), {"plain"}),
+        (Resources(1), tolerating(operator="Exists"), {"plain", "cards", "spot", "vision", "own"}),
+        (Resources(1), Placement(pod={"spec": {"nodeSelector": {"zone": "b"}}}), set()),
+        (Resources(1), Placement(pod={"spec": {"tolerations": "odd", "nodeSelector": ["odd"]}}), {"plain"}),
+    ],
+)
+def test_a_node_is_open_to_whom_its_taints_and_its_labels_let_in(
+    each: Resources, placement: Placement, open_to_it: set[str]
+) -> None:
+    backend = KubernetesBackend(KubernetesConfig("lab", "ml", "http://o", "o:1"), Cluster(nodes=FLEET))  # type: ignore[arg-type]
+    try:
+        names = {machine.name for machine in backend.capacity().machines}
+        assert names == {"plain", "cards", "spot", "vision", "own"}
+        assert names - backend.closed_to(each, placement) == open_to_it
+    finally:
+        backend.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orchestune.backends.kubernetes.admitting import admits
 from orchestune.backends.kubernetes.capacity import Ground, Load, Node, ground, load, machines, node, shortage, survey
 from orchestune.backends.kubernetes.checking import check_resources
 from orchestune.backends.kubernetes.config import KubernetesConfig
@@ -77,10 +78,9 @@ def test_what_others_hold_now_refuses_nothing_for_ever() -> None:
     [
         shown("n", ready="Unknown"),
         shown("n", unschedulable=True),
-        shown("n", taints=[{"key": "team", "value": "x", "effect": "NoSchedule"}]),
         shown("n", taints=[{"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}]),
     ],
-    ids=["not ready", "cordoned", "tainted for others", "under pressure"],
+    ids=["not ready", "cordoned", "under pressure"],
 )
 def test_a_node_that_takes_nobody_is_no_machine(unfit: Node) -> None:
     assert machines([unfit], []) == ()
@@ -113,9 +113,15 @@ def test_a_tainted_node_with_a_pool_is_for_those_who_name_it() -> None:
     spot = shown(
         "s1", labels={"orchestune.dev/pool": "spot"}, taints=[{"key": "spot", "value": "y", "effect": "NoSchedule"}]
     )
-    capacity = Capacity(machines([spot, shown("n1")], []))
-    assert [machine.name for machine in usable(capacity, Resources(1), None)] == ["n1"]
-    assert [machine.name for machine in usable(capacity, Resources(1), "spot")] == ["s1"]
+    nodes = [spot, shown("n1")]
+    capacity = Capacity(machines(nodes, []))
+
+    def found(pool: str | None) -> list[str]:
+        tolerations = [{"key": key, "value": value} for key, value, _ in ground(nodes, pool, Resources()).taints]
+        closed = frozenset(each.name for each in nodes if not admits(each, {"tolerations": tolerations}))
+        return [machine.name for machine in usable(capacity, Resources(1), pool, closed)]
+
+    assert (found(None), found("spot")) == (["n1"], ["s1"])
     assert ground([spot], "spot", Resources()) == Ground((), (("spot", "y", "NoSchedule"),))
 
 
@@ -137,11 +143,7 @@ def test_nobody_tolerates_that_a_node_of_a_pool_is_about_to_go_or_not_up_yet(key
 def test_the_taint_of_cards_keeps_no_pool_apart() -> None:
     cards = shown("g1", gpu=4, taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])
     (machine,) = machines([cards], [])
-    assert (machine.pool, machine.reserved, [card.id for card in machine.gpus]) == (
-        "gpu",
-        False,
-        ["g1/0", "g1/1", "g1/2", "g1/3"],
-    )
+    assert (machine.pool, [card.id for card in machine.gpus]) == ("gpu", ["g1/0", "g1/1", "g1/2", "g1/3"])
     assert ground([cards, shown("n1")], "gpu", Resources()) == Ground(("g1",), ())
 
 
