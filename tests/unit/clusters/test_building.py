@@ -41,6 +41,8 @@ class Cluster:
         self._settings = plan.settings(connection or Connection("lab", "ml"))
         self.created: list[dict[str, Any]] = []
         self.deleted: list[dict[str, Any]] = []
+        self.given = 0
+        """lines of the log"""
 
     def create(self, document: dict[str, Any]) -> dict[str, Any]:
         self.created.append(document)
@@ -66,11 +68,14 @@ class Cluster:
             return iter([event] if self._refusal else [])
         return iter([found] if (found := self._looks[0][0]) else [])
 
-    def text(self, method: str, place: str) -> str:
+    def text(self, method: str, place: str, **query: str | None) -> str:
         if self._looks[0][1] == AWAY:
             raise Unreachable("the cluster's API server cannot be reached")
-        assert place == "/api/v1/namespaces/ml/pods/build-pod/log"
-        return self._looks[0][1]
+        assert (place, query["timestamps"]) == ("/api/v1/namespaces/ml/pods/build-pod/log", "true")
+        since = (query["sinceTime"] or "")[:19]
+        from_then = [line for line in self._looks[0][1].splitlines(True) if line[:19] >= since]
+        self.given += len(from_then)
+        return "".join(from_then)
 
     def later(self, _: float) -> None:
         if len(self._looks) > 1:
@@ -106,6 +111,17 @@ def test_the_output_is_passed_on_line_by_line_and_nothing_is_left() -> None:
     assert cluster.deleted == [cluster.created[0]]
     [owner] = cluster.created[1]["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["uid"]) == ("Job", "uid-1")
+
+
+def test_of_a_long_output_only_what_is_new_is_asked_for() -> None:
+    lines = [f"2026-01-01T00:{second // 60:02d}:{second % 60:02d}.{part}00000000Z STEP {second}.{part}\n"
+             for second in range(300) for part in range(3)]  # fmt: skip
+    told = [line.partition(" ")[2].rstrip() for line in lines]
+    half = "2026-01-01T00:05:00.000000000Z STE"
+    looks = [(pod("Running"), "".join(lines[:count]) + half * (count < 900)) for count in range(0, 901, 2)]
+    cluster = Cluster([*looks, (pod("Succeeded"), "".join([*lines, lines[-1]]))])
+    assert build(cluster) == [*told, told[-1]]
+    assert cluster.given < 4 * len(lines)
 
 
 def test_a_build_outlives_an_api_server_that_is_away_for_a_while() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from orchestune.clusters.existing import permissions
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import AUTHORITIES, COMPONENT, CONFIG, OURS, Connection, read
+from orchestune.clusters.existing.output import Output
 from orchestune.clusters.existing.provisioner import check_rights
 from orchestune.clusters.existing.rollout import pulling, unscheduled
 from orchestune.domain.more_memory import size
@@ -29,8 +29,6 @@ _PATIENCE = 300.0
 _ENDED = ("Succeeded", "Failed")
 _GONE: Manifest = {"metadata": {"deletionTimestamp": "earlier"}, "status": {"phase": "Failed"}}
 """what is shown of a pod that is no longer there"""
-_KEPT = 25
-"""lines of output that an error shows"""
 _GRANTING = "an administrator of the namespace grants what docs/how-to/permissions.md lists"
 _HERE = "build with docker, podman or buildah on this machine"
 
@@ -120,13 +118,13 @@ class InCluster:
 
     def _follow(self, plan: Plan, job: str, say: Say, trust: str) -> None:
         """Pass on the output until the Job is over. `trust` is what an untrusted registry takes."""
-        seen, kept, runs = 0, deque[str](maxlen=_KEPT), False
+        output, runs = Output(say), False
         began = self._clock()
         until = lost = began + _PATIENCE
         while True:
             now = self._clock()
             try:
-                found = self._look(job, now > until, runs)
+                found = self._look(job, output, now > until, runs)
                 lost = now + _PATIENCE
             except TemporaryError:  # the build goes on, whoever looks
                 if now > lost:
@@ -135,13 +133,9 @@ class InCluster:
             if found is None:
                 self._sleep(_POLL)
                 continue
-            (pod, lines), runs = found, True
+            (pod, text), runs = found, True
             phase = str(pod["status"]["phase"])
-            whole = lines if phase in _ENDED else lines[:-1]
-            for line in whole[seen:]:
-                kept.append(line)
-                say(line)
-            seen = max(seen, len(whole))
+            output.take(text, complete=phase in _ENDED)
             if phase == "Succeeded":
                 return
             if phase == "Failed":
@@ -152,20 +146,19 @@ class InCluster:
                     )
                 if why := _taken(pod, now - began):
                     raise OrchestuneError(f"the cluster has ended the build: {why}", f"repeat the command; or {_HERE}")
-                what = "push" if any(line.startswith("Successfully tagged") for line in lines) else "build"
-                output = list(kept) or [str(pod["status"].get("message", "it failed"))]
-                raise failure(what, self.name, plan, output, trust)
+                end = list(output.end) or [str(pod["status"].get("message", "it failed"))]
+                raise failure("push" if output.built else "build", self.name, plan, end, trust)
             self._sleep(_POLL)
 
-    def _look(self, job: str, late: bool, ran: bool) -> tuple[Manifest, list[str]] | None:
-        """The pod once it runs, and its output; None while it does not yet. `ran`: it was seen to."""
+    def _look(self, job: str, output: Output, late: bool, ran: bool) -> tuple[Manifest, str] | None:
+        """The pod once it runs, and its new output; None while it does not yet. `ran`: it was seen to."""
         pod = self._pod(job)
         if pod is None and ran:
-            return _GONE, []
+            return _GONE, ""
         if pod is None or (pod.get("status") or {}).get("phase", "Pending") == "Pending":
             self._refuse_to_wait(pod, job, late)
             return None
-        return pod, self._output(pod["metadata"]["name"]).splitlines()
+        return pod, self._text(pod["metadata"]["name"], output.since)
 
     def _refuse_to_wait(self, pod: Manifest | None, job: str, late: bool) -> None:
         """Raise why no pod runs, where waiting is in vain or has taken long enough."""
@@ -184,9 +177,10 @@ class InCluster:
     def _pod(self, job: str) -> Manifest | None:
         return next(self._api.items("v1", "Pod", self._namespace, f"job-name={job}"), None)
 
-    def _output(self, pod: str) -> str:
+    def _text(self, pod: str, since: str | None) -> str:
+        place = f"/api/v1/namespaces/{self._namespace}/pods/{pod}/log"
         try:
-            return self._api.text("GET", f"/api/v1/namespaces/{self._namespace}/pods/{pod}/log")
+            return self._api.text("GET", place, timestamps="true", sinceTime=since)
         except (NotFound, UsageError):  # it begins, or has just gone
             return ""
 
