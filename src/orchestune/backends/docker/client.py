@@ -68,9 +68,17 @@ class Engine:
 
     def pull(self, reference: str) -> Iterator[Mapping[str, Any]]:
         """Fetch an image from its registry with the credentials of `docker login`; yields the progress."""
+        import docker.errors  # see `_api`
+
         with self._api() as api:
-            api.reload_config()
-            for message in api.pull(reference, stream=True, decode=True):
+            try:
+                api.reload_config()
+                messages = api.pull(reference, stream=True, decode=True)
+            except docker.errors.APIError:
+                raise
+            except docker.errors.DockerException as exc:  # of a credential helper; the daemon was not asked
+                raise Refused(f"your login cannot be read: {_words(exc)}") from exc
+            for message in messages:
                 if "error" in message:
                     raise Refused(str(message["error"]))
                 yield message

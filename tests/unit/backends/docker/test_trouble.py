@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestune.backends.docker.backend import DockerBackend
-from orchestune.backends.docker.client import Away
+from orchestune.backends.docker.client import Away, Refused
 from orchestune.backends.docker.client import Engine as Client
 from orchestune.backends.docker.config import Daemon
 from orchestune.backends.docker.folder import WorkerFolder
@@ -132,3 +132,15 @@ def test_a_daemon_that_stops_while_it_pulls_is_away(engine: Engine) -> None:
     assert next(messages) == {"status": "Downloading"}
     with pytest.raises(Away, match="Docker does not answer"):
         next(messages)
+
+
+@pytest.mark.filterwarnings("ignore:docker-credential-elsewhere")
+def test_a_credential_helper_that_is_missing_is_no_daemon_that_is_away(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text('{"credsStore": "elsewhere"}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    client = Client(10, Daemon(f"tcp://127.0.0.1:{engine.server_port}"))
+    with pytest.raises(Refused, match=r"your login cannot be read: .*docker-credential-elsewhere not installed"):
+        next(client.pull("python:3.12"))
+    assert "POST /images/create" not in engine.asked
