@@ -32,6 +32,7 @@ def short_login(registry: str, environ: Mapping[str, str] = os.environ, profile:
         context = _context(usual / "config.json")
         if context:
             document["currentContext"] = context
+        if (usual / "contexts").is_dir():
             (folder / "contexts").symlink_to((usual / "contexts").absolute())
         write_private(folder / "config.json", json.dumps(document))
         yield folder

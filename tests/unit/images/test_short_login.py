@@ -68,6 +68,13 @@ def test_a_push_gets_the_login_in_a_folder_of_its_own_which_is_gone_afterwards(t
     assert "for hours" not in (tmp_path / ".docker/config.json").read_text()
 
 
+def test_a_context_that_the_environment_names_is_found_in_that_folder(tmp_path: Path) -> None:
+    (tmp_path / ".docker/contexts/meta").mkdir(parents=True)
+    with short_login(AWS, {"HOME": str(tmp_path), "DOCKER_CONTEXT": "colima"}) as folder:
+        assert folder is not None
+        assert (folder / "contexts/meta").is_dir()
+
+
 def test_for_any_other_registry_the_tool_uses_its_own_logins(tmp_path: Path) -> None:
     with short_login("registry.lab:5000", {"HOME": str(tmp_path)}) as folder:
         assert folder is None
