@@ -581,7 +581,7 @@ def test_machines_that_come_while_an_update_makes_a_pool_stay(aws: Fake) -> None
 
 def _remove_template(aws: Fake) -> None:
     """Of a pool that has no machine now."""
-    plain.client("ec2").delete_launch_template(LaunchTemplateName=f"orchestune-{stage.NAME}-gpu")
+    plain.client("ec2").delete_launch_template(LaunchTemplateName=f"orchestune-{stage.NAME}.gpu")
 
 
 def _remove_subnet(aws: Fake) -> None:

@@ -84,5 +84,5 @@ class Names:
         return f"arn:{self.partition}:lambda:{self.region}:{self.account}:function:{self.function}"
 
     def template(self, pool: str) -> str:
-        """The launch template of a pool."""
-        return f"orchestune-{self.cluster}-{pool}"
+        """The launch template of a pool. Of `a` and `b-c` it is another one than of `a-b` and `c`."""
+        return f"orchestune-{self.cluster}.{pool}"

@@ -163,6 +163,12 @@ def test_long_names_stay_within_limits_and_apart() -> None:
     assert short("abc", 3) == "abc"
 
 
+def test_templates_of_two_clusters_never_have_one_name() -> None:
+    pools = [("ml", "gpu-spot"), ("ml-gpu", "spot"), ("ml", "gpu"), ("ml-gpu", "gpu")]
+    found = {Names(cluster, "eu-central-1", "123456789012").template(pool) for cluster, pool in pools}
+    assert len(found) == len(pools)
+
+
 def test_machines_trust_the_service_that_starts_them_in_their_partition() -> None:
     spec = specs.spec(specs.PAPER)
     for partition, service in (("aws", "ec2.amazonaws.com"), ("aws-cn", "ec2.amazonaws.com.cn")):
