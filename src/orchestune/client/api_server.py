@@ -33,11 +33,24 @@ class ApiServer:
         self._used = 0.0
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str) -> dict[str, Any]:
-        """The document that it answers.
+        """The document that it answers. A login that it knows no more is read anew once.
 
         Forbidden names verb and resource; Denied where it does not know the caller; Unreachable where it does not
         answer in time; NotFound; UsageError where the kubeconfig cannot be used.
         """
+        known = self._endpoint is not None
+        status, content = self._ask(method, path, body, query)
+        if status == 401 and known:
+            self.forget()
+            status, content = self._ask(method, path, body, query)
+        if status >= 400:
+            raise self._refusal(status, content)
+        document: dict[str, Any] = json.loads(content)
+        return document
+
+    def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str]
+    ) -> tuple[int, bytes]:
         import urllib3  # costs a tenth of a second
 
         endpoint = self._load()
@@ -52,10 +65,7 @@ class ApiServer:
         except (urllib3.exceptions.HTTPError, OSError) as exc:
             raise self._away(exc, endpoint) from exc
         self._used = time.monotonic()
-        if reply.status >= 400:
-            raise self._refusal(reply.status, reply.data)
-        document: dict[str, Any] = json.loads(reply.data)
-        return document
+        return int(reply.status), bytes(reply.data)
 
     def websocket(self, path: str, timeout: float) -> socket.socket:
         """An open websocket of the protocol v4.channel.k8s.io, as the socket below it. Errors as `call`."""

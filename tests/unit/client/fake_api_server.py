@@ -48,6 +48,8 @@ class FakeApiServer:
         """parts of paths that are answered with 403"""
         self.failing: dict[str, int] = {}
         """parts of paths that are answered with another status"""
+        self.login = "ada's own"
+        """the token that is accepted"""
         self.unknown = False
         """no login is accepted"""
         self.token: Callable[[str], str] = lambda role: f"token-of-{role}"
@@ -140,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _refused(self) -> bool:
         fake = self.server.fake
         fake.asked.append(f"{self.command} {self.path}")
-        if fake.unknown or self.headers.get("Authorization") != "Bearer ada's own":
+        if fake.unknown or self.headers.get("Authorization") != f"Bearer {fake.login}":
             self._json(401, {"message": "Unauthorized"})
         elif status := next((status for part, status in fake.failing.items() if part in self.path), 0):
             self._json(status, {"message": f"answered {status}"})

@@ -55,6 +55,23 @@ def test_requests_go_through_the_api_server_with_the_callers_name(
     assert sum("/token" in line for line in api.asked) == 1
 
 
+def test_a_login_that_was_renewed_in_the_kubeconfig_is_taken_at_once(
+    server: FakeServer, api: FakeApiServer, tmp_path: Path
+) -> None:
+    tunnel = Tunnel(api.cluster(tmp_path, user="ada@lab"))
+    with closing(Client.connect(tunnel.resolve)) as client:
+        assert client.experiment("sgd")["handle"] == "sgd-7f3a"
+    api.login = "another"
+    api.kubeconfig(tmp_path, token="another")
+    with closing(Client.connect(tunnel.resolve)) as client:
+        assert client.experiment("sgd")["handle"] == "sgd-7f3a"
+    api.unknown = True
+    asked = len(api.asked)
+    with closing(Client.connect(tunnel.resolve)) as client, pytest.raises(Denied, match="does not accept your login"):
+        client.experiment("sgd")
+    assert len(api.asked) == asked + 2
+
+
 def test_the_way_to_a_cluster_loads_nothing_slow(server: FakeServer, api: FakeApiServer, tmp_path: Path) -> None:
     code = (
         "import sys; from orchestune.client.api import Client; from orchestune.client.clusters import Cluster; "
