@@ -283,6 +283,19 @@ def test_of_a_cluster_that_was_made_there_the_provider_alone_says_where_it_is(
     assert "'vision' was made at a cloud provider" in refused.err and provider.done == []
 
 
+@pytest.mark.parametrize("word", ["connect", "destroy"])
+def test_a_cluster_of_that_name_in_another_region_is_another_one(
+    word: str, provider: Provider, cli: Cli, home: Path
+) -> None:
+    cli("cluster", "list")
+    here = Cluster("vision", "kubernetes", cloud="aws", region="eu-central-1")
+    Clusters(home / "home").add(here)
+    refused = cli("cluster", word, "-n", "vision", "--cloud", "aws", "--region", "us-east-1", "--yes")
+    assert refused.code == 2
+    assert "'vision' is a cluster at aws in eu-central-1, which is another place" in refused.err
+    assert known(home) == (here,) and provider.done == []
+
+
 def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_cluster_stays_known(
     provider: Provider, cli: Cli, home: Path
 ) -> None:

@@ -57,6 +57,11 @@ def made_there(console: Console, args: argparse.Namespace) -> Cluster | None:
         base = found or Cluster(args.name, "kubernetes", context=args.name, namespace=NAMESPACE)
         if base.provider != "kubernetes" or (found and not found.cloud):
             raise UsageError(f"'{args.name}' is another cluster here", "disconnect it first, or choose another name")
+        if found and (args.cloud, args.region or found.region) != (found.cloud, found.region):
+            raise UsageError(
+                f"'{args.name}' is a cluster at {found.cloud} in {found.region}, which is another place",
+                f"choose another name, or `orchestune cluster disconnect -n {args.name}` first",
+            )
         region = args.region or base.region or provisioner(console, args.cloud).payer().region
         return replace(base, cloud=args.cloud, region=region, profile=profile(console, base.profile))
     return found if found is not None and found.cloud else None
