@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
+from orchestune.backends.kubernetes.patching import merged
 from orchestune.cli import destination
 from orchestune.cli.console import Console
 from orchestune.cli.preparing import Prepared
 from orchestune.client.clusters import Cluster
 from orchestune.clusters.existing.client import Api
 from orchestune.domain.experiment import Specification
+from orchestune.domain.placement import Placement
 from orchestune.domain.resources import parse_bytes
 from orchestune.errors import Denied, OrchestuneError, TemporaryError, UsageError
 from orchestune.images.distrust import Untrusted
-from orchestune.images.manifests import Platform, parse_platform
+from orchestune.images.manifests import ARCHITECTURE, Platform, parse_platform
 
 
 def pinned(console: Console, prepared: Prepared) -> Specification:
@@ -30,40 +34,44 @@ def pinned(console: Console, prepared: Prepared) -> Specification:
     if cluster is None or not destination.in_images(console.place) or not (image or built):
         return specification
     try:
-        found = _found(console, prepared, cluster)
+        placement = _found(console, prepared, cluster)
     except (Denied, TemporaryError, Untrusted) as exc:
         if built or image is None or "@" not in image:
             raise
         console.note(f"{image} cannot be looked up from here ({exc}); whoever pulls it may know more")
-        found = image
-    return replace(specification, placement=replace(specification.placement, image=found))
+        return specification
+    return replace(specification, placement=placement)
 
 
-def _found(console: Console, prepared: Prepared, cluster: Cluster) -> str:
+def _found(console: Console, prepared: Prepared, cluster: Cluster) -> Placement:
     if cluster.provider == "docker":
         from orchestune.cli.imaging_here import of_the_engine  # Docker's client, which no cluster needs
 
-        return of_the_engine(console, prepared)
+        return replace(prepared.specification.placement, image=of_the_engine(console, prepared))
     return _of_registry(console, prepared, cluster)
 
 
-def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
-    """From the registry where the nodes pull; where that cannot be asked from here, as it stands in the file."""
+def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> Placement:
+    """From the registry where the nodes pull; where that cannot be asked from here, as it stands in the file.
+
+    Where nodes may be of several architectures, and the image is not for all of them, trials keep to those it is for.
+    """
     from orchestune.cli.clusters.cloud import profile
     from orchestune.cli.clusters.commands import api
     from orchestune.clusters.existing.building import InCluster
     from orchestune.images import credentials
     from orchestune.images.job import BUILDER, MEMORY
-    from orchestune.images.prepare import prepare_image  # speaking to registries takes modules of its own
+    from orchestune.images.prepare import prepare_image, runs_on  # speaking to registries takes modules of its own
 
-    image = prepared.specification.placement.image
-    if cluster.registry is None and (prepared.install or prepared.dockerfile):
+    placement = prepared.specification.placement
+    image, built = placement.image, bool(prepared.install or prepared.dockerfile)
+    if cluster.registry is None and built:
         raise UsageError(
             f"the image has to be built, and cluster '{cluster.name}' has no registry that its nodes pull from",
             f"name one: orchestune cluster connect -n {cluster.name} --registry registry.lab:5000",
         )
     cluster_api = api(cluster)
-    nodes = node_platform(cluster_api, cluster.namespace)
+    chosen, nodes = node_platforms(cluster_api, cluster.namespace, architecture_of(placement.pod))
     who = profile(console, cluster.profile)
     builder = InCluster(
         cluster_api,
@@ -73,23 +81,40 @@ def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
         memory=_memory(console.environ.get("ORCHESTUNE_BUILDER_MEMORY")) or MEMORY,
         find=partial(credentials.find, profile=who),
     )
+    there = {chosen}
     try:
-        return prepare_image(
+        if image and not built and nodes != {chosen}:
+            there = set(runs_on(image, cluster.registry, who))
+            chosen = chosen if chosen in there else min(there & (nodes or there), key=str, default=chosen)
+        found = prepare_image(
             image,
             prepared.install,
             prepared.dockerfile,
             prepared.folder,
             cluster.registry,
-            nodes,
+            chosen,
             console.note,
             builder=builder,
             profile=who,
         )
     except TemporaryError as exc:
-        if image is None or "@" in image or prepared.install or prepared.dockerfile:
+        if image is None or "@" in image or built:
             raise
         console.note(f"{image} cannot be looked up from here ({exc}); each node takes what the tag means to it")
-        return image
+        return placement
+    if nodes <= there if nodes else len(there) > 1:
+        return replace(placement, image=found)
+    if nodes:
+        console.note(f"the image is for {chosen}: nodes of another kind get no trials")
+    kept = {"spec": {"nodeSelector": {ARCHITECTURE: chosen.architecture}}}
+    return replace(placement, image=found, pod=merged(placement.pod, kept))
+
+
+def architecture_of(pod: Mapping[str, Any]) -> str:
+    """That of the nodes to which a `pod:` keeps; nothing where it does not say."""
+    spec = pod.get("spec")
+    selector = spec.get("nodeSelector") if isinstance(spec, Mapping) else None
+    return str(selector.get(ARCHITECTURE) or "") if isinstance(selector, Mapping) else ""
 
 
 def _memory(text: str | None) -> int:
@@ -100,16 +125,20 @@ def _memory(text: str | None) -> int:
         raise UsageError(f"ORCHESTUNE_BUILDER_MEMORY: {exc}") from exc
 
 
-def node_platform(cluster_api: Api, namespace: str) -> Platform:
-    """That of the nodes on which the worker's Python runs. Where that is not known: that of all nodes, and this
-    machine's where they are of several or not to be seen.
+def node_platforms(cluster_api: Api, namespace: str, wanted: str = "") -> tuple[Platform, set[Platform]]:
+    """The one for which an image is built, and those of all nodes on which a trial may run (none: nobody knows).
+
+    The first is `wanted`, what the file says, or that of the worker's Python. Where this is for several it is that of
+    all nodes, and this machine's where they are of several or not to be seen.
     """
+    if wanted:
+        return Platform(wanted), {Platform(wanted)}
     from orchestune.cli.clusters.image import platforms  # the API of the cluster, which only images need here
     from orchestune.clusters.existing.building import settings
 
     with suppress(OrchestuneError):  # who may not look there goes by the nodes
         known = settings(cluster_api, namespace)
         if known is not None and known.architecture:
-            return known.platform
+            return known.platform, {known.platform}
     own, seen = parse_platform(platform.machine()), [parse_platform(each) for each in platforms(cluster_api)]
-    return seen[0] if seen and own not in seen else own
+    return seen[0] if seen and own not in seen else own, set(seen)

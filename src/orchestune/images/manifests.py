@@ -18,6 +18,8 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 ACCEPTED = (OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST)
 
+ARCHITECTURE = "kubernetes.io/arch"
+"""the label of nodes that says it"""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv8l": "arm64", "armv7l": "arm", "i686": "386"}
 
 
@@ -34,7 +36,7 @@ class Platform:
     @property
     def labels(self) -> dict[str, str]:
         """Those of the nodes that run it; without an architecture, of all that run such a system."""
-        own = {"kubernetes.io/arch": self.architecture} if self.architecture else {}
+        own = {ARCHITECTURE: self.architecture} if self.architecture else {}
         return {"kubernetes.io/os": self.os, **own}
 
 

@@ -13,7 +13,7 @@ from orchestune.images.digest import tag
 from orchestune.images.manifests import Platform
 from orchestune.images.recipe import Base, recipe, refused, user_of
 from orchestune.images.reference import Place, Reference, is_loopback, parse, parse_place
-from orchestune.images.registry import open_registry
+from orchestune.images.registry import Registry, open_registry
 from orchestune.images.tools import KINDS, find_tool
 
 DEFAULT = f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
@@ -69,16 +69,27 @@ def prepare_image(
     return str(target.at(digest))
 
 
+def runs_on(image: str, registry: str | None, profile: str = "") -> tuple[Platform, ...]:
+    """What an image of a registry runs on; `registry` and `profile` as above."""
+    place, reference = parse_place(registry) if registry else None, parse(image)
+    with _opened(reference, place, profile) as client:
+        return client.resolve(reference)[1]
+
+
 def _resolve(reference: Reference, place: Place | None, platform: Platform, profile: str) -> Base:
     """An image of a registry by digest. UsageError when it is of another platform."""
-    plain = place is not None and place.plain and place.registry == reference.registry
-    with open_registry(reference.registry, plain=plain, profile=profile) as client:
+    with _opened(reference, place, profile) as client:
         manifest = client.manifest(reference.repository, reference.version)
         platforms = client.platforms(reference.repository, manifest)
         if platform not in platforms:
             raise refused(str(reference), platforms, platform)
         config = client.configuration(reference.repository, manifest, platform).get("config") or {}
     return Base(str(reference.at(manifest.digest)), user_of(config))
+
+
+def _opened(reference: Reference, place: Place | None, profile: str) -> Registry:
+    plain = place is not None and place.plain and place.registry == reference.registry
+    return open_registry(reference.registry, plain=plain, profile=profile)
 
 
 def _build(plan: Plan, builder: Builder | None, say: Say) -> None:

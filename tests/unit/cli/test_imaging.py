@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from platform import machine
+from typing import Any
 
 import pytest
 
 from orchestune.cli.clusters.image import note_registry, platforms, server_image
 from orchestune.cli.console import Console
-from orchestune.cli.imaging import node_platform, pinned
+from orchestune.cli.imaging import node_platforms, pinned
 from orchestune.cli.preparing import prepared_from
 from orchestune.client.clusters import Clusters
 from orchestune.clusters.existing import plan
@@ -21,7 +22,7 @@ from orchestune.clusters.existing.config import Connection
 from orchestune.config.experiment_file import load
 from orchestune.errors import BadInput, Denied
 from orchestune.images import credentials
-from orchestune.images.manifests import Platform, parse_platform
+from orchestune.images.manifests import ARCHITECTURE, Platform, parse_platform
 from orchestune.images.reference import Reference
 from orchestune.images.registry import Registry
 from tests.testbeds.ports import free_port
@@ -147,8 +148,51 @@ def test_of_mixed_nodes_those_like_this_machine_get_the_server_and_images_are_ma
     moved = World(*nodes(("linux", own)))
     assert server_image(console, moved.api, replace(made, server_image="", architecture=other)).architecture == own
     world.apply(plan.settings(replace(made, architecture=other)))
-    assert node_platform(world.api, "ml") == Platform(other)  # somebody else's machine is of the other kind
-    assert node_platform(world.api, "elsewhere") == Platform(own)
+    of_the_other = (Platform(other), {Platform(other)})
+    assert node_platforms(world.api, "ml") == of_the_other  # somebody else's machine is of the other kind
+    assert node_platforms(world.api, "elsewhere") == (Platform(own), {Platform(own), Platform(other)})
+    assert node_platforms(world.api, "elsewhere", other) == of_the_other
+
+
+@pytest.mark.parametrize(
+    ("seen", "pod", "there", "kept"),
+    [
+        (("amd64", "arm64"), "", ("amd64", "arm64"), {}),
+        (("amd64", "arm64"), "", ("arm64",), {ARCHITECTURE: "arm64"}),
+        (("amd64", "arm64"), "", ("amd64",), {ARCHITECTURE: "amd64"}),
+        (("arm64",), "", ("arm64",), {}),
+        ((), "", ("amd64", "arm64"), {}),
+        ((), "", ("amd64",), {ARCHITECTURE: "amd64"}),
+        ((), "", ("arm64",), {ARCHITECTURE: "arm64"}),
+        (("amd64", "arm64"), "{zone: a}", ("arm64",), {"zone": "a", ARCHITECTURE: "arm64"}),
+        (("amd64", "arm64"), "{kubernetes.io/arch: amd64}", ("amd64",), {ARCHITECTURE: "amd64"}),
+    ],
+)
+def test_trials_keep_to_the_nodes_that_their_image_is_for(
+    seen: Sequence[str],
+    pod: str,
+    there: Sequence[str],
+    kept: Mapping[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built: list[Platform] = []
+
+    def prepare(*args: Any, **more: Any) -> str:
+        built.append(args[5])
+        return f"registry.lab/model@{DIGEST}"
+
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    monkeypatch.setattr("orchestune.images.prepare.prepare_image", prepare)
+    monkeypatch.setattr("orchestune.images.prepare.runs_on", lambda *_: tuple(map(Platform, there)))
+    text = EXPERIMENT.format(image="model") + (f"pod: {{spec: {{nodeSelector: {pod}}}}}\n" if pod else "")
+    (tmp_path / "experiment.yml").write_text(text)
+    with FakeApiServer(1) as api:
+        api.objects["/api/v1/nodes?limit=500"] = {"items": nodes(*(("linux", each) for each in seen))}
+        Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
+        found = pinned(Console(err=io.StringIO(), cluster="lab"), prepared_from(load(tmp_path / "experiment.yml")))
+    assert found.placement.pod == ({"spec": {"nodeSelector": kept}} if kept else {})
+    assert built == [Platform(kept.get(ARCHITECTURE, "arm64"))]
 
 
 def test_nodes_of_windows_take_no_images_of_ours() -> None:
