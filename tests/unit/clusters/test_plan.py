@@ -175,6 +175,34 @@ def test_a_wrong_setting_is_named(connection: Connection, key: str) -> None:
     assert [problem.key for problem in caught.value.problems] == [key]
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("gpu_resource", ""),
+        ("gpu_resource", "nvidia gpu"),
+        ("pool_label", "my pool"),
+        ("pool_label", "/pool"),
+        ("default_image", "Not An Image"),
+        ("proxy", "http://ada:sesame@proxy.lab:3128"),
+        ("proxy", "ada:sesame@proxy.lab:3128"),
+    ],
+)
+def test_what_a_cluster_would_refuse_or_everybody_could_read_is_told_before_anything_is_made(
+    key: str, value: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        LAB.with_changes({key: value})
+    assert [problem.key for problem in caught.value.problems] == [key]
+    assert "sesame" not in str(caught.value)
+    had = Connection.from_json(LAB.to_json() | {key: value})
+    assert had.with_changes({"size": None}) == had, "whoever joins has not said it"
+
+
+@pytest.mark.parametrize("proxy", ["proxy.lab:3128", "http://[fd00::1]:3128", "http://ada@proxy.lab", "socks5://p:1"])
+def test_a_proxy_is_handed_on_as_it_was_written(proxy: str) -> None:
+    assert LAB.with_changes({"proxy": proxy}).way_out["HTTPS_PROXY"] == proxy
+
+
 def test_a_setting_is_taken_away_by_nothing_in_its_place() -> None:
     had = LAB.with_changes({"registry": "registry.lab:5000", "default_image": "x:1", "proxy": "http://p:1"})
     names = ("registry", "default_image", "claim", "files", "retention", "env_secret", "proxy", "no_proxy")

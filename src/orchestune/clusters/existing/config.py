@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from orchestune.domain.resources import parse_bytes
 from orchestune.errors import BadInput, OrchestuneError, Problem, UsageError
 from orchestune.images.manifests import Platform
+from orchestune.images.reference import parse
 
 PART_OF = "app.kubernetes.io/part-of"
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -38,6 +39,8 @@ AUTHORITIES = "ca.crt"
 _CLUSTER_INSIDE = ("localhost", "127.0.0.1", ".svc", ".cluster.local", "kubernetes.default")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_QUALIFIED = re.compile(r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_PASSWORD = re.compile(r"^(?:[a-z0-9]+://)?[^/@]*:[^/@]*@")
 _SIZE = re.compile(r"\d+(\.\d+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
 """amounts as Kubernetes takes them"""
 _OPTIONAL = (
@@ -144,6 +147,8 @@ class Connection:
             given.setdefault("storage_class", None)
         elif "storage_class" in given:
             given.setdefault("claim", None)
+        if problems := list(_unfit(given)):
+            raise BadInput(problems)
         return checked(replace(self, **given))
 
 
@@ -196,6 +201,21 @@ def checked(connection: Connection) -> Connection:
     if problems:
         raise BadInput(problems)
     return connection
+
+
+def _unfit(given: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with single settings. What a cluster has is not looked at: whoever joins it has not said it."""
+    for name, noun, like in (("gpu_resource", "resource", "nvidia.com/gpu"), ("pool_label", "label", "team.lab/pool")):
+        if name in given and not _QUALIFIED.fullmatch(given[name]):
+            yield Problem(f"'{given[name]}' is no name of a {noun}", name, hint=f"write it like {like}")
+    if given.get("default_image"):
+        try:
+            parse(given["default_image"])
+        except BadInput as exc:
+            yield from (replace(problem, key="default_image") for problem in exc.problems)
+    if _PASSWORD.search(given.get("proxy") or ""):
+        hint = "leave it out; a Secret that --env-secret names may hold HTTPS_PROXY and NO_PROXY for the server instead"
+        yield Problem("its password would stand in the cluster for everybody to read", "proxy", hint=hint)
 
 
 def _meant(name: str, value: Any) -> Any:
