@@ -54,8 +54,7 @@ def deploy(world: World, connection: Connection = LAB, **options: Any) -> None:
     provisioner.deploy(world.api, connection, lambda text: None, **options)
 
 
-def storage_class(name: str, default: bool) -> dict[str, Any]:
-    key = "storageclass.kubernetes.io/is-default-class"
+def storage_class(name: str, default: bool, key: str = "storageclass.kubernetes.io/is-default-class") -> dict[str, Any]:
     annotations = {key: "true"} if default else {}
     metadata = {"name": name, "annotations": annotations}
     return {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": metadata}
@@ -243,6 +242,8 @@ def test_without_a_default_storage_class_somebody_has_to_choose() -> None:
         provisioner.check_storage(world.api, LAB)
     assert "there are slow" in caught.value.hint
     provisioner.check_storage(World(storage_class("slow", True)).api, LAB)
+    older = storage_class("slow", True, "storageclass.beta.kubernetes.io/is-default-class")
+    provisioner.check_storage(World(older).api, LAB)
     provisioner.check_storage(world.api, LAB.with_changes({"storage_class": "slow"}))
     with pytest.raises(UsageError, match="no StorageClass fast; there are slow"):
         provisioner.check_storage(world.api, LAB.with_changes({"storage_class": "fast"}))

@@ -23,7 +23,8 @@ Manifest = dict[str, Any]
 Note = Callable[[str], None]
 ARCHIVED = "orchestune.dev/archived"
 """annotation of the ConfigMap: everything was copied and checked, and what goes on is the removal"""
-_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+_DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+"""annotations that make one the default: older clusters have the other one, and it counts still"""
 _OPENSHIFT = "security.openshift.io"
 _KUEUE = "kueue.x-k8s.io"
 _KEY_BYTES = 32
@@ -143,13 +144,17 @@ def check_storage(api: Api, connection: Connection) -> None:
             known = f"there are {', '.join(names)}" if names else "the cluster has none"
             raise UsageError(f"there is no StorageClass {connection.storage_class}; {known}")
         return
-    if not any((item["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true" for item in classes):
+    if not any(_is_default(item["metadata"].get("annotations") or {}) for item in classes):
         known = f" (there are {', '.join(names)})" if names else " (the cluster has none)"
         raise UsageError(
             "the cluster has no default StorageClass, so the server's data would have no place that lasts",
             f"name one with --storage-class{known}, a claim of yours with --claim, or a PostgreSQL with --database-url"
             " together with --files s3://BUCKET/PREFIX",
         )
+
+
+def _is_default(annotations: Mapping[str, str]) -> bool:
+    return any(annotations.get(name) == "true" for name in _DEFAULT_CLASS)
 
 
 def _classes(api: Api) -> Iterator[Manifest]:
