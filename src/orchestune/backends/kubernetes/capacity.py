@@ -122,7 +122,7 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         trouble="" if ready.get("status") == "True" else str(ready.get("message") or ready.get("reason") or ""),
         labelled=label is not None,
         taints=taints,
-        apart=tuple(taint for taint in taints if taint[0] not in (config.gpu_resource, config.pool_label)),
+        apart=tuple(taint for taint in taints if taint[0] not in (*config.card_taints, config.pool_label)),
         labels=labels,
         product=product,
         kubelet=str(info.get("kubeletVersion") or ""),

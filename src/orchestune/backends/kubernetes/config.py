@@ -73,6 +73,13 @@ class KubernetesConfig:
     """None: the account of the pod that the server runs in"""
     context: str | None = None
 
+    @property
+    def card_taints(self) -> tuple[str, ...]:
+        """Keys of the taints of nodes with cards: the resource's own, and that of whole cards of its maker, which nodes
+        have too whose cards are sliced.
+        """
+        return tuple(dict.fromkeys((self.gpu_resource, f"{self.gpu_resource.partition('/')[0]}/gpu")))
+
 
 def read(path: Path) -> KubernetesConfig:
     """The configuration in a file. BadInput names every mistake."""

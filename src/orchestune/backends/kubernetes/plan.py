@@ -241,7 +241,7 @@ def _tolerations(config: KubernetesConfig, each: Resources, pool: str | None, gr
         for key, seconds in (("not-ready", _UNREACHABLE), ("unreachable", _UNREACHABLE))
     ]
     if each.gpu:
-        found.append({"key": config.gpu_resource, "operator": "Exists"})
+        found += [{"key": key, "operator": "Exists"} for key in config.card_taints]
     if pool is not None:
         found.append({"key": config.pool_label, "operator": "Equal", "value": pool})
     found += [

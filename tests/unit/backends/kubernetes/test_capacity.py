@@ -12,8 +12,10 @@ from orchestune.backends.kubernetes.capacity import Ground, Load, Node, ground, 
 from orchestune.backends.kubernetes.checking import check_resources
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.labels import OURS, of_worker
+from orchestune.backends.kubernetes.plan import whereabouts
 from orchestune.backends.kubernetes.quantities import requests
 from orchestune.domain.allocation import usable
+from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Resources, fits
 from orchestune.errors import UsageError
 
@@ -145,6 +147,20 @@ def test_the_taint_of_cards_keeps_no_pool_apart() -> None:
     (machine,) = machines([cards], [])
     assert (machine.pool, [card.id for card in machine.gpus]) == ("gpu", ["g1/0", "g1/1", "g1/2", "g1/3"])
     assert ground([cards, shown("n1")], "gpu", Resources()) == Ground(("g1",), ())
+
+
+def test_nodes_whose_cards_are_sliced_have_the_taint_of_whole_cards() -> None:
+    config = replace(CONFIG, gpu_resource="nvidia.com/gpu.shared")
+    taints = [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]
+    metadata = {"name": "g1", "labels": {"kubernetes.io/os": "linux"}}
+    status = {"allocatable": {"nvidia.com/gpu.shared": "8"}, "conditions": [{"type": "Ready", "status": "True"}]}
+    found = node({"metadata": metadata, "spec": {"taints": taints}, "status": status}, config)
+
+    def spec(each: Resources) -> dict[str, Any]:
+        return whereabouts(config, each, Placement(), ground([found], None, each))
+
+    assert found.open
+    assert admits(found, spec(Resources(gpu=1))) and not admits(found, spec(Resources(1)))
 
 
 def test_pods_that_are_over_or_nowhere_hold_nothing() -> None:
