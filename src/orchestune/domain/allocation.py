@@ -64,8 +64,10 @@ class Room:
 
     def take(self, each: Resources, slots: int, machine: str = "", among: Iterable[str] | None = None) -> None:
         """So many trials hold what they need, on that machine, or, where it is not known, on any (of those) that has
-        room.
+        room. On one that takes no more they hold nothing of the others.
         """
+        if machine in self._capacity.shut | self._capacity.away:
+            return
         named = [free for free in self._free if free.machine.name == machine]
         if named or len(self._free) == 1:
             (named or self._free)[0].take(each, slots)

@@ -160,13 +160,15 @@ class Capacity:
     """more than this may come (machines that are started on demand), or the place does not show what it has"""
     shut: frozenset[str] = frozenset()
     """machines that are there and get nothing for now"""
+    away: frozenset[str] = frozenset()
+    """machines on which trials of ours may run yet, and that take no more (cordoned, about to go)"""
 
     def without(self, shut: frozenset[str]) -> Capacity:
         """The same place where those machines get nothing."""
         if not shut:
             return self
         left = tuple(machine for machine in self.machines if machine.name not in shut)
-        return Capacity(left, self.elastic, self.shut | shut)
+        return replace(self, machines=left, shut=self.shut | shut)
 
     @property
     def gpus(self) -> tuple[Card, ...]:

@@ -76,7 +76,9 @@ class KubernetesBackend:
         self._world.fresh()
         if not self._world.machines_known():
             return Capacity(elastic=True)
-        return Capacity(capacity.machines(self._world.nodes.all(), self._world.everybodys()), self._config.elastic)
+        nodes = self._world.nodes.all()
+        found = capacity.machines(nodes, self._world.everybodys())
+        return Capacity(found, self._config.elastic, away=frozenset(node.name for node in nodes if not node.usable))
 
     def survey(self) -> Sequence[Surveyed]:
         if not self._world.machines_known():

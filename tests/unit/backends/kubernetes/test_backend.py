@@ -153,3 +153,16 @@ def test_a_node_is_open_to_whom_its_taints_and_its_labels_let_in(
         assert names - backend.closed_to(each, placement) == open_to_it
     finally:
         backend.close()
+
+
+def test_a_cordoned_node_is_told_since_trials_may_run_there_yet() -> None:
+    cordoned = node("old")
+    cordoned["spec"]["unschedulable"] = True
+    cluster = Cluster(nodes=[cordoned, node("new")])
+    backend = KubernetesBackend(KubernetesConfig("lab", "ml", "http://o", "o:1"), cluster)  # type: ignore[arg-type]
+    try:
+        found = backend.capacity()
+    finally:
+        backend.close()
+    assert [machine.name for machine in found.machines] == ["new"]
+    assert found.away == {"old"}
