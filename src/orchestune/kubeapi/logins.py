@@ -94,7 +94,8 @@ class _Program:
         self._command = [str(folder / command) if "/" in command else command, *map(str, told.get("args") or ())]
         self._variables = {str(item["name"]): str(item["value"]) for item in told.get("env") or ()}
         self._version, self._kubeconfig, self._pair = str(told["apiVersion"]), kubeconfig, pair
-        self._spec: dict[str, Any] = {"interactive": sys.stdin.isatty()}
+        asks = told.get("interactiveMode") != "Never" and sys.stdin.isatty()
+        self._spec: dict[str, Any] = {"interactive": asks}
         if told.get("provideClusterInfo"):
             self._spec["cluster"] = _cluster_info(cluster)
         self._hint = str(told.get("installHint") or "").strip()

@@ -190,6 +190,16 @@ def test_a_login_program_is_told_what_it_needs_and_runs_again_when_its_token_has
     assert json.loads((tmp_path / "told").read_text())["spec"]["cluster"] == {"server": "http://lab"}
 
 
+@pytest.mark.parametrize(("mode", "asks"), [(None, True), ("IfAvailable", True), ("Always", True), ("Never", False)])
+def test_a_login_program_that_never_asks_is_not_told_that_it_may(
+    mode: str | None, asks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    told = program(tmp_path, {"token": "a"}) | ({"interactiveMode": mode} if mode else {})
+    load(str(write(tmp_path / "config", {"server": "http://lab"}, {"exec": told})), None).login()
+    assert json.loads((tmp_path / "told").read_text())["spec"]["interactive"] is asks
+
+
 def test_of_many_who_ask_at_once_one_runs_the_login_program(tmp_path: Path) -> None:
     told = program(tmp_path, {"token": "it"})
     (tmp_path / "login").write_text((tmp_path / "login").read_text().replace("cat answer", "sleep 0.2\ncat answer"))
