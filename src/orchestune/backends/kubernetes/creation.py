@@ -36,7 +36,8 @@ def judge(events: Sequence[Event], stuck: float) -> Judgement:
         return refused(f"the namespace's Pod Security refuses it: {said.partition('violates PodSecurity')[2].strip()}")
     if "admission webhook" in said or "denied the request" in said:
         return refused(f"an admission rule of the cluster refuses it: {said}")
-    return refused(f"the cluster refuses its pod: {said.partition('forbidden: ')[2] or said}")
+    how = "; say them in `resources: {cpu: …, memory: …}`" if "must specify" in said else ""
+    return refused(f"the cluster refuses its pod: {said.partition('forbidden: ')[2] or said}{how}")
 
 
 def _quota(said: str) -> Judgement:

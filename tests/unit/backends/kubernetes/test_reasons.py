@@ -358,6 +358,14 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
             "it asks for more than the whole of it"
         ),
     ),
+    "a quota that wants every amount said": (
+        Evidence(JOB, events=failed_create('pods "p" is forbidden: failed quota: q: must specify limits.memory')),
+        REFUSED,
+        (
+            "the cluster refuses its pod: failed quota: q: must specify limits.memory;"
+            " say them in `resources: {cpu: …, memory: …}`"
+        ),
+    ),
     "no such account": (
         Evidence(
             JOB,
