@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from orchestune.client.clusters import Cluster
 from orchestune.errors import Denied, OrchestuneError, Unreachable
-from orchestune.kubeapi.endpoint import Endpoint
+from orchestune.kubeapi.endpoint import Endpoint, cause
 from orchestune.kubeapi.kubeconfig import load
 from orchestune.kubeapi.refusals import Asker, refusal
 
@@ -103,10 +103,11 @@ class ApiServer:
 
     def _away(self, exc: Exception, endpoint: Endpoint) -> OrchestuneError:
         where = urlsplit(endpoint.host).netloc
-        cause = getattr(exc, "reason", None) or exc
-        text = str(cause).rpartition(">: ")[2].rpartition(": Failed to establish a new connection: ")[2]
-        said = text or str(cause) or type(cause).__name__
-        if isinstance(cause, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in said:
+        said = cause(exc)
+        if (
+            isinstance(getattr(exc, "reason", None) or exc, ssl.SSLCertVerificationError)
+            or "CERTIFICATE_VERIFY_FAILED" in said
+        ):
             return Denied(
                 f"the API server {where} of cluster '{self._cluster.name}' shows a certificate that is not trusted",
                 f"certificate-authority in the kubeconfig must be the cluster's own ({said})",

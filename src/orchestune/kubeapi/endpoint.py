@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ _KEPT_ALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
 )
+_OBJECT = re.compile(r"(?:<[^>]*>|\w+\(host=[^)]*\)): (?:Failed to establish a new connection: )?")
+"""how urllib3 begins what it says: with its own object, in older versions and in newer ones"""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,14 @@ class Endpoint:
             raise
         opened: socket.socket = asking.sock
         return opened
+
+
+def cause(exc: BaseException) -> str:
+    """Why nothing was heard of an API server, in words."""
+    inner = getattr(exc, "reason", None) or exc
+    text = str(inner) or type(inner).__name__
+    said = _OBJECT.match(text)
+    return text[said.end() :] if said else text
 
 
 def _who(proxy: str) -> dict[str, str]:

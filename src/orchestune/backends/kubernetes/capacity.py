@@ -115,10 +115,7 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         pool=label or ("gpu" if has.gpu else "cpu"),
         has=has,
         ready=ready.get("status") == "True",
-        usable=ready.get("status") == "True"
-        and not spec.get("unschedulable")
-        and not passing
-        and not strange,
+        usable=ready.get("status") == "True" and not spec.get("unschedulable") and not passing and not strange,
         trouble="" if ready.get("status") == "True" else str(ready.get("message") or ready.get("reason") or ""),
         labelled=label is not None,
         taints=taints,

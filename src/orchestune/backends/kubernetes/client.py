@@ -18,7 +18,7 @@ from kubernetes.watch.watch import iter_resp_lines
 
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError, Unreachable
-from orchestune.kubeapi.endpoint import Endpoint
+from orchestune.kubeapi.endpoint import Endpoint, cause
 from orchestune.kubeapi.kubeconfig import load
 from orchestune.kubeapi.pod_account import of_this_pod
 from orchestune.kubeapi.refusals import Asker, Unauthenticated, answered, refusal
@@ -177,8 +177,7 @@ class Api:
             raise Unauthenticated(exc.message, exc.hint) from exc
 
     def _unreachable(self, exc: BaseException) -> TemporaryError:
-        inner = str(getattr(exc, "reason", None) or exc) or type(exc).__name__
-        text = f"the cluster's API server {self._endpoint.host} cannot be reached: {inner.rpartition('>: ')[2]}"
+        text = f"the cluster's API server {self._endpoint.host} cannot be reached: {cause(exc)}"
         self._away, self._away_until = text, time.monotonic() + _PAUSE
         return Unreachable(text)
 

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from orchestune.clusters.existing.config import MANAGER, SELECTOR
 from orchestune.clusters.existing.objects import called, collection, path
 from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, Unreachable
+from orchestune.kubeapi.endpoint import cause
 from orchestune.kubeapi.kubeconfig import load
 from orchestune.kubeapi.refusals import Asker, answered, refusal
 
@@ -66,7 +67,7 @@ class Api:
             )
         except self._broken as exc:
             raise Unreachable(
-                f"the cluster's API server {self.host} cannot be reached: {_cause(exc)}",
+                f"the cluster's API server {self.host} cannot be reached: {cause(exc)}",
                 "is the context the right one, and the network or VPN up?",
             ) from exc
         content = response.data.decode("utf-8", "replace")
@@ -142,9 +143,3 @@ def _check_owner(api: Api, document: Manifest) -> None:
         raise Conflict(
             f"there is a {called(document)} already, which is not ours", "choose another namespace with --namespace"
         )
-
-
-def _cause(exc: BaseException) -> str:
-    inner = getattr(exc, "reason", None) or exc
-    text = str(inner) or type(inner).__name__
-    return text.rpartition(">: ")[2] or text
