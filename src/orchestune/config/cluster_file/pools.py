@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from orchestune.config.kinds import SIZE_PATTERN, TRUTH, Key, Kind, amount, one_of, text, whole
@@ -117,6 +118,7 @@ def pool(name: str, found: Field, read: dict[str, Any]) -> Pool | None:
         if any(domain == reserved or domain.endswith(f".{reserved}") for reserved in _RESERVED):
             Field(place, f"{found.key}.labels.{label}", found.report).wrong(f"labels of {domain} are not yours to give")
     _check_taints(found, read.get("taints") or ())
+    refuse_twice(found.find("instance_type"), read.get("instance_type") or ())
     if read.get("instance_type") is None or most is None:
         return None
     return Pool(
@@ -130,3 +132,13 @@ def _check_taints(found: Field, taints: tuple[Taint, ...]) -> None:
         domain = taint.key.partition("/")[0] if "/" in taint.key else ""
         if any(domain == reserved or domain.endswith(f".{reserved}") for reserved in _RESERVED):
             item.wrong(f"taints of {domain} are not yours to give")
+    refuse_twice(found.find("taints"), [f"{taint.key}:{taint.effect}" for taint in taints])
+
+
+def refuse_twice(found: Field, names: Sequence[str]) -> None:
+    """The provider would, when half of the cluster is made."""
+    seen = set[str]()
+    for item, name in zip(found.items(), names, strict=False):
+        if name in seen:
+            item.wrong(f"names {name} twice")
+        seen.add(name)

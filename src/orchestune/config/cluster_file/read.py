@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_network
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
 from orchestune.config.cluster_file.keys import CLUSTER, KEYS, LATER_PROVIDERS
 from orchestune.config.cluster_file.older import converted
-from orchestune.config.cluster_file.pools import SHORT, pool
+from orchestune.config.cluster_file.pools import SHORT, pool, refuse_twice
 from orchestune.config.compose import compose
 from orchestune.config.nodes import Entries, Scalar, shown
 from orchestune.config.report import Field, Report
@@ -21,6 +21,7 @@ from orchestune.errors import BadInput, Problem
 _LONGEST_NAME = 40
 _SOONEST = 600.0
 """seconds without work after which a cluster may destroy itself: people think between two experiments"""
+_INNER = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 _SYSTEM = Pool(SYSTEM, ("t3.large", "t3a.large"), 1, 2, 50 * 2**30, key="system", any_type=True)
 
 
@@ -67,6 +68,7 @@ def _assemble(top: Field, values: dict[str, Any]) -> ClusterSpec | None:
     _check_provider(top.find("cloud_provider"), values.get("cloud_provider"))
     _check_name(top.find("cluster_name"), values.get("cluster_name"))
     _check_zones(top, values)
+    refuse_twice(top.find("access"), [grant.who for grant in values.get("access") or ()])
     network = _network(top.find("network"), values.get("network") or {})
     pools = _pools(top, values)
     idle = values.get("idle") or {}
@@ -126,22 +128,24 @@ def _network(found: Field, read: dict[str, Any]) -> Network | None:
         found.find("cidr").wrong("is for a network that is made", "leave it out beside `vpc`")
     if network.allow and network.endpoint == "private":
         found.find("allow").wrong("is for a public endpoint", "leave one of the two out")
-    for item, text in [
-        (found.find("cidr"), network.cidr),
-        *zip(found.find("allow").items(), network.allow, strict=False),
-    ]:
-        _check_network(item, text, made=item.key.endswith("cidr"))
+    refuse_twice(found.find("subnets"), network.subnets)
+    _check_network(found.find("cidr"), network.cidr, made=True)
+    for item, text in zip(found.find("allow").items(), network.allow, strict=False):
+        _check_network(item, text, made=False)
     return network
 
 
 def _check_network(found: Field, text: str, *, made: bool) -> None:
     try:
-        network = ip_network(text)
+        network = IPv4Network(text)
     except ValueError as exc:
         found.wrong(f"'{text}' is no network: {exc}")
         return
-    if made and not (16 <= network.prefixlen <= 20 and network.is_private):
+    own = network.is_loopback or network.is_link_local
+    if made and not (16 <= network.prefixlen <= 20 and network.is_private and not own):
         found.wrong(f"'{text}' is no private network from /16 to /20", "10.0.0.0/16 for instance")
+    if not made and (own or any(network.subnet_of(inner) for inner in _INNER)):
+        found.wrong(f"'{text}' is no network from which anybody comes over the internet", "say what is seen from there")
 
 
 def _retirement(found: Field, read: dict[str, Any]) -> Retirement | None:

@@ -154,6 +154,7 @@ def test_all_mistakes_are_told_together_each_at_its_place() -> None:
     ]
 
 
+ADA = "arn:aws:iam::123456789012:user/ada"
 HEAD = "cloud_provider: aws\ncluster_name: x\ncpu: {instance_type: c5.large, min_nodes: 1, max_nodes: 2}\n"
 
 
@@ -171,6 +172,11 @@ HEAD = "cloud_provider: aws\ncluster_name: x\ncpu: {instance_type: c5.large, min
         (HEAD.replace(": x", f": {'a' * 41}"), "is longer than 40 characters"),
         (HEAD + "region: eu-central-1\nzones: [eu-central-1a, us-east-1a]\n", "zones[1]: 'us-east-1a' is no zone"),
         (HEAD + "zones: [eu-central-1a, eu-central-1a]\n", "names a zone twice"),
+        (HEAD.replace("c5.large", "[c5.large, c5.large]"), "cpu.instance_type[1]: names c5.large twice"),
+        (HEAD + f"access: [{{who: '{ADA}'}}, {{who: '{ADA}', role: admin}}]\n", f"access[1]: names {ADA} twice"),
+        (HEAD.replace("}", ", taints: ['a=b:NoSchedule', 'a=c:NoSchedule']}"), "names a:NoSchedule twice"),
+        (HEAD + "network: {allow: [10.0.0.0/8]}\n", "network.allow[0]: '10.0.0.0/8' is no network from which anybody"),
+        (HEAD + "network: {cidr: 169.254.0.0/16}\n", "'169.254.0.0/16' is no private network"),
         (HEAD + "zones: [eu-central-1a]\n", "zones: has 1 of them, expected a list of two to six zones"),
         (HEAD + "zones: []\n", "zones: found an empty list, expected a list of two to six zones"),
         (HEAD + "network: {vpc: vpc-0a1b2c3d}\n", "needs subnets too"),
