@@ -7,13 +7,17 @@ from typing import Any, cast
 
 import pytest
 
+from orchestune.backends.kubernetes.admitting import admits
+from orchestune.backends.kubernetes.capacity import Node
 from orchestune.clusters.existing import probe
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import Connection
 from orchestune.clusters.existing.probe import Pool
+from orchestune.domain.resources import Resources
 
 LAB = Connection("lab", "ml", server_image="registry.lab/server@sha256:1", registry="registry.lab")
 SAMPLE = "registry.lab/orchestune/test@sha256:2"
+LINUX = {"kubernetes.io/os": "linux"}
 PULL_FAILED = {"waiting": {"reason": "ImagePullBackOff", "message": "certificate signed by unknown authority"}}
 
 
@@ -43,6 +47,13 @@ class Showing:
 def test_a_quota_of_the_namespace_finds_all_the_limits_that_it_counts() -> None:
     (container,) = probe.pod(LAB, Pool("cpu"), "0-cpu")["spec"]["containers"]
     assert set(container["resources"]["limits"]) == set(container["resources"]["requests"]) == {"cpu", "memory"}
+
+
+@pytest.mark.parametrize("effect", ["NoSchedule", "NoExecute"])
+def test_a_pool_is_tried_whatever_its_nodes_are_tainted_with(effect: str) -> None:
+    spec = probe.pod(LAB, Pool("slow", ("n1",)), "0-slow")["spec"]
+    node = Node("n1", "slow", Resources(), True, True, "", True, (("team", "vision", effect),), labels=LINUX)
+    assert admits(node, spec)
 
 
 def pull(api: Showing) -> probe.Look:

@@ -82,7 +82,7 @@ def pod(connection: Connection, pool: Pool, mark: str, image: str = "") -> Manif
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": security,
-        "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
+        "tolerations": [{"operator": "Exists"}],
         "containers": [
             {
                 "name": "look",
