@@ -35,6 +35,8 @@ PIDS = 8192
 """processes and threads of one worker: far more than training takes, far less than what stops a machine"""
 LEAST_MEMORY = 64 * 2**20
 """bytes that a container needs at least: the worker in it takes half of that"""
+_LEAST_CPU = 0.01
+"""cores below which Docker takes no limit"""
 FAREWELL = 5
 """seconds that a worker has beyond its trial's grace, where the daemon itself is stopped"""
 _PERSONAL = re.compile(r"/(\.[^/]*|venv|node_modules)$")
@@ -231,7 +233,7 @@ def _limits(order: WorkerOrder, host: Host) -> dict[str, Any]:
     each = order.each.times(order.slots)
     found: dict[str, Any] = {}
     if each.cpu:
-        found["NanoCpus"] = int(min(each.cpu, host.cpu) * 10**9)
+        found["NanoCpus"] = int(max(min(each.cpu, host.cpu), _LEAST_CPU) * 10**9)
     if each.memory:
         found["Memory"] = found["MemorySwap"] = each.memory
     # of /dev/shm this is only the limit: what is not written there is not taken; Docker's own 64 MB are too few for

@@ -169,3 +169,8 @@ def test_a_container_is_named_after_its_experiment(handle: str) -> None:
     name = plan.name(replace(ORDER, handle=handle))
     assert name.startswith("orchestune-") and name.endswith("-2bed67e883cc")
     assert name.isascii() and "/" not in name and " " not in name
+
+
+@pytest.mark.parametrize(("cpu", "nano"), [(0.001, 10**7), (0.5, 5 * 10**8), (64, 8 * 10**9)])
+def test_a_limit_of_cores_is_one_that_docker_takes(cpu: float, nano: int) -> None:
+    assert plan.container(replace(ORDER, each=Resources(cpu=cpu)), SITE)["HostConfig"]["NanoCpus"] == nano
