@@ -8,7 +8,8 @@ from typing import Any
 
 from orchestune.backends.kubernetes import plan
 from orchestune.backends.kubernetes.backend import worker_command
-from orchestune.backends.kubernetes.capacity import node
+from orchestune.backends.kubernetes.capacity import Node, ground, node
+from orchestune.backends.kubernetes.checking import check_pod
 from orchestune.backends.kubernetes.config import KubernetesConfig, read
 from orchestune.backends.kubernetes.delivering import decide, server_version
 from orchestune.cli.scratch import room, scratch
@@ -29,8 +30,9 @@ _ENFORCE = "pod-security.kubernetes.io/enforce"
 def worker_job(cluster: Cluster, specification: Specification, environ: Mapping[str, str]) -> dict[str, Any]:
     """The Job of one worker, by the configuration that the cluster's server has. What is only known later is zeros.
 
-    Unreachable and Denied as every request through the API server.
+    UsageError where its server would refuse the `pod:`; Unreachable and Denied as every request through the API server.
     """
+    check_pod(specification.placement.pod)
     api = ApiServer(cluster, environ)
     config = _config(api, cluster)
     order = WorkerOrder(
@@ -44,18 +46,19 @@ def worker_job(cluster: Cluster, specification: Specification, environ: Mapping[
         owner=cluster.user,
         grace=specification.grace,
     )
-    setting = plan.Setting(_restricted(api, config), image_volume=_by_volume(api, config))
+    nodes = _nodes(api, config)
+    surroundings = ground(nodes, order.placement.pool, order.each)
+    version = server_version(api) if config.image_volumes is None else ""
+    setting = plan.Setting(_restricted(api, config), surroundings, decide(config.image_volumes, version, nodes).volume)
     return plan.job(config, order, setting, worker_command(order, setting.runtime))
 
 
-def _by_volume(api: ApiServer, config: KubernetesConfig) -> bool:
-    """Whether the private Python comes as an image volume, as far as this user may see the nodes."""
+def _nodes(api: ApiServer, config: KubernetesConfig) -> list[Node]:
+    """As far as this user may see them."""
     try:
-        items = api.call("GET", "/api/v1/nodes")["items"] if config.image_volumes is None else []
+        return [node(item, config) for item in api.call("GET", "/api/v1/nodes")["items"]]
     except Denied:
-        items = []
-    version = server_version(api) if config.image_volumes is None else ""
-    return decide(config.image_volumes, version, [node(item, config) for item in items]).volume
+        return []
 
 
 def _each(config: KubernetesConfig, needs: Resources) -> Resources:

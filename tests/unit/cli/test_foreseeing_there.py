@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,10 +32,9 @@ CONFIG = {
 }
 
 
-@pytest.mark.parametrize("level", ["restricted", "baseline"])
-def test_the_job_of_a_worker_is_shown_and_nothing_is_created(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Result], level: str
-) -> None:
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApiServer]:
+    """A cluster that is connected, and a project that is the current folder."""
     monkeypatch.delenv("ORCHESTUNE_SERVER", raising=False)
     monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "home"))
     os.mkdir(tmp_path / "home")
@@ -45,14 +44,21 @@ def test_the_job_of_a_worker_is_shown_and_nothing_is_created(
         api.objects["/api/v1/namespaces/ml/configmaps/orchestune-config"] = {
             "data": {"kubernetes.json": json.dumps(CONFIG)}
         }
-        labels = {"pod-security.kubernetes.io/enforce": level}
-        api.objects["/api/v1/namespaces/ml"] = {"metadata": {"labels": labels}}
+        api.objects["/api/v1/namespaces/ml"] = {"metadata": {}}
         Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
-        [job] = json.loads(cli("run", "--cluster", "lab", "--dry-run", "--json").out)["objects"]
-        shown = cli("run", "--cluster", "lab", "--dry-run").out
-        (tmp_path / "experiment.yml").write_text(EXPERIMENT + "install: pip install numpy\n")
-        built = cli("run", "--cluster", "lab", "--dry-run").out
-        assert {line.split()[0] for line in api.asked} == {"GET"}
+        yield api
+
+
+@pytest.mark.parametrize("level", ["restricted", "baseline"])
+def test_the_job_of_a_worker_is_shown_and_nothing_is_created(
+    lab: FakeApiServer, tmp_path: Path, cli: Callable[..., Result], level: str
+) -> None:
+    lab.objects["/api/v1/namespaces/ml"]["metadata"]["labels"] = {"pod-security.kubernetes.io/enforce": level}
+    [job] = json.loads(cli("run", "--cluster", "lab", "--dry-run", "--json").out)["objects"]
+    shown = cli("run", "--cluster", "lab", "--dry-run").out
+    (tmp_path / "experiment.yml").write_text(EXPERIMENT + "install: pip install numpy\n")
+    built = cli("run", "--cluster", "lab", "--dry-run").out
+    assert {line.split()[0] for line in lab.asked} == {"GET"}
     assert job["kind"] == "Job"
     assert job["metadata"]["namespace"] == "ml"
     pod = job["spec"]["template"]["spec"]
@@ -62,3 +68,31 @@ def test_the_job_of_a_worker_is_shown_and_nothing_is_created(
     assert "where      lab, namespace ml" in shown
     assert "image: registry.lab/model:1" in shown
     assert "image: (known once it is built)" in built and "registry.lab/model:1, with pip install numpy" in built
+
+
+def test_the_job_tolerates_what_the_nodes_of_its_pool_are_tainted_with(
+    lab: FakeApiServer, cli: Callable[..., Result]
+) -> None:
+    taints = [{"key": "team", "value": "vision", "effect": "NoSchedule"}]
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    node = {"metadata": {"name": "g1", "labels": {"orchestune.dev/pool": "a100"}}, "spec": {"taints": taints}}
+    lab.objects["/api/v1/nodes"] = {"items": [{**node, "status": ready}]}
+    [job] = json.loads(cli("run", "--cluster", "lab", "--dry-run", "--json").out)["objects"]
+    assert {"operator": "Equal", **taints[0]} in job["spec"]["template"]["spec"]["tolerations"]
+
+
+@pytest.mark.parametrize(
+    ("pod", "said"),
+    [
+        ("{spec: null}", "`pod.spec` has to be a mapping, found null"),
+        ("{metadata: null}", "`pod.metadata` has to be a mapping, found null"),
+        ("{metadata: {labels: x}}", "`pod.metadata.labels` has to be a mapping"),
+        ("{status: {}}", "merged into a pod template, which has no key status"),
+    ],
+)
+def test_a_pod_that_the_server_would_refuse_is_told_in_its_words(
+    pod: str, said: str, lab: FakeApiServer, tmp_path: Path, cli: Callable[..., Result]
+) -> None:
+    (tmp_path / "experiment.yml").write_text(EXPERIMENT + f"pod: {pod}\n")
+    found = cli("run", "--cluster", "lab", "--dry-run")
+    assert (found.code, found.out) == (2, "") and said in found.err

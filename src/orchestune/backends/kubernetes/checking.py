@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from orchestune.backends.kubernetes.capacity import PRODUCT
 from orchestune.backends.kubernetes.client import Api
@@ -23,19 +24,7 @@ def check(api: Api, config: KubernetesConfig, placement: Placement) -> None:
             "no image is given, and this cluster has no default one",
             "write `image:` (or `dockerfile:`, `install:`) in the experiment file",
         )
-    strange = sorted(placement.pod.keys() - set(_TEMPLATE))
-    if strange:
-        raise UsageError(
-            f"`pod:` is merged into a pod template, which has no key {strange[0]}",
-            "it has `metadata` and `spec`: pod: {spec: {…}}",
-        )
-    metadata = placement.pod.get("metadata")
-    labels = metadata.get("labels") if isinstance(metadata, Mapping) else None
-    for key, value in {**placement.pod, "metadata.labels": labels or {}}.items():
-        if not isinstance(value, Mapping):
-            raise UsageError(
-                f"`pod.{key}` has to be a mapping, found {json.dumps(value)}", "leave it out where it says nothing"
-            )
+    check_pod(placement.pod)
     inside = f"/api/v1/namespaces/{config.namespace}"
     if placement.service_account:
         _exists(api, f"{inside}/serviceaccounts/{placement.service_account}", "ServiceAccount", "service_account")
@@ -47,6 +36,23 @@ def check(api: Api, config: KubernetesConfig, placement: Placement) -> None:
         _exists(api, path, "PriorityClass", "priority_class")
     if placement.queue:
         _queue(api, config.namespace, placement.queue)
+
+
+def check_pod(pod: Mapping[str, Any]) -> None:
+    """UsageError for a `pod:` that would leave no pod template."""
+    strange = sorted(pod.keys() - set(_TEMPLATE))
+    if strange:
+        raise UsageError(
+            f"`pod:` is merged into a pod template, which has no key {strange[0]}",
+            "it has `metadata` and `spec`: pod: {spec: {…}}",
+        )
+    metadata = pod.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, Mapping) else None
+    for key, value in {**pod, "metadata.labels": labels or {}}.items():
+        if not isinstance(value, Mapping):
+            raise UsageError(
+                f"`pod.{key}` has to be a mapping, found {json.dumps(value)}", "leave it out where it says nothing"
+            )
 
 
 def check_resources(each: Resources, config: KubernetesConfig, products: Sequence[str], seen: bool) -> None:
