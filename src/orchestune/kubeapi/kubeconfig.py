@@ -91,7 +91,7 @@ class Kubeconfig:
         folder = path.absolute().parent
         for kind, target in (("context", self.contexts), ("cluster", self.clusters), ("user", self.users)):
             for item in document.get(f"{kind}s") or ():
-                target.setdefault(item["name"], Entry(folder, item.get(kind) or {}))
+                target.setdefault(str(item["name"]), Entry(folder, item.get(kind) or {}))
 
 
 def load(kubeconfig: str | None, context: str | None, environ: Mapping[str, str] = os.environ) -> Endpoint:

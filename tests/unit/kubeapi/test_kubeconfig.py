@@ -268,6 +268,18 @@ def test_an_empty_file_among_several_says_nothing(tmp_path: Path) -> None:
     assert load(files, None).host == "http://one"
 
 
+def test_a_name_of_digits_is_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(
+        "contexts: [{name: 2024, context: {cluster: 1, user: 2}}]\n"
+        "clusters: [{name: 1, cluster: {server: 'http://one'}}]\nusers: [{name: 2, user: {token: a}}]\n"
+    )
+    assert load(str(path), "2024").host == "http://one"
+    with pytest.raises(UsageError, match="has no context 'lab'") as caught:
+        load(str(path), "lab")
+    assert "it has 2024" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
