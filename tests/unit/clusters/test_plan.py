@@ -13,9 +13,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from orchestune.clusters.existing import plan, probe
-from orchestune.clusters.existing.config import OURS, Connection, checked, read, refuse_moves
+from orchestune.clusters.existing.config import OURS, SETTINGS, Connection, checked, read, refuse_moves
 from orchestune.clusters.existing.text import as_yaml
-from orchestune.errors import BadInput, UsageError
+from orchestune.errors import BadInput, OrchestuneError, UsageError
 
 GOLDEN = Path(__file__).parent / "golden"
 IMAGE = "registry.lab:5000/orchestune/server@sha256:" + "ab" * 32
@@ -196,6 +196,12 @@ def test_what_a_cluster_would_refuse_or_everybody_could_read_is_told_before_anyt
     assert "sesame" not in str(caught.value)
     had = Connection.from_json(LAB.to_json() | {key: value})
     assert had.with_changes({"size": None}) == had, "whoever joins has not said it"
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", "1", '"x"', '{"replicas": 1}'])
+def test_settings_that_were_broken_by_hand_are_told(text: str) -> None:
+    with pytest.raises(OrchestuneError, match=r"was it changed by hand|that cannot be read"):
+        read({SETTINGS: text})
 
 
 @pytest.mark.parametrize("proxy", ["proxy.lab:3128", "http://[fd00::1]:3128", "http://ada@proxy.lab", "socks5://p:1"])

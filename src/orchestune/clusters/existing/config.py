@@ -169,7 +169,7 @@ def read(data: Mapping[str, str]) -> Connection:
         raise OrchestuneError(f"the ConfigMap {CONFIG} has no {SETTINGS}", "was it changed by hand?")
     try:
         return Connection.from_json(json.loads(data[SETTINGS]))
-    except (ValueError, TypeError, KeyError) as exc:
+    except (AttributeError, ValueError, TypeError, KeyError) as exc:
         raise OrchestuneError(
             f"the ConfigMap {CONFIG} holds a {SETTINGS} that cannot be read: {exc}", "was it changed by hand?"
         ) from exc
