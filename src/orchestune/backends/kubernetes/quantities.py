@@ -15,9 +15,10 @@ from orchestune.domain.resources import Resources
 def amount(text: object) -> float:
     """`500m` → 0.5, `2Gi` → 2147483648; nothing → 0. What cannot be read counts as 0."""
     try:
-        return float(parse_quantity(text)) if text not in (None, "") else 0.0  # type: ignore[no-untyped-call]
+        found = float(parse_quantity(text)) if text not in (None, "") else 0.0  # type: ignore[no-untyped-call]
     except ValueError:
         return 0.0
+    return found if math.isfinite(found) else 0.0
 
 
 def cores(number: float) -> str:

@@ -163,6 +163,12 @@ def test_nodes_whose_cards_are_sliced_have_the_taint_of_whole_cards() -> None:
     assert admits(found, spec(Resources(gpu=1))) and not admits(found, spec(Resources(1)))
 
 
+@pytest.mark.parametrize("label", ["1e400", "nan", "infinity", "forty"])
+def test_a_label_that_is_no_amount_says_nothing_and_hides_no_node(label: str) -> None:
+    found = shown("g1", gpu=1, labels={"nvidia.com/gpu.memory": label})
+    assert (found.has.gpu, found.has.gpu_memory) == (1, None)
+
+
 def test_pods_that_are_over_or_nowhere_hold_nothing() -> None:
     assert pod({"cpu": "1"}, phase="Succeeded") is None
     assert pod({"cpu": "1"}, node="") is None
