@@ -24,6 +24,8 @@ _KEPT = 25
 _REFUSED = ("denied", "unauthorized", "authentication required", "no basic auth credentials")
 _FOREIGN = ("exec format error",)
 _CONFINED = ("unshare(CLONE_NEWUSER)",)
+_FROM_REGISTRY = ("initializing source docker://", "failed to resolve source metadata for", "pull access denied for")
+"""how buildah and podman, and docker in its two ways, say that an image cannot be had that another one is made from"""
 _DISTRUSTED = ("x509:", "certificate signed by unknown authority")
 
 
@@ -74,7 +76,8 @@ class Tool:
         except OSError as exc:
             raise Unreachable(f"{self._kind} cannot be started: {exc.strerror}") from exc
         if process.returncode:
-            raise failure(what, self._kind, plan, list(kept), how_to_trust(self._kind, plan.target.registry))
+            trust = how_to_trust(self._kind, plan.target.registry)
+            raise failure(what, self._kind, plan, list(kept), trust, "log in at its registry: docker login REGISTRY")
 
 
 def find_tool() -> Tool | None:
@@ -99,8 +102,10 @@ def push_command(kind: Kind, plan: Plan, login: Path | None = None) -> list[str]
     return [kind, "push", *more, str(plan.target), f"docker://{plan.target}"]
 
 
-def failure(what: str, builder: str, plan: Plan, output: Sequence[str], trust: str) -> OrchestuneError:
-    """The error that the end of the output means; `trust` is what makes the builder trust a registry."""
+def failure(what: str, builder: str, plan: Plan, output: Sequence[str], trust: str, login: str) -> OrchestuneError:
+    """The error that the end of the output means; `trust` is what makes the builder trust a registry, `login` what lets
+    it have an image that this one is made from.
+    """
     end = "\n".join(output)
     registry = plan.target.registry
     if any(word in end.lower() for word in _FOREIGN):
@@ -120,7 +125,10 @@ def failure(what: str, builder: str, plan: Plan, output: Sequence[str], trust: s
             f"{builder} could not {verb} {plan.target}, since it does not trust a registry:\n{end}",
             trust,
         )
-    if what == "push" and any(word in end.lower() for word in _REFUSED):
+    refused = any(word in end.lower() for word in _REFUSED)
+    if what == "build" and refused and any(word in end for word in _FROM_REGISTRY):
+        return Denied(f"{builder} may not have an image that this one is made from:\n{end}", login)
+    if what == "push" and refused:
         return Denied(f"the registry {registry} refuses {plan.target}:\n{end}", hint(registry))
     if what == "push":
         return OrchestuneError(

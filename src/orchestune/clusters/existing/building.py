@@ -147,7 +147,8 @@ class InCluster:
                 if why := _taken(pod, now - began):
                     raise OrchestuneError(f"the cluster has ended the build: {why}", f"repeat the command; or {_HERE}")
                 end = list(output.end) or [str(pod["status"].get("message", "it failed"))]
-                raise failure("push" if output.built else "build", self.name, plan, end, trust)
+                login = f"a build in the cluster has your login for {plan.target.registry} alone; {_HERE}"
+                raise failure("push" if output.built else "build", self.name, plan, end, trust, login)
             self._sleep(_POLL)
 
     def _look(self, job: str, output: Output, late: bool, ran: bool) -> tuple[Manifest, str] | None:
