@@ -21,6 +21,7 @@ from orchestune.backends.kubernetes.labels import WORKER
 from orchestune.backends.kubernetes.quantities import requests
 from orchestune.backends.kubernetes.queues import Workload
 from orchestune.backends.kubernetes.reasons import Evidence, judge
+from orchestune.backends.kubernetes.rehearsing import rehearse
 from orchestune.backends.kubernetes.security import Security
 from orchestune.backends.kubernetes.sweeping import Sweeper
 from orchestune.backends.kubernetes.views import Document
@@ -96,6 +97,8 @@ class KubernetesBackend:
 
     def check(self, each: Resources, placement: Placement) -> None:
         checking.check(self._api, self._config, placement)
+        if placement.pod:
+            rehearse(self._api, self._config, each, placement)
         seen = self._world.machines_known()
         products = capacity.ground(self._world.nodes.all() if seen else (), None, each).products
         checking.check_resources(each, self._config, products, seen)

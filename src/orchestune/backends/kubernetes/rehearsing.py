@@ -1,0 +1,60 @@
+"""Whether the API server takes a Job with what a file says of its pod: asked in advance, and nothing is made."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from orchestune.backends.kubernetes import plan
+from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Resources
+from orchestune.errors import OrchestuneError, UsageError
+from orchestune.ports.backend import WorkerOrder
+
+_UNKNOWN = re.compile(r'unknown field "(?P<path>[^"]+)"')
+_STEP = re.compile(r"[^.\[\]]+")
+_NO_REHEARSAL = "does not support dry run"
+"""what is said of an admission webhook of the cluster: then only the Job itself can tell"""
+_HINT = "correct `pod:`; `kubectl explain job.spec.template` says what a pod has"
+
+
+def rehearse(api: Api, config: KubernetesConfig, each: Resources, placement: Placement) -> None:
+    """UsageError in the API server's words. Who cannot ask, for whatever reason, believes that it does."""
+    order = WorkerOrder("rehearsal-00", "", "", 1, each=each, placement=placement)
+    job = plan.job(config, order, plan.Setting(), ["worker"])
+    said = _refusal(api, config, job, "Strict")
+    if strange := [path for path in _UNKNOWN.findall(said) if not _is_ours(config, order, path)]:
+        shown = ", ".join(path.removeprefix("spec.template.") for path in strange)
+        raise UsageError(f"`pod:` names what a pod of this cluster does not have: {shown}", _HINT)
+    if _UNKNOWN.search(said):  # what an older cluster does not know yet of ours, and leaves out
+        said = _refusal(api, config, job, "Ignore")
+    if said and _NO_REHEARSAL not in said:
+        raise UsageError(said, _HINT)
+
+
+def _refusal(api: Api, config: KubernetesConfig, job: plan.Manifest, validation: str) -> str:
+    query = {"dryRun": "All", "fieldValidation": validation}
+    try:
+        api.call("POST", f"/apis/batch/v1/namespaces/{config.namespace}/jobs", job, query=query)
+    except UsageError as exc:
+        return exc.message
+    except OrchestuneError:
+        pass
+    return ""
+
+
+def _is_ours(config: KubernetesConfig, order: WorkerOrder, path: str) -> bool:
+    """Whether the Job has it without the file's `pod:`."""
+    bare = replace(order, placement=replace(order.placement, pod={}))
+    found: Any = plan.job(config, bare, plan.Setting(), ["worker"])
+    for step in _STEP.findall(path):
+        if isinstance(found, dict) and step in found:
+            found = found[step]
+        elif isinstance(found, list) and step.isdecimal() and int(step) < len(found):
+            found = found[int(step)]
+        else:
+            return False
+    return True
