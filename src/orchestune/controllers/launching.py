@@ -189,7 +189,8 @@ class Launching:
             self._grow(site, present, slots - have, cards)
 
     def _shrink(self, site: Site, present: Sequence[Present], spare: int) -> None:
-        """Those with the least to do go first, since they hold their places for nothing; of several the newest.
+        """Those with the least to do go first, since they hold their places for nothing; of several those on machines
+        that take no more, and then the newest.
 
         Of those that share cards the ones with the fewest beside them: their card becomes a whole one again.
         """
@@ -197,8 +198,9 @@ class Launching:
             busy = workers.at_work(session, site.backend.name)
         uses = Counter(card for worker in present for card in _gpus(worker))
         beside = {worker.id: max((uses[card] for card in _gpus(worker)), default=0) for worker in present}
-        newest_first = present[::-1]
-        for worker in sorted(newest_first, key=lambda worker: (busy.get(worker.id, 0), beside[worker.id])):
+        away, newest_first = site.capacity.away, present[::-1]
+        rank = lambda worker: (busy.get(worker.id, 0), worker.node not in away, beside[worker.id])
+        for worker in sorted(newest_first, key=rank):
             if spare <= 0:
                 return
             if worker.slots <= spare:

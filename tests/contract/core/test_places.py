@@ -16,7 +16,7 @@ from orchestune.ports.backend import Gone
 from orchestune.services import read_trials
 from orchestune.services.quarantine import lift
 from orchestune.services.read_cluster import cluster
-from orchestune.store import quarantines
+from orchestune.store import quarantines, workers
 from orchestune.testing.world import World
 
 GIB = 2**30
@@ -344,6 +344,18 @@ def spread_out(world: World, experiment: str, nodes: Mapping[str, str]) -> None:
     with world.core.store.transaction() as session:
         for worker, node in nodes.items():
             session.run("UPDATE workers SET node = :node WHERE id = :id", {"id": worker, "node": node})
+
+
+def test_workers_on_a_machine_that_takes_no_more_go_first(world: World) -> None:
+    world.backend.room = Capacity(MACHINES[:2])
+    world.create(budget=40, parallelism=8, resources={"cpu": 1})
+    held = [worker.id for worker, _ in world.lease(8)]
+    spread_out(world, "", {worker: "cpu1" if number < 4 else "cpu2" for number, worker in enumerate(held)})
+    world.backend.room = Capacity(MACHINES[1:2], away=frozenset({"cpu1"}))
+    world.tick()
+    with world.core.store.reading() as session:
+        draining = {w.id for w in workers.present(session, "local") if w.state == "draining"}
+    assert draining == set(held[:4])
 
 
 def test_a_machine_on_which_trials_fail_that_succeed_elsewhere_is_put_in_quarantine(world: World) -> None:
