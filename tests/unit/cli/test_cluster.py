@@ -15,7 +15,9 @@ from orchestune.cli.clusters import checks
 from orchestune.cli.clusters.checks import building, mark_of, own_mark, pools
 from orchestune.cli.clusters.commands import repeatable
 from orchestune.cli.clusters.status import lines
+from orchestune.cli.clusters.wishes import Wishes
 from orchestune.cli.console import Console
+from orchestune.cli.main import build_parser
 from orchestune.cli.render import Paint
 from orchestune.client.api import Client
 from orchestune.client.clusters import Cluster, Clusters
@@ -271,3 +273,18 @@ def test_what_commands_about_clusters_have_done_is_told_as_documents_too(
     Clusters(state).add(Cluster("lab", "kubernetes", str(kubeconfig), "lab", "ml"))
     result = cli("cluster", "destroy", "-n", "lab", "--yes", "--abandon", "--json")
     assert json.loads(result.out) == {"name": "lab", "removed": []}
+
+
+@pytest.mark.parametrize(
+    ("words", "changes"),
+    [
+        ((), {}),
+        (("--autoscaling",), {"elastic": True}),
+        (("--no-autoscaling",), {"elastic": False}),
+        (("--ca", "ca.crt"), {"certificates": True}),
+        (("--ca", ""), {"certificates": False}),
+    ],
+)
+def test_what_was_said_of_a_cluster_can_be_taken_back(words: tuple[str, ...], changes: dict[str, bool]) -> None:
+    args = build_parser(["cluster"]).parse_args(["cluster", "connect", "-n", "lab", *words])
+    assert {key: value for key, value in Wishes.of(args).changes.items() if value is not None} == changes

@@ -14,7 +14,7 @@ from orchestune.cli.clusters.cloud import add_cloud, joined, profile
 from orchestune.cli.clusters.commands import add_name, add_place, api, known, meant, registered, repeatable, role_of
 from orchestune.cli.clusters.image import note_registry, server_image
 from orchestune.cli.clusters.joining import join_hosted, say_hello
-from orchestune.cli.clusters.wishes import Wishes
+from orchestune.cli.clusters.wishes import NO_FILE, Wishes
 from orchestune.cli.console import Console
 from orchestune.cli.control import positive
 from orchestune.cli.parser import Commands, add_command
@@ -48,7 +48,10 @@ def add(inner: Commands) -> None:
     parser.add_argument("--gpu-resource", metavar="NAME", help="how nodes call their GPUs (default: nvidia.com/gpu)")
     parser.add_argument("--pool-label", metavar="KEY", help="label that names a node's pool (orchestune.dev/pool)")
     parser.add_argument(
-        "--autoscaling", action="store_true", default=None, help="the cluster starts nodes for pods that wait"
+        "--autoscaling",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="the cluster starts nodes for pods that wait",
     )
     parser.add_argument("--create-namespace", action="store_true", default=None, help="make the namespace")
     parser.add_argument("--proxy", metavar="URL", help="proxy of the way out of the server and of builds")
@@ -142,7 +145,7 @@ def connect(console: Console, args: argparse.Namespace) -> int:
     wanted = _wanted(cluster_api, cluster, wishes, found)
     if args.print_admin:
         return _print(console, [*_namespace(wanted), *plan.administrators_part(wanted)])
-    return _dry_run(console, wanted, wishes, _certificates(wishes) or (found.certificates if found else ""))
+    return _dry_run(console, wanted, wishes, _certificates(wishes, found))
 
 
 def bring(console: Console, cluster: Cluster, wishes: Wishes, *, ask: bool) -> int:
@@ -150,7 +153,7 @@ def bring(console: Console, cluster: Cluster, wishes: Wishes, *, ask: bool) -> i
     cluster_api = api(cluster)
     found = _present(cluster_api, cluster)
     wanted = _wanted(cluster_api, cluster, wishes, found)
-    certificates = _certificates(wishes) or (found.certificates if found else "")
+    certificates = _certificates(wishes, found)
     if wishes.registry and wanted.server_image:  # else the image of the server is pushed there
         note_registry(console, wanted, profile(console, cluster.profile))
     said = wishes.database_url or wishes.ca
@@ -279,8 +282,10 @@ def _remember(console: Console, cluster: Cluster, cluster_api: Api, wanted: Conn
     return made
 
 
-def _certificates(wishes: Wishes) -> str:
-    if not wishes.ca:
+def _certificates(wishes: Wishes, found: Present | None) -> str:
+    if wishes.ca is None:
+        return found.certificates if found else ""
+    if wishes.ca == NO_FILE:
         return ""
     try:
         text = wishes.ca.read_text()

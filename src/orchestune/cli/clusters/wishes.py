@@ -8,6 +8,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+NO_FILE = Path()
+"""what `''` is in the place of a file"""
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -54,5 +57,5 @@ class Wishes:
             **{name: getattr(self, name) for name in names},
             "elastic": self.autoscaling,
             "database": True if self.database_url else None,
-            "certificates": True if self.ca else None,
+            "certificates": None if self.ca is None else self.ca != NO_FILE,
         }
