@@ -10,7 +10,7 @@ from typing import Any
 from orchestune.cli.console import Console
 from orchestune.cli.render import duration, number, one_line
 from orchestune.domain.experiment import Specification
-from orchestune.domain.unread import APART, no_number, with_unit
+from orchestune.domain.unread import unread
 
 
 @dataclass
@@ -75,10 +75,7 @@ def verdict(
 
 def _advice(name: str, outcome: Outcome) -> str:
     """How the metric would be found."""
-    unread = with_unit(name, outcome.printed)
-    if unread:
-        return f": `{one_line(unread)}` has a unit; print the number alone, or {APART}"
-    if told := no_number(name, outcome.printed):
+    if told := unread(name, outcome.printed):
         return f": {one_line(told)}"
     near = get_close_matches(name, outcome.extra, 1, 0.4)
     return f"; did you mean {near[0]}, which it reported?" if near else f"; print a line such as `{name}=0.5`"

@@ -27,6 +27,7 @@ from orchestune.client.launch import environment
 from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Point, reduce
 from orchestune.domain.parameters import Value
+from orchestune.domain.stopping import not_finite
 from orchestune.sdk.submitting import ours
 from orchestune.worker.attempt import signal_name
 from orchestune.worker.cores import Cores, not_pinned, on
@@ -102,8 +103,9 @@ def try_one(
         for text in scanner.no_numbers({item.name for item in reported}):
             say(text)
         absent = sources.absent()
-    outcome = _outcome(specification, reported, code, problem, seconds)
-    outcome.absent, outcome.printed = absent, mask.once(bytes(printed)).decode("utf-8", "replace")
+    shown = mask.once(bytes(printed)).decode("utf-8", "replace")
+    outcome = _outcome(specification, reported, code, problem, seconds, shown)
+    outcome.absent = absent
     return outcome
 
 
@@ -239,17 +241,22 @@ class _Output:
 
 
 def _outcome(
-    specification: Specification, reported: list[Reported], code: int | None, problem: str, seconds: float
+    specification: Specification,
+    reported: list[Reported],
+    code: int | None,
+    problem: str,
+    seconds: float,
+    printed: str,
 ) -> Outcome:
     points: dict[str, list[Point]] = {}
     for name, value, step, stddev in reported:
         points.setdefault(name, []).append(Point(name, value, step, stddev))
-    outcome = Outcome(problem, code, seconds)
+    outcome = Outcome(problem, code, seconds, printed=printed)
     for metric in specification.metrics:
         if metric.name in points:
             measured = reduce(metric, points.pop(metric.name))
             outcome.metrics[metric.name] = measured.to_json()
             if not math.isfinite(measured.value) and not outcome.problem:
-                outcome.problem = f"{metric.name} is {measured.value}, which is no finite number"
+                outcome.problem = not_finite(metric.name, measured.value, printed)
     outcome.extra = {name: found[-1].value for name, found in points.items()}
     return outcome

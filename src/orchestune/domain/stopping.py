@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from orchestune.domain.experiment import StopRules
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import Reason, ReasonCode
-from orchestune.domain.unread import APART, no_number, spelled_otherwise, with_unit
+from orchestune.domain.unread import spelled_otherwise, unread, unsure
 from orchestune.domain.words import plural
 
 
@@ -108,11 +108,7 @@ def missing_metric(
     function that ended so. `printed` is the last of its output.
     """
     who = "function" if of_function else "command"
-    if unread := with_unit(name, printed):
-        return (
-            f"the {who} succeeded but never reported {name}: `{unread}` has a unit; print the number alone, or {APART}"
-        )
-    if told := no_number(name, printed):
+    if told := unread(name, printed):
         return f"the {who} succeeded but never reported {name}: {told}"
     extra = {other: value for other, value in seen.items() if other not in declared}
     if not extra and files:
@@ -131,6 +127,13 @@ def missing_metric(
     close = get_close_matches(name, extra, n=1, cutoff=0.3) or (list(extra) if len(extra) == 1 else [])
     hint = f"; did you mean {close[0]}?" if close else ""
     return f"the {who} succeeded but never reported {name}; saw {shown}{hint}"
+
+
+def not_finite(name: str, value: float, printed: str = "") -> str:
+    """The sentence for a metric whose value is no finite number; `printed` is the last of the output."""
+    if told := unsure(name, printed):
+        return f"the value of {name} is not known: {told}"
+    return f"{name} is {value}; only finite values count"
 
 
 @dataclass(frozen=True)

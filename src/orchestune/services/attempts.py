@@ -239,7 +239,8 @@ def _verdict(ledger: Ledger, attempt: str, found: Found, item: Mapping[str, Any]
             text = stopping.missing_metric(metric.name, seen, declared, files, of_function=by_function, printed=printed)
             return Verdict(Cause.FAIL, Reason(ReasonCode.METRIC_MISSING, text), measured, missing=text)
         if not math.isfinite(measured[metric.name].value):
-            text = f"{metric.name} is {measured[metric.name].value}; only finite values count"
+            printed = str(item.get("tail") or "")
+            text = stopping.not_finite(metric.name, measured[metric.name].value, printed)
             return Verdict(Cause.FAIL, Reason(ReasonCode.METRIC_NOT_FINITE, text), measured)
     return Verdict(Cause.SUCCEED, None, measured)
 

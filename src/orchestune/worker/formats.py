@@ -93,9 +93,8 @@ class Table(Lines):
         if self._row <= self._taken:
             return []
         self._taken = self._row
-        row = dict(zip(self._heading, self._cells(text)))
-        numbers = ((name, _number(cell)) for name, cell in row.items())
-        return self.scanner.values({name: value for name, value in numbers if value is not None})
+        row = zip(self._heading, self._cells(text))
+        return self.scanner.texts({name: cell.encode("utf-8") for name, cell in row})
 
     def _cells(self, text: str) -> list[str]:
         try:

@@ -21,12 +21,21 @@ LONGEST_TOLD = 60
 _THOUSANDS = rb"[1-9]\d{0,2}(?:,\d{3})+(?!\d)"
 _NUMBER = rb"[-+]?(?:" + _THOUSANDS + rb"(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _VALUE = rb"(?:" + _NUMBER + rb"|[-+]?(?:nan|inf(?:inity)?))"
+_APART_BY_COMMAS = re.compile(rb"[-+]?" + _THOUSANDS + rb"(?:\.\d*)?(?:[eE][-+]?\d+)?")
+_UNCLEAR = re.compile(rb"[-+]?[1-9]\d{0,2},\d{3}\.?(?:[eE][-+]?\d+)?")
+"""a number with one comma before three digits: thousands in one language, a fraction in another"""
 _WRAPPED = rb"(?:(?:tensor|Array|array|(?:np|numpy)\.u?(?:float|int)\d+)\()?"
 """how libraries write a number within something else: `tensor(0.5)`, `np.float64(0.5)`"""
-_END = rb"(?!\.?[\w%/:\\@]|,\d|-|\+(?!/?-)|\xc2\xb0)"
+_APART = rb"(?:'|\xc2\xa0|\xe2\x80[\x89\x99\xaf])"
+"""what else stands between thousands: an apostrophe, straight or not, and spaces at which no line is broken"""
+_POWER = rb"[ ]?(?:\xc3\x97|\xc2\xb7|[*x])[ ]?10(?:\^|\*\*|\xe2\x81|\xc2[\xb2\xb3\xb9])"
+"""of ten, behind a number, as in `1.5*10^-3`"""
+_END = rb"(?!\.?[\w%/:\\@#]|,\d|\.\.\d|" + _APART + rb"\d|" + _POWER + rb"|-|\+(?!/?-)|\xc2\xb0)"
 _PERCENT = rb"%(?![\w%|]|[ \t]+\|(?:[#=>-]|\xe2\x96))"
 """behind a number; before a bar it tells how far something is"""
-_SPREAD = rb"(?:\s*\(?(?:\+/-|\+-|\xc2\xb1)\s*(" + _NUMBER + rb"))?"
+_PLUS_MINUS = rb"\s*\(?(?:\+/-|\+-|\xc2\xb1)\s*"
+_SPREAD = rb"(?:" + _PLUS_MINUS + rb"(" + _NUMBER + rb")" + _END + rb")?"
+_SPREAD_OF_PERCENTS = rb"(?:" + _PLUS_MINUS + rb"(" + _NUMBER + rb")(?:" + _PERCENT + rb"|" + _END + rb"))?"
 _BEFORE = rb"(?<![\w./\\?&@$%#+~-])"
 _ANY_NAME = rb"[A-Za-z_][\w.\-/]*"
 _STEP = re.compile(
@@ -86,7 +95,10 @@ class Declared:
         self.names = tuple(names)
         self.expressions = [re.compile(expression.encode()) for expression in expressions]
         """the user's own, whose groups are metrics; a group's name cannot have every character of a metric's"""
-        self.by_group = {re.sub(r"\W", "_", name).lower(): name for name in self.names}
+        self.by_group = {
+            re.sub(r"\W", "_", name).lower(): name for name in sorted(self.names, key=lambda name: name.isidentifier())
+        }
+        """by what a group is called; who is called so itself comes last, and is meant"""
         self.by_lower = {name.lower(): name for name in self.names}
         self.bases = {_base(name.lower()): _base(name) for name in self.names}
         """without the `%` of those that stand for percents"""
@@ -102,7 +114,7 @@ class Declared:
             + _VALUE
             + rb")"
             + _PERCENT
-            + _SPREAD,
+            + _SPREAD_OF_PERCENTS,
             re.IGNORECASE,
         )
         known = b"|".join(_spelled(name) for name in sorted(lower, key=len, reverse=True)) or rb"(?!)"
@@ -139,7 +151,9 @@ class Scanner:
         self._other_data: set[str] = set()
         """declared metrics that came without the word `train` before them: those with it are other ones then"""
         self._no_numbers: dict[str, Any] = {}
-        """of declared metrics, what JSON had in the place of a number"""
+        """of declared metrics, what came in the place of a number"""
+        self._unclear: dict[str, str] = {}
+        """of declared metrics, the last number that may mean two"""
         self._traced = False
         """whether the last line was one of a traceback, and not its end"""
 
@@ -174,18 +188,35 @@ class Scanner:
         """Named numbers; one that is called like a step is the step of the others, and what is none is noted."""
         return self._from_json(values if step is None else {"step": step, **values})
 
+    def texts(self, texts: Mapping[str, bytes]) -> list[Reported]:
+        """The same of numbers that are written down; what is none is left out."""
+        found: dict[str, float] = {}
+        for name, text in texts.items():
+            written = text.strip().rstrip(b",")
+            unclear = _is_unclear(written) and name.lower() not in _STEP_NAMES
+            value = self._unsure(name, written) if unclear else _float(written)
+            if value is not None:
+                found[name] = value
+            elif written:
+                self._note_no_number(name, text.decode("utf-8", "replace"))
+        return self.values(found)
+
     def declared(self, name: str) -> bool:
         """Whether the experiment has a metric of that name."""
         return _folded(name) in self._declared.by_lower
 
     def no_numbers(self, reported: Container[str]) -> list[str]:
         """A sentence for people about each declared metric that came in JSON as something else than a number, and that
-        is not among those `reported`.
+        is not among those `reported`; and about each that came as a number which may mean two.
         """
-        return [
+        told = [
             f"{name} came as {_told(value)}, which is no number"
             for name, value in self._no_numbers.items()
             if name not in reported
+        ]
+        return told + [
+            f"{name} came as {text}, which may be {text.replace(',', '')} or {text.replace(',', '.')}"
+            for name, text in self._unclear.items()
         ]
 
     def _keep_half(self, data: bytes) -> None:
@@ -218,9 +249,8 @@ class Scanner:
 
     def _grouped(self, groups: Mapping[str, bytes | None]) -> list[Reported]:
         """What the groups of one match of the user's expressions report."""
-        numbers = ((name, _float(text)) for name, text in groups.items())
-        return self.values(
-            {self._declared.by_group.get(name.lower(), name): value for name, value in numbers if value is not None}
+        return self.texts(
+            {self._declared.by_group.get(name.lower(), name): text for name, text in groups.items() if text is not None}
         )
 
     def _line(self, line: bytes, extras: bool = True) -> list[Reported]:
@@ -245,14 +275,32 @@ class Scanner:
         found, extras = [], extras and not _WARNING.match(line)
         for known, other, value, spread in (match.groups() for match in pairs):
             text = (known or other).decode("utf-8", "replace")
-            name = self._name(text) if extras or self.declared(text) else None
-            if name is not None:
-                found.append(Reported(name, _plain(value), step, _plain(spread) if spread else None))
+            reported = self._printed(text, value, step, spread) if extras or self.declared(text) else None
+            if reported is not None:
+                found.append(reported)
         for base, value, spread in (match.groups() for match in percents):
-            name = self._name(f"{self._declared.bases[_folded(base.decode('utf-8', 'replace'))]}%")
-            if name is not None:
-                found.append(Reported(name, _plain(value), step, _plain(spread) if spread else None))
+            text = f"{self._declared.bases[_folded(base.decode('utf-8', 'replace'))]}%"
+            reported = self._printed(text, value, step, spread)
+            if reported is not None:
+                found.append(reported)
         return found
+
+    def _printed(self, text: str, printed: bytes, step: float | None, spread: bytes | None) -> Reported | None:
+        """What stands behind a name, where it is a value."""
+        value = self._unsure(text, printed) if _is_unclear(printed) else _plain(printed)
+        name = None if value is None else self._name(text)
+        if value is None or name is None:
+            return None
+        return Reported(name, value, step, None if spread is None or _is_unclear(spread) else _plain(spread))
+
+    def _unsure(self, name: str, printed: bytes) -> float | None:
+        """What a number counts as that may mean two: as none that is finite, so that it fails the trial where it is the
+        last one of a declared metric; of any other one as nothing.
+        """
+        if not self.declared(name):
+            return None
+        self._unclear[self._declared.by_lower[_folded(name)]] = printed.decode("ascii").rstrip(".")
+        return math.nan
 
     def _kept(self, line: bytes, matches: Iterable[re.Match[bytes]], unit: str = "") -> list[re.Match[bytes]]:
         """Those that count of what a line reports of declared names, the first group, and others. `train loss: 0.1` is
@@ -329,7 +377,8 @@ def _folded(name: str) -> str:
 
 def step_of(document: Mapping[str, Any]) -> float | None:
     """The step of everything that a JSON object reports."""
-    return next((number(document[name]) for name in document if name.lower() in _STEP_NAMES), None)
+    steps = (number(value) for name, value in document.items() if name.lower() in _STEP_NAMES)
+    return next((step for step in steps if step is not None), None)
 
 
 def number(value: Any) -> float | None:
@@ -355,13 +404,17 @@ def _told(value: Any) -> str:
 
 
 def _plain(text: bytes) -> float:
+def _is_unclear(text: bytes) -> bool:
+    return b"," in text and _UNCLEAR.fullmatch(text) is not None
+
+
     """A number that may have its thousands apart: `1,234.5`."""
     return float(text.replace(b",", b"") if b"," in text else text)
 
 
-def _float(text: bytes | None) -> float | None:
+def _float(text: bytes) -> float | None:
     try:
-        return None if text is None else float(text.replace(b",", b""))
+        return _plain(text) if b"," not in text or _APART_BY_COMMAS.fullmatch(text) else None
     except ValueError:
         return None
 

@@ -142,3 +142,13 @@ def test_a_character_that_comes_in_two_parts_is_shown_whole(project: Path, cli: 
     done = cli("test")
     assert done.code == 0, done
     assert "größe loss=0.5" in done.out
+
+
+def test_a_number_that_may_mean_two_fails_it_and_is_told(project: Path, cli: Cli) -> None:
+    for printed, said in (
+        ("loss=1,234", "failed   the value of loss is not known: it came as 1,234, which may be 1234 or 1.234; print"),
+        ("loss=0,693", "missing  loss: `loss=0,693` is not read as a number; print a point before the fraction"),
+    ):
+        (project / "experiment.yml").write_text(FILE.replace("loss={x}", printed))
+        done = cli("test")
+        assert done.code == 1 and said in done.out, done

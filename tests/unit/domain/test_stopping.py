@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from orchestune.domain.experiment import Futile, StopRules
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import ReasonCode
-from orchestune.domain.stopping import Progress, ended, missing_metric
+from orchestune.domain.stopping import Progress, ended, missing_metric, not_finite
 
 ACCURACY, LOSS = Metric("accuracy", "maximize"), Metric("loss", "minimize")
 
@@ -91,6 +92,12 @@ def test_a_missing_metric_is_told_with_where_it_may_come_from(
     seen: dict[str, float], files: list[str], words: str
 ) -> None:
     assert missing_metric("loss", seen, ("loss",), files).endswith(words)
+
+
+def test_a_value_that_is_not_finite_is_told_with_what_it_came_as() -> None:
+    assert not_finite("loss", math.nan) == "loss is nan; only finite values count"
+    said = not_finite("loss", math.nan, "orchestune: loss came as 1,234, which may be 1234 or 1.234\n")
+    assert said.startswith("the value of loss is not known: it came as 1,234, which may be 1234 or 1.234; print ")
 
 
 def test_a_missing_metric_that_has_a_unit_is_told_as_it_was_printed() -> None:

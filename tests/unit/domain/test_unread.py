@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.domain.unread import no_number, with_unit
+from orchestune.domain.unread import no_number, separated, unread, unsure, with_unit
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,34 @@ def test_what_the_worker_says_of_a_metric_that_came_as_no_number_is_found() -> N
     printed = 'a\norchestune: val.loss came as the text "0.5", which is no number\n'
     assert no_number("val.loss", printed) == 'it came as the text "0.5", which is no number; write {"val.loss": 0.5}'
     assert no_number("loss", printed) == no_number("val_loss", printed) == ""
+
+
+@pytest.mark.parametrize(
+    ("printed", "found"),
+    [
+        ("loss: 0,693\n", "loss: 0,693"),
+        ("epoch 1 Loss=1,5 acc: 0.9", "Loss=1,5"),
+        ("loss: 1'234.5", "loss: 1'234.5"),
+        ("loss: -1\u202f234,5", "loss: -1\u202f234,5"),
+        ("loss: 1.234,5\nloss: 2,5", "loss: 2,5"),
+        ("loss: 0.5, acc: 0.9", ""),
+        ("val_loss: 0,5", ""),
+        ("loss: 1,2,3kg", ""),
+    ],
+)
+def test_a_number_with_something_between_its_digits_is_found(printed: str, found: str) -> None:
+    assert separated("loss", printed) == found
+
+
+def test_what_is_to_be_printed_instead_is_told() -> None:
+    assert unread("loss", "loss: 0,5") == (
+        "`loss: 0,5` is not read as a number; print a point before the fraction, and nothing between thousands"
+    )
+    assert unread("loss", "loss: 5ms").startswith("`loss: 5ms` has a unit; ")
+    assert unread("loss", "loss: 0.5") == ""
+
+
+def test_what_the_worker_says_of_a_number_that_may_mean_two_is_found() -> None:
+    printed = "a\norchestune: loss came as 1,234, which may be 1234 or 1.234\n"
+    assert unsure("loss", printed).startswith("it came as 1,234, which may be 1234 or 1.234; print a point ")
+    assert unsure("acc", printed) == no_number("loss", printed) == ""

@@ -54,6 +54,16 @@ def brief(found: list[Reported]) -> list[tuple[Any, ...]]:
         ("lr=0.1 accuracy=0.5", [("lr", 0.1, None, None), ("accuracy", 0.5, None, None)]),
         ("accuracy: 1,234.5", [("accuracy", 1234.5, None, None)]),
         ("accuracy=12,345,678", [("accuracy", 12345678.0, None, None)]),
+        ("accuracy: 1,234 lr=1,234", [("accuracy", math.nan, None, None)]),
+        ("accuracy: -1,234e3, val_loss=0.5", [("accuracy", math.nan, None, None), ("Val_Loss", 0.5, None, None)]),
+        ("accuracy: 1'234.5 accuracy: 1\u2019234 accuracy=1\xa0234,5 accuracy=1\u202f234", []),
+        ("accuracy=1.#QNAN accuracy=1.#INF", []),
+        ("accuracy=1.5*10^-3 accuracy: 1.5 × 10⁻³ accuracy=1.5x10**3 accuracy: 1.5·10²", []),
+        ("accuracy=0.1..0.5", []),
+        ("accuracy=0.5... **accuracy: 0.6**", [("accuracy", 0.5, None, None), ("accuracy", 0.6, None, None)]),
+        ("accuracy: 0.5 +/- 0,05", [("accuracy", 0.5, None, None)]),
+        ("accuracy: 0.5 ± 1,234", [("accuracy", 0.5, None, None)]),
+        ("accuracy: 0.5 ± 2%", [("accuracy", 0.5, None, None)]),
         ("accuracy=1234,567", []),
         ("accuracy=0.5,123", []),
         ("accuracy=1,2 accuracy: 0,567 accuracy=1,234,5", []),
@@ -117,6 +127,7 @@ def test_a_line_reports_nothing(line: str) -> None:
         ("epoch 2 Val Acc: 93.1% | val_acc=0.931", [("val_acc", 0.931, 2.0, None), ("val_acc%", 93.1, 2.0, None)]),
         ("accuracy%=93.1", [("accuracy%", 93.1, None, None)]),
         ("accuracy: 90% ± 2.5%", [("accuracy%", 90.0, None, 2.5)]),
+        ("accuracy: 90% ± 2,5%", [("accuracy%", 90.0, None, None)]),
         ("accuracy: 30%|███", []),
         ("accuracy: 30% |███", []),
         ("accuracy: 30%5", []),
@@ -278,3 +289,42 @@ def test_a_declared_metric_that_is_no_number_in_json_is_told(line: str, told: li
     scanner.document(line.encode())
     assert scanner.no_numbers(()) == told
     assert scanner.no_numbers(NAMES) == []
+
+
+def test_a_number_that_may_mean_two_is_told_whatever_else_came() -> None:
+    scanner = Scanner(Declared(["loss", "n"]))
+    assert (
+        repr([item.value for item in scanner.feed(b"loss: 999 n=0.5\nloss: 1,234. other=5,678\n")])
+        == "[999.0, 0.5, nan]"
+    )
+    assert scanner.no_numbers(("loss", "n")) == ["loss came as 1,234, which may be 1234 or 1.234"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "value", "told"),
+    [
+        ("1,234.5", 1234.5, []),
+        ("1,234,567", 1234567.0, []),
+        ("0.5,", 0.5, []),
+        ("1,234", math.nan, ["loss came as 1,234, which may be 1234 or 1.234"]),
+        ("0,693", None, ['loss came as the text "0,693", which is no number']),
+        ("1,5", None, ['loss came as the text "1,5", which is no number']),
+    ],
+)
+def test_an_expression_finds_no_other_number_than_the_one_that_is_meant(
+    printed: str, value: float | None, told: list[str]
+) -> None:
+    scanner = Scanner(Declared(["loss"], [r"^L (?P<loss>\S+) at (?P<step>\S+)"]))
+    found = [(item.value, item.step) for item in scanner.feed(f"L {printed} at 1,000\n".encode())]
+    assert repr(found) == repr([] if value is None else [(value, 1000.0)])
+    assert scanner.no_numbers(()) == told
+
+
+def test_a_step_that_is_null_leaves_the_word_to_another() -> None:
+    assert brief(scan('{"accuracy": 0.5, "step": null, "epoch": 3}')) == [("accuracy", 0.5, 3.0, None)]
+
+
+@pytest.mark.parametrize("declared", [["val_loss", "val/loss"], ["val/loss", "val_loss"]])
+def test_a_group_that_is_called_as_a_metric_is_that_one(declared: list[str]) -> None:
+    scanner = Scanner(Declared(declared, [r"^(?P<val_loss>\S+)$"]))
+    assert [item.name for item in scanner.feed(b"0.5\n")] == ["val_loss"]

@@ -91,6 +91,18 @@ def test_a_growing_table_is_read_once(tmp_path: Path) -> None:
     assert brief(found.finish()) == [("loss", 0.125, 2.0)]
 
 
+def test_a_cell_that_may_mean_two_numbers_is_none_and_one_with_a_comma_for_a_point_is_told(tmp_path: Path) -> None:
+    scanner = Scanner(Declared(["loss", "acc"]))
+    (tmp_path / "metrics.csv").write_text("step;loss;acc\n1,000;999;0,5\n2,000;1,234;0,6\n")
+    found = Sources([{"kind": "csv", "where": "metrics.csv"}], str(tmp_path), scanner).finish()
+    assert repr([(item.name, item.value, item.step) for item in found]) == (
+        "[('loss', 999.0, 1000.0), ('loss', nan, 2000.0)]"
+    )
+    assert scanner.no_numbers(("loss",)) == [
+        'acc came as the text "0,6", which is no number', "loss came as 1,234, which may be 1234 or 1.234",
+    ]  # fmt: skip
+
+
 def test_a_table_that_is_written_anew_with_another_column_counts_no_row_twice(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     found = sources(tmp_path, "csv", "metrics.csv")
