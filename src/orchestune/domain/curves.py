@@ -49,6 +49,13 @@ class Curve:
         self._count += 1
         self._total += self.loss
 
+    def pass_over(self, count: int) -> None:
+        """So many values without a step that were no finite numbers, and of which nothing was kept."""
+        self.step = min(self.step + count, _FURTHEST)
+        self.loss = WORST
+        self._count += count
+        self._total += WORST * count
+
     def mark(self, trial: int, step: float) -> Mark:
         """How the trial stands; the step of the look is `step`."""
         mean = max(min(self._total / max(self._count, 1), WORST), -WORST)

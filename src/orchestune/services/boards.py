@@ -33,12 +33,15 @@ class Track:
     """the highest sequences of points that its worker counted, and of those that came by HTTP"""
 
     def take(self, point: Point, http: int) -> bool:
-        """Add a point; False for one that was taken before."""
+        """Add a point; False for one that was taken before. What is missing among those that a worker counted was no
+        finite number: that is no row, from which a track is made again.
+        """
         if point.sequence <= (self.sent if point.sequence >= http else self.counted):
             return False
         if point.sequence >= http:
             self.sent = point.sequence
         else:
+            self.curve.pass_over(point.sequence - self.counted - 1)
             self.counted = point.sequence
         self.curve.add(point.value, point.step)
         return True

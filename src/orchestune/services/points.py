@@ -149,10 +149,12 @@ def _in_order(rows: Sequence[Sequence[Any]]) -> list[Point]:
     return [point for _, _, point in sorted(found, key=lambda item: item[:2])]
 
 
-def inherited(session: Session, experiment: str, attempt: str, name: str) -> list[Point]:
-    """What was reported of a metric of the model that an attempt goes on with; nothing where it began anew."""
+def inherited(session: Session, experiment: str, attempt: str, name: str) -> list[list[Point]]:
+    """What was reported of a metric of the model that an attempt goes on with, by each attempt; nothing where it began
+    anew.
+    """
     *before, _ = _lineage(session, experiment, attempt)
-    return [point for origin, upto in before for point in _within(curve(session, origin, name), upto)]
+    return [_within(curve(session, origin, name), upto) for origin, upto in before]
 
 
 def _lineage(session: Session, experiment: str, attempt: str) -> list[tuple[str, float]]:

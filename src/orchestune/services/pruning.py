@@ -81,9 +81,9 @@ def _is_behind(track: Track, session: Session, attempt: str, name: str) -> bool:
 def _track(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int) -> Track:
     """The curve of an attempt as the rows have it, that of the attempts which it goes on from included."""
     track, name, session = Track(Curve(board.metric)), board.metric.name, ledger.session
-    for point in rows.inherited(session, ledger.row.id, attempt, name):
-        track.curve.add(point.value, point.step)
-    for point in rows.curve(session, attempt, name):
-        track.take(point, rows.HTTP_SEQUENCE)
+    for points in [*rows.inherited(session, ledger.row.id, attempt, name), rows.curve(session, attempt, name)]:
+        track.counted = track.sent = -1
+        for point in points:
+            track.take(point, rows.HTTP_SEQUENCE)
     track.looked = board.pruner(fold).look(trial, track.curve.furthest)
     return track

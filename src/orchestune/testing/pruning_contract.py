@@ -219,12 +219,12 @@ class PruningContract(WorldContract):
     def test_points_that_come_again_after_a_restart_are_taken_once(self, world: World) -> None:
         experiment = self.create(world, early_stopping={"type": "median"})
         (first, good), _ = world.lease(2)
-        said = [reports(good, value, step=step, sequence=step) for step, value in enumerate((4.0, 2.0), start=1)]
+        said = [reports(good, value, step=place + 1, sequence=place) for place, value in enumerate((4.0, 2.0))]
         first.call(beats=said)
         world.close()
         world.open()
         first.call(beats=said)
-        first.call(beats=[*said, reports(good, 0.0, step=3, sequence=3)])
+        first.call(beats=[*said, reports(good, 0.0, step=3, sequence=2)])
         assert self.marks(world, experiment)[-1] == (good["trial"], 3.0, 0.0, 0.0, 2.0)
 
     @pytest.mark.parametrize("by_http", [False, True], ids=["its worker", "HTTP"])
@@ -245,6 +245,20 @@ class PruningContract(WorldContract):
                  (lease["trial"], 3.0, 6.0, 2.0, 4.0), (lease["trial"], 4.0, 0.0, 0.0, 3.0),
                  (lease["trial"], 5.0, 3.0, 0.0, 3.0)]  # fmt: skip
         assert self.marks(world, experiment) == found
+
+    def test_values_that_are_not_finite_count_after_a_restart_too(self, world: World) -> None:
+        experiment = self.create(world, early_stopping={"type": "median"})
+        (first, good), (second, other) = world.lease(2)
+        values: tuple[float | str, ...] = ("nan", 1.0, "nan")
+        for worker, lease in ((first, good), (second, other)):
+            for sequence, value in enumerate(values):
+                worker.call(beats=[reports(lease, value, sequence=sequence)])
+        first.call(beats=[reports(good, 0.5, sequence=3)])
+        world.close()
+        world.open()
+        second.call(beats=[reports(other, 0.5, sequence=3)])
+        one, two = self.marks(world, experiment)[-2:]
+        assert one[1:] == two[1:] == (4.0, 0.5, 0.5, one[4])
 
     def test_what_was_undone_is_forgotten(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         experiment = self.create(world)
