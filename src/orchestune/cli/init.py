@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from orchestune.cli.asking import agreed, answer, attended
 from orchestune.cli.console import Console
 from orchestune.cli.describing import DEFAULT_FILE, SAVED, add_description, write
+from orchestune.cli.outcome import finite
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.scripts import absent
 from orchestune.domain.words import plural
@@ -189,7 +190,8 @@ class _Init:
         specification, console = loaded.specification, self.console
         if console.json:
             document = {"schema": 1, "file": str(self.output), "specification": specification.to_json()}
-            console.document({**document, "notes": notes, "reported": self.seen})
+            reported = {name: finite(value) for name, value in self.seen.items()}
+            console.document({**document, "notes": notes, "reported": reported})
             return
         for note in notes:
             console.note(f"{console.paint.dim('note')}  {note}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -30,14 +31,21 @@ class Outcome:
     """a worker ran it that was there already, elsewhere than on this machine"""
 
     def to_json(self) -> dict[str, Any]:
-        """As `test --json` and `try --json` print it."""
+        """As `test --json` and `try --json` print it; JSON has no number that is not finite."""
         return {
             "problem": self.problem or None,
             "exit_code": self.exit_code,
             "wall_seconds": round(self.seconds, 3),
-            "metrics": self.metrics,
-            "extra": self.extra,
+            "metrics": {
+                name: {kind: finite(one) for kind, one in value.items()} for name, value in self.metrics.items()
+            },
+            "extra": {name: finite(value) for name, value in self.extra.items()},
         }
+
+
+def finite(value: float | None) -> float | None:
+    """A number as JSON has it; None where that has none."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def missing(outcome: Outcome, specification: Specification) -> list[str]:

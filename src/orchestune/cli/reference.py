@@ -39,13 +39,20 @@ take, they print one document that has `"schema": 1` where it describes an exper
 {"code", "message", "hint"}}` on standard error; where a file or a value is wrong (`bad_input`) they have `"problems"`
 too, each with `message` and what is known of `key`, `file`, `line`, `column` and `hint`. Times are RFC 3339 in UTC.
 
-- `status EXP` is the `Status` of [the protocol](protocol.md), `status` a list of them.
+- `status EXP` is the `Status` of [the protocol](protocol.md), `status` a list of them, with `--all` each with its
+  `"place"`.
 - `trials EXP` is a list of `Trial`, `trials EXP/N` one with `attempts[].tail` and `artifacts`; `--jsonl` prints one per
   line.
 - `best` is a list: one entry, or the Pareto front.
 - `run`, `rerun` and `wait` print the `Status` at the end, with `--detach` at the start; `stop`, `pause`, `resume` and
   `extend` print it as it is then.
 - `logs` prints one document per line: `{"trial", "attempt", "worker", "at", "fold", "line"}`.
+- `test` and `try` print `{"parameters", "problem", "exit_code", "wall_seconds", "metrics", "extra", "missing"}`, where
+  null stands for a value that is no finite number; `try` also `"like"`, and with `--into` `"into"`, `"bundle"` and
+  `"changed"`.
+- `compare` prints `{"metric", "experiments"}`, `get` a list of `Artifact` with the `"file"` of each, `stop EXP/N` a
+  `Trial`, `delete` `{"handle", "purged"}`, `init` `{"file", "specification", "notes", "reported"}`, `run --dry-run`
+  `{"specification", "notes", "warm_start", "code"}`, in containers and clusters with `"objects"`.
 - `importance`, `explain`, `diff` and `cluster status` print what the routes of these names answer.
 - `doctor` and `cluster test` print a list of findings: `{"ok", "name", "state", "detail", "remedy"}`, where `state` is
   `ok`, `warning` or `error`, and `ok` is whether it is the first.

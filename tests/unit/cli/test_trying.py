@@ -144,6 +144,14 @@ def test_a_character_that_comes_in_two_parts_is_shown_whole(project: Path, cli: 
     assert "größe loss=0.5" in done.out
 
 
+def test_its_document_is_json_whatever_numbers_came(project: Path, cli: Cli) -> None:
+    (project / "experiment.yml").write_text(FILE.replace("loss={x}", "loss=nan other=inf"))
+    done = cli("test", "--json")
+    found = json.loads(done.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert (done.code, found["metrics"]["loss"]["value"], found["extra"]["other"]) == (1, None, None)
+    assert found["problem"] == "loss is nan; only finite values count"
+
+
 def test_a_number_that_may_mean_two_fails_it_and_is_told(project: Path, cli: Cli) -> None:
     for printed, said in (
         ("loss=1,234", "failed   the value of loss is not known: it came as 1,234, which may be 1234 or 1.234; print"),
