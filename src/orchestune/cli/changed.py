@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +58,7 @@ def changed(console: Console, found: Model, folder: Path | None) -> tuple[Prepar
     """
     launch, handle = found.document["launch"], found.status["handle"]
     root = Path(launch["root"]) if launch.get("root") else None
-    here = (folder or console.folder).resolve()
+    here = Path(os.path.realpath(folder or console.folder))  # also of a link to itself
     notes = []
     if folder is None and root is not None and root in here.parents and root.is_dir():
         here = root

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def add_saving(parser: argparse.ArgumentParser) -> None:
 
 def write(path: Path, folder: Path, text: str, force: bool) -> None:
     """Write an experiment file into the folder of its code. UsageError where it must not be written."""
-    if path.absolute().parent.resolve() != folder.resolve():
+    if os.path.realpath(path.absolute().parent) != os.path.realpath(folder):  # also of links that lead to each other
         raise UsageError(
             f"{path} is not in the folder of the code, {folder}", "a file runs the code of the folder in which it lies"
         )

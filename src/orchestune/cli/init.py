@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from contextlib import suppress
 from dataclasses import replace
@@ -55,7 +56,7 @@ def add(commands: Commands) -> None:
 
 def init(console: Console, args: argparse.Namespace) -> int:
     """Read, propose, run once, ask, write."""
-    if args.script and "=" in args.script and not Path(args.script).exists():
+    if args.script and "=" in args.script and not os.path.exists(args.script):
         args.spaces.insert(0, args.script)
         args.script = None
     if not args.script and not args.source:

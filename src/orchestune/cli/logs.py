@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from orchestune.cli.render import harmless, size
 from orchestune.client import clock
 from orchestune.client.api import Client
 from orchestune.client.states import over
+from orchestune.domain.patterns import compiled
 from orchestune.domain.resources import parse_seconds
 from orchestune.errors import NotFound, UsageError
 
@@ -205,8 +205,8 @@ def _wanted(grep: str | None) -> _Wanted:
     if grep is None:
         return lambda line: True
     try:
-        pattern = re.compile(grep)
-    except re.error as exc:
+        pattern = compiled(grep)
+    except ValueError as exc:
         hint = "put \\ before what is meant as it stands, as in \\["
         raise UsageError(f"--grep {grep!r} is no regular expression: {exc}", hint) from exc
     return lambda line: pattern.search(line.text) is not None

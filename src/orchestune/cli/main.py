@@ -18,6 +18,9 @@ from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, Formatter, Parser, unknown_command
 from orchestune.errors import OrchestuneError, UsageError
 
+_OF_A_PATH = (errno.EACCES, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EROFS)
+"""what is wrong with a path itself, whoever named it"""
+
 
 def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
     """The parser of the commands `names`; of the whole command line where none are named."""
@@ -79,6 +82,10 @@ def run(console: Console, words: list[str]) -> int:
     except OSError as exc:
         if _homeless():
             return console.fail(UsageError("the folder of this shell was deleted", "`cd` to one that is there"))
+        if exc.errno in _OF_A_PATH and exc.filename is not None:
+            return console.fail(
+                UsageError(f"{os.fsdecode(exc.filename)}: {exc.strerror}", "look at its rights, or name another path")
+            )
         if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         _drop_output()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from orchestune.bundles.listing import Kind, plan
+from orchestune.bundles.listing import Kind, plan, unreadable
 from orchestune.cli.by_hand import Call, GivenTo, call_by_hand
 from orchestune.cli.console import Console
 from orchestune.cli.orderly import deferred, orderly_end
@@ -28,6 +28,7 @@ from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Point, reduce
 from orchestune.domain.parameters import Value
 from orchestune.domain.stopping import not_finite
+from orchestune.errors import BadInput
 from orchestune.sdk.submitting import ours
 from orchestune.worker.attempt import signal_name
 from orchestune.worker.cores import Cores, not_pinned, on
@@ -150,7 +151,10 @@ def copy_code(prepared: Prepared, view: Path) -> None:
         elif entry.kind is Kind.LINK:
             target.symlink_to(entry.target)
         else:
-            shutil.copy2(prepared.folder / (entry.source or entry.path), target)
+            try:
+                shutil.copy2(prepared.folder / (entry.source or entry.path), target)
+            except PermissionError as exc:
+                raise BadInput([unreadable(entry.path, exc)]) from exc
     for link in prepared.links:
         target = view / link
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -106,7 +106,7 @@ def secret_values(
                 continue
         else:
             try:
-                value = (folder / Path(place).expanduser()).read_text("utf-8").rstrip("\n")
+                value = (folder / os.path.expanduser(place)).read_text("utf-8").rstrip("\n")
             except (OSError, UnicodeDecodeError) as exc:
                 text = exc.strerror if isinstance(exc, OSError) else "it is no text"
                 problems.append(Problem(f"the file {place} cannot be read: {text}", key=f"{section}{name}"))

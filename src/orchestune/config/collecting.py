@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePosixPath
 
 from orchestune.config.kinds import Key, Kind, text
 from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, list_of, section
+from orchestune.domain.patterns import compiled
 from orchestune.domain.ways import Source
 
 _PATTERN = text("a regular expression with named groups", most=1000, loose=True)
@@ -19,11 +19,11 @@ def _read_expression(found: Field) -> str | None:
     if expression is None:
         return None
     try:
-        compiled = re.compile(expression.encode())
-    except re.error as exc:
+        groups = compiled(expression.encode()).groupindex
+    except ValueError as exc:
         found.wrong(f"is no regular expression: {exc}")
         return None
-    if not set(compiled.groupindex) - {"step"}:
+    if not set(groups) - {"step"}:
         found.wrong("has no group with the name of a metric", r"for example 'accuracy is (?P<accuracy>[\d.]+)'")
         return None
     return expression

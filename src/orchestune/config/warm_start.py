@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def warm_starts(found: Field, sources: Sequence[Source], folder: Path, space: Sp
             experiments.append(source)
             continue
         try:
-            documents = read(folder / Path(source).expanduser())
+            documents = read(folder / os.path.expanduser(source))  # leaves a user that there is none of as it stands
         except UnreadableResults as exc:
             field.wrong(str(exc))
             continue

@@ -130,7 +130,7 @@ def files_of_secrets(specification: Specification, folder: Path) -> list[str]:
     sources = [secret.source for secret in specification.secrets]
     for source in [*sources, *(text for _, text in _outgoing(specification))]:
         kind, _, place = source.partition(":")
-        path = os.path.abspath(folder / Path(place).expanduser())
+        path = os.path.abspath(folder / os.path.expanduser(place))
         for named in {path, os.path.realpath(path)} if kind == "file" else ():
             inside = os.path.relpath(named, folder)
             if not inside.startswith(os.pardir + os.sep):

@@ -324,6 +324,11 @@ def test_control_commands_say_that_an_experiment_is_over(
         (["run", "search.yml"], "a file is named with -f: -f search.yml"),
         (["status", "--lmit", "3"], "`orchestune status --help` shows"),
         (["logs", "sgd/99"], "no trial"),
+        (["logs", "sgd", "--grep", "x{99999999999}"], "is no regular expression: the repetition number is too large"),
+        (
+            ["export", "sgd", "-o", "a" * 300],
+            "aaa: File name too long\nhint:  look at its rights, or name another path",
+        ),
         (["ui", "sgd/99"], "there is no trial 99"),
         (["stauts"], "there is no command 'stauts'"),
         (["bogus"], "there is no command 'bogus'\nhint:  `orchestune --help` lists the commands"),

@@ -505,3 +505,21 @@ def test_a_sweep_is_run_by_the_python_that_there_is(cli: Cli, project: Path, mon
     monkeypatch.setenv("PATH", str(project / "bin"))
     assert cli("init", "--from", "sweep.yaml", "--minimize", "loss").code == 0
     assert "\nrun: python3 train.py {args}\n" in written(project)
+
+
+def test_a_parameter_with_a_list_longer_than_names_of_files_is_no_script(project: Path, cli: Cli) -> None:
+    (project / "sweep.yaml").write_text(
+        "program: train.py\nmethod: random\nmetric: {name: val/loss, goal: minimize}\nparameters: {lr: {values: [1]}}\n"
+    )
+    listed = ",".join(map(str, range(100, 200)))
+    done = cli("init", f"layers={listed}", "--from", "sweep.yaml")
+    assert done.code == 0, done
+    assert len(load(project / "experiment.yml").specification.space.by_name["layers"].choices) == 100
+
+
+@pytest.mark.parametrize("words", [("loop.py",), ("train.py", "-o", "loop.py/experiment.yml")])
+def test_a_link_to_itself_is_an_error_in_one_sentence(project: Path, cli: Cli, words: tuple[str, ...]) -> None:
+    (project / "loop.py").symlink_to("loop.py")
+    done = cli("init", *words, "--minimize", "loss")
+    assert done.code == 2
+    assert re.match("error: (loop.py cannot be read: Too many levels|train.py is not within )", done.err)

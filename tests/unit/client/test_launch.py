@@ -97,3 +97,8 @@ def test_every_missing_secret_is_named_at_once(tmp_path: Path) -> None:
         secret_values([("A", "env:MINE"), ("B", "file:token")], {}, tmp_path)
     assert "MINE is not set" in str(caught.value)
     assert "token cannot be read" in str(caught.value)
+
+
+def test_a_file_of_a_user_that_there_is_none_of_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"secrets\.A: the file ~nobody-at-all/key cannot be read: No such file"):
+        secret_values([("A", "file:~nobody-at-all/key")], {}, tmp_path)

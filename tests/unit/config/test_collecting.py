@@ -27,6 +27,7 @@ def test_what_is_collected(lines: str, expected: list[tuple[str, str]]) -> None:
     ("lines", "message"),
     [
         ("collect: {regex: '('}", "collect.regex: is no regular expression: "),
+        ("collect: {regex: '(?P<a>x{99999999999})'}", "collect.regex: is no regular expression: the repetition number"),
         ("collect: {regex: 'loss (.)'}", "collect.regex: has no group with the name of a metric"),
         ("collect: {csv: /tmp/x.csv}", "collect.csv: must lie within the trial's folder"),
         ("collect: {csv: '*.csv'}", "collect.csv: begins with a pattern"),
@@ -44,3 +45,9 @@ def test_mistakes(lines: str, message: str) -> None:
 def test_what_only_the_trial_may_write(where: str, private: str) -> None:
     assert Source("csv", where).private == private
     assert Source("regex", where).private == ""
+
+
+def test_what_python_may_read_otherwise_some_day_is_no_mistake() -> None:
+    """A warning would be an error here."""
+    [source] = read(with_lines("collect: {regex: 'loss[[] (?P<a>.)'}")).specification.collect
+    assert source.where == "loss[[] (?P<a>.)"

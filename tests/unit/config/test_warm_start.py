@@ -76,6 +76,7 @@ def test_an_engine_that_learns_nothing_is_a_note(tmp_path: Path) -> None:
     [
         ("gone.csv", None, "experiment.yml:5:13: warm_start: {}/gone.csv cannot be read: No such file or directory"),
         ("[a-1234, gone.csv]", None, "experiment.yml:5:22: warm_start[1]: {}/gone.csv cannot be read: No such file"),
+        ("~nobody-at-all/a.csv", None, "warm_start: {}/~nobody-at-all/a.csv cannot be read: No such file or directory"),
         ("old.xlsx/", None, "experiment.yml:5:13: warm_start: {}/old.xlsx is of no known kind; known endings: .csv"),
         ("bad.json", "[1]", "warm_start: {}/bad.json: entry 0 is no mapping from names to values"),
         ("bad.json", "{", "warm_start: {}/bad.json:1: is no JSON"),

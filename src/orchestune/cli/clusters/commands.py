@@ -107,7 +107,9 @@ def meant(console: Console, args: argparse.Namespace) -> Cluster:
     if found is not None and found.cloud:
         refuse_place(args)
     file = args.kubeconfig or (found.kubeconfig if found else None) or _usual(console)
-    kubeconfig = os.pathsep.join(str(Path(part).expanduser().absolute()) for part in file.split(os.pathsep) if part)
+    kubeconfig = os.pathsep.join(
+        str(Path(os.path.expanduser(part)).absolute()) for part in file.split(os.pathsep) if part
+    )
     context, described = Kubeconfig.read(kubeconfig).context(args.context or (found.context if found else None))
     usual = str(described.get("namespace") or "default")
     namespace = args.namespace or (found.namespace if found else "") or usual

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -56,10 +57,11 @@ class Found:
 def read(path: Path, folder: Path, python: str, config: str | None = None) -> Found:
     """The script at `path` within `folder`, and the configuration at `config`. BadInput where it cannot be read."""
     try:
-        inside = path.resolve().relative_to(folder.resolve())
+        inside = Path(os.path.realpath(path)).relative_to(root)
+    root = os.path.realpath(folder)  # which follows also a link to itself
     except ValueError:
         hint = "a file runs the code of the folder in which it lies: go there, or say -o FOLDER/experiment.yml"
-        raise UsageError(f"{path} is not within {folder.resolve()}", hint) from None
+        raise UsageError(f"{path} is not within {root}", hint) from None
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
