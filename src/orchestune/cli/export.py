@@ -113,11 +113,24 @@ def _export_json(found: Iterator[documents.Trial], file: TextIO) -> None:
     file.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
+class _Lines:
+    """Rows that end as lines do. A writer quotes the characters of its own end alone, and text with a carriage return
+    would be two rows to who reads it.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        """A whole row."""
+        return self._file.write(row.removesuffix("\r\n") + "\n")
+
+
 def _export_csv(console: Console, status: documents.Status, file: TextIO) -> None:
     document = console.client.specification(status["id"])
     parameters = [item["name"] for item in document["specification"]["parameters"]]
     metrics = [metric["name"] for metric in status["metrics"]]
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(_Lines(file), lineterminator="\r\n")
     first = ("trial", "state", "reason", "source")
     folds = [status["folds"]] if status["folds"] > 1 else []  # the spread is that of one, the value the mean of all
     last = ("seed", "code", "attempts", "started_at", "finished_at", "seconds", *(["folds"] if folds else []))

@@ -464,6 +464,17 @@ def test_an_export_that_cannot_be_written_is_an_error_in_one_sentence(
     (tmp_path / "file").touch()
     target = tmp_path / "file" / "x.csv"  # nothing can be removed there either, as on a disk that is read-only
     result = cli("export", "sgd", "-o", str(target))
+def test_texts_come_back_from_an_exported_table_as_they_were(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
+    texts = ["a\rb", "a\nb", "a\r\nb", 'a"b', "a,b", "=1+1", " é🎉"]
+    server.world.trials["sgd-7f3a"] = [trial(number) for number in range(1, len(texts) + 1)]
+    for entry, text in zip(server.world.trials["sgd-7f3a"], texts, strict=True):
+        entry["parameters"] = {"penalty": text}
+    server.world.specification = {"specification": {"parameters": [{"name": "penalty"}]}}
+    assert cli("export", "sgd", "-o", str(tmp_path / "a.csv")).code == 0
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["penalty"] for row in csv.DictReader(file)] == texts
+
+
     assert (result.code, result.err) == (2, f"error: {target} cannot be written: Not a directory\n")
 
 
