@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.progress import nothing_best
-from orchestune.cli.render import Paint, table
+from orchestune.cli.render import Paint, one_line, table
 from orchestune.domain.findings import ENOUGH
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def explain(console: Console, args: argparse.Namespace) -> int:
     if console.json:
         console.document({"schema": 1, **found})
         return 0
-    whole = [item["message"] for item in found["findings"] if item["parameter"] is None]
+    whole = [one_line(item["message"]) for item in found["findings"] if item["parameter"] is None]
     names = [item["name"] for item in found["parameters"]]
     said = [item for item in found["findings"] if item["parameter"] is not None]
     order = {name: place for place, name in enumerate(names)}
@@ -72,7 +72,7 @@ def explain(console: Console, args: argparse.Namespace) -> int:
     width = max((len(item["parameter"] or "") for item in said), default=0)
     for item in said:
         name = f"{item['parameter']:{width}}"
-        console.say(f"{console.paint.bold(name)}  {item['message']}")
+        console.say(f"{console.paint.bold(name)}  {one_line(item['message'])}")
     return 0
 
 

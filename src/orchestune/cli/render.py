@@ -166,6 +166,12 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
+def _in_colours(text: str) -> str:
+    """The same with its colours."""
+    parts = re.split(f"({_ESCAPE.pattern})", text) if "\x1b" in text else [text]
+    return "".join(part if index % 2 else one_line(part) for index, part in enumerate(parts))
+
+
 def brief(text: str) -> str:
     """The same, of three lines or more the first and the last one: what a process printed at last says most."""
     lines = text.splitlines()
@@ -214,7 +220,7 @@ def table(
     columns: int | None = None,
 ) -> list[str]:
     """Aligned lines. `right` lists the columns aligned to the right; lines are cut to `columns` where given."""
-    body = [[one_line(cell) if "\x1b" not in cell else cell for cell in row] for row in rows]
+    body = [[_in_colours(cell) for cell in row] for row in rows]
     widths = [max(width(cell) for cell in column) for column in zip(header, *body, strict=True)]
     aligned = frozenset(right)
     lines = []

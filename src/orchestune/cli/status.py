@@ -267,7 +267,7 @@ def one_lines(status: documents.Status, console: Console, sparkline: str = "") -
     left = status.get("eta_seconds")
     eta = f", about {duration(left)} left" if left is not None and status["state"] == "running" else ""
     lines = [
-        f"{paint.bold(status['handle'])}  {one_line(status['name'])}  {paint.dim(status['owner'])}",
+        f"{paint.bold(status['handle'])}  {one_line(status['name'])}  {paint.dim(one_line(status['owner']))}",
         f"state         {paint.state(status['state'])}, {spent}{eta}",
     ]
     if status["reason"] is not None:

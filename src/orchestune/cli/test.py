@@ -12,6 +12,7 @@ from orchestune.cli.outcome import Outcome, missing, verdict
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.preparing import Prepared, add_file_options, located, prepare
 from orchestune.cli.progress import exact
+from orchestune.cli.render import one_line
 from orchestune.client.launch import secret_values
 from orchestune.domain.parameters import Value
 from orchestune.sdk.submitting import at_hand
@@ -55,7 +56,9 @@ def run_once(console: Console, prepared: Prepared, parameters: Mapping[str, Valu
         secrets = secret_values(sources, console.environ, prepared.folder)
     if not console.json:
         names = max(map(len, parameters), default=0)
-        console.say(*(f"{name:{names}}  {console.paint.bold(exact(value))}" for name, value in parameters.items()), "")
+        console.say(
+            *(f"{name:{names}}  {console.paint.bold(one_line(exact(value)))}" for name, value in parameters.items()), ""
+        )
     if at_hand(console.place):
         for note in () if console.json else destination.kept_apart(prepared):
             console.note(note)

@@ -381,7 +381,14 @@ def test_an_unreachable_server_exits_with_3(cli: Cli, monkeypatch: pytest.Monkey
 
 def test_no_value_and_no_error_moves_the_cursor(server: FakeServer, cli: Cli) -> None:
     server.world.trials["sgd-7f3a"] = [trial(1, parameters={"penalty": "a\x1b[2Jb"})]
-    for words in (["trials", "sgd"], ["trials", "sgd/1"], ["trials", "no\x1b[2Jne"]):
+    server.update("sgd-7f3a", owner="a\x1b[2Jb")
+    for words in (
+        ["trials", "sgd"],
+        ["trials", "sgd/1"],
+        ["trials", "no\x1b[2Jne"],
+        ["compare", "sgd", "sgd"],
+        ["status", "sgd"],
+    ):
         result = cli(*words)
         assert "[2J" in result.out + result.err
         assert "\x1b" not in result.out + result.err
@@ -457,13 +464,6 @@ def test_export_writes_every_trial_as_csv_or_json(
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_an_export_that_cannot_be_written_is_an_error_in_one_sentence(
-    server: FakeServer, cli: Cli, tmp_path: Path
-) -> None:
-    server.world.specification = {"specification": {"parameters": [{"name": "alpha"}]}}
-    (tmp_path / "file").touch()
-    target = tmp_path / "file" / "x.csv"  # nothing can be removed there either, as on a disk that is read-only
-    result = cli("export", "sgd", "-o", str(target))
 def test_texts_come_back_from_an_exported_table_as_they_were(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
     texts = ["a\rb", "a\nb", "a\r\nb", 'a"b', "a,b", "=1+1", " é🎉"]
     server.world.trials["sgd-7f3a"] = [trial(number) for number in range(1, len(texts) + 1)]
@@ -475,6 +475,13 @@ def test_texts_come_back_from_an_exported_table_as_they_were(server: FakeServer,
         assert [row["penalty"] for row in csv.DictReader(file)] == texts
 
 
+def test_an_export_that_cannot_be_written_is_an_error_in_one_sentence(
+    server: FakeServer, cli: Cli, tmp_path: Path
+) -> None:
+    server.world.specification = {"specification": {"parameters": [{"name": "alpha"}]}}
+    (tmp_path / "file").touch()
+    target = tmp_path / "file" / "x.csv"  # nothing can be removed there either, as on a disk that is read-only
+    result = cli("export", "sgd", "-o", str(target))
     assert (result.code, result.err) == (2, f"error: {target} cannot be written: Not a directory\n")
 
 

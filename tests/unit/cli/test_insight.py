@@ -49,3 +49,11 @@ def test_a_search_that_ended_without_a_result_says_how_its_trials_did(
     monkeypatch.setattr(Client, "importance", lambda *_: {"metric": "loss", "trials": 0, "parameters": []})
     assert cli("importance", handle).out == f"nothing can be said of the parameters: {why}\n"
     assert cli("best", handle).out == f"{why}\n"
+
+
+def test_no_finding_moves_the_cursor(server: FakeServer, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [{"code": "x", "message": f"the best has {name}=a\x1b[2J\nb", "parameter": name} for name in (None, "opt")]
+    found = {"metric": "loss", "trials": 20, "parameters": [{"name": "opt", "importance": 1.0}], "findings": said}
+    monkeypatch.setattr(Client, "explain", lambda *_: found)
+    lines = cli("explain", next(iter(server.world.experiments))).out.splitlines()
+    assert [line.partition("the best has ")[2] for line in (lines[0], lines[-1])] == ["None=a [2J b", "opt=a [2J b"]
