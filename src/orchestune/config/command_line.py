@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from orchestune.config.compose import compose
+from orchestune.config.compose import compose_value
 from orchestune.config.described import Described, Setting
 from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, printable, quoted
 from orchestune.config.overrides import put
 from orchestune.config.report import Report, did_you_mean
 from orchestune.config.scalars import resolve
-from orchestune.errors import BadInput
 from orchestune.worker.command import placeholders, split
 
 COMMAND_LINE = Place("command line")
@@ -99,10 +98,7 @@ def _no_space(word: str) -> str:
 def _space(text: str, place: Place, report: Report) -> Node | None:
     """A range as a word, values with commas as a list; what stands in the brackets or braces of YAML as that."""
     if text.startswith(("[", "{")):
-        try:
-            return compose(text, place.file, report, lines=False)
-        except BadInput:  # which the report knows already
-            return None
+        return compose_value(text, place.file, report)
     if "," not in text:
         return Scalar(place, text, resolve(text))
     items: list[Node] = []
@@ -122,11 +118,8 @@ def _set(setting: Setting, root: Entries, report: Report) -> Entries:
     place = Place(setting.option)
     if setting.text:
         return put(root, setting.key, Scalar(place, setting.value, setting.value), place, report)
-    try:
-        node = compose(setting.value, place.file, report, lines=False)
-    except BadInput:
-        return root
-    return put(root, setting.key, node, place, report)
+    node = compose_value(setting.value, place.file, report)
+    return root if node is None else put(root, setting.key, node, place, report)
 
 
 def command(words: Sequence[str]) -> str | tuple[str, ...]:

@@ -24,6 +24,7 @@ from ruamel.yaml.reader import ReaderError
 from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, quoted
 from orchestune.config.report import Report
 from orchestune.config.scalars import resolve
+from orchestune.errors import BadInput
 
 MOST_NODES = 50_000
 DEEPEST = 32
@@ -38,6 +39,8 @@ _HINTS = {
     "found character '%' that cannot start any token": "put the value into quotes",
 }
 
+_MARKED = ("'", '"', "|", ">", "!", "&")
+"""how a value begins that is not written as it is"""
 _TEXT = "put quotes around a text that begins with {}"
 
 
@@ -47,6 +50,34 @@ def compose(text: str, file: str, report: Report, *, lines: bool = True) -> Node
     Without `lines` the places name the file alone (for a value from the command line).
     """
     return _Composer(text, file, report, lines).document()
+
+
+def compose_value(text: str, file: str, report: Report) -> Node | None:
+    """The tree of a value from the command line. What stands there without quotes is all of it: nobody means a comment,
+    or folded lines. None where it is no YAML, which goes into the report.
+    """
+    try:
+        node = compose(text, file, report, lines=False)
+    except BadInput:  # which the report knows already
+        return None
+    whole = text.strip()
+    if isinstance(node, Scalar) and node.text != whole and not whole.startswith(_MARKED):
+        return Scalar(node.place, whole, whole)
+    if _signs(node) >= text.count("#"):
+        return node
+    report.add(
+        node.place, "", "has a # in it, behind which YAML reads nothing", "put quotes around texts that have one"
+    )
+    return None
+
+
+def _signs(node: Node) -> int:
+    """How many signs of a comment are part of its values."""
+    if isinstance(node, Scalar):
+        return node.text.count("#")
+    if isinstance(node, Items):
+        return sum(map(_signs, node.items))
+    return sum(key.text.count("#") + _signs(value) for key, value in node.entries)
 
 
 class _Composer:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestune.config.compose import compose
+from orchestune.config.compose import compose_value
 from orchestune.config.keys import KEYS as EXPERIMENT_KEYS
 from orchestune.config.keys import USER_NAMED
 from orchestune.config.metrics import KEYS as METRIC_KEYS
 from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, mapping, printable
 from orchestune.config.parameters import KEYS as PARAMETER_KEYS
 from orchestune.config.report import Report
-from orchestune.errors import BadInput
 
 _KNOWN = frozenset(key.name for key in EXPERIMENT_KEYS)
 _OF_METRIC = frozenset(key.name for key in METRIC_KEYS)
@@ -31,9 +30,8 @@ def apply(root: Entries, overrides: Sequence[str], report: Report) -> Entries:
         if not equals or not key or not all(key.split(".")):
             report.add(place, "", "is not of the form KEY=VALUE", "for example --set budget=10 or --set stop.time=1h")
             continue
-        try:
-            value = compose(text, place.file, report, lines=False)
-        except BadInput:  # which the report knows already
+        value = compose_value(text, place.file, report)
+        if value is None:
             continue
         changed = put(root, key, value, place, report)
         report.notes += _added(root, changed, place)

@@ -78,8 +78,9 @@ _CLOSING = """\
 
 `orchestune run --set KEY=VALUE`, as often as needed, puts a value into the place of the file's: `--set budget=10`,
 `--set stop.time=1h`, `--set "parameters.alpha=1e-5..1 log"`. KEY is a path with dots; where names have dots themselves,
-the longest one that exists is meant. VALUE is YAML; `null` takes the key away. Of a metric that the file says in a word
-(`loss: minimize`) other keys are set beside that goal: `--set "metrics.loss.constraint=<= 20"`.
+the longest one that exists is meant. VALUE is YAML; `null` takes the key away, and a text without quotes is all that
+stands there (`--set "name=run #3"`). Of a metric that the file says in a word (`loss: minimize`) other keys are set
+beside that goal: `--set "metrics.loss.constraint=<= 20"`.
 
 ## Older files
 

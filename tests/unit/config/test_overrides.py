@@ -30,6 +30,30 @@ def test_values_are_yaml() -> None:
     assert found.specification.labels == {"x": "a=b"}
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("run #3", "run #3"),
+        ("#3", "#3"),
+        ("/data/#1 of #2 ", "/data/#1 of #2"),
+        ("one\ntwo\n\n  three", "one\ntwo\n\n  three"),
+        ("'run #3'", "run #3"),
+        ('"a\\nb"', "a\nb"),
+        ("a#b", "a#b"),
+    ],
+)
+def test_a_value_without_quotes_is_all_that_stands_there(value: str, text: str) -> None:
+    """As a variable of the shell puts it there: `--set env.WHAT="$WHAT"`."""
+    assert read(GOOD, f"env.WHAT={value}").specification.env == {"WHAT": text}
+
+
+@pytest.mark.parametrize("value", ["[0.1, 0.2] # two", '"a" # b', "{a: 1, # b\n}"])
+def test_a_comment_behind_a_value_is_refused(value: str) -> None:
+    assert problems(GOOD, [f"labels.x={value}"]) == [
+        "--set labels.x: has a # in it, behind which YAML reads nothing (put quotes around texts that have one)"
+    ]
+
+
 def test_of_names_with_dots_the_longest_one_that_exists_is_meant() -> None:
     space = read(DOTS, "parameters.optim.lr=0.2..2", "parameters.deep.x.max=9").specification.space
     assert space.by_name["optim.lr"].high == 2
