@@ -34,8 +34,9 @@ def add(commands: Commands) -> None:
         commands,
         "init",
         init,
-        details="The script's text is read: argparse, click, typer, absl, python-fire, tyro, Hydra, OmegaConf, a"
-        " configuration file. Then it is run once, if you agree, to see which metrics it reports.",
+        details="The script's text is read: argparse, click, typer, absl, python-fire, tyro, docopt,"
+        " pydantic-settings, Hydra, OmegaConf, a configuration file. Then it is run once, if you agree, to"
+        " see which metrics it reports.",
         example="orchestune init train.py\norchestune init train.py --yes --budget 80\n"
         "orchestune init train.py --minimize val/loss lr=1e-4..1e-2:log\norchestune init --from sweep.yaml\n"
         "orchestune init --from sqlite:///study.db --study mnist train.py",

@@ -11,7 +11,7 @@ from orchestune.config.scripts.scope import Scope, calls, keywords
 
 _GET = ("os.environ.get", "os.getenv", "os.environ.setdefault")
 _CONVERTED: dict[str, Kind] = {"float": "float", "int": "int"}
-_OF_THE_MACHINE = re.compile(
+OF_THE_MACHINE = re.compile(
     r"(?:LOCAL_|GROUP_|NODE_)?RANK|(?:LOCAL_)?WORLD_SIZE|HOME|USER|PATH|TMPDIR|PORT|DEBUG|CI|NO_COLOR|\w+_THREADS|"
     r"\w+_(?:ADDR|HOST|PORT|DIR|FOLDER|PATH|FILE|URL|URI|KEY|TOKEN|SECRET|PASSWORD|TIMEOUT)|"
     r"(?:ORCHESTUNE|WANDB|MLFLOW|SLURM|KUBERNETES|AWS|HF|NCCL|CUDA|TF|XLA|JAX|PYTHON|PYTORCH|TORCH|OMPI|PMI|PBS|SGE)_\w+"
@@ -26,7 +26,7 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     found: dict[str, Option] = {}
     for node in sorted(reading, key=lambda node: (node.lineno, node.col_offset)):
         name, default = _read(node, scope)
-        if not isinstance(name, str) or _OF_THE_MACHINE.fullmatch(name):
+        if not isinstance(name, str) or OF_THE_MACHINE.fullmatch(name):
             continue
         value = resolve(default) if isinstance(default, str) else default
         value = value if isinstance(value, (int, float, str)) else None

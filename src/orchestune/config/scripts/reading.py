@@ -14,10 +14,12 @@ from orchestune.config.scripts import (
     by_argparse,
     by_click,
     by_config,
+    by_docopt,
     by_environment,
     by_fire,
     by_jsonargparse,
     by_library,
+    by_pydantic,
     by_tap,
     by_text,
     by_typer,
@@ -33,7 +35,7 @@ LARGEST_PYTHON = 2**20
 MOST_MODULES = 50
 _READERS = (
     by_click.read, by_typer.read, by_absl.read, by_fire.read, by_tyro.read, by_jsonargparse.read, by_tap.read,
-    by_argparse.read,
+    by_docopt.read, by_argparse.read, by_pydantic.read,
 )  # fmt: skip
 _INTERPRETERS = {
     ".sh": ("sh",), ".bash": ("bash",), ".zsh": ("zsh",), ".r": ("Rscript",), ".jl": ("julia",), ".js": ("node",),
@@ -56,9 +58,9 @@ class Found:
 
 def read(path: Path, folder: Path, python: str, config: str | None = None) -> Found:
     """The script at `path` within `folder`, and the configuration at `config`. BadInput where it cannot be read."""
+    root = os.path.realpath(folder)  # which follows also a link to itself
     try:
         inside = Path(os.path.realpath(path)).relative_to(root)
-    root = os.path.realpath(folder)  # which follows also a link to itself
     except ValueError:
         hint = "a file runs the code of the folder in which it lies: go there, or say -o FOLDER/experiment.yml"
         raise UsageError(f"{path} is not within {root}", hint) from None
