@@ -123,6 +123,22 @@ _ALSO = {
     "mlflow_tracking_uri": "mlflow", "tracking_uri": "mlflow",
     "notifications": "notify", "webhook": "notify", "webhooks": "notify", "slack": "notify", "hooks": "notify",
     "futile": "stop.futile", "pruner": "early_stopping", "pruning": "early_stopping", "scheduler": "early_stopping",
+    "gpu": "resources.gpu", "gpus": "resources.gpu", "cpu": "resources.cpu", "cpus": "resources.cpu",
+    "memory": "resources.memory", "metric": "metrics",
+    # Optuna, Hyperopt, scikit-learn, Ray Tune
+    "max_evals": "budget", "n_iter": "budget", "num_samples": "budget", "search_alg": "engine",
+    "max_concurrent_trials": "parallelism", "resources_per_trial": "resources", "points_to_evaluate": "try_first",
+    # W&B, Katib
+    "program": "run", "run_cap": "budget", "early_terminate": "early_stopping", "objectivemetricname": "metrics",
+    "maxtrialcount": "budget", "paralleltrialcount": "parallelism", "maxfailedtrialcount": "stop.max_failures",
+    "trialtemplate": "run", "earlystopping": "early_stopping",
+    # NNI, Determined, SageMaker
+    "experimentname": "name", "trialcommand": "run", "searchspace": "parameters", "maxtrialnumber": "budget",
+    "trialconcurrency": "parallelism", "maxexperimentduration": "stop.time", "tuner": "engine",
+    "assessor": "early_stopping", "trialgpunumber": "resources.gpu", "entrypoint": "run", "searcher": "engine",
+    "hyperparameters": "parameters", "max_restarts": "retry", "parameterranges": "parameters",
+    "maxnumberoftrainingjobs": "budget", "maxparalleltrainingjobs": "parallelism", "max_jobs": "budget",
+    "max_parallel_jobs": "parallelism", "hyperparameter_ranges": "parameters", "strategy": "engine",
 }  # fmt: skip
 
 EXPERIMENT = section(KEYS, later=LATER, also=_ALSO)

@@ -23,7 +23,8 @@ _RANGE_WORDS = "a range such as 2..8, 0.0..1.0, 1e-6..0.1 log or 0..1 step 0.1"
 _TYPES = {
     "double": "float", "real": "float", "number": "float", "uniform": "float", "integer": "int",
     "choice": "categorical", "enum": "categorical", "string": "categorical", "str": "categorical", "boolean": "bool",
-    "loguniform": "float",
+    "loguniform": "float with log: true", "log_uniform": "float with log: true", "log": "float with log: true",
+    "quniform": "float with a step", "randint": "int", "constant": "categorical with one value",
 }  # fmt: skip
 
 
@@ -105,6 +106,10 @@ _SCALES = {
     "integer": "int",
     "whole": "int",
     "double": "float",
+    called = re.fullmatch(rf"(?:\w+\.)*(log_?)?(uniform|rand_?int)\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\)", text)
+    if called:
+        words = (" log" if called[1] else "") + (" float" if called[2] == "uniform" and called[3].isdigit() else "")
+        return f"did you mean {called[3]}..{called[4]}{words}?"
 }
 
 
@@ -196,7 +201,10 @@ KEYS = (
 )  # fmt: skip
 _ALSO = {
     "low": "min", "high": "max", "lower": "min", "upper": "max", "bounds": "min and max", "options": "values",
-    "condition": "when", "conditions": "when", "if": "when", "scale": "log",
+    "condition": "when", "conditions": "when", "if": "when", "scale": "log", "log_scale": "log", "scalingtype": "log",
+    "distribution": "log or prior", "dist": "log or prior", "q": "step", "quantum": "step", "value": "values",
+    "vals": "values", "grid_search": "values", "categories": "values", "minval": "min", "maxval": "max",
+    "minvalue": "min", "maxvalue": "max", "_type": "type", "_value": "min and max, or values",
 }  # fmt: skip
 _LONG = section(KEYS, also=_ALSO)
 

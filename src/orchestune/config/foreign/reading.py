@@ -15,7 +15,7 @@ from orchestune.config.experiment_file import with_command_beside
 from orchestune.config.foreign import katib, sweep
 from orchestune.config.nodes import Entries, Scalar, mapping, plain
 from orchestune.config.orchestrate import converted, is_older
-from orchestune.config.recognizing import KATIB, SWEEP, kind
+from orchestune.config.recognizing import KATIB, SWEEP, kind, unread
 from orchestune.config.report import Report
 from orchestune.config.spelling import spelled
 from orchestune.errors import UsageError
@@ -73,6 +73,8 @@ def _of_file(path: Path, python: str) -> Draft:
         made = _of_orchestrate(root, path, report)
     elif root.get("run") is not None:
         raise UsageError(f"{path} is an experiment file already", f"orchestune run -f {path} starts it")
+    elif (told := unread(root)) is not None:
+        raise UsageError(f"{path} is {told[0]}", told[1])
     else:
         raise UsageError(f"{path} is of no known kind", f"--from takes {_KNOWN}")
     report.raise_if_bad()
