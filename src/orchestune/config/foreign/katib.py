@@ -16,7 +16,6 @@ _ENGINES = {
     "random": "random", "grid": "grid", "tpe": "tpe", "multivariate-tpe": "tpe", "bayesianoptimization": "gp",
     "sobol": "sobol", "cmaes": "cma",
 }  # fmt: skip
-_TAKEN = {"latest": "last", "max": "best", "min": "best"}
 _DEVIATIONS = 6
 """of a normal distribution between the bounds, as Katib has it"""
 BUDGET, PARALLELISM = 40, 3
@@ -66,7 +65,13 @@ def _metrics(objective: Foreign) -> tuple[dict[str, Any], float | None]:
     objective.leave()
     if not name or goal not in ("minimize", "maximize"):
         return {}, target
-    take = _TAKEN.get(strategies.get(name) or ("max" if goal == "maximize" else "min"), "last")
+    best = "max" if goal == "maximize" else "min"
+    strategy = strategies.get(name) or best
+    take = "best" if strategy == best else "last"
+    if strategy not in (best, "latest"):
+        objective.note(
+            f"{strategy} of what a trial reports has no counterpart where it is to {goal}; the last value counts"
+        )
     return {called("metrics", [name], objective.report.notes)[name]: {"goal": goal, "take": take}}, target
 
 

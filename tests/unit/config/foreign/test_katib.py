@@ -224,3 +224,18 @@ def test_names_that_none_can_have_here_are_written_otherwise(tmp_path: Path) -> 
     assert next(iter(document["parameters"])) == "lr"
     assert document["run"] == "env LAYERS={layers} python3 /opt/mnist.py --epochs=trial --lr={lr} --width {width}"
     assert [note for note in draft.notes if note.startswith("parameters.--lr: is called lr here")]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "take", "noted"),
+    [("min", "best", False), ("latest", "last", False), ("max", "last", True)],
+)
+def test_the_strategy_of_a_metric_says_which_value_counts(
+    tmp_path: Path, strategy: str, take: str, noted: bool
+) -> None:
+    more = f"objectiveMetricName: loss\n    metricStrategies: [{{name: loss, value: {strategy}}}]"
+    path = tmp_path / "katib.yaml"
+    path.write_text(KATIB.replace("objectiveMetricName: loss", more))
+    found = reading.read(str(path))
+    assert plain(found.document)["metrics"] == {"loss": {"goal": "minimize", "take": take}}
+    assert any("max of what a trial reports has no counterpart" in note for note in found.notes) is noted
