@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestune.config.kinds import LARGEST, LARGEST_WHOLE, NUMBER, TRUTH, Key, Kind, one_of
-from orchestune.config.nodes import Scalar, quoted
+from orchestune.config.nodes import Scalar, quoted, written
 from orchestune.config.report import Field, did_you_mean
 from orchestune.config.scalars import resolve
 from orchestune.config.shapes import Named, changed, either, list_of, mapping_of, section
@@ -41,7 +41,20 @@ def _read_value(found: Field) -> Value | None:
 VALUE = Kind[Value](
     "text, a number, true or false", {"type": ["string", "number", "boolean"], "maxLength": 1000}, _read_value
 )
-VALUES = list_of(VALUE, "a list with at least one value", most=1000)
+_LISTED = list_of(VALUE, "a list with at least one value", most=1000)
+
+
+def _read_values(found: Field) -> tuple[Value, ...] | None:
+    values = _LISTED.read(found)
+    for node in (item.node for item in found.items()):
+        if isinstance(node, Scalar) and isinstance(node.value, (int, float)) and _NAMES_SOMETHING.fullmatch(node.text):
+            found.note(f"{node.text} is the number {written(node.value)}; a text stands in quotes, '{node.text}'")
+    return values
+
+
+_NAMES_SOMETHING = re.compile(r"[-+]?0[0-9]+|[1-9][0-9]*\.[0-9]*[1-9]0+")
+"""numbers of which some digits mean nothing, as in `3.10` and `007`, but for names, of which each does"""
+VALUES = Kind[tuple[Value, ...]](_LISTED.words, _LISTED.schema, _read_values, _LISTED.keys)
 
 
 def _listed(choices: tuple[Value, ...]) -> Parameter:
@@ -93,6 +106,10 @@ def _meant(text: str) -> str:
     bounds = re.fullmatch(rf"({_NUMBER})\s*(?:[:\-–]|to|\.)\s*({_NUMBER})((?:[\s:]+.*)?)", text)
     if bounds:
         return f"did you mean {bounds[1]}..{bounds[2]}{bounds[3]}?"
+    called = re.fullmatch(rf"(?:\w+\.)*(log_?)?(uniform|rand_?int)\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\)", text)
+    if called:
+        words = (" log" if called[1] else "") + (" float" if called[2] == "uniform" and called[3].isdigit() else "")
+        return f"did you mean {called[3]}..{called[4]}{words}?"
     return did_you_mean(text, ["bool"], _BOOLEAN)
 
 
@@ -106,10 +123,6 @@ _SCALES = {
     "integer": "int",
     "whole": "int",
     "double": "float",
-    called = re.fullmatch(rf"(?:\w+\.)*(log_?)?(uniform|rand_?int)\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\)", text)
-    if called:
-        words = (" log" if called[1] else "") + (" float" if called[2] == "uniform" and called[3].isdigit() else "")
-        return f"did you mean {called[3]}..{called[4]}{words}?"
 }
 
 

@@ -327,3 +327,16 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> N
     path = tmp_path / "experiment.yml"
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
     assert load(path).specification.budget == 40
+
+
+@pytest.mark.parametrize(
+    ("listed", "noted"),
+    [
+        ("[3.10, 3.11]", ["3.10 is the number 3.1; a text stands in quotes, '3.10'"]),
+        ("{values: [007, 8]}", ["007 is the number 7; a text stands in quotes, '007'"]),
+        ("['3.10', '007', 0.10, 1.0, 10, 0, 1e-3, 2.5]", []),
+    ],
+)
+def test_a_listed_number_that_looks_like_a_name_is_noted(listed: str, noted: list[str]) -> None:
+    notes = read(changed(ALPHA, listed)).notes
+    assert [note.partition(": ")[2] for note in notes if "is the number" in note] == noted
