@@ -22,6 +22,10 @@ _PAGE = 500
 """trials that one request brings"""
 
 
+_ODD = "surrogateescape"
+"""how words of a command line that are no UTF-8 go into an address: as the bytes that they are"""
+
+
 class Client:
     """One thread's view of the server. Methods raise the server's errors, and Unreachable when it stays away."""
 
@@ -276,9 +280,9 @@ class Client:
 
 
 def _experiment(ref: str) -> str:
-    return f"/experiments/{quote(ref, safe='')}"
+    return f"/experiments/{quote(ref, safe='', errors=_ODD)}"
 
 
 def _query(values: Mapping[str, Any]) -> str:
     given = {name: value for name, value in values.items() if value is not None}
-    return f"?{urlencode(given, doseq=True)}" if given else ""
+    return f"?{urlencode(given, doseq=True, errors=_ODD)}" if given else ""

@@ -324,6 +324,8 @@ def test_control_commands_say_that_an_experiment_is_over(
         (["run", "search.yml"], "a file is named with -f: -f search.yml"),
         (["status", "--lmit", "3"], "`orchestune status --help` shows"),
         (["logs", "sgd/99"], "no trial"),
+        (["status", "sgd\udcff"], "there is no experiment"),
+        (["importance", "sgd\udcff", "--metric", "\udcff"], "there is no experiment"),
         (["logs", "sgd", "--grep", "x{99999999999}"], "is no regular expression: the repetition number is too large"),
         (
             ["export", "sgd", "-o", "a" * 300],
