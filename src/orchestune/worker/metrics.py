@@ -333,10 +333,11 @@ class Scanner:
     def _from_json(self, document: Mapping[str, Any]) -> list[Reported]:
         step = step_of(document)
         name, value = document.get("name"), number(document.get("value"))
-        if isinstance(name, str) and value is not None:
+        named = isinstance(name, str) and not any(map(self.declared, document))  # else it names something else
+        if isinstance(name, str) and named and value is not None:
             known = self._name(name)
             return [] if known is None else [Reported(known, value, step, number(document.get("stddev")))]
-        if isinstance(name, str) and "value" in document:
+        if isinstance(name, str) and named and "value" in document:
             self._note_no_number(name, document["value"])
         found, noisy = [], self._noisy(document)
         for key, item in document.items():
@@ -403,11 +404,11 @@ def _told(value: Any) -> str:
     return kind + (text if len(text) <= LONGEST_TOLD else f"{text[:LONGEST_TOLD]}…")
 
 
-def _plain(text: bytes) -> float:
 def _is_unclear(text: bytes) -> bool:
     return b"," in text and _UNCLEAR.fullmatch(text) is not None
 
 
+def _plain(text: bytes) -> float:
     """A number that may have its thousands apart: `1,234.5`."""
     return float(text.replace(b",", b"") if b"," in text else text)
 

@@ -328,3 +328,8 @@ def test_a_step_that_is_null_leaves_the_word_to_another() -> None:
 def test_a_group_that_is_called_as_a_metric_is_that_one(declared: list[str]) -> None:
     scanner = Scanner(Declared(declared, [r"^(?P<val_loss>\S+)$"]))
     assert [item.name for item in scanner.feed(b"0.5\n")] == ["val_loss"]
+
+
+def test_a_name_and_a_value_beside_a_declared_metric_are_something_else() -> None:
+    found = brief(scan('{"name": "resnet", "value": 3, "accuracy": 0.5}'))
+    assert found == [("value", 3.0, None, None), ("accuracy", 0.5, None, None)]
