@@ -5,12 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from orchestune.worker import events
 from orchestune.worker.metrics import Reported, Scanner, step_of
 
+LONGEST_ROW = 64 * 1024
+"""of a table, in characters: behind them a quote is taken for one that nobody closes"""
+_OPEN = re.compile(r'(?:^|[,;\t\n])"(?:[^"]|"")*\Z')
+"""a cell in quotes that has no end"""
 MOST_BYTES = 16 * 1024 * 1024
 """of a line, or of a JSON object: a longer one reports nothing"""
 
@@ -78,13 +83,19 @@ class Table(Lines):
         self._heading: list[str] = []
         self._delimiter = ","
         self._row = self._taken = 0
+        self._open: list[str] = []
+        """the lines of a row so far, a cell of which goes on in the next one"""
+        self._size = 0
 
     def again(self) -> None:
         super().again()
-        self._heading, self._row = [], 0
+        self._heading, self._row, self._open = [], 0, []
 
     def line(self, line: bytes) -> list[Reported]:
         text = line.decode("utf-8-sig", "replace").rstrip("\r")
+        if self._goes_on(text):
+            return []
+        text, self._open = "\n".join([*self._open, text]), []
         if not self._heading:
             self._delimiter = max(",\t;", key=text.count)
             self._heading = [name.strip() for name in self._cells(text)]
@@ -95,6 +106,18 @@ class Table(Lines):
         self._taken = self._row
         row = zip(self._heading, self._cells(text))
         return self.scanner.texts({name: cell.encode("utf-8") for name, cell in row})
+
+    def _goes_on(self, text: str) -> bool:
+        """Whether a cell of this line, or of those before it, goes on in the next one."""
+        self._size = (self._size if self._open else 0) + len(text) + 1
+        if self._size > LONGEST_ROW or not (self._open or '"' in text):
+            return False
+        if '"' in text:
+            whole = "\n".join([*self._open, text])
+            if whole.count('"') % 2 == 0 or not _OPEN.search(whole):
+                return False
+        self._open.append(text)
+        return True
 
     def _cells(self, text: str) -> list[str]:
         try:

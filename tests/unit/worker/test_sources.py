@@ -103,6 +103,21 @@ def test_a_cell_that_may_mean_two_numbers_is_none_and_one_with_a_comma_for_a_poi
     ]  # fmt: skip
 
 
+def test_a_cell_that_goes_on_in_other_lines_is_one_and_a_quote_that_nobody_closes_costs_little(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    found = sources(tmp_path, "csv", "metrics.csv")
+    path.write_text('step,loss,"no\nte"\n1,0.5,"a\n7,0.1,b"\n2,0.25,5" wide\n')
+    assert [item for item in brief(found.read()) if item[0] == "loss"] == [("loss", 0.5, 1.0), ("loss", 0.25, 2.0)]
+    with path.open("a") as file:
+        file.write('3,0.125,"half')
+    assert brief(found.read()) == []
+    with path.open("a") as file:
+        file.write(' ""a""\n9,9"\n4,0.0625,"open\n' + f"x,y{'z' * 1000}\n" * 100 + "5,0.03125,\n")
+    assert [item for item in brief(found.finish()) if item[0] == "loss"] == [
+        ("loss", 0.125, 3.0), ("loss", 0.0625, 4.0), ("loss", 0.03125, 5.0),
+    ]  # fmt: skip
+
+
 def test_a_table_that_is_written_anew_with_another_column_counts_no_row_twice(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     found = sources(tmp_path, "csv", "metrics.csv")
