@@ -9,6 +9,7 @@ from orchestune.config.compose import compose_value
 from orchestune.config.described import Described, Setting
 from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, printable, quoted
 from orchestune.config.overrides import put
+from orchestune.config.parameters import is_range
 from orchestune.config.report import Report, did_you_mean
 from orchestune.config.scalars import resolve
 from orchestune.worker.command import placeholders, split
@@ -106,6 +107,9 @@ def _space(text: str, place: Place, report: Report) -> Node | None:
         plain = match[3]
         if plain is None:
             items.append(_word(match[1] if match[2] is None else match[2], place))
+        elif is_range(plain):
+            report.add(place, "", "has a range among its values", "a range stands alone, and has points in its numbers")
+            return None
         elif plain:
             items.append(Scalar(place, plain, resolve(plain)))
         else:

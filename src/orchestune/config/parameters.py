@@ -44,10 +44,17 @@ VALUE = Kind[Value](
 _LISTED = list_of(VALUE, "a list with at least one value", most=1000)
 
 
+def is_range(text: str) -> bool:
+    """Whether it would be read as a range where it stands alone."""
+    return ".." in text and re.fullmatch(_RANGE, text) is not None
+
+
 def _read_values(found: Field) -> tuple[Value, ...] | None:
     values = _LISTED.read(found)
-    for node in (item.node for item in found.items()):
-        if isinstance(node, Scalar) and isinstance(node.value, (int, float)) and _NAMES_SOMETHING.fullmatch(node.text):
+    for node in [item.node for item in found.items() if isinstance(item.node, Scalar)]:
+        if is_range(node.text):
+            found.note(f"{node.text} is a text among others here; a range stands alone")
+        elif isinstance(node.value, (int, float)) and _NAMES_SOMETHING.fullmatch(node.text):
             found.note(f"{node.text} is the number {written(node.value)}; a text stands in quotes, '{node.text}'")
     return values
 

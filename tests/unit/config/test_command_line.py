@@ -139,6 +139,7 @@ def test_each_thing_that_is_missing_is_named_once_with_what_to_write() -> None:
         (["search.yml"], "(a file is named with -f: -f search.yml)"),
         (["lr=1..2", "lr=2..3"], "argument lr=2..3: sets 'lr' a second time"),
         (["a=b,,c"], "argument a=b,,c: has a comma too many"),
+        (["lr=0,001..0,1"], "argument lr=0,001..0,1: has a range among its values (a range stands alone"),
         (["a=[1, 2"], "argument a=[1, 2: is not valid YAML"),
         (["1a=1..2"], "argument 1a=1..2: parameters.1a: "),
         (["a=1..2", "b={min: 1, max: 2, when: {c: 1}}"], "'c' is no parameter"),

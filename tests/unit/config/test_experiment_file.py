@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -334,9 +335,10 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> N
     [
         ("[3.10, 3.11]", ["3.10 is the number 3.1; a text stands in quotes, '3.10'"]),
         ("{values: [007, 8]}", ["007 is the number 7; a text stands in quotes, '007'"]),
+        ("[1..2, a..b, 3]", ["1..2 is a text among others here; a range stands alone"]),
         ("['3.10', '007', 0.10, 1.0, 10, 0, 1e-3, 2.5]", []),
     ],
 )
-def test_a_listed_number_that_looks_like_a_name_is_noted(listed: str, noted: list[str]) -> None:
+def test_a_listed_number_that_looks_like_a_name_is_noted_and_so_is_a_range(listed: str, noted: list[str]) -> None:
     notes = read(changed(ALPHA, listed)).notes
-    assert [note.partition(": ")[2] for note in notes if "is the number" in note] == noted
+    assert [note.partition(": ")[2] for note in notes if re.search(" is (the number|a text) ", note)] == noted
