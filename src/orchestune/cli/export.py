@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -89,7 +90,7 @@ def _target(path: Path | None) -> Iterator[TextIO]:
         return
     if path.is_dir():
         raise UsageError(f"{path} is a folder", "name a file in it; with --all whole experiments go into a folder")
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name[:40]}.{os.getpid()}.part")  # short: names may be as long as names can be
     try:
         if path.is_symlink() or (path.exists() and not path.is_file()):
             with path.open("w", newline="", encoding="utf-8") as file:

@@ -463,6 +463,8 @@ def test_export_writes_every_trial_as_csv_or_json(
     assert cli("export", "sgd", "-o", str(tmp_path / "no" / "x.csv")).code == 2
     monkeypatch.chdir(tmp_path)
     assert cli("export", "sgd", "-o", "-") == cli("export", "sgd")
+    assert cli("export", "sgd", "-o", f"{'é' * 125}a.csv").code == 0
+    Path(f"{'é' * 125}a.csv").unlink()
     assert list(tmp_path.iterdir()) == [target]
 
 
