@@ -8,7 +8,7 @@ from typing import Any
 
 _USES = re.compile(r"^\s*(?:import|from)\b.*\bwandb\b", re.MULTILINE)
 _READS_CONFIG = re.compile(r"\bwandb\.config\b")
-NUMBER = r"[-+]?[0-9.]+(?:e[-+]?[0-9]+)?"
+NUMBER = r"[-+]?(?:[0-9.]+(?:e[-+]?[0-9]+)?|[nN]a[nN]|[iI]nf(?:inity)?)"
 
 
 def collected(program: Path, metric: str, called: str) -> tuple[dict[str, Any], list[str]]:

@@ -214,6 +214,9 @@ def test_what_wandb_prints_at_the_end_is_understood(tmp_path: Path) -> None:
     history = "wandb: Run history:\nwandb: val/loss █▃▁\n\x1b[34mwandb\x1b[0m: \n"
     printed = f"{history}wandb: Run summary:\nwandb: val/loss 0.16667\n"
     assert [(one.name, one.value) for one in scanner.feed(printed.encode())] == [("val/loss", 0.16667)]
+    diverged = [one.value for word in ("nan", "NaN", "Infinity", "-Infinity", "inf")
+                for one in scanner.feed(f"wandb: val/loss {word}\n".encode())]  # fmt: skip
+    assert repr(diverged) == "[nan, nan, inf, -inf, inf]"
 
 
 def test_running_a_sweep_says_how_it_becomes_an_experiment(tmp_path: Path) -> None:
