@@ -18,6 +18,7 @@ import uvicorn
 
 from orchestune.errors import BadInput, UsageError
 from orchestune.server import embedded
+from orchestune.server.connections import Connection
 from orchestune.server.settings import HOSTED_PORT, Settings
 
 logger = logging.getLogger("orchestune.server")
@@ -43,7 +44,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=Connection,
             ws="none",
             lifespan="on",
             log_config=None,

@@ -1,0 +1,242 @@
+"""Connections of clients that are slow, silent or hostile, on a clock that the tests own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from orchestune.server.connections import ASKING, LARGEST, SLOWEST, TAKING, Connection
+from tests.unit.server.harness import PATIENCE, Live
+
+SILENT = 75
+"""seconds that a connection may be silent after an answer"""
+
+
+class Timer:
+    def __init__(self, when: float, run: Callable[[], None]) -> None:
+        self._when, self.run, self.cancelled = when, run, False
+
+    def when(self) -> float:
+        return self._when
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Loop:
+    """Time passes when a test says so; what is begun is not carried out."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.timers: list[Timer] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, run: Callable[[], None]) -> Timer:
+        self.timers.append(Timer(when, run))
+        return self.timers[-1]
+
+    def call_later(self, seconds: float, run: Callable[[], None]) -> Timer:
+        return self.call_at(self.now + seconds, run)
+
+    def create_task(self, work: Any) -> Any:
+        work.close()
+
+        class Task:
+            def add_done_callback(self, done: object) -> None:
+                return None
+
+        return Task()
+
+    def pass_time(self, seconds: float) -> None:
+        end = self.now + seconds
+        while due := [timer for timer in self.timers if not timer.cancelled and timer.when() <= end]:
+            first = min(due, key=Timer.when)
+            self.timers.remove(first)
+            self.now = first.when()
+            first.run()
+        self.now = end
+
+
+class Wire:
+    """The transport."""
+
+    def __init__(self) -> None:
+        self.ended = ""
+        self.written = b""
+
+    def is_closing(self) -> bool:
+        return bool(self.ended)
+
+    def close(self) -> None:
+        self.ended = self.ended or "closed"
+
+    def abort(self) -> None:
+        self.ended = self.ended or "aborted"
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def pause_reading(self) -> None:
+        return None
+
+    def resume_reading(self) -> None:
+        return None
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+
+async def _nothing(scope: object, receive: object, send: object) -> None:
+    """The application."""
+
+
+class Client:
+    """Who connects."""
+
+    def __init__(self) -> None:
+        self.loop, self.wire = Loop(), Wire()
+        config = Config(_nothing, lifespan="off", log_config=None, timeout_keep_alive=SILENT)
+        self.connection = Connection(config, ServerState(), {}, cast(Any, self.loop))
+        self.connection.connection_made(cast(Any, self.wire))
+
+    def send(self, data: bytes) -> None:
+        self.connection.data_received(data)
+
+    def drip(self, data: bytes, seconds: float) -> float:
+        """Send one byte after the other, so far apart, until the end of either; how long that went well."""
+        began = self.loop.now
+        for place in range(len(data)):
+            if self.wire.ended:
+                break
+            self.send(data[place : place + 1])
+            self.loop.pass_time(seconds)
+        return self.loop.now - began
+
+    def is_read(self) -> None:
+        """The application takes what has come."""
+        self.connection.cycle.body.clear()
+        self.connection.flow.resume_reading()
+
+    def hear(self) -> None:
+        """The answer is complete."""
+        self.connection.cycle.response_complete = True
+        self.connection.on_response_complete()
+
+
+ASKED = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+SENDS = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
+
+
+def test_who_never_asks_is_let_go() -> None:
+    client = Client()
+    client.loop.pass_time(ASKING - 1)
+    assert not client.wire.ended
+    client.loop.pass_time(2)
+    assert client.wire.ended == "closed"
+
+
+@pytest.mark.parametrize("data", [b"GET /" + b"a" * 1000, b"\r\n" * 500, ASKED[:-2] + b"X: " + b"a" * 1000])
+def test_who_asks_byte_by_byte_is_let_go(data: bytes) -> None:
+    assert Client().drip(data, 1) <= ASKING + 1
+
+
+def test_an_answer_is_waited_for_and_after_it_a_connection_may_be_silent() -> None:
+    client = Client()
+    client.send(ASKED)
+    client.loop.pass_time(10 * ASKING)
+    assert not client.wire.ended, "the answer takes its time"
+    client.hear()
+    client.loop.pass_time(SILENT - 1)
+    assert not client.wire.ended
+    client.send(ASKED[:5])
+    client.loop.pass_time(2)
+    client.send(ASKED[5:])
+    client.loop.pass_time(2 * SILENT)
+    assert not client.wire.ended
+
+
+@pytest.mark.parametrize("begun", [ASKED, SENDS], ids=["nothing", "a body that nobody reads"])
+def test_what_is_no_request_does_not_keep_a_connection(begun: bytes) -> None:
+    client = Client()
+    client.send(begun)
+    client.hear()
+    assert client.drip(b"\r\n" * 500, 1) <= SILENT + 1
+
+
+def test_a_body_may_be_slow_as_long_as_it_comes() -> None:
+    client = Client()
+    client.send(SENDS)
+    for _ in range(300):
+        client.send(b"x" * SLOWEST)
+        client.is_read()
+        client.loop.pass_time(1)
+    assert not client.wire.ended
+    client.loop.pass_time(ASKING - 2)
+    assert not client.wire.ended
+    assert client.drip(b"x" * 1000, 1) <= ASKING
+    assert client.wire.ended
+
+
+def test_while_nobody_reads_a_body_its_client_is_not_late() -> None:
+    client = Client()
+    client.send(SENDS)
+    client.send(b"x" * 100_000)
+    client.loop.pass_time(10 * ASKING)
+    assert not client.wire.ended
+    client.is_read()
+    client.loop.pass_time(ASKING)
+    assert client.wire.ended == "closed"
+
+
+def test_who_takes_nothing_of_an_answer_is_let_go() -> None:
+    client = Client()
+    client.send(ASKED)
+    client.connection.pause_writing()
+    client.loop.pass_time(TAKING - 1)
+    client.connection.resume_writing()
+    client.connection.pause_writing()
+    client.loop.pass_time(TAKING - 1)
+    assert not client.wire.ended
+    client.loop.pass_time(2)
+    assert client.wire.ended == "aborted"
+
+
+def test_a_connection_that_is_over_leaves_nothing_behind() -> None:
+    client = Client()
+    client.connection.pause_writing()
+    client.connection.connection_lost(None)
+    assert all(timer.cancelled for timer in client.loop.timers)
+
+
+@pytest.mark.parametrize("line", [b"a: b\r\n" * 1000, b"a" * 6000], ids=["many", "one"])
+def test_headers_without_an_end_are_refused(server: Live, line: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX: ")
+        sent = 0
+        try:
+            while sent < 2**28:
+                client.sendall(line)
+                sent += len(line)
+        except OSError:
+            pass
+    assert LARGEST - len(line) <= sent < 2**28
+
+
+def test_what_follows_a_body_without_an_end_is_refused(server: Live) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        sent = 0
+        try:
+            while sent < 2**28:
+                client.sendall(b"a: b\r\n" * 1000)
+                sent += 6000
+        except OSError:
+            pass
+    assert sent < 2**28
