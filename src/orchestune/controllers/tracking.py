@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from orchestune.controllers.each import each
 from orchestune.domain.notify import shown
 from orchestune.domain.tracker import Tracker
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError
@@ -28,6 +32,10 @@ _TELLING = ("attempt_leased", "metric_reported", "trial_finished", "trial_requeu
 """events after which the run of their trial is not as it was"""
 _SHORTEST, _LONGEST = 2.0, 300.0
 """seconds after which a tracking server that failed is tried again: twice as long each time"""
+_MOST = 20
+"""tracking servers that are talked to at once, and that are remembered while there is nothing to tell them"""
+_PATIENCE = 1.0
+"""seconds for which they are waited for"""
 
 
 @dataclass
@@ -41,7 +49,58 @@ class _Trouble:
 class Tracking:
     """What is recorded stands in rows: how far the events were followed, and which run a trial has. A row is there
     before its run is made, so that whoever goes on after a crash looks for the run first.
+
+    Each tracking server is talked to in a thread of its own: one that hangs holds up nobody who records elsewhere.
     """
+
+    def __init__(self, core: Core, patience: float = _PATIENCE) -> None:
+        self._core, self._patience = core, patience
+        self._servers: dict[str, _Server] = {}
+        """by address"""
+        self._addresses: dict[str, str] = {}
+        """by experiment, of those of which there is something new"""
+
+    def tick(self) -> None:
+        """Go on a little with each experiment of which there is something new; what takes longer than a moment goes on
+        by itself. Raises what went wrong in any of them.
+        """
+        with self._core.store.reading() as session:
+            found = tracked.behind(session)
+        self._addresses = {name: self._addresses.get(name) or self._address(name) for name in found}
+        for address in dict.fromkeys(self._addresses.values()):
+            server = self._servers.setdefault(address, _Server(self._core))
+            if sum(other.busy for other in self._servers.values()) < _MOST:
+                server.begin([name for name in found if self._addresses[name] == address])
+        until = time.monotonic() + self._patience
+        for server in self._servers.values():
+            server.wait(max(until - time.monotonic(), 0.0))
+        self._forget()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        for server in self._servers.values():
+            server.close()
+
+    def _address(self, experiment: str) -> str:
+        """Empty where there is none, or no longer."""
+        with self._core.store.reading() as session:
+            try:
+                row = experiments.get(session, experiment)
+            except NotFound:
+                return ""
+        tracker = tracker_of(self._core, row.specification, experiment)
+        return tracker.uri if tracker is not None else ""
+
+    def _forget(self) -> None:
+        """Those that there is nothing to tell, where there are many."""
+        wanted = set(self._addresses.values())
+        idle = [address for address, server in self._servers.items() if address not in wanted and not server.busy]
+        for address in idle[: max(len(self._servers) - _MOST, 0)]:
+            self._servers.pop(address).close()
+
+
+class _Server:
+    """One tracking server, and the thread that talks to it while there is something to tell."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -49,23 +108,49 @@ class Tracking:
         self._places: dict[tuple[Tracker, str], str] = {}
         """id of the experiment there, by its name"""
         self._troubles: dict[str, _Trouble] = {}
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self._closed = False
 
-    def tick(self) -> None:
-        """Go on a little with each experiment of which there is something new."""
-        with self._core.store.reading() as session:
-            found = tracked.behind(session)
+    @property
+    def busy(self) -> bool:
+        """Whether its thread runs; nobody else touches the rest of it then."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def begin(self, found: Sequence[str]) -> None:
+        """Go on with those of these experiments that are not in trouble, unless it is busy."""
+        if self.busy:
+            return
         self._troubles = {name: trouble for name, trouble in self._troubles.items() if name in found}
-        for experiment in found:
-            trouble = self._troubles.get(experiment)
-            if trouble is None or self._core.clock.monotonic() >= trouble.until:
-                self._experiment(experiment)
+        now = self._core.clock.monotonic()
+        due = [name for name in found if name not in self._troubles or now >= self._troubles[name].until]
+        if due:
+            self._thread = threading.Thread(target=self._run, args=(due,), name="record", daemon=True)
+            self._thread.start()
+
+    def wait(self, seconds: float) -> None:
+        """For its thread, so long; raises what went wrong in it."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        if self._error is not None and not self.busy:
+            error, self._error = self._error, None
+            raise error
 
     def close(self) -> None:
         """Give the connections back."""
+        self._closed = True
         while self._links:
             self._links.popitem()[1].close()
 
+    def _run(self, due: Sequence[str]) -> None:
+        try:
+            each(partial(self._experiment, experiment) for experiment in due)
+        except BaseException as error:  # noqa: BLE001 - the loop is told of anything
+            self._error = error
+
     def _experiment(self, experiment: str) -> None:
+        if self._closed:
+            return
         with self._core.store.reading() as session:
             try:
                 row = experiments.get(session, experiment)

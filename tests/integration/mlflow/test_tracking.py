@@ -23,6 +23,8 @@ from tests.testbeds.mlflow import Mlflow, named
 
 pytestmark = pytest.mark.mlflow
 ANYWHERE = Reach(everywhere=True)
+PATIENCE = 60.0
+"""seconds for which a tick waits until everything is told"""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def tracking(world: World) -> Iterator[Tracking]:
-    made = Tracking(world.core)
+    made = Tracking(world.core, PATIENCE)
     yield made
     made.close()
 
@@ -136,7 +138,7 @@ def test_a_server_that_is_killed_anywhere_records_everything_once(
             return genuine(self, *args)
 
         monkeypatch.setattr(Client, "_call", call)
-        tracking = Tracking(world.core)
+        tracking = Tracking(world.core, PATIENCE)
         try:
             tracking.tick()
         except Killed:
@@ -226,7 +228,7 @@ def test_an_experiment_that_was_deleted_there_is_said_to_be(mlflow: Mlflow) -> N
 
 def test_the_servers_own_tracking_server_records_what_names_none_but_no_test(world: World, mlflow: Mlflow) -> None:
     world.core = replace(world.core, outgoing=Outgoing(ANYWHERE, tracker=Tracker(mlflow.url)))
-    tracking = Tracking(world.core)
+    tracking = Tracking(world.core, PATIENCE)
     world.run(world.create(name="by the server", budget=1))
     world.run(world.create(name="only a test", budget=1, labels={"orchestune.dev/test": "0"}))
     catch_up(world, tracking)

@@ -1,0 +1,108 @@
+"""Several tracking servers, of which some hang or are none; see tests/integration for a genuine one."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.controllers.tracking import Tracking
+from orchestune.outgoing import mlflow
+from orchestune.outgoing.link import Link
+from orchestune.outgoing.reach import Reach
+from orchestune.outgoing.settings import Outgoing
+from orchestune.store import tracked
+from orchestune.testing.world import World
+from tests.testbeds.receiver import Receiver
+from tests.testbeds.waiting import until
+
+
+@dataclass
+class Recorder:
+    """Answers as MLflow does, and forgets nothing that it is told."""
+
+    told: list[tuple[str, Any]] = field(default_factory=list)
+    """the last part of the path, and the body"""
+    answers: dict[str, Any] = field(default_factory=dict)
+    """other answers, by the last part of the path"""
+
+    def __enter__(self) -> Recorder:
+        owner = self
+        answers = {"create": {"experiment_id": "1", "run": {"info": {"run_id": "r"}}}, **self.answers}
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                name = self.path.rpartition("/")[2]
+                owner.told.append((name, body))
+                answer = json.dumps(answers.get(name, {})).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, format: str, *args: object) -> None:
+                return None
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def said(self, name: str) -> list[Any]:
+        return [body for told, body in self.told if told == name]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    made.core = replace(made.core, outgoing=Outgoing(Reach(everywhere=True)))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def tracking(world: World) -> Iterator[Tracking]:
+    made = Tracking(world.core)
+    yield made
+    made.close()
+
+
+def recorded(world: World, tracking: Tracking, experiment: str) -> None:
+    """Tick until everything of an experiment is recorded."""
+
+    def look() -> bool:
+        tracking.tick()
+        with world.core.store.reading() as session:
+            return experiment not in tracked.behind(session)
+
+    until("it to be recorded", look)
+
+
+def test_a_tracking_server_that_hangs_holds_up_nobody_who_records_elsewhere(
+    world: World, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow, "Link", partial(Link, seconds=600.0))
+    with Receiver(["hang"]) as slow, Recorder() as quick:
+        for name in ("one", "other"):
+            world.create(name=name, budget=1, mlflow={"uri": f"http://127.0.0.1:{slow.port}"})
+        recorded(world, tracking, world.create(name="elsewhere", budget=1, mlflow={"uri": quick.url}))
+        assert len(slow.received) == 1, "what is asked first still waits for its answer"
+        assert quick.said("update")
