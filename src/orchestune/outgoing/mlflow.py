@@ -53,26 +53,27 @@ class Mlflow:
     def experiment(self, name: str) -> str:
         """The id of the experiment of this name, which is made where there is none."""
         try:
-            return str(self._call("POST", "experiments/create", {"name": name})["experiment_id"])
+            return str(_part(self._call("POST", "experiments/create", {"name": name}), "experiment_id"))
         except Refused as error:
             if _EXISTS not in error.message:
                 raise
-        found = self._call("GET", f"experiments/get-by-name?experiment_name={quote(name, safe='')}")["experiment"]
-        if found.get("lifecycle_stage") == "deleted":
+        found = self._call("GET", f"experiments/get-by-name?experiment_name={quote(name, safe='')}")
+        identity = str(_part(found, "experiment", "experiment_id"))
+        if found["experiment"].get("lifecycle_stage") == "deleted":
             raise Refused(f"the experiment {name!r} is deleted there", "restore it, or name another one")
-        return str(found["experiment_id"])
+        return identity
 
     def find(self, experiment: str, tags: Mapping[str, str]) -> str | None:
         """The id of the run that has all these tags."""
         condition = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
         body = {"experiment_ids": [experiment], "filter": condition, "max_results": 1}
         runs = self._call("POST", "runs/search", body).get("runs") or []
-        return str(runs[0]["info"]["run_id"]) if runs else None
+        return str(_part(runs, 0, "info", "run_id")) if runs else None
 
     def create(self, experiment: str, name: str, at: int, tags: Mapping[str, str]) -> str:
         """A new run that runs; its id."""
         body = {"experiment_id": experiment, "run_name": name, "start_time": at, "tags": _pairs(tags, _LONGEST_TAG)}
-        return str(self._call("POST", "runs/create", body)["run"]["info"]["run_id"])
+        return str(_part(self._call("POST", "runs/create", body), "run", "info", "run_id"))
 
     def log(self, run: str, metrics: Sequence[Measure] = (), params: Mapping[str, Any] | None = None,
             tags: Mapping[str, str] | None = None) -> None:  # fmt: skip
@@ -93,13 +94,14 @@ class Mlflow:
         body = {"run_id": run, "status": status}
         self._call("POST", "runs/update", body | ({"end_time": ended_at} if ended_at is not None else {}))
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         content = json.dumps(body).encode() if body is not None else None
         answer = self._link.request(method, f"{self._base}/{_API}/{path}", content, self._headers)
         try:
             document = json.loads(answer.body or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             document = {}
+        document = document if isinstance(document, dict) else {}
         if answer.good:
             return document
         said = f"{document.get('error_code', '')} {document.get('message', '')}".strip() if document else ""
@@ -107,6 +109,17 @@ class Mlflow:
         if answer.status >= 500 or answer.status == 429:
             raise Unreachable(text)
         raise Refused(text)
+
+
+def _part(document: Any, *names: str | int) -> Any:
+    """What lies there in an answer of MLflow. Refused where the answer is another one's, such as a page to log in."""
+    for name in names:
+        try:
+            document = document[name]
+        except (LookupError, TypeError):
+            text = f"what answers there is not MLflow: it does not say {names[-1]}"
+            raise Refused(text, "look at the address, and at what stands before the tracking server") from None
+    return document
 
 
 def key(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Several tracking servers, of which some hang or are none; see tests/integration for a genuine one."""
+"""Several tracking servers, of which some hang, are none, or refuse; see tests/integration for a genuine one."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from orchestune.outgoing import mlflow
 from orchestune.outgoing.link import Link
 from orchestune.outgoing.reach import Reach
 from orchestune.outgoing.settings import Outgoing
+from orchestune.services import read_experiments
 from orchestune.store import tracked
 from orchestune.testing.world import World
 from tests.testbeds.receiver import Receiver
@@ -106,3 +107,23 @@ def test_a_tracking_server_that_hangs_holds_up_nobody_who_records_elsewhere(
         recorded(world, tracking, world.create(name="elsewhere", budget=1, mlflow={"uri": quick.url}))
         assert len(slow.received) == 1, "what is asked first still waits for its answer"
         assert quick.said("update")
+
+
+@pytest.mark.parametrize(
+    "answers", [{"create": []}, {"create": {}}, {"create": {"run": None}}, {"search": {"runs": 7}}]
+)
+def test_what_is_not_mlflow_is_said_to_be_none_and_the_others_are_recorded(
+    world: World, tracking: Tracking, answers: dict[str, Any]
+) -> None:
+    with Recorder(answers=answers) as wrong, Recorder() as genuine:
+        experiment = world.create(name="wrong", budget=1, mlflow={"uri": wrong.url})
+        world.lease()
+        recorded(world, tracking, world.create(name="right", budget=1, mlflow={"uri": genuine.url}))
+        until("what is wrong to be told", lambda: tracking.tick() or failures(world, experiment))
+    (failure,) = failures(world, experiment)
+    assert failure["why"].startswith("what answers there is not MLflow")
+
+
+def failures(world: World, experiment: str) -> list[Any]:
+    items = read_experiments.events(world.core, experiment, 0, 1000)["items"]
+    return [item["data"] for item in items if item["kind"] == "tracking_failed"]
