@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -129,7 +130,13 @@ def key(name: str) -> str:
 
 
 def _pairs(values: Mapping[str, Any], longest: int) -> list[dict[str, str]]:
-    return [{"key": key(name), "value": _text(value)[:longest]} for name, value in values.items()]
+    """Each under a key of its own: what has one that another has is refused, with all that is told beside it."""
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        whole = key(name)
+        others = (f"{whole[: _LONGEST_KEY - 10]}_{number}" for number in count(2))
+        found[next(each for each in chain([whole], others) if each not in found)] = _text(value)[:longest]
+    return [{"key": name, "value": text} for name, text in found.items()]
 
 
 def _text(value: Any) -> str:

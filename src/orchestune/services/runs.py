@@ -20,6 +20,8 @@ EXPERIMENT_TAG, TRIAL_TAG = "orchestune.experiment", "orchestune.trial"
 """by which a run is found again: the experiment's id, and the trial's number"""
 PARENT_TAG = "mlflow.parentRunId"
 MOST_POINTS = 5000
+_FAR = 2**63
+"""beyond the steps that it counts"""
 
 STATUS: Mapping[str, str] = {
     TrialState.QUEUED: "SCHEDULED",
@@ -81,7 +83,7 @@ def of_trials(session: Session, row: ExperimentRow, since: Mapping[int, float]) 
 
 def _of_trial(session: Session, row: ExperimentRow, trial: Any, since: float, measured: Mapping[str, Any]) -> Run:
     found = points_since(session, row.id, trial.number, since, MOST_POINTS)
-    more = len(found) >= MOST_POINTS
+    more = len(found) >= MOST_POINTS and found[-1].at > since
     folds = row.specification.folds.count > 1
     if trial.finished_at is not None and since and not more:  # what is told twice is there once
         found = points_since(session, row.id, trial.number, 0.0, MOST_POINTS)
@@ -111,7 +113,7 @@ def _measures(found: Iterable[Any], folds: bool) -> list[Measure]:
     measures = []
     for point in found:
         name = f"fold {point.fold}/{point.name}" if folds else point.name
-        step = point.sequence % HTTP_SEQUENCE if point.step is None else round(point.step)
+        step = point.sequence % HTTP_SEQUENCE if point.step is None else min(max(round(point.step), -_FAR), _FAR - 1)
         measures.append(Measure(name, point.value, _milliseconds(point.at), step))
     return measures
 

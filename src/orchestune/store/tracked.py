@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +57,9 @@ def change(session: Session, experiment: str, trial: int, **values: Any) -> None
 
 
 def points_since(session: Session, experiment: str, trial: int, since: float, limit: int) -> Sequence[Row[Any]]:
-    """What a trial reported from a time on, in order, each with its fold; whole instants even beyond the limit."""
+    """What a trial reported from a time on, in order, each with its fold; whole instants even beyond the limit, and not
+    that time alone where there is more.
+    """
     query = (
         select(attempts.c.fold, points)
         .join(attempts, attempts.c.id == points.c.attempt)
@@ -67,4 +70,7 @@ def points_since(session: Session, experiment: str, trial: int, since: float, li
     if len(found) < limit:
         return found
     last = found[-1].at
-    return [row for row in found if row.at < last] + list(session.select(query.where(points.c.at == last)))
+    whole = [row for row in found if row.at < last] + list(session.select(query.where(points.c.at == last)))
+    if last > since:
+        return whole
+    return [*whole, *points_since(session, experiment, trial, math.nextafter(last, math.inf), limit)]

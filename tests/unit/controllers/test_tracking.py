@@ -18,7 +18,8 @@ from orchestune.outgoing import mlflow
 from orchestune.outgoing.link import Link
 from orchestune.outgoing.reach import Reach
 from orchestune.outgoing.settings import Outgoing
-from orchestune.services import read_experiments
+from orchestune.services import read_experiments, report_metrics
+from orchestune.services.signatures import report_signature
 from orchestune.store import tracked
 from orchestune.testing.world import World
 from tests.testbeds.receiver import Receiver
@@ -127,3 +128,36 @@ def test_what_is_not_mlflow_is_said_to_be_none_and_the_others_are_recorded(
 def failures(world: World, experiment: str) -> list[Any]:
     items = read_experiments.events(world.core, experiment, 0, 1000)["items"]
     return [item["data"] for item in items if item["kind"] == "tracking_failed"]
+
+
+def test_however_many_values_come_at_once_they_are_told_once(world: World, tracking: Tracking) -> None:
+    with Recorder() as server:
+        experiment = world.create(name="many", budget=1, mlflow={"uri": server.url})
+        [(_, lease)] = world.lease()
+        signature = report_signature(world.core, lease["attempt"])
+        for values in ({f"m{number}": 1.0 for number in range(6000)}, {"last": 2.0}):
+            report_metrics.report(world.core, lease["attempt"], signature, values)
+        recorded(world, tracking, experiment)
+    told = [metric["key"] for body in server.said("log-batch") for metric in body["metrics"]]
+    assert set(told) == {*(f"m{number}" for number in range(6000)), "last"}
+
+
+def test_names_that_mlflow_cannot_tell_apart_are_told_apart(world: World, tracking: Tracking) -> None:
+    space = [{"name": name, "type": "float", "min": 0.0, "max": 1.0} for name in ("a[0]", "a(0)")]
+    with Recorder() as server:
+        experiment = world.create(name="alike", budget=1, parameters=space, mlflow={"uri": server.url})
+        world.lease()
+        recorded(world, tracking, experiment)
+    (params,) = [body["params"] for body in server.said("log-batch") if body["params"]]
+    assert [each["key"] for each in params] == ["a_0_", "a_0__2"]
+
+
+@pytest.mark.parametrize(("step", "told"), [("1e300", 2**63 - 1), ("-1e300", -(2**63)), ("7", 7)])
+def test_a_step_is_told_as_far_as_mlflow_counts(world: World, tracking: Tracking, step: str, told: int) -> None:
+    with Recorder() as server:
+        experiment = world.create(name="far", budget=1, mlflow={"uri": server.url})
+        [(_, lease)] = world.lease()
+        signature = report_signature(world.core, lease["attempt"])
+        report_metrics.report(world.core, lease["attempt"], signature, {"loss": 1.0, "step": step})
+        recorded(world, tracking, experiment)
+    assert {metric["step"] for body in server.said("log-batch") for metric in body["metrics"]} == {told}
