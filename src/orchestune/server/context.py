@@ -97,7 +97,7 @@ class Context:
     audience: Audience = field(default_factory=Audience)
     work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))
     file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(FILE_THREADS))
-    """for files that workers send and for downloads: where the place of files hangs, nobody else waits"""
+    """for files on their way in or out: where the place of files hangs, nobody else waits"""
     analysis_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(ANALYSIS_THREADS))
     stream_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STREAM_THREADS))
 
@@ -116,7 +116,7 @@ class Context:
         return await to_thread.run_sync(partial(function, *args, **kwargs))
 
     async def filing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call what stores a worker's files in a thread."""
+        """Call what stores or opens files in a thread."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.file_threads)
 
     async def analysing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -187,6 +187,37 @@ def test_where_the_place_for_files_hangs_those_who_ask_for_nothing_there_are_ans
         assert {reply.result().status for reply in hanging} == {200}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "service"),
+    [
+        ("GET", f"{X}/sgd/trials/3/artifacts/a", "open_artifact"),
+        ("GET", f"{X}/sgd/archive", "open_archive"),
+        ("GET", f"/api/v1/bundles/{DIGEST}", "open_bundle"),
+        ("HEAD", f"/api/v1/bundles/{DIGEST}", "has"),
+        ("PUT", f"/api/v1/bundles/{DIGEST}", "store"),
+        ("POST", "/api/v1/archive", "read"),
+    ],
+)
+def test_whoever_waits_for_the_place_for_files_keeps_nobody_else(
+    server: Live, method: str, path: str, service: str
+) -> None:
+    go_on = threading.Event()
+
+    def hangs(*args: object) -> Any:
+        go_on.wait(2 * PATIENCE)
+        raise StoreUnavailable("it does not answer")
+
+    server.script.answers |= {service: hangs, "status": {"handle": "sgd"}}
+    with ThreadPoolExecutor(12) as pool:
+        hanging = [pool.submit(server.ask, method, path, None if method == "GET" else b"x") for _ in range(12)]
+        until(lambda: len(server.server.server_state.tasks) == 12, "all have come")
+        try:
+            assert server.ask("GET", f"{X}/sgd").status == 200
+        finally:
+            go_on.set()
+        assert {reply.result().status for reply in hanging} == {503}
+
+
 def test_a_bundle_is_there_or_not(server: Live) -> None:
     server.script.answers["has"] = lambda core, digest: digest == DIGEST
     assert server.ask("HEAD", f"/api/v1/bundles/{DIGEST}").status == 200

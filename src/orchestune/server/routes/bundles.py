@@ -25,22 +25,23 @@ _ARCHIVE: dict[str, Any] = {
 
 
 @router.head("", response_class=Response)
-def has(context: Here, digest: Digest) -> Response:
+async def has(context: Here, digest: Digest) -> Response:
     """200 where the server has it, else 404."""
-    return Response(status_code=200 if context.services.bundles.has(context.core, digest) else 404)
+    known = await context.filing(context.services.bundles.has, context.core, digest)
+    return Response(status_code=200 if known else 404)
 
 
 @router.put("", response_model=documents.Bundle, openapi_extra=_ARCHIVE)
 async def store(context: Here, request: Request, digest: Digest) -> Response:
     """Take the archive in."""
     async with received(context, request) as archive:
-        return answer(await context.cold(context.services.bundles.store, context.core, digest, archive))
+        return answer(await context.filing(context.services.bundles.store, context.core, digest, archive))
 
 
 @router.get("", response_class=Response)
-def fetch(
+async def fetch(
     context: Here, only: OnlyOf, digest: Digest, wanted: Annotated[str | None, Header(alias="Range")] = None
 ) -> Response:
     """The archive."""
-    file, size = context.services.bundles.open_bundle(context.core, digest, only)
+    file, size = await context.filing(context.services.bundles.open_bundle, context.core, digest, only)
     return file_answer(file, size, wanted, context.file_threads)

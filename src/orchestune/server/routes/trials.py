@@ -127,9 +127,9 @@ def artifacts(context: Here, ref: str, number: Number) -> Response:
 
 
 @router.get("/{number}/artifacts/{path:file}", response_class=Response)
-def artifact(
+async def artifact(
     context: Here, ref: str, number: Number, path: str, wanted: Annotated[str | None, Header(alias="Range")] = None
 ) -> Response:
     """One file; `Range: bytes=N-` goes on with an interrupted download."""
-    file, size = context.services.read_trials.open_artifact(context.core, ref, number, path)
+    file, size = await context.filing(context.services.read_trials.open_artifact, context.core, ref, number, path)
     return file_answer(file, size, wanted, context.file_threads)
