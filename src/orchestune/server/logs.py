@@ -29,7 +29,7 @@ class Redaction:
 
 class PlainFormatter(logging.Formatter):
     """`TIME LEVEL logger: message key=value`; a traceback follows on lines of its own. What an entry quotes, such as a
-    path, may hold lines too: they are indented, so that none looks like another entry.
+    path or an error, may hold lines too: they are indented, so that none looks like another entry.
     """
 
     def __init__(self, redact: Redaction) -> None:
@@ -40,10 +40,9 @@ class PlainFormatter(logging.Formatter):
         text = f"{_time(record)} {record.levelname} {_name(record)}: {record.getMessage()}"
         for key, value in _extra(record).items():
             text += f" {key}={value}"
-        text = _plain(text)
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
-        return self.redact(text)
+        return _plain(self.redact(text))
 
 
 class JsonFormatter(logging.Formatter):
@@ -63,7 +62,11 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
-        return self.redact(json.dumps(document, default=str))
+        return json.dumps({name: self._redacted(value) for name, value in document.items()})
+
+    def _redacted(self, value: object) -> object:
+        """Before it is JSON, in which a secret may be spelled otherwise."""
+        return value if isinstance(value, bool | int | float | None) else self.redact(str(value))
 
 
 def configure(level: str, style: str, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:

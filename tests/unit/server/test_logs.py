@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,16 @@ def test_nothing_that_an_entry_quotes_looks_like_another_entry() -> None:
     assert all(line.startswith("    2026") for line in others) and "\x1b" not in stream.getvalue()
 
 
+def test_no_error_that_an_entry_tells_looks_like_another_entry() -> None:
+    stream = written("plain")
+    try:
+        raise ValueError("x\n2026-01-01T00:00:00.000Z INFO server: ended\x1b[2J")
+    except ValueError:
+        logging.getLogger("orchestune.server").exception("it failed")
+    _, *others = stream.getvalue().splitlines()
+    assert all(line.startswith("    ") for line in others) and "\x1b" not in stream.getvalue()
+
+
 @pytest.mark.parametrize("style", ["json", "plain"])
 @pytest.mark.parametrize(
     ("text", "secret"),
@@ -85,6 +96,27 @@ def test_no_secret_is_written(style: str, text: str, secret: str) -> None:
     assert stream.getvalue().count("***") == 2
     if style == "json":
         assert [json.loads(line)["level"] for line in stream.getvalue().splitlines()] == ["error"] * 2
+
+
+@pytest.mark.parametrize("style", ["json", "plain"])
+def test_no_secret_is_written_however_it_is_spelled_in_json(style: str) -> None:
+    secret = 'of"hunter2\\and-Zoë\u2028'
+    stream = io.StringIO()
+    logs.configure("info", style, [secret], stream)
+    try:
+        raise ValueError(f"not {secret}")
+    except ValueError:
+        logging.getLogger("x").exception("got %s", secret, extra={"detail": Path(secret), "seconds": 1.5})
+    assert "hunter2" not in stream.getvalue()
+    if style == "json":
+        assert json.loads(stream.getvalue())["seconds"] == 1.5
+
+
+def test_a_secret_that_is_a_word_of_the_log_breaks_none_of_its_documents() -> None:
+    stream = io.StringIO()
+    logs.configure("info", "json", ['"', "level"], stream)
+    logging.getLogger("x").warning('the "level"')
+    assert json.loads(stream.getvalue())["message"] == "the *********"
 
 
 def test_the_level_holds_and_libraries_say_what_matters_only() -> None:
