@@ -21,6 +21,8 @@ REPORT_LIMIT = MEBIBYTE
 BODY_LIMIT = 16 * MEBIBYTE
 PART_LIMIT = 4 * MEBIBYTE
 BUNDLE_LIMIT = 4096 * MEBIBYTE
+_KEPT_BY_NOBODY = (b"cache-control", b"no-store")
+"""with an answer that says nothing of that: there are caches which keep what has a name like style.css for everybody"""
 COMPLAIN_SECONDS = 60.0
 """what is wrong with the store or the place of files is logged that often, however many requests meet it"""
 
@@ -123,6 +125,8 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.seconds = time.monotonic() - self._began
+            if not any(name == b"cache-control" for name, _ in message["headers"]):
+                message["headers"] = [*message["headers"], _KEPT_BY_NOBODY]
         await self._send(message)
 
     def _too_large(self) -> TooLarge:

@@ -16,7 +16,7 @@ from orchestune.errors import StoreUnavailable
 from orchestune.server.app import create_app
 from orchestune.server.context import ANALYSIS_THREADS, STREAM_THREADS
 from orchestune.services.core import Core
-from tests.unit.server.harness import PATIENCE, Live, live, until
+from tests.unit.server.harness import OWNER, PATIENCE, Live, live, until
 
 PROTOCOL = Path(__file__).parents[3] / "docs/reference/protocol.md"
 DIGEST = "a" * 64
@@ -315,6 +315,23 @@ def test_what_takes_long_to_compute_keeps_nobody_else_waiting(server: Live) -> N
         finally:
             goes_on.set()
     assert [reply.result().status for reply in asked] == [200] * len(asked)
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "status"),
+    [
+        (f"{X}/sgd", OWNER, 200),
+        (f"{X}/sgd/trials/3/artifacts/style.css", OWNER, 200),
+        (f"{X}/sgd/trials/0/artifacts/style.css", OWNER, 400),
+        (f"{X}/sgd/trials/3/artifacts/style.css", None, 401),
+        ("/api/v1/nothing.js", OWNER, 404),
+        ("/metrics", OWNER, 200),
+    ],
+)
+def test_nothing_keeps_an_answer_on_its_way(server: Live, path: str, token: str | None, status: int) -> None:
+    server.script.answers |= {"open_artifact": lambda core, *args: (io.BytesIO(b"x"), 1), "status": {}}
+    reply = server.ask("GET", path, token=token)
+    assert (reply.status, reply.headers.get("cache-control")) == (status, "no-store")
 
 
 def test_a_file_may_have_any_name(server: Live) -> None:
