@@ -105,6 +105,23 @@ def test_of_a_long_curve_every_kth_value_is_told_and_the_last(own_core: Core, ha
     assert brief["reported"] == 11_000 and [step for step, _ in brief["points"]] == [*range(0, 11_000, 22), 10_999]
 
 
+def test_of_very_many_curves_each_is_told_in_fewer_values(own_core: Core, handles: dict[str, str]) -> None:
+    ref = handles["sgd classifier"]
+    with own_core.store.transaction() as session:
+        attempt = stored_attempts.of_trials(session, read_experiments.resolve(own_core, ref), [3])[3][0].id
+        many = [
+            {"attempt": attempt, "name": f"layer {name}", "sequence": place, "value": place / 2, "at": 0.0}
+            for name in range(300)
+            for place in range(350)
+        ]
+        session.connection.execute(insert(points), many)
+    items = read_columns.points(own_core, ref, 3)["items"]
+    found = {item["metric"]: item for item in items}
+    assert {len(found[f"layer {name}"]["points"]) for name in range(300)} == {89}
+    assert found["layer 7"]["points"] == [[place, place / 2] for place in [*range(0, 350, 4), 349]]
+    assert found["layer 7"]["reported"] == 350
+
+
 def test_a_bound_may_be_larger_than_any_number(core: Core, handles: dict[str, str]) -> None:
     ref, where = handles["sgd classifier"], json.dumps({"number": [-(10**400), 10**400]})
     assert read_columns.ordered(core, ref, "number", where, None, 0, 10)["total"] == len(everything(core, ref))

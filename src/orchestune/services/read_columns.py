@@ -22,6 +22,8 @@ _BEST = 0.25
 """of the trials that are shown where not all are: so many are the best ones"""
 _CURVE, _CURVES = 5000, 500
 """values of each curve that are shown: of one trial, of many"""
+_OF_TRIAL = 25_000
+"""values of all curves of one trial, about: its page reads them whenever anything happens in its experiment"""
 _BINS = 240
 """steps of time in which busy slots are counted"""
 
@@ -211,7 +213,7 @@ def points(core: Core, ref: str, number: int) -> Document:
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         rows.need(session, row, number)
-        found = attempts.points_of(session, row.id, [number], _CURVE)
+        found = attempts.points_of(session, row.id, [number], _CURVE, in_all=_OF_TRIAL)
     items = [
         {"task": fold, "number": token, "metric": name, **curve}
         for (_, fold, token, name), curve in _curves(found).items()

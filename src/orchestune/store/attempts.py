@@ -93,6 +93,8 @@ def with_points(session: Session, experiment: str, limit: int) -> list[int]:
     return [row[0] for row in session.select(query)]
 
 
+LEAST_POINTS = 100
+"""values of a curve that are worth drawing, however many curves there are"""
 _COUNTED = "SELECT name, COUNT(*) FROM points WHERE attempt = :attempt GROUP BY name ORDER BY name"
 _COUNTED_ALONE = "SELECT name, COUNT(*) FROM points WHERE attempt = :attempt AND name = :name GROUP BY name"
 _THINNED = """
@@ -105,10 +107,16 @@ WHERE k.place % :every = 0 OR k.place = :last ORDER BY k.place
 
 
 def points_of(
-    session: Session, experiment: str, numbers: Sequence[int], most: int, name: str | None = None
+    session: Session,
+    experiment: str,
+    numbers: Sequence[int],
+    most: int,
+    name: str | None = None,
+    in_all: float = math.inf,
 ) -> list[tuple[Any, ...]]:
     """What attempts of these trials reported while they ran, by trial, fold, attempt and time: at most about `most`
-    values of each name, every k-th and the last; with how many there are. The step is counted where none was said.
+    values of each name, every k-th and the last; fewer where there are so many names that `in_all` is exceeded, but
+    never fewer than `LEAST_POINTS`. With how many there are. The step is counted where none was said.
 
     Curve by curve, which its index has in order: to sort a million values takes seconds.
     """
@@ -116,11 +124,16 @@ def points_of(
     query = query.where(attempts.c.experiment == experiment)
     query = query.order_by(attempts.c.trial, attempts.c.fold, attempts.c.token)
     counted, found = _COUNTED if name is None else _COUNTED_ALONE, list[tuple[Any, ...]]()
-    for row in session.among(query, attempts.c.trial, sorted(numbers)):
-        for reported, count in session.rows(counted, {"attempt": row.id, "name": name}):
-            where = {"attempt": row.id, "name": reported, "every": (count - 1) // most + 1, "last": count - 1}
-            curve = session.rows(_THINNED, where)
-            found += [(row.trial, row.fold, row.token, reported, step, value, count) for step, value in curve]
+    curves = [
+        (row, reported, count)
+        for row in session.among(query, attempts.c.trial, sorted(numbers))
+        for reported, count in session.rows(counted, {"attempt": row.id, "name": name})
+    ]
+    each = min(most, max(in_all / max(len(curves), 1), LEAST_POINTS))
+    for row, reported, count in curves:
+        where = {"attempt": row.id, "name": reported, "every": (count - 1) // int(each) + 1, "last": count - 1}
+        curve = session.rows(_THINNED, where)
+        found += [(row.trial, row.fold, row.token, reported, step, value, count) for step, value in curve]
     return found
 
 
