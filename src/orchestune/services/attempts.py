@@ -53,6 +53,12 @@ class Found(NamedTuple):
     resumed_from: str | None
     not_finite: str | None
 
+    @property
+    def open(self) -> bool:
+        """Whether its end would count: it is live, or lost and its task was given to nobody else and still waits."""
+        lost = self.state is AttemptState.LOST and self.task_token == self.token
+        return self.state.live or (lost and self.task_state is TaskState.PENDING)
+
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> Found:
         """A row of `hot.SELECT_ATTEMPT`."""
@@ -153,9 +159,8 @@ def end(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> tuple[str, A
     if item.get("usage") or float(item.get("wall") or 0.0) > usage.LASTING:
         usage.take(ledger, attempt, item.get("usage") or (), ended=True)
     late = found.state is AttemptState.LOST
-    open_ = found.state.live or (late and found.task_token == found.token and found.task_state is TaskState.PENDING)
     told = {"id": attempt, "log_end": log_end} | {name: item.get(name) for name in _TOLD}
-    if not open_:
+    if not found.open:
         ledger.session.run(hot.CLOSE_ATTEMPT, told)
         return ("ok" if found.state in ENDS_OF_ITS_OWN else "superseded"), None
     points = reported.parse(item.get("points") or ())

@@ -10,7 +10,6 @@ from typing import Any
 
 from orchestune.domain.floats import as_float
 from orchestune.domain.metrics import Point
-from orchestune.domain.states import AttemptState
 from orchestune.errors import BadInput, Conflict, Denied
 from orchestune.services import attempts, points
 from orchestune.services.core import Core
@@ -34,7 +33,7 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) 
     mask = Mask(spellings(core.secrets.get(experiment).values()))
     with locked(core, experiment) as ledger:
         found = attempts.find(ledger, attempt)
-        if found is None or not (found.state.live or found.state is AttemptState.LOST):
+        if found is None or not found.open:
             raise Conflict("this attempt is over")
         first = HTTP_SEQUENCE + found.points
         declared = {metric.name for metric in ledger.row.specification.metrics}
@@ -61,8 +60,7 @@ def should_stop(core: Core, attempt: str, signature: str) -> dict[str, Any]:
 
 
 def _answer(found: attempts.Found | None) -> dict[str, Any]:
-    lost = found is not None and found.state is AttemptState.LOST and found.token == found.task_token
-    goes_on = found is not None and found.ordered is None and (found.state.live or lost)
+    goes_on = found is not None and found.ordered is None and found.open
     known = json.loads(found.reason) if found is not None and found.reason and not goes_on else None
     return {"stop": not goes_on, "reason": known}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestune.errors import BadInput, Denied
-from orchestune.services import read_trials, report_metrics, uploads
+from orchestune.errors import BadInput, Conflict, Denied
+from orchestune.services import change_experiment, read_trials, report_metrics, uploads
 from orchestune.services.signatures import report_signature
 from orchestune.store.session import Session
 from orchestune.testing.world import World
@@ -37,6 +37,38 @@ class ValuesContract(WorldContract):
             report_metrics.report(world.core, attempt, "0" * 40, {"loss": 9})
         worker.call(finished=[worker.finish(lease, points=[])])
         assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.125
+
+    def test_a_lost_attempt_reports_by_http_until_another_one_takes_over(self, world: World) -> None:
+        world.create(budget=1, parallelism=1)
+        [(worker, lease)] = world.lease()
+        attempt = lease["attempt"]
+        signature = report_signature(world.core, attempt)
+        worker.call(beats=[worker.started(lease)])
+        for _ in range(8):
+            world.clock.pass_time(5)
+            world.tick()
+        assert report_metrics.report(world.core, attempt, signature, {"loss": 0.5})["stop"] is False
+        [(another, newer)] = world.lease()
+        with pytest.raises(Conflict):
+            report_metrics.report(world.core, attempt, signature, {"loss": 0.5})
+        another.call(finished=[another.finish(newer)])
+        with pytest.raises(Conflict):
+            report_metrics.report(world.core, attempt, signature, {"loss": 0.5})
+        assert report_metrics.should_stop(world.core, attempt, signature)["stop"] is True
+
+    def test_a_lost_attempt_of_a_search_that_was_stopped_reports_nothing_more(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        [(worker, lease)] = world.lease()
+        attempt = lease["attempt"]
+        signature = report_signature(world.core, attempt)
+        worker.call(beats=[worker.started(lease)])
+        for _ in range(8):
+            world.clock.pass_time(5)
+            world.tick()
+        change_experiment.stop(world.core, experiment, "ada")
+        with pytest.raises(Conflict):
+            report_metrics.report(world.core, attempt, signature, {"loss": 0.5})
+        assert report_metrics.should_stop(world.core, attempt, signature)["stop"] is True
 
     def test_a_secret_is_hidden_in_a_name_that_comes_by_http(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=1)
