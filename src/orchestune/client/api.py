@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from orchestune import documents
 
 _V1 = "/api/v1"
+_RECORD = 3600.0
+"""seconds that a server may take to write, or to take in, the record of an experiment: minutes for a million trials"""
 _PAGE = 500
 """trials that one request brings"""
 
@@ -77,7 +80,8 @@ class Client:
 
     def fetch_record(self, experiment: str, target: Path) -> None:
         """Write the whole record of an experiment that is over to `target`."""
-        fetch(self.transport, f"{_V1}{_experiment(experiment)}/archive", target)
+        with closing(self.transport.clone(timeout=_RECORD)) as transport:
+            fetch(transport, f"{_V1}{_experiment(experiment)}/archive", target)
 
     def fetch_blob(self, digest: str, size: int, target: Path) -> None:
         """Write what has this digest to `target`."""
@@ -94,7 +98,8 @@ class Client:
     def put_record(self, path: Path) -> documents.Imported:
         """Send the record of an experiment, whose blobs are there."""
         headers = {"Content-Type": "application/gzip", "Content-Length": str(path.stat().st_size)}
-        reply = self.transport.request("POST", f"{_V1}/archive", lambda: path.open("rb"), headers)
+        with closing(self.transport.clone(timeout=_RECORD)) as transport:
+            reply = transport.request("POST", f"{_V1}/archive", lambda: path.open("rb"), headers)
         return cast("documents.Imported", reply.json())
 
     def create_experiment(self, body: Mapping[str, Any]) -> documents.Status:

@@ -76,12 +76,12 @@ class Transport:
         self.heard = float("-inf")
         """when that was, by the clock of this transport"""
 
-    def clone(self, *, patience: float | None = None) -> Transport:
-        """The same server over a connection of its own, for another thread."""
+    def clone(self, *, patience: float | None = None, timeout: float | None = None) -> Transport:
+        """The same server over a connection of its own, for another thread, or for what takes other times."""
         return Transport(
             self.resolve,
             patience=self.patience if patience is None else patience,
-            timeout=self.timeout,
+            timeout=self.timeout if timeout is None else timeout,
             sleep=self._sleep,
             clock=self._clock,
         )

@@ -358,6 +358,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({**told, **self.world.server})
         elif noun == "bundles":
             self._bundle(rest[0], body)
+        elif noun == "archive":
+            self._json({"experiment": "1", "handle": "sgd-7f3a", "imported": True, "rows": 1})
         elif noun == "experiments" and not rest:
             self._experiments(query, body, key)
         elif noun == "experiments":

@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -68,6 +69,21 @@ def test_what_a_proxy_says_while_the_server_begins_anew_is_ridden_out(server: Fa
     with pytest.raises(Unreachable, match=r"the server is away \(502 Bad Gateway\)"):
         impatient.experiment("sgd")
     impatient.close()
+
+
+def test_a_record_is_waited_for_as_long_as_a_server_needs_to_take_it_in(
+    server: FakeServer, client: Client, tmp_path: Path
+) -> None:
+    record = tmp_path / "record"
+    record.write_bytes(b"rows")
+    server.world.faults += ["hold"]
+    with closing(client.clone(patience=0.0)) as impatient:
+        impatient.transport.timeout = 0.05
+        release = threading.Timer(1.0, server.world.held.set)
+        release.start()
+        assert impatient.put_record(record)["imported"]
+        release.join()
+    assert len(server.asked("POST")) == 1
 
 
 def test_a_post_is_repeated_with_the_same_key_and_counts_once(server: FakeServer, client: Client) -> None:
