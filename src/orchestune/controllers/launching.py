@@ -14,7 +14,7 @@ from orchestune.controllers.parts import Part, parts, unfinished
 from orchestune.controllers.queueing import admitted, in_queue, share_out, without_queued
 from orchestune.controllers.sparing import Sparing
 from orchestune.controllers.starting import Site, Starting
-from orchestune.domain.allocation import Demand, Room
+from orchestune.domain.allocation import Demand, Room, usable
 from orchestune.domain.cards import Deck
 from orchestune.domain.more_memory import sized
 from orchestune.domain.resources import Capacity, Resources, fits
@@ -110,7 +110,8 @@ class Launching:
         for worker in present:
             held = needs.get(worker.experiment, Resources()).gpu or 1.0  # an experiment that is over: all of the card
             cards.hold(dict.fromkeys(_gpus(worker), min(held, 1.0)))
-        left = self._room(backend, capacity, needs, inside)
+        may_be_on = {row.id: _machines(capacity, row, needs[row.id], closed[row.id]) for row in rows}
+        left = self._room(backend, capacity, needs, inside, may_be_on)
         cluster = _Cluster(backend, capacity, closed, granted, holding, left, cards)
         jobs = [partial(self._experiment, cluster, row, wanted[row.id], by_experiment.get(row.id, [])) for row in rows]
         over = by_experiment.keys() - {row.id for row in rows}
@@ -128,6 +129,7 @@ class Launching:
         capacity: Capacity,
         needs: Mapping[str, Resources],
         by_experiment: Mapping[str, Sequence[Present]],
+        may_be_on: Mapping[str, Sequence[str]],
     ) -> Room:
         """What nobody holds: a trial that ends on a draining worker, or beyond its new slots, needs its place still."""
         left = Room(capacity)
@@ -139,7 +141,7 @@ class Launching:
                 for worker in by_experiment.get(experiment, ()):
                     slots = worker.slots if worker.state in _USABLE else 0
                     taken = sized(replace(each, gpu=0) if backend.assigns_gpus else each, worker.memory)
-                    left.take(taken, max(slots, busy.get(worker.id, 0)), worker.node)
+                    left.take(taken, max(slots, busy.get(worker.id, 0)), worker.node, may_be_on[experiment])
         return left
 
     def _experiment(
@@ -273,6 +275,10 @@ def _why(
 
 def _gpus(worker: Present) -> tuple[str, ...]:
     return tuple(json.loads(worker.gpus)) if worker.gpus else ()
+
+
+def _machines(capacity: Capacity, row: ExperimentRow, each: Resources, closed: frozenset[str]) -> list[str]:
+    return [machine.name for machine in usable(capacity, each, row.specification.placement.pool, closed)]
 
 
 def _demand(row: ExperimentRow, part: Part, closed: frozenset[str]) -> Demand:

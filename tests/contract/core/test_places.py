@@ -69,6 +69,15 @@ def test_machines_that_take_no_such_trial_are_not_counted_for_it(world: World) -
         world.create(resources={"cpu": 1}, placement={"pool": "spot"})
 
 
+def test_a_worker_of_which_nobody_knows_where_it_is_is_on_a_machine_that_takes_it(world: World) -> None:
+    world.backend.room, world.backend.closed = Capacity(MACHINES[:2]), {"cpu1"}
+    world.create(budget=100, parallelism=4, resources={"cpu": 1})
+    assert len(world.lease(4)) == 4
+    other = world.create(owner="bob", budget=100, parallelism=4, resources={"cpu": 1})
+    world.tick()
+    assert slots(world, other) == 0, "the one machine that is open is full until trials end"
+
+
 def test_a_second_user_gets_half_as_trials_end(world: World) -> None:
     first = world.create(budget=100, parallelism=50, resources={"cpu": 1})
     for worker, lease in world.lease(8):
