@@ -28,7 +28,7 @@ from orchestune.services.change_experiment import clear
 from orchestune.services.core import Core
 from orchestune.services.log_bytes import LogBytes
 from orchestune.services.read_trials import blob_key
-from orchestune.store import archive, blobs, experiments, imports, logs, migrate, removal
+from orchestune.store import archive, blobs, experiments, imports, logs, migrate
 from orchestune.store.session import Session
 
 _PATIENCE, _GLANCE = 10.0, 0.05
@@ -189,17 +189,43 @@ def _part(core: Core, experiment: str, token: str) -> Iterator[Session]:
 
 
 def _replace(core: Core, head: record.Head, known: Row[Any], source: BinaryIO) -> None:
-    """At once: what is here stays where that is cut off."""
-    with core.store.transaction() as session:
-        row = experiments.lock(session, head.experiment)
-        if (row.event_seq, row.hidden) != (known.event_seq, known.hidden):
-            raise StoreUnavailable(f"{known.handle} has just changed here", "import it again")
-        removal.drop_rows(session, head.experiment)
-        source.seek(0)
-        for table, rows in record.tables(source):
-            own = table == "experiments"
-            received = [_own(each, known.handle, session.now) if own else _received(table, each) for each in rows]
-            archive.add(session, table, received)
+    """What is another than here, at once: what is here stays where that is cut off. It is looked for before, while
+    others write.
+    """
+    with tempfile.TemporaryFile(prefix="orchestune-archive-") as news:
+        with core.store.reading() as session:
+            record.write(news, head, _news(session, source))
+        with core.store.transaction() as session:
+            row = experiments.lock(session, head.experiment)
+            if (row.event_seq, row.hidden) != (known.event_seq, known.hidden):
+                raise StoreUnavailable(f"{known.handle} has just changed here", "import it again")
+            archive.cut(session, head.experiment, head.events)
+            news.seek(0)
+            for table, rows in record.tables(news):
+                own = table == "experiments"
+                received = [_own(each, known.handle, session.now) if own else _received(table, each) for each in rows]
+                archive.put(session, table, received)
+
+
+def _news(session: Session, source: BinaryIO) -> Iterator[tuple[str, archive.Row]]:
+    """The rows of a record that are not here as they come; of an attempt that is, all values that it reported are."""
+    attempts: set[str] = set()
+    source.seek(0)
+    for table, rows in record.tables(source):
+        if table == "points":
+            yield from ((table, row) for row in rows if row["attempt"] in attempts)
+            continue
+        received = [_received(table, row) for row in rows]
+        for row, come, here in zip(rows, received, archive.as_here(session, table, received), strict=True):
+            if table == "experiments" or here is None or not _same(table, come, here):
+                if table == "attempts":
+                    attempts.add(row["id"])
+                yield table, row
+
+
+def _same(table: str, come: archive.Row, here: archive.Row) -> bool:
+    """What was printed is, wherever it lies."""
+    return table == "log_segments" or all(come[name] == here[name] for name in come.keys() & here.keys())
 
 
 def sweep(core: Core, experiment: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Row as ResultRow
-from sqlalchemy import Select, Table, select
+from sqlalchemy import Select, Table, delete, select
 
 from orchestune.store.blobs import named_by
 from orchestune.store.session import Session
@@ -79,6 +79,31 @@ def add(session: Session, table: str, found: Sequence[Row]) -> None:
     columns, values = ", ".join(f'"{name}"' for name in names), ", ".join(f":{name}" for name in names)
     rows = [{name: row[name] for name in names} for row in found]
     session.many(f"INSERT INTO {table} ({columns}) VALUES ({values})", rows)
+
+
+def as_here(session: Session, table: str, found: Sequence[Row]) -> list[Row | None]:
+    """What is here of each of these rows of one experiment: the row with its key."""
+    keys = [column.name for column in TABLES[table].primary_key.columns]
+    own, column = (keys[0], keys[1]) if len(keys) > 1 else (None, keys[0])
+    query = select(TABLES[table])
+    if own is not None and found:
+        query = query.where(TABLES[table].c[own] == found[0][own])
+    here = session.among(query, TABLES[table].c[column], {row[column] for row in found})
+    known = {tuple(row._mapping[key] for key in keys): dict(row._mapping) for row in here}
+    return [known.get(tuple(row[key] for key in keys)) for row in found]
+
+
+def put(session: Session, table: str, found: Sequence[Row]) -> None:
+    """`add`, in the place of those that have their keys."""
+    keys = [column.name for column in TABLES[table].primary_key.columns]
+    where = " AND ".join(f'"{key}" = :{key}' for key in keys)
+    session.many(f"DELETE FROM {table} WHERE {where}", [{key: row[key] for key in keys} for row in found])
+    add(session, table, found)
+
+
+def cut(session: Session, experiment: str, last: int) -> None:
+    """Forget the events behind the last one."""
+    session.change(delete(events).where(events.c.experiment == experiment, events.c.seq > last))
 
 
 def _of(table: Table, experiment: str) -> Select[Any]:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -179,6 +180,38 @@ class ArchivesContract(WorldContract):
         assert read == [True, False, True, False, False]
         assert world.status(experiment)["counts"]["completed"] == 6
 
+    @pytest.mark.parametrize("dropped", [False, True], ids=["as it was", "its logs were dropped here"])
+    def test_of_one_that_went_on_elsewhere_no_more_is_written_than_is_new_and_it_is_whole(
+        self,
+        world: World,
+        monkeypatch: pytest.MonkeyPatch,
+        dropped: bool,
+    ) -> None:
+        experiment = world.create(budget=3)
+        earlier = self._with_curves(world, experiment)
+        change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "ada")
+        later = self._with_curves(world, experiment)
+        self._forget(world, experiment)
+        self._read(world, earlier)
+        for _ in range(2 * dropped):
+            change_experiment.drop_files(world.core, experiment)
+        put, written = archive.put, Counter[str]()
+
+        def counted(session: Session, table: str, rows: list[archive.Row]) -> None:
+            written[table] += len(rows)
+            put(session, table, rows)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(archive, "put", counted)
+            assert self._read(world, later)
+        new = {name: written[name] for name in ("trials", "attempts", "points", "log_segments")}
+        assert new == {"trials": 3, "attempts": 3, "points": 9, "log_segments": 6 if dropped else 3}
+        as_sent, as_here = self._content(later), self._content(self._exported(world, experiment))
+        assert [row for row in as_here if row not in as_sent and "slots" not in row] == []
+        assert len(as_here) == len(as_sent)
+        change_experiment.change_experiment(world.core, experiment, {"budget": 9}, "bob")
+        assert world.run(experiment)["counts"]["completed"] == 9
+
     def test_pages_show_nothing_of_what_was_removed_to_make_room_for_another_one(
         self, world: World, two_states: tuple[str, io.BytesIO, io.BytesIO]
     ) -> None:
@@ -233,16 +266,21 @@ class ArchivesContract(WorldContract):
             self._read(world, later)
         assert world.status(experiment)["counts"]["completed"] == budget
 
+    def _with_curves(self, world: World, experiment: str) -> io.BytesIO:
+        """Run it to its end, with trials that report several values; its record."""
+        curve = [[place, "loss", 0.5, float(place), None] for place in range(3)]
+        while world.status(experiment)["state"] != "completed":
+            world.clock.pass_time(1.0)
+            world.tick()
+            for worker in list(world.workers.values()):
+                worker.call(want=1, finished=[worker.finish(lease, points=curve) for lease in worker.leases.values()])
+        return self._exported(world, experiment)
+
     @pytest.fixture
     def arriving(self, world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[str, io.BytesIO]:
         """An experiment that is not here, and its record, which comes in many parts."""
         experiment = world.create(budget=3)
-        curve = [[place, "loss", 0.5, float(place), None] for place in range(3)]
-        while world.status(experiment)["state"] != "completed":
-            for worker, lease in world.lease():
-                worker.call(finished=[worker.finish(lease, points=curve)])
-            world.tick()
-        whole = self._exported(world, experiment)
+        whole = self._with_curves(world, experiment)
         self._forget(world, experiment)
         monkeypatch.setattr(record, "_BUNCH", 2)
         return experiment, whole
@@ -253,7 +291,7 @@ class ArchivesContract(WorldContract):
             tables = [table for table in metadata.sorted_tables if "experiment" in table.c or table.name == "points"]
             return sum(session.select(select(func.count()).select_from(table))[0][0] for table in tables)
 
-    def _content(self, incoming: io.BytesIO) -> list[object]:
+    def _content(self, incoming: io.BytesIO) -> list[archive.Row]:
         """The rows of a record, but for when its experiment came in."""
         incoming.seek(0)
         return [{**row, "imported_at": None} for _, rows in record.tables(incoming) for row in rows]
