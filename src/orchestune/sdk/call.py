@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +36,11 @@ class Call:
             report({self.metrics[0]: result})
 
 
-def takes_names(function: Callable[..., Any], names: Sequence[str]) -> bool:
+def takes_names(function: Callable[..., Any], names: Sequence[str], seldom: Collection[str] = ()) -> bool:
     """Whether the function has an argument for each of these parameters; else it is to take all of them as one.
 
-    UsageError for what cannot be called in either way, and for what returns before it has done its work.
+    UsageError for what cannot be called in either way, and for what returns before it has done its work; also where it
+    cannot be called without those that apply `seldom`: all such trials would fail.
     """
     if not callable(function):
         raise UsageError(f"{function!r} is no function", "tune(train, …) calls train with the parameters")
@@ -50,6 +51,10 @@ def takes_names(function: Callable[..., Any], names: Sequence[str]) -> bool:
     except (TypeError, ValueError):  # some functions in C tell nothing
         return False
     if _fits(signature, **dict.fromkeys(names)):
+        if not _fits(signature, **dict.fromkeys(name for name in names if name not in seldom)):
+            verb = "does" if len(seldom) == 1 else "do"
+            text = f"the function takes {signature}, and {', '.join(seldom)} {verb} not apply in each configuration"
+            raise UsageError(text, "an argument for a parameter with `when` needs a default, such as None")
         return True
     if _fits(signature, None):
         return False

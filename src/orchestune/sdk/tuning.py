@@ -56,7 +56,8 @@ def tune(
     >>> sorted(experiment.best().parameters)
     ['layers', 'lr']
 
-    UsageError where the function cannot be sent to another process, BadInput where a key is wrong, NothingCompleted,
+    A parameter with `when` is left out where it does not apply, so its argument needs a default. UsageError where that
+    has none, or the function cannot be sent to another process, BadInput where a key is wrong, NothingCompleted,
     with a traceback, where no trial completed.
     """
     with ThreadPoolExecutor(1) as thread:
@@ -115,7 +116,8 @@ def start(
     for key, given in (("parameters", parameters), ("metrics", metrics)):
         if not isinstance(given, Mapping):
             raise BadInput.one(f"must be a mapping by name, such as {_SUCH_AS[key]}, got {given!r}", key)
-    call = Call(function, tuple(metrics), takes_names(function, tuple(map(str, parameters))))
+    seldom = [str(name) for name, asked in parameters.items() if isinstance(asked, Mapping) and "when" in asked]
+    call = Call(function, tuple(metrics), takes_names(function, tuple(map(str, parameters)), seldom))
     keys.setdefault("name", getattr(function, "__name__", "tune").strip("<>"))
     with tempfile.TemporaryDirectory(prefix="orchestune-tune-") as folder:
         Path(folder, _FILE).write_bytes(pickled(call))

@@ -14,6 +14,7 @@ import pytest
 import orchestune
 from orchestune.errors import BadInput, TooLarge, UsageError
 from orchestune.sdk import tuning
+from orchestune.sdk.call import takes_names
 from orchestune.sdk.tuning import _checked, start
 
 
@@ -58,6 +59,17 @@ def test_a_name_that_is_no_text_is_refused_whatever_the_function_takes() -> None
     wrong: Any = {1: [1, 2]}
     with pytest.raises(BadInput, match=r"^parameters.1: '1' is no name for a parameter"):
         start(lambda x: x, wrong, {"y": "minimize"}, budget=2)
+
+
+def test_an_argument_for_what_does_not_always_apply_needs_a_default() -> None:
+    """Else every trial without it fails, and the search takes what these have for bad."""
+    parameters = {"opt": ["adam", "sgd"], "momentum": {"min": 0.0, "max": 1.0, "when": {"opt": "sgd"}}}
+    with pytest.raises(UsageError) as caught:
+        start(lambda opt, momentum: 1.0, parameters, {"y": "minimize"}, budget=2)
+    assert caught.value.message.endswith("(opt, momentum), and momentum does not apply in each configuration")
+    for function in (lambda opt, momentum=0.9: 1.0, lambda **given: 1.0):
+        assert takes_names(function, tuple(parameters), ["momentum"])
+    assert not takes_names(lambda given: 1.0, tuple(parameters), ["momentum"])
 
 
 def test_a_function_that_takes_too_much_along_is_refused_with_what_that_is() -> None:
