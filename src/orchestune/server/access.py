@@ -86,7 +86,7 @@ def allowed(caller: Caller, wanted: Need, path: str) -> bool:
     if caller.role == "owner" or wanted is Need.ANYBODY:
         return True
     if wanted is Need.WORKER:
-        return path.removeprefix(f"{API}workers/").partition("/")[0] == caller.worker
+        return bool(caller.worker) and path.removeprefix(f"{API}workers/").partition("/")[0] == caller.worker
     least = "viewer" if wanted is Need.PAGE else wanted.value
     return caller.role in _RANKS and _RANKS.index(caller.role) >= _RANKS.index(least)
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from orchestune.services.core import UNNAMED, Caller, Core
+from orchestune.services.register_worker import wanted
 from orchestune.services.signatures import digest, read_worker_token, same
 from orchestune.store import credentials
 from orchestune.store.session import Session
@@ -16,9 +17,11 @@ TOKEN_PREFIX = "t."
 
 
 def authenticate(core: Core, token: str) -> Caller | None:
-    """The caller, or None for a token that is not genuine."""
+    """The caller, or None for a token that is not genuine. GroupOver for that of a worker that has ended."""
     found = read_worker_token(core, token)
     if found:
+        with core.store.reading() as session:
+            wanted(session, found[0])  # no row has the token, and it has no end of its own
         return Caller(name=found[0], role="worker", experiment=found[1], worker=found[0])
     for known, name in core.owners.items():
         if same(token, known):

@@ -34,11 +34,11 @@ def register(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]
         known = ", ".join(map(str, PROTOCOLS))
         raise Conflict(f"the worker speaks protocol {body['protocol']}, this server {known}", "upgrade the older one")
     with core.store.reading() as session:
-        row = _wanted(session, worker)
+        row = wanted(session, worker)
     if row.state == WorkerState.DRAINING and row.heir is not None and row.boot != body["boot"]:
         row = _inherit(core, row)
     with locked(core, row.experiment, row.name) as ledger:
-        row = _wanted(ledger.session, worker)  # it may have been ended meanwhile
+        row = wanted(ledger.session, worker)  # it may have been ended meanwhile
         if row.experiment != ledger.row.id:
             raise GroupOver("this worker went on with another experiment")
         if row.boot not in (None, body["boot"]):
@@ -72,7 +72,8 @@ def register(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _wanted(session: Session, worker: str) -> Row[Any]:
+def wanted(session: Session, worker: str) -> Row[Any]:
+    """Its row. GroupOver where it has ended, or went with its experiment."""
     row = workers.get(session, worker)
     if row is None or row.state == WorkerState.ENDED:
         raise GroupOver("this worker is no longer wanted")
@@ -93,7 +94,7 @@ def _inherit(core: Core, row: Row[Any]) -> Row[Any]:
         handing_in.lost(ledger.session, row.id, row.name, f"it went on with {heir.handle}")
         if not workers.inherit(ledger.session, row.id, f"w{heir.worker_seq}", came_from, new_id(core.clock)):
             raise GroupOver("this worker is no longer wanted")
-        return _wanted(ledger.session, row.id)
+        return wanted(ledger.session, row.id)
 
 
 def _forget_leases(ledger: Ledger, worker: str) -> None:
@@ -103,11 +104,9 @@ def _forget_leases(ledger: Ledger, worker: str) -> None:
 
 
 def job(core: Core, worker: str, revision: int) -> dict[str, Any]:
-    """The `Job` of a revision, with the values of the secrets. GroupOver for a worker that has ended: its token has no
-    end of its own.
-    """
+    """The `Job` of a revision, with the values of the secrets. GroupOver for a worker that has ended."""
     with core.store.reading() as session:
-        row = _wanted(session, worker)
+        row = wanted(session, worker)
         experiment = experiments.get(session, row.experiment)
         specification, launch = experiments.at_revision(session, experiment, revision)
     each, backend = specification.resources, core.backends.get(row.cluster)

@@ -68,6 +68,7 @@ def vouched() -> Iterator[Live]:
         ("editor", "POST", "/api/v1/shutdown", 403),
         ("owner", "POST", "/api/v1/shutdown", 200),
         ("viewer", "POST", "/api/v1/workers/worker-1/work", 403),
+        ("viewer", "POST", "/api/v1/workers//work", 403),
         ("stranger", "GET", "/api/v1/experiments/sgd", 403),
     ],
 )

@@ -374,3 +374,40 @@ def test_an_experiment_is_of_whom_its_token_names_or_of_whoever_says_a_name_wher
             events = server.ask("GET", f"/api/v1/experiments/{reply.json()['id']}/events", token=token).json()
             assert events["items"][0]["actor"] == owner
     world.close()
+
+
+def test_the_token_of_a_worker_opens_nothing_once_that_has_ended(shop: Shop) -> None:
+    created = shop.ask("POST", "/experiments", CREATE, 201)
+    worker = shop.worker(created["id"])
+    token = worker_token(shop.world.core, worker, created["id"])
+    shop.ask("POST", f"/experiments/{created['id']}/stop")
+    shop.world.backend.gone[worker] = ""
+    shop.world.tick(3)
+    uploads = f"/workers/{worker}/uploads/{hashlib.sha256(b'late').hexdigest()}"
+    shop.ask("PUT", uploads, b"late", expect=410, token=token)
+    for path in (f"/bundles/{'a' * 64}", f"/workers/{worker}/blobs/{'a' * 64}"):
+        assert shop.ask("GET", path, expect=410, token=token)["error"]["code"] == "gone"
+    assert not list(shop.world.core.files.keys(""))
+
+
+def test_a_worker_that_is_lost_and_comes_back_hands_in_what_it_has(shop: Shop) -> None:
+    created = shop.ask("POST", "/experiments", CREATE, 201)
+    worker = shop.worker(created["id"])
+    token = worker_token(shop.world.core, worker, created["id"])
+    shop.ask("POST", f"/workers/{worker}/register", {"protocol": 1, "boot": "b", "node": "n"}, token=token)
+    lease = shop.work(worker, token, want=1)["leases"][0]
+    for _ in range(8):
+        shop.world.clock.pass_time(5)
+        shop.world.tick()
+    known = shop.ask("GET", f"/experiments/{created['id']}")["workers"]
+    assert {found["id"]: found["state"] for found in known}[worker] == "lost"
+    shop.server.server.config.app.state.context.known.clear()  # type: ignore[union-attr]
+    data = b"weights"
+    digest = hashlib.sha256(data).hexdigest()
+    shop.ask("PUT", f"/workers/{worker}/uploads/{digest}?offset=0", data, token=token)
+    files = {
+        "attempt": lease["attempt"],
+        "token": lease["token"],
+        "files": [{"path": "a", "digest": digest, "size": 7}],
+    }
+    assert shop.ask("POST", f"/workers/{worker}/artifacts", files, token=token) == {"kept": ["a"]}

@@ -19,6 +19,7 @@ from orchestune.services import (
 )
 from orchestune.services.authenticate import authenticate
 from orchestune.services.signatures import worker_token
+from orchestune.services.work import GroupOver
 from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
 
@@ -194,15 +195,26 @@ class BudgetsContract(WorldContract):
         assert first == second
 
     def test_tokens_reach_what_they_are_for(self, world: World) -> None:
-        token = worker_token(world.core, "w-1", "e-1")
+        experiment = world.create(budget=1)
+        [(worker, _)] = world.lease()
+        token = worker_token(world.core, worker.id, experiment)
         caller = authenticate(world.core, token)
         assert caller is not None
-        assert (caller.role, caller.worker, caller.experiment) == ("worker", "w-1", "e-1")
+        assert (caller.role, caller.worker, caller.experiment) == ("worker", worker.id, experiment)
         assert authenticate(world.core, token[:-1] + ("0" if token[-1] != "0" else "1")) is None
         assert authenticate(world.core, "") is None
         owner = authenticate(world.core, "secret-token")
         assert owner is not None
         assert owner.name == "ada"
+
+    def test_a_workers_token_ends_with_the_worker(self, world: World) -> None:
+        world.run(world.create(budget=1))
+        [worker] = world.workers.values()
+        assert authenticate(world.core, worker.token) is not None
+        world.backend.gone[worker.id] = ""
+        world.tick()
+        with pytest.raises(GroupOver):
+            authenticate(world.core, worker.token)
 
     def test_an_idempotency_key_gives_the_first_answer_again(self, world: World) -> None:
         assert idempotency.remembered(world.core, "key", "hash") is None
