@@ -190,7 +190,7 @@ def _is_free(host: str, port: int) -> bool:
         try:
             probe.bind((host, port))
             probe.listen(1)
-        except (OSError, OverflowError):
+        except (OSError, OverflowError, UnicodeError):
             return False
         return True
 

@@ -106,9 +106,10 @@ def listen(settings: Settings) -> socket.socket:
     for port in ports:
         try:
             return _bound(settings.host, port)
-        except OSError as exc:
+        except (OSError, UnicodeError) as exc:  # the latter: of a host with an empty part, or one that is too long
             error = exc
-    message = f"cannot listen on {settings.host} port {ports[0]}: {error.strerror or error}"
+    why = getattr(error, "strerror", None) or error
+    message = f"cannot listen on {settings.host} port {ports[0]}: {why}"
     raise UsageError(message, "see --host and --port") from error
 
 

@@ -234,6 +234,13 @@ def test_a_host_that_is_none_of_this_machine_is_named() -> None:
         listen(Settings(host="192.0.2.1", port=0))
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 70])
+@pytest.mark.parametrize("embedded", [False, True])
+def test_a_host_that_no_name_can_be_is_named(tmp_path: Path, host: str, embedded: bool) -> None:
+    with pytest.raises(UsageError, match=f"cannot listen on {host}"):
+        listen(Settings(host=host, state=tmp_path, embedded=embedded))
+
+
 def test_a_server_may_have_more_open_than_a_shell_gives() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
