@@ -16,6 +16,14 @@ from orchestune.errors import BadInput
 MOST_BYTES = 2**20
 """of a file that is read as text"""
 
+MOST_UNPACKED = 16 * 2**30
+"""bytes of all files of an archive into which somebody looks: a small one may be made to unpack without an end"""
+_LONGEST_HEADER = 2**20
+"""bytes of what is told before a file, such as a long name, which is read as a whole"""
+_TOLD = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
+)  # fmt: skip
+
 Archive = Callable[[], BinaryIO]
 """opens it anew, from its beginning"""
 
@@ -42,7 +50,7 @@ def members(archive: Archive) -> dict[str, Member]:
     """
     found = {}
     with _opened(archive) as tar:
-        for member in tar:
+        for member in _bounded(tar):
             if member.issym():
                 found[member.name] = Member("link", 0, member.linkname)
             elif member.isreg():
@@ -57,7 +65,7 @@ def contents(archive: Archive, names: Collection[str]) -> dict[str, bytes]:
     if not names:
         return found
     with _opened(archive) as tar:
-        for member in tar:
+        for member in _bounded(tar):
             if member.name in names and member.isreg() and member.size <= MOST_BYTES:
                 source = tar.extractfile(member)
                 assert source is not None
@@ -75,6 +83,28 @@ def as_text(data: bytes) -> str | None:
         return None
 
 
+class _Header(tarfile.TarInfo):
+    """What stands before a file, as far as it can be read in little memory."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:  # made to be overridden, and described in tarfile
+        if self.type in _TOLD and self.size > _LONGEST_HEADER:
+            raise BadInput.one(f"a header of the bundle is longer than {_LONGEST_HEADER // 2**20} MiB")
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise BadInput.one("a file of the bundle has holes, which nobody packs")
+        found: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]
+        return found
+
+
+def _bounded(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Every member. BadInput before one that makes it too much."""
+    size = 0
+    for member in tar:
+        size += member.size
+        if size > MOST_UNPACKED:
+            raise BadInput.one(f"the bundle unpacks to more than {MOST_UNPACKED // 2**30} GiB: nobody looks into it")
+        yield member
+
+
 def _digest(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     source = tar.extractfile(member)
     assert source is not None
@@ -87,7 +117,10 @@ def _digest(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
 @contextmanager
 def _opened(archive: Archive) -> Iterator[tarfile.TarFile]:
     try:
-        with archive() as stream, tarfile.open(fileobj=stream, mode="r|gz", encoding="utf-8", errors="replace") as tar:
+        with (
+            archive() as stream,
+            tarfile.open(fileobj=stream, mode="r|gz", encoding="utf-8", errors="replace", tarinfo=_Header) as tar,
+        ):
             yield tar
     except (tarfile.TarError, zlib.error, EOFError) as exc:
         raise BadInput.one("the bundle is not a complete .tar.gz archive") from exc
