@@ -90,7 +90,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _answered(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        return self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]
 
     def _refuse(self) -> None:
         if self._answered():
