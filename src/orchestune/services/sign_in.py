@@ -42,11 +42,16 @@ def invite(core: Core, caller: Caller) -> dict[str, Any]:
 
 def enter(core: Core, code: str) -> tuple[str, float]:
     """The session that a link begins, and how many seconds it lasts. Denied for a link that was used or is too old."""
-    with core.store.transaction() as session:
+    with core.store.reading() as session:  # anybody may guess, and is not to take turns with those who write
         link = credentials.find(session, digest(code), "link")
-        if link is None or not credentials.drop(session, digest(code)):
-            raise Denied("this link was used already, or is older than five minutes", "`orchestune ui` makes a new one")
+    if link is None or not _used_up(core, code):
+        raise Denied("this link was used already, or is older than five minutes", "`orchestune ui` makes a new one")
     return _begin(core, Caller(link.name, link.role, source=link.source))
+
+
+def _used_up(core: Core, code: str) -> bool:
+    with core.store.transaction() as session:
+        return credentials.drop(session, digest(code))
 
 
 def enter_with_token(core: Core, token: str) -> tuple[str, float]:

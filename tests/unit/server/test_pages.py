@@ -76,6 +76,11 @@ def test_a_link_lets_one_browser_in_once(pages: Live) -> None:
     assert second.status == 401 and b"used already" in second.body and "set-cookie" not in second.headers
 
 
+def test_whoever_guesses_a_link_waits_for_nobody_and_keeps_nobody_waiting(pages: Live, core: Core) -> None:
+    with core.store.transaction():
+        assert pages.ask("GET", "/sign-in?code=guessed", token=None).status == 401
+
+
 def test_a_link_is_of_no_use_after_five_minutes(pages: Live, core: Core) -> None:
     path = pages.ask("POST", "/api/v1/sign-in", {}, token=TOKEN).json()["path"]
     with core.store.transaction() as session:
