@@ -7,6 +7,7 @@ import io
 import json
 import random
 import re
+import shlex
 from types import SimpleNamespace
 
 import pytest
@@ -111,6 +112,19 @@ def test_the_best_configuration_can_be_copied(open_page: OpenPage, handles: dict
     card.get_by_role("button", name="Command line").click()
     expect(page.locator("#notes")).to_contain_text("Command line copied")
     assert f"--alpha={best['alpha']}" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_a_command_line_that_is_copied_runs_nothing_else(open_page: OpenPage, core: Core) -> None:
+    names = ["$(touch x)", "a;b", "it's"]
+    space = [{"name": name, "type": "float", "min": 0.0, "max": 1.0} for name in names]
+    plan = Plan("quoting", space, ACCURACY, lambda *_: ("completed", {"accuracy": 0.5}, None), 1, 1)
+    ref = Writer(core.store, plan, random.Random(1)).write()
+    page = open_page(f"/experiments/{ref}", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("region", name="Best configuration").get_by_role("button", name="Command line").click()
+    expect(page.locator("#notes")).to_contain_text("Command line copied")
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert [word.partition("=")[0] for word in shlex.split(text)] == [f"--{name}" for name in names]
+    assert "'--$(touch x)=" in text
 
 
 def test_the_best_of_a_noisy_search_says_why_another_value_is_better(

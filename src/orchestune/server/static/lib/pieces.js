@@ -91,8 +91,7 @@ export function yaml(parameters) {
 /** @param {Parameters} parameters @returns {string} as `{args}` writes them */
 export function commandLine(parameters) {
   return Object.entries(parameters)
-    .map(([name, value]) => (value === true ? `--${name}` : value === false ? "" : `--${name}=${quoted(String(value))}`))
-    .filter(Boolean)
+    .flatMap(([name, value]) => (value === false ? [] : quoted(value === true ? `--${name}` : `--${name}=${value}`)))
     .join(" ");
 }
 
