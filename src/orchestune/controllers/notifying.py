@@ -12,6 +12,7 @@ from orchestune.domain.notify import Hook, format_of, shown
 from orchestune.errors import BadInput, Denied, NotFound, TemporaryError, Unreachable
 from orchestune.outgoing.link import Answer, Link
 from orchestune.outgoing.messages import content, headers
+from orchestune.outgoing.reach import parse
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.notices import document
@@ -27,7 +28,9 @@ log = logging.getLogger(__name__)
 PAUSES = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
 """seconds from each try to the next: 16 hours in all"""
 _MOST, _MOST_EACH = 8, 2
-"""messages on their way at once: in all, and of one experiment, so that nobody's slow address holds up the others"""
+"""messages on their way at once: in all, and of one experiment or to one host: no slow one holds up the others"""
+_AT_ONCE = 100
+"""messages that are looked at; of ten times as many it is remembered where they go"""
 _GONE = 410
 _REST = 5.0
 """seconds for which nothing is sent after the store refused to keep what came of a message"""
@@ -41,7 +44,10 @@ class Notifying:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._lock = threading.Lock()
-        self._sending: set[Notice] = set()
+        self._sending: dict[Notice, str] = {}
+        """with the host to which each goes"""
+        self._hosts: dict[tuple[str, str], str] = {}
+        """by experiment and hook"""
         self._ended = set[str]()
         """tries that ended while it was read what is due: what was read of them may be old"""
         self._unwritten: dict[str, Callable[[], None]] = {}
@@ -53,24 +59,54 @@ class Notifying:
         if self._core.store.full or self._core.clock.monotonic() < self._rests_until:
             return
         with self._lock:
-            counts = Counter(notice.experiment for notice in self._sending)
+            counts = Counter(notice.experiment for notice in self._sending) + Counter(self._sending.values())
+            free = _MOST - len(self._sending)
             self._ended.clear()
-        free = _MOST - counts.total()
-        if free <= 0:
-            return
-        busy = [experiment for experiment, count in counts.items() if count >= _MOST_EACH]
-        with self._core.store.reading() as session:
-            found = notices.due(session, busy, 100, 2 * PAUSES[-1])
-        for notice in found:
-            if free and counts[notice.experiment] < _MOST_EACH and self._begin(notice):
-                counts[notice.experiment] += 1
-                free -= 1
+        full = {experiment for experiment, count in counts.items() if count >= _MOST_EACH}
+        while free > 0:
+            with self._core.store.reading() as session:
+                found = notices.due(session, full, _AT_ONCE, 2 * PAUSES[-1])
+            for notice in found:
+                one_of = notice.experiment, self._host(notice)
+                if free and all(counts[each] < _MOST_EACH for each in one_of) and self._begin(notice, one_of[1]):
+                    counts.update(one_of)
+                    free -= 1
+            waits = {notice.experiment for notice in found if counts[self._host(notice)] >= _MOST_EACH} - full
+            if len(found) < _AT_ONCE or not waits:
+                return
+            full |= waits  # and look at those behind them
 
-    def _begin(self, notice: Notice) -> bool:
+    def _host(self, notice: Notice) -> str:
+        """Where it goes; empty where that is not known, or nobody is told any more."""
+        key = notice.experiment, notice.hook
+        if key not in self._hosts and (found := self._found_host(notice)):
+            while len(self._hosts) >= 10 * _AT_ONCE:
+                del self._hosts[next(iter(self._hosts))]
+            self._hosts[key] = found
+        return self._hosts.get(key, "")
+
+    def _found_host(self, notice: Notice) -> str:
+        try:
+            _, hook = self._hook(notice)
+            target = parse(hook.url) if hook is not None else None
+            return f"{target.host}:{target.port}" if target is not None else ""
+        except (BadInput, TemporaryError):  # its thread meets it too, and says so
+            return ""
+
+    def _hook(self, notice: Notice) -> tuple[ExperimentRow | None, Hook | None]:
+        """The experiment and the hook, as far as there are any."""
+        with self._core.store.reading() as session:
+            try:
+                row = experiments.get(session, notice.experiment)
+            except NotFound:
+                return None, None
+        return row, hook_of(self._core, row.specification, row.id, notice.hook)
+
+    def _begin(self, notice: Notice, host: str) -> bool:
         with self._lock:
             if notice.identity in self._ended or any(notice.identity == sent.identity for sent in self._sending):
                 return False
-            self._sending.add(notice)
+            self._sending[notice] = host
         threading.Thread(target=self._run, args=(notice,), name="send", daemon=True).start()
         return True
 
@@ -88,18 +124,13 @@ class Notifying:
             self._unwritten[notice.identity] = partial(self._later, notice, None)
         finally:
             with self._lock:
-                self._sending.discard(notice)
+                self._sending.pop(notice, None)
                 self._ended.add(notice.identity)
             self._core.signals.notify(NOTIFYING)
 
     def _send(self, notice: Notice) -> Callable[[], None]:
         """Try once; how to note what came of it."""
-        with self._core.store.reading() as session:
-            try:
-                row = experiments.get(session, notice.experiment)
-            except NotFound:
-                row = None
-        hook = hook_of(self._core, row.specification, row.id, notice.hook) if row is not None else None
+        row, hook = self._hook(notice)
         if row is None or hook is None:
             return partial(self._drop, notice)
         try:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 from sqlalchemy import select
 from standardwebhooks import Webhook
 
+from orchestune.controllers import notifying
 from orchestune.controllers.notifying import PAUSES, Notifying
 from orchestune.controllers.watching import Watching
 from orchestune.domain.notify import Hook
 from orchestune.engines import analyses
 from orchestune.errors import BadInput, Denied, StoreUnavailable, UsageError
+from orchestune.outgoing.link import Link
 from orchestune.outgoing.reach import Reach
 from orchestune.outgoing.settings import Outgoing
 from orchestune.services import read_experiments
@@ -247,6 +250,24 @@ def test_one_that_hangs_holds_nobody_else_up(world: World) -> None:
         assert len(slow.received) == 2, "no more than two of one experiment at once"
         slow.let_go.set()
         sent(world, sending, lambda: sum(row.tries for row in waiting(world)) == 4)
+
+
+@pytest.mark.parametrize("at_once", [100, 2])
+def test_an_address_that_hangs_for_many_experiments_holds_no_other_one_up(
+    world: World, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(notifying, "_AT_ONCE", at_once)
+    monkeypatch.setattr(notifying, "Link", partial(Link, seconds=600.0))
+    with Receiver(["hang"]) as slow, Receiver() as quick:
+        for _ in range(5):
+            pause(world.core, create(world, slow.url, budget=1), False, "ada")
+        sending = Notifying(world.core)
+        sent(world, sending, lambda: len(slow.received) == 2)
+        pause(world.core, create(world, quick.url), False, "ada")
+        sent(world, sending, lambda: quick.taken())
+        assert len(slow.received) == 2, "no more than two at one address at once"
+        slow.let_go.set()
+        sent(world, sending, lambda: sum(row.tries for row in waiting(world)) == 5)
 
 
 def test_no_record_has_an_address_or_a_secret_and_no_worker_gets_one(world: World) -> None:
