@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestune.cli.describing import DEFAULT_FILE, OTHER_FILES, SETTINGS, TEXTS
+from orchestune.config.command_line import MISSING
 from orchestune.config.described import Described, Goal, Setting
 from orchestune.config.experiment_file import Loaded, load, without_file
-from orchestune.errors import UsageError
+from orchestune.errors import BadInput, UsageError
 
 
 def loaded_from(args: argparse.Namespace) -> Loaded:
@@ -25,10 +26,15 @@ def loaded_from(args: argparse.Namespace) -> Loaded:
         return load(file, overrides, described=words)
     if not words.whole and not words.command:
         return load(DEFAULT_FILE)
-    loaded = without_file(words, Path(), overrides)
+    note = f"{usual} is not read; with `-f {usual}` the rest comes from there"
+    try:
+        loaded = without_file(words, Path(), overrides)
+    except BadInput as exc:
+        if usual is not None and any(problem.message == MISSING for problem in exc.problems):
+            raise BadInput(exc.problems, note) from exc
+        raise
     if usual is None:
         return loaded
-    note = f"{usual} is not read; with `-f {usual}` the rest comes from there"
     return replace(loaded, notes=(*loaded.notes, note))
 
 

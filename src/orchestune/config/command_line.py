@@ -15,6 +15,7 @@ from orchestune.config.scalars import resolve
 from orchestune.worker.command import placeholders, split
 
 COMMAND_LINE = Place("command line")
+MISSING = "is missing"
 NO_PLACEHOLDER = "the command has no {args} or other placeholder: parameters reach it in its environment alone"
 _VALUE = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^,]*?))\s*,""")
 _FILE = re.compile(r"\.ya?ml$")
@@ -56,7 +57,7 @@ def complain(root: Entries, report: Report) -> None:
     for key, hint in needed.items():
         if root.get(key) is None and key not in report.meant:
             report.meant.add(key)
-            report.add(COMMAND_LINE, key, "is missing", hint)
+            report.add(COMMAND_LINE, key, MISSING, hint)
     run = root.get("run")
     words = [word.text for word in (run.items if isinstance(run, Items) else (run,)) if isinstance(word, Scalar)]
     arrive = placeholders(words) or root.get("stdin") is not None or any("ORCHESTUNE_PARAM" in word for word in words)

@@ -103,6 +103,9 @@ def test_a_file_that_is_there_is_not_mixed_in_unless_it_is_named(cli: Cli, proje
     alone = cli("run", "--maximize", "x", "a=1..2", "--budget", "2", "--dry-run", *TRAIN)
     assert "experiment.yml is not read" in alone.out
     assert "optim.lr" not in alone.out
+    lacking = cli("run", "a=1..2", "--dry-run")
+    assert lacking.code == 2
+    assert "with `-f experiment.yml` the rest comes from there" in lacking.err
     mixed = cli("run", "-f", "experiment.yml", "a=1..2", "--dry-run")
     assert "optim.lr" in mixed.out
     changed = cli("run", "--budget", "3", "--dry-run", "--json", "--", "./other", "{args}")
