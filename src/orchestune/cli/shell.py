@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -41,7 +42,8 @@ def add(commands: Commands) -> None:
         "shell",
         shell,
         details="Where the trial ran, in a cluster or a container too. Nothing is recorded, and the folder is removed"
-        " at the end. A command after -- is run in the shell's place; `-- {run}` is the trial's own.",
+        " at the end. A command after -- is run in the shell's place; `-- {run}` is the trial's own. A"
+        " single word with spaces goes to a shell.",
         example="orchestune shell sgd-7f3a/12\norchestune shell sgd-7f3a/12 -- python -m pdb train.py",
         json=False,
     )
@@ -57,21 +59,31 @@ def shell(console: Console, args: argparse.Namespace) -> int:
     found = model(console, ref, number)
     if not 0 <= args.fold < found.specification.folds.count:
         raise UsageError(f"there is no fold {args.fold}", f"it has {found.specification.folds.count}, from 0")
+    given = _given(args.words)
     if not at_hand(console.place):
         from orchestune.cli.shell_there import shell_there  # which shells on this machine do without
 
         assert found.trial is not None
-        return shell_there(console, found, found.trial, args.fold, args.words)
+        return shell_there(console, found, found.trial, args.fold, given)
     with orderly_end(), _own_folder(console, args.keep) as own, Reports() as reports:
         with room():
             environ, command = _prepare(console, found, args.fold, own, reports.url)
         words = [environ.get("SHELL") or "/bin/sh", *(["-i"] if console.out.isatty() else [])]
-        if args.words:
-            words = [word for given in args.words for word in (command if given == "{run}" else [given])]
+        if given:
+            words = [part for word in given for part in (command if word == "{run}" else [word])]
         else:
             _explain(console, found, own / "work", command)
-        ending = signal.SIGTERM if args.words else signal.SIGHUP  # a shell at a terminal ignores the first one
+        ending = signal.SIGTERM if given else signal.SIGHUP  # a shell at a terminal ignores the first one
         return _run(words, own / "work", environ, ending, found.specification.grace)
+
+
+def _given(words: Sequence[str]) -> Sequence[str]:
+    """What stands after --: a single word with spaces is a text for `sh -c`, as it is for `run`."""
+    if len(words) != 1 or not re.search(r"\s", words[0]):
+        return words
+    if "{run}" in words[0]:
+        raise UsageError("{run} is a word of its own after --, which no shell reads", "write -- {run}")
+    return ["sh", "-c", words[0]]
 
 
 @contextmanager

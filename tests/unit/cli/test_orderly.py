@@ -168,6 +168,20 @@ def test_a_program_that_starts_others_all_the_time_ends_with_all_of_them(stage: 
     stage.check()
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("echo $ORCHESTUNE_PARAM_LR; exit 3", b"0.5\n"), ("{run} | cat", b"")],
+)
+def test_a_single_word_with_spaces_is_for_a_shell(stage: Stage, word: str, said: bytes) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "orchestune", "shell", "sgd-7f3a/2", "--", word],
+        cwd=stage.folder, env=stage.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    out, err = process.communicate(timeout=120)
+    assert (out, process.returncode) == (said, 3 if said else 2)
+    assert said or b"is a word of its own" in err
+
+
 def test_without_a_terminal_by_choice_it_goes_on_when_that_closes(stage: Stage) -> None:
     process = stage.start("test", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))  # as by `nohup`
     process.send_signal(signal.SIGHUP)
