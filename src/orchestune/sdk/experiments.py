@@ -378,6 +378,23 @@ class Experiment:
             self._client.resume(self.id)
         return self
 
+    def extend(self, *, budget: int | None = None, parallelism: int | None = None) -> Experiment:
+        """Another budget or parallelism, also for one that is over, which then goes on with all that it learned.
+
+        Conflict where the budget is below what has begun.
+
+        >>> other = orchestune.tune(lambda x: x, {"x": "0.0..1.0"}, {"y": "maximize"}, budget=1)
+        >>> len(other.extend(budget=3, parallelism=2).wait().results())
+        3
+        """
+        changes = {"budget": budget, "parallelism": parallelism}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if not changes:
+            raise UsageError("extend needs budget, parallelism or both", "experiment.extend(budget=80)")
+        with self._lock:
+            self._client.change(self.id, **changes)
+        return self
+
     status_async = in_thread(status)
     results_async = in_thread(results)
     trial_async = in_thread(trial)
@@ -387,6 +404,7 @@ class Experiment:
     stop_async = in_thread(stop)
     pause_async = in_thread(pause)
     resume_async = in_thread(resume)
+    extend_async = in_thread(extend)
 
     def __repr__(self) -> str:
         return f"<Experiment {self.handle}>"
