@@ -58,7 +58,8 @@ class Whereabouts:
         Ambiguous where it could be one of several in different clusters.
         """
         found = [item for item in self.all() if item.handle.startswith(ref) or item.id.startswith(ref)]
-        exact = [item for item in found if ref in (item.handle, item.id)] or found
+        exact = [item for item in found if ref in (item.handle, item.id)]
+        exact = exact or [item for item in found if item.handle.rpartition("-")[0] == ref] or found
         places = dict.fromkeys(item.cluster for item in exact)
         if len(places) < 2:
             return next(iter(places), None)

@@ -259,6 +259,8 @@ _LONGEST = 36
 def find(session: Session, reference: str) -> ExperimentRow:
     """By id, handle or unambiguous prefix of either; a prefix names a hidden one only where no other one has it.
 
+    All of a handle before its four characters goes before a mere beginning: `sgd` is sgd-7f3a beside sgd-large-1b2c.
+
     NotFound, Purged, Ambiguous.
     """
     name = reference.lower()
@@ -276,6 +278,8 @@ def find(session: Session, reference: str) -> ExperimentRow:
         trial = f"; trial {name} of the newest one of a folder is /{name}" if name.isdecimal() else ""
         shown = reference if len(reference) <= 80 else f"{reference[:80]}…"
         raise NotFound(f"there is no experiment '{shown}'", f"`orchestune status` lists them{trial}")
+    if len(found) > 1:
+        found = [row for row in found if row.handle.rpartition("-")[0] == name] or found
     if len(found) > 1:
         raise Ambiguous(f"'{reference}' could be {_listed(found)}", "write more of the handle")
     return ExperimentRow(*tuple(found[0]))

@@ -237,6 +237,15 @@ def test_what_is_remembered_is_bounded_and_survives_nonsense(tmp_path: Path) -> 
     assert (tmp_path / "whereabouts.json").stat().st_mode & 0o077 == 0
 
 
+def test_what_stands_before_the_four_characters_is_looked_for_where_that_runs(tmp_path: Path) -> None:
+    known = Whereabouts(tmp_path)
+    known.add(Started("sgd-1111", "id-1", "lab", "here:/x"))
+    known.add(Started("sgd-large-2222", "id-2", "docker", "here:/x"))
+    assert (known.cluster_of("sgd"), known.cluster_of("sgd-l")) == ("lab", "docker")
+    with pytest.raises(Ambiguous):
+        known.cluster_of("sg")
+
+
 def test_what_cannot_be_written_is_not_remembered_and_no_error(tmp_path: Path) -> None:
     known = Whereabouts(tmp_path)
     (tmp_path / "whereabouts.lock").mkdir()

@@ -274,6 +274,16 @@ class IntentContract(WorldContract):
         world.tick(4)
         assert world.status("same")["id"] == hidden
 
+    def test_what_stands_before_the_four_characters_goes_before_a_mere_beginning(self, world: World) -> None:
+        small, large = world.create(name="sgd"), world.create(name="sgd large")
+        assert world.status("sgd")["id"] == small
+        assert world.status("sgd-l")["id"] == world.status("sgd-large")["id"] == large
+        with pytest.raises(Ambiguous):
+            world.status("sg")
+        world.create(name="sgd")
+        with pytest.raises(Ambiguous, match=r"'sgd' could be sgd-\w{4} \(pending\) or sgd-\w{4} \(pending\)"):
+            world.status("sgd")
+
     def test_a_prefix_of_many_names_the_newest_of_them_and_how_many_more_there_are(self, world: World) -> None:
         handles = [world.status(world.create(name="many"))["handle"] for _ in range(8)]
         with pytest.raises(
