@@ -54,7 +54,7 @@ def store(core: Core, digest: str, stream: BinaryIO) -> dict[str, Any]:
             raise BadInput.one(f"the archive's SHA-256 is {seen.hexdigest()}, not {digest}", key="bundle")
         with core.store.transaction() as session:
             blobs.hold(session, digest)
-        size = core.files.commit(upload, blob_key(digest), digest) if offset else 0
+        size = core.files.commit(upload, blob_key(digest), digest)
     finally:
         core.files.abort(upload)
     with core.store.transaction() as session:

@@ -45,6 +45,13 @@ def ran(world: World, experiment: str) -> dict[int, str]:
 class CodeContract(WorldContract):
     """A trial runs one bundle, the one that it began with."""
 
+    def test_an_empty_file_that_comes_in_as_code_does_is_there(self, world: World) -> None:
+        digest = put(world, b"")  # as records of elsewhere bring the files of their trials
+        assert world.core.files.size(blob_key(digest)) == 0
+        reader, size = bundles.open_bundle(world.core, digest)
+        with reader:
+            assert (reader.read(), size) == (b"", 0)
+
     def test_trials_that_run_keep_the_old_code_and_those_that_wait_take_the_new_one(self, world: World) -> None:
         experiment, old, new = begin(world, budget=12, parallelism=2)
         leases = world.lease(2)
