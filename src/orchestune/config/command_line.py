@@ -20,6 +20,7 @@ NO_PLACEHOLDER = "the command has no {args} or other placeholder: parameters rea
 _VALUE = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^,]*?))\s*,""")
 _FILE = re.compile(r"\.ya?ml$")
 _EXAMPLE = "for example lr=1e-5..1e-1:log, layers=2..8 or opt=adam,sgd"
+_CALL = "a range is 0.1..1.0, or 1e-5..1e-1:log; a text with a comma stands in quotes within its commas"
 _NEEDED = {
     "run": "end with the command, for example -- python train.py {args}",
     "parameters": _EXAMPLE,
@@ -110,6 +111,9 @@ def _space(text: str, place: Place, report: Report) -> Node | None:
             items.append(_word(match[1] if match[2] is None else match[2], place))
         elif is_range(plain):
             report.add(place, "", "has a range among its values", "a range stands alone, and has points in its numbers")
+            return None
+        elif plain.count("(") != plain.count(")"):
+            report.add(place, "", f"has a comma within the parentheses at {quoted(plain)}", _CALL)
             return None
         elif plain:
             items.append(Scalar(place, plain, resolve(plain)))
