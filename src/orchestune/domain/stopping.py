@@ -108,7 +108,7 @@ def missing_metric(
     function that ended so. `printed` is the last of its output.
     """
     who = "function" if of_function else "command"
-    if told := unread(name, printed):
+    if not of_function and (told := unread(name, printed)):
         return f"the {who} succeeded but never reported {name}: {told}"
     extra = {other: value for other, value in seen.items() if other not in declared}
     if not extra and files:

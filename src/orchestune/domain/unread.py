@@ -1,4 +1,4 @@
-"""What came of a metric that is no value of it: with a unit behind it, with commas, or no number in JSON."""
+"""What came of a metric that is no value of it: with a unit, with commas, without a sign, or no number in JSON."""
 
 from __future__ import annotations
 
@@ -29,13 +29,26 @@ def separated(name: str, printed: str) -> str:
     return str(found[-1]) if found and len(found[-1]) <= _LONGEST else ""
 
 
+def without_sign(name: str, printed: str) -> str:
+    """The last `name 0.5` or `name -> 0.5` of the output; nothing where there is none.
+
+    It is not read, since of much that is printed so the number belongs to something else (`loss 3 times`).
+    """
+    number = r"(?>[-+]?\.?\d[\d.,/eE+-]*)(?!\s*[\w%])"
+    found = re.findall(rf"(?i)(?<![\w./-])({_spelled(name)}[\"']?[^\w\n=:./-][^\w\n=:]{{0,4}}{number})", printed)
+    return str(found[-1]).rstrip(".,") if found and len(found[-1]) <= _LONGEST else ""
+
+
 def unread(name: str, printed: str) -> str:
     """How a metric that was not reported was printed, and how it would be read; nothing where nothing tells that."""
     if found := with_unit(name, printed):
         return f"`{found}` has a unit; print the number alone, or {APART}"
     if found := separated(name, printed):
         return f"`{found}` is not read as a number; {PLAIN}"
-    return no_number(name, printed)
+    if told := no_number(name, printed):
+        return told
+    found = without_sign(name, printed)
+    return f"`{found}` is not read as a value; print `{name}=0.5`, or {APART}" if found else ""
 
 
 def unsure(name: str, printed: str) -> str:

@@ -109,6 +109,12 @@ def test_a_missing_metric_that_has_a_unit_is_told_as_it_was_printed() -> None:
     assert "; print a line" in missing_metric("time", {}, ("time",), printed="timed: 12.5ms")
 
 
+def test_a_missing_metric_that_was_printed_without_a_sign_is_told_as_it_was_printed() -> None:
+    said = missing_metric("loss", {"lr": 0.25}, ("loss",), printed="epoch 3 loss 0.5\n")
+    assert said.startswith("the command succeeded but never reported loss: `loss 0.5` is not read as a value; ")
+    assert "; return a number or" in missing_metric("loss", {}, ("loss",), of_function=True, printed="loss 0.5\n")
+
+
 @pytest.mark.parametrize(
     ("printed", "hint"),
     [

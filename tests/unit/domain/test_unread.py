@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.domain.unread import no_number, separated, unread, unsure, with_unit
+from orchestune.domain.unread import no_number, separated, unread, unsure, with_unit, without_sign
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,31 @@ def test_a_number_with_something_between_its_digits_is_found(printed: str, found
     assert separated("loss", printed) == found
 
 
+@pytest.mark.parametrize(
+    ("printed", "found"),
+    [
+        ("epoch 0 loss 0.1000\nepoch 1 loss 0.05\n", "loss 0.05"),
+        ("Loss -> -3e-5.", "Loss -> -3e-5"),
+        ("| loss | 0.5 |", "loss | 0.5"),
+        ("loss 0.5%, loss 93 %", ""),
+        ("loss 3 epochs, loss 12ms", ""),
+        ("val_loss 0.5, loss.py 3, loss-2, loss\n5", ""),
+        ("loss: 0.5, loss = 0.5", ""),
+        ("the loss of step 3", ""),
+    ],
+)
+def test_a_number_behind_a_name_without_a_sign_is_found(printed: str, found: str) -> None:
+    assert without_sign("loss", printed) == found
+
+
 def test_what_is_to_be_printed_instead_is_told() -> None:
     assert unread("loss", "loss: 0,5") == (
         "`loss: 0,5` is not read as a number; print a point before the fraction, and nothing between thousands"
     )
     assert unread("loss", "loss: 5ms").startswith("`loss: 5ms` has a unit; ")
     assert unread("loss", "loss: 0.5") == ""
+    told = "`Val Loss 0.5` is not read as a value; print `val_loss=0.5`, or name what is read in `collect: {regex: …}`"
+    assert unread("val_loss", "Val Loss 0.5") == told
 
 
 def test_what_the_worker_says_of_a_number_that_may_mean_two_is_found() -> None:
