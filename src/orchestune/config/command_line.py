@@ -19,6 +19,7 @@ MISSING = "is missing"
 NO_PLACEHOLDER = "the command has no {args} or other placeholder: parameters reach it in its environment alone"
 _VALUE = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^,]*?))\s*,""")
 _FILE = re.compile(r"\.ya?ml$")
+_SCRIPT = re.compile(r"\.(?:py|sh|js|pl|R|jl)$")
 _EXAMPLE = "for example lr=1e-5..1e-1:log, layers=2..8 or opt=adam,sgd"
 _CALL = "a range is 0.1..1.0, or 1e-5..1e-1:log; a text with a comma stands in quotes within its commas"
 _NEEDED = {
@@ -77,7 +78,8 @@ def _spaces(words: Sequence[str], root: Entries, report: Report) -> Entries:
         place = Place(f"argument {printable(word[:120])}")
         if not equals or not name:
             report.add(place, "", "is not of the form NAME=RANGE", _no_space(word))
-            report.meant |= _NEEDED.keys() if _FILE.search(word) else {"parameters"}  # in the file, which is meant
+            whole = _FILE.search(word) or _SCRIPT.search(word)  # in the file that is meant, or that `init` writes
+            report.meant |= _NEEDED.keys() if whole else {"parameters"}
             continue
         if name in seen:
             report.add(place, "", f"sets {quoted(name)} a second time", "remove one of them")
@@ -94,6 +96,8 @@ def _spaces(words: Sequence[str], root: Entries, report: Report) -> Entries:
 def _no_space(word: str) -> str:
     if _FILE.search(word):
         return f"a file is named with -f: -f {word}"
+    if _SCRIPT.search(word):
+        return f"`orchestune init {word}` writes the file for a script; a command comes last, after --"
     kinds = did_you_mean(word, ["--minimize", "--maximize", "--budget", "--parallel"])
     return kinds or f"{_EXAMPLE}; the command comes last, after --"
 

@@ -154,8 +154,19 @@ def test_a_mistake_names_the_argument(words: list[str], message: str) -> None:
     assert message in found[0]
 
 
-def test_a_file_without_its_option_is_all_that_is_wrong() -> None:
-    assert len(problems("search.yml", goals=(), command=(), settings=())) == 1
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("search.yml", "(a file is named with -f: -f search.yml)"),
+        (
+            "train.py",
+            "(`orchestune init train.py` writes the file for a script; a command comes last, after --)",
+        ),
+    ],
+)
+def test_a_file_or_a_script_without_its_place_is_all_that_is_wrong(word: str, hint: str) -> None:
+    [found] = problems(word, goals=(), command=(), settings=())
+    assert found == f"argument {word}: is not of the form NAME=RANGE {hint}"
 
 
 def test_a_mistake_names_the_option() -> None:
