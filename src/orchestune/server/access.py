@@ -16,6 +16,7 @@ from orchestune.errors import Denied
 from orchestune.server import cookies
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
+from orchestune.services import authenticate
 from orchestune.services.core import Caller
 from orchestune.services.retire_cluster import refuse
 
@@ -141,11 +142,11 @@ class Access:
             return await self._session(scope)
         caller = self.context.known.get(token)
         if caller is None:
-            services, core = self.context.services.authenticate, self.context.core
+            core = self.context.core
             taken = self.context.known.taken
-            caller = await self.context.hot(services.authenticate, core, token)
+            caller = await self.context.hot(authenticate.authenticate, core, token)
             if caller is None and core.identities:
-                caller = await self.context.cold(services.identify, core, token)
+                caller = await self.context.cold(authenticate.identify, core, token)
             if caller is None:
                 raise Unknown("the token is unknown", _HINT)
             self.context.known.remember(token, caller, taken)
@@ -159,7 +160,7 @@ class Access:
         caller = self.context.known.get(token)
         if caller is None:
             taken = self.context.known.taken
-            caller = await self.context.hot(self.context.services.authenticate.session_of, self.context.core, token)
+            caller = await self.context.hot(authenticate.session_of, self.context.core, token)
             if caller is None:
                 raise Unknown("the session is over", "sign in again: `orchestune ui`")
             self.context.known.remember(token, caller, taken)

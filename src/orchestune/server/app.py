@@ -39,7 +39,6 @@ from orchestune.server.routes import (
     work,
     workers,
 )
-from orchestune.server.use_cases import REAL, UseCases
 from orchestune.services.core import Core
 
 _PACE = Pace()
@@ -68,7 +67,6 @@ def create_app(
     started_at: float | None = None,
     home: str = "hosted",
     draining: Draining | None = None,
-    services: UseCases = REAL,
     pace: Pace = _PACE,
 ) -> FastAPI:
     """The application. `on_shutdown` is called when an owner asks for the end; `draining` is what waits look at.
@@ -78,7 +76,6 @@ def create_app(
     began = datetime.fromtimestamp(time.time() if started_at is None else started_at, UTC)
     context = Context(
         core=core,
-        services=services,
         draining=draining or Draining(),
         on_shutdown=on_shutdown,
         started_at=began.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -18,7 +18,6 @@ from orchestune.server.journal import Journals, Lines, Seen
 from orchestune.server.shared import Shared
 from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
-from orchestune.server.use_cases import UseCases
 from orchestune.services.core import Caller, Core
 from orchestune.services.idempotency import Asked
 
@@ -80,7 +79,6 @@ class Context:
     """The parts behind the routes. Limiters bound the threads: one kind of request cannot starve another."""
 
     core: Core
-    services: UseCases
     draining: Draining
     on_shutdown: Callable[[], None]
     started_at: str

@@ -17,6 +17,7 @@ from orchestune.server.answers import encoded
 from orchestune.server.context import Context
 from orchestune.server.journal import Journal, Lines, Place, Seen
 from orchestune.server.streams import OPENING, sent
+from orchestune.services import read_logs
 
 _PING = b"event: ping\ndata: {}\n\n"
 """no comment: a page has to hear that nothing is new"""
@@ -58,12 +59,12 @@ class View:
 
 def log_of(context: Context, experiment: str, trial: int | None, after: int | None, tail: int | None) -> Log:
     """What the trials of an experiment print, or one of them."""
-    service, core = context.services.read_logs, context.core
+    core = context.core
     return Log(
         key=f"{experiment} {trial}",
         topic=f"logs:{experiment}",
-        read=lambda cursor, limit, lines: service.logs(core, experiment, cursor, limit, trial, None, lines),
-        end=lambda: service.end(core, experiment),
+        read=lambda cursor, limit, lines: read_logs.logs(core, experiment, cursor, limit, trial, None, lines),
+        end=lambda: read_logs.end(core, experiment),
         after=after,
         tail=tail,
     )

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchestune.errors import StoreUnavailable, TemporaryError, UsageError
 from orchestune.server.access import API
 from orchestune.server.context import Context
+from orchestune.services import idempotency
 from orchestune.services.idempotency import Asked
 
 logger = logging.getLogger("orchestune.server")
@@ -59,7 +60,7 @@ class Repeats:
 
     async def _once(self, key: str, digest: str, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         context = self.context
-        known = await context.cold(context.services.idempotency.remembered, context.core, key, digest)
+        known = await context.cold(idempotency.remembered, context.core, key, digest)
         if known is not None:
             status, text = known
             headers = {"Idempotent-Replayed": "true"}
@@ -70,9 +71,7 @@ class Repeats:
         await self.app(scope, _again(body, receive), answer.send)
         if 200 <= answer.status < 300:
             try:
-                await context.cold(
-                    context.services.idempotency.remember, context.core, key, digest, answer.status, answer.text
-                )
+                await context.cold(idempotency.remember, context.core, key, digest, answer.status, answer.text)
             except TemporaryError:  # it is done all the same, and the client has to hear that
                 logger.warning("an answer could not be remembered", extra={"path": scope["path"]})
         for message in answer.messages:
@@ -96,7 +95,7 @@ class Repeats:
         if context.core.store.inline:  # no other server
             yield
             return
-        while not await context.cold(context.services.idempotency.take, context.core, key):
+        while not await context.cold(idempotency.take, context.core, key):
             if time.monotonic() > until:
                 raise StoreUnavailable("another server still carries out the request with this Idempotency-Key")
             await asyncio.sleep(_GLANCE)
@@ -104,7 +103,7 @@ class Repeats:
             yield
         finally:
             with CancelScope(shield=True):
-                await context.cold(context.services.idempotency.leave, context.core, key)
+                await context.cold(idempotency.leave, context.core, key)
 
 
 class _Kept:

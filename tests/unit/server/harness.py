@@ -1,16 +1,17 @@
-"""The real application under the real uvicorn, with use cases that a test scripts."""
+"""The real application under the real uvicorn, with services that a test scripts."""
 
 from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 from orchestune.ports.clock import SystemClock
@@ -19,7 +20,6 @@ from orchestune.server.context import Pace
 from orchestune.server.draining import Draining
 from orchestune.server.serving import Server
 from orchestune.server.settings import Settings
-from orchestune.server.use_cases import REAL, UseCases
 from orchestune.services.core import Caller, Core
 
 OWNER = "the-token-of-an-owner"
@@ -44,7 +44,7 @@ class Reply:
 
 
 class Script:
-    """Stands for every module of services: calls are noted, answers are what the test put in."""
+    """Stands for every function of services: calls are noted, answers are what the test put in."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
@@ -60,25 +60,43 @@ class Script:
             "resolve": "exp-1",
         }
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-
-        def call(core: Core, *args: Any) -> Any:
-            self.calls.append((name, args))
-            answer = self.answers[name]
-            if isinstance(answer, Exception):
-                raise answer
-            return answer(core, *args) if callable(answer) else answer
-
-        return call
+    def call(self, name: str, core: Core, *args: Any) -> Any:
+        """What the server hears that calls a function of this name."""
+        self.calls.append((name, args))
+        answer = self.answers[name]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer(core, *args) if callable(answer) else answer
 
     def of(self, name: str) -> list[tuple[Any, ...]]:
         """The arguments of each call of `name`."""
         return [args for called, args in self.calls if called == name]
 
-    def use_cases(self) -> UseCases:
-        return UseCases(**{name: cast(Any, self) for name in UseCases.__dataclass_fields__})
+
+SCRIPTS: dict[int, Script] = {}
+"""of the servers that have one, by the identity of the core behind them"""
+
+
+class Scripted:
+    """A module of services, as the server sees it: what is called with the core of a script is the script's."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        real: Callable[..., Any] = getattr(self._module, name)
+
+        def call(core: Core, *args: Any, **more: Any) -> Any:
+            script = SCRIPTS.get(id(core))
+            return script.call(name, core, *args) if script else real(core, *args, **more)
+
+        return call
+
+
+for _module in [module for name, module in sys.modules.items() if name.startswith("orchestune.server.")]:
+    for _name, _value in list(vars(_module).items()):
+        if isinstance(_value, ModuleType) and _value.__name__.startswith("orchestune.services."):
+            setattr(_module, _name, Scripted(_value))
 
 
 @dataclass
@@ -154,11 +172,12 @@ def live(
 ) -> Iterator[Live]:
     """Serve until the block ends, which has to be in good order.
 
-    With a `core` the real use cases are behind it, unless `scripted`.
+    With a `core` the real services are behind it, unless `scripted`.
     """
-    script = Script()
-    services = REAL if core and not scripted else script.use_cases()
+    script, scripted = Script(), scripted or core is None
     core = core or scripted_core(inline)
+    if scripted:
+        SCRIPTS[id(core)] = script
     draining = Draining()
     started = threading.Event()
     app = create_app(
@@ -166,7 +185,6 @@ def live(
         on_shutdown=lambda: made.ordered.append("shutdown"),
         started_at=1769860800.0,
         draining=draining,
-        services=services,
         pace=pace or Pace(),
     )
     server = Server(Settings(), app, on_started=started.set, on_draining=draining.begin)
@@ -186,6 +204,7 @@ def live(
             made.hang_up()
             server.end()
             thread.join(PATIENCE)
+            SCRIPTS.pop(id(core), None)
             assert not thread.is_alive()
 
 

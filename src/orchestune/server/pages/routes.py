@@ -12,6 +12,7 @@ from orchestune.errors import Denied
 from orchestune.server import cookies, routers
 from orchestune.server.context import Context, Here, Known
 from orchestune.server.pages import assets, render
+from orchestune.services import authenticate, sign_in
 
 router = routers.of_pages()
 
@@ -67,12 +68,12 @@ async def static(version: str, path: str) -> Response:
 
 
 @router.get("/sign-in")
-async def sign_in(context: Here, request: Request, code: str = "", next: str = "") -> Response:
+async def sign_in_by_link(context: Here, request: Request, code: str = "", next: str = "") -> Response:
     """Let in whoever comes by a link that was not used yet; show everybody else how to get in."""
     if not code:
         return render.page("sign_in.html", next=_inside(next), problem="", hint="")
     try:
-        token, seconds = await context.cold(context.services.sign_in.enter, context.core, code)
+        token, seconds = await context.cold(sign_in.enter, context.core, code)
     except Denied as exc:
         return render.page("sign_in.html", 401, next=_inside(next), problem=exc.message, hint=exc.hint)
     return _welcome(context, request, token, seconds, next)
@@ -81,14 +82,13 @@ async def sign_in(context: Here, request: Request, code: str = "", next: str = "
 @router.get("/share")
 async def share(context: Here, request: Request, code: str = "") -> Response:
     """Show one experiment to whoever comes by its link; who is signed in stays who they are."""
-    service = context.services.sign_in
     try:
-        handle = await context.cold(service.shared, context.core, code)
+        handle = await context.cold(sign_in.shared, context.core, code)
         known = cookies.session_token(request.scope)
-        caller = await context.cold(context.services.authenticate.session_of, context.core, known) if known else None
+        caller = await context.cold(authenticate.session_of, context.core, known) if known else None
         if caller is not None and caller.role != "guest":
             return RedirectResponse(f"/experiments/{handle}", 303, {"Cache-Control": "no-store"})
-        token, seconds, handle = await context.cold(service.enter_share, context.core, code)
+        token, seconds, handle = await context.cold(sign_in.enter_share, context.core, code)
     except Denied as exc:
         return render.page("sign_in.html", 401, next="", problem=exc.message, hint=exc.hint)
     return _welcome(context, request, token, seconds, f"/experiments/{handle}")
@@ -102,7 +102,7 @@ async def sign_in_with_token(context: Here, request: Request) -> Response:
     if not cookies.from_our_pages(request.scope, context.core.url):
         raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
     try:
-        session, seconds = await context.cold(context.services.sign_in.enter_with_token, context.core, token)
+        session, seconds = await context.cold(sign_in.enter_with_token, context.core, token)
     except Denied as exc:
         return render.page("sign_in.html", 401, next=_inside(next_page), problem=exc.message, hint=exc.hint)
     return _welcome(context, request, session, seconds, next_page)
@@ -115,7 +115,7 @@ async def sign_out(context: Here, request: Request) -> Response:
         raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
     token = cookies.session_token(request.scope)
     if token:
-        await context.cold(context.services.sign_in.leave, context.core, token)
+        await context.cold(sign_in.leave, context.core, token)
         context.known.forget(token)  # not before: an open page is asked about all the time
     response = RedirectResponse("/sign-in", 303)
     response.delete_cookie(cookies.name(request.scope), path="/", httponly=True, samesite="lax")

@@ -11,6 +11,7 @@ from orchestune.server import routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Here
 from orchestune.server.receiving import received
+from orchestune.services import archive_experiment
 
 router = routers.of_clients("archive")
 
@@ -25,7 +26,7 @@ _BODY: dict[str, Any] = {
 @router.get("/experiments/{ref}/archive", response_class=Response)
 async def fetch(context: Here, ref: str, wanted: Annotated[str | None, Header(alias="Range")] = None) -> Response:
     """The whole record of an experiment that is over; its blobs are fetched as bundles are."""
-    file, size = await context.filing(context.services.archive_experiment.open_archive, context.core, ref)
+    file, size = await context.filing(archive_experiment.open_archive, context.core, ref)
     return file_answer(file, size, wanted, context.file_threads)
 
 
@@ -33,4 +34,4 @@ async def fetch(context: Here, ref: str, wanted: Annotated[str | None, Header(al
 async def store(context: Here, request: Request) -> Response:
     """Take a record in, once its blobs are here; one that is here already stays as it is."""
     async with received(context, request) as record:
-        return answer(await context.filing(context.services.archive_experiment.read, context.core, record))
+        return answer(await context.filing(archive_experiment.read, context.core, record))

@@ -11,6 +11,7 @@ from orchestune.server import routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Here, OnlyOf
 from orchestune.server.receiving import received
+from orchestune.services import bundles
 
 router = routers.of_clients("bundles", "/bundles/{digest}")
 
@@ -27,7 +28,7 @@ _ARCHIVE: dict[str, Any] = {
 @router.head("", response_class=Response)
 async def has(context: Here, digest: Digest) -> Response:
     """200 where the server has it, else 404."""
-    known = await context.filing(context.services.bundles.has, context.core, digest)
+    known = await context.filing(bundles.has, context.core, digest)
     return Response(status_code=200 if known else 404)
 
 
@@ -35,7 +36,7 @@ async def has(context: Here, digest: Digest) -> Response:
 async def store(context: Here, request: Request, digest: Digest) -> Response:
     """Take the archive in."""
     async with received(context, request) as archive:
-        return answer(await context.filing(context.services.bundles.store, context.core, digest, archive))
+        return answer(await context.filing(bundles.store, context.core, digest, archive))
 
 
 @router.get("", response_class=Response)
@@ -43,5 +44,5 @@ async def fetch(
     context: Here, only: OnlyOf, digest: Digest, wanted: Annotated[str | None, Header(alias="Range")] = None
 ) -> Response:
     """The archive."""
-    file, size = await context.filing(context.services.bundles.open_bundle, context.core, digest, only)
+    file, size = await context.filing(bundles.open_bundle, context.core, digest, only)
     return file_answer(file, size, wanted, context.file_threads)

@@ -10,6 +10,7 @@ from orchestune import documents
 from orchestune.server import routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Here
+from orchestune.services import read_code
 
 router = routers.of_clients("code")
 
@@ -20,16 +21,16 @@ Side = Annotated[str, Query(max_length=300, description="a trial, as EXP/N")]
 @router.get("/experiments/{ref}/code", response_model=documents.Code)
 async def code(context: Here, ref: str, trial: Of = None) -> Response:
     """The files that a trial has of the user's project."""
-    return answer(await context.analysing(context.services.read_code.code, context.core, ref, trial))
+    return answer(await context.analysing(read_code.code, context.core, ref, trial))
 
 
 @router.get("/experiments/{ref}/code/{path:file}", response_model=documents.CodeFile)
 async def text(context: Here, ref: str, path: str, trial: Of = None) -> Response:
     """What one of them says."""
-    return answer(await context.analysing(context.services.read_code.text, context.core, ref, trial, path))
+    return answer(await context.analysing(read_code.text, context.core, ref, trial, path))
 
 
 @router.get("/diff", response_model=documents.Difference)
 async def diff(context: Here, old: Side, new: Side) -> Response:
     """What is different between two trials, of one experiment or of two: values, and the code."""
-    return answer(await context.analysing(context.services.read_code.diff, context.core, old, new))
+    return answer(await context.analysing(read_code.diff, context.core, old, new))

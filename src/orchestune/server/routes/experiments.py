@@ -14,6 +14,14 @@ from orchestune.server import live, requests, routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.context import Actor, Context, Here, Known, RequestKey, Tail
 from orchestune.server.live import View, log_of
+from orchestune.services import change_code as code_change
+from orchestune.services import (
+    change_experiment,
+    create_experiment,
+    explain_experiment,
+    list_experiments,
+    read_experiments,
+)
 from orchestune.services.signals import EXPERIMENTS
 
 router = routers.of_clients("experiments", "/experiments")
@@ -23,7 +31,7 @@ router = routers.of_clients("experiments", "/experiments")
 def create(context: Here, actor: Actor, body: requests.CreateExperiment, key: RequestKey = None) -> Response:
     """Start an experiment."""
     document = body.model_dump(exclude_none=True) | ({"request_key": key} if key else {})
-    return answer(context.services.create_experiment.create_experiment(context.core, document, actor), 201)
+    return answer(create_experiment.create_experiment(context.core, document, actor), 201)
 
 
 @router.get("", response_model=documents.StatusPage)
@@ -47,9 +55,8 @@ async def statuses(
     With `search`, `state`, `sort` or `offset` those that fit, in that order, with how many there are; or `only` those
     that are named. With `Accept: text/event-stream` that part of them again whenever one of it changes.
     """
-    service = context.services.list_experiments
     part = partial(
-        service.listed,
+        list_experiments.listed,
         context.core,
         search=search,
         state=state.value if state else None,
@@ -64,11 +71,11 @@ async def statuses(
         key = f"experiments {[*only]} {part.keywords}"
         return await live.stream(context, request, View(key, EXPERIMENTS, read, kind=_kind), after)
     if only:
-        return answer({"items": await context.cold(service.several, context.core, only), "next": None})
+        return answer({"items": await context.cold(list_experiments.several, context.core, only), "next": None})
     if search or state or sort or offset:
         return answer(await context.cold(part))
-    newest = context.services.read_experiments.statuses
-    return answer(await context.cold(newest, context.core, folder, limit, before, hidden, details))
+    newest = await context.cold(read_experiments.statuses, context.core, folder, limit, before, hidden, details)
+    return answer(newest)
 
 
 _LIST = "list"
@@ -88,7 +95,7 @@ def _part(part: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _named(context: Context, refs: Sequence[str]) -> dict[str, Any]:
-    return {item["id"]: item for item in context.services.list_experiments.several(context.core, refs)}
+    return {item["id"]: item for item in list_experiments.several(context.core, refs)}
 
 
 @router.get("/{ref}", response_model=documents.Status)
@@ -105,14 +112,13 @@ async def status(
     """One experiment. With `Accept: text/event-stream` again whenever it changes, with what its trials print if `logs`,
     or one of them: what comes behind `log_after`, or from `tail` lines before the end on.
     """
-    service = context.services.read_experiments
     if not streams.wants_stream(request):
-        return answer(await context.cold(service.status, context.core, ref))
-    experiment = await context.streaming(service.resolve, context.core, ref)
+        return answer(await context.cold(read_experiments.status, context.core, ref))
+    experiment = await context.streaming(read_experiments.resolve, context.core, ref)
     view = View(
         experiment,
         f"events:{experiment}",
-        lambda: {experiment: service.status(context.core, experiment)},
+        lambda: {experiment: read_experiments.status(context.core, experiment)},
         _EVERY,
         log=log_of(context, experiment, trial, log_after, tail) if logs else None,
     )
@@ -127,7 +133,7 @@ def specification(
 
     A guest sees neither the environment nor the user's configuration file: they were not meant for others.
     """
-    document = context.services.read_experiments.specification(context.core, ref, revision)
+    document = read_experiments.specification(context.core, ref, revision)
     if caller.role == "guest":
         config = document["specification"]["config"]
         hidden = {"env": {}, "config": config and {**config, "parts": []}}
@@ -139,57 +145,55 @@ def specification(
 def change_code(context: Here, actor: Actor, ref: str, body: requests.ChangeCode) -> Response:
     """Go on with other code: trials that have begun end with the old one, all others take this one."""
     document = body.model_dump(exclude_unset=True)
-    return answer(context.services.change_code.change_code(context.core, ref, document, actor))
+    return answer(code_change.change_code(context.core, ref, document, actor))
 
 
 @router.patch("/{ref}", response_model=documents.Status)
 def change(context: Here, actor: Actor, ref: str, body: requests.ChangeExperiment) -> Response:
     """Change budget, parallelism, priority or labels; a finished one goes on where its budget grew."""
     document = body.model_dump(exclude_unset=True)
-    return answer(context.services.change_experiment.change_experiment(context.core, ref, document, actor))
+    return answer(change_experiment.change_experiment(context.core, ref, document, actor))
 
 
 @router.post("/{ref}/pause", response_model=documents.Status)
 def pause(context: Here, actor: Actor, ref: str, body: requests.Pause | None = None) -> Response:
     """Start no more trials."""
     now = body is not None and body.now
-    return answer(context.services.change_experiment.pause(context.core, ref, now, actor))
+    return answer(change_experiment.pause(context.core, ref, now, actor))
 
 
 @router.post("/{ref}/resume", response_model=documents.Status)
 def resume(context: Here, actor: Actor, ref: str, body: requests.Nothing | None = None) -> Response:
     """Go on."""
-    return answer(context.services.change_experiment.resume(context.core, ref, actor))
+    return answer(change_experiment.resume(context.core, ref, actor))
 
 
 @router.post("/{ref}/stop", response_model=documents.Status)
 def stop(context: Here, actor: Actor, ref: str, body: requests.Nothing | None = None) -> Response:
     """End it; results stay."""
-    return answer(context.services.change_experiment.stop(context.core, ref, actor))
+    return answer(change_experiment.stop(context.core, ref, actor))
 
 
 @router.delete("/{ref}", status_code=204, response_class=Response)
 def delete(context: Here, actor: Actor, ref: str, purge: bool = False) -> Response:
     """Stop and hide it; with `purge` its records and files are removed."""
-    context.services.change_experiment.delete(context.core, ref, purge, actor)
+    change_experiment.delete(context.core, ref, purge, actor)
     return Response(status_code=204)
 
 
 @router.get("/{ref}/best", response_model=list[documents.Best])
 def best(context: Here, ref: str) -> Response:
     """The best trial, or the Pareto front."""
-    return answer(context.services.read_experiments.best(context.core, ref))
+    return answer(read_experiments.best(context.core, ref))
 
 
 @router.get("/{ref}/importance", response_model=documents.Importance)
 async def importance(context: Here, ref: str, metric: str | None = None) -> Response:
     """Which parameters matter for a metric, the first one where none is named."""
-    read = context.services.explain_experiment.importance
-    return answer(await context.analysing(read, context.core, ref, metric))
+    return answer(await context.analysing(explain_experiment.importance, context.core, ref, metric))
 
 
 @router.get("/{ref}/explain", response_model=documents.Explanation)
 async def explain(context: Here, ref: str, metric: str | None = None) -> Response:
     """Which parameters matter, and measured facts about the search in plain words."""
-    read = context.services.explain_experiment.explain
-    return answer(await context.analysing(read, context.core, ref, metric))
+    return answer(await context.analysing(explain_experiment.explain, context.core, ref, metric))

@@ -13,6 +13,7 @@ from orchestune.server import routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.context import Here, Tail
 from orchestune.server.streams import Source
+from orchestune.services import read_experiments, read_logs
 
 router = routers.of_clients("following", "/experiments/{ref}")
 
@@ -32,15 +33,14 @@ async def events(
     """What happened after `after`, of each `kind` that is named, or all. With `Accept: text/event-stream` a stream,
     resumed by `Last-Event-ID`.
     """
-    service = context.services.read_experiments
     if not streams.wants_stream(request):
-        page = await context.cold(service.events, context.core, ref, after, limit, kind)
+        page = await context.cold(read_experiments.events, context.core, ref, after, limit, kind)
         return answer({"items": page["items"], "next": page["next"]})
-    experiment = await context.streaming(service.resolve, context.core, ref)
+    experiment = await context.streaming(read_experiments.resolve, context.core, ref)
     source = Source(
         topic=f"events:{experiment}",
         limit=_EVENTS,
-        read=lambda cursor: service.events(context.core, experiment, cursor, _EVENTS, kind),
+        read=lambda cursor: read_experiments.events(context.core, experiment, cursor, _EVENTS, kind),
         name=lambda item: (item["seq"], item["kind"]),
         brief=not kind,  # to find those of a kind takes a look at all
     )
@@ -60,11 +60,11 @@ async def logs(
     tail: Tail = None,
 ) -> Response:
     """What trials printed, in the order in which it arrived. A stream like that of events, or a page."""
-    read = partial(context.services.read_logs.logs, context.core)
+    read = partial(read_logs.logs, context.core)
     if not streams.wants_stream(request):
         page = await context.cold(read, ref, after, limit, trial, since, tail)
         return answer({"items": page["items"], "next": page["next"]})
-    experiment = await context.streaming(context.services.read_experiments.resolve, context.core, ref)
+    experiment = await context.streaming(read_experiments.resolve, context.core, ref)
     begin = streams.resumed(request, after)
     source = Source(
         topic=f"logs:{experiment}",

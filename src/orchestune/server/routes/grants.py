@@ -8,6 +8,7 @@ from orchestune import documents
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Here, Known
+from orchestune.services import grant_access
 
 router = routers.of_clients("access")
 
@@ -15,19 +16,19 @@ router = routers.of_clients("access")
 @router.post("/experiments/{ref}/shares", status_code=201, response_model=documents.Share)
 def share(context: Here, caller: Known, ref: str, body: requests.ShareExperiment) -> Response:
     """Make a link that shows this one experiment, and nothing else, to whoever has it."""
-    return answer(context.services.grant_access.share(context.core, ref, body.model_dump(), caller), 201)
+    return answer(grant_access.share(context.core, ref, body.model_dump(), caller), 201)
 
 
 @router.get("/shares", response_model=list[documents.Grant])
 def shares(context: Here) -> Response:
     """Links that are of use."""
-    return answer(context.services.grant_access.shares(context.core))
+    return answer(grant_access.shares(context.core))
 
 
 @router.delete("/shares/{identity}", status_code=204, response_class=Response)
 async def unshare(context: Here, identity: str) -> Response:
     """Take a link back; who came by it is out."""
-    await context.cold(context.services.grant_access.unshare, context.core, identity)
+    await context.cold(grant_access.unshare, context.core, identity)
     context.known.clear()
     return Response(status_code=204)
 
@@ -35,18 +36,18 @@ async def unshare(context: Here, identity: str) -> Response:
 @router.post("/tokens", status_code=201, response_model=documents.IssuedToken)
 def issue(context: Here, caller: Known, body: requests.IssueToken) -> Response:
     """Make a token for somebody."""
-    return answer(context.services.grant_access.issue_token(context.core, body.model_dump(), caller), 201)
+    return answer(grant_access.issue_token(context.core, body.model_dump(), caller), 201)
 
 
 @router.get("/tokens", response_model=list[documents.Grant])
 def tokens(context: Here) -> Response:
     """Tokens that are of use, but for those of the token file."""
-    return answer(context.services.grant_access.tokens(context.core))
+    return answer(grant_access.tokens(context.core))
 
 
 @router.delete("/tokens/{identity}", status_code=204, response_class=Response)
 async def revoke(context: Here, identity: str) -> Response:
     """Take a token back; who came by it is out."""
-    await context.cold(context.services.grant_access.revoke_token, context.core, identity)
+    await context.cold(grant_access.revoke_token, context.core, identity)
     context.known.clear()
     return Response(status_code=204)

@@ -11,6 +11,7 @@ from orchestune import documents
 from orchestune.server import routers
 from orchestune.server.context import Here
 from orchestune.server.drawing import drawn
+from orchestune.services import read_columns, read_contour, read_hypervolume
 
 router = routers.of_clients("plots", "/experiments/{ref}")
 
@@ -27,35 +28,35 @@ async def columns(
     metric: Annotated[str | None, Query(description="whose best values so far; the first one's where none is")] = None,
 ) -> Response:
     """Trials by columns; where there are more than `limit`, the best ones and every k-th of the others."""
-    read = partial(context.services.read_columns.columns, context.core, ref, limit, where, metric)
+    read = partial(read_columns.columns, context.core, ref, limit, where, metric)
     return await drawn(context, f"columns {ref} {limit} {where} {metric!r}" if limit <= _SHARED else None, read)
 
 
 @router.get("/hypervolume", response_model=documents.Hypervolume)
 async def hypervolume(context: Here, ref: str) -> Response:
     """How much of the space between several objectives was covered, after each trial that added to it."""
-    read = partial(context.services.read_hypervolume.hypervolume, context.core, ref)
+    read = partial(read_hypervolume.hypervolume, context.core, ref)
     return await drawn(context, f"hypervolume {ref}", read)
 
 
 @router.get("/contour", response_model=documents.Contour)
 async def contour(context: Here, ref: str, x: str, y: str, metric: str | None = None) -> Response:
     """A metric over two parameters: the mean of the completed trials around each place."""
-    read = partial(context.services.read_contour.contour, context.core, ref, x, y, metric)
+    read = partial(read_contour.contour, context.core, ref, x, y, metric)
     return await drawn(context, f"contour {ref} {x!r} {y!r} {metric!r}", read)
 
 
 @router.get("/overview", response_model=documents.Overview)
 async def overview(context: Here, ref: str) -> Response:
     """Why trials failed, and how many ran over time."""
-    read = partial(context.services.read_columns.overview, context.core, ref)
+    read = partial(read_columns.overview, context.core, ref)
     return await drawn(context, f"overview {ref}", read)
 
 
 @router.get("/timeline", response_model=documents.Timeline)
 async def timeline(context: Here, ref: str, limit: Annotated[int, Query(ge=1, le=10_000)] = 2000) -> Response:
     """When and where attempts ran."""
-    read = partial(context.services.read_columns.timeline, context.core, ref, limit)
+    read = partial(read_columns.timeline, context.core, ref, limit)
     return await drawn(context, f"timeline {ref} {limit}", read)
 
 
@@ -64,5 +65,5 @@ async def curves(
     context: Here, ref: str, metric: str | None = None, limit: Annotated[int, Query(ge=1, le=500)] = 100
 ) -> Response:
     """What the newest trials and the best one reported while they ran, of the first metric where none is named."""
-    read = partial(context.services.read_columns.curves, context.core, ref, metric, limit)
+    read = partial(read_columns.curves, context.core, ref, metric, limit)
     return await drawn(context, f"curves {ref} {limit} {metric!r}", read)

@@ -12,6 +12,7 @@ from orchestune.errors import BadInput
 from orchestune.server import routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Here
+from orchestune.services import report_metrics
 
 router = routers.of_trials("/report")
 
@@ -19,17 +20,15 @@ router = routers.of_trials("/report")
 @router.post("/{attempt}/{signature}")
 async def report(context: Here, request: Request, attempt: str, signature: str) -> Response:
     """Take values by name, and say whether the trial should stop."""
-    service = context.services.report_metrics
-    service.check(context.core, attempt, signature)  # before anything is read: anybody may call this
+    report_metrics.check(context.core, attempt, signature)  # before anything is read: anybody may call this
     values = parse(await request.body())
-    return answer(await context.cold(service.report, context.core, attempt, signature, values))
+    return answer(await context.cold(report_metrics.report, context.core, attempt, signature, values))
 
 
 @router.get("/{attempt}/{signature}")
 async def should_stop(context: Here, attempt: str, signature: str) -> Response:
     """Say whether the trial should stop."""
-    service = context.services.report_metrics
-    return answer(await context.cold(service.should_stop, context.core, attempt, signature))
+    return answer(await context.cold(report_metrics.should_stop, context.core, attempt, signature))
 
 
 def parse(body: bytes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from orchestune.server.answers import answer
 from orchestune.server.context import Here
 from orchestune.server.live import View
 from orchestune.server.prometheus import exposition
+from orchestune.services import quarantine, read_cluster, read_server
 from orchestune.services.signals import EXPERIMENTS
 
 router = routers.of_clients("server")
@@ -39,7 +40,7 @@ async def server(context: Here) -> Response:
 @router.post("/server/check", status_code=204, response_class=Response)
 async def check(context: Here) -> Response:
     """Prove that the store and the place of files take what is written."""
-    await context.cold(context.services.read_server.check, context.core)
+    await context.cold(read_server.check, context.core)
     return Response(status_code=204)
 
 
@@ -49,7 +50,7 @@ async def cluster(context: Here, request: Request, name: str | None = None, afte
 
     With `Accept: text/event-stream` again whenever it changes.
     """
-    read = partial(context.services.read_cluster.cluster, context.core, name)
+    read = partial(read_cluster.cluster, context.core, name)
     if not streams.wants_stream(request):
         return answer(await context.cold(read))
     view = View(f"cluster {name!r}", EXPERIMENTS, lambda: {"cluster": read()}, _EVERY)
@@ -59,7 +60,7 @@ async def cluster(context: Here, request: Request, name: str | None = None, afte
 @router.delete("/cluster/quarantine/{node}", status_code=204, response_class=Response)
 async def release(context: Here, node: str, name: str | None = None) -> Response:
     """Let a machine in quarantine get trials again."""
-    await context.cold(context.services.quarantine.lift, context.core, name, node)
+    await context.cold(quarantine.lift, context.core, name, node)
     return Response(status_code=204)
 
 
@@ -83,12 +84,12 @@ async def readyz(context: Here) -> Response:
     """The store answers, and the server is not about to end."""
     if context.draining.begun:
         raise StoreUnavailable("the server is about to end")
-    await context.cold(context.services.read_server.health, context.core)
+    await context.cold(read_server.health, context.core)
     return answer({"ready": True})
 
 
 @probes.get("/metrics")
 async def metrics(context: Here) -> Response:
     """Prometheus' text format."""
-    samples = await context.cold(context.services.read_server.metrics, context.core)
+    samples = await context.cold(read_server.metrics, context.core)
     return Response(exposition(samples), media_type="text/plain; version=0.0.4")

@@ -8,6 +8,7 @@ from orchestune import documents
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Here, Known
+from orchestune.services import sign_in
 
 router = routers.of_clients("server")
 
@@ -15,4 +16,4 @@ router = routers.of_clients("server")
 @router.post("/sign-in", status_code=201, response_model=documents.Invitation)
 def invite(context: Here, caller: Known, body: requests.Nothing | None = None) -> Response:
     """Make a link that opens the pages in one browser as the caller; it works once, within five minutes."""
-    return answer(context.services.sign_in.invite(context.core, caller), 201)
+    return answer(sign_in.invite(context.core, caller), 201)

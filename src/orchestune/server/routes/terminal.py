@@ -16,6 +16,7 @@ from orchestune.server import requests, routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Context, Here, Known
 from orchestune.server.terminals import Pipe
+from orchestune.services import terminals
 
 router = routers.of_clients("trials", "/experiments/{ref}/terminal")
 of_workers = routers.of_trials("/workers/{worker}/terminal")
@@ -24,7 +25,7 @@ of_workers = routers.of_trials("/workers/{worker}/terminal")
 @router.put("", response_model=documents.TerminalAnswer)
 async def user(context: Here, caller: Known, request: Request, ref: str, body: requests.Terminal) -> Response:
     """The user's end: `data` was typed, or what was printed behind `after` is asked for."""
-    await context.cold(context.services.terminals.of_user, context.core, ref, body.attempt, caller)
+    await context.cold(terminals.of_user, context.core, ref, body.attempt, caller)
     terminal = context.terminals.of(body.attempt)
     terminal.size = body.size or terminal.size
     terminal.left = terminal.left or body.over is not None
@@ -41,7 +42,7 @@ async def user(context: Here, caller: Known, request: Request, ref: str, body: r
 @of_workers.put("")
 async def trial(context: Here, request: Request, worker: str, body: requests.Terminal) -> Response:
     """The trial's end: `data` was printed, or what was typed behind `after` is asked for."""
-    await context.cold(context.services.terminals.of_worker, context.core, worker, body.attempt)
+    await context.cold(terminals.of_worker, context.core, worker, body.attempt)
     terminal = context.terminals.of(body.attempt)
     terminal.code = terminal.code if body.over is None else body.over
     if body.after is None:

@@ -14,6 +14,8 @@ from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Actor, Context, Here, Repeatable, RequestKey, Tail
 from orchestune.server.drawing import drawn
 from orchestune.server.live import View, log_of
+from orchestune.services import queue_trial, read_columns, read_experiments, read_trials, rerun_trial, stop_trial
+from orchestune.services import usage as read_usage
 
 router = routers.of_clients("trials", "/experiments/{ref}/trials")
 
@@ -39,17 +41,17 @@ async def trials(
     """Trials by number, page by page; with `sort`, in that order, from `offset` on, with how many there are."""
     wanted = None if state is None else state.value
     if sort is None and where is None:
-        read = context.services.read_trials.trials
+        read = read_trials.trials
         return answer(await context.cold(read, context.core, ref, after, limit, wanted, tails))
     part = (sort or "number", where, wanted, offset, limit)
-    ordered = partial(context.services.read_columns.ordered, context.core, ref, *part)
+    ordered = partial(read_columns.ordered, context.core, ref, *part)
     return await drawn(context, f"trials {ref} {part}" if limit <= _SHARED else None, ordered)
 
 
 @router.post("", status_code=201, response_model=documents.Trial)
 def queue(context: Here, actor: Actor, asked: Repeatable, ref: str, body: requests.QueueTrial) -> Response:
     """Queue a configuration."""
-    return answer(context.services.queue_trial.queue_trial(context.core, ref, body.parameters, actor, asked), 201)
+    return answer(queue_trial.queue_trial(context.core, ref, body.parameters, actor, asked), 201)
 
 
 @router.get("/{number}", response_model=documents.Trial)
@@ -69,8 +71,8 @@ async def trial(
     whenever it changes, with what it prints if `logs`.
     """
     if not streams.wants_stream(request):
-        return answer(await context.cold(context.services.read_trials.trial, context.core, ref, number))
-    experiment = await context.streaming(context.services.read_experiments.resolve, context.core, ref)
+        return answer(await context.cold(read_trials.trial, context.core, ref, number))
+    experiment = await context.streaming(read_experiments.resolve, context.core, ref)
     read = partial(_everything, context, experiment, number)
     log = log_of(context, experiment, number, log_after, tail) if logs else None
     view = View(f"{experiment}/{number}", f"events:{experiment}", read, _EVERY, kind=str, log=log)
@@ -78,31 +80,31 @@ async def trial(
 
 
 def _everything(context: Context, ref: str, number: int) -> dict[str, Any]:
-    core, services = context.core, context.services
+    core = context.core
     return {
-        "status": services.read_experiments.status(core, ref),
-        "trial": services.read_trials.trial(core, ref, number),
-        "points": services.read_columns.points(core, ref, number),
-        "usage": services.read_usage.usage(core, ref, number),
+        "status": read_experiments.status(core, ref),
+        "trial": read_trials.trial(core, ref, number),
+        "points": read_columns.points(core, ref, number),
+        "usage": read_usage.usage(core, ref, number),
     }
 
 
 @router.get("/{number}/points", response_model=documents.Points)
 def points(context: Here, ref: str, number: Number) -> Response:
     """What it reported while it ran."""
-    return answer(context.services.read_columns.points(context.core, ref, number))
+    return answer(read_columns.points(context.core, ref, number))
 
 
 @router.get("/{number}/usage", response_model=documents.Usage)
 def usage(context: Here, ref: str, number: Number) -> Response:
     """What its attempts used over time: processors, memory, GPUs."""
-    return answer(context.services.read_usage.usage(context.core, ref, number))
+    return answer(read_usage.usage(context.core, ref, number))
 
 
 @router.post("/{number}/stop", response_model=documents.Trial)
 def stop(context: Here, actor: Actor, ref: str, number: Number, body: requests.Nothing | None = None) -> Response:
     """Cancel it; another one takes its place in the budget."""
-    return answer(context.services.stop_trial.stop_trial(context.core, ref, number, actor))
+    return answer(stop_trial.stop_trial(context.core, ref, number, actor))
 
 
 @router.post("/{number}/rerun", status_code=201, response_model=documents.Status)
@@ -117,13 +119,13 @@ def rerun(
     """Repeat it exactly, as a new experiment of budget 1."""
     document = body.model_dump(by_alias=True, exclude_none=True) if body else {}
     document |= {"request_key": key} if key else {}
-    return answer(context.services.rerun_trial.rerun_trial(context.core, ref, number, document, actor), 201)
+    return answer(rerun_trial.rerun_trial(context.core, ref, number, document, actor), 201)
 
 
 @router.get("/{number}/artifacts", response_model=list[documents.Artifact])
 def artifacts(context: Here, ref: str, number: Number) -> Response:
     """What it left."""
-    return answer(context.services.read_trials.artifacts(context.core, ref, number))
+    return answer(read_trials.artifacts(context.core, ref, number))
 
 
 @router.get("/{number}/artifacts/{path:file}", response_class=Response)
@@ -131,5 +133,5 @@ async def artifact(
     context: Here, ref: str, number: Number, path: str, wanted: Annotated[str | None, Header(alias="Range")] = None
 ) -> Response:
     """One file; `Range: bytes=N-` goes on with an interrupted download."""
-    file, size = await context.filing(context.services.read_trials.open_artifact, context.core, ref, number, path)
+    file, size = await context.filing(read_trials.open_artifact, context.core, ref, number, path)
     return file_answer(file, size, wanted, context.file_threads)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from orchestune.errors import BadInput, UsageError
 from orchestune.server.answers import answer
 from orchestune.server.context import Context
+from orchestune.services import work as service
 from orchestune.services.core import Caller
 
 LONGEST_WAIT = 30.0
@@ -28,7 +29,7 @@ async def work(request: Request) -> Response:
     caller: Caller = request.state.caller
     worker: str = request.path_params["worker"]
     body = _decoded(await request.body())
-    signals, service = context.core.signals, context.services.work
+    signals = context.core.signals
     experiment, began = caller.experiment, time.monotonic()
     patience = min(body["wait"], LONGEST_WAIT) if body["want"] > 0 else 0.0
     while True:

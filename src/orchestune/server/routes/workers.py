@@ -10,6 +10,7 @@ from orchestune.errors import BadInput
 from orchestune.server import routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Here
+from orchestune.services import register_worker, uploads
 
 router = routers.of_trials("/workers/{worker}")
 
@@ -21,26 +22,26 @@ Offset = Annotated[int, Query(ge=0, lt=2**53)]
 def register(context: Here, worker: str, body: dict[str, Any]) -> Response:
     """The first call of a worker."""
     _check(body, protocol=int, boot=str, node=str)
-    return answer(context.services.register_worker.register(context.core, worker, body))
+    return answer(register_worker.register(context.core, worker, body))
 
 
 @router.get("/jobs/{revision}")
 def job(context: Here, worker: str, revision: int) -> Response:
     """What all trials of one revision share."""
-    return answer(context.services.register_worker.job(context.core, worker, revision))
+    return answer(register_worker.job(context.core, worker, revision))
 
 
 @router.put("/uploads/{digest}")
 async def upload(context: Here, request: Request, worker: str, digest: Digest, offset: Offset = 0) -> Response:
     """A part of a file."""
     data = await request.body()
-    return answer(await context.filing(context.services.uploads.append, context.core, worker, digest, offset, data))
+    return answer(await context.filing(uploads.append, context.core, worker, digest, offset, data))
 
 
 @router.head("/uploads/{digest}")
 async def uploaded(context: Here, worker: str, digest: Digest) -> Response:
     """How much of a file is there."""
-    size, complete = await context.filing(context.services.uploads.state, context.core, worker, digest)
+    size, complete = await context.filing(uploads.state, context.core, worker, digest)
     return Response(headers={"X-Size": str(size), **({"X-Complete": "1"} if complete else {})})
 
 
@@ -52,14 +53,14 @@ async def keep_artifacts(context: Here, worker: str, body: dict[str, Any]) -> Re
         if not isinstance(item, dict):
             raise BadInput.one("must be a list of documents", key="files")
         _check(item, path=str, digest=str, size=int)
-    return answer(await context.filing(context.services.uploads.keep_artifacts, context.core, worker, body))
+    return answer(await context.filing(uploads.keep_artifacts, context.core, worker, body))
 
 
 @router.post("/checkpoint")
 async def checkpoint(context: Here, worker: str, body: dict[str, Any]) -> Response:
     """Publish a checkpoint."""
     _check(body, attempt=str, token=int, digest=str)
-    return answer(await context.filing(context.services.uploads.checkpoint, context.core, worker, body))
+    return answer(await context.filing(uploads.checkpoint, context.core, worker, body))
 
 
 @router.get("/blobs/{digest}")
@@ -67,7 +68,7 @@ async def blob(
     context: Here, worker: str, digest: Digest, wanted: Annotated[str | None, Header(alias="Range")] = None
 ) -> Response:
     """The bytes of a checkpoint."""
-    file, size = await context.filing(context.services.uploads.open_blob, context.core, worker, digest)
+    file, size = await context.filing(uploads.open_blob, context.core, worker, digest)
     return file_answer(file, size, wanted, context.file_threads)
 
 
