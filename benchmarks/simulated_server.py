@@ -23,6 +23,7 @@ from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Machine, Resources
 from orchestune.ports.backend import Phase, Sighting, WorkerOrder
 from orchestune.server.main import main as serve
+from orchestune.server.settings import Settings
 from orchestune.store.database import open_store
 from tests.testbeds.seed import Plan, Writer
 
@@ -161,10 +162,10 @@ def main() -> int:
     """Serve until SIGTERM."""
     state, cores = Path(sys.argv[1]), int(sys.argv[2])
 
-    def build(**parts: Any) -> bootstrap.Running:
-        (state / "url.new").write_text(parts["url"])
+    def build(settings: Settings, url: str, endpoint: Path | None) -> bootstrap.Running:
+        (state / "url.new").write_text(url)
         (state / "url.new").rename(state / "url")
-        return bootstrap.build(**parts, backends={"local": SimulatedBackend(cores, state / "orders")})
+        return bootstrap.build(settings, url, endpoint, {"local": SimulatedBackend(cores, state / "orders")})
 
     return serve(["--state", str(state), "--port", "0"], build)
 

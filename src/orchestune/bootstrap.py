@@ -36,13 +36,13 @@ from orchestune.engines.process import HOST
 from orchestune.errors import UsageError
 from orchestune.files.open import open_files
 from orchestune.files.secrets import FolderSecrets
-from orchestune.outgoing.settings import Outgoing
 from orchestune.ports.backend import Backend
 from orchestune.ports.clock import SystemClock
 from orchestune.ports.engine import Engine
 from orchestune.ports.identity import Identity
 from orchestune.ports.retirement import Undertaker
 from orchestune.ports.secrets import SecretStore
+from orchestune.server.settings import Settings
 from orchestune.services import retirement
 from orchestune.services.core import Core
 from orchestune.services.retirement import Retirement
@@ -95,44 +95,32 @@ class Running:
 
 
 def build(
-    *,
-    state: Path,
-    url: str,
-    owners: Mapping[str, str],
-    database_url: str | None = None,
-    files: str | None = None,
-    endpoint: Path | None = None,
-    lease_seconds: float = 15.0,
-    beat_seconds: float = 2.0,
-    kubernetes: Path | None = None,
-    retire: Path | None = None,
-    retention: float | None = None,
-    outgoing: Outgoing | None = None,
-    backends: Mapping[str, Backend] | None = None,
+    settings: Settings, url: str, endpoint: Path | None = None, backends: Mapping[str, Backend] | None = None
 ) -> Running:
-    """Everything behind one server. `endpoint`: the file that local workers read again when `url` has gone;
-    `kubernetes`: the configuration of the cluster in which workers run; `retire`: when that cluster goes;
-    `retention`: seconds after which logs and files of what has ended are dropped.
+    """Everything behind the server at `url`; `endpoint` is the file that local workers read again when that has gone.
+
+    `backends` stand in the place of those that the settings mean.
     """
-    site = _cluster(kubernetes) if kubernetes else _this_machine(state, endpoint, url)
-    store = open_store(database_url or f"sqlite:///{state / 'orchestune.db'}")
+    state, retention = settings.state, settings.retention
+    site = _cluster(settings.kubernetes) if settings.kubernetes else _this_machine(state, endpoint, url)
+    store = open_store(settings.database_url)
     core = Core(
         store=store,
-        files=open_files(files or str(state / "files")),
+        files=open_files(settings.files),
         secrets=site.secrets,
         clock=SystemClock(),
         key=_key(state / "key"),
         backends=backends or site.backends,
         url=site.url,
-        owners=owners,
+        owners=settings.owners,
         identities=site.identities,
         default_cluster=site.default,
-        outgoing=outgoing or Outgoing(),
-        retirement=_retirement(retire, state),
-        lease_seconds=lease_seconds,
-        beat_seconds=beat_seconds,
+        outgoing=settings.outgoing,
+        retirement=_retirement(settings.retire, state),
+        lease_seconds=settings.lease_seconds,
+        beat_seconds=settings.beat_seconds,
     )
-    leads = Leadership(store, _common(core.key, files or str(state / "files")))
+    leads = Leadership(store, _common(core.key, settings.files))
     suggesting, tracking = Suggesting(core, make_engine), Tracking(core)
     sparing, deaths = Sparing(core), EarlyDeaths(core)
     acting: tuple[Controller, ...] = (

@@ -11,7 +11,7 @@ import resource
 import socket
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +20,6 @@ from orchestune import __version__
 from orchestune.client import endpoint, home
 from orchestune.client.launch import owner
 from orchestune.errors import StoreUnavailable, TemporaryError, UsageError
-from orchestune.outgoing.settings import Outgoing
 from orchestune.server import embedded, logs
 from orchestune.server.app import create_app
 from orchestune.server.draining import Draining
@@ -57,25 +56,8 @@ class Running(Protocol):
         """Nothing is unfinished and no worker is there. Blocking, short."""
 
 
-class Build(Protocol):
-    """Puts the parts together (`orchestune.bootstrap.build`)."""
-
-    def __call__(
-        self,
-        *,
-        state: Path,
-        url: str,
-        owners: Mapping[str, str],
-        database_url: str | None,
-        files: str | None,
-        endpoint: Path | None,
-        lease_seconds: float,
-        beat_seconds: float,
-        kubernetes: Path | None,
-        retire: Path | None,
-        retention: float | None,
-        outgoing: Outgoing,
-    ) -> Running: ...
+Build = Callable[[Settings, str, Path | None], Running]
+"""Puts the parts together (`orchestune.bootstrap.build`)."""
 
 
 def main(argv: Sequence[str], build: Build) -> int:
@@ -100,20 +82,7 @@ def main(argv: Sequence[str], build: Build) -> int:
         listening = stack.enter_context(listen(settings))
         url = settings.address(listening.getsockname()[1])
         try:
-            running = build(
-                state=settings.state,
-                url=url,
-                owners=settings.owners,
-                database_url=settings.database_url,
-                files=settings.files,
-                endpoint=settings.state / endpoint.FILE if lock else None,
-                lease_seconds=settings.lease_seconds,
-                beat_seconds=settings.beat_seconds,
-                kubernetes=settings.kubernetes,
-                retire=settings.retire,
-                retention=settings.retention,
-                outgoing=settings.outgoing,
-            )
+            running = build(settings, url, settings.state / endpoint.FILE if lock else None)
         except OSError as exc:
             raise _unusable(settings.state, exc) from exc
         _serve(settings, url, listening, running, lock, deadline)

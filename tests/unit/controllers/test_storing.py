@@ -10,6 +10,7 @@ import pytest
 
 from orchestune.bootstrap import build
 from orchestune.files.folder import FolderFiles
+from orchestune.server.settings import Settings
 from orchestune.services import change_experiment
 from orchestune.store import imports
 from orchestune.testing.world import World
@@ -31,9 +32,8 @@ def test_workers_start_while_files_of_another_experiment_cannot_be_removed(
     doomed = world.create(budget=1)
     world.run(doomed)
     change_experiment.delete(world.core, doomed, True, "ada")
-    running = build(
-        state=tmp_path, url="http://127.0.0.1:1", owners={}, database_url=world.url, backends={"local": world.backend}
-    )
+    settings = Settings(state=tmp_path, database_url=world.url, files=str(tmp_path / "files"))
+    running = build(settings, "http://127.0.0.1:1", backends={"local": world.backend})
     running.start()
     try:
         assert asked.wait(120)
@@ -47,7 +47,8 @@ def test_workers_start_while_files_of_another_experiment_cannot_be_removed(
 
 def test_a_server_that_takes_a_record_in_is_not_idle(tmp_path: Path) -> None:
     world = World(tmp_path)
-    running = build(state=tmp_path, url="http://127.0.0.1:1", owners={}, backends={"local": world.backend})
+    settings = Settings(state=tmp_path, database_url=world.url, files=str(tmp_path / "files"))
+    running = build(settings, "http://127.0.0.1:1", backends={"local": world.backend})
     idle = [running.is_idle()]
     for change in (lambda session: imports.begin(session, "e", "token"), lambda session: imports.end(session, "e")):
         with running.core.store.transaction() as session:

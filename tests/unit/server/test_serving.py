@@ -144,7 +144,7 @@ def test_an_embedded_server_ends_itself_when_idle(tmp_path: Path, processes: lis
     assert not (one.state / "endpoint.json").exists()
 
 
-def _nothing(**parts: Any) -> Any:
+def _nothing(*parts: Any) -> Any:
     raise AssertionError("nothing is built")
 
 
