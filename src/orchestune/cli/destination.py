@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from orchestune.cli.files import fetched
 from orchestune.cli.preparing import Prepared
 from orchestune.cli.scripts import unknown
 from orchestune.client.address import Place
+from orchestune.domain.words import some
 from orchestune.errors import UsageError
 from orchestune.sdk.submitting import at_hand
 
@@ -34,7 +34,7 @@ def notes(place: Place, prepared: Prepared) -> list[str]:
     found = list[str]()
     links = [path for path in prepared.links if not fetched(prepared.folder / path)]  # which were said to be left out
     if links:
-        shown = _shown(links)
+        shown = some(links, 3)
         if at_hand(place):
             shared = "all trials read and write the same, and a cluster would not have them"
             found.append(f"linked from this folder, not packed: {shown}; {shared}")
@@ -57,11 +57,7 @@ def kept_apart(prepared: Prepared) -> list[str]:
     """What of the folder trials do not find, because they make it themselves."""
     if not prepared.own:
         return []
-    return [f"not seen by trials, each of which makes its own, as `keep` names it: {_shown(prepared.own)}"]
-
-
-def _shown(paths: Sequence[str]) -> str:
-    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    return [f"not seen by trials, each of which makes its own, as `keep` names it: {some(prepared.own, 3)}"]
 
 
 def image_in_words(prepared: Prepared) -> str:

@@ -18,7 +18,7 @@ from orchestune.cli.orderly import deferred, orderly_end
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.preparing import add_file_options, prepare
 from orchestune.cli.render import one_line
-from orchestune.domain.words import plural
+from orchestune.domain.words import plural, some
 from orchestune.errors import OrchestuneError
 
 _BEYOND = 5.0
@@ -54,18 +54,13 @@ def watch(console: Console, args: argparse.Namespace) -> int:
                 console.say("", console.paint.dim(f"watching {plural(saves.count, 'file')}; Ctrl-C ends it"))
             if changed := saves.look():
                 test.cancel()
-                console.say("", console.paint.bold(f"{_in_words(changed)} changed"), "")
+                console.say("", console.paint.bold(f"{some([one_line(name) for name in changed], 3)} changed"), "")
                 with suppress(OrchestuneError):  # the test tells of it
                     saves.ignore = prepare(args).ignore
                 test.start()
             time.sleep(saves.pause)
         console.say("")
     return 0
-
-
-def _in_words(changed: Sequence[str]) -> str:
-    shown = ", ".join(map(one_line, changed[:3]))
-    return shown + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
 
 
 class _Test:

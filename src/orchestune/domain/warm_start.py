@@ -20,7 +20,7 @@ from orchestune.domain.parameters import Parameter, Value, same
 from orchestune.domain.space import Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
-from orchestune.domain.words import plural
+from orchestune.domain.words import plural, some
 
 MOST = 5000
 """results of one warm start; models are made of fewer"""
@@ -126,9 +126,7 @@ class _Tally:
             example = self.examples[why]
             yield f"{number} of {count} results left out: {why}{f', such as {example}' if example else ''}"
         if self.unknown:
-            names = list(self.unknown)
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            yield f"not looked at, since no parameters here: {', '.join(names[:5])}{more}"
+            yield f"not looked at, since no parameters here: {some(list(self.unknown), 5)}"
         for name, number in self.lacks.items():
             yield f"{number} of {count} results have no value of {name}, and say nothing about it"
 

@@ -24,6 +24,7 @@ from orchestune.clusters.existing import permissions, probe, provisioner, rollou
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import SERVER, Connection
 from orchestune.clusters.existing.probe import Look, Pool
+from orchestune.domain.words import some
 from orchestune.errors import OrchestuneError
 from orchestune.images.reference import parse_place
 from orchestune.images.registry import open_registry
@@ -89,7 +90,7 @@ def _rights(cluster_api: Api, cluster: Cluster, connection: Connection) -> Itera
 
 
 def _listed(rights: list[permissions.Right]) -> str:
-    return ", ".join(map(str, rights[:8])) + (f" and {len(rights) - 8} more" if len(rights) > 8 else "")
+    return some([str(right) for right in rights], 8)
 
 
 def _server(

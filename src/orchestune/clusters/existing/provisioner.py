@@ -16,6 +16,7 @@ from orchestune.clusters.existing.deployment import configuration
 from orchestune.clusters.existing.objects import about, called
 from orchestune.clusters.existing.permissions import Right
 from orchestune.clusters.existing.rights import queue_rules
+from orchestune.domain.words import some
 from orchestune.errors import NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi.refusals import MAKE_NAMESPACE, Forbidden
 
@@ -165,9 +166,8 @@ def check_rights(api: Api, rights: Sequence[Right], what: str, hint: str | None 
     """Forbidden, with every right that is missing, before anything was done."""
     lacking = permissions.missing(api, rights)
     if lacking:
-        shown = ", ".join(str(right) for right in lacking[:12])
-        more = f" and {len(lacking) - 12} more" if len(lacking) > 12 else ""
-        raise Forbidden(f"this user lacks rights to {what}: {shown}{more}", hint or _granting(lacking))
+        shown = some([str(right) for right in lacking], 12)
+        raise Forbidden(f"this user lacks rights to {what}: {shown}", hint or _granting(lacking))
 
 
 def _granting(lacking: Sequence[Right]) -> str:
