@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 from orchestune.cli.progress import exact
 from orchestune.domain.experiment import Specification
 from orchestune.domain.parameters import Parameter, Value, same
+from orchestune.domain.words import did_you_mean
 from orchestune.errors import BadInput, Problem, UsageError
 
 
@@ -39,8 +39,7 @@ def configuration(
         if not equals:
             raise UsageError(f"'{text}' is no NAME=VALUE", "orchestune test -p alpha=0.01")
         if name not in space.by_name:
-            near = get_close_matches(name, space.by_name, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(space.by_name)}"
+            hint = did_you_mean(name, space.by_name) or f"there are {', '.join(space.by_name)}"
             raise BadInput.one("is no parameter of this experiment", name, hint)
         wanted[name] = _value(space.by_name[name], value)
     active = space.active({**values, **wanted})

@@ -15,11 +15,10 @@ from orchestune.cli.render import cut
 from orchestune.config.draft import Draft
 from orchestune.config.foreign import reading as foreign
 from orchestune.config.nodes import Entries
-from orchestune.config.report import did_you_mean
 from orchestune.config.saving import line
 from orchestune.config.scripts import by_config, drafting, reading
 from orchestune.config.scripts.reading import Found
-from orchestune.domain.words import plural
+from orchestune.domain.words import did_you_mean, plural
 from orchestune.errors import UsageError
 
 

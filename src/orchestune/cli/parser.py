@@ -10,6 +10,7 @@ from typing import Any
 from orchestune import arguments
 from orchestune.cli.commands import COMMANDS
 from orchestune.cli.console import Console
+from orchestune.domain.words import did_you_mean
 from orchestune.errors import UsageError
 
 Run = Callable[[Console, argparse.Namespace], int]
@@ -26,8 +27,7 @@ class Parser(arguments.Parser):
         if isinstance(action, argparse._SubParsersAction):
             raise unknown_command(str(value), allowed, self.prog.partition(" ")[2])
         name = "/".join(action.option_strings) or action.metavar or action.dest
-        near = get_close_matches(str(value), allowed, 1)
-        hint = f"did you mean {near[0]}?" if near else f"`{self.prog} --help` shows how it is used"
+        hint = did_you_mean(str(value), allowed) or f"`{self.prog} --help` shows how it is used"
         raise UsageError(f"{name}: found '{value}', allowed are {', '.join(allowed)}", hint)
 
 

@@ -6,9 +6,9 @@ import os
 import re
 import shutil
 from collections.abc import Container, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
+from orchestune.domain.words import did_you_mean
 from orchestune.worker.command import KNOWN, placeholders, split
 
 _INTERPRETER = re.compile(r"(?:python|pypy)[\d.]*|sh|bash|zsh|node|Rscript|julia|ruby|perl")
@@ -38,8 +38,8 @@ def absent(run: str | Sequence[str], folder: Path) -> list[str]:
         able = script != program or os.access(folder / script, os.X_OK)
         return [] if able else [f"{script} cannot be executed: chmod +x {script}, or name its interpreter before it"]
     beside = [str(path.relative_to(folder)) for path in (folder / script).parent.glob(f"*{Path(script).suffix}")]
-    near = get_close_matches(script, beside, 1)
-    return [f"there is no {script} in this folder{f' (did you mean {near[0]}?)' if near else ''}"]
+    meant = did_you_mean(script, beside)
+    return [f"there is no {script} in this folder{f' ({meant})' if meant else ''}"]
 
 
 def unknown(run: str | Sequence[str], path: str) -> list[str]:

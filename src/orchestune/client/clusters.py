@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestune.domain.words import did_you_mean
 from orchestune.errors import NotFound, UsageError
 from orchestune.ports.private import locked, write_private
 
@@ -101,12 +101,9 @@ class Clusters:
         found = self.find(name)
         if found is not None:
             return found
-        near = get_close_matches(name, [cluster.name for cluster in self.all()], 1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise NotFound(
-            f"there is no cluster '{name}'",
-            f"{hint}`orchestune cluster list` lists them, `orchestune cluster connect -n {name}` connects one",
-        )
+        meant = did_you_mean(name, [cluster.name for cluster in self.all()])
+        hint = f"{meant} `orchestune cluster list` lists them, `orchestune cluster connect -n {name}` connects one"
+        raise NotFound(f"there is no cluster '{name}'", hint.lstrip())
 
     def add(self, cluster: Cluster) -> None:
         """Remember it, or replace the one of that name. UsageError where the name cannot be taken."""

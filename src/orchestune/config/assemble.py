@@ -14,7 +14,7 @@ from orchestune.config.keeping import Checkpoint
 from orchestune.config.keys import CONFIGURATION
 from orchestune.config.kinds import MOST_TRIALS
 from orchestune.config.placing import Build, build, placement
-from orchestune.config.report import Field, did_you_mean
+from orchestune.config.report import Field
 from orchestune.config.running import check_placeholders
 from orchestune.config.sections import Retry
 from orchestune.config.template import config_file
@@ -29,7 +29,7 @@ from orchestune.domain.resources import Resources
 from orchestune.domain.space import Space, key
 from orchestune.domain.warm_start import WarmStarts
 from orchestune.domain.ways import ConfigFile
-from orchestune.domain.words import some
+from orchestune.domain.words import did_you_mean, some
 from orchestune.errors import BadInput
 from orchestune.worker.command import KNOWN, placeholders
 

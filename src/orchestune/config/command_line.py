@@ -10,8 +10,9 @@ from orchestune.config.described import Described, Setting
 from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, printable, quoted
 from orchestune.config.overrides import put
 from orchestune.config.parameters import is_range
-from orchestune.config.report import Report, did_you_mean
+from orchestune.config.report import Report
 from orchestune.config.scalars import resolve
+from orchestune.domain.words import did_you_mean
 from orchestune.worker.command import placeholders, split
 
 COMMAND_LINE = Place("command line")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestune.config.kinds import Key, Kind, one_of, whole
-from orchestune.config.report import Field, did_you_mean
+from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, section
 from orchestune.domain.engines import NAMES, OPTIONS
+from orchestune.domain.words import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from orchestune.config.nodes import Scalar
-from orchestune.config.report import Field, did_you_mean
+from orchestune.config.report import Field
 from orchestune.domain.resources import parse_bytes, parse_seconds
+from orchestune.domain.words import did_you_mean
 
 MOST_TRIALS = 10**9
 MOST_AT_ONCE = 100_000  # trials

@@ -9,12 +9,13 @@ from typing import Any
 
 from orchestune.config.kinds import LARGEST, LARGEST_WHOLE, NUMBER, TRUTH, Key, Kind, one_of
 from orchestune.config.nodes import Scalar, quoted, written
-from orchestune.config.report import Field, did_you_mean
+from orchestune.config.report import Field
 from orchestune.config.scalars import resolve
 from orchestune.config.shapes import Named, changed, either, list_of, mapping_of, section
 from orchestune.domain.parameters import Parameter, Value
 from orchestune.domain.priors import KEYS as PRIOR_KEYS
 from orchestune.domain.priors import Prior
+from orchestune.domain.words import did_you_mean
 
 MOST_STEPS = 10**9
 _NUMBER = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]+)?)(?:[eE][-+]?[0-9]+)?"

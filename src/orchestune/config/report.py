@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 
 from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, printable, shown
 from orchestune.errors import MOST_SHOWN, BadInput, Problem
-
-_LONGEST_NAME = 60  # nobody mistypes more than that, and comparing long texts takes its time
 
 
 @dataclass
@@ -121,24 +117,6 @@ def located(problem: Problem, root: Node) -> Problem:
     if here is root:
         return problem
     return replace(problem, file=here.place.file, line=here.place.line, column=here.place.column)
-
-
-def closest(name: str, allowed: Iterable[str], known: Mapping[str, str] | None = None) -> str:
-    """The allowed name that `name` is close to, or that is `known` under it; else nothing."""
-    if len(name) > _LONGEST_NAME:
-        return ""
-    other = (known or {}).get(name.casefold())
-    if other:
-        return other
-    candidates = {option.casefold(): option for option in allowed}
-    close = get_close_matches(name.casefold(), candidates, n=1, cutoff=0.6)
-    return candidates[close[0]] if close else ""
-
-
-def did_you_mean(name: str, allowed: Iterable[str], known: Mapping[str, str] | None = None) -> str:
-    """`did you mean budget?`, or nothing."""
-    meant = closest(name, allowed, known)
-    return f"did you mean {meant}?" if meant else ""
 
 
 def _short(key: str) -> str:

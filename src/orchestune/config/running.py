@@ -6,8 +6,9 @@ from collections.abc import Collection
 
 from orchestune.config.kinds import Kind, text
 from orchestune.config.nodes import Entries, Items, Scalar, plain, printable, quoted
-from orchestune.config.report import Field, did_you_mean
+from orchestune.config.report import Field
 from orchestune.config.shapes import either, list_of
+from orchestune.domain.words import did_you_mean
 from orchestune.worker.command import KNOWN, misplaced, placeholders
 
 _WORDS = "a command, as text or as a list of words"

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from orchestune.config.kinds import Key, Kind
 from orchestune.config.nodes import Entries, Items, Scalar, quoted
-from orchestune.config.report import Field, closest
+from orchestune.config.report import Field
+from orchestune.domain.words import closest
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 
 from orchestune.config.kinds import text
 from orchestune.config.places import READERS, Unreadable
-from orchestune.config.report import Field, did_you_mean
+from orchestune.config.report import Field
 from orchestune.domain.ways import ConfigFile
+from orchestune.domain.words import did_you_mean
 
 LARGEST = 256 * 1024
 CONFIG = text("the path of a YAML, JSON or TOML file", most=1000)

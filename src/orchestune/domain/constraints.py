@@ -15,10 +15,10 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Literal
 
 from orchestune.domain.parameters import same
+from orchestune.domain.words import did_you_mean
 
 LONGEST = 1000
 DEEPEST = 100
@@ -235,9 +235,9 @@ class _Reader:
         if name not in self._kinds and name in _TRUTHS:
             return self._constant(_TRUTHS[name])
         if name not in self._kinds:
-            close = get_close_matches(name, list(self._kinds), n=1)
-            hint = f"did you mean {close[0]}?" if close else f"parameters are {', '.join(list(self._kinds)[:10])}"
-            if not close and "text" in self._kinds.values():
+            meant = did_you_mean(name, self._kinds)
+            hint = meant or f"parameters are {', '.join(list(self._kinds)[:10])}"
+            if not meant and "text" in self._kinds.values():
                 hint += f"; a text stands in quotes: '{name}'"
             raise WrongConstraint(f"'{name}' is no parameter", hint)
         self.names.add(name)

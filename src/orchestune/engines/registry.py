@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from orchestune.domain.engines import LEARNERS, NAMES, OPTIONS
 from orchestune.domain.metrics import Metric, aimed, objectives
 from orchestune.domain.space import Space
+from orchestune.domain.words import did_you_mean
 from orchestune.engines import feasible, learners
 from orchestune.engines.distinct import DistinctEngine
 from orchestune.engines.grid import GridEngine
@@ -109,5 +109,4 @@ def _objective_problems(name: str, metrics: Sequence[Metric]) -> Iterable[Proble
 
 
 def _advice(word: str, allowed: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(allowed), n=1)
-    return f"did you mean '{close[0]}'?" if close else f"allowed are {', '.join(allowed)}"
+    return did_you_mean(word, allowed) or f"allowed are {', '.join(allowed)}"

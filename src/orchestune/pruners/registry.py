@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from orchestune.domain.early_stopping import OPTIONS, TYPES, EarlyStopping
 from orchestune.domain.metrics import Metric
+from orchestune.domain.words import did_you_mean
 from orchestune.errors import BadInput, Problem
 from orchestune.ports.pruner import Pruner
 from orchestune.pruners.quantiles import QuantilePruner
@@ -37,7 +37,8 @@ def create(rule: EarlyStopping, metrics: Iterable[Metric]) -> Pruner:
 def check(rule: EarlyStopping, metrics: Iterable[Metric]) -> Metric:
     """The metric that the rule looks at. BadInput: no such rule or metric, a number that it lacks or cannot have."""
     if rule.type not in TYPES:
-        raise BadInput([Problem(f"'{rule.type}' is no rule", key="early_stopping.type", hint=_advice(rule.type))])
+        hint = did_you_mean(rule.type, TYPES) or f"there are {', '.join(TYPES)}"
+        raise BadInput([Problem(f"'{rule.type}' is no rule", key="early_stopping.type", hint=hint)])
     problems = []
     for name, value in rule.numbers().items():
         least = 1 if name == "reduction" else 0
@@ -54,8 +55,3 @@ def check(rule: EarlyStopping, metrics: Iterable[Metric]) -> Metric:
     if problems:
         raise BadInput(problems)
     return declared[name]
-
-
-def _advice(word: str) -> str:
-    close = difflib.get_close_matches(word, TYPES, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"there are {', '.join(TYPES)}"

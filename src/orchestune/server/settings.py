@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from orchestune.arguments import unrecognized
 from orchestune.client.home import state_folder
 from orchestune.domain.notify import Hook
 from orchestune.domain.tracker import Tracker
+from orchestune.domain.words import did_you_mean
 from orchestune.errors import BadInput, Problem
 from orchestune.outgoing.reach import Reach
 from orchestune.outgoing.settings import Outgoing
@@ -181,8 +181,7 @@ def _from_file(path: Path, problems: list[Problem]) -> dict[str, tuple[Any, str]
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise BadInput([Problem(f"is no TOML: {exc}", file=str(path))]) from exc
     for key in sorted(document.keys() - _KINDS.keys()):
-        near = difflib.get_close_matches(key, _KINDS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_KINDS)}"
+        hint = did_you_mean(key, _KINDS) or f"known are {', '.join(_KINDS)}"
         problems.append(Problem("there is no such setting", key=key, file=str(path), hint=hint))
     return {key: (value, str(path)) for key, value in document.items() if key in _KINDS}
 

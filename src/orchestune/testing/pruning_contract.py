@@ -118,7 +118,7 @@ class PruningContract(WorldContract):
     @pytest.mark.parametrize(
         ("rule", "message"),
         [
-            ({"type": "ash"}, r"early_stopping\.type: 'ash' is no rule \(did you mean 'asha'\?\)"),
+            ({"type": "ash"}, r"early_stopping\.type: 'ash' is no rule \(did you mean asha\?\)"),
             ({"type": "median", "reduction": 3}, r"early_stopping\.reduction: is no number of the rule median"),
             ({"type": "asha", "reduction": 1}, r"early_stopping\.reduction: must be more than 1, found 1"),
             ({"type": "asha", "metric": "los"}, r"early_stopping\.metric: 'los' is no metric \(declared are loss\)"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from orchestune.domain.words import did_you_mean
 from orchestune.errors import BadInput, Problem
 
 _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
@@ -113,6 +113,4 @@ def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unknown(key: str) -> Problem:
     known = [item.name for item in fields(KubernetesConfig)]
-    near = difflib.get_close_matches(key, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-    return Problem("there is no such key", key=key, hint=hint)
+    return Problem("there is no such key", key=key, hint=did_you_mean(key, known) or f"known are {', '.join(known)}")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 
 from orchestune.clusters.aws import quotas
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.facts import Offer, offered_names, pool_zones
 from orchestune.clusters.aws.names import Names
 from orchestune.domain.cluster import SYSTEM, ClusterSpec, Complaint, Pool
-from orchestune.domain.words import plural
+from orchestune.domain.words import did_you_mean, plural
 from orchestune.errors import Denied, NotFound, Unreachable
 from orchestune.images.manifests import parse_platform
 
@@ -38,10 +37,10 @@ def region(aws: Aws, ask: Callable[[], object]) -> Complaint | None:
         ask()
     except Unreachable:
         known = aws.known_regions()
-        near = get_close_matches(aws.region, known, 1)
-        if aws.region in known or not near:
+        hint = did_you_mean(aws.region, known)
+        if aws.region in known or not hint:
             raise
-        return Complaint("region", f"AWS does not answer in a region '{aws.region}'", f"did you mean {near[0]}?")
+        return Complaint("region", f"AWS does not answer in a region '{aws.region}'", hint)
     return None
 
 
@@ -107,8 +106,7 @@ def _types(aws: Aws, spec: ClusterSpec, offer: Offer) -> list[Complaint]:
             if name in offer.types:
                 continue
             known = known or offered_names(aws)
-            near = get_close_matches(name, known, 1, 0.6)
-            hint = f"did you mean {near[0]}?" if near else "another region may offer it"
+            hint = did_you_mean(name, known) or "another region may offer it"
             said.append(Complaint(f"{pool.key}.instance_type", f"{aws.region} has no machines '{name}'", hint))
     return said
 

@@ -24,10 +24,9 @@ from orchestune.config.foreign.notes import called
 from orchestune.config.foreign.optuna_choices import in_words, single
 from orchestune.config.foreign.optuna_conditions import with_conditions
 from orchestune.config.nodes import Place, mapping
-from orchestune.config.report import did_you_mean
 from orchestune.config.spelling import spelled
 from orchestune.domain.parameters import token
-from orchestune.domain.words import plural
+from orchestune.domain.words import did_you_mean, plural
 from orchestune.errors import NotFound, UsageError
 
 _SQLITE = b"SQLite format 3\0"
