@@ -9,7 +9,8 @@ import pytest
 from orchestune.backends.kubernetes.backend import KubernetesBackend
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.identity import ROLES, ServiceAccounts
+from orchestune.backends.kubernetes.identity import ServiceAccounts
+from orchestune.domain.cluster import SERVER_ROLES
 from orchestune.kubeapi.endpoint import Endpoint
 from orchestune.kubeapi.kubeconfig import Kubeconfig
 from orchestune.kubeapi.refusals import Forbidden
@@ -54,7 +55,7 @@ def test_tokens_of_our_accounts_stand_for_their_roles_and_others_for_nobody(
     config: KubernetesConfig, token: Token, nobody: Api, may_review: bool
 ) -> None:
     identity = ServiceAccounts(Api.connect(config) if may_review else nobody, config)
-    for role in ROLES:
+    for role in SERVER_ROLES:
         assert identity.who(token(f"orchestune-{role}")) == Person(f"orchestune-{role}", role)
     assert identity.who(token("orchestune-worker")) is None
     assert identity.who("nonsense") is None

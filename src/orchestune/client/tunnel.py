@@ -15,12 +15,11 @@ from orchestune.client.address import Access
 from orchestune.client.api_server import ApiServer
 from orchestune.client.clusters import Cluster
 from orchestune.client.wire import PING, SILENCE, Wire, join
+from orchestune.domain.cluster import SERVER_ROLES
 from orchestune.errors import Denied, NotFound, TemporaryError, Unreachable
 from orchestune.kubeapi.refusals import Forbidden
 
 PORT = 8470
-ROLES = ("owner", "editor", "viewer")
-"""from the strongest to the weakest"""
 _LIFETIME = 3600
 """seconds that a token is asked for; the API server may give it another time"""
 _RENEWED = 0.75
@@ -116,7 +115,7 @@ class Tunnel:
         """Get a token of the strongest role that this user may be; the one that is remembered is tried first."""
         known = self._cluster.role
         refused: Forbidden | None = None
-        for role in dict.fromkeys([*([known] if known in ROLES else []), *ROLES]):
+        for role in dict.fromkeys([*([known] if known in SERVER_ROLES else []), *reversed(SERVER_ROLES)]):
             try:
                 self._request(role)
             except Forbidden as exc:

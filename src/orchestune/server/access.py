@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestune import __version__
 from orchestune.client.versions import HEADER
+from orchestune.domain.cluster import SERVER_ROLES
 from orchestune.errors import Denied
 from orchestune.server import cookies
 from orchestune.server.context import Context
@@ -34,7 +35,6 @@ _OPEN = ("healthz", "readyz", "share", "sign-in", "sign-out", "static")
 """what nobody has to be known for, outside the API, by the first part of the path"""
 _HINT = "set ORCHESTUNE_TOKEN to the one that the server's operator gave you"
 _VERSION = (HEADER.lower().encode(), __version__.encode())
-_RANKS = ("viewer", "editor", "owner")
 
 
 class Unknown(Denied):
@@ -89,7 +89,7 @@ def allowed(caller: Caller, wanted: Need, path: str) -> bool:
     if wanted is Need.WORKER:
         return bool(caller.worker) and path.removeprefix(f"{API}workers/").partition("/")[0] == caller.worker
     least = "viewer" if wanted is Need.PAGE else wanted.value
-    return caller.role in _RANKS and _RANKS.index(caller.role) >= _RANKS.index(least)
+    return caller.role in SERVER_ROLES and SERVER_ROLES.index(caller.role) >= SERVER_ROLES.index(least)
 
 
 def _is_of(caller: Caller, path: str) -> bool:

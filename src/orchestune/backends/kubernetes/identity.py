@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.domain.cluster import SERVER_ROLES
 from orchestune.errors import Denied
 from orchestune.kubeapi.refusals import Forbidden, Unauthenticated
 from orchestune.ports.identity import Person
 
-ROLES = ("viewer", "editor", "owner")
 _REVIEW = "/apis/authentication.k8s.io/v1"
 _BELIEVED = 60.0
 """seconds for which an answer holds"""
@@ -25,7 +25,7 @@ class ServiceAccounts:
 
     def __init__(self, api: Api, config: KubernetesConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._api, self._clock = api, clock
-        self._accounts = {f"system:serviceaccount:{config.namespace}:orchestune-{role}": role for role in ROLES}
+        self._accounts = {f"system:serviceaccount:{config.namespace}:orchestune-{role}": role for role in SERVER_ROLES}
         self._lock = threading.Lock()
         self._known: dict[bytes, tuple[float, Person | None]] = {}
         self._may_review = True

@@ -14,9 +14,10 @@ from orchestune.cli.parser import cluster_name
 from orchestune.client.clusters import Cluster, Clusters
 from orchestune.client.home import state_folder
 from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import ROLES, Connection
+from orchestune.clusters.existing.config import Connection
 from orchestune.clusters.existing.permissions import Right, missing
 from orchestune.clusters.existing.rights import account
+from orchestune.domain.cluster import SERVER_ROLES
 from orchestune.errors import UsageError
 from orchestune.kubeapi.kubeconfig import USUAL, Kubeconfig
 
@@ -145,7 +146,7 @@ def api(cluster: Cluster) -> Api:
 
 def role_of(api: Api, connection: Connection) -> str:
     """The strongest role whose token this user may ask for; empty: none."""
-    for role in reversed(ROLES):
+    for role in reversed(SERVER_ROLES):
         if not missing(api, [Right("create", "serviceaccounts/token", "", connection.namespace, account(role))]):
             return role
     return ""

@@ -28,7 +28,6 @@ SERVICE = "orchestune"
 DATA = "orchestune-data"
 CONFIG = "orchestune-config"
 WORKER = "orchestune-worker"
-ROLES = ("viewer", "editor", "owner")
 PORT = 8470
 RETIREMENT = "retirement.json"
 SETTINGS = "connection.json"

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import CONFIG, ROLES, Connection
+from orchestune.clusters.existing.config import CONFIG, Connection
 from orchestune.clusters.existing.rights import Manifest, cluster_rules, role_rules, server_rules
+from orchestune.domain.cluster import SERVER_ROLES
 from orchestune.errors import OrchestuneError, Unreachable
 
 _AT_ONCE = 8
@@ -52,7 +53,7 @@ def to_deploy(connection: Connection) -> list[Right]:
     rights += [Right("get", "pods", "", space), Right("list", "pods", "", space), Right("list", "events", "", space)]
     if connection.create_namespace:
         rights += [Right(verb, "namespaces") for verb in ("get", "create", "patch")]
-    granted = [*server_rules(connection), *(rule for role in ROLES for rule in role_rules(role))]
+    granted = [*server_rules(connection), *(rule for role in SERVER_ROLES for rule in role_rules(role))]
     return distinct([*rights, *handed_on(granted, space)])
 
 

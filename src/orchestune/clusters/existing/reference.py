@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestune.clusters.existing import permissions, rights
-from orchestune.clusters.existing.config import ROLES, Connection
+from orchestune.clusters.existing.config import Connection
 from orchestune.clusters.existing.permissions import Right
 from orchestune.clusters.existing.text import as_yaml
+from orchestune.domain.cluster import SERVER_ROLES
 
 _USUAL = Connection("lab", "ml", server_image="…", storage_class="…", registry="…")
 
@@ -102,7 +103,7 @@ def _rules(role: str) -> str:
         names = rule.get("resourceNames", [])
         resource = _resource(rule["resources"][0], rule["apiGroups"][0])
         lines.append(f"| `{resource}` | {', '.join(rule['verbs'])} | {', '.join(names)} |")
-    more = f"The other {len(ROLES) - 1} differ in the tokens that they may ask for.\n"
+    more = f"The other {len(SERVER_ROLES) - 1} differ in the tokens that they may ask for.\n"
     return "\n".join(lines) + f"\n\nThat is `orchestune-{role}`. {more}"
 
 

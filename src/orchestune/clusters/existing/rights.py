@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestune.clusters.existing.config import CONFIG, ROLES, SERVER, WORKER, Connection
+from orchestune.clusters.existing.config import CONFIG, SERVER, WORKER, Connection
 from orchestune.clusters.existing.objects import manifest
+from orchestune.domain.cluster import SERVER_ROLES
 
 Manifest = dict[str, Any]
 _RBAC = "rbac.authorization.k8s.io/v1"
@@ -51,7 +52,7 @@ def cluster_rules() -> list[Manifest]:
 
 def role_rules(role: str) -> list[Manifest]:
     """What a person needs who shall be viewer, editor or owner: the way to the server, and its token for that role."""
-    accounts = [account(each) for each in ROLES[: ROLES.index(role) + 1]]
+    accounts = [account(each) for each in SERVER_ROLES[: SERVER_ROLES.index(role) + 1]]
     return [
         rule("", ["serviceaccounts/token"], ["create"], accounts),
         rule("", ["pods"], ["get", "list"]),
@@ -75,12 +76,12 @@ def namespaced(connection: Connection) -> list[Manifest]:
     """Accounts, Roles, and one binding: that of the server. Who gets the other Roles is the administrator's choice."""
     made = [manifest("v1", "ServiceAccount", SERVER, connection, "server")]
     made.append(manifest("v1", "ServiceAccount", WORKER, connection, "worker", automountServiceAccountToken=False))
-    for role in ROLES:
+    for role in SERVER_ROLES:
         made.append(
             manifest("v1", "ServiceAccount", account(role), connection, "access", automountServiceAccountToken=False)
         )
     made.append(manifest(_RBAC, "Role", SERVER, connection, "server", rules=server_rules(connection)))
-    for role in ROLES:
+    for role in SERVER_ROLES:
         made.append(manifest(_RBAC, "Role", account(role), connection, "access", rules=role_rules(role)))
     made.append(
         manifest(_RBAC, "RoleBinding", SERVER, connection, "server", **_binding("Role", SERVER, connection.namespace))
@@ -91,7 +92,7 @@ def namespaced(connection: Connection) -> list[Manifest]:
 def shared(connection: Connection) -> list[Manifest]:
     """One binding for each role, to the group that a provider puts people with it into: `orchestune:editor`."""
     made = []
-    for role in ROLES:
+    for role in SERVER_ROLES:
         body: dict[str, Any] = {
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account(role)},
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": f"orchestune:{role}"}],
