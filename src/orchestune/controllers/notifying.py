@@ -13,11 +13,11 @@ from orchestune.errors import BadInput, Denied, NotFound, TemporaryError, Unreac
 from orchestune.outgoing.link import Answer, Link
 from orchestune.outgoing.messages import content, headers
 from orchestune.outgoing.reach import parse
+from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.notices import document
 from orchestune.services.outgoing import hook_of
-from orchestune.services.read_experiments import rfc3339
 from orchestune.services.signals import NOTIFYING
 from orchestune.store import experiments, notices
 from orchestune.store.experiments import ExperimentRow
@@ -175,7 +175,7 @@ class Notifying:
 
 def _post(core: Core, hook: Hook, notice: Notice, row: ExperimentRow) -> Answer:
     data = document(core, row, notice.kind, notice.data) | {"url": f"{core.url}/experiments/{row.handle}"}
-    body = content(format_of(hook.format, hook.url), notice.kind, rfc3339(notice.at) or "", data)
+    body = content(format_of(hook.format, hook.url), notice.kind, rfc3339(notice.at), data)
     signed = headers(notice.identity, int(core.clock.now()), body, hook.secret)
     with Link(hook.url, core.outgoing.reach) as link:
         return link.request("POST", link.target.path, body, signed)

@@ -1,10 +1,11 @@
-"""Time and randomness, so that tests own them."""
+"""Time and randomness, so that tests own them; and how a time is written."""
 
 from __future__ import annotations
 
 import os
 import time
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Protocol, overload
 
 from orchestune.domain.ids import uuid7
 
@@ -38,3 +39,14 @@ class SystemClock:
 def new_id(clock: Clock) -> str:
     """A fresh UUIDv7."""
     return uuid7(int(clock.now() * 1000), clock.entropy(10))
+
+
+@overload
+def rfc3339(seconds: float) -> str: ...
+@overload
+def rfc3339(seconds: None) -> None: ...
+def rfc3339(seconds: float | None) -> str | None:
+    """A time as the API and the log write it: UTC, milliseconds, `Z`."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from anyio import to_thread
@@ -16,6 +15,7 @@ from starlette.middleware import Middleware
 
 from orchestune import __version__
 from orchestune.errors import BadInput, NotFound, OrchestuneError, Problem, UsageError
+from orchestune.ports.clock import rfc3339
 from orchestune.server.access import API, Access
 from orchestune.server.boundary import Boundary
 from orchestune.server.context import COLD_THREADS, Context, Pace
@@ -73,12 +73,11 @@ def create_app(
 
     `started_at`: seconds since 1970, now where it is left out.
     """
-    began = datetime.fromtimestamp(time.time() if started_at is None else started_at, UTC)
     context = Context(
         core=core,
         draining=draining or Draining(),
         on_shutdown=on_shutdown,
-        started_at=began.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        started_at=rfc3339(time.time() if started_at is None else started_at),
         home=home,
         pace=pace,
     )

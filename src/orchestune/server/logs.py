@@ -7,8 +7,9 @@ import logging
 import re
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import TextIO
+
+from orchestune.ports.clock import rfc3339
 
 _SECRETS = re.compile(r"(?i)(bearer\s+)[^\s\"']+|(/api/v1/report/[^/\s]+/)[^\s\"']+|(://[^:/@\s]*:)[^@/\s]+(?=@)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
@@ -37,7 +38,7 @@ class PlainFormatter(logging.Formatter):
         self.redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
-        text = f"{_time(record)} {record.levelname} {_name(record)}: {record.getMessage()}"
+        text = f"{rfc3339(record.created)} {record.levelname} {_name(record)}: {record.getMessage()}"
         for key, value in _extra(record).items():
             text += f" {key}={value}"
         if record.exc_info:
@@ -54,7 +55,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         document = {
-            "at": _time(record),
+            "at": rfc3339(record.created),
             "level": record.levelname.lower(),
             "logger": _name(record),
             "message": record.getMessage(),
@@ -79,10 +80,6 @@ def configure(level: str, style: str, secrets: Iterable[str] = (), stream: TextI
     root.setLevel(level.upper())
     for talkative in ("uvicorn", "uvicorn.error", "asyncio", "alembic", "botocore", "urllib3"):
         logging.getLogger(talkative).setLevel(max(logging.WARNING, root.level))
-
-
-def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _name(record: logging.LogRecord) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestune.services.read_experiments import rfc3339
+from orchestune.ports.clock import rfc3339
 from orchestune.store import quarantines, workers
 from orchestune.store.session import Session
 

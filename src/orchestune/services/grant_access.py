@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Row
 
 from orchestune.errors import NotFound
+from orchestune.ports.clock import rfc3339
 from orchestune.services.authenticate import TOKEN_PREFIX
 from orchestune.services.core import Caller, Core
-from orchestune.services.read_experiments import rfc3339
 from orchestune.services.sign_in import secret
 from orchestune.services.signatures import digest
 from orchestune.store import credentials, experiments

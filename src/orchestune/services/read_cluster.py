@@ -12,11 +12,11 @@ from orchestune.domain.resources import Resources
 from orchestune.domain.survey import Surveyed
 from orchestune.errors import NotFound
 from orchestune.ports.backend import Backend, Surveyor
+from orchestune.ports.clock import rfc3339
 from orchestune.services import retire_cluster
 from orchestune.services.cluster_events import recent
 from orchestune.services.cluster_gpus import Held, gpus
 from orchestune.services.core import Core
-from orchestune.services.read_experiments import rfc3339
 from orchestune.services.room import room
 from orchestune.store import experiments, quarantines, workers
 from orchestune.store.experiments import ExperimentRow

@@ -9,10 +9,11 @@ import numpy as np
 
 from orchestune.domain.metrics import Metric
 from orchestune.errors import UsageError
+from orchestune.ports.clock import rfc3339
 from orchestune.services import bests
 from orchestune.services.columns import STATES, Column, Columns, Numbers, Places
 from orchestune.services.core import Core
-from orchestune.services.read_experiments import Document, declared, rfc3339
+from orchestune.services.read_experiments import Document, declared
 from orchestune.services.read_trials import documents
 from orchestune.store import attempts, experiments
 from orchestune.store import trials as rows

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from math import isfinite
 from typing import Any, TypeVar
 
@@ -13,6 +12,7 @@ from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.domain.time_left import LAST, pace
 from orchestune.engines.doing import doing
 from orchestune.errors import UsageError
+from orchestune.ports.clock import rfc3339
 from orchestune.services import bests
 from orchestune.services.core import Core
 from orchestune.services.room import room
@@ -31,13 +31,6 @@ _FULL = (
     "the disk of the store is full: what happens is recorded, and goes on, once there is room"
     " (`orchestune doctor` says where); nothing is lost"
 )
-
-
-def rfc3339(seconds: float | None) -> str | None:
-    """A time as the API writes it: UTC, milliseconds, `Z`."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def resolve(core: Core, ref: str) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Row
 
 from orchestune.errors import BadInput
+from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
 from orchestune.services.log_bytes import read_all
-from orchestune.services.read_experiments import Document, rfc3339
+from orchestune.services.read_experiments import Document
 from orchestune.store import experiments
 from orchestune.store import logs as rows
 

@@ -11,9 +11,10 @@ from sqlalchemy import Row
 
 from orchestune.domain.experiment import Specification
 from orchestune.errors import NotFound
+from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
 from orchestune.services.log_bytes import end_of
-from orchestune.services.read_experiments import Document, rfc3339
+from orchestune.services.read_experiments import Document
 from orchestune.store import artifacts as files
 from orchestune.store import experiments, logs
 from orchestune.store import trials as rows

@@ -9,9 +9,9 @@ from typing import Any
 
 from orchestune.domain.experiment import TEST_LABEL, Specification, StopRules
 from orchestune.errors import Conflict
+from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
 from orchestune.services.create_experiment import add, check
-from orchestune.services.read_experiments import rfc3339
 from orchestune.services.trials import Suggestion
 from orchestune.store import experiments
 from orchestune.store import trials as rows

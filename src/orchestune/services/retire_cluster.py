@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from orchestune.errors import Conflict
+from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
-from orchestune.services.read_experiments import rfc3339
 from orchestune.store import archive, workers
 from orchestune.store.experiments import unfinished
 

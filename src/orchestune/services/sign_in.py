@@ -6,9 +6,9 @@ import base64
 from typing import Any
 
 from orchestune.errors import Denied
+from orchestune.ports.clock import rfc3339
 from orchestune.services.authenticate import authenticate, identify
 from orchestune.services.core import Caller, Core
-from orchestune.services.read_experiments import rfc3339
 from orchestune.services.signatures import digest
 from orchestune.store import credentials
 from orchestune.store.session import Session

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestune.domain.usage import AT_THE_END, MOST, parse, with_more
+from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
-from orchestune.services.read_experiments import Document, rfc3339
+from orchestune.services.read_experiments import Document
 from orchestune.store import attempts, experiments, hot
 from orchestune.store import trials as rows
 
