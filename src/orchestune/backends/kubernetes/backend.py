@@ -92,8 +92,7 @@ class KubernetesBackend:
         return [f"the worker's Python comes into pods as {self._delivering.decide(nodes)}"]
 
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
-        cpu = self._config.cpu if each.cpu is None else each.cpu
-        return replace(each, cpu=cpu, memory=self._config.memory if each.memory is None else each.memory)
+        return self._config.needs(each)
 
     def check(self, each: Resources, placement: Placement) -> None:
         checking.check(self._api, self._config, placement)

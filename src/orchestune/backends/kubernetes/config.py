@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from orchestune.domain.resources import Resources
 from orchestune.domain.words import did_you_mean
 from orchestune.errors import BadInput, Problem
 
@@ -79,6 +80,11 @@ class KubernetesConfig:
         have too whose cards are sliced.
         """
         return tuple(dict.fromkeys((self.gpu_resource, f"{self.gpu_resource.partition('/')[0]}/gpu")))
+
+    def needs(self, each: Resources) -> Resources:
+        """What a trial takes: of what its file leaves open, what the cluster has to know is filled in."""
+        cpu = self.cpu if each.cpu is None else each.cpu
+        return replace(each, cpu=cpu, memory=self.memory if each.memory is None else each.memory)
 
 
 def read(path: Path) -> KubernetesConfig:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.delivering import Caller
 from orchestune.errors import Denied, NotFound
 
 _ENFORCE = "pod-security.kubernetes.io/enforce"
@@ -12,7 +12,7 @@ _ENFORCE = "pod-security.kubernetes.io/enforce"
 class Security:
     """Asks once; a server without the right to see its namespace learns from the first refusal."""
 
-    def __init__(self, api: Api, config: KubernetesConfig) -> None:
+    def __init__(self, api: Caller, config: KubernetesConfig) -> None:
         self._api, self._config = api, config
         self._known = config.restricted
 
