@@ -21,11 +21,10 @@ from orchestune.config.template import config_file
 from orchestune.config.warm_start import warm_starts
 from orchestune.domain.code import Code
 from orchestune.domain.engines import LEARNERS
-from orchestune.domain.experiment import Keep, Specification, StopRules
+from orchestune.domain.experiment import Specification, StopRules
 from orchestune.domain.folds import Folds
 from orchestune.domain.metrics import Metric
 from orchestune.domain.parameters import Parameter, Value
-from orchestune.domain.resources import Resources
 from orchestune.domain.space import Space, key
 from orchestune.domain.warm_start import WarmStarts
 from orchestune.domain.ways import ConfigFile
@@ -34,6 +33,11 @@ from orchestune.errors import BadInput
 from orchestune.worker.command import KNOWN, placeholders
 
 _Values = Mapping[str, Any]
+_AS_THEY_ARE = (
+    "folds", "resources", "preload", "env", "secrets", "timeout", "grace", "stop", "early_stopping", "keep", "seed",
+    "priority", "labels", "notify", "mlflow", "collect",
+)  # fmt: skip
+"""sections that become what a specification calls by the same name, which has a default for those that are left out"""
 
 
 def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification, Code, Build, WarmStarts]:
@@ -68,32 +72,17 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
         metrics=values["metrics"],
         budget=budget,
         parallelism=_parallelism(root, values, budget),
-        folds=values.get("folds") or Folds(),
-        resources=values.get("resources") or Resources(),
-        preload=values.get("preload") or (),
-        env=values.get("env") or {},
-        secrets=values.get("secrets") or (),
-        timeout=values.get("timeout"),
-        grace=values.get("grace") or 10.0,
         retries=retry.attempts,
         oom_retries=retry.oom,
         memory_factor=retry.memory_factor,
-        stop=values.get("stop") or StopRules(),
-        early_stopping=values.get("early_stopping"),
         try_first=try_first,
-        keep=values.get("keep") or Keep(),
         checkpoint_every=checkpoint.every,
-        seed=values.get("seed") or 0,
         engine=engine.name,
         engine_options=engine.options,
-        priority=values.get("priority") or 0,
-        labels=values.get("labels") or {},
-        notify=values.get("notify") or (),
-        mlflow=values.get("mlflow"),
         placement=placement(values),
         config=config,
-        collect=values.get("collect") or (),
         stdin="json" if values.get("stdin") == "json" else "",
+        **{name: values[name] for name in _AS_THEY_ARE if values.get(name)},
     )
     return specification, values.get("code") or Code(), image, warm
 
