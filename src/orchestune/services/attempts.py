@@ -174,39 +174,14 @@ def end(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> tuple[str, A
         ledger.session.run(hot.CLOSE_ATTEMPT, told)
         return "ok", None
     state = after(ATTEMPT, found.state, verdict.cause)
-    reason = verdict.reason
+    waits = None
     if state is AttemptState.SUCCEEDED:
-        reason = handing_in.announced(ledger, attempt, found.trial, int(item.get("files") or 0))
+        waits = handing_in.announced(ledger, attempt, found.trial, int(item.get("files") or 0))
     wall = float(item.get("wall") or 0.0)
-    changed = ledger.session.run(
-        hot.END_ATTEMPT,
-        told
-        | {
-            "old": found.state,
-            "state": state,
-            "reason": json.dumps(reason.to_json()) if reason else None,
-            "started_at": ledger.now - wall,
-            "now": ledger.now,
-            "wall": wall,
-        },
-    )
-    if changed != 1:
-        raise Forbidden(f"attempt {attempt} is no longer {found.state}")
-    if not late:
-        ledger.row.live -= 1
+    _write_end(ledger, found, state, verdict.reason, told | {"started_at": ledger.now - wall, "wall": wall}, waits)
     if item.get("memory"):
         killed = verdict.reason is not None and verdict.reason.code is ReasonCode.OUT_OF_MEMORY
         ledger.row.peaks = ledger.row.peaks.with_one_more(int(item["memory"]), killed)
-    ledger.record(
-        "attempt_ended",
-        {
-            "attempt": attempt,
-            "trial": found.trial,
-            "fold": found.fold,
-            "state": state,
-            "reason": verdict.reason.to_json() if verdict.reason else None,
-        },
-    )
     _conclude(ledger, found, verdict, late)
     return "ok", state
 
@@ -374,21 +349,26 @@ def _close(ledger: Ledger, attempt: str, cause: Cause, reason: Reason) -> Found 
     found = find(ledger, attempt)
     if found is None or not found.state.live:
         return None
-    state = after(ATTEMPT, found.state, cause)
-    ledger.session.run(
-        hot.END_ATTEMPT,
-        dict.fromkeys(_TOLD)
-        | {
-            "id": attempt,
-            "old": found.state,
-            "state": state,
-            "reason": json.dumps(reason.to_json()),
-            "started_at": found.started_at,
-            "now": ledger.now,
-            "log_end": found.log_end,
-        },
-    )
-    ledger.row.live -= 1
-    data = {"attempt": attempt, "trial": found.trial, "fold": found.fold, "state": state, "reason": reason.to_json()}
-    ledger.record("attempt_ended", data)
+    told = dict.fromkeys(_TOLD) | {"id": attempt, "log_end": found.log_end, "started_at": found.started_at}
+    _write_end(ledger, found, after(ATTEMPT, found.state, cause), reason, told)
     return found
+
+
+def _write_end(
+    ledger: Ledger,
+    found: Found,
+    state: AttemptState,
+    reason: Reason | None,
+    told: Mapping[str, Any],
+    waits: Reason | None = None,
+) -> None:
+    """An attempt is over, with what is `told` of its process; `waits`: what is stored in the place of its reason."""
+    reason_json, stored = reason.to_json() if reason else None, waits or reason
+    values = {"old": found.state, "state": state, "now": ledger.now}
+    values["reason"] = json.dumps(stored.to_json()) if stored else None
+    if ledger.session.run(hot.END_ATTEMPT, {**told, **values}) != 1:
+        raise Forbidden(f"attempt {told['id']} is no longer {found.state}")
+    if found.state.live:
+        ledger.row.live -= 1
+    data = {"attempt": told["id"], "trial": found.trial, "fold": found.fold, "state": state, "reason": reason_json}
+    ledger.record("attempt_ended", data)
