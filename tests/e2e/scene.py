@@ -6,13 +6,13 @@ import json
 import os
 import secrets
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.testbeds.home import Home
-from tests.testbeds.processes import children_of
+from tests.testbeds.processes import alive, children_of
+from tests.testbeds.waiting import until
 
 T = TypeVar("T")
 PATIENCE = 90.0
@@ -44,13 +44,7 @@ def launch(home: Home, project: Path) -> str:
 
 def eventually(look: Callable[[], T], what: str, home: Home, patience: float = PATIENCE) -> T:
     """Look again and again until there is something to see."""
-    deadline = time.monotonic() + patience
-    while True:
-        found = look()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not seen in {patience:g} s: {what}\n{home.server_log()}"
-        time.sleep(0.05)
+    return until(what, look, patience, home.server_log)
 
 
 def reached(home: Home, handle: str, *states: str, patience: float = PATIENCE) -> dict[str, Any]:
@@ -104,14 +98,6 @@ def kill_server(home: Home) -> int:
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not alive(pid), "the server is gone", home)
     return pid
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def workers(home: Home) -> dict[int, list[int]]:

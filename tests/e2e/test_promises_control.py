@@ -8,8 +8,9 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.scene import alive, attempts, eventually, launch, new_nap, reached, sleepers, workers, write
+from tests.e2e.scene import attempts, eventually, launch, new_nap, reached, sleepers, workers, write
 from tests.testbeds.home import Home
+from tests.testbeds.processes import alive
 
 
 def counts(home: Home, handle: str) -> dict[str, int]:

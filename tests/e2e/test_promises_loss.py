@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.scene import alive, attempts, eventually, launch, new_nap, reached, sleepers, workers, write
+from tests.e2e.scene import attempts, eventually, launch, new_nap, reached, sleepers, workers, write
 from tests.testbeds.control import Control
 from tests.testbeds.home import Home
+from tests.testbeds.processes import alive
 
 
 @pytest.mark.parametrize("victim", ["guard", "worker"])

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,10 @@ from orchestune.sdk.plots import Plots
 from orchestune.sdk.tuning import start
 from tests.testbeds.docstrings import run_example, run_examples
 from tests.testbeds.home import Home
+from tests.testbeds.waiting import until
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("at_home")]
 BOWL: dict[str, Any] = {"parameters": {"x": "0.0..1.0"}, "metrics": {"loss": "minimize"}}
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < deadline, "it does not come"
-        time.sleep(0.05)
 
 
 def said(experiment: orchestune.Experiment) -> str:
@@ -205,7 +198,6 @@ def test_a_notebook_shows_how_far_it_is() -> None:
 
 def test_a_cancelled_task_stops_its_experiment(shared_home: Home) -> None:
     def sleep(x: float) -> float:
-        import time
 
         time.sleep(3600)
         return x
@@ -233,9 +225,9 @@ def test_a_script_that_asks_to_stop_ends_in_order() -> None:
         "print('ended in order')\n"
     )
     experiment = orchestune.Experiment.create(run=[sys.executable, "train.py"], **BOWL, budget=1)
-    until(lambda: "up" in said(experiment))
+    until("its start", lambda: "up" in said(experiment))
     experiment.stop().wait(120)
-    until(lambda: "ended in order" in said(experiment))
+    until("its end", lambda: "ended in order" in said(experiment))
 
 
 def test_what_is_kept_or_read_is_each_trials_own() -> None:
@@ -360,7 +352,7 @@ def test_who_runs_a_trial_is_told_that_the_experiment_was_stopped() -> None:
     trial = experiment.ask()
     assert trial is not None and not trial.should_stop()
     experiment.stop()
-    until(trial.should_stop)
+    until("the stop", trial.should_stop)
     trial.finish()
     assert experiment.ask() is None and experiment.state == "stopped"
 

@@ -14,19 +14,11 @@ from playwright.sync_api import Browser, expect
 
 from orchestune.client import endpoint
 from orchestune.client.endpoint import Endpoint
-from orchestune.ports.identity import Person
 from orchestune.services.core import Core
 from tests.pages.conftest import OpenPage, Trouble, sign_in
 from tests.testbeds.home import Home
 from tests.testbeds.seed import TOKEN, serve
-
-
-class Vouching:
-    """A place whose tokens are `ROLE-token`."""
-
-    def who(self, token: str) -> Person | None:
-        role, _, rest = token.partition("-")
-        return Person(f"account-{role}", role) if rest == "token" else None
+from tests.testbeds.vouching import Vouching
 
 
 def test_who_is_nobody_signs_in_with_a_token_and_comes_to_where_they_wanted(

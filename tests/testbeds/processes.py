@@ -37,6 +37,11 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in found]
 
 
+def alive(pid: int) -> bool:
+    """Whether a process runs: a zombie does not."""
+    return _status(pid)[:1] not in ([], ["Z"], ["X"])
+
+
 def first_child(pid: int) -> int | None:
     """The oldest child of a process that has one thread."""
     return next(iter(children_of(pid)), None)

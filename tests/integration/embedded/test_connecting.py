@@ -9,8 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from orchestune.client.outdated import changed
 from orchestune.errors import Unreachable, UsageError
 from orchestune.ports.process import Process, boot_id, environment
 from tests.testbeds.disks import small_disk
+from tests.testbeds.waiting import until
 
 SERVER = Path(__file__).with_name("stand_in_server.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -89,13 +89,6 @@ def home(tmp_path: Path) -> Iterator[Home]:
     place = Home(tmp_path / "state")
     yield place
     place.kill()
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60.0
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def test_the_first_command_starts_the_server_and_the_next_one_uses_it(home: Home) -> None:
@@ -180,7 +173,7 @@ def test_after_kill_minus_nine_the_next_command_starts_a_new_server_at_the_same_
     first = home.connect()
     former = home.endpoint().process
     former.send(signal.SIGKILL)
-    wait_until(lambda: not former.alive())
+    until("its end", lambda: not former.alive())
     assert home.connect() == first
     assert home.endpoint().process != former
     assert len(home.pids()) == 2
@@ -220,7 +213,7 @@ def test_a_file_that_is_no_endpoint_is_replaced(home: Home, text: str) -> None:
 def test_a_server_that_hangs_is_ended_and_another_one_started(home: Home) -> None:
     home.state.mkdir()
     lazy = subprocess.Popen(home.program("hangs"), env=ENVIRONMENT)
-    wait_until((home.state / "endpoint.json").exists)
+    until("its address", (home.state / "endpoint.json").exists)
     home.connect(hang=0.3)
     assert lazy.wait(60) == -signal.SIGKILL
     assert home.endpoint().process.pid != lazy.pid
@@ -326,7 +319,7 @@ def test_a_program_that_cannot_be_started_is_an_error(home: Home) -> None:
 def test_a_server_that_still_starts_is_waited_for(home: Home) -> None:
     home.state.mkdir()
     other = subprocess.Popen(home.program(), env=ENVIRONMENT)
-    wait_until((home.state / "server.lock").exists)
+    until("its lock", (home.state / "server.lock").exists)
     home.connect()
     assert home.endpoint().process.pid in home.pids()
     home.kill()

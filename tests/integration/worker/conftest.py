@@ -92,14 +92,6 @@ def signal_quietly(pid: int, number: int) -> None:
         pass
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs: a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """Poll until something is true, and return it."""
     deadline = time.monotonic() + seconds

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.worker.conftest import RunningWorker, alive, read_pids, until
+from tests.integration.worker.conftest import RunningWorker, read_pids, until
 from tests.integration.worker.fake_server import FakeServer, Told
+from tests.testbeds.processes import alive
 
 Serve = Callable[..., FakeServer]
 Employ = Callable[..., RunningWorker]

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.worker.conftest import RunningWorker, alive, bundle, read_pids, until
+from tests.integration.worker.conftest import RunningWorker, bundle, read_pids, until
 from tests.integration.worker.fake_server import FakeServer
-from tests.testbeds.processes import children_of
+from tests.testbeds.processes import alive, children_of
 
 Serve = Callable[..., FakeServer]
 Employ = Callable[..., RunningWorker]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.worker.conftest import SOURCE, RunningWorker, alive, read_pids, until
+from tests.integration.worker.conftest import SOURCE, RunningWorker, read_pids, until
 from tests.integration.worker.fake_server import FakeServer
 from tests.integration.worker.test_ending import all_gone, family
+from tests.testbeds.processes import alive
 
 Serve = Callable[..., FakeServer]
 Hire = Callable[..., RunningWorker]

@@ -19,6 +19,7 @@ from orchestune.client.launch import folder_key
 from orchestune.config.experiment_file import load, parse
 from orchestune.domain.experiment import Specification
 from orchestune.errors import BadInput
+from tests.testbeds.processes import alive
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_server import FakeServer, trial, until
 
@@ -459,13 +460,6 @@ def test_test_leaves_no_process_behind(cli: Cli, project: Path) -> None:
     assert result.code == 0
     pid = int(result.out.split("child ")[1].split()[0])
     until(lambda: not alive(pid), "the end of the child")
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_a_test_over_its_time_and_a_command_that_is_not_there_fail_in_words(cli: Cli, project: Path) -> None:

@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from orchestune.engines.process import EngineLost, Host, ProcessEngine
 from orchestune.engines.registry import create
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.testing.engine_contract import MIXED, observe
+from tests.testbeds.processes import alive
+from tests.testbeds.waiting import until
 
 LOSS = Metric("loss", "minimize")
 
@@ -39,20 +40,6 @@ def engine_in(host: Host, **options: Any) -> ProcessEngine:
 def history(count: int) -> list[Observation]:
     engine = create("random", MIXED, [LOSS], seed=1)
     return [observe(number, engine.ask([], number, ask_seed(4, number))) for number in range(1, count + 1)]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
-def runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_a_long_history_is_told_in_parts_and_answered_as_if_told_at_once(
@@ -107,7 +94,7 @@ def test_a_killed_process_loses_its_engines_and_the_next_one_gives_the_same_answ
     engine.tell(known)
     answer = engine.ask([], 31, 8)
     host.child().process.kill()
-    wait_until(lambda: not host.child().alive() or host.child() is not engine._child)
+    until("another child", lambda: not host.child().alive() or host.child() is not engine._child)
     for _ in range(2):
         with pytest.raises(EngineLost):
             engine.ask([], 31, 8)
@@ -133,7 +120,7 @@ def test_closing_the_host_ends_the_process_and_an_engine_says_that_it_is_lost(ho
     pid = host.child().process.pid
     host.close()
     host.close()
-    assert not runs(pid)
+    assert not alive(pid)
     with pytest.raises(EngineLost):
         engine.ask([], 2, 2)
     engine.close()
@@ -168,14 +155,14 @@ def test_the_process_ends_with_its_parent() -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == -signal.SIGKILL
-    wait_until(lambda: not runs(int(result.stdout)))
+    until("the end of the child", lambda: not alive(int(result.stdout)))
 
 
 def test_a_program_that_forgets_to_close_leaves_nothing_behind_either() -> None:
     script = "from orchestune.engines.process import HOST\nprint(HOST.child().process.pid, flush=True)\n"
     result = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
-    assert not runs(int(result.stdout))
+    assert not alive(int(result.stdout))
 
 
 def test_a_file_in_the_current_folder_does_not_stand_in_for_a_library(

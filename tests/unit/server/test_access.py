@@ -7,9 +7,9 @@ import pytest
 
 from orchestune import __version__
 from orchestune.errors import StoreUnavailable
-from orchestune.ports.identity import Person
 from orchestune.server.access import Need, need
 from orchestune.services.authenticate import identify
+from tests.testbeds.vouching import Vouching
 from tests.unit.server.harness import WORKER, Live, live, scripted_core
 
 DIGEST = "a" * 64
@@ -38,14 +38,6 @@ DIGEST = "a" * 64
 def test_what_nobody_thought_of_is_the_owners(method: str, path: str, expected: Need) -> None:
     path, _, query = path.partition("?")
     assert need(method, path, query) is expected
-
-
-class Vouching:
-    """A place whose tokens are `ROLE-token`."""
-
-    def who(self, token: str) -> Person | None:
-        role, _, rest = token.partition("-")
-        return Person(f"account-{role}", role) if rest == "token" else None
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import update
 
-from orchestune.ports.identity import Person
 from orchestune.server.access import Need, need
 from orchestune.server.context import Pace
 from orchestune.server.pages import routes as page_routes
@@ -23,15 +22,8 @@ from orchestune.services import idempotency
 from orchestune.services.core import Core
 from orchestune.store.tables import credentials
 from tests.testbeds.seed import TOKEN, core_of
+from tests.testbeds.vouching import Vouching
 from tests.unit.server.harness import Live, Reply, live
-
-
-class Vouching:
-    """A place whose tokens are `ROLE-token`."""
-
-    def who(self, token: str) -> Person | None:
-        role, _, rest = token.partition("-")
-        return Person(f"account-{role}", role) if rest == "token" else None
 
 
 @pytest.fixture(scope="module")
