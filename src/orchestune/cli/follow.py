@@ -79,7 +79,7 @@ def _until_over(console: Console, status: documents.Status, view: View, pressed:
     try:
         view.show(status, away)
         while not pressed.count:
-            for update in _waiting(watch, REFRESH):
+            for update in _waiting(watch):
                 if isinstance(update, OrchestuneError):
                     raise update
                 if isinstance(update, Away):
@@ -107,16 +107,16 @@ def _late(watch: Watch, view: View, status: documents.Status) -> None:
     """Hear of the last trials too: the status may be newer than the events."""
     until = time.monotonic() + LATE
     while view.behind(status) and time.monotonic() < until:
-        for update in _waiting(watch, REFRESH):
+        for update in _waiting(watch):
             if isinstance(update, ServerSent):
                 _heard(view, update)
 
 
-def _waiting(watch: Watch, seconds: float) -> list[documents.Status | ServerSent | Away | OrchestuneError]:
-    """Everything that came, after at most `seconds`."""
+def _waiting(watch: Watch) -> list[documents.Status | ServerSent | Away | OrchestuneError]:
+    """Everything that came, after at most `REFRESH` seconds."""
     found = []
     try:
-        found.append(watch.updates.get(timeout=seconds))
+        found.append(watch.updates.get(timeout=REFRESH))
         while len(found) < 1000:
             found.append(watch.updates.get_nowait())
     except queue.Empty:

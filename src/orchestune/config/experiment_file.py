@@ -95,16 +95,14 @@ def with_command_beside(root: Entries, path: Path, report: Report) -> Entries:
     return with_run_file(root, run, (path.parent / "Dockerfile").is_file(), report)
 
 
-def without_file(
-    described: Described, folder: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None
-) -> Loaded:
+def without_file(described: Described, folder: Path, overrides: Sequence[str] = ()) -> Loaded:
     """The same for an experiment that words of the command line describe, of the code in `folder`."""
     report = Report()
     root = apply(describe(described, Entries(COMMAND_LINE, ()), report), overrides, report)
     if described.once and root.get("budget") is None:
         root = put(root, "budget", Scalar(COMMAND_LINE, "1", 1), COMMAND_LINE, report)
     complain(root, report)
-    return _experiment(root, report, environ, folder / "experiment.yml")
+    return _experiment(root, report, None, folder / "experiment.yml")
 
 
 def drafted(draft: Draft, described: Described, path: Path) -> Loaded:

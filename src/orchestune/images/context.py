@@ -41,7 +41,7 @@ def for_install(folder: Path, commands: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for command in commands:
         if secret := secrecy.in_text(command):
-            raise _bad("install", f"{command!r} holds {secret[1]}, which would stand in the image", _OWN_IMAGE)
+            raise _bad(f"{command!r} holds {secret[1]}, which would stand in the image", _OWN_IMAGE)
         words = _words(command)
         _refuse_code(command, words, folder)
         for name in [*_candidates(words), *_known_to_tools(words)]:
@@ -110,7 +110,7 @@ def _refuse_code(command: str, words: Sequence[str], folder: Path) -> None:
         place = word.partition("[")[0]
         if place in (".", "..") or (place.startswith(("./", "../", "/")) and os.path.isdir(folder / place)):
             hint = f"name what it requires instead, such as pip install -r requirements.txt; {_CODE}"
-            raise _bad("install", f"{command!r} would put the code of {word} into the image", hint)
+            raise _bad(f"{command!r} would put the code of {word} into the image", hint)
 
 
 def _take(folder: Path, name: str, found: dict[str, Path]) -> None:
@@ -162,8 +162,8 @@ def _told(file: str, line: int, what: str) -> BadInput:
     return BadInput([Problem(f"holds {what}, which would stand in the image", file=file, line=line, hint=_OWN_IMAGE)])
 
 
-def _bad(key: str, message: str, hint: str) -> BadInput:
-    return BadInput.one(message, key=key, hint=hint)
+def _bad(message: str, hint: str) -> BadInput:
+    return BadInput.one(message, key="install", hint=hint)
 
 
 def _at(source: Source, file: str, why: str, hint: str) -> BadInput:

@@ -119,14 +119,14 @@ def acquire(state: Path, patience: float = _PATIENCE) -> Lock:
     return Lock(state, descriptor)
 
 
-def hold_database(path: Path, patience: float = _PATIENCE) -> Callable[[], None]:
+def hold_database(path: Path) -> Callable[[], None]:
     """Become the one server on an SQLite database, embedded or not, until what is returned is called.
 
     Of two, each would start workers and send messages as if it were alone. Conflict where another one is; UsageError
     where the folder (made when missing) cannot be used.
     """
     path = path.resolve()
-    descriptor = _held(path.with_name(f"{path.name}.lock"), patience)
+    descriptor = _held(path.with_name(f"{path.name}.lock"), _PATIENCE)
     if descriptor is None:
         hint = "name it in ORCHESTUNE_SERVER, end it, or use another state folder; several servers need PostgreSQL"
         raise Conflict(f"another server has the database {path}", hint)

@@ -131,7 +131,7 @@ class Zygote:
                 continue
             try:
                 if not self.ready:
-                    self._listen(0.1, until)
+                    self._listen(until)
             finally:
                 self._one_waits.release()
 
@@ -175,13 +175,13 @@ class Zygote:
         if self.pid:
             tree.kill_group(self.pid, signal.SIGKILL)
 
-    def _listen(self, seconds: float, until: float) -> None:
+    def _listen(self, until: float) -> None:
         control = self._control
         if control is None:
             self.error, self.ready = "it was given up", True
             return
         try:
-            if select.select([control], [], [], seconds)[0]:
+            if select.select([control], [], [], 0.1)[0]:
                 control.settimeout(ANSWER_WITHIN)
                 self.error = str(self._hear().get("error") or "")
             elif time.monotonic() < until:

@@ -98,13 +98,13 @@ def _tagging(kind: str) -> Grant:
     return Grant(("eks:TagResource",), f"{_EKS}{kind}/*", "tags, while something is made", "made")
 
 
-def _passing(name: str, kind: str, on: str, condition: str, service: str, *more: Grant) -> dict[tuple[str, str], Right]:
+def _passing(name: str, kind: str, condition: str, service: str, *more: Grant) -> dict[tuple[str, str], Right]:
     """A call of EKS that hands a role to a service."""
     why = "roles of the cluster, to the services that use them and to no other"
     return {
         ("eks", name): Right(
             (
-                Grant((f"eks:{name}",), on, "clusters and their parts, tagged", condition),
+                Grant((f"eks:{name}",), CLUSTER, "clusters and their parts, tagged", condition),
                 _tagging(kind),
                 Grant(("iam:PassRole",), ROLE, why, f"to:{service}"),
                 *more,
@@ -181,14 +181,14 @@ RIGHTS: dict[tuple[str, str], Right] = {
           "AttachRolePolicy", "DetachRolePolicy", "PutRolePolicy", "DeleteRolePolicy",
           "ListAttachedRolePolicies", "ListRolePolicies", "GetRolePolicy"),
     ("iam", "CreateServiceLinkedRole"): Right((_SERVICE_ROLE,)),
-    **_passing("CreateCluster", "cluster", CLUSTER, "made", "eks.amazonaws.com", _SERVICE_ROLE),
-    **_passing("CreateNodegroup", "nodegroup", CLUSTER, "ours", "ec2.amazonaws.com", _SERVICE_ROLE, _GET_ROLE,
+    **_passing("CreateCluster", "cluster", "made", "eks.amazonaws.com", _SERVICE_ROLE),
+    **_passing("CreateNodegroup", "nodegroup", "ours", "ec2.amazonaws.com", _SERVICE_ROLE, _GET_ROLE,
                Grant(("ec2:RunInstances", "ec2:CreateTags"), EVERYTHING,
                      "EKS starts machines from a template for who makes a node group, and tags them"),
                Grant(("iam:ListAttachedRolePolicies",), ROLE, "roles of the cluster alone")),
-    **_passing("CreateAddon", "addon", CLUSTER, "ours", "pods.eks.amazonaws.com", _GET_ROLE,
+    **_passing("CreateAddon", "addon", "ours", "pods.eks.amazonaws.com", _GET_ROLE,
                Grant(("eks:CreatePodIdentityAssociation",), CLUSTER, "clusters and their parts, tagged", "ours")),
-    **_passing("CreatePodIdentityAssociation", "podidentityassociation", CLUSTER, "ours", "pods.eks.amazonaws.com",
+    **_passing("CreatePodIdentityAssociation", "podidentityassociation", "ours", "pods.eks.amazonaws.com",
                _GET_ROLE),
     ("eks", "CreateAccessEntry"): Right((
         Grant(("eks:CreateAccessEntry",), CLUSTER, "clusters and their parts, tagged", "ours"),
