@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestune.services.recent import Recent
+from orchestune.services.recent import Latest, Recent
 
 
 def test_a_thing_is_made_once_for_each_version() -> None:
@@ -17,3 +17,10 @@ def test_those_that_nobody_asked_for_longest_are_forgotten() -> None:
     for key in [*range(60), 59, 0]:
         recent.get(key, 1, lambda key=key: made.append(key))  # type: ignore[misc]
     assert made == [*range(60), 0]
+
+
+def test_what_nobody_used_for_long_is_forgotten() -> None:
+    latest = Latest[str, int](2)
+    for key in ("a", "b", "a", "c"):
+        assert latest.keep(key, latest.get(key, 0) + 1) == latest[key]
+    assert dict(latest) == {"a": 2, "c": 1}

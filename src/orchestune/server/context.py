@@ -14,12 +14,13 @@ from fastapi import Depends, Header, Query, Request
 
 from orchestune.errors import StoreUnavailable
 from orchestune.server.draining import Draining
-from orchestune.server.journal import Journals, Lines, Seen
+from orchestune.server.journal import Journal, Lines, Seen
 from orchestune.server.shared import Shared
 from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
 from orchestune.services.core import Caller, Core
 from orchestune.services.idempotency import Asked
+from orchestune.services.recent import Latest
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -86,7 +87,8 @@ class Context:
     pace: Pace = Pace()
     known: KnownCallers = field(default_factory=KnownCallers)
     terminals: Terminals = field(default_factory=Terminals)
-    journals: Journals = field(default_factory=Journals)
+    journals: Latest[str, Journal] = field(default_factory=lambda: Latest(200))
+    """of the views that were looked at last"""
     seen: Shared[Seen] = field(default_factory=Shared)
     lines: Shared[Lines] = field(default_factory=lambda: Shared(kept=20))
     """what pages look at, and what trials printed, as `live` reads it; each part of a log is a reading of its own"""

@@ -93,22 +93,6 @@ class Journal:
         return self._told[number]
 
 
-class Journals:
-    """The journals of the views that were looked at last, so many of them."""
-
-    def __init__(self, kept: int = 200) -> None:
-        self._kept = kept
-        self._journals: OrderedDict[str, Journal] = OrderedDict()
-
-    def of(self, key: str) -> Journal:
-        """The journal of a view."""
-        found = self._journals.setdefault(key, Journal())
-        self._journals.move_to_end(key)
-        while len(self._journals) > self._kept:
-            self._journals.popitem(last=False)
-        return found
-
-
 @dataclass(frozen=True)
 class Seen:
     """Where what was read stands, and how far what it tells of had counted when it began to be read."""

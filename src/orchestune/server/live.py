@@ -89,7 +89,7 @@ async def _read(context: Context, view: View) -> Seen:
     async def read() -> Seen:
         version = context.core.signals.version(view.topic)
         documents = await context.streaming(view.read)
-        journal = context.journals.of(view.key)
+        journal = context.journals.keep(view.key, context.journals.get(view.key) or Journal())
         journal.take({name: _event(view.kind(name), document) for name, document in documents.items()})
         return Seen(version, journal)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from orchestune.services.recent import Latest
 
 T = TypeVar("T")
 
@@ -33,8 +34,7 @@ class Shared(Generic[T]):
     """Keeps the last readings by key, so many of them. Used on the event loop alone."""
 
     def __init__(self, kept: int = 200) -> None:
-        self._kept = kept
-        self._readings: OrderedDict[str, _Last[T]] = OrderedDict()
+        self._readings: Latest[str, _Last[T]] = Latest(kept)
 
     async def read(self, key: str, seconds: float, read: Callable[[], Awaitable[T]]) -> T:
         """What `read` gives: from now, or from up to `seconds` ago if somebody else asked then."""
@@ -47,11 +47,7 @@ class Shared(Generic[T]):
             return last.found[0]
 
     def _of(self, key: str) -> _Last[T]:
-        last = self._readings.setdefault(key, _Last())
-        self._readings.move_to_end(key)
-        while len(self._readings) > self._kept:
-            self._readings.popitem(last=False)
-        return last
+        return self._readings.keep(key, self._readings.get(key) or _Last())
 
     async def fresh(self, key: str, version: Callable[[], float], pause: float, read: Callable[[], Awaitable[T]]) -> T:
         """What `read` gives now, or gave for somebody else while nothing has changed: `version` counts changes.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from orchestune.domain.metrics import Metric, Point
 from orchestune.domain.states import TrialState
 from orchestune.ports.pruner import Pruner
 from orchestune.pruners import registry
+from orchestune.services.recent import Latest
 from orchestune.store import hot
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
@@ -57,7 +57,7 @@ class Board:
         self.rule = rule
         self._metrics = row.specification.metrics
         self.metric: Metric = registry.check(rule, self._metrics)
-        self.tracks: OrderedDict[str, Track] = OrderedDict()
+        self.tracks: Latest[str, Track] = Latest(_TRACKS)
         self._folds: dict[int, Pruner] = {}
         self._marks = self._ends = 0
 
@@ -81,17 +81,14 @@ class Board:
 
     def keep(self, attempt: str, track: Track) -> None:
         """Remember the curve of an attempt; those that nothing was heard of for longest are forgotten first."""
-        self.tracks[attempt] = track
-        self.tracks.move_to_end(attempt)
-        while len(self.tracks) > _TRACKS:
-            self.tracks.popitem(last=False)
+        self.tracks.keep(attempt, track)
 
 
 class Boards:
     """The boards of this server process. Each is used under its experiment's lock; forgetting one costs time alone."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Hashable, tuple[EarlyStopping, Board]] = OrderedDict()
+        self._known: Latest[Hashable, tuple[EarlyStopping, Board]] = Latest(_BOARDS)
         self._lock = threading.Lock()
 
     def of(self, row: ExperimentRow) -> Board | None:
@@ -100,13 +97,10 @@ class Boards:
         if rule is None:
             return None
         with self._lock:
-            found = self._known.pop(row.kept_as, None)
+            found = self._known.get(row.kept_as)
             if found is None or found[0] != rule:
                 found = rule, Board(rule, row)
-            self._known[row.kept_as] = found
-            while len(self._known) > _BOARDS:
-                self._known.popitem(last=False)
-        return found[1]
+            return self._known.keep(row.kept_as, found)[1]
 
     def keep(self, rows: Iterable[ExperimentRow]) -> None:
         """Forget all others: they are over."""

@@ -10,7 +10,6 @@ import logging
 import math
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
@@ -22,6 +21,7 @@ from orchestune.domain.trial import Observation
 from orchestune.engines import analyses
 from orchestune.errors import OrchestuneError
 from orchestune.services import read_history
+from orchestune.services.recent import Latest
 from orchestune.store import estimates, experiments, hot, trials
 from orchestune.store.database import Store
 from orchestune.store.experiments import ExperimentRow
@@ -107,7 +107,7 @@ class Estimates:
         self._lock = threading.Lock()
         self._done = threading.Condition(self._lock)
         self._working: set[Hashable] = set()
-        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._kept: Latest[Hashable, _Kept] = Latest(_KEPT)
 
     def known(self, session: Session, row: ExperimentRow) -> Estimate | None:
         """What `refresh` found last; None where the raw best one stands, or there are several metrics."""
@@ -157,10 +157,7 @@ class Estimates:
 
     def _keep(self, row: ExperimentRow, kept: _Kept) -> None:
         with self._lock:
-            self._kept[row.kept_as] = kept
-            self._kept.move_to_end(row.kept_as)
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            self._kept.keep(row.kept_as, kept)
 
     def refresh(self, store: Store, row: ExperimentRow) -> None:
         """Bring what is known up to date, where results say how noisy they are. Takes up to a second.

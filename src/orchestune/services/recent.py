@@ -1,4 +1,4 @@
-"""What was computed last, for whoever looks again and again, as pages do."""
+"""What was used last, and what was computed last, for whoever looks again and again, as pages do."""
 
 from __future__ import annotations
 
@@ -7,16 +7,32 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+
+
+class Latest(OrderedDict[K, T]):
+    """Remembers so many entries: those that were kept last."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def keep(self, key: K, value: T) -> T:
+        """Remember it as the last one; it is returned."""
+        self[key] = value
+        self.move_to_end(key)
+        while len(self) > self._most:
+            self.popitem(last=False)
+        return value
 
 
 class Recent(Generic[T]):
     """One thing for each of the last `kept` keys. Any thread; two that come at once may both make it."""
 
     def __init__(self, kept: int = 50) -> None:
-        self._most = kept
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, tuple[Hashable, T]] = OrderedDict()
+        self._kept: Latest[Hashable, tuple[Hashable, T]] = Latest(kept)
 
     def get(self, key: Hashable, version: Hashable, make: Callable[[], T]) -> T:
         """What `make` returns for this version."""
@@ -30,8 +46,5 @@ class Recent(Generic[T]):
             return kept[1]
         made = make(kept[1] if kept is not None else None)
         with self._lock:
-            self._kept[key] = version, made
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+            self._kept.keep(key, (version, made))
         return made

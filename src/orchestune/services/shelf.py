@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestune.services.columns import Columns, Numbers
+from orchestune.services.recent import Latest
 from orchestune.services.tally import Tally
 from orchestune.store import attempts, experiments
 from orchestune.store import trials as rows
@@ -41,7 +41,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._kept: Latest[Hashable, _Kept] = Latest(_KEPT)
 
     def columns(self, store: Store, ref: str) -> tuple[ExperimentRow, Columns]:
         """The experiment and its trials."""
@@ -66,10 +66,7 @@ class Shelf:
         with store.reading() as session:
             found = experiments.find(session, ref)
         with self._lock:
-            kept = self._kept.setdefault(found.kept_as, _Kept())
-            self._kept.move_to_end(found.kept_as)
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            kept = self._kept.keep(found.kept_as, self._kept.get(found.kept_as) or _Kept())
         with kept.turn, store.reading() as session:
             yield session, experiments.find(session, found.id), kept
 

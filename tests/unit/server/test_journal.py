@@ -8,7 +8,7 @@ import pytest
 
 from orchestune.errors import BadInput
 from orchestune.server import journal as module
-from orchestune.server.journal import Journal, Journals, Place
+from orchestune.server.journal import Journal, Place
 
 
 def test_each_document_is_told_once_however_often_it_changed() -> None:
@@ -68,15 +68,6 @@ def test_only_the_journal_itself_knows_a_place_in_it() -> None:
 def test_what_is_no_place_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
         Place.parse(text)
-
-
-def test_a_view_that_nobody_looked_at_for_long_is_forgotten() -> None:
-    journals = Journals(kept=2)
-    first = journals.of("a")
-    assert journals.of("a") is first
-    journals.of("b")
-    journals.of("c")
-    assert journals.of("a") is not first
 
 
 def test_whoever_comes_back_from_everywhere_fills_no_memory() -> None:
