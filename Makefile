@@ -133,7 +133,7 @@ format: $(VENV)/dev.stamp ## rewrite the sources as ruff wants them
 	@$(BIN)/ruff format
 
 docs: $(VENV)/dev.stamp ## write the generated pages
-	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m docs.generate
 
 $(VENV)/docs.stamp: $(VENV)/dev.stamp
 	@$(INSTALL) --group docs

@@ -1,4 +1,4 @@
-"""Write every page that follows from the code: `python docs/generate.py`, or `--check` to tell which differ (exit 1).
+"""Write every page that follows from the code: `python -m docs.generate`, or `--check` to tell which differ (exit 1).
 
 A test runs the same check, so a page and the code cannot part.
 """
@@ -10,19 +10,20 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
-from orchestune.cli.reference import reference_markdown as command_line
-from orchestune.clusters.aws.reference import reference_markdown as clusters_at_aws
-from orchestune.clusters.existing.reference import permissions_markdown
-from orchestune.config.cluster_file.reference import reference_markdown as cluster_file
-from orchestune.config.reference import reference_markdown as experiment_file
+from docs.writing import (
+    aws,
+    cluster_file,
+    command_line,
+    experiment_file,
+    permissions,
+    python,
+    server_metrics,
+    server_settings,
+)
 from orchestune.config.schema import cluster_text as cluster_schema
 from orchestune.config.schema import text as experiment_schema
 from orchestune.domain import transitions
 from orchestune.domain.states import AttemptState, Desired, ExperimentState, ReasonCode, TaskState, TrialState
-from orchestune.sdk.reference import reference_markdown
-from orchestune.server.prometheus import reference as server_metrics
-from orchestune.server.settings import reference as server_settings
-from orchestune.sklearn import SearchCV
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py from the code; change that instead. -->\n\n"
@@ -197,21 +198,16 @@ def reasons() -> str:
     return "\n".join(lines) + "\n"
 
 
-def python() -> str:
-    """The page about `import orchestune`, and what is imported from below it."""
-    return reference_markdown({"scikit-learn": {"orchestune.sklearn.SearchCV": SearchCV}})
-
-
 PAGES: Mapping[str, Callable[[], str]] = {
     "explanation/state-machines.md": state_machines,
-    "how-to/aws.md": clusters_at_aws,
-    "how-to/permissions.md": permissions_markdown,
-    "reference/cli.md": command_line,
-    "reference/cluster-file.md": cluster_file,
-    "reference/experiment-file.md": experiment_file,
-    "reference/metrics.md": server_metrics,
-    "reference/python.md": python,
-    "reference/server-settings.md": server_settings,
+    "how-to/aws.md": aws.page,
+    "how-to/permissions.md": permissions.page,
+    "reference/cli.md": command_line.page,
+    "reference/cluster-file.md": cluster_file.page,
+    "reference/experiment-file.md": experiment_file.page,
+    "reference/metrics.md": server_metrics.page,
+    "reference/python.md": python.page,
+    "reference/server-settings.md": server_settings.page,
     "../src/orchestune/config/cluster.schema.json": cluster_schema,
     "../src/orchestune/config/experiment.schema.json": experiment_schema,
 }
@@ -242,7 +238,7 @@ def main() -> int:
     check = parser.parse_args().check
     names = differing() if check else write()
     for name in names:
-        print(f"docs/{name} {'differs: python docs/generate.py' if check else 'written'}")
+        print(f"docs/{name} {'differs: make docs' if check else 'written'}")
     return int(check and bool(names))
 
 

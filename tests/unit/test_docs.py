@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
 import subprocess
 import tomllib
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 from typing import get_type_hints
 
 import pytest
 
+from docs import generate
 from orchestune import documents
 from orchestune.cli.main import build_parser, parser_commands
 from orchestune.server.settings import load
@@ -30,21 +29,11 @@ PAGES = sorted(
 )
 
 
-@pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_every_generated_page_is_what_the_code_says(generate: ModuleType) -> None:
+def test_every_generated_page_is_what_the_code_says() -> None:
     assert generate.differing() == [], "run: make docs"
 
 
-def test_the_page_of_states_shows_every_change_of_every_table(generate: ModuleType) -> None:
+def test_the_page_of_states_shows_every_change_of_every_table() -> None:
     from orchestune.domain.transitions import MACHINES
 
     page = generate.state_machines()
@@ -53,9 +42,7 @@ def test_the_page_of_states_shows_every_change_of_every_table(generate: ModuleTy
             assert re.search(rf"^    {state} --> {after}: .*\b{cause}\b", page, re.MULTILINE), (state, cause, after)
 
 
-def test_the_page_of_states_tells_what_every_reason_means(
-    generate: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_of_states_tells_what_every_reason_means(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "REASONS", {**generate.REASONS, "a trial has failed": {}})
     with pytest.raises(KeyError, match="exit_code"):
         generate.state_machines()

@@ -1,4 +1,4 @@
-"""How a setting is declared, written as a flag or a variable, converted, and shown in the reference."""
+"""How a setting is declared, written as a flag or a variable, and converted."""
 
 from __future__ import annotations
 
@@ -15,27 +15,6 @@ from orchestune.errors import BadInput
 from orchestune.outgoing.reach import allowing, parse
 
 ENVIRONMENT = "ORCHESTUNE_"
-
-_INTRODUCTION = """\
-# Settings of the server
-
-`orchestune server` takes each setting from its flag, else from its environment variable, else from the TOML file
-that `--config` (or `ORCHESTUNE_CONFIG`) names, where the key is the setting's name; else the default holds.
-`--embedded` is what the command line adds when it starts the server of this user, and `--stop` ends that one. Seconds
-may be written as `90`, `30s`, `5m`, `2h` or `90d`.
-
-```
-# server.toml
-host = "0.0.0.0"
-files = "s3://orchestune/prod"
-public_url = "https://orchestune.example.org"
-retention = "90d"
-outgoing_allow = "mattermost.corp.example, 10.20.0.0/16"
-```
-
-| setting | flag | environment | default | what it is |
-|---|---|---|---|---|
-"""
 
 
 def setting(kind: str, default: Any, shown: str, description: str, *, secret: bool = False) -> Any:
@@ -72,15 +51,6 @@ def parser(items: Sequence[Field[Any]]) -> argparse.ArgumentParser:
         text = f"{data['description']} (default: {data['shown']})".replace("%", "%%")
         made.add_argument(flag(item), dest=item.name, metavar=data["kind"].upper(), help=text)
     return made
-
-
-def page(items: Sequence[Field[Any]]) -> str:
-    """The page of the reference that lists every setting."""
-    rows = []
-    for item in items:
-        shown, description = item.metadata["shown"], item.metadata["description"]
-        rows.append(f"| `{item.name}` | `{flag(item)}` | `{variable(item)}` | {shown} | {description} |\n")
-    return _INTRODUCTION + "".join(rows)
 
 
 def convert(kind: str, raw: Any) -> Any:

@@ -131,17 +131,17 @@ class Settings:
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-_SETTABLE: Sequence[Field[Any]] = [
+SETTABLE: Sequence[Field[Any]] = [
     item for item in fields(Settings) if item.metadata["kind"] not in ("switch", "derived")
 ]
-_KINDS = {item.name: str(item.metadata["kind"]) for item in _SETTABLE}
+_KINDS = {item.name: str(item.metadata["kind"]) for item in SETTABLE}
 
 
 def load(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings that flags, environment and file make together. BadInput names each key and where it came from;
     UsageError is about the flags.
     """
-    parser = options.parser(_SETTABLE)
+    parser = options.parser(SETTABLE)
     read, strange = parser.parse_known_args(argv)
     if strange:
         raise unrecognized(parser, strange)
@@ -149,7 +149,7 @@ def load(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settin
     config = given["config"] or environ.get(f"{options.ENVIRONMENT}CONFIG")
     problems: list[Problem] = []
     found = _from_file(Path(config), problems) if config else {}
-    for item in _SETTABLE:
+    for item in SETTABLE:
         if environ.get(options.variable(item)):
             found[item.name] = (environ[options.variable(item)], options.variable(item))
         if given[item.name] is not None:
@@ -166,11 +166,6 @@ def load(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settin
     if problems:
         raise BadInput(problems)
     return _complete(settings, environ)
-
-
-def reference() -> str:
-    """The page of the reference that lists every setting."""
-    return options.page(_SETTABLE)
 
 
 def _from_file(path: Path, problems: list[Problem]) -> dict[str, tuple[Any, str]]:

@@ -6,15 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from orchestune.cli.main import build_parser, parser_commands
-from orchestune.cli.reference import reference_markdown
 from tests.unit.cli.conftest import SOURCE, Result
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 NAMES = (
     "init run test watch status logs wait stop pause resume extend delete best trials importance explain compare diff"
     " get try rerun shell export import"
@@ -55,10 +52,6 @@ def test_help_before_a_command_is_the_option_behind_it(words: list[str], cli: Ca
     assert asked.code == 0
     assert asked == cli(*words, "--help")
     assert asked.out.startswith(f"usage: {' '.join(['orchestune', *words])} ")
-
-
-def test_the_page_of_the_reference_is_up_to_date() -> None:
-    assert PAGE.read_text() == reference_markdown(), "run: python -m orchestune.cli.reference > docs/reference/cli.md"
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from orchestune.server.prometheus import exposition, reference
+from docs.writing import server_metrics
+from orchestune.server.prometheus import exposition
 from orchestune.services.change_experiment import delete, pause
 from orchestune.services.read_server import GAUGES, metrics
 from orchestune.testing.world import World
@@ -25,7 +26,7 @@ def test_what_the_server_gives_is_what_the_reference_lists(tmp_path: Path) -> No
     for name, labels, _ in samples:
         assert list(labels) == ([GAUGES[name].label] if GAUGES[name].label else [])
         assert set(labels.values()) <= set(GAUGES[name].values)
-    assert set(re.findall(r"\| `(orchestune_\w+)` \|", reference())) == GAUGES.keys()
+    assert set(re.findall(r"\| `(orchestune_\w+)` \|", server_metrics.page())) == GAUGES.keys()
     values = {(name, *labels.values()): value for name, labels, value in samples}
     assert values["orchestune_experiments", "completed"] == values["orchestune_experiments", "paused"] == 1
     assert values["orchestune_trials", "completed"] == 3

@@ -142,7 +142,7 @@ known](../search.md#begin-with-what-is-known), and of the key `prior` of a param
 """
 
 
-def reference_markdown() -> str:
+def page() -> str:
     """The page docs/reference/experiment-file.md."""
     required = (
         f"Required: {', '.join(f'`{key.name}`' for key in KEYS if key.required)}, and `budget` but for a grid.\n\n"

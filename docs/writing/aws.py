@@ -195,7 +195,7 @@ POLICIES
 """
 
 
-def reference_markdown() -> str:
+def page() -> str:
     """The page."""
     found = [f"```json\n{json.dumps(part, indent=1)}\n```" for part in rights.parts()]
     return _PAGE.replace("POLICIES", "\n\n".join(found))

@@ -11,6 +11,7 @@ from typing import Any
 import orchestune
 from orchestune import errors
 from orchestune.sdk.plots import Plots
+from orchestune.sklearn import SearchCV
 
 _OPENING = """\
 # Python: `import orchestune`
@@ -24,6 +25,12 @@ _SECTIONS = {
     "Experiments": ("tune", "tune_async", "Experiment", "Trial", "OpenTrial"),
     "A search in this process": ("Optimizer",),
 }
+_ELSEWHERE: Mapping[str, Mapping[str, Any]] = {
+    "Figures": {"experiment.plot": Plots},
+    "scikit-learn": {"orchestune.sklearn.SearchCV": SearchCV},
+    "Errors": {"orchestune.errors": errors},
+}
+"""what is imported from other modules, by the names that are written for it"""
 _GIVEN = ("orchestune.Experiment", "orchestune.OpenTrial")
 """what calls give, and nobody makes"""
 
@@ -35,18 +42,14 @@ class _Plain(str):
     __repr__ = str.__str__
 
 
-def reference_markdown(elsewhere: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page; `elsewhere` has sections of what is imported from other modules, by the names that are written for it.
-
-    KeyError where a public name stands in no section.
-    """
+def page() -> str:
+    """The page. KeyError where a public name stands in no section."""
     parts = [_OPENING]
     for title, names in _SECTIONS.items():
         parts.append(f"## {title}\n")
         for name in names:
             parts += _entry(f"orchestune.{name}", getattr(orchestune, name))
-    figures = {"Figures": {"experiment.plot": Plots}}
-    for title, values in {**figures, **elsewhere, "Errors": {"orchestune.errors": errors}}.items():
+    for title, values in _ELSEWHERE.items():
         parts.append(f"## {title}\n")
         for name, value in values.items():
             parts += _entry(name, value)

@@ -81,7 +81,7 @@ Jobs can do what any pod of the namespace can.
 """
 
 
-def permissions_markdown() -> str:
+def page() -> str:
     """The whole page."""
     parts = [_OPENING, _rules("viewer")]
     parts += [_SERVER, f"```yaml\n{as_yaml([_role()])}```\n"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from docs.writing.experiment_file import table
 from orchestune.config.cluster_file.keys import IDLE_KEYS, IMAGES_KEYS, KEYS, NETWORK_KEYS
 from orchestune.config.cluster_file.pools import POOL_KEYS
-from orchestune.config.reference import table
 
 _OPENING = """\
 # The cluster file
@@ -57,7 +57,7 @@ which is `policies`. `aws: {keys: …}` has no effect: credentials never stand i
 """
 
 
-def reference_markdown() -> str:
+def page() -> str:
     """The page docs/reference/cluster-file.md."""
     by_name = {key.name: key for key in KEYS}
     parts = [_OPENING, "## Keys\n\n", table(KEYS), "\n## Pools: `cpu`, `gpu`, `system` and those of `pools`\n\n"]

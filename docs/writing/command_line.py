@@ -74,7 +74,7 @@ _MORE = {
 """where more is told of a command"""
 
 
-def reference_markdown() -> str:
+def page() -> str:
     """The whole page."""
     width = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "100"  # argparse folds its help to it; the page must not depend on a terminal
@@ -96,7 +96,3 @@ def reference_markdown() -> str:
 
 def _help(parser: argparse.ArgumentParser) -> str:
     return parser.format_help()
-
-
-if __name__ == "__main__":
-    print(reference_markdown(), end="")
