@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.ports.private import create_private
+from orchestune.system.private import create_private
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.client.home import state_folder
-from orchestune.ports.private import write_private
+from orchestune.system.private import write_private
 
 _FILE = "open-pages.html"
 _PAGE = """<!doctype html><meta charset="utf-8"><title>Orchestune</title>

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from orchestune.domain.words import did_you_mean
 from orchestune.errors import NotFound, UsageError
-from orchestune.ports.private import locked, write_private
+from orchestune.system.private import locked, write_private
 
 FILE = "clusters.json"
 _LOCK = "clusters.lock"

@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestune.ports.private import write_private
-from orchestune.ports.process import Process
+from orchestune.system.private import write_private
+from orchestune.system.process import Process
 
 FILE = "endpoint.json"
 LOCK = "server.lock"

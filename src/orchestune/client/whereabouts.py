@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from orchestune.errors import Ambiguous
-from orchestune.ports.private import locked, write_private
+from orchestune.system.private import locked, write_private
 
 FILE = "whereabouts.json"
 _LOCK = "whereabouts.lock"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestune.images import credentials
 from orchestune.images.ecr import is_ecr
-from orchestune.ports.private import write_private
+from orchestune.system.private import write_private
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from orchestune.client import endpoint
 from orchestune.client.endpoint import Endpoint
 from orchestune.client.filesystem import LOCAL_DISK, NETWORK, filesystem
 from orchestune.errors import Conflict, StoreUnavailable, UsageError
-from orchestune.ports.private import create_private, write_private
-from orchestune.ports.process import Process
+from orchestune.system.private import create_private, write_private
+from orchestune.system.process import Process
 
 logger = logging.getLogger("orchestune.server")
 

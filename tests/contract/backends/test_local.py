@@ -20,7 +20,7 @@ from orchestune.backends.local.backend import LocalBackend
 from orchestune.backends.local.ending import Undertaker
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import Phase, WorkerOrder
-from orchestune.ports.process import Process
+from orchestune.system.process import Process
 from orchestune.testing.backend_contract import BackendContract, new_id, new_order, wait_for_phase, wait_until
 from orchestune.worker.journal import DONE
 from orchestune.worker.tree import OWNER

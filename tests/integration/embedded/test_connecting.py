@@ -20,7 +20,7 @@ from orchestune.client.endpoint import Endpoint
 from orchestune.client.home import state_folder
 from orchestune.client.outdated import changed
 from orchestune.errors import Unreachable, UsageError
-from orchestune.ports.process import Process, boot_id, environment
+from orchestune.system.process import Process, boot_id, environment
 from tests.testbeds.disks import small_disk
 from tests.testbeds.waiting import until
 

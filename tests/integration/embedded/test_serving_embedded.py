@@ -16,8 +16,8 @@ import pytest
 
 from orchestune.client.endpoint import Endpoint
 from orchestune.errors import Conflict, UsageError
-from orchestune.ports.process import Process
 from orchestune.server import embedded
+from orchestune.system.process import Process
 
 
 def test_one_server_holds_a_state_folder(tmp_path: Path) -> None:

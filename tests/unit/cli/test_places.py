@@ -18,7 +18,7 @@ from orchestune.client.launch import folder_key
 from orchestune.client.versions import remedy
 from orchestune.client.whereabouts import LIMIT, Started, Whereabouts
 from orchestune.errors import Ambiguous
-from orchestune.ports.process import Process
+from orchestune.system.process import Process
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_server import TOKEN, FakeServer, status
 

@@ -26,7 +26,7 @@ from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Machine, Resources
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
-from orchestune.ports.private import create_private
+from orchestune.system.private import create_private
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from orchestune.backends.notes import folder_of, is_worker, noted_deadline, read
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
 from orchestune.ports.backend import Gone, WorkerOrder
-from orchestune.ports.private import locked, write_private
+from orchestune.system.private import locked, write_private
 
 _TAKEN_ALONG = ("root", "links")
 """what a container has of the caller's shell: an image has an environment of its own"""

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from orchestune.backends.docker.plan import ADDRESS
-from orchestune.ports.private import write_private
+from orchestune.system.private import write_private
 
 
 class Whereabouts:

@@ -21,8 +21,8 @@ from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Machine, Resources
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import Phase, Sighting, WorkerOrder
-from orchestune.ports.private import write_private
-from orchestune.ports.process import Process, boot_id
+from orchestune.system.private import write_private
+from orchestune.system.process import Process, boot_id
 
 _KEEP_LOGS = 7 * 24 * 3600.0
 _SWEEP_SECONDS = 6 * 3600.0

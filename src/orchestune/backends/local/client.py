@@ -9,7 +9,7 @@ from pathlib import Path
 from subprocess import DEVNULL, Popen
 
 from orchestune.backends.local.plan import FILE_VARIABLE
-from orchestune.ports.process import Process, environment, parent_and_session, pids
+from orchestune.system.process import Process, environment, parent_and_session, pids
 from orchestune.worker.tree import OWNER
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from orchestune.backends.local.client import belongings, kill_all
 from orchestune.backends.local.folder import WorkerFolder
-from orchestune.ports.process import Process
+from orchestune.system.process import Process
 
 _log = logging.getLogger(__name__)
 _POLL = 0.1

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestune.backends.notes import folder_of, noted_deadline, read_note
-from orchestune.ports.private import write_private
-from orchestune.ports.process import Process
+from orchestune.system.private import write_private
+from orchestune.system.process import Process
 from orchestune.worker.removal import remove
 
 

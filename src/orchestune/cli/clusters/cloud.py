@@ -15,8 +15,8 @@ from orchestune.client.clusters import Cluster
 from orchestune.clusters.providers import NAMES, open_provisioner
 from orchestune.domain.cluster import Event, Happened, Payer, Reached
 from orchestune.errors import NotFound, UsageError
-from orchestune.ports.private import write_private
 from orchestune.ports.provisioner import Provisioner
+from orchestune.system.private import write_private
 
 NAMESPACE = "orchestune"
 _AGAIN = 60.0

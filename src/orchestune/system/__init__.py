@@ -1,0 +1,1 @@
+"""What this machine has for every part: files that their owner alone can read, processes that nothing confuses."""
