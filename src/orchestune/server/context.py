@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import Depends, Header, Query, Request
 
 from orchestune.errors import StoreUnavailable
 from orchestune.server.draining import Draining
@@ -18,8 +17,7 @@ from orchestune.server.journal import Journal, Lines, Seen
 from orchestune.server.shared import Shared
 from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
-from orchestune.services.core import Caller, Core
-from orchestune.services.idempotency import Asked
+from orchestune.services.core import Core
 from orchestune.services.recent import Latest
 
 P = ParamSpec("P")
@@ -126,43 +124,3 @@ class Context:
     async def streaming(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Read for a stream in a thread."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.stream_threads)
-
-
-async def _context(request: Request) -> Context:
-    found: Context = request.app.state.context
-    return found
-
-
-async def _actor(request: Request) -> str:
-    caller: Caller = request.state.caller
-    return caller.name
-
-
-async def _caller(request: Request) -> Caller:
-    caller: Caller = request.state.caller
-    return caller
-
-
-async def _asked(request: Request) -> Asked | None:
-    return getattr(request.state, "asked", None)
-
-
-Here = Annotated[Context, Depends(_context)]
-Actor = Annotated[str, Depends(_actor)]
-"""the name of the caller, for the events"""
-Known = Annotated[Caller, Depends(_caller)]
-RequestKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, include_in_schema=False)]
-"""What makes a request one request, however often it is sent."""
-Repeatable = Annotated[Asked | None, Depends(_asked)]
-"""The request, where it carries such a key."""
-Tail = Annotated[int | None, Query(ge=0, le=1_000_000)]
-"""How many lines before its end a log begins."""
-
-
-async def _experiment(request: Request) -> str | None:
-    caller: Caller = request.state.caller
-    return caller.experiment if caller.role == "worker" else None
-
-
-OnlyOf = Annotated[str | None, Depends(_experiment)]
-"""The experiment beyond which the caller may not look; None for owners."""

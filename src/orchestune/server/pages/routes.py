@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 from urllib.parse import parse_qs
 
-from fastapi import Path, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from orchestune.errors import Denied
 from orchestune.server import cookies, routers
-from orchestune.server.context import Context, Here, Known
+from orchestune.server.context import Context
 from orchestune.server.pages import assets, render
+from orchestune.server.parameters import Here, Known, Number
 from orchestune.services import authenticate, sign_in
 
 router = routers.of_pages()
-
-Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
 @router.get("/")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Header, Request, Response
+from fastapi import Request, Response
 
 from orchestune import documents
 from orchestune.server import routers
 from orchestune.server.answers import answer, file_answer
-from orchestune.server.context import Here
+from orchestune.server.parameters import Here, Range
 from orchestune.server.receiving import received
 from orchestune.services import archive_experiment
 
@@ -24,7 +24,7 @@ _BODY: dict[str, Any] = {
 
 
 @router.get("/experiments/{ref}/archive", response_class=Response)
-async def fetch(context: Here, ref: str, wanted: Annotated[str | None, Header(alias="Range")] = None) -> Response:
+async def fetch(context: Here, ref: str, wanted: Range = None) -> Response:
     """The whole record of an experiment that is over; its blobs are fetched as bundles are."""
     file, size = await context.filing(archive_experiment.open_archive, context.core, ref)
     return file_answer(file, size, wanted, context.file_threads)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Header, Path, Request, Response
+from fastapi import Request, Response
 
 from orchestune import documents
 from orchestune.server import routers
 from orchestune.server.answers import answer, file_answer
-from orchestune.server.context import Here, OnlyOf
+from orchestune.server.parameters import Digest, Here, OnlyOf, Range
 from orchestune.server.receiving import received
 from orchestune.services import bundles
 
 router = routers.of_clients("bundles", "/bundles/{digest}")
 
-Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 
 _ARCHIVE: dict[str, Any] = {
     "requestBody": {
@@ -40,9 +39,7 @@ async def store(context: Here, request: Request, digest: Digest) -> Response:
 
 
 @router.get("", response_class=Response)
-async def fetch(
-    context: Here, only: OnlyOf, digest: Digest, wanted: Annotated[str | None, Header(alias="Range")] = None
-) -> Response:
+async def fetch(context: Here, only: OnlyOf, digest: Digest, wanted: Range = None) -> Response:
     """The archive."""
     file, size = await context.filing(bundles.open_bundle, context.core, digest, only)
     return file_answer(file, size, wanted, context.file_threads)

@@ -9,7 +9,7 @@ from fastapi import Query, Response
 from orchestune import documents
 from orchestune.server import routers
 from orchestune.server.answers import answer
-from orchestune.server.context import Here
+from orchestune.server.parameters import Here
 from orchestune.services import read_code
 
 router = routers.of_clients("code")

@@ -12,8 +12,9 @@ from orchestune import documents
 from orchestune.domain.states import ExperimentState
 from orchestune.server import live, requests, routers, streams
 from orchestune.server.answers import answer
-from orchestune.server.context import Actor, Context, Here, Known, RequestKey, Tail
+from orchestune.server.context import Context
 from orchestune.server.live import View, log_of
+from orchestune.server.parameters import Actor, Here, Known, MaybeCursor, MaybeNumber, RequestKey, Tail
 from orchestune.services import change_code as code_change
 from orchestune.services import (
     change_experiment,
@@ -105,8 +106,8 @@ async def status(
     ref: str,
     after: str = "",
     logs: bool = False,
-    trial: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
-    log_after: Annotated[int | None, Query(ge=0, lt=2**53)] = None,
+    trial: MaybeNumber = None,
+    log_after: MaybeCursor = None,
     tail: Tail = None,
 ) -> Response:
     """One experiment. With `Accept: text/event-stream` again whenever it changes, with what its trials print if `logs`,
@@ -126,9 +127,7 @@ async def status(
 
 
 @router.get("/{ref}/specification", response_model=documents.Specification)
-def specification(
-    context: Here, caller: Known, ref: str, revision: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
-) -> Response:
+def specification(context: Here, caller: Known, ref: str, revision: MaybeNumber = None) -> Response:
     """What it was started with, as it is now, or as it was at the revision of a trial.
 
     A guest sees neither the environment nor the user's configuration file: they were not meant for others.

@@ -11,13 +11,12 @@ from fastapi import Query, Request, Response
 from orchestune import documents
 from orchestune.server import routers, streams
 from orchestune.server.answers import answer
-from orchestune.server.context import Here, Tail
+from orchestune.server.parameters import Cursor, Here, MaybeNumber, Tail
 from orchestune.server.streams import Source
 from orchestune.services import read_experiments, read_logs
 
 router = routers.of_clients("following", "/experiments/{ref}")
 
-After = Annotated[int, Query(ge=0, lt=2**53)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Kinds = Annotated[Sequence[str], Query(max_length=20)]
 
@@ -28,7 +27,7 @@ _CHUNKS = 100
 
 @router.get("/events", response_model=documents.EventPage)
 async def events(
-    context: Here, request: Request, ref: str, after: After = 0, limit: Limit = 100, kind: Kinds = ()
+    context: Here, request: Request, ref: str, after: Cursor = 0, limit: Limit = 100, kind: Kinds = ()
 ) -> Response:
     """What happened after `after`, of each `kind` that is named, or all. With `Accept: text/event-stream` a stream,
     resumed by `Last-Event-ID`.
@@ -53,9 +52,9 @@ async def logs(
     context: Here,
     request: Request,
     ref: str,
-    after: After = 0,
+    after: Cursor = 0,
     limit: Limit = 100,
-    trial: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+    trial: MaybeNumber = None,
     since: str | None = None,
     tail: Tail = None,
 ) -> Response:

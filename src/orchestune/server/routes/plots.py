@@ -9,8 +9,8 @@ from fastapi import Query, Response
 
 from orchestune import documents
 from orchestune.server import routers
-from orchestune.server.context import Here
 from orchestune.server.drawing import drawn
+from orchestune.server.parameters import Here, Where
 from orchestune.services import read_columns, read_contour, read_hypervolume
 
 router = routers.of_clients("plots", "/experiments/{ref}")
@@ -24,7 +24,7 @@ async def columns(
     context: Here,
     ref: str,
     limit: Annotated[int, Query(ge=10, le=100_000)] = 4000,
-    where: Annotated[str | None, Query(description="JSON: column → [low, high] or a list of words")] = None,
+    where: Where = None,
     metric: Annotated[str | None, Query(description="whose best values so far; the first one's where none is")] = None,
 ) -> Response:
     """Trials by columns; where there are more than `limit`, the best ones and every k-th of the others."""

@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from orchestune.errors import BadInput
 from orchestune.server import routers
 from orchestune.server.answers import answer
-from orchestune.server.context import Here
+from orchestune.server.parameters import Here
 from orchestune.services import report_metrics
 
 router = routers.of_trials("/report")

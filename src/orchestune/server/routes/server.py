@@ -11,8 +11,8 @@ from orchestune import __version__, documents
 from orchestune.errors import StoreUnavailable
 from orchestune.server import live, routers, streams
 from orchestune.server.answers import answer
-from orchestune.server.context import Here
 from orchestune.server.live import View
+from orchestune.server.parameters import Here
 from orchestune.server.prometheus import exposition
 from orchestune.services import quarantine, read_cluster, read_server
 from orchestune.services.signals import EXPERIMENTS

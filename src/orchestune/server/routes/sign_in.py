@@ -7,7 +7,7 @@ from fastapi import Response
 from orchestune import documents
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer
-from orchestune.server.context import Here, Known
+from orchestune.server.parameters import Here, Known
 from orchestune.services import sign_in
 
 router = routers.of_clients("server")

@@ -14,7 +14,8 @@ from orchestune import documents
 from orchestune.errors import BadInput
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer
-from orchestune.server.context import Context, Here, Known
+from orchestune.server.context import Context
+from orchestune.server.parameters import Here, Known
 from orchestune.server.terminals import Pipe
 from orchestune.services import terminals
 

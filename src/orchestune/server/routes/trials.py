@@ -5,21 +5,21 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import Header, Path, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from orchestune import documents
 from orchestune.domain.states import TrialState
 from orchestune.server import live, requests, routers, streams
 from orchestune.server.answers import answer, file_answer
-from orchestune.server.context import Actor, Context, Here, Repeatable, RequestKey, Tail
+from orchestune.server.context import Context
 from orchestune.server.drawing import drawn
 from orchestune.server.live import View, log_of
+from orchestune.server.parameters import Actor, Here, MaybeCursor, Number, Range, Repeatable, RequestKey, Tail, Where
 from orchestune.services import queue_trial, read_columns, read_experiments, read_trials, rerun_trial, stop_trial
 from orchestune.services import usage as read_usage
 
 router = routers.of_clients("trials", "/experiments/{ref}/trials")
 
-Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _SHARED = 200
 """trials that are kept for the next page that asks for them; who asks for more exports them"""
 _EVERY = 10.0
@@ -34,7 +34,7 @@ async def trials(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     state: TrialState | None = None,
     sort: Annotated[str | None, Query(description="a column, such as number or -metrics.loss: downwards")] = None,
-    where: Annotated[str | None, Query(description="JSON: column → [low, high] or a list of words")] = None,
+    where: Where = None,
     offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     tails: Annotated[bool, Query(description="with the last lines of each attempt, in lists by number")] = False,
 ) -> Response:
@@ -63,7 +63,7 @@ async def trial(
     after: str = "",
     logs: bool = False,
     tail: Tail = None,
-    log_after: Annotated[int | None, Query(ge=0, lt=2**53)] = None,
+    log_after: MaybeCursor = None,
 ) -> Response:
     """One trial, with the last lines of each attempt and its artifacts.
 
@@ -129,9 +129,7 @@ def artifacts(context: Here, ref: str, number: Number) -> Response:
 
 
 @router.get("/{number}/artifacts/{path:file}", response_class=Response)
-async def artifact(
-    context: Here, ref: str, number: Number, path: str, wanted: Annotated[str | None, Header(alias="Range")] = None
-) -> Response:
+async def artifact(context: Here, ref: str, number: Number, path: str, wanted: Range = None) -> Response:
     """One file; `Range: bytes=N-` goes on with an interrupted download."""
     file, size = await context.filing(read_trials.open_artifact, context.core, ref, number, path)
     return file_answer(file, size, wanted, context.file_threads)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Header, Path, Query, Request, Response
+from fastapi import Request, Response
 
 from orchestune.errors import BadInput
 from orchestune.server import routers
 from orchestune.server.answers import answer, file_answer
-from orchestune.server.context import Here
+from orchestune.server.parameters import Cursor, Digest, Here, Range
 from orchestune.services import register_worker, uploads
 
 router = routers.of_trials("/workers/{worker}")
-
-Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
-Offset = Annotated[int, Query(ge=0, lt=2**53)]
 
 
 @router.post("/register")
@@ -32,7 +29,7 @@ def job(context: Here, worker: str, revision: int) -> Response:
 
 
 @router.put("/uploads/{digest}")
-async def upload(context: Here, request: Request, worker: str, digest: Digest, offset: Offset = 0) -> Response:
+async def upload(context: Here, request: Request, worker: str, digest: Digest, offset: Cursor = 0) -> Response:
     """A part of a file."""
     data = await request.body()
     return answer(await context.filing(uploads.append, context.core, worker, digest, offset, data))
@@ -64,9 +61,7 @@ async def checkpoint(context: Here, worker: str, body: dict[str, Any]) -> Respon
 
 
 @router.get("/blobs/{digest}")
-async def blob(
-    context: Here, worker: str, digest: Digest, wanted: Annotated[str | None, Header(alias="Range")] = None
-) -> Response:
+async def blob(context: Here, worker: str, digest: Digest, wanted: Range = None) -> Response:
     """The bytes of a checkpoint."""
     file, size = await context.filing(uploads.open_blob, context.core, worker, digest)
     return file_answer(file, size, wanted, context.file_threads)

@@ -1,0 +1,59 @@
+"""What several routes take, and where the framework finds it: in the path, the query, the headers, the application."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Header, Path, Query, Request
+
+from orchestune.server.context import Context
+from orchestune.services.core import Caller
+from orchestune.services.idempotency import Asked
+
+
+async def _context(request: Request) -> Context:
+    found: Context = request.app.state.context
+    return found
+
+
+async def _actor(request: Request) -> str:
+    caller: Caller = request.state.caller
+    return caller.name
+
+
+async def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+async def _asked(request: Request) -> Asked | None:
+    return getattr(request.state, "asked", None)
+
+
+async def _experiment(request: Request) -> str | None:
+    caller: Caller = request.state.caller
+    return caller.experiment if caller.role == "worker" else None
+
+
+Here = Annotated[Context, Depends(_context)]
+Actor = Annotated[str, Depends(_actor)]
+"""the name of the caller, for the events"""
+Known = Annotated[Caller, Depends(_caller)]
+RequestKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, include_in_schema=False)]
+"""What makes a request one request, however often it is sent."""
+Repeatable = Annotated[Asked | None, Depends(_asked)]
+"""The request, where it carries such a key."""
+Tail = Annotated[int | None, Query(ge=0, le=1_000_000)]
+"""How many lines before its end a log begins."""
+OnlyOf = Annotated[str | None, Depends(_experiment)]
+"""The experiment beyond which the caller may not look; None for owners."""
+Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+"""Of a trial."""
+MaybeNumber = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
+"""Of a trial, or of a revision."""
+Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
+Cursor = Annotated[int, Query(ge=0, lt=2**53)]
+"""Where in a log, a list of events or a file to go on."""
+MaybeCursor = Annotated[int | None, Query(ge=0, lt=2**53)]
+Where = Annotated[str | None, Query(description="JSON: column → [low, high] or a list of words")]
+Range = Annotated[str | None, Header(alias="Range")]
