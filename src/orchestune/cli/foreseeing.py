@@ -8,9 +8,14 @@ from collections.abc import Mapping
 from orchestune.backends.local import capacity
 from orchestune.client.address import Place
 from orchestune.domain.experiment import Specification
+from orchestune.domain.ids import slug
 from orchestune.domain.resources import Capacity, fits
 from orchestune.engines import registry
 from orchestune.errors import UsageError
+from orchestune.ports.backend import WorkerOrder
+
+UNKNOWN = "00000000-0000-0000-0000-000000000000"
+"""an id that is only known later"""
 
 
 def foresee(specification: Specification, place: Place, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
@@ -28,3 +33,17 @@ def foresee(specification: Specification, place: Place, environ: Mapping[str, st
     if problem:
         raise UsageError(f"this can never run: {problem}", "lower `resources`")
     return ()
+
+
+def order(specification: Specification) -> WorkerOrder:
+    """What would be asked of a place for one worker. What is only known later is zeros."""
+    return WorkerOrder(
+        worker=UNKNOWN,
+        experiment=UNKNOWN,
+        token="",
+        slots=1,
+        each=specification.resources,
+        placement=specification.placement,
+        handle=f"{slug(specification.name)}-0000",
+        grace=specification.grace,
+    )
