@@ -17,11 +17,10 @@ from docs.writing import (
     experiment_file,
     permissions,
     python,
+    schemas,
     server_metrics,
     server_settings,
 )
-from orchestune.config.schema import cluster_text as cluster_schema
-from orchestune.config.schema import text as experiment_schema
 from orchestune.domain import transitions
 from orchestune.domain.states import AttemptState, Desired, ExperimentState, ReasonCode, TaskState, TrialState
 
@@ -208,8 +207,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/metrics.md": server_metrics.page,
     "reference/python.md": python.page,
     "reference/server-settings.md": server_settings.page,
-    "../src/orchestune/config/cluster.schema.json": cluster_schema,
-    "../src/orchestune/config/experiment.schema.json": experiment_schema,
+    "../src/orchestune/config/cluster.schema.json": schemas.cluster,
+    "../src/orchestune/config/experiment.schema.json": schemas.experiment,
 }
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from orchestune.config.keys import KEYS, USER_NAMED
 from orchestune.config.nodes import Entries, Items, Node, Scalar, printable
 from orchestune.config.scalars import resolve
-from orchestune.config.schema import FILE
 
+_SCHEMA = Path(__file__).with_name("experiment.schema.json")
 _FIRST = re.compile(r"[A-Za-z0-9_.$/+\-]")
 _RISKY = re.compile(r"^-(?:\s|$)|^---|^\.\.\.|:(?:\s|$)|\s#")
 _MARKS = re.compile(r"[\[\]{},:#&*!|>'\"%@`]")
@@ -27,7 +28,7 @@ def text(
 
     `asides` are further lines of `parameters`, each with its remark, which only a reader may take in.
     """
-    lines = [f"# yaml-language-server: $schema={FILE.as_uri()}"]  # the installed one: it fits and needs no network
+    lines = [f"# yaml-language-server: $schema={_SCHEMA.as_uri()}"]  # the installed one: it fits and needs no network
     lines += [f"# {words}" for words in heading.splitlines()]
     for key, node in document.entries:
         lines.append("")

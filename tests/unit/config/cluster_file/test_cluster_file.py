@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from orchestune.config import schema
 from orchestune.config.cluster_file.read import load, parse
 from orchestune.config.compose import compose
 from orchestune.config.nodes import plain
@@ -16,6 +15,7 @@ from orchestune.config.report import Report
 from orchestune.domain.cluster import Complaint, Grant, Taint
 from orchestune.errors import BadInput
 
+ROOT = Path(__file__).parents[4]
 GIB = 2**30
 PAPER = """\
 cloud_provider: aws
@@ -224,7 +224,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_the_schema_allows_what_the_parser_allows() -> None:
-    document = json.loads(schema.CLUSTER_FILE.read_text())
+    document = json.loads((ROOT / "src/orchestune/config/cluster.schema.json").read_text())
     Draft202012Validator.check_schema(document)
     validator = Draft202012Validator(document)
     for text in (PAPER, EVERYTHING, HEAD):

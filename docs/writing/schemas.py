@@ -1,0 +1,28 @@
+"""The JSON Schemas of the files that people write, for editors and other programs; made from the tables of keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestune.config.cluster_file.keys import CLUSTER
+from orchestune.config.cluster_file.pools import SHORT
+from orchestune.config.keys import EXPERIMENT
+
+
+def experiment() -> str:
+    """What a schema can say of the file: keys, types, ranges and spellings, but not how sections fit together."""
+    grid = {"anyOf": [{"const": "grid"}, {"type": "object", "properties": {"name": {"const": "grid"}}}]}
+    least = [{"required": ["budget"]}, {"required": ["engine"], "properties": {"engine": grid}}]
+    return _written("Orchestune experiment", EXPERIMENT.schema, least)
+
+
+def cluster() -> str:
+    """The same of a cluster file in its present spelling."""
+    return _written("Orchestune cluster", CLUSTER.schema, [{"required": [name]} for name in (*SHORT, "pools")])
+
+
+def _written(title: str, schema: Mapping[str, Any], least: Sequence[Any]) -> str:
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema, "anyOf": least}
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
