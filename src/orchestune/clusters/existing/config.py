@@ -19,7 +19,6 @@ COMPONENT = "app.kubernetes.io/component"
 OURS = {PART_OF: "orchestune", MANAGED_BY: "orchestune"}
 """labels of everything that we put into a cluster"""
 SELECTOR = ",".join(f"{key}={value}" for key, value in OURS.items())
-EXPERIMENT = "orchestune.dev/experiment"
 MANAGER = "orchestune"
 """the field manager of what we apply"""
 
