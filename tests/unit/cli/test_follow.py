@@ -46,10 +46,12 @@ def running(number: int, worker: str = "w1") -> dict[str, object]:
     }
 
 
-def complete(server: FakeServer, state: str = "completed") -> None:
+def complete(server: FakeServer, completed: int = 4) -> None:
+    """A command that shows trials line by line waits for the ends of so many, also where they were not told."""
     best = [{"trial": 2, "metrics": {"accuracy": {"value": 0.97, "stddev": None}}, "parameters": {"alpha": 0.25}}]
-    server.update("sgd-7f3a", state=state, best=best, counts={"completed": 4, "running": 0}, running=[])
-    server.event("experiment_state", state=state)
+    counts = {"completed": completed, "running": 0}
+    server.update("sgd-7f3a", state="completed", best=best, counts=counts, running=[])
+    server.event("experiment_state", state="completed")
 
 
 def test_the_block_shows_progress_the_best_and_each_running_trial(server: FakeServer, terminal: Start) -> None:
@@ -100,7 +102,7 @@ def test_no_colour_and_a_dumb_terminal_are_respected(server: FakeServer, termina
     screen.wait_for("0/4")
     dumb = terminal(*rerun(server), TERM="dumb")
     dumb.wait_for("repeats")
-    complete(server)
+    complete(server, 0)
     assert screen.end() == 0
     assert dumb.end() == 0
     assert not re.search(r"\x1b\[[0-9;]*m", screen.screen)
@@ -427,7 +429,7 @@ def test_piped_output_has_a_line_for_each_trial(server: FakeServer) -> None:
     while not any("trial 2" in line for line in lines):
         lines.append(process.stdout.readline())
     finish(server, 3)
-    complete(server)
+    complete(server, 2)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     text = "".join(lines) + out
@@ -441,7 +443,7 @@ def test_trials_that_end_together_are_counted_one_by_one(server: FakeServer) -> 
     following(server)
     finish(server, 2)
     finish(server, 3)
-    complete(server)
+    complete(server, 2)
     out, _ = process.communicate(timeout=60)
     counts = [int(found) for found in re.findall(r"^(\d)/4  trial \d", out, re.MULTILINE)]
     assert counts == [1, 2]
@@ -455,7 +457,7 @@ def test_a_value_beyond_the_limit_of_its_metric_is_not_the_best_so_far(server: F
     following(server)
     finish(server, 2)
     finish(server, 3)
-    complete(server)
+    complete(server, 2)
     out, _ = process.communicate(timeout=60)
     assert re.findall(r"^\d/4  trial (\d)", out, re.MULTILINE) == ["2", "3"]
     assert re.findall(r"^\d/4  trial (\d).*\(best value so far\)$", out, re.MULTILINE) == ["2"]
@@ -471,7 +473,7 @@ def test_the_best_so_far_is_told_where_another_metric_has_a_limit_alone(server: 
         values = {"accuracy": {"value": 0.9 + number / 1000, "stddev": None}, "speed": {"value": fast, "stddev": None}}
         server.world.trials.setdefault("sgd-7f3a", []).append(trial(number, metrics=values))
         server.event("trial_finished", trial=number, state="completed")
-    complete(server)
+    complete(server, 3)
     out, _ = process.communicate(timeout=60)
     assert re.findall(r"trial (\d).*\(best value so far\)", out) == ["2", "4"], "3 is too slow"
 
@@ -495,8 +497,7 @@ def test_trials_whose_end_is_told_after_that_of_the_experiment_have_their_line_t
     for number in (2, 3):
         finish(server, number)
     asked = len(server.asked("GET", r"/experiments/[^/]+$"))
-    complete(server)
-    server.update("sgd-7f3a", counts={"completed": 2})
+    complete(server, 2)
     until(lambda: len(server.asked("GET", r"/experiments/[^/]+$")) > asked, "that it sees the end")
     server.world.held.set()
     out, _ = process.communicate(timeout=60)
