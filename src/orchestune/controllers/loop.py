@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 _QUIET = 30.0
 """seconds without trouble after which it has passed: who finds the disk full may have nothing to write in between"""
 
+_REST = 0.5
+"""seconds of rest after trouble"""
+
 _Answer = TypeVar("_Answer")
 
 
@@ -87,7 +90,7 @@ class Loop:
                     log.warning("%s waits: %s", who, error)
                 else:
                     log.exception("%s failed", who)
-            self._ending.wait(0.5)
+            self._ending.wait(_REST)
             return None
         if who in self._said and time.monotonic() - self._said[who][1] >= self._quiet:
             del self._said[who]

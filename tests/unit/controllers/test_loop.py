@@ -8,9 +8,15 @@ from collections.abc import Callable
 
 import pytest
 
+from orchestune.controllers import loop as loops
 from orchestune.controllers.loop import Loop
 from orchestune.errors import StoreUnavailable
 from tests.unit.server.harness import scripted_core
+
+
+@pytest.fixture(autouse=True)
+def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "_REST", 0.01)
 
 
 class Counting:

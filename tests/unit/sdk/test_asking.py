@@ -17,6 +17,7 @@ from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Metric
 from orchestune.domain.parameters import Parameter
 from orchestune.domain.space import Space
+from orchestune.sdk import experiments
 from orchestune.sdk.asking import Looks, OpenTrial, take
 from orchestune.sdk.creating import BRIDGE, _timed
 from orchestune.sdk.experiments import Experiment
@@ -75,6 +76,7 @@ def test_a_trial_that_a_cell_of_a_notebook_left_open_is_offered_again(
     (tmp_path / "params.json").write_text("{}")
     told = {"ORCHESTUNE_TRIAL": "3", "ORCHESTUNE_SEED": "7", "ORCHESTUNE_FOLD": "0"}
     files = {"ORCHESTUNE_PARAMS": str(tmp_path / "params.json"), "ORCHESTUNE_METRICS": str(tmp_path / "metrics.jsonl")}
+    monkeypatch.setattr(experiments, "_COMES", 0.2)
     command = [sys.executable, "-m", BRIDGE, str(tmp_path / "offers")]
     server: Any = _Server(tmp_path / "offers")
     experiment = Experiment(server, server.experiment(""))
@@ -83,7 +85,7 @@ def test_a_trial_that_a_cell_of_a_notebook_left_open_is_offered_again(
             first = experiment.ask(timeout=60)
             assert first is not None
             with pytest.raises(TimeoutError):
-                experiment.ask(timeout=2.5)  # whoever asks for several at a time may tell them later
+                experiment.ask(timeout=0.6)  # whoever asks for several at a time may tell them later
             assert not first.over
             monkeypatch.setattr(sys, "last_value", KeyboardInterrupt(), raising=False)  # as IPython and Python do
             with pytest.warns(UserWarning, match="trial 3 was left open where a statement failed"):
