@@ -50,8 +50,8 @@ _WARNING = re.compile(rb"\s*\S+:\d+: \w*Warning: ")
 """how Python begins a line with a warning: `model.py:3: ConvergenceWarning: no end was found (status=1)`"""
 _STEP_ORDER = (b"global_step", b"step", b"iteration", b"iter", b"epoch")
 _STEP_NAMES = frozenset(name.decode() for name in _STEP_ORDER)
-
-
+_OF_A_NAME = frozenset(("name", "value", "stddev"))
+"""keys of the spelling with a name, which metrics may be called too"""
 _NOT_FINITE = re.compile(r"[-+]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 _PART = rb"(?:(?:train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?|dev)[ ])?"
 """before a name, a word that belongs to it"""
@@ -333,7 +333,7 @@ class Scanner:
     def _from_json(self, document: Mapping[str, Any]) -> list[Reported]:
         step = step_of(document)
         name, value = document.get("name"), number(document.get("value"))
-        named = isinstance(name, str) and not any(map(self.declared, document))  # else it names something else
+        named = not any(map(self.declared, document.keys() - _OF_A_NAME))  # else it names something else
         if isinstance(name, str) and named and value is not None:
             known = self._name(name)
             return [] if known is None else [Reported(known, value, step, number(document.get("stddev")))]
