@@ -18,6 +18,7 @@ from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.notices import document
 from orchestune.services.outgoing import hook_of
+from orchestune.services.recent import Latest
 from orchestune.services.signals import NOTIFYING
 from orchestune.store import experiments, notices
 from orchestune.store.experiments import ExperimentRow
@@ -46,7 +47,7 @@ class Notifying:
         self._lock = threading.Lock()
         self._sending: dict[Notice, str] = {}
         """with the host to which each goes"""
-        self._hosts: dict[tuple[str, str], str] = {}
+        self._hosts: Latest[tuple[str, str], str] = Latest(10 * _AT_ONCE)
         """by experiment and hook"""
         self._ended = set[str]()
         """tries that ended while it was read what is due: what was read of them may be old"""
@@ -79,11 +80,8 @@ class Notifying:
     def _host(self, notice: Notice) -> str:
         """Where it goes; empty where that is not known, or nobody is told any more."""
         key = notice.experiment, notice.hook
-        if key not in self._hosts and (found := self._found_host(notice)):
-            while len(self._hosts) >= 10 * _AT_ONCE:
-                del self._hosts[next(iter(self._hosts))]
-            self._hosts[key] = found
-        return self._hosts.get(key, "")
+        found = self._hosts.get(key) or self._found_host(notice)
+        return self._hosts.keep(key, found) if found else ""
 
     def _found_host(self, notice: Notice) -> str:
         try:
