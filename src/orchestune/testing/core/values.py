@@ -15,6 +15,16 @@ from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
 
 
+def _lost(world: World) -> tuple[str, str]:
+    """An attempt that has started and whose worker is lost, and the signature with which it reports."""
+    [(worker, lease)] = world.lease()
+    worker.call(beats=[worker.started(lease)])
+    for _ in range(8):
+        world.clock.pass_time(5)
+        world.tick()
+    return lease["attempt"], report_signature(world.core, lease["attempt"])
+
+
 class ValuesContract(WorldContract):
     """In which way values come, how they are reduced, and what is no number."""
 
@@ -40,13 +50,7 @@ class ValuesContract(WorldContract):
 
     def test_a_lost_attempt_reports_by_http_until_another_one_takes_over(self, world: World) -> None:
         world.create(budget=1, parallelism=1)
-        [(worker, lease)] = world.lease()
-        attempt = lease["attempt"]
-        signature = report_signature(world.core, attempt)
-        worker.call(beats=[worker.started(lease)])
-        for _ in range(8):
-            world.clock.pass_time(5)
-            world.tick()
+        attempt, signature = _lost(world)
         assert report_metrics.report(world.core, attempt, signature, {"loss": 0.5})["stop"] is False
         [(another, newer)] = world.lease()
         with pytest.raises(Conflict):
@@ -58,13 +62,7 @@ class ValuesContract(WorldContract):
 
     def test_a_lost_attempt_of_a_search_that_was_stopped_reports_nothing_more(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=1)
-        [(worker, lease)] = world.lease()
-        attempt = lease["attempt"]
-        signature = report_signature(world.core, attempt)
-        worker.call(beats=[worker.started(lease)])
-        for _ in range(8):
-            world.clock.pass_time(5)
-            world.tick()
+        attempt, signature = _lost(world)
         change_experiment.stop(world.core, experiment, "ada")
         with pytest.raises(Conflict):
             report_metrics.report(world.core, attempt, signature, {"loss": 0.5})
