@@ -163,5 +163,5 @@ def test_the_list_of_benchmarks_has_each_that_can_be_run() -> None:
 def test_no_entry_of_the_changelog_stands_there_twice() -> None:
     entries = re.split(r"\n(?=- )", (ROOT / "CHANGELOG.md").read_text())
     ends = Counter(" ".join(entry.split()[-12:]) for entry in entries)
-    assert len(entries) > 500
+    assert len(entries) > 20
     assert [words for words, times in ends.items() if times > 1] == []
