@@ -11,6 +11,7 @@ from orchestune.backends.docker import plan, runtime
 from orchestune.backends.docker.client import Engine
 from orchestune.cli.foreseeing import UNKNOWN, order
 from orchestune.domain.experiment import Specification
+from orchestune.images import made
 
 _SERVER = "http://127.0.0.1:8470"
 _SECONDS = 10
@@ -22,7 +23,7 @@ def worker_container(specification: Specification, launch: Mapping[str, Any], st
     OrchestuneError where Docker does not answer.
     """
     host = Engine(_SECONDS).about()
-    folder = state / "cache" / f"runtime-{runtime.key()}"
+    folder = state / "cache" / f"runtime-{made.key()}"
     identity = state / "docker" / "identity"
     site = plan.Site(
         state=identity.read_text() if identity.exists() else UNKNOWN.replace("-", ""),

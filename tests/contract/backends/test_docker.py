@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.docker import client, plan, runtime
+from orchestune.backends.docker import client, plan
 from orchestune.backends.docker.config import Daemon
 from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.backends.docker.plan import Site
 from orchestune.domain.placement import Placement, Volume
 from orchestune.domain.resources import Resources
+from orchestune.images import made
 from orchestune.ports.backend import Gone, Phase, WorkerOrder
 from orchestune.testing.backend_contract import BackendContract, new_order, wait_for_phase, wait_until
 from tests.contract.backends.docker_place import MODES, STAND_IN, Containers
@@ -165,7 +166,7 @@ def test_a_sweep_removes_what_nobody_needs_and_touches_nothing_of_others(place: 
 def test_an_image_runs_with_a_read_only_root(place: Containers) -> None:
     order = order_of(place)
     site = Site(
-        "x", client.Engine(daemon=place.daemon).about(), str(runtime.made(place.cache)), place.url, command=STAND_IN
+        "x", client.Engine(daemon=place.daemon).about(), str(made.made(place.cache)), place.url, command=STAND_IN
     )
     config = plan.container(order, site)
     config["HostConfig"]["ReadonlyRootfs"] = True

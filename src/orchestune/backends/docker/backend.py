@@ -17,14 +17,16 @@ from typing import Any
 from orchestune.backends.docker import checking, folder, gpus, plan, runtime, verdict
 from orchestune.backends.docker.client import Engine, Refused
 from orchestune.backends.docker.config import Daemon
-from orchestune.backends.docker.folder import End, WorkerFolder
+from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.backends.docker.plan import Host, Site
 from orchestune.backends.docker.starting import Starting
-from orchestune.backends.docker.whereabouts import Whereabouts
+from orchestune.backends.notes import End
 from orchestune.backends.nvidia import Cards
+from orchestune.backends.whereabouts import Whereabouts
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Machine, Resources
 from orchestune.errors import TemporaryError, UsageError
+from orchestune.images import made
 from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
 from orchestune.system.private import create_private
 
@@ -53,6 +55,7 @@ class DockerBackend:
     slots_per_worker: int | None = 1
     assigns_gpus = True
     limits_memory = True
+    queues = False
 
     def __init__(
         self,
@@ -168,7 +171,7 @@ class DockerBackend:
         return replace(site, command=self._program) if self._program else site
 
     def _runtime(self) -> Path:
-        return runtime.made(self._cache)
+        return made.made(self._cache)
 
     def _identity(self) -> str:
         """Tells our containers from those of every other state folder."""

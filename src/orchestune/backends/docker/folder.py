@@ -7,26 +7,27 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestune.backends.notes import folder_of, is_worker, noted_deadline, read_note
+from orchestune.backends.notes import (
+    End,
+    folder_of,
+    is_worker,
+    note_deadline,
+    note_verdict,
+    noted_deadline,
+    noted_end,
+    read_note,
+)
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
-from orchestune.ports.backend import Gone, WorkerOrder
+from orchestune.ports.backend import WorkerOrder
 from orchestune.system.private import locked, write_private
 
 _TAKEN_ALONG = ("root", "links")
 """what a container has of the caller's shell: an image has an environment of its own"""
-
-
-@dataclass(frozen=True)
-class End:
-    """How a worker ended: told once, and again to whoever asks."""
-
-    gone: Gone
-    reason: str
 
 
 class WorkerFolder:
@@ -76,19 +77,18 @@ class WorkerFolder:
 
     def note_ending(self, kill_at: float) -> None:
         """Remember that the worker was told to end; of several times the earliest holds."""
-        write_private(self._ending, json.dumps({"kill_at": min(kill_at, self.kill_at() or kill_at)}))
+        note_deadline(self._ending, kill_at)
 
     def end(self) -> End | None:
         """The verdict; None where it has not ended."""
-        document = read_note(self._ended)
-        return End(Gone(document["gone"]), str(document["reason"])) if document else None
+        return noted_end(self._ended)
 
     def note_end(self, end: End, lines: list[str]) -> None:
         """Keep the verdict and the last lines, and nothing that is secret."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if lines:
             write_private(self.path / "worker.log", "\n".join([*lines, ""]))
-        write_private(self._ended, json.dumps({"gone": end.gone, "reason": end.reason}))
+        note_verdict(self._ended, end)
         self._order.unlink(missing_ok=True)
 
     def remove(self) -> None:

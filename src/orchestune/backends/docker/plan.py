@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from orchestune.backends.whereabouts import ADDRESS
 from orchestune.domain.code import ENVIRONMENT_MARKS
 from orchestune.errors import UsageError
 from orchestune.images.runtime import command
@@ -27,7 +28,6 @@ RUNTIME = "/orchestune/runtime"
 WORKER = "/orchestune/worker"
 SERVER = "/orchestune/server"
 FILE = "worker.json"
-ADDRESS = "address.json"
 LABEL = "orchestune.dev/"
 STATE_LABEL, WORKER_LABEL, EXPERIMENT_LABEL = f"{LABEL}state", f"{LABEL}worker", f"{LABEL}experiment"
 

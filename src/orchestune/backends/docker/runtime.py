@@ -1,39 +1,18 @@
-"""The private Python that is mounted into every container: made once per version, for a daemon elsewhere a volume."""
+"""The private Python that is mounted into every container of a daemon elsewhere: a volume, filled once per version."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import sys
 import tarfile
 import threading
 from pathlib import Path
 
 from orchestune.backends.docker.client import Engine
 from orchestune.backends.docker.plan import LABEL, RUNTIME
-from orchestune.images import runtime
+from orchestune.images.made import key
 
 _COMPLETE = ".complete"
-_making = threading.Lock()
-
-
-def made(cache: Path) -> Path:
-    """The folder with it, made at the first call: a few seconds. OrchestuneError where that cannot be."""
-    folder = cache / f"runtime-{key()}"
-    with _making:
-        if not folder.is_dir():
-            cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-            runtime.build_runtime(folder)
-    return folder
-
-
-def key() -> str:
-    """Another one for another Python and for each change of the worker."""
-    package = Path(runtime.__file__).parents[1]
-    digest = hashlib.sha256(sys.version.encode())
-    for source in sorted([*(package / "worker").glob("*.py"), *(package / "images").glob("*.py")]):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes())
-    return digest.hexdigest()[:12]
+_filling = threading.Lock()
 
 
 def volume() -> str:
@@ -46,7 +25,7 @@ def fill(engine: Engine, image: str, name: str, folder: Path) -> None:
     helper = f"{name}-fill"
     mount = {"Type": "volume", "Source": name, "Target": RUNTIME}
     config = {"Image": image, "Entrypoint": ["-"], "Cmd": [], "Labels": {f"{LABEL}runtime": name}}
-    with _making:
+    with _filling:
         engine.create(helper, {**config, "HostConfig": {"Mounts": [mount], "NetworkMode": "none"}})
         try:
             if not engine.has_file(helper, f"{RUNTIME}/{_COMPLETE}"):

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from orchestune.backends.docker import plan, pulling, runtime
 from orchestune.backends.docker.client import Engine, Refused
-from orchestune.backends.docker.folder import End, WorkerFolder
+from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.backends.docker.plan import Site
+from orchestune.backends.notes import End
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.ports.backend import Gone, WorkerOrder
 

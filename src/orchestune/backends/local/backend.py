@@ -16,6 +16,7 @@ from orchestune.backends.local import client, plan
 from orchestune.backends.local.ending import Undertaker
 from orchestune.backends.local.folder import WorkerFolder
 from orchestune.backends.nvidia import Cards, Listed, among
+from orchestune.backends.shell import environment
 from orchestune.domain.cards import Card
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Machine, Resources
@@ -46,6 +47,7 @@ class LocalBackend:
     slots_per_worker: int | None = None
     assigns_gpus = True
     limits_memory = False
+    queues = False
 
     def __init__(
         self,
@@ -131,7 +133,7 @@ class LocalBackend:
     def _spawn(self, order: WorkerOrder, folder: WorkerFolder) -> Process:
         try:
             write_private(folder.file, plan.document(order, folder.state, self._endpoint, self._url, self._cores))
-            environ = plan.environment(order, folder.file, os.environ)
+            environ = environment(order, folder.file, os.environ)
             return client.spawn(self._program, environ, folder.state, folder.log)
         except OSError:
             folder.forget_secrets()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 
-from orchestune.backends.local.plan import FILE_VARIABLE
+from orchestune.backends.shell import FILE_VARIABLE
 from orchestune.system.process import Process, environment, parent_and_session, pids
 from orchestune.worker.tree import OWNER
 

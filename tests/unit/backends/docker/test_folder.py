@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from orchestune.backends.docker import folder
-from orchestune.backends.docker.folder import End, WorkerFolder
+from orchestune.backends.docker.folder import WorkerFolder
+from orchestune.backends.notes import End
 from orchestune.domain.placement import Placement, Volume
 from orchestune.domain.resources import Resources
 from orchestune.errors import UsageError

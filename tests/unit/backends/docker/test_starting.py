@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.backends.docker.client import Away, Engine, Refused
-from orchestune.backends.docker.folder import End, WorkerFolder
+from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.backends.docker.plan import Host, Site
 from orchestune.backends.docker.starting import Starting
+from orchestune.backends.notes import End
 from orchestune.domain.placement import Placement
 from orchestune.ports.backend import Gone, WorkerOrder
 from orchestune.testing.backend_contract import wait_until

@@ -1,4 +1,4 @@
-"""The file in which workers in containers look the server's address up again, when it has moved."""
+"""The file in which workers elsewhere look the server's address up again, when it has moved."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import threading
 from pathlib import Path
 
-from orchestune.backends.docker.plan import ADDRESS
 from orchestune.system.private import write_private
+
+ADDRESS = "address.json"
 
 
 class Whereabouts:
