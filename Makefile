@@ -13,9 +13,9 @@ CLUSTERS := $(if $(ORCHESTUNE_TEST_KUBECONFIG),,-n 2 --dist worksteal)
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 # what runs in a user's own Python, which may be of version 3.8
 OLD_PYTHONS := worker config/modules domain/floats.py $(addprefix sdk/,ending.py keeping.py parameters.py reporting.py)
-FAST := not postgres and not chaos and not wheel and not docker and not kubernetes and not torch and not mlflow and not pages and not long
+FAST := not postgres and not chaos and not wheel and not docker and not slurm and not kubernetes and not torch and not mlflow and not pages and not long
 
-.PHONY: help demo test test-postgres test-torch test-mlflow test-docker test-docker-long test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel chaos chaos-short lint types imports vermin check format docs site benchmarks clean
+.PHONY: help demo test test-postgres test-torch test-mlflow test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel chaos chaos-short lint types imports vermin check format docs site benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -83,6 +83,9 @@ test-docker: $(VENV)/dev.stamp ## Docker and image registries, on real ones (roo
 
 test-docker-long: $(VENV)/dev.stamp ## images built by docker, podman and buildah (Debian packages of these names)
 	@$(PYTEST) -m 'docker and long and not kubernetes'
+
+test-slurm: $(VENV)/dev.stamp ## a real Slurm of three nodes (root, Debian packages: see CONTRIBUTING.md)
+	@$(PYTEST) -m slurm
 
 test-kubernetes: testbeds ## a real cluster of three nodes, or the one in ORCHESTUNE_TEST_KUBECONFIG
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(CLUSTERS) -m 'kubernetes and not long'

@@ -22,6 +22,7 @@ from orchestune import bootstrap
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Machine, Resources
 from orchestune.ports.backend import Phase, Sighting, WorkerOrder
+from orchestune.server.door import Door
 from orchestune.server.main import main as serve
 from orchestune.server.settings import Settings
 from orchestune.store.database import open_store
@@ -37,6 +38,7 @@ class SimulatedBackend:
     slots_per_worker: int | None = None
     assigns_gpus = True
     limits_memory = True
+    queues = False
 
     def __init__(self, cores: int, orders: Path) -> None:
         self._cores, self._orders, self._ended = cores, orders, set[str]()
@@ -162,10 +164,10 @@ def main() -> int:
     """Serve until SIGTERM."""
     state, cores = Path(sys.argv[1]), int(sys.argv[2])
 
-    def build(settings: Settings, url: str, endpoint: Path | None) -> bootstrap.Running:
+    def build(settings: Settings, url: str, endpoint: Path | None, door: Door) -> bootstrap.Running:
         (state / "url.new").write_text(url)
         (state / "url.new").rename(state / "url")
-        return bootstrap.build(settings, url, endpoint, {"local": SimulatedBackend(cores, state / "orders")})
+        return bootstrap.build(settings, url, endpoint, door, {"local": SimulatedBackend(cores, state / "orders")})
 
     return serve(["--state", str(state), "--port", "0"], build)
 

@@ -21,6 +21,7 @@ from tests.testbeds.fixtures import (
     own_core,
     own_kubernetes,
     registry,
+    slurm,
     worker_images,
     world,
 )
@@ -30,6 +31,7 @@ NO_SKIPS = os.environ.get("ORCHESTUNE_NO_SKIPS") == "1"
 MARKS = {  # of a test that takes one of these fixtures; the first that fits, so that `registry` alone means docker
     "kubernetes": {"kubernetes", "kubernetes_postgres_url", "own_kubernetes", "namespace"},
     "docker": {"docker_engine", "registry", "worker_images"},
+    "slurm": {"slurm"},
     "postgres": {"postgres_url", "postgres_database"},
 }
 LONGEST = {
@@ -51,6 +53,7 @@ __all__ = [
     "own_core",
     "own_kubernetes",
     "registry",
+    "slurm",
     "worker_images",
     "world",
 ]  # fixtures count where they are imported

@@ -11,6 +11,9 @@ from pathlib import Path
 from orchestune.archives.shelf import Shelf
 from orchestune.backends.docker.backend import DockerBackend
 from orchestune.backends.local.backend import LocalBackend
+from orchestune.backends.slurm.backend import SlurmBackend
+from orchestune.backends.slurm.client import Slurm
+from orchestune.backends.slurm.reaching import address_for_nodes, own_address
 from orchestune.controllers.archiving import Archiving
 from orchestune.controllers.checkpointing import Checkpointing
 from orchestune.controllers.early_deaths import EarlyDeaths
@@ -42,6 +45,7 @@ from orchestune.ports.engine import Engine
 from orchestune.ports.identity import Identity
 from orchestune.ports.retirement import Undertaker
 from orchestune.ports.secrets import SecretStore
+from orchestune.server.door import Door
 from orchestune.server.settings import Settings
 from orchestune.services import retirement
 from orchestune.services.core import Core
@@ -95,14 +99,19 @@ class Running:
 
 
 def build(
-    settings: Settings, url: str, endpoint: Path | None = None, backends: Mapping[str, Backend] | None = None
+    settings: Settings,
+    url: str,
+    endpoint: Path | None = None,
+    door: Door | None = None,
+    backends: Mapping[str, Backend] | None = None,
 ) -> Running:
-    """Everything behind the server at `url`; `endpoint` is the file that local workers read again when that has gone.
+    """Everything behind the server at `url`; `endpoint` is the file that local workers read again when that has gone,
+    `door` opens the server to other machines.
 
     `backends` stand in the place of those that the settings mean.
     """
     state, retention = settings.state, settings.retention
-    site = _cluster(settings.kubernetes) if settings.kubernetes else _this_machine(state, endpoint, url)
+    site = _cluster(settings.kubernetes) if settings.kubernetes else _this_machine(settings, endpoint, url, door)
     store = open_store(settings.database_url)
     core = Core(
         store=store,
@@ -190,10 +199,16 @@ class _Site:
     identities: tuple[Identity, ...] = ()
 
 
-def _this_machine(state: Path, endpoint: Path | None, url: str) -> _Site:
+def _this_machine(settings: Settings, endpoint: Path | None, url: str, door: Door | None) -> _Site:
+    state, moves = settings.state, endpoint is not None
+    slurm = Slurm()
+    reached = partial(
+        address_for_nodes, url, settings.slurm_address, partial(own_address, slurm), door.open if door else None
+    )
     backends: dict[str, Backend] = {
         "local": LocalBackend(state, endpoint, url),
-        "docker": DockerBackend(state, url, moves=endpoint is not None),
+        "docker": DockerBackend(state, url, moves=moves),
+        "slurm": SlurmBackend(state, settings.shared, reached, moves=moves, slurm=slurm),
     }
     return _Site(backends, FolderSecrets(state / "secrets"), url, "local")
 

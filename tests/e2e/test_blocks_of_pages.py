@@ -45,7 +45,7 @@ NEEDS = {
     r"(make|pip|cd) ": "the clone itself: `.ci/run` calls make, tests/e2e/test_wheel.py installs",
     r"orchestune run$|cd my-project": "tests/e2e/test_readme.py runs the README's experiment",
     r"orchestune cluster ": "a cluster: tests/kubernetes",
-    r"orchestune (run|test) --cluster ": "a cluster: tests/kubernetes and tests/docker",
+    r"orchestune (run|test) --cluster ": "a cluster: tests/kubernetes, tests/docker, tests/e2e/test_slurm.py",
     r"orchestune (logs --follow|status --all)$": "a cluster: tests/kubernetes",
     r"orchestune run --notify env:": "an address that listens: tests/e2e/test_messages.py",
     r"orchestune server .*postgresql:": "a database and an object store: tests/integration, tests/contract",

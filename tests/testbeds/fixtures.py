@@ -21,6 +21,7 @@ from tests.testbeds.kubernetes.cluster import Cluster, cluster
 from tests.testbeds.machine import Broken
 from tests.testbeds.postgres import postgres_server
 from tests.testbeds.registry import Registry, image_registry
+from tests.testbeds.slurm import Slurm, slurm_cluster
 from tests.testbeds.workers import Images, push_images
 
 if TYPE_CHECKING:
@@ -80,6 +81,13 @@ def registry() -> Iterator[Registry]:
 def docker_engine() -> Iterator[Engine]:
     """A private Docker Engine, or the developer's."""
     with engines.docker_engine() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Slurm]:
+    """A private Slurm."""
+    with slurm_cluster() as running:
         yield running
 
 

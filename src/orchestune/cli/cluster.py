@@ -13,6 +13,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, Formatter, Parser, add_command
 from orchestune.cli.render import table
 from orchestune.client.clusters import Cluster
+from orchestune.domain.places import OWN
 
 _SHOWN = (
     "name", "provider", "cloud", "region", "context", "namespace", "registry", "url", "role", "user", "version",
@@ -111,7 +112,7 @@ def _where(cluster: Cluster) -> str:
         return cluster.region
     if cluster.provider == "kubernetes":
         return f"{cluster.namespace} of {cluster.context or 'the current context'}"
-    return cluster.url or "this machine"
+    return cluster.url or OWN[cluster.provider]
 
 
 def use(console: Console, args: argparse.Namespace) -> int:

@@ -9,9 +9,10 @@ from orchestune.cli.files import fetched
 from orchestune.cli.preparing import Prepared
 from orchestune.cli.scripts import unknown
 from orchestune.client.address import Place
+from orchestune.domain.places import OWN
 from orchestune.domain.words import some
 from orchestune.errors import UsageError
-from orchestune.sdk.submitting import at_hand
+from orchestune.sdk.submitting import shares_files
 
 
 def in_images(place: Place) -> bool:
@@ -26,7 +27,7 @@ def in_words(place: Place) -> str:
         return f"the server at {place.resolve().url}" if cluster is None else f"{cluster.name}, at {cluster.url}"
     if cluster.provider == "kubernetes":
         return f"{cluster.name}, namespace {cluster.namespace}"
-    return "this machine" + (", in containers" if cluster.provider == "docker" else "")
+    return OWN[cluster.provider]
 
 
 def notes(place: Place, prepared: Prepared) -> list[str]:
@@ -35,7 +36,7 @@ def notes(place: Place, prepared: Prepared) -> list[str]:
     links = [path for path in prepared.links if not fetched(prepared.folder / path)]  # which were said to be left out
     if links:
         shown = some(links, 3)
-        if at_hand(place):
+        if shares_files(place):
             shared = "all trials read and write the same, and a cluster would not have them"
             found.append(f"linked from this folder, not packed: {shown}; {shared}")
         elif place.embedded:
@@ -45,11 +46,11 @@ def notes(place: Place, prepared: Prepared) -> list[str]:
                 f"not packed, so trials there do not have them: {shown}; `volumes:` mounts data of the cluster"
             )
     found += kept_apart(prepared)
-    if at_hand(place):
+    if shares_files(place):
         path = prepared.specification.env.get("PATH") or os.environ.get("PATH", os.defpath)
         found += unknown(prepared.specification.run, path)
-    if place.cluster is not None and at_hand(place) and image_in_words(prepared):
-        found.append("image, install and dockerfile are for containers and clusters; here this machine's programs run")
+    if place.cluster is not None and shares_files(place) and image_in_words(prepared):
+        found.append("image, install and dockerfile are for containers; here programs run as they are installed")
     return found
 
 

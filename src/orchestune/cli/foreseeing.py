@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping
 
 from orchestune.backends.local import capacity
+from orchestune.backends.slurm.checking import check
+from orchestune.backends.slurm.client import Slurm
 from orchestune.client.address import Place
 from orchestune.domain.experiment import Specification
 from orchestune.domain.ids import slug
 from orchestune.domain.resources import Capacity, fits
 from orchestune.engines import registry
-from orchestune.errors import UsageError
+from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import WorkerOrder
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
@@ -22,6 +24,8 @@ def foresee(specification: Specification, place: Place, environ: Mapping[str, st
     """Raises what the server would raise. Returns what nobody but a server elsewhere can know, as notes."""
     registry.check(specification.engine, specification.engine_options, specification.space, specification.metrics)
     needs = specification.resources
+    if place.cluster is not None and place.cluster.provider == "slurm":
+        return _foresee_slurm(specification, environ)
     if not place.embedded:
         return (
             (f"only the server can tell whether it has room for {needs}",)
@@ -32,6 +36,14 @@ def foresee(specification: Specification, place: Place, environ: Mapping[str, st
     problem = fits(Capacity((capacity.with_cards(gpus, environ=environ),)), needs)
     if problem:
         raise UsageError(f"this can never run: {problem}", "lower `resources`")
+    return ()
+
+
+def _foresee_slurm(specification: Specification, environ: Mapping[str, str]) -> tuple[str, ...]:
+    try:
+        check(Slurm(environ), specification.resources, specification.placement)
+    except TemporaryError as exc:
+        return (f"whether Slurm takes its jobs cannot be told now: {exc}",)
     return ()
 
 

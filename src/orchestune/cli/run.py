@@ -108,11 +108,12 @@ def _dry_run(console: Console, prepared: Prepared) -> int:
 _EACH = {
     "kubernetes": "each worker would be a Job with a Secret of the same name, which holds its token:",
     "docker": "each worker would be a container, into which a file with its token is put:",
+    "slurm": "each worker would be a job of Slurm, submitted with these options:",
 }
 
 
 def _objects(console: Console, prepared: Prepared) -> list[dict[str, Any]]:
-    """What would be created for each worker, in a cluster of Kubernetes or by Docker."""
+    """What would be created for each worker, in a cluster of Kubernetes, by Docker or by Slurm."""
     cluster, specification = console.place.cluster, prepared.specification
     if prepared.install or prepared.dockerfile:
         placement = replace(specification.placement, image="(known once it is built)")
@@ -122,6 +123,12 @@ def _objects(console: Console, prepared: Prepared) -> list[dict[str, Any]]:
 
         launched = launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
         return [worker_container(specification, launched, state_path(console.environ))]
+    if cluster is not None and cluster.provider == "slurm":
+        from orchestune.backends.slurm import plan  # as above
+        from orchestune.cli.foreseeing import order
+
+        one = order(specification)
+        return [{"sbatch": [f"--job-name={plan.name(one)}", *plan.asked(one.each, one.placement, one.grace)]}]
     if cluster is None or cluster.provider != "kubernetes":
         return []
     from orchestune.cli.foreseeing_there import worker_job  # the backend, which no other command needs

@@ -19,7 +19,7 @@ from orchestune.client.states import extendable, over
 from orchestune.domain.space import key
 from orchestune.domain.words import plural
 from orchestune.errors import UsageError
-from orchestune.sdk.submitting import at_hand
+from orchestune.sdk.submitting import at_hand, shares_files
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -103,7 +103,7 @@ def _hand_over(console: Console, prepared: Prepared, into: str, digest: str, doc
     place = sending.launched(console, prepared)
     status = client.change_code(into, digest, {name: value for name, value in place.items() if name in _CODE})
     added = sorted(set(prepared.links) - set((before["launch"] or {}).get("links") or ()))
-    if added and not at_hand(console.place):
+    if added and not shares_files(console.place):
         console.note(f"containers that run already do not have {', '.join(added)}")
     document |= {"into": status["handle"], "bundle": digest, "changed": digest != before["bundle"]}
     if not console.json:

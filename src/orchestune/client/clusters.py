@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestune.domain.places import OWN
 from orchestune.domain.words import did_you_mean
 from orchestune.errors import NotFound, UsageError
 from orchestune.system.private import locked, write_private
@@ -19,7 +20,7 @@ _LOCK = "clusters.lock"
 _SCHEMA = 1
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
-Provider = Literal["local", "docker", "kubernetes", "hosted"]
+Provider = Literal["local", "docker", "slurm", "kubernetes", "hosted"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Cluster:
     @property
     def embedded(self) -> bool:
         """Whether the server of this machine answers for it."""
-        return self.provider in ("local", "docker")
+        return self.provider in OWN
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the file; the token too."""
@@ -70,8 +71,8 @@ class Cluster:
         return cls(**{name: value for name, value in document.items() if name in known})
 
 
-BUILT_IN = (Cluster("local", "local"), Cluster("docker", "docker"))
-"""Always there: processes and containers of this machine, under the embedded server."""
+BUILT_IN = (Cluster("local", "local"), Cluster("docker", "docker"), Cluster("slurm", "slurm"))
+"""Always there, under the embedded server: processes and containers of this machine, and jobs that it submits."""
 _RESERVED = {cluster.name: cluster for cluster in BUILT_IN}
 
 
@@ -85,7 +86,7 @@ class Clusters:
         self._path, self._lock = state / FILE, state / _LOCK
 
     def all(self) -> tuple[Cluster, ...]:
-        """`local` and `docker`, then those that were connected, by name."""
+        """`local`, `docker` and `slurm`, then those that were connected, by name."""
         return (*BUILT_IN, *self.connected())
 
     def connected(self) -> tuple[Cluster, ...]:
@@ -173,7 +174,7 @@ class Clusters:
 def check_name(name: str) -> None:
     """UsageError where a cluster that is to be connected cannot have this name."""
     if name in _RESERVED:
-        raise UsageError(f"'{name}' means this machine, and no other cluster can be named so", "choose another name")
+        raise UsageError(f"'{name}' means {OWN[name]}, and no other cluster can be named so", "choose another name")
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} is no name for a cluster", "letters, digits, dots, dashes and underscores; at most 63 of them"

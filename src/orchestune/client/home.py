@@ -33,6 +33,12 @@ def state_path(environ: Mapping[str, str] = os.environ) -> Path:
     return folder
 
 
+def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where this user's data lie that other machines with the same home folder may see, by the XDG rules; not made."""
+    text = environ.get("XDG_DATA_HOME", "")
+    return (Path(text) if os.path.isabs(text) else Path(_expanded("~", environ)) / ".local/share") / "orchestune"
+
+
 def mark(folder: Path) -> None:
     """Say in a state folder what it is, so that it never counts as code of the folder in which it is."""
     with suppress(OSError):  # there is a better place to say that it cannot be written to

@@ -10,6 +10,7 @@ from orchestune.config.kinds import NUMBER, SIZE, TRUTH, Key, Kind, text
 from orchestune.config.nodes import Entries, Scalar, plain
 from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, list_of, section
+from orchestune.config.slurm import SLURM
 from orchestune.domain.placement import Placement, Volume
 
 
@@ -104,6 +105,7 @@ KEYS = (
     Key("shm", SIZE, "The size of /dev/shm.", "what the place gives"),
     Key("volumes", VOLUMES, "Storage that is mounted into each trial: `{claim: data, mount: /data}`."),
     Key("pod", POD, "Whatever else the pods need: merged into the pod template of Kubernetes."),
+    Key("slurm", SLURM, "What else jobs of Slurm need, as long options of sbatch: `{account: lab, time: 4:00:00}`."),
 )  # fmt: skip
 
 
@@ -118,6 +120,7 @@ def placement(values: Mapping[str, Any]) -> Placement:
         shm=values.get("shm"),
         volumes=values.get("volumes") or (),
         pod=values.get("pod") or {},
+        slurm=values.get("slurm") or {},
     )
 
 

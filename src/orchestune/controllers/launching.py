@@ -97,10 +97,10 @@ class Launching:
         needs = {row.id: room(backend, row) for row in rows}
         with self._core.store.reading() as session:
             wanted = {row.id: parts(session, row, needs[row.id], slots_wanted(row)) for row in rows}
-        inside = without_queued(rows, by_experiment)
+        inside = without_queued(backend, rows, by_experiment)
         let_in = {
             part.key: admitted(inside.get(row.id, ()), part.memory)
-            for row in rows if in_queue(row) for part in wanted[row.id]
+            for row in rows if in_queue(backend, row) for part in wanted[row.id]
         }  # fmt: skip
         closed = {row.id: backend.closed_to(needs[row.id], row.specification.placement) for row in rows}
         demands = [_demand(row, part, closed[row.id]) for row in rows for part in wanted[row.id]]
@@ -169,7 +169,7 @@ class Launching:
         if each.gpu and site.backend.assigns_gpus:
             missing = min(missing, cluster.cards.fit(each.wanted))
             each = replace(each, gpu=0)
-        waits = in_queue(site.row)
+        waits = in_queue(site.backend, site.row)
         if not waits:
             missing = cluster.room.fit(each, missing, site.machines)
         if waits or cluster.capacity.elastic:

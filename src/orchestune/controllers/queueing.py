@@ -8,14 +8,14 @@ from dataclasses import replace
 from orchestune.domain.allocation import Demand, allocate
 from orchestune.domain.resources import Capacity
 from orchestune.domain.states import WorkerState
-from orchestune.ports.backend import Phase
+from orchestune.ports.backend import Backend, Phase
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.workers import Present
 
 
-def in_queue(row: ExperimentRow) -> bool:
+def in_queue(backend: Backend, row: ExperimentRow) -> bool:
     """Whether its workers are admitted by a queue of the place."""
-    return row.specification.placement.queue is not None
+    return backend.queues or row.specification.placement.queue is not None
 
 
 def queued(worker: Present) -> bool:
@@ -24,10 +24,10 @@ def queued(worker: Present) -> bool:
 
 
 def without_queued(
-    rows: Sequence[ExperimentRow], present: Mapping[str, Sequence[Present]]
+    backend: Backend, rows: Sequence[ExperimentRow], present: Mapping[str, Sequence[Present]]
 ) -> Mapping[str, Sequence[Present]]:
     """The workers of each experiment without those that hold nothing yet."""
-    waiting = {row.id for row in rows if in_queue(row)}
+    waiting = {row.id for row in rows if in_queue(backend, row)}
     return {
         experiment: [worker for worker in found if not queued(worker)] if experiment in waiting else found
         for experiment, found in present.items()

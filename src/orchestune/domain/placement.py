@@ -41,6 +41,8 @@ class Placement:
     volumes: tuple[Volume, ...] = ()
     pod: Mapping[str, Any] = field(default_factory=dict)
     """merged into the pod template of Kubernetes"""
+    slurm: Mapping[str, Any] = field(default_factory=dict)
+    """options of Slurm's `sbatch` by their long names"""
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name."""
@@ -53,6 +55,7 @@ class Placement:
             "shm": self.shm,
             "volumes": [volume.to_json() for volume in self.volumes],
             "pod": dict(self.pod),
+            **({"slurm": dict(self.slurm)} if self.slurm else {}),
         }
 
     @classmethod
@@ -63,4 +66,9 @@ class Placement:
             for item in document.get("volumes") or ()
         )
         names = ("image", "pool", "queue", "service_account", "priority_class", "shm")
-        return cls(**{name: document.get(name) for name in names}, volumes=volumes, pod=dict(document.get("pod") or {}))
+        return cls(
+            **{name: document.get(name) for name in names},
+            volumes=volumes,
+            pod=dict(document.get("pod") or {}),
+            slurm=dict(document.get("slurm") or {}),
+        )

@@ -97,6 +97,10 @@ class Backend(Protocol):
 
     limits_memory: bool
     """True: a trial gets no more memory than it asked for; False: what it asked for is what it is expected to take"""
+    queues: bool
+    """True: every worker waits in a queue of the place, and holds nothing until its turn has come; False: at most those
+    of experiments that name a `queue`
+    """
 
     def capacity(self) -> Capacity:
         """What the place has for trials, whether in use by us or not. Cheap: asked at every tick."""

@@ -50,7 +50,7 @@ def create(
     chosen = place(os.environ, cluster)
     loaded = read_keys(keys, "experiment", "the keys of the experiment", folder / "experiment.yml")
     specification = change(loaded.specification)
-    if not submitting.at_hand(chosen) and (loaded.build.install or loaded.build.dockerfile):
+    if not submitting.shares_files(chosen) and (loaded.build.install or loaded.build.dockerfile):
         raise UsageError("images are not built from Python", "name an image, or start it with `orchestune run`")
     secrets = secret_values([(secret.name, secret.source) for secret in specification.secrets], os.environ, folder)
     found = taken(specification, folder, loaded.code)

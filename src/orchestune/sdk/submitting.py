@@ -25,6 +25,11 @@ def at_hand(place: Place) -> bool:
     return place.cluster is None or place.cluster.provider == "local"
 
 
+def shares_files(place: Place) -> bool:
+    """Whether trials see the files of this machine where they are here, and run what is installed here."""
+    return at_hand(place) or (place.cluster is not None and place.cluster.provider == "slurm")
+
+
 def named(place: Place) -> dict[str, str]:
     """The part of a request that names the cluster: a server elsewhere has one of its own."""
     return {"cluster": place.name} if place.embedded else {}
@@ -37,11 +42,11 @@ def launch(
     code: Code,
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, Any]:
-    """What trials get of this shell and this folder: nothing, where they run elsewhere; and how the code is packed."""
+    """What trials get of this shell and folder: nothing, where they cannot see them; and how the code is packed."""
     rules: dict[str, Any] = {"ignore": list(code.ignore), "limit": code.limit}
     packed = {"code": {**rules, "modules": list(code.modules)} if code.modules else rules}
     found: dict[str, Any] = {"root": os.fspath(root) if root else None, "links": list(links), **packed}
-    if at_hand(place):
+    if shares_files(place):
         return {"env": environment(environ), "python": python(environ), **found}
     return found if place.embedded else packed
 

@@ -22,6 +22,7 @@ from orchestune.client.launch import owner
 from orchestune.errors import StoreUnavailable, TemporaryError, UsageError
 from orchestune.server import embedded, logs
 from orchestune.server.app import create_app
+from orchestune.server.door import Door
 from orchestune.server.draining import Draining
 from orchestune.server.serving import STOPPING, Deadline, Server, listen
 from orchestune.server.settings import Settings, load
@@ -56,7 +57,7 @@ class Running(Protocol):
         """Nothing is unfinished and no worker is there. Blocking, short."""
 
 
-Build = Callable[[Settings, str, Path | None], Running]
+Build = Callable[[Settings, str, Path | None, Door], Running]
 """Puts the parts together (`orchestune.bootstrap.build`)."""
 
 
@@ -80,12 +81,12 @@ def main(argv: Sequence[str], build: Build) -> int:
         settings = _with_owners(settings)
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
         listening = stack.enter_context(listen(settings))
-        url = settings.address(listening.getsockname()[1])
+        url, door = settings.address(listening.getsockname()[1]), Door()
         try:
-            running = build(settings, url, settings.state / endpoint.FILE if lock else None)
+            running = build(settings, url, settings.state / endpoint.FILE if lock else None, door)
         except OSError as exc:
             raise _unusable(settings.state, exc) from exc
-        _serve(settings, url, listening, running, lock, deadline)
+        _serve(settings, url, listening, running, lock, deadline, door)
     logger.info("ended")
     deadline.reached_the_end()
     return 0
@@ -131,11 +132,13 @@ def _serve(
     running: Running,
     lock: embedded.Lock | None,
     deadline: Deadline,
+    door: Door,
 ) -> None:
     draining = Draining()
     waiting: list[asyncio.Task[None]] = []
 
     def started() -> None:
+        door.attach(server.listen_too)
         running.start()
         gc.collect()
         gc.freeze()  # what is there now stays: no later collection, which holds everybody up, has to look at it

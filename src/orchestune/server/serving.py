@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -71,6 +72,16 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_started()
+
+    async def listen_too(self, host: str, port: int) -> int:
+        """Serve at another address as well, until the end; the port. OSError where it cannot be had."""
+        listening = _bound(host, port)
+        config = self.config
+        protocol = partial(Connection, config=config, server_state=self.server_state, app_state=self.lifespan.state)
+        loop = asyncio.get_running_loop()
+        self.servers.append(await loop.create_server(protocol, sock=listening, ssl=config.ssl, backlog=_BACKLOG))
+        logger.info("serving elsewhere too", extra={"host": host, "port": listening.getsockname()[1]})
+        return int(listening.getsockname()[1])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_draining()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.arguments import unrecognized
-from orchestune.client.home import state_folder
+from orchestune.client.home import data_folder, state_folder
 from orchestune.domain.notify import Hook
 from orchestune.domain.tracker import Tracker
 from orchestune.domain.words import did_you_mean
@@ -77,6 +77,18 @@ class Settings:
         "for ever",
         "how long after its end, or its import, an experiment keeps its logs and its trials' files (`90d`); records and"
         " code stay",
+    )
+    shared: Path = setting(
+        "path",
+        Path(),
+        "`~/.local/share/orchestune`, or by the XDG rules",
+        "folder that the nodes of Slurm see under the same path",
+    )
+    slurm_address: str = setting(
+        "text",
+        "",
+        "found out from Slurm",
+        "HOST or HOST:PORT of this machine, as nodes of Slurm reach it",
     )
     notify_url: str = setting(
         "hook", "", "none", "address that hears when any experiment finished, failed or paused", secret=True
@@ -213,6 +225,7 @@ def _complete(settings: Settings, environ: Mapping[str, str]) -> Settings:
         state=state,
         database_url=settings.database_url or f"sqlite:///{state / 'orchestune.db'}",
         files=settings.files or str(state / "files"),
+        shared=settings.shared.absolute() if settings.shared != Path() else data_folder(environ),
         public_url=settings.public_url.rstrip("/"),
         owners=read_owners(settings.token_file) if settings.token_file else {},
     )

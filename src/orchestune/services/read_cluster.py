@@ -45,7 +45,7 @@ def cluster(core: Core, name: str | None = None) -> Document:
         "schema": 1,
         "cluster": chosen,
         "clusters": sorted(core.backends),
-        "elastic": backend.capacity().elastic,
+        "elastic": backend.capacity().elastic and not backend.queues,
         "machines": [_with_quarantine(machine, shut).to_json() for machine in found],
         "gpus": gpus(backend, found, Held(needs, present, trials, handles)),
         "quarantined": [

@@ -79,6 +79,7 @@ class FakeBackend:
     slots_per_worker: int | None = None
     assigns_gpus = True
     limits_memory = False
+    queues = False
 
     def __init__(self, capacity: Capacity = SMALL) -> None:
         self.room = capacity

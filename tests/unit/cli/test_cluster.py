@@ -138,7 +138,7 @@ def test_a_hosted_server_is_joined_remembered_for_its_owner_alone_and_forgotten(
     assert cli("cluster", "use", "team").code == 0
     assert json.loads(cli("cluster", "list", "--json").out)[0]["name"] == "team"
     assert cli("cluster", "disconnect", "-n", "team").code == 0
-    assert [item["name"] for item in json.loads(cli("cluster", "list", "--json").out)] == ["local", "docker"]
+    assert [item["name"] for item in json.loads(cli("cluster", "list", "--json").out)] == ["local", "docker", "slurm"]
     again = cli("cluster", "disconnect", "-n", "team")
     assert again.code == 0 and "not connected" in again.err
 
@@ -170,7 +170,7 @@ def test_a_hosted_server_without_a_token_is_asked_for_one_where_somebody_sits(
         (
             ["test", "-n", "docker"],
             2,
-            "but this machine's containers\nhint:  name one with -n; `orchestune doctor` looks",
+            "but this machine, in containers\nhint:  name one with -n; `orchestune doctor` looks",
         ),
         (["disconnect", "-n", "lab", "--to", "x"], 2, "--to says where a copy goes"),
         (["use", "nowhere"], 2, "there is no cluster 'nowhere'"),

@@ -32,7 +32,7 @@ def test_a_cluster_comes_back_as_it_was_added(clusters: Clusters, tmp_path: Path
     clusters.add(TEAM)
     assert Clusters(tmp_path).get("lab") == LAB
     assert Clusters(tmp_path).connected() == (LAB, TEAM)
-    assert [cluster.name for cluster in clusters.all()] == ["local", "docker", "lab", "team"]
+    assert [cluster.name for cluster in clusters.all()] == ["local", "docker", "slurm", "lab", "team"]
 
 
 def test_only_its_owner_can_read_the_file(clusters: Clusters, tmp_path: Path) -> None:

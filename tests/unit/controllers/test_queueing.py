@@ -20,6 +20,7 @@ class Queueing(FakeBackend):
     slots_per_worker: int | None = 1
     assigns_gpus = False
     limits_memory = True
+    queues = False
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         if order.placement.queue is not None and order.worker not in self.orders:

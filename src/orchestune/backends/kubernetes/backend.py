@@ -50,6 +50,7 @@ class KubernetesBackend:
     slots_per_worker: int | None = 1
     assigns_gpus = False
     limits_memory = True
+    queues = False
 
     def __init__(
         self,

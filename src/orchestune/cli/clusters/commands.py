@@ -18,6 +18,7 @@ from orchestune.clusters.existing.config import Connection
 from orchestune.clusters.existing.permissions import Right, missing
 from orchestune.clusters.existing.rights import account
 from orchestune.domain.cluster import SERVER_ROLES
+from orchestune.domain.places import OWN
 from orchestune.errors import UsageError
 from orchestune.kubeapi.kubeconfig import USUAL, Kubeconfig
 
@@ -88,8 +89,7 @@ def repeatable(console: Console) -> Iterator[None]:
 def _kind(cluster: Cluster) -> str:
     if cluster.provider == "kubernetes":
         return f"the cluster of Kubernetes in the namespace {cluster.namespace} of the context {cluster.context}"
-    here = "this machine's containers" if cluster.provider == "docker" else "this machine"
-    return f"a hosted server at {cluster.url}" if cluster.provider == "hosted" else here
+    return f"a hosted server at {cluster.url}" if cluster.provider == "hosted" else OWN[cluster.provider]
 
 
 def _disconnect(name: str) -> str:

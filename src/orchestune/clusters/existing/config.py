@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from orchestune.domain.places import OWN
 from orchestune.domain.resources import parse_bytes
 from orchestune.errors import BadInput, OrchestuneError, Problem, UsageError
 from orchestune.images.manifests import Platform
@@ -182,8 +183,8 @@ def checked(connection: Connection) -> Connection:
         )
     if not _NAMESPACE.fullmatch(connection.namespace):
         problems.append(Problem(f"'{connection.namespace}' is no name of a namespace", "namespace"))
-    if connection.name in ("local", "docker"):
-        problems.append(Problem(f"'{connection.name}' means this machine; choose another name", "name"))
+    if connection.name in OWN:
+        problems.append(Problem(f"'{connection.name}' means {OWN[connection.name]}; choose another name", "name"))
     if not _SIZE.fullmatch(connection.size) or not parse_bytes(connection.size):
         problems.append(Problem(f"'{connection.size}' is no size of a disk", "size", hint="write it like 20Gi or 1Ti"))
     if connection.files is not None and not connection.files.startswith("s3://"):

@@ -16,6 +16,7 @@ from orchestune.config.nodes import Entries, Scalar, shown
 from orchestune.config.report import Field, Report
 from orchestune.config.text_file import read_text
 from orchestune.domain.cluster import SYSTEM, ClusterSpec, Complaint, Network, Pool, Retirement
+from orchestune.domain.places import OWN
 from orchestune.errors import BadInput, Problem
 
 _LONGEST_NAME = 40
@@ -103,8 +104,8 @@ def _check_name(found: Field, name: str | None) -> None:
         found.wrong(f"'{name}' ends with -", hint)
     if len(name) > _LONGEST_NAME:
         found.wrong(f"is longer than {_LONGEST_NAME} characters")
-    if name in ("local", "docker"):
-        found.wrong(f"'{name}' means this machine", "choose another name")
+    if name in OWN:
+        found.wrong(f"'{name}' means {OWN[name]}", "choose another name")
 
 
 def _check_zones(top: Field, values: dict[str, Any]) -> None:

@@ -1,0 +1,322 @@
+"""The Slurm backend: a worker is a job, warm from one trial to the next, in an allocation of what one trial needs.
+
+Jobs outlive the server; after a restart they are found by their number, or by their name. When each begins is Slurm's
+decision: what waits in its queue holds nothing here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from orchestune.backends.notes import End, read_note
+from orchestune.backends.shell import environment
+from orchestune.backends.slurm import checking, folder, plan, surveying, verdict
+from orchestune.backends.slurm.client import Job, Slurm
+from orchestune.backends.slurm.folder import WorkerFolder
+from orchestune.backends.whereabouts import ADDRESS, Whereabouts
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Capacity, Resources
+from orchestune.domain.survey import Surveyed
+from orchestune.errors import TemporaryError, UsageError
+from orchestune.images import made
+from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
+from orchestune.system.private import create_private
+
+_log = logging.getLogger(__name__)
+
+_FRESH, _SETTLED = 1.0, 5.0
+"""seconds for which a list of the jobs is used again: while something has just begun or ended, and otherwise"""
+_SETTLES = 30.0
+"""seconds after which what was submitted or told to end is no news any more"""
+_AGAIN = 5.0
+"""seconds from one SIGTERM to the next"""
+_KEEP = 7 * 24 * 3600.0
+_SWEEP_SECONDS = 3600.0
+_SHOWN = 5
+_TOLD = End(Gone.UNKNOWN, "the worker was told to end")
+_UNKNOWN = "no such worker was started here"
+
+
+class SlurmBackend:
+    """Fulfils `ports.backend.Backend`. A worker's handle is `{"job": NUMBER}`.
+
+    `state` is the server's state folder, `shared` one that the nodes see under the same path. `reached` makes the
+    server reachable for the nodes when the first worker is there, at this port if it can, and tells its address;
+    `moves` says whether a restart may change that. Nothing is asked of Slurm before the first use. `worker_program` is
+    what starts the worker, by default the private Python.
+    """
+
+    name = "slurm"
+    slots_per_worker: int | None = 1
+    assigns_gpus = False
+    limits_memory = True
+    queues = True
+
+    def __init__(
+        self,
+        state: Path,
+        shared: Path,
+        reached: Callable[[int], str],
+        *,
+        moves: bool = False,
+        slurm: Slurm | None = None,
+        worker_program: Sequence[str] = (),
+    ) -> None:
+        self._state = state.absolute() / "slurm"
+        self._notes = self._state / "workers"
+        self._common = shared.absolute() / "slurm"
+        self._reached, self._moves = reached, moves
+        self._slurm = slurm or Slurm()
+        self._program = tuple(worker_program)
+        self._whereabouts: Whereabouts | None = None
+        self._url = ""
+        self._listed: tuple[float, Mapping[str, Job]] = (0.0, {})
+        self._news = 0.0
+        self._ends: dict[str, End] = {}
+        self._told: dict[str, float] = {}
+        self._surveyed: tuple[float, Sequence[Surveyed], str] = (-_SETTLED, (), "")
+        """when, what was seen, and why nothing was"""
+        self._swept = 0.0
+        self._nodes: frozenset[str] | None = None
+        self._making: Future[Path] | None = None
+        self._lock = threading.RLock()
+
+    def capacity(self) -> Capacity:
+        return Capacity(elastic=True)
+
+    def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
+        return each
+
+    def check(self, each: Resources, placement: Placement) -> None:
+        try:
+            checking.check(self._slurm, each, placement)
+        except TemporaryError as exc:
+            _log.warning("whether Slurm takes such jobs cannot be told now: %s", exc)
+
+    def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
+        return frozenset()
+
+    def start(self, order: WorkerOrder) -> Mapping[str, Any]:
+        place = self._folder(order.worker)
+        try:
+            with self._lock, place.claimed() as fresh:
+                if place.end() is not None:
+                    return {"job": place.job() or ""}
+                job = place.job()
+                if job is None:
+                    found = None if fresh else self._find(order.worker)
+                    job = found.id if found else self._submit(order, place)
+                    place.note_job(job)
+        except OSError as exc:
+            raise TemporaryError(f"it cannot be started: {exc}", "see the state folder, and ORCHESTUNE_SHARED") from exc
+        return {"job": job}
+
+    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
+        if not handles:
+            return []
+        with self._lock:
+            self._tell_address()
+            self._ends = {worker: end for worker, end in self._ends.items() if worker in handles}
+            self._told = {worker: at for worker, at in self._told.items() if worker in handles}
+            return [self._sight(worker, handle) for worker, handle in handles.items()]
+
+    def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+        place = self._known(worker)
+        if place is None or place.end() is not None:
+            return
+        with self._lock:
+            self._news = time.monotonic()
+            place.note_ending(self._news + grace)
+            job = self._job(place, handle)
+            if job is None or verdict.phase(job)[0] is Phase.GONE:
+                self._conclude(place, job)
+            else:
+                self._press(place, job)
+
+    def sweep(self, workers: frozenset[str]) -> None:
+        """Cancel the jobs of workers that no experiment needs, and forget those that ended long ago."""
+        now = time.monotonic()
+        if not self._notes.is_dir() or (self._swept and now < self._swept + _SWEEP_SECONDS):
+            return
+        with self._lock:
+            for place in folder.every(self._notes, self._shared()):
+                if place.worker in workers:
+                    continue
+                if place.end() is None:
+                    if job := self._job(place, {}):
+                        _log.info("cancelling job %s, whose worker no experiment needs", job.id)
+                        self._slurm.cancel(job.id)
+                    self._bury(place, _TOLD)
+                elif place.older_than(_KEEP):
+                    place.remove()
+            self._swept = now
+
+    def survey(self) -> Sequence[Surveyed]:
+        """Every node. Fulfils `ports.backend.Surveyor`, with `notes`."""
+        with self._lock:
+            try:
+                if time.monotonic() - self._surveyed[0] > _SETTLED:
+                    ours = [job for job in self._list().values() if plan.is_ours(job.name) and job.state == "RUNNING"]
+                    self._surveyed = (time.monotonic(), surveying.survey(self._slurm.show("nodes"), ours), "")
+            except (TemporaryError, UsageError) as exc:
+                self._surveyed = (time.monotonic(), (), str(exc))
+            return self._surveyed[1]
+
+    def notes(self) -> Sequence[str]:
+        """What keeps the nodes from being shown."""
+        return [self._surveyed[2]] if self._surveyed[2] else []
+
+    def _shared(self) -> Path:
+        """What the nodes see of this server."""
+        return self._common / self._identity() / "workers"
+
+    def _identity(self) -> str:
+        """Tells our part of the shared folder from that of every other state folder."""
+        path = self._state / "identity"
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create_private(path, uuid.uuid4().hex)
+        return path.read_text()
+
+    def _folder(self, worker: str) -> WorkerFolder:
+        return WorkerFolder(self._notes, self._shared(), worker)
+
+    def _known(self, worker: str) -> WorkerFolder | None:
+        """None where no such worker was ever started here."""
+        try:
+            place = self._folder(worker)
+        except UsageError:
+            return None
+        return place if place.path.is_dir() else None
+
+    def _tell_address(self) -> Path | None:
+        """Make the server reachable for the nodes, once; the file with its address where that may change."""
+        if not self._url:
+            folder = self._common / self._identity() / "server"
+            self._url = self._reached(_port(read_note(folder / ADDRESS).get("url")))
+            self._whereabouts = Whereabouts(folder, self._url) if self._moves else None
+        return self._whereabouts.tell() / ADDRESS if self._whereabouts else None
+
+    def _submit(self, order: WorkerOrder, place: WorkerFolder) -> str:
+        runtime, address = self._runtime(), self._tell_address()
+        place.prepare(plan.document(order, self._url, address, place.state))
+        script = plan.script(runtime, place.file, self._program)
+        excluded = order.avoid & self._node_names() if order.avoid else frozenset[str]()
+        options = plan.job(order, place.log, place.state, excluded)
+        self._news = time.monotonic()
+        return self._slurm.submit(script, options, environment(order, place.file, os.environ))
+
+    def _runtime(self) -> Path:
+        """The private Python, made in a thread of its own at the first call: others are not kept waiting for it.
+
+        TemporaryError meanwhile; OrchestuneError where it cannot be made.
+        """
+        if self._program:
+            return Path("/")
+        if self._making is None:
+            self._making = Future()
+            threading.Thread(target=_make, args=(self._common, self._making), name="slurm-runtime", daemon=True).start()
+        if not self._making.done():
+            raise TemporaryError("the worker's Python is being made, once, in the folder that nodes share")
+        making, failed = self._making, self._making.exception()
+        if failed is not None:
+            self._making = None
+        return making.result()
+
+    def _node_names(self) -> frozenset[str]:
+        """What Slurm calls its nodes: of others it takes no word."""
+        if self._nodes is None:
+            words = self._slurm.show("nodes").split()
+            self._nodes = frozenset(word.removeprefix("NodeName=") for word in words if word.startswith("NodeName="))
+        return self._nodes
+
+    def _job(self, place: WorkerFolder, handle: Mapping[str, Any]) -> Job | None:
+        """The worker's job; None where Slurm has none of its name, whatever bears its number now."""
+        number = place.job() or str(handle.get("job") or "")
+        for jobs in (self._list(), self._list(fresh=True)) if number else ():
+            if number in jobs:
+                return jobs[number] if plan.is_named_for(jobs[number].name, place.worker) else None
+        return None if number else self._find(place.worker)
+
+    def _find(self, worker: str) -> Job | None:
+        """The job that a server before this one submitted and had no time to note."""
+        return next((job for job in self._list(fresh=True).values() if plan.is_named_for(job.name, worker)), None)
+
+    def _list(self, fresh: bool = False) -> Mapping[str, Job]:
+        """This user's jobs by number. TemporaryError where Slurm does not answer."""
+        at, listed = self._listed
+        now = time.monotonic()
+        if fresh or now - at > (_FRESH if now - self._news < _SETTLES else _SETTLED):
+            listed = self._slurm.jobs()
+            self._listed = (time.monotonic(), listed)
+        return listed
+
+    def _sight(self, worker: str, handle: Mapping[str, Any]) -> Sighting:
+        place = self._known(worker)
+        if place is None:
+            return Sighting(worker, Phase.GONE, handle, _UNKNOWN)
+        end = self._ends.get(worker) or place.end()
+        if end is not None:
+            self._ends[worker] = end
+            return Sighting(worker, Phase.GONE, handle, end.reason, end.gone)
+        job = self._job(place, handle)
+        phase, waits = verdict.phase(job) if job else (Phase.GONE, "")
+        if job is None or phase is Phase.GONE:
+            end = self._conclude(place, job)
+            return Sighting(worker, Phase.GONE, handle, end.reason, end.gone)
+        self._press(place, job)
+        return Sighting(worker, phase, {"job": job.id}, waits, node=job.node if phase is Phase.RUNNING else "")
+
+    def _press(self, place: WorkerFolder, job: Job) -> None:
+        """Kill a worker whose time has come; tell one that has time left again: at its very start it hears nothing.
+
+        One that waits has nothing to lose. Slurm's own way to end a job comes after: it ends what hangs, too.
+        """
+        kill_at, now = place.kill_at(), time.monotonic()
+        if kill_at is None:
+            return
+        if now >= kill_at or verdict.phase(job)[0].waits:
+            self._slurm.signal(job.id, "KILL", everything=True)
+            self._slurm.cancel(job.id)
+        elif now >= self._told.get(place.worker, 0.0) + _AGAIN:
+            self._told[place.worker] = now
+            self._slurm.signal(job.id, "TERM", everything=False)
+
+    def _conclude(self, place: WorkerFolder, job: Job | None) -> End:
+        """The verdict on a job that has ended, or of which Slurm knows nothing."""
+        told, lines = place.kill_at() is not None, place.last_lines(_SHOWN)
+        if job is None:
+            number = place.job()
+            end = _TOLD if told else End(Gone.UNKNOWN, f"Slurm knows its job {number} no more" if number else _UNKNOWN)
+        else:
+            code = self._slurm.exit_code(job.id) if job.state == "FAILED" else None
+            end = End(*verdict.judge(job, code, told, lines, str(self._common)))
+        self._bury(place, end)
+        return end
+
+    def _bury(self, place: WorkerFolder, end: End) -> None:
+        """Keep the verdict, and remove what the trials left, which takes a while where files are far away."""
+        place.note_end(end)
+        self._ends[place.worker] = end
+        threading.Thread(target=place.empty, name="slurm-emptying", daemon=True).start()
+
+
+def _make(folder: Path, making: Future[Path]) -> None:
+    try:
+        making.set_result(made.made(folder))
+    except Exception as error:  # noqa: BLE001 - raised to whoever asks
+        making.set_exception(error)
+
+
+def _port(url: object) -> int:
+    """The port of an address; 0 where there is none."""
+    return urlsplit(str(url)).port or 0 if url else 0

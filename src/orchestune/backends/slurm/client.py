@@ -1,0 +1,159 @@
+"""Slurm as this backend uses it: by its commands, which every site has, whatever plugins and logins it uses."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestune.backends.slurm.quantities import amount, cards
+from orchestune.errors import OrchestuneError, TemporaryError, UsageError
+
+_SECONDS = 20
+"""for an answer of a command, which tries for a minute by itself where the controller is away"""
+_FORMAT = "%i|%T|%N|%r|%C|%m|%b|%j"
+_REST = 30.0
+"""seconds in which nobody asks a controller that did not answer"""
+_AWAY = re.compile(
+    r"unable to contact|timed? ?out|connection (refused|reset|failure)|unexpected message|protocol authentication",
+    re.IGNORECASE,
+)
+_PASSING = re.compile(r"temporarily|try again|(submit|job) limit|AssocMax|AssocGrp|QOSMax|QOSGrp", re.IGNORECASE)
+"""what Slurm says where the same may go well later: too many jobs of this user are there"""
+_OURS = ("SLURM_CONF", "SLURM_CLUSTERS")
+_PREFIX = "SBATCH_"
+_NOT_TAKEN = frozenset({"SBATCH_ARRAY_INX", "SBATCH_WAIT", "SBATCH_DEBUG"})
+"""by which one order would become many jobs, or not return before its job has ended"""
+_NEEDED = ("PATH", "HOME", "USER", "LD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as `squeue` shows it."""
+
+    id: str
+    state: str
+    """such as `RUNNING`"""
+    node: str
+    reason: str
+    """why it waits, in Slurm's word"""
+    name: str
+    cpus: int = 0
+    memory: int = 0
+    """bytes of each node"""
+    gpus: int = 0
+
+
+class Slurm:
+    """The commands. TemporaryError where the controller does not answer, UsageError where there are none."""
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._environ = environ
+        self._away: tuple[float, TemporaryError] | None = None
+        """until when nobody asks again, after the controller did not answer, and what was said"""
+
+    def submit(self, script: str, options: Sequence[str], environ: Mapping[str, str]) -> str:
+        """The number of the new job. UsageError where Slurm never takes such a job."""
+        answer = self._run("sbatch", ["--parsable", *options], {**self.own(), **environ}, script)
+        return answer.strip().partition(";")[0]
+
+    def rehearse(self, script: str, options: Sequence[str]) -> None:
+        """UsageError where Slurm would not take such a job."""
+        self._run("sbatch", ["--test-only", *options], {**self._base(), **self.own()}, script)
+
+    def jobs(self) -> dict[str, Job]:
+        """This user's jobs by number: those too that ended some minutes ago."""
+        words = ["--noheader", "--states=all", f"--user={os.getuid()}", f"--format={_FORMAT}"]
+        found = {}
+        for line in self._run("squeue", words, {**self._base(), **self.own()}).splitlines():
+            parts = line.strip().split("|", 7)
+            if len(parts) == 8:
+                number, state, node, reason, cpus, memory, gpus, name = parts
+                found[number] = Job(number, state, node, reason, name, int(cpus), amount(memory), cards(gpus))
+        return found
+
+    def cancel(self, job: str) -> None:
+        """End it as Slurm does: SIGTERM, and SIGKILL after its `KillWait`; one that waits is gone. Idempotent."""
+        self._try("scancel", ["--quiet", job])
+
+    def signal(self, job: str, signal: str, *, everything: bool) -> None:
+        """Send a signal to the job's worker, or to all that runs of it. Nothing happens where it does not run."""
+        self._try("scancel", ["--quiet", f"--signal={signal}", "--full" if everything else "--batch", job])
+
+    def exit_code(self, job: str) -> tuple[int, int] | None:
+        """Exit code and signal of a job that ended; None where Slurm knows it no more."""
+        match = re.search(r"\bExitCode=(\d+):(\d+)", self.show("job", job))
+        return (int(match[1]), int(match[2])) if match else None
+
+    def show(self, kind: str, *names: str) -> str:
+        """What `scontrol show` tells, a line each; nothing where it knows nothing of it."""
+        try:
+            return self._run("scontrol", ["--oneliner", "show", kind, *names], {**self._base(), **self.own()})
+        except UsageError:
+            return ""
+
+    def own(self) -> dict[str, str]:
+        """The variables by which a user, or a site, tells Slurm's commands what to do."""
+        return {
+            name: value
+            for name, value in self._environ.items()
+            if name in _OURS or (name.startswith(_PREFIX) and name not in _NOT_TAKEN)
+        }
+
+    def _base(self) -> dict[str, str]:
+        return {name: self._environ[name] for name in _NEEDED if name in self._environ}
+
+    def _try(self, command: str, words: Sequence[str]) -> None:
+        """What cannot be refused but for a reason that is as good as done: the job is not there any more."""
+        try:
+            self._run(command, words, {**self._base(), **self.own()})
+        except UsageError:
+            return
+
+    def _run(self, command: str, words: Sequence[str], environ: Mapping[str, str], text: str = "") -> str:
+        path = shutil.which(command, path=self._environ.get("PATH", os.defpath))
+        if path is None:
+            raise NotHere(
+                f"Slurm's command {command} is not on the PATH of the server",
+                "run this on a machine from which you submit jobs, such as a login node; if its commands came to the"
+                " PATH later, `orchestune doctor --restart` tells the server",
+            )
+        if self._away is not None and time.monotonic() < self._away[0]:
+            raise TemporaryError(self._away[1].message, self._away[1].hint)
+        try:
+            done = subprocess.run(
+                [path, *words], input=text, env={**environ, "LC_ALL": "C"}, capture_output=True, text=True,
+                timeout=_SECONDS, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as exc:
+            raise self._rest(f"{command} has not answered for {_SECONDS} s") from exc
+        except OSError as exc:
+            raise OrchestuneError(f"{command} cannot be started: {exc.strerror}") from exc
+        if done.returncode == 0:
+            return done.stdout
+        said = told(command, done.stderr)
+        if _AWAY.search(said):
+            raise self._rest(f"Slurm: {said}")
+        if _PASSING.search(said):
+            raise TemporaryError(f"Slurm: {said}", "see `sinfo`, `squeue --me` and `sacctmgr show qos`")
+        raise UsageError(f"Slurm does not take the job: {said}", "see `slurm:`, `pool:` and `resources:` of the file")
+
+    def _rest(self, message: str) -> TemporaryError:
+        """Other places are not to wait again and again for a controller that is away."""
+        error = TemporaryError(message, "is Slurm's controller up? `scontrol ping` tells")
+        self._away = (time.monotonic() + _REST, error)
+        return error
+
+
+class NotHere(UsageError):
+    """This machine has no commands of Slurm."""
+
+
+def told(command: str, output: str) -> str:
+    """What a command of Slurm says is wrong, without its own name before each line."""
+    lines = [re.sub(rf"^{command}: (error|fatal|allocation failure)?:? ?", "", line) for line in output.splitlines()]
+    return "; ".join(line for line in lines if line.strip()) or f"{command} failed"

@@ -1,0 +1,111 @@
+"""What is asked of Slurm for one worker, as pure functions: its job, and what the worker reads in it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Resources
+from orchestune.images.runtime import command
+from orchestune.ports.backend import WorkerOrder
+
+NOTICE = 60
+"""seconds before a job's time is over at which its worker is told, at least: it publishes checkpoints then"""
+FAREWELL = 30
+"""seconds that a worker has beyond its trial's grace"""
+_MEBI = 2**20
+_OURS = "orchestune"
+
+
+def name(order: WorkerOrder) -> str:
+    """The job's name: the experiment's handle and the worker's id, as far as it is random."""
+    handle = re.sub(r"[^a-zA-Z0-9_.-]", "-", order.handle)
+    return "-".join(part for part in (_OURS, handle, _random(order.worker)) if part)
+
+
+def is_ours(job: str) -> bool:
+    """Whether a job of this name is one of our workers'."""
+    return job.startswith(f"{_OURS}-")
+
+
+def is_named_for(job: str, worker: str) -> bool:
+    """Whether a job of this name is that of the worker."""
+    return is_ours(job) and job.endswith(f"-{_random(worker)}")
+
+
+def _random(worker: str) -> str:
+    return worker.replace("-", "")[-12:]
+
+
+def asked(each: Resources, placement: Placement, grace: float) -> list[str]:
+    """The options of `sbatch` by which one worker gets what its trial needs, the file's own last: those win."""
+    found = ["--nodes=1", "--ntasks=1", "--no-requeue", "--export=ALL", "--input=/dev/null", "--open-mode=append"]
+    found.append(f"--signal=B:TERM@{max(math.ceil(grace) + FAREWELL, NOTICE)}")
+    if each.cpu:
+        found.append(f"--cpus-per-task={math.ceil(each.cpu)}")
+    if each.memory:
+        found.append(f"--mem={math.ceil(each.memory / _MEBI)}M")
+    if each.gpu:
+        kind = f"{each.gpu_type}:" if each.gpu_type else ""
+        found.append(f"--gres=gpu:{kind}{each.gpu:g}")
+    if placement.pool:
+        found.append(f"--partition={placement.pool}")
+    return [*found, *written(placement.slurm)]
+
+
+def written(options: Mapping[str, Any]) -> Iterator[str]:
+    """The options of the file as `sbatch` reads them; one that is true stands alone, one that is false not at all."""
+    for key, value in options.items():
+        if value is True:
+            yield f"--{key}"
+        elif value is not False:
+            yield f"--{key}={value}"
+
+
+def job(order: WorkerOrder, log: Path, folder: Path, excluded: Collection[str]) -> list[str]:
+    """All options of the worker's job, whose output goes to `log` and which begins in `folder`."""
+    found = [f"--job-name={name(order)}", f"--output={_literal(log)}", f"--chdir={folder}"]
+    if excluded:
+        found.append(f"--exclude={','.join(sorted(excluded))}")
+    return [*found, *asked(order.each, order.placement, order.grace)]
+
+
+def script(runtime: Path, file: Path, program: Sequence[str] = ()) -> str:
+    """What the job runs: the worker by the private Python in `runtime`, in the place of the shell."""
+    start = shlex.join(program or command(str(runtime)))
+    missing = shlex.quote(f"this node does not see {file}: it has to be in a folder that the nodes share")
+    return (
+        f"#!/bin/sh\ntest -r {shlex.quote(str(file))} || {{ echo {missing}; exit {UNSHARED}; }}\n"
+        f"export ORCHESTUNE_NODE=$SLURMD_NODENAME\nexec {start}\n"
+    )
+
+
+UNSHARED = 66
+"""exit code of a job whose node does not see the worker's file"""
+
+
+def document(order: WorkerOrder, url: str, address: Path | None, state: Path) -> str:
+    """What the worker reads in its file: where to go, as whom, with what. Slurm itself says which cards it has."""
+    return json.dumps(
+        {
+            "url": url,
+            "endpoint": str(address) if address else None,
+            "token": order.token,
+            "worker": order.worker,
+            "slots": order.slots,
+            "state": str(state),
+            "gpus": [],
+            "tags": {},
+        }
+    )
+
+
+def _literal(path: Path) -> str:
+    """The path of an output: `%` begins a pattern there."""
+    return str(path).replace("%", "%%")

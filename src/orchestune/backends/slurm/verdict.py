@@ -1,0 +1,73 @@
+"""What the state of a job says of its worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestune.backends.slurm.client import Job
+from orchestune.backends.slurm.plan import UNSHARED
+from orchestune.ports.backend import Gone, Phase
+
+_WAITS = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
+_RUNS = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING", "UPDATE_DB"})
+_WHY = {
+    "None": "it was just submitted",
+    "Priority": "others come first",
+    "Resources": "it waits for what it asks for to become free",
+    "Dependency": "it waits for another job",
+    "BeginTime": "its time to begin has not come",
+    "Licenses": "it waits for a license",
+    "Reservation": "its reservation has not begun",
+    "PartitionDown": "its partition is down",
+    "PartitionInactive": "its partition is inactive",
+    "PartitionTimeLimit": "its partition does not give it so much time: set `slurm: {time: …}`",
+    "PartitionNodeLimit": "its partition does not give it so many nodes",
+    "ReqNodeNotAvail": "the nodes that it needs are down, drained or reserved",
+    "BadConstraints": "no node is as it asks for",
+    "JobHeldUser": "it is held: scontrol release",
+    "JobHeldAdmin": "an administrator holds it",
+}
+_OUTPUT = 53
+"""what Slurm gives as signal where a job's output could not be opened"""
+_TOOK = {
+    "PREEMPTED": "Slurm gave its node to another job",
+    "NODE_FAIL": "its node failed",
+    "BOOT_FAIL": "its node did not boot",
+    "DEADLINE": "its deadline has passed",
+    "REVOKED": "it was revoked",
+    "CANCELLED": "its job was cancelled",
+}
+
+
+def phase(job: Job) -> tuple[Phase, str]:
+    """Where its worker is, and what it waits for, for people."""
+    if job.state in _WAITS:
+        word = job.reason.strip("()").partition(",")[0]
+        return Phase.QUEUED, f"job {job.id} is in Slurm's queue: {_WHY.get(word, 'it waits')} ({word or 'no reason'})"
+    if job.state == "CONFIGURING":
+        return Phase.PENDING, f"the nodes of job {job.id} are made ready"
+    if job.state in _RUNS:
+        return Phase.RUNNING, "its job is suspended" if job.state in ("SUSPENDED", "STOPPED") else ""
+    return Phase.GONE, ""
+
+
+def judge(job: Job, code: tuple[int, int] | None, told: bool, lines: Sequence[str], shared: str) -> tuple[Gone, str]:
+    """Whose fault it is that a job has ended: `code` is its exit code and signal, `told` whether we ended it, `lines`
+    are its last ones, `shared` the folder that it should see.
+    """
+    exit_code, number = code or (0, 0)
+    if told:
+        return Gone.UNKNOWN, "the worker was told to end"
+    if job.state == "OUT_OF_MEMORY":
+        return Gone.OUT_OF_MEMORY, "killed for memory: it used more than Slurm gave to its job"
+    if job.state == "TIMEOUT":
+        return Gone.UNKNOWN, "the time of its job was over: `slurm: {time: …}` asks for more"
+    if job.state in _TOOK:
+        return Gone.PLACE, _TOOK[job.state]
+    if job.state == "COMPLETED":
+        return Gone.UNKNOWN, "the worker ended"
+    if exit_code == UNSHARED or number == _OUTPUT:
+        where = f" {job.node}" if job.node else ""
+        return Gone.REFUSED, f"the node{where} does not see {shared}: say in ORCHESTUNE_SHARED which folder nodes share"
+    text = f"its job was killed by signal {number}" if number else f"its job ended with exit code {exit_code}"
+    return Gone.UNKNOWN, "\n".join([f"{text}; its last lines:", *lines]) if lines else text

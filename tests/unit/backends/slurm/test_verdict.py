@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from orchestune.backends.slurm.client import Job, told
+from orchestune.backends.slurm.verdict import judge, phase
+from orchestune.ports.backend import Gone, Phase
+
+
+def job(state: str, reason: str = "None") -> Job:
+    return Job("7", state, "n1", reason, "orchestune-x")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "seen", "said"),
+    [
+        ("PENDING", "Priority", Phase.QUEUED, "others come first (Priority)"),
+        ("PENDING", "(Resources)", Phase.QUEUED, "become free (Resources)"),
+        ("PENDING", "QOSMaxGRESPerUser", Phase.QUEUED, "it waits (QOSMaxGRESPerUser)"),
+        (
+            "PENDING",
+            "ReqNodeNotAvail, UnavailableNodes:n1",
+            Phase.QUEUED,
+            "down, drained or reserved (ReqNodeNotAvail)",
+        ),
+        ("CONFIGURING", "None", Phase.PENDING, "made ready"),
+        ("RUNNING", "None", Phase.RUNNING, ""),
+        ("COMPLETING", "None", Phase.RUNNING, ""),
+        ("SUSPENDED", "None", Phase.RUNNING, "suspended"),
+        ("COMPLETED", "None", Phase.GONE, ""),
+        ("NODE_FAIL", "None", Phase.GONE, ""),
+        ("SOME_STATE_OF_LATER_VERSIONS", "None", Phase.GONE, ""),
+    ],
+)
+def test_where_a_worker_is(state: str, reason: str, seen: Phase, said: str) -> None:
+    found, why = phase(job(state, reason))
+    assert found is seen and said in why
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "whose", "said"),
+    [
+        ("COMPLETED", None, Gone.UNKNOWN, "the worker ended"),
+        ("PREEMPTED", None, Gone.PLACE, "another job"),
+        ("NODE_FAIL", None, Gone.PLACE, "node failed"),
+        ("CANCELLED", None, Gone.PLACE, "cancelled"),
+        ("TIMEOUT", None, Gone.UNKNOWN, "time of its job was over"),
+        ("OUT_OF_MEMORY", None, Gone.OUT_OF_MEMORY, "more than Slurm gave"),
+        ("FAILED", (3, 0), Gone.UNKNOWN, "exit code 3; its last lines:\nlast words"),
+        ("FAILED", (0, 9), Gone.UNKNOWN, "signal 9"),
+        ("FAILED", (0, 53), Gone.REFUSED, "n1 does not see /shared"),
+        ("FAILED", (66, 0), Gone.REFUSED, "n1 does not see /shared"),
+        ("FAILED", None, Gone.UNKNOWN, "exit code 0"),
+    ],
+)
+def test_whose_fault_an_end_is(state: str, code: tuple[int, int] | None, whose: Gone, said: str) -> None:
+    found, why = judge(job(state), code, False, ["last words"], "/shared")
+    assert found is whose and said in why
+    assert judge(job(state), code, True, [], "/shared") == (Gone.UNKNOWN, "the worker was told to end")
+
+
+def test_what_a_command_says_is_told_without_its_name() -> None:
+    said = "sbatch: error: invalid partition specified: gone\nsbatch: error: Batch job submission failed: Invalid\n"
+    assert told("sbatch", said) == "invalid partition specified: gone; Batch job submission failed: Invalid"
+    assert told("sbatch", "") == "sbatch failed"
