@@ -38,7 +38,7 @@ _FRESH, _SETTLED = 1.0, 5.0
 _SETTLES = 30.0
 """seconds after which what was submitted or told to end is no news any more"""
 _AGAIN = 5.0
-"""seconds from one SIGTERM to the next"""
+"""seconds from one signal to the next of its kind"""
 _KEEP = 7 * 24 * 3600.0
 _SWEEP_SECONDS = 3600.0
 _SHOWN = 5
@@ -82,7 +82,8 @@ class SlurmBackend:
         self._listed: tuple[float, Mapping[str, Job]] = (0.0, {})
         self._news = 0.0
         self._ends: dict[str, End] = {}
-        self._told: dict[str, float] = {}
+        self._told: dict[str, tuple[bool, float]] = {}
+        """whether a worker was killed, or told to end, and when it was last"""
         self._surveyed: tuple[float, Sequence[Surveyed], str] = (-_SETTLED, (), "")
         """when, what was seen, and why nothing was"""
         self._swept = 0.0
@@ -284,11 +285,15 @@ class SlurmBackend:
         kill_at, now = place.kill_at(), time.monotonic()
         if kill_at is None:
             return
-        if now >= kill_at or verdict.phase(job)[0].waits:
+        kill = now >= kill_at or verdict.phase(job)[0].waits
+        killed, at = self._told.get(place.worker, (False, -_AGAIN))
+        if now < at + _AGAIN and killed >= kill:
+            return
+        self._told[place.worker] = (kill, now)
+        if kill:
             self._slurm.signal(job.id, "KILL", everything=True)
             self._slurm.cancel(job.id)
-        elif now >= self._told.get(place.worker, 0.0) + _AGAIN:
-            self._told[place.worker] = now
+        else:
             self._slurm.signal(job.id, "TERM", everything=False)
 
     def _conclude(self, place: WorkerFolder, job: Job | None) -> End:
