@@ -42,6 +42,22 @@ def test_a_job_whose_number_was_never_noted_is_found_by_its_name_and_not_submitt
     )
 
 
+def test_what_could_not_be_submitted_yet_is_submitted_later_though_it_was_looked_for(place: Jobs) -> None:
+    backend, order = place.on_slurm(()), new_order()
+    with pytest.raises(TemporaryError, match="is being made"):
+        backend.start(order)
+    assert [sighting.phase for sighting in backend.observe({order.worker: {}})] == [Phase.GONE]
+
+    def started() -> bool:
+        try:
+            return bool(backend.start(order))
+        except TemporaryError:
+            return False
+
+    wait_until(started)
+    wait_for_phase(backend, order.worker, {}, Phase.RUNNING)
+
+
 def test_a_job_of_somebody_else_that_has_the_number_now_is_left_alone(place: Jobs) -> None:
     backend, order = place.on_slurm(), new_order()
     backend.start(order)

@@ -270,6 +270,8 @@ class SlurmBackend:
             self._ends[worker] = end
             return Sighting(worker, Phase.GONE, handle, end.reason, end.gone)
         job = self._job(place, handle)
+        if job is None and place.job() is None:
+            return Sighting(worker, Phase.GONE, handle, _UNKNOWN)  # perhaps it is still to be started
         phase, waits = verdict.phase(job) if job else (Phase.GONE, "")
         if job is None or phase is Phase.GONE:
             end = self._conclude(place, job)
@@ -300,8 +302,7 @@ class SlurmBackend:
         """The verdict on a job that has ended, or of which Slurm knows nothing."""
         told, lines = place.kill_at() is not None, place.last_lines(_SHOWN)
         if job is None:
-            number = place.job()
-            end = _TOLD if told else End(Gone.UNKNOWN, f"Slurm knows its job {number} no more" if number else _UNKNOWN)
+            end = _TOLD if told else End(Gone.UNKNOWN, f"Slurm knows its job {place.job()} no more")
         else:
             code = self._slurm.exit_code(job.id) if job.state == "FAILED" else None
             end = End(*verdict.judge(job, code, told, lines, str(self._common)))
