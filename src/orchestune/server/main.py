@@ -147,7 +147,9 @@ def _serve(
             lock.publish(url, next(iter(settings.owners)))
             audience = app.state.context.audience
             idle = embedded.end_when_idle(
-                lambda: audience.gone(PAGES_SECONDS) and _is_idle(running), settings.idle_seconds, server.end
+                lambda: not server.answering and audience.gone(PAGES_SECONDS) and _is_idle(running),
+                settings.idle_seconds,
+                server.end,
             )
             waiting.extend(asyncio.ensure_future(task) for task in (idle, embedded.keep_published(lock)))
         logger.info("serving", extra={"url": url, "home": settings.home, "version": __version__, "pid": os.getpid()})

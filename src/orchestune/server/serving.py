@@ -69,6 +69,11 @@ class Server(uvicorn.Server):
         """Drain, then end. Any thread; idempotent."""
         self.should_exit = True
 
+    @property
+    def answering(self) -> bool:
+        """Whether a request is under way: a file that goes out or comes in may take long."""
+        return bool(self.server_state.tasks)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_started()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import os
 import resource
@@ -9,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
@@ -142,6 +145,26 @@ def test_an_embedded_server_ends_itself_when_idle(tmp_path: Path, processes: lis
     processes.append(one)
     assert one.ended() == 0
     assert not (one.state / "endpoint.json").exists()
+
+
+def test_an_embedded_server_is_not_idle_while_it_takes_or_sends_something(
+    tmp_path: Path, processes: list[Process]
+) -> None:
+    one = Process(tmp_path / "state", "--embedded", "--idle-seconds", "2", ORCHESTUNE_LOG_FORMAT="json")
+    processes.append(one)
+    archive = gzip.compress(b"code" * 1000)
+    host, _, port = one.url().removeprefix("http://").rpartition(":")
+    with closing(HTTPConnection(host, int(port), timeout=PATIENCE)) as connection:
+        connection.putrequest("PUT", f"/api/v1/bundles/{hashlib.sha256(archive).hexdigest()}")
+        connection.putheader("Authorization", f"Bearer {(one.state / 'token').read_text()}")
+        connection.putheader("Content-Length", str(len(archive)))
+        connection.endheaders(archive[:10])
+        for _ in range(30):  # of a client that sends slowly
+            time.sleep(0.1)
+            assert (one.state / "endpoint.json").exists()
+        connection.send(archive[10:])
+        assert connection.getresponse().status == 200
+    assert one.ended() == 0
 
 
 def _nothing(*parts: Any) -> Any:
