@@ -210,7 +210,7 @@ def list_lines(found: list[documents.Status], console: Console, places: Sequence
             str(status["counts"]["failed"]),
             _best(status, paint),
             f"{duration(between(status['created_at']))} ago",
-            one_line(status["name"]),
+            _named(status),
         ])  # fmt: skip
     names = ["EXPERIMENT", "CLUSTER"] if several else ["EXPERIMENT"]
     header, *rows = _narrowed([[*names, "STATE", *_FIGURES, "BEST", "STARTED", "NAME"], *rows], console.columns)
@@ -223,6 +223,12 @@ def list_lines(found: list[documents.Status], console: Console, places: Sequence
         for note in status.get("notes") or ()
     )
     return [*lines, *([""] if told else []), *(paint("33", one_line(note)) for note in told)]
+
+
+def _named(status: documents.Status) -> str:
+    """Its name; that of a rerun, which is the same, with the trial that it came from."""
+    name = one_line(status["name"])
+    return f"{name}, from {status['origin']}" if status["origin"] else name
 
 
 def _narrowed(rows: list[list[str]], columns: int | None) -> list[list[str]]:
@@ -267,7 +273,7 @@ def one_lines(status: documents.Status, console: Console, sparkline: str = "") -
     left = status.get("eta_seconds")
     eta = f", about {duration(left)} left" if left is not None and status["state"] == "running" else ""
     lines = [
-        f"{paint.bold(status['handle'])}  {one_line(status['name'])}  {paint.dim(one_line(status['owner']))}",
+        f"{paint.bold(status['handle'])}  {_named(status)}  {paint.dim(one_line(status['owner']))}",
         f"state         {paint.state(status['state'])}, {spent}{eta}",
     ]
     if status["reason"] is not None:

@@ -119,6 +119,15 @@ def test_json_documents_are_those_of_the_server(server: FakeServer, cli: Cli) ->
     assert json.loads(cli("trials", "sgd/2", "--json").out) == trial(2)
 
 
+def test_a_rerun_is_told_from_what_it_came_from(server: FakeServer, cli: Cli) -> None:
+    server.put(status("sgd-9x2k", origin="sgd-7f3a/12"))
+    assert [line.split("  ")[-1] for line in cli("status").out.splitlines()[1:]] == [
+        "SGD classifier, from sgd-7f3a/12",
+        "SGD classifier",
+    ]
+    assert cli("status", "sgd-9x2k").out.startswith("sgd-9x2k  SGD classifier, from sgd-7f3a/12  ada\n")
+
+
 def test_errors_are_documents_on_standard_error_with_json(server: FakeServer, cli: Cli) -> None:
     result = cli("status", "nothing", "--json")
     assert (result.code, result.out) == (2, "")
