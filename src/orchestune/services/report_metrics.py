@@ -19,28 +19,30 @@ from orchestune.services.signatures import report_signature, same
 from orchestune.store import attempts as rows
 from orchestune.store import hot
 from orchestune.worker.mask import Mask, spellings
+from orchestune.worker.metrics import STEP_NAMES, folded, step_of
 
 
 def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Take values by name; `step` and `stddev` belong to all of them, as far as they are finite.
+    """Take values by name, as a line of JSON has them; the step and `stddev` belong to all of them, as far as they are
+    finite.
 
     Answers whether the trial should stop, these values considered: `{"stop", "reason"}`. Denied for a wrong signature,
     BadInput for what is no number.
     """
     experiment = _experiment(core, attempt, signature)
-    step, stddev = (_finite(_number(name, values.get(name))) for name in ("step", "stddev"))
-    named = {name: _number(name, value) for name, value in values.items() if name not in ("step", "stddev")}
+    named = {name: _number(name, value) for name, value in values.items()}
+    step, stddev = _finite(step_of(named)), _finite(named.pop("stddev", None))
     mask = Mask(spellings(core.secrets.get(experiment).values()))
     with locked(core, experiment) as ledger:
         found = attempts.find(ledger, attempt)
         if found is None or not found.open:
             raise Conflict("this attempt is over")
         first = HTTP_SEQUENCE + found.points
-        declared = {metric.name for metric in ledger.row.specification.metrics}
+        declared = {metric.name.lower(): metric.name for metric in ledger.row.specification.metrics}
         taken = [
-            Point(name if name in declared else mask.text(name), value, step, stddev, first + index)
+            Point(declared.get(folded(name)) or mask.text(name), value, step, stddev, first + index)
             for index, (name, value) in enumerate(named.items())
-            if value is not None
+            if value is not None and (folded(name) in declared or folded(name) not in STEP_NAMES)
         ]
         points.note_not_finite(ledger, attempt, found.not_finite, taken)
         if found.state.live:

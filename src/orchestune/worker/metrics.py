@@ -49,7 +49,7 @@ _TRACEBACK = b"Traceback (most recent call last):"
 _WARNING = re.compile(rb"\s*\S+:\d+: \w*Warning: ")
 """how Python begins a line with a warning: `model.py:3: ConvergenceWarning: no end was found (status=1)`"""
 _STEP_ORDER = (b"global_step", b"step", b"iteration", b"iter", b"epoch")
-_STEP_NAMES = frozenset(name.decode() for name in _STEP_ORDER)
+STEP_NAMES = frozenset(name.decode() for name in _STEP_ORDER)
 _OF_A_NAME = frozenset(("name", "value", "stddev"))
 """keys of the spelling with a name, which metrics may be called too"""
 _NOT_FINITE = re.compile(r"[-+]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII)
@@ -83,7 +83,7 @@ def names(output: bytes) -> list[str]:
         name = match.group(1).decode("utf-8", "replace")
         if " " in name:
             name = name.replace(" ", "_").lower()
-        if name.lower() not in _STEP_NAMES and len(name) < 100:
+        if name.lower() not in STEP_NAMES and len(name) < 100:
             found[f"{name}%" if match.group(2) else name] = None
     return list(found)
 
@@ -193,7 +193,7 @@ class Scanner:
         found: dict[str, float] = {}
         for name, text in texts.items():
             written = text.strip().rstrip(b",")
-            unclear = _is_unclear(written) and name.lower() not in _STEP_NAMES
+            unclear = _is_unclear(written) and name.lower() not in STEP_NAMES
             value = self._unsure(name, written) if unclear else _float(written)
             if value is not None:
                 found[name] = value
@@ -203,7 +203,7 @@ class Scanner:
 
     def declared(self, name: str) -> bool:
         """Whether the experiment has a metric of that name."""
-        return _folded(name) in self._declared.by_lower
+        return folded(name) in self._declared.by_lower
 
     def no_numbers(self, reported: Container[str]) -> list[str]:
         """A sentence for people about each declared metric that came in JSON as something else than a number, and that
@@ -279,7 +279,7 @@ class Scanner:
             if reported is not None:
                 found.append(reported)
         for base, value, spread in (match.groups() for match in percents):
-            text = f"{self._declared.bases[_folded(base.decode('utf-8', 'replace'))]}%"
+            text = f"{self._declared.bases[folded(base.decode('utf-8', 'replace'))]}%"
             reported = self._printed(text, value, step, spread)
             if reported is not None:
                 found.append(reported)
@@ -299,7 +299,7 @@ class Scanner:
         """
         if not self.declared(name):
             return None
-        self._unclear[self._declared.by_lower[_folded(name)]] = printed.decode("ascii").rstrip(".")
+        self._unclear[self._declared.by_lower[folded(name)]] = printed.decode("ascii").rstrip(".")
         return math.nan
 
     def _kept(self, line: bytes, matches: Iterable[re.Match[bytes]], unit: str = "") -> list[re.Match[bytes]]:
@@ -308,7 +308,7 @@ class Scanner:
         """
         kept, training = [], []
         for match in matches:
-            name = _folded(match[1].decode("utf-8", "replace")) + unit if match[1] else ""
+            name = folded(match[1].decode("utf-8", "replace")) + unit if match[1] else ""
             if name and _TRAINING.search(line[max(match.start() - 24, 0) : match.start()]):
                 training.append((name, match))
                 continue
@@ -319,10 +319,10 @@ class Scanner:
 
     def _name(self, text: str) -> str | None:
         """The declared spelling; the name itself, without secrets, for one that is kept as an extra."""
-        folded = _folded(text)
-        if folded in self._declared.by_lower:
-            return self._declared.by_lower[folded]
-        if folded in _STEP_NAMES or len(text) > 100 or not text.strip():
+        name = folded(text)
+        if name in self._declared.by_lower:
+            return self._declared.by_lower[name]
+        if name in STEP_NAMES or len(text) > 100 or not text.strip():
             return None
         if text not in self._extra:
             if len(self._extra) >= EXTRA_NAMES:
@@ -352,13 +352,13 @@ class Scanner:
 
     def _note_no_number(self, name: str, value: Any) -> None:
         if self.declared(name):
-            self._no_numbers[self._declared.by_lower[_folded(name)]] = value
+            self._no_numbers[self._declared.by_lower[folded(name)]] = value
 
     def _noisy(self, document: Mapping[str, Any]) -> str | None:
         """The one metric that `stddev` belongs to; None where there is none, or several, or it is a metric itself."""
         if number(document.get("stddev")) is None or "stddev" in self._declared.by_lower:
             return None
-        others = [key for key in document if key != "stddev" and key.lower() not in _STEP_NAMES]
+        others = [key for key in document if key != "stddev" and key.lower() not in STEP_NAMES]
         metrics = [key for key in others if number(document[key]) is not None]
         return metrics[0] if len(metrics) == 1 else None
 
@@ -372,13 +372,14 @@ def _base(name: str) -> str:
     return name[:-1] if name.endswith("%") else name
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """By what names are compared: `Val Loss` is one spelling of `val_loss`."""
     return name.lower().replace(" ", "_")
 
 
 def step_of(document: Mapping[str, Any]) -> float | None:
     """The step of everything that a JSON object reports."""
-    steps = (number(value) for name, value in document.items() if name.lower() in _STEP_NAMES)
+    steps = (number(value) for name, value in document.items() if name.lower() in STEP_NAMES)
     return next((step for step in steps if step is not None), None)
 
 

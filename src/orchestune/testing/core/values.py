@@ -48,6 +48,25 @@ class ValuesContract(WorldContract):
         worker.call(finished=[worker.finish(lease, points=[])])
         assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.125
 
+    def test_names_and_steps_by_http_are_those_of_a_line_of_json(self, world: World) -> None:
+        metrics = [{"name": "val_loss", "goal": "minimize"}, {"name": "Accuracy", "goal": "maximize"}]
+        experiment = world.create(budget=1, parallelism=1, metrics=metrics)
+        worker, lease = world.lease()[0]
+        attempt = lease["attempt"]
+        values = {"Val_Loss": 0.5, "accuracy": "0.9", "Other": 1, "epoch": 3}
+        report_metrics.report(world.core, attempt, report_signature(world.core, attempt), values)
+        worker.call(finished=[worker.finish(lease, points=[])])
+        found = read_trials.trial(world.core, experiment, 1)
+        assert found["state"] == "completed"
+        assert {name: metric["value"] for name, metric in found["metrics"].items()} == {
+            "val_loss": 0.5,
+            "Accuracy": 0.9,
+            "Other": 1.0,
+        }
+        with world.core.store.reading() as session:
+            query = "SELECT DISTINCT step FROM points WHERE attempt = :attempt"
+            assert session.rows(query, {"attempt": attempt}) == [(3.0,)]
+
     def test_a_lost_attempt_reports_by_http_until_another_one_takes_over(self, world: World) -> None:
         world.create(budget=1, parallelism=1)
         attempt, signature = _lost(world)
