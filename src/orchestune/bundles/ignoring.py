@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 
 from orchestune.bundles.patterns import Pattern, parse, parse_all, parse_file
 from orchestune.errors import BadInput, Problem
@@ -37,7 +40,7 @@ class Verdict(Enum):
 
 
 Level = tuple[str, tuple[Pattern, ...]]
-"""the folder that the patterns are relative to (`a/b/`, or empty for the root) and the patterns, strongest first"""
+"""the folder that the patterns are relative to (`a/b/`, or empty for the top) and the patterns, strongest first"""
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,12 @@ class Rules:
     listed: tuple[Level, ...] = ()
     own: tuple[Level, ...] = ()
     git: tuple[Level, ...] = ()
+    base: str = ""
+    """where the root is below the top of its git repository (`project/`), to which patterns may be relative too"""
 
     def within(self, prefix: str, files: Mapping[str, bytes]) -> Rules:
         """The rules inside the folder `prefix`, given the contents of its ignore files by name."""
-        rules = self
+        rules, prefix = self, self.base + prefix
         if patterns := parse_file(files.get(GIT_FILE, b"")):
             rules = replace(rules, git=((prefix, patterns), *rules.git))
         if patterns := parse_file(files.get(OWN_FILE, b"")):
@@ -65,6 +70,7 @@ class Rules:
         """What happens to `path` (relative to the root), provided that no folder above it is ignored."""
         if name in NEVER:
             return Verdict.JUNK
+        path = self.base + path
         by_name = Verdict.LEFT_OUT if is_environment else _built_in(name)
         decided = _decided((*self.listed, *self.own), path, name, is_folder)
         if decided is None and by_name is Verdict.TAKEN:
@@ -74,7 +80,28 @@ class Rules:
         return Verdict.LEFT_OUT if decided else Verdict.TAKEN
 
 
-def rules_for(ignore: Sequence[str]) -> Rules:
+def rules_above(folder: str) -> Rules:
+    """What the .gitignore files above a folder (its real path) say, up to the top of its git repository.
+
+    Nothing where they ignore the folder itself, or there is no repository: then git says nothing of what is in it.
+    """
+    top = Path(folder)
+    while not os.path.lexists(top / ".git"):
+        if top == top.parent:
+            return Rules()
+        top = top.parent
+    rules, base = Rules(), ""
+    for name in Path(folder).relative_to(top).parts:
+        file = top / base / GIT_FILE
+        with suppress(OSError):
+            rules = rules.within(base, {GIT_FILE: file.read_bytes()} if file.is_file() else {})
+        if rules.verdict(base + name, name, is_folder=True) is not Verdict.TAKEN:
+            return Rules()
+        base += f"{name}/"
+    return replace(rules, base=base)
+
+
+def rules_for(ignore: Sequence[str], above: Rules) -> Rules:
     """The rules at the root, with the patterns of `code: ignore:` of the experiment file; BadInput for a wrong one."""
     problems = []
     for line in ignore:
@@ -85,7 +112,7 @@ def rules_for(ignore: Sequence[str]) -> Rules:
     if problems:
         raise BadInput(problems, hint="patterns are written as in .gitignore: data/, *.ckpt, !keep.ckpt")
     patterns = parse_all(ignore)
-    return Rules(listed=(("", patterns),) if patterns else ())
+    return replace(above, listed=((above.base, patterns),) if patterns else ())
 
 
 def _decided(levels: tuple[Level, ...], path: str, name: str, is_folder: bool) -> bool | None:

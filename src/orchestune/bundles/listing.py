@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from orchestune.bundles.ignoring import GIT_FILE, OWN_FILE, Rules, Verdict, rules_for
+from orchestune.bundles.ignoring import GIT_FILE, OWN_FILE, Rules, Verdict, rules_above, rules_for
 from orchestune.domain.code import ENVIRONMENT_MARKS, FETCHED, STATE_MARK
 from orchestune.errors import BadInput, Problem, TooLarge
 
@@ -71,7 +71,7 @@ def plan(folder: Path, ignore: Sequence[str], limit: int, added: Mapping[str, Pa
     file that takes the output of this program: it would be other code each time.
     """
     walk = _Walk(folder, os.path.realpath(folder))
-    walk.run(rules_for(ignore))
+    walk.run(rules_for(ignore, rules_above(walk.real)))
     if walk.problems:
         raise BadInput.first_of(sorted(walk.problems, key=lambda problem: problem.file))
     walk.add(added)

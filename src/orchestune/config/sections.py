@@ -240,7 +240,8 @@ _IGNORE = text("a pattern as in .gitignore", most=1000)
 _CODE_KEYS = (
     Key("ignore", either("a pattern or a list of patterns", scalar=changed(_IGNORE, lambda one: (one,)),
                          listing=list_of(_IGNORE, "a list of patterns as in .gitignore", least=0)),
-        "What is left out, besides what `.gitignore` and `.orchestuneignore` name.", "nothing"),
+        "What is left out, besides what `.gitignore` (those above the folder in its git repository too) and"
+        " `.orchestuneignore` name.", "nothing"),
     Key("limit", SIZE, "How large the code may be.", "200Mi"),
 )  # fmt: skip
 CODE = changed(

@@ -83,6 +83,28 @@ def test_the_experiment_file_wins_over_own_ignore_files_and_those_over_git(tmp_p
     assert listing.left_out == ("sub/.gitignore", "three.bin", "two.bin")
 
 
+def test_what_git_ignores_by_a_file_above_the_folder_is_left_out(tmp_path: Path) -> None:
+    """As in one repository with several projects."""
+    project = tmp_path / "repository/projects/one"
+    write(project, "data/a", "sub/data/b", "key.json", "big.bin", "model.py", "kept.bin", "log/a", "other.txt")
+    write(project, ".gitignore", text="!kept.bin\n")
+    write(tmp_path, ".gitignore", text="model.py\n")  # beyond the top of the repository
+    write(project.parents[1], ".gitignore", text="data/\n/key.json\n/projects/one/other.txt\n*.bin\n")
+    write(project.parents[0], ".gitignore", text="one/key.json\n/log\n")
+    (project.parents[1] / ".git").mkdir()
+    listing = plan(project, ["!other.txt"], LIMIT)
+    assert paths(listing) == [".gitignore", "kept.bin", "log", "log/a", "model.py", "other.txt", "sub"]
+    assert listing.left_out == ("big.bin", "data", "key.json", "sub/data")
+
+
+@pytest.mark.parametrize("ignored", ["*", "project", "projects/", "/projects/*"])
+def test_a_folder_that_git_ignores_as_a_whole_is_code_all_the_same(tmp_path: Path, ignored: str) -> None:
+    """Many a home folder is a repository that ignores everything."""
+    write(tmp_path, ".git/HEAD", "projects/project/model.py", "projects/project/data/x")
+    write(tmp_path, ".gitignore", text=f"data/\n{ignored}\n")
+    assert paths(plan(tmp_path / "projects/project", (), LIMIT)) == ["data", "data/x", "model.py"]
+
+
 def test_a_default_can_be_taken_back(tmp_path: Path) -> None:
     write(tmp_path, "venv/module.py", "x.pyc")
     assert paths(plan(tmp_path, ["!venv", "!*.pyc"], LIMIT)) == ["venv", "venv/module.py", "x.pyc"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.bundles.ignoring import rules_for
+from orchestune.bundles.ignoring import Rules, rules_for
 from orchestune.bundles.listing import Kind, plan
 from orchestune.bundles.patterns import parse, parse_all, parse_file
 from orchestune.errors import BadInput
@@ -47,6 +47,11 @@ def test_the_same_files_are_taken_as_git_takes(tmp_path: Path, seed: int) -> Non
         listing = plan(tmp_path, (), 1 << 30)
         taken = [entry.path for entry in listing.entries if entry.kind is not Kind.FOLDER]
         assert taken == sorted(name for name in expected if name)
+        project = chance.choice(FOLDERS[1:])
+        if git(tmp_path, "ls-files", "-z", "--others", "--exclude-per-directory=.gitignore", "--", project) != [""]:
+            listing = plan(tmp_path / project, (), 1 << 30)
+            taken = [f"{project}/{entry.path}" for entry in listing.entries if entry.kind is not Kind.FOLDER]
+            assert taken == [name for name in sorted(expected) if name.startswith(f"{project}/")]
 
 
 def test_a_comment_a_blank_and_a_lone_slash_are_no_patterns() -> None:
@@ -58,7 +63,7 @@ def test_a_range_that_runs_backwards_is_passed_over_in_files_and_refused_in_the_
     taken = [entry.path for entry in plan(tmp_path, (), 1 << 30).entries if entry.kind is not Kind.FOLDER]
     assert taken == [".gitignore", ".orchestuneignore", "z"]
     with pytest.raises(BadInput, match=r"'\[z-a\]' is not a gitignore pattern"):
-        rules_for(["[z-a]"])
+        rules_for(["[z-a]"], Rules())
 
 
 def test_an_escaped_blank_at_the_end_belongs_to_the_name() -> None:
@@ -79,6 +84,6 @@ def test_a_byte_order_mark_and_bytes_that_are_not_utf_8_are_read() -> None:
 
 def test_wrong_patterns_of_the_experiment_file_are_reported_together() -> None:
     with pytest.raises(BadInput) as caught:
-        rules_for(["data/", "bar\\", "foo\\"])
+        rules_for(["data/", "bar\\", "foo\\"], Rules())
     assert len(caught.value.problems) == 2
     assert r"code.ignore: 'bar\\' is not" in str(caught.value)
