@@ -7,12 +7,16 @@ import signal
 import sys
 import tarfile
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestune.worker.api import Connection, Server
+from orchestune.worker.bundle import BundleError, fetch
+from orchestune.worker.checkpoint import restore
 from orchestune.worker.uploads import TOGETHER
 from tests.integration.worker.conftest import RunningWorker, bundle, until
 from tests.integration.worker.fake_server import FakeServer
@@ -302,6 +306,19 @@ def test_checkpoints_are_published_on_the_interval_and_when_preempted_and_the_ne
     assert bytes(server.attempts[second].log).startswith(f"resumed {last['step']} {last['step']}\n".encode())
     server.stop_attempt(second)
     server.finished(second)
+
+
+def test_a_checkpoint_may_be_larger_than_any_code(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestune.worker.bundle.MOST_BYTES", 10)
+    fake = serve("true")
+    server = Server(fake.url, None, fake.token, "w1")
+    digest = fake.give(bundle({"layers/model.bin": "w" * 1000}))
+    with closing(Connection(server)) as connection, pytest.raises(BundleError, match="too large"):
+        fetch(tmp_path / "bundles", digest, connection)
+    restore(server, digest, tmp_path / "checkpoint")
+    assert (tmp_path / "checkpoint/layers/model.bin").read_text() == "w" * 1000
 
 
 REPORTING = """
