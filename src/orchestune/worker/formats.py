@@ -76,13 +76,17 @@ class Whole(Lines):
 
 
 class Table(Lines):
-    """A table with a heading. Where it is written anew with more columns, rows that were read do not count twice."""
+    """A table with a heading. Where it is written anew with more columns, rows that were read do not count twice; with
+    another first row it is another table.
+    """
 
     def __init__(self, scanner: Scanner, path: str) -> None:
         super().__init__(scanner, path)
         self._heading: list[str] = []
         self._delimiter = ","
         self._row = self._taken = 0
+        self._first: dict[str, str] = {}
+        """the cells of the first row that are not empty"""
         self._open: list[str] = []
         """the lines of a row so far, a cell of which goes on in the next one"""
         self._size = 0
@@ -101,11 +105,15 @@ class Table(Lines):
             self._heading = [name.strip() for name in self._cells(text)]
             return []
         self._row += 1
+        row = {name: cell for name, cell in zip(self._heading, self._cells(text)) if cell.strip()}
+        if self._row == 1:
+            if any(row.get(name) != cell for name, cell in self._first.items()):
+                self._taken = 0
+            self._first = row
         if self._row <= self._taken:
             return []
         self._taken = self._row
-        row = zip(self._heading, self._cells(text))
-        return self.scanner.texts({name: cell.encode("utf-8") for name, cell in row})
+        return self.scanner.texts({name: cell.encode("utf-8") for name, cell in row.items()})
 
     def _goes_on(self, text: str) -> bool:
         """Whether a cell of this line, or of those before it, goes on in the next one."""

@@ -137,6 +137,17 @@ def test_a_table_that_grew_while_it_was_written_anew_is_read_by_its_new_heading(
     assert found.finish() == []
 
 
+def test_a_table_that_has_other_rows_by_now_is_another_one(tmp_path: Path) -> None:
+    """As where a program writes down its latest result alone."""
+    path = tmp_path / "results.csv"
+    found = sources(tmp_path, "csv", "results.csv")
+    for epoch, loss in enumerate((0.5, 0.25, 0.125)):
+        path.write_text(f"epoch,train,loss\n{epoch},,{loss}\n")
+        assert brief(found.read()) == [("loss", loss, epoch)]
+    path.write_text("epoch,train,loss\n7,0.3,0.0625\n8,0.2,0.03125\n")
+    assert [item for item in brief(found.finish()) if item[0] == "loss"] == [("loss", 0.0625, 7), ("loss", 0.03125, 8)]
+
+
 @pytest.mark.parametrize("cell", ["a\rb", "a" * 200_000])
 def test_a_line_of_a_table_that_cannot_be_taken_apart_reports_nothing(tmp_path: Path, cell: str) -> None:
     (tmp_path / "metrics.csv").write_bytes(f"loss,note\n0.5,{cell}\n0.25,fine\n".encode())
