@@ -32,6 +32,10 @@ _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 CHUNK = 64 * 1024
 CHUNKS_AT_ONCE = 8
 """what one attempt may have read before the others have their turn"""
+PIPEFULS = 64
+"""so often as much is read at the end: more than a pipe holds, and an end to it where somebody who could not be ended
+goes on writing
+"""
 MOST_VALUES = 50_000
 """values of files that are put in order with what was printed at the end; more of them came before it"""
 
@@ -163,13 +167,22 @@ class Attempt:
         self.ended = time.monotonic()
         self.phase = SWEEPING
 
+    def left_alone(self) -> None:
+        """The process does not hear the signal that would end it, and goes on."""
+        self._status = signal.SIGKILL
+        self.ended = time.monotonic()
+        self.phase = SWEEPING
+
     def close(self) -> Iterator[None]:
-        """No process of the attempt is left: take what is still in its pipe and files, a piece at each step."""
+        """No process of the attempt is left that could be ended: take what is still in its pipe and files, a piece at
+        each step.
+        """
         self.points.end()
         printed: list[Reported] = []
         if self.output >= 0:
-            while self._take(CHUNKS_AT_ONCE, printed, to_the_end=True):
-                pass
+            for _ in range(PIPEFULS):
+                if not self._take(CHUNKS_AT_ONCE, printed, to_the_end=True):
+                    break
             os.close(self.output)
             self.output = -1
         printed += self._scanner.flush()

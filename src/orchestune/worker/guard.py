@@ -76,7 +76,7 @@ def run_guarded(work: Callable[[Lifeline], int]) -> int:
     def hand_on(number: int, frame: object) -> None:
         wanted.append(number)
         if worker:
-            _send(worker, number)
+            tree.kill(worker, number)
 
     for number in _HANDED_ON:
         signal.signal(number, hand_on)
@@ -89,7 +89,7 @@ def run_guarded(work: Callable[[Lifeline], int]) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDED_ON)
         line.keep_guard_end()
         for early in wanted:
-            _send(worker, early)
+            tree.kill(worker, early)
         status, worker = _wait_for(worker), 0
         end_descendants(line.groups())
         line.close()
@@ -99,7 +99,7 @@ def run_guarded(work: Callable[[Lifeline], int]) -> int:
 
 
 def end_descendants(groups: list[int]) -> None:
-    """Kill every child, and what becomes a child when its parent dies, until none is left."""
+    """Kill every child, and what becomes a child when its parent dies, until none is left that can be killed."""
     for group in groups:
         tree.kill_group(group, signal.SIGKILL)
     pause = 0.001
@@ -107,13 +107,13 @@ def end_descendants(groups: list[int]) -> None:
         children = tree.children()
         for pid in children or ():
             tree.kill_group(pid, signal.SIGKILL)
-            _send(pid, signal.SIGKILL)
+        ours = [pid for pid in children or () if tree.kill(pid, signal.SIGKILL)]
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pause = 0.001
         except ChildProcessError:
             return
-        if children is None:
+        if children is None or (children and not ours):
             return
         time.sleep(pause)
         pause = min(2 * pause, 0.25)
@@ -143,10 +143,3 @@ def _wait_for(worker: int) -> int:
         pid, status = os.waitpid(-1, 0)
         if pid == worker:
             return status
-
-
-def _send(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Collection
 
@@ -20,6 +19,8 @@ class Orphans:
         self.visible = True
         """False where the system does not tell this process its children"""
         self._owners: dict[int, set[str]] = {}
+        self._beyond: set[int] = set()
+        """those that cannot be ended"""
 
     def look(self) -> set[int] | None:
         """The children of this process now, among which orphans are; None where the system does not tell."""
@@ -31,9 +32,10 @@ class Orphans:
         """Those of `children` that are orphans of one attempt, or of attempts that are over."""
         found = set()
         strangers = children.difference(leaders) if children else set()
+        self._beyond &= strangers
         if len(strangers) < len(self._owners):
             self._owners = {pid: owners for pid, owners in self._owners.items() if pid in strangers}
-        for pid in strangers:
+        for pid in strangers - self._beyond:
             owners = self._owners.get(pid)
             if owners is None:
                 mark = tree.attempt_of(pid)
@@ -47,9 +49,9 @@ class Orphans:
         for owners in self._owners.values():
             owners.discard(attempt)
 
-    def kill(self, pid: int) -> None:
-        """SIGKILL to one."""
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+    def kill(self, pid: int) -> bool:
+        """SIGKILL to one; False where that is not allowed, and it is no longer among those of its attempt."""
+        if tree.kill(pid, signal.SIGKILL):
+            return True
+        self._beyond.add(pid)
+        return False

@@ -36,6 +36,7 @@ LASTING = 1.0
 LOOK_EVERY = 0.5
 READING_SECONDS = 0.05
 """for which what an attempt left is read without a look at anything else"""
+_BEYOND = "process {} is another user's: it cannot be ended, and goes on"
 
 
 class Supervisor:
@@ -154,6 +155,8 @@ class Supervisor:
             elif attempt.phase == phases.STOPPING and attempt.kill_at is not None and now >= attempt.kill_at:
                 attempt.kill_at = now + 1.0
                 self._signal(attempt, signal.SIGKILL)
+                if not tree.kill(attempt.pid, signal.SIGKILL):
+                    self._leave(attempt)
             elif attempt.phase == phases.READING:
                 self._read_rest(attempt)
         self._sweep_all()
@@ -284,6 +287,12 @@ class Supervisor:
             tree.kill_group(group, number)
             tree.kill_group(group, signal.SIGCONT)
 
+    def _leave(self, attempt: Attempt) -> None:
+        """Nobody here can end its process, for which nothing waits any longer."""
+        del self._by_pid[attempt.pid]
+        attempt.write(_BEYOND.format(attempt.pid))
+        attempt.left_alone()
+
     def _leaders(self) -> set[int]:
         """Children of this worker that are no orphans."""
         return self._launcher.pids.union(self._by_pid)
@@ -309,7 +318,8 @@ class Supervisor:
                 for pid in {*left, attempt.pid}:
                     tree.kill_group(pid, signal.SIGKILL)
                 for pid in left:
-                    self._orphans.kill(pid)
+                    if not self._orphans.kill(pid):
+                        attempt.write(_BEYOND.format(pid))
             return
         self._orphans.forget(attempt.id)
         self._line.note(attempt.slot.index, 0)

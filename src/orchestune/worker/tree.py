@@ -131,6 +131,17 @@ def kill_group(group: int, number: int) -> bool:
     return True
 
 
+def kill(pid: int, number: int) -> bool:
+    """Send a signal to one process; False where it is another user's, as what `sudo` starts is, and cannot be ended."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        return False
+    return True
+
+
 @lru_cache(maxsize=None)
 def main_thread_adopts() -> bool:
     """Linux before 3.19, as CentOS 7 has it, gives an orphan to that thread which started the parent."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.worker.conftest import RunningWorker, read_pids, until
+from tests.integration.worker.conftest import BOOT, SOURCE, RunningWorker, read_pids, until
 from tests.integration.worker.fake_server import FakeServer, Told
 from tests.testbeds.processes import alive
 
@@ -86,6 +86,51 @@ def test_a_neighbours_daemon_lives_on(serve: Serve, employ: Employ, tmp_path: Pa
     finished = server.finished(long).finished
     assert finished is not None and finished["state"] == "cancelled"
     assert all_gone(pids)
+
+
+NOT_OURS = """
+import os
+def refusing(send):
+    def kill(pid, number):
+        try:
+            with open("/proc/%d/comm" % pid) as file:
+                name = file.read()
+        except OSError:
+            name = ""
+        if name == "not-ours\\n":
+            raise PermissionError(1, "Operation not permitted")
+        send(pid, number)
+    return kill
+os.kill, os.killpg = refusing(os.kill), refusing(os.killpg)
+"""
+"""what the system says to whoever wants to end another user's process, as `sudo` makes them"""
+
+
+@pytest.mark.parametrize(
+    ("run", "state"),
+    [
+        ("setsid sh -c 'echo $$ > {0}/a.pid; exec {0}/not-ours 600' & until [ -s {0}/a.pid ]; do :; done", "succeeded"),
+        ("echo $$ > {0}/a.pid; exec {0}/not-ours 600", "failed"),
+    ],
+)
+def test_nobody_waits_for_a_process_that_cannot_be_ended(
+    serve: Serve, employ: Employ, tmp_path: Path, run: str, state: str
+) -> None:
+    (tmp_path / "not-ours").symlink_to("/bin/sleep")
+    server = serve(["sh", "-c", run.format(tmp_path) + "; echo loss=1"], timeout=2, grace=0.2)
+    attempt = server.queue()
+    boot = NOT_OURS + BOOT.format(str(SOURCE))
+    worker = employ(server, command=[sys.executable, "-I", "-W", "error", "-c", boot])
+    told = server.finished(attempt)
+    [other] = read_pids(tmp_path, 1)
+    try:
+        assert told.finished is not None and told.finished["state"] == state, told.log
+        assert f"process {other} is another user's: it cannot be ended, and goes on" in told.log.decode()
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait()
+        assert alive(other)
+    finally:
+        os.kill(other, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("victim", ["worker", "guard", "group"])
