@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from orchestune.domain.floats import as_float
@@ -27,11 +27,9 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) 
     finite.
 
     Answers whether the trial should stop, these values considered: `{"stop", "reason"}`. Denied for a wrong signature,
-    BadInput for what is no number.
+    BadInput for a declared metric, a step or `stddev` that is no number; anything else that is none is left out.
     """
     experiment = _experiment(core, attempt, signature)
-    named = {name: _number(name, value) for name, value in values.items()}
-    step, stddev = _finite(step_of(named)), _finite(named.pop("stddev", None))
     mask = Mask(spellings(core.secrets.get(experiment).values()))
     with locked(core, experiment) as ledger:
         found = attempts.find(ledger, attempt)
@@ -39,10 +37,12 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) 
             raise Conflict("this attempt is over")
         first = HTTP_SEQUENCE + found.points
         declared = {metric.name.lower(): metric.name for metric in ledger.row.specification.metrics}
+        named = _numbers(values, {*declared, *STEP_NAMES, "stddev"})
+        step, stddev = _finite(step_of(named)), _finite(named.pop("stddev", None))
         taken = [
             Point(declared.get(folded(name)) or mask.text(name), value, step, stddev, first + index)
             for index, (name, value) in enumerate(named.items())
-            if value is not None and (folded(name) in declared or folded(name) not in STEP_NAMES)
+            if folded(name) in declared or folded(name) not in STEP_NAMES
         ]
         points.note_not_finite(ledger, attempt, found.not_finite, taken)
         if found.state.live:
@@ -86,10 +86,15 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _number(name: str, value: object) -> float | None:
-    if value is None:
-        return None
-    try:
-        return as_float(value)
-    except (TypeError, ValueError):
-        raise BadInput.one(f"{reprlib.repr(value)} is no number", key=name) from None
+def _numbers(values: Mapping[str, Any], needed: Collection[str]) -> dict[str, float]:
+    found = {}
+    for name, value in values.items():
+        try:
+            if isinstance(value, bool):
+                raise TypeError
+            if value is not None:
+                found[name] = as_float(value)
+        except (TypeError, ValueError):
+            if folded(name) in needed:
+                raise BadInput.one(f"{reprlib.repr(value)} is no number", key=name) from None
+    return found

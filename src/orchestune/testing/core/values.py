@@ -53,7 +53,15 @@ class ValuesContract(WorldContract):
         experiment = world.create(budget=1, parallelism=1, metrics=metrics)
         worker, lease = world.lease()[0]
         attempt = lease["attempt"]
-        values = {"Val_Loss": 0.5, "accuracy": "0.9", "Other": 1, "epoch": 3}
+        values = {
+            "Val_Loss": 0.5,
+            "accuracy": "0.9",
+            "Other": 1,
+            "epoch": 3,
+            "data": "mnist",
+            "tags": [1],
+            "best": True,
+        }
         report_metrics.report(world.core, attempt, report_signature(world.core, attempt), values)
         worker.call(finished=[worker.finish(lease, points=[])])
         found = read_trials.trial(world.core, experiment, 1)
@@ -124,7 +132,7 @@ class ValuesContract(WorldContract):
     def test_what_is_no_number_is_refused_in_few_words(self, world: World) -> None:
         world.create(budget=1, parallelism=1)
         attempt = world.lease()[0][1]["attempt"]
-        for value in ("no number" * 10_000, {"a": 1}, [1.0] * 10_000):
+        for value in ("no number" * 10_000, {"a": 1}, [1.0] * 10_000, True):
             with pytest.raises(BadInput, match=r"loss: .* is no number") as caught:
                 report_metrics.report(world.core, attempt, report_signature(world.core, attempt), {"loss": value})
             assert len(str(caught.value)) < 100
