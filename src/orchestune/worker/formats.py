@@ -177,13 +177,16 @@ _BROKEN = b"no events"
 class Mlflow(Lines):
     """A metric of MLflow's file store: lines of time, value and step in a file with the metric's name."""
 
+    def __init__(self, scanner: Scanner, path: str) -> None:
+        super().__init__(scanner, path)
+        self.name = f"/{path}".partition("/metrics/")[2]
+
     def line(self, line: bytes) -> list[Reported]:
         words = line.split()
         if len(words) < 2:
             return []
-        name = f"/{self.path}".partition("/metrics/")[2]
         value, step = _number(words[1].decode("ascii", "replace")), _number(words[-1].decode("ascii", "replace"))
-        return [] if value is None else self.scanner.values({name: value}, step if len(words) > 2 else None)
+        return [] if value is None else self.scanner.values({self.name: value}, step if len(words) > 2 else None)
 
 
 def _within(document: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

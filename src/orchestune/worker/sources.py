@@ -18,6 +18,7 @@ PIECE = 1 << 20
 START = 4096
 """bytes at the beginning of a file by which it is known again"""
 MOST_FILES = 200
+"""beside those of declared metrics"""
 LOOK_SHARE = 20
 """a look for new files is followed by so many times as long without one: folders may hold very many others"""
 METRICS = "metrics"
@@ -109,10 +110,17 @@ class Sources:
         for kind, where in self._kinds:
             start = os.path.join(self._folder, where)
             for path in _paths(self._pattern(where), kind):
-                if path not in self._files and len(self._files) < MOST_FILES:
-                    self._files[path] = File(path, self._reader(kind, os.path.relpath(path, start)))
+                if path in self._files:
+                    continue
+                reader = self._reader(kind, os.path.relpath(path, start))
+                if len(self._files) < MOST_FILES or self._is_declared(reader):
+                    self._files[path] = File(path, reader)
         now = time.monotonic()
         self._next_look = now + LOOK_SHARE * (now - began)
+
+    def _is_declared(self, reader: Any) -> bool:
+        """Whether it reads a metric of the experiment, and nothing else."""
+        return isinstance(reader, formats.Mlflow) and self._scanner.declared(reader.name)
 
     def _reader(self, kind: str, path: str) -> Any:
         if kind == "tensorboard":

@@ -18,7 +18,7 @@ from tensorboardX.proto.event_pb2 import Event
 from orchestune.worker import events
 from orchestune.worker import sources as sources_module
 from orchestune.worker.formats import Lines
-from orchestune.worker.metrics import Declared, Reported, Scanner
+from orchestune.worker.metrics import EXTRA_NAMES, Declared, Reported, Scanner
 from orchestune.worker.sources import Sources, in_order
 
 
@@ -298,6 +298,17 @@ def test_mlflows_metrics_are_found_from_any_folder_above_them_and_nothing_else_i
         (run / folder).mkdir(parents=True)
         (run / folder / name).write_text("1700000000000 0.25 3\n")
     assert brief(sources(view, "mlflow", where).finish()) == [("loss", 0.25, 3.0)]
+
+
+def test_of_very_many_metrics_of_mlflow_the_declared_ones_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "mlruns/0/abc/metrics"
+    folder.mkdir(parents=True)
+    for number in range(sources_module.MOST_FILES):
+        (folder / f"class_{number}").write_text("1700000000000 0.5 0\n")
+    found = sources(tmp_path, "mlflow", "mlruns")
+    assert len(found.read()) == EXTRA_NAMES
+    (folder / "loss").write_text("1700000000000 0.25 1\n")
+    assert brief(found.finish()) == [("loss", 0.25, 1.0)]
 
 
 def test_two_stars_are_any_number_of_folders(tmp_path: Path) -> None:
