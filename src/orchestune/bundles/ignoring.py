@@ -14,6 +14,7 @@ from orchestune.errors import BadInput, Problem
 
 GIT_FILE = ".gitignore"
 OWN_FILE = ".orchestuneignore"
+_EXCLUDE = ".git/info/exclude"
 
 NEVER = frozenset((".git", ".hg", ".svn", ".orchestune"))
 """names that no pattern brings back"""
@@ -81,7 +82,8 @@ class Rules:
 
 
 def rules_above(folder: str) -> Rules:
-    """What the .gitignore files above a folder (its real path) say, up to the top of its git repository.
+    """What the .gitignore files above a folder (its real path) say, up to the top of its git repository, and the file
+    with what this copy of the repository ignores.
 
     Nothing where they ignore the folder itself, or there is no repository: then git says nothing of what is in it.
     """
@@ -90,15 +92,19 @@ def rules_above(folder: str) -> Rules:
         if top == top.parent:
             return Rules()
         top = top.parent
-    rules, base = Rules(), ""
+    rules, base = _with_file(Rules(), "", top / _EXCLUDE), ""
     for name in Path(folder).relative_to(top).parts:
-        file = top / base / GIT_FILE
-        with suppress(OSError):
-            rules = rules.within(base, {GIT_FILE: file.read_bytes()} if file.is_file() else {})
+        rules = _with_file(rules, base, top / base / GIT_FILE)
         if rules.verdict(base + name, name, is_folder=True) is not Verdict.TAKEN:
             return Rules()
         base += f"{name}/"
     return replace(rules, base=base)
+
+
+def _with_file(rules: Rules, prefix: str, file: Path) -> Rules:
+    with suppress(OSError):
+        return rules.within(prefix, {GIT_FILE: file.read_bytes()}) if file.is_file() else rules
+    return rules
 
 
 def rules_for(ignore: Sequence[str], above: Rules) -> Rules:

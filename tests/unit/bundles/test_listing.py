@@ -97,6 +97,16 @@ def test_what_git_ignores_by_a_file_above_the_folder_is_left_out(tmp_path: Path)
     assert listing.left_out == ("big.bin", "data", "key.json", "sub/data")
 
 
+@pytest.mark.parametrize("project", ["", "projects/one"])
+def test_what_git_ignores_in_this_copy_of_a_repository_alone_is_left_out(tmp_path: Path, project: str) -> None:
+    write(tmp_path / project, "data/a", "notes.txt", "kept.txt", "model.py")
+    write(tmp_path / project, ".gitignore", text="!kept.txt\n")
+    write(tmp_path, ".git/info/exclude", text="data/\n*.txt\n")
+    listing = plan(tmp_path / project, (), LIMIT)
+    assert paths(listing) == [".gitignore", "kept.txt", "model.py"]
+    assert listing.left_out == ("data", "notes.txt")
+
+
 @pytest.mark.parametrize("ignored", ["*", "project", "projects/", "/projects/*"])
 def test_a_folder_that_git_ignores_as_a_whole_is_code_all_the_same(tmp_path: Path, ignored: str) -> None:
     """Many a home folder is a repository that ignores everything."""
