@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ from orchestune.services.points import HTTP_SEQUENCE
 from orchestune.store import hot, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
-from orchestune.store.tracked import points_since
+from orchestune.store.tracked import last_points, points_since
 
 EXPERIMENT_TAG, TRIAL_TAG = "orchestune.experiment", "orchestune.trial"
 """by which a run is found again: the experiment's id, and the trial's number"""
@@ -86,11 +85,13 @@ def _of_trial(session: Session, row: ExperimentRow, trial: Any, since: float, me
     more = len(found) >= MOST_POINTS and found[-1].at > since
     folds = row.specification.folds.count > 1
     if trial.finished_at is not None and since and not more:  # what is told twice is there once
-        found = points_since(session, row.id, trial.number, 0.0, MOST_POINTS)
+        everything = points_since(session, row.id, trial.number, 0.0, MOST_POINTS)
+        found = everything if len(everything) < MOST_POINTS else found
     measures = _measures(found, folds)
-    if trial.finished_at is not None and len(found) < MOST_POINTS:
+    if trial.finished_at is not None and not more:
         of_folds = _of_folds(session, row, trial.number) if folds else {}
-        measures += _final({**measured, **of_folds}, measures, trial.finished_at)
+        last = last_points(session, row.id, trial.number, HTTP_SEQUENCE)
+        measures += _final({**measured, **of_folds}, {_name(one, folds): one for one in last}, trial.finished_at)
     name = f"{row.handle}/{trial.number}"
     tags = {EXPERIMENT_TAG: row.id, TRIAL_TAG: str(trial.number), "orchestune.handle": name}
     tags |= {"orchestune.state": trial.state, "orchestune.source": trial.source, "mlflow.user": row.owner}
@@ -112,23 +113,27 @@ def _measures(found: Iterable[Any], folds: bool) -> list[Measure]:
     """Where a program names no step, values are counted by their place in what the attempt reported."""
     measures = []
     for point in found:
-        name = f"fold {point.fold}/{point.name}" if folds else point.name
-        step = point.sequence % HTTP_SEQUENCE if point.step is None else min(max(round(point.step), -_FAR), _FAR - 1)
-        measures.append(Measure(name, point.value, _milliseconds(point.at), step))
+        step = point.sequence % HTTP_SEQUENCE if point.step is None else point.step
+        measures.append(Measure(_name(point, folds), point.value, _milliseconds(point.at), _step(step)))
     return measures
 
 
-def _final(measured: Mapping[str, Any], told: Sequence[Measure], at: float) -> list[Measure]:
-    """What counts of a trial, where it is another value than the last one that was reported."""
-    last = {one.name: one for one in told}
-    steps = Counter[str]()
-    for one in told:
-        steps[one.name] = max(steps[one.name], one.step + 1)
+def _final(measured: Mapping[str, Any], last: Mapping[str, Any], at: float) -> list[Measure]:
+    """What counts of a trial, where it is another value than the last one that was reported: as a step behind all."""
     return [
-        Measure(name, found["value"], _milliseconds(at), steps[name])
+        Measure(name, found["value"], _milliseconds(at), _step(_step(last[name].step) + 1) if name in last else 0)
         for name, found in measured.items()
         if name not in last or last[name].value != found["value"]
     ]
+
+
+def _name(point: Any, folds: bool) -> str:
+    return f"fold {point.fold}/{point.name}" if folds else str(point.name)
+
+
+def _step(step: float) -> int:
+    """As far as MLflow counts."""
+    return min(max(round(step), -_FAR), _FAR - 1)
 
 
 def _of_folds(session: Session, row: ExperimentRow, number: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 
 from orchestune.store.session import Session
 from orchestune.store.tables import attempts, experiments, points, tracked
@@ -74,3 +74,20 @@ def points_since(session: Session, experiment: str, trial: int, since: float, li
     if last > since:
         return whole
     return [*whole, *points_since(session, experiment, trial, math.nextafter(last, math.inf), limit)]
+
+
+def last_points(session: Session, experiment: str, trial: int, first: int) -> Sequence[Row[Any]]:
+    """The fold, name and value of what a trial reported last of each, with the highest step. Where none was named, that
+    is its place: `first` is the sequence from which on what comes by HTTP is counted.
+    """
+    of_name: Any = {"partition_by": (attempts.c.fold, points.c.name)}
+    order = points.c.at.desc(), points.c.sequence.desc()
+    step = func.max(func.coalesce(points.c.step, points.c.sequence % first)).over(**of_name)
+    place = func.row_number().over(**of_name, order_by=order)
+    found = (
+        select(attempts.c.fold, points.c.name, points.c.value, step.label("step"), place.label("place"))
+        .join(attempts, attempts.c.id == points.c.attempt)
+        .where(attempts.c.experiment == experiment, attempts.c.trial == trial)
+        .subquery()
+    )
+    return session.select(select(found).where(found.c.place == 1))

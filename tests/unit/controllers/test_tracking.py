@@ -18,7 +18,7 @@ from orchestune.outgoing import mlflow
 from orchestune.outgoing.link import Link
 from orchestune.outgoing.reach import Reach
 from orchestune.outgoing.settings import Outgoing
-from orchestune.services import read_experiments, report_metrics
+from orchestune.services import read_experiments, report_metrics, runs
 from orchestune.services.signatures import report_signature
 from orchestune.store import tracked
 from orchestune.testing.world import World
@@ -140,6 +140,28 @@ def test_however_many_values_come_at_once_they_are_told_once(world: World, track
         recorded(world, tracking, experiment)
     told = [metric["key"] for body in server.said("log-batch") for metric in body["metrics"]]
     assert set(told) == {*(f"m{number}" for number in range(6000)), "last"}
+
+
+@pytest.mark.parametrize("at_once", [1, 50])
+def test_what_counts_of_a_trial_is_told_however_many_values_it_reported(
+    world: World, tracking: Tracking, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(runs, "MOST_POINTS", 20)
+    metric = {"name": "loss", "goal": "minimize", "take": "best"}
+    with Recorder() as server:
+        experiment = world.create(name="long", budget=1, metrics=[metric], mlflow={"uri": server.url})
+        [(worker, lease)] = world.lease()
+        for start in range(0, 50, at_once):
+            points = [[step, "loss", float(step), step, None] for step in range(start, start + at_once)]
+            worker.call(beats=[{"attempt": lease["attempt"], "token": lease["token"], "points": points}])
+        recorded(world, tracking, experiment)
+        worker.call(finished=[worker.finish(lease, points=[])])
+        recorded(world, tracking, experiment)
+    told = [one for body in server.said("log-batch") for one in body["metrics"] if one["key"] == "loss"]
+    assert {(one["step"], one["value"]) for one in told} == {*((step, float(step)) for step in range(50)), (50, 0.0)}
+    with world.core.store.reading() as session:
+        last = tracked.points_since(session, experiment, 1, 0.0, 1000)[-1].at
+        assert tracked.of(session, experiment, [1])[1].told_at == last
 
 
 def test_names_that_mlflow_cannot_tell_apart_are_told_apart(world: World, tracking: Tracking) -> None:
