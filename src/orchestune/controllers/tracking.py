@@ -71,10 +71,9 @@ class Tracking:
             server = self._servers.setdefault(address, _Server(self._core))
             if sum(other.busy for other in self._servers.values()) < _MOST:
                 server.begin([name for name in found if self._addresses[name] == address])
-        until = time.monotonic() + self._patience
-        for server in self._servers.values():
-            server.wait(max(until - time.monotonic(), 0.0))
         self._forget()
+        until = time.monotonic() + self._patience
+        each(partial(server.wait, until) for server in self._servers.values())
 
     def close(self) -> None:
         """Give the connections back."""
@@ -128,10 +127,10 @@ class _Server:
             self._thread = threading.Thread(target=self._run, args=(due,), name="record", daemon=True)
             self._thread.start()
 
-    def wait(self, seconds: float) -> None:
-        """For its thread, so long; raises what went wrong in it."""
+    def wait(self, until: float) -> None:
+        """For its thread, until then at most; raises what went wrong in it."""
         if self._thread is not None:
-            self._thread.join(seconds)
+            self._thread.join(max(until - time.monotonic(), 0.0))
         if self._error is not None and not self.busy:
             error, self._error = self._error, None
             raise error

@@ -125,6 +125,26 @@ def test_what_is_not_mlflow_is_said_to_be_none_and_the_others_are_recorded(
     assert failure["why"].startswith("what answers there is not MLflow")
 
 
+def test_one_that_goes_wrong_keeps_nobody_from_being_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracking = Tracking(world.core, patience=60.0)
+    with Recorder() as wrong, Recorder() as genuine:
+        genuine_call = mlflow.Mlflow._call
+
+        def call(self: mlflow.Mlflow, *args: Any) -> Any:
+            if self._link.target.port == int(wrong.url.rpartition(":")[2]):
+                raise LookupError("nobody thought of this")
+            return genuine_call(self, *args)
+
+        monkeypatch.setattr(mlflow.Mlflow, "_call", call)
+        for name, server in (("wrong", wrong), ("right", genuine)):
+            experiment = world.create(name=name, budget=1, mlflow={"uri": server.url})
+        with pytest.raises(LookupError):
+            tracking.tick()
+        with world.core.store.reading() as session:
+            assert experiment not in tracked.behind(session)
+    tracking.close()
+
+
 def failures(world: World, experiment: str) -> list[Any]:
     items = read_experiments.events(world.core, experiment, 0, 1000)["items"]
     return [item["data"] for item in items if item["kind"] == "tracking_failed"]
