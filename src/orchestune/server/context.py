@@ -28,6 +28,7 @@ WORK_THREADS = 10
 STREAM_THREADS = 4
 COLD_THREADS = 8
 FILE_THREADS = 8
+LOG_THREADS = 4
 ANALYSIS_THREADS = 2
 HOT_PATIENCE = 0.05
 """seconds that the event loop may wait for another writer"""
@@ -96,6 +97,8 @@ class Context:
     work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))
     file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(FILE_THREADS))
     """for files on their way in or out: where the place of files hangs, nobody else waits"""
+    log_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOG_THREADS))
+    """for what trials printed: the older part of it lies in the place of files, too, and what is new does not"""
     analysis_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(ANALYSIS_THREADS))
     stream_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STREAM_THREADS))
 
@@ -116,6 +119,10 @@ class Context:
     async def filing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call what stores or opens files in a thread."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.file_threads)
+
+    async def printed(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call what reads logs in a thread."""
+        return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.log_threads)
 
     async def analysing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call what computes for seconds in a thread: those who ask for that wait for each other, and nobody else."""

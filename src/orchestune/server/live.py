@@ -55,6 +55,8 @@ class View:
     kind: Callable[[str], str] = lambda name: "status"
     """which event tells of the document of this name"""
     log: Log | None = None
+    printed: bool = False
+    """whether logs are in it, whose place may hang"""
 
 
 def log_of(context: Context, experiment: str, trial: int | None, after: int | None, tail: int | None) -> Log:
@@ -88,7 +90,7 @@ async def _read(context: Context, view: View) -> Seen:
 
     async def read() -> Seen:
         version = context.core.signals.version(view.topic)
-        documents = await context.streaming(view.read)
+        documents = await (context.printed if view.printed else context.streaming)(view.read)
         journal = context.journals.keep(view.key, context.journals.get(view.key) or Journal())
         journal.take({name: _event(view.kind(name), document) for name, document in documents.items()})
         return Seen(version, journal)
@@ -158,7 +160,7 @@ async def _lines(context: Context, log: Log, after: int) -> Lines:
 
     async def read() -> Lines:
         version = context.core.signals.version(log.topic)
-        page = await context.streaming(log.read, after, _LINES, tail)
+        page = await context.printed(log.read, after, _LINES, tail)
         items = page["items"]
         more = page.get("more", len(items) >= _LINES)
         return Lines(page["next"], version, _event("log", {"items": items}) if items else b"", more)

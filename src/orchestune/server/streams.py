@@ -35,6 +35,8 @@ class Source:
     brief: bool = False
     """whether it is read in so little time that a thread beside the event loop costs more: the two take turns at each
     row, where the store is in this process"""
+    printed: bool = False
+    """whether it is of logs, whose place may hang"""
 
 
 def wants_stream(request: Request) -> bool:
@@ -55,7 +57,7 @@ def resumed(request: Request, after: int) -> int:
 async def stream(context: Context, source: Source, first: Callable[[], Mapping[str, Any]]) -> Response:
     """The answer that streams. `first` reads the batch to begin with, before the answer: errors have their status."""
     version = context.core.signals.version(source.topic)
-    page = await context.streaming(first)
+    page = await (context.printed if source.printed else context.streaming)(first)
     return sent(_follow(context, source, page, version))
 
 
@@ -79,7 +81,8 @@ async def _follow(
 ) -> AsyncGenerator[bytes, None]:
     """Batches of events. The next one is read only when the last one was taken, so a slow client holds one batch."""
     pace, signals, draining = context.pace, context.core.signals, context.draining
-    reading = context.hot if source.brief and context.core.store.inline else context.streaming
+    reading = context.printed if source.printed else context.streaming
+    reading = context.hot if source.brief and context.core.store.inline else reading
     yield OPENING
     read = spoke = time.monotonic()
     while not draining.begun:

@@ -176,12 +176,13 @@ def test_where_the_place_for_files_hangs_those_who_ask_for_nothing_there_are_ans
     go_on = threading.Event()
     server.script.answers["state"] = lambda *args: (12, not go_on.wait(120))
     server.script.answers["experiment"] = {"handle": "sgd"}
-    server.script.answers["status"] = {"handle": "sgd"}
+    server.script.answers |= {"status": {"handle": "sgd"}, "trial": {}, "logs": {"items": [], "next": 0}}
     with ThreadPoolExecutor(12) as pool:
         hanging = [pool.submit(server.ask, "HEAD", f"{W}/uploads/{DIGEST}") for _ in range(12)]
         until(lambda: len(server.server.server_state.tasks) == 12, "all have come")
         try:
-            assert server.ask("GET", f"{X}/sgd").status == 200
+            for path in (f"{X}/sgd", f"{X}/sgd/trials/3", f"{X}/sgd/logs"):
+                assert server.ask("GET", path).status == 200
         finally:
             go_on.set()
         assert {reply.result().status for reply in hanging} == {200}
@@ -196,6 +197,8 @@ def test_where_the_place_for_files_hangs_those_who_ask_for_nothing_there_are_ans
         ("HEAD", f"/api/v1/bundles/{DIGEST}", "has"),
         ("PUT", f"/api/v1/bundles/{DIGEST}", "store"),
         ("POST", "/api/v1/archive", "read"),
+        ("GET", f"{X}/sgd/logs", "logs"),
+        ("GET", f"{X}/sgd/trials/3", "trial"),
     ],
 )
 def test_whoever_waits_for_the_place_for_files_keeps_nobody_else(
@@ -293,6 +296,29 @@ def test_downloads_that_hang_keep_no_stream_waiting(server: Live) -> None:
     finally:
         goes_on.set()
     assert [download.read() for download in downloads] == [b"x"] * STREAM_THREADS
+
+
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [(f"{X}/sgd/logs", "logs"), (f"{X}/sgd/trials/{{}}", "trial"), (f"{X}/sgd?logs=true&trial={{}}", "logs")],
+)
+def test_logs_that_hang_keep_no_other_stream_waiting(server: Live, path: str, service: str) -> None:
+    goes_on = threading.Event()
+
+    def hangs(*args: object, **more: object) -> Any:
+        goes_on.wait(2 * PATIENCE)
+        raise StoreUnavailable("it does not answer")
+
+    server.script.answers |= {service: hangs, "status": {"id": "exp-1"}, "end": 7}
+    with ThreadPoolExecutor(STREAM_THREADS) as pool:
+        hanging = [pool.submit(server.stream, path.format(number)) for number in range(1, STREAM_THREADS + 1)]
+        until(lambda: len(server.script.of(service)) == STREAM_THREADS, "all read")
+        try:
+            stream = server.stream(f"{X}/sgd")
+            assert any(line.startswith(b"event: status") for line in iter(stream.readline, b""))
+        finally:
+            goes_on.set()
+        assert {stream.result().status for stream in hanging} <= {200, 503}
 
 
 def test_what_takes_long_to_compute_keeps_nobody_else_waiting(server: Live) -> None:

@@ -61,7 +61,7 @@ async def logs(
     """What trials printed, in the order in which it arrived. A stream like that of events, or a page."""
     read = partial(read_logs.logs, context.core)
     if not streams.wants_stream(request):
-        page = await context.cold(read, ref, after, limit, trial, since, tail)
+        page = await context.printed(read, ref, after, limit, trial, since, tail)
         return answer({"items": page["items"], "next": page["next"]})
     experiment = await context.streaming(read_experiments.resolve, context.core, ref)
     begin = streams.resumed(request, after)
@@ -70,6 +70,7 @@ async def logs(
         limit=_CHUNKS,
         read=lambda cursor: read(experiment, cursor, _CHUNKS, trial, since, None),
         name=lambda item: (item["cursor"], "log"),
+        printed=True,
     )
     # a tail is where to begin; what comes later comes whole
     return await streams.stream(context, source, lambda: read(experiment, begin, _CHUNKS, trial, since, tail))

@@ -71,11 +71,11 @@ async def trial(
     whenever it changes, with what it prints if `logs`.
     """
     if not streams.wants_stream(request):
-        return answer(await context.cold(read_trials.trial, context.core, ref, number))
+        return answer(await context.printed(read_trials.trial, context.core, ref, number))
     experiment = await context.streaming(read_experiments.resolve, context.core, ref)
     read = partial(_everything, context, experiment, number)
     log = log_of(context, experiment, number, log_after, tail) if logs else None
-    view = View(f"{experiment}/{number}", f"events:{experiment}", read, _EVERY, kind=str, log=log)
+    view = View(f"{experiment}/{number}", f"events:{experiment}", read, _EVERY, kind=str, log=log, printed=True)
     return await live.stream(context, request, view, after)
 
 
