@@ -12,6 +12,7 @@ _INTRODUCTION = """\
 that `--config` (or `ORCHESTUNE_CONFIG`) names, where the key is the setting's name; else the default holds.
 `--embedded` is what the command line adds when it starts the server of this user, and `--stop` ends that one. Seconds
 may be written as `90`, `30s`, `5m`, `2h` or `90d`.
+A password or a key belongs in the variable or the file: a flag shows in the machine's list of processes.
 
 ```
 # server.toml

@@ -80,6 +80,8 @@ def main(argv: Sequence[str], build: Build) -> int:
         _make(settings.state)
         settings = _with_owners(settings)
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
+        for name in settings.exposed:
+            logger.warning("a secret shows in the list of processes: give it in %s or the file of --config", name)
         listening = stack.enter_context(listen(settings))
         url, door = settings.address(listening.getsockname()[1]), Door()
         try:

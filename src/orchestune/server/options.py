@@ -48,7 +48,8 @@ def parser(items: Sequence[Field[Any]]) -> argparse.ArgumentParser:
     made.add_argument("--config", metavar="FILE", help="a TOML file with settings")
     for item in items:
         data = item.metadata
-        text = f"{data['description']} (default: {data['shown']})".replace("%", "%%")
+        safer = "" if item.repr else f"; others see it in the list of processes, and not what {variable(item)} says"
+        text = f"{data['description']} (default: {data['shown']}){safer}".replace("%", "%%")
         made.add_argument(flag(item), dest=item.name, metavar=data["kind"].upper(), help=text)
     return made
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from orchestune.arguments import unrecognized
 from orchestune.client.home import data_folder, state_folder
@@ -115,6 +116,8 @@ class Settings:
     """one server per user, started by the command line; ends itself when idle"""
     owners: Mapping[str, str] = field(default_factory=dict, repr=False, metadata={"kind": "derived"})
     """token → name of everybody who may do everything"""
+    exposed: Sequence[str] = field(default=(), metadata={"kind": "derived"})
+    """variables of what the command line should not have: everybody sees it in the list of processes"""
 
     @property
     def home(self) -> str:
@@ -177,7 +180,15 @@ def load(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settin
         problems += _contradictions(settings, {name: source for name, (_, source) in found.items()})
     if problems:
         raise BadInput(problems)
-    return _complete(settings, environ)
+    exposed = [options.variable(item) for item in SETTABLE if _is_secret(settings, given[item.name])]
+    return replace(_complete(settings, environ), exposed=exposed)
+
+
+def _is_secret(settings: Settings, raw: str | None) -> bool:
+    """Whether a flag gave what is for nobody else. The address of a database has a password, or none."""
+    if raw and raw == settings.database_url:
+        return urlsplit(raw).password is not None or "password=" in raw
+    return raw in settings.secrets
 
 
 def _from_file(path: Path, problems: list[Problem]) -> dict[str, tuple[Any, str]]:

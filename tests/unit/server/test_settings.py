@@ -125,6 +125,26 @@ def test_neither_passwords_nor_tokens_are_shown(home: dict[str, str], tmp_path: 
 
 
 @pytest.mark.parametrize(
+    ("flags", "exposed"),
+    [
+        (["--database-url", "postgresql://ada:hunter2@db/o"], ["DATABASE_URL"]),
+        (["--database-url", "postgresql://ada@/o?host=db&password=hunter2"], ["DATABASE_URL"]),
+        (["--database-url", "postgresql://ada@db/o", "--mlflow-tracking-uri", "https://mlflow.example.org"], []),
+        (["--notify-url", "https://hooks.example.org/key"], ["NOTIFY_URL"]),
+        (["--notify-secret", "s", "--mlflow-tracking-token", "t"], ["NOTIFY_SECRET", "MLFLOW_TRACKING_TOKEN"]),
+    ],
+)
+def test_what_a_list_of_processes_should_not_show_is_known(
+    home: dict[str, str], flags: list[str], exposed: list[str]
+) -> None:
+    found = load(flags, home).exposed
+    assert [name.removeprefix("ORCHESTUNE_") for name in found] == exposed
+    pairs = zip(flags[::2], flags[1::2], strict=True)
+    environ = {f"ORCHESTUNE_{flag[2:].upper().replace('-', '_')}": value for flag, value in pairs}
+    assert load([], home | environ).exposed == []
+
+
+@pytest.mark.parametrize(
     ("settings", "address"),
     [
         (Settings(), "http://127.0.0.1:80"),
