@@ -11,11 +11,12 @@ import shlex
 from types import SimpleNamespace
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from orchestune.cli.export import _export_csv
 from orchestune.client.api import Client
-from orchestune.services.core import Core
+from orchestune.services import grant_access
+from orchestune.services.core import Caller, Core
 from orchestune.store import experiments
 from tests.pages.conftest import OpenPage, Trouble, client_of, for_everybody, sign_in
 from tests.testbeds.noisy import LUCKY, written
@@ -296,6 +297,28 @@ def test_a_phone_is_wide_enough(open_page: OpenPage, handles: dict[str, str], ta
     page = open_page(path, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("width", [320, 360])
+def test_a_small_phone_of_somebody_with_a_long_name_is_wide_enough(
+    browser: Browser, core: Core, url: str, handles: dict[str, str], width: int
+) -> None:
+    grant = {"name": f"maximiliane.{width}@example.org", "role": "editor", "days": 1}
+    made = grant_access.issue_token(core, grant, Caller("ada", "owner"))
+    page = browser.new_page(viewport={"width": width, "height": 640})
+    sign_in(page, url, made["token"])
+    page.goto(f"{url}/experiments/{handles['image model']}")
+    settled(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    best = page.get_by_role("region", name="Best configuration")
+    assert (
+        best.evaluate(
+            "box => [...box.querySelectorAll('button')]"
+            ".filter(one => one.getBoundingClientRect().right > box.getBoundingClientRect().right).length"
+        )
+        == 0
+    )
+    page.close()
 
 
 def test_light_and_dark_are_chosen_and_kept(open_page: OpenPage) -> None:
