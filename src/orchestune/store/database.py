@@ -200,6 +200,7 @@ def open_store(url: str, now: Callable[[], float] = time.time) -> Store:
         with translated("is its address right, and does it run?"):
             if not store.inline:
                 postgres.refuse_pooler(store.engine)
+                postgres.refuse_encoding(store.engine)
             upgrade(store.engine)
     except DBAPIError as error:  # a right that is missing, an option that is none
         store.close()

@@ -26,6 +26,10 @@ _OURS = {
     "tcp_user_timeout": (_IDLE + _BETWEEN * _TIMES) * 1000,
 }
 """the same on this side, and how many seconds it takes to connect at most; without, two minutes"""
+_WRITING = "READ COMMITTED"
+"""rows are locked before they are read; in a stricter isolation, which a database may have, transactions fail"""
+_ENCODINGS = ("UTF8", "SQL_ASCII")
+"""of databases that keep every text: the second one leaves it as it comes"""
 
 READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 """options of a connection that reads: every statement sees what the first one saw"""
@@ -44,10 +48,25 @@ def create(url: URL) -> Engine:
     """The engine. ModuleNotFoundError where psycopg is missing."""
     given = {name: value for name, value in _OURS.items() if name not in url.query}
     engine = create_engine(
-        url.set(drivername="postgresql+psycopg"), pool_size=10, pool_pre_ping=True, connect_args=given
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=10,
+        pool_pre_ping=True,
+        isolation_level=_WRITING,
+        connect_args={**given, "client_encoding": "UTF8"},
     )
     event.listen(engine, "connect", _tell)
     return engine
+
+
+def refuse_encoding(engine: Engine) -> None:
+    """UsageError where the database keeps only some characters: programs print any."""
+    with engine.connect() as connection:
+        found = connection.execute(text("SHOW server_encoding")).scalar_one()
+    if found not in _ENCODINGS:
+        raise UsageError(
+            f"the database keeps texts as {found}, which lacks most characters",
+            "make one that has all: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0",
+        )
 
 
 def refuse_pooler(engine: Engine) -> None:

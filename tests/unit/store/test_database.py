@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from itertools import cycle
 from pathlib import Path
 from select import select
@@ -18,12 +18,12 @@ from typing import Any, cast
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from orchestune.errors import StoreDamaged, StoreUnavailable, UsageError
 from orchestune.store import database, migrate, postgres, sqlite
 from orchestune.store.blobs import put as put_blob
-from orchestune.store.database import Store, open_store
+from orchestune.store.database import Store, connect, open_store
 from orchestune.store.tables import blobs, metadata
 from tests.testbeds.disks import small_disk
 from tests.testbeds.waiting import until
@@ -104,6 +104,56 @@ def test_what_postgresql_cannot_hold_of_a_text_is_written_as_another_character(p
         session.many(hot, [{"digest": f"{name}\0", "kind": "é\0"} for name in "ab"])
     assert sorted(digests(store)) == ["a\ufffd", "b\ufffd", "co\ufffdre", "ho\ufffdt"]
     store.close()
+
+
+@contextmanager
+def a_database(url: str, options: str = "", settings: str = "") -> Iterator[str]:
+    """Another one of the same server."""
+    admin = connect(url).engine
+    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE odd TEMPLATE template0 {options}")
+        try:
+            if settings:
+                connection.exec_driver_sql(f"ALTER DATABASE odd SET {settings}")
+            yield make_url(url).set(database="odd").render_as_string(hide_password=False)
+        finally:
+            connection.exec_driver_sql("DROP DATABASE odd")
+    admin.dispose()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [("ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'", ""), ("ENCODING 'UTF8'", "client_encoding = 'LATIN1'")],
+)
+def test_every_text_is_kept_however_the_database_encodes_them(
+    postgres_database: str, options: str, settings: str
+) -> None:
+    with a_database(postgres_database, options, settings) as url:
+        store = open_store(url)
+        put(store, "größe 实验")
+        assert digests(store) == ["größe 实验"]
+        store.close()
+
+
+@pytest.mark.postgres
+def test_a_database_that_lacks_most_characters_is_refused(postgres_database: str) -> None:
+    latin = "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+    with a_database(postgres_database, latin) as url, pytest.raises(UsageError, match="keeps texts as LATIN1"):
+        open_store(url)
+
+
+@pytest.mark.postgres
+def test_a_database_that_isolates_more_by_itself_lets_nobody_fail_who_waited(postgres_database: str) -> None:
+    with a_database(postgres_database, settings="default_transaction_isolation = 'serializable'") as url:
+        store = open_store(url)
+        put(store, "a")
+        with store.transaction() as one, store.transaction() as other:
+            for session, name in ((one, "b"), (other, "c")):
+                session.select(blobs.select())
+                session.change(blobs.insert().values(digest=name, kind="bundle", size=1, created_at=0.0))
+        assert sorted(digests(store)) == ["a", "b", "c"]
+        store.close()
 
 
 def test_a_damaged_database_is_told_as_such(tmp_path: Path, store: Store) -> None:
