@@ -6,6 +6,8 @@ Rows of one experiment are written under the lock of its row in `experiments`, s
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -35,6 +38,11 @@ _WORD = String(64)
 
 def _count(name: str) -> Column[int]:
     return Column(name, Integer, nullable=False, default=0, server_default="0")
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """Of an index that has few of the rows: those of which this is so."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 def _bytes(name: str) -> Column[int]:
@@ -331,6 +339,7 @@ tracked = Table(  # what is recorded in a tracking server: the experiment as tri
     _count("seq"),  # of the experiment: the last event that is recorded
     Column("told_at", Float, nullable=False, server_default="0"),  # of a trial: when its last recorded value came
     PrimaryKeyConstraint("experiment", "trial"),
+    Index(None, "experiment", "seq", **_where("trial = 0")),
 )
 
 log_segments = Table(

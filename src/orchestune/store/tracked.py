@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, insert, literal_column, select, update
 
 from orchestune.store.session import Session
 from orchestune.store.tables import attempts, experiments, points, tracked
@@ -40,7 +40,8 @@ def begin(session: Session, experiment: str, numbers: Iterable[int]) -> None:
 def behind(session: Session) -> list[str]:
     """Experiments of which there are events that are not recorded."""
     query = select(tracked.c.experiment).join(experiments, experiments.c.id == tracked.c.experiment)
-    found = session.select(query.where(tracked.c.trial == WHOLE, tracked.c.seq < experiments.c.event_seq))
+    whole = tracked.c.trial == literal_column(str(WHOLE))  # no parameter, of which no index is known to be right
+    found = session.select(query.where(whole, tracked.c.seq < experiments.c.event_seq))
     return [str(row[0]) for row in found]
 
 

@@ -1,0 +1,25 @@
+"""What is recorded elsewhere: what is read of it again and again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import event
+
+from orchestune.store import tracked
+from orchestune.store.database import Store
+
+
+def test_what_is_not_recorded_yet_is_found_without_a_look_at_all_trials(store: Store) -> None:
+    said: list[tuple[str, Any]] = []
+
+    @event.listens_for(store.engine, "before_cursor_execute")
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        said.extend([(statement, parameters)] if "tracked" in statement else [])
+
+    with store.reading() as session:
+        tracked.behind(session)
+        [(statement, parameters)] = said
+        driver: Any = session.connection.connection.driver_connection
+        plan = [str(step[3]) for step in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    assert plan[0] == "SCAN tracked USING INDEX ix_tracked_experiment_seq"
