@@ -45,20 +45,14 @@ def notes(place: Place, prepared: Prepared) -> list[str]:
             found.append(
                 f"not packed, so trials there do not have them: {shown}; `volumes:` mounts data of the cluster"
             )
-    found += kept_apart(prepared)
+    if prepared.own:
+        found.append(f"not seen by trials, each of which makes its own, as `keep` names it: {some(prepared.own, 3)}")
     if shares_files(place):
         path = prepared.specification.env.get("PATH") or os.environ.get("PATH", os.defpath)
-        found += unknown(prepared.specification.run, path)
+        found += unknown(prepared.specification.run, prepared.folder, path)
     if place.cluster is not None and shares_files(place) and image_in_words(prepared):
         found.append("image, install and dockerfile are for containers; here programs run as they are installed")
     return found
-
-
-def kept_apart(prepared: Prepared) -> list[str]:
-    """What of the folder trials do not find, because they make it themselves."""
-    if not prepared.own:
-        return []
-    return [f"not seen by trials, each of which makes its own, as `keep` names it: {some(prepared.own, 3)}"]
 
 
 def image_in_words(prepared: Prepared) -> str:

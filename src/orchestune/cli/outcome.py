@@ -82,11 +82,13 @@ def verdict(
 
 
 def _advice(name: str, outcome: Outcome) -> str:
-    """How the metric would be found."""
+    """How the metric would be found; nothing where the command came to no end at which it would have printed it."""
     if told := unread(name, outcome.printed):
         return f": {one_line(told)}"
     near = get_close_matches(name, outcome.extra, 1, 0.4)
-    return f"; did you mean {near[0]}, which it reported?" if near else f"; print a line such as `{name}=0.5`"
+    if near:
+        return f"; did you mean {near[0]}, which it reported?"
+    return "" if outcome.problem else f"; print a line such as `{name}=0.5`"
 
 
 def _was(before: Mapping[str, Any] | None, name: str) -> str:

@@ -42,12 +42,15 @@ def absent(run: str | Sequence[str], folder: Path) -> list[str]:
     return [f"there is no {script} in this folder{f' ({meant})' if meant else ''}"]
 
 
-def unknown(run: str | Sequence[str], path: str) -> list[str]:
+def unknown(run: str | Sequence[str], folder: Path, path: str) -> list[str]:
     """What is to be said where no program of the command's name is on the path of this machine."""
     program = _program(run)
     if not program or ("/" in program and not program.startswith("/")) or shutil.which(program, path=path):
         return []
-    return [f"there is no program {program} on this machine" + ("" if "/" in program else "'s PATH")]
+    if "/" in program:
+        return [f"there is no program {program} on this machine"]
+    meant = f"; that of this folder is called ./{program}" if (folder / program).is_file() else ""
+    return [f"there is no program {program} on this machine's PATH{meant}"]
 
 
 def left_over(run: str | Sequence[str], names: Sequence[str], folder: Path) -> list[str]:

@@ -59,15 +59,15 @@ def run_once(console: Console, prepared: Prepared, parameters: Mapping[str, Valu
         console.say(
             *(f"{name:{names}}  {console.paint.bold(one_line(exact(value)))}" for name, value in parameters.items()), ""
         )
-    if at_hand(console.place):
-        for note in () if console.json else destination.kept_apart(prepared):
-            console.note(note)
+    here = at_hand(console.place)
+    if not here:
+        destination.need_image(console.place, prepared)
+    for note in () if console.json else (*prepared.notes, *destination.notes(console.place, prepared)):
+        console.note(f"note  {note}")
+    if here:
         from orchestune.cli.trying import try_one  # the worker's parts, which no other command needs
 
         return try_one(console, prepared, parameters, secrets, seed=seed)
     from orchestune.cli.trying_there import try_there  # as above
 
-    destination.need_image(console.place, prepared)
-    for note in destination.notes(console.place, prepared):
-        console.note(note)
     return try_there(console, prepared, parameters, secrets, seed)

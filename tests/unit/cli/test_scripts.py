@@ -95,13 +95,17 @@ def test_a_program_of_the_folder_that_cannot_be_started_is_told(
         (["/opt/none/tool", "{args}"], "there is no program /opt/none/tool on this machine"),
         ("tool {args}", ""),
         ("./here {args}", ""),
+        ("solver {args}", "there is no program solver on this machine's PATH; that of this folder is called ./solver"),
         ("pyhton train.py {args} > log", ""),
     ],
 )
 def test_a_program_that_this_machine_does_not_have_is_told(tmp_path: Path, run: str | list[str], note: str) -> None:
-    (tmp_path / "tool").write_text("#!/bin/sh")
-    (tmp_path / "tool").chmod(0o755)
-    assert unknown(run, str(tmp_path)) == ([note] if note else [])
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "tool").write_text("#!/bin/sh")
+    (programs / "tool").chmod(0o755)
+    (tmp_path / "solver").touch()
+    assert unknown(run, tmp_path, str(programs)) == ([note] if note else [])
 
 
 @pytest.mark.parametrize(

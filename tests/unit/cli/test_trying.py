@@ -101,6 +101,28 @@ def test_it_has_the_cards_that_a_worker_would_give_it(
     assert (done.code, f"{seen}\n" in done.out, "without a GPU" in done.out) == (0, True, False), done
 
 
+def test_it_tells_beforehand_what_the_plan_of_a_run_would_note(
+    project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNED_FOR", "speed")
+    (project / "experiment.yml").unlink()
+    (project / "train.py").write_text("import os\nprint('loss=1', os.environ.get('TUNED_FOR'))\n")
+    words = ("--minimize", "loss", "x=0..1:float", "--", "python", "train.py", "{x}")
+    done = cli("test", *words)
+    assert done.err.startswith("note  trials do not get TUNED_FOR of this shell, which the command reads")
+    assert "loss=1 None" in done.out
+    assert cli("test", "--json", *words).err == "loss=1 None\n"
+
+
+def test_a_program_that_is_not_there_is_no_advice_to_print_a_metric(project: Path, cli: Cli) -> None:
+    (project / "experiment.yml").unlink()
+    (project / "solver").touch()
+    done = cli("test", "--minimize", "loss", "x=0..1:float", "--", "solver", "{x}")
+    told = "note  there is no program solver on this machine's PATH; that of this folder is called ./solver\n"
+    assert done.err == told
+    assert done.out.splitlines()[-2] == "missing  loss"
+
+
 def test_it_goes_on_without_cards_where_there_are_none_and_says_so(
     project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
