@@ -18,7 +18,7 @@ from orchestune.domain.words import plural, some
 from orchestune.worker.command import placeholders, split
 
 _INDENT = 13
-_LEAST = 30
+_LEAST = 24
 """columns in which text can be read"""
 _PARAMETERS = 12
 """parameters that are listed one by one"""

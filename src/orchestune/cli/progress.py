@@ -187,6 +187,8 @@ def exact(value: Any) -> str:
 
 _MISTAKES = ("metric_missing_at_first", "first_trials_failed", "identical_metrics")
 """what guards find wrong with the file, or with the code, which `try --into` replaces"""
+_COMMAND = 48
+"""columns of a command that those of the others go by: a longer one moves no meaning off a usual terminal"""
 
 
 def _next_lines(status: documents.Status, paint: Paint) -> list[str]:
@@ -210,7 +212,7 @@ def _next_lines(status: documents.Status, paint: Paint) -> list[str]:
         elif extendable(status):
             steps.append((f"orchestune extend {handle} --budget {status['budget'] * 2}", "go on"))
         steps.append((f"orchestune export {handle} -o ~/{handle}.csv", "everything as a table"))  # in no run's code
-    names = max(len(command) for command, _ in steps)
+    names = max((len(command) for command, _ in steps if len(command) <= _COMMAND), default=0)
     return [
         f"{'' if index else 'next':4}  {command:{names}}  {paint.dim(text)}"
         for index, (command, text) in enumerate(steps)

@@ -96,7 +96,7 @@ def _dry_run(console: Console, prepared: Prepared) -> int:
         )
         return 0
     prepared = replace(prepared, notes=(*prepared.notes, *unknown))
-    console.say(*_heading(console, prepared, "dry run"), "", "nothing was started; without --dry-run it would be")
+    console.say(*_heading(console, prepared, "dry run"), "", "nothing was started; leave out --dry-run to start it")
     if objects:
         from orchestune.clusters.existing.text import as_yaml  # a YAML writer, which nobody else needs
 

@@ -187,6 +187,17 @@ def test_more_trials_are_proposed_where_there_are_more(code: str, proposed: bool
     assert any("orchestune extend sgd-7f3a --budget" in line for line in lines) is proposed
 
 
+def test_one_long_command_does_not_push_the_meaning_of_the_others_off_a_terminal() -> None:
+    handle = "sgd-classifier-7f3a"
+    reason = {"code": "budget", "message": "all 40 trials are finished"}
+    lines = end_lines(status(state="completed", handle=handle, reason=reason), PLAIN)  # type: ignore[arg-type]
+    steps = lines[next(index for index, line in enumerate(lines) if line.startswith("next  ")) :]
+    assert f"      orchestune export {handle} -o ~/{handle}.csv  everything as a table" in steps
+    others = [line for line in steps if "export" not in line]
+    assert len(others) > 1
+    assert max(map(len, others)) <= 80
+
+
 def test_what_is_paused_has_not_run_since_it_began() -> None:
     reason = {"code": "first_trials_failed", "message": "the first 4 trials failed"}
     [first, *_] = end_lines(status(state="paused", reason=reason, counts=status()["counts"] | {"failed": 4}), PLAIN)  # type: ignore[arg-type]

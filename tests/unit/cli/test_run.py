@@ -199,15 +199,16 @@ def test_the_plan_tells_where_else_metrics_are_read(server: FakeServer, cli: Cli
     assert f"  looks for  accuracy (maximize); {said}" in cli("run", "--dry-run", "--set", collect).out.splitlines()
 
 
-def test_a_plan_on_a_narrow_terminal_goes_on_below_where_it_began() -> None:
+@pytest.mark.parametrize("columns", [40, 60])
+def test_a_plan_on_a_narrow_terminal_goes_on_below_where_it_began(columns: int) -> None:
     text = EXPERIMENT.replace("model.py", f"{'a' * 60}.py")
     specification = parse(text, "experiment.yml").specification
-    lines = plan_lines(specification, ["a note of " + "many words " * 12], None, Paint(False), columns=60)
+    lines = plan_lines(specification, ["a note of " + "many words " * 12], None, Paint(False), columns=columns)
     assert f"  command    python {'a' * 60}.py {{args}}" in lines  # it may be copied
     others = [line for line in lines if "aaa" not in line]
-    assert all(len(line) <= 60 for line in others)
-    note = others.index("  note       a note of many words many words many words many")
-    assert others[note + 1].startswith("             words many")
+    assert all(len(line) <= columns for line in others)
+    note = next(index for index, line in enumerate(others) if line.startswith("  note       a note of many words"))
+    assert others[note + 1].startswith("             ")
     assert " ".join(line[13:] for line in others[note:]) == ("a note of " + "many words " * 12).strip()
 
 
