@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,13 @@ from orchestune.engines.distinct import Proposer
 
 def proposer(name: str, space: Space, metrics: Sequence[Metric], seed: int, options: Mapping[str, Any]) -> Proposer:
     """A new one with an empty history."""
+    with warnings.catch_warnings():
+        # of Optuna's progress bar, in a notebook without ipywidgets: none is ever shown
+        warnings.filterwarnings("ignore", "IProgress not found")
+        return _proposer(name, space, metrics, seed, options)
+
+
+def _proposer(name: str, space: Space, metrics: Sequence[Metric], seed: int, options: Mapping[str, Any]) -> Proposer:
     if name == "tpe":
         from orchestune.engines.tpe import TpeProposer  # here: Optuna and NumPy take a third of a second
 

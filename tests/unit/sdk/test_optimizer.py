@@ -297,6 +297,20 @@ def test_importing_the_package_loads_no_engine() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_notebook_without_widgets_hears_of_no_bar_that_nobody_shows() -> None:
+    script = (
+        "import sys, types\n"
+        "class Shell: ...\n"
+        "sys.modules['IPython'] = types.SimpleNamespace(get_ipython=Shell)\n"
+        "sys.modules |= {'ipykernel.zmqshell': types.ModuleType('shell'), 'ipywidgets': None}\n"
+        "import orchestune\n"
+        "orchestune.Optimizer({'x': '0.0..1.0'}, {'loss': 'minimize'})\n"
+        "assert 'tqdm.notebook' in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 def test_a_warm_start_is_learnt_from_and_never_the_best() -> None:
     rows = [
         {"lr": 10 ** -(1 + index / 10), "model": "net", "layers": 3, "loss": abs(index - 25)} for index in range(40)
