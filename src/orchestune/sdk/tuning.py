@@ -138,6 +138,9 @@ def start(
             raise _too_large(function, Path(folder, _FILE).stat().st_size) from exc
 
 
+_NOT_SENDABLE = (pickle.PicklingError, TypeError, AttributeError, ValueError)
+
+
 def pickled(call: Call) -> bytes:
     """The call for another process; a function whose module nobody can import there takes its code along."""
     import cloudpickle  # functions of notebooks and lambdas; only who tunes functions needs it
@@ -148,14 +151,37 @@ def pickled(call: Call) -> bytes:
         if alone:
             cloudpickle.register_pickle_by_value(module)
         return _dumped(call)
-    except (pickle.PicklingError, TypeError, AttributeError, ValueError) as exc:
+    except _NOT_SENDABLE as exc:
+        held = _unsendable(call.function) or "what it holds"
         raise UsageError(
             f"the function cannot be sent to another process: {exc}",
-            "make what it holds (a connection, a lock, an open file) inside the function",
+            f"make {held} inside the function: connections, locks and open files stay in their process",
         ) from exc
     finally:
         if alone:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+def _held(function: Callable[..., Any]) -> dict[str, Any]:
+    """What the function refers to by a name, as far as it tells."""
+    try:
+        found = inspect.getclosurevars(function)
+    except (TypeError, ValueError):
+        return {}
+    return {**found.globals, **found.nonlocals}
+
+
+def _unsendable(function: Callable[..., Any]) -> str:
+    """The names of what keeps it from being sent."""
+    import cloudpickle
+
+    names = []
+    for name, value in _held(function).items():
+        try:
+            cloudpickle.dumps(value)
+        except _NOT_SENDABLE:
+            names.append(name)
+    return ", ".join(names)
 
 
 def _too_large(function: Callable[..., Any], size: int) -> TooLarge:
@@ -164,12 +190,7 @@ def _too_large(function: Callable[..., Any], size: int) -> TooLarge:
 
     from orchestune.bundles.listing import in_units  # pathspec is slow to import, and only needed here
 
-    try:
-        found = inspect.getclosurevars(function)
-    except TypeError:
-        sizes = {}
-    else:
-        sizes = {name: len(cloudpickle.dumps(value)) for name, value in {**found.globals, **found.nonlocals}.items()}
+    sizes = {name: len(cloudpickle.dumps(value)) for name, value in _held(function).items()}
     largest = max(sizes, key=sizes.__getitem__, default="")
     held = f", of which {largest} is {in_units(sizes[largest])}" if largest else ""
     return TooLarge(

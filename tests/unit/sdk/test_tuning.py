@@ -14,8 +14,8 @@ import pytest
 import orchestune
 from orchestune.errors import BadInput, TooLarge, UsageError
 from orchestune.sdk import tuning
-from orchestune.sdk.call import takes_names
-from orchestune.sdk.tuning import _checked, start
+from orchestune.sdk.call import Call, takes_names
+from orchestune.sdk.tuning import _checked, pickled, start
 
 
 class _Experiment:
@@ -107,3 +107,15 @@ def test_an_experiment_that_is_being_created_when_ctrl_c_comes_is_stopped(monkey
     with pytest.raises(KeyboardInterrupt):
         orchestune.tune(lambda x: x, {"x": [1, 2]}, {"y": "minimize"}, budget=2)
     assert experiment.stopped
+
+
+def test_what_keeps_a_function_from_being_sent_is_told_by_its_name() -> None:
+    lock, factor = threading.Lock(), 2.0
+
+    def train(x: float) -> float:
+        with lock:
+            return factor * x
+
+    with pytest.raises(UsageError, match="cannot be sent to another process") as caught:
+        pickled(Call(train, ("loss",), True))
+    assert caught.value.hint.startswith("make lock inside the function: ")
