@@ -82,6 +82,8 @@ def main(argv: Sequence[str], build: Build) -> int:
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
         for name in settings.exposed:
             logger.warning("a secret shows in the list of processes: give it in %s or the file of --config", name)
+        for path in settings.readable_by_all:
+            logger.warning("every user of this machine can read %s; chmod 600 it", path)
         listening = stack.enter_context(listen(settings))
         url, door = settings.address(listening.getsockname()[1]), Door()
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
@@ -128,6 +129,12 @@ class Settings:
     def secrets(self) -> list[str]:
         """What must not stand in the log."""
         return [*self.owners, self.notify_url, self.notify_secret, self.mlflow_tracking_token]
+
+    @property
+    def readable_by_all(self) -> list[Path]:
+        """Files with secrets that every user of this machine may read."""
+        files = [path for path in (self.token_file, self.tls_key) if path is not None]
+        return [path for path in files if path.stat().st_mode & stat.S_IROTH]
 
     @property
     def outgoing(self) -> Outgoing:

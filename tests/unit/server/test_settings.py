@@ -32,6 +32,19 @@ def test_a_flag_beats_the_environment_which_beats_the_file(home: dict[str, str],
     assert load([], {**environ, "ORCHESTUNE_CONFIG": str(config)}).log_level == "debug"
 
 
+def test_files_of_secrets_that_everybody_can_read_are_known(home: dict[str, str], tmp_path: Path) -> None:
+    tokens, cert, key = (tmp_path / name for name in ("tokens", "cert.pem", "key.pem"))
+    for path in (tokens, cert, key):
+        path.write_text("ada 0123456789abcdef\n")
+        path.chmod(0o644)
+    settings = load(["--token-file", str(tokens), "--tls-cert", str(cert), "--tls-key", str(key)], home)
+    assert settings.readable_by_all == [tokens, key]
+    tokens.chmod(0o640)
+    key.chmod(0o600)
+    assert settings.readable_by_all == []
+    assert load([], home).readable_by_all == []
+
+
 def test_a_state_folder_brings_database_and_files_with_it(home: dict[str, str], tmp_path: Path) -> None:
     settings = load(["--embedded", "--state", str(tmp_path / "x")], home)
     assert (settings.database_url, settings.home) == (f"sqlite:///{tmp_path}/x/orchestune.db", "embedded")
