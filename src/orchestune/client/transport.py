@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 from orchestune.client import clock
 from orchestune.client.address import Access, Resolve
 from orchestune.client.versions import HEADER
-from orchestune.errors import ERROR_HEADER, Denied, OrchestuneError, TemporaryError, Unreachable, from_json
+from orchestune.errors import ERROR_HEADER, Denied, OrchestuneError, TemporaryError, TooLarge, Unreachable, from_json
 
 _JITTER = random.Random()  # of our own: the global one belongs to the user's program and to tests
 
@@ -247,6 +247,9 @@ def _error(response: HTTPResponse, content: bytes) -> OrchestuneError:
         return Unreachable(f"the server is away ({reason})", "try again in a moment")
     if response.status in (401, 403):
         return Denied(f"the server refuses this ({response.status})", "check ORCHESTUNE_TOKEN")
+    if response.status == TooLarge.status:
+        hint = "let the proxy take larger ones; nginx does with `client_max_body_size 0;`"
+        return TooLarge("a proxy in front of the server refuses requests of this size (413)", hint)
     if response.status < 500 and content:  # ours says in a document what it refuses; a HEAD has no body
         return _not_ours(response.status)
     return OrchestuneError(f"the server answered {response.status} {response.reason}", "look at its log")

@@ -23,7 +23,16 @@ from orchestune.client.api import Client
 from orchestune.client.clusters import Cluster, Clusters
 from orchestune.client.stream import SILENCE
 from orchestune.client.transport import Transport
-from orchestune.errors import Ambiguous, Denied, NotFound, OrchestuneError, StoreUnavailable, Unreachable, UsageError
+from orchestune.errors import (
+    Ambiguous,
+    Denied,
+    NotFound,
+    OrchestuneError,
+    StoreUnavailable,
+    TooLarge,
+    Unreachable,
+    UsageError,
+)
 from tests.testbeds.kubernetes.pki import Authority
 from tests.testbeds.ports import free_port
 from tests.testbeds.serving import serving
@@ -234,6 +243,25 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+class Narrow(QuietHandler):
+    """As a proxy answers what is larger than it takes."""
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_error(413)
+
+
+def test_a_proxy_that_takes_no_large_requests_is_no_wrong_address() -> None:
+    waited: list[float] = []
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Narrow)) as other:
+        transport = Transport(lambda: Access(f"http://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
+        with pytest.raises(TooLarge, match="a proxy in front of the server refuses requests of this size") as caught:
+            transport.request("PUT", "/api/v1/bundles/0", b"code")
+        transport.close()
+    assert "client_max_body_size" in caught.value.hint
+    assert waited == []
 
 
 def test_pages_are_fetched_to_their_end(server: FakeServer, client: Client) -> None:
