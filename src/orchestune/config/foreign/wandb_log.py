@@ -26,6 +26,7 @@ def collected(program: Path, metric: str, called: str) -> tuple[dict[str, Any], 
     name = program.name
     notes = [f"{name} uses wandb: it stays offline here, and {metric} is read from the summary that finish() prints"]
     if _READS_CONFIG.search(text):
-        notes.append(f"wandb.config of {name} holds what the script puts into it: parameters come by the command")
+        fill = "fill it by wandb.init(config=dict(orchestune.params())), or from options of the script"
+        notes.append(f"{name} reads wandb.config, which no agent fills here: {fill}")
     expression = rf"^wandb:\s+{re.escape(metric)}\s+(?P<{group}>{NUMBER})\s*$"
     return {"env": {"WANDB_MODE": "offline"}, "collect": {"regex": expression}}, notes

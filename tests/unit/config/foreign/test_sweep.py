@@ -203,6 +203,7 @@ def test_a_script_that_logs_with_wandb_runs_untouched(tmp_path: Path) -> None:
     assert made["env"] == {"WANDB_MODE": "offline"}
     assert made["collect"]["regex"].startswith(r"^wandb:\s+val/loss\s+(?P<val_loss>")
     assert len(draft.notes) == 2
+    assert "train.py reads wandb.config, which no agent fills here: fill it by wandb.init(" in draft.notes[1]
 
 
 def test_what_wandb_prints_at_the_end_is_understood(tmp_path: Path) -> None:
