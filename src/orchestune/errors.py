@@ -103,10 +103,12 @@ class BadInput(UsageError):
         return type(self), (self.problems, self.hint)
 
     @classmethod
-    def first_of(cls, problems: list[Problem]) -> BadInput:
-        """Of very many mistakes the first ones, and how many more there are."""
+    def first_of(cls, problems: list[Problem], so_many: str = "") -> BadInput:
+        """Of very many mistakes the first ones, how many more there are, and what `so_many` of them hint at."""
         more = len(problems) - MOST_SHOWN
-        return cls(problems[:MOST_SHOWN] + ([Problem(f"and {more} mistakes more")] if more > 0 else []))
+        if more <= 0:
+            return cls(problems)
+        return cls([*problems[:MOST_SHOWN], Problem(f"and {more} mistakes more")], so_many)
 
     @classmethod
     def one(cls, message: str, key: str = "", hint: str = "") -> BadInput:

@@ -73,7 +73,8 @@ def plan(folder: Path, ignore: Sequence[str], limit: int, added: Mapping[str, Pa
     walk = _Walk(folder, os.path.realpath(folder))
     walk.run(rules_for(ignore, rules_above(walk.real)))
     if walk.problems:
-        raise BadInput.first_of(sorted(walk.problems, key=lambda problem: problem.file))
+        whole = f"all of {readable(str(folder))} was taken for the code; run from the folder of your program"
+        raise BadInput.first_of(sorted(walk.problems, key=lambda problem: problem.file), whole)
     walk.add(added)
     entries = tuple(sorted(walk.entries, key=lambda entry: os.fsencode(entry.path)))
     listing = Listing(folder, entries, tuple(sorted(path for path in walk.left_out if is_text(path))))
