@@ -14,7 +14,6 @@ from typing import Any
 from orchestune.domain.engines import LEARNERS
 from orchestune.domain.floats import as_float
 from orchestune.domain.metrics import Measured, Metric, objectives, pareto_front
-from orchestune.domain.parameters import Value
 from orchestune.domain.space import Configuration, key
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
@@ -23,6 +22,7 @@ from orchestune.domain.words import plural
 from orchestune.engines.registry import create
 from orchestune.errors import BadInput, Conflict, SpaceExhausted
 from orchestune.ports.engine import Exhausted, StillLooking
+from orchestune.sdk.parameters import Params
 from orchestune.sdk.search_request import SearchRequest, read_request, read_warm_start
 
 _FORMAT = 1
@@ -31,10 +31,10 @@ _LARGEST_SEED = 2**32
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A configuration to try."""
+    """A configuration to try: `suggestion.parameters["optim.lr"]`, or `suggestion.parameters.lr`."""
 
     number: int
-    parameters: Mapping[str, Value] = field(hash=False)
+    parameters: Params = field(hash=False)
     """active ones only: those whose `when` holds"""
     source: str
     """what suggested it, such as `gp`, `tpe` or `sobol`"""
@@ -54,7 +54,7 @@ class Result:
     """A suggestion and what was told of it."""
 
     number: int
-    parameters: Mapping[str, Value]
+    parameters: Params
     metrics: Mapping[str, float]
     stddev: Mapping[str, float] = field(default_factory=dict)
     expected: Measured | None = None
@@ -138,8 +138,8 @@ class Optimizer:
             with self._at_work():
                 found = self._found(pending, number)
             self._asked = number
-            self._open[number] = Suggestion(number, found, self._engine.source)
-            return Suggestion(number, dict(found), self._engine.source)
+            self._open[number] = Suggestion(number, Params(found), self._engine.source)
+            return Suggestion(number, Params(found), self._engine.source)
 
     def _learn(self, observations: Sequence[Observation]) -> None:
         with self._at_work():
@@ -225,7 +225,7 @@ class Optimizer:
             with _one_thread():
                 numbers = expected_front(self._request.space, metrics, list(results.values())) or numbers
         chosen = [results[number] for number in numbers]
-        return [Result(o.number, dict(o.parameters), dict(o.metrics), dict(o.stddev), expected) for o in chosen]
+        return [Result(o.number, Params(o.parameters), dict(o.metrics), dict(o.stddev), expected) for o in chosen]
 
     def to_json(self) -> dict[str, Any]:
         """All of it as a JSON document, open suggestions included.
@@ -280,7 +280,7 @@ class Optimizer:
         asked = _whole(document["asked"], last, "asked")
         self._start(request, seed, parallelism, warm)
         self._asked = asked
-        self._open = {number: Suggestion(number, dict(found), source) for number, found, source in document["open"]}
+        self._open = {number: Suggestion(number, Params(found), source) for number, found, source in document["open"]}
         self._told = [_read(item) for item in document["told"]]
         self._learn(self._told)
         return self

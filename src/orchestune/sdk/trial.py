@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestune.client.attempts import decisive, seconds
 from orchestune.errors import UsageError
+from orchestune.sdk.parameters import Params
 
 if TYPE_CHECKING:
     import pandas as pd  # for the annotation alone: most users of this have no use for it
@@ -28,13 +29,15 @@ class Trial:
     >>> trial = experiment.best()
     >>> trial.state, trial.parameters, trial.metrics
     ('completed', {'x': 1}, {'y': -1.0})
+    >>> trial.parameters.x
+    1
     >>> trial.error is None and trial.seconds > 0
     True
     """
 
     number: int
     state: str
-    parameters: Mapping[str, Any]
+    parameters: Params
     metrics: Mapping[str, float]
     stddev: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
@@ -48,7 +51,7 @@ def trial_of(document: documents.Trial) -> Trial:
     return Trial(
         document["number"],
         document["state"],
-        document["parameters"],
+        Params(document["parameters"]),
         {name: value["value"] for name, value in measured.items()},
         {name: value["stddev"] for name, value in measured.items() if value["stddev"] is not None},
         document["source"],

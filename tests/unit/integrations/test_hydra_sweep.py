@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from orchestune.integrations.hydra import sweep
 from orchestune.integrations.hydra.command import settings
+from orchestune.sdk.parameters import Params
 from orchestune.sdk.trial import Trial
 
 
@@ -28,7 +29,9 @@ class _Experiment:
     def results(self) -> list[Trial]:
         done = self.looks // 2
         self.fetched.append(done)
-        return [Trial(number, "completed" if number <= done else "queued", {}, {"y": 1.0}) for number in (1, 2, 3)]
+        return [
+            Trial(number, "completed" if number <= done else "queued", Params(), {"y": 1.0}) for number in (1, 2, 3)
+        ]
 
 
 def test_trials_are_fetched_when_one_has_finished_and_each_is_told_once(

@@ -93,14 +93,14 @@ def test_what_becomes_of_the_parameters_in_a_training_changes_nothing_of_the_sea
     optimizer = Optimizer(PARAMETERS, METRICS, seed=1, parallelism=2)
     suggestion, other = optimizer.ask(), optimizer.ask()
     before = dict(suggestion.parameters)
-    taken: dict[str, Any] = suggestion.parameters  # type: ignore[assignment]
+    taken: dict[str, Any] = suggestion.parameters
     taken["epochs"] = taken.pop("lr")
     with pytest.raises(Conflict):
         optimizer.tell(Suggestion(1, other.parameters, "sobol"), {"loss": 1})
     optimizer.tell(suggestion, {"loss": 1})
     best = optimizer.best()
     assert best is not None and best.parameters == before
-    best.parameters.clear()  # type: ignore[attr-defined]
+    best.parameters.clear()
     best.metrics.clear()  # type: ignore[attr-defined]
     assert optimizer.to_json()["told"] == [[1, before, "completed", {"loss": 1}, {}]]
 
@@ -295,6 +295,17 @@ def test_importing_the_package_loads_no_engine() -> None:
     script = "import sys, orchestune; print(sorted({'numpy', 'scipy', 'optuna', 'orchestune.sdk'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_parameters_are_read_by_name_as_in_a_trial() -> None:
+    optimizer = Optimizer({"x": "0.0..1.0"}, {"loss": "minimize"})
+    suggestion = optimizer.ask()
+    optimizer.tell(suggestion, {"loss": 0.5})
+    best = optimizer.best()
+    assert best is not None
+    assert best.parameters.x == suggestion.parameters.x == suggestion.parameters["x"]
+    for copied in (pickle.loads(pickle.dumps(best)), copy.deepcopy(best)):
+        assert copied == best and copied.parameters.x == best.parameters.x
 
 
 def test_a_notebook_without_widgets_hears_of_no_bar_that_nobody_shows() -> None:

@@ -14,6 +14,7 @@ from orchestune.domain.metrics import Metric
 from orchestune.domain.parameters import Parameter
 from orchestune.domain.space import Space
 from orchestune.sdk.experiments import Experiment
+from orchestune.sdk.parameters import Params
 from orchestune.sdk.search_request import read_warm_start
 from orchestune.sdk.trial import Trial, frame, trial_of
 from orchestune.testing.world import World
@@ -66,6 +67,6 @@ def test_the_table_of_trials_tells_a_warm_start_how_noisy_they_are(world: World)
 
 
 def test_the_table_of_exact_trials_has_no_column_of_noise() -> None:
-    assert [*frame([Trial(1, "completed", {"x": 0.5}, {"loss": 1.0})])] == COLUMNS
-    noisy = Trial(1, "completed", {"x": 0.5}, {"loss": 1.0}, {"loss": 0.2})
+    assert [*frame([Trial(1, "completed", Params(x=0.5), {"loss": 1.0})])] == COLUMNS
+    noisy = Trial(1, "completed", Params(x=0.5), {"loss": 1.0}, {"loss": 0.2})
     assert [*frame([noisy, replace(noisy, number=2, stddev={})])] == [*COLUMNS[:4], "metrics.loss.stddev", *COLUMNS[4:]]
