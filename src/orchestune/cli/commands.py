@@ -53,3 +53,13 @@ COMMANDS = {
     "version": Command("version", "print the version"),
 }
 """in the order of the help"""
+
+ELSEWHERE = {
+    **dict.fromkeys(("agent", "create", "optimize", "start", "submit", "sweep", "tune"), "run"),
+    **dict.fromkeys(("list", "ls", "ps", "show"), "status"),
+    **dict.fromkeys(("cancel", "kill"), "stop"),
+    **dict.fromkeys(("continue", "unpause"), "resume"),
+    "dashboard": "ui",
+    "rm": "delete",
+}
+"""what other tools call such a command"""

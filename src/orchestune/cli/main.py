@@ -13,7 +13,7 @@ from io import TextIOWrapper
 
 from orchestune.arguments import unrecognized
 from orchestune.cli import server, version
-from orchestune.cli.commands import COMMANDS
+from orchestune.cli.commands import COMMANDS, ELSEWHERE
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, Formatter, Parser, unknown_command
 from orchestune.errors import OrchestuneError, UsageError
@@ -127,7 +127,7 @@ def _dispatch(console: Console, words: list[str]) -> int:
         words = [*words[1:], "--help"]
     name = words[0] if words and not words[0].startswith("-") else ""
     if name and name not in COMMANDS:
-        raise unknown_command(name, list(COMMANDS))
+        raise unknown_command(name, list(COMMANDS), elsewhere=ELSEWHERE)
     if not name and words and words[0] not in ("-h", "--help", "--version"):
         command = next((word for word in _own(words) if word in COMMANDS), "")
         if command:

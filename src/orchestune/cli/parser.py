@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any
 
 from orchestune import arguments
@@ -77,10 +78,13 @@ def add_experiment(parser: argparse.ArgumentParser, *, trial: str = "") -> None:
     parser.add_argument("exp", metavar=name, nargs="?", help=text + (", or a trial of it" if trial else ""))
 
 
-def unknown_command(name: str, known: list[str], group: str = "") -> UsageError:
-    """The error for a first word, or one behind that of a `group`, that is no command."""
+def unknown_command(
+    name: str, known: list[str], group: str = "", elsewhere: Mapping[str, str] = MappingProxyType({})
+) -> UsageError:
+    """The error for a first word, or one behind that of a `group`, that is no command; it may be one of other tools."""
     whole = f"{group} {name}".strip()
-    near = get_close_matches(name, known, 1, 0.7)
+    mixed_up = [word for word in known if sorted(word) == sorted(name)]  # `rnu` is too short to be like anything
+    near = [elsewhere[name]] if name in elsewhere else mixed_up or get_close_matches(name, known, 1, 0.7)
     start = f"orchestune {group}".strip()
     hint = f"did you mean `{start} {near[0]}`?" if near else f"`{start} --help` lists the commands"
     return UsageError(f"there is no command '{whole}'", hint)
