@@ -30,8 +30,10 @@ def attended() -> bool:
 
 
 def agreed(question: str) -> bool:
-    """A yes, or nothing said."""
-    return answer(f"{question} [Y/n]").lower() in ("", "y", "yes")
+    """A yes, or nothing said. Asked again until it is a yes or a no."""
+    while (said := answer(f"{question} [Y/n]").lower()) not in ("", "y", "yes", "n", "no"):
+        pass
+    return said not in ("n", "no")
 
 
 def answer(question: str, default: str = "") -> str:

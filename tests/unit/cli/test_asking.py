@@ -1,0 +1,22 @@
+"""Questions to whoever sits at the terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from orchestune.cli import asking
+
+
+@pytest.mark.parametrize(
+    ("typed", "agreed"), [("", True), ("y", True), ("NO", False), ("what\nn", False), ("1\n\n", True)]
+)
+def test_what_is_neither_a_yes_nor_a_no_is_asked_again(
+    typed: str, agreed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{typed}\n"))
+    assert asking.agreed("run it once?") is agreed
+    assert capsys.readouterr().err.count("run it once? [Y/n]") == len(typed.rstrip("\n").split("\n")) + typed.endswith(
+        "\n"
+    )
