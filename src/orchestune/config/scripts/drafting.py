@@ -13,7 +13,7 @@ from orchestune.config.draft import Draft
 from orchestune.config.nodes import Place, mapping, written
 from orchestune.config.scripts import by_config
 from orchestune.config.scripts.option import Option, Script
-from orchestune.config.scripts.proposing import Proposal, propose
+from orchestune.config.scripts.proposing import Proposal, guess, propose
 from orchestune.config.scripts.reading import Found
 from orchestune.worker.command import KNOWN
 
@@ -64,6 +64,8 @@ def draft(found: Found, folder: Path, given: Mapping[str, str], *, named: bool =
     varied = {name: pair for name, pair in proposals.items() if _varied(*pair)}
     if not varied and script.config is None and (path := by_config.chosen_path(script.options, folder, given)):
         return draft(replace(found, script=by_config.by_path(script, path, folder)), folder, given, named=named)
+    guessed = {} if varied or named or not script.way else {option.name: guess(option) for option in options}
+    varied |= {name: (proposals[name][0], guessed) for name, guessed in guessed.items() if guessed}
     varied, notes = _behind(script, varied)
     kept = _alike(varied)
     if single := [name for name in varied if name not in kept]:
@@ -83,7 +85,7 @@ def draft(found: Found, folder: Path, given: Mapping[str, str], *, named: bool =
         notes.append(_nothing(found, bool(proposals)))
     document |= {"budget": 40, "parallelism": 1}
     defaults = {option.name: option.default for option, _ in proposals.values() if option.default is not None}
-    remarks = {f"parameters.{name}": _remark(option) for name, (option, _) in varied.items()}
+    remarks = {f"parameters.{name}": _remark(option, name in guessed) for name, (option, _) in varied.items()}
     if example:
         remarks["parameters.lr"] = "an example: write the options of your program here"
     # what has a place of its own in the command cannot be taken in where one placeholder stands for all
@@ -182,10 +184,11 @@ def _nothing(found: Found, something: bool) -> str:
     return "no option was found whose values are numbers, choices or switches: `parameters` holds an example"
 
 
-def _remark(option: Option) -> str:
+def _remark(option: Option, guessed: bool = False) -> str:
     about = " ".join(_DEFAULT.sub("", option.about.replace("%(default)s", "")).split())
     short = about if len(about) <= _LONGEST else f"{about[: _LONGEST - 1].rstrip()}…"
     default = "" if option.default in (None, "") else f"default {written(option.default)}"
+    default = "a guess, since it has no default" if guessed else default
     return ": ".join(part for part in (default, short) if part)
 
 

@@ -56,11 +56,13 @@ resolution (?:dont|do_not|skip)_\w+ noamp nocompile
 _LEFT = re.compile(rf"(?:.* )?(?:{'|'.join(_LEFT_WORDS.split()).replace('_', ' ')})")
 
 
+_GUESSES = {"float": "0.0..1.0", "int": "1..10"}
+
+
 def propose(option: Option) -> Proposal:
     """By the option's kind, its name and its default."""
     name = _words(option.name)
-    share = any(re.fullmatch(pattern, name) for pattern in _FRACTIONS)  # `drop_out` is no place for outputs
-    vary = share or not _LEFT.fullmatch(name.removeprefix("no "))
+    vary = _searched(name)
     if option.choices:
         vary = vary and len(option.choices) > 1 and not option.required and option.kind != "other"
         return Proposal(_choices(option.choices), vary)
@@ -70,6 +72,18 @@ def propose(option: Option) -> Proposal:
         return Proposal(None, False)
     spelling = _number(option, name)
     return Proposal(spelling, vary and spelling is not None and not option.word.startswith("{"))
+
+
+def guess(option: Option) -> Proposal | None:
+    """A range for a number of which the script tells its kind alone; None for anything else."""
+    known = option.default is not None or option.choices or option.required or option.word
+    spelling = None if known else _GUESSES.get(option.kind or "")
+    return Proposal(spelling, True) if spelling and _searched(_words(option.name)) else None
+
+
+def _searched(name: str) -> bool:
+    share = any(re.fullmatch(pattern, name) for pattern in _FRACTIONS)  # `drop_out` is no place for outputs
+    return share or not _LEFT.fullmatch(name.removeprefix("no "))
 
 
 def _words(name: str) -> str:

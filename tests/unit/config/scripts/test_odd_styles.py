@@ -547,3 +547,15 @@ def test_a_class_that_takes_the_place_of_the_one_it_is_made_of_is_read(tmp_path:
     text = "import argparse\nfrom base import C\nclass C(C):\n    lr = C.lr\np = argparse.ArgumentParser()\n"
     text += "p.add_argument('--lr', type=float, default=C.lr)\n"
     assert document(draft_of(tmp_path, text))["parameters"] == {"lr": "1e-5..0.1 log"}
+
+
+def test_numbers_without_defaults_are_proposed_with_a_guess_where_nothing_else_is(tmp_path: Path) -> None:
+    names = {"rate": "float", "layers": "int", "seed": "int"}
+    options = "".join(f"p.add_argument('--{name}', type={kind})\n" for name, kind in names.items())
+    text = f"import argparse\np = argparse.ArgumentParser()\n{options}{{}}o = p.parse_args()\n"
+    alone = draft_of(tmp_path, text.format(""))
+    assert plain(alone.document)["parameters"] == {"rate": "0.0..1.0", "layers": "1..10"}
+    assert alone.remarks["parameters.rate"] == "a guess, since it has no default"
+    assert [aside[0] for aside in alone.asides] == ["seed: …"]
+    beside = draft_of(tmp_path, text.format("p.add_argument('--lr', type=float, default=0.1)\n"))
+    assert plain(beside.document)["parameters"] == {"lr": "0.001..1.0 log"}
