@@ -165,7 +165,8 @@ def _best_table(status: documents.Status, paint: Paint) -> list[str]:
         why = _none_within(status)
         return [f"{paint('33', 'note')}  {why}"] if why else []
     if len(best) != 1:
-        return best_lines(best, status, paint, limit=10)
+        front = "      the Pareto front: none of these is better than another in every metric"
+        return [*best_lines(best, status, paint, limit=10), paint.dim(front)]
     entry = best[0]
     values = ", ".join(
         f"{metric['name']} {paint('1;32', measured(entry['metrics'].get(metric['name']), paint))}"

@@ -172,6 +172,21 @@ def test_the_best_of_a_noisy_search_says_why_another_value_is_better(other: int 
     assert any("trial 39 has a better value, but a model" in line for line in lines) is (other is not None)
 
 
+def test_the_end_says_why_several_are_the_best() -> None:
+    metrics = [{"name": name, "goal": "minimize"} for name in ("loss", "size")]
+    best = [
+        {
+            "trial": trial,
+            "parameters": {},
+            "metrics": {name: {"value": value, "stddev": None} for name in ("loss", "size")},
+        }
+        for trial, value in ((1, 0.5), (2, 0.25))
+    ]
+    lines = end_lines(status(state="completed", metrics=metrics, best=best), PLAIN, next_steps=False)  # type: ignore[arg-type]
+    assert [line[:4] for line in lines[1:]] == ["best", "best", "    "]
+    assert lines[-1].strip() == "the Pareto front: none of these is better than another in every metric"
+
+
 @pytest.mark.parametrize(("completed", "said"), [(12, "of 12 completed trials none has size <= 20"), (0, None)])
 def test_the_end_says_that_no_trial_keeps_the_limits(completed: int, said: str | None) -> None:
     metrics = [{"name": "loss", "goal": "minimize"}, {"name": "size", "goal": None, "constraint": "<= 20"}]
