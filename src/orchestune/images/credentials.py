@@ -65,14 +65,17 @@ def _configured(registry: str, environ: Mapping[str, str]) -> Credentials | None
     return None
 
 
-def as_docker_config(registry: str, credentials: Credentials) -> bytes:
-    """A `config.json` with one login, as a Secret of type kubernetes.io/dockerconfigjson holds it."""
-    if credentials.identity_token:
-        entry = {"identitytoken": credentials.identity_token}
-    else:
-        pair = f"{credentials.username}:{credentials.password}".encode()
-        entry = {"auth": base64.b64encode(pair).decode("ascii")}
-    return json.dumps({"auths": {_HUB_KEY if registry == HUB else registry: entry}}).encode("utf-8")
+def as_docker_config(logins: Mapping[str, Credentials]) -> bytes:
+    """A `config.json` with logins by registry, as a Secret of type kubernetes.io/dockerconfigjson holds it."""
+    entries = {_HUB_KEY if registry == HUB else registry: _entry(login) for registry, login in logins.items()}
+    return json.dumps({"auths": entries}).encode("utf-8")
+
+
+def _entry(login: Credentials) -> dict[str, str]:
+    if login.identity_token:
+        return {"identitytoken": login.identity_token}
+    pair = f"{login.username}:{login.password}".encode()
+    return {"auth": base64.b64encode(pair).decode("ascii")}
 
 
 def _file(environ: Mapping[str, str]) -> Path:

@@ -46,7 +46,7 @@ def build_job(
 ) -> list[Manifest]:
     """The ConfigMap and the Job, both called `name`, in the order in which they are applied.
 
-    `login_secret` is a Secret of type kubernetes.io/dockerconfigjson which may pull the base and push the result.
+    `login_secret`, a Secret of type kubernetes.io/dockerconfigjson, may pull what is built on and push the result.
     `authorities` is a ConfigMap, and its key with certificates (PEM) that buildah trusts beside those of its image.
     `variables` are those of the way out: buildah uses a proxy that they name, and hands it on to `RUN`.
     The pod runs as root with the capabilities that a container has by default and no more, so that its namespace must

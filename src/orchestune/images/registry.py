@@ -197,6 +197,15 @@ def _missing(registry: str, repository: str, version: str) -> NotFound:
     return NotFound(f"there is no image {registry}/{repository}{joint}{version}", f"check its name and its {what}")
 
 
+def is_public(reference: Reference) -> bool:
+    """Whether anybody may have an image, without a login. Blocking; where its registry does not say, it is not."""
+    with Registry(reference.registry, find=lambda _: None) as client:
+        try:
+            return client.find(reference.repository, reference.version) is not None
+        except OrchestuneError:
+            return False
+
+
 def open_registry(name: str, *, plain: bool = False, profile: str = "") -> Registry:
     """A registry with the logins of this user; `profile`: as which one of AWS is asked for one."""
     return Registry(name, plain=plain, find=lambda registry: credentials.find(registry, os.environ, profile))

@@ -28,7 +28,7 @@ def short_login(registry: str, environ: Mapping[str, str] = os.environ, profile:
     usual = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or "~").expanduser() / ".docker")
     with tempfile.TemporaryDirectory(prefix="orchestune-login-") as name:
         folder = Path(name)
-        document = json.loads(credentials.as_docker_config(registry, found))
+        document = json.loads(credentials.as_docker_config({registry: found}))
         context = _context(usual / "config.json")
         if context:
             document["currentContext"] = context

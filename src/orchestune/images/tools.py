@@ -26,6 +26,7 @@ _FOREIGN = ("exec format error",)
 _CONFINED = ("unshare(CLONE_NEWUSER)",)
 _FROM_REGISTRY = ("initializing source docker://", "failed to resolve source metadata for", "pull access denied for")
 """how buildah and podman, and docker in its two ways, say that an image cannot be had that another one is made from"""
+_HOW_TO_LOG_IN = "log in at its registry: docker login REGISTRY"
 _DISTRUSTED = ("x509:", "certificate signed by unknown authority")
 
 
@@ -77,7 +78,7 @@ class Tool:
             raise Unreachable(f"{self._kind} cannot be started: {exc.strerror}") from exc
         if process.returncode:
             trust = how_to_trust(self._kind, plan.target.registry)
-            raise failure(what, self._kind, plan, list(kept), trust, "log in at its registry: docker login REGISTRY")
+            raise failure(what, self._kind, plan, list(kept), trust)
 
 
 def find_tool() -> Tool | None:
@@ -102,10 +103,8 @@ def push_command(kind: Kind, plan: Plan, login: Path | None = None) -> list[str]
     return [kind, "push", *more, str(plan.target), f"docker://{plan.target}"]
 
 
-def failure(what: str, builder: str, plan: Plan, output: Sequence[str], trust: str, login: str) -> OrchestuneError:
-    """The error that the end of the output means; `trust` is what makes the builder trust a registry, `login` what lets
-    it have an image that this one is made from.
-    """
+def failure(what: str, builder: str, plan: Plan, output: Sequence[str], trust: str) -> OrchestuneError:
+    """The error that the end of the output means; `trust` is what makes the builder trust a registry."""
     end = "\n".join(output)
     registry = plan.target.registry
     if any(word in end.lower() for word in _FOREIGN):
@@ -127,7 +126,7 @@ def failure(what: str, builder: str, plan: Plan, output: Sequence[str], trust: s
         )
     refused = any(word in end.lower() for word in _REFUSED)
     if what == "build" and refused and any(word in end for word in _FROM_REGISTRY):
-        return Denied(f"{builder} may not have an image that this one is made from:\n{end}", login)
+        return Denied(f"{builder} may not have an image that this one is made from:\n{end}", _HOW_TO_LOG_IN)
     if what == "push" and refused:
         return Denied(f"the registry {registry} refuses {plan.target}:\n{end}", hint(registry))
     if what == "push":

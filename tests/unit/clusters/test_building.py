@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,6 +91,7 @@ def build(cluster: Cluster, login: Credentials | None = None, clock: Sequence[fl
         "ml",
         "lab",
         find=lambda _: login,
+        public=lambda _: True,
         clock=lambda: next(times, 0.0),
         sleep=cluster.later,
     )
@@ -146,6 +148,25 @@ def test_a_login_goes_along_as_a_secret_that_goes_with_the_job() -> None:
     assert base64.b64decode(entry["auth"]) == b"ada:sesame"
     assert secret["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
     assert "sesame" not in json.dumps(job) and secret["metadata"]["name"] in json.dumps(job)
+
+
+def test_logins_for_what_it_builds_on_go_along_where_not_everybody_may_have_it() -> None:
+    text = (
+        f"FROM hub.lab/private/x@sha256:{64 * '0'} AS made\n"
+        f"FROM python@sha256:{64 * '1'}\nCOPY --from=made /x /x\nCOPY --from=other.lab/public@sha256:{64 * '2'} /y /y\n"
+    )
+    logins = {name: Credentials("ada", name) for name in ("registry.lab:5000", "hub.lab", "docker.io", "third.lab")}
+    builder = InCluster(
+        Cluster([]),  # type: ignore[arg-type]
+        "ml",
+        "lab",
+        find=logins.get,
+        public=lambda image: not image.repository.startswith("private/"),
+    )
+    *_, secret = builder.documents(replace(PLAN, dockerfile=text), Connection("lab", "ml"), "00")
+    given = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"]
+    passwords = {name: base64.b64decode(entry["auth"]).decode() for name, entry in given.items()}
+    assert passwords == {"registry.lab:5000": "ada:registry.lab:5000", "hub.lab": "ada:hub.lab"}
 
 
 def test_who_may_not_build_is_told_before_anything_is_made() -> None:

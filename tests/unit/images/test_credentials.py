@@ -103,5 +103,5 @@ def test_a_login_can_be_handed_to_a_cluster(home: Path) -> None:
     for registry, login in [("r.lab", Credentials("ada", "pw")), ("docker.io", Credentials(identity_token="t"))]:
         file = home / ".docker/config.json"
         file.parent.mkdir(exist_ok=True)
-        file.write_bytes(as_docker_config(registry, login))
+        file.write_bytes(as_docker_config({registry: login}))
         assert find(registry, {"HOME": str(home)}) == login

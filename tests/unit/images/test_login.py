@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
 from orchestune.images.credentials import Credentials
 from orchestune.images.manifests import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST, Manifest, Platform, parse_platform
-from orchestune.images.registry import Registry
+from orchestune.images.reference import Reference
+from orchestune.images.registry import Registry, is_public
 from tests.unit.images.fake_registry import FakeRegistry, fake_registry
 
 ADA = Credentials("ada", "pw")
@@ -48,6 +50,15 @@ def test_a_token_that_ran_out_is_replaced(server: FakeRegistry) -> None:
 def test_nobody_needs_a_login_for_a_public_image(server: FakeRegistry) -> None:
     server.anonymous = True
     assert ask(server, None) == [MANIFEST.digest]
+
+
+def test_an_image_is_public_where_nobody_needs_a_login(server: FakeRegistry) -> None:
+    image = Reference(server.name, "a/b", "1")
+    assert not is_public(image)
+    server.anonymous = True
+    assert is_public(image) and not is_public(replace(image, tag="2"))
+    server.status = 429
+    assert not is_public(image)
 
 
 def test_an_identity_token_is_exchanged(server: FakeRegistry) -> None:

@@ -19,7 +19,10 @@ from orchestune.domain.more_memory import size
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError, UsageError
 from orchestune.images import credentials
 from orchestune.images.build import Plan, Say
+from orchestune.images.dockerfile import bases
 from orchestune.images.job import BUILDER, DEADLINE, MEMORY, build_job
+from orchestune.images.reference import Reference, parse
+from orchestune.images.registry import is_public
 from orchestune.images.tools import failure
 
 Manifest = dict[str, Any]
@@ -51,12 +54,13 @@ class InCluster:
         image: str = BUILDER,
         memory: int = MEMORY,
         find: Callable[[str], credentials.Credentials | None] = credentials.find,
+        public: Callable[[Reference], bool] = is_public,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._clock, self._sleep = clock, sleep
         self._api, self._namespace, self._cluster = api, namespace, cluster
-        self._image, self._memory, self._find = image, memory, find
+        self._image, self._memory, self._find, self._is_public = image, memory, find, public
 
     @property
     def name(self) -> str:
@@ -85,13 +89,13 @@ class InCluster:
                 self._api.delete(job)
 
     def documents(self, plan: Plan, connection: Connection, mark: str) -> list[Manifest]:
-        """What is made in the namespace: the Job, the files, and a Secret with the user's login where there is one."""
+        """What is made in the namespace: the Job, the files, and a Secret with the user's logins where it needs any."""
         name = f"orchestune-build-{str(plan.target.tag)[:12]}-{mark}"
         labels = {**OURS, COMPONENT: "build"}
-        found = self._find(plan.target.registry)
+        logins = self._logins(plan)
         made: list[Manifest] = []
-        if found is not None:
-            login = credentials.as_docker_config(plan.target.registry, found)
+        if logins:
+            login = credentials.as_docker_config(logins)
             made.append(
                 {
                     "apiVersion": "v1",
@@ -101,7 +105,7 @@ class InCluster:
                     "data": {".dockerconfigjson": base64.b64encode(login).decode("ascii")},
                 }
             )
-        secret = name if found is not None else None
+        secret = name if logins else None
         files, job = build_job(
             plan,
             name,
@@ -115,6 +119,13 @@ class InCluster:
             variables=connection.way_out,
         )
         return [job, files, *made]
+
+    def _logins(self, plan: Plan) -> dict[str, credentials.Credentials]:
+        """Of the user, for where the image goes, and for where those that it is made from are not for everybody."""
+        target, others = plan.target.registry, map(parse, bases(plan.dockerfile))
+        wanted = [target, *(base.registry for base in others if base.registry != target and not self._is_public(base))]
+        found = {registry: self._find(registry) for registry in wanted}
+        return {registry: login for registry, login in found.items() if login is not None}
 
     def _follow(self, plan: Plan, job: str, say: Say, trust: str) -> None:
         """Pass on the output until the Job is over. `trust` is what an untrusted registry takes."""
@@ -147,8 +158,7 @@ class InCluster:
                 if why := _taken(pod, now - began):
                     raise OrchestuneError(f"the cluster has ended the build: {why}", f"repeat the command; or {_HERE}")
                 end = list(output.end) or [str(pod["status"].get("message", "it failed"))]
-                login = f"a build in the cluster has your login for {plan.target.registry} alone; {_HERE}"
-                raise failure("push" if output.built else "build", self.name, plan, end, trust, login)
+                raise failure("push" if output.built else "build", self.name, plan, end, trust)
             self._sleep(_POLL)
 
     def _look(self, job: str, output: Output, late: bool, ran: bool) -> tuple[Manifest, str] | None:
