@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 from orchestune.controllers.each import each as do_each
 from orchestune.controllers.early_deaths import EarlyDeaths
@@ -16,7 +16,6 @@ from orchestune.controllers.sparing import Sparing
 from orchestune.controllers.starting import Site, Starting
 from orchestune.domain.allocation import Demand, Room, usable
 from orchestune.domain.cards import Deck
-from orchestune.domain.more_memory import sized
 from orchestune.domain.resources import Capacity, Resources, fits
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.ports.backend import Backend
@@ -94,9 +93,10 @@ class Launching:
         for worker in present:
             if worker.state != WorkerState.LOST:
                 by_experiment.setdefault(worker.experiment, []).append(worker)
-        needs = {row.id: room(backend, row) for row in rows}
+        sizes = {row.id: cache(partial(room, backend, row)) for row in rows}
+        needs = {experiment: size(0) for experiment, size in sizes.items()}
         with self._core.store.reading() as session:
-            wanted = {row.id: parts(session, row, needs[row.id], slots_wanted(row)) for row in rows}
+            wanted = {row.id: parts(session, row, sizes[row.id], slots_wanted(row)) for row in rows}
         inside = without_queued(backend, rows, by_experiment)
         let_in = {
             part.key: admitted(inside.get(row.id, ()), part.memory)
@@ -111,7 +111,7 @@ class Launching:
             held = needs.get(worker.experiment, Resources()).gpu or 1.0  # an experiment that is over: all of the card
             cards.hold(dict.fromkeys(_gpus(worker), min(held, 1.0)))
         may_be_on = {row.id: _machines(capacity, row, needs[row.id], closed[row.id]) for row in rows}
-        left = self._room(backend, capacity, needs, inside, may_be_on)
+        left = self._room(backend, capacity, sizes, inside, may_be_on)
         cluster = _Cluster(backend, capacity, closed, granted, holding, left, cards)
         jobs = [partial(self._experiment, cluster, row, wanted[row.id], by_experiment.get(row.id, [])) for row in rows]
         over = by_experiment.keys() - {row.id for row in rows}
@@ -127,20 +127,21 @@ class Launching:
         self,
         backend: Backend,
         capacity: Capacity,
-        needs: Mapping[str, Resources],
+        sizes: Mapping[str, Callable[[int], Resources]],
         by_experiment: Mapping[str, Sequence[Present]],
         may_be_on: Mapping[str, Sequence[str]],
     ) -> Room:
         """What nobody holds: a trial that ends on a draining worker, or beyond its new slots, needs its place still."""
         left = Room(capacity)
-        limited = {experiment: each for experiment, each in needs.items() if each.cpu or each.memory}
+        limited = {experiment: size for experiment, size in sizes.items() if size(0).cpu or size(0).memory}
         if limited:
             with self._core.store.reading() as session:
                 busy = workers.at_work(session, backend.name)
-            for experiment, each in limited.items():
+            for experiment, size in limited.items():
                 for worker in by_experiment.get(experiment, ()):
                     slots = worker.slots if worker.state in _USABLE else 0
-                    taken = sized(replace(each, gpu=0) if backend.assigns_gpus else each, worker.memory)
+                    each = size(worker.memory)
+                    taken = replace(each, gpu=0) if backend.assigns_gpus else each
                     left.take(taken, max(slots, busy.get(worker.id, 0)), worker.node, may_be_on[experiment])
         return left
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from orchestune.domain.more_memory import next_memory, sized
+from orchestune.domain.more_memory import next_memory
 from orchestune.domain.resources import Capacity, Resources
 from orchestune.domain.states import Desired
 from orchestune.store import hot
@@ -20,6 +21,7 @@ class Part:
     memory: int
     """bytes that each gets; 0: what the file says"""
     each: Resources
+    """what is set aside for each"""
     slots: int
     """how many of them could run now, where nothing else of the experiment does"""
 
@@ -29,18 +31,19 @@ class Part:
         return f"{self.experiment}+{self.memory}"
 
 
-def parts(session: Session, row: ExperimentRow, each: Resources, wanted: int) -> list[Part]:
+def parts(session: Session, row: ExperimentRow, room: Callable[[int], Resources], wanted: int) -> list[Part]:
     """The parts of an experiment that could use so many slots in all: trials that wait for more memory first, those of
-    the file's size last. A part may count slots that the parts before it get.
+    the file's size last. A part may count slots that the parts before it get. `room` tells what is set aside for a
+    trial that gets so many bytes.
     """
     found: list[Part] = []
     others = unfinished(row)
     if row.specification.oom_retries:
         for memory, active, count in session.rows(hot.WITH_MORE_MEMORY, {"experiment": row.id}):
             slots = min(int(count if row.desired is Desired.RUNNING else active), wanted)
-            found.append(Part(row.id, memory, sized(each, memory), slots))
+            found.append(Part(row.id, memory, room(memory), slots))
             others -= int(count)
-    return [*found, Part(row.id, 0, each, min(wanted, max(others, 0)) if found else wanted)]
+    return [*found, Part(row.id, 0, room(0), min(wanted, max(others, 0)) if found else wanted)]
 
 
 def unfinished(row: ExperimentRow) -> int:
@@ -50,10 +53,13 @@ def unfinished(row: ExperimentRow) -> int:
 
 
 def memory_after(
-    capacity: Capacity, row: ExperimentRow, asked: Resources, closed: frozenset[str] = frozenset()
+    capacity: Capacity, row: ExperimentRow, asked: Resources, taken: Resources, closed: frozenset[str] = frozenset()
 ) -> int | None:
-    """What a trial gets to which so much was not enough; see `next_memory`. `closed`: machines that do not take it."""
+    """What a trial gets to which so much was not enough; see `next_memory`. `taken`: what it took of its machine;
+    `closed`: machines that do not take it.
+    """
     wanted = row.specification
     if not wanted.oom_retries:
         return None
-    return next_memory(capacity, asked, wanted.memory_factor, wanted.placement.pool, closed)
+    beside, each = (taken.memory or 0) - (asked.memory or 0), replace(taken, memory=asked.memory)
+    return next_memory(capacity, each, wanted.memory_factor, wanted.placement.pool, closed, max(beside, 0))

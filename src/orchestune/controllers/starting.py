@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from orchestune.controllers.parts import Part, memory_after
 from orchestune.domain.allocation import usable
 from orchestune.domain.more_memory import sized
-from orchestune.domain.resources import Capacity
+from orchestune.domain.resources import Capacity, Resources
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
 from orchestune.errors import OrchestuneError, TemporaryError
@@ -42,6 +42,11 @@ class Site:
         return self.row.specification.placement.pool
 
     @property
+    def each(self) -> Resources:
+        """What each trial gets."""
+        return sized(self.backend.needs(self.row.specification.resources, self.row.launch), self.part.memory)
+
+    @property
     def machines(self) -> tuple[str, ...]:
         """Names of those which may run such trials."""
         return tuple(machine.name for machine in usable(self.capacity, self.part.each, self.pool, self.closed))
@@ -58,6 +63,8 @@ class Starting:
     def start(self, site: Site, slots: int, gpus: tuple[str, ...] = ()) -> None:
         """A new worker, unless the experiment was ended or paused in the meantime."""
         row, part, worker = site.row, site.part, new_id(self._core.clock)
+        each = site.each
+        taken = site.backend.takes(each, row.specification.placement)
         with locked(self._core, row.id) as ledger:
             if ledger.row.desired is not Desired.RUNNING or ledger.row.ended is not None:
                 return
@@ -70,12 +77,7 @@ class Starting:
                 "state": WorkerState.STARTING,
                 "slots": slots,
                 "memory": part.memory,
-                "memory_next": memory_after(
-                    site.capacity,
-                    row,
-                    sized(site.backend.needs(row.specification.resources, row.launch), part.memory),
-                    site.closed,
-                ),
+                "memory_next": memory_after(site.capacity, row, each, taken, site.closed),
                 "gpus": json.dumps(gpus) if gpus else None,
                 "created_at": ledger.now,
             }
@@ -92,7 +94,7 @@ class Starting:
             slots,
             gpus,
             row.launch,
-            site.part.each,
+            site.each,
             row.specification.placement,
             row.handle,
             row.owner,

@@ -12,19 +12,24 @@ _STEP = 2**20
 
 
 def next_memory(
-    capacity: Capacity, each: Resources, factor: float, pool: str | None = None, avoid: frozenset[str] = frozenset()
+    capacity: Capacity,
+    each: Resources,
+    factor: float,
+    pool: str | None = None,
+    avoid: frozenset[str] = frozenset(),
+    beside: int = 0,
 ) -> int | None:
     """Bytes for the next attempt of a trial to which `each.memory` was not enough, in whole MiB.
 
-    No more than the largest machine for such trials has; 0: no machine has more than `each`. None: nobody knows what
-    the trial may take, so there is nothing to raise.
+    No more than the largest machine for such trials has, `beside` of which something else takes with each of them; 0:
+    no machine has more than `each`. None: nobody knows what the trial may take, so there is nothing to raise.
     """
     if each.memory is None:
         return None
     wanted = math.ceil(each.memory * factor / _STEP) * _STEP
     if not capacity.elastic:
         machines = usable(capacity, replace(each, memory=0), pool, avoid)
-        wanted = min(wanted, max((machine.whole.memory or 0 for machine in machines), default=0))
+        wanted = min(wanted, max((machine.whole.memory or 0 for machine in machines), default=0) - beside)
     return wanted if wanted > each.memory else 0
 
 

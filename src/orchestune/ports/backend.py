@@ -106,8 +106,13 @@ class Backend(Protocol):
         """What the place has for trials, whether in use by us or not. Cheap: asked at every tick."""
 
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
-        """What a trial takes here, given what its file says and how the shell that started it was: fills in what the
+        """What a trial gets here, given what its file says and how the shell that started it was: fills in what the
         place cannot leave open. Cheap: asked at every tick.
+        """
+
+    def takes(self, each: Resources, placement: Placement) -> Resources:
+        """What a machine has to have for a trial that gets so much: more where other programs come with it. Cheap:
+        asked at every tick.
         """
 
     def check(self, each: Resources, placement: Placement) -> None:

@@ -103,10 +103,11 @@ def check(core: Core, specification: Specification, cluster: str, body: Mapping[
     each = backend.needs(specification.resources, body.get("launch") or {})
     placement = specification.placement
     backend.check(each, placement)
-    capacity = backend.capacity()
-    problem = fits(capacity, each, placement.pool, backend.closed_to(each, placement))
+    capacity, taken = backend.capacity(), backend.takes(each, placement)
+    problem = fits(capacity, taken, placement.pool, backend.closed_to(each, placement))
     if problem:
         hint = "name another `pool`, or lower `resources`" if placement.pool else "lower `resources`"
+        hint += "" if taken == each else ", or what `pod:` asks for beside them"
         if each.gpu_ids is not None:
             hint += ", or let CUDA_VISIBLE_DEVICES name more cards"
         elif each.gpu and (hides := next((one.hides for one in capacity.machines if one.hides), "")):

@@ -106,6 +106,9 @@ class FakeBackend:
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         return each
 
+    def takes(self, each: Resources, placement: Placement) -> Resources:
+        return each
+
     def check(self, each: Resources, placement: Placement) -> None:
         return None
 

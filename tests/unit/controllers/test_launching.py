@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import update
 
 from orchestune.controllers.launching import spread, workers_for
-from orchestune.domain.resources import Capacity, Machine
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Capacity, Machine, Resources
+from orchestune.errors import UsageError
 from orchestune.ports.backend import WorkerOrder
 from orchestune.services import change_experiment, create_experiment
 from orchestune.store.tables import workers
@@ -76,3 +78,40 @@ def test_workers_whose_end_nobody_noted_hold_up_nothing(world: World) -> None:
     world.backend.orders.clear()
     world.workers.clear()
     assert world.run(experiment)["counts"]["completed"] == 6
+
+
+class Accompanied(FakeBackend):
+    """Something comes with each trial, as the containers of a `pod:` do."""
+
+    slots_per_worker = 1
+    assigns_gpus = False
+    limits_memory = True
+
+    def takes(self, each: Resources, placement: Placement) -> Resources:
+        return Resources((each.cpu or 0) + 1, (each.memory or 0) + 2**29, each.gpu)
+
+
+def test_what_comes_with_each_trial_has_its_place_too_and_is_not_the_trials(tmp_path: Path) -> None:
+    world = World(tmp_path, backend=Accompanied(Capacity((Machine(5, 2**34),))))
+    try:
+        resources = {"cpu": 1, "memory": 2**30}
+        experiment = world.create(parallelism=10, resources=resources)
+        world.tick(3)
+        assert len(world.status(experiment)["workers"]) == 2
+        assert {order.each for order in world.backend.orders.values()} == {Resources(1, 2**30)}
+        with pytest.raises(UsageError, match="a trial needs 6 cpu, this machine has 5") as caught:
+            world.create(resources={"cpu": 5})
+        assert "what `pod:` asks for" in caught.value.hint
+    finally:
+        world.close()
+
+
+def test_more_memory_leaves_room_for_what_comes_with_each_trial(tmp_path: Path) -> None:
+    world = World(tmp_path, backend=Accompanied(Capacity((Machine(8, 3 * 2**30),))))
+    try:
+        world.create(parallelism=1, resources={"memory": 2**30}, oom_retries=2, memory_factor=4)
+        world.tick(2)
+        with world.core.store.reading() as session:
+            assert session.row("SELECT memory_next FROM workers", {}) == (3 * 2**30 - 2**29,)
+    finally:
+        world.close()

@@ -44,5 +44,10 @@ def test_what_others_hold_and_may_give_back_counts() -> None:
     assert next_memory(lent, Resources(memory=100 * MIB), 2) == 200 * MIB
 
 
+def test_what_something_else_takes_with_each_trial_is_not_given_to_it() -> None:
+    assert next_memory(PLACE, Resources(1, 2500 * MIB), 1.5, beside=200 * MIB) == 2800 * MIB
+    assert next_memory(PLACE, Resources(1, 2500 * MIB), 1.5, beside=600 * MIB) == 0
+
+
 def test_an_amount_is_written_as_people_write_it() -> None:
     assert (size(96 * MIB), size(1536 * MIB)) == ("96 MiB", "1.5 GiB")

@@ -92,6 +92,9 @@ class DockerBackend:
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         return each
 
+    def takes(self, each: Resources, placement: Placement) -> Resources:
+        return each
+
     def check(self, each: Resources, placement: Placement) -> None:
         checking.check(self._engine, each, placement, self._url)
 

@@ -95,6 +95,9 @@ class KubernetesBackend:
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         return self._config.needs(each)
 
+    def takes(self, each: Resources, placement: Placement) -> Resources:
+        return plan.takes(self._config, each, placement) if placement.pod else each
+
     def check(self, each: Resources, placement: Placement) -> None:
         checking.check(self._api, self._config, placement)
         if placement.pod:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestune.backends.kubernetes.capacity import PRODUCT, Ground
@@ -13,7 +13,7 @@ from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.delivering import VOLUME
 from orchestune.backends.kubernetes.labels import OWNER, of_worker
 from orchestune.backends.kubernetes.patching import merged
-from orchestune.backends.kubernetes.quantities import cores
+from orchestune.backends.kubernetes.quantities import cores, requests
 from orchestune.backends.kubernetes.queues import QUEUE
 from orchestune.domain.placement import Placement, Volume
 from orchestune.domain.resources import Resources
@@ -138,6 +138,14 @@ def whereabouts(config: KubernetesConfig, each: Resources, placement: Placement,
     made = {"nodeSelector": Platform(config.architecture).labels, "tolerations": tolerations}
     found = merged({"spec": made}, placement.pod).get("spec")
     return found if isinstance(found, dict) else {}
+
+
+def takes(config: KubernetesConfig, each: Resources, placement: Placement) -> Resources:
+    """What the scheduler sets aside for the pod of a trial that gets so much, with what the file says of it."""
+    made = {"containers": [{"name": CONTAINER, "resources": _resources(config, each)}]}
+    spec = merged({"spec": made}, placement.pod).get("spec")
+    found = requests(spec if isinstance(spec, dict) else made, config.gpu_resource)
+    return replace(each, cpu=found.cpu, memory=found.memory or None, gpu=found.gpu)
 
 
 def _spec(config: KubernetesConfig, order: WorkerOrder, setting: Setting, command: Sequence[str]) -> Manifest:

@@ -34,11 +34,12 @@ def resources(listed: Mapping[str, object] | None, gpu_resource: str) -> Resourc
 
 def requests(spec: Mapping[str, Any], gpu_resource: str) -> Resources:
     """What the scheduler sets aside for a pod: for its containers together, or for what its largest init container
-    needs beside the sidecars that are there by then; what the pod says as a whole counts in their place.
+    needs beside the sidecars that are there by then; what the pod says as a whole counts in their place. What is no
+    such thing the API server refuses.
     """
-    total = plus(_of(container, gpu_resource) for container in spec.get("containers") or ())
+    total = plus(_of(container, gpu_resource) for container in _mappings(spec.get("containers")))
     largest, beside = _NOTHING, _NOTHING
-    for container in spec.get("initContainers") or ():
+    for container in _mappings(spec.get("initContainers")):
         own = plus([beside, _of(container, gpu_resource)])
         largest = _most(largest, own)
         if container.get("restartPolicy") == "Always":
@@ -49,7 +50,7 @@ def requests(spec: Mapping[str, Any], gpu_resource: str) -> Resources:
         total = replace(total, cpu=amount(whole["cpu"]))
     if "memory" in whole:
         total = replace(total, memory=int(amount(whole["memory"])))
-    return plus([total, resources(spec.get("overhead"), gpu_resource)])
+    return plus([total, resources(_mapping(spec.get("overhead")), gpu_resource)])
 
 
 def plus(items: Iterable[Resources]) -> Resources:
@@ -75,8 +76,16 @@ def _of(container: Mapping[str, Any], gpu_resource: str) -> Resources:
 
 def _said(holder: Mapping[str, Any]) -> Mapping[str, object]:
     """What a container, or a pod as a whole, requests; without a request its limit."""
-    needed = holder.get("resources") or {}
-    return {**(needed.get("limits") or {}), **(needed.get("requests") or {})}
+    needed = _mapping(holder.get("resources"))
+    return {**_mapping(needed.get("limits")), **_mapping(needed.get("requests"))}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
 
 
 _NOTHING = Resources(0.0, 0)

@@ -84,6 +84,9 @@ class LocalBackend:
             return each
         return replace(each, gpu_ids=among(self.capacity().gpus, visible, self._listed))
 
+    def takes(self, each: Resources, placement: Placement) -> Resources:
+        return each
+
     def check(self, each: Resources, placement: Placement) -> None:
         """Nothing to object: what is meant for containers has no effect on processes, as the plan says."""
 

@@ -157,3 +157,25 @@ def test_a_patch_that_leaves_no_template_is_refused_before_anything_starts(pod: 
     with pytest.raises(UsageError, match=said):
         check(api, CONFIG, Placement(image="x", pod=pod))
     check(api, CONFIG, Placement(image="x", pod={"metadata": {"labels": None}, "spec": {}}))
+
+
+@pytest.mark.parametrize(
+    ("spec", "takes"),
+    [
+        ({"nodeSelector": {"disk": "fast"}}, Resources(0.5, 2**30)),
+        (
+            {"containers": [{"name": "side", "resources": {"requests": {"cpu": 1, "memory": "1Gi"}}}]},
+            Resources(1.5, 2**31),
+        ),
+        (
+            {"initContainers": [{"name": "side", "restartPolicy": "Always", "resources": {"limits": {"cpu": "250m"}}}]},
+            Resources(0.75, 2**30),
+        ),
+        ({"containers": [{"name": "worker", "resources": {"requests": {"cpu": "100m"}}}]}, Resources(0.1, 2**30)),
+        ({"containers": [7, {"resources": "none"}], "initContainers": 3, "overhead": [1]}, Resources(0.0)),
+    ],
+)
+def test_a_machine_has_to_have_what_the_whole_pod_requests(spec: dict[str, Any], takes: Resources) -> None:
+    each = replace(ORDER.each, gpu_type="a100")
+    placement = replace(ORDER.placement, pod={"spec": spec})
+    assert plan.takes(CONFIG, each, placement) == replace(takes, gpu_type="a100")
