@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-SELECTOR = "app.kubernetes.io/part-of=orchestune,app.kubernetes.io/component=server"
 Pod = dict[str, Any]
 
 

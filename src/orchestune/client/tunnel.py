@@ -17,6 +17,7 @@ from orchestune.client.clusters import Cluster
 from orchestune.client.wire import PING, SILENCE, Wire, join
 from orchestune.domain.cluster import SERVER_ROLES
 from orchestune.errors import Denied, NotFound, TemporaryError, Unreachable
+from orchestune.kubeapi.labels import SERVERS, selector
 from orchestune.kubeapi.refusals import Forbidden
 
 PORT = 8470
@@ -90,7 +91,7 @@ class Tunnel:
         return wire.socket
 
     def _pods(self) -> list[server_pod.Pod]:
-        return list(self._api.call("GET", self._path("pods"), labelSelector=server_pod.SELECTOR)["items"])
+        return list(self._api.call("GET", self._path("pods"), labelSelector=selector(SERVERS))["items"])
 
     def _refuse_silence(self, wire: Wire, pods: list[server_pod.Pod]) -> None:
         """A server that is starting listens nowhere yet: say that, instead of a connection that closes at once."""

@@ -18,6 +18,7 @@ from orchestune.images.build import Plan
 from orchestune.images.credentials import Credentials
 from orchestune.images.manifests import Platform
 from orchestune.images.reference import Reference
+from orchestune.kubeapi.labels import NO_MESH_ANNOTATIONS, NO_MESH_LABELS
 from orchestune.kubeapi.refusals import Forbidden
 
 PLAN = Plan("FROM x\n", {}, Platform("amd64"), Reference("registry.lab:5000", "orchestune", "0123456789abcdef"))
@@ -167,6 +168,15 @@ def test_logins_for_what_it_builds_on_go_along_where_not_everybody_may_have_it()
     given = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"]
     passwords = {name: base64.b64decode(entry["auth"]).decode() for name, entry in given.items()}
     assert passwords == {"registry.lab:5000": "ada:registry.lab:5000", "hub.lab": "ada:hub.lab"}
+
+
+def test_no_mesh_puts_a_container_into_the_build_that_would_keep_it_from_ending() -> None:
+    cluster = Cluster([(pod("Succeeded"), "")])
+    build(cluster)
+    job = cluster.created[0]
+    metadata = job["spec"]["template"]["metadata"]
+    assert metadata["labels"] == {**job["metadata"]["labels"], **NO_MESH_LABELS}
+    assert metadata["annotations"] == NO_MESH_ANNOTATIONS
 
 
 def test_who_may_not_build_is_told_before_anything_is_made() -> None:

@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 
 from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import COMPONENT, OURS
 from orchestune.clusters.existing.draining import drain, reopen
 from orchestune.clusters.existing.leavings import clear
 from orchestune.errors import NotFound, TemporaryError
+from orchestune.kubeapi.labels import COMPONENT, OURS
 
 Manifest = dict[str, Any]
 LABEL = "orchestune.dev/pool"

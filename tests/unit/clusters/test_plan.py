@@ -13,9 +13,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from orchestune.clusters.existing import plan, probe
-from orchestune.clusters.existing.config import OURS, SETTINGS, Connection, checked, read, refuse_moves
+from orchestune.clusters.existing.config import SETTINGS, Connection, checked, read, refuse_moves
 from orchestune.clusters.existing.text import as_yaml
 from orchestune.errors import BadInput, OrchestuneError, UsageError
+from orchestune.kubeapi.labels import OURS
 
 GOLDEN = Path(__file__).parent / "golden"
 IMAGE = "registry.lab:5000/orchestune/server@sha256:" + "ab" * 32

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from orchestune.clusters.existing import permissions, plan, provisioner
-from orchestune.clusters.existing.config import OURS, Connection
+from orchestune.clusters.existing.config import Connection
 from orchestune.clusters.existing.objects import path
 from orchestune.clusters.existing.permissions import Right
 from orchestune.errors import NotFound, OrchestuneError, UsageError
+from orchestune.kubeapi.labels import OURS
 from orchestune.kubeapi.refusals import Forbidden
 from tests.unit.clusters.world import World
 

@@ -8,8 +8,8 @@ import pytest
 
 from orchestune.clusters.existing import plan, rollout
 from orchestune.clusters.existing.config import SERVER, Connection
-from orchestune.clusters.existing.deployment import POD
 from orchestune.errors import Unreachable
+from orchestune.kubeapi.labels import SERVERS
 from tests.unit.clusters.world import World
 
 LAB = Connection("lab", "ml", server_image="registry.lab/server@sha256:" + "ab" * 32)
@@ -24,7 +24,7 @@ def deployment(*, ready: int = 0, conditions: list[dict[str, Any]] | None = None
 
 
 def pod(**status: Any) -> dict[str, Any]:
-    metadata = {"name": "server-1", "namespace": "ml", "uid": "pod-1", "labels": POD, "creationTimestamp": "2"}
+    metadata = {"name": "server-1", "namespace": "ml", "uid": "pod-1", "labels": SERVERS, "creationTimestamp": "2"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status}
 
 

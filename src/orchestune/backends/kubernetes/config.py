@@ -11,6 +11,7 @@ from typing import Any
 from orchestune.domain.resources import Resources
 from orchestune.domain.words import did_you_mean
 from orchestune.errors import BadInput, Problem
+from orchestune.kubeapi.labels import POOL
 
 _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "cluster": ((str,), "a name"),
@@ -51,7 +52,7 @@ class KubernetesConfig:
     """for experiments that name none; None: such ones are refused"""
     pull_secrets: tuple[str, ...] = ()
     gpu_resource: str = "nvidia.com/gpu"
-    pool_label: str = "orchestune.dev/pool"
+    pool_label: str = POOL
     """label of a node that names its pool; without it a node's pool is `gpu` or `cpu`"""
     cpu: float = 1.0
     """cores of a trial whose file does not say"""

@@ -19,6 +19,7 @@ from orchestune.domain.placement import Placement, Volume
 from orchestune.domain.resources import Resources
 from orchestune.images import runtime
 from orchestune.images.manifests import Platform
+from orchestune.kubeapi.labels import NO_MESH_ANNOTATIONS, NO_MESH_LABELS
 from orchestune.ports.backend import WorkerOrder
 
 Manifest = dict[str, Any]
@@ -116,12 +117,12 @@ def template(config: KubernetesConfig, order: WorkerOrder, setting: Setting, com
     labels = of_worker(order.experiment, order.handle, order.worker, config.url)
     made = {
         "metadata": {
-            "labels": {**labels, "sidecar.istio.io/inject": "false"},
+            "labels": {**labels, **NO_MESH_LABELS},
             "annotations": {
                 OWNER: order.owner,
                 "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
                 "karpenter.sh/do-not-disrupt": "true",
-                "linkerd.io/inject": "disabled",
+                **NO_MESH_ANNOTATIONS,
             },
         },
         "spec": _spec(config, order, setting, command),

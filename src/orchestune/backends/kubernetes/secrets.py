@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 from orchestune.backends.kubernetes.client import Api, Document
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.labels import COMPONENT, EXPERIMENT, OURS, is_ours
+from orchestune.backends.kubernetes.labels import EXPERIMENT
 from orchestune.errors import BadInput, Conflict, NotFound, TooLarge
+from orchestune.kubeapi.labels import COMPONENT, OURS, are_in
 
 _MOST = 1024 * 1024
 """bytes that a Secret may hold"""
@@ -67,7 +68,7 @@ class KubernetesSecrets:
 
     def _check_ours(self, experiment: str) -> None:
         found = self._api.call("GET", self._path(experiment))
-        if not is_ours(found["metadata"].get("labels") or {}):
+        if not are_in(OURS, found["metadata"].get("labels")):
             raise Conflict(f"the Secret {name(experiment)} is there already, and not ours")
 
     def _collection(self) -> str:

@@ -12,11 +12,12 @@ from orchestune.backends.kubernetes import capacity
 from orchestune.backends.kubernetes.capacity import Load, Node
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.labels import WORKER, WORKERS
+from orchestune.backends.kubernetes.labels import WORKER
 from orchestune.backends.kubernetes.queues import Queues, Workload, queue_of
 from orchestune.backends.kubernetes.views import Document, Event, event, slim
 from orchestune.backends.kubernetes.watching import Kept
 from orchestune.errors import TemporaryError
+from orchestune.kubeapi.labels import WORKERS, selector
 
 _FIRST = 10.0
 """seconds for which the first question waits for the first answer of the API server"""
@@ -27,7 +28,7 @@ class World:
 
     def __init__(self, api: Api, config: KubernetesConfig) -> None:
         inside = f"/namespaces/{config.namespace}"
-        ours = {"labelSelector": WORKERS}
+        ours = {"labelSelector": selector(WORKERS)}
         self._lock = threading.Lock()
         self._last_pods: dict[str, Document] = {}
         self._has_run: set[str] = set()

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestune.clusters.existing import permissions
 from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import AUTHORITIES, COMPONENT, CONFIG, OURS, Connection, read
+from orchestune.clusters.existing.config import AUTHORITIES, CONFIG, Connection, read
 from orchestune.clusters.existing.output import Output
 from orchestune.clusters.existing.provisioner import check_rights
 from orchestune.clusters.existing.rollout import pulling, unscheduled
@@ -24,6 +24,7 @@ from orchestune.images.job import BUILDER, DEADLINE, MEMORY, build_job
 from orchestune.images.reference import Reference, parse
 from orchestune.images.registry import is_public
 from orchestune.images.tools import failure
+from orchestune.kubeapi.labels import COMPONENT, NO_MESH_ANNOTATIONS, NO_MESH_LABELS, OURS
 
 Manifest = dict[str, Any]
 _POLL = 1.0
@@ -118,6 +119,8 @@ class InCluster:
             authorities=(CONFIG, AUTHORITIES) if connection.certificates else None,
             variables=connection.way_out,
         )
+        pod = job["spec"]["template"]["metadata"]
+        pod["labels"], pod["annotations"] = {**labels, **NO_MESH_LABELS}, NO_MESH_ANNOTATIONS
         return [job, files, *made]
 
     def _logins(self, plan: Plan) -> dict[str, credentials.Credentials]:

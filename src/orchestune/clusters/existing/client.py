@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from orchestune.clusters.existing.config import MANAGER, SELECTOR
+from orchestune.clusters.existing.config import MANAGER
 from orchestune.clusters.existing.objects import called, collection, path
 from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, Unreachable
 from orchestune.kubeapi.endpoint import cause
 from orchestune.kubeapi.kubeconfig import load
+from orchestune.kubeapi.labels import OURS, are_in
 from orchestune.kubeapi.refusals import Asker, answered, refusal
 
 Manifest = dict[str, Any]
@@ -138,8 +139,7 @@ def _check_owner(api: Api, document: Manifest) -> None:
     found = api.get(document["apiVersion"], document["kind"], metadata["name"], metadata.get("namespace"))
     if found is None or document["kind"] == "Namespace":
         return
-    labels: Mapping[str, str] = found["metadata"].get("labels") or {}
-    if not all(labels.get(key) == value for key, value in (pair.split("=") for pair in SELECTOR.split(","))):
+    if not are_in(OURS, found["metadata"].get("labels")):
         raise Conflict(
             f"there is a {called(document)} already, which is not ours", "choose another namespace with --namespace"
         )

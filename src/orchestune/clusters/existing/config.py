@@ -13,13 +13,8 @@ from orchestune.domain.resources import parse_bytes
 from orchestune.errors import BadInput, OrchestuneError, Problem, UsageError
 from orchestune.images.manifests import Platform
 from orchestune.images.reference import parse
+from orchestune.kubeapi.labels import POOL
 
-PART_OF = "app.kubernetes.io/part-of"
-MANAGED_BY = "app.kubernetes.io/managed-by"
-COMPONENT = "app.kubernetes.io/component"
-OURS = {PART_OF: "orchestune", MANAGED_BY: "orchestune"}
-"""labels of everything that we put into a cluster"""
-SELECTOR = ",".join(f"{key}={value}" for key, value in OURS.items())
 MANAGER = "orchestune"
 """the field manager of what we apply"""
 
@@ -74,7 +69,7 @@ class Connection:
     retention: str | None = None
     """how long after the end logs and files are kept, such as 90d; None: for ever"""
     gpu_resource: str = "nvidia.com/gpu"
-    pool_label: str = "orchestune.dev/pool"
+    pool_label: str = POOL
     elastic: bool = False
     """the cluster starts machines on demand"""
     create_namespace: bool = False

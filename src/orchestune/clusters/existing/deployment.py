@@ -10,10 +10,8 @@ from typing import Any
 
 from orchestune.clusters.existing.config import (
     AUTHORITIES,
-    COMPONENT,
     CONFIG,
     DATA,
-    OURS,
     PORT,
     RETIREMENT,
     SERVER,
@@ -21,18 +19,10 @@ from orchestune.clusters.existing.config import (
 )
 from orchestune.clusters.existing.objects import manifest
 from orchestune.domain.cluster import SYSTEM
+from orchestune.kubeapi.labels import NO_MESH_ANNOTATIONS, NO_MESH_LABELS, SERVERS
 
 Manifest = dict[str, Any]
 
-NO_MESH_ANNOTATIONS = {
-    "consul.hashicorp.com/connect-inject": "false",
-    "kuma.io/sidecar-injection": "disabled",
-    "linkerd.io/inject": "disabled",
-    "sidecar.istio.io/inject": "false",
-}
-NO_MESH_LABELS = {"kuma.io/sidecar-injection": "disabled", "sidecar.istio.io/inject": "false"}
-"""a sidecar would keep the pod of a Job from ending, and answer before the server does"""
-POD = {**OURS, COMPONENT: "server"}
 CONFIG_FOLDER = "/etc/orchestune"
 CONFIGURATION = "orchestune.dev/configuration"
 LOST_SECONDS = 10
@@ -46,7 +36,7 @@ _APART: Manifest = {
     "maxSkew": 1,
     "topologyKey": "kubernetes.io/hostname",
     "whenUnsatisfiable": "ScheduleAnyway",
-    "labelSelector": {"matchLabels": POD},
+    "labelSelector": {"matchLabels": SERVERS},
 }
 """one machine that is lost takes one of several replicas with it"""
 
@@ -65,10 +55,10 @@ def deployment(connection: Connection, config: Manifest, secret: str) -> Manifes
             "strategy": {"type": "RollingUpdate" if several else "Recreate"},
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": 600,
-            "selector": {"matchLabels": POD},
+            "selector": {"matchLabels": SERVERS},
             "template": {
                 "metadata": {
-                    "labels": {**POD, **NO_MESH_LABELS},
+                    "labels": {**SERVERS, **NO_MESH_LABELS},
                     "annotations": {**NO_MESH_ANNOTATIONS, CONFIGURATION: _digest(config, secret)},
                 },
                 "spec": _pod(connection),
@@ -85,7 +75,7 @@ def configuration(document: Manifest) -> str:
 
 def disruption_budget(connection: Connection) -> Manifest:
     """One of several replicas may go at a time; with one replica it would only keep nodes from being drained."""
-    spec = {"maxUnavailable": 1, "selector": {"matchLabels": POD}}
+    spec = {"maxUnavailable": 1, "selector": {"matchLabels": SERVERS}}
     return manifest("policy/v1", "PodDisruptionBudget", SERVER, connection, "server", spec=spec)
 
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import COMPONENT, OURS
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError
+from orchestune.kubeapi.labels import WORKERS, are_in
 
 Manifest = dict[str, Any]
 _MERGE = "application/merge-patch+json"
@@ -88,8 +88,7 @@ def _moves(pod: Manifest) -> bool:
 
 
 def _is_worker(pod: Manifest) -> bool:
-    labels = pod["metadata"].get("labels") or {}
-    return all(labels.get(key) == value for key, value in {**OURS, COMPONENT: "worker"}.items())
+    return are_in(WORKERS, pod["metadata"].get("labels"))
 
 
 def _evict(api: Api, pod: Manifest) -> str:

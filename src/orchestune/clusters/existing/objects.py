@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from orchestune.clusters.existing.config import COMPONENT, OURS, Connection
+from orchestune.clusters.existing.config import Connection
 from orchestune.errors import OrchestuneError
+from orchestune.kubeapi.labels import COMPONENT, OURS
 
 Manifest = dict[str, Any]
 

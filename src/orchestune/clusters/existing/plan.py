@@ -9,10 +9,8 @@ from typing import Any
 from orchestune.clusters.existing import rights
 from orchestune.clusters.existing.config import (
     AUTHORITIES,
-    COMPONENT,
     CONFIG,
     DATA,
-    OURS,
     PORT,
     RETIREMENT,
     SERVER,
@@ -21,8 +19,9 @@ from orchestune.clusters.existing.config import (
     WORKER,
     Connection,
 )
-from orchestune.clusters.existing.deployment import POD, deployment, disruption_budget
+from orchestune.clusters.existing.deployment import deployment, disruption_budget
 from orchestune.clusters.existing.objects import manifest
+from orchestune.kubeapi.labels import OURS, SERVERS
 
 Manifest = dict[str, Any]
 
@@ -105,14 +104,14 @@ def claim(connection: Connection) -> Manifest:
 
 def service(connection: Connection) -> Manifest:
     """Where workers find the server."""
-    spec = {"selector": POD, "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]}
+    spec = {"selector": SERVERS, "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]}
     return manifest("v1", "Service", SERVICE, connection, "server", spec=spec)
 
 
 def network_policy(connection: Connection) -> Manifest:
     """Only our own pods reach the server; people come through the API server, which no policy stops."""
     spec = {
-        "podSelector": {"matchLabels": {**OURS, COMPONENT: "server"}},
+        "podSelector": {"matchLabels": SERVERS},
         "policyTypes": ["Ingress"],
         "ingress": [{"from": [{"podSelector": {"matchLabels": OURS}}], "ports": [{"port": PORT, "protocol": "TCP"}]}],
     }

@@ -10,12 +10,13 @@ from typing import Any
 
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import PORT, SERVICE, WORKER, Connection
-from orchestune.clusters.existing.deployment import NO_MESH_ANNOTATIONS, NO_MESH_LABELS, RESTRICTED
+from orchestune.clusters.existing.deployment import RESTRICTED
 from orchestune.clusters.existing.objects import manifest
 from orchestune.clusters.existing.rollout import pulling, unscheduled
 from orchestune.errors import OrchestuneError
 from orchestune.images.runtime import interpreter
 from orchestune.images.server_image import RUNTIME
+from orchestune.kubeapi.labels import NO_MESH_ANNOTATIONS, NO_MESH_LABELS
 
 Manifest = dict[str, Any]
 _USER = 65532

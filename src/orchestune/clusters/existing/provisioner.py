@@ -11,13 +11,14 @@ from typing import Any
 
 from orchestune.clusters.existing import permissions, plan, rollout
 from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import AUTHORITIES, CONFIG, OURS, SELECTOR, SERVER, Connection, read
+from orchestune.clusters.existing.config import AUTHORITIES, CONFIG, SERVER, Connection, read
 from orchestune.clusters.existing.deployment import configuration
 from orchestune.clusters.existing.objects import about, called
 from orchestune.clusters.existing.permissions import Right
 from orchestune.clusters.existing.rights import queue_rules
 from orchestune.domain.words import some
 from orchestune.errors import NotFound, OrchestuneError, UsageError
+from orchestune.kubeapi.labels import OURS, are_in, selector
 from orchestune.kubeapi.refusals import MAKE_NAMESPACE, Forbidden
 
 Manifest = dict[str, Any]
@@ -260,7 +261,7 @@ def remove(
     """
     gone: list[str] = []
     for version, kind in REMOVED:
-        for document in list(api.items(version, kind, connection.namespace, SELECTOR)):
+        for document in list(api.items(version, kind, connection.namespace, selector(OURS))):
             if api.delete(document):
                 gone.append(called(document))
         if kind in ("Deployment", "Job"):
@@ -285,7 +286,7 @@ def _wait_gone(
     """As long as pods have to end in, which their experiments say, and the cluster a while to notice it."""
     (version, kind), space, began, said = what, connection.namespace, clock(), False
     until = began + _GONE + max((_notice(pod) for pod in _pods(api, space)), default=0)
-    while any(True for _ in api.items(version, kind, space, SELECTOR)):
+    while any(True for _ in api.items(version, kind, space, selector(OURS))):
         ending = [pod for pod in _pods(api, space) if pod["metadata"].get("deletionTimestamp")]
         left = ", ".join(_on_node(pod) for pod in ending[:3])
         if clock() > until:
@@ -301,7 +302,7 @@ def _wait_gone(
 
 
 def _pods(api: Api, namespace: str) -> list[Manifest]:
-    return list(api.items("v1", "Pod", namespace, SELECTOR))
+    return list(api.items("v1", "Pod", namespace, selector(OURS)))
 
 
 def _notice(pod: Manifest) -> int:
@@ -323,8 +324,7 @@ def _remove_namespace(api: Api, connection: Connection, note: Note) -> list[str]
         return []
     if found is None:
         return []
-    labels = found["metadata"].get("labels") or {}
-    if any(labels.get(key) != value for key, value in OURS.items()):
+    if not are_in(OURS, found["metadata"].get("labels")):
         return []
     try:
         strange = _others(api, connection.namespace)
@@ -344,8 +344,7 @@ def _others(api: Api, namespace: str) -> list[str]:
     found = []
     for version, kind in kinds:
         for item in api.items(version, kind, namespace):
-            name, labels = item["metadata"]["name"], item["metadata"].get("labels") or {}
-            ours = all(labels.get(key) == value for key, value in OURS.items())
+            name, ours = item["metadata"]["name"], are_in(OURS, item["metadata"].get("labels"))
             if not ours and not name.startswith("kube-root-ca") and (kind, name) != ("ServiceAccount", "default"):
                 found.append(called(item))
     return found

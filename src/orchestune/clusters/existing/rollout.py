@@ -8,14 +8,13 @@ from typing import Any
 
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import DATA, SERVER, Connection
-from orchestune.clusters.existing.deployment import POD
 from orchestune.clusters.existing.objects import path
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.images.distrust import remedy
+from orchestune.kubeapi.labels import SERVERS, selector
 from orchestune.kubeapi.refusals import Forbidden
 
 Manifest = dict[str, Any]
-_SELECTOR = ",".join(f"{key}={value}" for key, value in POD.items())
 _PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 _LINES = 20
 _CRASHES = 3
@@ -131,7 +130,7 @@ def state(
 
 def _present(api: Api, connection: Connection) -> list[Manifest]:
     """The server's pods that nobody has deleted, oldest first."""
-    pods = list(api.items("v1", "Pod", connection.namespace, _SELECTOR))
+    pods = list(api.items("v1", "Pod", connection.namespace, selector(SERVERS)))
     pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
     return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 

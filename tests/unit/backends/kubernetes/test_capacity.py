@@ -11,13 +11,14 @@ from orchestune.backends.kubernetes.admitting import admits
 from orchestune.backends.kubernetes.capacity import Ground, Load, Node, ground, load, machines, node, shortage, survey
 from orchestune.backends.kubernetes.checking import check_resources
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.labels import OURS, of_worker
+from orchestune.backends.kubernetes.labels import of_worker
 from orchestune.backends.kubernetes.plan import whereabouts
 from orchestune.backends.kubernetes.quantities import requests
 from orchestune.domain.allocation import usable
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Resources, fits
 from orchestune.errors import UsageError
+from orchestune.kubeapi.labels import OURS
 
 CONFIG = KubernetesConfig("lab", "ml", "http://o", "server:1")
 GIB = 2**30

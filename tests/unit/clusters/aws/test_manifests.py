@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from orchestune.clusters.aws import manifests_of, releases
-from orchestune.clusters.existing.config import OURS
 from orchestune.clusters.existing.text import as_yaml
 from orchestune.errors import OrchestuneError, Unreachable
 from orchestune.images.reference import Reference
+from orchestune.kubeapi.labels import OURS
 from tests.unit.clusters.aws import specs
 from tests.unit.clusters.aws.test_requests import site
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestune.clusters.aws.manifests.objects import SYSTEM, Manifest, made
-from orchestune.clusters.aws.requests.pools import POOL_LABEL
+from orchestune.kubeapi.labels import POOL
 
 NAME = "orchestune-nvidia-device-plugin"
 _FOLDER = "/var/lib/kubelet/device-plugins"
@@ -14,7 +14,7 @@ _FOLDER = "/var/lib/kubelet/device-plugins"
 def device_plugin(image: str, pools: Sequence[str]) -> Manifest:
     """On each machine of the pools that have cards, whatever taints those have."""
     labels = {"app.kubernetes.io/name": NAME}
-    where = {"matchExpressions": [{"key": POOL_LABEL, "operator": "In", "values": sorted(pools)}]}
+    where = {"matchExpressions": [{"key": POOL, "operator": "In", "values": sorted(pools)}]}
     container = {
         "name": "plugin",
         "image": image,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestune.clusters.existing.config import COMPONENT, OURS
+from orchestune.kubeapi.labels import COMPONENT, OURS
 
 Manifest = dict[str, Any]
 SYSTEM = "kube-system"

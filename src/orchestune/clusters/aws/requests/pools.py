@@ -9,9 +9,9 @@ from typing import Any
 from orchestune.clusters.aws.names import Names
 from orchestune.clusters.aws.requests.roles import NODE
 from orchestune.domain.cluster import Pool, Taint
+from orchestune.kubeapi.labels import POOL
 
 Document = dict[str, Any]
-POOL_LABEL = "orchestune.dev/pool"
 GPU = "nvidia.com/gpu"
 ACCELERATOR = "k8s.amazonaws.com/accelerator"
 DISK = "orchestune.dev/disk"
@@ -74,7 +74,7 @@ def labels(pool: Pool, kind: Kind) -> dict[str, str]:
         cards["nvidia.com/gpu.product"] = f"NVIDIA-{card}"
     if kind.memory:
         cards["nvidia.com/gpu.memory"] = str(kind.memory)
-    return {**cards, **pool.labels, POOL_LABEL: pool.name}
+    return {**cards, **pool.labels, POOL: pool.name}
 
 
 def taints(pool: Pool, *, gpu: bool) -> list[Document]:
