@@ -132,7 +132,7 @@ def configuration(own: Platform, layers: Sequence[Layer]) -> bytes:
                     f"SSL_CERT_FILE={_CERTIFICATES}",
                 ],
                 "Entrypoint": [PROGRAM],
-                "Cmd": ["server", "--host", "0.0.0.0", "--state", "/tmp/orchestune"],
+                "Cmd": ["server", "--host", "::", "--state", "/tmp/orchestune"],
                 "WorkingDir": "/",
                 "Labels": {
                     "org.opencontainers.image.title": "orchestune",

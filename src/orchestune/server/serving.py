@@ -34,6 +34,7 @@ LONGEST = 9.5
 _KEEP_ALIVE = 75
 """seconds that a connection may be silent; longer than a worker's longest pause between two calls"""
 _BACKLOG = 2048
+_ANY = "::"
 
 
 class Server(uvicorn.Server):
@@ -130,10 +131,15 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def _bound(host: str, port: int) -> socket.socket:
+    """`::` stands for every address of the machine, of either kind, whatever its kernel has."""
+    if host == _ANY and not socket.has_dualstack_ipv6():
+        host = "0.0.0.0"
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if host == _ANY:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listening.bind(address)
         listening.listen(_BACKLOG)
     except OSError:

@@ -32,7 +32,7 @@ _LEAST = {"lease_seconds": 3.0, "beat_seconds": 0.2}
 class Settings:
     """One server's settings. Not shown by `repr`: what may hold a password or a token."""
 
-    host: str = setting("text", "127.0.0.1", "127.0.0.1", "address to listen on")
+    host: str = setting("text", "127.0.0.1", "127.0.0.1", "address to listen on; :: is every one of the machine")
     port: int | None = setting(
         "port", None, f"{HOSTED_PORT}; embedded: the one used last, or a free one", "port to listen on; 0: any free one"
     )

@@ -257,6 +257,18 @@ def test_a_host_that_is_none_of_this_machine_is_named() -> None:
         listen(Settings(host="192.0.2.1", port=0))
 
 
+@pytest.mark.parametrize("both", [True, False])
+def test_every_address_of_the_machine_is_one_of_either_kind(monkeypatch: pytest.MonkeyPatch, both: bool) -> None:
+    if both and not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: both)
+    with listen(Settings(host="::", port=0)) as found:
+        assert (found.family == socket.AF_INET6) is both
+        for address in ["127.0.0.1", "::1"] if both else ["127.0.0.1"]:
+            with socket.create_connection((address, found.getsockname()[1])):
+                pass
+
+
 @pytest.mark.parametrize("host", ["a..b", "a" * 70])
 @pytest.mark.parametrize("embedded", [False, True])
 def test_a_host_that_no_name_can_be_is_named(tmp_path: Path, host: str, embedded: bool) -> None:

@@ -120,7 +120,7 @@ def _pod(connection: Connection) -> Manifest:
 
 
 def _container(connection: Connection) -> Manifest:
-    command = ["orchestune", "server", "--host", "0.0.0.0", "--port", str(PORT), "--state", "/data"]
+    command = ["orchestune", "server", "--host", "::", "--port", str(PORT), "--state", "/data"]
     command += ["--kubernetes", f"{CONFIG_FOLDER}/kubernetes.json", "--public-url", connection.url]
     command += ["--files", connection.files] if connection.files else []
     command += ["--retire", f"{CONFIG_FOLDER}/{RETIREMENT}"] if connection.retirement else []
