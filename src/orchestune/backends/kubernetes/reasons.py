@@ -58,7 +58,7 @@ def judge(evidence: Evidence) -> Judgement:
             return _leaving(pod, evidence)
         if pod["status"].get("phase") == "Pending":
             return pending.judge(pod, evidence.events, evidence.shortage, evidence.stuck)
-        return _RUNNING
+        return verdict(pod, evidence) if _is_outlived(pod) else _RUNNING
     if job is None:
         return _without_job(pod, evidence)
     if finished := condition(job, "Failed") or condition(job, "Complete"):
@@ -212,6 +212,12 @@ def _of_job(finished: Mapping[str, Any], evidence: Evidence) -> Judgement:
 def _ended(container: Mapping[str, Any]) -> Mapping[str, Any] | None:
     found = (container.get("state") or {}).get("terminated")
     return found if isinstance(found, Mapping) else None
+
+
+def _is_outlived(pod: Document) -> bool:
+    """Whether the worker is over, and what a `pod:` or a mesh has put beside it keeps the pod from being over too."""
+    found = {each["name"]: _ended(each) for each in container_statuses(pod, "containerStatuses")}
+    return found.get(CONTAINER) is not None and None in found.values()
 
 
 def _sidecars(pod: Document) -> set[str]:

@@ -47,6 +47,11 @@ def beside(code: int, reason: str, worker: dict[str, Any]) -> dict[str, Any]:
     return {"containerStatuses": [agent, *worker["containerStatuses"]]}
 
 
+def outlived(worker: dict[str, Any]) -> dict[str, Any]:
+    """The worker, and another container that runs."""
+    return {"containerStatuses": [{"name": "agent", "state": {"running": {}}}, *worker["containerStatuses"]]}
+
+
 def beside_sidecar(phase: str, worker: dict[str, Any]) -> dict[str, Any]:
     """The worker, and an init container that stays beside it, which the node has killed once the worker was over."""
     killed = {"terminated": {"exitCode": 137, "reason": "Error"}}
@@ -339,6 +344,16 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         Evidence(JOB, pod("Failed", **beside(0, "Completed", ended(1, message="boom")))),
         UNKNOWN,
         "the worker ended with exit code 1; its last lines:\nboom",
+    ),
+    "another container goes on, for as long as nobody ends it": (
+        Evidence(JOB, pod("Running", **outlived(ended(1, message="boom")))),
+        UNKNOWN,
+        "the worker ended with exit code 1; its last lines:\nboom",
+    ),
+    "out of memory, and another container goes on": (
+        Evidence(JOB, pod("Running", **outlived(ended(137, "OOMKilled")))),
+        Gone.OUT_OF_MEMORY,
+        "out of memory: it was killed when its peak reached its limit of 1 GiB",
     ),
     "another container, out of memory": (
         Evidence(JOB, pod("Failed", **beside(137, "OOMKilled", ended(1)))),
