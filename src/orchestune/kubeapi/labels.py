@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 OURS = {"app.kubernetes.io/part-of": "orchestune", "app.kubernetes.io/managed-by": "orchestune"}
 """of everything that we put into a cluster"""
@@ -13,6 +14,8 @@ SERVERS = {**OURS, COMPONENT: "server"}
 """of the server's pods, among others"""
 POOL = "orchestune.dev/pool"
 """of a node: the name of its pool, unless a cluster has another label for that"""
+_POD_SECURITY = "pod-security.kubernetes.io/enforce"
+"""of a namespace"""
 
 NO_MESH_LABELS = {"kuma.io/sidecar-injection": "disabled", "sidecar.istio.io/inject": "false"}
 """a sidecar would keep the pod of a Job from ending, and answer before the server does"""
@@ -22,6 +25,12 @@ NO_MESH_ANNOTATIONS = {
     "linkerd.io/inject": "disabled",
     "sidecar.istio.io/inject": "false",
 }
+
+
+def is_restricted(namespace: Mapping[str, Any] | None) -> bool:
+    """Whether a namespace, as the API shows it, lets no pod run as root."""
+    metadata = (namespace or {}).get("metadata") or {}
+    return are_in({_POD_SECURITY: "restricted"}, metadata.get("labels"))
 
 
 def selector(labels: Mapping[str, str]) -> str:

@@ -24,6 +24,7 @@ from orchestune.client.clusters import Cluster, Clusters
 from orchestune.clusters.existing.config import Connection
 from orchestune.clusters.existing.probe import Pool
 from orchestune.images.tools import Tool
+from orchestune.kubeapi.refusals import Forbidden
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_server import FakeServer
 
@@ -227,10 +228,15 @@ def test_a_pod_is_tried_once_in_each_pool_on_nodes_that_are_well() -> None:
 
 
 class Reviews:
-    """An API server that says what its caller may do."""
+    """An API server that says what its caller may do, and shows a namespace (None: to nobody)."""
 
-    def __init__(self, *lacking: str) -> None:
-        self._lacking = lacking
+    def __init__(self, *lacking: str, enforce: str | None = None) -> None:
+        self._lacking, self._enforce = lacking, enforce
+
+    def get(self, version: str, kind: str, name: str) -> dict[str, Any]:
+        if self._enforce is None:
+            raise Forbidden("no")
+        return {"metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": self._enforce}}}
 
     def call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         asked = body["spec"]["resourceAttributes"]
@@ -238,18 +244,20 @@ class Reviews:
 
 
 @pytest.mark.parametrize(
-    ("tool", "lacking", "ok", "told"),
+    ("tool", "lacking", "enforce", "ok", "told"),
     [
-        (Tool("podman"), "create jobs", "ok", "podman on this machine builds images"),
-        (None, "", "ok", "a Job in the cluster builds images"),
-        (None, "create jobs", "warning", "in the cluster this user may not create jobs.batch"),
+        (Tool("podman"), "create jobs", "restricted", "ok", "podman on this machine builds images"),
+        (None, "", None, "ok", "a Job in the cluster builds images"),
+        (None, "", "baseline", "ok", "a Job in the cluster builds images"),
+        (None, "", "restricted", "warning", "Pod Security `restricted` of the namespace forbids"),
+        (None, "create jobs", "restricted", "warning", "in the cluster this user may not create jobs.batch"),
     ],
 )
-def test_who_builds_images_is_told_or_which_right_is_missing_for_it(
-    monkeypatch: pytest.MonkeyPatch, tool: Tool | None, lacking: str, ok: str, told: str
+def test_who_builds_images_is_told_or_what_is_missing_for_it(
+    monkeypatch: pytest.MonkeyPatch, tool: Tool | None, lacking: str, enforce: str | None, ok: str, told: str
 ) -> None:
     monkeypatch.setattr(checks, "find_tool", lambda: tool)
-    api = cast("Any", Reviews(lacking))
+    api = cast("Any", Reviews(lacking, enforce=enforce))
     [found] = building(api, Connection("lab", "ml", registry="registry.lab:5000"))
     assert found.state == ok and told in found.detail
     assert list(building(api, Connection("lab", "ml"))) == []

@@ -5,8 +5,7 @@ from __future__ import annotations
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.delivering import Caller
 from orchestune.errors import Denied, NotFound
-
-_ENFORCE = "pod-security.kubernetes.io/enforce"
+from orchestune.kubeapi.labels import is_restricted
 
 
 class Security:
@@ -24,7 +23,7 @@ class Security:
             except (Denied, NotFound):
                 self._known = False
             else:
-                self._known = (found["metadata"].get("labels") or {}).get(_ENFORCE) == "restricted"
+                self._known = is_restricted(found)
         return self._known
 
     def learn(self, words: str) -> bool:

@@ -30,6 +30,8 @@ from orchestune.images.reference import parse_place
 from orchestune.images.registry import open_registry
 from orchestune.images.sample import push_sample
 from orchestune.images.tools import find_tool
+from orchestune.kubeapi.labels import is_restricted
+from orchestune.kubeapi.refusals import Forbidden
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -161,13 +163,22 @@ def building(cluster_api: Api, connection: Connection) -> Iterator[Finding]:
         yield Finding("building", "ok", f"{tool.name} on this machine builds images")
         return
     lacking = permissions.missing(cluster_api, permissions.to_build(connection))
-    if lacking:
-        what = (
-            f"no docker, podman or buildah is on this machine, and in the cluster this user may not {_listed(lacking)}"
-        )
+    why = f"in the cluster this user may not {_listed(lacking)}" if lacking else ""
+    if not lacking and _is_restricted(cluster_api, connection.namespace):
+        why = "Pod Security `restricted` of the namespace forbids what builds in the cluster"
+    if why:
+        what = f"no docker, podman or buildah is on this machine, and {why}"
         yield Finding("building", "warning", what, "one of them is needed for `install:` and `dockerfile:` alone")
     else:
         yield Finding("building", "ok", "a Job in the cluster builds images: no image tool is on this machine")
+
+
+def _is_restricted(cluster_api: Api, namespace: str) -> bool:
+    """Not as far as this user can tell, where he may not look."""
+    try:
+        return is_restricted(cluster_api.get("v1", "Namespace", namespace))
+    except Forbidden:
+        return False
 
 
 def pools(survey: documents.Cluster | None) -> list[Pool]:
