@@ -9,6 +9,7 @@ import pytest
 
 from orchestune.backends.kubernetes.admitting import admits
 from orchestune.backends.kubernetes.capacity import Node
+from orchestune.backends.kubernetes.quantities import amount
 from orchestune.clusters.existing import probe
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import Connection
@@ -89,3 +90,11 @@ def test_an_image_that_does_not_come_is_told_with_what_to_do() -> None:
 
 def test_a_node_that_says_nothing_is_not_waited_for_for_ever() -> None:
     assert pull(Showing({"waiting": {"reason": "ContainerCreating"}})).failure == "it did not start in time"
+
+
+def test_a_pod_that_is_tried_keeps_to_what_a_limit_range_may_ask_for() -> None:
+    [container] = probe.pod(LAB, Pool("cpu"), "0")["spec"]["containers"]
+    requests, limits = container["resources"]["requests"], container["resources"]["limits"]
+    for key, least in (("cpu", 0.05), ("memory", 2**26)):
+        asked, most = amount(requests[key]), amount(limits[key])
+        assert least <= asked and most / asked <= 4

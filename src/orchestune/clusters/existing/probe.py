@@ -68,7 +68,8 @@ def pod(connection: Connection, pool: Pool, mark: str, image: str = "") -> Manif
     """The pod. It keeps to Pod Security `restricted`. Without an image it has the server's, and looks around; with one
     it has only to be pulled: what it would run is not in it.
     """
-    resources: Manifest = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "500m", "memory": "256Mi"}}
+    # a LimitRange may ask for a least, and for limits that are not many times what is requested
+    resources: Manifest = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "200m", "memory": "256Mi"}}
     if pool.gpus:
         resources["limits"][connection.gpu_resource] = str(pool.gpus)
     security: Manifest = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
