@@ -135,7 +135,7 @@ class Reaping:
                 workers.change(session, worker.id, reason=sighting.reason or None, phase=sighting.phase)
 
     def _gone(self, worker: Present, sighting: Sighting) -> None:
-        drained = worker.state == WorkerState.DRAINING and not sighting.reason
+        drained = worker.state == WorkerState.DRAINING and (not sighting.reason or worker.boot is None)
         text = sighting.reason or ("drained" if drained else "its process ended")
         if worker.state == WorkerState.LOST and worker.reason:
             text = f"{worker.reason}; {text}"  # what came of it says nothing of what it was lost for

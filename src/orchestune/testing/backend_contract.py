@@ -75,6 +75,11 @@ class BackendContract:
         again = backend.start(order)
         assert wait_for_phase(backend, order.worker, again, Phase.GONE).reason == gone.reason
 
+    def test_a_worker_that_was_looked_for_before_it_was_started_starts(self, place: Place) -> None:
+        backend, order = place.backend(), new_order()
+        assert [sighting.phase for sighting in backend.observe({order.worker: {}})] == [Phase.GONE]
+        wait_for_phase(backend, order.worker, backend.start(order), Phase.RUNNING)
+
     def test_an_unknown_worker_is_gone(self, place: Place) -> None:
         sightings = place.backend().observe({new_id(): {}, "../../etc": {"pid": 1}})
         assert [sighting.phase for sighting in sightings] == [Phase.GONE, Phase.GONE]

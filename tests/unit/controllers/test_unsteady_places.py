@@ -12,7 +12,7 @@ from orchestune.controllers.sweeping import SECONDS, Sweeping
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import WorkerOrder
 from orchestune.services import read_experiments
-from orchestune.services.change_experiment import pause, stop
+from orchestune.services.change_experiment import change_experiment, pause, stop
 from orchestune.services.create_experiment import create_experiment
 from orchestune.testing.world import FakeBackend, World
 
@@ -104,6 +104,27 @@ def test_a_worker_that_waits_for_its_machine_is_ended_when_nobody_needs_it_any_m
     pause(world.core, experiment, False, "ada")
     world.tick(3)
     assert place.ended == set(place.orders)
+
+
+def test_workers_that_are_ended_while_they_wait_for_their_place_say_nothing_of_the_next_ones(
+    world: World, place: Unsteady, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(worker: str, handle: Mapping[str, Any], grace: float) -> None:
+        place.pending.pop(worker, None)
+        place.gone[worker] = "the worker was told to end"
+
+    monkeypatch.setattr(place, "end", end)
+    place.slots_per_worker = 1
+    experiment = world.create(budget=20, parallelism=8)
+    world.controllers[2].tick()
+    place.pending.update(dict.fromkeys(place.orders, "no node takes it"))
+    world.tick()
+    for parallelism in (1, 8):
+        change_experiment(world.core, experiment, {"parallelism": parallelism}, "ada")
+        world.tick(3)
+    status = world.status(experiment)
+    assert len(place.gone) == 7
+    assert status["desired"] == "running" and len(place.orders) == 15
 
 
 def test_a_worker_that_is_lost_for_long_gives_its_place_back(world: World, place: Unsteady) -> None:

@@ -247,8 +247,9 @@ class KubernetesBackend:
         if found.phase is Phase.GONE:
             if found.gone is Gone.REFUSED and self._security.learn(found.words):
                 sighting = replace(sighting, gone=Gone.PLACE)
-            with self._lock:
-                self._verdicts[worker] = sighting
+            if handle or last is not None:  # else it may still have to be started
+                with self._lock:
+                    self._verdicts[worker] = sighting
         return sighting
 
     def _lacks_volume(self, job: Document | None, pod: Document | None, found: Judgement) -> bool:

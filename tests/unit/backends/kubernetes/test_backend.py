@@ -14,7 +14,8 @@ from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.labels import SERVER, of_worker
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
-from orchestune.ports.backend import Phase
+from orchestune.errors import TemporaryError
+from orchestune.ports.backend import Phase, WorkerOrder
 
 Document = dict[str, Any]
 
@@ -166,3 +167,35 @@ def test_a_cordoned_node_is_told_since_trials_may_run_there_yet() -> None:
         backend.close()
     assert [machine.name for machine in found.machines] == ["new"]
     assert found.away == {"old"}
+
+
+class Full(Cluster):
+    """An API server that takes no more Jobs for now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = True
+        self.asked: list[str] = []
+
+    def call(self, method: str, path: str, body: Document | None = None) -> Document:
+        if method == "GET":
+            return {"metadata": {}}
+        self.asked.append(path.rpartition("/")[2])
+        if self.full:
+            raise TemporaryError("a quota of the namespace has no room")
+        assert body is not None
+        return {**body, "metadata": {**body["metadata"], "uid": "1"}}
+
+
+def test_a_worker_whose_job_could_not_be_made_is_started_as_soon_as_it_can_be() -> None:
+    cluster, order = Full(), WorkerOrder("w-1", "e", "t", 1, placement=Placement(image="x"), handle="sgd-7f3a")
+    backend = KubernetesBackend(KubernetesConfig("lab", "ml", "http://o", "o:1"), cluster)  # type: ignore[arg-type]
+    try:
+        with pytest.raises(TemporaryError):
+            backend.start(order)
+        assert [sighting.phase for sighting in backend.observe({"w-1": {}})] == [Phase.GONE]
+        cluster.full = False
+        assert backend.start(order) == {"namespace": "ml", "job": "orchestune-sgd-7f3a-w1"}
+    finally:
+        backend.close()
+    assert cluster.asked == ["jobs", "jobs", "secrets"]
