@@ -55,6 +55,8 @@ def fetch(
     """Pull the image unless it is there. NoImage where it cannot be had, Away where the daemon is, or Unwanted."""
     if engine.image(reference) is not None:
         return
+    if reference.startswith("sha256:"):  # of what was built here, or came as a file: no registry has it
+        raise NoImage(f"Docker has the image {reference} no more", "start the experiment anew: that builds it again")
     for seconds in (*PAUSES, None):
         try:
             progress = Progress(reference)

@@ -60,6 +60,13 @@ def test_what_the_registry_refuses_is_final_and_told_in_its_words() -> None:
     assert "docker login" in caught.value.hint
 
 
+def test_no_registry_is_asked_for_what_was_built_here_and_is_gone() -> None:
+    gone = "sha256:" + "ab" * 32
+    with pytest.raises(pulling.NoImage, match=f"Docker has the image {gone} no more") as caught:
+        pulling.fetch(Daemon(), gone, print, lambda: True, print)
+    assert "start the experiment anew" in caught.value.hint
+
+
 def test_a_registry_that_does_not_answer_is_asked_three_times() -> None:
     daemon = Daemon(Refused("connection refused", answer=500), Refused("timeout", answer=500), [LAYER])
     said, pauses = fetch(daemon)
