@@ -182,13 +182,13 @@ class Launching:
 
     def _bring(self, site: Site, present: Sequence[Present], slots: int, cards: Deck) -> None:
         """Bring the workers of a part to so many slots."""
-        for worker in present:
-            if worker.state == WorkerState.STARTING and worker.handle is None:  # never, or nobody knows
-                self._starting.hand_over(site, worker.id, worker.slots, _gpus(worker))
+        # started never, or nobody knows
+        absent = [worker for worker in present if worker.state == WorkerState.STARTING and worker.handle is None]
+        going = all(self._starting.hand_over(site, worker.id, worker.slots, _gpus(worker)) for worker in absent)
         have = sum(worker.slots for worker in present)
         if have > slots:
             self._shrink(site, present, have - slots)
-        elif have < slots and not self._deaths.too_early(site.row):
+        elif have < slots and going and not self._deaths.too_early(site.row):
             self._grow(site, present, slots - have, cards)
 
     def _shrink(self, site: Site, present: Sequence[Present], spare: int) -> None:
@@ -218,13 +218,13 @@ class Launching:
         if each.gpu and backend.assigns_gpus:
             for _ in range(missing):
                 chosen = cards.take(each.wanted)
-                if not chosen:
+                if not chosen or not self._starting.start(site, 1, chosen):
                     return
-                self._starting.start(site, 1, chosen)
             return
         if backend.slots_per_worker is not None:
             for _ in range(-(-missing // backend.slots_per_worker)):
-                self._starting.start(site, backend.slots_per_worker)
+                if not self._starting.start(site, backend.slots_per_worker):
+                    return
             return
         cores = int(sum(machine.cpu for machine in site.capacity.machines))
         have = sum(worker.slots for worker in present)
@@ -233,7 +233,8 @@ class Launching:
             self._resize(present[-1], present[-1].slots + missing)
             return
         for slots in spread(missing, room):
-            self._starting.start(site, slots)
+            if not self._starting.start(site, slots):
+                return
 
     def _drain(self, worker: Present) -> None:
         if worker.state == WorkerState.DRAINING:

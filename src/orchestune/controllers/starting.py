@@ -60,14 +60,14 @@ class Starting:
         self._said: Recent[None] = Recent(kept=500)
         """why workers could not be started, as it was logged: told once, and not every second"""
 
-    def start(self, site: Site, slots: int, gpus: tuple[str, ...] = ()) -> None:
-        """A new worker, unless the experiment was ended or paused in the meantime."""
+    def start(self, site: Site, slots: int, gpus: tuple[str, ...] = ()) -> bool:
+        """A new worker, unless the experiment was ended or paused in the meantime; whether another one may follow."""
         row, part, worker = site.row, site.part, new_id(self._core.clock)
         each = site.each
         taken = site.backend.takes(each, row.specification.placement)
         with locked(self._core, row.id) as ledger:
             if ledger.row.desired is not Desired.RUNNING or ledger.row.ended is not None:
-                return
+                return False
             ledger.row.worker_seq += 1
             values = {
                 "id": worker,
@@ -82,10 +82,12 @@ class Starting:
                 "created_at": ledger.now,
             }
             workers.add(ledger.session, values)
-        self.hand_over(site, worker, slots, gpus)
+        return self.hand_over(site, worker, slots, gpus)
 
-    def hand_over(self, site: Site, worker: str, slots: int, gpus: tuple[str, ...]) -> None:
-        """Let the backend start a worker whose row is there; the same one twice is one."""
+    def hand_over(self, site: Site, worker: str, slots: int, gpus: tuple[str, ...]) -> bool:
+        """Let the backend start a worker whose row is there; the same one twice is one. Whether it could: what is in
+        the way of one (a place that is away, or has no room for more) is in the way of the others too.
+        """
         row = site.row
         order = WorkerOrder(
             worker,
@@ -108,11 +110,13 @@ class Starting:
             self._said.get(worker, text, lambda: log.warning("%s: a worker could not be started: %s", row.handle, text))
             with self._core.store.transaction() as session:
                 workers.change(session, worker, reason=text)
+            return False
         except OrchestuneError as error:
             self._give_up(row, worker, str(error))
-        else:
-            with self._core.store.transaction() as session:
-                workers.change(session, worker, handle=json.dumps(dict(handle)), reason=None)
+            return False
+        with self._core.store.transaction() as session:
+            workers.change(session, worker, handle=json.dumps(dict(handle)), reason=None)
+        return True
 
     def _give_up(self, row: ExperimentRow, worker: str, text: str) -> None:
         with locked(self._core, row.id) as ledger:

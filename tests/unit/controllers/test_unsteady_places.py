@@ -71,6 +71,16 @@ def test_a_place_that_is_away_for_minutes_pauses_nothing_and_gets_the_same_worke
     assert set(place.orders) == set(place.tried)
 
 
+def test_a_place_that_takes_no_more_for_now_is_asked_for_one_worker_at_a_time(world: World, place: Unsteady) -> None:
+    place.away, place.slots_per_worker = True, 1
+    experiment = world.create(budget=20, parallelism=8)
+    world.tick(5)
+    assert len(place.tried) == 5 and len(world.status(experiment)["workers"]) == 1
+    place.away = False
+    world.tick(2)
+    assert len(place.orders) == 8
+
+
 def test_why_a_worker_could_not_be_started_is_logged_once_until_it_changes(
     world: World, place: Unsteady, caplog: pytest.LogCaptureFixture
 ) -> None:
