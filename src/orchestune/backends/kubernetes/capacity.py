@@ -43,7 +43,7 @@ class Node:
     trouble: str
     """why it is not ready, in the cluster's words"""
     labelled: bool
-    """whether its pool is what its label says"""
+    """whether its pool is what its label says: one without a value says nothing"""
     taints: tuple[Taint, ...] = ()
     """what keeps pods away that do not tolerate it"""
     apart: tuple[Taint, ...] = ()
@@ -117,7 +117,7 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         ready=ready.get("status") == "True",
         usable=ready.get("status") == "True" and not spec.get("unschedulable") and not passing and not strange,
         trouble="" if ready.get("status") == "True" else str(ready.get("message") or ready.get("reason") or ""),
-        labelled=label is not None,
+        labelled=bool(label),
         taints=taints,
         apart=tuple(taint for taint in taints if taint[0] not in (*config.card_taints, config.pool_label)),
         labels=labels,

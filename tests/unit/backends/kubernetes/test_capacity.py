@@ -128,6 +128,12 @@ def test_a_tainted_node_with_a_pool_is_for_those_who_name_it() -> None:
     assert ground([spot], "spot", Resources()) == Ground((), (("spot", "y", "NoSchedule"),))
 
 
+def test_a_node_whose_label_names_no_pool_is_found_by_its_name() -> None:
+    nodes = [shown("n1", labels={"orchestune.dev/pool": ""}), shown("n2", labels={"orchestune.dev/pool": "cpu"})]
+    assert [machine.pool for machine in machines(nodes, [])] == ["cpu", "cpu"]
+    assert ground(nodes, "cpu", Resources()).nodes == ("n1",)
+
+
 @pytest.mark.parametrize("key", [
     "ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "aws-node-termination-handler/spot-itn",
     "node.cloudprovider.kubernetes.io/uninitialized", "node.cilium.io/agent-not-ready",
