@@ -18,7 +18,7 @@ from orchestune.clusters.existing.client import Api
 from orchestune.domain.experiment import Specification
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import parse_bytes
-from orchestune.errors import Denied, OrchestuneError, TemporaryError, UsageError
+from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError, UsageError
 from orchestune.images.distrust import Untrusted
 from orchestune.images.manifests import ARCHITECTURE, Platform, parse_platform
 
@@ -31,14 +31,37 @@ def pinned(console: Console, prepared: Prepared) -> Specification:
     """
     specification, cluster = prepared.specification, console.place.cluster
     image, built = specification.placement.image, bool(prepared.install or prepared.dockerfile)
-    if cluster is None or not destination.in_images(console.place) or not (image or built):
+    if cluster is None or not destination.in_images(console.place):
         return specification
+    if not (image or built):
+        return _with_default(console, prepared, cluster)
     try:
         placement = _found(console, prepared, cluster)
     except (Denied, TemporaryError, Untrusted) as exc:
         if built or image is None or "@" not in image:
             raise
         console.note(f"{image} cannot be looked up from here ({exc}); whoever pulls it may know more")
+        return specification
+    return replace(specification, placement=placement)
+
+
+def _with_default(console: Console, prepared: Prepared, cluster: Cluster) -> Specification:
+    """With the cluster's default image, if it has one. What cannot be looked up from here the server names."""
+    if cluster.provider == "docker":
+        return prepared.specification
+    from orchestune.cli.clusters.commands import api  # the API of the cluster, which nothing else needs here
+    from orchestune.clusters.existing.building import settings
+
+    default, specification = "its default image", prepared.specification
+    try:
+        known = settings(api(cluster), cluster.namespace)
+        if known is None or known.default_image is None:
+            return specification
+        default = f"its default image {known.default_image}"
+        named = replace(specification, placement=replace(specification.placement, image=known.default_image))
+        placement = _found(console, replace(prepared, specification=named), cluster)
+    except (Denied, NotFound, TemporaryError, Untrusted) as exc:
+        console.note(f"{cluster.name}: {default} cannot be looked up from here ({exc}); whoever pulls it may know more")
         return specification
     return replace(specification, placement=placement)
 

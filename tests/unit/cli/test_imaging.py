@@ -20,6 +20,7 @@ from orchestune.client.clusters import Clusters
 from orchestune.clusters.existing import plan
 from orchestune.clusters.existing.config import Connection
 from orchestune.config.experiment_file import load
+from orchestune.domain.placement import Placement
 from orchestune.errors import BadInput, Denied
 from orchestune.images import credentials
 from orchestune.images.manifests import ARCHITECTURE, Platform, parse_platform
@@ -223,3 +224,44 @@ def test_the_registry_of_a_cluster_at_aws_is_asked_as_whom_the_cluster_was_made(
             with pytest.raises(Denied):
                 pinned(console, prepared)
             assert asked.pop() == ("123456789012", expected)
+
+
+def test_an_experiment_without_an_image_has_the_clusters_by_digest_on_the_nodes_that_it_is_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(image: str, *_: Any, **__: Any) -> str:
+        return f"{image.partition(':')[0]}@{DIGEST}"
+
+    def said(default: str | None) -> tuple[Any, str]:
+        console = Console(err=io.StringIO(), cluster="lab")
+        with FakeApiServer(1) as api:
+            known = plan.settings(Connection("lab", "ml", default_image=default))
+            api.objects["/api/v1/namespaces/ml/configmaps/orchestune-config"] = known
+            api.objects["/api/v1/nodes?limit=500"] = {"items": nodes(("linux", "amd64"), ("linux", "arm64"))}
+            Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
+            found = pinned(console, prepared_from(load(tmp_path / "experiment.yml")))
+        return found.placement, console.err.getvalue()  # type: ignore[attr-defined]
+
+    (tmp_path / "experiment.yml").write_text(EXPERIMENT.format(image="x").replace("image: x\n", ""))
+    assert said(None) == (Placement(), "")
+    monkeypatch.setattr("orchestune.images.prepare.runs_on", lambda *_: (Platform("arm64"),))
+    monkeypatch.setattr("orchestune.images.prepare.prepare_image", prepare)
+    kept = {"spec": {"nodeSelector": {ARCHITECTURE: "arm64"}}}
+    placement, told = said("team/base:1")
+    assert placement == Placement(image=f"team/base@{DIGEST}", pod=kept) and "linux/arm64" in told
+
+
+def test_a_default_image_that_this_user_may_not_see_is_left_to_the_nodes(
+    registry: FakeRegistry, tmp_path: Path
+) -> None:
+    registry.anonymous = False
+    (tmp_path / "experiment.yml").write_text(EXPERIMENT.format(image="x").replace("image: x\n", ""))
+    console = Console(err=io.StringIO(), cluster="lab")
+    with FakeApiServer(1) as api:
+        known = plan.settings(Connection("lab", "ml", default_image=f"{registry.name}/base:1"))
+        api.objects["/api/v1/namespaces/ml/configmaps/orchestune-config"] = known
+        Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
+        found = pinned(console, prepared_from(load(tmp_path / "experiment.yml")))
+    assert found.placement == Placement()
+    told = console.err.getvalue()  # type: ignore[attr-defined]
+    assert f"lab: its default image {registry.name}/base:1 cannot be looked up from here" in told
