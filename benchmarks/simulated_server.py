@@ -51,6 +51,10 @@ class SimulatedBackend:
         """Nothing beyond what was said."""
         return each
 
+    def takes(self, each: Resources, placement: Placement) -> Resources:
+        """Nothing beyond what it gets."""
+        return each
+
     def check(self, each: Resources, placement: Placement) -> None:
         """Everything can run."""
 

@@ -55,6 +55,17 @@ def deploy(world: World, connection: Connection = LAB, **options: Any) -> None:
     provisioner.deploy(world.api, connection, lambda text: None, **options)
 
 
+def test_a_server_that_comes_back_has_something_to_copy_again() -> None:
+    world = Ready()
+    deploy(world)
+    provisioner.mark_archived(world.api, LAB)
+    found = provisioner.present(world.api, "ml")
+    assert found is not None and found.archived
+    deploy(world)
+    found = provisioner.present(world.api, "ml")
+    assert found is not None and not found.archived
+
+
 def storage_class(name: str, default: bool, key: str = "storageclass.kubernetes.io/is-default-class") -> dict[str, Any]:
     annotations = {key: "true"} if default else {}
     metadata = {"name": name, "annotations": annotations}

@@ -72,8 +72,9 @@ class World:
                 raise NotFound(place)
             self.patched.append(place)
             if "metadata" in body:
-                annotations = self.objects[place]["metadata"].setdefault("annotations", {})
-                annotations.update(body["metadata"]["annotations"])
+                metadata = self.objects[place]["metadata"]
+                changed = {**(metadata.get("annotations") or {}), **body["metadata"]["annotations"]}
+                metadata["annotations"] = {key: value for key, value in changed.items() if value is not None}
             return self.objects[place]
         found = [item for key, item in self.objects.items() if key.rpartition("/")[0] == place]
         field = str(query.get("fieldSelector", ""))

@@ -207,6 +207,7 @@ def deploy(
         if document["kind"] == "PersistentVolumeClaim" and _is_there(api, document):
             continue  # what a claim asks for cannot be changed afterwards
         _apply(api, document)
+    _mark_archived(api, connection, None)  # a removal that was not completed has left it: there will be more to copy
     note("waiting for the server to start")
     rollout.wait(api, connection, note)
 
@@ -242,8 +243,12 @@ def _secret_mark(api: Api, connection: Connection) -> str:
 
 def mark_archived(api: Api, connection: Connection) -> None:
     """From here on the removal needs the server no more."""
+    _mark_archived(api, connection, "yes")
+
+
+def _mark_archived(api: Api, connection: Connection, mark: str | None) -> None:
     place = f"/api/v1/namespaces/{connection.namespace}/configmaps/{CONFIG}"
-    api.call("PATCH", place, {"metadata": {"annotations": {ARCHIVED: "yes"}}}, "application/merge-patch+json")
+    api.call("PATCH", place, {"metadata": {"annotations": {ARCHIVED: mark}}}, "application/merge-patch+json")
 
 
 def remove(
