@@ -13,7 +13,10 @@ from typing import Literal
 
 from orchestune.errors import Denied, OrchestuneError, Unreachable
 from orchestune.images.build import Plan, Say, write_context
+from orchestune.images.dockerfile import bases
 from orchestune.images.login import hint
+from orchestune.images.manifests import Platform
+from orchestune.images.reference import parse
 from orchestune.images.short_login import short_login
 
 Kind = Literal["docker", "podman", "buildah"]
@@ -41,10 +44,14 @@ class Tool:
         return self._kind
 
     def build(self, plan: Plan, say: Say) -> None:
+        for image in bases(plan.dockerfile):
+            with short_login(parse(image).registry, profile=plan.profile) as login:
+                if login:  # the tool itself has none there
+                    command = pull_command(self._kind, image, plan.platform, login)
+                    self._run(command, plan, say, "build", _with_login(login))
         self.make(plan, say)
         with short_login(plan.target.registry, profile=plan.profile) as login:
-            environ = {**os.environ, "DOCKER_CONFIG": str(login)} if login else None
-            self._run(push_command(self._kind, plan, login), plan, say, "push", environ)
+            self._run(push_command(self._kind, plan, login), plan, say, "push", _with_login(login))
 
     def make(self, plan: Plan, say: Say) -> None:
         """Build the image and keep it where the tool keeps its images, as `plan.target`. Raises as `build` does."""
@@ -94,6 +101,12 @@ def build_command(kind: Kind, plan: Plan, dockerfile: Path) -> list[str]:
     return [*command, str(dockerfile.parent / "context")]
 
 
+def pull_command(kind: Kind, image: str, platform: Platform, login: Path) -> list[str]:
+    """What fetches an image in advance that a build takes from a registry, with a login as for pushing."""
+    more = [] if kind == "docker" else ["--authfile", str(login / "config.json")]
+    return [kind, "pull", "--platform", str(platform), *more, image]
+
+
 def push_command(kind: Kind, plan: Plan, login: Path | None = None) -> list[str]:
     """What pushes it; `login` is a folder with a login of its own, which docker finds by its environment."""
     if kind == "docker":
@@ -135,6 +148,11 @@ def failure(what: str, builder: str, plan: Plan, output: Sequence[str], trust: s
             f"a registry without TLS must stand in insecure-registries of {builder}'s configuration",
         )
     return OrchestuneError(f"the image could not be built by {builder}:\n{end}", "correct `install:` or the Dockerfile")
+
+
+def _with_login(login: Path | None) -> Mapping[str, str] | None:
+    """The environment in which docker finds it."""
+    return {**os.environ, "DOCKER_CONFIG": str(login)} if login else None
 
 
 def how_to_trust(builder: Kind, registry: str) -> str:

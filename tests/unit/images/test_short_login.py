@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import time
 from pathlib import Path
 
 import pytest
 
 from orchestune.images import credentials, ecr
+from orchestune.images.build import Plan
 from orchestune.images.credentials import Credentials
+from orchestune.images.manifests import Platform
+from orchestune.images.reference import Reference
 from orchestune.images.short_login import short_login
+from orchestune.images.tools import Tool
 
 AWS = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 
@@ -87,3 +92,24 @@ def test_aws_is_asked_as_whom_a_cluster_was_made(tmp_path: Path) -> None:
         assert folder is not None
         document = json.loads((folder / "config.json").read_text())
         assert base64.b64decode(document["auths"][AWS]["auth"]) == b"AWS:for hours of the team"
+
+
+def test_what_a_build_takes_from_a_registry_of_aws_is_fetched_with_that_login_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, told = tmp_path / "docker", tmp_path / "told"
+    program.write_text(f'#!/bin/sh\necho "$1 $(cat "$DOCKER_CONFIG/config.json" | wc -c) $*" >> {told}\n')
+    program.chmod(0o755)
+    for name, value in (
+        ("PATH", f"{tmp_path}:{os.environ['PATH']}"),
+        ("HOME", str(tmp_path)),
+        ("DOCKER_CONFIG", "/no"),
+    ):
+        monkeypatch.setenv(name, value)
+    base, other = f"{AWS}/team/base@sha256:{64 * '0'}", f"docker.io/library/python@sha256:{64 * '1'}"
+    target = Reference("registry.lab:5000", "orchestune", "0123")
+    plan = Plan(f"FROM {other}\nCOPY --from={base} /x /x\n", {}, Platform("amd64"), target)
+    Tool("docker").build(plan, print)
+    lines = [line.split(maxsplit=2) for line in told.read_text().splitlines()]
+    assert [(verb, size != "0") for verb, size, _ in lines] == [("pull", True), ("build", False), ("push", False)]
+    assert lines[0][2] == f"pull --platform linux/amd64 {base}"
