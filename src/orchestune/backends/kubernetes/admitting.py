@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from orchestune.backends.kubernetes.capacity import Node, Taint
+
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def admits(node: Node, spec: Mapping[str, Any]) -> bool:
@@ -15,6 +17,20 @@ def admits(node: Node, spec: Mapping[str, Any]) -> bool:
     wanted = selector if isinstance(selector, Mapping) else {}
     tolerated = all(any(_tolerates(each, taint) for each in listed) for taint in node.taints)
     return tolerated and all(node.labels.get(key) == value for key, value in wanted.items())
+
+
+def newcomers(spec: Mapping[str, Any], pool_label: str, nodes: Iterable[Node]) -> list[str]:
+    """Nodes of the pool that a pod of ours wants which were not there when it was made: it names those without a label.
+
+    Empty for a pod that wants no pool, or whose affinity is the user's own.
+    """
+    terms = (spec.get("affinity") or {}).get("nodeAffinity", {}).get(_REQUIRED, {}).get("nodeSelectorTerms") or ()
+    labels = [each for term in terms for each in term.get("matchExpressions") or ()]
+    fields = [each for term in terms for each in term.get("matchFields") or ()]
+    pools = {value for each in labels if each["key"] == pool_label for value in each.get("values") or ()}
+    known = {value for each in fields for value in each.get("values") or ()}
+    others = [node for node in nodes if node.open and not node.labelled and node.name not in known]
+    return sorted(node.name for node in others if node.pool in pools)
 
 
 def _tolerates(toleration: Mapping[str, Any], taint: Taint) -> bool:

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from orchestune.backends.kubernetes import capacity, checking, plan
-from orchestune.backends.kubernetes.admitting import admits
+from orchestune.backends.kubernetes.admitting import admits, newcomers
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.delivering import Delivering, start_failure, uses_volume
@@ -237,6 +237,9 @@ class KubernetesBackend:
         )
         if self._lacks_volume(job, last, found):
             found = Judgement(Phase.GONE, f"{found.words}; without an image volume it may start", Gone.PLACE)
+        if found.waits_for == "node" and (names := self._newcomers(last)):
+            words = f"its pool has got other nodes than it may use ({', '.join(names[:3])}): the next one may"
+            found = Judgement(Phase.GONE, words, Gone.PLACE)
         if found.phase.waits:
             if found.waits_for != waits_for:
                 self._waits[worker] = (found.waits_for, time.monotonic())
@@ -251,6 +254,11 @@ class KubernetesBackend:
                 with self._lock:
                     self._verdicts[worker] = sighting
         return sighting
+
+    def _newcomers(self, pod: Document | None) -> Sequence[str]:
+        if pod is None or not self._world.nodes.permitted:
+            return ()
+        return newcomers(pod["spec"], self._config.pool_label, self._world.nodes.all())
 
     def _lacks_volume(self, job: Document | None, pod: Document | None, found: Judgement) -> bool:
         """Whether it cannot start since there are no image volumes, so that the next one, without, may."""

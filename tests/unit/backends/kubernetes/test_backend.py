@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.kubernetes import capacity
+from orchestune.backends.kubernetes import capacity, plan
 from orchestune.backends.kubernetes.backend import KubernetesBackend
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.labels import SERVER, of_worker
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
 from orchestune.errors import TemporaryError
-from orchestune.ports.backend import Phase, WorkerOrder
+from orchestune.ports.backend import Gone, Phase, WorkerOrder
 
 Document = dict[str, Any]
 
@@ -199,3 +199,38 @@ def test_a_worker_whose_job_could_not_be_made_is_started_as_soon_as_it_can_be() 
     finally:
         backend.close()
     assert cluster.asked == ["jobs", "jobs", "secrets"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "avoid", "there", "gone"),
+    [
+        ("cpu", set(), ["n1"], False),
+        ("cpu", set(), ["n1", "n2"], True),
+        ("cpu", {"n2"}, ["n1", "n2"], False),
+        (None, set(), ["n1", "n2"], False),
+        ("gpu", set(), ["n1", "n2"], False),
+    ],
+)
+def test_a_worker_that_waits_for_the_nodes_of_its_pool_is_made_anew_once_there_are_others(
+    pool: str | None, avoid: set[str], there: list[str], gone: bool
+) -> None:
+    config, each = KubernetesConfig("lab", "ml", "http://o", "o:1"), Resources(1)
+    order = WorkerOrder(
+        "w", "e", "t", 1, each=each, placement=Placement(image="x", pool=pool), handle="sgd-7f3a",
+        avoid=frozenset(avoid),
+    )  # fmt: skip
+    ready = {"allocatable": {"cpu": "8"}, "conditions": [{"type": "Ready", "status": "True"}]}
+    nodes = {name: {"metadata": {"name": name}, "spec": {}, "status": ready} for name in ("n1", "n2")}
+    ground = capacity.ground([capacity.node(nodes["n1"], config)], pool, each)
+    template = plan.template(config, order, plan.Setting(ground=ground), [])
+    waiting = pod("p", "1", "w")
+    waiting["spec"] = {**template["spec"], "nodeName": None}
+    cluster = Cluster(nodes=[nodes[name] for name in there], pods=[waiting])
+    backend = KubernetesBackend(config, cluster)  # type: ignore[arg-type]
+    try:
+        backend.capacity()
+        [seen] = backend.observe({"w": {"namespace": "ml", "job": "j"}})
+    finally:
+        backend.close()
+    assert (seen.phase is Phase.GONE) is gone
+    assert not gone or (seen.gone is Gone.PLACE and "(n2)" in seen.reason)
