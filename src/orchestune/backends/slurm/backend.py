@@ -97,6 +97,9 @@ class SlurmBackend:
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         return each
 
+    def takes(self, each: Resources, placement: Placement) -> Resources:
+        return each
+
     def check(self, each: Resources, placement: Placement) -> None:
         try:
             checking.check(self._slurm, each, placement)
