@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.testbeds.cable import Cable
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.kubernetes.cluster import Cluster
+from tests.testbeds.line import Line
 from tests.testbeds.server import FIRST_TAKES_LONG, Lab
 from tests.testbeds.waiting import until
 from tests.testbeds.workers import Images
@@ -20,21 +20,20 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
-def cable(kubernetes: Access) -> Iterator[Cable]:
+def line(kubernetes: Access) -> Iterator[Line]:
     """Between the server and the API server."""
     parts = urlsplit(_address(kubernetes))
-    made = Cable((str(parts.hostname), parts.port or 443))
-    yield made
-    made.close()
+    with Line(str(parts.hostname), parts.port or 443) as made:
+        yield made
 
 
 @pytest.fixture
-def far_lab(kubernetes: Access, namespace: str, worker_images: Images, tmp_path: Path, cable: Cable) -> Iterator[Lab]:
-    """A server that reaches the cluster by a cable."""
+def far_lab(kubernetes: Access, namespace: str, worker_images: Images, tmp_path: Path, line: Line) -> Iterator[Lab]:
+    """A server that reaches the cluster by a line."""
     config = json.loads(kubernetes.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
     for entry in config["clusters"]:
         entry["cluster"]["tls-server-name"] = urlsplit(entry["cluster"]["server"]).hostname
-        entry["cluster"]["server"] = f"https://127.0.0.1:{cable.port}"
+        entry["cluster"]["server"] = f"https://127.0.0.1:{line.port}"
     file = tmp_path / "kubeconfig"
     file.write_text(json.dumps(config))
     with Lab(kubernetes, namespace, worker_images, tmp_path, kubeconfig=str(file)) as running:
@@ -46,26 +45,26 @@ def _address(kubernetes: Access) -> str:
     return str(config["clusters"][0]["cluster"]["server"])
 
 
-def test_without_its_api_server_trials_go_on_and_nothing_is_lost(far_lab: Lab, cable: Cable) -> None:
+def test_without_its_api_server_trials_go_on_and_nothing_is_lost(far_lab: Lab, line: Line) -> None:
     handle = far_lab.run(budget=8, parallelism=1, env={"SECONDS_EACH": "2"})
     far_lab.wait_running(handle)
-    cable.cut()
+    line.cut()
     before = far_lab.status(handle)["counts"]["completed"]
     done = lambda: far_lab.status(handle)["counts"]["completed"] >= before + 2
     until("two trials to end meanwhile", done, 170, lambda: far_lab.told(handle))
-    cable.mend()
+    line.mend()
     assert far_lab.wait(handle)["counts"]["completed"] == 8
     states = {attempt["state"] for number in range(1, 9) for attempt in far_lab.trial(handle, number)["attempts"]}
     assert states == {"succeeded"}
     until("everything to be gone", lambda: not far_lab.leftovers(), told=far_lab.leftovers)
 
 
-def test_an_experiment_that_is_stopped_meanwhile_goes_once_the_api_server_is_back(far_lab: Lab, cable: Cable) -> None:
+def test_an_experiment_that_is_stopped_meanwhile_goes_once_the_api_server_is_back(far_lab: Lab, line: Line) -> None:
     handle = far_lab.run(budget=2, parallelism=2, env={"SECONDS_EACH": "600"})
     far_lab.wait_running(handle)
-    cable.cut()
+    line.cut()
     far_lab.home.run("stop", handle)
-    cable.mend()
+    line.mend()
     until("everything to be gone", lambda: not far_lab.leftovers(), told=far_lab.leftovers)
     assert far_lab.wait(handle, "stopped")["counts"]["running"] == 0
 

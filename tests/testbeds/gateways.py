@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from tests.testbeds.line import join
+
 _SECONDS = 60.0
 
 
@@ -57,10 +59,22 @@ def tls_front(host: str, certificate: Path, key: Path, upstream: tuple[str, int]
     class Front(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with suppress(OSError):
-                near = context.wrap_socket(self.request, server_side=True)
-                _join(near, upstream)
+                with context.wrap_socket(self.request, server_side=True) as near:
+                    join(near, socket.create_connection(upstream, _SECONDS))
 
     return Gateway(host, Front)
+
+
+def socket_front(path: str) -> Gateway:
+    """A port of the loopback address behind which the socket at `path` answers."""
+
+    class Front(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            there = socket.socket(socket.AF_UNIX)
+            there.connect(path)
+            join(self.request, there)
+
+    return Gateway("127.0.0.1", Front)
 
 
 class _Connect(socketserver.BaseRequestHandler):
@@ -83,22 +97,4 @@ class _Connect(socketserver.BaseRequestHandler):
             self.server.went.append(target)
             self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             name, _, port = target.rpartition(":")
-            _join(self.request, (self.known.get(name, name), int(port)))
-
-
-def _join(near: socket.socket, upstream: tuple[str, int]) -> None:
-    """Carry bytes both ways until one side has ended."""
-    with near, socket.create_connection(upstream, _SECONDS) as far:
-        back = threading.Thread(target=_carry, args=(far, near), daemon=True)
-        back.start()
-        _carry(near, far)
-        back.join()
-
-
-def _carry(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-    for side in (source, target):
-        with suppress(OSError):
-            side.shutdown(socket.SHUT_RDWR)
+            join(self.request, socket.create_connection((self.known.get(name, name), int(port)), _SECONDS))

@@ -69,23 +69,33 @@ class Line:
     def _connect(self, near: socket.socket) -> None:
         silent = threading.Event()
         try:
-            far = socket.create_connection(self._upstream)
+            far = socket.create_connection(self._upstream, 10)
         except OSError:  # nobody is there just now
             near.close()
             return
-        with near, far:
-            with self._lock:
-                self._open += [(near, silent), (far, silent)]
-            back = threading.Thread(target=_forward, args=(far, near, silent), daemon=True)
-            back.start()
-            _forward(near, far, silent)
-            back.join()
+        far.settimeout(None)
+        with self._lock:
+            self._open += [(near, silent), (far, silent)]
+        if self._up:
+            join(near, far, silent)
+        else:  # cut meanwhile
+            near.close()
+            far.close()
 
 
-def _forward(source: socket.socket, target: socket.socket, silent: threading.Event) -> None:
+def join(near: socket.socket, far: socket.socket, silent: threading.Event | None = None) -> None:
+    """Carry bytes both ways until one side has ended; what comes once `silent` is set vanishes."""
+    with near, far:
+        back = threading.Thread(target=_carry, args=(far, near, silent), daemon=True)
+        back.start()
+        _carry(near, far, silent)
+        back.join()
+
+
+def _carry(source: socket.socket, target: socket.socket, silent: threading.Event | None) -> None:
     with suppress(OSError):
         while data := source.recv(1 << 16):
-            if not silent.is_set():
+            if silent is None or not silent.is_set():
                 target.sendall(data)
     for side in (source, target):
         with suppress(OSError):

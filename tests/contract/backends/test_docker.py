@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import contextlib
 import socket
-import socketserver
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +20,7 @@ from orchestune.testing.backend_contract import BackendContract, new_order, wait
 from tests.contract.backends.docker_place import MODES, STAND_IN, Containers
 from tests.testbeds.docker import Engine
 from tests.testbeds.docker_images import load, with_file
+from tests.testbeds.gateways import socket_front
 from tests.testbeds.images import Image
 from tests.testbeds.roots import busybox_root
 
@@ -65,8 +63,8 @@ class TestADaemonThatDoesNotSeeThisMachinesFolders(BackendContract):
     ) -> Iterator[Containers]:
         containers = Containers(docker_engine.url, tmp_path / "state", cache, images)
         containers.url = "http://tune.example:8470"
-        with forwarded(docker_engine.url.removeprefix("unix://")) as port:
-            containers.daemon = Daemon(f"tcp://127.0.0.1:{port}")
+        with socket_front(docker_engine.url.removeprefix("unix://")) as front:
+            containers.daemon = Daemon(f"tcp://127.0.0.1:{front.port}")
             yield containers
             containers.clear()
 
@@ -183,31 +181,3 @@ def test_an_image_runs_with_a_read_only_root(place: Containers) -> None:
 
 def has_file(place: Containers, name: str, path: str) -> bool:
     return client.Engine(daemon=place.daemon).has_file(name, path)
-
-
-@contextlib.contextmanager
-def forwarded(path: str) -> Iterator[int]:
-    """A port of the loopback address behind which the socket at `path` answers."""
-
-    class Forward(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with socket.socket(socket.AF_UNIX) as there:
-                there.connect(path)
-                back = threading.Thread(target=copy, args=(there, self.request), daemon=True)
-                back.start()
-                copy(self.request, there)
-                back.join()
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Forward) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield int(server.server_address[1])
-        server.shutdown()
-
-
-def copy(source: socket.socket, target: socket.socket) -> None:
-    """Everything that comes, until nothing more does."""
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
