@@ -6,7 +6,8 @@ import http.client
 import random
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.testbeds.serving import Handler, Listening
 
 
 class Proxy:
@@ -21,33 +22,22 @@ class Proxy:
         self._lock = threading.Lock()
         proxy = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+        class Forwarding(Handler):
             timeout = 120
 
             def _forward(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 try:
-                    proxy.handle(self, body)
+                    proxy.handle(self, self.body())
                 except OSError:
                     self.close_connection = True
 
-            do_GET = do_POST = do_PUT = do_HEAD = _forward  # noqa: N815 (the names that http.server looks for)
+            do_GET = do_POST = do_PUT = do_HEAD = _forward
 
-            def log_message(self, format: str, *args: object) -> None:
-                """Quiet."""
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                """Connections end in every way here: that is the point."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
+        self._server = Listening(Forwarding)
+        self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def handle(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+    def handle(self, handler: Handler, body: bytes) -> None:
         """Forward one request, unless chance has other plans."""
         fate = self._fate()
         answer = self._ask(handler, body)
@@ -59,14 +49,8 @@ class Proxy:
         elif fate == "delayed":
             time.sleep(self.chance.uniform(0.1, 3.0))
         status, headers, content = answer
-        handler.send_response(status)
-        for name, value in headers:
-            if name.lower() not in ("transfer-encoding", "content-length", "connection", "date", "server"):
-                handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(content)))
-        handler.end_headers()
-        if handler.command != "HEAD":
-            handler.wfile.write(content)
+        ours = ("transfer-encoding", "content-length", "connection", "date", "server")
+        handler.send(status, content, {name: value for name, value in headers if name.lower() not in ours})
 
     def _fate(self) -> str:
         with self._lock:
@@ -76,7 +60,7 @@ class Proxy:
             self.counts[fate] += 1
             return fate
 
-    def _ask(self, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _ask(self, handler: Handler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=60)
         try:
             headers = {name: value for name, value in handler.headers.items() if name.lower() != "connection"}

@@ -6,12 +6,12 @@ import json
 import socket
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+from tests.testbeds.serving import Handler, Listening, serving
 from tests.testbeds.waiting import until
 
 
@@ -49,12 +49,11 @@ class Receiver:
     def __enter__(self) -> Receiver:
         owner, lock = self, threading.Lock()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+        class Taking(Handler):
             timeout = 60
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = self.body()
                 with lock:
                     answer = owner.answers[min(len(owner.received), len(owner.answers) - 1)]
                     headers = {name.lower(): value for name, value in self.headers.items()}
@@ -62,32 +61,21 @@ class Receiver:
                 with suppress(OSError):
                     owner.behave(self, answer)
 
-            def log_message(self, format: str, *args: object) -> None:
-                return None
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self._thread.start()
+        self._stack = ExitStack()
+        self.port = self._stack.enter_context(serving(Listening(Taking))).server_port
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.let_go.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
+        self._stack.close()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/hook"
 
-    def behave(self, request: BaseHTTPRequestHandler, answer: int | str) -> None:
+    def behave(self, request: Handler, answer: int | str) -> None:
         if answer == "hang":
             self.let_go.wait(120)
             request.close_connection = True
@@ -108,14 +96,8 @@ class Receiver:
                 request.wfile.write(b"x" * (1 << 16))
             request.close_connection = True
         else:
-            request.send_response(int(answer))
-            if 300 <= int(answer) < 400:
-                request.send_header("Location", self.elsewhere)
-            if answer == 429:
-                request.send_header("Retry-After", "77")
-            request.send_header("Content-Length", "2")
-            request.end_headers()
-            request.wfile.write(b"ok")
+            led = {"Location": self.elsewhere} if 300 <= int(answer) < 400 else {}
+            request.send(int(answer), b"ok", {**led, **({"Retry-After": "77"} if answer == 429 else {})})
 
     def wait(self, count: int) -> list[Received]:
         """The requests, once there are so many."""

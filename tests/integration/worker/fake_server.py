@@ -9,8 +9,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.testbeds.serving import Handler, Listening
 
 Document = dict[str, Any]
 Fault = Callable[[str, Document], str]
@@ -74,7 +75,7 @@ class FakeServer:
     def url(self) -> str:
         """Where it listens now."""
         assert self._httpd is not None
-        return f"http://127.0.0.1:{self._httpd.server_port}"
+        return self._httpd.url
 
     def start(self) -> None:
         """Listen on a free port."""
@@ -212,15 +213,14 @@ class FakeServer:
         told.usage += item.get("usage") or ()
 
 
-class _Httpd(ThreadingHTTPServer):
-    daemon_threads = True
+class _Httpd(Listening):
     request_queue_size = 64
 
     def __init__(self, fake: FakeServer) -> None:
         self.fake = fake
         self.away = False
         self.sockets: set[Any] = set()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
 
     def hang_up(self) -> None:
         for sock in list(self.sockets):
@@ -229,12 +229,8 @@ class _Httpd(ThreadingHTTPServer):
             except OSError:
                 pass
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Connections that break are part of the play."""
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     disable_nagle_algorithm = True
     server: _Httpd
 
@@ -245,9 +241,6 @@ class _Handler(BaseHTTPRequestHandler):
     def finish(self) -> None:
         self.server.sockets.discard(self.connection)
         super().finish()
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Say nothing."""
 
     def do_GET(self) -> None:
         digest = self.path.rsplit("/", 1)[1]
@@ -260,17 +253,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         fake, digest = self.server.fake, self.path.rsplit("/", 1)[1]
-        self.send_response(200)
-        self.send_header("X-Size", str(len(fake.uploads.get(digest, b""))))
-        if digest in fake.blobs:
-            self.send_header("X-Complete", "1")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+        complete = {"X-Complete": "1"} if digest in fake.blobs else {}
+        self.send(200, headers={"X-Size": str(len(fake.uploads.get(digest, b""))), **complete})
 
     def do_PUT(self) -> None:
         fake = self.server.fake
         path, _, query = self.path.partition("?")
-        data = self.rfile.read(int(self.headers["Content-Length"]))
+        data = self.body()
         digest, offset = path.rsplit("/", 1)[1], int(query.removeprefix("offset="))
         upload = fake.uploads.setdefault(digest, bytearray())
 
@@ -282,7 +271,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._deal("uploads", {}, append)
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.body())
         route = self.path.rsplit("/", 1)[1]
         serve = {"register": self._register, "work": self.server.fake.work, "artifacts": self._artifacts}
         serve["checkpoint"] = self._checkpoint
@@ -352,9 +341,4 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, content: Any, *, last: bool = False) -> None:
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(status)
-        if last:
-            self.send_header("Connection", "close")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.send(status, data, {"Connection": "close"} if last else {})

@@ -9,13 +9,13 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from orchestune.client.clusters import Cluster
 from orchestune.client.wire import frames
+from tests.testbeds.serving import Handler, Listening
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -55,7 +55,7 @@ class FakeApiServer:
         self.token: Callable[[str], str] = lambda role: f"token-of-{role}"
         self.silent: set[socket.socket] = set()
         """connections on which nothing is forwarded any more, and nobody is told"""
-        self._http = _Http(("127.0.0.1", 0), _Handler)
+        self._http = _Http(_Handler)
         self._http.fake = self
         self._open: list[socket.socket] = []
 
@@ -83,12 +83,11 @@ class FakeApiServer:
     def kubeconfig(self, folder: Path, **user: Any) -> Path:
         """A file that leads here; its user has a token, or what is given."""
         path = folder / "kubeconfig"
-        address = f"http://127.0.0.1:{self._http.server_address[1]}"
         document = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "lab",
-            "clusters": [{"name": "lab", "cluster": {"server": address}}],
+            "clusters": [{"name": "lab", "cluster": {"server": self._http.url}}],
             "users": [{"name": "ada", "user": user or {"token": "ada's own"}}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "ada"}}],
         }
@@ -101,20 +100,12 @@ class FakeApiServer:
         return Cluster("lab", "kubernetes", **values)
 
 
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
+class _Http(Listening):
     fake: FakeApiServer
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # a client that goes away is no news
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     server: _Http
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
     def do_GET(self) -> None:
         fake = self.server.fake
@@ -123,13 +114,13 @@ class _Handler(BaseHTTPRequestHandler):
         if "/portforward" in self.path:
             self._forward(fake)
         elif self.path in fake.objects:
-            self._json(200, fake.objects[self.path])
+            self.send_json(200, fake.objects[self.path])
         else:
-            self._json(200, {"kind": "PodList", "items": fake.pods})
+            self.send_json(200, {"kind": "PodList", "items": fake.pods})
 
     def do_POST(self) -> None:
         fake = self.server.fake
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.body()
         role = self.path.rpartition("orchestune-")[2].partition("/")[0]
         if self._refused():
             return
@@ -137,15 +128,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._forbid("create", "serviceaccounts/token")
         else:
             status = {"token": fake.token(role)}
-            self._json(201, {"spec": {"expirationSeconds": fake.lifetime}, "status": status})
+            self.send_json(201, {"spec": {"expirationSeconds": fake.lifetime}, "status": status})
 
     def _refused(self) -> bool:
         fake = self.server.fake
         fake.asked.append(f"{self.command} {self.path}")
         if fake.unknown or self.headers.get("Authorization") != f"Bearer {fake.login}":
-            self._json(401, {"message": "Unauthorized"})
+            self.send_json(401, {"message": "Unauthorized"})
         elif status := next((status for part, status in fake.failing.items() if part in self.path), 0):
-            self._json(status, {"message": f"answered {status}"})
+            self.send_json(status, {"message": f"answered {status}"})
         elif any(part in self.path for part in fake.forbidden):
             verb = "create" if self.command == "POST" or "portforward" in self.path else "list"
             self._forbid(verb, "pods/portforward" if "portforward" in self.path else "pods")
@@ -155,15 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forbid(self, verb: str, resource: str) -> None:
         text = f'x is forbidden: User "ada" cannot {verb} resource "{resource}" in API group "" in the namespace "ml"'
-        self._json(403, {"message": text})
-
-    def _json(self, status: int, document: Any) -> None:
-        content = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        self.send_json(403, {"message": text})
 
     def _forward(self, fake: FakeApiServer) -> None:
         accepted = base64.b64encode(hashlib.sha1((self.headers["Sec-WebSocket-Key"] + _GUID).encode()).digest())

@@ -8,7 +8,6 @@ import re
 import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -16,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from orchestune import __version__
 from orchestune.client.address import Access
 from orchestune.errors import OrchestuneError
+from tests.testbeds.serving import Handler, Listening
 
 TOKEN = "a-token-of-the-tests"
 AT = "2026-01-31T12:00:00.000Z"
@@ -172,7 +172,7 @@ class FakeServer:
 
     def __init__(self) -> None:
         self.world = World()
-        self._http: ThreadingHTTPServer | None = None
+        self._http: _Http | None = None
         self.token = TOKEN
         self.version = __version__
 
@@ -186,16 +186,15 @@ class FakeServer:
         self.stop()
 
     def start(self, port: int = 0) -> None:
-        self._http = _Http(("127.0.0.1", port), _Handler)
-        self._http.fake = self  # type: ignore[attr-defined]
+        self._http = _Http(self, port)
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self.url = self._http.url
 
     def stop(self) -> None:
         if self._http is not None:
             self._http.shutdown()
             self._http.server_close()
-            self._http.cut()  # type: ignore[attr-defined]
+            self._http.cut()
             self._http = None
 
     def restart(self) -> None:
@@ -263,20 +262,15 @@ class FakeServer:
         return [r for r in list(self.world.requests) if r.method == method and re.search(pattern, r.path)]
 
 
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, *args: Any) -> None:
+class _Http(Listening):
+    def __init__(self, fake: FakeServer, port: int) -> None:
+        self.fake = fake
         self.open: list[Any] = []
-        super().__init__(*args)
+        super().__init__(_Handler, port)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.open.append(request)
         super().process_request(request, client_address)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # a client that goes away is no news
 
     def cut(self) -> None:
         for request in self.open:
@@ -286,44 +280,22 @@ class _Http(ThreadingHTTPServer):
                 pass
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     server: _Http
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         return super().date_time_string(self.world.date if timestamp is None else timestamp)
 
     @property
     def fake(self) -> FakeServer:
-        return self.server.fake  # type: ignore[attr-defined,no-any-return]
+        return self.server.fake
 
     @property
     def world(self) -> World:
         return self.fake.world
 
     def do_GET(self) -> None:
-        self._take()
-
-    def do_HEAD(self) -> None:
-        self._take()
-
-    def do_POST(self) -> None:
-        self._take()
-
-    def do_PUT(self) -> None:
-        self._take()
-
-    def do_PATCH(self) -> None:
-        self._take()
-
-    def do_DELETE(self) -> None:
-        self._take()
-
-    def _take(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.body()
         self.world.requests.append(Request(self.command, self.path, dict(self.headers.items()), body))
         fault = self.world.faults.pop(0) if self.world.faults else ""
         if fault == "drop":
@@ -346,6 +318,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(401, "denied", "the token is unknown")
         else:
             self._route(unquote(parts.path.removeprefix("/api/v1")), query, body)
+
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
     def _route(self, path: str, query: dict[str, str], body: bytes) -> None:
         key = self.headers.get("Idempotency-Key", "")

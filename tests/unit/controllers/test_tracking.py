@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from orchestune.services.signatures import report_signature
 from orchestune.store import tracked
 from orchestune.testing.world import World
 from tests.testbeds.receiver import Receiver
+from tests.testbeds.serving import Handler, Listening, serving
 from tests.testbeds.waiting import until
 
 
@@ -39,34 +39,18 @@ class Recorder:
         owner = self
         answers = {"create": {"experiment_id": "1", "run": {"info": {"run_id": "r"}}}, **self.answers}
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Taking(Handler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 name = self.path.rpartition("/")[2]
-                owner.told.append((name, body))
-                answer = json.dumps(answers.get(name, {})).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+                owner.told.append((name, json.loads(self.body())))
+                self.send_json(200, answers.get(name, {}))
 
-            def log_message(self, format: str, *args: object) -> None:
-                return None
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        self._stack = ExitStack()
+        self.url = self._stack.enter_context(serving(Listening(Taking))).url
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._stack.close()
 
     def said(self, name: str) -> list[Any]:
         return [body for told, body in self.told if told == name]

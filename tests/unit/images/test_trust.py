@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,21 +14,16 @@ from orchestune.errors import UsageError
 from orchestune.images.registry import Registry
 from orchestune.images.trust import trust
 from tests.testbeds.kubernetes.pki import Authority
-from tests.testbeds.serving import send_json, serving
+from tests.testbeds.serving import Handler, Listening, serving
 from tests.unit.images.fake_registry import fake_registry
 
 
-class _Asked(BaseHTTPRequestHandler):
+class _Asked(Handler):
     def do_GET(self) -> None:
         if self.path.startswith("/to/"):
-            self.send_response(307)
-            self.send_header("Location", f"https://{self.path.removeprefix('/to/')}")
-            self.end_headers()
+            self.send(307, headers={"Location": f"https://{self.path.removeprefix('/to/')}"})
         else:
-            send_json(self, 200, {})
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+            self.send_json(200, {})
 
 
 @pytest.fixture
@@ -43,7 +37,7 @@ def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
             Authority.create(tmp_path / name).issue("server", "server", hosts=["127.0.0.1"])
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(tmp_path / name / "server.crt", tmp_path / name / "server.key")
-            server = ThreadingHTTPServer(("127.0.0.1", 0), _Asked)
+            server = Listening(_Asked)
             server.socket = context.wrap_socket(server.socket, server_side=True)
             found[name] = f"127.0.0.1:{stack.enter_context(serving(server)).server_port}"
         folder = tmp_path / "certs.d"

@@ -4,40 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from orchestune.errors import UsageError
 from orchestune.kubeapi.kubeconfig import load
+from tests.testbeds.serving import Handler, Listening, serving
 
 
-class _Echo(BaseHTTPRequestHandler):
+class _Echo(Handler):
     def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.body()
         said = sorted((name.title(), value) for name, value in self.headers.items() if name.lower().startswith("imp"))
-        content = json.dumps(said).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        self.send_json(200, said)
 
-    def do_POST(self) -> None:
-        self.do_GET()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+    do_POST = do_GET
 
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Echo) as server:
-        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+    with serving(Listening(_Echo)) as server:
+        yield server.url
 
 
 def kubeconfig(folder: Path, server: str, **user: Any) -> str:

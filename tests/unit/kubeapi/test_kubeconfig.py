@@ -8,7 +8,6 @@ import os
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -21,20 +20,14 @@ from orchestune.kubeapi.kubeconfig import Kubeconfig, load
 from orchestune.kubeapi.pod_account import of_this_pod
 from tests.testbeds.gateways import proxy
 from tests.testbeds.kubernetes.pki import Authority
+from tests.testbeds.serving import Handler, Listening, serving
 
 
-class _Echo(BaseHTTPRequestHandler):
+class _Echo(Handler):
     def do_GET(self) -> None:
         certificate: Any = self.connection.getpeercert()
         who = dict(part[0] for part in certificate["subject"]).get("commonName") if certificate else None
-        content = json.dumps({"who": who, "authorization": self.headers.get("Authorization")}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+        self.send_json(200, {"who": who, "authorization": self.headers.get("Authorization")})
 
 
 class Secure:
@@ -48,18 +41,16 @@ class Secure:
         context.load_cert_chain(folder / "authority/server.crt", folder / "authority/server.key")
         context.load_verify_locations(folder / "authority/ca.crt")
         context.verify_mode = ssl.CERT_OPTIONAL
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
+        self.http = Listening(_Echo)
         self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
-        self.address = f"https://127.0.0.1:{self.http.server_address[1]}"
-        Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.address = self.http.url.replace("http:", "https:")
 
 
 @pytest.fixture
 def secure(tmp_path: Path) -> Iterator[Secure]:
     made = Secure(tmp_path)
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
+    with serving(made.http):
+        yield made
 
 
 def data(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from orchestune.backends.docker.client import Engine as Client
 from orchestune.backends.docker.config import Daemon
 from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.ports.backend import Phase
-from tests.testbeds.serving import send_json, serving
+from tests.testbeds.serving import Handler, Listening, serving
 
 DEAD, WELL = "d" * 64, "a" * 64
 
@@ -25,35 +24,28 @@ def listed(identity: str, name: str | None, state: str, worker: str) -> dict[str
     return {"Id": identity, "Names": [f"/{name}"] if name else [], "State": state, "Labels": labels}
 
 
-class Engine(ThreadingHTTPServer):
+class Engine(Listening):
     """Docker's API as far as it is asked here. Answers by method and path, and remembers what was asked."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Asked)
+        super().__init__(_Asked)
         self.asked: list[str] = []
         self.answers: dict[str, tuple[int, Any]] = {"GET /version": (200, {"ApiVersion": "1.44", "Arch": "amd64"})}
 
 
-class _Asked(BaseHTTPRequestHandler):
+class _Asked(Handler):
     server: Engine
 
     def do_GET(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def do_DELETE(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
         path = self.path.partition("?")[0].removeprefix("/v1.44")
         asked = f"{self.command} {path}"
         self.server.asked.append(asked)
         if asked == "POST /images/create":
             return self._break_off()
         status, document = self.server.answers.get(asked, (404, {"message": "No such container"}))
-        send_json(self, status, document)
+        self.send_json(status, document)
+
+    do_POST = do_DELETE = do_GET
 
     def _break_off(self) -> None:
         """As a daemon does that is stopped while it pulls."""
@@ -63,9 +55,6 @@ class _Asked(BaseHTTPRequestHandler):
         line = b'{"status": "Downloading"}'
         self.wfile.write(b"%x\r\n%s\r\n40\r\n{" % (len(line), line))
         self.close_connection = True
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
 
 @pytest.fixture

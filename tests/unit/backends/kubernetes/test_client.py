@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +13,26 @@ from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.errors import Unreachable
 from orchestune.kubeapi.refusals import Unauthenticated
-from tests.testbeds.serving import send_json, serving
+from tests.testbeds.serving import Handler, Listening, serving
 
 
-class Server(ThreadingHTTPServer):
+class Server(Listening):
     """Answers who comes with the token that counts."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Asked)
+        super().__init__(_Asked)
         self.token = "first"
 
 
-class _Asked(BaseHTTPRequestHandler):
+class _Asked(Handler):
     server: Server
 
     def do_GET(self) -> None:
         if self.path.startswith("/led-away"):
-            self.send_response(302)
-            self.send_header("Location", "https://sso.example.org/")
-            self.end_headers()
+            self.send(302, headers={"Location": "https://sso.example.org/"})
             return
         known = self.headers.get("Authorization") == f"Bearer {self.server.token}"
-        send_json(self, 200 if known else 401, {"known": known, "message": "Unauthorized"})
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+        self.send_json(200 if known else 401, {"known": known, "message": "Unauthorized"})
 
 
 @pytest.fixture
