@@ -113,7 +113,7 @@ def _types(aws: Aws, spec: ClusterSpec, offer: Offer) -> list[Complaint]:
 
 def _pool(pool: Pool, offer: Offer, zones: tuple[str, ...]) -> list[Complaint]:
     key = f"{pool.key}.instance_type"
-    types = [offer.types[name] for name in pool.instance_types if name in offer.types]
+    types = offer.machines(pool)
     if len(types) < len(pool.instance_types):
         return []
     said = []
@@ -151,8 +151,8 @@ def _zone_notes(spec: ClusterSpec, offer: Offer, zones: tuple[str, ...]) -> list
 
 def _server_note(spec: ClusterSpec, offer: Offer, zones: tuple[str, ...]) -> Iterator[str]:
     """Where the machine of the server may come up again in another zone than the disk of the server."""
-    keeping = [pool for pool in spec.pools if pool.least and not pool.taints
-               and not any(offer.types[name].gpus for name in pool.instance_types if name in offer.types)]  # fmt: skip
+    open_to_it = [pool for pool in spec.pools if pool.least and not pool.taints]
+    keeping = [pool for pool in open_to_it if not any(machine.gpus for machine in offer.machines(pool))]
     if any(pool.name == SYSTEM or pool.least >= len(pool_zones(pool, zones, offer)) for pool in keeping):
         return
     for pool in keeping[:1]:
@@ -166,8 +166,7 @@ def _server_note(spec: ClusterSpec, offer: Offer, zones: tuple[str, ...]) -> Ite
 def _image_note(spec: ClusterSpec, offer: Offer) -> Iterator[str]:
     """Where no machine that the server may have runs what is made from this one."""
     own = parse_platform(platform.machine())
-    types = {pool.key: [offer.types[name] for name in pool.instance_types if name in offer.types]
-             for pool in spec.pools if not pool.taints}  # fmt: skip
+    types = {pool.key: offer.machines(pool) for pool in spec.pools if not pool.taints}
     open_to_it = {key: found for key, found in types.items() if not any(machine.gpus for machine in found)}
     kinds = {parse_platform(machine.architecture) for found in open_to_it.values() for machine in found}
     if kinds and own not in kinds:

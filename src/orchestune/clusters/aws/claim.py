@@ -11,7 +11,6 @@ import re
 import secrets
 import socket
 from contextlib import suppress
-from typing import Any
 
 from orchestune.clusters.aws.client import Aws, named
 from orchestune.clusters.aws.names import TAG, Names
@@ -27,7 +26,7 @@ _LOOK = 2.0
 
 
 class Claim:
-    """One process's claim on a cluster. Blocking; each step may be repeated."""
+    """One process's claim on a cluster, until the end of its block. Blocking; each step may be repeated."""
 
     def __init__(self, aws: Aws, names: Names) -> None:
         self._aws, self._names = aws, names
@@ -51,7 +50,7 @@ class Claim:
 
     def take(self) -> bool:
         """Claim the role that is there; False: there is none. Conflict where somebody is at work, or it is not ours."""
-        tags = self._tags()
+        tags = role_tags(self._aws, self.role)
         if tags is None:
             return False
         if named(tags, TAG) != self._names.cluster:
@@ -59,7 +58,7 @@ class Claim:
         self._outlive(tags)
         self._held = True
         self._mark()
-        found = named(self._tags() or [], MAKER)
+        found = named(role_tags(self._aws, self.role) or [], MAKER)
         if found not in ("", self.me):
             self._held = False
             raise self._busy(found)
@@ -72,7 +71,10 @@ class Claim:
             with suppress(NotFound):  # whoever removes the cluster removes the role in the end
                 self._aws.call("iam", "TagRole", {"RoleName": self.role, "Tags": self.marks}, about=f"role {self.role}")
 
-    def release(self) -> None:
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Take the marks away. Nothing is raised: one that is left behind is that of a dead process."""
         if self._held:
             self._held = False
@@ -87,7 +89,7 @@ class Claim:
             if self._aws.clock() > until:
                 return
             self._aws.sleep(_LOOK)
-            now = self._tags() or []
+            now = role_tags(self._aws, self.role) or []
             if named(now, MAKER) == maker and named(now, BEAT) != beat:
                 raise self._busy(maker)
             maker = named(now, MAKER)
@@ -102,12 +104,11 @@ class Claim:
     def _mark(self) -> None:
         self._aws.settled("iam", "TagRole", {"RoleName": self.role, "Tags": self.marks}, about=f"role {self.role}")
 
-    def _tags(self) -> list[dict[str, str]] | None:
-        try:
-            role: dict[str, Any] = self._aws.call("iam", "GetRole", {"RoleName": self.role}, about=f"role {self.role}")
-        except NotFound:
-            return None
-        return list(role["Role"].get("Tags") or [])
+
+def role_tags(aws: Aws, name: str) -> list[dict[str, str]] | None:
+    """Of a role, whoever made it; None where there is none."""
+    found = aws.find("iam", "GetRole", {"RoleName": name}, about=f"role {name}")
+    return None if found is None else list(found["Role"].get("Tags") or [])
 
 
 def _me() -> str:

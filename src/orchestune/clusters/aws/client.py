@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestune.clusters.aws import rights
-from orchestune.errors import OrchestuneError, TemporaryError, UsageError
+from orchestune.errors import NotFound, OrchestuneError, TemporaryError, UsageError
 
 try:
     import boto3.session
@@ -76,6 +76,13 @@ class Aws:
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, OSError) as exc:
             raise translated(exc, service, operation, about, right.actions[0], self._profile) from exc
         return made
+
+    def find(self, service: str, operation: str, request: Mapping[str, Any], *, about: str) -> Document | None:
+        """The same about something that may not be there: None where it is not."""
+        try:
+            return self.call(service, operation, request, about=about)
+        except NotFound:
+            return None
 
     def pages(
         self, service: str, operation: str, key: str, request: Mapping[str, Any] | None = None, *, about: str = ""

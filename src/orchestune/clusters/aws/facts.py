@@ -43,6 +43,10 @@ class Offer:
     types: Mapping[str, MachineType]
     """those of the pools that are offered in the region"""
 
+    def machines(self, pool: Pool) -> list[MachineType]:
+        """What the pool's types are like, as far as they are offered."""
+        return [self.types[name] for name in pool.instance_types if name in self.types]
+
 
 def offer(aws: Aws, spec: ClusterSpec) -> Offer:
     """Looks at zones and at the pools' instance types."""
@@ -118,8 +122,7 @@ def chosen_zones(spec: ClusterSpec, offered: Offer) -> tuple[str, ...]:
         return spec.zones
 
     def pools(zone: str) -> int:
-        return sum(any(zone in offered.types[name].zones for name in pool.instance_types if name in offered.types)
-                   for pool in spec.pools)  # fmt: skip
+        return sum(any(zone in machine.zones for machine in offered.machines(pool)) for pool in spec.pools)
 
     best = sorted(offered.zones, key=lambda zone: (-pools(zone), zone))[:_MOST_ZONES]
     return tuple(sorted(best))
@@ -127,8 +130,7 @@ def chosen_zones(spec: ClusterSpec, offered: Offer) -> tuple[str, ...]:
 
 def pool_zones(pool: Pool, zones: Iterable[str], offered: Offer) -> list[str]:
     """Those in which a pool finds machines."""
-    types = [offered.types[name] for name in pool.instance_types if name in offered.types]
-    return [zone for zone in zones if any(zone in item.zones for item in types)]
+    return [zone for zone in zones if any(zone in machine.zones for machine in offered.machines(pool))]
 
 
 def versions(aws: Aws) -> tuple[str, list[str]]:

@@ -6,18 +6,13 @@ from typing import Any
 
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.names import TAG, Names
-from orchestune.errors import NotFound
 
 Document = dict[str, Any]
 
 
 def described(aws: Aws, names: Names) -> Document | None:
     """The function of that name with its tags, whoever made it; None where there is none."""
-    asked = {"FunctionName": names.function}
-    try:
-        return aws.call("lambda", "GetFunction", asked, about=f"function {names.function}")
-    except NotFound:
-        return None
+    return aws.find("lambda", "GetFunction", {"FunctionName": names.function}, about=f"function {names.function}")
 
 
 def tags(found: Document) -> dict[str, str]:

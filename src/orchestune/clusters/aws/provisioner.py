@@ -67,11 +67,8 @@ class AwsProvisioner:
     def apply(self, spec: ClusterSpec, say: Say) -> Reached:
         site = self._site(spec)
         self._refuse_name(site.names)
-        claim = Claim(self._aws, site.names)
-        try:
+        with Claim(self._aws, site.names) as claim:
             made = apply(self._aws, self._steps(site, claim), say, claim.beat)
-        finally:
-            claim.release()
         return reached(self._aws, site.names, made)
 
     def reach(self, name: str) -> Reached | None:
@@ -100,12 +97,9 @@ class AwsProvisioner:
     def update(self, spec: ClusterSpec, say: Say, drain: Drain) -> None:
         site = self._site(spec)
         refuse_others(self._aws, site.names)
-        claim = Claim(self._aws, site.names)
-        try:
+        with Claim(self._aws, site.names) as claim:
             claim.take()
             pool_updates.update(site, claim, say, drain)
-        finally:
-            claim.release()
 
     def status(self, name: str) -> Standing | None:
         return standing(self._aws, self._names(name))
@@ -116,12 +110,9 @@ class AwsProvisioner:
     def destroy(self, name: str, say: Say, *, keep_registry: bool = False) -> None:
         names = self._names(name)
         refuse_others(self._aws, names)
-        claim = Claim(self._aws, names)
-        try:
+        with Claim(self._aws, names) as claim:
             claim.take()
             left = removing.remove(self._aws, names, say, claim.beat, keep_registry=keep_registry)
-        finally:
-            claim.release()
         if left:
             said = "\n".join(f"  {item.kind} {item.name}: {item.why}" for item in left)
             raise Conflict(f"not all of '{name}' could be removed:\n{said}", "mend that, then repeat the command")

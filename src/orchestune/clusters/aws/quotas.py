@@ -98,8 +98,7 @@ def check(aws: Aws, spec: ClusterSpec, offer: Offer, have: Mapping[str, int]) ->
 
 
 def _largest(pool: Pool, offer: Offer) -> MachineType | None:
-    found = [offer.types[name] for name in pool.instance_types if name in offer.types]
-    return max(found, key=lambda item: item.cores, default=None)
+    return max(offer.machines(pool), key=lambda item: item.cores, default=None)
 
 
 def _known(aws: Aws, code: str) -> str:

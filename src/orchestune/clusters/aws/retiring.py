@@ -60,14 +60,12 @@ def retire(aws: Aws, names: Names, left: Callable[[], float]) -> str:
 
     refuse_others(aws, names)
     try:
-        claim.take()
-        stuck = removing.remove(aws, names, _say, beat, within=True)
+        with claim:
+            claim.take()
+            stuck = removing.remove(aws, names, _say, beat, within=True)
     except _Later:
-        claim.release()
         call(aws, names)
         return "goes on"
-    finally:
-        claim.release()
     if stuck:
         said = "; ".join(f"{item.kind} {item.name}: {item.why}" for item in stuck)
         raise Conflict(f"not all of '{names.cluster}' could be removed: {said}")

@@ -28,11 +28,11 @@ class Site:
 
     def machine(self, pool: Pool) -> MachineType:
         """What the pool's machines are like: all of its types are of one architecture and kind."""
-        return next(self.offer.types[name] for name in pool.instance_types if name in self.offer.types)
+        return self.offer.machines(pool)[0]
 
     def kind(self, pool: Pool) -> Kind:
         """The same for requests; which card it is, where all have the same."""
-        found = [self.offer.types[name] for name in pool.instance_types if name in self.offer.types]
+        found = self.offer.machines(pool)
         cards = {(item.card, item.card_memory) for item in found}
         card, memory = cards.pop() if len(cards) == 1 else ("", 0)
         return Kind(found[0].architecture, found[0].gpus > 0, card, memory)
@@ -45,7 +45,7 @@ class Site:
         zones = self.subnets or {made[f"private-{zone}"]: zone for zone in self.zones if f"private-{zone}" in made}
         if pool is None:
             return list(zones)
-        types = [self.offer.types[name] for name in pool.instance_types if name in self.offer.types]
+        types = self.offer.machines(pool)
         fits = [subnet for subnet, zone in zones.items() if any(zone in item.zones for item in types)]
         return fits[:1] if pool.name == SYSTEM else fits
 

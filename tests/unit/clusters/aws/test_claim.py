@@ -52,17 +52,16 @@ def test_a_role_that_is_not_there_is_not_claimed() -> None:
 def test_a_claim_is_marked_kept_alive_and_taken_back() -> None:
     role = Role({TAG: "lab"})
     aws = role.aws()
-    claim = Claim(aws, NAMES)
-    assert claim.take() is True
-    assert role.tags is not None
-    assert role.tags[MAKER] == claim.me
-    before = role.tags[BEAT]
-    claim.beat()
-    assert role.tags[BEAT] == before
-    aws.now += 6
-    claim.beat()
-    assert role.tags[BEAT] != before
-    claim.release()
+    with Claim(aws, NAMES) as claim:
+        assert claim.take() is True
+        assert role.tags is not None
+        assert role.tags[MAKER] == claim.me
+        before = role.tags[BEAT]
+        claim.beat()
+        assert role.tags[BEAT] == before
+        aws.now += 6
+        claim.beat()
+        assert role.tags[BEAT] != before
     assert role.tags == {TAG: "lab"}
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from orchestune.clusters.aws.claim import role_tags
 from orchestune.clusters.aws.client import Aws, named
 from orchestune.clusters.aws.inventory.things import Shelf, Thing
 from orchestune.clusters.aws.names import TAG, Names
 from orchestune.clusters.aws.requests.roles import CONTROL
-from orchestune.errors import NotFound
 
 _CHUNK = 20
 """load balancers whose tags one call tells"""
@@ -34,12 +34,7 @@ def shelves(aws: Aws, names: Names) -> list[Shelf]:
 
 
 def _was_ours(aws: Aws, names: Names) -> bool:
-    name = names.role(CONTROL)
-    try:
-        role = aws.call("iam", "GetRole", {"RoleName": name}, about=f"role {name}")["Role"]
-    except NotFound:
-        return False
-    return named(role.get("Tags") or [], TAG) == names.cluster
+    return named(role_tags(aws, names.role(CONTROL)) or [], TAG) == names.cluster
 
 
 def _owned(tags: list[dict[str, str]], names: Names) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from itertools import islice
 
+from orchestune.clusters.aws.claim import role_tags
 from orchestune.clusters.aws.client import Aws, named
 from orchestune.clusters.aws.function import described, ours
 from orchestune.clusters.aws.inventory.things import Shelf, Thing
 from orchestune.clusters.aws.names import REPOSITORIES, TAG, Names
 from orchestune.clusters.aws.requests.roles import AUTOSCALER, CNI, CONTROL, NODE, RETIREMENT, SERVER, STORAGE
 from orchestune.clusters.aws.steps.storage import bucket_owner, repository
-from orchestune.errors import Conflict, NotFound, TemporaryError
+from orchestune.errors import Conflict, TemporaryError
 
 _BATCH = 1000
 """objects that one call removes"""
@@ -105,11 +106,7 @@ def role_things(aws: Aws, names: Names, parts: tuple[str, ...]) -> list[Thing]:
     found = []
     for part in parts:
         name = names.role(part)
-        try:
-            role = aws.call("iam", "GetRole", {"RoleName": name}, about=f"role {name}")["Role"]
-        except NotFound:
-            continue
-        if named(role.get("Tags") or [], TAG) != names.cluster:
+        if named(role_tags(aws, name) or [], TAG) != names.cluster:
             continue
 
         def remove(name: str = name) -> None:

@@ -67,11 +67,8 @@ def _role(shown: Document) -> str:
 
 def _described(site: Site, who: str) -> Document | None:
     asked = {"clusterName": site.names.cluster, "principalArn": who}
-    try:
-        found: Document = site.aws.call("eks", "DescribeAccessEntry", asked, about=f"access {who}")["accessEntry"]
-    except NotFound:
-        return None
-    return found
+    found = site.aws.find("eks", "DescribeAccessEntry", asked, about=f"access {who}")
+    return found and dict(found["accessEntry"])
 
 
 def _take_away(site: Site, who: str) -> None:

@@ -31,11 +31,8 @@ def role_unknown(code: str, message: str) -> bool:
 
 def described(aws: Aws, name: str) -> dict[str, Any] | None:
     """The cluster of that name, whoever made it; None where there is none."""
-    try:
-        found: dict[str, Any] = aws.call("eks", "DescribeCluster", {"name": name}, about=f"cluster {name}")["cluster"]
-    except NotFound:
-        return None
-    return found
+    found = aws.find("eks", "DescribeCluster", {"name": name}, about=f"cluster {name}")
+    return found and dict(found["cluster"])
 
 
 def ours(found: dict[str, Any]) -> bool:
@@ -112,11 +109,8 @@ def _addon(site: Site, name: str) -> Step:
     asked = {"clusterName": site.names.cluster, "addonName": name}
 
     def look() -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = site.aws.call("eks", "DescribeAddon", asked, about=planned.called)["addon"]
-        except NotFound:
-            return None
-        return found
+        found = site.aws.find("eks", "DescribeAddon", asked, about=planned.called)
+        return found and dict(found["addon"])
 
     def find(made: Made) -> str | None:
         found = look()

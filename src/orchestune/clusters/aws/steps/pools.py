@@ -89,11 +89,8 @@ def group(site: Site, pool: Pool) -> Step:
 def described(aws: Aws, cluster: str, name: str) -> dict[str, Any] | None:
     """The node group; None where there is none."""
     request = {"clusterName": cluster, "nodegroupName": name}
-    try:
-        shown: dict[str, Any] = aws.call("eks", "DescribeNodegroup", request, about=f"pool {name}")["nodegroup"]
-    except NotFound:
-        return None
-    return shown
+    shown = aws.find("eks", "DescribeNodegroup", request, about=f"pool {name}")
+    return shown and dict(shown["nodegroup"])
 
 
 def state(aws: Aws, cluster: str, name: str) -> str | None:

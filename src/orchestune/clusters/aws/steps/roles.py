@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from orchestune.clusters.aws.claim import Claim
+from orchestune.clusters.aws.claim import Claim, role_tags
 from orchestune.clusters.aws.client import named
 from orchestune.clusters.aws.errors import already, code_of
 from orchestune.clusters.aws.made import Made, Mend, Step
@@ -41,11 +41,10 @@ def _role(site: Site, claim: Claim | None, role: Role) -> Step:
     def find(made: Made) -> str | None:
         if first:
             return name if first.take() else None
-        try:
-            found = site.aws.call("iam", "GetRole", {"RoleName": name}, about=planned.called)["Role"]
-        except NotFound:
+        tags = role_tags(site.aws, name)
+        if tags is None:
             return None
-        if named(found.get("Tags") or [], TAG) != site.names.cluster:
+        if named(tags, TAG) != site.names.cluster:
             raise Conflict(f"there is a {planned.called} already, which is not ours", "choose another name")
         return name
 
@@ -70,11 +69,9 @@ def superfluous(site: Site) -> list[str]:
     """Policies that the machines have and the file does not name, such as those that it named before."""
     node = next(role for role in roles.roles(site.spec, site.names) if role.part == NODE)
     request, about = {"RoleName": site.names.role(NODE)}, f"role {site.names.role(NODE)}"
-    try:
-        has = site.aws.call("iam", "ListAttachedRolePolicies", request, about=about)["AttachedPolicies"]
-    except NotFound:
-        return []
-    return [str(item["PolicyArn"]) for item in has if item["PolicyArn"] not in node.managed]
+    has = site.aws.find("iam", "ListAttachedRolePolicies", request, about=about) or {}
+    policies = [str(item["PolicyArn"]) for item in has.get("AttachedPolicies", ())]
+    return [policy for policy in policies if policy not in node.managed]
 
 
 def take_away(site: Site, policy: str) -> None:
@@ -113,10 +110,7 @@ def _spot(site: Site) -> Step:
     planned = Planned("service role", _SPOT, "spare machines, once in each account; it stays there")
 
     def find(made: Made) -> str | None:
-        with suppress(NotFound):
-            site.aws.call("iam", "GetRole", {"RoleName": _SPOT_ROLE}, about=planned.called)
-            return _SPOT
-        return None
+        return None if role_tags(site.aws, _SPOT_ROLE) is None else _SPOT
 
     def make(made: Made) -> str:
         with already("InvalidInput"):

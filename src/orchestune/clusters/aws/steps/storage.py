@@ -11,7 +11,7 @@ from orchestune.clusters.aws.names import REPOSITORIES, TAG, Names
 from orchestune.clusters.aws.requests import storage
 from orchestune.clusters.aws.site import Site
 from orchestune.domain.cluster import Planned
-from orchestune.errors import Conflict, NotFound
+from orchestune.errors import Conflict
 
 
 def steps(site: Site) -> list[Step]:
@@ -41,12 +41,9 @@ def _repository(site: Site, name: str) -> Step:
     def lacks(made: Made) -> list[Mend]:
         request = storage.lifecycle(site.names, name)
         asked = {"repositoryName": request["repositoryName"]}
-        try:
-            has = site.aws.call("ecr", "GetLifecyclePolicy", asked, about=planned.called)["lifecyclePolicyText"]
-        except NotFound:
-            has = "{}"
+        found = site.aws.find("ecr", "GetLifecyclePolicy", asked, about=planned.called) or {}
         write = partial(site.aws.settled, "ecr", "PutLifecyclePolicy", request, about=planned.called)
-        same = json.loads(has) == json.loads(request["lifecyclePolicyText"])
+        same = json.loads(found.get("lifecyclePolicyText", "{}")) == json.loads(request["lifecyclePolicyText"])
         return [] if same else [Mend("the rule by which old images go", write)]
 
     return Step(f"repository-{name}", planned, find, make, lacks=lacks)
@@ -55,11 +52,8 @@ def _repository(site: Site, name: str) -> Step:
 def repository(aws: Aws, names: Names, name: str) -> dict[str, str] | None:
     """The repository of that name, whoever made it."""
     request = {"repositoryNames": [names.repository(name)]}
-    try:
-        shown = aws.call("ecr", "DescribeRepositories", request, about=f"repository {names.repository(name)}")
-    except NotFound:
-        return None
-    return dict(shown["repositories"][0])
+    shown = aws.find("ecr", "DescribeRepositories", request, about=f"repository {names.repository(name)}")
+    return None if shown is None else dict(shown["repositories"][0])
 
 
 def _bucket(site: Site) -> Step:
@@ -80,12 +74,9 @@ def _bucket(site: Site) -> Step:
 
     def lacks(made: Made) -> list[Mend]:
         request, key = storage.closed(site.names), "PublicAccessBlockConfiguration"
-        try:
-            has = site.aws.call("s3", "GetPublicAccessBlock", {"Bucket": site.names.bucket}, about=planned.called)[key]
-        except NotFound:
-            has = {}
+        found = site.aws.find("s3", "GetPublicAccessBlock", {"Bucket": site.names.bucket}, about=planned.called)
         close = partial(site.aws.settled, "s3", "PutPublicAccessBlock", request, about=planned.called)
-        return [] if has == request[key] else [Mend("that nobody makes it public", close)]
+        return [] if (found or {}).get(key) == request[key] else [Mend("that nobody makes it public", close)]
 
     return Step("bucket", planned, find, make, lacks=lacks)
 
@@ -95,12 +86,8 @@ def bucket_owner(aws: Aws, names: Names) -> str | None:
 
     A name that holds the account and the cluster and has no tag is one whose making was interrupted: it is ours.
     """
-    try:
-        aws.call("s3", "HeadBucket", {"Bucket": names.bucket}, about=f"bucket {names.bucket}")
-    except NotFound:
+    asked, about = {"Bucket": names.bucket}, f"bucket {names.bucket}"
+    if aws.find("s3", "HeadBucket", asked, about=about) is None:
         return None
-    try:
-        tags = aws.call("s3", "GetBucketTagging", {"Bucket": names.bucket}, about=f"bucket {names.bucket}")
-    except NotFound:
-        return names.cluster
-    return named(tags["TagSet"], TAG)
+    tags = aws.find("s3", "GetBucketTagging", asked, about=about)
+    return names.cluster if tags is None else named(tags["TagSet"], TAG)
