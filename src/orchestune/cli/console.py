@@ -123,6 +123,11 @@ class Console:
     def _wait(self, error: TemporaryError) -> None:
         self.waits(waits(error))
 
+    def result(self, document: Any, *lines: str) -> int:
+        """Print what came of it: the document where `--json` was said, else the lines. The exit code of success."""
+        self.document(document) if self.json else self.say(*lines)
+        return 0
+
     def document(self, value: Any) -> None:
         """Print a document of the `--json` contract."""
         self.say(self.in_json(value, indent=2))

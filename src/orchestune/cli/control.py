@@ -86,12 +86,11 @@ def stop(console: Console, args: argparse.Namespace) -> int:
     before = console.client.trial(ref, number)["state"]
     trial = console.client.stop_trial(ref, number)
     if console.json:
-        console.document(trial)
-    else:
-        status = console.client.experiment(ref)
-        over = before == "cancelled" or trial["state"] != "cancelled"
-        then = "there is nothing to stop" if over else _instead(status)
-        console.say(f"{status['handle']}/{number}: {trial['state']}; {then}")
+        return console.result(trial)
+    status = console.client.experiment(ref)
+    over = before == "cancelled" or trial["state"] != "cancelled"
+    then = "there is nothing to stop" if over else _instead(status)
+    console.say(f"{status['handle']}/{number}: {trial['state']}; {then}")
     return 0
 
 
@@ -197,16 +196,8 @@ def _left(console: Console, handle: str) -> str:
 
 
 def _deleted(console: Console, handle: str, purged: bool, text: str) -> int:
-    if console.json:
-        console.document({"schema": 1, "handle": handle, "purged": purged})
-    else:
-        console.say(f"{handle}: {text}")
-    return 0
+    return console.result({"schema": 1, "handle": handle, "purged": purged}, f"{handle}: {text}")
 
 
 def _done(console: Console, status: documents.Status, text: str) -> int:
-    if console.json:
-        console.document(status)
-    else:
-        console.say(f"{status['handle']}: {text}")
-    return 0
+    return console.result(status, f"{status['handle']}: {text}")

@@ -43,8 +43,4 @@ def start(
         return follow(console, begin)
     with Interrupts():
         status = begin()
-    if console.json:
-        console.document(status)
-    else:
-        console.say(status["handle"])
-    return 0
+    return console.result(status, status["handle"])

@@ -17,8 +17,6 @@ def add(commands: Commands) -> None:
 
 def show(console: Console, args: argparse.Namespace) -> int:
     """Print the version of the program and of its Python."""
-    if console.json:
-        console.document({"schema": 1, "version": __version__, "python": platform.python_version()})
-    else:
-        console.say(f"orchestune {__version__} (Python {platform.python_version()})")
-    return 0
+    python = platform.python_version()
+    found = {"schema": 1, "version": __version__, "python": python}
+    return console.result(found, f"orchestune {__version__} (Python {python})")

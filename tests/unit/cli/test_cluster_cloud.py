@@ -436,13 +436,12 @@ def test_a_new_cluster_that_does_not_know_yet_who_made_it_is_waited_for() -> Non
 
 def test_progress_is_one_line_for_each_resource_and_one_a_minute_while_it_lasts() -> None:
     err, now = StringIO(), [0.0]
-    telling = Telling(Console(err=err, out=StringIO(), environ={}), clock=lambda: now[0])
     cluster = Planned("control plane", "vision", "EKS")
-    for second in range(0, 150, 10):
-        now[0] = second
-        telling(Event(Happened.WAITING, cluster, second))
-    telling(Event(Happened.MADE, cluster, 150))
-    telling.close()
+    with Telling(Console(err=err, out=StringIO(), environ={}), clock=lambda: now[0]) as telling:
+        for second in range(0, 150, 10):
+            now[0] = second
+            telling(Event(Happened.WAITING, cluster, second))
+        telling(Event(Happened.MADE, cluster, 150))
     assert err.getvalue().splitlines() == [
         "waiting  control plane vision  1m 00s",
         "waiting  control plane vision  2m 00s",

@@ -103,7 +103,7 @@ def write_kubeconfig(console: Console, cluster: Cluster, reached: Reached, login
 
 
 class Telling:
-    """Events as lines: one that is painted again on a terminal while something is waited for."""
+    """Events as lines, within its block: one that is painted again on a terminal while something is waited for."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
@@ -132,7 +132,10 @@ class Telling:
         self._close()
         self._console.note(line)
 
-    def close(self) -> None:
+    def __enter__(self) -> Telling:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Nothing more is waited for."""
         self._close()
 

@@ -122,8 +122,5 @@ def destroy(console: Console, args: argparse.Namespace) -> int:
             save(console, cluster_api, cluster, found, args)
         gone = provisioner.remove(cluster_api, connection, console.note)
     forget(console, cluster)
-    if console.json:
-        console.document({"name": args.name, "removed": gone})
-    else:
-        console.say(f"{args.name}: destroyed" if gone else f"{args.name}: there was nothing left to remove")
-    return 0
+    said = "destroyed" if gone else "there was nothing left to remove"
+    return console.result({"name": args.name, "removed": gone}, f"{args.name}: {said}")

@@ -11,7 +11,7 @@ from typing import Any
 from orchestune.cli.asking import confirm
 from orchestune.cli.clusters import connect
 from orchestune.cli.clusters.cloud import NAMESPACE, Telling, profile, provisioner, where, write_kubeconfig
-from orchestune.cli.clusters.commands import api, known
+from orchestune.cli.clusters.commands import api, known, repeatable
 from orchestune.cli.clusters.wishes import Wishes
 from orchestune.cli.console import Console
 from orchestune.cli.render import table
@@ -52,22 +52,20 @@ def create(console: Console, args: argparse.Namespace) -> int:
     cluster = _registered(console, spec, payer)
     telling = Telling(console)
     try:
-        reached = provider.apply(spec, telling)
-        cluster = write_kubeconfig(console, cluster, reached, provider.login(spec.name))
-        known(console).add(cluster)
-        there = answering(api(cluster), console, known=_KNOWN)
-        for document in documents:
-            there.apply(document)
+        with telling:
+            reached = provider.apply(spec, telling)
+            cluster = write_kubeconfig(console, cluster, reached, provider.login(spec.name))
+            known(console).add(cluster)
+            there = answering(api(cluster), console, known=_KNOWN)
+            for document in documents:
+                there.apply(document)
     except OrchestuneError as exc:
         if telling.told:  # else it is somebody else's, or nothing
             exc.hint = "; ".join(filter(None, [exc.hint, _rest(args, spec)]))
         raise
     except KeyboardInterrupt:
-        telling.close()
         console.note(f"interrupted: {_rest(args, spec)}")
         raise
-    finally:
-        telling.close()
     wishes = Wishes(
         registry=reached.registry or None, files=reached.files or None, server_image=args.server_image or None,
         autoscaling=True, create_namespace=True, retirement=provider.retirement(spec),
@@ -104,14 +102,8 @@ def update(console: Console, args: argparse.Namespace) -> int:
             moves = lambda line: telling.note(f"the server moves: {line}")
             rollout.wait(there, connection, moves, sleep=lambda seconds: _slept(seconds, beat))
 
-    try:
+    with repeatable(console), telling:
         provider.update(spec, telling, drained)  # which may be what lets this machine reach the cluster again
-    except KeyboardInterrupt:
-        telling.close()
-        console.note("interrupted: the same command goes on from here")
-        raise
-    finally:
-        telling.close()
     connection = _connection(answering(there, console))
     label = (connection or Connection(spec.name, NAMESPACE)).pool_label
     reopened = reopen(there, label, {pool.name for pool in spec.pools})
@@ -123,11 +115,8 @@ def update(console: Console, args: argparse.Namespace) -> int:
     if connection is not None and (connection.retirement or {}) != retirement:
         connect.bring(console, cluster, Wishes(retirement=retirement), ask=False)
     changed = bool(planned or telling.told or reopened)
-    if console.json:
-        console.document({"name": spec.name, "changed": changed})
-    else:
-        console.say(f"{spec.name}: {'updated' if changed else 'it is as the file says'}")
-    return 0
+    said = "updated" if changed else "it is as the file says"
+    return console.result({"name": spec.name, "changed": changed}, f"{spec.name}: {said}")
 
 
 def _slept(seconds: float, beat: Callable[[], None]) -> None:

@@ -31,8 +31,4 @@ def release(console: Console, args: argparse.Namespace) -> int:
     where = place(console.environ, args.name)
     with closing(Client.connect(where.resolve)) as client:
         client.release(args.node, where.name if where.embedded else None)
-    if console.json:
-        console.document({"node": args.node})
-    else:
-        console.say(f"{args.node} gets trials again")
-    return 0
+    return console.result({"node": args.node}, f"{args.node} gets trials again")

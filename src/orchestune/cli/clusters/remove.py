@@ -7,7 +7,7 @@ import time
 
 from orchestune.cli.asking import confirm
 from orchestune.cli.clusters.cloud import Telling, provisioner_of, where, write_kubeconfig
-from orchestune.cli.clusters.commands import api, known
+from orchestune.cli.clusters.commands import api, known, repeatable
 from orchestune.cli.clusters.saving import forget, save
 from orchestune.cli.console import Console
 from orchestune.client.clusters import Cluster
@@ -35,16 +35,11 @@ def destroy(console: Console, args: argparse.Namespace, cluster: Cluster) -> int
         _empty(console, args, cluster, provider)
     telling = Telling(console)
     try:
-        provider.destroy(cluster.name, telling, keep_registry=args.keep_registry)
-    except KeyboardInterrupt:
-        telling.close()
-        console.note("interrupted: the same command goes on from here")
-        raise
+        with repeatable(console), telling:
+            provider.destroy(cluster.name, telling, keep_registry=args.keep_registry)
     except OrchestuneError:
-        telling.close()
         _tell(console, provider.prove(cluster.name, keep_registry=args.keep_registry), cluster, args)
         raise
-    telling.close()
     proof = _proof(provider, cluster.name, keep_registry=args.keep_registry)
     _tell(console, proof, cluster, args)
     if proof.left:
