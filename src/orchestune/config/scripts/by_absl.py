@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping
 from dataclasses import replace
 
-from orchestune.config.scripts.option import Kind, Option, Script
+from orchestune.config.scripts.option import Kind, Option, Script, plain
 from orchestune.config.scripts.scope import Scope, Unknown, calls, keywords, members
 
 _KINDS: dict[str, Kind] = {
@@ -44,8 +44,7 @@ def _option(what: str, call: ast.Call, scope: Scope) -> Option | None:
     name, default = scope.or_none(given.get("name")), scope.or_none(given.get("default"))
     if not isinstance(name, str):
         return None
-    about = scope.or_none(given.get("help"))
-    about = about if isinstance(about, str) else ""
+    about = scope.text(given.get("help"))
     kind = _KINDS.get(what, "other")
     if kind == "bool":
         return Option(f"no{name}" if default is True else name, "bool", False, about=about)
@@ -55,7 +54,7 @@ def _option(what: str, call: ast.Call, scope: Scope) -> Option | None:
     return Option(
         name,
         kind,
-        default if isinstance(default, (str, int, float)) else None,
+        plain(default),
         tuple(choices) if isinstance(choices, list) and what in ("enum", "enum_class") else (),
         scope.or_none(given.get("lower_bound")),
         scope.or_none(given.get("upper_bound")),
@@ -66,8 +65,8 @@ def _option(what: str, call: ast.Call, scope: Scope) -> Option | None:
 
 def _members(given: Mapping[str, ast.expr], scope: Scope) -> tuple[list[str], str | None]:
     """How the members of an enumeration are written, and the default one."""
-    kind, default = given.get("enum_class"), given.get("default")
-    listed = scope.classes.get(kind.id) if isinstance(kind, ast.Name) else None
+    default = given.get("default")
+    listed = scope.class_of(given.get("enum_class"))
     try:
         names = [member.name.lower() for member in members(scope, listed)] if listed is not None else []
     except Unknown:

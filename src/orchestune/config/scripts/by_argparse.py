@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestune.config.scripts import by_jsonargparse
 from orchestune.config.scripts.loops import unrolled
-from orchestune.config.scripts.option import Kind, Option, Script
+from orchestune.config.scripts.option import KINDS, Kind, Option, Script, plain
 from orchestune.config.scripts.scope import Scope, calls, keywords
 
 _KINDS: dict[str, Kind] = {"float": "float", "int": "int", "str": "text", "bool": "bool"}
@@ -26,9 +26,7 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     own: dict[str, list[Option]] = {}
     defaults: dict[str, Any] = {}
     for call in calls(tree):
-        called = call.func
-        if isinstance(called, ast.Name):  # add = parser.add_argument
-            called = scope.constants.get(called.id, called)
+        called = scope.held(call.func)  # add = parser.add_argument
         if not isinstance(called, ast.Attribute):
             continue
         if called.attr == "add_argument":
@@ -112,8 +110,7 @@ def _option(call: ast.Call, scope: Scope) -> Option | None:
     if not flags or action in ("help", "version"):
         return None
     name, word = _placed(flags)
-    default, about = scope.or_none(said.get("default")), scope.or_none(said.get("help"))
-    about = about if isinstance(about, str) else ""
+    default, about = scope.or_none(said.get("default")), scope.text(said.get("help"))
     if action in ("store_true", "store_false"):
         return Option(name, "bool", False, about=about, word=word)
     if scope.named(said["action"]).endswith("BooleanOptionalAction") if "action" in said else False:
@@ -135,8 +132,8 @@ def _option(call: ast.Call, scope: Scope) -> Option | None:
     return Option(
         name,
         kind,
-        _plain(default),
-        tuple(filter(_is_word, choices)) if isinstance(choices, list) else (),
+        plain(default),
+        tuple(choice for choice in choices if type(choice) in KINDS) if isinstance(choices, list) else (),
         about=about,
         required=required and default is None,
         word=word,
@@ -182,22 +179,12 @@ def _reads_truth(kind: str, default: Any, better: bool) -> bool:
 
 def _words(kind: ast.expr, scope: Scope) -> tuple[str, str]:
     """How true and false are written: to `eval`, and to what compares a text with `'True'`, as Python has them."""
-    function = scope.functions.get(kind.id) if isinstance(kind, ast.Name) else None
-    text = ast.unparse(function or kind)
+    text = ast.unparse(scope.function_of(kind) or kind)
     evaluated = scope.named(kind).rpartition(".")[2] in ("eval", "literal_eval")
     as_python = evaluated or ("'True'" in text and not re.search(r"'true'|\blower\(", text))
     return ("True", "False") if as_python else ("true", "false")
 
 
-def _plain(value: Any) -> Any:
-    return value if _is_word(value) else None
-
-
-def _is_word(value: Any) -> bool:
-    """Whether a command line can hold it: None and lists it cannot."""
-    return isinstance(value, (str, int, float))
-
-
 def _with_default(option: Option, defaults: dict[str, Any]) -> Option:
-    changed = _plain(defaults.get(option.name.replace("-", "_")))
+    changed = plain(defaults.get(option.name.replace("-", "_")))
     return option if changed is None or option.kind == "bool" else replace(option, default=changed)

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from orchestune.config.scripts.option import Kind, Option, Script
-from orchestune.config.scripts.scope import Scope, calls, keywords
+from orchestune.config.scripts.option import Kind, Option, Script, plain
+from orchestune.config.scripts.scope import Function, Scope, calls, keywords
 
 _KINDS: dict[str, Kind] = {
     "float": "float", "FLOAT": "float", "int": "int", "INT": "int", "str": "text", "STRING": "text", "bool": "other",
@@ -31,7 +31,7 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     return Script("click", (), commands=commands)
 
 
-def _made(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> Iterator[tuple[ast.Call, Scope]]:
+def _made(function: Function, scope: Scope) -> Iterator[tuple[ast.Call, Scope]]:
     """The calls that decorate it, each with the scope that it stands in: those within a decorator of the user's own
     too, in a list that one is given, and what a name stands for: `rate = click.option("--rate")`.
     """
@@ -41,37 +41,36 @@ def _made(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> Ite
         if own is not None and own is not function:
             yield from ((call, place) for call in calls(own))
             for given in item.args if isinstance(item, ast.Call) else ():
-                held = scope.constants.get(given.id, given) if isinstance(given, ast.Name) else given
-                yield from ((call, scope) for call in calls(held))
+                yield from ((call, scope) for call in calls(scope.held(given)))
         elif isinstance(item, ast.Call):
             yield item, scope
-        elif isinstance(item, ast.Name) and isinstance(named := scope.constants.get(item.id), ast.Call):
+        elif isinstance(named := scope.held(item), ast.Call):
             yield named, scope
 
 
-def _own(called: ast.expr, scope: Scope) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef | None, Scope]:
+def _own(called: ast.expr, scope: Scope) -> tuple[Function | None, Scope]:
     """The user's function of that name, in this module or in one that it imports from, with its scope."""
-    if isinstance(called, ast.Name) and called.id in scope.functions:
-        return scope.functions[called.id], scope
+    if (own := scope.function_of(called)) is not None:
+        return own, scope
     name = scope.named(called).rpartition(".")[2]
     place = scope.elsewhere.get(name) if not scope.named(called).startswith("click.") else None
     return (None, scope) if place is None else (place.functions[name], place)
 
 
-def _decorators(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
+def _decorators(function: Function) -> list[ast.expr]:
     return [item.func if isinstance(item, ast.Call) else item for item in function.decorator_list]
 
 
-def _is_group(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> bool:
+def _is_group(function: Function, scope: Scope) -> bool:
     return any(scope.named(item) == "click.group" for item in _decorators(function))
 
 
-def _command(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> str | None:
+def _command(function: Function, scope: Scope) -> str | None:
     """What the command is called, behind the groups in which it stands; None where the function is none."""
     return _called(function, scope, "command")
 
 
-def _called(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope, kind: str) -> str | None:
+def _called(function: Function, scope: Scope, kind: str) -> str | None:
     for item in function.decorator_list:
         called = item.func if isinstance(item, ast.Call) else item
         below = isinstance(called, ast.Attribute) and called.attr == kind and scope.named(called) != f"click.{kind}"
@@ -81,7 +80,7 @@ def _called(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope, kind
         name = scope.or_none(given[0]) if given else None
         name = name if isinstance(name, str) else function.name.replace("_", "-")
         group = called.value if isinstance(called, ast.Attribute) and below else None
-        above = scope.functions.get(group.id) if isinstance(group, ast.Name) else None
+        above = scope.function_of(group)
         if above is None or above is function:
             return name
         outer = _called(above, scope, "group") if not _is_group(above, scope) else ""
@@ -111,10 +110,10 @@ def _option(call: ast.Call, scope: Scope) -> Option | None:
         return Option(switched, "bool", False, about=about)
     several = scope.or_none(said.get("multiple")) is True or "nargs" in said or scope.or_none(said.get("count")) is True
     kind, choices, least, most = _type(said.get("type"), default, scope)
-    plain = default if isinstance(default, (str, int, float)) else None
+    default = plain(default)
     return Option(
-        name, "other" if several else kind, plain, choices, least, most, about,
-        required=scope.or_none(said.get("required")) is True and plain is None, word=word,
+        name, "other" if several else kind, default, choices, least, most, about,
+        required=scope.or_none(said.get("required")) is True and default is None, word=word,
     )  # fmt: skip
 
 

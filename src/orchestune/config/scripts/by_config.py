@@ -40,8 +40,8 @@ def omegaconf(tree: ast.Module, scope: Scope, folder: Path) -> Script | None:
         path = scope.or_none(call.args[0]) if call.args else None
         if name.endswith("OmegaConf.load") and isinstance(path, str) and (folder / path).is_file():
             found += values.options(values.read(folder / path))
-        elif name.endswith("OmegaConf.structured") and call.args and isinstance(call.args[0], ast.Name):
-            fields = scope.classes.get(call.args[0].id)
+        elif name.endswith("OmegaConf.structured") and call.args:
+            fields = scope.class_of(call.args[0])
             found += of_fields(fields, scope, by_name=True) if fields is not None else []
     return Script("OmegaConf", tuple(found), way="{hydra}") if found else None
 
@@ -132,9 +132,9 @@ def _stored(scope: Scope, name: str) -> list[Option]:
             and call.func.attr == "store"
             and scope.or_none(said.get("name")) == name
         ):
-            node = said.get("node")
-            if isinstance(node, ast.Name) and node.id in scope.classes:
-                return of_fields(scope.classes[node.id], scope, by_name=True)
+            node = scope.class_of(said.get("node"))
+            if node is not None:
+                return of_fields(node, scope, by_name=True)
     return []
 
 

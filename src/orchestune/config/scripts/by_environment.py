@@ -6,7 +6,7 @@ import ast
 import re
 
 from orchestune.config.scalars import resolve
-from orchestune.config.scripts.option import Kind, Option, Script
+from orchestune.config.scripts.option import Kind, Option, Script, plain
 from orchestune.config.scripts.scope import Scope, calls, keywords
 
 _GET = ("os.environ.get", "os.getenv", "os.environ.setdefault")
@@ -28,8 +28,7 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
         name, default = _read(node, scope)
         if not isinstance(name, str) or OF_THE_MACHINE.fullmatch(name):
             continue
-        value = resolve(default) if isinstance(default, str) else default
-        value = value if isinstance(value, (int, float, str)) else None
+        value = plain(resolve(default) if isinstance(default, str) else default)
         kind = kinds.get(id(node), _kind(value))
         if value is not None or kind != "other":
             found.setdefault(name, Option(name, kind, value))

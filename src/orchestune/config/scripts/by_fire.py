@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 
-from orchestune.config.scripts.option import Option, Script
-from orchestune.config.scripts.scope import Scope, calls
-from orchestune.config.scripts.signature import Function, annotated, arguments, function_of, methods, plain
+from orchestune.config.scripts.option import Option, Script, plain
+from orchestune.config.scripts.scope import Function, Scope, calls
+from orchestune.config.scripts.signature import annotated, arguments, functions, public
 
 
 def read(tree: ast.Module, scope: Scope) -> Script | None:
@@ -15,26 +15,23 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
         if scope.named(call.func) != "fire.Fire":
             continue
         if not call.args:
-            public = [name for name in _of_module(tree) if not name.startswith("_")]
-            return Script("fire", (), commands={name: _options(scope.functions[name], scope) for name in public})
+            return Script("fire", (), commands=_commands(tree, scope))
         given = call.args[0]
         if isinstance(given, ast.Dict):
             pairs = zip(given.keys, given.values, strict=True)
-            named = {scope.or_none(key): function_of(value, scope) for key, value in pairs if key is not None}
+            named = {scope.or_none(key): scope.function_of(value) for key, value in pairs if key is not None}
             return Script("fire", (), commands={str(name): _options(f, scope) for name, f in named.items() if f})
-        function = function_of(given, scope)
+        function, node = scope.function_of(given), scope.class_of(given)
         if function is not None:
             return Script("fire", _options(function, scope))
-        if isinstance(given, ast.Name) and given.id in scope.classes:
-            made = methods(scope.classes[given.id])
-            own = _options(made["__init__"], scope) if "__init__" in made else ()
-            public = [name for name in made if not name.startswith("_")]
-            return Script("fire", own, commands={name: _options(made[name], scope) for name in public})
+        if node is not None:
+            made = functions(node).get("__init__")
+            return Script("fire", () if made is None else _options(made, scope), commands=_commands(node, scope))
     return None
 
 
-def _of_module(tree: ast.Module) -> list[str]:
-    return [item.name for item in tree.body if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef))]
+def _commands(node: ast.ClassDef | ast.Module, scope: Scope) -> dict[str, tuple[Option, ...]]:
+    return {name: _options(function, scope) for name, function in public(node).items()}
 
 
 def _options(function: Function, scope: Scope) -> tuple[Option, ...]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from orchestune.config.scripts.option import Option, Script
-from orchestune.config.scripts.scope import Scope, calls, keywords
-from orchestune.config.scripts.signature import Function, function_of, is_data_class, methods, of_fields, of_function
+from orchestune.config.scripts.scope import Function, Scope, calls, keywords
+from orchestune.config.scripts.signature import functions, is_data_class, of_fields, of_function, public
 
 _CALLS = ("jsonargparse.CLI", "jsonargparse.auto_cli")
 ADDING = ("add_class_arguments", "add_dataclass_arguments", "add_function_arguments")
@@ -42,7 +42,7 @@ def added(call: ast.Call, scope: Scope) -> list[Option]:
 
 def _is_lightning(called: ast.expr, scope: Scope) -> bool:
     """Whether that is `LightningCLI`, or a class which is derived from it."""
-    node = scope.classes.get(called.id) if isinstance(called, ast.Name) else None
+    node = scope.class_of(called)
     names = [scope.named(called)] if node is None else [scope.named(base) for base in node.bases]
     return any(name.rpartition(".")[2] == "LightningCLI" for name in names)
 
@@ -62,25 +62,24 @@ def _of_lightning(call: ast.Call, scope: Scope) -> Script | None:
 
 
 def _of_module(tree: ast.Module, scope: Scope) -> Script | None:
-    names = [item.name for item in tree.body if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    return _of_functions({name: scope.functions[name] for name in names if not name.startswith("_")}, scope)
+    return _of_functions(public(tree), scope)
 
 
 def _of_given(given: ast.expr, scope: Scope) -> Script | None:
     if isinstance(given, (ast.List, ast.Tuple)):
-        listed = [function for item in given.elts if (function := function_of(item, scope)) is not None]
+        listed = [function for item in given.elts if (function := scope.function_of(item)) is not None]
         return _of_functions({function.name: function for function in listed}, scope)
-    node = scope.classes.get(given.id) if isinstance(given, ast.Name) else None
+    node = scope.class_of(given)
     if node is None or is_data_class(node):
         options = _of_component(given, scope)
         return Script("jsonargparse", tuple(map(_by_place, options))) if options else None
     own = tuple(replace(option, early=True) for option in map(_by_place, _of_component(given, scope)))
-    public = {name: method for name, method in methods(node).items() if not name.startswith("_")}
-    return Script("jsonargparse", own, commands={name: _options(method, scope) for name, method in public.items()})
+    commands = {name: _options(method, scope) for name, method in public(node).items()}
+    return Script("jsonargparse", own, commands=commands)
 
 
-def _of_functions(functions: Mapping[str, Function], scope: Scope) -> Script | None:
-    commands = {name: _options(function, scope) for name, function in functions.items()}
+def _of_functions(several: Mapping[str, Function], scope: Scope) -> Script | None:
+    commands = {name: _options(function, scope) for name, function in several.items()}
     if len(commands) == 1:
         return Script("jsonargparse", next(iter(commands.values())))
     return Script("jsonargparse", (), commands=commands) if commands else None
@@ -92,9 +91,9 @@ def _options(function: Function, scope: Scope) -> tuple[Option, ...]:
 
 def _of_component(given: ast.expr, scope: Scope) -> list[Option]:
     """Of a function, of what a class is made with, or of a data class."""
-    function, node = function_of(given, scope), scope.classes.get(given.id) if isinstance(given, ast.Name) else None
+    function, node = scope.function_of(given), scope.class_of(given)
     if node is not None and not is_data_class(node):
-        function = methods(node).get("__init__")
+        function = functions(node).get("__init__")
     options = of_function(function, scope) if function is not None else []
     if node is not None and is_data_class(node):
         options = of_fields(node, scope, by_name=True)

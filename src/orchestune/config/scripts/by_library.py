@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from orchestune.config.scalars import resolve
-from orchestune.config.scripts.option import Kind, Option, Script
+from orchestune.config.scripts.option import KINDS, Kind, Option, Script, plain
 
 _TEXT = r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)"""
 _LITERAL = rf"{_TEXT}|[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d+)(?:[eE][-+]?\d+)?|true|false"
-_KINDS: dict[type, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
 
 
 def read(text: str, suffix: str) -> Script | None:
@@ -30,8 +29,7 @@ def _value(literal: str) -> Any:
 
 
 def _of_value(name: str, default: Any, kind: Kind | None = None) -> Option:
-    plain = default if isinstance(default, (bool, int, float, str)) else None
-    return Option(name, kind or _KINDS.get(type(plain), "other"), plain)
+    return Option(name, kind or KINDS.get(type(default), "other"), plain(default))
 
 
 _DECLARED = re.compile(rf"(?:(?<![\w$])([\w$]+)|({_TEXT}))\s*[:,]\s*\{{([^{{}}]*)\}}")

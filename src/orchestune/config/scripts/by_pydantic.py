@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestune.config.scripts.option import Kind, Option, Script
+from orchestune.config.scripts.option import Kind, Option, Script, plain
 from orchestune.config.scripts.scope import Scope, calls, keywords
-from orchestune.config.scripts.signature import annotated, plain
+from orchestune.config.scripts.signature import annotated
 
 _KINDS: dict[str, Kind] = {
     f"{sign}{kind}": "float" if kind == "Float" else "int"
@@ -43,7 +43,7 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     for call in calls(tree):
         running = scope.named(call.func).endswith("CliApp.run")
         given = call.args[0] if running and call.args else call.func
-        node = scope.classes.get(given.id) if isinstance(given, ast.Name) else None
+        node = scope.class_of(given)
         if node is None or not (running or _is_settings(node, scope)):
             continue
         said = _configuration(node, scope)
@@ -68,8 +68,7 @@ def _is_settings(node: ast.ClassDef, scope: Scope, depth: int = 0) -> bool:
     named = [scope.named(base) for base in node.bases]
     if any(name in ("BaseSettings", "pydantic_settings.BaseSettings", "pydantic.BaseSettings") for name in named):
         return True
-    above = [scope.classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in scope.classes]
-    return depth < 20 and any(_is_settings(base, scope, depth + 1) for base in above)
+    return depth < 20 and any(_is_settings(base, scope, depth + 1) for base in scope.bases(node))
 
 
 def _configuration(node: ast.ClassDef, scope: Scope) -> dict[str, Any]:
@@ -92,14 +91,12 @@ def _configuration(node: ast.ClassDef, scope: Scope) -> dict[str, Any]:
 def _fields(node: ast.ClassDef, scope: Scope, way: _Way, before: str, depth: int) -> Iterator[Option]:
     """Those of the class, what it inherits first."""
     found: dict[str, Option] = {}
-    for base in node.bases:
-        above = scope.classes.get(base.id) if isinstance(base, ast.Name) else None
-        if above is not None and depth < 20:
-            found |= {option.name: option for option in _fields(above, scope, way, before, depth + 1)}
+    for above in scope.bases(node) if depth < 20 else ():
+        found |= {option.name: option for option in _fields(above, scope, way, before, depth + 1)}
     for item in node.body:
         if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
             continue
-        inner = scope.classes.get(item.annotation.id) if isinstance(item.annotation, ast.Name) else None
+        inner = scope.class_of(item.annotation)
         model = inner is not None and any(scope.named(base).rpartition(".")[2] in _MODELS for base in inner.bases)
         name = item.target.id
         if inner is not None and model:
@@ -129,9 +126,8 @@ def _field(item: ast.AnnAssign, scope: Scope, before: str, way: _Way) -> Option:
     name = alias if isinstance(alias, str) else f"{before}{item.target.id}"
     bounds = [scope.or_none(said.get(one, said.get(other))) for one, other in (("ge", "gt"), ("le", "lt"))]
     least, most = (bound if isinstance(bound, (int, float)) else None for bound in bounds)
-    about = scope.or_none(said.get("description"))
     needed = way.arguments and value is None and not {"default", "default_factory"} & set(said) and _is_left(default)
-    option = Option(way.name(name), kind, plain(value), choices, least, most, about if isinstance(about, str) else "",
+    option = Option(way.name(name), kind, plain(value), choices, least, most, scope.text(said.get("description")),
                     required=needed)  # fmt: skip
     if kind != "bool" or not way.arguments:
         return option

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestune.config.scalars import resolve
 from orchestune.config.scripts.by_environment import OF_THE_MACHINE
-from orchestune.config.scripts.option import Kind, Option, Script
+from orchestune.config.scripts.option import KINDS, Kind, Option, Script, plain
 from orchestune.config.scripts.proposing import propose
 
 SUFFIXES = (".sh", ".bash", ".zsh", ".ksh", "")
@@ -23,7 +23,6 @@ _GIVEN = re.compile(
 )
 """`LR=${1:-0.01}`, but not in a function, whose arguments are its own"""
 _TAKES_APART = re.compile(r"\b(?:shift|getopts)\b")
-_KINDS: dict[type, Kind] = {bool: "other", int: "int", float: "float", str: "text"}
 
 
 def read(text: str) -> Script | None:
@@ -34,8 +33,8 @@ def read(text: str) -> Script | None:
 
 def option(name: str, default: Any) -> Option:
     """A variable with what stands there as its default."""
-    kind = _KINDS.get(type(default), "other")
-    return Option(name, kind, default if isinstance(default, (int, float, str)) else None)
+    kind: Kind = "other" if isinstance(default, bool) else KINDS.get(type(default), "other")
+    return Option(name, kind, plain(default))
 
 
 def _by_name(text: str) -> Script | None:

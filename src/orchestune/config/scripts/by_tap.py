@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from orchestune.config.scripts.option import Option, Script
 from orchestune.config.scripts.scope import Scope, calls, keywords
-from orchestune.config.scripts.signature import function_of, of_fields, of_function
+from orchestune.config.scripts.signature import of_fields, of_function
 
 
 def read(tree: ast.Module, scope: Scope) -> Script | None:
@@ -16,9 +16,9 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
         given, options = call.func, list[Option]()
         if scope.named(call.func) == "tap.tapify" and call.args:
             given = call.args[0]
-            function = function_of(given, scope)
+            function = scope.function_of(given)
             options = of_function(function, scope) if function is not None else []
-        node = scope.classes.get(given.id) if isinstance(given, ast.Name) else None
+        node = scope.class_of(given)
         options = options or (_fields(node, scope) if node is not None else [])
         if options:
             dashes = scope.or_none(keywords(call).get("underscores_to_dashes")) is True
@@ -28,8 +28,8 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
 
 def _fields(node: ast.ClassDef, scope: Scope, depth: int = 0) -> list[Option]:
     """The fields of a class that is derived from `Tap`, inherited ones first; none of any other class."""
-    above = [scope.classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in scope.classes]
-    inherited = [option for base in above if depth < 20 for option in _fields(base, scope, depth + 1)]
+    above = scope.bases(node) if depth < 20 else ()
+    inherited = [option for base in above for option in _fields(base, scope, depth + 1)]
     if not inherited and not any(scope.named(base) in ("tap.Tap", "tap.TypedArgumentParser") for base in node.bases):
         return []
     found = [*inherited, *of_fields(node, scope)]

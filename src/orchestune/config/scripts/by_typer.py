@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 
-from orchestune.config.scripts.option import Option, Script
-from orchestune.config.scripts.scope import Scope, calls, keywords
-from orchestune.config.scripts.signature import Function, annotated, arguments, plain
+from orchestune.config.scripts.option import Option, Script, plain
+from orchestune.config.scripts.scope import Function, Scope, calls, keywords
+from orchestune.config.scripts.signature import annotated, arguments
 
 
 def read(tree: ast.Module, scope: Scope) -> Script | None:
@@ -25,7 +25,7 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
                 found[f"{above} {name}".strip()] = _options(function, scope)
     for call in calls(tree):
         if scope.named(call.func) == "typer.run" and call.args and isinstance(call.args[0], ast.Name):
-            run = scope.functions.get(call.args[0].id)
+            run = scope.function_of(call.args[0])
             return Script("typer", _options(run, scope)) if run else None
     if not found or "typer" not in {name.partition(".")[0] for name in scope.imports.values()}:
         return None
@@ -76,8 +76,7 @@ def _option(
     flag = next((text for text in flags if text.startswith("--")), f"--{argument.replace('_', '-')}")
     on, _, off = flag.partition("/")
     name, value = on.lstrip("-"), scope.or_none(default)
-    about = scope.or_none(said.get("help"))
-    about = about if isinstance(about, str) else ""
+    about = scope.text(said.get("help"))
     positional = (made is not None and scope.named(made.func) == "typer.Argument") or (default is None and made is None)
     kind, choices = annotated(annotation, value, scope)
     if kind == "bool" and not positional:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from orchestune.config.scripts.option import Option, Script
 from orchestune.config.scripts.scope import Scope, calls
-from orchestune.config.scripts.signature import function_of, of_fields, of_function
+from orchestune.config.scripts.signature import of_fields, of_function
 
 
 def read(tree: ast.Module, scope: Scope) -> Script | None:
@@ -20,9 +20,8 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
         given = call.args[0].elts if isinstance(call.args[0], (ast.Tuple, ast.List)) else [call.args[0]]
         options: list[Option] = []
         for item in given:
-            if isinstance(item, ast.Name) and item.id in scope.classes:
-                options += of_fields(scope.classes[item.id], scope, by_name=ours)
-            function = function_of(item, scope)
+            node, function = scope.class_of(item), scope.function_of(item)
+            options += of_fields(node, scope, by_name=ours) if node is not None else []
             options += of_function(function, scope) if function is not None else []
         if options:
             return Script("tyro" if ours else "HfArgumentParser", tuple(_flag(option, ours) for option in options))

@@ -101,15 +101,13 @@ def _type(node: ast.expr) -> str | None:
 
 def _items(node: ast.expr, scope: Scope) -> list[ast.expr] | None:
     """What the loop goes over, each as it is written; None where that is not known."""
-    held = scope.constants.get(node.id, node) if isinstance(node, ast.Name) else node
+    held = scope.held(node)
     if isinstance(held, (ast.List, ast.Tuple, ast.Set)):
         return None if any(isinstance(item, ast.Starred) for item in held.elts) else held.elts
     if isinstance(held, ast.Call) and scope.named(held.func) == "dataclasses.fields" and held.args:
         return [one for _, one in _fields(_class(held.args[0], scope), scope)] or None
     if isinstance(held, ast.Call) and isinstance(held.func, ast.Attribute) and not held.args:
-        table = held.func.value
-        table = scope.constants.get(table.id, table) if isinstance(table, ast.Name) else table
-        pairs = _pairs(table, scope)
+        pairs = _pairs(scope.held(held.func.value), scope)
         if pairs is not None:
             if held.func.attr == "items":
                 return [ast.Tuple([key, value], ast.Load()) for key, value in pairs]
@@ -137,9 +135,8 @@ def _pairs(table: ast.expr, scope: Scope) -> list[tuple[ast.expr, ast.expr]] | N
 
 def _class(node: ast.expr, scope: Scope) -> ast.ClassDef | None:
     """The class that is named, or of which something is made: `Config`, `Config()`, `config`."""
-    held = scope.constants.get(node.id, node) if isinstance(node, ast.Name) else node
-    held = held.func if isinstance(held, ast.Call) else held
-    return scope.classes.get(held.id) if isinstance(held, ast.Name) else None
+    held = scope.held(node)
+    return scope.class_of(held.func if isinstance(held, ast.Call) else held)
 
 
 def _fields(node: ast.ClassDef | None, scope: Scope, depth: int = 0) -> list[tuple[str, ast.Call]]:

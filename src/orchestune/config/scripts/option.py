@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from orchestune.domain.parameters import Value
 
 Kind = Literal["float", "int", "text", "bool", "other"]
+KINDS: dict[type, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
+"""by what a value is in Python"""
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,8 @@ class Script:
     notes: tuple[str, ...] = ()
     commands: Mapping[str, tuple[Option, ...]] = field(default_factory=dict)
     """where it has commands of its own: the options of each; `options` are of all of them"""
+
+
+def plain(value: Any) -> Any:
+    """The value where a command line can hold it: None and lists it cannot."""
+    return value if type(value) in KINDS else None

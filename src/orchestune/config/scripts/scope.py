@@ -14,6 +14,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 _METHODS = ("lower", "upper", "get", "format")
 _LONGEST = 1000
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Unknown(Exception):
@@ -34,7 +35,7 @@ class Scope:
         self.tree = tree
         self.constants: dict[str, ast.expr] = {}
         self.classes: dict[str, ast.ClassDef] = {}
-        self.functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = {}
+        self.functions: dict[str, Function] = {}
         self.imports: dict[str, str] = {}
         """what a name was imported as: `tune` → `click.option`"""
         self.elsewhere: dict[str, Scope] = {}
@@ -78,6 +79,27 @@ class Scope:
         if not isinstance(node, ast.Name):
             return ""
         return ".".join([self.imports.get(node.id, node.id), *reversed(parts)])
+
+    def class_of(self, node: ast.AST | None) -> ast.ClassDef | None:
+        """The class that a name stands for; None for anything else."""
+        return self.classes.get(node.id) if isinstance(node, ast.Name) else None
+
+    def function_of(self, node: ast.AST | None) -> Function | None:
+        """The function that a name stands for; None for anything else."""
+        return self.functions.get(node.id) if isinstance(node, ast.Name) else None
+
+    def held(self, node: ast.expr) -> ast.expr:
+        """What a name was assigned; anything else as it is."""
+        return self.constants.get(node.id, node) if isinstance(node, ast.Name) else node
+
+    def bases(self, node: ast.ClassDef) -> list[ast.ClassDef]:
+        """The classes known here that it is derived from."""
+        return [found for base in node.bases if (found := self.class_of(base)) is not None]
+
+    def text(self, node: ast.expr | None) -> str:
+        """The text that stands there; empty where none does."""
+        value = self.or_none(node)
+        return value if isinstance(value, str) else ""
 
     def value(self, node: ast.expr, depth: int = 0) -> Any:
         """The value: texts, numbers, truth values, None, and lists of them. Unknown for everything else."""
@@ -127,7 +149,7 @@ class Scope:
         if more or one.ifs or not isinstance(one.target, ast.Name):
             raise Unknown
         over = one.iter
-        enumeration = self.classes.get(over.id) if isinstance(over, ast.Name) else None
+        enumeration = self.class_of(over)
         items = members(self, enumeration) if enumeration is not None else self.value(over, depth + 1)
         if not isinstance(items, list) or len(items) > _LONGEST:
             raise Unknown
@@ -143,8 +165,7 @@ class Scope:
 
     def _held(self, node: ast.expr, key: Any) -> ast.expr:
         """What a dictionary or a list that is written down here holds at a key. Unknown for anything else."""
-        if isinstance(node, ast.Name) and node.id in self.constants:
-            node = self.constants[node.id]
+        node = self.held(node)
         if isinstance(node, (ast.List, ast.Tuple)) and isinstance(key, int) and -len(node.elts) <= key < len(node.elts):
             return node.elts[key]
         if isinstance(node, ast.Dict):
@@ -175,15 +196,15 @@ class Scope:
         if isinstance(bound, Member) and node.attr in ("name", "value"):
             return bound.name if node.attr == "name" else bound.value
         if node.attr == "name" and isinstance(node.value, ast.Attribute):
-            owner = node.value.value
-            if isinstance(owner, ast.Name) and owner.id in self.classes and members(self, self.classes[owner.id]):
+            owner = self.class_of(node.value.value)
+            if owner is not None and members(self, owner):
                 return node.value.attr
         if node.attr == "value" and isinstance(node.value, ast.Attribute):
             node = node.value
-        if isinstance(node.value, ast.Name) and node.value.id in self.classes:
-            for name, value in _assigned_in(self.classes[node.value.id]):
-                if name == node.attr:
-                    return self.value(value, 1)
+        found = self.class_of(node.value)
+        for name, value in _assigned_in(found) if found is not None else ():
+            if name == node.attr:
+                return self.value(value, 1)
         raise Unknown
 
     def _call(self, node: ast.Call, depth: int) -> Any:

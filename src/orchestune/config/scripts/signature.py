@@ -6,21 +6,20 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from orchestune.config.scripts.option import Kind, Option
-from orchestune.config.scripts.scope import Scope, Unknown, keywords, members, told
+from orchestune.config.scripts.option import KINDS, Kind, Option, plain
+from orchestune.config.scripts.scope import Function, Scope, Unknown, keywords, members, told
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 _KINDS: dict[str, Kind] = {"float": "float", "int": "int", "str": "text", "bool": "bool", "Path": "text"}
 
 
-def function_of(node: ast.expr, scope: Scope) -> Function | None:
-    """The function of this module that a name stands for."""
-    return scope.functions.get(node.id) if isinstance(node, ast.Name) else None
+def functions(node: ast.ClassDef | ast.Module) -> dict[str, Function]:
+    """Those of a class, or of a module."""
+    return {item.name: item for item in node.body if isinstance(item, Function)}
 
 
-def methods(node: ast.ClassDef) -> dict[str, Function]:
-    """The functions of a class."""
-    return {item.name: item for item in node.body if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef))}
+def public(node: ast.ClassDef | ast.Module) -> dict[str, Function]:
+    """The same without those whose names begin with an underscore."""
+    return {name: function for name, function in functions(node).items() if not name.startswith("_")}
 
 
 def is_data_class(node: ast.ClassDef) -> bool:
@@ -51,7 +50,7 @@ def of_function(function: Function, scope: Scope) -> list[Option]:
 
 
 def _data_class(annotation: ast.expr | None, scope: Scope) -> ast.ClassDef | None:
-    found = scope.classes.get(annotation.id) if isinstance(annotation, ast.Name) else None
+    found = scope.class_of(annotation)
     return found if found is not None and is_data_class(found) else None
 
 
@@ -119,27 +118,21 @@ def annotated(
         if outer == "Literal":
             choices = scope.or_none(annotation.slice)
             listed = choices if isinstance(choices, list) else [choices]
-            return "text", tuple(item for item in listed if isinstance(item, (str, int, float)))
+            return "text", tuple(item for item in listed if type(item) in KINDS)
         return "other", ()
     if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
         kind = annotation.left if _is_none(annotation.right) else annotation.right
         return annotated(kind, default, scope, by_name=by_name)
-    if isinstance(annotation, ast.Name) and annotation.id in scope.classes:
+    if (enumeration := scope.class_of(annotation)) is not None:
         try:
-            found = members(scope, scope.classes[annotation.id])
+            found = members(scope, enumeration)
             return "text", tuple(told([member.name if by_name else member.value for member in found]))
         except Unknown:
             return "other", ()
     if annotation is None:
-        kind_of: Kind = {bool: "bool", float: "float", int: "int", str: "text"}.get(type(default), "other")  # type: ignore[assignment]
-        return kind_of, ()
+        return KINDS.get(type(default), "other"), ()
     return _KINDS.get(scope.named(annotation).rpartition(".")[2], "other"), ()
 
 
 def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
-
-
-def plain(value: Any) -> Any:
-    """The value where it is a single one."""
-    return value if isinstance(value, (str, int, float, bool)) else None

@@ -12,10 +12,8 @@ from orchestune.config.compose import compose
 from orchestune.config.nodes import plain
 from orchestune.config.places import READERS
 from orchestune.config.report import Report
-from orchestune.config.scripts.option import Kind, Option
+from orchestune.config.scripts.option import KINDS, Option
 from orchestune.errors import BadInput
-
-_KINDS: dict[type, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -51,5 +49,5 @@ def options(values: Mapping[str, Any], before: str = "") -> Iterator[Option]:
             yield from options(value, f"{name}.")
         elif value == "???":  # of OmegaConf: has to be said
             yield Option(name, "other", required=True, word=f"{name}={{{name}}}")
-        elif type(value) in _KINDS and not (isinstance(value, str) and "${" in value):
-            yield Option(name, _KINDS[type(value)], value)
+        elif type(value) in KINDS and not (isinstance(value, str) and "${" in value):
+            yield Option(name, KINDS[type(value)], value)
