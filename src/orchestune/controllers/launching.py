@@ -289,9 +289,9 @@ def _demand(row: ExperimentRow, part: Part, closed: frozenset[str]) -> Demand:
 
 def slots_wanted(row: ExperimentRow) -> int:
     """How many attempts of it could run now."""
-    if row.ended is not None or row.desired is not Desired.RUNNING:
-        return row.live if row.desired is Desired.PAUSED and row.ended is None else 0
-    return min(row.parallelism, unfinished(row))
+    if row.goes_on:
+        return min(row.parallelism, unfinished(row))
+    return row.live if row.desired is Desired.PAUSED and row.ended is None else 0
 
 
 def workers_for(cores: int, slots: int) -> int:

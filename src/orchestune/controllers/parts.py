@@ -48,8 +48,7 @@ def parts(session: Session, row: ExperimentRow, room: Callable[[int], Resources]
 
 def unfinished(row: ExperimentRow) -> int:
     """Attempts that are to come or run, as far as its budget goes."""
-    new = max(row.budget - row.finished - row.open, 0) * row.specification.folds.count
-    return new + row.pending + row.live
+    return row.unsuggested * row.specification.folds.count + row.pending + row.live
 
 
 def memory_after(

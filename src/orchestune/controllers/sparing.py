@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from orchestune.domain.experiment import TEST_LABEL
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
-from orchestune.domain.states import Desired, ExperimentState, WorkerState
+from orchestune.domain.states import ExperimentState, WorkerState
 from orchestune.ports.backend import Backend
 from orchestune.services.core import Core
 from orchestune.store import experiments, workers
@@ -107,7 +107,7 @@ def _movable(backend: Backend, worker: Present) -> bool:
 
 
 def _waits(row: ExperimentRow) -> bool:
-    return _is_test(row) and row.desired is Desired.RUNNING and row.ended is None and not row.live
+    return _is_test(row) and row.goes_on and not row.live
 
 
 def _is_test(row: ExperimentRow) -> bool:

@@ -10,7 +10,7 @@ from orchestune.controllers.parts import Part, memory_after
 from orchestune.domain.allocation import usable
 from orchestune.domain.more_memory import sized
 from orchestune.domain.resources import Capacity, Resources
-from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
+from orchestune.domain.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.ports.backend import Backend, WorkerOrder
@@ -66,7 +66,7 @@ class Starting:
         each = site.each
         taken = site.backend.takes(each, row.specification.placement)
         with locked(self._core, row.id) as ledger:
-            if ledger.row.desired is not Desired.RUNNING or ledger.row.ended is not None:
+            if not ledger.row.goes_on:
                 return False
             ledger.row.worker_seq += 1
             values = {

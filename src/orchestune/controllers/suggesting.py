@@ -12,7 +12,7 @@ from functools import partial
 
 from orchestune.controllers.each import each
 from orchestune.domain.space import Configuration
-from orchestune.domain.states import Desired, Reason, ReasonCode
+from orchestune.domain.states import Reason, ReasonCode
 from orchestune.domain.trial import ask_seed
 from orchestune.errors import OrchestuneError, StoreUnavailable, TemporaryError
 from orchestune.ports.engine import Engine, Exhausted, StillLooking
@@ -70,11 +70,7 @@ class Suggesting:
         self._tried_first &= going
         for gone in self._open.keys() - going:
             self._drop(gone)
-        each(
-            partial(self._experiment, row)
-            for row in rows
-            if row.desired is Desired.RUNNING and row.ended is None and row.finished + row.open < row.budget
-        )
+        each(partial(self._experiment, row) for row in rows if row.goes_on and row.unsuggested)
 
     def close(self) -> None:
         """Give back every engine."""
@@ -181,8 +177,8 @@ class Suggesting:
 
     def _wanted(self, session: Session, row: ExperimentRow, opened: _Open) -> int:
         """How many suggestions are missing from the queue now."""
-        left = row.budget - row.finished - row.open
-        if row.desired is not Desired.RUNNING or row.ended is not None:
+        left = row.unsuggested
+        if not row.goes_on:
             return 0
         if row.parallelism == 1 and opened.engine.uses_history:
             return min(left, 1 - row.open)
@@ -205,12 +201,10 @@ class Suggesting:
         """Apply, if the experiment still is as it was when the engine was asked; otherwise the next tick asks anew."""
         with locked(self._core, row.id) as ledger:
             now = ledger.row
-            if now.created != row.created or now.revision != row.revision:
-                return
-            if now.desired is not Desired.RUNNING or now.ended is not None:
+            if now.created != row.created or now.revision != row.revision or not now.goes_on:
                 return
             now.guard_words -= {experiments.LOOKING}
-            trials.queue(ledger, suggestions[: max(now.budget - now.finished - now.open, 0)])
+            trials.queue(ledger, suggestions[: now.unsuggested])
 
     def _exhausted(self, row: ExperimentRow) -> None:
         with locked(self._core, row.id) as ledger:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestune.domain.experiment import TEST_LABEL
-from orchestune.domain.states import Desired
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.store import experiments, notices
@@ -55,7 +54,7 @@ class Watching:
 
     def _limits(self, row: ExperimentRow) -> Mapping[float, Sequence[str]]:
         """The hooks that want to hear of it, by seconds; none while nothing has to move."""
-        if row.desired is not Desired.RUNNING or row.ended is not None:
+        if not row.goes_on:
             return {}
         found: dict[float, list[str]] = {}
         for index, hook in enumerate(row.specification.notify):

@@ -134,7 +134,7 @@ class Ledger:
 
     def pause(self, reason: Reason) -> None:
         """Start nothing new, for a reason that `resume` waves through."""
-        if self.row.desired is Desired.RUNNING and self.row.ended is None:
+        if self.row.goes_on:
             self.row.desired, self.row.reason = Desired.PAUSED, reason
 
     def orders(self) -> None:
@@ -217,7 +217,7 @@ class Ledger:
             topics += [f"events:{row.id}", EXPERIMENTS]
         if self._segments:
             topics.append(f"logs:{row.id}")
-        if moved or self._ordered or (self._events and (row.desired is not Desired.RUNNING or row.ended is not None)):
+        if moved or self._ordered or (self._events and not row.goes_on):
             topics += [f"work:{row.id}", ACTING]
         elif self._other_workers:
             topics.append(ACTING)

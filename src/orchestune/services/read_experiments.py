@@ -211,7 +211,7 @@ def _details(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> lis
 
 
 def _notes(core: Core, session: Session, row: ExperimentRow) -> list[str]:
-    looks = experiments.LOOKING in row.guard_words and row.desired is Desired.RUNNING and row.ended is None
+    looks = experiments.LOOKING in row.guard_words and row.goes_on
     looking = "the grid is walked for its next configuration that the constraints allow"
     found = [_deleted(row), _waits(core, row), looking if looks else None, unpruned(session, row)]
     return [note for note in found if note is not None]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
+from orchestune.domain.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
 from orchestune.errors import Conflict
 from orchestune.ports.clock import new_id
@@ -87,7 +87,7 @@ def _inherit(core: Core, row: Row[Any]) -> Row[Any]:
     """
     with locked(core, row.heir, "server") as ledger:
         heir = ledger.row
-        if heir.desired is not Desired.RUNNING or heir.ended is not None:
+        if not heir.goes_on:
             raise GroupOver("the experiment that it was to go on with is over")
         heir.worker_seq += 1
         came_from = experiments.get(ledger.session, row.experiment).handle

@@ -91,7 +91,7 @@ def queue_again(ledger: Ledger) -> None:
         )
         for trial in stopped
     ]
-    queue(ledger, again[: max(row.budget - row.finished - row.open, 0)])
+    queue(ledger, again[: row.unsuggested])
 
 
 def change_task(ledger: Ledger, trial: int, fold: int, old: TaskState, cause: Cause, **values: Any) -> None:

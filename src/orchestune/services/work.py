@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar, NamedTuple
 
-from orchestune.domain.states import AttemptState, Desired, Reason, ReasonCode, TaskState, TrialState, WorkerState
+from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState, WorkerState
 from orchestune.domain.transitions import TASK, TRIAL, Cause, after
 from orchestune.errors import OrchestuneError
 from orchestune.ports.clock import new_id
@@ -183,7 +183,7 @@ class _Call:
 
     def _lease(self, held: int) -> list[Document]:
         row = self.ledger.row
-        if row.desired is not Desired.RUNNING or row.ended is not None or self.row.state != WorkerState.ALIVE:
+        if not row.goes_on or self.row.state != WorkerState.ALIVE:
             return []
         if self.body["boot"] != self.row.boot:
             return []  # a call from before it registered anew: nobody would hear of the lease

@@ -131,11 +131,19 @@ class ExperimentRow:
         return self.ended is not None or self.desired is Desired.STOPPED
 
     @property
+    def goes_on(self) -> bool:
+        """Trials may begin: nobody paused or stopped it, and no rule has ended it."""
+        return self.desired is Desired.RUNNING and self.ended is None
+
+    @property
     def leasable(self) -> int:
         """How many more attempts may run now, as far as the counters tell: some of them may have to wait a while."""
-        if self.desired is not Desired.RUNNING or self.ended is not None:
-            return 0
-        return max(min(self.pending, self.parallelism - self.live), 0)
+        return max(min(self.pending, self.parallelism - self.live), 0) if self.goes_on else 0
+
+    @property
+    def unsuggested(self) -> int:
+        """Trials of the budget that have no configuration yet."""
+        return max(self.budget - self.finished - self.open, 0)
 
     @property
     def specification(self) -> Specification:
