@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,11 +36,9 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    let(made, Outgoing(Reach(everywhere=True)))
-    yield made
-    made.close()
+def world(world: World) -> World:
+    let(world, Outgoing(Reach(everywhere=True)))
+    return world
 
 
 def let(world: World, outgoing: Outgoing) -> None:

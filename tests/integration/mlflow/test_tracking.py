@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,11 +33,9 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mlflow]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    made.core = replace(made.core, outgoing=Outgoing(ANYWHERE))
-    yield made
-    made.close()
+def world(world: World) -> World:
+    world.core = replace(world.core, outgoing=Outgoing(ANYWHERE))
+    return world
 
 
 @pytest.fixture

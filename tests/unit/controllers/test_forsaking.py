@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from orchestune.controllers.forsaking import PATIENCE_SECONDS, Forsaking
@@ -13,13 +10,6 @@ from orchestune.errors import BadInput, Purged
 from orchestune.services.change_experiment import change_experiment
 from orchestune.services.rerun_trial import rerun_trial
 from orchestune.testing.world import World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def pass_time(world: World, forsaking: Forsaking, seconds: float) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,11 +56,9 @@ class Recorder:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    made.core = replace(made.core, outgoing=Outgoing(Reach(everywhere=True)))
-    yield made
-    made.close()
+def world(world: World) -> World:
+    world.core = replace(world.core, outgoing=Outgoing(Reach(everywhere=True)))
+    return world
 
 
 @pytest.fixture

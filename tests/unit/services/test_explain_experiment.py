@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
@@ -16,11 +15,9 @@ from orchestune.testing.world import World
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(analyses, "importance", lambda space, metric, history: {})
-    world = World(tmp_path)
-    yield world
-    world.close()
+    return world
 
 
 def test_the_best_trial_is_the_one_that_keeps_the_limits(world: World) -> None:

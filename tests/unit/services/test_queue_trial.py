@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from orchestune.errors import Conflict
@@ -13,13 +10,6 @@ from orchestune.services.queue_trial import queue_trial
 from orchestune.testing.world import World
 
 WANTED = {"x": 0.123}
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def test_it_takes_the_place_of_the_last_suggestion_that_nobody_has_begun(world: World) -> None:
