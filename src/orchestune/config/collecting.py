@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from orchestune.config.kinds import Key, Kind, text
+from orchestune.config.kinds import Key, text
 from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, list_of, section
 from orchestune.domain.patterns import compiled
@@ -43,8 +43,8 @@ def _read_path(found: Field) -> str | None:
     return "/".join(parts)
 
 
-_EXPRESSION = Kind[str](_PATTERN.words, _PATTERN.schema, _read_expression)
-_INSIDE = Kind[str](_PATH.words, _PATH.schema, _read_path)
+_EXPRESSION = _PATTERN.read_by(_read_expression)
+_INSIDE = _PATH.read_by(_read_path)
 KEYS = (
     Key("regex", _EXPRESSION, "For each line of the output: the groups are metrics, `step` is the step; in a group's"
         " name `_` stands for any character of a metric's that no group can have."),

@@ -56,5 +56,5 @@ def _read(found: Field) -> EarlyStopping | None:
 EARLY_STOPPING = either(
     f"{_TYPE.words}, or a mapping with type, metric, min_steps, interval, reduction, grace",
     scalar=changed(_TYPE, EarlyStopping),
-    mapping=Kind[EarlyStopping](_SECTION.words, _SECTION.schema, _read, _KEYS),
+    mapping=_SECTION.read_by(_read),
 )

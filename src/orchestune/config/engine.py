@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestune.config.kinds import Key, Kind, one_of, whole
+from orchestune.config.kinds import Key, one_of, whole
 from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, section
 from orchestune.domain.engines import NAMES, OPTIONS
@@ -51,5 +51,5 @@ def _read_engine(found: Field) -> Engine | None:
 ENGINE = either(
     f"{_ENGINE_NAME.words}, or a mapping with name and the engine's own options",
     scalar=changed(_ENGINE_NAME, Engine),
-    mapping=Kind[Engine](_ENGINE.words, _ENGINE.schema, _read_engine, _ENGINE_KEYS),
+    mapping=_ENGINE.read_by(_read_engine),
 )

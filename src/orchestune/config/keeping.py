@@ -75,7 +75,7 @@ KEEP = either(
     "a list of patterns, or a mapping with patterns, keep_best, limit",
     scalar=changed(_PATTERN, lambda one: Keep((one,))),
     listing=changed(list_of(_PATTERN, "a list of patterns", least=0, most=1000), lambda patterns: Keep(patterns)),
-    mapping=Kind[Keep](_KEEP.words, _KEEP.schema, _read_keep, _KEEP.keys),
+    mapping=_KEEP.read_by(_read_keep),
 )
 
 

@@ -42,6 +42,10 @@ class Kind(Generic[R]):
             return None
         return self.reader(found)
 
+    def read_by(self, reader: Callable[[Field], T | None]) -> Kind[T]:
+        """The same spelling, of which something else is made or more is required."""
+        return Kind(self.words, self.schema, reader, self.keys)
+
 
 @dataclass(frozen=True)
 class Key:

@@ -93,4 +93,4 @@ def _read_metrics(found: Field) -> tuple[Metric, ...] | None:
     return tuple(sorted(metrics, key=lambda metric: not metric.optimized))
 
 
-METRICS = Kind[tuple[Metric, ...]](_MAPPING.words, _MAPPING.schema, _read_metrics, KEYS)
+METRICS = _MAPPING.read_by(_read_metrics)

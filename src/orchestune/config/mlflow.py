@@ -29,5 +29,5 @@ def _read(found: Field) -> Tracker | None:
 MLFLOW = either(
     f"{ADDRESS_WORDS}, or a mapping with uri",
     scalar=changed(URL, Tracker),
-    mapping=Kind[Tracker](_SECTION.words, _SECTION.schema, _read, _SECTION.keys),
+    mapping=_SECTION.read_by(_read),
 )

@@ -65,7 +65,7 @@ def _read_hook(found: Field) -> Hook | None:
 
 
 _ONE = changed(URL, Hook)
-_LONG = Kind[Hook](_HOOK.words, _HOOK.schema, _read_hook, _HOOK.keys)
+_LONG = _HOOK.read_by(_read_hook)
 NOTIFY = either(
     f"{ADDRESS_WORDS}, a mapping with url, or a list of these",
     scalar=changed(_ONE, lambda one: (one,)),

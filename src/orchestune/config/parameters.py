@@ -62,7 +62,7 @@ def _read_values(found: Field) -> tuple[Value, ...] | None:
 
 _NAMES_SOMETHING = re.compile(r"[-+]?0[0-9]+|[1-9][0-9]*\.[0-9]*[1-9]0+")
 """numbers of which some digits mean nothing, as in `3.10` and `007`, but for names, of which each does"""
-VALUES = Kind[tuple[Value, ...]](_LISTED.words, _LISTED.schema, _read_values, _LISTED.keys)
+VALUES = _LISTED.read_by(_read_values)
 
 
 def _listed(choices: tuple[Value, ...]) -> Parameter:
@@ -204,7 +204,7 @@ def _read_prior(found: Field) -> Prior | None:
     return Prior.from_json(read)
 
 
-PRIOR = Kind[Prior](_PRIOR.words, _PRIOR.schema, _read_prior, tuple(_PRIOR_KEYS))
+PRIOR = _PRIOR.read_by(_read_prior)
 KEYS = (
     Key("type", one_of(("float", "int", "categorical", "bool"), _TYPES), "What the values are.",
         "`categorical` with listed values, `int` with whole bounds, else `float`"),
@@ -286,7 +286,7 @@ PARAMETER = either(
     f"{_RANGE_WORDS}, a list of values, bool, or a mapping",
     scalar=_SHORT,
     listing=changed(VALUES, _listed),
-    mapping=Kind[Parameter](_LONG.words, _LONG.schema, _read_long, KEYS),
+    mapping=_LONG.read_by(_read_long),
 )
 
 
@@ -310,4 +310,4 @@ def variable_name(name: str) -> str:
 
 
 _MAPPING = mapping_of(_NAMES, PARAMETER, "a mapping from names to ranges or lists of values", least=1)
-PARAMETERS = Kind[tuple[Parameter, ...]](_MAPPING.words, _MAPPING.schema, _read_parameters, KEYS)
+PARAMETERS = _MAPPING.read_by(_read_parameters)

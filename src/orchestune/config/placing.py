@@ -67,9 +67,7 @@ def _read_volume(found: Field) -> Volume | None:
     return Volume(read["mount"], read.get("claim"), read.get("path"), bool(read.get("read_only")))
 
 
-VOLUMES = list_of(
-    Kind[Volume](_VOLUME.words, _VOLUME.schema, _read_volume, _VOLUME_KEYS), "a list of volumes", least=0, most=100
-)
+VOLUMES = list_of(_VOLUME.read_by(_read_volume), "a list of volumes", least=0, most=100)
 
 
 def _read_pod(found: Field) -> dict[str, Any] | None:

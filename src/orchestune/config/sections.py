@@ -94,7 +94,7 @@ _RESOURCES = section(
     ),
     also={"cpus": "cpu", "gpus": "gpu", "mem": "memory", "ram": "memory", "cores": "cpu", "affinity": "pin"},
 )  # fmt: skip
-RESOURCES = Kind[Resources](_RESOURCES.words, _RESOURCES.schema, _read_resources, _RESOURCES.keys)
+RESOURCES = _RESOURCES.read_by(_read_resources)
 
 _MODULE = text("the name of a Python module, such as sklearn.svm", r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", most=200)
 PRELOAD = either(
@@ -130,7 +130,7 @@ _FOLDS = section(
 FOLDS = either(
     f"a whole number from 1 to {_MOST_FOLDS:,}, or a mapping with count, prune_after",
     scalar=changed(whole(1, _MOST_FOLDS), lambda count: Folds(count)),
-    mapping=Kind[Folds](_FOLDS.words, _FOLDS.schema, _read_folds, _FOLDS.keys),
+    mapping=_FOLDS.read_by(_read_folds),
 )
 
 

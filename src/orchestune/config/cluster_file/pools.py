@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestune.config.kinds import SIZE_PATTERN, TRUTH, Key, Kind, amount, one_of, text, whole
+from orchestune.config.kinds import SIZE_PATTERN, TRUTH, Key, amount, one_of, text, whole
 from orchestune.config.nodes import Scalar
 from orchestune.config.report import Field
 from orchestune.config.shapes import Named, changed, either, list_of, mapping_of, section
@@ -47,7 +47,7 @@ def _read_label(found: Field) -> str | None:
 LABEL_VALUE = text("at most 63 letters, digits, - _ and .", _LABEL_VALUE, most=63, loose=True)
 LABELS = mapping_of(
     Named("a label", _LABEL_KEY, "letters, digits, - _ and . are allowed, a DNS name and / before them"),
-    Kind[str](LABEL_VALUE.words, LABEL_VALUE.schema, _read_label),
+    LABEL_VALUE.read_by(_read_label),
     "a mapping from labels to values", most=50,
 )  # fmt: skip
 
