@@ -100,7 +100,7 @@ class Connection:
         """Send JSON, return JSON. Raises Unreachable, Gone, Denied or ApiError."""
         data = None if body is None else encoded(body)
         self.send(method, path, data, self._timeout)
-        _, _, answer = self.receive()
+        _, answer = self.receive()
         return _parse(answer)
 
     def send(
@@ -128,8 +128,8 @@ class Connection:
                     raise Unreachable(f"the server cannot be reached: {exc}") from exc
         raise Unreachable("the server hung up")
 
-    def receive(self) -> tuple[int, http.client.HTTPMessage, bytes]:
-        """The answer to what was sent. Raises what `call` does."""
+    def receive(self) -> tuple[http.client.HTTPMessage, bytes]:
+        """The headers and the body of the answer to what was sent. Raises what `call` does."""
         response = self._response()
         try:
             data = response.read()
@@ -143,7 +143,7 @@ class Connection:
                 raise
             self.close()
             raise Unreachable("another server answers at the old address") from exc
-        return response.status, response.headers, data
+        return response.headers, data
 
     def download(self, path: str, target: Path) -> None:
         """GET into a file. Raises what `call` does, and OSError where the disk refuses."""

@@ -99,7 +99,7 @@ class Network:
             self._reply(Reply(name, None, Unreachable("the server does not answer")))
             return
         try:
-            _, _, data = connection.receive()
+            _, data = connection.receive()
             self._reply(Reply(name, json.loads(data), None))
         except ApiError as exc:
             self._reply(Reply(name, None, exc))

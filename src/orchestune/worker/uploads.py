@@ -129,7 +129,7 @@ def send_file(connection: Connection, server: Server, path: Path, digest: str, s
     """Bring the bytes of one file to the server, from where an earlier try ended."""
     route = server.path(f"uploads/{digest}")
     connection.send("HEAD", route, None, 60.0)
-    _, headers, _ = connection.receive()
+    headers, _ = connection.receive()
     if headers.get("X-Complete") == "1":
         return
     offset = int(headers.get("X-Size") or 0)
@@ -138,7 +138,7 @@ def send_file(connection: Connection, server: Server, path: Path, digest: str, s
             file.seek(offset)
             data = file.read(PART)
             connection.send("PUT", f"{route}?offset={offset}", data, 60.0, "application/octet-stream")
-            _, _, answer = connection.receive()
+            _, answer = connection.receive()
             there = _size(answer)
             if not offset < there <= size:
                 raise Unreachable("the server does not take the next part of an upload")
