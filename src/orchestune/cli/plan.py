@@ -15,7 +15,7 @@ from orchestune.domain.notify import Hook, shown
 from orchestune.domain.parameters import Parameter
 from orchestune.domain.ways import Source
 from orchestune.domain.words import plural, some
-from orchestune.worker.command import placeholders, split
+from orchestune.worker.command import placeholders, split, variable
 
 _INDENT = 13
 _LEAST = 24
@@ -139,7 +139,6 @@ def _arrival(specification: Specification) -> str:
     if not names:
         return "no parameters"
     first = names[0]
-    variable = f"ORCHESTUNE_PARAM_{re.sub('[^A-Za-z0-9]', '_', first).upper()}"
     if "config" in used and specification.config:
         text = f"a copy of {specification.config.name} as {{config}}"
     elif "args" in used:
@@ -151,8 +150,8 @@ def _arrival(specification: Specification) -> str:
     elif specification.stdin:
         text = "JSON on standard input"
     else:
-        return f"environment variables such as {variable}, and $ORCHESTUNE_PARAMS (a JSON file)"
-    return f"{text}; also {variable} and $ORCHESTUNE_PARAMS (a JSON file)"
+        return f"environment variables such as {variable(first)}, and $ORCHESTUNE_PARAMS (a JSON file)"
+    return f"{text}; also {variable(first)} and $ORCHESTUNE_PARAMS (a JSON file)"
 
 
 def _metrics(metrics: Sequence[Metric], collect: Sequence[Source]) -> str:

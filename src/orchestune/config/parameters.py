@@ -16,6 +16,7 @@ from orchestune.domain.parameters import Parameter, Value
 from orchestune.domain.priors import KEYS as PRIOR_KEYS
 from orchestune.domain.priors import Prior
 from orchestune.domain.words import did_you_mean
+from orchestune.worker.command import variable
 
 MOST_STEPS = 10**9
 _NUMBER = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]+)?)(?:[eE][-+]?[0-9]+)?"
@@ -296,17 +297,12 @@ def _read_parameters(found: Field) -> tuple[Parameter, ...] | None:
         return None
     variables: dict[str, str] = {}
     for name, (place, value) in found.entries().items():
-        variable = variable_name(name)
-        other = variables.setdefault(variable, name)
+        other = variables.setdefault(variable(name), name)
         if other != name:
-            Field(place, value.key, found.report).wrong(f"{name} and {other} would both be the variable {variable}",
-                                                        "rename one of them")  # fmt: skip
+            Field(place, value.key, found.report).wrong(
+                f"{name} and {other} would both be the variable {variable(name)}", "rename one of them"
+            )
     return tuple(replace(parameter, name=name) for name, parameter in read.items())
-
-
-def variable_name(name: str) -> str:
-    """The environment variable in which the user's command finds the parameter `name`."""
-    return "ORCHESTUNE_PARAM_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
 
 
 _MAPPING = mapping_of(_NAMES, PARAMETER, "a mapping from names to ranges or lists of values", least=1)

@@ -73,6 +73,11 @@ def plain(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
+def variable(parameter: str) -> str:
+    """The environment variable of a parameter: `optim.lr` → `ORCHESTUNE_PARAM_OPTIM_LR`."""
+    return "ORCHESTUNE_PARAM_" + re.sub(r"[^A-Z0-9]", "_", parameter.upper())
+
+
 def arguments(parameters: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """The words of `{args}`: nothing for false and for what is inactive, a bare flag for true."""
     words = []

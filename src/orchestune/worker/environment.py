@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from orchestune.worker.command import plain
+from orchestune.worker.command import plain, variable
 from orchestune.worker.tree import MARK
 
 _THREADS = (
@@ -31,11 +30,6 @@ def with_home(base: Mapping[str, str], folder: str) -> dict[str, str]:
         return dict(base)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     return {**base, "HOME": folder}
-
-
-def variable(parameter: str) -> str:
-    """`optim.lr` → `ORCHESTUNE_PARAM_OPTIM_LR`."""
-    return "ORCHESTUNE_PARAM_" + re.sub(r"[^A-Z0-9]", "_", parameter.upper())
 
 
 def of_job(base: Mapping[str, str], job: Mapping[str, Any], experiment: str, handle: str) -> dict[bytes, bytes]:

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestune.worker.command import overrides, placeholders, render
+from orchestune.worker.command import overrides, placeholders, render, variable
 
 NAMES = ["optim.lr", "amp", "model/depth", "warm-up", "name"]
 VALUES = {"optim.lr": 3e-4, "amp": True, "model/depth": 3, "name": "a b"}
@@ -134,3 +134,7 @@ def test_rendering_a_text_without_placeholders_keeps_its_words(text: str) -> Non
         return
     command = render(text, {}, [])
     assert command == ["sh", "-c", text] or command == shlex.split(text)
+
+
+def test_variables_of_parameters_have_letters_digits_and_underscores() -> None:
+    assert variable("optim/lr-1.x") == "ORCHESTUNE_PARAM_OPTIM_LR_1_X"

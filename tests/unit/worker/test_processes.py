@@ -16,7 +16,6 @@ import pytest
 from orchestune.worker import reaping, settings, tree, usage
 from orchestune.worker.cards import Cards
 from orchestune.worker.crew import Crew
-from orchestune.worker.environment import variable
 from orchestune.worker.orphans import Orphans
 
 
@@ -179,10 +178,6 @@ def test_settings_do_not_show_the_token(tmp_path: Path) -> None:
     path = tmp_path / "worker.json"
     path.write_text('{"token": "secret", "worker": "w", "slots": 1, "state": "/x"}')
     assert "secret" not in repr(settings.load({settings.FILE_VARIABLE: str(path)}))
-
-
-def test_variables_of_parameters_have_letters_digits_and_underscores() -> None:
-    assert variable("optim/lr-1.x") == "ORCHESTUNE_PARAM_OPTIM_LR_1_X"
 
 
 def test_files_that_came_with_the_start_stay_out_of_children() -> None:
