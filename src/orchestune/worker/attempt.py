@@ -71,7 +71,7 @@ class Attempt:
         """when the timeout strikes"""
         self.kill_at: float | None = None
         self.verdict: tuple[str, dict[str, str] | None] | None = None
-        """state and reason that were decided before the process ended: an order, a timeout, a worker that stops"""
+        """state and reason where its process does not decide: an order, a timeout, a worker that stops, no start"""
         self.unwanted = False
         """superseded: nobody wants the result"""
         self.checkpoint: Path | None = None
@@ -202,11 +202,11 @@ class Attempt:
         """The state that the attempt ends in."""
         return self._judge()[0]
 
-    def result(self, failure: tuple[str, dict[str, str] | None] | None = None) -> dict[str, Any]:
-        """The `finished` entry without logs and points; `failure`: why it never ran."""
+    def result(self) -> dict[str, Any]:
+        """The `finished` entry without logs and points."""
         self.log.close()
         self.points.close()
-        state, reason = failure or self._judge()
+        state, reason = self._judge()
         ran = self.ended is not None and self.started is not None
         exited = ran and os.WIFEXITED(self._status)
         if reason is not None:

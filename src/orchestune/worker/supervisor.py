@@ -215,7 +215,7 @@ class Supervisor:
 
     def _prepared(self, attempt: Attempt, note: str | None, error: BaseException | None) -> None:
         if attempt.verdict is not None:
-            self._finish(attempt, attempt.verdict)
+            self._finish(attempt)
         elif isinstance(error, Unprepared):
             self._fail(attempt, error)
         elif error is not None:
@@ -258,9 +258,10 @@ class Supervisor:
 
     def _not_launched(self, attempt: Attempt, error: BaseException) -> None:
         if attempt.verdict is not None:
-            self._finish(attempt, attempt.verdict)
+            self._finish(attempt)
         elif isinstance(error, StartError):
-            self._finish(attempt, ("failed", {"code": "command_not_found", "message": str(error)}))
+            attempt.verdict = ("failed", {"code": "command_not_found", "message": str(error)})
+            self._finish(attempt)
         else:
             self._fail(attempt, Unprepared("sandbox", f"the command cannot be started here: {error}"))
 
@@ -337,8 +338,8 @@ class Supervisor:
                 if time.monotonic() - began > READING_SECONDS:
                     return
             attempt.phase = phases.COLLECTING
-            if attempt.unwanted or not self._collector.collect(attempt, lambda: self._finish(attempt, None)):
-                self._finish(attempt, None)
+            if attempt.unwanted or not self._collector.collect(attempt, lambda: self._finish(attempt)):
+                self._finish(attempt)
 
     def _look(self, now: float) -> None:
         lasting = {}
@@ -372,22 +373,23 @@ class Supervisor:
             if attempt.output >= 0:
                 os.close(attempt.output)
                 attempt.output = -1
-            self._finish(attempt, None)
+            self._finish(attempt)
 
     def _fail(self, attempt: Attempt, error: Unprepared) -> None:
         """This machine's fault: the attempt is lost, and so that a broken machine does not eat them all, it rests."""
         self._rest()
         say(f"attempt {attempt.id} is lost: {error}")
-        self._finish(attempt, ("lost", {"code": error.code, "message": str(error)}))
+        attempt.verdict = ("lost", {"code": error.code, "message": str(error)})
+        self._finish(attempt)
 
     def _rest(self) -> None:
         self._losses += 1
         self.unwell_until = time.monotonic() + min(30.0, 0.5 * 2**self._losses)
 
-    def _finish(self, attempt: Attempt, failure: tuple[str, dict[str, str] | None] | None) -> None:
+    def _finish(self, attempt: Attempt) -> None:
         if attempt.log.disk_error is not None:
             say(f"the log of attempt {attempt.id} is cut, its disk: {attempt.log.disk_error.strerror}")
-        self._reporting.finish(attempt.id, attempt.result(failure), unwanted=attempt.unwanted)
+        self._reporting.finish(attempt.id, attempt.result(), unwanted=attempt.unwanted)
         attempt.phase = phases.OVER
         self._launcher.release(attempt)
         del self.attempts[attempt.id]
