@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -56,29 +56,7 @@ def try_one(
     `hear` is given the output too, as it comes; `look` the folder of the command once that has ended, however it did.
     """
     specification = prepared.specification
-    expressions = [source.where for source in specification.collect if source.kind == "regex"]
-    declared = Declared((metric.name for metric in specification.metrics), expressions)
-    mask = Mask(spellings(secrets.values()))
-    reported: list[Reported] = []
-    printed = bytearray()
-    output = _Output(console)
-
-    def say(text: str) -> None:
-        start = "\n" if printed and not printed.endswith(b"\n") else ""
-        line = f"{start}orchestune: {mask.text(text)}\n".encode()
-        printed.extend(line)
-        output.show(line)
-
-    scanner = Scanner(declared, say, mask.text)
-
-    def take(data: bytes) -> None:
-        hear(data)  # first: who sees it may press Ctrl-C
-        printed[:] = (printed + data)[-_PRINTED:]
-        output.show(mask.feed(data))
-        found = scanner.feed(data)
-        if found:
-            reported.extend(in_order(metrics.read(), found))
-
+    said = _Said(console, specification, secrets)
     with orderly_end(), scratch("orchestune-test-") as folder, Reports() as reports:
         view = folder / "work"
         with room():
@@ -88,7 +66,12 @@ def try_one(
         given = GivenTo(environment(console.environ), secrets, str(prepared.folder), reports.url, gpus)
         with room():
             environ, command = call_by_hand(specification, call, given, folder)
-        metrics = File(environ["ORCHESTUNE_METRICS"], Lines(scanner, environ["ORCHESTUNE_METRICS"]))
+        metrics = File(environ["ORCHESTUNE_METRICS"], Lines(said.scanner, environ["ORCHESTUNE_METRICS"]))
+
+        def take(data: bytes) -> None:
+            hear(data)  # first: who sees it may press Ctrl-C
+            said.take(data, metrics)
+
         began = time.monotonic()
         try:
             with _pinned(console, specification) as cores:
@@ -96,17 +79,10 @@ def try_one(
         finally:
             look(view)
         seconds = time.monotonic() - began
-        output.show(mask.flush())
-        sources = Sources([source.to_json() for source in specification.collect], str(view), scanner)
-        reported += in_order([*metrics.finish(), *sources.finish()], scanner.flush())
-        for report in reports.received:
-            reported += scanner.document(report)
-        for text in scanner.no_numbers({item.name for item in reported}):
-            say(text)
-        absent = sources.absent()
-    shown = mask.once(bytes(printed)).decode("utf-8", "replace")
-    outcome = _outcome(specification, reported, code, problem, seconds, shown)
-    outcome.absent = absent
+        sources = Sources([source.to_json() for source in specification.collect], str(view), said.scanner)
+        said.end(metrics, sources, reports.received)
+        outcome = _outcome(specification, said.reported, code, problem, seconds, said.printed())
+        outcome.absent = sources.absent()
     return outcome
 
 
@@ -242,6 +218,46 @@ class _Output:
         """Of a character that the data ends within, the rest has yet to come."""
         self._stream.write(self._decoder.decode(data))
         self._stream.flush()
+
+
+class _Said:
+    """What the command says, on its way to the screen, and the metrics that it reports there and elsewhere."""
+
+    def __init__(self, console: Console, specification: Specification, secrets: Mapping[str, str]) -> None:
+        self.reported: list[Reported] = []
+        self._printed = bytearray()
+        self._output = _Output(console)
+        self._mask = Mask(spellings(secrets.values()))
+        expressions = [source.where for source in specification.collect if source.kind == "regex"]
+        declared = Declared((metric.name for metric in specification.metrics), expressions)
+        self.scanner = Scanner(declared, self._say, self._mask.text)
+
+    def take(self, data: bytes, metrics: File) -> None:
+        """Some of its output. What stands in the file of `metrics` by now came before it."""
+        self._printed[:] = (self._printed + data)[-_PRINTED:]
+        self._output.show(self._mask.feed(data))
+        found = self.scanner.feed(data)
+        if found:
+            self.reported += in_order(metrics.read(), found)
+
+    def end(self, metrics: File, sources: Sources, received: Iterable[bytes]) -> None:
+        """The command has ended: all that it left in files, and that was sent."""
+        self._output.show(self._mask.flush())
+        self.reported += in_order([*metrics.finish(), *sources.finish()], self.scanner.flush())
+        for report in received:
+            self.reported += self.scanner.document(report)
+        for text in self.scanner.no_numbers({item.name for item in self.reported}):
+            self._say(text)
+
+    def printed(self) -> str:
+        """The end of its output, without secrets."""
+        return self._mask.once(bytes(self._printed)).decode("utf-8", "replace")
+
+    def _say(self, text: str) -> None:
+        start = "\n" if self._printed and not self._printed.endswith(b"\n") else ""
+        line = f"{start}orchestune: {self._mask.text(text)}\n".encode()
+        self._printed.extend(line)
+        self._output.show(line)
 
 
 def _outcome(
