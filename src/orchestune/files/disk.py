@@ -15,8 +15,8 @@ _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
-def disk_errors(root: Path) -> Iterator[None]:
-    """Any OSError as a StoreUnavailable that says what to do about the folder `root`."""
+def disk_errors(root: Path, *, reading: bool = False) -> Iterator[None]:
+    """Any OSError as a StoreUnavailable that says what to do about the folder `root`; `reading`: nothing is written."""
     try:
         yield
     except OSError as exc:
@@ -24,7 +24,9 @@ def disk_errors(root: Path) -> Iterator[None]:
         if exc.errno in _FULL:
             message, hint = f"no space is left for {root}: {reason}", "free space there or raise the quota; see `df -h`"
         elif exc.errno in _REFUSED:
-            message, hint = f"{root} cannot be written: {reason}", "make it writable for the user that runs the server"
+            able, done = ("readable", "read") if reading else ("writable", "written")
+            message = f"{root} cannot be {done}: {reason}"
+            hint = f"make it {able} for the user that the server, or this command, runs as"
         else:
             message, hint = f"{root} cannot be used: {reason}", "check that it is a folder on a disk that works"
         raise StoreUnavailable(message, hint) from exc

@@ -64,7 +64,7 @@ class FolderFiles:
 
     def open(self, key: str, start: int = 0) -> BinaryIO:
         path = self._root / checked_key(key)
-        with disk_errors(self._root):
+        with disk_errors(self._root, reading=True):
             try:
                 file = path.open("rb")
             except _NO_OBJECT:
@@ -73,7 +73,7 @@ class FolderFiles:
         return file
 
     def size(self, key: str) -> int | None:
-        with disk_errors(self._root):
+        with disk_errors(self._root, reading=True):
             return _size(self._root / checked_key(key))
 
     def delete(self, key: str) -> None:
@@ -163,7 +163,7 @@ class FolderFiles:
             yield folder
 
     def _keys(self, prefix: str, start: str) -> Iterator[str]:
-        with disk_errors(self._root):
+        with disk_errors(self._root, reading=True):
             try:
                 with os.scandir(self._root / prefix) as found:
                     names = [f"{child.name}/" if child.is_dir() else child.name for child in found]

@@ -36,7 +36,7 @@ class FolderSecrets:
             sync_folder(self._root)
 
     def get(self, experiment: str) -> dict[str, str]:
-        with disk_errors(self._root):
+        with disk_errors(self._root, reading=True):
             try:
                 content = self._path(experiment).read_bytes()
             except FileNotFoundError:

@@ -127,6 +127,36 @@ for call in (
     assert everything_in(tmp_path) == [store / "a"]
 
 
+def test_a_folder_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    put(FolderFiles(store), "a/b", b"content")
+    store.chmod(0o000)
+    try:
+        done = run(
+            """
+import encodings.idna, os, sys
+from pathlib import Path
+from orchestune.errors import StoreUnavailable
+from orchestune.files.folder import FolderFiles
+os.chdir(sys.argv[1])
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+files = FolderFiles(Path("store"))
+for call in (lambda: files.open("a/b"), lambda: files.size("a/b"), lambda: list(files.keys("a/"))):
+    try:
+        call()
+    except StoreUnavailable as exc:
+        print(exc.message, "|", exc.hint)
+""",
+            tmp_path,
+        )
+    finally:
+        store.chmod(0o755)
+    assert done.stdout.count("store cannot be read: Permission denied | make it readable") == 3, done.stderr
+
+
 def test_a_root_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreUnavailable, match="cannot be used"):
