@@ -158,7 +158,7 @@ def build(
 
 def _common(key: bytes, files: str) -> Mapping[str, bytes]:
     """What several servers on one database have to have alike, by what the log says where it is not."""
-    place = files if "://" in files else str(Path(files).expanduser().resolve())
+    place = files if "://" in files else os.path.realpath(os.path.expanduser(files))
     return {
         "another server on this database has another `key` in its state folder, so that workers of the one are"
         " strangers to the other: give both the same --state": key,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from orchestune.archives.copying import Source, Target, copy
 from orchestune.archives.shelf import Shelf
@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
 
 def import_(console: Console, args: argparse.Namespace) -> int:
     """Copy every record of the place to the server; OrchestuneError at the end, which names what could not be."""
-    if "://" not in args.place and not Path(args.place).is_dir():
+    if "://" not in args.place and not os.path.isdir(os.path.expanduser(args.place)):
         raise NotFound(f"there is no folder {args.place}")
     shelf = Shelf(open_files(args.place))
     left_out: list[str] = []

@@ -63,7 +63,10 @@ def _expanded(text: str, environ: Mapping[str, str]) -> str:
         if not os.path.isabs(home):
             raise UsageError("there is no home folder for this user", room.ANOTHER)
         return home + text[1:]
-    return os.path.expanduser(text)
+    found = os.path.expanduser(text)
+    if found.startswith("~"):
+        raise UsageError(f"{text} is in the home folder of a user that there is none of", room.ANOTHER)
+    return found
 
 
 def check_length(folder: Path, name: str, hint: str) -> None:

@@ -21,7 +21,11 @@ def open_files(url: str) -> FileStore:
     if "://" not in url:
         if not url:
             raise BadInput.one("the address of the file store is empty", hint=f"allowed are {_ALLOWED}")
-        return FolderFiles(Path(url).expanduser())
+        try:
+            return FolderFiles(Path(url).expanduser())
+        except RuntimeError as exc:
+            hint = "name the whole path"
+            raise BadInput.one(f"{url} is in the home folder of a user that there is none of", hint=hint) from exc
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.strip("/"):
         return FolderFiles(Path(unquote(parts.path)))

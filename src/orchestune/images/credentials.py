@@ -44,7 +44,7 @@ def _configured(registry: str, environ: Mapping[str, str]) -> Credentials | None
     import docker.auth  # loads requests and more, which most commands never need
     import docker.errors
 
-    file = _file(environ)
+    file = docker_folder(environ) / "config.json"
     if not file.is_file():
         return None
     try:
@@ -78,6 +78,6 @@ def _entry(login: Credentials) -> dict[str, str]:
     return {"auth": base64.b64encode(pair).decode("ascii")}
 
 
-def _file(environ: Mapping[str, str]) -> Path:
-    folder = environ.get("DOCKER_CONFIG") or str(Path(environ.get("HOME") or "~").expanduser() / ".docker")
-    return Path(folder) / "config.json"
+def docker_folder(environ: Mapping[str, str]) -> Path:
+    """Where Docker keeps the user's settings."""
+    return Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or os.path.expanduser("~"), ".docker"))

@@ -25,7 +25,7 @@ def short_login(registry: str, environ: Mapping[str, str] = os.environ, profile:
     if found is None:
         yield None
         return
-    usual = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or "~").expanduser() / ".docker")
+    usual = credentials.docker_folder(environ)
     with tempfile.TemporaryDirectory(prefix="orchestune-login-") as name:
         folder = Path(name)
         document = json.loads(credentials.as_docker_config({registry: found}))

@@ -46,7 +46,7 @@ class Kubeconfig:
     def read(cls, kubeconfig: str | None, environ: Mapping[str, str] = os.environ) -> Kubeconfig:
         """`kubeconfig`; None: what KUBECONFIG names, else ~/.kube/config. UsageError where it is none."""
         found = cls(kubeconfig or environ.get("KUBECONFIG") or USUAL)
-        paths = [Path(path).expanduser() for path in found.named.split(os.pathsep) if path]
+        paths = [Path(os.path.expanduser(path)) for path in found.named.split(os.pathsep) if path]
         paths = [path for path in paths if path.exists()]
         if not paths:
             raise UsageError(

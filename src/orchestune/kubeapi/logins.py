@@ -41,7 +41,7 @@ def login(user: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any], kub
     if user.get("token"):
         return Fixed({"Authorization": f"Bearer {user['token']}"}, pair)
     if user.get("tokenFile"):
-        return TokenFile(folder / Path(user["tokenFile"]).expanduser(), pair)
+        return TokenFile(folder / os.path.expanduser(user["tokenFile"]), pair)
     if user.get("exec"):
         return _Program(user["exec"], folder, cluster, kubeconfig, pair)
     if user.get("username"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import ssl
 import tempfile
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ def content(values: Mapping[str, Any], key: str, folder: Path) -> bytes | None:
     """What `key-data` holds, else the file that `key` names."""
     if values.get(f"{key}-data"):
         return base64.b64decode(values[f"{key}-data"])
-    return (folder / Path(values[key]).expanduser()).read_bytes() if values.get(key) else None
+    return (folder / os.path.expanduser(values[key])).read_bytes() if values.get(key) else None
 
 
 def trusting(cluster: Mapping[str, Any], folder: Path, shown: Pair | None = None) -> ssl.SSLContext:

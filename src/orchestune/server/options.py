@@ -65,7 +65,10 @@ def convert(kind: str, raw: Any) -> Any:
     if not isinstance(raw, str) or not raw:
         raise ValueError("is empty, or no text in quotes")  # not shown: it may be a secret
     if kind == "path":
-        return Path(raw).expanduser()
+        try:
+            return Path(raw).expanduser()
+        except RuntimeError as exc:
+            raise ValueError(f"{raw!r} is in the home folder of a user that there is none of") from exc
     allowed = {"level": ("debug", "info", "warning", "error"), "format": ("plain", "json")}.get(kind)
     if allowed:
         if raw.lower() not in allowed:

@@ -50,6 +50,11 @@ def test_another_address_is_refused_without_repeating_it(url: str) -> None:
     assert "word" not in str(caught.value)
 
 
+def test_a_home_folder_of_nobody_is_told() -> None:
+    with pytest.raises(BadInput, match="~nobody-at-all/x is in the home folder of a user that there is none of"):
+        open_files("~nobody-at-all/x")
+
+
 def test_a_missing_boto3_says_how_to_install_it_and_folders_work_without(tmp_path: Path) -> None:
     script = """
 import sys

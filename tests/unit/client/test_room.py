@@ -54,6 +54,15 @@ def test_a_state_folder_that_its_disk_refuses_is_told_in_the_same_words(
     )
 
 
+def test_a_state_folder_in_the_home_folder_of_nobody_is_not_made_wherever_one_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="~nobody-at-all/x is in the home folder of a user that there is none of"):
+        state_folder({"ORCHESTUNE_HOME": "~nobody-at-all/x"})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_sound_folder_is_no_trouble(tmp_path: Path) -> None:
     assert room.trouble(tmp_path) is None
     assert list(tmp_path.iterdir()) == []

@@ -239,7 +239,8 @@ def test_of_several_files_the_first_that_says_something_is_right(tmp_path: Path)
     two = write(tmp_path / "far/two", {"server": "http://two"}, {"tokenFile": "token"}, "two")
     again = write(tmp_path / "again", {"server": "http://other"}, name="one")
     (tmp_path / "far/token").write_text("2")
-    both = f"{one}{os.pathsep}{tmp_path / 'nowhere'}{os.pathsep}{two}{os.pathsep}{again}"
+    nowhere = f"{tmp_path}/nowhere{os.pathsep}~nobody-at-all/config"
+    both = f"{one}{os.pathsep}{nowhere}{os.pathsep}{two}{os.pathsep}{again}"
     environ = {"KUBECONFIG": both}
     assert Kubeconfig.read(None, environ).context(None)[0] == "one"
     assert Kubeconfig.read(None, environ).context("two")[1]["namespace"] == "of-two"
@@ -284,6 +285,7 @@ def test_a_name_of_digits_is_a_name(tmp_path: Path) -> None:
         (_kubeconfig({}), "it has no 'server'"),
         (_kubeconfig({"server": "https://x", "certificate-authority": "/no/such.crt"}), "No such file"),
         (_kubeconfig({"server": "https://x", "certificate-authority-data": "bm8="}), "cannot be used"),
+        (_kubeconfig({"server": "https://x", "certificate-authority": "~nobody-at-all/ca"}), "No such file"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, text: str, said: str) -> None:
