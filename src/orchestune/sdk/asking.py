@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import threading
 import time
 import traceback
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import AuthenticationError, connection
@@ -57,6 +59,8 @@ class OpenTrial:
         self.looped = False
         """whether a loop offered it, which ends it after its turn and gives it back when it is left"""
         self.asked_in = _statement()
+        self.asked_by: weakref.ref[asyncio.Task[Any]] | None = None
+        """the task of this thread that asked, if it was one"""
 
     def report(
         self,
@@ -190,10 +194,19 @@ def offer_again(trials: Iterable[OpenTrial]) -> None:
 
 def _left(trial: OpenTrial) -> bool:
     """Whether this thread asked for it, and a typed statement has failed or was interrupted since: as a rule that was a
-    loop around it, which only a `with` block sees the end of.
+    loop around it, which only a `with` block sees the end of. A task that asked may go on behind later statements.
     """
     thread, failed = _statement()
-    return not trial.over and trial.asked_in[0] == thread and trial.asked_in[1] != failed
+    task = trial.asked_by() if trial.asked_by else None
+    here = trial.asked_in[0] == thread and trial.asked_in[1] != failed
+    return here and not trial.over and (task is None or task.done())
+
+
+def asked_by_task(trial: OpenTrial) -> OpenTrial:
+    """The trial as one of the task that runs, whatever thread it was taken in."""
+    task = asyncio.current_task()
+    trial.asked_in, trial.asked_by = _statement(), weakref.ref(task) if task else None
+    return trial
 
 
 @contextmanager

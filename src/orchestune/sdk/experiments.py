@@ -19,7 +19,7 @@ from orchestune.client.home import state_folder
 from orchestune.client.states import over
 from orchestune.client.whereabouts import Whereabouts
 from orchestune.errors import UsageError
-from orchestune.sdk.asking import Looks, OpenTrial, nothing_more, offer_again, take, turn
+from orchestune.sdk.asking import Looks, OpenTrial, asked_by_task, nothing_more, offer_again, take, turn
 from orchestune.sdk.creating import BRIDGE, connected, create, create_open
 from orchestune.sdk.display import Shown, as_html, live_display
 from orchestune.sdk.in_thread import in_thread
@@ -252,10 +252,8 @@ class Experiment:
         """
         folder, looks, began = self._offers(), Looks(_OFFERED, _LOOK), time.monotonic()
         while True:
-            found = take(folder)
+            found = self._take(folder)
             if found is not None:
-                with self._lock:
-                    self._taken.add(found)
                 return found
             if looks.due():
                 status = self.status()
@@ -263,10 +261,8 @@ class Experiment:
                     shutil.rmtree(folder, ignore_errors=True)
                     nothing_more(status)
                     return None
-                if status["counts"]["running"] >= status["parallelism"] and time.monotonic() > began + _COMES:
-                    with self._lock:
-                        taken = list(self._taken)
-                    offer_again(taken)
+                if _kept_waiting(status, began):
+                    offer_again(self._held())
             if timeout is not None and time.monotonic() > began + timeout:
                 raise TimeoutError(f"{self.handle} has offered no trial for {timeout:g} s")
             time.sleep(_OFFERED)
@@ -283,16 +279,20 @@ class Experiment:
         >>> experiment.best().metrics
         {'y': 2.0}
         """
-        folder, looks = await asyncio.to_thread(self._offers), Looks(_OFFERED, _LOOK)
+        folder, looks, began = await asyncio.to_thread(self._offers), Looks(_OFFERED, _LOOK), time.monotonic()
         with _told(lambda: f"{self.handle} has offered no trial for {timeout:g} s"):
             async with asyncio.timeout(timeout):
-                while (found := await asyncio.to_thread(take, folder)) is None:
-                    if looks.due() and over(status := await self.status_async()):
-                        shutil.rmtree(folder, ignore_errors=True)
-                        nothing_more(status)
-                        return None
+                while (found := await asyncio.to_thread(self._take, folder)) is None:
+                    if looks.due():
+                        status = await self.status_async()
+                        if over(status):
+                            shutil.rmtree(folder, ignore_errors=True)
+                            nothing_more(status)
+                            return None
+                        if _kept_waiting(status, began):
+                            offer_again(await asyncio.to_thread(self._held))
                     await asyncio.sleep(_OFFERED)
-        return found
+        return asked_by_task(found)
 
     def loop(self) -> Iterator[OpenTrial]:
         """Trials for this process to run, one after the other, until the experiment is over.
@@ -342,6 +342,18 @@ class Experiment:
                 raise UsageError(f"the trials of {self.handle} are run by its command", hint)
             self._offered = Path(run[3])
         return self._offered
+
+    def _take(self, folder: Path) -> OpenTrial | None:
+        found = take(folder)
+        if found is not None:
+            with self._lock:
+                self._taken.add(found)
+        return found
+
+    def _held(self) -> list[OpenTrial]:
+        """Those that were taken and that somebody still holds."""
+        with self._lock:
+            return list(self._taken)
 
     def stop(self) -> Experiment:
         """End it; what is finished stays.
@@ -411,6 +423,11 @@ class Experiment:
 
     def _repr_html_(self) -> str:
         return as_html(self.status())
+
+
+def _kept_waiting(status: documents.Status, began: float) -> bool:
+    """Whether who began to ask then waits for trials that are open, and not for one that is about to be on offer."""
+    return status["counts"]["running"] >= status["parallelism"] and time.monotonic() > began + _COMES
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import multiprocessing
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,32 +72,71 @@ class _Server:
         """Nothing is open."""
 
 
-def test_a_trial_that_a_cell_of_a_notebook_left_open_is_offered_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Experiment]:
+    """An experiment of one trial, 3, which is on offer until it is told."""
     (tmp_path / "params.json").write_text("{}")
     told = {"ORCHESTUNE_TRIAL": "3", "ORCHESTUNE_SEED": "7", "ORCHESTUNE_FOLD": "0"}
     files = {"ORCHESTUNE_PARAMS": str(tmp_path / "params.json"), "ORCHESTUNE_METRICS": str(tmp_path / "metrics.jsonl")}
     monkeypatch.setattr(experiments, "_COMES", 0.2)
     command = [sys.executable, "-m", BRIDGE, str(tmp_path / "offers")]
     server: Any = _Server(tmp_path / "offers")
-    experiment = Experiment(server, server.experiment(""))
     with subprocess.Popen(command, env={**os.environ, **told, **files}) as bridge:
         try:
-            first = experiment.ask(timeout=60)
-            assert first is not None
-            with pytest.raises(TimeoutError):
-                experiment.ask(timeout=0.6)  # whoever asks for several at a time may tell them later
-            assert not first.over
-            monkeypatch.setattr(sys, "last_value", KeyboardInterrupt(), raising=False)  # as IPython and Python do
-            with pytest.warns(UserWarning, match="trial 3 was left open where a statement failed"):
-                again = experiment.ask(timeout=60)
-            assert again is not None
-            assert (again.number, first.over) == (3, True)
-            again.tell({"y": 0.5})
-            assert bridge.wait() == 0
+            yield Experiment(server, server.experiment(""))
+            assert bridge.wait(timeout=20) == 0
         finally:
             bridge.kill()
+
+
+def _a_statement_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "last_value", KeyboardInterrupt(), raising=False)  # as IPython and Python do
+
+
+def test_a_trial_that_a_cell_of_a_notebook_left_open_is_offered_again(
+    one_at_a_time: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = one_at_a_time.ask(timeout=60)
+    assert first is not None
+    with pytest.raises(TimeoutError):
+        one_at_a_time.ask(timeout=0.6)  # whoever asks for several at a time may tell them later
+    assert not first.over
+    _a_statement_fails(monkeypatch)
+    with pytest.warns(UserWarning, match="trial 3 was left open where a statement failed"):
+        again = one_at_a_time.ask(timeout=60)
+    assert again is not None
+    assert (again.number, first.over) == (3, True)
+    again.tell({"y": 0.5})
+
+
+def test_a_trial_that_a_failed_cell_awaited_is_offered_again_but_none_of_a_task_that_goes_on(
+    one_at_a_time: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cells() -> None:
+        taken, goes_on = asyncio.Event(), asyncio.Event()
+
+        async def behind() -> OpenTrial | None:
+            found = await one_at_a_time.ask_async(timeout=60)
+            taken.set()
+            await goes_on.wait()
+            return found
+
+        first = asyncio.create_task(behind())
+        await taken.wait()
+        with pytest.raises(TimeoutError):
+            await one_at_a_time.ask_async(timeout=0.6)
+        _a_statement_fails(monkeypatch)
+        with pytest.raises(TimeoutError):
+            await one_at_a_time.ask_async(timeout=0.6)
+        goes_on.set()
+        left = await first
+        with pytest.warns(UserWarning, match="trial 3 was left open where a statement failed"):
+            again = await one_at_a_time.ask_async(timeout=60)
+        assert left is not None and again is not None
+        assert (again.number, left.over) == (3, True)
+        again.tell({"y": 0.5})
+
+    asyncio.run(cells())
 
 
 def test_an_exception_after_the_outcome_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
