@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +36,20 @@ class Call:
                 names = ", ".join(self.metrics)
                 raise TypeError(f"the function returned {result!r}; return a dictionary with its metrics: {names}")
             report({self.metrics[0]: result})
+
+    def as_program(self, configuration: Params) -> None:
+        """Call it as what this process is for: an exception ends that, and is shown without our steps to the function.
+
+        Nothing of the program's own module is used here, which the function's names stand in.
+        """
+        try:
+            self(configuration)
+        except Exception as exc:  # noqa: BLE001 - the interpreter takes all of them too
+            trace, ours = exc.__traceback__, os.path.dirname(__file__)
+            while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) == ours:
+                trace = trace.tb_next
+            sys.excepthook(type(exc), exc.with_traceback(trace), trace)
+            raise SystemExit(1) from None
 
 
 def takes_names(function: Callable[..., Any], names: Sequence[str], seldom: Collection[str] = ()) -> bool:

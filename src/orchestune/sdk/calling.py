@@ -24,7 +24,7 @@ def main(path: str) -> None:
         os.chdir(folder)
     configuration = params()
     vars(sys.modules["__main__"]).update(_defined(call.function))  # nothing of this module's own is used after it
-    call(configuration)
+    call.as_program(configuration)
 
 
 def _loaded(path: str) -> Any:

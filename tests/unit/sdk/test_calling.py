@@ -49,6 +49,16 @@ def anew(x):
         return pool.map(doubled, [x])[0]
 
 
+def failing(x):
+    global os, sys  # the program's own, as much as any
+    os = sys = None
+    return x / 0
+
+
+def wordy(x):
+    return "good"
+
+
 class Trainer:
     def __call__(self, x):
         return train(x)
@@ -60,19 +70,43 @@ functions = {
     "instance": Trainer(),
     "method": Trainer().__call__,
     "anew": anew,
+    "failing": failing,
+    "wordy": wordy,
 }
 Path(sys.argv[2]).write_bytes(pickled(Call(functions[sys.argv[1]], ("y",), True)))
 """
 
 
+def called(folder: Path, kind: str) -> subprocess.CompletedProcess[str]:
+    """A trial of that function with 4."""
+    (folder / "script.py").write_text(SCRIPT)
+    subprocess.run([sys.executable, "script.py", kind, "call.pkl"], cwd=folder, check=True)
+    (folder / "params.json").write_text('{"x": 4}')
+    environ = {**os.environ, "ORCHESTUNE_PARAMS": "params.json", "ORCHESTUNE_METRICS": "metrics.jsonl"}
+    command = [sys.executable, "-m", "orchestune.sdk.calling", "call.pkl"]
+    return subprocess.run(command, cwd=folder, env=environ, stderr=subprocess.PIPE, text=True, timeout=60)
+
+
 @pytest.mark.parametrize("kind", ["plain", "partial", "instance", "method", "anew"])
 def test_what_a_script_defines_can_be_pickled_in_a_trial_of_its_function(tmp_path: Path, kind: str) -> None:
     """As models are saved, or sent to a pool of workers: by where they were defined."""
-    (tmp_path / "script.py").write_text(SCRIPT)
-    subprocess.run([sys.executable, "script.py", kind, "call.pkl"], cwd=tmp_path, check=True)
-    (tmp_path / "params.json").write_text('{"x": 4}')
-    environ = {**os.environ, "ORCHESTUNE_PARAMS": "params.json", "ORCHESTUNE_METRICS": "metrics.jsonl"}
-    command = [sys.executable, "-m", "orchestune.sdk.calling", "call.pkl"]
-    done = subprocess.run(command, cwd=tmp_path, env=environ, stderr=subprocess.PIPE, text=True, timeout=60)
+    done = called(tmp_path, kind)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"name": "y", "value": 8.0}
+
+
+def test_what_goes_wrong_in_a_function_is_shown_without_the_steps_to_it(tmp_path: Path) -> None:
+    done = called(tmp_path, "failing")
+    first, frame, *_, last = done.stderr.splitlines()
+    assert (done.returncode, first, last) == (
+        1,
+        "Traceback (most recent call last):",
+        "ZeroDivisionError: division by zero",
+    )
+    assert "script.py" in frame and "orchestune" not in done.stderr.replace(str(tmp_path), "")
+
+
+def test_of_what_cannot_be_reported_there_is_nothing_to_show_but_the_words(tmp_path: Path) -> None:
+    done = called(tmp_path, "wordy")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "'good'" in done.stderr
