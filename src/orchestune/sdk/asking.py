@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 import sys
 import threading
 import time
@@ -11,7 +13,7 @@ import traceback
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import AuthenticationError, connection
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -48,7 +50,7 @@ class OpenTrial:
     """
 
     def __init__(self, line: Connection[Any, Any], about: Mapping[str, Any]) -> None:
-        self._line = line
+        self._line, self._process = line, os.getpid()
         self.number = int(about["number"])
         self.seed = int(about["seed"])
         self.fold = int(about["fold"])
@@ -141,6 +143,9 @@ class OpenTrial:
         True
         """
         self._over = True
+        if not self._line.closed and os.getpid() == self._process:
+            with suppress(OSError), socket.socket(fileno=os.dup(self._line.fileno())) as end:
+                end.shutdown(socket.SHUT_RDWR)  # processes that were forked from this one hold the line too
         self._line.close()
 
     def __enter__(self) -> OpenTrial:

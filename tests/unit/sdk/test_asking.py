@@ -139,6 +139,19 @@ def test_a_trial_that_a_failed_cell_awaited_is_offered_again_but_none_of_a_task_
     asyncio.run(cells())
 
 
+def test_a_trial_that_is_given_back_is_on_offer_though_a_forked_process_goes_on(one_at_a_time: Experiment) -> None:
+    first = one_at_a_time.ask(timeout=60)
+    assert first is not None
+    held = os.dup(first._line.fileno())  # what such a process has, such as one of a pool
+    try:
+        first.give_back()
+        again = one_at_a_time.ask(timeout=5)
+        assert again is not None and again.number == first.number
+        again.tell({"y": 0.5})
+    finally:
+        os.close(held)
+
+
 def test_an_exception_after_the_outcome_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     ours, theirs = multiprocessing.Pipe()
     with ours, theirs, OpenTrial(ours, {"number": 3, "seed": 7, "fold": 0, "parameters": {}}) as trial:
