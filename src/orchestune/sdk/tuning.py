@@ -10,8 +10,10 @@ import os
 import pickle
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -25,6 +27,7 @@ from orchestune.sdk.creating import create, importable
 from orchestune.sdk.experiments import Experiment
 
 _FILE = "function.pkl"
+_REGISTERING = threading.Lock()
 _OTHERWISE = {"run", "folder", "cluster"}
 """keys of an experiment file that a function decides"""
 _SUCH_AS = {"parameters": "{'lr': '1e-5..0.1 log'}", "metrics": "{'loss': 'minimize'}"}
@@ -143,22 +146,33 @@ _NOT_SENDABLE = (pickle.PicklingError, TypeError, AttributeError, ValueError)
 
 def pickled(call: Call) -> bytes:
     """The call for another process; a function whose module nobody can import there takes its code along."""
-    import cloudpickle  # functions of notebooks and lambdas; only who tunes functions needs it
-
     module = sys.modules.get(getattr(call.function, "__module__", None) or "")
-    alone = module is not None and module.__name__ != "__main__" and not _importable(module)
+    if module is None or module.__name__ == "__main__" or _importable(module):
+        module = None
     try:
-        if alone:
-            cloudpickle.register_pickle_by_value(module)
-        return _dumped(call)
+        with _by_value(module) if module is not None else nullcontext():
+            return _dumped(call)
     except _NOT_SENDABLE as exc:
         held = _unsendable(call.function) or "what it holds"
         raise UsageError(
             f"the function cannot be sent to another process: {exc}",
             f"make {held} inside the function: connections, locks and open files stay in their process",
         ) from exc
-    finally:
-        if alone:
+
+
+@contextmanager
+def _by_value(module: ModuleType) -> Iterator[None]:
+    """With the code of the module, which cloudpickle keeps in one set for all threads; what is in there stays."""
+    import cloudpickle  # functions of notebooks and lambdas; only who tunes functions needs it
+
+    with _REGISTERING:
+        if module.__name__ in cloudpickle.list_registry_pickle_by_value():
+            yield
+            return
+        cloudpickle.register_pickle_by_value(module)
+        try:
+            yield
+        finally:
             cloudpickle.unregister_pickle_by_value(module)
 
 

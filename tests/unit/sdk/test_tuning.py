@@ -7,8 +7,12 @@ import sys
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from types import ModuleType
 from typing import Any
 
+import cloudpickle
 import pytest
 
 import orchestune
@@ -89,6 +93,41 @@ class _Started:
 
     def stop(self) -> None:
         self.stopped = True
+
+
+@pytest.fixture
+def unfindable(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module that no other process could import."""
+    module = ModuleType("unfindable")
+    exec("def train(x):\n    return wait(x)", vars(module))
+    monkeypatch.setitem(sys.modules, "unfindable", module)
+    return module
+
+
+def test_functions_of_one_module_are_taken_along_by_threads_at_the_same_time(unfindable: ModuleType) -> None:
+    both = threading.Barrier(2)
+
+    class Meeting:
+        def __reduce__(self) -> tuple[type[int], tuple[int]]:
+            with suppress(threading.BrokenBarrierError):  # where one comes after the other
+                both.wait(0.2)
+            return int, (1,)
+
+    vars(unfindable)["wait"] = Meeting()
+    with ThreadPoolExecutor(2) as threads:
+        calls = [Call(unfindable.train, ("y",), by_name=True)] * 2
+        assert all(b"unfindable" in data and b"wait" in data for data in threads.map(pickled, calls))
+    assert "unfindable" not in cloudpickle.list_registry_pickle_by_value()
+
+
+def test_a_module_that_a_program_takes_along_by_itself_stays_so(unfindable: ModuleType) -> None:
+    cloudpickle.register_pickle_by_value(unfindable)
+    try:
+        pickled(Call(unfindable.train, ("y",), by_name=True))
+        assert "unfindable" in cloudpickle.list_registry_pickle_by_value()
+    finally:
+        with suppress(ValueError):
+            cloudpickle.unregister_pickle_by_value(unfindable)
 
 
 def test_an_experiment_that_is_being_created_when_ctrl_c_comes_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
