@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class OpenTrial:
-    """A trial that this process runs: report what is measured, or tell the outcome.
+    """A trial that this process runs: report what is measured, or tell the outcome, from any of its threads.
 
     As a context it tells the outcome itself: an exception of the block makes the trial fail, with its traceback in the
     trial's log, and goes no further; one that comes after the outcome is printed. A process that ends without an
@@ -51,6 +51,7 @@ class OpenTrial:
 
     def __init__(self, line: Connection[Any, Any], about: Mapping[str, Any]) -> None:
         self._line, self._process = line, os.getpid()
+        self._speaking = threading.RLock()  # a signal's handler may speak within a sentence of its own thread
         self.number = int(about["number"])
         self.seed = int(about["seed"])
         self.fold = int(about["fold"])
@@ -174,14 +175,15 @@ class OpenTrial:
         self.give_back()
 
     def _say(self, word: str, said: str) -> None:
-        if self._over:
-            raise Conflict(f"trial {self.number} has its outcome already", "ask for another one")
-        try:
-            self._line.send_bytes(json.dumps([word, said]).encode())
-            self._stop = bool(json.loads(self._line.recv_bytes()))
-        except (EOFError, OSError):  # it was stopped, and the grace is over: nobody wants the outcome
-            self.give_back()
-            self._stop = True
+        with self._speaking:
+            if self._over:
+                raise Conflict(f"trial {self.number} has its outcome already", "ask for another one")
+            try:
+                self._line.send_bytes(json.dumps([word, said]).encode())
+                self._stop = bool(json.loads(self._line.recv_bytes()))
+            except (EOFError, OSError):  # it was stopped, and the grace is over: nobody wants the outcome
+                self.give_back()
+                self._stop = True
 
 
 def _statement() -> tuple[int, int]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,36 @@ def test_a_trial_that_is_given_back_is_on_offer_though_a_forked_process_goes_on(
         again.tell({"y": 0.5})
     finally:
         os.close(held)
+
+
+class _Line:
+    """The other end hears a question only once the answer to the one before has been read."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.asked = self.answered = 0
+        self.mixed = False
+
+    def send_bytes(self, data: bytes) -> None:
+        self.asked += 1
+        self.mixed |= self.asked != self.answered + 1
+        time.sleep(0.001)
+
+    def recv_bytes(self) -> bytes:
+        self.answered += 1
+        return b"false"
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_what_several_threads_say_of_a_trial_does_not_mix() -> None:
+    line: Any = _Line()
+    trial = OpenTrial(line, {"number": 3, "seed": 7, "fold": 0, "parameters": {}})
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda step: trial.report(y=1.0, step=step), range(40)))
+    assert (line.answered, line.mixed) == (40, False)
 
 
 def test_an_exception_after_the_outcome_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
