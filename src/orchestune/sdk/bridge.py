@@ -51,7 +51,7 @@ def _taken(listener: Listener, offer: Path, key: bytes) -> Connection[Any, Any]:
     """Offer the trial until somebody who knows the key has come. SystemExit where the trial is to end."""
     while True:
         if not offer.exists():
-            offer.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # gone, where it was over and goes on
+            offer.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # gone too, where it was over and goes on
             part = offer.with_suffix(".part")
             part.touch(0o600)
             part.write_text(json.dumps({"port": listener.address[1], "key": key.hex()}))

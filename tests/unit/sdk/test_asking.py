@@ -20,6 +20,7 @@ from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Metric
 from orchestune.domain.parameters import Parameter
 from orchestune.domain.space import Space
+from orchestune.errors import BadInput
 from orchestune.sdk import experiments
 from orchestune.sdk.asking import Looks, OpenTrial, take
 from orchestune.sdk.creating import BRIDGE, _timed
@@ -181,6 +182,15 @@ def test_what_several_threads_say_of_a_trial_does_not_mix() -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda step: trial.report(y=1.0, step=step), range(40)))
     assert (line.answered, line.mixed) == (40, False)
+
+
+def test_nothing_is_made_for_trials_that_a_mistake_keeps_from_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "home"))
+    with pytest.raises(BadInput):
+        Experiment.create(parameters={"x": "1..1"}, metrics={"y": "maximize"}, budget=2)
+    assert not list((tmp_path / "home").glob("offers/*"))
 
 
 def test_an_exception_after_the_outcome_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
