@@ -36,7 +36,7 @@ from orchestune.errors import BadInput, NothingCompleted
 from orchestune.sdk.experiments import Experiment
 from orchestune.sdk.parameters import Params
 from orchestune.sdk.reporting import report
-from orchestune.sdk.tuning import start
+from orchestune.sdk.tuning import started
 
 _WORK = "work.pkl"
 _EVEN = {"uniform": "float", "loguniform": "float", "reciprocal": "float", "randint": "int"}
@@ -145,7 +145,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         """Run the experiment: the configurations, and the outcomes of their folds one after the other."""
         with tempfile.TemporaryDirectory(prefix="orchestune-search-") as folder:
             Path(folder, _WORK).write_bytes(cloudpickle.dumps(work))
-            experiment = start(
+            with started(
                 _Trial(folder),
                 asked,
                 {"score": "maximize"},
@@ -156,13 +156,13 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
                 name=f"{type(work.estimator).__name__} search",
                 preload=[__name__],
                 **({"stop": {"max_failures": 1}} if self.error_score == "raise" else {}),
-            )
-            self.experiment_ = experiment.handle
-            try:
-                while _waved_through(experiment.wait(), folder, work.arguments["error_score"]):
-                    pass
-            finally:
-                _end(experiment)
+            ) as experiment:
+                self.experiment_ = experiment.handle
+                try:
+                    while _waved_through(experiment.wait(), folder, work.arguments["error_score"]):
+                        pass
+                finally:
+                    _end(experiment)
             paths = sorted(Path(folder).glob("*.outcome"))
             found = [pickle.loads(path.read_bytes()) for path in paths]
         broken = next((outcome for outcome in found if isinstance(outcome, Exception)), None)

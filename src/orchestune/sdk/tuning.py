@@ -63,13 +63,8 @@ def tune(
     has none, or the function cannot be sent to another process, BadInput where a key is wrong, NothingCompleted,
     with a traceback, where no trial completed.
     """
-    with ThreadPoolExecutor(1) as thread:
-        starting = thread.submit(start, function, parameters, metrics, budget, parallelism, **keys)
-        try:
-            experiment = starting.result().wait()
-        except KeyboardInterrupt:
-            starting.result().stop()  # no thread is interrupted: what it makes all the same is stopped
-            raise
+    with started(function, parameters, metrics, budget, parallelism, **keys) as experiment:
+        experiment.wait()
     return _checked(experiment)
 
 
@@ -97,6 +92,18 @@ async def tune_async(
         await experiment.stop_async()
         raise
     return await asyncio.to_thread(_checked, experiment)
+
+
+@contextmanager
+def started(function: Callable[..., Any], *arguments: Any, **keys: Any) -> Iterator[Experiment]:
+    """What `start` gives, for the block that waits for it; Ctrl-C in either stops the experiment."""
+    with ThreadPoolExecutor(1) as thread:
+        starting = thread.submit(start, function, *arguments, **keys)
+        try:
+            yield starting.result()
+        except KeyboardInterrupt:
+            starting.result().stop()  # no thread is interrupted: what it makes all the same is stopped
+            raise
 
 
 def start(

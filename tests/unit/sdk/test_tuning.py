@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import ModuleType
@@ -14,12 +15,14 @@ from typing import Any
 
 import cloudpickle
 import pytest
+from sklearn.dummy import DummyClassifier
 
 import orchestune
 from orchestune.errors import BadInput, TooLarge, UsageError
 from orchestune.sdk import tuning
 from orchestune.sdk.call import Call, takes_names
 from orchestune.sdk.tuning import _checked, pickled, start
+from orchestune.sklearn import SearchCV
 
 
 class _Experiment:
@@ -130,10 +133,21 @@ def test_a_module_that_a_program_takes_along_by_itself_stays_so(unfindable: Modu
             cloudpickle.unregister_pickle_by_value(unfindable)
 
 
-def test_an_experiment_that_is_being_created_when_ctrl_c_comes_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def _tune() -> None:
+    orchestune.tune(lambda x: x, {"x": [1, 2]}, {"y": "minimize"}, budget=2)
+
+
+def _search() -> None:
+    SearchCV(DummyClassifier(), {"constant": [0, 1]}, n_iter=2, cv=2).fit([[0], [1]] * 2, [0, 1] * 2)
+
+
+@pytest.mark.parametrize("begun", [_tune, _search])
+def test_an_experiment_that_is_being_created_when_ctrl_c_comes_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, begun: Callable[[], None]
+) -> None:
     experiment = _Started()
 
-    def begin(*_: Any) -> Any:
+    def begin(*_: Any, **__: Any) -> Any:
         main = threading.main_thread().ident or 0
         while main != threading.get_ident() and "result" not in {
             frame.name for frame in traceback.extract_stack(sys._current_frames()[main])
@@ -144,7 +158,7 @@ def test_an_experiment_that_is_being_created_when_ctrl_c_comes_is_stopped(monkey
 
     monkeypatch.setattr(tuning, "start", begin)
     with pytest.raises(KeyboardInterrupt):
-        orchestune.tune(lambda x: x, {"x": [1, 2]}, {"y": "minimize"}, budget=2)
+        begun()
     assert experiment.stopped
 
 
