@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
         lines = mounts.read_text(errors="surrogateescape").split("\n")
     except OSError:
         return ""
-    place, best, kind = path.resolve(), -1, ""
+    place, best, kind = Path(os.path.realpath(path)), -1, ""
     for line in lines:
         fields = line.split(" ")
         if len(fields) < 3:

@@ -69,7 +69,7 @@ def python(environ: Mapping[str, str]) -> dict[str, str] | None:
 
 def folder_key(folder: Path) -> str:
     """How the server knows the folder that an experiment was started from: host and absolute path, as `in_utf8`."""
-    return f"{socket.gethostname()}:{in_utf8(folder.resolve())}"
+    return f"{socket.gethostname()}:{in_utf8(Path(os.path.realpath(folder)))}"
 
 
 def in_utf8(path: Path) -> str:

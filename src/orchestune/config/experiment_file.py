@@ -132,7 +132,7 @@ def _ordered(root: Entries) -> Entries:
 def _experiment(root: Entries, report: Report, environ: Mapping[str, str] | None, path: Path) -> Loaded:
     top = Field(root, "", report)
     values = EXPERIMENT.read(top) or {}
-    folder = path.absolute().parent.resolve()  # in this order: a link lies where it is, not where it leads
+    folder = Path(os.path.realpath(path.absolute().parent))  # a link lies where it is, not where it leads
     specification, code, build, warm = assemble(top, values, folder)
     for secret in specification.secrets:
         kind, _, place = secret.source.partition(":")

@@ -79,7 +79,7 @@ class Experiment:
         """
         if "run" not in keys:
             return cls(*create_open(keys, cluster))
-        return cls(*create(keys, Path(folder).resolve(), cluster))
+        return cls(*create(keys, Path(os.path.realpath(folder)), cluster))
 
     @classmethod
     async def create_async(

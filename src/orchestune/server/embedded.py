@@ -125,7 +125,7 @@ def hold_database(path: Path) -> Callable[[], None]:
     Of two, each would start workers and send messages as if it were alone. Conflict where another one is; UsageError
     where the folder (made when missing) cannot be used.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))  # which, unlike `resolve`, takes links that lead in a circle
     descriptor = _held(path.with_name(f"{path.name}.lock"), _PATIENCE)
     if descriptor is None:
         hint = "name it in ORCHESTUNE_SERVER, end it, or use another state folder; several servers need PostgreSQL"

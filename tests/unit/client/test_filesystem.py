@@ -32,3 +32,8 @@ host:/x /run fuse.sshfs rw 0 0
 def test_the_file_system_of_a_path_is_that_of_the_last_mount_over_it(tmp_path: Path, path: str, kind: str) -> None:
     (tmp_path / "mounts").write_text(MOUNTS)
     assert filesystem(Path(path), tmp_path / "mounts") == kind
+
+
+def test_links_that_lead_in_a_circle_are_on_the_file_system_on_which_they_lie(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    assert filesystem(tmp_path / "circle" / "x") == filesystem(tmp_path)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestune.bundles.listing import plan
 from orchestune.config.experiment_file import load
 from orchestune.domain.code import Code
+from orchestune.errors import BadInput
+from orchestune.sdk.experiments import Experiment
 from orchestune.sdk.taking import Taken, taken
 
 FILES = ("best.pt", "outputs/model.pt", "outputs/old/log", "outputs/log.txt", "my plots/a.png", "tracked/a.png")
@@ -53,3 +56,13 @@ def test_what_metrics_are_read_from_is_neither_packed_nor_linked(project: Path) 
     assert (found.links, found.own) == (("best.pt", "my plots"), ())
     found = take(project, collect={"csv": "tracked/a.csv"})
     assert "tracked/a.csv" not in packed(project, found)
+
+
+def test_a_folder_that_is_a_link_to_itself_is_told_as_any_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "home"))
+    (tmp_path / "circle").symlink_to("circle")
+    keys: dict[str, Any] = {"run": "true", "parameters": {"x": [1]}, "metrics": {"y": "maximize"}, "budget": 1}
+    with pytest.raises(BadInput, match="circle is not a folder"):
+        Experiment.create(folder=tmp_path / "circle", **keys)
