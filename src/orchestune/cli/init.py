@@ -114,10 +114,11 @@ class _Init:
         """What the user says that an option has to be."""
         script = self.args.script
         if not self.asks:
-            hint = f"say the whole command: orchestune init {script} … -- {missing.command}"
+            command = f"orchestune init {shlex.quote(script)}"
+            hint = f"say the whole command: {command} … -- {missing.command}"
             if missing.config is not None:
                 also = "varies what stands in that YAML, JSON or TOML file, of which each trial gets a copy"
-                hint = f"orchestune init {script} --config FILE {also}; or {hint}"
+                hint = f"{command} --config FILE {also}; or {hint}"
             raise UsageError(f"{script} cannot run without {', '.join(missing.names)}", hint)
         value = ""
         while not value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 
 from orchestune.config.compose import compose_value
@@ -96,9 +97,9 @@ def _spaces(words: Sequence[str], root: Entries, report: Report) -> Entries:
 
 def _no_space(word: str) -> str:
     if _FILE.search(word):
-        return f"a file is named with -f: -f {word}"
+        return f"a file is named with -f: -f {shlex.quote(word)}"
     if _SCRIPT.search(word):
-        return f"`orchestune init {word}` writes the file for a script; a command comes last, after --"
+        return f"`orchestune init {shlex.quote(word)}` writes the file for a script; a command comes last, after --"
     kinds = did_you_mean(word, ["--minimize", "--maximize", "--budget", "--parallel"])
     return kinds or f"{_EXAMPLE}; the command comes last, after --"
 

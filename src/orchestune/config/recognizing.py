@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import NamedTuple
 
 from orchestune.config.nodes import Entries, Scalar
@@ -69,6 +70,6 @@ def refuse(root: Entries) -> None:
     """BadInput for the file of another tool, with how it becomes one of ours."""
     file, found, told = root.place.file, kind(root), unread(root)
     if found is not None:
-        told = found, f"orchestune init --from {file} writes an experiment file that says the same"
+        told = found, f"orchestune init --from {shlex.quote(file)} writes an experiment file that says the same"
     if told is not None:
         raise BadInput([Problem(f"this is {told[0]}", "", file, root.place.line, root.place.column, told[1])])

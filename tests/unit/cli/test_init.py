@@ -216,6 +216,19 @@ def test_a_script_that_needs_a_value_says_which(cli: Cli, project: Path) -> None
     assert load(project / "experiment.yml").specification.run == "python3 train.py my.csv {args}"
 
 
+def test_a_command_that_is_to_be_typed_takes_a_name_with_spaces(cli: Cli, project: Path) -> None:
+    (project / "my train.py").write_text(SCRIPT.replace("a = p", "p.add_argument('data')\na = p"))
+    (project / "my sweep.yml").write_text("method: grid\nprogram: train.py\nparameters: {lr: {values: [1, 2]}}\n")
+    said = cli("init", "my train.py", "--minimize", "val/loss").err
+    said += (
+        cli("init", "--from", "my train.py").err + cli("run", "-f", "my sweep.yml").err + cli("run", "my train.py").err
+    )
+    assert "whole command: orchestune init 'my train.py' … --" in said
+    assert "orchestune init 'my train.py', without --from" in said
+    assert "orchestune init --from 'my sweep.yml'" in said
+    assert "`orchestune init 'my train.py'` writes the file" in said
+
+
 CONFIGURED = """\
 import argparse, json
 p = argparse.ArgumentParser()

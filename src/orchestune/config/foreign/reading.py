@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def _of_file(path: Path, python: str) -> Draft:
     except UnicodeDecodeError as exc:
         raise UsageError(f"{path} is not UTF-8 text", f"--from takes {_KNOWN}") from exc
     if path.suffix == ".py":
-        raise UsageError(f"{path} is a script", f"orchestune init {path}, without --from")
+        raise UsageError(f"{path} is a script", f"orchestune init {shlex.quote(str(path))}, without --from")
     root = compose(text, str(path), report)
     if not isinstance(root, Entries):
         raise UsageError(f"{path} holds no mapping", f"--from takes {_KNOWN}")
@@ -72,7 +73,9 @@ def _of_file(path: Path, python: str) -> Draft:
     elif is_older(root):
         made = _of_orchestrate(root, path, report)
     elif root.get("run") is not None:
-        raise UsageError(f"{path} is an experiment file already", f"orchestune run -f {path} starts it")
+        raise UsageError(
+            f"{path} is an experiment file already", f"orchestune run -f {shlex.quote(str(path))} starts it"
+        )
     elif (told := unread(root)) is not None:
         raise UsageError(f"{path} is {told[0]}", told[1])
     else:
