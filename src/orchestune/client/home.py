@@ -28,7 +28,7 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 def state_path(environ: Mapping[str, str] = os.environ) -> Path:
     """Where that folder is or would be, for who only reads. UsageError where its path is too long."""
-    folder = _chosen(environ) or _base(environ) / "orchestune"
+    folder = chosen_home(environ) or _base(environ) / "orchestune"
     check_length(folder, "the state folder", "set ORCHESTUNE_HOME to a folder with a shorter path")
     return folder
 
@@ -45,7 +45,8 @@ def mark(folder: Path) -> None:
         (folder / STATE_MARK).touch(mode=0o600)
 
 
-def _chosen(environ: Mapping[str, str]) -> Path | None:
+def chosen_home(environ: Mapping[str, str]) -> Path | None:
+    """What ORCHESTUNE_HOME says, as a whole path. UsageError where that is in nobody's home folder."""
     text = environ.get("ORCHESTUNE_HOME", "").strip()
     return Path(_expanded(text, environ)).absolute() if text else None
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from orchestune.client.home import chosen_home
 from orchestune.errors import BadInput, Problem
 
 _NAMES = """
@@ -45,7 +46,9 @@ _SECRET_VALUE = re.compile(
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The part of the shell's environment that trials on this machine get."""
     names, prefixes = frozenset(_NAMES.split()), tuple(_PREFIXES.split())
-    return {
+    chosen = chosen_home(environ)  # relative paths begin elsewhere there
+    home = {"ORCHESTUNE_HOME": str(chosen)} if chosen else {}
+    return home | {
         name: value
         for name, value in sorted(environ.items())
         if (name in names or name.startswith(prefixes))

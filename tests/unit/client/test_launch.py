@@ -37,6 +37,12 @@ def test_paths_virtual_environments_and_devices_go_along() -> None:
     assert environment(given) == given
 
 
+def test_a_trial_finds_the_server_of_who_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert environment({"ORCHESTUNE_HOME": "state"}) == {"ORCHESTUNE_HOME": str(tmp_path / "state")}
+    assert environment({"ORCHESTUNE_HOME": " "}) == {}
+
+
 def test_what_a_user_says_of_threads_and_shares_reaches_trials_which_else_are_told_our_numbers() -> None:
     job = {"cpu": 2, "gpu": 0.25}
     told = [os.fsdecode(name) for name in of_job({}, job, "e", "h")]
