@@ -91,7 +91,7 @@ def _nothing(found: documents.Importance, console: Console, ref: str) -> str:
     if trials < ENOUGH:
         few = "one completed trial is" if trials == 1 else f"{trials} completed trials are"
         return f"{few} too few, {ENOUGH} are needed"
-    return f"the {found['metric']} of the {trials} completed trials does not change with them"
+    return f"the {found['metric']} of the {trials} completed trials does not change with them more than by chance"
 
 
 def _rows(weights: Sequence[documents.Weight], paint: Paint) -> list[list[str]]:

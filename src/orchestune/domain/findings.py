@@ -7,6 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from orchestune.domain.metrics import Metric, feasible, mean_of, objectives, pareto_front
 from orchestune.domain.parameters import Parameter, Value, token
@@ -174,10 +175,18 @@ def _direction(parameter: Parameter, metric: Metric, done: Sequence[Observation]
     if len(set(losses)) < 2 or len(set(values)) < 2:
         return
     rank = statistics.correlation(values, losses)
-    if abs(rank) >= _CLEAR:
+    if abs(rank) >= max(_CLEAR, _clear_by_chance(len(done))):
         which = "larger" if rank < 0 else "smaller"
         text = f"{which} values went with a better {metric.name} (rank correlation {abs(rank):.2f}, {len(done)} trials)"
         yield Finding("direction", text, parameter.name)
+
+
+def _clear_by_chance(count: int) -> float:
+    """The rank correlation that so many trials reach by chance alone in one of a hundred cases.
+
+    By the transformation of Fisher, for ranks (Fieller, Hartley and Pearson, 1957).
+    """
+    return math.tanh(NormalDist().inv_cdf(1 - _CHANCE / 2) * math.sqrt(1.06 / (count - 3)))
 
 
 def _choices(parameter: Parameter, metric: Metric, done: Sequence[Observation]) -> Iterator[Finding]:
@@ -188,7 +197,7 @@ def _choices(parameter: Parameter, metric: Metric, done: Sequence[Observation]) 
     if len(medians) < 2:
         return
     ordered = sorted(medians, key=lambda choice: medians[choice], reverse=metric.goal == "maximize")
-    if medians[ordered[0]] == medians[ordered[-1]]:
+    if medians[ordered[0]] == medians[ordered[-1]] or _same_by_chance([by_choice[choice] for choice in ordered]):
         return
     best = [choice for choice in ordered if medians[choice] == medians[ordered[0]]]
     counts = " and ".join(str(len(by_choice[choice])) for choice in best)
@@ -198,6 +207,21 @@ def _choices(parameter: Parameter, metric: Metric, done: Sequence[Observation]) 
     which = " and ".join(_word(choice[1]) for choice in best) + (" have" if len(best) > 1 else " has")
     text = f"{which} the best median {metric.name}: {medians[ordered[0]]:.6g} ({counts} trials), then {others}"
     yield Finding("choice", text, parameter.name)
+
+
+def _same_by_chance(groups: Sequence[Sequence[float]]) -> bool:
+    """Whether groups of values that differ in nothing lie as far apart in more than one of a hundred cases.
+
+    The test of Kruskal and Wallis (1952), with the approximation of Wilson and Hilferty (1931) to its distribution.
+    """
+    ranks = iter(_ranks([value for group in groups for value in group]))
+    by_group = [[next(ranks) for _ in group] for group in groups]
+    every = [rank for group in by_group for rank in group]
+    within = math.fsum(len(group) * (statistics.fmean(group) - (len(every) + 1) / 2) ** 2 for group in by_group)
+    freedom = len(groups) - 1
+    apart = within / statistics.variance(every)
+    usual = 2 / (9 * freedom)
+    return (math.pow(apart / freedom, 1 / 3) - (1 - usual)) / math.sqrt(usual) < NormalDist().inv_cdf(1 - _CHANCE)
 
 
 def _median(values: Sequence[float]) -> float:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky
 from scipy.optimize import minimize
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 from orchestune.engines.cube import Flags, Floats
 from orchestune.engines.evidence import Evidence
@@ -56,22 +59,47 @@ def fit(
     target = _Target(squared_differences(features, numeric), evidence, additive)
     if most_noise is not None:
         target.limit_noise(most_noise)
-
-    def found(shift: float) -> Any:
-        return minimize(
-            target,
-            target.start(shift),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=target.bounds,
-            options={"maxiter": _SINGLE_ITERATIONS if additive else _ITERATIONS, "ftol": 1e-6},
-        )
-
-    best = min(map(found, _STARTS[:1] if additive and quick else _STARTS), key=lambda result: float(result.fun))
+    best = min(
+        (_searched(target, additive, shift) for shift in (_STARTS[:1] if additive and quick else _STARTS)),
+        key=lambda result: float(result.fun),
+    )
     if target.trusts:
-        short = found(_SHORT)
+        short = _searched(target, additive, _SHORT)
         best = short if short.fun < best.fun - _CLEARLY else best
     return target.scales(best.x)
+
+
+def beyond_chance(features: Floats, evidence: Evidence, numeric: Flags, *, additive: bool = False) -> bool:
+    """Whether a process of the values is more probable than noise alone.
+
+    Of their ranks, bent to the normal distribution (van der Waerden, 1952): so no odd distribution of the noise, and
+    nothing that trials say of it, passes for more.
+    """
+    count = len(evidence.values)
+    values = ndtri((rankdata(evidence.values) - 0.5) / count)
+    if not np.ptp(values):
+        return False
+    ranked = replace(evidence, values=values / values.std(), reported=np.zeros(count))
+    target = _Target(squared_differences(features, numeric), ranked, additive)
+    return any(_searched(target, additive, shift, count / 2).fun < count / 2 for shift in _STARTS)
+
+
+def _searched(target: _Target, additive: bool, shift: float, enough: float = -math.inf) -> Any:
+    """The most probable scales from one start, or the first ones better than `enough`."""
+
+    def stop(intermediate_result: Any) -> None:
+        if intermediate_result.fun < enough:
+            raise StopIteration
+
+    return minimize(
+        target,
+        target.start(shift),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=target.bounds,
+        callback=stop,
+        options={"maxiter": _SINGLE_ITERATIONS if additive else _ITERATIONS, "ftol": 1e-6},
+    )
 
 
 class _Target:

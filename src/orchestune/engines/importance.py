@@ -19,7 +19,7 @@ from orchestune.domain.space import Space
 from orchestune.domain.trial import Observation
 from orchestune.engines.cube import Cube, Floats, stacked
 from orchestune.engines.evidence import Entry, entry, gathered, thinned
-from orchestune.engines.fitting import MOST_SINGLES, fit, most_fitted
+from orchestune.engines.fitting import MOST_SINGLES, beyond_chance, fit, most_fitted
 from orchestune.engines.posterior import Posterior
 
 _FITTED, _MODELLED = 150, 250
@@ -33,7 +33,8 @@ _GROUPS, _IN_GROUP = 10, 10
 
 
 def importance(space: Space, metric: Metric, history: Sequence[Observation]) -> dict[str, float]:
-    """The share of each parameter, the largest first; together they are 1. Empty where nothing can be said.
+    """The share of each parameter, the largest first; together they are 1. Empty where nothing can be said: of fewer
+    than `ENOUGH` completed trials, and of values that a process explains no better than chance.
 
     A parameter that does not apply in a part of the space changes nothing there. What constraints do not allow counts
     for nothing.
@@ -57,6 +58,8 @@ def _total_effects(cube: Cube, entries: Sequence[Entry]) -> Floats:
     with np.errstate(over="ignore", under="ignore"):
         few = gathered(thinned(entries, min(_FITTED, most)), cube.width, "plain", (1.0,))
         additive = cube.width <= MOST_SINGLES
+        if not beyond_chance(cube.features(few.points), few, cube.numeric, additive=additive):
+            return np.zeros(cube.width)
         scales = fit(cube.features(few.points), few, cube.numeric, additive=additive, quick=False)
         seen = gathered(thinned(entries, min(_MODELLED, most)), cube.width, "plain", (1.0,))
         features = cube.features(seen.points)

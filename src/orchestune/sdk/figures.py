@@ -52,7 +52,10 @@ def importance(found: documents.Importance) -> Figure:
     weights = sorted(found["parameters"], key=lambda weight: weight["importance"])
     bars = {"type": "bar", "orientation": "h", "x": [weight["importance"] for weight in weights],
             "y": [weight["name"] for weight in weights], "marker": {"color": STATES["completed"]}}  # fmt: skip
-    title = f"Importance for {found['metric']}, from {found['trials']:,} completed trials"
+    known = f"from {found['trials']:,} completed trials"
+    title = f"What matters for {found['metric']} cannot be told {known}"
+    if weights:
+        title = f"Importance for {found['metric']}, {known}"
     figure = _figure([bars], title, "share of the variance", "")
     figure["layout"]["xaxis"]["tickformat"] = ".0%"
     figure["layout"]["yaxis"]["type"] = "category"

@@ -40,9 +40,12 @@ def explain(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
         idle = unpruned(session, row)
     chosen = declared(row, metric)
     told = row.specification
+    weighed = _importance(row, chosen, history)
     found = findings.findings(told.space, chosen, history, told.metrics, told.folds.count, whole)
+    if not weighed["parameters"]:  # a search that follows chance ends at bounds, too
+        found = [finding for finding in found if finding.code != "at_bound"]
     found += [findings.Finding("nothing_pruned", idle)] if idle else []
-    return _importance(row, chosen, history) | {"findings": [asdict(finding) for finding in found]}
+    return weighed | {"findings": [asdict(finding) for finding in found]}
 
 
 def _selection(session: Session, row: ExperimentRow) -> list[Observation]:

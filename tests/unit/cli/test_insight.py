@@ -19,7 +19,7 @@ Cli = Callable[..., Result]
         (0, "no trial has completed yet"),
         (1, "one completed trial is too few, 10 are needed"),
         (9, "9 completed trials are too few, 10 are needed"),
-        (12, "the loss of the 12 completed trials does not change with them"),
+        (12, "the loss of the 12 completed trials does not change with them more than by chance"),
     ],
 )
 def test_a_search_of_which_nothing_can_be_said_says_why(

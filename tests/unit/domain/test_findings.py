@@ -69,6 +69,15 @@ def test_choices_with_equal_medians_are_named_together() -> None:
     assert found.message == "adam and rmsprop have the best median loss: 1 (19 and 24 trials), then sgd 2 (17)"
 
 
+@pytest.mark.parametrize("count", [12, 40])
+def test_what_chance_does_often_is_not_told(count: int) -> None:
+    chance, told = random.Random(1), 0
+    for _ in range(100):
+        found = findings(SPACE, LOSS, history(count, lambda *_: chance.gauss(0, 1)))
+        told += len(by_code(found, "direction")) + len(by_code(found, "choice"))
+    assert told < 10
+
+
 def test_the_best_values_at_a_bound_ask_for_a_wider_range() -> None:
     near = history(200, lambda given, _: float(given["lr"]))
     crowd = [

@@ -31,7 +31,8 @@ def test_a_suggestion_does_not_wait_for_what_people_ask() -> None:
     seen: list[Configuration] = []
     for number in range(1, 13):
         seen.append(engine.ask([], number, ask_seed(1, number)))
-        history.append(Observation(number, seen[-1], TrialState.COMPLETED, {"loss": float(number % 5)}))
+        loss = float(seen[-1].get("rate", 1.0))
+        history.append(Observation(number, seen[-1], TrialState.COMPLETED, {"loss": loss}))
         engine.tell(history[-1:])
     busy = ANALYSES.child().process.pid
     os.kill(busy, signal.SIGSTOP)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,31 @@ def test_trials_that_failed_or_are_not_finite_or_equal_raise_nothing() -> None:
         )
     ]
     assert importance(SPACE, LOSS, odd) == {}
+
+
+@pytest.mark.parametrize("noise", [lambda chance: chance.gauss(0, 1), lambda chance: chance.lognormvariate(0, 2)])
+@pytest.mark.parametrize("count", [12, 30, 60])
+def test_chance_is_not_said_to_depend_on_anything(noise: Callable[[random.Random], float], count: int) -> None:
+    chance = random.Random(11)
+    seen = [
+        Observation(item.number, item.parameters, item.state, {"loss": noise(chance)}, {"loss": chance.random() / 10})
+        for item in history(count)
+    ]
+    assert importance(SPACE, LOSS, seen) == {}
+
+
+def test_one_result_that_differs_from_thousands_is_chance() -> None:
+    seen = [replace(item, metrics={"loss": float(item.number == 1500)}) for item in history(2000)]
+    assert importance(SPACE, LOSS, seen) == {}
+
+
+def test_what_decides_is_found_among_noise_as_large() -> None:
+    chance = random.Random(11)
+    seen = [
+        Observation(item.number, item.parameters, item.state, {"loss": item.metrics["loss"] + chance.gauss(0, 1)})
+        for item in history(60)
+    ]
+    assert next(iter(importance(SPACE, LOSS, seen))) == "lr"
 
 
 def test_the_engines_own_process_answers_the_same() -> None:

@@ -71,9 +71,18 @@ def test_the_best_so_far_keeps_the_limits(world: World, client: Client) -> None:
 
 
 def test_importance_has_every_parameter_the_most_important_on_top(world: World, client: Client) -> None:
-    (bars,) = plots(client, run(world, trials=14)).importance().data
+    experiment = world.create(budget=14, parameters=SPACE, metrics=METRICS[:1])
+    for _ in range(14):
+        [(worker, lease)] = world.lease()
+        worker.call(finished=[worker.finish(lease, lease["parameters"]["lr"])])
+    (bars,) = plots(client, experiment).importance().data
     assert {*bars.y} == {"lr", "kind", "depth"}
     assert list(bars.x) == sorted(bars.x)
+
+
+def test_a_figure_without_weights_says_that_none_can_be_told(world: World, client: Client) -> None:
+    figure = plots(client, run(world, trials=14)).importance()
+    assert figure.layout.title.text == "What matters for loss cannot be told from 13 completed trials"
 
 
 def test_points_tell_by_their_sign_how_a_trial_ended_as_on_the_pages(world: World, client: Client) -> None:

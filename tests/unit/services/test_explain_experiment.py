@@ -46,6 +46,19 @@ def test_a_rule_of_early_stopping_that_can_end_nothing_is_told(world: World) -> 
     assert "each reports loss only once" in found["message"]
 
 
+@pytest.mark.parametrize("weights", [{}, {"x": 1.0}])
+def test_a_wider_range_is_advised_only_where_a_parameter_is_known_to_matter(
+    world: World, monkeypatch: pytest.MonkeyPatch, weights: dict[str, float]
+) -> None:
+    monkeypatch.setattr(analyses, "importance", lambda space, metric, history: weights)
+    experiment = world.create(budget=12, parallelism=1, try_first=[{"x": 0.001 * place} for place in range(12)])
+    for _ in range(12):
+        [(worker, lease)] = world.lease()
+        worker.call(finished=[worker.finish(lease)])
+    found = explain_experiment.explain(world.core, experiment, None)
+    assert ("at_bound" in {finding["code"] for finding in found["findings"]}) is bool(weights)
+
+
 def test_the_noise_of_trials_with_folds_is_that_of_their_mean(world: World) -> None:
     experiment = world.create(budget=2, parallelism=1, folds={"count": 2})
     for loss in (0.4, 0.6, 0.45, 0.65):

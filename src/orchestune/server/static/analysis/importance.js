@@ -9,6 +9,7 @@ import { reloader } from "../lib/reload.js";
 /** @typedef {import("./found.js").Found} Found */
 
 const MOST = 12;
+const ENOUGH = 10; // as the server has it
 
 export class Importance {
   /** @param {Found} found @param {() => void} measured what else is drawn then */
@@ -61,7 +62,7 @@ export class Importance {
               h("span", { class: "right", "aria-hidden": "true" }, `${Math.round(share * 100)} %`),
             ]),
           )
-        : h("p", { class: "faint" }, `${many(trials, "completed trial")}: too few to tell.`),
+        : h("p", { class: "faint" }, `${many(trials, "completed trial")}: ${trials < ENOUGH ? "too few to tell" : "what matters cannot be told from chance"}.`),
       shown.length > 0 && h("p", { class: "small faint", style: { marginTop: "8px" } }, `for ${this.found.metric.name}, from ${many(trials, "completed trial")}`),
     );
   }
