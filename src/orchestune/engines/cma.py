@@ -58,6 +58,7 @@ class CmaProposer:
         self.source = self._design.source
 
     def tell(self, observations: Sequence[Observation]) -> None:
+        self._design.tell(observations)
         for observation in observations:
             found = entry(self._cube, self._metrics, observation)
             if found is None or not self._free:

@@ -151,6 +151,7 @@ class GpProposer:
         return number % 4 == 1 and self._stall.lasts
 
     def tell(self, observations: Sequence[Observation]) -> None:
+        self._design.tell(observations)
         for observation in observations:
             if observation.own:
                 self._told.add(self._identity.of(observation.parameters))

@@ -43,6 +43,7 @@ class Population:
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Results in any order; those that say nothing are left out."""
+        self._design.tell(observations)
         for observation in observations:
             found = entry(self._cube, self._metrics, observation)
             if found is not None:

@@ -14,6 +14,7 @@ from orchestune.domain.parameters import Value
 from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation
 from orchestune.engines.cube import Floats
+from orchestune.engines.identity import Identity
 
 _SEQUENCES = {"sobol": qmc.Sobol, "halton": qmc.Halton}
 
@@ -41,7 +42,8 @@ class QuasiRandomProposer:
     are. A space of d numbers is read as a normal distribution, and of n points the nearest to a best that is drawn from
     it too comes closest where theirs has a variance of log n / d (Meunier et al., 2020). Nobody knows how many points
     there will be, so n is the number of the point. Of many numbers often only a few matter (Bergstra and Bengio, 2012),
-    to which d is smaller: there every fourth point goes as far out as if a quarter of them did.
+    to which d is smaller: there every fourth point goes as far out as if a quarter of them did. Points whose results
+    are known from a warm start are passed over: the middle is the same for every seed.
     """
 
     uses_history = False
@@ -51,6 +53,8 @@ class QuasiRandomProposer:
         self.name = self.source = name
         self.version = f"3/scipy-{version('scipy')}"
         self._space = space
+        self._identity = Identity(space)
+        self._known: set[bytes] = set()
         self._allowed: list[dict[str, Value]] = []
         self._passed = 0
         self._outward = outward
@@ -59,15 +63,18 @@ class QuasiRandomProposer:
         self._sequence = _SEQUENCES[name](dimensions, scramble=True, rng=np.random.default_rng(seed))
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Nothing is learnt."""
+        """What is known before the first trial is all that is learnt."""
+        if self._outward:
+            self._known |= self._identity.set_of(seen.parameters for seen in observations if not seen.own)
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        if not self._space.constraints:
+        if not self._space.constraints and not self._known:
             return self._point(number)
         while len(self._allowed) < number and self._passed < number * _MOST_PASSED:
             self._passed += 1
             found = self._point(self._passed)
-            self._allowed += [found] if self._space.allows(found) else []
+            if self._space.allows(found) and self._identity.of(found) not in self._known:
+                self._allowed.append(found)
         return self._allowed[max(number, 1) - 1] if number <= len(self._allowed) else self._point(number)
 
     def _point(self, number: int) -> dict[str, Value]:

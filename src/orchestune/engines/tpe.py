@@ -36,6 +36,7 @@ from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.axes import Axis, axis
 from orchestune.engines.feasible import draw_allowed, mended
 from orchestune.engines.history import History
+from orchestune.engines.identity import Identity
 from orchestune.engines.snapshot import Snapshot, frozen
 from orchestune.engines.start import STARTUP, needed
 from orchestune.engines.versions import version_of
@@ -45,6 +46,7 @@ HISTORY = 500
 _CELLS = 10_000  # numbers in the model: with many parameters fewer observations, so that an ask stays quick
 _FEWEST = 100
 _ATTEMPTS = 2  # with constraints, which leave the best of the allowed candidates; where there is none, a mended one
+_DRAWS = 8
 _BELIEF = 10.0  # with priors: the share of draws from them falls from a half, to a quarter after so many results
 _FINE = 1_000_000  # Optuna counts steps in whole numbers
 _Allowed = Callable[[Mapping[str, np.ndarray]], np.ndarray]
@@ -75,6 +77,8 @@ class TpeProposer:
         limit = history or max(_FEWEST, min(HISTORY, _CELLS // max(1, len(self._axes))))
         self._history: History[FrozenTrial] = History(limit, len(self._metrics))
         self._completed = self._ranked = 0
+        self._identity = Identity(space)
+        self._known: set[bytes] = set()
         self._believes = any(parameter.prior is not None for parameter in space.parameters)
         self._shapes: dict[tuple[str, ...], dict[str, BaseDistribution]] = {}
         directions = [optuna.study.StudyDirection[metric.goal.upper()] for metric in self._metrics]
@@ -84,6 +88,7 @@ class TpeProposer:
         self._study = optuna.load_study(study_name="snapshot", storage=self._snapshot, sampler=self._sampler(0))
 
     def tell(self, observations: Sequence[Observation]) -> None:
+        self._known |= self._identity.set_of(seen.parameters for seen in observations if not seen.own)
         for observation in observations:
             if observation.state is states.TrialState.CANCELLED:
                 continue
@@ -110,10 +115,10 @@ class TpeProposer:
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         if not self.ready(len(pending)):
             self.source = "random"
-            return draw_allowed(self._space, Random(seed))
+            return self._drawn(seed)
         if self._believes and Random(seed).random() < _BELIEF / 2 / (_BELIEF + self._completed):
             self.source = "prior"
-            return draw_allowed(self._space, Random(ask_seed(seed, 1)))
+            return self._drawn(ask_seed(seed, 1))
         self.source = self.name
         trials = [trial for _, trial in self._history.window()]
         for index, configuration in enumerate(pending, start=len(self._history)):
@@ -128,6 +133,15 @@ class TpeProposer:
                 found = mended(self._space, self._suggest(self._study.ask()), Random(varied))
             if self._space.allows(found):
                 break
+        return found
+
+    def _drawn(self, seed: int) -> dict[str, Value]:
+        """At random, and not what a warm start from a search with the same seed knows."""
+        found = draw_allowed(self._space, Random(seed))
+        for attempt in range(1, _DRAWS if self._known else 1):
+            if self._identity.of(found) not in self._known:
+                break
+            found = draw_allowed(self._space, Random(ask_seed(seed, attempt)))
         return found
 
     def _sampler(self, seed: int) -> TPESampler:

@@ -8,10 +8,10 @@ from importlib.metadata import version
 def version_of(name: str) -> str:
     """What the same history, told to another version, may be answered differently by."""
     return {
-        "auto": f"13/optuna-{version('optuna')}/scipy-{version('scipy')}",
-        "gp": f"13/scipy-{version('scipy')}",
-        "cma": f"5/cmaes-{version('cmaes')}",
-        "evolution": f"7/numpy-{version('numpy')}",
-        "swarm": f"5/numpy-{version('numpy')}",
-        "tpe": f"7/optuna-{version('optuna')}",
+        "auto": f"14/optuna-{version('optuna')}/scipy-{version('scipy')}",
+        "gp": f"14/scipy-{version('scipy')}",
+        "cma": f"6/cmaes-{version('cmaes')}",
+        "evolution": f"8/numpy-{version('numpy')}",
+        "swarm": f"6/numpy-{version('numpy')}",
+        "tpe": f"8/optuna-{version('optuna')}",
     }[name]

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from orchestune.domain.metrics import Metric
 from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.priors import Prior
 from orchestune.domain.space import Configuration, Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
@@ -289,6 +290,24 @@ class EngineContract:
         assert len({repr(sorted(configuration.items())) for configuration in asked}) == 6
         with pytest.raises(Exhausted):
             engine.ask(asked[-2:], 7, 7)
+        engine.close()
+
+    @pytest.mark.parametrize("mean", [None, 0.3])
+    def test_what_a_search_of_the_same_seed_has_measured_is_not_what_a_warm_start_begins_with(
+        self, mean: float | None
+    ) -> None:
+        """The best of it may come again, where a model says so; the draws that a search begins with need not."""
+        if self.walks_only:
+            return
+        prior = None if mean is None else Prior("normal", (mean, 0.2))
+        space = Space.of(tuple(Parameter(name, "float", 0.0, 1.0, prior=prior) for name in "xy"))
+        before = self.make(space)
+        [known] = self.search(before, 1)
+        engine = self.make(space)
+        engine.tell([observe(0, known)])
+        asked = self.search(engine, 3)
+        assert (known in asked) is not engine.uses_history
+        before.close()
         engine.close()
 
     def test_one_point_is_suggested_once(self) -> None:
