@@ -36,8 +36,10 @@ _SPREAD_NAMES = ("metrics.{}.stddev", "{}.stddev", "{}_stddev", "stddev.{}", "st
 _STATES = {
     **dict.fromkeys(("", "completed", "complete", "finished", "succeeded", "success", "done"), TrialState.COMPLETED),
     **dict.fromkeys(("failed", "fail", "error", "crashed"), TrialState.FAILED),
-    "pruned": TrialState.PRUNED,
+    **dict.fromkeys(("pruned", "early_stopped"), TrialState.PRUNED),
 }
+_STATE_NAMES = ("state", "status", "State", "trial_status")
+"""the last two as tables of Weights & Biases and of Ax have it"""
 _ROUNDED = 1e-3
 """of a step: so much a table may have rounded; what lies further from a value of the space was measured elsewhere"""
 _TRUE, _FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0")
@@ -167,7 +169,7 @@ def _observation(
 
 def _told_state(document: Mapping[str, Any], taken: Collection[str]) -> tuple[str, str]:
     """The key that has a result's state, none of those `taken`, and what stands there."""
-    keys = (key for key in ("state", "status") if key not in taken and document.get(key))
+    keys = (key for key in _STATE_NAMES if key not in taken and document.get(key))
     return next(((key, str(document[key])) for key in keys), ("", ""))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -132,6 +133,19 @@ def test_what_lies_below_a_logarithmic_range_is_no_result_at_its_lower_bound() -
     made = mapped("old.csv", [{"lr": each, "loss": 1} for each in (0, "1e-12", 1e-9, "1.0000000001")], space, LOSS)
     assert [seen.parameters for seen in made.observations] == [{"lr": 1e-9}, {"lr": 1.0}]
     assert made.notes == ("old.csv: 2 of 4 results left out: outside this space, such as lr = 0",)
+
+
+@pytest.mark.parametrize(
+    ("column", "ended", "failed", "runs"),
+    [("State", "finished", "crashed", "running"), ("trial_status", "COMPLETED", "FAILED", "RUNNING")],
+    ids=["Weights & Biases", "Ax"],
+)
+def test_tables_of_others_tell_which_trials_still_run(column: str, ended: str, failed: str, runs: str) -> None:
+    states = [(ended, 0.3), (failed, math.nan), (runs, 0.9), (runs, math.nan)]
+    rows = [{**WHOLE, "loss": loss, column: state} for state, loss in states]
+    found = mapped("old.csv", rows, SPACE, LOSS)
+    assert [seen.state for seen in found.observations] == [TrialState.COMPLETED, TrialState.FAILED]
+    assert found.notes == (f"old.csv: 2 of 4 results left out: not finished, such as {column} = {runs}",)
 
 
 def test_a_status_is_a_state_where_nothing_else_is_called_so() -> None:
