@@ -8,7 +8,7 @@ from typing import Any
 from orchestune.domain.metrics import Metric, objectives
 from orchestune.domain.words import plural
 from orchestune.engines.stall import ELSEWHERE
-from orchestune.engines.start import STARTUP, needed
+from orchestune.engines.start import STARTUP, begins, needed
 
 _FIXED = {
     "random": "uniform draws, which learn nothing",
@@ -34,10 +34,12 @@ def doing(
     running: int = 0,
     sources: Collection[str] = (),
     pruned: int = 0,
+    failed: int = 0,
 ) -> str:
     """The line for an engine that knows so many results with a value while so many trials are on their way.
 
-    `sources` are those of its last suggestions. TPE learns from `pruned` trials as well.
+    `sources` are those of its last suggestions. A Gaussian process begins with trials that `failed` too, TPE with
+    `pruned` ones.
     """
     if name in _FIXED:
         return _FIXED[name]
@@ -51,9 +53,11 @@ def doing(
     if name == "tpe":
         now = results + pruned
         return f"TPE on {both}" if learns else f"random draws, until {wanted} results are known (now {now})"
-    if results < wanted:
+    if results < wanted and (name == "cma" or not begins(results, failed, startup, running)):
         start = f"TPE on {both} and a Sobol sequence in turns" if name == "auto" and learns else "a Sobol sequence"
         return f"{start}, until {wanted} results are known (now {results})"
+    if name == "auto" and not learns:
+        return f"a Gaussian process on {known} and {plural(failed, 'failed trial')}, until TPE has {wanted} results"
     if ELSEWHERE in sources:
         known += ", every fourth time elsewhere, since nothing better was found for a quarter of them"
     if name in _WORDS:

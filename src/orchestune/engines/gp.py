@@ -39,7 +39,7 @@ from orchestune.engines.niches import Niches, Place
 from orchestune.engines.posterior import Posterior
 from orchestune.engines.quasi import start_design
 from orchestune.engines.stall import ELSEWHERE, Stall
-from orchestune.engines.start import STARTUP, least, needed
+from orchestune.engines.start import STARTUP, begins, least
 from orchestune.engines.versions import version_of
 from orchestune.engines.warping import Warping
 
@@ -127,7 +127,7 @@ class GpProposer:
         self._history: History[Entry] = History(max(_FEWEST, min(history or HISTORY, most)), self._objectives)
         self.source = self._design.source
         self._told: set[bytes] = set()
-        self._scored = 0
+        self._scored = self._failed = 0
         self._stall = Stall()
         self._niches = Niches(self._cube.numeric)
         self._stalled = False
@@ -139,7 +139,7 @@ class GpProposer:
 
     def ready(self, pending: int) -> bool:
         """Whether enough is known for a model while so many trials are on their way."""
-        return self._scored >= needed(self._startup, pending) and self._cube.width > 0
+        return begins(self._scored, self._failed, self._startup, pending) and self._cube.width > 0
 
     def looks_elsewhere(self, number: int) -> bool:
         """Whether trial `number` is one of the quarter that a search which finds nothing better spends elsewhere.
@@ -160,11 +160,12 @@ class GpProposer:
                 continue
             self._history.add(found, found.losses if found.feasible else None)
             self._scored += found.losses is not None
+            self._failed += found.failed
             if found.losses is not None and found.feasible and self._objectives == 1:
                 self._stall.add(found.losses[0])
                 self._follow(found)
             due = len(self._history) >= self._next_fit or (found.failed and not self._failures_fitted)
-            if due and self._scored >= least(self._startup) and (window := self._window()):
+            if due and self._scored and (window := self._window()):
                 self._next_fit = len(self._history) + max(3, len(self._history) // 8)
                 self._fitted = thinned(window, _MOST_FITTED)
                 self._failures_fitted = any(item.failed for item in self._fitted)

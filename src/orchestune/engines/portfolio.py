@@ -18,7 +18,8 @@ from orchestune.engines.versions import version_of
 class AutoProposer:
     """A Gaussian process for even numbers, TPE for odd ones, of which half are the process's while nothing is found.
 
-    TPE learns from pruned trials too: where early stopping leaves few values, it begins before the process does.
+    TPE learns from pruned trials too: where early stopping leaves few values, it begins before the process does. The
+    process learns from failed ones, and begins before TPE where most fail.
     """
 
     name = "auto"

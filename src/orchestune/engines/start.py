@@ -18,3 +18,8 @@ def needed(startup: int, pending: int) -> int:
     half of the results will do: what waits for the others is spent on points that nothing was learnt for.
     """
     return max(least(startup), startup - pending)
+
+
+def begins(results: int, failed: int, startup: int, pending: int) -> bool:
+    """Whether a model does that learns from trials that failed, too: where most fail, few results take a budget."""
+    return results >= needed(startup, pending) or (results > 0 and results + failed >= startup)

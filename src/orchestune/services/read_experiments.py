@@ -192,7 +192,14 @@ def _details(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> lis
         wanted, warm = row.specification, begun.get(row.id)
         known = row.completed + (warm[1] if warm else 0)
         search = doing(
-            wanted.engine, wanted.metrics, wanted.engine_options, known, row.open, sources[row.id], row.pruned
+            wanted.engine,
+            wanted.metrics,
+            wanted.engine_options,
+            known,
+            row.open,
+            sources[row.id],
+            pruned=row.pruned,
+            failed=row.failed,
         )
         there, left_out = staff[row.id]
         found.append(

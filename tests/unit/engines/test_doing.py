@@ -62,6 +62,22 @@ def test_pruned_trials_count_where_they_are_learnt_from(name: str, results: int,
     assert doing(name, [LOSS], {}, results, pruned=pruned) == line
 
 
+@pytest.mark.parametrize(
+    ("name", "results", "failed", "line"),
+    [
+        ("auto", 3, 4, "a Sobol sequence, until 8 results are known (now 3)"),
+        ("auto", 3, 5, "a Gaussian process on 3 results and 5 failed trials, until TPE has 8 results"),
+        ("auto", 8, 5, "a Gaussian process and TPE in turns on 8 results"),
+        ("gp", 0, 20, "a Sobol sequence, until 8 results are known (now 0)"),
+        ("gp", 1, 7, "a Gaussian process on 1 result"),
+        ("tpe", 3, 5, "random draws, until 8 results are known (now 3)"),
+        ("cma", 3, 5, "a Sobol sequence, until 8 results are known (now 3)"),
+    ],
+)
+def test_failed_trials_count_where_a_process_learns_from_them(name: str, results: int, failed: int, line: str) -> None:
+    assert doing(name, [LOSS], {}, results, failed=failed) == line
+
+
 def test_a_search_that_looks_elsewhere_says_so() -> None:
     line = doing("auto", [LOSS], {}, 200, 15, {"gp", "tpe", "gp-elsewhere"})
     assert "on 200 results, every fourth time elsewhere, since nothing better was found" in line

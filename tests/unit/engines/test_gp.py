@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -95,6 +96,26 @@ def test_the_best_beside_a_border_of_failures_is_found() -> None:
 
     told = search(PLANE, outcome, 40)
     assert min(observation.metrics.get("loss", 1.0) for observation in told) < 0.03
+
+
+@pytest.mark.parametrize("engine", ["auto", "gp"])
+def test_where_most_trials_fail_what_does_not_is_learnt_before_eight_have_a_value(engine: str) -> None:
+    """A tenth of the space does not fail; a start that waits for values would take 80 trials."""
+
+    def searched(seed: int) -> list[TrialState]:
+        made = create(engine, wide(4), [LOSS], seed=seed, in_process=True)
+        states: list[TrialState] = []
+        for number in range(1, 41):
+            given = made.ask([], number, ask_seed(seed, number))
+            x, y, z = (float(given[name]) for name in ("x0", "x1", "x2"))
+            fails = Observation(number, given, TrialState.FAILED)
+            done = fails if x + y > 0.45 else completed(number, given, (x - 0.1) ** 2 + z)
+            states.append(done.state)
+            made.tell([done])
+        return states
+
+    found = [searched(seed).count(TrialState.COMPLETED) for seed in range(3)]
+    assert statistics.median(found) >= 10, found
 
 
 def test_a_model_begins_with_half_of_the_results_where_the_others_are_on_their_way() -> None:
