@@ -110,7 +110,7 @@ def _progress(
         said = f"the best {metric.name}, {value:.6g}, came from trial {done[place].number}"
     if count >= ENOUGH and count - place >= count / 2:
         text = f"{said}, and the {count - place} trials that finished after it brought nothing better"
-        yield Finding("converged", f"{text}: more of the same will hardly help")
+        yield Finding("converged", text)
     elif count >= ENOUGH and count - place <= count / 10:
         yield Finding("improving", f"{said}, {_th(place)} of {count} to finish: the search still finds better ones")
     else:

@@ -111,6 +111,14 @@ def test_it_is_said_whether_the_search_still_gets_better(best: int, code: str) -
     assert f"came from trial {best}" in first.message
 
 
+def test_nothing_is_foretold_of_trials_to_come() -> None:
+    first = findings(SPACE, LOSS, history(10, lambda _, number: 0.0 if number == 5 else 1.0 + number))[0]
+    assert (
+        first.message
+        == "the best loss, 0, came from trial 5, and the 5 trials that finished after it brought nothing better"
+    )
+
+
 @pytest.mark.parametrize(("count", "code"), [(8, "converged"), (39, "improving")])
 def test_of_several_metrics_the_search_gets_better_while_the_front_grows(count: int, code: str) -> None:
     both = (LOSS, Metric("size", "minimize"), Metric("time", "minimize", limit=Limit(1.0, False), optimized=False))
