@@ -8,7 +8,7 @@ import zipfile
 from orchestune.images.distribution import own_files
 
 _TAKEN = ("orchestune/__init__.py", "orchestune/errors.py", "orchestune/domain/", "orchestune/clusters/__init__.py",
-          "orchestune/clusters/aws/")  # fmt: skip
+          "orchestune/clusters/aws/", "orchestune/kubeapi/__init__.py", "orchestune/kubeapi/labels.py")  # fmt: skip
 _WHEN = (1980, 1, 1, 0, 0, 0)
 
 
