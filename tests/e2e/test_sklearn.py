@@ -23,6 +23,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import orchestune.sklearn
 from orchestune.errors import BadInput
+from orchestune.sdk import tuning
 from orchestune.sdk.experiments import Experiment
 from orchestune.sdk.parameters import Params
 from orchestune.sklearn import SearchCV
@@ -52,7 +53,7 @@ def start_here(function: Callable[[Params], None], *arguments: Any, preload: lis
 def test_the_checks_of_scikit_learn_hold(
     estimator: Any, check: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(orchestune.sklearn, "start", start_here)  # the checks ask for hundreds of trials
+    monkeypatch.setattr(tuning, "start", start_here)  # the checks ask for hundreds of trials
     with suppress(SkipTest):  # about another library or a GPU, which is not there
         check(estimator)
 
@@ -85,7 +86,7 @@ def test_n_jobs_is_what_scikit_learn_means_by_it(
         asked.append(parallelism)
         return start_here(function, parameters, metrics, budget, parallelism, **keys)
 
-    monkeypatch.setattr(orchestune.sklearn, "start", begin)
+    monkeypatch.setattr(tuning, "start", begin)
     SearchCV(LogisticRegression(max_iter=500), {"C": [0.1, 1.0]}, n_iter=1, n_jobs=n_jobs).fit(
         *load_iris(return_X_y=True)
     )

@@ -51,7 +51,9 @@ def no_room(folder: Path) -> list[str]:
 def test_code_that_finds_no_room_among_temporary_files_names_their_folder(server: FakeServer, tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()
-    (code / "experiment.yml").write_text("run: 'true'\nparameters: {x: 0..1}\nmetrics: {loss: minimize}\nbudget: 1\n")
+    (code / "experiment.yml").write_text(
+        "run: 'true'\nparameters: {x: 0.0..1.0}\nmetrics: {loss: minimize}\nbudget: 1\n"
+    )
     (code / "data").write_bytes(os.urandom(2 << 20))
     with small_disk(tmp_path / "disk", 1) as disk:
         done = in_shell(server, f"cd '{code}'; $O test", TMPDIR=str(disk))
