@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from orchestune.backends.docker.config import Daemon
 from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.backends.docker.plan import Host, Site
 from orchestune.backends.docker.starting import Starting
-from orchestune.backends.notes import End
+from orchestune.backends.notes import End, identity
 from orchestune.backends.nvidia import Cards
 from orchestune.backends.whereabouts import Whereabouts
 from orchestune.domain.placement import Placement
@@ -28,7 +27,6 @@ from orchestune.domain.resources import Capacity, Machine, Resources
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.images import made
 from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
-from orchestune.system.private import create_private
 
 _log = logging.getLogger(__name__)
 
@@ -178,11 +176,7 @@ class DockerBackend:
 
     def _identity(self) -> str:
         """Tells our containers from those of every other state folder."""
-        path = self._state / "identity"
-        if not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            create_private(path, uuid.uuid4().hex)
-        return path.read_text()
+        return identity(self._state)
 
     def _list(self, fresh: bool = False) -> Containers:
         """The containers of this server by their workers."""

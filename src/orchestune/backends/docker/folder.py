@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -11,16 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestune.backends.notes import (
-    End,
-    folder_of,
-    is_worker,
-    note_deadline,
-    note_verdict,
-    noted_deadline,
-    noted_end,
-    read_note,
-)
+from orchestune.backends.notes import End, Notes, read_note, workers_in
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
 from orchestune.ports.backend import WorkerOrder
@@ -30,7 +20,7 @@ _TAKEN_ALONG = ("root", "links")
 """what a container has of the caller's shell: an image has an environment of its own"""
 
 
-class WorkerFolder:
+class WorkerFolder(Notes):
     """`docker/workers/ID` in the state folder.
 
     `order.json` (with the token) until its container was started, `started.json` from then on, `ending.json` once it
@@ -39,12 +29,9 @@ class WorkerFolder:
 
     def __init__(self, workers: Path, worker: str) -> None:
         """UsageError where the id is none that can be a name of a folder."""
-        self.worker = worker
-        self.path = folder_of(workers, worker)
+        super().__init__(workers, worker)
         self._order = self.path / "order.json"
         self._started = self.path / "started.json"
-        self._ending = self.path / "ending.json"
-        self._ended = self.path / "ended.json"
 
     def take(self, order: WorkerOrder) -> None:
         """Remember what is to be started, unless that was done before. OSError where it cannot be kept."""
@@ -71,24 +58,12 @@ class WorkerFolder:
         write_private(self._started, json.dumps({"name": name}))
         self._order.unlink(missing_ok=True)
 
-    def kill_at(self) -> float | None:
-        """When the worker is to be killed, on this machine's monotonic clock; None where nobody ended it."""
-        return noted_deadline(self._ending)
-
-    def note_ending(self, kill_at: float) -> None:
-        """Remember that the worker was told to end; of several times the earliest holds."""
-        note_deadline(self._ending, kill_at)
-
-    def end(self) -> End | None:
-        """The verdict; None where it has not ended."""
-        return noted_end(self._ended)
-
     def note_end(self, end: End, lines: list[str]) -> None:
         """Keep the verdict and the last lines, and nothing that is secret."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if lines:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private(self.path / "worker.log", "\n".join([*lines, ""]))
-        note_verdict(self._ended, end)
+        self._note_verdict(end)
         self._order.unlink(missing_ok=True)
 
     def remove(self) -> None:
@@ -98,9 +73,7 @@ class WorkerFolder:
 
 def every(workers: Path) -> Iterator[WorkerFolder]:
     """The folders of all workers."""
-    for name in os.listdir(workers) if workers.is_dir() else ():
-        if is_worker(name):
-            yield WorkerFolder(workers, name)
+    return (WorkerFolder(workers, name) for name in workers_in(workers))
 
 
 def _to_json(order: WorkerOrder) -> dict[str, Any]:

@@ -10,14 +10,14 @@ import logging
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchestune.backends.notes import End, read_note
+from orchestune.backends.notes import End, identity, read_note
 from orchestune.backends.shell import environment
 from orchestune.backends.slurm import checking, folder, plan, surveying, verdict
 from orchestune.backends.slurm.client import Job, Slurm
@@ -29,7 +29,6 @@ from orchestune.domain.survey import Surveyed
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.images import made
 from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
-from orchestune.system.private import create_private
 
 _log = logging.getLogger(__name__)
 
@@ -152,7 +151,7 @@ class SlurmBackend:
         if not self._notes.is_dir() or (self._swept and now < self._swept + _SWEEP_SECONDS):
             return
         with self._lock:
-            for place in folder.every(self._notes, self._shared()):
+            for place in folder.every(self._notes, self._own / "workers"):
                 if place.worker in workers:
                     continue
                 if place.end() is None:
@@ -179,20 +178,13 @@ class SlurmBackend:
         """What keeps the nodes from being shown."""
         return [self._surveyed[2]] if self._surveyed[2] else []
 
-    def _shared(self) -> Path:
-        """What the nodes see of this server."""
-        return self._common / self._identity() / "workers"
-
-    def _identity(self) -> str:
-        """Tells our part of the shared folder from that of every other state folder."""
-        path = self._state / "identity"
-        if not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            create_private(path, uuid.uuid4().hex)
-        return path.read_text()
+    @cached_property
+    def _own(self) -> Path:
+        """Our part of the folder that nodes share."""
+        return self._common / identity(self._state)
 
     def _folder(self, worker: str) -> WorkerFolder:
-        return WorkerFolder(self._notes, self._shared(), worker)
+        return WorkerFolder(self._notes, self._own / "workers", worker)
 
     def _known(self, worker: str) -> WorkerFolder | None:
         """None where no such worker was ever started here."""
@@ -205,7 +197,7 @@ class SlurmBackend:
     def _tell_address(self) -> Path | None:
         """Make the server reachable for the nodes, once; the file with its address where that may change."""
         if not self._url:
-            folder = self._common / self._identity() / "server"
+            folder = self._own / "server"
             self._url = self._reached(_port(read_note(folder / ADDRESS).get("url")))
             self._whereabouts = Whereabouts(folder, self._url) if self._moves else None
         return self._whereabouts.tell() / ADDRESS if self._whereabouts else None
@@ -227,8 +219,9 @@ class SlurmBackend:
         if self._program:
             return Path("/")
         if self._making is None:
-            self._making = Future()
-            threading.Thread(target=_make, args=(self._common, self._making), name="slurm-runtime", daemon=True).start()
+            maker = ThreadPoolExecutor(1, "slurm-runtime")
+            self._making = maker.submit(made.made, self._common)
+            maker.shutdown(wait=False)
         if not self._making.done():
             raise TemporaryError("the worker's Python is being made, once, in the folder that nodes share")
         making, failed = self._making, self._making.exception()
@@ -317,13 +310,6 @@ class SlurmBackend:
         place.note_end(end)
         self._ends[place.worker] = end
         threading.Thread(target=place.empty, name="slurm-emptying", daemon=True).start()
-
-
-def _make(folder: Path, making: Future[Path]) -> None:
-    try:
-        making.set_result(made.made(folder))
-    except Exception as error:  # noqa: BLE001 - raised to whoever asks
-        making.set_exception(error)
 
 
 def _port(url: object) -> int:

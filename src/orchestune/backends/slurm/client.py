@@ -58,18 +58,18 @@ class Slurm:
 
     def submit(self, script: str, options: Sequence[str], environ: Mapping[str, str]) -> str:
         """The number of the new job. UsageError where Slurm never takes such a job."""
-        answer = self._run("sbatch", ["--parsable", *options], {**self.own(), **environ}, script)
+        answer = self._run("sbatch", ["--parsable", *options], {**self._own(), **environ}, script)
         return answer.strip().partition(";")[0]
 
     def rehearse(self, script: str, options: Sequence[str]) -> None:
         """UsageError where Slurm would not take such a job."""
-        self._run("sbatch", ["--test-only", *options], {**self._base(), **self.own()}, script)
+        self._run("sbatch", ["--test-only", *options], self._usual(), script)
 
     def jobs(self) -> dict[str, Job]:
         """This user's jobs by number: those too that ended some minutes ago."""
         words = ["--noheader", "--states=all", f"--user={os.getuid()}", f"--format={_FORMAT}"]
         found = {}
-        for line in self._run("squeue", words, {**self._base(), **self.own()}).splitlines():
+        for line in self._run("squeue", words, self._usual()).splitlines():
             parts = line.strip().split("|", 7)
             if len(parts) == 8:
                 number, state, node, reason, cpus, memory, gpus, name = parts
@@ -92,11 +92,11 @@ class Slurm:
     def show(self, kind: str, *names: str) -> str:
         """What `scontrol show` tells, a line each; nothing where it knows nothing of it."""
         try:
-            return self._run("scontrol", ["--oneliner", "show", kind, *names], {**self._base(), **self.own()})
+            return self._run("scontrol", ["--oneliner", "show", kind, *names], self._usual())
         except UsageError:
             return ""
 
-    def own(self) -> dict[str, str]:
+    def _own(self) -> dict[str, str]:
         """The variables by which a user, or a site, tells Slurm's commands what to do."""
         return {
             name: value
@@ -104,13 +104,14 @@ class Slurm:
             if name in _OURS or (name.startswith(_PREFIX) and name not in _NOT_TAKEN)
         }
 
-    def _base(self) -> dict[str, str]:
-        return {name: self._environ[name] for name in _NEEDED if name in self._environ}
+    def _usual(self) -> dict[str, str]:
+        """What a command has that starts nothing."""
+        return {name: self._environ[name] for name in _NEEDED if name in self._environ} | self._own()
 
     def _try(self, command: str, words: Sequence[str]) -> None:
         """What cannot be refused but for a reason that is as good as done: the job is not there any more."""
         try:
-            self._run(command, words, {**self._base(), **self.own()})
+            self._run(command, words, self._usual())
         except UsageError:
             return
 

@@ -4,50 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-from orchestune.backends.notes import (
-    End,
-    folder_of,
-    is_worker,
-    note_deadline,
-    note_verdict,
-    noted_deadline,
-    noted_end,
-    read_note,
-)
+from orchestune.backends.notes import End, Notes, folder_of, read_note, workers_in
 from orchestune.system.private import locked, write_private
 from orchestune.worker.removal import remove
 
 
-class WorkerFolder:
+class WorkerFolder(Notes):
     """`slurm/workers/ID` in the state folder, and `workers/ID` in the folder that nodes share."""
 
     def __init__(self, notes: Path, shared: Path, worker: str) -> None:
         """UsageError where the id is none that can be a name of a folder."""
-        self.worker = worker
-        self.path = folder_of(notes, worker)
+        super().__init__(notes, worker)
         self.shared = folder_of(shared, worker)
         self.file, self.log, self.state = (self.shared / each for each in ("worker.json", "worker.log", "state"))
-        self._job, self._ending, self._ended = (self.path / f"{each}.json" for each in ("job", "ending", "ended"))
+        self._job = self.path / "job.json"
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[bool]:
         """Alone with this worker, among threads and processes; True where nobody ever was before."""
         for folder in (self.path.parent, self.path):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._alone():
+        with locked(self.path / "claim"):
             mark = self.path / "claimed"
             fresh = not mark.exists()
             mark.touch()
             yield fresh
-
-    def _alone(self) -> AbstractContextManager[None]:
-        return locked(self.path / "claim")
 
     def prepare(self, document: str) -> None:
         """Write what the worker reads, and make the folder of its state."""
@@ -63,23 +48,10 @@ class WorkerFolder:
         """Remember its job."""
         write_private(self._job, json.dumps({"job": job}))
 
-    def kill_at(self) -> float | None:
-        """When the worker is to be killed, on this machine's monotonic clock; None where nobody ended it."""
-        return noted_deadline(self._ending)
-
-    def note_ending(self, kill_at: float) -> None:
-        """Remember that the worker was told to end; of several times the earliest holds."""
-        note_deadline(self._ending, kill_at)
-
-    def end(self) -> End | None:
-        """The verdict; None where it has not ended."""
-        return noted_end(self._ended)
-
     def note_end(self, end: End) -> None:
         """Keep the verdict, and nothing that is secret."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.file.unlink(missing_ok=True)
-        note_verdict(self._ended, end)
+        self._note_verdict(end)
 
     def last_lines(self, count: int) -> list[str]:
         """The last lines of the worker's output."""
@@ -109,6 +81,4 @@ class WorkerFolder:
 
 def every(notes: Path, shared: Path) -> Iterator[WorkerFolder]:
     """The folders of all workers."""
-    for name in os.listdir(notes) if notes.is_dir() else ():
-        if is_worker(name):
-            yield WorkerFolder(notes, shared, name)
+    return (WorkerFolder(notes, shared, name) for name in workers_in(notes))
