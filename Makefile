@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine with Python >= 3.11, make and git:
-#     make demo    the main example, run here          make test    everything that needs no cluster
+#     make demo    the main example, run here          make test    the quick tests that need no cluster
 # Each sets up what it needs in .venv and touches nothing else; `make help` lists the rest.
 
 VENV := .venv
@@ -15,7 +15,7 @@ PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 OLD_PYTHONS := worker config/modules domain/floats.py $(addprefix sdk/,ending.py keeping.py parameters.py reporting.py)
 FAST := not postgres and not chaos and not wheel and not docker and not slurm and not kubernetes and not torch and not mlflow and not pages and not long
 
-.PHONY: help demo test test-postgres test-torch test-mlflow test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel chaos chaos-short lint types imports vermin check format docs site benchmarks clean
+.PHONY: help demo test test-long test-postgres test-torch test-mlflow test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel chaos chaos-short lint types imports vermin check format docs site benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -63,8 +63,11 @@ demo: $(VENV)/run.stamp ## the paper's SGD classifier, 40 trials on this machine
 	@echo "  orchestune logs            what the trials printed"
 	@echo "  docs/tutorial.md           the same with a script of your own"
 
-test: $(VENV)/dev.stamp ## every test that needs no cluster and no database server
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(SPREAD) -m '$(FAST)'
+test: $(VENV)/dev.stamp ## the tests that need no cluster and no database server, without the slow ones
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(SPREAD) -m '$(FAST) and not slow'
+
+test-long: $(VENV)/dev.stamp ## the slow ones: examples, promises, attacks, the API as a whole, simulated AWS
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(SPREAD) -m '$(FAST) and slow'
 
 test-postgres: $(VENV)/dev.stamp ## the store and the server on a real PostgreSQL (it must be installed)
 	@$(PYTEST) -m 'postgres and not chaos'

@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,6 +28,9 @@ from tests.testbeds.fixtures import (
 )
 from tests.testbeds.postgres import postgres_server
 
+TESTS = Path(__file__).parent
+SLOW_FOLDERS = tuple(TESTS / folder for folder in ("e2e", "security", "integration/api", "integration/aws"))
+"""Suites that start whole servers and clients, or send requests by the thousand: `make test-long` runs them."""
 NO_SKIPS = os.environ.get("ORCHESTUNE_NO_SKIPS") == "1"
 MARKS = {  # of a test that takes one of these fixtures; the first that fits, so that `registry` alone means docker
     "kubernetes": {"kubernetes", "kubernetes_postgres_url", "own_kubernetes", "namespace"},
@@ -97,9 +101,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses a real server carries its mark, so that `-m "not postgres"` leaves it out; long ones come first."""
+    """Mark tests by the real servers they use and by their folder, and run the longest files first."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
     for item in items:
+        if any(item.path.is_relative_to(folder) for folder in SLOW_FOLDERS):
+            item.add_marker(pytest.mark.slow)
         names = set(getattr(item, "fixturenames", ()))
         marks = [mark for mark, fixtures in MARKS.items() if fixtures & names]
         for mark in marks:
