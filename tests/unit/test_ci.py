@@ -16,8 +16,8 @@ echo "$1 was made"
 case " $FAILING " in *" $1 "*) echo "$1 went wrong"; exit 2 ;; esac
 """
 SUITES = (
-    "test", "test-long", "test-kubernetes", "test-docker", "chaos-short", "test-wheel", "test-pages", "test-torch", "test-mlflow",
-    "test-postgres",
+    "test", "test-long", "test-kubernetes", "test-docker", "chaos-short", "test-wheel", "test-pages",
+    "test-torch", "test-mlflow", "test-postgres",
 )  # fmt: skip
 
 
