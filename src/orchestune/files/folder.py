@@ -109,7 +109,7 @@ class FolderFiles:
                     _extend(handle, part, size, memoryview(data)[size - offset :])
                 return os.fstat(handle).st_size
 
-    def commit(self, upload: str, key: str, digest: str) -> int:
+    def commit(self, upload: str, key: str, digest: str, *, needs_upload: bool = False) -> int:
         checked_digest(digest)
         path = self._free_path(key)
         part = self._part(upload)
@@ -122,10 +122,10 @@ class FolderFiles:
                 size = _publish(part, path)
                 part.unlink(missing_ok=True)
                 return size
-        if (existing := self.size(key)) is not None:
-            return existing
         if digest == EMPTY_DIGEST:
             return self.put(key, BytesIO())
+        if not needs_upload and (existing := self.size(key)) is not None:
+            return existing
         raise NotFound(f"there is no unfinished upload {upload!r}")
 
     def abort(self, upload: str) -> None:

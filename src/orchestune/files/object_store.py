@@ -99,18 +99,18 @@ class ObjectFiles:
             self._client.put_object(Bucket=self._bucket, Key=name, Body=data[held - offset :])
         return offset + len(data)
 
-    def commit(self, upload: str, key: str, digest: str) -> int:
+    def commit(self, upload: str, key: str, digest: str, *, needs_upload: bool = False) -> int:
         checked_digest(digest)
         existing, parts = self.size(key), self._parts(upload)
         if not parts:
-            return self._without_parts(upload, key, digest, existing)
+            return self._without_parts(upload, key, digest, existing, needs_upload)
         try:
             size = self._compose(upload, parts, key, digest, existing)
         except BadInput:
             self.abort(upload)
             raise
         except NotFound:  # a part is gone: another call has committed or aborted meanwhile
-            return self._without_parts(upload, key, digest, self.size(key))
+            return self._without_parts(upload, key, digest, self.size(key), needs_upload)
         self.abort(upload)
         return size
 
@@ -132,8 +132,8 @@ class ObjectFiles:
                 for name, _ in self._list(f"{folder[len(self._prefix) :]}/"):
                     self._delete(name)
 
-    def _without_parts(self, upload: str, key: str, digest: str, existing: int | None) -> int:
-        if existing is not None:
+    def _without_parts(self, upload: str, key: str, digest: str, existing: int | None, needs_upload: bool) -> int:
+        if existing is not None and (digest == EMPTY_DIGEST or not needs_upload):
             return existing
         if digest == EMPTY_DIGEST:
             return self._store(key, iter(()))

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 from sqlalchemy import Row
 
+from orchestune.domain.artifact_path import problem_of
 from orchestune.domain.states import AttemptState
-from orchestune.errors import NotFound, StoreUnavailable
+from orchestune.errors import BadInput, NotFound, Problem, StoreUnavailable
 from orchestune.services import handing_in, points
 from orchestune.services.bundles import check_digest
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
 from orchestune.services.read_trials import blob_key
 from orchestune.services.work import GroupOver
-from orchestune.store import artifacts, attempts, blobs, hot, workers
+from orchestune.store import artifacts, attempts, blobs, claims, experiments, hot, workers
 
-_IS_CHECKPOINT = """
-SELECT 1 FROM tasks WHERE experiment = :experiment AND checkpoint LIKE :pattern UNION ALL
-SELECT 1 FROM trials WHERE experiment = :experiment AND checkpoint LIKE :pattern LIMIT 1
-"""
+MOST_PROBLEMS = 20
+"""problems of one request that are reported"""
 _TASK_OF = """
 SELECT t.token, a.state FROM tasks t JOIN attempts a ON a.experiment = t.experiment AND a.trial = t.trial
 AND a.fold = t.fold WHERE a.id = :id
@@ -33,32 +32,46 @@ def _upload(worker: str, digest: str) -> str:
 
 
 def append(core: Core, worker: str, digest: str, offset: int, data: bytes) -> dict[str, Any]:
-    """Add a part; the answer says from where to go on."""
-    if core.files.size(blob_key(check_digest(digest))) is not None:
-        return {"size": core.files.size(blob_key(digest))}
+    """Add a part to the worker's own upload; the answer says from where to go on."""
     return {"size": core.files.append(_upload(worker, digest), offset, data)}
 
 
 def state(core: Core, worker: str, digest: str) -> tuple[int, bool]:
-    """How many bytes are there, and whether the blob is complete."""
-    size = core.files.size(blob_key(check_digest(digest)))
+    """Return how many bytes of the worker's upload have arrived, and True if it need not upload any more of them.
+
+    Bytes of other experiments do not count, although the store may have them: a worker that names a digest would
+    otherwise learn that they exist, and take them for its own.
+    """
+    check_digest(digest)
+    with core.store.reading() as session:
+        row = workers.get(session, worker)
+        is_held = row is not None and claims.is_held(session, worker, row.experiment, digest)
+    size = core.files.size(blob_key(digest)) if is_held else None
     if size is not None:
         return size, True
     return core.files.append(_upload(worker, digest), 0, b""), False
 
 
-def _commit(core: Core, worker: str, digest: str, size: int) -> int:
-    """StoreUnavailable where it went meanwhile, swept as one that nothing named: it is sent again."""
+def _commit(core: Core, attempt: Row[Any], digest: str, size: int | None) -> int:
+    """Turn the worker's upload into a blob and return its size.
+
+    The worker has to have uploaded every byte of it, unless its experiment has published the same bytes before.
+    StoreUnavailable if it has not, also because they were swept meanwhile: it is to upload them again. BadInput if
+    they are not of the announced `size`.
+    """
     with core.store.transaction() as session:
         blobs.hold(session, check_digest(digest))
-    present = core.files.size(blob_key(digest))
-    if present is None:
-        if size == 0:
-            core.files.append(_upload(worker, digest), 0, b"")
-        try:
-            present = core.files.commit(_upload(worker, digest), blob_key(digest), digest)
-        except NotFound as error:
-            raise StoreUnavailable(f"the file {digest[:12]} is no longer here", "send it again") from error
+        is_held = claims.is_held(session, attempt.worker, attempt.experiment, digest, attempt.id)
+    upload = _upload(attempt.worker, digest)
+    try:
+        present = core.files.commit(upload, blob_key(digest), digest, needs_upload=True)
+    except NotFound as error:
+        held = core.files.size(blob_key(digest)) if is_held else None
+        if held is None:
+            raise StoreUnavailable(f"the file {digest[:12]} has not been uploaded", "upload it again") from error
+        present = held
+    if size is not None and present != size:
+        raise BadInput.one(f"the upload {digest[:12]} has {present} bytes (expected {size})", key="size")
     return present
 
 
@@ -77,6 +90,24 @@ def _newest(ledger: Ledger, attempt: Row[Any]) -> AttemptState | None:
     return AttemptState(row[1]) if row is not None and row[0] == attempt.token else None
 
 
+def _folder_of(core: Core, attempt: Row[Any]) -> str:
+    """The folder of the attempt's artifacts among those of its trial, with a slash at the end; empty if it is alone."""
+    with core.store.reading() as session:
+        several = experiments.get(session, attempt.experiment).specification.folds.count > 1
+    return f"fold-{attempt.fold}/" if several else ""
+
+
+def _check_paths(below: str, files: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse paths with which a client that fetches the artifacts could write elsewhere, or no file at all. BadInput"""
+    problems = [
+        Problem(f"{item['path'][:200]!r} cannot be the path of an artifact: {problem}", key=f"files[{index}].path")
+        for index, item in enumerate(files)
+        if (problem := problem_of(below + item["path"])) or (problem := problem_of(item["path"]))
+    ]
+    if problems:
+        raise BadInput(problems[:MOST_PROBLEMS])
+
+
 def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Turn finished uploads into artifacts of the attempt's trial; a newer attempt's files replace older ones, and no
     older one's come after them.
@@ -85,20 +116,21 @@ def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str
     those will come that are still missing: StoreUnavailable while the attempt's end is not known.
     """
     attempt = _own_attempt(core, worker, body)
+    below = _folder_of(core, attempt)
+    _check_paths(below, body["files"])
     if "refused" in body:
         if AttemptState(attempt.state).live:
             raise StoreUnavailable(f"attempt {attempt.id} has not ended yet", "tell it again when it has")
         with locked(core, attempt.experiment) as ledger:
             handing_in.refused(ledger, attempt.id, body["refused"])
         return {"kept": []}
-    sizes = {item["digest"]: _commit(core, worker, item["digest"], item["size"]) for item in body["files"]}
+    announced = {item["digest"]: item["size"] for item in body["files"]}  # the same bytes may have several names
+    sizes = {digest: _commit(core, attempt, digest, size) for digest, size in announced.items()}
     with locked(core, attempt.experiment) as ledger:
         for digest, size in sizes.items():  # what is not wanted is swept, as it is known
             blobs.put(ledger.session, digest, "artifact", size)
         if _newest(ledger, attempt) is None:
             return {"kept": []}
-        several = ledger.row.specification.folds.count > 1
-        below = f"fold-{attempt.fold}/" if several else ""
         for item in body["files"]:
             values = {
                 "experiment": attempt.experiment,
@@ -128,7 +160,7 @@ def checkpoint(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, An
     if "age" in body:
         with core.store.reading() as session:
             step = points.furthest(session, attempt.id, session.now - float(body["age"]), step)
-    size = _commit(core, worker, body["digest"], int(body.get("size") or 1))
+    size = _commit(core, attempt, body["digest"], body.get("size"))
     with locked(core, attempt.experiment) as ledger:
         blobs.put(ledger.session, body["digest"], "checkpoint", size)
         if _newest(ledger, attempt) in (None, AttemptState.CANCELLED):
@@ -141,13 +173,13 @@ def checkpoint(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, An
 
 
 def open_blob(core: Core, worker: str, digest: str) -> tuple[BinaryIO, int]:
-    """The bytes of a checkpoint that a trial of this worker's experiment may resume from."""
+    """The bytes of a checkpoint that a trial of this worker's experiment may resume from. NotFound for all others."""
     with core.store.reading() as session:
         row = workers.get(session, worker)
         blob = blobs.get(session, check_digest(digest))
         if row is None:
             raise GroupOver("this worker is no longer wanted")
-        found = session.row(_IS_CHECKPOINT, {"experiment": row.experiment, "pattern": f"%{digest}%"})
-    if blob is None or found is None:
+        may_read = claims.may_resume_from(session, row.experiment, digest)
+    if blob is None or not may_read:
         raise NotFound(f"there is no checkpoint {digest} in this experiment")
     return core.files.open(blob_key(digest)), blob.size

@@ -255,6 +255,21 @@ class FilesContract:
         assert content(files, "x/a") == b"a"
         assert content(files, "x/a-0") == b"a/0"
 
+    def test_what_exists_proves_no_upload(self, files: FileStore) -> None:
+        put(files, "x", b"data")
+        for _ in range(2):
+            with pytest.raises(NotFound):
+                files.commit("one", "x", sha256(b"data"), needs_upload=True)
+        files.append("one", 0, b"other")
+        with pytest.raises(BadInput):
+            files.commit("one", "x", sha256(b"data"), needs_upload=True)
+        with pytest.raises(NotFound):
+            files.commit("one", "x", sha256(b"data"), needs_upload=True)
+        files.append("one", 0, b"data")
+        assert files.commit("one", "x", sha256(b"data"), needs_upload=True) == 4
+        for _ in range(2):
+            assert files.commit("two", "empty", sha256(b""), needs_upload=True) == 0
+
     def test_committing_can_be_repeated(self, files: FileStore) -> None:
         files.append("one", 0, b"data")
         assert files.commit("one", "x", sha256(b"data")) == 4

@@ -14,7 +14,11 @@ from typing import Any
 from orchestune.worker.uploads import Outbox
 from orchestune.worker.view import COMPILED
 
-_NO_CHARACTER = re.compile("[\ud800-\udfff]")
+# half of a surrogate pair (of a name whose bytes are not UTF-8), control characters, the backslash: the server refuses
+# all files of a call in which a path has one of them
+_NOT_IN_PATHS = re.compile(r"[\ud800-\udfff\x00-\x1f\x7f-\x9f\\]")
+_LONGEST = 2000
+"""bytes of a path, so that it stays below the server's limit with the folder of a fold before it"""
 
 
 def listed(listing: str) -> list[tuple[str, Path]]:
@@ -41,8 +45,9 @@ def _at_once(path: str, flags: int) -> int:
 
 
 def _named(document: Any) -> dict[str, Path]:
-    name, path = str(document["name"]), Path(document["path"])
-    if not name or name.startswith("/") or ".." in name.split("/") or not path.is_absolute():
+    raw, path = str(document["name"]), Path(document["path"])
+    name = "/".join(part for part in raw.split("/") if part not in ("", "."))
+    if not name or raw.startswith("/") or ".." in name.split("/") or not path.is_absolute():
         return {}
     if path.is_dir():
         below = [inside for inside in sorted(path.rglob("*")) if _regular(inside)]
@@ -79,7 +84,10 @@ def choose(
     chosen: list[tuple[str, Path]] = []
     names, total = set(), 0
     for raw, path in sorted(found.items()):
-        name = _NO_CHARACTER.sub("\ufffd", raw)  # of a name in bytes that are no UTF-8
+        name = _NOT_IN_PATHS.sub("\ufffd", raw)
+        if len(name.encode()) > _LONGEST:
+            note(f"keep: {name[:80]}… is left out, its path is longer than {_LONGEST:,} bytes")
+            continue
         if name in names:
             note(f"keep: another file that reads as {name} is left out")
             continue

@@ -1,0 +1,39 @@
+"""Proofs that an experiment has the bytes of a blob: rows that only an upload of these bytes could have written."""
+
+from __future__ import annotations
+
+from orchestune.store.session import Session
+
+# `artifacts` has an index by digest, `attempts` one by worker and state: no look at all rows of an experiment, which
+# an upload of each of its files would repeat.
+_HAS_ARTIFACT = "SELECT 1 FROM artifacts WHERE digest = :digest AND experiment = :experiment LIMIT 1"
+_HAS_CHECKPOINT = """
+SELECT 1 FROM attempts a JOIN tasks t ON t.experiment = a.experiment AND t.trial = a.trial AND t.fold = a.fold
+WHERE a.worker = :worker AND a.experiment = :experiment AND (a.state IN ('leased', 'running') OR a.id = :attempt)
+AND t.checkpoint LIKE :pattern LIMIT 1
+"""
+_MAY_RESUME = """
+SELECT 1 FROM tasks WHERE experiment = :experiment AND checkpoint LIKE :pattern UNION ALL
+SELECT 1 FROM trials WHERE experiment = :experiment AND checkpoint LIKE :pattern LIMIT 1
+"""
+
+
+def is_held(session: Session, worker: str, experiment: str, digest: str, attempt: str = "") -> bool:
+    """Return True if the experiment has published these bytes before, so that its worker need not upload them again.
+
+    Checkpoints count if they are of a task that the worker runs, or of the one of `attempt`.
+    """
+    if session.row(_HAS_ARTIFACT, {"digest": digest, "experiment": experiment}) is not None:
+        return True
+    task = {"worker": worker, "experiment": experiment, "attempt": attempt, "pattern": _naming(digest)}
+    return session.row(_HAS_CHECKPOINT, task) is not None
+
+
+def may_resume_from(session: Session, experiment: str, digest: str) -> bool:
+    """Return True if these bytes are a checkpoint from which a trial of the experiment may start."""
+    return session.row(_MAY_RESUME, {"experiment": experiment, "pattern": _naming(digest)}) is not None
+
+
+def _naming(digest: str) -> str:
+    """The pattern of a checkpoint's JSON; a digest is 64 hexadecimal digits, so that it has no wildcard in it."""
+    return f"%{digest}%"
