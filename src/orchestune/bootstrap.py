@@ -123,6 +123,7 @@ def build(
         url=site.url,
         owners=settings.owners,
         identities=site.identities,
+        single_user=settings.embedded,
         default_cluster=site.default,
         outgoing=settings.outgoing,
         retirement=_retirement(settings.retire, state),

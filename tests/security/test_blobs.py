@@ -132,7 +132,7 @@ def test_the_path_of_an_artifact_leads_nowhere_else(target: Target, path: str) -
 )
 def test_what_is_no_file_is_refused(target: Target, changes: dict[str, Any]) -> None:
     trial = target.trial()
-    file = {"path": "a", "digest": trial.upload(b"hello"), "size": 5} | changes
+    file: dict[str, Any] = {"path": "a", "digest": trial.upload(b"hello"), "size": 5} | changes
     assert trial.keep(file).status == 400
     if "path" not in changes and changes.get("size", 0) is not None:
         assert trial.publish(file["digest"], size=file["size"]).status == 400
@@ -142,7 +142,8 @@ def test_what_is_no_file_is_refused(target: Target, changes: dict[str, Any]) -> 
 def test_the_numbers_of_a_checkpoint_are_numbers(target: Target) -> None:
     trial = target.trial()
     digest = trial.upload(b"hello")
-    for age in ("now", None, [], 2.0**64, True):
+    ages: tuple[Any, ...] = ("now", None, [], 2.0**64, True)
+    for age in ages:
         assert trial.publish(digest, age=age).status == 400
     assert trial.publish("0" * 64, attempt="a\0b").status == 400
     assert trial.publish(digest, token=2**64).status == 400

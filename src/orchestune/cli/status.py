@@ -19,7 +19,7 @@ from orchestune.client.address import Place, place
 from orchestune.client.api import Client
 from orchestune.client.clusters import Clusters
 from orchestune.client.home import state_folder
-from orchestune.client.states import OVER, finished, over
+from orchestune.client.states import OVER, finished, over, owner_of
 from orchestune.client.stream import SILENCE
 from orchestune.domain.metrics import Metric, objectives
 from orchestune.domain.words import plural
@@ -273,7 +273,7 @@ def one_lines(status: documents.Status, console: Console, sparkline: str = "") -
     left = status.get("eta_seconds")
     eta = f", about {duration(left)} left" if left is not None and status["state"] == "running" else ""
     lines = [
-        f"{paint.bold(status['handle'])}  {_named(status)}  {paint.dim(one_line(status['owner']))}",
+        f"{paint.bold(status['handle'])}  {_named(status)}  {paint.dim(one_line(owner_of(status)))}",
         f"state         {paint.state(status['state'])}, {spent}{eta}",
     ]
     if status["reason"] is not None:

@@ -32,6 +32,12 @@ def handing_in(status: documents.Status) -> bool:
     return any(worker.get("sending") for worker in status.get("workers") or ())
 
 
+def owner_of(record: documents.Status | documents.ClusterExperiment) -> str:
+    """The owner's name, with a mark if nothing proves it. Older servers prove nothing, and say nothing of it."""
+    name = record["owner"]
+    return name if record.get("owner_authenticated", True) else f"{name} (unverified)"
+
+
 def finished(status: documents.Status) -> int:
     """The trials that count for the budget."""
     counts = status["counts"]

@@ -25,6 +25,7 @@ class _Kind:
     """What a worker was made for. One of the same kind does for another experiment."""
 
     owner: str
+    principal: str
     each: Resources
     placement: Placement
     root: object
@@ -36,6 +37,9 @@ class Sparing:
     """What `test`, `try` and `shell` start is gone soon, and the place for it is slow to make: a container, a pod,
     perhaps a machine. So a test takes over the worker of another experiment of its owner, of the same image, resources
     and mounts, where one has nothing to do. Silence is counted on this process's own clock.
+
+    What ran in a worker before may read what runs in it next. So the same authenticated principal has to have created
+    both experiments, and none that proves nothing hands over a worker: names alone are claims.
     """
 
     def __init__(self, core: Core) -> None:
@@ -51,7 +55,9 @@ class Sparing:
             return False
         with self._core.store.reading() as session:
             row = experiments.get(session, worker.experiment)
-        if not _is_test(row) or row.state not in (ExperimentState.COMPLETED, ExperimentState.FAILED):
+        if not _is_test(row) or not row.principal:
+            return False
+        if row.state not in (ExperimentState.COMPLETED, ExperimentState.FAILED):
             return False
         now = self._core.clock.monotonic()
         return now - self._since.setdefault(worker.id, now) < WARM_SECONDS
@@ -89,7 +95,8 @@ class Sparing:
             busy = workers.at_work(session, backend.name)
             over = {worker.experiment for worker in alive} - known.keys()
             known |= {row.id: row for row in experiments.of_ids(session, sorted(over))}
-        kinds = {experiment: _kind(backend, row) for experiment, row in known.items() if not row.leasable}
+        ours = {experiment: row for experiment, row in known.items() if row.principal and not row.leasable}
+        kinds = {experiment: _kind(backend, row) for experiment, row in ours.items()}
         free = [worker for worker in alive if worker.id not in busy and worker.experiment in kinds]
         return [(worker, kinds[worker.experiment]) for worker in free]
 
@@ -107,7 +114,7 @@ def _movable(backend: Backend, worker: Present) -> bool:
 
 
 def _waits(row: ExperimentRow) -> bool:
-    return _is_test(row) and row.goes_on and not row.live
+    return _is_test(row) and bool(row.principal) and row.goes_on and not row.live
 
 
 def _is_test(row: ExperimentRow) -> bool:
@@ -125,6 +132,7 @@ def _kind(backend: Backend, row: ExperimentRow) -> _Kind:
     wanted, launch = row.specification, row.launch
     return _Kind(
         row.owner,
+        row.principal or "",
         backend.needs(wanted.resources, launch),
         wanted.placement,
         launch.get("root") if launch.get("links") else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -34,6 +34,7 @@ class ClusterExperiment(TypedDict):
     handle: str
     name: str
     owner: str
+    owner_authenticated: NotRequired[Annotated[bool, Field(description="as in `Status`")]]
     state: str
     desired: str
     running: int

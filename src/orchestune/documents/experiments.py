@@ -175,6 +175,9 @@ class Status(TypedDict):
     handle: str
     name: str
     owner: str
+    owner_authenticated: NotRequired[
+        Annotated[bool, Field(description="the owner was proved when it was created here; false: the name is a claim")]
+    ]
     cluster: str
     state: Literal["pending", "running", "paused", "stopping", "completed", "failed", "stopped"]
     desired: Literal["running", "paused", "stopped"]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestune.config.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES
 
+_OWNER = "the caller's name if left out; only an owner of the server may name somebody else"
 Parameters = dict[str, bool | int | float | str]
 
 
@@ -63,7 +64,7 @@ class CreateExperiment(_Request):
     bundle: str | None = Field(default=None, description="SHA-256 of the archive of the code")
     cluster: str | None = Field(default=None, description="the server's own place where it is left out")
     folder: str = Field(default="", description="where it was started, as `host:/abs/path`")
-    owner: str | None = Field(default=None, description="the caller's name where it is left out")
+    owner: str | None = Field(default=None, description=_OWNER)
     launch: Launch = Launch()
     secrets: dict[str, str] = Field(default={}, description="never stored with the record, never given back")
     outgoing: dict[str, str] = Field(
@@ -133,7 +134,7 @@ class RerunTrial(_Request):
     launch: Launch | None = None
     secrets: dict[str, str] | None = None
     folder: str | None = None
-    owner: str | None = Field(default=None, description="the caller's name where it is left out")
+    owner: str | None = Field(default=None, description=_OWNER)
 
 
 class ShareExperiment(_Request):

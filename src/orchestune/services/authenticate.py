@@ -41,7 +41,11 @@ def session_of(core: Core, token: str) -> Caller | None:
         if row is None or not _stands(core, session, row):
             return None
     bound = {"experiment": row.experiment, "handle": row.handle} if row.experiment else {}
-    return Caller(name=row.name, role=row.role, source=row.source, browser=True, **bound)
+    # who signed in by a shared token is in the session under a name that nothing proves
+    shared = not row.source or any(
+        digest(known) == row.source and name == UNNAMED for known, name in core.owners.items()
+    )
+    return Caller(name=row.name, role=row.role, source=row.source, shared=shared, browser=True, **bound)
 
 
 def _stands(core: Core, session: Session, row: Row[Any]) -> bool:

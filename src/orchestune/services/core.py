@@ -40,6 +40,8 @@ class Core:
     """token → name of everybody who may do everything"""
     identities: Sequence[Identity] = ()
     """places whose tokens are taken as well"""
+    single_user: bool = False
+    """an embedded server: every caller is its user"""
     default_cluster: str = "local"
     """where an experiment runs that names no cluster"""
     outgoing: Outgoing = Outgoing()

@@ -32,8 +32,13 @@ from orchestune.store import tracked as tracking
 from orchestune.store.experiments import ExperimentRow
 
 
-def create_experiment(core: Core, body: Mapping[str, Any], actor: str) -> dict[str, Any]:
-    """Create what `POST /experiments` describes and return its `Status`. BadInput where the description is wrong."""
+def create_experiment(
+    core: Core, body: Mapping[str, Any], actor: str, *, principal: str | None = None
+) -> dict[str, Any]:
+    """Create what `POST /experiments` describes and return its `Status`. BadInput where the description is wrong.
+
+    `principal`: the authenticated caller, see `ownership`.
+    """
     specification = parse(body.get("specification") or {})
     cluster = str(body.get("cluster") or core.default_cluster)
     check(core, specification, cluster, body)
@@ -44,7 +49,17 @@ def create_experiment(core: Core, body: Mapping[str, Any], actor: str) -> dict[s
         bundles.need(core, bundle)
     first = _first(specification, body.get("first"))
     body = {**body, "outgoing": outgoing}
-    return add(core, specification, body, actor, cluster=cluster, bundle=bundle, first=first, warm=warm)
+    return add(
+        core,
+        specification,
+        body,
+        actor,
+        cluster=cluster,
+        bundle=bundle,
+        first=first,
+        warm=warm,
+        principal=principal,
+    )
 
 
 def _first(specification: Specification, document: Mapping[str, Any] | None) -> Suggestion | None:
@@ -142,6 +157,7 @@ def add(
     origin: str | None = None,
     first: Suggestion | None = None,
     warm: WarmStart | None = None,
+    principal: str | None = None,
 ) -> dict[str, Any]:
     """Insert a checked experiment; `first` is queued with it. Secrets are kept before the row is there, not after.
 
@@ -158,6 +174,7 @@ def add(
         "id": identity,
         "name": specification.name,
         "owner": str(body.get("owner") or actor),
+        "principal": principal,
         "cluster": cluster,
         "folder": str(body.get("folder") or ""),
         "specification": json.dumps(specification.to_json()),

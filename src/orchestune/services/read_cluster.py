@@ -17,6 +17,7 @@ from orchestune.services import retire_cluster
 from orchestune.services.cluster_events import recent
 from orchestune.services.cluster_gpus import Held, gpus
 from orchestune.services.core import Core
+from orchestune.services.ownership import is_authenticated
 from orchestune.services.room import room
 from orchestune.store import experiments, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
@@ -54,7 +55,7 @@ def cluster(core: Core, name: str | None = None) -> Document:
         "events": events,
         "notes": list(backend.notes()) if isinstance(backend, Surveyor) else [],
         "retirement": retire_cluster.document(core),
-        "experiments": [_experiment(row, needs[row.id], present) for row in rows],
+        "experiments": [_experiment(core, row, needs[row.id], present) for row in rows],
     }
 
 
@@ -92,13 +93,14 @@ def _held(needs: dict[str, Resources], present: Sequence[Present]) -> Resources:
     return Resources(cpu, memory, gpu)
 
 
-def _experiment(row: ExperimentRow, each: Resources, present: Sequence[Present]) -> Document:
+def _experiment(core: Core, row: ExperimentRow, each: Resources, present: Sequence[Present]) -> Document:
     reason = row.waiting or row.reason
     return {
         "id": row.id,
         "handle": row.handle,
         "name": row.name,
         "owner": row.owner,
+        "owner_authenticated": is_authenticated(core, row),
         "state": row.state,
         "desired": row.desired,
         "running": row.running,

@@ -15,6 +15,7 @@ from orchestune.errors import UsageError
 from orchestune.ports.clock import rfc3339
 from orchestune.services import bests
 from orchestune.services.core import Core
+from orchestune.services.ownership import is_authenticated
 from orchestune.services.room import room
 from orchestune.services.unpruned import unpruned
 from orchestune.store import attempts, experiments, hot, logs, trials, warm_starts, workers
@@ -153,6 +154,7 @@ def _document(core: Core, session: Session, row: ExperimentRow, best: list[Docum
         "handle": row.handle,
         "name": row.name,
         "owner": row.owner,
+        "owner_authenticated": is_authenticated(core, row),
         "cluster": row.cluster,
         "state": row.state,
         "desired": row.desired,

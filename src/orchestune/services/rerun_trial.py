@@ -17,7 +17,9 @@ from orchestune.store import experiments
 from orchestune.store import trials as rows
 
 
-def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], actor: str) -> dict[str, Any]:
+def rerun_trial(
+    core: Core, ref: str, number: int, body: Mapping[str, Any], actor: str, *, principal: str | None = None
+) -> dict[str, Any]:
     """A new experiment of budget 1 with the trial's configuration, seed, revision and bundle; `origin` names it.
 
     It runs in the same `cluster`, unless another one is named; where that is not here, in the server's own.
@@ -74,6 +76,7 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
         bundle=trial.bundle,
         origin=f"{row.handle}/{number}",
         first=first,
+        principal=principal,
     )
 
 

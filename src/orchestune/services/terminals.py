@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from orchestune.errors import Denied, NotFound
 from orchestune.services.core import Caller, Core
+from orchestune.services.ownership import may_act_as_owner
 from orchestune.store import attempts, experiments, workers
 
 
@@ -17,7 +18,7 @@ def of_user(core: Core, ref: str, attempt: str, caller: Caller) -> None:
         found = attempts.find(session, attempt)
     if found is None or found.experiment != experiment.id:
         raise NotFound(f"{experiment.handle} has no such attempt")
-    if caller.role != "owner" and caller.name != experiment.owner:
+    if not may_act_as_owner(caller, experiment):
         raise Denied(f"the terminal of {experiment.handle} is {experiment.owner}'s", "open one of your own")
 
 

@@ -39,6 +39,8 @@ TABLES = {
 }  # fmt: skip
 """in the order in which they are written"""
 _AT_ONCE = 500
+_OF_THIS_SERVER = frozenset(("principal",))
+"""columns that an archive neither has nor sets: what the tokens of one server prove says nothing to another one"""
 
 
 def rows(session: Session, experiment: str) -> Iterator[tuple[str, Row]]:
@@ -47,7 +49,8 @@ def rows(session: Session, experiment: str) -> Iterator[tuple[str, Row]]:
         found = session.connection.execution_options(yield_per=_AT_ONCE).execute(_of(table, experiment))
         columns = list(found.keys())
         for row in found:
-            yield name, dict(zip(columns, row, strict=True))
+            values = dict(zip(columns, row, strict=True))
+            yield name, {column: value for column, value in values.items() if column not in _OF_THIS_SERVER}
 
 
 def everything(session: Session) -> list[tuple[str, int]]:
@@ -75,7 +78,7 @@ def present(session: Session, experiment: str) -> ResultRow[Any] | None:
 
 def add(session: Session, table: str, found: Sequence[Row]) -> None:
     """Insert rows; columns that this version does not know are left out."""
-    names = [name for name in found[0] if name in TABLES[table].c] if found else []
+    names = [name for name in found[0] if name in TABLES[table].c and name not in _OF_THIS_SERVER] if found else []
     columns, values = ", ".join(f'"{name}"' for name in names), ", ".join(f":{name}" for name in names)
     rows = [{name: row[name] for name in names} for row in found]
     session.many(f"INSERT INTO {table} ({columns}) VALUES ({values})", rows)

@@ -80,6 +80,8 @@ class ExperimentRow:
     """when its logs and files went; None where they are there"""
     imported_at: float | None
     """when its record came from elsewhere; None where it began here"""
+    principal: str | None
+    """the authenticated caller that created it; None if its owner is a mere claim"""
 
     def __post_init__(self) -> None:
         self.desired = Desired(self.desired)

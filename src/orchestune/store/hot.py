@@ -11,7 +11,7 @@ EXPERIMENT_COLUMNS = (
     "priority, labels, desired, state, reason, waiting, ended, hidden, guards, created, queued, running, completed, "
     "failed, pruned, cancelled, live, pending, event_seq, log_seq, history_seq, worker_seq, best_trial, best_value, "
     "since_best, fold_bests, same_digest, same_count, measured, peak_memory, surprises, created_at, started_at, "
-    "finished_at, files_dropped_at, imported_at"
+    "finished_at, files_dropped_at, imported_at, principal"
 )
 SELECT_EXPERIMENT = f"SELECT {EXPERIMENT_COLUMNS} FROM experiments WHERE id = :id"
 LOCK_EXPERIMENT = SELECT_EXPERIMENT + " FOR UPDATE"

@@ -103,6 +103,7 @@ experiments = Table(
     Column("finished_at", Float),
     Column("files_dropped_at", Float),  # when its logs and the files of its trials went, as the server's retention says
     Column("imported_at", Float),  # when its record came from elsewhere
+    Column("principal", Text),  # the authenticated caller that created it; null: its owner is a claim
     Index(None, "folder", "created_at"),
     Index(None, "hidden", "created_at"),
     Index(None, "state"),

@@ -275,7 +275,9 @@ class World:
     def create(self, **changes: Any) -> str:
         """A new experiment of `owner`, else Ada; its id. See `request` for the rest."""
         owner = changes.pop("owner", "ada")
-        return str(create_experiment.create_experiment(self.core, self.request(**changes), owner)["id"])
+        principal = changes.pop("principal", f"token:{owner}")
+        request = self.request(**changes)
+        return str(create_experiment.create_experiment(self.core, request, owner, principal=principal)["id"])
 
     def request(self, **changes: Any) -> Document:
         """What a client sends: random search of one float, minimizing `loss`, unless `changes` say otherwise."""

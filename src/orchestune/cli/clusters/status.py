@@ -17,6 +17,7 @@ from orchestune.cli.render import Paint, duration, number, one_line, size, table
 from orchestune.client.address import place
 from orchestune.client.api import Client
 from orchestune.client.clusters import Cluster
+from orchestune.client.states import owner_of
 from orchestune.domain.cluster import Standing
 from orchestune.errors import NotFound
 
@@ -157,7 +158,7 @@ def _experiments(found: Sequence[documents.ClusterExperiment], paint: Paint, col
     if not found:
         return ["no experiment runs here"]
     rows = [
-        [item["handle"], item["owner"], paint.state(item["state"]), f"{item['running']}/{item['parallelism']}",
+        [item["handle"], owner_of(item), paint.state(item["state"]), f"{item['running']}/{item['parallelism']}",
          str(item["workers"]), item["waiting"] or ""]
         for item in found
     ]  # fmt: skip

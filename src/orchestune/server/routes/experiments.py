@@ -23,16 +23,18 @@ from orchestune.services import (
     list_experiments,
     read_experiments,
 )
+from orchestune.services.ownership import principal_of_new
 from orchestune.services.signals import EXPERIMENTS
 
 router = routers.of_clients("experiments", "/experiments")
 
 
 @router.post("", status_code=201, response_model=documents.Status)
-def create(context: Here, actor: Actor, body: requests.CreateExperiment, key: RequestKey = None) -> Response:
+def create(context: Here, caller: Known, body: requests.CreateExperiment, key: RequestKey = None) -> Response:
     """Start an experiment."""
     document = body.model_dump(exclude_none=True) | ({"request_key": key} if key else {})
-    return answer(create_experiment.create_experiment(context.core, document, actor), 201)
+    principal = principal_of_new(context.core, caller, body.owner)
+    return answer(create_experiment.create_experiment(context.core, document, caller.name, principal=principal), 201)
 
 
 @router.get("", response_model=documents.StatusPage)

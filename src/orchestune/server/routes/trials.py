@@ -14,9 +14,21 @@ from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Context
 from orchestune.server.drawing import drawn
 from orchestune.server.live import View, log_of
-from orchestune.server.parameters import Actor, Here, MaybeCursor, Number, Range, Repeatable, RequestKey, Tail, Where
+from orchestune.server.parameters import (
+    Actor,
+    Here,
+    Known,
+    MaybeCursor,
+    Number,
+    Range,
+    Repeatable,
+    RequestKey,
+    Tail,
+    Where,
+)
 from orchestune.services import queue_trial, read_columns, read_experiments, read_trials, rerun_trial, stop_trial
 from orchestune.services import usage as read_usage
+from orchestune.services.ownership import principal_of_new
 
 router = routers.of_clients("trials", "/experiments/{ref}/trials")
 
@@ -110,7 +122,7 @@ def stop(context: Here, actor: Actor, ref: str, number: Number, body: requests.N
 @router.post("/{number}/rerun", status_code=201, response_model=documents.Status)
 def rerun(
     context: Here,
-    actor: Actor,
+    caller: Known,
     ref: str,
     number: Number,
     body: requests.RerunTrial | None = None,
@@ -119,7 +131,8 @@ def rerun(
     """Repeat it exactly, as a new experiment of budget 1."""
     document = body.model_dump(by_alias=True, exclude_none=True) if body else {}
     document |= {"request_key": key} if key else {}
-    return answer(rerun_trial.rerun_trial(context.core, ref, number, document, actor), 201)
+    principal = principal_of_new(context.core, caller, body.owner if body else None)
+    return answer(rerun_trial.rerun_trial(context.core, ref, number, document, caller.name, principal=principal), 201)
 
 
 @router.get("/{number}/artifacts", response_model=list[documents.Artifact])

@@ -23,6 +23,7 @@
  * @property {string} handle
  * @property {string} name
  * @property {string} owner
+ * @property {boolean} [owner_authenticated]
  * @property {string} cluster
  * @property {string} state
  * @property {string} desired

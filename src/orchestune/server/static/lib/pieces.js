@@ -11,6 +11,11 @@ export function badge(state) {
   return h("span", { class: "state", data: { state } }, state);
 }
 
+/** The owner's name, with a mark if nothing proves it. @param {{owner: string, owner_authenticated?: boolean}} record */
+export function ownerOf({ owner, owner_authenticated = true }) {
+  return owner_authenticated ? owner : `${owner} (unverified)`;
+}
+
 /** Of what is known. @param {(number | null)[]} values */
 export function sum(values) {
   return values.reduce((/** @type {number} */ total, value) => total + (value ?? 0), 0);

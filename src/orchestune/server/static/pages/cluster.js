@@ -6,13 +6,13 @@ import { ask, path, query } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { bytes, many, number } from "../lib/format.js";
 import { follow } from "../lib/live.js";
-import { badge, empty, sum } from "../lib/pieces.js";
+import { badge, empty, ownerOf, sum } from "../lib/pieces.js";
 import { steady } from "../lib/steady.js";
 import { events, gpus, quarantined, section } from "../tabs/cluster_parts.js";
 
 /** @typedef {{cpu: number | null, memory: number | null, gpu: number}} Amount */
 /** @typedef {{name: string, pool: string, has: Amount, ours: Amount, others: Amount | null, trouble: string | null}} Machine */
-/** @typedef {{id: string, handle: string, name: string, owner: string, state: string, running: number, parallelism: number,
+/** @typedef {{id: string, handle: string, name: string, owner: string, owner_authenticated?: boolean, state: string, running: number, parallelism: number,
  *   each: Amount, workers: number, pending: number, waiting: string | null}} Experiment */
 /** @typedef {{cluster: string, clusters: string[], elastic: boolean, machines: Machine[], notes: string[], experiments: Experiment[],
  *   gpus: import("../tabs/cluster_parts.js").Gpu[], quarantined: import("../tabs/cluster_parts.js").Quarantined[],
@@ -124,7 +124,7 @@ function waiting(all) {
       "tr",
       { data: { key: experiment.id } },
       h("td", {}, h("a", { href: path(experiment.handle) }, h("div", { class: "cut" }, experiment.name)), h("div", { class: "small faint mono" }, experiment.handle), experiment.waiting && h("div", { class: "small waits" }, experiment.waiting)),
-      h("td", {}, h("div", { class: "cut", title: experiment.owner }, experiment.owner)),
+      h("td", {}, h("div", { class: "cut", title: ownerOf(experiment) }, ownerOf(experiment))),
       h("td", {}, badge(experiment.state)),
       h("td", { class: "right" }, `${experiment.running} of ${experiment.parallelism}`),
       h("td", { class: "right" }, experiment.pending),
@@ -137,10 +137,10 @@ function waiting(all) {
 
 /** What the trials that run now take up, by whose they are. @param {Experiment[]} all */
 function users(all) {
-  const owners = [...new Set(all.map((experiment) => experiment.owner))].sort((a, b) => a.localeCompare(b));
+  const owners = [...new Set(all.map(ownerOf))].sort((a, b) => a.localeCompare(b));
   if (!all.some((experiment) => experiment.running)) return null;
   const rows = owners.map((owner_) => {
-    const mine = all.filter((experiment) => experiment.owner === owner_);
+    const mine = all.filter((experiment) => ownerOf(experiment) === owner_);
     const used = (/** @type {"cpu" | "memory" | "gpu"} */ kind) => sum(mine.map((experiment) => experiment.running * (experiment.each[kind] ?? 0)));
     return h(
       "tr",

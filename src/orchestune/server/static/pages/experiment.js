@@ -7,7 +7,7 @@ import { path } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { ago, count, duration } from "../lib/format.js";
 import { follow } from "../lib/live.js";
-import { badge, bestValue, empty, finished, meter, objectives } from "../lib/pieces.js";
+import { badge, bestValue, empty, finished, meter, objectives, ownerOf } from "../lib/pieces.js";
 import { steady } from "../lib/steady.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
@@ -82,7 +82,7 @@ function drawFacts(status) {
     over
       ? fact("Took", status.started_at && status.finished_at ? took : "–", `ended ${ago(status.finished_at)}`)
       : fact("Time left", status.eta_seconds && status.desired === "running" ? duration(status.eta_seconds) : "–", status.started_at ? `started ${ago(status.started_at)}` : "not started"),
-    fact("Owner", status.owner, status.cluster),
+    fact("Owner", ownerOf(status), status.cluster),
   );
 }
 

@@ -6,7 +6,7 @@ import { ask, mayEdit, path, query } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { ago, count, duration, many, moment, number } from "../lib/format.js";
 import { follow } from "../lib/live.js";
-import { badge, bestValue, empty, finished, meter } from "../lib/pieces.js";
+import { badge, bestValue, empty, finished, meter, ownerOf } from "../lib/pieces.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 
@@ -251,7 +251,7 @@ function row(status, old) {
     h("td", { class: "right nowrap" }, bestValue(status)),
     h("td", { class: "right" }, status.counts.running || "–"),
     h("td", { class: "right wide-only" }, status.counts.failed ? count(status.counts.failed) : "–"),
-    h("td", { class: "wide-only" }, h("div", { class: "cut", title: status.owner }, status.owner)),
+    h("td", { class: "wide-only" }, h("div", { class: "cut", title: ownerOf(status) }, ownerOf(status))),
     h("td", { class: "right nowrap", title: moment(status.created_at) }, ago(status.created_at).replace(" ago", "")),
   ];
   const focused = document.activeElement === link ? link : document.activeElement === box ? box : null;

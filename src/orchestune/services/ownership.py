@@ -1,0 +1,51 @@
+"""Ownership of records: the name that an experiment is recorded under, and what proves it.
+
+A name can be claimed: holders of a shared token (a role's token of a cluster, an owner's token without a name) say
+their names themselves. `experiments.principal` keeps what the caller proved when the experiment was created, so that
+nothing that matters rests on a claim.
+"""
+
+from __future__ import annotations
+
+from orchestune.errors import Denied
+from orchestune.services.core import Caller, Core
+from orchestune.store.experiments import ExperimentRow
+
+LOCAL = "local"
+"""principal of everything on an embedded server, which has one user"""
+_DIGITS = 32
+"""of a token's digest: enough that no two tokens share them"""
+
+
+def principal(core: Core, caller: Caller) -> str | None:
+    """Return a stable identifier of the authenticated caller; None if the caller's name is a mere claim."""
+    if core.single_user:
+        return LOCAL
+    return f"token:{caller.source[:_DIGITS]}" if caller.source and not caller.shared else None
+
+
+def principal_of_new(core: Core, caller: Caller, owner: str | None) -> str | None:
+    """Return the principal of an experiment that `caller` creates for `owner`, if given.
+
+    Owners of the server may record on behalf of others. Denied if an editor names somebody else: quietly recording
+    another owner than the one asked for would hide a mistake as well as an attack. Editors who share a token claim
+    their names in any case, so that one more claim changes nothing.
+    """
+    if owner and owner != caller.name and caller.role != "owner" and not caller.shared:
+        text = f"cannot record an experiment of '{owner}' (expected '{caller.name}'): this needs an owner"
+        raise Denied(text, "leave `owner` out, or ask for access as an owner")
+    return principal(core, caller)
+
+
+def is_authenticated(core: Core, row: ExperimentRow) -> bool:
+    """Return True if the owner of a record was proved when the experiment was created on this server."""
+    if row.imported_at is not None:
+        return False
+    return row.principal is not None or core.single_user
+
+
+def may_act_as_owner(caller: Caller, row: ExperimentRow) -> bool:
+    """Return True if `caller` is the experiment's owner, as far as both of them have proved it, or owns the server."""
+    if caller.role == "owner":
+        return True
+    return caller.name == row.owner and (row.principal is None or not caller.shared)
