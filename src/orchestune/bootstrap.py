@@ -207,9 +207,9 @@ def _this_machine(settings: Settings, endpoint: Path | None, url: str, door: Doo
         address_for_nodes, url, settings.slurm_address, partial(own_address, slurm), door.open if door else None
     )
     backends: dict[str, Backend] = {
-        "local": LocalBackend(state, endpoint, url),
+        "local": LocalBackend(state, endpoint, url, umask=settings.umask),
         "docker": DockerBackend(state, url, moves=moves),
-        "slurm": SlurmBackend(state, settings.shared, reached, moves=moves, slurm=slurm),
+        "slurm": SlurmBackend(state, settings.shared, reached, moves=moves, slurm=slurm, umask=settings.umask),
     }
     return _Site(backends, FolderSecrets(state / "secrets"), url, "local")
 

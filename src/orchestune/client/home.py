@@ -11,7 +11,9 @@ from pathlib import Path
 from orchestune.client import room
 from orchestune.domain.code import STATE_MARK
 from orchestune.errors import UsageError
+from orchestune.system.private import refuse_foreign
 
+OWN_FOLDER = "set ORCHESTUNE_HOME to a folder of your own"
 LONGEST = 480
 """bytes of the path of a state folder: SQLite takes no file whose path, with what it appends, is longer than 512"""
 
@@ -27,9 +29,12 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def state_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where that folder is or would be, for who only reads. UsageError where its path is too long."""
+    """Where that folder is or would be, for who only reads. UsageError where its path is too long, or if the folder is
+    another user's.
+    """
     folder = chosen_home(environ) or _base(environ) / "orchestune"
     check_length(folder, "the state folder", "set ORCHESTUNE_HOME to a folder with a shorter path")
+    refuse_foreign(folder, "the state folder", OWN_FOLDER)
     return folder
 
 

@@ -76,6 +76,7 @@ def build_runtime(target: Path) -> Path:
     try:
         shutil.rmtree(part, ignore_errors=True)
         _fill(part)
+        _open_to_containers(part)
         shutil.rmtree(target, ignore_errors=True)
         part.replace(target)
     except OSError as exc:
@@ -112,6 +113,13 @@ def _fill(folder: Path) -> None:
     worker_archive.build(folder / WORKER, bytecode.compiled)
     _put(Path(certifi.where()), folder / AUTHORITIES)
     _put(Path(copy.__file__), folder / COPY)
+
+
+def _open_to_containers(folder: Path) -> None:
+    """Let every user of a container read it, whatever the umask of this process: it holds nothing but programs."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 def _program() -> Path:

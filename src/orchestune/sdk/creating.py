@@ -85,7 +85,8 @@ def create_open(keys: Mapping[str, Any], cluster: str | None) -> tuple[Client, d
     if idle := [key for key in _OF_A_COMMAND if key in keys]:
         text = f"{', '.join(idle)}: of no effect on trials that this process runs"
         raise UsageError(text, "leave it out and do that in the loop, or say with `run` what runs the trials")
-    offers = state_folder() / "offers" / uuid.uuid4().hex  # made by the first trial
+    offers = state_folder() / "offers" / uuid.uuid4().hex  # made by the first trial, whose umask is the user's
+    offers.parent.mkdir(mode=0o700, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="orchestune-open-") as folder:
         document = {
             "name": Path.cwd().name or "experiment",

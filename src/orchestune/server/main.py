@@ -19,8 +19,9 @@ from typing import Protocol
 from orchestune import __version__
 from orchestune.client import endpoint, home
 from orchestune.client.launch import owner
+from orchestune.domain.words import plural
 from orchestune.errors import StoreUnavailable, TemporaryError, UsageError
-from orchestune.server import embedded, logs
+from orchestune.server import embedded, logs, permissions
 from orchestune.server.app import create_app
 from orchestune.server.door import Door
 from orchestune.server.draining import Draining
@@ -28,6 +29,7 @@ from orchestune.server.serving import STOPPING, Deadline, Server, listen
 from orchestune.server.settings import Settings, load
 from orchestune.services import read_server
 from orchestune.services.core import Core
+from orchestune.system.private import refuse_foreign
 
 logger = logging.getLogger("orchestune.server")
 
@@ -36,6 +38,8 @@ PAGES_SECONDS = 3600.0
 FILES = 65536
 """connections and files that it may have open, where the system lets it: many shells give 1024, of which each page and
 each worker takes one"""
+PRIVATE_UMASK = 0o077
+"""of all that a server writes: nobody else reads its files, whoever made the folder"""
 SWITCHING = 0.001
 """seconds that a controller may go on computing while a request waits for the interpreter; Python's default is 0.005"""
 
@@ -63,10 +67,10 @@ Build = Callable[[Settings, str, Path | None, Door], Running]
 
 def main(argv: Sequence[str], build: Build) -> int:
     """Serve until SIGTERM, SIGINT, an owner's order, or (embedded) idleness; then 0. Errors of the start are raised."""
-    settings = load(argv)
-    open_more_files()
     deadline = Deadline()
     with contextlib.ExitStack() as stack:
+        settings = _load_privately(argv, stack)
+        open_more_files()
         lock = None
         database = _file(settings.database_url)
         if database:
@@ -78,12 +82,10 @@ def main(argv: Sequence[str], build: Build) -> int:
         if database:
             stack.callback(embedded.hold_database(database))
         _make(settings.state)
+        tightened = permissions.tighten(settings.state, database)
         settings = _with_owners(settings)
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
-        for name in settings.exposed:
-            logger.warning("a secret shows in the list of processes: give it in %s or the file of --config", name)
-        for path in settings.readable_by_all:
-            logger.warning("every user of this machine can read %s; chmod 600 it", path)
+        _warn(settings, tightened)
         listening = stack.enter_context(listen(settings))
         url, door = settings.address(listening.getsockname()[1]), Door()
         try:
@@ -94,6 +96,29 @@ def main(argv: Sequence[str], build: Build) -> int:
     logger.info("ended")
     deadline.reached_the_end()
     return 0
+
+
+def _load_privately(argv: Sequence[str], stack: contextlib.ExitStack) -> Settings:
+    """Load the settings. What is written from now on is for this user alone, until the stack is closed; trials have the
+    umask of before. UsageError if a folder could hold what another user has put there.
+    """
+    before = os.umask(PRIVATE_UMASK)
+    stack.callback(os.umask, before)
+    settings = replace(load(argv), umask=before)
+    refuse_foreign(settings.state, "the state folder", "see --state")
+    refuse_foreign(settings.shared, "the folder that nodes share", "see --shared")
+    return settings
+
+
+def _warn(settings: Settings, tightened: int) -> None:
+    """Log what other users of this machine can read, or could until now."""
+    for name in settings.exposed:
+        logger.warning("a secret shows in the list of processes: give it in %s or the file of --config", name)
+    for path in settings.readable_by_all:
+        logger.warning("every user of this machine can read %s; chmod 600 it", path)
+    if tightened:
+        text = "tightened %s below %s: other users of this machine could read them"
+        logger.warning(text, plural(tightened, "file"), settings.state)
 
 
 def open_more_files() -> None:

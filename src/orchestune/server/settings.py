@@ -117,6 +117,8 @@ class Settings:
     """one server per user, started by the command line; ends itself when idle"""
     owners: Mapping[str, str] = field(default_factory=dict, repr=False, metadata={"kind": "derived"})
     """token → name of everybody who may do everything"""
+    umask: int | None = field(default=None, metadata={"kind": "derived"})
+    """that of the shell which started it, with which commands are started; None: the process's own"""
     exposed: Sequence[str] = field(default=(), metadata={"kind": "derived"})
     """variables of what the command line should not have: everybody sees it in the list of processes"""
 

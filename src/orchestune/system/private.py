@@ -1,4 +1,6 @@
-"""Files that their owner alone can read: tokens, addresses that carry one, what a worker is told; and their locks."""
+"""Files that their owner alone can read: tokens, addresses that carry one, what a worker is told; their locks, and the
+folders in which they may be.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,12 @@ import contextlib
 import errno
 import fcntl
 import os
+import pwd
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+
+from orchestune.errors import UsageError
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -49,6 +55,31 @@ def create_private(path: Path, text: str) -> bool:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
     return True
+
+
+def refuse_foreign(folder: Path, name: str, hint: str) -> None:
+    """UsageError if `folder` is there and other users of this machine could have put into it what they like.
+
+    That is so if it, or the link that leads to it, is another user's (but not root's), or if it is a folder that
+    everybody shares, as /tmp is. What is read there (addresses, tokens, databases) is believed.
+    """
+    ours = (os.geteuid(), 0)
+    for read in (os.lstat, os.stat):
+        try:
+            status = read(folder)
+        except OSError:  # who uses it says what is wrong
+            return
+        if status.st_uid not in ours:
+            raise UsageError(f"cannot use {name} {folder}: it belongs to {_user(status.st_uid)}", hint)
+    if status.st_mode & stat.S_ISVTX and status.st_mode & stat.S_IWOTH:
+        raise UsageError(f"cannot use {name} {folder}: every user of this machine can write into it", hint)
+
+
+def _user(number: int) -> str:
+    try:
+        return f"the user '{pwd.getpwuid(number).pw_name}'"
+    except KeyError:
+        return f"the user {number}"
 
 
 @contextlib.contextmanager

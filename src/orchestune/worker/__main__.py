@@ -6,6 +6,7 @@ import os
 import sys
 
 from orchestune.worker import settings as settings_module
+from orchestune.worker import umask
 from orchestune.worker.guard import Lifeline, run_guarded
 from orchestune.worker.tree import keep_files_from_children
 
@@ -23,6 +24,7 @@ def main() -> int:
         return 2
 
     keep_files_from_children()
+    umask.keep_private(settings.umask)
 
     def work(line: Lifeline) -> int:
         from orchestune.worker.loop import Loop  # the guard stays small without it

@@ -23,6 +23,7 @@ from orchestune.worker.job import Job
 from orchestune.worker.journal import say
 from orchestune.worker.spawn import Command
 from orchestune.worker.tree import MARK
+from orchestune.worker.umask import for_command
 
 PATIENCE = 600.0
 """seconds that importing may take"""
@@ -100,14 +101,15 @@ class Zygote:
         control, theirs = socket.socketpair()
         reading, writing = os.pipe()
         try:
-            process = subprocess.Popen(
-                [*self._command, "-c", _BOOT, str(reading), str(theirs.fileno()), *self._modules],
-                stdin=subprocess.DEVNULL,
-                cwd=folder,
-                env={**environment, MARK.encode(): b"0" * _ROOM},
-                pass_fds=(reading, theirs.fileno()),
-                start_new_session=True,
-            )
+            with for_command():
+                process = subprocess.Popen(
+                    [*self._command, "-c", _BOOT, str(reading), str(theirs.fileno()), *self._modules],
+                    stdin=subprocess.DEVNULL,
+                    cwd=folder,
+                    env={**environment, MARK.encode(): b"0" * _ROOM},
+                    pass_fds=(reading, theirs.fileno()),
+                    start_new_session=True,
+                )
         except BaseException:
             control.close()
             os.close(writing)

@@ -29,6 +29,8 @@ class Settings(NamedTuple):
     """where the workers of this machine see which cores are in use; None where it alone may use its cores"""
     gpus: tuple[str, ...] = ()
     tags: Mapping[str, str] = {}
+    umask: int | None = None
+    """what commands are started with; None: that of this process"""
 
     def __repr__(self) -> str:
         return f"Settings of {self.worker} at {self.url or self.endpoint}"  # without the token
@@ -51,6 +53,7 @@ def load(environ: Mapping[str, str]) -> Settings:
             cores=Path(document["cores"]) if document.get("cores") else None,
             gpus=tuple(str(gpu) for gpu in document.get("gpus") or ()),
             tags=dict(document.get("tags") or {}),
+            umask=int(document["umask"], 8) & 0o777 if document.get("umask") else None,
         )
     except OSError as exc:
         raise SettingsError(f"cannot read {name}: {exc.strerror}") from exc

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from orchestune.worker.cores import on
+from orchestune.worker.umask import for_command
 
 _SETSIGDEF, _SETSIGMASK, _SETSID = 0x04, 0x08, 0x80
 """of Linux' C libraries"""
@@ -50,7 +51,7 @@ def spawn(command: Command) -> Started:
 
     The worker has no open file that a child would inherit, see `tree.keep_files_from_children`.
     """
-    with on(command.cores):
+    with on(command.cores), for_command():
         at, library = time.monotonic(), _library()
         pid = _by_subprocess(command) if library is None else library.spawn(command)
         return Started(pid, at)

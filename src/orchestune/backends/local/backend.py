@@ -37,7 +37,8 @@ class LocalBackend:
 
     `state` is the server's state folder. `endpoint` is the file in which an embedded server says where it is, which the
     workers read again; `url` is the address of a server that stays where it is. `worker_program` is the command line
-    of the worker, by default that of this installation.
+    of the worker, by default that of this installation. `umask` is what commands are started with, by default the
+    server's own.
 
     An embedded server gives out all cards of the machine, to each experiment those that the `CUDA_VISIBLE_DEVICES` of
     its shell names; one that stays gives out those that its own names.
@@ -56,6 +57,7 @@ class LocalBackend:
         url: str | None,
         worker_program: Sequence[str] = (),
         capacity: Machine | None = None,
+        umask: int | None = None,
     ) -> None:
         self._workers = state.absolute() / "workers"
         self._cores = state.absolute() / "cores"
@@ -63,6 +65,7 @@ class LocalBackend:
         self._url = url
         self._program = tuple(worker_program) or plan.installed_worker()
         self._capacity = capacity
+        self._umask = umask
         self._cards = Cards(self._ask_for_cards)
         self._listed: Sequence[Listed] = ()
         self._reasons: dict[str, str] = {}
@@ -135,7 +138,9 @@ class LocalBackend:
 
     def _spawn(self, order: WorkerOrder, folder: WorkerFolder) -> Process:
         try:
-            write_private(folder.file, plan.document(order, folder.state, self._endpoint, self._url, self._cores))
+            write_private(
+                folder.file, plan.document(order, folder.state, self._endpoint, self._url, self._cores, self._umask)
+            )
             environ = environment(order, folder.file, os.environ)
             return client.spawn(self._program, environ, folder.state, folder.log)
         except OSError:

@@ -17,9 +17,11 @@ runpy.run_module("orchestune.worker", run_name="__main__", alter_sys=True)
 """
 
 
-def document(order: WorkerOrder, state: Path, endpoint: Path | None, url: str | None, cores: Path) -> str:
+def document(
+    order: WorkerOrder, state: Path, endpoint: Path | None, url: str | None, cores: Path, umask: int | None = None
+) -> str:
     """What the worker reads in the file that `ORCHESTUNE_WORKER_FILE` names: where to go, as whom, with what. In
-    `cores` all workers see which cores the others pinned trials to.
+    `cores` all workers see which cores the others pinned trials to. `umask` is that of commands, see `worker.umask`.
     """
     return json.dumps(
         {
@@ -32,6 +34,7 @@ def document(order: WorkerOrder, state: Path, endpoint: Path | None, url: str | 
             "cores": str(cores),
             "gpus": list(order.gpus),
             "tags": {},
+            **({} if umask is None else {"umask": f"{umask:04o}"}),
         }
     )
 

@@ -29,6 +29,7 @@ from orchestune.domain.survey import Surveyed
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.images import made
 from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
+from orchestune.system.private import refuse_foreign
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ class SlurmBackend:
     `state` is the server's state folder, `shared` one that the nodes see under the same path. `reached` makes the
     server reachable for the nodes when the first worker is there, at this port if it can, and tells its address;
     `moves` says whether a restart may change that. Nothing is asked of Slurm before the first use. `worker_program` is
-    what starts the worker, by default the private Python.
+    what starts the worker, by default the private Python. `umask` is what commands are started with, by default the
+    server's own.
     """
 
     name = "slurm"
@@ -69,7 +71,9 @@ class SlurmBackend:
         moves: bool = False,
         slurm: Slurm | None = None,
         worker_program: Sequence[str] = (),
+        umask: int | None = None,
     ) -> None:
+        self._umask = umask
         self._state = state.absolute() / "slurm"
         self._notes = self._state / "workers"
         self._common = shared.absolute() / "slurm"
@@ -203,8 +207,10 @@ class SlurmBackend:
         return self._whereabouts.tell() / ADDRESS if self._whereabouts else None
 
     def _submit(self, order: WorkerOrder, place: WorkerFolder) -> str:
+        for common in (self._common.parent, self._common):  # others could put programs there, which nodes run
+            refuse_foreign(common, "the folder that nodes share", "see --shared")
         runtime, address = self._runtime(), self._tell_address()
-        place.prepare(plan.document(order, self._url, address, place.state))
+        place.prepare(plan.document(order, self._url, address, place.state, self._umask))
         script = plan.script(runtime, place.file, self._program)
         excluded = order.avoid & self._node_names() if order.avoid else frozenset[str]()
         options = plan.job(order, place.log, place.state, excluded)

@@ -90,8 +90,10 @@ UNSHARED = 66
 """exit code of a job whose node does not see the worker's file"""
 
 
-def document(order: WorkerOrder, url: str, address: Path | None, state: Path) -> str:
-    """What the worker reads in its file: where to go, as whom, with what. Slurm itself says which cards it has."""
+def document(order: WorkerOrder, url: str, address: Path | None, state: Path, umask: int | None = None) -> str:
+    """What the worker reads in its file: where to go, as whom, with what. Slurm itself says which cards it has.
+    `umask` is that of commands: `sbatch` takes along the server's own.
+    """
     return json.dumps(
         {
             "url": url,
@@ -102,6 +104,7 @@ def document(order: WorkerOrder, url: str, address: Path | None, state: Path) ->
             "state": str(state),
             "gpus": [],
             "tags": {},
+            **({} if umask is None else {"umask": f"{umask:04o}"}),
         }
     )
 

@@ -1,0 +1,57 @@
+"""Permissions of what a state folder holds already: an older version, or a copy, may have let others read it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+_OTHERS = 0o077
+_MOST = 10_000
+"""entries that are looked at: a start takes no longer for it, and nothing can be reached below a closed folder"""
+_OF_CONTAINERS = frozenset(("cache", "docker"))
+"""folders that hold what the users of containers have to read: the worker's programs and the server's address"""
+
+
+def tighten(state: Path, database: Path | None) -> int:
+    """Take the rights of all other users from the state folder, what is in it, and the database with its copies.
+
+    Returns how many files others could read. Entries of other users, and links, stay as they are.
+    """
+    was_open = _close(state)  # first: from now on nobody can put links in the place of what is in it
+    closed = [path for path in islice(_entries(state, database, deep=was_open), _MOST) if _close(path)]
+    return sum(not path.is_dir() for path in closed)
+
+
+def _entries(state: Path, database: Path | None, *, deep: bool) -> Iterator[Path]:
+    if database is not None and database.parent != state:
+        yield from _children(database.parent, database.name)
+    yield from _children(state)
+    if not deep:
+        return
+    for folder in _children(state):
+        if folder.name not in _OF_CONTAINERS and folder.is_dir() and not folder.is_symlink():
+            yield from _children(folder)
+
+
+def _children(folder: Path, prefix: str = "") -> Iterator[Path]:
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(prefix):
+                yield Path(entry.path)
+
+
+def _close(path: Path) -> bool:
+    """Return True if others had rights, and have none now."""
+    try:
+        status = path.lstat()
+        is_ours = status.st_uid == os.geteuid() and (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode))
+        if not is_ours or not status.st_mode & _OTHERS:
+            return False
+        path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
+    except OSError:  # gone meanwhile, or on a disk that knows no rights
+        return False
+    return True

@@ -1,0 +1,206 @@
+"""Other users of a machine read nothing below a state folder, and put nothing there; bundles take no keys along."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestune.backends.slurm.backend import SlurmBackend
+from orchestune.client import home as client_home
+from orchestune.errors import UsageError
+from orchestune.images.runtime import _open_to_containers
+from orchestune.ports.backend import WorkerOrder
+from orchestune.server import main as server_main
+from orchestune.server.permissions import tighten
+from orchestune.system.private import refuse_foreign
+from orchestune.worker import umask
+from tests.testbeds.home import Home
+
+OTHERS = 0o077
+NOBODY = 65534
+LOOSE = ("orchestune.db", "orchestune.db-wal", "orchestune.db-shm", "orchestune.db.before-0024", "server.log.1")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def readable_by_others(folder: Path) -> list[str]:
+    """What others may open of a folder. The code that a worker unpacks has the modes that its trials expect, in folders
+    that are closed.
+    """
+    paths = [path for path in (folder, *folder.rglob("*")) if "bundles" not in path.parts or path.is_dir()]
+    return [str(path.relative_to(folder)) for path in paths if not path.is_symlink() and mode(path) & OTHERS]
+
+
+def plant(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give what is at `path` to another user, or be another one where that needs root."""
+    if os.geteuid() == 0:
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: path.lstat().st_uid + 1)
+
+
+@pytest.fixture
+def careless() -> Iterator[None]:
+    """A shell that keeps nothing from anybody."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("careless")
+def test_whoever_made_the_state_folder_others_read_nothing_in_it_and_trials_keep_the_umask(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    marker = project / "written"
+    (project / "train.sh").write_text(f"umask; echo x > {marker}; sleep 0.2; echo loss=1\n")
+    with Home() as home:
+        home.folder.chmod(0o777)
+        for name in LOOSE[3:]:
+            (home.folder / name).touch(0o666)
+        words = ("run", "--minimize", "loss", "x=0.0..1.0", "--budget", "1", "--", "sh", "train.sh")
+        home.run(*words, cwd=project)
+        assert readable_by_others(home.folder) == []
+        assert mode(marker) == 0o666, "the user's own files are as their shell makes them"
+        assert "0000" in home.run("logs", "--tail", "20", "project", cwd=project).stdout
+        assert "tightened 2 files below" in home.server_log()
+
+
+def test_what_an_older_version_or_a_copy_left_open_is_closed_at_the_start(tmp_path: Path) -> None:
+    state, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
+    for folder in (state, state / "files", state / "files" / "logs", state / "docker" / "server", elsewhere):
+        folder.mkdir(parents=True)
+        folder.chmod(0o755)
+    loose = [state / name for name in LOOSE] + [state / "files" / "logs" / "1"]
+    own = [elsewhere / name for name in LOOSE[:4]]
+    strange = elsewhere / "others.db"
+    for path in (*loose, *own, strange):
+        path.touch()
+        path.chmod(0o644)
+    (state / "link").symlink_to(strange)
+    assert tighten(state, elsewhere / "orchestune.db") == len(LOOSE) + len(own)
+    assert {mode(path) & OTHERS for path in (state, state / "files", state / "files" / "logs", *own)} == {0}
+    assert {mode(path) & OTHERS for path in loose[:-1]} == {0}
+    assert (mode(strange), mode(elsewhere), mode(state / "docker" / "server")) == (0o644, 0o755, 0o755)
+    assert tighten(state, elsewhere / "orchestune.db") == 0
+
+
+def test_very_many_files_do_not_delay_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = tmp_path / "state"
+    (state / "files").mkdir(parents=True)
+    state.chmod(0o755)
+    for number in range(50):
+        (state / "files" / str(number)).touch(0o666)
+    monkeypatch.setattr("orchestune.server.permissions._MOST", 20)
+    assert tighten(state, None) <= 20
+    assert mode(state) == 0o700, "nothing below can be reached"
+
+
+def test_files_of_other_users_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o755)
+    plant(state, monkeypatch)
+    assert tighten(state, None) == 0
+
+
+def test_a_state_folder_that_another_user_has_planted_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = tmp_path / "orchestune-ada"
+    planted.mkdir(mode=0o777)
+    plant(planted, monkeypatch)
+    environ = {"ORCHESTUNE_HOME": str(planted)}
+    for look in (client_home.state_folder, client_home.state_path):
+        with pytest.raises(UsageError, match=r"cannot use the state folder .* it belongs to the user"):
+            look(environ)
+    for words in (["--embedded"], []):
+        with pytest.raises(UsageError, match="cannot use the state folder"):
+            server_main.main([*words, "--port", "0", "--state", str(planted)], unbuilt)
+    assert list(planted.iterdir()) == []
+
+
+def test_a_link_of_another_user_leads_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, link = tmp_path / "own", tmp_path / "link"
+    own.mkdir()
+    link.symlink_to(own)
+    refuse_foreign(link, "the state folder", "")
+    plant(link, monkeypatch)
+    with pytest.raises(UsageError, match="belongs to the user"):
+        refuse_foreign(link, "the state folder", "")
+
+
+def test_a_folder_that_all_users_share_is_no_state_folder(tmp_path: Path) -> None:
+    shared = tmp_path / "tmp"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    with pytest.raises(UsageError, match="every user of this machine can write into it"):
+        client_home.state_folder({"ORCHESTUNE_HOME": str(shared)})
+    assert list(shared.iterdir()) == [] and mode(shared) == 0o1777
+
+
+def test_a_folder_of_nodes_that_another_user_has_planted_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "shared"
+    backend = SlurmBackend(tmp_path / "state", shared, lambda port: "http://127.0.0.1:1", worker_program=("true",))
+    monkeypatch.setattr(backend, "_find", lambda *_: None, raising=False)
+    (shared / "slurm").mkdir(parents=True)
+    plant(shared / "slurm", monkeypatch)
+    with pytest.raises(UsageError, match="cannot use the folder that nodes share"):
+        backend._submit(WorkerOrder("w" * 8, "e", "t", 1), backend._folder("018bcfe5-0000-7000-8000-000000000001"))
+    if os.geteuid() == 0:
+        os.chown(shared / "slurm", 0, 0)
+        plant(shared, monkeypatch)
+        with pytest.raises(UsageError, match="cannot use the folder that nodes share"):
+            server_main.main(["--port", "0", "--state", str(tmp_path / "s"), "--shared", str(shared)], unbuilt)
+
+
+def unbuilt(*_: object) -> server_main.Running:
+    raise AssertionError("the server began")
+
+
+def test_the_umask_of_commands_is_theirs_alone() -> None:
+    code = """
+    import os, sys
+    from orchestune.worker import umask
+    from orchestune.worker.spawn import Command, spawn
+    umask.keep_private(0o027)
+    assert os.umask(0o077) == 0o077
+    environment = dict(os.environb)
+    for folder in (".", "/"):
+        started = spawn(Command(["sh", "-c", "umask"], environment, folder, (0, 1), []))
+        assert os.waitpid(started.pid, 0)[1] == 0
+    assert os.umask(0o077) == 0o077
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0027", "0027"], done.stderr
+
+
+def test_a_worker_that_is_told_no_umask_keeps_its_own() -> None:
+    before = os.umask(0o022)
+    umask.keep_private(None)
+    with umask.for_command():
+        assert os.umask(0o022) == 0o022
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("careless")
+def test_programs_for_containers_stay_readable_for_their_users(tmp_path: Path) -> None:
+    os.umask(0o077)
+    runtime = tmp_path / "runtime"
+    (runtime / "lib").mkdir(parents=True)
+    (runtime / "lib" / "code.pyc").touch()
+    shutil.copy(shutil.which("sh") or "/bin/sh", runtime / "python")
+    (runtime / "python").chmod(0o700)
+    _open_to_containers(runtime)
+    modes = [mode(path) for path in (runtime, runtime / "lib", runtime / "lib" / "code.pyc", runtime / "python")]
+    assert modes == [0o755, 0o755, 0o644, 0o755]
