@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from orchestune.bundles.patterns import Pattern, parse, parse_all, parse_file
+from orchestune.bundles.secrecy import is_secret_name
 from orchestune.errors import BadInput, Problem
 
 GIT_FILE = ".gitignore"
@@ -26,8 +27,8 @@ JUNK = frozenset(
 )
 """names that no trial reads: neither packed nor linked in"""
 JUNK_SUFFIXES = (".pyc", ".pyo", ".swp")
-MACHINE_BOUND = frozenset((".venv", "venv", "node_modules", ".env", ".netrc", ".pypirc", ".git-credentials"))
-"""names that hold what is tied to this machine or to a person: never packed, yet a local trial finds them"""
+MACHINE_BOUND = frozenset((".venv", "venv", "node_modules"))
+"""names that hold what is tied to this machine: as secrets, they are not packed, yet a local trial finds them"""
 
 
 class Verdict(Enum):
@@ -79,6 +80,14 @@ class Rules:
         if decided is None or (decided and by_name is Verdict.JUNK):
             return by_name
         return Verdict.LEFT_OUT if decided else Verdict.TAKEN
+
+    def is_asked_for(self, path: str, name: str) -> bool:
+        """Return True if a pattern of the user's own takes this file (`!deploy.pem`), whatever else is against it."""
+        return _decided((*self.listed, *self.own), self.base + path, name, False) is False
+
+    def is_ignored(self, path: str, name: str, is_folder: bool) -> bool:
+        """Return True if the user's patterns ignore the path, without what is built in."""
+        return _decided((*self.listed, *self.own, *self.git), self.base + path, name, is_folder) is True
 
 
 def rules_above(folder: str) -> Rules:
@@ -134,6 +143,6 @@ def _decided(levels: tuple[Level, ...], path: str, name: str, is_folder: bool) -
 def _built_in(name: str) -> Verdict:
     if name in JUNK or name.endswith(JUNK_SUFFIXES):
         return Verdict.JUNK
-    if name in MACHINE_BOUND or (name.startswith(".env.") and not name.endswith((".example", ".sample", ".template"))):
+    if name in MACHINE_BOUND or is_secret_name(name):
         return Verdict.LEFT_OUT
     return Verdict.TAKEN

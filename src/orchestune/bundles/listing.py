@@ -1,4 +1,6 @@
-"""What a bundle of a folder would hold: a walk that reads no file's content and descends into nothing ignored."""
+"""The contents of a folder's bundle: a walk that descends into nothing ignored, and reads small files alone, to find
+private keys.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from orchestune.bundles.ignoring import GIT_FILE, OWN_FILE, Rules, Verdict, rules_above, rules_for
+from orchestune.bundles.secrecy import has_private_key, is_secret_name
 from orchestune.domain.code import ENVIRONMENT_MARKS, FETCHED, STATE_MARK
 from orchestune.errors import BadInput, Problem, TooLarge
 
@@ -49,6 +52,8 @@ class Listing:
     entries: tuple[Entry, ...]
     left_out: tuple[str, ...]
     """ignored paths that exist: the topmost ones alone, without junk (`__pycache__`) and without names not in UTF-8"""
+    secrets: tuple[str, ...] = ()
+    """those of them that hold secrets, and that no pattern of the user's names"""
 
     @property
     def files(self) -> int:
@@ -77,7 +82,8 @@ def plan(folder: Path, ignore: Sequence[str], limit: int, added: Mapping[str, Pa
         raise BadInput.first_of(sorted(walk.problems, key=lambda problem: problem.file), whole)
     walk.add(added)
     entries = tuple(sorted(walk.entries, key=lambda entry: os.fsencode(entry.path)))
-    listing = Listing(folder, entries, tuple(sorted(path for path in walk.left_out if is_text(path))))
+    left_out, secrets = (tuple(sorted(filter(is_text, paths))) for paths in (walk.left_out, walk.secrets))
+    listing = Listing(folder, entries, left_out, secrets)
     if listing.size > limit:
         raise _too_large(listing, limit)
     return listing
@@ -99,6 +105,7 @@ class _Walk:
     real: str
     entries: list[Entry] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     outputs: frozenset[tuple[int, int]] = field(default_factory=_outputs)
 
@@ -143,11 +150,13 @@ class _Walk:
             verdict = rules.verdict(path, child.name, folder, folder and _is_environment(child.path))
             if verdict is Verdict.LEFT_OUT:
                 self.left_out.append(path)
-            elif verdict is Verdict.TAKEN and self._take(child, path):
+                if is_secret_name(child.name) and not rules.is_ignored(path, child.name, folder):
+                    self.secrets.append(path)
+            elif verdict is Verdict.TAKEN and self._take(child, path, rules):
                 yield f"{path}/", rules
 
-    def _take(self, child: os.DirEntry[str], path: str) -> bool:
-        """Add one path; True for a folder to descend into."""
+    def _take(self, child: os.DirEntry[str], path: str, rules: Rules) -> bool:
+        """Add one path, unless it is a private key that no pattern asks for; True for a folder to descend into."""
         try:
             status = child.stat(follow_symlinks=False)
             if stat.S_ISLNK(status.st_mode):
@@ -158,6 +167,10 @@ class _Walk:
             self.problems.append(unreadable(path, exc))
             return False
         if stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) not in self.outputs:
+            if has_private_key(child.path, status) and not rules.is_asked_for(path, child.name):
+                self.left_out.append(path)
+                self.secrets.append(path)
+                return False
             self.entries.append(Entry(path, Kind.FILE, status.st_size))
         return stat.S_ISDIR(status.st_mode)
 

@@ -13,6 +13,7 @@ from orchestune.domain.places import OWN
 from orchestune.domain.words import some
 from orchestune.errors import UsageError
 from orchestune.sdk.submitting import shares_files
+from orchestune.sdk.taking import note_of_secrets
 
 
 def in_images(place: Place) -> bool:
@@ -45,6 +46,8 @@ def notes(place: Place, prepared: Prepared) -> list[str]:
             found.append(
                 f"not packed, so trials there do not have them: {shown}; `volumes:` mounts data of the cluster"
             )
+    if prepared.secret_files:
+        found.append(note_of_secrets(prepared.secret_files))
     if prepared.own:
         found.append(f"not seen by trials, each of which makes its own, as `keep` names it: {some(prepared.own, 3)}")
     if shares_files(place):

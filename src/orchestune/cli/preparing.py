@@ -46,6 +46,8 @@ class Prepared:
     """what is not packed but linked on this machine"""
     own: tuple[str, ...] = ()
     """what would be linked, did `keep` not name it"""
+    secret_files: tuple[str, ...] = ()
+    """what is not packed since it holds secrets"""
     install: tuple[str, ...] = ()
     """commands that make the image"""
     dockerfile: str | None = None
@@ -126,7 +128,18 @@ def located(prepared: Prepared) -> Iterator[None]:
 def listed(specification: Specification, folder: Path, code: Code) -> Prepared:
     """The folder's code, listed for this experiment. Raises what `prepare` does."""
     found = taken(specification, folder, code)
-    return Prepared(specification, (), folder, found.ignore, code, found.files, found.size, found.links, found.own)
+    return Prepared(
+        specification,
+        (),
+        folder,
+        found.ignore,
+        code,
+        found.files,
+        found.size,
+        found.links,
+        found.own,
+        found.secrets,
+    )
 
 
 def warmed(console: Console, prepared: Prepared, start: bool = True) -> Prepared:

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +22,7 @@ from orchestune.domain.experiment import Specification
 from orchestune.errors import UsageError
 from orchestune.sdk import submitting
 from orchestune.sdk.plain import read_keys
-from orchestune.sdk.taking import taken
+from orchestune.sdk.taking import note_of_secrets, taken
 from orchestune.sdk.warm_start import gathered
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def create(
         raise UsageError("images are not built from Python", "name an image, or start it with `orchestune run`")
     secrets = secret_values([(secret.name, secret.source) for secret in specification.secrets], os.environ, folder)
     found = taken(specification, folder, loaded.code)
+    if found.secrets:
+        warnings.warn(note_of_secrets(found.secrets), stacklevel=3)
     home = started_in or folder
     launched = submitting.launch(chosen, home, found.links, loaded.code)
     if variables and "env" in launched:

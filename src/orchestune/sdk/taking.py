@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
+from orchestune.domain.words import some
 from orchestune.sdk.submitting import escaped, files_of_secrets, ours
 
 
@@ -23,6 +25,8 @@ class Taken:
     """what is not packed but linked on this machine"""
     own: tuple[str, ...]
     """what would be linked, did `keep` not name it"""
+    secrets: tuple[str, ...] = ()
+    """what is not packed since it holds secrets"""
 
 
 def taken(specification: Specification, folder: Path, code: Code) -> Taken:
@@ -37,4 +41,12 @@ def taken(specification: Specification, folder: Path, code: Code) -> Taken:
     divided = divide(folder, found, specification.keep.patterns)
     for path in map(escaped, divided.folders):  # packed without what is in them, so that trials have them to write into
         ignore += [f"!/{path}/", f"/{path}/*"]
-    return Taken(tuple(ignore), listing.files, listing.size, divided.linked, divided.own)
+    return Taken(tuple(ignore), listing.files, listing.size, divided.linked, divided.own, listing.secrets)
+
+
+def note_of_secrets(secrets: Sequence[str]) -> str:
+    """Say what is not packed since it holds secrets, and how trials get what they need of it."""
+    return (
+        f"not packed, as it holds secrets: {some(secrets, 3)}; give trials their values by `secrets:`, or add"
+        f" `!{secrets[0]}` to `ignore` under `code:` to pack it all the same"
+    )

@@ -1,0 +1,46 @@
+"""Files that hold somebody's secrets: they stay out of bundles, which everybody who sees the experiment can read."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import lru_cache
+
+_NAMES = frozenset((".env", ".netrc", ".pypirc", ".git-credentials", ".ssh", ".aws", ".kube"))
+_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|^PuTTY-User-Key-File-\d", re.MULTILINE)
+_MARKS = (b"PRIVATE KEY", b"PuTTY-User-Key-File-")
+_SMALLEST, _LARGEST = 100, 64 << 10
+"""bytes of a file that is looked into: the shortest key (Ed25519 in PEM) has 119, and keys stand near the beginning"""
+_CODE = (
+    ".py", ".pyi", ".pyx", ".c", ".cc", ".cpp", ".cu", ".h", ".hpp", ".rs", ".go", ".java", ".scala", ".kt", ".js",
+    ".ts", ".r", ".R", ".jl", ".pl", ".m", ".lua", ".f90",
+)  # fmt: skip
+"""programs: code that handles keys spells their header, and trials cannot run without it"""
+
+
+def is_secret_name(name: str) -> bool:
+    """Return True if a file or folder of this name holds secrets; examples of such files do not."""
+    return name in _NAMES or (name.startswith(".env.") and not name.endswith((".example", ".sample", ".template")))
+
+
+def has_private_key(path: str, status: os.stat_result) -> bool:
+    """Return True if a file holds a private key. One that cannot be read has none: whoever packs it says so."""
+    if not _SMALLEST <= status.st_size <= _LARGEST or path.endswith(_CODE):
+        return False
+    return _has_key(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _has_key(path: str, *_: int) -> bool:
+    """Read a file once for each of its states: a run lists its folder before it packs it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        text = os.read(descriptor, _LARGEST)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return any(mark in text for mark in _MARKS) and _KEY.search(text) is not None
