@@ -105,8 +105,9 @@ def _load_privately(argv: Sequence[str], stack: contextlib.ExitStack) -> Setting
     before = os.umask(PRIVATE_UMASK)
     stack.callback(os.umask, before)
     settings = replace(load(argv), umask=before)
-    refuse_foreign(settings.state, "the state folder", "see --state")
-    refuse_foreign(settings.shared, "the folder that nodes share", "see --shared")
+    if settings.kubernetes is None:  # a pod has no other users, and its volume may be anybody's
+        refuse_foreign(settings.state, "the state folder", "see --state")
+        refuse_foreign(settings.shared, "the folder that nodes share", "see --shared")
     return settings
 
 
