@@ -107,6 +107,7 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "paused": "`pause --now`",
     },
     "an attempt ended for good": {
+        "report_rejected": "its worker sent a report that does not fit the protocol; the trial is requeued",
         "superseded": "a newer attempt of the task took over",
         "cancelled": "the experiment is over, or another fold of the trial decided",
         "pruned": "early stopping, or `folds.prune_after`",

@@ -3,6 +3,7 @@
     OrchestuneError                 code, message, hint; shown to people as it stands
     ├── UsageError                  wrong use; exit 2, HTTP 400
     │   ├── BadInput                a file or a value is wrong; carries every problem found
+    │   │   └── InvalidCall         a worker's call does not fit the protocol; HTTP 422
     │   └── TooLarge                something is over its limit; HTTP 413
     ├── NotFound                    no such experiment, trial, file; exit 2, HTTP 404
     │   └── Purged                  it was there, and was removed for good; exit 2, HTTP 410
@@ -114,6 +115,12 @@ class BadInput(UsageError):
     def one(cls, message: str, key: str = "", hint: str = "") -> BadInput:
         """A single mistake in the value of `key`."""
         return cls([Problem(message, key=key, hint=hint)])
+
+
+class InvalidCall(BadInput):
+    """A call of a worker does not fit the protocol as a whole, so nothing of it was taken."""
+
+    status = 422
 
 
 class TooLarge(UsageError):

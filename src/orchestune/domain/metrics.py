@@ -126,6 +126,26 @@ def feasible(metrics: Sequence[Metric], values: Mapping[str, float]) -> bool:
     return all(excess <= 0 for excess in excesses(metrics, values))
 
 
+HTTP_SEQUENCE = 1_000_000_000
+"""Points that trials report by HTTP are numbered from here, out of the way of those that workers count."""
+
+
+def storable(number: float | None) -> float | None:
+    """Return a step or standard deviation as the store can keep it; None if it is not finite.
+
+    Whole numbers beyond the databases' 64 bits become floating-point numbers.
+    """
+    if number is None:
+        return None
+    try:
+        rounded = float(number)
+    except OverflowError:
+        return None
+    if not math.isfinite(rounded):
+        return None
+    return number if isinstance(number, int) and abs(rounded) < 2.0**63 else rounded
+
+
 @dataclass(frozen=True)
 class Point:
     """One value that a trial reported; `sequence` counts the points of one attempt and metric."""

@@ -124,6 +124,7 @@ class ReasonCode(StrEnum):
     # an attempt that ended through no fault of the model
     WORKER_LOST = "worker_lost"
     WORKER_STOPPED = "worker_stopped"
+    REPORT_REJECTED = "report_rejected"
     PREEMPTED = "preempted"
     NODE_QUARANTINED = "node_quarantined"
     BUNDLE_UNAVAILABLE = "bundle_unavailable"

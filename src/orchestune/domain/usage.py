@@ -16,14 +16,6 @@ NEWEST = 30
 """that are kept one by one, behind the others"""
 
 
-def parse(items: Sequence[Sequence[Any]]) -> list[Sample]:
-    """The `usage` of the protocol. ValueError or TypeError where it is none."""
-    return [
-        [int(number), *(_finite(value) for value in (age, cores, memory)), _maybe(share), _maybe(taken)]
-        for number, age, cores, memory, share, taken in items
-    ]
-
-
 def with_more(kept: Sequence[Sample], new: Sequence[Sample], most: int = MOST) -> list[Sample]:
     """Those that are kept, with those of higher numbers; where there are too many, every k-th of the older ones."""
     last = kept[-1][0] if kept else -1
@@ -32,14 +24,3 @@ def with_more(kept: Sequence[Sample], new: Sequence[Sample], most: int = MOST) -
         return found
     stride = 1 << max(0, math.ceil(math.log2((found[-1][0] + 1) / most)))
     return [sample for sample in found[:-NEWEST] if sample[0] % stride == 0] + found[-NEWEST:]
-
-
-def _maybe(value: Any) -> float | None:
-    return None if value is None else _finite(value)
-
-
-def _finite(value: Any) -> float:
-    found = float(value)
-    if not math.isfinite(found):
-        raise ValueError(f"{value} is not finite")
-    return found

@@ -18,6 +18,7 @@ from orchestune.services.boards import Boards
 from orchestune.services.ledger import Ledger
 from orchestune.services.raise_memory import applies, consider, raise_memory
 from orchestune.store import hot
+from orchestune.wire.work import Beat, EndState, Finished, LogPart
 
 LOSSES_OF_WORKERS_BEFORE_PAUSE = 5
 ENDS_OF_ITS_OWN = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED, AttemptState.PRUNED)
@@ -88,54 +89,54 @@ def find(ledger: Ledger, attempt: str) -> Found | None:
     return Found.of(row) if row is not None else None
 
 
-def append_logs(ledger: Ledger, attempt: str, found: Found, parts: Sequence[Sequence[Any]]) -> int:
-    """Take the parts that are new, `[offset, bytes as latin-1, gap]` in order, and return the end of the log."""
+def append_logs(ledger: Ledger, attempt: str, found: Found, parts: Sequence[LogPart]) -> int:
+    """Store the parts of the log that are new, in order, and return the end of the log in bytes."""
     end = found.log_end
-    for offset, text, gap in parts:
-        data = text.encode("latin-1")
-        if gap and offset >= end:
-            end = offset  # the worker dropped `gap` bytes before this part
-        elif offset > end:
+    for part in parts:
+        data = part.data
+        if part.gap and part.offset >= end:
+            end = part.offset  # the worker dropped `gap` bytes before this part
+        elif part.offset > end:
             break  # a part before this one did not arrive: it will come again
-        elif offset + len(data) <= end:
+        elif part.offset + len(data) <= end:
             continue
-        new = data[end - offset :]
+        new = data[end - part.offset :]
         if new:
-            ledger.add_segment(attempt, found.trial, end, new, gap if offset == end else 0)
+            ledger.add_segment(attempt, found.trial, end, new, part.gap if part.offset == end else 0)
             end += len(new)
     return end
 
 
-def beat(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> str:
+def beat(ledger: Ledger, item: Beat, boards: Boards) -> str:
     """An attempt goes on: its start, logs and points. Returns the `result` of the acknowledgement."""
-    attempt = item["attempt"]
+    attempt = item.attempt
     found = find(ledger, attempt)
-    if found is None or found.token != item["token"]:
+    if found is None or found.token != item.token:
         return "unknown"
-    if item.get("logs"):
-        end = append_logs(ledger, attempt, found, item["logs"])
+    if item.logs:
+        end = append_logs(ledger, attempt, found, item.logs)
         ledger.session.run(hot.GROW_LOG, {"id": attempt, "log_end": end})
-    if item.get("usage"):
-        usage.take(ledger, attempt, item["usage"], ended=not found.state.live)
+    if item.usage:
+        usage.take(ledger, attempt, item.usage, ended=not found.state.live)
     if not found.state.live:
         if found.task_token != found.token or found.state not in (AttemptState.LOST, *_ENDED_FOR_IT):
             return "superseded"
         if found.state is AttemptState.LOST:
-            reported.append(ledger, attempt, reported.parse(item.get("points") or ()))  # its late end may still count
+            reported.append(ledger, attempt, reported.reported(item.points))  # its late end may still count
         return "ok"
-    if item.get("started") and found.state is AttemptState.LEASED:
+    if item.started and found.state is AttemptState.LEASED:
         ledger.session.run(
             hot.START_ATTEMPT,
             {
                 "id": attempt,
                 "old": found.state,
                 "state": after(ATTEMPT, found.state, Cause.START),
-                "started_at": ledger.now - float(item.get("age") or 0.0),
+                "started_at": ledger.now - item.age,
             },
         )
         ledger.record("attempt_started", {"attempt": attempt, "trial": found.trial, "fold": found.fold})
-    if item.get("points"):
-        progress(ledger, attempt, found, reported.parse(item["points"]), boards)
+    if item.points:
+        progress(ledger, attempt, found, reported.reported(item.points), boards)
     return "ok"
 
 
@@ -149,25 +150,25 @@ def progress(ledger: Ledger, attempt: str, found: Found, points: Sequence[Point]
     return why
 
 
-def end(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> tuple[str, AttemptState | None]:
+def end(ledger: Ledger, item: Finished, boards: Boards) -> tuple[str, AttemptState | None]:
     """An attempt is over. Returns the `result` of the acknowledgement and, where it counted now, its state."""
-    attempt = item["attempt"]
+    attempt = item.attempt
     found = find(ledger, attempt)
-    if found is None or found.token != item["token"]:
+    if found is None or found.token != item.token:
         return "unknown", None
-    log_end = append_logs(ledger, attempt, found, item.get("logs") or ())
-    if item.get("usage") or float(item.get("wall") or 0.0) > usage.LASTING:
-        usage.take(ledger, attempt, item.get("usage") or (), ended=True)
+    log_end = append_logs(ledger, attempt, found, item.logs)
+    if item.usage or item.wall > usage.LASTING:
+        usage.take(ledger, attempt, item.usage, ended=True)
     late = found.state is AttemptState.LOST
-    told = {"id": attempt, "log_end": log_end} | {name: item.get(name) for name in _TOLD}
+    told = {"id": attempt, "log_end": log_end} | {name: getattr(item, name) for name in _TOLD}
     if not found.open:
         ledger.session.run(hot.CLOSE_ATTEMPT, told)
         return ("ok" if found.state in ENDS_OF_ITS_OWN else "superseded"), None
-    points = reported.parse(item.get("points") or ())
+    points = reported.reported(item.points)
     pruning.take(boards, ledger, attempt, found.trial, found.fold, points)  # others are compared with it
     verdict = _verdict(ledger, attempt, found, item, points)
     if verdict.cause is Cause.FAIL and not late:
-        machines_fault = quarantine.judge(ledger, found.worker, str(item.get("tail") or ""))
+        machines_fault = quarantine.judge(ledger, found.worker, item.tail)
         verdict = Verdict(Cause.PREEMPT, machines_fault, {}) if machines_fault else verdict
     verdict = _with_more_memory(ledger, found, verdict)
     if late and verdict.cause in (Cause.LOSE, Cause.PRUNE):
@@ -176,18 +177,17 @@ def end(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> tuple[str, A
     state = after(ATTEMPT, found.state, verdict.cause)
     waits = None
     if state is AttemptState.SUCCEEDED:
-        waits = handing_in.announced(ledger, attempt, found.trial, int(item.get("files") or 0))
-    wall = float(item.get("wall") or 0.0)
-    _write_end(ledger, found, state, verdict.reason, told | {"started_at": ledger.now - wall, "wall": wall}, waits)
-    if item.get("memory"):
+        waits = handing_in.announced(ledger, attempt, found.trial, item.files)
+    _write_end(ledger, found, state, verdict.reason, told | {"started_at": ledger.now - item.wall}, waits)
+    if item.memory:
         killed = verdict.reason is not None and verdict.reason.code is ReasonCode.OUT_OF_MEMORY
-        ledger.row.peaks = ledger.row.peaks.with_one_more(int(item["memory"]), killed)
+        ledger.row.peaks = ledger.row.peaks.with_one_more(item.memory, killed)
     _conclude(ledger, found, verdict, late)
     return "ok", state
 
 
-def _verdict(ledger: Ledger, attempt: str, found: Found, item: Mapping[str, Any], points: Sequence[Point]) -> Verdict:
-    reason, said = Reason.from_json(item.get("reason")), item["state"]
+def _verdict(ledger: Ledger, attempt: str, found: Found, item: Finished, points: Sequence[Point]) -> Verdict:
+    reason, said = item.reason.reason() if item.reason else None, item.state
     several = len(points) > len({point.name for point in points}) or any(p.step is not None for p in points)
     if found.points or several or found.resumed_from:
         reported.append(ledger, attempt, points)
@@ -198,16 +198,16 @@ def _verdict(ledger: Ledger, attempt: str, found: Found, item: Mapping[str, Any]
         reported.note_not_finite(ledger, attempt, found.not_finite, decisive)
         points = stored + decisive
         points += reported.by_http(found.not_finite, points)
-    if found.ordered == "pruned" and said in ("lost", "preempted", "cancelled"):
-        said, reason = "pruned", _ordered_reason(found)
-    if said == "lost":
+    if found.ordered == "pruned" and said in (EndState.LOST, EndState.PREEMPTED, EndState.CANCELLED):
+        said, reason = EndState.PRUNED, _ordered_reason(found)
+    if said is EndState.LOST:
         return Verdict(Cause.LOSE, reason, {})
-    if said in ("preempted", "cancelled"):
+    if said in (EndState.PREEMPTED, EndState.CANCELLED):
         return Verdict(Cause.PREEMPT, reason or Reason(ReasonCode.WORKER_STOPPED, "its worker was asked to stop"), {})
     measured = measure(ledger.row.specification.metrics, points)
-    if said == "pruned":
+    if said is EndState.PRUNED:
         return Verdict(Cause.PRUNE, reason or _ordered_reason(found), _finite(measured))
-    if said == "failed":
+    if said is EndState.FAILED:
         return Verdict(Cause.FAIL, reason, measured)
     for metric in ledger.row.specification.metrics:
         if metric.name not in measured:
@@ -215,12 +215,12 @@ def _verdict(ledger: Ledger, attempt: str, found: Found, item: Mapping[str, Any]
             declared = tuple(m.name for m in ledger.row.specification.metrics)
             files = [source.where for source in ledger.row.specification.collect if source.kind != "regex"]
             by_function = ledger.row.specification.of_function
-            printed = str(item.get("tail") or "")
-            text = stopping.missing_metric(metric.name, seen, declared, files, of_function=by_function, printed=printed)
+            text = stopping.missing_metric(
+                metric.name, seen, declared, files, of_function=by_function, printed=item.tail
+            )
             return Verdict(Cause.FAIL, Reason(ReasonCode.METRIC_MISSING, text), measured, missing=text)
         if not math.isfinite(measured[metric.name].value):
-            printed = str(item.get("tail") or "")
-            text = stopping.not_finite(metric.name, measured[metric.name].value, printed)
+            text = stopping.not_finite(metric.name, measured[metric.name].value, item.tail)
             return Verdict(Cause.FAIL, Reason(ReasonCode.METRIC_NOT_FINITE, text), measured)
     return Verdict(Cause.SUCCEED, None, measured)
 
@@ -305,6 +305,16 @@ def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) 
         trials.lost(ledger, found.trial, found.fold, found.trial_state, *losses, reason.message)
     else:
         _offer_again(ledger, found, Cause.LOSE)
+
+
+def reject(ledger: Ledger, attempt: str, token: int, reason: Reason) -> None:
+    """End a live attempt of which its worker sent an invalid report, and requeue the task free of charge.
+
+    A stale token changes nothing: the report is one of an attempt that was replaced.
+    """
+    found = find(ledger, attempt)
+    if found is not None and found.token == token:
+        lose(ledger, attempt, reason)
 
 
 def preempt(ledger: Ledger, attempt: str, reason: Reason) -> None:

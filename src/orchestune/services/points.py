@@ -7,37 +7,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from orchestune.domain.metrics import Metric, Point
+from orchestune.domain.metrics import HTTP_SEQUENCE, Metric, Point, storable
 from orchestune.services.ledger import Ledger
 from orchestune.store import hot
 from orchestune.store.session import Session
-
-HTTP_SEQUENCE = 1_000_000_000
-"""Sequences of points that come by HTTP start here, out of the way of those that the worker counts."""
-
-_ENDLESS = 2.0**63
-"""whole numbers from here on are none of a database's"""
+from orchestune.wire.work import Measurement
 
 
-def parse(items: Sequence[Sequence[Any]]) -> list[Point]:
-    """The `[sequence, name, value, step, stddev]` of the protocol."""
-    return [
-        Point(name, float(value), finite(step), finite(stddev), sequence)
-        for sequence, name, value, step, stddev in items
-    ]
-
-
-def finite(told: Any) -> float | None:
-    """A step or a spread that a worker told, as the store can have it; None where that is no finite number."""
-    if told is None:
-        return None
-    try:
-        found = float(told)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    if not math.isfinite(found):
-        return None
-    return told if isinstance(told, int) and abs(found) < _ENDLESS else found
+def reported(measurements: Sequence[Measurement]) -> list[Point]:
+    """Return the values of a report, in its order."""
+    return [measurement.point() for measurement in measurements]
 
 
 def append(ledger: Ledger, attempt: str, points: Sequence[Point]) -> None:
@@ -126,7 +105,7 @@ def furthest(session: Session, attempt: str, until: float, step: float | None) -
     row = session.row(hot.LAST_STEP_BEYOND, {"attempt": attempt, "sequence": HTTP_SEQUENCE, "until": until})
     if row is None or (step is not None and step >= row[0]):
         return step
-    return finite(int(row[0])) if row[0] == int(row[0]) else float(row[0])
+    return storable(int(row[0])) if row[0] == int(row[0]) else float(row[0])
 
 
 def curve(session: Session, attempt: str, name: str) -> list[Point]:
@@ -168,7 +147,7 @@ def _lineage(session: Session, experiment: str, attempt: str) -> list[tuple[str,
         origin = json.loads(row[0])
         row = session.row(hot.RESUMED_FROM, {"id": origin["attempt"], "experiment": experiment})
         if row is not None:
-            step = finite(origin["step"])
+            step = storable(origin["step"])
             upto = upto if step is None else min(upto, step)
             found.append((origin["attempt"], upto))
     return found[::-1]

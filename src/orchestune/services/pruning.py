@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 
 from orchestune.domain.curves import Curve, Mark
-from orchestune.domain.metrics import Point
+from orchestune.domain.metrics import HTTP_SEQUENCE, Point
 from orchestune.domain.states import Reason, ReasonCode
 from orchestune.services import points as rows
 from orchestune.services.boards import Board, Boards, Track
@@ -61,7 +61,7 @@ def _marks(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int, po
         track = _track(board, ledger, attempt, trial, fold)
     found = []
     for point in points:
-        if point.name != name or not track.take(point, rows.HTTP_SEQUENCE):
+        if point.name != name or not track.take(point, HTTP_SEQUENCE):
             continue
         look = pruner.look(trial, track.curve.step)
         if look is not None and (track.looked is None or look > track.looked):
@@ -73,7 +73,7 @@ def _marks(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int, po
 
 def _is_behind(track: Track, session: Session, attempt: str, name: str) -> bool:
     """Whether another server took points of the attempt since."""
-    unknown = (track.counted, rows.HTTP_SEQUENCE), (max(track.sent, rows.HTTP_SEQUENCE - 1), _HIGHEST)
+    unknown = (track.counted, HTTP_SEQUENCE), (max(track.sent, HTTP_SEQUENCE - 1), _HIGHEST)
     where = {"attempt": attempt, "name": name}
     return any(session.row(hot.ANY_BETWEEN, {**where, "after": one, "before": end}) for one, end in unknown)
 
@@ -84,6 +84,6 @@ def _track(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int) ->
     for points in [*rows.inherited(session, ledger.row.id, attempt, name), rows.curve(session, attempt, name)]:
         track.counted = track.sent = -1
         for point in points:
-            track.take(point, rows.HTTP_SEQUENCE)
+            track.take(point, HTTP_SEQUENCE)
     track.looked = board.pruner(fold).look(trial, track.curve.furthest)
     return track

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Row
@@ -19,48 +18,50 @@ from orchestune.services.signatures import worker_token
 from orchestune.services.work import GroupOver
 from orchestune.store import experiments, hot, workers
 from orchestune.store.session import Session
+from orchestune.wire.registration import ACCEPTED, PROTOCOL, Registration
 
-PROTOCOLS = (1,)
-"""Versions that this server speaks: its own and the one before."""
 LOG_CAP = 64 * 2**20
 
 
-def register(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]:
+def register(core: Core, worker: str, call: Registration) -> dict[str, Any]:
     """Take a worker in, or take it in again after a restart of either side, or for another experiment (see `_inherit`).
 
     GroupOver where it is not wanted.
     """
-    if body["protocol"] not in PROTOCOLS:
-        known = ", ".join(map(str, PROTOCOLS))
-        raise Conflict(f"the worker speaks protocol {body['protocol']}, this server {known}", "upgrade the older one")
+    if call.protocol not in ACCEPTED:
+        accepted = " and ".join(map(str, ACCEPTED))
+        raise Conflict(
+            f"worker protocol {call.protocol} is not supported (expected {accepted})",
+            "install the same version of orchestune on both sides",
+        )
     with core.store.reading() as session:
         row = wanted(session, worker)
-    if row.state == WorkerState.DRAINING and row.heir is not None and row.boot != body["boot"]:
+    if row.state == WorkerState.DRAINING and row.heir is not None and row.boot != call.boot:
         row = _inherit(core, row)
     with locked(core, row.experiment, row.name) as ledger:
         row = wanted(ledger.session, worker)  # it may have been ended meanwhile
         if row.experiment != ledger.row.id:
             raise GroupOver("this worker went on with another experiment")
-        if row.boot not in (None, body["boot"]):
+        if row.boot not in (None, call.boot):
             _forget_leases(ledger, worker)
         workers.move(
             ledger.session,
             worker,
             Cause.REGISTER,
-            boot=body["boot"],
+            boot=call.boot,
             beat=0,
-            node=str(body.get("node", "")),
-            protocol=body["protocol"],
-            version=str(body.get("version", "")),
-            capabilities=json.dumps(body.get("capabilities") or []),
+            node=call.node,
+            protocol=call.protocol,
+            version=call.version,
+            capabilities=json.dumps(call.capabilities),
             seen_at=ledger.now,
             reason=None,
             phase=None,
         )
-        ledger.record("worker_started", {"worker": row.name, "node": body.get("node", ""), "slots": row.slots})
+        ledger.record("worker_started", {"worker": row.name, "node": call.node, "slots": row.slots})
         handle, revision = ledger.row.handle, ledger.row.revision
     return {
-        "protocol": PROTOCOLS[0],
+        "protocol": PROTOCOL,
         "experiment": row.experiment,
         "handle": handle,
         "token": worker_token(core, worker, row.experiment),

@@ -9,12 +9,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from orchestune.domain.floats import as_float
-from orchestune.domain.metrics import Point
+from orchestune.domain.metrics import HTTP_SEQUENCE, Point
 from orchestune.errors import BadInput, Conflict, Denied
 from orchestune.services import attempts, points
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
-from orchestune.services.points import HTTP_SEQUENCE
 from orchestune.services.signatures import report_signature, same
 from orchestune.store import attempts as rows
 from orchestune.store import hot

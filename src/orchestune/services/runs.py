@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestune.domain.metrics import HTTP_SEQUENCE
 from orchestune.domain.states import ExperimentState, TrialState
 from orchestune.outgoing.mlflow import Measure
-from orchestune.services.points import HTTP_SEQUENCE
 from orchestune.store import hot, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from sqlalchemy import Row
 
 from orchestune.domain.artifact_path import problem_of
+from orchestune.domain.metrics import storable
 from orchestune.domain.states import AttemptState
 from orchestune.errors import BadInput, NotFound, Problem, StoreUnavailable
 from orchestune.services import handing_in, points
@@ -18,6 +19,7 @@ from orchestune.services.ledger import Ledger, locked
 from orchestune.services.read_trials import blob_key
 from orchestune.services.work import GroupOver
 from orchestune.store import artifacts, attempts, blobs, claims, experiments, hot, workers
+from orchestune.wire.files import Artifact, KeepArtifacts, PublishCheckpoint
 
 MOST_PROBLEMS = 20
 """problems of one request that are reported"""
@@ -75,12 +77,12 @@ def _commit(core: Core, attempt: Row[Any], digest: str, size: int | None) -> int
     return present
 
 
-def _own_attempt(core: Core, worker: str, body: Mapping[str, Any]) -> Row[Any]:
+def _own_attempt(core: Core, worker: str, call: KeepArtifacts | PublishCheckpoint) -> Row[Any]:
     """The attempt of which a worker speaks. NotFound where it is not one of its own."""
     with core.store.reading() as session:
-        attempt = attempts.find(session, body["attempt"])
-    if attempt is None or attempt.token != body["token"] or attempt.worker != worker:
-        raise NotFound(f"this worker has no attempt {body['attempt']}")
+        attempt = attempts.find(session, call.attempt)
+    if attempt is None or attempt.token != call.token or attempt.worker != worker:
+        raise NotFound(f"this worker has no attempt {call.attempt}")
     return attempt
 
 
@@ -97,75 +99,73 @@ def _folder_of(core: Core, attempt: Row[Any]) -> str:
     return f"fold-{attempt.fold}/" if several else ""
 
 
-def _check_paths(below: str, files: Sequence[Mapping[str, Any]]) -> None:
+def _check_paths(below: str, files: Sequence[Artifact]) -> None:
     """Refuse paths with which a client that fetches the artifacts could write elsewhere, or no file at all. BadInput"""
     problems = [
-        Problem(f"{item['path'][:200]!r} cannot be the path of an artifact: {problem}", key=f"files[{index}].path")
+        Problem(f"{item.path[:200]!r} cannot be the path of an artifact: {problem}", key=f"files[{index}].path")
         for index, item in enumerate(files)
-        if (problem := problem_of(below + item["path"])) or (problem := problem_of(item["path"]))
+        if (problem := problem_of(below + item.path)) or (problem := problem_of(item.path))
     ]
     if problems:
         raise BadInput(problems[:MOST_PROBLEMS])
 
 
-def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]:
+def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> dict[str, Any]:
     """Turn finished uploads into artifacts of the attempt's trial; a newer attempt's files replace older ones, and no
     older one's come after them.
 
     Where a trial has several folds, the files of each lie below `fold-K/`. With `refused`, which says why, none of
     those will come that are still missing: StoreUnavailable while the attempt's end is not known.
     """
-    attempt = _own_attempt(core, worker, body)
+    attempt = _own_attempt(core, worker, call)
     below = _folder_of(core, attempt)
-    _check_paths(below, body["files"])
-    if "refused" in body:
+    _check_paths(below, call.files)
+    if call.refused is not None:
         if AttemptState(attempt.state).live:
             raise StoreUnavailable(f"attempt {attempt.id} has not ended yet", "tell it again when it has")
         with locked(core, attempt.experiment) as ledger:
-            handing_in.refused(ledger, attempt.id, body["refused"])
+            handing_in.refused(ledger, attempt.id, call.refused)
         return {"kept": []}
-    announced = {item["digest"]: item["size"] for item in body["files"]}  # the same bytes may have several names
+    announced = {item.digest: item.size for item in call.files}  # the same bytes may have several names
     sizes = {digest: _commit(core, attempt, digest, size) for digest, size in announced.items()}
     with locked(core, attempt.experiment) as ledger:
         for digest, size in sizes.items():  # what is not wanted is swept, as it is known
             blobs.put(ledger.session, digest, "artifact", size)
         if _newest(ledger, attempt) is None:
             return {"kept": []}
-        for item in body["files"]:
+        for item in call.files:
             values = {
                 "experiment": attempt.experiment,
                 "trial": attempt.trial,
-                "path": below + item["path"],
+                "path": below + item.path,
                 "attempt": attempt.id,
-                "digest": item["digest"],
-                "size": sizes[item["digest"]],
+                "digest": item.digest,
+                "size": sizes[item.digest],
                 "created_at": ledger.now,
             }
             artifacts.put(ledger.session, values)
-        if not body.get("more"):
+        if not call.more:
             handing_in.arrived(ledger, attempt.id)
-        ledger.record(
-            "artifacts_kept", {"trial": attempt.trial, "paths": [below + item["path"] for item in body["files"]]}
-        )
-    return {"kept": [item["path"] for item in body["files"]]}
+        ledger.record("artifacts_kept", {"trial": attempt.trial, "paths": [below + item.path for item in call.files]})
+    return {"kept": [item.path for item in call.files]}
 
 
-def checkpoint(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]:
+def checkpoint(core: Core, worker: str, call: PublishCheckpoint) -> dict[str, Any]:
     """Publish a checkpoint, if the attempt still is the newest of its task: two processes never share one.
 
     With `age`, the seconds since its files stood still, a higher step that had come by HTTP until then is its step.
     """
-    attempt = _own_attempt(core, worker, body)
-    step = points.finite(body.get("step"))
-    if "age" in body:
+    attempt = _own_attempt(core, worker, call)
+    step = storable(call.step)
+    if call.age is not None:
         with core.store.reading() as session:
-            step = points.furthest(session, attempt.id, session.now - float(body["age"]), step)
-    size = _commit(core, attempt, body["digest"], body.get("size"))
+            step = points.furthest(session, attempt.id, session.now - call.age, step)
+    size = _commit(core, attempt, call.digest, call.size)
     with locked(core, attempt.experiment) as ledger:
-        blobs.put(ledger.session, body["digest"], "checkpoint", size)
+        blobs.put(ledger.session, call.digest, "checkpoint", size)
         if _newest(ledger, attempt) in (None, AttemptState.CANCELLED):
             return {"accepted": False}
-        published = {"attempt": attempt.id, "digest": body["digest"], "step": step}
+        published = {"attempt": attempt.id, "digest": call.digest, "step": step}
         where = {"experiment": attempt.experiment, "trial": attempt.trial, "fold": attempt.fold}
         ledger.session.run(hot.PUBLISH_CHECKPOINT, where | {"checkpoint": json.dumps(published)})
         ledger.record("checkpoint_published", {"trial": attempt.trial, "step": step, "size": size})

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
-from orchestune.domain.usage import AT_THE_END, MOST, parse, with_more
+from msgspec.structs import astuple
+
+from orchestune.domain.usage import AT_THE_END, MOST, Sample, with_more
 from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
 from orchestune.services.read_experiments import Document
 from orchestune.store import attempts, experiments, hot
 from orchestune.store import trials as rows
+from orchestune.wire.work import UsageSample
 
 LASTING = 900.0
 """seconds: of an attempt that ran for longer there may be more samples than are kept of it"""
 
 
-def take(ledger: Ledger, attempt: str, items: Sequence[Sequence[Any]], *, ended: bool) -> None:
+def take(ledger: Ledger, attempt: str, items: Sequence[UsageSample], *, ended: bool) -> None:
     """Keep what is new, thinned. Under the ledger's lock."""
     found = ledger.session.row(hot.SELECT_USAGE, {"attempt": attempt})
     kept = json.loads(found[0]) if found else []
-    samples = with_more(kept, parse(items), AT_THE_END if ended else MOST)
+    new: list[Sample] = [list(astuple(sample)) for sample in items]
+    samples = with_more(kept, new, AT_THE_END if ended else MOST)
     if samples != kept:
         text = json.dumps(samples, separators=(",", ":"))
         ledger.session.run(hot.PUT_USAGE, {"attempt": attempt, "experiment": ledger.row.id, "samples": text})

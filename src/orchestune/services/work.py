@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,6 +17,8 @@ from orchestune.services.signatures import report_address
 from orchestune.store import experiments, hot, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+from orchestune.wire.registration import PROTOCOL
+from orchestune.wire.work import Rejected, Work
 
 Document = dict[str, Any]
 
@@ -43,20 +44,25 @@ class Worker(NamedTuple):
     memory: int
     heir: str | None
     phase: str | None
+    protocol: int | None
+
+    @property
+    def is_outdated(self) -> bool:
+        """True if it speaks the version before the server's: it finishes what it runs, and another one replaces it."""
+        return self.protocol is not None and self.protocol < PROTOCOL
 
 
-def work(core: Core, worker: str, body: Mapping[str, Any]) -> Document:
-    """Apply one `Work` and return its `Answer` (protocol.md), in one transaction. Safe to repeat.
+def work(core: Core, worker: str, call: Work) -> Document:
+    """Apply one call and return its `Answer` (protocol.md), in one transaction. Safe to repeat.
 
     A call that brings nothing and wants nothing says that its worker is alive: the next one says it again.
     """
-    brings = bool(body.get("beats") or body.get("finished") or int(body["want"]) > 0)
     undone = ExitStack()
-    with undone, core.store.transaction(durable=brings) as session:
+    with undone, core.store.transaction(durable=call.has_news) as session:
         row, experiment = _locked(session, worker)
         ledger = Ledger(session, experiment, row.name)
         undone.push(ledger.undone)
-        answer = _Call(core, ledger, worker, row, body).answer()
+        answer = _Call(core, ledger, worker, row, call).answer()
         if ledger.to_be_cancelled:
             trials.cancel_open(ledger)
         ledger.close()
@@ -86,37 +92,38 @@ def _worker(session: Session, worker: str) -> Worker:
 
 
 class _Call:
-    def __init__(self, core: Core, ledger: Ledger, worker: str, row: Worker, body: Mapping[str, Any]) -> None:
-        self.core, self.ledger, self.worker, self.row, self.body = core, ledger, worker, row, body
+    def __init__(self, core: Core, ledger: Ledger, worker: str, row: Worker, call: Work) -> None:
+        self.core, self.ledger, self.worker, self.row, self.call = core, ledger, worker, row, call
         self._begun: set[int] = set()
         """trials of which this call leased a fold"""
         self._ended: set[str] = set()
         """attempts whose end this call brought: the worker says that it works on them until it hears that we know"""
-        self.beat = int(body["beat"])
-        if body["boot"] == row.boot:
+        self.beat = call.beat
+        if call.boot == row.boot:
             self.beat = max(self.beat, row.beat)  # of two calls on the way at once, the older one may come later
 
     def answer(self) -> Document:
         acks: list[Document] = []
         succeeded = failed = 0
-        for item in self.body.get("beats") or ():
-            acks.append({"attempt": item["attempt"], "result": attempts.beat(self.ledger, item, self.core.boards)})
-        for item in self.body.get("finished") or ():
-            result, state = attempts.end(self.ledger, item, self.core.boards)
-            acks.append({"attempt": item["attempt"], "result": result})
+        for item in self.call.beats:
+            acks.append({"attempt": item.attempt, "result": attempts.beat(self.ledger, item, self.core.boards)})
+        for end in self.call.finished:
+            result, state = attempts.end(self.ledger, end, self.core.boards)
+            acks.append({"attempt": end.attempt, "result": result})
             if result == "ok":
-                self._ended.add(item["attempt"])
+                self._ended.add(end.attempt)
             succeeded += state is AttemptState.SUCCEEDED
             failed += state is AttemptState.FAILED
             if state is AttemptState.PREEMPTED:  # its machine may be in quarantine since then
                 self.row = _worker(self.ledger.session, self.worker)
+        acks += [self._reject(report) for report in self.call.rejected]
         held, orders = self._compare()
         leases = self._lease(held)
         self.ledger.session.run(
             hot.BEAT_WORKER,
             {
                 "id": self.worker,
-                "boot": self.body["boot"],
+                "boot": self.call.boot,
                 "beat": self.beat,
                 "now": self.ledger.now,
                 "succeeded": succeeded,
@@ -124,7 +131,7 @@ class _Call:
             },
         )
         self._note_files()
-        drain = self.row.state == WorkerState.DRAINING
+        drain = self.row.state == WorkerState.DRAINING or self.row.is_outdated
         return {
             "acks": acks,
             "orders": orders,
@@ -135,11 +142,21 @@ class _Call:
             "experiment": self.row.experiment,
         }
 
+    def _reject(self, report: Rejected) -> Document:
+        """End the attempt of an invalid report as an infrastructure failure, and return the acknowledgement.
+
+        Without that its worker would send the same report for ever, and its trial would never end.
+        """
+        if report.attempt is not None and report.token is not None:
+            text = f"worker {self.row.name} sent a report that does not fit the protocol: {report.problem}"
+            attempts.reject(self.ledger, report.attempt, report.token, Reason(ReasonCode.REPORT_REJECTED, text))
+        return {"attempt": report.attempt or "", "result": "rejected", "message": report.problem}
+
     def _note_files(self) -> None:
         """Whether files of its trials are on their way: reports say so, a poll that is answered late does not."""
-        if "sending" not in self.body:
+        if self.call.sending is None:
             return
-        sends = bool(self.body["sending"])
+        sends = bool(self.call.sending)
         if sends != (self.row.phase == workers.SENDING):
             words = {"phase": workers.SENDING, "reason": "hands in files of its trials"}
             workers.change(self.ledger.session, self.worker, **(words if sends else dict.fromkeys(words)))
@@ -149,13 +166,13 @@ class _Call:
         session = self.ledger.session
         live = {row[0]: row for row in session.rows(hot.LIVE_OF_WORKER, {"worker": self.worker})}
         ordered = [self._ordered(*row) for row in live.values() if row[1]]
-        if "live" not in self.body:
+        if self.call.live is None:
             return len(live), ordered
-        claimed = set(self.body["live"]) - self._ended
+        claimed = set(self.call.live) - self._ended
         held = len(live)
         for attempt, _, leased_beat, *_ in live.values():
-            told = leased_beat <= int(self.body["beat"]) - 2  # a later call of this worker may have got the lease
-            if attempt not in claimed and told and self.body["boot"] == self.row.boot:
+            told = leased_beat <= self.call.beat - 2  # a later call of this worker may have got the lease
+            if attempt not in claimed and told and self.call.boot == self.row.boot:
                 reason = Reason(ReasonCode.WORKER_LOST, f"the lease never reached {self.row.name}")
                 attempts.lose(self.ledger, attempt, reason, reached=False)
                 held -= 1
@@ -183,11 +200,11 @@ class _Call:
 
     def _lease(self, held: int) -> list[Document]:
         row = self.ledger.row
-        if not row.goes_on or self.row.state != WorkerState.ALIVE:
+        if not row.goes_on or self.row.state != WorkerState.ALIVE or self.row.is_outdated:
             return []
-        if self.body["boot"] != self.row.boot:
+        if self.call.boot != self.row.boot:
             return []  # a call from before it registered anew: nobody would hear of the lease
-        room = min(int(self.body["want"]), self.row.slots - held, row.parallelism - row.live)
+        room = min(self.call.want, self.row.slots - held, row.parallelism - row.live)
         if room <= 0 or row.pending == 0:
             return []
         session = self.ledger.session

@@ -29,7 +29,7 @@ UPDATE experiments SET {", ".join(f"{name} = :{name}" for name in SAVED_COLUMNS.
 """
 
 SELECT_WORKER = """
-SELECT experiment, name, state, node, slots, boot, beat, gpus, memory, heir, phase FROM workers WHERE id = :id
+SELECT experiment, name, state, node, slots, boot, beat, gpus, memory, heir, phase, protocol FROM workers WHERE id = :id
 """
 BEAT_WORKER = """
 UPDATE workers SET beat = :beat, boot = :boot, seen_at = :now, succeeded = succeeded + :succeeded,

@@ -220,7 +220,7 @@ class FoldsContract(WorldContract):
         (worker, lease), (other, sibling) = world.lease(2)
         uploads.append(world.core, worker.id, HELLO, 0, b"hello")
         said = {"attempt": lease["attempt"], "token": lease["token"], "digest": HELLO, "step": 7}
-        assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": True}
+        assert worker.checkpoint(said) == {"accepted": True}
         for holder, held in ((worker, lease), (other, sibling)):
             holder.call(finished=[holder.finish(held, state="preempted", points=[])])
         again = {leased["fold"]: leased["checkpoint"] for _, leased in world.lease(2)}
@@ -232,7 +232,7 @@ class FoldsContract(WorldContract):
             uploads.append(world.core, worker.id, HELLO, 0, b"hello")
             files = [{"path": "best.pt", "digest": HELLO, "size": 5}]
             said = {"attempt": lease["attempt"], "token": lease["token"], "files": files}
-            uploads.keep_artifacts(world.core, worker.id, said)
+            worker.keep_artifacts(said)
         kept = read_trials.artifacts(world.core, experiment, 1)
         assert [file["path"] for file in kept] == ["fold-0/best.pt", "fold-1/best.pt"]
 

@@ -395,7 +395,7 @@ def publish(world: World, worker: FakeWorker, lease: Document, step: float) -> N
     digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
     uploads.append(world.core, worker.id, digest, 0, b"hello")
     said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": step}
-    assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": True}
+    assert worker.checkpoint(said) == {"accepted": True}
 
 
 def fail(*_: object) -> None:

@@ -26,12 +26,16 @@ from orchestune.files.folder import FolderFiles
 from orchestune.files.secrets import FolderSecrets
 from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
 from orchestune.ports.engine import Engine
-from orchestune.services import create_experiment, read_experiments, read_history, read_trials, register_worker
+from orchestune.services import create_experiment, read_experiments, read_history, read_trials, register_worker, uploads
 from orchestune.services.core import Core
 from orchestune.services.work import GroupOver, work
 from orchestune.store import experiments
 from orchestune.store.database import open_store
 from orchestune.store.experiments import ExperimentRow
+from orchestune.wire import files
+from orchestune.wire.registration import PROTOCOL, Registration
+from orchestune.wire.work import Work, decode
+from orchestune.worker.api import encoded
 
 Document = dict[str, Any]
 SMALL = Capacity((Machine(2, 2**34),))
@@ -146,7 +150,7 @@ class FakeWorker:
         self.token = ""
         self.job: Document = {}
         try:
-            said = register_worker.register(core, worker, {"protocol": 1, "boot": self.boot, "node": "here"})
+            said = register_worker.register(core, worker, Registration(protocol=PROTOCOL, boot=self.boot, node="here"))
             self.job, self.token = said["job"], said["token"]
         except GroupOver:
             self.over = True
@@ -171,7 +175,7 @@ class FakeWorker:
             **more,
         }
         try:
-            answer = work(self.core, self.id, body)
+            answer = work(self.core, self.id, decode(encoded(body)))
         except GroupOver:
             self.over = True
             self.leases.clear()
@@ -179,7 +183,7 @@ class FakeWorker:
         if lose_answer:
             return answer
         for ack in answer["acks"]:
-            if any(item["attempt"] == ack["attempt"] for item in finished) or ack["result"] != "ok":
+            if any(item.get("attempt") == ack["attempt"] for item in finished) or ack["result"] != "ok":
                 self.leases.pop(ack["attempt"], None)
         for order in answer["orders"]:
             if order["state"] != "preempted":
@@ -192,7 +196,15 @@ class FakeWorker:
     def report_only(self) -> Document:
         """A call that does not say what is live, as one while another waits for work; its orders are not heard."""
         self.beat += 1
-        return work(self.core, self.id, {"boot": self.boot, "beat": self.beat, "want": 0})
+        return work(self.core, self.id, Work(boot=self.boot, beat=self.beat, want=0))
+
+    def checkpoint(self, document: Document) -> Document:
+        """Publish a checkpoint, whose bytes were uploaded before."""
+        return uploads.checkpoint(self.core, self.id, files.decode_checkpoint(encoded(document)))
+
+    def keep_artifacts(self, document: Document) -> Document:
+        """Turn uploads into artifacts."""
+        return uploads.keep_artifacts(self.core, self.id, files.decode_artifacts(encoded(document)))
 
     def finish(self, lease: Document, value: float | None = None, **changes: Any) -> Document:
         """What a worker says of a lease whose command printed `loss=…` (the first parameter's value) and succeeded."""

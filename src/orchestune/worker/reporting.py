@@ -149,7 +149,7 @@ class Reporting:
             record.usage.acknowledge(sent.usage)
             record.start_told = record.start_told or sent.started
             result = results.get(record.attempt)
-            if result in ("superseded", "unknown"):
+            if result in ("superseded", "unknown", "rejected"):
                 if record.result is None:
                     unwanted.append(record.attempt)
                 record.accepted = True

@@ -16,6 +16,7 @@ from orchestune.services.ledger import Ledger, locked
 from orchestune.services.work import GroupOver
 from orchestune.store import workers
 from orchestune.testing.world import FakeWorker, World
+from orchestune.wire.registration import PROTOCOL, Registration
 from tests.testbeds.waiting import until
 
 T = TypeVar("T")
@@ -95,6 +96,6 @@ def test_a_worker_that_was_lost_and_is_ended_while_it_speaks_again_holds_up_nobo
 
 def test_a_worker_that_was_ended_while_it_registers_is_no_longer_wanted(world: World) -> None:
     experiment, worker = begun(world)
-    hello = partial(register_worker.register, world.core, worker.id, {"protocol": 1, "boot": "another"})
+    hello = partial(register_worker.register, world.core, worker.id, Registration(protocol=PROTOCOL, boot="another"))
     with pytest.raises(GroupOver):
         meanwhile(world, experiment, hello, partial(end, worker.id))

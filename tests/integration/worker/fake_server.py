@@ -310,7 +310,7 @@ class _Handler(Handler):
             fake.registered.append(body)
             fake.change.notify_all()
         return {
-            "protocol": 1, "experiment": "exp-id", "handle": "sgd-7f3a", "name": "w1", "lease_seconds": 15,
+            "protocol": 2, "experiment": "exp-id", "handle": "sgd-7f3a", "name": "w1", "lease_seconds": 15,
             "beat_seconds": fake.beat_seconds, "slots": fake.slots, "job": fake.job,
         }  # fmt: skip
 

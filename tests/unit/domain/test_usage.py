@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from orchestune.domain.usage import AT_THE_END, MOST, NEWEST, parse, with_more
+from orchestune.domain.usage import AT_THE_END, MOST, NEWEST, with_more
 
 
 def samples(first: int, last: int) -> list[list[float]]:
@@ -36,9 +36,3 @@ def test_a_long_one_is_thinned_evenly_and_its_end_is_whole(step: int) -> None:
 
 def test_of_what_has_ended_less_is_kept() -> None:
     assert len(with_more(samples(0, 400), [], AT_THE_END)) <= AT_THE_END + NEWEST
-
-
-@pytest.mark.parametrize("item", [[1], [1, "x", 1, 1, None, None], [1, float("nan"), 1, 1, None, None], 3])
-def test_what_is_no_sample_is_refused(item: object) -> None:
-    with pytest.raises((ValueError, TypeError)):
-        parse([item])  # type: ignore[list-item]

@@ -90,10 +90,10 @@ def test_another_method_is_405_and_the_right_one_is_named(server: Live) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[" * 100_000, b'"text"', b"[1]", b"null"])
-@pytest.mark.parametrize("path", ["/api/v1/experiments", "/api/v1/workers/worker-1/work"])
-def test_a_body_that_is_no_json_object_is_400(server: Live, path: str, body: bytes) -> None:
+@pytest.mark.parametrize(("path", "status"), [("/api/v1/experiments", 400), ("/api/v1/workers/worker-1/work", 422)])
+def test_a_body_that_is_no_json_object_is_refused(server: Live, path: str, status: int, body: bytes) -> None:
     reply = server.ask("POST", path, body, headers={"Content-Type": "application/json"})
-    assert reply.status == 400, reply.body
+    assert reply.status == status, reply.body
     assert reply.json()["error"]["code"] in ("bad_input", "usage")
 
 
@@ -219,7 +219,7 @@ def test_no_worker_of_another_version_makes_the_server_fail(server: Live) -> Non
         ("checkpoint", {"attempt": "a"}),
     ):
         reply = server.ask("POST", f"/api/v1/workers/worker-1/{path}", body, token=WORKER)
-        assert (reply.status, reply.json()["error"]["code"]) == (400, "bad_input"), path
+        assert (reply.status, reply.json()["error"]["code"]) == (422, "bad_input"), path
 
 
 def _announce(server: Live, method: str, path: str, length: int) -> HTTPResponse:

@@ -153,7 +153,7 @@ def test_an_experiment_runs_over_http_and_every_answer_is_what_the_document_says
     ref = read(documents.Status, created)["handle"]
     worker = shop.worker(created["id"])
     token = worker_token(shop.world.core, worker, created["id"])
-    hello = {"protocol": 1, "boot": "b", "node": "n", "version": "0", "pid": 1, "started": 0, "capabilities": []}
+    hello = {"protocol": 2, "boot": "b", "node": "n", "version": "0", "pid": 1, "started": 0, "capabilities": []}
     said = shop.ask("POST", f"/workers/{worker}/register", hello, token=token)
     assert said["job"] == shop.ask("GET", f"/workers/{worker}/jobs/1", token=token)
     assert shop.server.ask("GET", f"/api/v1/bundles/{digest}", token=token).body == archive
@@ -242,7 +242,7 @@ def test_a_long_poll_ends_as_soon_as_there_is_something_to_do(shop: Shop) -> Non
     created = shop.ask("POST", "/experiments", CREATE, 201)
     worker = shop.worker(created["id"])
     token = worker_token(shop.world.core, worker, created["id"])
-    shop.ask("POST", f"/workers/{worker}/register", {"protocol": 1, "boot": "b", "node": "n"}, token=token)
+    shop.ask("POST", f"/workers/{worker}/register", {"protocol": 2, "boot": "b", "node": "n"}, token=token)
     lease = shop.work(worker, token, want=1)["leases"][0]
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(shop.work, worker, token, want=1, wait=30, live=[lease["attempt"]])
@@ -394,7 +394,7 @@ def test_a_worker_that_is_lost_and_comes_back_hands_in_what_it_has(shop: Shop) -
     created = shop.ask("POST", "/experiments", CREATE, 201)
     worker = shop.worker(created["id"])
     token = worker_token(shop.world.core, worker, created["id"])
-    shop.ask("POST", f"/workers/{worker}/register", {"protocol": 1, "boot": "b", "node": "n"}, token=token)
+    shop.ask("POST", f"/workers/{worker}/register", {"protocol": 2, "boot": "b", "node": "n"}, token=token)
     lease = shop.work(worker, token, want=1)["leases"][0]
     for _ in range(8):
         shop.world.clock.pass_time(5)

@@ -10,10 +10,12 @@ import pytest
 
 from orchestune.errors import StoreUnavailable
 from orchestune.server.context import Pace
+from orchestune.wire.work import Work
 from tests.unit.server.harness import OWNER, WORKER, Live, live, until
 
 PATH = "/api/v1/workers/worker-1/work"
 BODY = {"boot": "b", "beat": 3, "want": 1, "wait": 30, "live": [], "finished": [], "beats": []}
+CALL = Work(boot="b", beat=3, want=1, wait=30, live=())
 LEASE = {"attempt": "a"}
 
 
@@ -34,7 +36,7 @@ def test_news_are_told_at_once(server: Live, news: dict[str, Any]) -> None:
     server.script.answers["work"] = lambda core, worker, body: nothing(**news)
     reply = server.ask("POST", PATH, BODY, token=WORKER)
     assert (reply.status, reply.json()) == (200, told(news))
-    assert server.script.of("work") == [("worker-1", BODY)]
+    assert server.script.of("work") == [("worker-1", CALL)]
 
 
 @pytest.mark.parametrize("change", [{"want": 0}, {"wait": 0}, {"wait": -1}])
@@ -53,7 +55,8 @@ def test_wait_may_be_left_out(server: Live) -> None:
 def test_a_worker_that_waits_is_woken_by_a_signal_and_asks_again_without_what_was_taken(server: Live) -> None:
     ready = threading.Event()
     server.script.answers["work"] = lambda core, *args: nothing(leases=[LEASE]) if ready.is_set() else nothing()
-    body = {**BODY, "finished": [{"attempt": "x"}], "beats": [{"attempt": "y"}], "live": ["y"]}
+    ended = {"attempt": "x", "token": 1, "state": "succeeded"}
+    body = {**BODY, "finished": [ended, {}], "beats": [{"attempt": "y", "token": 1}], "live": ["y"], "sending": 1}
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(server.ask, "POST", PATH, body, token=WORKER)
         until(lambda: server.script.of("work"), "the first look")
@@ -61,8 +64,8 @@ def test_a_worker_that_waits_is_woken_by_a_signal_and_asks_again_without_what_wa
         server.core.signals.notify("work:exp-1")
         assert asked.result().json() == told({"leases": [LEASE]})
     first, second = (args[1] for args in server.script.of("work"))
-    assert first == body
-    assert second == {"boot": "b", "beat": 3, "want": 1, "live": ["y"]}
+    assert (len(first.finished), len(first.beats), len(first.rejected), first.sending) == (1, 1, 1, 1)
+    assert second == Work(boot="b", beat=3, want=1, wait=30, live=("y",))
 
 
 def test_a_signal_between_look_and_wait_is_not_lost(server: Live) -> None:

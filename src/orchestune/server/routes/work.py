@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any
 
 from fastapi import Request, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orchestune.errors import BadInput, UsageError
 from orchestune.server.answers import answer
 from orchestune.server.context import Context
 from orchestune.services import work as service
 from orchestune.services.core import Caller
+from orchestune.wire.work import decode
 
 LONGEST_WAIT = 30.0
-_REPEATED = ("boot", "beat", "want", "live", "draining")
 _BEFORE, _BEHIND = "/api/v1/workers/", "/work"
 _SLASHES = (_BEFORE + _BEHIND).count("/")
 _NEWS = ("leases", "orders", "acks", "drain")
@@ -28,18 +25,18 @@ async def work(request: Request) -> Response:
     context: Context = request.app.state.context
     caller: Caller = request.state.caller
     worker: str = request.path_params["worker"]
-    body = _decoded(await request.body())
+    call = decode(await request.body())
     signals = context.core.signals
     experiment, began = caller.experiment, time.monotonic()
-    patience = min(body["wait"], LONGEST_WAIT) if body["want"] > 0 else 0.0
+    patience = min(call.wait, LONGEST_WAIT) if call.want > 0 else 0.0
     while True:
         version = signals.version(f"work:{experiment}") if experiment else None
-        found = await context.hot(service.work, context.core, worker, body)
+        found = await context.hot(service.work, context.core, worker, call)
         experiment = found.pop("experiment")
         left = began + patience - time.monotonic()
         if left <= 0 or context.draining.begun or any(found[name] for name in _NEWS):
             return answer(found)
-        body = {name: body[name] for name in _REPEATED if name in body}
+        call = call.as_poll()
         if version is not None:
             paused = time.monotonic()
             if await _wait(context, request, f"work:{experiment}", version, left):
@@ -62,22 +59,6 @@ async def _wait(context: Context, request: Request, topic: str, version: int, se
 
     await context.draining.race(context.core.signals.wait(topic, version, seconds), watch())
     return gone or context.draining.begun
-
-
-def _decoded(data: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(data)
-    except (ValueError, RecursionError) as exc:
-        raise UsageError(f"the body is no JSON: {exc}") from exc
-    if not isinstance(body, dict):
-        raise UsageError("the body is no JSON object")
-    for name, kind in (("boot", str), ("beat", int), ("want", int)):
-        if not isinstance(body.get(name), kind):
-            raise BadInput.one(f"must be {kind.__name__}, found {body.get(name)!r}", key=name)
-    wait = body.setdefault("wait", 0)
-    if not isinstance(wait, int | float) or wait != wait:
-        raise BadInput.one(f"must be seconds, found {wait!r}", key="wait")
-    return body
 
 
 route = Route("/api/v1/workers/{worker}/work", work, methods=["POST"])

@@ -76,7 +76,7 @@ class ArchivesContract(WorldContract):
             uploads.append(world.core, worker.id, digest, 0, content)
             files.append({"path": content.decode(), "digest": digest, "size": 1})
         said = {"attempt": lease["attempt"], "token": lease["token"], "files": files}
-        uploads.keep_artifacts(world.core, worker.id, said)
+        worker.keep_artifacts(said)
         worker.call(finished=[worker.finish(lease)])
         world.run(experiment)
         size, together = world.core.files.size, threading.Barrier(4)

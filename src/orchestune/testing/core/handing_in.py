@@ -93,7 +93,7 @@ class HandingInContract(WorldContract):
         on_the_way = {"code": "files_on_the_way", "message": "hands in 2 files"}
         assert told == [on_the_way, on_the_way | {"message": "hands in 1 file"}, None]
         said = {"attempt": leases[0]["attempt"], "token": leases[0]["token"], "files": []}
-        uploads.keep_artifacts(world.core, worker.id, said)
+        worker.keep_artifacts(said)
         world.backend.gone[worker.id] = ""
         world.tick()
         told = [_reason_of(world, experiment, number) for number in (1, 2, 3)]
@@ -108,15 +108,15 @@ class HandingInContract(WorldContract):
         ((worker, lease),) = world.lease()
         said = {"attempt": lease["attempt"], "token": lease["token"], "files": [], "refused": "HTTP 413"}
         with pytest.raises(StoreUnavailable, match="has not ended yet"):
-            uploads.keep_artifacts(world.core, worker.id, said)
+            worker.keep_artifacts(said)
         worker.call(finished=[worker.finish(lease) | {"files": 1}], sending=1)
-        assert uploads.keep_artifacts(world.core, worker.id, said) == {"kept": []}
+        assert worker.keep_artifacts(said) == {"kept": []}
         text = "its files did not arrive: they were refused: HTTP 413"
         assert _reason_of(world, experiment, 1) == {"code": "files_lost", "message": text}
         ((worker, lease),) = world.lease()
         worker.call(finished=[worker.finish(lease)])
         said = {"attempt": lease["attempt"], "token": lease["token"], "files": [], "refused": "HTTP 413"}
-        uploads.keep_artifacts(world.core, worker.id, said)
+        worker.keep_artifacts(said)
         assert _reason_of(world, experiment, 2) is None, "it waits for none"
 
     @pytest.mark.parametrize("ends_first", [True, False])
@@ -126,17 +126,17 @@ class HandingInContract(WorldContract):
         end = worker.finish(lease) | {"files": 3}
         if ends_first:
             worker.call(finished=[end], sending=1)
-        uploads.keep_artifacts(world.core, worker.id, _handed_in(world, worker, lease, "a", "b") | {"more": True})
+        worker.keep_artifacts(_handed_in(world, worker, lease, "a", "b") | {"more": True})
         if not ends_first:
             worker.call(finished=[end], sending=1)
         assert _reason_of(world, experiment, 1)["code"] == "files_on_the_way"
-        uploads.keep_artifacts(world.core, worker.id, _handed_in(world, worker, lease, "c"))
+        worker.keep_artifacts(_handed_in(world, worker, lease, "c"))
         assert _reason_of(world, experiment, 1) is None
 
     def test_files_that_arrive_before_the_end_of_their_trial_are_not_waited_for(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=1)
         ((worker, lease),) = world.lease()
-        uploads.keep_artifacts(world.core, worker.id, _handed_in(world, worker, lease, "best.pt"))
+        worker.keep_artifacts(_handed_in(world, worker, lease, "best.pt"))
         worker.call(finished=[worker.finish(lease) | {"files": 1}])
         assert _reason_of(world, experiment, 1) is None
 
@@ -146,10 +146,10 @@ class HandingInContract(WorldContract):
         worker.call(finished=[worker.finish(old, state="lost", points=[])])
         world.clock.pass_time(LONGEST_DELAY)
         ((worker, new),) = world.lease()
-        kept = uploads.keep_artifacts(world.core, worker.id, _handed_in(world, worker, new, "best.pt", content=b"new"))
+        kept = worker.keep_artifacts(_handed_in(world, worker, new, "best.pt", content=b"new"))
         worker.call(finished=[worker.finish(new) | {"files": 1}])
         late = _handed_in(world, worker, old, "best.pt", "last.pt", content=b"old")
-        assert (kept, uploads.keep_artifacts(world.core, worker.id, late)) == ({"kept": ["best.pt"]}, {"kept": []})
+        assert (kept, worker.keep_artifacts(late)) == ({"kept": ["best.pt"]}, {"kept": []})
         shown = read_trials.artifacts(world.core, experiment, 1)
         assert shown == [{"path": "best.pt", "digest": hashlib.sha256(b"new").hexdigest(), "size": 3}]
 
@@ -162,9 +162,9 @@ class HandingInContract(WorldContract):
         world.lease()
         late = _handed_in(world, worker, old, "best.pt", content=b"old")
         if what == "files":
-            uploads.keep_artifacts(world.core, worker.id, late)
+            worker.keep_artifacts(late)
         else:
-            assert not uploads.checkpoint(world.core, worker.id, {**late, **late["files"][0]})["accepted"]
+            assert not worker.checkpoint({**late, **late["files"][0]})["accepted"]
         world.clock.pass_time(2 * ORPHAN_SECONDS)
         Archiving(world.core).drop_orphans()
         assert list(world.core.files.keys("blobs/")) == []

@@ -159,10 +159,10 @@ class LogsContract(WorldContract):
         for content in (state, weights):
             uploads.append(world.core, worker.id, digests[content], 0, content)
         said = {"attempt": lease["attempt"], "token": lease["token"]}
-        assert uploads.checkpoint(world.core, worker.id, said | {"digest": digests[state], "step": 3})["accepted"]
+        assert worker.checkpoint(said | {"digest": digests[state], "step": 3})["accepted"]
         worker.call(finished=[worker.finish(lease, 0.5)])
         kept = {"path": "best.pt", "digest": digests[weights], "size": len(weights)}
-        assert uploads.keep_artifacts(world.core, worker.id, said | {"files": [kept]}) == {"kept": ["best.pt"]}
+        assert worker.keep_artifacts(said | {"files": [kept]}) == {"kept": ["best.pt"]}
         assert world.run(experiment)["state"] == "completed"
 
         def sizes() -> list[int | None]:
@@ -251,7 +251,7 @@ class LogsContract(WorldContract):
             worker.call(finished=[worker.finish(lease, logs=[[0, text, 0]], log_bytes=len(text))])
             said = {"attempt": lease["attempt"], "token": lease["token"]}
             files = [{"path": "best.pt", "digest": weights, "size": 7}]
-            uploads.keep_artifacts(world.core, worker.id, said | {"files": files})
+            worker.keep_artifacts(said | {"files": files})
         assert world.run(experiment)["state"] == "completed"
         Archiving(world.core).move_logs()
         for key in [*world.core.files.keys("logs/"), blob_key(weights)]:

@@ -15,6 +15,7 @@ from orchestune.services.work import work
 from orchestune.store import workers
 from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
+from orchestune.wire.work import Work
 
 
 class LossesContract(WorldContract):
@@ -72,14 +73,14 @@ class LossesContract(WorldContract):
         experiment = world.create(budget=2, parallelism=1)
         worker, _ = world.lease()[0]
         sends = "hands in files of its trials"
-        for sending, reason in ((False, None), (True, sends)):
-            worker.call(sending=True)
+        for sending, reason in ((0, None), (1, sends)):
+            worker.call(sending=1)
             world.hear_nothing(world.core.lease_seconds + 1)
             (shown,) = world.status(experiment)["workers"]
             assert shown["state"] == "lost" and "has not been heard of" in shown["reason"]
             worker.call(sending=sending)
             (shown,) = world.status(experiment)["workers"]
-            assert (shown["state"], shown["reason"], shown["sending"]) == ("idle", reason, sending)
+            assert (shown["state"], shown["reason"], shown["sending"]) == ("idle", reason, bool(sending))
 
     def test_a_status_shows_the_workers_that_are_there_and_the_last_that_ended(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=1)
@@ -249,7 +250,7 @@ class LossesContract(WorldContract):
             workers.change(session, worker.id, slots=2)
         worker.call(beats=[worker.started(lease)])
         change_experiment.pause(world.core, experiment, False, "ada")
-        poll = {"boot": worker.boot, "beat": worker.beat + 1, "want": 1, "live": [lease["attempt"]]}
+        poll = Work(boot=worker.boot, beat=worker.beat + 1, want=1, live=(lease["attempt"],))
         assert work(world.core, worker.id, poll)["leases"] == [], "it waits"
         worker.beat += 1
         change_experiment.resume(world.core, experiment, "ada")

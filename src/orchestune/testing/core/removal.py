@@ -297,7 +297,7 @@ class RemovalContract(WorldContract):
         said = {"attempt": lease["attempt"], "token": lease["token"], "files": sent}
         send = {
             "commit": lambda: bundles.store(world.core, digest, io.BytesIO(b"own")),
-            "size": lambda: uploads.keep_artifacts(world.core, worker.id, said),
+            "size": lambda: worker.keep_artifacts(said),
         }
         with pytest.raises(StoreUnavailable, match="just being removed"):
             send[looks]()
@@ -322,7 +322,7 @@ class RemovalContract(WorldContract):
             digest = hashlib.sha256(content).hexdigest()
             uploads.append(world.core, worker.id, digest, 0, content)
             said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "size": len(content)}
-            assert uploads.checkpoint(world.core, worker.id, said)["accepted"]
+            assert worker.checkpoint(said)["accepted"]
             return digest
 
         before = publish(b"old")

@@ -8,21 +8,24 @@ from typing import Any
 
 import pytest
 
-from orchestune.errors import BadInput
+from orchestune.errors import BadInput, Conflict
 from orchestune.services import (
     bundles,
     change_experiment,
     read_columns,
     read_experiments,
     read_trials,
+    register_worker,
     report_metrics,
     stop_trial,
     uploads,
 )
 from orchestune.services.signatures import report_signature
 from orchestune.services.usage import usage
+from orchestune.store import workers
 from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
+from orchestune.wire.registration import PROTOCOL, Registration
 
 
 class ReportsContract(WorldContract):
@@ -94,6 +97,67 @@ class ReportsContract(WorldContract):
             after, over = page["next"], page["over"]
         assert pages == [["experiment_created", "trial_finished"], ["trial_finished"] * 2, ["trial_finished"] * 2, []]
 
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"state": "flying"}, {"reason": {"code": "because", "message": ""}}, {"wall": "long"},
+            {"points": [[0, "loss", "high", None, None]]}, {"logs": [[0, "\u20ac", 0]]},
+        ],
+        ids=["state", "reason", "wall", "points", "logs"],
+    )  # fmt: skip
+    def test_an_invalid_end_costs_its_own_attempt_and_nothing_else(self, world: World, wrong: dict[str, Any]) -> None:
+        experiment = world.create(budget=2, parallelism=2)
+        (first, one), (second, other) = world.lease(2)
+        ends = [first.finish(one) | wrong]
+        answer = first.call(finished=ends)
+        assert [(ack["attempt"], ack["result"]) for ack in answer["acks"]] == [(one["attempt"], "rejected")]
+        assert answer["acks"][0]["message"].startswith(f"finished[0].{next(iter(wrong))}")
+        assert first.call(finished=ends)["acks"][0]["result"] == "rejected"  # the answer was lost, the call is repeated
+        assert second.call(finished=[second.finish(other)])["acks"][0]["result"] == "ok"
+        (attempt,) = read_trials.trial(world.core, experiment, one["trial"])["attempts"]
+        assert (attempt["state"], attempt["reason"]["code"]) == ("lost", "report_rejected")
+        assert "finished[0]" in attempt["reason"]["message"]
+        assert world.run(experiment)["counts"]["completed"] == 2
+
+    def test_a_worker_of_the_protocol_before_finishes_what_it_runs_and_gets_nothing_new(self, world: World) -> None:
+        experiment = world.create(budget=3, parallelism=1)
+        [(worker, lease)] = world.lease()
+        with world.core.store.transaction() as session:  # the server was upgraded meanwhile
+            workers.change(session, worker.id, protocol=PROTOCOL - 1)
+        answer = worker.call(want=1, beats=[worker.started(lease)])
+        assert (answer["drain"], answer["orders"]) == (True, [])
+        answer = worker.call(want=1, finished=[worker.finish(lease)])
+        assert (answer["leases"], answer["acks"][0]["result"]) == ([], "ok")
+        world.backend.gone[worker.id] = ""  # it ends, as it was told
+        world.tick(3)
+        assert world.run(experiment)["counts"]["completed"] == 3
+
+    @pytest.mark.parametrize("protocol", [PROTOCOL - 2, PROTOCOL + 1])
+    def test_a_worker_of_any_other_protocol_is_refused(self, world: World, protocol: int) -> None:
+        world.create(budget=1)
+        world.tick(3)
+        [worker] = world.backend.orders
+        with pytest.raises(Conflict, match=f"worker protocol {protocol} is not supported"):
+            register_worker.register(world.core, worker, Registration(protocol=protocol, boot="b"))
+
+    def test_valid_reports_of_the_same_call_count(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=2)
+        (first, one), (_, other) = world.lease(2)
+        acks = first.call(finished=[{}, first.finish(one), {"token": 3}], beats=[{"attempt": other["attempt"]}])["acks"]
+        results = [(ack["attempt"], ack["result"]) for ack in acks]
+        assert results == [(one["attempt"], "ok"), ("", "rejected"), ("", "rejected"), ("", "rejected")]
+        assert world.status(experiment)["counts"]["completed"] == 1
+
+    def test_an_invalid_report_of_a_replaced_attempt_changes_nothing(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        [(worker, lease)] = world.lease()
+        worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
+        [(worker, newer)] = world.lease()
+        worker.call(finished=[worker.finish(lease) | {"state": "flying"}])
+        worker.call(finished=[worker.finish(newer) | {"token": lease["token"], "state": "flying"}])
+        assert worker.call(finished=[worker.finish(newer)])["acks"][0]["result"] == "ok"
+        assert world.status(experiment)["counts"]["completed"] == 1
+
     def test_a_checkpoint_is_published_by_the_newest_attempt_only_and_the_next_one_starts_with_it(
         self, world: World
     ) -> None:
@@ -102,14 +166,14 @@ class ReportsContract(WorldContract):
         digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
         uploads.append(world.core, worker.id, digest, 0, b"hello")
         said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": 7}
-        assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": True}
+        assert worker.checkpoint(said) == {"accepted": True}
         worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
         newer, again = world.lease()[0]
         assert again["checkpoint"] == {"digest": digest, "step": 7}
         stream, size = uploads.open_blob(world.core, newer.id, digest)
         with stream:
             assert (stream.read(), size) == (b"hello", 5)
-        assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": False}
+        assert worker.checkpoint(said) == {"accepted": False}
 
     @pytest.mark.parametrize(
         ("said", "step"),
@@ -135,25 +199,20 @@ class ReportsContract(WorldContract):
         digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
         uploads.append(world.core, worker.id, digest, 0, b"hello")
         who = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest}
-        assert uploads.checkpoint(world.core, worker.id, {**who, **said}) == {"accepted": True}
+        assert worker.checkpoint({**who, **said}) == {"accepted": True}
         worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
         assert world.lease()[0][1]["checkpoint"] == {"digest": digest, "step": step}
 
     @pytest.mark.parametrize(
         ("told", "kept"),
         [
-            pytest.param(float("nan"), None, id="nan"),
-            pytest.param(float("inf"), None, id="inf"),
-            pytest.param(10**400, None, id="no float"),
-            pytest.param("seven", None, id="text"),
-            pytest.param([7], None, id="list"),
             pytest.param(2**63, 2.0**63, id="64 bits"),
             pytest.param(-12345678901234567890, -12345678901234567890.0, id="more bits"),
             pytest.param(1e300, 1e300, id="large"),
             pytest.param(2**53 + 1, 2**53 + 1, id="whole"),
         ],
     )
-    def test_a_step_that_no_store_takes_is_a_float_or_none(self, world: World, told: Any, kept: float | None) -> None:
+    def test_a_step_beyond_64_bits_is_stored_as_a_float(self, world: World, told: Any, kept: float | None) -> None:
         metrics = [{"name": "loss", "goal": "minimize", "take": "mean:2"}]
         experiment = world.create(budget=1, parallelism=1, metrics=metrics, checkpoint_every=1.0)
         [(worker, lease)] = world.lease()
@@ -161,7 +220,7 @@ class ReportsContract(WorldContract):
         digest = hashlib.sha256(b"hello").hexdigest()
         uploads.append(world.core, worker.id, digest, 0, b"hello")
         said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": told}
-        assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": True}
+        assert worker.checkpoint(said) == {"accepted": True}
         worker.call(finished=[worker.finish(lease, state="preempted", points=[[1, "loss", "nan", told, told]])])
         [(worker, lease)] = world.lease()
         assert lease["checkpoint"]["step"] == kept
@@ -177,7 +236,7 @@ class ReportsContract(WorldContract):
         digest = hashlib.sha256(b"hello").hexdigest()
         uploads.append(world.core, worker.id, digest, 0, b"hello")
         said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "age": 0.0}
-        assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": True}
+        assert worker.checkpoint(said) == {"accepted": True}
         worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
         [(worker, lease)] = world.lease()
         worker.call(finished=[worker.finish(lease, points=[])])
@@ -195,7 +254,7 @@ class ReportsContract(WorldContract):
         digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
         uploads.append(world.core, worker.id, digest, 0, b"hello")
         said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": step}
-        uploads.checkpoint(world.core, worker.id, said)
+        worker.checkpoint(said)
         points = [[0, "loss", 0.5, 1, None], [1, "loss", "nan", 2, None]]
         worker.call(finished=[worker.finish(lease, points=points)])
         world.clock.pass_time(60)
@@ -221,7 +280,7 @@ class ReportsContract(WorldContract):
             "files": [{"path": "best.pt", "digest": digest, "size": 5}],
         }
         for _ in range(2):
-            assert uploads.keep_artifacts(world.core, worker.id, said) == {"kept": ["best.pt"]}
+            assert worker.keep_artifacts(said) == {"kept": ["best.pt"]}
         assert uploads.state(world.core, worker.id, digest) == (5, True)
         assert read_trials.artifacts(world.core, experiment, 1) == [{"path": "best.pt", "digest": digest, "size": 5}]
         stream, _ = read_trials.open_artifact(world.core, experiment, 1, "best.pt")

@@ -186,7 +186,7 @@ class ValuesContract(WorldContract):
             worker.call(beats=[worker.started(lease) | {"points": points}])
             uploads.append(world.core, worker.id, digest, 0, b"hello")
             said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": saved}
-            assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": True}
+            assert worker.checkpoint(said) == {"accepted": True}
             worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
         [(worker, lease)] = world.lease()
         worker.call(finished=[worker.finish(lease, points=[[0, "loss", 6.0, 3, None]])])

@@ -1,0 +1,40 @@
+"""Decode the body of one call, or refuse it with the path of what does not fit."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
+
+from orchestune.errors import InvalidCall
+
+MAX_TEXT = 2**20  # characters of one text: names, reasons, last lines
+INT32, INT64 = 2**31 - 1, 2**63 - 1  # largest values of the databases' INTEGER and BIGINT
+
+Id = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*$")]  # PostgreSQL takes no NUL in a query
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]  # a SHA-256 in hex
+Count = Annotated[int, Meta(ge=0, le=INT64)]
+Seconds = Annotated[float, Meta(ge=0, le=1e12)]
+
+ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # whatever a decoder raises for a hostile body
+
+_T = TypeVar("_T")
+
+
+def decoded(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
+    """Return the document. Raises InvalidCall if the body is no JSON or does not fit the type."""
+    try:
+        return decoder.decode(body)
+    except ERRORS as error:
+        raise InvalidCall.one(str(error)) from error
+
+
+def replace_nul(struct: Struct, *names: str) -> None:
+    """Replace NUL characters: PostgreSQL stores none in a text, and programs may print one."""
+    for name in names:
+        text = getattr(struct, name)
+        if text is not None and "\0" in text:
+            force_setattr(struct, name, text.replace("\0", "\ufffd"))

@@ -1,0 +1,264 @@
+"""The `work` call: what a worker reports of its attempts, and how much more it can run.
+
+A call is decoded as a whole. Only if an item does not fit its type are the items decoded one by one, so that one
+invalid item costs its own attempt and neither delays nor loses the reports of others.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from orchestune.domain.metrics import HTTP_SEQUENCE, Point, storable
+from orchestune.domain.states import Reason, ReasonCode
+from orchestune.wire.decoding import ERRORS, INT32, Count, Id, Seconds, Text, decoded, replace_nul
+
+MAX_LIVE = 100_000  # attempts in one call: far more than one worker has slots, few enough to compare in milliseconds
+MAX_ITEMS = 10_000  # reports in one call; a worker of a thousand slots sends at most that many
+MAX_PARTS = 20_000  # points, samples or parts of a log in one report; workers send at most 2,000 points at a time
+
+NonFinite = Literal["nan", "inf", "-inf"]
+
+
+class LogPart(Struct, array_like=True, frozen=True, gc=False):
+    """A part of an attempt's output: `[offset, text, gap]`, offset and gap in bytes."""
+
+    offset: Count
+    text: str  # one byte for each character U+0000 to U+00FF
+    gap: Count
+
+    def __post_init__(self) -> None:
+        if not self.text.isascii() and max(self.text) > "\xff":
+            raise ValueError("expected characters up to U+00FF, one for each byte")
+
+    @property
+    def data(self) -> bytes:
+        """The bytes that the attempt wrote."""
+        return self.text.encode("latin-1")
+
+
+class Measurement(Struct, array_like=True, frozen=True, gc=False):
+    """A value that an attempt reported: `[sequence, name, value, step, stddev]`.
+
+    `sequence` counts the values of one name in one attempt from 0. JSON has no NaN and no infinities, so they come as
+    text; they are measured outcomes like any other.
+    """
+
+    sequence: Annotated[int, Meta(ge=0, lt=HTTP_SEQUENCE)]
+    name: Annotated[str, Meta(min_length=1, max_length=4096)]
+    value: float | NonFinite
+    step: int | float | None
+    stddev: float | None
+
+    def __post_init__(self) -> None:
+        replace_nul(self, "name")
+
+    def point(self) -> Point:
+        """Return the value as the domain has it."""
+        return Point(self.name, float(self.value), storable(self.step), self.stddev, self.sequence)
+
+
+class UsageSample(Struct, array_like=True, frozen=True, gc=False):
+    """What an attempt used at one time: `[number, age, cores, memory, gpu_share, gpu_memory]`.
+
+    `age`: seconds since the attempt started; memory in bytes; `gpu_share` from 0 to 1. None if it is not known.
+    """
+
+    number: Count
+    age: Seconds
+    cores: float
+    memory: float
+    gpu_share: float | None
+    gpu_memory: float | None
+
+
+class EndState(StrEnum):
+    """How an attempt ended, as its worker saw it."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    PRUNED = "pruned"
+    PREEMPTED = "preempted"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class EndReason(Struct, frozen=True, gc=False):
+    """Why an attempt ended."""
+
+    code: ReasonCode
+    message: Text
+
+    def __post_init__(self) -> None:
+        replace_nul(self, "message")
+
+    def reason(self) -> Reason:
+        """Return it as the domain has it."""
+        return Reason(self.code, self.message)
+
+
+class Report(Struct, frozen=True):
+    """What a running attempt and one that ended have in common. `token` is the fencing token of the lease."""
+
+    attempt: Id
+    token: Count
+    logs: Annotated[tuple[LogPart, ...], Meta(max_length=MAX_PARTS)] = ()
+    points: Annotated[tuple[Measurement, ...], Meta(max_length=MAX_PARTS)] = ()
+    usage: Annotated[tuple[UsageSample, ...], Meta(max_length=MAX_PARTS)] = ()
+
+
+class Beat(Report, frozen=True):
+    """A running attempt: its start, and its output and values since the last report. `age`: seconds since its start."""
+
+    started: bool = False
+    age: Seconds = 0.0
+
+
+class Finished(Report, frozen=True, kw_only=True):
+    """An attempt that ended. `wall` and `cpu` in seconds, `memory` and `log_bytes` in bytes; `tail`: last lines."""
+
+    state: EndState
+    exit_code: Annotated[int, Meta(ge=-INT32, le=INT32)] | None = None
+    signal: Annotated[int, Meta(ge=0, le=INT32)] | None = None
+    reason: EndReason | None = None
+    wall: Seconds = 0.0
+    cpu: Seconds = 0.0
+    memory: Count = 0
+    log_bytes: Count = 0
+    tail: Text = ""
+    files: Count = 0  # parcels of files that are still to come
+
+    def __post_init__(self) -> None:
+        replace_nul(self, "tail")
+
+
+class Rejected(Struct, frozen=True):
+    """A report that does not fit its type. `problem` names the path and what was expected there."""
+
+    attempt: str | None  # None if not even that can be read
+    token: int | None
+    problem: str
+
+
+_Beat = TypeVar("_Beat", Beat, Raw)
+_Finished = TypeVar("_Finished", Finished, Raw)
+
+
+class _Call(Struct, Generic[_Beat, _Finished], frozen=True, kw_only=True):
+    boot: Id
+    beat: Annotated[int, Meta(ge=0, le=INT32)]
+    want: Annotated[int, Meta(ge=-INT32, le=INT32)]
+    wait: float = 0.0
+    live: Annotated[list[Id], Meta(max_length=MAX_LIVE)] | UnsetType = UNSET
+    draining: bool = False
+    sending: Count | UnsetType = UNSET
+    beats: Annotated[list[_Beat], Meta(max_length=MAX_ITEMS)] = []
+    finished: Annotated[list[_Finished], Meta(max_length=MAX_ITEMS)] = []
+
+
+class Work(Struct, frozen=True, kw_only=True):
+    """One call. `boot` names the worker's process, `beat` counts its calls, `want` is how many leases it can take now.
+
+    `wait`: seconds for which the answer may be held back while there is no news. `live`: attempts that it works on;
+    None if this call does not say. `sending`: parcels of files on their way; None if this call does not say.
+    """
+
+    boot: str
+    beat: int
+    want: int
+    wait: float = 0.0
+    live: tuple[str, ...] | None = None
+    draining: bool = False
+    sending: int | None = None
+    beats: tuple[Beat, ...] = ()
+    finished: tuple[Finished, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+
+    @property
+    def has_news(self) -> bool:
+        """True if the call changes something or may be given leases."""
+        return bool(self.beats or self.finished or self.rejected or self.want > 0)
+
+    def as_poll(self) -> Work:
+        """Return the call without the reports, for the next look while its answer is held back."""
+        return msgspec.structs.replace(self, beats=(), finished=(), rejected=(), sending=None)
+
+
+_WHOLE = msgspec.json.Decoder(_Call[Beat, Finished])
+_ENVELOPE = msgspec.json.Decoder(_Call[Raw, Raw])
+_BEAT = msgspec.json.Decoder(Beat)
+_FINISHED = msgspec.json.Decoder(Finished)
+
+
+class _Lease(Struct):
+    attempt: Id
+    token: Count
+
+
+_LEASE = msgspec.json.Decoder(_Lease)
+
+
+def decode(body: bytes) -> Work:
+    """Return the call, its invalid reports under `rejected`. Raises InvalidCall if the envelope is not valid."""
+    try:
+        call = _WHOLE.decode(body)
+    except ERRORS:
+        return _decode_one_by_one(body)
+    return _work(call, tuple(call.beats), tuple(call.finished), ())
+
+
+def _decode_one_by_one(body: bytes) -> Work:
+    call = decoded(_ENVELOPE, body)
+    rejected: list[Rejected] = []
+    beats = _valid_items(_BEAT, call.beats, "beats", rejected)
+    finished = _valid_items(_FINISHED, call.finished, "finished", rejected)
+    return _work(call, beats, finished, tuple(rejected))
+
+
+_Item = TypeVar("_Item")
+
+
+def _valid_items(
+    decoder: msgspec.json.Decoder[_Item], items: list[Raw], name: str, rejected: list[Rejected]
+) -> tuple[_Item, ...]:
+    """Return the items that fit, and add the others to `rejected`."""
+    valid = []
+    for index, raw in enumerate(items):
+        try:
+            valid.append(decoder.decode(raw))
+        except ERRORS as error:
+            rejected.append(_rejected(raw, f"{name}[{index}]", error))
+    return tuple(valid)
+
+
+def _rejected(raw: Raw, path: str, error: Exception) -> Rejected:
+    problem, _, inner = str(error).partition(" - at `$")
+    text = f"{path}{inner.removesuffix('`')}: {problem}"
+    try:
+        lease = _LEASE.decode(raw)
+    except ERRORS:
+        return Rejected(None, None, text)
+    return Rejected(lease.attempt, lease.token, text)
+
+
+def _work(
+    call: _Call[Beat, Finished] | _Call[Raw, Raw],
+    beats: tuple[Beat, ...],
+    finished: tuple[Finished, ...],
+    rejected: tuple[Rejected, ...],
+) -> Work:
+    return Work(
+        boot=call.boot,
+        beat=call.beat,
+        want=call.want,
+        wait=call.wait,
+        live=None if call.live is UNSET else tuple(call.live),
+        draining=call.draining,
+        sending=None if call.sending is UNSET else call.sending,
+        beats=beats,
+        finished=finished,
+        rejected=rejected,
+    )
