@@ -18,6 +18,7 @@ from orchestune.services.boards import Boards
 from orchestune.services.ledger import Ledger
 from orchestune.services.raise_memory import applies, consider, raise_memory
 from orchestune.store import hot
+from orchestune.wire.answers import Result
 from orchestune.wire.work import Beat, EndState, Finished, LogPart
 
 LOSSES_OF_WORKERS_BEFORE_PAUSE = 5
@@ -107,7 +108,7 @@ def append_logs(ledger: Ledger, attempt: str, found: Found, parts: Sequence[LogP
     return end
 
 
-def beat(ledger: Ledger, item: Beat, boards: Boards) -> str:
+def beat(ledger: Ledger, item: Beat, boards: Boards) -> Result:
     """An attempt goes on: its start, logs and points. Returns the `result` of the acknowledgement."""
     attempt = item.attempt
     found = find(ledger, attempt)
@@ -150,7 +151,7 @@ def progress(ledger: Ledger, attempt: str, found: Found, points: Sequence[Point]
     return why
 
 
-def end(ledger: Ledger, item: Finished, boards: Boards) -> tuple[str, AttemptState | None]:
+def end(ledger: Ledger, item: Finished, boards: Boards) -> tuple[Result, AttemptState | None]:
     """An attempt is over. Returns the `result` of the acknowledgement and, where it counted now, its state."""
     attempt = item.attempt
     found = find(ledger, attempt)

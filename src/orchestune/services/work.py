@@ -6,6 +6,8 @@ import json
 from contextlib import ExitStack
 from typing import Any, ClassVar, NamedTuple
 
+from msgspec import UNSET, Raw
+
 from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState, WorkerState
 from orchestune.domain.transitions import TASK, TRIAL, Cause, after
 from orchestune.errors import OrchestuneError
@@ -17,10 +19,16 @@ from orchestune.services.signatures import report_address
 from orchestune.store import experiments, hot, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+from orchestune.wire.answers import Ack, Answer, CheckpointToResume, Lease, ReasonDocument, StopOrder
 from orchestune.wire.registration import PROTOCOL
 from orchestune.wire.work import Rejected, Work
 
-Document = dict[str, Any]
+
+class Answered(NamedTuple):
+    """An answer, and the experiment for which its worker works."""
+
+    answer: Answer
+    experiment: str
 
 
 class GroupOver(OrchestuneError):
@@ -52,7 +60,7 @@ class Worker(NamedTuple):
         return self.protocol is not None and self.protocol < PROTOCOL
 
 
-def work(core: Core, worker: str, call: Work) -> Document:
+def work(core: Core, worker: str, call: Work) -> Answered:
     """Apply one call and return its `Answer` (protocol.md), in one transaction. Safe to repeat.
 
     A call that brings nothing and wants nothing says that its worker is alive: the next one says it again.
@@ -67,7 +75,7 @@ def work(core: Core, worker: str, call: Work) -> Document:
             trials.cancel_open(ledger)
         ledger.close()
     ledger.announce(core.signals)
-    return answer
+    return Answered(answer, experiment.id)
 
 
 def _locked(session: Session, worker: str) -> tuple[Worker, ExperimentRow]:
@@ -102,14 +110,14 @@ class _Call:
         if call.boot == row.boot:
             self.beat = max(self.beat, row.beat)  # of two calls on the way at once, the older one may come later
 
-    def answer(self) -> Document:
-        acks: list[Document] = []
+    def answer(self) -> Answer:
+        acks: list[Ack] = []
         succeeded = failed = 0
         for item in self.call.beats:
-            acks.append({"attempt": item.attempt, "result": attempts.beat(self.ledger, item, self.core.boards)})
+            acks.append(Ack(item.attempt, attempts.beat(self.ledger, item, self.core.boards)))
         for end in self.call.finished:
             result, state = attempts.end(self.ledger, end, self.core.boards)
-            acks.append({"attempt": end.attempt, "result": result})
+            acks.append(Ack(end.attempt, result))
             if result == "ok":
                 self._ended.add(end.attempt)
             succeeded += state is AttemptState.SUCCEEDED
@@ -132,17 +140,16 @@ class _Call:
         )
         self._note_files()
         drain = self.row.state == WorkerState.DRAINING or self.row.is_outdated
-        return {
-            "acks": acks,
-            "orders": orders,
-            "leases": leases,
-            "slots": self.row.slots,
-            "drain": drain,
-            "again": drain and self.row.heir is not None,
-            "experiment": self.row.experiment,
-        }
+        return Answer(
+            acks=acks,
+            orders=orders,
+            leases=leases,
+            slots=self.row.slots,
+            drain=drain,
+            again=drain and self.row.heir is not None,
+        )
 
-    def _reject(self, report: Rejected) -> Document:
+    def _reject(self, report: Rejected) -> Ack:
         """End the attempt of an invalid report as an infrastructure failure, and return the acknowledgement.
 
         Without that its worker would send the same report for ever, and its trial would never end.
@@ -150,7 +157,7 @@ class _Call:
         if report.attempt is not None and report.token is not None:
             text = f"worker {self.row.name} sent a report that does not fit the protocol: {report.problem}"
             attempts.reject(self.ledger, report.attempt, report.token, Reason(ReasonCode.REPORT_REJECTED, text))
-        return {"attempt": report.attempt or "", "result": "rejected", "message": report.problem}
+        return Ack(report.attempt or "", "rejected", report.problem)
 
     def _note_files(self) -> None:
         """Whether files of its trials are on their way: reports say so, a poll that is answered late does not."""
@@ -161,7 +168,7 @@ class _Call:
             words = {"phase": workers.SENDING, "reason": "hands in files of its trials"}
             workers.change(self.ledger.session, self.worker, **(words if sends else dict.fromkeys(words)))
 
-    def _compare(self) -> tuple[int, list[Document]]:
+    def _compare(self) -> tuple[int, list[StopOrder]]:
         """How many leases this worker holds, and what it must stop: what it works on set against what we know."""
         session = self.ledger.session
         live = {row[0]: row for row in session.rows(hot.LIVE_OF_WORKER, {"worker": self.worker})}
@@ -176,7 +183,7 @@ class _Call:
                 reason = Reason(ReasonCode.WORKER_LOST, f"the lease never reached {self.row.name}")
                 attempts.lose(self.ledger, attempt, reason, reached=False)
                 held -= 1
-        orders = [order for order in ordered if order["attempt"] in claimed]
+        orders = [order for order in ordered if order.attempt in claimed]
         for attempt in claimed - live.keys():
             found = attempts.find(self.ledger, attempt)
             if found is not None and found.state is AttemptState.LOST and found.token == found.task_token:
@@ -189,16 +196,14 @@ class _Call:
             orders.append(_order(attempt, said, known or Reason(ReasonCode.SUPERSEDED, "a newer attempt took over")))
         return held, orders
 
-    def _ordered(self, attempt: str, state: str, _beat: int, _state: str, reason: str | None) -> Document:
+    def _ordered(self, attempt: str, state: str, _beat: int, _state: str, reason: str | None) -> StopOrder:
         """The order to end a live attempt, as its row (`hot.LIVE_OF_WORKER`) has it."""
         known = Reason.from_json(json.loads(reason)) if reason else None
-        order = _order(attempt, state, known or Reason(ReasonCode.PAUSED, "paused"))
         rule = self.ledger.row.specification.early_stopping
-        if state == AttemptState.PRUNED and rule is not None and rule.grace is not None:
-            order["grace"] = rule.grace
-        return order
+        grace = rule.grace if state == AttemptState.PRUNED and rule is not None else None
+        return _order(attempt, state, known or Reason(ReasonCode.PAUSED, "paused"), grace)
 
-    def _lease(self, held: int) -> list[Document]:
+    def _lease(self, held: int) -> list[Lease]:
         row = self.ledger.row
         if not row.goes_on or self.row.state != WorkerState.ALIVE or self.row.is_outdated:
             return []
@@ -223,7 +228,7 @@ class _Call:
         query = "SELECT 1 FROM tasks WHERE experiment = :experiment AND state = 'active' AND isolated = 1 LIMIT 1"
         return self.ledger.session.row(query, {"experiment": self.ledger.row.id}) is not None
 
-    def _grant(self, candidate: tuple[Any, ...]) -> Document:
+    def _grant(self, candidate: tuple[Any, ...]) -> Lease:
         trial, fold, token, _, trial_state, parameters, seed, bundle, revision, checkpoint = candidate
         ledger, row, now = self.ledger, self.ledger.row, self.ledger.now
         attempt, token = new_id(self.core.clock), token + 1
@@ -259,22 +264,23 @@ class _Call:
         row.live += 1
         row.started_at = row.started_at or now
         ledger.record("attempt_leased", {"attempt": attempt, "trial": trial, "fold": fold, "worker": self.row.name})
-        return {
-            "attempt": attempt,
-            "token": token,
-            "number": token,
-            "trial": trial,
-            "fold": fold,
-            "folds": row.specification.folds.count,
-            "parameters": json.loads(parameters),
-            "seed": seed,
-            "revision": revision,
-            "bundle": bundle,
-            "gpus": json.loads(self.row.gpus) if self.row.gpus else [],
-            "report": report_address(self.core, attempt),
-            "checkpoint": {"digest": resumed["digest"], "step": resumed["step"]} if resumed else None,
-        }
+        return Lease(
+            attempt=attempt,
+            token=token,
+            number=token,
+            trial=trial,
+            fold=fold,
+            folds=row.specification.folds.count,
+            parameters=Raw(parameters.encode()),
+            seed=seed,
+            revision=revision,
+            bundle=bundle,
+            gpus=json.loads(self.row.gpus) if self.row.gpus else [],
+            report=report_address(self.core, attempt),
+            checkpoint=CheckpointToResume(resumed["digest"], resumed["step"]) if resumed else None,
+        )
 
 
-def _order(attempt: str, state: str, reason: Reason) -> Document:
-    return {"attempt": attempt, "order": "stop", "state": state, "reason": reason.to_json()}
+def _order(attempt: str, state: str, reason: Reason, grace: float | None = None) -> StopOrder:
+    grace_or_unset = UNSET if grace is None else grace
+    return StopOrder(attempt=attempt, state=state, reason=ReasonDocument.of(reason), grace=grace_or_unset)

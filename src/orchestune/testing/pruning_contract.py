@@ -144,7 +144,7 @@ class PruningContract(WorldContract):
         _, worker, bad = self.ordered(world)
         worker.leases.clear()
         answer = worker.report_only()
-        assert [order["attempt"] for order in answer["orders"]] == [bad["attempt"]]
+        assert [order.attempt for order in answer.orders] == [bad["attempt"]]
 
     def test_an_end_that_is_told_twice_counts_once(self, world: World) -> None:
         experiment, worker, bad = self.ordered(world)

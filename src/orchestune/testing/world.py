@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
+
 from orchestune.controllers.early_deaths import EarlyDeaths
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.launching import Launching
@@ -33,6 +35,7 @@ from orchestune.store import experiments
 from orchestune.store.database import open_store
 from orchestune.store.experiments import ExperimentRow
 from orchestune.wire import files
+from orchestune.wire.answers import Answer, encode
 from orchestune.wire.registration import PROTOCOL, Registration
 from orchestune.wire.work import Work, decode
 from orchestune.worker.api import encoded
@@ -175,7 +178,7 @@ class FakeWorker:
             **more,
         }
         try:
-            answer = work(self.core, self.id, decode(encoded(body)))
+            answer: Document = msgspec.json.decode(encode(work(self.core, self.id, decode(encoded(body))).answer))
         except GroupOver:
             self.over = True
             self.leases.clear()
@@ -193,10 +196,10 @@ class FakeWorker:
         self.told_to_drain, self.goes_on = answer["drain"], answer["again"]
         return answer
 
-    def report_only(self) -> Document:
+    def report_only(self) -> Answer:
         """A call that does not say what is live, as one while another waits for work; its orders are not heard."""
         self.beat += 1
-        return work(self.core, self.id, Work(boot=self.boot, beat=self.beat, want=0))
+        return work(self.core, self.id, Work(boot=self.boot, beat=self.beat, want=0)).answer
 
     def checkpoint(self, document: Document) -> Document:
         """Publish a checkpoint, whose bytes were uploaded before."""

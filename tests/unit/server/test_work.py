@@ -6,31 +6,40 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import pytest
 
 from orchestune.errors import StoreUnavailable
 from orchestune.server.context import Pace
+from orchestune.services.work import Answered
+from orchestune.wire.answers import Ack, Answer, Lease, ReasonDocument, StopOrder, encode
 from orchestune.wire.work import Work
 from tests.unit.server.harness import OWNER, WORKER, Live, live, until
 
 PATH = "/api/v1/workers/worker-1/work"
 BODY = {"boot": "b", "beat": 3, "want": 1, "wait": 30, "live": [], "finished": [], "beats": []}
 CALL = Work(boot="b", beat=3, want=1, wait=30, live=())
-LEASE = {"attempt": "a"}
+LEASE = Lease(
+    attempt="a", token=1, number=1, trial=1, fold=0, folds=1, parameters=msgspec.Raw(b"{}"), seed=1, revision=1,
+    bundle=None, gpus=[], report="http://x", checkpoint=None,
+)  # fmt: skip
+ORDER = StopOrder(attempt="a", state="cancelled", reason=ReasonDocument("stopped", "by ada"))
 
 
-def nothing(**parts: Any) -> dict[str, Any]:
-    """An answer of the use case; a new one for each call, since the route takes a key out."""
-    return {"acks": [], "orders": [], "leases": [], "slots": 1, "drain": False, "experiment": "exp-1", **parts}
+def nothing(**parts: Any) -> Answered:
+    """An answer of the use case without news but these."""
+    empty: dict[str, Any] = {"acks": [], "orders": [], "leases": [], "slots": 1, "drain": False, "again": False}
+    return Answered(Answer(**empty | parts), "exp-1")
 
 
 def told(parts: dict[str, Any]) -> dict[str, Any]:
-    """What the worker gets."""
-    return {"acks": [], "orders": [], "leases": [], "slots": 1, "drain": False, **parts}
+    """The document that the worker receives."""
+    document: dict[str, Any] = msgspec.json.decode(encode(nothing(**parts).answer))
+    return document
 
 
 @pytest.mark.parametrize(
-    "news", [{"leases": [LEASE]}, {"orders": [{"attempt": "a", "order": "stop"}]}, {"drain": True}, {"acks": [{}]}]
+    "news", [{"leases": [LEASE]}, {"orders": [ORDER]}, {"drain": True}, {"acks": [Ack("a", "ok")]}]
 )
 def test_news_are_told_at_once(server: Live, news: dict[str, Any]) -> None:
     server.script.answers["work"] = lambda core, worker, body: nothing(**news)
@@ -71,7 +80,7 @@ def test_a_worker_that_waits_is_woken_by_a_signal_and_asks_again_without_what_wa
 def test_a_signal_between_look_and_wait_is_not_lost(server: Live) -> None:
     looks = []
 
-    def work(core: Any, worker: str, body: Any) -> dict[str, Any]:
+    def work(core: Any, worker: str, body: Any) -> Answered:
         looks.append(body)
         if len(looks) == 1:
             core.signals.notify("work:exp-1")  # comes after the rows were read
@@ -144,7 +153,7 @@ def test_waiting_is_not_slow(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_store_in_the_process_is_asked_on_the_loop_and_one_that_is_away_in_a_thread(inline: bool) -> None:
     where = []
 
-    def work(core: Any, worker: str, body: Any) -> dict[str, Any]:
+    def work(core: Any, worker: str, body: Any) -> Answered:
         where.append(threading.current_thread().name)
         return nothing(leases=[LEASE])
 
@@ -157,7 +166,7 @@ def test_a_store_in_the_process_is_asked_on_the_loop_and_one_that_is_away_in_a_t
 def test_a_store_that_somebody_else_writes_to_is_waited_for_in_a_thread() -> None:
     where = []
 
-    def work(core: Any, worker: str, body: Any) -> dict[str, Any]:
+    def work(core: Any, worker: str, body: Any) -> Answered:
         where.append(threading.current_thread().name)
         if len(where) == 1:
             raise StoreUnavailable("the store is busy")

@@ -8,16 +8,15 @@ from fastapi import Request, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orchestune.server.answers import answer
 from orchestune.server.context import Context
 from orchestune.services import work as service
 from orchestune.services.core import Caller
+from orchestune.wire.answers import Answer, encode
 from orchestune.wire.work import decode
 
 LONGEST_WAIT = 30.0
 _BEFORE, _BEHIND = "/api/v1/workers/", "/work"
 _SLASHES = (_BEFORE + _BEHIND).count("/")
-_NEWS = ("leases", "orders", "acks", "drain")
 
 
 async def work(request: Request) -> Response:
@@ -31,18 +30,21 @@ async def work(request: Request) -> Response:
     patience = min(call.wait, LONGEST_WAIT) if call.want > 0 else 0.0
     while True:
         version = signals.version(f"work:{experiment}") if experiment else None
-        found = await context.hot(service.work, context.core, worker, call)
-        experiment = found.pop("experiment")
+        answer, experiment = await context.hot(service.work, context.core, worker, call)
         left = began + patience - time.monotonic()
-        if left <= 0 or context.draining.begun or any(found[name] for name in _NEWS):
-            return answer(found)
+        if left <= 0 or context.draining.begun or answer.has_news:
+            return _response(answer)
         call = call.as_poll()
         if version is not None:
             paused = time.monotonic()
             if await _wait(context, request, f"work:{experiment}", version, left):
                 signals.offer(f"work:{experiment}", 1)  # what it may have been woken for
-                return answer(found)
+                return _response(answer)
             request.state.waited = getattr(request.state, "waited", 0.0) + time.monotonic() - paused
+
+
+def _response(answer: Answer) -> Response:
+    return Response(encode(answer), media_type="application/json")
 
 
 async def _wait(context: Context, request: Request, topic: str, version: int, seconds: float) -> bool:

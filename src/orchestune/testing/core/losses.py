@@ -251,7 +251,7 @@ class LossesContract(WorldContract):
         worker.call(beats=[worker.started(lease)])
         change_experiment.pause(world.core, experiment, False, "ada")
         poll = Work(boot=worker.boot, beat=worker.beat + 1, want=1, live=(lease["attempt"],))
-        assert work(world.core, worker.id, poll)["leases"] == [], "it waits"
+        assert work(world.core, worker.id, poll).answer.leases == [], "it waits"
         worker.beat += 1
         change_experiment.resume(world.core, experiment, "ada")
         world.tick(2)
