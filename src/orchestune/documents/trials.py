@@ -148,8 +148,16 @@ class LogPage(TypedDict):
 
 
 class TerminalAnswer(TypedDict):
-    """`next` is the place to go on from."""
+    """`next` is the place to go on from; `size` is that of the user's window, for the trial's end."""
 
     next: int
     data: NotRequired[str]
     over: NotRequired[int | None]
+    size: NotRequired[list[int] | None]
+
+
+class ShouldStop(TypedDict):
+    """True if the trial should end now, and why."""
+
+    stop: bool
+    reason: Reason | None

@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from orchestune import __version__
 from orchestune.errors import BadInput, NotFound, OrchestuneError, Problem, UsageError
 from orchestune.ports.clock import rfc3339
+from orchestune.server import openapi
 from orchestune.server.access import API, Access
 from orchestune.server.boundary import Boundary
 from orchestune.server.context import COLD_THREADS, Context, Pace
@@ -95,6 +96,7 @@ def create_app(
         exception_handlers={HTTPException: _of_routing, RequestValidationError: _of_validation},
     )
     app.state.context = context
+    openapi.describe(app)
     return app
 
 

@@ -11,7 +11,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from orchestune import documents
 
-_V1 = "/api/v1"
+V1 = "/api/v1"
 _TOKEN = HTTPBearer(auto_error=False, description="an owner's token")  # for the document: `access` checks it
 
 
@@ -27,7 +27,7 @@ register_url_convertor("file", _File())
 def of_clients(tag: str, prefix: str = "") -> APIRouter:
     """Part of the documented API, below `/api/v1`."""
     return APIRouter(
-        prefix=_V1 + prefix,
+        prefix=V1 + prefix,
         tags=[tag],
         dependencies=[Depends(_TOKEN)],
         responses={"default": {"model": documents.Error}},
@@ -35,9 +35,15 @@ def of_clients(tag: str, prefix: str = "") -> APIRouter:
     )
 
 
-def of_trials(prefix: str) -> APIRouter:
-    """What workers and trials call, below `/api/v1`."""
-    return APIRouter(prefix=_V1 + prefix, include_in_schema=False, strict_content_type=False)
+def of_trials(prefix: str, tag: str = "") -> APIRouter:
+    """Routes that workers and trials call, below `/api/v1`. With a `tag` FastAPI describes them in the document."""
+    return APIRouter(
+        prefix=V1 + prefix,
+        tags=[tag],
+        include_in_schema=bool(tag),
+        responses={"default": {"model": documents.Error}},
+        strict_content_type=False,
+    )
 
 
 def of_pages() -> APIRouter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 from sqlalchemy import Row
 
 from orchestune.domain.states import Reason, ReasonCode, WorkerState
@@ -18,12 +19,13 @@ from orchestune.services.signatures import worker_token
 from orchestune.services.work import GroupOver
 from orchestune.store import experiments, hot, workers
 from orchestune.store.session import Session
+from orchestune.wire.answers import ConfigFile, Job, Keep, MetricSource, Registered
 from orchestune.wire.registration import ACCEPTED, PROTOCOL, Registration
 
 LOG_CAP = 64 * 2**20
 
 
-def register(core: Core, worker: str, call: Registration) -> dict[str, Any]:
+def register(core: Core, worker: str, call: Registration) -> Registered:
     """Take a worker in, or take it in again after a restart of either side, or for another experiment (see `_inherit`).
 
     GroupOver where it is not wanted.
@@ -60,17 +62,17 @@ def register(core: Core, worker: str, call: Registration) -> dict[str, Any]:
         )
         ledger.record("worker_started", {"worker": row.name, "node": call.node, "slots": row.slots})
         handle, revision = ledger.row.handle, ledger.row.revision
-    return {
-        "protocol": PROTOCOL,
-        "experiment": row.experiment,
-        "handle": handle,
-        "token": worker_token(core, worker, row.experiment),
-        "name": row.name,
-        "beat_seconds": core.beat_seconds,
-        "lease_seconds": core.lease_seconds,
-        "slots": row.slots,
-        "job": job(core, worker, revision),
-    }
+    return Registered(
+        protocol=PROTOCOL,
+        experiment=row.experiment,
+        handle=handle,
+        token=worker_token(core, worker, row.experiment),
+        name=row.name,
+        beat_seconds=core.beat_seconds,
+        lease_seconds=core.lease_seconds,
+        slots=row.slots,
+        job=job(core, worker, revision),
+    )
 
 
 def wanted(session: Session, worker: str) -> Row[Any]:
@@ -104,7 +106,7 @@ def _forget_leases(ledger: Ledger, worker: str) -> None:
         attempts.lose(ledger, attempt, Reason(ReasonCode.WORKER_LOST, "the worker was started again"))
 
 
-def job(core: Core, worker: str, revision: int) -> dict[str, Any]:
+def job(core: Core, worker: str, revision: int) -> Job:
     """The `Job` of a revision, with the values of the secrets. GroupOver for a worker that has ended."""
     with core.store.reading() as session:
         row = wanted(session, worker)
@@ -112,25 +114,26 @@ def job(core: Core, worker: str, revision: int) -> dict[str, Any]:
         specification, launch = experiments.at_revision(session, experiment, revision)
     each, backend = specification.resources, core.backends.get(row.cluster)
     cores = each.cpu if backend is None else backend.needs(each, launch).cpu
-    return {
-        "revision": revision,
-        "run": specification.run if isinstance(specification.run, str) else list(specification.run),
-        "metrics": [metric.name for metric in specification.metrics],
-        "parameters": [parameter.name for parameter in specification.space.parameters],
-        "env": dict(specification.env),
-        "secrets": core.secrets.get(row.experiment),
-        "timeout": specification.timeout,
-        "grace": specification.grace,
-        "keep": {"patterns": list(specification.keep.patterns), "limit": specification.keep.limit},
-        "checkpoint_every": specification.checkpoint_every,
-        "config": specification.config.to_json() if specification.config else None,
-        "stdin": specification.stdin,
-        "cpu": cores,
-        "pin": int(cores) if cores and each.pin else 0,
-        "gpu": each.gpu,
-        "preload": list(specification.preload),
-        "collect": [source.to_json() for source in specification.collect],
-        "root": launch.get("root"),
-        "links": launch.get("links") or [],
-        "cap_bytes": LOG_CAP,
-    }
+    config = specification.config
+    return Job(
+        revision=revision,
+        run=specification.run if isinstance(specification.run, str) else list(specification.run),
+        metrics=[metric.name for metric in specification.metrics],
+        parameters=[parameter.name for parameter in specification.space.parameters],
+        env=dict(specification.env),
+        secrets=dict(core.secrets.get(row.experiment)),
+        timeout=specification.timeout,
+        grace=specification.grace,
+        keep=Keep(list(specification.keep.patterns), specification.keep.limit),
+        checkpoint_every=specification.checkpoint_every,
+        config=msgspec.convert(config.to_json(), ConfigFile) if config else None,
+        stdin=specification.stdin,
+        cpu=cores,
+        pin=int(cores) if cores and each.pin else 0,
+        gpu=each.gpu,
+        preload=list(specification.preload),
+        collect=[MetricSource(source.kind, source.where) for source in specification.collect],
+        root=launch.get("root"),
+        links=launch.get("links") or [],
+        cap_bytes=LOG_CAP,
+    )

@@ -19,6 +19,7 @@ from orchestune.services.ledger import Ledger, locked
 from orchestune.services.read_trials import blob_key
 from orchestune.services.work import GroupOver
 from orchestune.store import artifacts, attempts, blobs, claims, experiments, hot, workers
+from orchestune.wire.answers import Kept, Published, Uploaded
 from orchestune.wire.files import Artifact, KeepArtifacts, PublishCheckpoint
 
 MOST_PROBLEMS = 20
@@ -33,9 +34,9 @@ def _upload(worker: str, digest: str) -> str:
     return f"{worker}-{check_digest(digest)}"
 
 
-def append(core: Core, worker: str, digest: str, offset: int, data: bytes) -> dict[str, Any]:
+def append(core: Core, worker: str, digest: str, offset: int, data: bytes) -> Uploaded:
     """Add a part to the worker's own upload; the answer says from where to go on."""
-    return {"size": core.files.append(_upload(worker, digest), offset, data)}
+    return Uploaded(core.files.append(_upload(worker, digest), offset, data))
 
 
 def state(core: Core, worker: str, digest: str) -> tuple[int, bool]:
@@ -110,7 +111,7 @@ def _check_paths(below: str, files: Sequence[Artifact]) -> None:
         raise BadInput(problems[:MOST_PROBLEMS])
 
 
-def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> dict[str, Any]:
+def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> Kept:
     """Turn finished uploads into artifacts of the attempt's trial; a newer attempt's files replace older ones, and no
     older one's come after them.
 
@@ -125,14 +126,14 @@ def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> dict[str, An
             raise StoreUnavailable(f"attempt {attempt.id} has not ended yet", "tell it again when it has")
         with locked(core, attempt.experiment) as ledger:
             handing_in.refused(ledger, attempt.id, call.refused)
-        return {"kept": []}
+        return Kept([])
     announced = {item.digest: item.size for item in call.files}  # the same bytes may have several names
     sizes = {digest: _commit(core, attempt, digest, size) for digest, size in announced.items()}
     with locked(core, attempt.experiment) as ledger:
         for digest, size in sizes.items():  # what is not wanted is swept, as it is known
             blobs.put(ledger.session, digest, "artifact", size)
         if _newest(ledger, attempt) is None:
-            return {"kept": []}
+            return Kept([])
         for item in call.files:
             values = {
                 "experiment": attempt.experiment,
@@ -147,10 +148,10 @@ def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> dict[str, An
         if not call.more:
             handing_in.arrived(ledger, attempt.id)
         ledger.record("artifacts_kept", {"trial": attempt.trial, "paths": [below + item.path for item in call.files]})
-    return {"kept": [item.path for item in call.files]}
+    return Kept([item.path for item in call.files])
 
 
-def checkpoint(core: Core, worker: str, call: PublishCheckpoint) -> dict[str, Any]:
+def checkpoint(core: Core, worker: str, call: PublishCheckpoint) -> Published:
     """Publish a checkpoint, if the attempt still is the newest of its task: two processes never share one.
 
     With `age`, the seconds since its files stood still, a higher step that had come by HTTP until then is its step.
@@ -164,12 +165,12 @@ def checkpoint(core: Core, worker: str, call: PublishCheckpoint) -> dict[str, An
     with locked(core, attempt.experiment) as ledger:
         blobs.put(ledger.session, call.digest, "checkpoint", size)
         if _newest(ledger, attempt) in (None, AttemptState.CANCELLED):
-            return {"accepted": False}
+            return Published(False)
         published = {"attempt": attempt.id, "digest": call.digest, "step": step}
         where = {"experiment": attempt.experiment, "trial": attempt.trial, "fold": attempt.fold}
         ledger.session.run(hot.PUBLISH_CHECKPOINT, where | {"checkpoint": json.dumps(published)})
         ledger.record("checkpoint_published", {"trial": attempt.trial, "step": step, "size": size})
-    return {"accepted": True}
+    return Published(True)
 
 
 def open_blob(core: Core, worker: str, digest: str) -> tuple[BinaryIO, int]:

@@ -78,7 +78,7 @@ class CodeContract(WorldContract):
         assert not answer["drain"]
         bundles.open_bundle(world.core, new, experiment)[0].close()
         jobs = [job(world.core, worker.id, revision) for revision in (1, 2)]
-        assert [(j["root"], j["links"]) for j in jobs] == [("/old", ["data"]), ("/new", [])]
+        assert [(j.root, j.links) for j in jobs] == [("/old", ["data"]), ("/new", [])]
 
     @pytest.mark.parametrize("how", ["lost", "preempted", "failed"])
     def test_a_trial_that_begins_again_runs_what_it_began_with(self, world: World, how: str) -> None:

@@ -35,7 +35,7 @@ from orchestune.store import experiments
 from orchestune.store.database import open_store
 from orchestune.store.experiments import ExperimentRow
 from orchestune.wire import files
-from orchestune.wire.answers import Answer, encode
+from orchestune.wire.answers import Answer, Job, encode
 from orchestune.wire.registration import PROTOCOL, Registration
 from orchestune.wire.work import Work, decode
 from orchestune.worker.api import encoded
@@ -151,10 +151,10 @@ class FakeWorker:
         """it is to register anew, as its next life"""
         self.over = False
         self.token = ""
-        self.job: Document = {}
+        self.job: Job | None = None
         try:
             said = register_worker.register(core, worker, Registration(protocol=PROTOCOL, boot=self.boot, node="here"))
-            self.job, self.token = said["job"], said["token"]
+            self.job, self.token = said.job, said.token
         except GroupOver:
             self.over = True
 
@@ -203,11 +203,13 @@ class FakeWorker:
 
     def checkpoint(self, document: Document) -> Document:
         """Publish a checkpoint, whose bytes were uploaded before."""
-        return uploads.checkpoint(self.core, self.id, files.decode_checkpoint(encoded(document)))
+        published = uploads.checkpoint(self.core, self.id, files.decode_checkpoint(encoded(document)))
+        return {"accepted": published.accepted}
 
     def keep_artifacts(self, document: Document) -> Document:
         """Turn uploads into artifacts."""
-        return uploads.keep_artifacts(self.core, self.id, files.decode_artifacts(encoded(document)))
+        kept = uploads.keep_artifacts(self.core, self.id, files.decode_artifacts(encoded(document)))
+        return {"kept": kept.kept}
 
     def finish(self, lease: Document, value: float | None = None, **changes: Any) -> Document:
         """What a worker says of a lease whose command printed `loss=…` (the first parameter's value) and succeeded."""

@@ -72,6 +72,84 @@ class Lease(Struct, frozen=True, kw_only=True):
     checkpoint: CheckpointToResume | None
 
 
+class Keep(Struct, frozen=True):
+    """Files to keep of each trial: patterns, and the limit of their sizes together in bytes."""
+
+    patterns: list[str]
+    limit: int
+
+
+class ConfigFile(Struct, frozen=True):
+    """The user's configuration file, cut at parameters: `[name, text without it]`."""
+
+    name: str
+    parts: list[str | list[str]]
+
+
+class MetricSource(Struct, frozen=True):
+    """A file or an expression from which metrics are read."""
+
+    kind: str
+    where: str
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """What all trials of one revision share. Durations in seconds, `cap_bytes` is the most that is kept of a log."""
+
+    revision: int
+    run: str | list[str]
+    metrics: list[str]
+    parameters: list[str]
+    env: dict[str, str]
+    secrets: dict[str, str]
+    timeout: float | None
+    grace: float
+    keep: Keep
+    checkpoint_every: float | None
+    config: ConfigFile | None
+    stdin: str
+    cpu: float | None
+    pin: int
+    gpu: float
+    preload: list[str]
+    collect: list[MetricSource]
+    root: str | None
+    links: list[str]
+    cap_bytes: int
+
+
+class Registered(Struct, frozen=True, kw_only=True):
+    """The answer to `register`: how often to report, how many attempts to run at once, and the job of the revision."""
+
+    protocol: int
+    experiment: str
+    handle: str
+    token: str
+    name: str
+    beat_seconds: float
+    lease_seconds: float
+    slots: int
+    job: Job
+
+
+class Uploaded(Struct, frozen=True):
+    """How many bytes of an upload have arrived."""
+
+    size: int
+
+
+class Kept(Struct, frozen=True):
+    """The paths that became artifacts; none if a newer attempt has replaced the one that left them."""
+
+    kept: list[str]
+
+
+class Published(Struct, frozen=True):
+    """True if the checkpoint is that of its task now; False if a newer attempt was leased."""
+
+    accepted: bool
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """The answer to a `work` call. `drain`: take no leases and end; `again`: register for another experiment then."""
 
@@ -88,6 +166,6 @@ class Answer(Struct, frozen=True, kw_only=True):
         return bool(self.leases or self.orders or self.acks or self.drain)
 
 
-def encode(document: Struct) -> bytes:
+def encode(document: object) -> bytes:
     """Return the document as JSON."""
     return _ENCODER.encode(document)

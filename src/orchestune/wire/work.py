@@ -147,7 +147,9 @@ _Beat = TypeVar("_Beat", Beat, Raw)
 _Finished = TypeVar("_Finished", Finished, Raw)
 
 
-class _Call(Struct, Generic[_Beat, _Finished], frozen=True, kw_only=True):
+class Envelope(Struct, Generic[_Beat, _Finished], frozen=True, kw_only=True):
+    """The document of one call, its reports decoded or still as bytes. `Work` has the same fields."""
+
     boot: Id
     beat: Annotated[int, Meta(ge=0, le=INT32)]
     want: Annotated[int, Meta(ge=-INT32, le=INT32)]
@@ -187,8 +189,10 @@ class Work(Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, beats=(), finished=(), rejected=(), sending=None)
 
 
-_WHOLE = msgspec.json.Decoder(_Call[Beat, Finished])
-_ENVELOPE = msgspec.json.Decoder(_Call[Raw, Raw])
+WorkDocument = Envelope[Beat, Finished]
+
+_WHOLE = msgspec.json.Decoder(WorkDocument)
+_ENVELOPE = msgspec.json.Decoder(Envelope[Raw, Raw])
 _BEAT = msgspec.json.Decoder(Beat)
 _FINISHED = msgspec.json.Decoder(Finished)
 
@@ -245,7 +249,7 @@ def _rejected(raw: Raw, path: str, error: Exception) -> Rejected:
 
 
 def _work(
-    call: _Call[Beat, Finished] | _Call[Raw, Raw],
+    call: Envelope[Beat, Finished] | Envelope[Raw, Raw],
     beats: tuple[Beat, ...],
     finished: tuple[Finished, ...],
     rejected: tuple[Rejected, ...],

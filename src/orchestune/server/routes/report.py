@@ -8,16 +8,26 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
 
+from orchestune import documents
 from orchestune.errors import BadInput
 from orchestune.server import routers
 from orchestune.server.answers import answer
 from orchestune.server.parameters import Here
 from orchestune.services import report_metrics
 
-router = routers.of_trials("/report")
+router = routers.of_trials("/report", "reports")
+_VALUES = {
+    "type": "object", "additionalProperties": {"anyOf": [{"type": "number"}, {"type": "string"}]}, "minProperties": 1,
+}  # fmt: skip
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": _VALUES}, "application/x-www-form-urlencoded": {"schema": _VALUES}},
+    }
+}
 
 
-@router.post("/{attempt}/{signature}")
+@router.post("/{attempt}/{signature}", response_model=documents.ShouldStop, openapi_extra=_BODY)
 async def report(context: Here, request: Request, attempt: str, signature: str) -> Response:
     """Take values by name, and say whether the trial should stop."""
     report_metrics.check(context.core, attempt, signature)  # before anything is read: anybody may call this
@@ -25,7 +35,7 @@ async def report(context: Here, request: Request, attempt: str, signature: str) 
     return answer(await context.cold(report_metrics.report, context.core, attempt, signature, values))
 
 
-@router.get("/{attempt}/{signature}")
+@router.get("/{attempt}/{signature}", response_model=documents.ShouldStop)
 async def should_stop(context: Here, attempt: str, signature: str) -> Response:
     """Say whether the trial should stop."""
     return answer(await context.cold(report_metrics.should_stop, context.core, attempt, signature))

@@ -20,7 +20,7 @@ from orchestune.server.terminals import Pipe
 from orchestune.services import terminals
 
 router = routers.of_clients("trials", "/experiments/{ref}/terminal")
-of_workers = routers.of_trials("/workers/{worker}/terminal")
+of_workers = routers.of_trials("/workers/{worker}/terminal", "workers")
 
 
 @router.put("", response_model=documents.TerminalAnswer)
@@ -40,7 +40,7 @@ async def user(context: Here, caller: Known, request: Request, ref: str, body: r
     return answer(found | {"over": None if found["data"] else terminal.code})
 
 
-@of_workers.put("")
+@of_workers.put("", response_model=documents.TerminalAnswer)
 async def trial(context: Here, request: Request, worker: str, body: requests.Terminal) -> Response:
     """The trial's end: `data` was printed, or what was typed behind `after` is asked for."""
     await context.cold(terminals.of_worker, context.core, worker, body.attempt)

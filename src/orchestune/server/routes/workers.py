@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from fastapi import Request, Response
+from msgspec import Struct
 
 from orchestune.server import routers
-from orchestune.server.answers import answer, file_answer
+from orchestune.server.answers import file_answer
 from orchestune.server.parameters import Cursor, Digest, Here, Range
 from orchestune.services import register_worker, uploads
-from orchestune.wire import files, registration
+from orchestune.wire import answers, files, registration
 
 router = routers.of_trials("/workers/{worker}")
 
@@ -17,20 +18,20 @@ router = routers.of_trials("/workers/{worker}")
 async def register(context: Here, request: Request, worker: str) -> Response:
     """Take a worker in, at its start and after each restart of either side."""
     call = registration.decode(await request.body())
-    return answer(await context.cold(register_worker.register, context.core, worker, call))
+    return _answer(await context.cold(register_worker.register, context.core, worker, call))
 
 
 @router.get("/jobs/{revision}")
 def job(context: Here, worker: str, revision: int) -> Response:
     """What all trials of one revision share."""
-    return answer(register_worker.job(context.core, worker, revision))
+    return _answer(register_worker.job(context.core, worker, revision))
 
 
 @router.put("/uploads/{digest}")
 async def upload(context: Here, request: Request, worker: str, digest: Digest, offset: Cursor = 0) -> Response:
     """A part of a file."""
     data = await request.body()
-    return answer(await context.filing(uploads.append, context.core, worker, digest, offset, data))
+    return _answer(await context.filing(uploads.append, context.core, worker, digest, offset, data))
 
 
 @router.head("/uploads/{digest}")
@@ -44,14 +45,14 @@ async def uploaded(context: Here, worker: str, digest: Digest) -> Response:
 async def keep_artifacts(context: Here, request: Request, worker: str) -> Response:
     """Turn uploads into artifacts of a trial."""
     call = files.decode_artifacts(await request.body())
-    return answer(await context.filing(uploads.keep_artifacts, context.core, worker, call))
+    return _answer(await context.filing(uploads.keep_artifacts, context.core, worker, call))
 
 
 @router.post("/checkpoint")
 async def checkpoint(context: Here, request: Request, worker: str) -> Response:
     """Publish a checkpoint."""
     call = files.decode_checkpoint(await request.body())
-    return answer(await context.filing(uploads.checkpoint, context.core, worker, call))
+    return _answer(await context.filing(uploads.checkpoint, context.core, worker, call))
 
 
 @router.get("/blobs/{digest}")
@@ -59,3 +60,7 @@ async def blob(context: Here, worker: str, digest: Digest, wanted: Range = None)
     """The bytes of a checkpoint."""
     file, size = await context.filing(uploads.open_blob, context.core, worker, digest)
     return file_answer(file, size, wanted, context.file_threads)
+
+
+def _answer(document: Struct) -> Response:
+    return Response(answers.encode(document), media_type="application/json")

@@ -1,0 +1,98 @@
+"""The OpenAPI document: the routes of clients as FastAPI describes them, and those of workers with msgspec's types."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+from fastapi import FastAPI
+from msgspec import Struct
+
+from orchestune.server.routers import V1
+from orchestune.wire import answers, files, registration, work
+
+Schema = dict[str, Any]
+
+_WORKER = {"name": "worker", "in": "path", "required": True, "schema": {"type": "string"}}
+_DIGEST = {"name": "digest", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
+_REVISION = {"name": "revision", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
+_OFFSET = {"name": "offset", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}}
+_BYTES: Schema = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+
+class Operation(NamedTuple):
+    """One route of workers. `body` and `answer` are None where bytes travel, or nothing."""
+
+    method: str
+    path: str
+    summary: str
+    body: Any = None
+    answer: type[Struct] | None = None
+    parameters: tuple[Schema, ...] = ()
+
+
+OPERATIONS = (
+    Operation("post", "register", "Register a worker's process", registration.Registration, answers.Registered),
+    Operation("post", "work", "Report attempts, and lease new ones", work.WorkDocument, answers.Answer),
+    Operation("get", "jobs/{revision}", "Read what trials of a revision share", None, answers.Job, (_REVISION,)),
+    Operation("put", "uploads/{digest}", "Upload a part of a file", bytes, answers.Uploaded, (_DIGEST, _OFFSET)),
+    Operation("head", "uploads/{digest}", "Read how much of an upload has arrived", None, None, (_DIGEST,)),
+    Operation("post", "artifacts", "Turn uploads into artifacts", files.KeepArtifacts, answers.Kept),
+    Operation("post", "checkpoint", "Publish an upload as checkpoint", files.PublishCheckpoint, answers.Published),
+    Operation("get", "blobs/{digest}", "Download a checkpoint", None, None, (_DIGEST,)),
+)
+
+
+def describe(app: FastAPI) -> None:
+    """Have the application's document include the routes of workers."""
+    of_clients = app.openapi
+
+    def document() -> Schema:
+        if app.openapi_schema is None:
+            _add_workers(of_clients())
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _add_workers(document: Schema) -> None:
+    types = [
+        kind for operation in OPERATIONS for kind in (operation.body, operation.answer) if kind not in (None, bytes)
+    ]
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/Worker{name}")
+    schema_of = dict(zip(types, schemas, strict=True))
+    document["components"]["schemas"] |= {f"Worker{name}": schema for name, schema in components.items()}
+    for operation in OPERATIONS:
+        item = document["paths"].setdefault(f"{V1}/workers/{{worker}}/{operation.path}", {})
+        item[operation.method] = _described(operation, schema_of)
+
+
+def _described(operation: Operation, schema_of: dict[Any, Schema]) -> Schema:
+    done: Schema = {"description": "Done"}
+    if operation.answer is not None:
+        done["content"] = {"application/json": {"schema": schema_of[operation.answer]}}
+    elif operation.method == "get":
+        done["content"] = _BYTES
+    described: Schema = {
+        "tags": ["workers"],
+        "summary": operation.summary,
+        "operationId": f"worker_{operation.method}_{operation.path.partition('/')[0]}",
+        "security": [{"HTTPBearer": []}],
+        "parameters": [_WORKER, *operation.parameters],
+        "responses": {
+            "200": done,
+            "default": {
+                "description": "Refused",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+            },
+        },
+    }
+    if operation.body is bytes:
+        described["requestBody"] = {"required": True, "content": _BYTES}
+    elif operation.body is not None:
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema_of[operation.body]}},
+        }
+    return described
