@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,14 @@ WAITS = "store_unavailable"
 """the code of a 503 that asks a worker to repeat its call after an upload or the end of an attempt"""
 
 pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """The core on each of the stores."""
+    started = World(tmp_path, request.getfixturevalue("postgres_database") if request.param == "postgresql" else None)
+    yield started
+    started.close()
 
 
 @pytest.fixture
