@@ -1,0 +1,115 @@
+"""Unix sockets that only their own user can reach: listening in a private folder, and connecting to one.
+
+A TCP port outlives nobody: after a crash any user of the machine may bind it and receive what was meant for the server.
+A socket file in a folder of mode 0700 can be replaced by its owner (and root) alone.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_LONGEST_PATH = 100  # bytes; `sun_path` holds 108 on Linux and 104 elsewhere, with the null byte at the end
+_CREDENTIALS = struct.Struct("3i")  # pid, uid and gid of a peer (struct ucred)
+
+
+class SharedFolder(PermissionError):
+    """A folder that only this user may change belongs to another user, or lets other users write."""
+
+
+def listen(path: Path, backlog: int) -> socket.socket:
+    """Listen at `path`, in place of a socket that a crashed server left there. The caller holds the server's lock.
+
+    The folder is created if missing and has to be private to this user. Raises SharedFolder if it belongs to another
+    user, OSError if the file system has no sockets or no permissions.
+    """
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _make_private(folder, path.parent)
+        draft = path.with_name(f".{path.name}")
+        draft.unlink(missing_ok=True)
+        listening.bind(_address(draft, folder))
+        os.chmod(draft.name, 0o600, dir_fd=folder)
+        listening.listen(backlog)
+        # Renaming replaces a stale socket in one step: a worker that reconnects meanwhile finds the old or the new one.
+        os.rename(draft.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        listening.close()
+        raise
+    finally:
+        os.close(folder)
+    return listening
+
+
+def connect(path: str, timeout: float) -> socket.socket:
+    """Connect to the server that listens at `path`. Raises PermissionError if another user than this one or root does,
+    and OSError if no server listens there.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout)
+        with _dialled(path) as address:
+            connection.connect(address)
+        _refuse_other_users(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def refuse_shared_folder(folder: Path) -> None:
+    """Raise SharedFolder if `folder` belongs to another user or if every user can write to it: they could replace what
+    lies in it, the folder of the socket included. A group that can write, as by a umask of 002, can no longer after it.
+    """
+    status = os.stat(folder)
+    if status.st_uid != os.geteuid():
+        raise SharedFolder(f"{folder} belongs to another user (uid {status.st_uid})")
+    if status.st_mode & stat.S_IWGRP and not status.st_mode & stat.S_IWOTH:
+        os.chmod(folder, stat.S_IMODE(status.st_mode) & ~stat.S_IWGRP)
+        status = os.stat(folder)
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SharedFolder(f"other users can write to {folder} (mode {stat.S_IMODE(status.st_mode):04o})")
+
+
+def _make_private(descriptor: int, folder: Path) -> None:
+    status = os.fstat(descriptor)
+    if status.st_uid != os.geteuid():
+        raise SharedFolder(f"{folder} belongs to another user (uid {status.st_uid})")
+    if status.st_mode & 0o077:
+        os.fchmod(descriptor, 0o700)
+        if os.fstat(descriptor).st_mode & 0o077:  # FAT ignores it
+            raise OSError(f"the file system of {folder} keeps no permissions")
+
+
+def _address(path: Path, folder: int) -> str:
+    """Return a short name of `path`: the kernel takes no longer ones, and state folders may be deep."""
+    return str(path) if len(os.fsencode(path)) <= _LONGEST_PATH else f"/proc/self/fd/{folder}/{path.name}"
+
+
+@contextmanager
+def _dialled(path: str) -> Iterator[str]:
+    if len(os.fsencode(path)) <= _LONGEST_PATH:
+        yield path
+        return
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield _address(Path(path), folder)
+    finally:
+        os.close(folder)
+
+
+def _refuse_other_users(connection: socket.socket, path: str) -> None:
+    option = getattr(socket, "SO_PEERCRED", None)  # Linux alone has it; elsewhere the folder's mode has to do
+    if option is None:
+        return
+    credentials = connection.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
+    _, user, _ = _CREDENTIALS.unpack(credentials)
+    if user not in (os.geteuid(), 0):
+        raise PermissionError(f"another user (uid {user}) listens at {path}")
