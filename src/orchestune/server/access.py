@@ -64,6 +64,8 @@ def need(method: str, path: str, query: str = "") -> Need:
         return Need.NOTHING if path[1:].partition("/")[0] in _OPEN else Need.PAGE
     if path.startswith(f"{API}report/"):
         return Need.NOTHING  # proves itself by a signature in its address
+    if path == f"{API}proof":
+        return Need.NOTHING  # here the server proves itself, before a worker shows its token
     head = path.removeprefix(API).partition("/")[0]
     if head == "sign-in":
         return Need.VIEWER

@@ -18,6 +18,7 @@ from orchestune.errors import BadInput, NotFound, OrchestuneError, Problem, Usag
 from orchestune.ports.clock import rfc3339
 from orchestune.server import openapi
 from orchestune.server.access import API, Access
+from orchestune.server.addresses import Addresses
 from orchestune.server.boundary import Boundary
 from orchestune.server.context import COLD_THREADS, Context, Pace
 from orchestune.server.draining import Draining
@@ -32,6 +33,7 @@ from orchestune.server.routes import (
     following,
     grants,
     plots,
+    proof,
     report,
     server,
     sign_in,
@@ -49,6 +51,7 @@ _ROUTERS = (
     workers.router,
     terminal.of_workers,
     report.router,
+    proof.router,
     server.probes,
     pages.router,
 )
@@ -69,8 +72,10 @@ def create_app(
     home: str = "hosted",
     draining: Draining | None = None,
     pace: Pace = _PACE,
+    addresses: Addresses | None = None,
 ) -> FastAPI:
     """The application. `on_shutdown` is called when an owner asks for the end; `draining` is what waits look at.
+    `addresses`: those at which it listens, where workers dial other ones than `core.url`.
 
     `started_at`: seconds since 1970, now where it is left out.
     """
@@ -81,6 +86,7 @@ def create_app(
         started_at=rfc3339(time.time() if started_at is None else started_at),
         home=home,
         pace=pace,
+        addresses=addresses or Addresses(),
     )
     layers = [Middleware(layer, context=context) for layer in (Boundary, Access, work.Shortcut, Repeats)]
     app = FastAPI(

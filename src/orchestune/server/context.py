@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from orchestune.errors import StoreUnavailable
+from orchestune.server.addresses import Addresses
 from orchestune.server.draining import Draining
 from orchestune.server.journal import Journal, Lines, Seen
 from orchestune.server.shared import Shared
@@ -84,6 +85,8 @@ class Context:
     started_at: str
     home: str
     pace: Pace = Pace()
+    addresses: Addresses = field(default_factory=Addresses)
+    """where it listens, beside the address that `core` names"""
     known: KnownCallers = field(default_factory=KnownCallers)
     terminals: Terminals = field(default_factory=Terminals)
     journals: Latest[str, Journal] = field(default_factory=lambda: Latest(200))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from orchestune.errors import TemporaryError, UsageError
+from orchestune.server.addresses import Addresses
 
 SECONDS = 30.0
 Opening = Callable[[str, int], Coroutine[Any, Any, int]]
@@ -15,7 +16,9 @@ Opening = Callable[[str, int], Coroutine[Any, Any, int]]
 class Door:
     """Handed to the parts behind the server before there is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, addresses: Addresses | None = None) -> None:
+        """`addresses` gets those at which it is opened."""
+        self._addresses = addresses or Addresses()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: Opening | None = None
 
@@ -32,9 +35,12 @@ class Door:
             raise TemporaryError("the server is about to start")
         for wanted in dict.fromkeys((port, 0)):
             try:
-                return asyncio.run_coroutine_threadsafe(self._opening(host, wanted), self._loop).result(SECONDS)
+                opened = asyncio.run_coroutine_threadsafe(self._opening(host, wanted), self._loop).result(SECONDS)
             except OSError as exc:
                 error = exc
+                continue
+            self._addresses.add(host, opened)
+            return opened
         raise UsageError(
             f"the server cannot listen on {host}: {error.strerror or error}",
             "say in ORCHESTUNE_SLURM_ADDRESS at which address of this machine the nodes reach it",

@@ -32,6 +32,14 @@ def read_worker_token(core: Core, token: str) -> tuple[str, str] | None:
     return (worker, experiment) if genuine else None
 
 
+def proof(core: Core, worker: str, experiment: str, nonce: str, address: str) -> str:
+    """Return the MAC that only a server which knows the worker's token can compute, over the worker's `nonce` and the
+    `host:port` that it dialled. It reveals nothing of the token, and looks the same for a worker that does not exist.
+    """
+    key = hashlib.sha256(worker_token(core, worker, experiment).encode()).digest()
+    return hmac.digest(key, f"orchestune proof 1\n{nonce}\n{address}".encode(), "sha256").hex()
+
+
 def report_signature(core: Core, attempt: str) -> str:
     """What stands in `$ORCHESTUNE_REPORT_URL` behind the attempt."""
     return _sign(core, "report", attempt)

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from orchestune.worker.dialling import Address, dial
+
 PREFIX = "/api/v1"
 _ESCAPE = re.compile(r"\\(?:ud[89ab]..\\ud[c-f]..|u(d[89a-f]..)|.)")
 """an escape of JSON; the group is half of a pair without the other half"""
-AUTHORITIES = "authorities.pem"
 ALONE = 3600.0
 """seconds without any server after which a worker gives up"""
-SILENT_SECONDS = 5
-"""for which a server may acknowledge nothing: long before a lease ends, so that another server hears in time"""
 
 
 class ApiError(Exception):
@@ -71,17 +70,18 @@ class Server:
         self._url, self._endpoint = url, endpoint
         self.token, self.worker = token, worker
 
-    def url(self) -> str:
+    def address(self) -> Address:
         """The present address. Unreachable while there is none."""
         if self._endpoint is not None:
             try:
-                return str(json.loads(self._endpoint.read_text(encoding="utf-8"))["url"])
-            except (OSError, ValueError, KeyError, TypeError) as exc:
+                document = json.loads(self._endpoint.read_text(encoding="utf-8"))
+                return Address(str(document["url"]), str(document.get("socket") or ""))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
                 if self._url is None:
                     raise Unreachable(f"no server: cannot read its address in {self._endpoint} ({exc})") from exc
         if self._url is None:
             raise Unreachable("no address of a server is known")
-        return self._url
+        return Address(self._url)
 
     def path(self, rest: str) -> str:
         """A route of this worker."""
@@ -94,7 +94,7 @@ class Connection:
     def __init__(self, server: Server, timeout: float = 15.0) -> None:
         self._server, self._timeout = server, timeout
         self._http: http.client.HTTPConnection | None = None
-        self._base = self._address = ""
+        self._base, self._address = "", Address("")
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Send JSON, return JSON. Raises Unreachable, Gone, Denied or ApiError."""
@@ -139,7 +139,7 @@ class Connection:
         try:
             _check(response.status, data)
         except Denied as exc:
-            if self._server.url() == self._address:
+            if self._server.address() == self._address:
                 raise
             self.close()
             raise Unreachable("another server answers at the old address") from exc
@@ -173,16 +173,9 @@ class Connection:
 
     def _open(self) -> None:
         self.close()
-        self._address = self._server.url()
-        parts = urlsplit(self._address)
-        self._base = parts.path.rstrip("/")
-        host = parts.hostname or "127.0.0.1"
-        if parts.scheme == "https":
-            self._http = http.client.HTTPSConnection(host, parts.port, timeout=SILENT_SECONDS, context=trusted())
-        else:
-            self._http = http.client.HTTPConnection(host, parts.port, timeout=SILENT_SECONDS)
-        self._http.connect()
-        _watch(self._http.sock)
+        self._address = self._server.address()
+        self._http = dial(self._address, self._server.token)
+        self._base = urlsplit(self._address.url).path.rstrip("/")
 
     def _response(self) -> http.client.HTTPResponse:
         if self._http is None:
@@ -192,16 +185,6 @@ class Connection:
         except (OSError, http.client.HTTPException) as exc:
             self.close()
             raise Unreachable(f"no answer from the server: {exc}") from exc
-
-
-def trusted() -> ssl.SSLContext:
-    """Trusts what this machine trusts, and the authorities beside a worker that is one file: an image may know none."""
-    context = ssl.create_default_context()
-    archive = Path(__file__).parents[2]
-    beside = archive.with_name(AUTHORITIES)
-    if archive.is_file() and beside.is_file():
-        context.load_verify_locations(cafile=str(beside))
-    return context
 
 
 def call_patiently(connection: Connection, method: str, path: str, body: Any) -> Any:
@@ -217,16 +200,6 @@ def call_patiently(connection: Connection, method: str, path: str, body: Any) ->
 def node_name() -> str:
     """How this machine is called in listings."""
     return os.environ.get("ORCHESTUNE_NODE") or socket.gethostname()
-
-
-def _watch(sock: socket.socket) -> None:
-    """Have the system notice a machine that went without a word, also while its answer is waited for."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    options = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": SILENT_SECONDS * 1000}
-    for name, value in options.items():
-        option = getattr(socket, name, None)  # not every system has all of them
-        if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _hung_up(sock: socket.socket) -> bool:

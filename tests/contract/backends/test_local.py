@@ -26,6 +26,7 @@ from orchestune.worker.journal import DONE
 from orchestune.worker.tree import OWNER
 from tests.contract.backends.places import STAND_IN, ThisMachine
 from tests.testbeds.deep import dig
+from tests.testbeds.proving import answer_to
 
 
 @pytest.fixture
@@ -61,6 +62,7 @@ class TestLocalBackendWithTheRealWorker:
             connection, _ = server.accept()
             with connection:
                 connection.settimeout(60.0)
+                connection.sendall(answer_to(connection.recv(4096), order.token))
                 assert f"/api/v1/workers/{order.worker}/register".encode() in connection.recv(4096)
 
     def test_it_ends_when_it_is_told_to(self, place: ThisMachine) -> None:

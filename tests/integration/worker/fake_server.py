@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.testbeds.proving import prove
 from tests.testbeds.serving import Handler, Listening
 
 Document = dict[str, Any]
@@ -243,6 +244,8 @@ class _Handler(Handler):
         super().finish()
 
     def do_GET(self) -> None:
+        if prove(self, self.server.fake.token):
+            return
         digest = self.path.rsplit("/", 1)[1]
         if "/jobs/" in self.path:
             self._answer(200, {**self.server.fake.job, "revision": int(digest)})

@@ -129,7 +129,7 @@ def test_a_worker_in_an_empty_root_trusts_the_usual_authorities(root: Path, buil
     code = f"""
 import sys
 sys.path.insert(0, "{MOUNT}/{runtime.WORKER}")
-from orchestune.worker.api import trusted
+from orchestune.worker.dialling import trusted
 print(len(trusted().get_ca_certs()))
 """
     done = run(root, built, [*runtime.interpreter(MOUNT), "-c", code])

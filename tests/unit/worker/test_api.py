@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.worker.api import Connection, Server, Unreachable, encoded
+from tests.testbeds.proving import answer_to
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,7 @@ def test_a_file_that_arrives_in_part_is_one_to_ask_for_again(tmp_path: Path) -> 
         def serve() -> None:
             for answer in answers:
                 with listening.accept()[0] as connection:
+                    connection.sendall(answer_to(connection.recv(65536), "secret"))
                     connection.recv(65536)
                     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + answer)
 

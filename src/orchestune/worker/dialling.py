@@ -1,0 +1,181 @@
+"""New connections to the server: none carries the worker's token before it is certain who answers.
+
+On the machine of an embedded server a worker connects by a Unix socket, at which only the worker's own user or root can
+listen. By TCP the server proves first that it knows this worker's token: after a crash its port may be another user's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import socket
+import ssl
+import struct
+import threading
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+AUTHORITIES = "authorities.pem"
+PROOF = "/api/v1/proof"
+SILENT_SECONDS = 5
+"""for which a server may acknowledge nothing: long before a lease ends, so that another server hears in time"""
+_PROOF_SECONDS = 15.0  # for the answer to a question that costs the server nothing, on a machine under load
+_LONGEST_ANSWER = 4096  # bytes; the other end may be a stranger
+_LONGEST_PATH = 100  # bytes; the kernel takes little more in the address of a Unix socket
+
+
+class Address(NamedTuple):
+    """The server's address: a Unix socket's path if there is one, else `url`."""
+
+    url: str
+    socket: str = ""
+
+
+class Unproven(OSError):
+    """The program that answers at the server's address does not prove that it is this worker's server."""
+
+
+def dial(address: Address, token: str) -> HTTPConnection:
+    """Connect to the server of `token`; the token itself is not sent. Raises OSError and HTTPException, Unproven if
+    another program answers. The connection never reconnects by itself.
+    """
+    if address.socket:
+        http = HTTPConnection("localhost", timeout=SILENT_SECONDS)
+        http.sock = _local(address.socket)
+    else:
+        http = _over_tcp(address.url, token)
+    http.auto_open = 0  # http.client would open the next connection without a proof
+    return http
+
+
+def trusted() -> ssl.SSLContext:
+    """Trusts what this machine trusts, and the authorities beside a worker that is one file: an image may know none."""
+    context = ssl.create_default_context()
+    archive = Path(__file__).parents[2]
+    beside = archive.with_name(AUTHORITIES)
+    if archive.is_file() and beside.is_file():
+        context.load_verify_locations(cafile=str(beside))
+    return context
+
+
+def proof(token: str, nonce: str, address: str) -> str:
+    """Return what the server answers that knows `token`, to a worker that dialled `address` (`host:port`)."""
+    key = hashlib.sha256(token.encode()).digest()
+    message = f"orchestune proof 1\n{nonce}\n{address}"
+    return hmac.new(key, message.encode(), hashlib.sha256).hexdigest()
+
+
+def netloc(url: str) -> str:
+    """Return `host:port` of a URL, lower case, IPv6 in brackets, the port never left out."""
+    parts = urlsplit(url)
+    host = parts.hostname or "127.0.0.1"
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return "{}:{}".format(f"[{host}]" if ":" in host else host, port)
+
+
+def _over_tcp(url: str, token: str) -> HTTPConnection:
+    parts = urlsplit(url)
+    host = parts.hostname or "127.0.0.1"
+    if parts.scheme == "https":
+        http: HTTPConnection = HTTPSConnection(host, parts.port, timeout=SILENT_SECONDS, context=trusted())
+    else:
+        http = HTTPConnection(host, parts.port, timeout=SILENT_SECONDS)
+    try:
+        http.connect()
+        _watch(http.sock)
+        # A stranger could keep this thread for ever by an answer that comes byte by byte.
+        timer = threading.Timer(_PROOF_SECONDS, _hang_up, (http.sock,))
+        timer.daemon = True
+        timer.start()
+        try:
+            _prove(http, url, token)
+        finally:
+            timer.cancel()
+    except (OSError, HTTPException):
+        http.close()
+        raise
+    return http
+
+
+def _hang_up(sock: socket.socket) -> None:
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+
+
+def _prove(http: HTTPConnection, url: str, token: str) -> None:
+    """Ask for a proof over a fresh nonce. The address is part of it, or else a program at an old address of the server
+    could ask the server itself and pass its answer on.
+    """
+    nonce, address = os.urandom(16).hex(), netloc(url)
+    parts = token.split(".")
+    worker, experiment = (parts[1], parts[2]) if len(parts) == 4 else ("", "")
+    query = urlencode({"nonce": nonce, "address": address, "worker": worker, "experiment": experiment})
+    http.sock.settimeout(_PROOF_SECONDS)
+    http.request("GET", "{}{}?{}".format(urlsplit(url).path.rstrip("/"), PROOF, query))
+    response = http.getresponse()
+    answer = response.read(_LONGEST_ANSWER)
+    genuine = proof(token, nonce, address)
+    if not response.isclosed() or not hmac.compare_digest(_proof_in(answer).encode(), genuine.encode()):
+        raise Unproven(_refused(address, response.status))
+    if http.sock is None:
+        raise Unproven(f"{address} closes each connection after one answer (expected one that is kept open)")
+
+
+def _proof_in(answer: bytes) -> str:
+    try:
+        document = json.loads(answer)
+    except (ValueError, RecursionError):
+        return ""
+    return str(document.get("proof")) if isinstance(document, dict) else ""
+
+
+def _refused(address: str, status: int) -> str:
+    what = f"does not prove that it is this worker's server (HTTP {status})"
+    return f"the program at {address} {what}; the token was not sent"
+
+
+def _local(path: str) -> socket.socket:
+    """Connect to a Unix socket. Raises Unproven if another user listens there."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = -1
+    try:
+        connection.settimeout(SILENT_SECONDS)
+        if len(os.fsencode(path)) > _LONGEST_PATH:
+            folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+            connection.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
+        else:
+            connection.connect(path)
+        user = _user_at(connection)
+        if user not in (os.geteuid(), 0):
+            raise Unproven(f"another user (uid {user}) listens at {path}; the token was not sent")
+    except OSError:
+        connection.close()
+        raise
+    finally:
+        if folder >= 0:
+            os.close(folder)
+    return connection
+
+
+def _user_at(connection: socket.socket) -> int:
+    option = getattr(socket, "SO_PEERCRED", None)  # Linux alone has it; elsewhere the folder's mode has to do
+    if option is None:
+        return os.geteuid()
+    credentials = struct.Struct("3i")  # pid, uid, gid
+    return int(credentials.unpack(connection.getsockopt(socket.SOL_SOCKET, option, credentials.size))[1])
+
+
+def _watch(sock: socket.socket) -> None:
+    """Have the system notice a machine that went without a word, also while its answer is waited for."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": SILENT_SECONDS * 1000}
+    for name, value in options.items():
+        option = getattr(socket, name, None)  # not every system has all of them
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

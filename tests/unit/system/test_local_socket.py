@@ -1,0 +1,73 @@
+"""Unix sockets of one user: found again after a crash, in folders of any depth, and closed to everybody else."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from orchestune.system.local_socket import SharedFolder, connect, listen, refuse_shared_folder
+from orchestune.worker.dialling import Address, dial
+
+
+def echo(listening: socket.socket, path: Path) -> bytes:
+    """What arrives from a client that connects at `path`."""
+    with connect(str(path), 5.0) as client, listening.accept()[0] as connection:
+        client.sendall(b"x")
+        return connection.recv(1)
+
+
+@pytest.mark.parametrize("depth", [0, 3])
+def test_a_client_connects_however_deep_the_folder_is(tmp_path: Path, depth: int) -> None:
+    folder = tmp_path.joinpath(*["d" * 60] * depth)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "run" / "server.sock"
+    with listen(path, 5) as listening:
+        assert echo(listening, path) == b"x"
+        http = dial(Address("http://127.0.0.1:1", str(path)), "secret")  # the worker's own way
+        listening.accept()[0].close()
+        http.close()
+
+
+def test_socket_and_folder_are_private_whatever_they_were(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with listen(folder / "server.sock", 5):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE((folder / "server.sock").stat().st_mode) == 0o600
+        assert os.listdir(folder) == ["server.sock"]
+
+
+def test_the_socket_of_a_crashed_server_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "server.sock"
+    listen(path, 5).close()
+    assert path.exists()
+    with pytest.raises(ConnectionRefusedError):
+        connect(str(path), 5.0)
+    with listen(path, 5) as listening:
+        assert echo(listening, path) == b"x"
+
+
+def test_nobody_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        connect(str(tmp_path / "server.sock"), 5.0)
+
+
+def test_a_link_in_the_place_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="run"):
+        listen(tmp_path / "run" / "server.sock", 5)
+
+
+def test_a_folder_that_a_group_may_change_is_closed_to_it(tmp_path: Path) -> None:
+    tmp_path.chmod(0o775)
+    refuse_shared_folder(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    tmp_path.chmod(0o777)
+    with pytest.raises(SharedFolder, match="mode 0777"):
+        refuse_shared_folder(tmp_path)
