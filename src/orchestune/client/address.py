@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from orchestune.client.clusters import BUILT_IN, Cluster, Clusters
 from orchestune.client.home import state_folder, state_path
 from orchestune.client.launch import owner
 from orchestune.errors import UsageError
+from orchestune.system import local_socket
 
 
 class Access(NamedTuple):
@@ -24,7 +26,7 @@ class Access(NamedTuple):
     user: str = ""
     """the caller's own name, where the token may be one that several people have"""
     dial: Callable[[float], socket.socket] | None = None
-    """opens a connection, in so many seconds, to a server that no address leads to"""
+    """opens a connection, in so many seconds, to a server that `url` does not lead to: by a Unix socket or a tunnel"""
     name: str = ""
     """how messages call the server; empty: by its address"""
 
@@ -135,7 +137,9 @@ def _through(cluster: Cluster, environ: Mapping[str, str]) -> Resolve:
 def _embedded(environ: Mapping[str, str], note: Callable[[str], None]) -> Access:
     from orchestune.client import embedded  # a server elsewhere needs none of it
 
-    return Access(*embedded.connect(environ=environ, note=note))
+    server = embedded.connect(environ=environ, note=note)
+    dial = partial(local_socket.connect, server.socket) if server.socket else None
+    return Access(server.url, server.token, dial=dial)
 
 
 def check_address(address: str, holder: str, otherwise: str = "") -> None:

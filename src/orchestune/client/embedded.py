@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from orchestune import __version__
 from orchestune.client import endpoint, home, room
-from orchestune.client.endpoint import Endpoint
+from orchestune.client.endpoint import Address, Endpoint
 from orchestune.client.versions import release
 from orchestune.errors import Unreachable, UsageError
+from orchestune.system import local_socket
 
 if TYPE_CHECKING:
     from orchestune.client.spawn import Spawned  # imported by who starts a server
@@ -36,7 +37,7 @@ def connect(
     version: str = __version__,
     hang: float = _HANG,
     anew: bool = False,
-) -> tuple[str, str]:
+) -> Address:
     """Address and token of the embedded server of `environ`, whatever server that names besides.
 
     It is started where none runs (of commands that race one does), replaced where it is older than this client, answers
@@ -50,7 +51,7 @@ def connect(
     if anew:
         search.unwanted = Endpoint.read(state / endpoint.FILE)
     found = search.running() or search.start(timeout)
-    return found.url, found.token
+    return found.address
 
 
 def end(state: Path, timeout: float = 60.0) -> int | None:
@@ -214,6 +215,8 @@ def _request(found: Endpoint, method: str, path: str, timeout: float) -> int | N
     parts = urlsplit(found.url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
     try:
+        if found.socket:
+            connection.sock = local_socket.connect(found.socket, timeout)
         connection.request(method, parts.path + path, headers={"Authorization": f"Bearer {found.token}"})
         return connection.getresponse().status
     except (OSError, HTTPException):

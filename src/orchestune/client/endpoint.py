@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestune.system.private import write_private
 from orchestune.system.process import Process
@@ -18,6 +19,16 @@ START_LOCK = "start.lock"
 LOG = "server.log"
 
 
+class Address(NamedTuple):
+    """How commands of this machine reach its embedded server."""
+
+    url: str
+    """for browsers"""
+    token: str
+    socket: str = ""
+    """path of its Unix socket; empty for a server that has none, which is reached at `url`"""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where a server is, who may speak to it, and which process it is."""
@@ -26,14 +37,21 @@ class Endpoint:
     token: str
     process: Process
     version: str
+    socket: str = ""
+    """path of the Unix socket at which it answers its own user"""
+
+    @property
+    def address(self) -> Address:
+        """What a command needs of it."""
+        return Address(self.url, self.token, self.socket)
 
     def __repr__(self) -> str:
         return f"Endpoint({self.url!r}, pid={self.process.pid}, version={self.version!r})"
 
     def write(self, path: Path) -> None:
         """Replace the file at once, for its owner alone; a reader never sees half of it."""
-        document = {"url": self.url, "token": self.token, "version": self.version, **self.process.to_json()}
-        write_private(path, json.dumps(document))
+        document = {"url": self.url, "socket": self.socket, "token": self.token, "version": self.version}
+        write_private(path, json.dumps({**document, **self.process.to_json()}))
 
     @classmethod
     def read(cls, path: Path) -> Endpoint | None:
@@ -44,10 +62,11 @@ class Endpoint:
                     return None  # somebody else would get to see everything that is sent there
                 document = json.load(file)
             process = Process.from_json(document)
-            url, token, version = (document[name] for name in ("url", "token", "version"))
+            url, token, version = (str(document[name]) for name in ("url", "token", "version"))
+            local = str(document.get("socket") or "")
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return cls(str(url), str(token), process, str(version)) if process else None
+        return cls(url, token, process, version, local) if process else None
 
 
 def runs(state: Path) -> bool:

@@ -176,6 +176,7 @@ class Transport:
         connection = kind(parts.hostname or "", parts.port, timeout=self.timeout)
         if self._access.dial is not None:
             connection.sock = self._access.dial(self.timeout)
+            connection.auto_open = 0  # http.client would connect to the address, where the server may not be any more
         else:
             connection.connect()
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

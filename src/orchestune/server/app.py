@@ -24,6 +24,7 @@ from orchestune.server.context import COLD_THREADS, Context, Pace
 from orchestune.server.draining import Draining
 from orchestune.server.pages import routes as pages
 from orchestune.server.pages.render import refused
+from orchestune.server.peers import PeerCheck
 from orchestune.server.repeats import Repeats
 from orchestune.server.routes import (
     archive,
@@ -88,7 +89,7 @@ def create_app(
         pace=pace,
         addresses=addresses or Addresses(),
     )
-    layers = [Middleware(layer, context=context) for layer in (Boundary, Access, work.Shortcut, Repeats)]
+    layers = [Middleware(layer, context=context) for layer in (Boundary, PeerCheck, Access, work.Shortcut, Repeats)]
     app = FastAPI(
         title="Orchestune",
         version=__version__,

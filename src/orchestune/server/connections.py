@@ -6,6 +6,8 @@ from asyncio import TimerHandle, Transport
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from orchestune.server.peers import FOR_WORKERS, STATE, Peer
+
 ASKING = 30.0
 """seconds from the first byte of a request to the end of its headers, and from each part of its body to the next one"""
 SLOWEST = 1024
@@ -30,6 +32,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        for_workers = bool(self.app_state.get(FOR_WORKERS))
+        self.app_state = {**self.app_state, STATE: Peer(transport, for_workers=for_workers)}
         self._expect(self.loop.time() + ASKING)
 
     def connection_lost(self, exc: Exception | None) -> None:

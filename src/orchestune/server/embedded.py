@@ -9,10 +9,13 @@ import logging
 import os
 import random
 import secrets
+import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from anyio import to_thread
 
@@ -21,6 +24,7 @@ from orchestune.client import endpoint
 from orchestune.client.endpoint import Endpoint
 from orchestune.client.filesystem import LOCAL_DISK, NETWORK, filesystem
 from orchestune.errors import Conflict, StoreUnavailable, UsageError
+from orchestune.system import local_socket
 from orchestune.system.private import create_private, write_private
 from orchestune.system.process import Process
 
@@ -28,12 +32,21 @@ logger = logging.getLogger("orchestune.server")
 
 REPUBLISH = 1.0
 """seconds after which a server looks whether commands still find it"""
+SOCKET = Path("run") / "server.sock"
+"""below the state folder: where it answers its own user, and nobody else"""
 _PORT = "port"
 _TOKEN = "token"
 _HOST = "127.0.0.1"
 _LOWEST_PORT = 20000
 _PATIENCE = 2.0
 """seconds to wait for the lock: a command that looks whether a server runs holds it for a moment"""
+
+
+class LocalListener(NamedTuple):
+    """A Unix socket that listens, and its path."""
+
+    socket: socket.socket
+    path: Path
 
 
 class Lock:
@@ -47,10 +60,10 @@ class Lock:
         self._seen: tuple[int, int] | None = None
         """the file as it was when it was last found to be right: its number, and when it changed"""
 
-    def publish(self, url: str, token: str, version: str = __version__) -> None:
+    def publish(self, url: str, token: str, version: str = __version__, socket: str = "") -> None:
         """Tell commands and workers where the server is. Call it once requests are answered, and after every move."""
         assert self._process is not None
-        self._published = Endpoint(url, token, self._process, version)
+        self._published = Endpoint(url, token, self._process, version, socket)
         self._published.write(self.state / endpoint.FILE)
         port = url.rpartition(":")[2].partition("/")[0]
         if port.isdecimal():
@@ -116,7 +129,41 @@ def acquire(state: Path, patience: float = _PATIENCE) -> Lock:
         found = Endpoint.read(state / endpoint.FILE)
         which = f" (pid {found.process.pid}, {found.url})" if found else ""
         raise Conflict(f"a server{which} runs already for {state}", "use it, or end it first")
+    try:
+        _refuse_shared(state)
+    except UsageError:
+        os.close(descriptor)
+        raise
     return Lock(state, descriptor)
+
+
+def _refuse_shared(state: Path) -> None:
+    """Raise UsageError if another user could replace what lies in the state folder, the server's socket included."""
+    try:
+        local_socket.refuse_shared_folder(state)
+    except local_socket.SharedFolder as exc:
+        raise UsageError(
+            f"cannot use the state folder: {exc}", "choose a folder of your own in ORCHESTUNE_HOME, with mode 700"
+        ) from exc
+
+
+def listen_locally(state: Path, backlog: int, clean_up: Callable[[Callable[[], None]], object]) -> LocalListener:
+    """Listen on the Unix socket of the state folder, which the caller has locked, or in a private temporary folder if
+    the state folder's file system has no sockets or no permissions. `clean_up` takes the removal of that folder.
+
+    Raises UsageError if the folder of the socket is another user's.
+    """
+    path = state / SOCKET
+    try:
+        return LocalListener(local_socket.listen(path, backlog), path)
+    except local_socket.SharedFolder as exc:
+        raise UsageError(f"cannot listen at {path}: {exc}", f"remove {path.parent}") from exc
+    except OSError as exc:
+        error = exc
+    folder = Path(tempfile.mkdtemp(prefix="orchestune-"))
+    clean_up(lambda: shutil.rmtree(folder, ignore_errors=True))
+    logger.warning("cannot listen at %s (%s); listening in %s instead", path, error, folder)
+    return LocalListener(local_socket.listen(folder / path.name, backlog), folder / path.name)
 
 
 def hold_database(path: Path) -> Callable[[], None]:

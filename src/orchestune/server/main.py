@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from orchestune import __version__
 from orchestune.client import endpoint, home
@@ -22,10 +22,11 @@ from orchestune.client.launch import owner
 from orchestune.domain.words import plural
 from orchestune.errors import StoreUnavailable, TemporaryError, UsageError
 from orchestune.server import embedded, logs, permissions
+from orchestune.server.addresses import Addresses
 from orchestune.server.app import create_app
 from orchestune.server.door import Door
 from orchestune.server.draining import Draining
-from orchestune.server.serving import STOPPING, Deadline, Server, listen
+from orchestune.server.serving import BACKLOG, STOPPING, Deadline, Server, listen
 from orchestune.server.settings import Settings, load
 from orchestune.services import read_server
 from orchestune.services.core import Core
@@ -65,6 +66,15 @@ Build = Callable[[Settings, str, Path | None, Door], Running]
 """Puts the parts together (`orchestune.bootstrap.build`)."""
 
 
+class Listeners(NamedTuple):
+    """Where a server listens from its start on."""
+
+    tcp: socket.socket
+    local: embedded.LocalListener | None
+    """of an embedded server"""
+    addresses: Addresses
+
+
 def main(argv: Sequence[str], build: Build) -> int:
     """Serve until SIGTERM, SIGINT, an owner's order, or (embedded) idleness; then 0. Errors of the start are raised."""
     deadline = Deadline()
@@ -87,12 +97,19 @@ def main(argv: Sequence[str], build: Build) -> int:
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
         _warn(settings, tightened)
         listening = stack.enter_context(listen(settings))
-        url, door = settings.address(listening.getsockname()[1]), Door()
+        local = None
+        if lock is not None:
+            local = embedded.listen_locally(settings.state, BACKLOG, stack.callback)
+            stack.callback(local.socket.close)
+        port = listening.getsockname()[1]
+        addresses = Addresses()
+        addresses.add(settings.host, port)
+        url, door = settings.address(port), Door(addresses)
         try:
             running = build(settings, url, settings.state / endpoint.FILE if lock else None, door)
         except OSError as exc:
             raise _unusable(settings.state, exc) from exc
-        _serve(settings, url, listening, running, lock, deadline, door)
+        _serve(settings, url, Listeners(listening, local, addresses), running, lock, deadline, door)
     logger.info("ended")
     deadline.reached_the_end()
     return 0
@@ -158,7 +175,7 @@ def _with_owners(settings: Settings) -> Settings:
 def _serve(
     settings: Settings,
     url: str,
-    listening: socket.socket,
+    listeners: Listeners,
     running: Running,
     lock: embedded.Lock | None,
     deadline: Deadline,
@@ -174,7 +191,7 @@ def _serve(
         gc.freeze()  # what is there now stays: no later collection, which holds everybody up, has to look at it
         sys.setswitchinterval(SWITCHING)
         if lock is not None:
-            lock.publish(url, next(iter(settings.owners)))
+            lock.publish(url, next(iter(settings.owners)), socket=str(local.path) if local else "")
             audience = app.state.context.audience
             idle = embedded.end_when_idle(
                 lambda: not server.answering and audience.gone(PAGES_SECONDS) and _is_idle(running),
@@ -195,9 +212,16 @@ def _serve(
             task.cancel()
         draining.begin()
 
-    app = create_app(running.core, on_shutdown=lambda: server.end(), home=settings.home, draining=draining)
-    server = Server(settings, app, on_started=started, on_draining=drain)
-    server.run(sockets=[listening])
+    app = create_app(
+        running.core,
+        on_shutdown=lambda: server.end(),
+        home=settings.home,
+        draining=draining,
+        addresses=listeners.addresses,
+    )
+    local = listeners.local
+    server = Server(settings, app, on_started=started, on_draining=drain, local=local.socket if local else None)
+    server.run(sockets=[listeners.tcp])
     running.stop(STOPPING)
 
 

@@ -20,6 +20,7 @@ import uvicorn
 from orchestune.errors import BadInput, UsageError
 from orchestune.server import embedded
 from orchestune.server.connections import Connection
+from orchestune.server.peers import FOR_WORKERS
 from orchestune.server.settings import HOSTED_PORT, Settings
 
 logger = logging.getLogger("orchestune.server")
@@ -33,7 +34,7 @@ LONGEST = 9.5
 
 _KEEP_ALIVE = 75
 """seconds that a connection may be silent; longer than a worker's longest pause between two calls"""
-_BACKLOG = 2048
+BACKLOG = 2048
 _ANY = "::"
 
 
@@ -41,8 +42,15 @@ class Server(uvicorn.Server):
     """Ends by SIGTERM, SIGINT or `end`; `on_started` and `on_draining` are called on the loop."""
 
     def __init__(
-        self, settings: Settings, app: Any, *, on_started: Callable[[], None], on_draining: Callable[[], None]
+        self,
+        settings: Settings,
+        app: Any,
+        *,
+        on_started: Callable[[], None],
+        on_draining: Callable[[], None],
+        local: socket.socket | None = None,
     ) -> None:
+        """`local` is a Unix socket at which it answers as well, from the same moment on."""
         config = uvicorn.Config(
             app,
             loop="uvloop",
@@ -53,7 +61,7 @@ class Server(uvicorn.Server):
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=ANSWERING,
             ssl_certfile=settings.tls_cert,
@@ -65,6 +73,7 @@ class Server(uvicorn.Server):
             raise BadInput.one(f"certificate and key cannot be used: {exc}", key="tls_cert") from exc
         super().__init__(config)
         self._on_started, self._on_draining = on_started, on_draining
+        self._local = local
 
     def end(self) -> None:
         """Drain, then end. Any thread; idempotent."""
@@ -77,17 +86,23 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._local is not None:
+            loop = asyncio.get_running_loop()
+            self.servers.append(await loop.create_unix_server(self._protocol({}), sock=self._local, backlog=BACKLOG))
         self._on_started()
 
     async def listen_too(self, host: str, port: int) -> int:
-        """Serve at another address as well, until the end; the port. OSError where it cannot be had."""
+        """Serve workers at another address as well, until the end; the port. OSError where it cannot be had."""
         listening = _bound(host, port)
-        config = self.config
-        protocol = partial(Connection, config=config, server_state=self.server_state, app_state=self.lifespan.state)
-        loop = asyncio.get_running_loop()
-        self.servers.append(await loop.create_server(protocol, sock=listening, ssl=config.ssl, backlog=_BACKLOG))
+        protocol, loop = self._protocol({FOR_WORKERS: True}), asyncio.get_running_loop()
+        self.servers.append(await loop.create_server(protocol, sock=listening, ssl=self.config.ssl, backlog=BACKLOG))
         logger.info("serving elsewhere too", extra={"host": host, "port": listening.getsockname()[1]})
         return int(listening.getsockname()[1])
+
+    def _protocol(self, state: dict[str, Any]) -> Callable[[], Connection]:
+        """Build the connections of one more listener; `state` is what their requests carry."""
+        shared = {**self.lifespan.state, **state}
+        return partial(Connection, config=self.config, server_state=self.server_state, app_state=shared)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_draining()
@@ -141,7 +156,7 @@ def _bound(host: str, port: int) -> socket.socket:
         if host == _ANY:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listening.bind(address)
-        listening.listen(_BACKLOG)
+        listening.listen(BACKLOG)
     except OSError:
         listening.close()
         raise

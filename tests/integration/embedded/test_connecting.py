@@ -16,7 +16,7 @@ import pytest
 
 from orchestune.cli.main import main
 from orchestune.client.embedded import connect, end
-from orchestune.client.endpoint import Endpoint
+from orchestune.client.endpoint import Address, Endpoint
 from orchestune.client.home import state_folder
 from orchestune.client.outdated import changed
 from orchestune.errors import Unreachable, UsageError
@@ -46,7 +46,7 @@ class Home:
         version: str = "1.0",
         hang: float = 60.0,
         anew: bool = False,
-    ) -> tuple[str, str]:
+    ) -> Address:
         program = self.program(*wrong, version=version)
         return connect(
             timeout,
@@ -95,7 +95,7 @@ def test_the_first_command_starts_the_server_and_the_next_one_uses_it(home: Home
     first = home.connect()
     assert home.connect() == first
     assert len(home.pids("starts")) == 1
-    assert first == (home.endpoint().url, home.endpoint().token)
+    assert first == home.endpoint().address
 
 
 def test_ten_commands_that_race_start_one_server(home: Home) -> None:
@@ -113,7 +113,7 @@ def test_ten_commands_that_race_start_one_server(home: Home) -> None:
     ]
     answers = {racer.communicate()[0] for racer in racers}
     assert [racer.returncode for racer in racers] == [0] * 10
-    assert answers == {f"{home.endpoint().url} {home.endpoint().token}\n"}
+    assert answers == {f"{home.endpoint().url} {home.endpoint().token} \n"}
     assert len(home.pids("starts")) == 1
 
 
@@ -233,9 +233,9 @@ def test_a_server_that_is_frozen_is_replaced(home: Home) -> None:
 
 
 def test_an_older_server_is_asked_to_end_and_replaced(home: Home) -> None:
-    _, token = home.connect(version="1.0")
+    token = home.connect(version="1.0").token
     former = home.endpoint().process
-    assert home.connect(version="1.1")[1] == token
+    assert home.connect(version="1.1").token == token
     assert home.endpoint().version == "1.1"
     assert not former.alive()
     assert any("replacing" in note for note in home.notes)
@@ -342,7 +342,7 @@ def test_what_tells_the_token_can_be_read_by_its_owner_alone(home: Home) -> None
         assert stat.S_IMODE((home.state / name).stat().st_mode) == 0o600, name
     assert home.endpoint().token not in repr(home.endpoint())
     assert set(json.loads((home.state / "endpoint.json").read_text())) == {
-        "url", "token", "pid", "started", "version", "boot",
+        "url", "socket", "token", "pid", "started", "version", "boot",
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import socket
@@ -10,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ import pytest
 from orchestune.client.endpoint import Endpoint
 from orchestune.errors import Conflict, UsageError
 from orchestune.server import embedded
+from orchestune.system import local_socket
 from orchestune.system.process import Process
 
 
@@ -58,6 +61,24 @@ def test_who_looks_whether_a_server_runs_does_not_keep_one_from_starting(tmp_pat
     looker.stdout.readline()
     embedded.acquire(tmp_path, patience=60.0).release()
     looker.communicate()
+
+
+def test_a_disk_without_sockets_has_the_server_listen_in_a_private_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, undone = local_socket.listen, list[Callable[[], None]]()
+
+    def listen(path: Path, backlog: int) -> socket.socket:
+        if path.is_relative_to(tmp_path):
+            raise OSError(errno.EPERM, "Operation not permitted", str(path))
+        return real(path, backlog)
+
+    monkeypatch.setattr(local_socket, "listen", listen)
+    listening, path = embedded.listen_locally(tmp_path, 5, undone.append)
+    with listening, local_socket.connect(str(path), 5.0):
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    undone[0]()
+    assert not path.parent.exists()
 
 
 def test_what_is_published_is_this_process_until_it_is_withdrawn(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from orchestune.cli.console import Console
 from orchestune.cli.main import run
 from orchestune.client import embedded
+from orchestune.client.endpoint import Address
 from orchestune.errors import StoreUnavailable, TemporaryError, Unreachable
 from tests.unit.client.fake_server import TOKEN, FakeServer
 
@@ -24,11 +25,11 @@ def test_the_embedded_server_is_waited_for_with_one_word_beside_the_result_that_
 ) -> None:
     hangs = [Unreachable("it hangs"), Unreachable("it hangs")]
 
-    def connect(*, note: Callable[[str], None], **options: object) -> tuple[str, str]:
+    def connect(*, note: Callable[[str], None], **options: object) -> Address:
         note(SILENT)
         if hangs:
             raise hangs.pop()
-        return server.url, TOKEN
+        return Address(server.url, TOKEN)
 
     monkeypatch.setattr(embedded, "connect", connect)
     server.log("epoch 1\n")

@@ -35,10 +35,10 @@ _DONE = "ending: nothing is left to do"
 class LocalBackend:
     """Fulfils `ports.backend.Backend`. A worker's handle names its process: `{"pid", "started", "boot"}`.
 
-    `state` is the server's state folder. `endpoint` is the file in which an embedded server says where it is, which the
-    workers read again; `url` is the address of a server that stays where it is. `worker_program` is the command line
-    of the worker, by default that of this installation. `umask` is what commands are started with, by default the
-    server's own.
+    `state` is the server's state folder. `endpoint` is the file in which an embedded server says where it is (also its
+    socket), which the workers read again; `url` is the address of a server that stays where it is. `worker_program` is
+    the command line of the worker, by default that of this installation. `umask` is what commands are started with, by
+    default the server's own.
 
     An embedded server gives out all cards of the machine, to each experiment those that the `CUDA_VISIBLE_DEVICES` of
     its shell names; one that stays gives out those that its own names.
@@ -62,7 +62,8 @@ class LocalBackend:
         self._workers = state.absolute() / "workers"
         self._cores = state.absolute() / "cores"
         self._endpoint = endpoint.absolute() if endpoint else None
-        self._url = url
+        # By TCP alone, a worker could not know who answers at the port of an embedded server that has crashed.
+        self._url = None if endpoint else url
         self._program = tuple(worker_program) or plan.installed_worker()
         self._capacity = capacity
         self._umask = umask

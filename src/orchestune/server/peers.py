@@ -1,0 +1,80 @@
+"""The programs that may use the ports of an embedded server: the other users of the machine reach loopback, too.
+
+Such a server belongs to one user. Commands and workers of this machine reach it by a Unix socket which that user alone
+can open; its TCP port is for browsers, for the reports of trials, and for workers in containers.
+"""
+
+from __future__ import annotations
+
+from asyncio import BaseTransport
+from socket import AF_UNIX
+
+from anyio import to_thread
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from orchestune.errors import Denied
+from orchestune.server.access import API
+from orchestune.server.context import Context
+from orchestune.server.cookies import header
+from orchestune.system.peers import End, NoTable, UnknownPeer, is_loopback, is_this_user
+
+STATE = "peer"
+"""the key of a connection's `Peer` in the state of its requests"""
+FOR_WORKERS = "for_workers"
+"""the key, in the state of a listener, that it is there for workers alone"""
+
+
+class Peer:
+    """The other end of one connection. The user there is looked up once, with the first request."""
+
+    def __init__(self, transport: BaseTransport, *, for_workers: bool) -> None:
+        connection = transport.get_extra_info("socket")
+        self.is_unix = connection is not None and connection.family == AF_UNIX
+        self._client, self._server = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self._is_owner: bool | None = None
+        if self.is_unix or for_workers:
+            self._is_owner = self.is_unix
+
+    async def is_owner(self) -> bool:
+        """Return True if the connection comes from the server's own user or root, or from another machine that was
+        allowed in by the setting `host`; tokens decide then.
+        """
+        if self._is_owner is None:
+            self._is_owner = await to_thread.run_sync(self._looked_up)
+        return self._is_owner
+
+    def _looked_up(self) -> bool:
+        if not isinstance(self._client, tuple) or not isinstance(self._server, tuple):
+            return False
+        client, server = End(*self._client[:2]), End(*self._server[:2])
+        try:
+            return is_this_user(client, server)
+        except UnknownPeer:
+            return not is_loopback(client.host)
+        except NoTable:
+            return True
+
+
+class PeerCheck:
+    """The middleware. Other users get what carries a proof of its own: what workers call with their token, and reports.
+
+    Containers on the machine's network connect as the user of their image, jobs of Slurm from other machines.
+    """
+
+    def __init__(self, app: ASGIApp, context: Context) -> None:
+        self.app = app
+        self._is_personal = context.home == "embedded"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        peer = scope["state"].get(STATE) if self._is_personal and scope["type"] == "http" else None
+        if not (peer is None or peer.is_unix or _is_for_workers(scope) or await peer.is_owner()):
+            raise Denied("this server is for the user who started it", "start a server for several users: see --host")
+        await self.app(scope, receive, send)
+
+
+def _is_for_workers(scope: Scope) -> bool:
+    path: str = scope["path"]
+    if path == f"{API}proof" or path.startswith(f"{API}report/"):
+        return True
+    by_worker = header(scope, b"authorization").startswith("Bearer w.")
+    return by_worker and path.startswith((f"{API}workers/", f"{API}bundles/"))

@@ -1,0 +1,98 @@
+"""The ports of an embedded server are for its own user, and for workers with their token."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from orchestune.errors import Denied
+from orchestune.server import peers
+from orchestune.server.peers import STATE, Peer, PeerCheck
+from orchestune.system.peers import End, NoTable, UnknownPeer
+
+
+def peer(host: str = "127.0.0.1", *, for_workers: bool = False, family: int = socket.AF_INET) -> Peer:
+    known = {"socket": SimpleNamespace(family=family), "peername": (host, 4000), "sockname": (host, 80)}
+    if family == socket.AF_UNIX:
+        known |= {"peername": "", "sockname": "/run/server.sock"}
+    return Peer(cast(Any, SimpleNamespace(get_extra_info=known.get)), for_workers=for_workers)
+
+
+def listed(monkeypatch: pytest.MonkeyPatch, outcome: bool | Exception) -> list[End]:
+    """The kernel says that; what is looked up."""
+    asked: list[End] = []
+
+    def look(client: End, server: End) -> bool:
+        asked.append(client)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(peers, "is_this_user", look)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("outcome", "host", "expected"),
+    [(True, "127.0.0.1", True), (False, "127.0.0.1", False), (False, "10.0.0.1", False),
+     (UnknownPeer(), "127.0.0.1", False), (UnknownPeer(), "10.0.0.9", True), (NoTable(), "127.0.0.1", True)],
+)  # fmt: skip
+def test_the_user_at_the_other_end_decides_once_for_a_connection(
+    monkeypatch: pytest.MonkeyPatch, outcome: bool | Exception, host: str, expected: bool
+) -> None:
+    asked, connection = listed(monkeypatch, outcome), peer(host)
+
+    async def twice() -> list[bool]:
+        return [await connection.is_owner() for _ in range(2)]
+
+    assert asyncio.run(twice()) == [expected] * 2
+    assert asked == [End(host, 4000)]
+
+
+def test_a_unix_socket_is_the_owners_and_a_listener_for_workers_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = listed(monkeypatch, False)
+    assert asyncio.run(peer(family=socket.AF_UNIX).is_owner())
+    assert not asyncio.run(peer("10.0.0.9", for_workers=True).is_owner())
+    assert asked == []
+
+
+def passes(home: str, path: str, token: str = "", connection: Peer | None = None) -> bool:
+    """Whether a request of another user gets to the application."""
+    calls: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        calls.append(scope["path"])
+
+    scope = {"type": "http", "path": path, "headers": [(b"authorization", token.encode())],
+             "state": {STATE: connection or peer(for_workers=True)}}  # fmt: skip
+    try:
+        asyncio.run(PeerCheck(app, cast(Any, SimpleNamespace(home=home)))(scope, cast(Any, None), cast(Any, None)))
+    except Denied:
+        return False
+    return calls == [path]
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "expected"),
+    [
+        ("/api/v1/proof", "", True),
+        ("/api/v1/report/a/s", "", True),
+        ("/api/v1/workers/w/work", "Bearer w.a.b.c", True),
+        ("/api/v1/bundles/d", "Bearer w.a.b.c", True),
+        ("/api/v1/workers/w/work", "Bearer of-an-owner", False),
+        ("/api/v1/workers/w/work", "", False),
+        ("/api/v1/experiments", "Bearer w.a.b.c", False),
+        ("/api/v1/experiments", "Bearer of-an-owner", False),
+        ("/", "", False),
+        ("/healthz", "", False),
+        ("/sign-in", "", False),
+    ],
+)
+def test_other_users_get_what_workers_and_reports_need(path: str, token: str, expected: bool) -> None:
+    assert passes("embedded", path, token) is expected
+    assert passes("hosted", path, token)  # its tokens decide alone
+    assert passes("embedded", path, token, peer(family=socket.AF_UNIX))
