@@ -137,7 +137,7 @@ def test_whoever_binds_the_port_of_a_crashed_server_hears_nothing_and_workers_fi
     assert port is not None
     [log] = home.folder.glob("workers/*/worker.log")
     kill_server(home)
-    with serving(eventually(lambda: hijacked(port), "the port is free", home)) as hijacker:
+    with serving(until("the port is free", lambda: hijacked(port))) as hijacker:
         eventually(lambda: "trying again" in log.read_text(), "the worker looks for its server", home)
         (project / "go").touch()
         shown = reached(home, handle, "completed")  # the command starts another server
@@ -267,6 +267,22 @@ def test_other_users_of_the_machine_see_nothing_at_the_port_of_an_embedded_serve
     ]:  # fmt: skip
         assert as_nobody(lambda path=path, headers=headers: ask(server.url, path, **headers)) == b"403", path  # type: ignore[misc]
     assert ask(server.url, "/api/v1/experiments", **owner) == b"200"  # a stolen token is what the check is for
+
+
+@as_another_user
+def test_an_address_for_reports_that_another_user_has_learned_takes_nothing_from_it(home: Home, tmp_path: Path) -> None:
+    waits = "while [ ! -e $ORCHESTUNE_ORIGINAL_DIR/go ]; do sleep 0.05; done"
+    command = f"echo $ORCHESTUNE_REPORT_URL > $ORCHESTUNE_ORIGINAL_DIR/url; {waits}; echo loss={{x}}"
+    project = write(tmp_path / "reporting", command, budget=1)
+    handle = launch(home, project)
+    url = eventually(lambda: (project / "url").exists() and (project / "url").read_text().strip(), "an address", home)
+    assert isinstance(url, str)
+    path = urlsplit(url).path
+    assert as_nobody(lambda: ask(url, path)) == b"403"
+    assert as_nobody(lambda: ask(url, f"{path}x")) == b"403"
+    assert ask(url, path) == b"200"
+    (project / "go").touch()
+    reached(home, handle, "completed")
 
 
 @as_another_user

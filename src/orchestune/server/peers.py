@@ -55,18 +55,25 @@ class Peer:
             return True
 
 
-class PeerCheck:
-    """The middleware. Other users get what carries a proof of its own: what workers call with their token, and reports.
+def peer_of(scope: Scope, context: Context) -> Peer | None:
+    """Return the other end of the request's connection; None if the server is for several users."""
+    peer: Peer | None = scope["state"].get(STATE) if context.home == "embedded" else None
+    return peer
 
-    Containers on the machine's network connect as the user of their image, jobs of Slurm from other machines.
+
+class PeerCheck:
+    """The middleware. Other users get what workers call with a token of theirs, and reports with a signed address.
+
+    Containers on the machine's network connect as the user of their image, jobs of Slurm from other machines. The route
+    of reports refuses those of trials that run as the server's user.
     """
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
-        self._is_personal = context.home == "embedded"
+        self.context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        peer = scope["state"].get(STATE) if self._is_personal and scope["type"] == "http" else None
+        peer = peer_of(scope, self.context) if scope["type"] == "http" else None
         if not (peer is None or peer.is_unix or _is_for_workers(scope) or await peer.is_owner()):
             raise Denied("this server is for the user who started it", "start a server for several users: see --host")
         await self.app(scope, receive, send)

@@ -16,9 +16,12 @@ from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.signatures import report_signature, same
 from orchestune.store import attempts as rows
-from orchestune.store import hot
+from orchestune.store import experiments, hot
 from orchestune.worker.mask import Mask, spellings
 from orchestune.worker.metrics import STEP_NAMES, folded, step_of
+
+LOCAL = "local"
+"""the cluster whose workers are processes of the server's own user"""
 
 
 def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,6 +73,15 @@ def check(core: Core, attempt: str, signature: str) -> None:
     """Denied for a wrong signature. Asks nobody."""
     if not same(signature, report_signature(core, attempt)):
         raise Denied("this address is not genuine", "use $ORCHESTUNE_REPORT_URL as it stands")
+
+
+def runs_as_server(core: Core, attempt: str, signature: str) -> bool:
+    """Return True if the attempt's cluster is this machine, where trials run as the server's own user. Denied for a
+    wrong signature.
+    """
+    experiment = _experiment(core, attempt, signature)
+    with core.store.reading() as session:
+        return experiments.get(session, experiment).cluster == LOCAL
 
 
 def _experiment(core: Core, attempt: str, signature: str) -> str:

@@ -9,10 +9,12 @@ from urllib.parse import parse_qsl
 from fastapi import Request, Response
 
 from orchestune import documents
-from orchestune.errors import BadInput
+from orchestune.errors import BadInput, Denied
 from orchestune.server import routers
 from orchestune.server.answers import answer
+from orchestune.server.context import Context
 from orchestune.server.parameters import Here
+from orchestune.server.peers import peer_of
 from orchestune.services import report_metrics
 
 router = routers.of_trials("/report", "reports")
@@ -31,14 +33,28 @@ _BODY = {
 async def report(context: Here, request: Request, attempt: str, signature: str) -> Response:
     """Take values by name, and say whether the trial should stop."""
     report_metrics.check(context.core, attempt, signature)  # before anything is read: anybody may call this
+    await _refuse_other_users(context, request, attempt, signature)
     values = parse(await request.body())
     return answer(await context.cold(report_metrics.report, context.core, attempt, signature, values))
 
 
 @router.get("/{attempt}/{signature}", response_model=documents.ShouldStop)
-async def should_stop(context: Here, attempt: str, signature: str) -> Response:
+async def should_stop(context: Here, request: Request, attempt: str, signature: str) -> Response:
     """Say whether the trial should stop."""
+    await _refuse_other_users(context, request, attempt, signature)
     return answer(await context.cold(report_metrics.should_stop, context.core, attempt, signature))
+
+
+async def _refuse_other_users(context: Context, request: Request, attempt: str, signature: str) -> None:
+    """Refuse an address that another user of the machine has learned, such as by taking the port of a crashed server.
+
+    Only trials in containers and on other machines have a reason to come from another user.
+    """
+    peer = peer_of(request.scope, context)
+    if peer is None or await peer.is_owner():
+        return
+    if await context.cold(report_metrics.runs_as_server, context.core, attempt, signature):
+        raise Denied("this trial's reports come from the user who started the server alone")
 
 
 def parse(body: bytes) -> dict[str, Any]:
