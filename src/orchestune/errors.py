@@ -61,8 +61,8 @@ class UsageError(OrchestuneError):
     status = 400
 
 
-MOST_SHOWN = 50
-"""mistakes of one input that are told one by one"""
+PROBLEMS_SHOWN = 20
+"""The most problems of one input that are reported one by one; a last line counts the others."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,12 @@ class Problem:
 
 
 class BadInput(UsageError):
-    """One or several mistakes in a file or a value, all of them reported at once."""
+    """One or several mistakes in a file or a value, reported at once: the first `PROBLEMS_SHOWN` and a count."""
 
     code = "bad_input"
 
     def __init__(self, problems: list[Problem], hint: str = "") -> None:
+        problems = _first(problems)
         super().__init__("\n".join(str(problem) for problem in problems), hint)
         self.problems = problems
 
@@ -104,12 +105,9 @@ class BadInput(UsageError):
         return type(self), (self.problems, self.hint)
 
     @classmethod
-    def first_of(cls, problems: list[Problem], so_many: str = "") -> BadInput:
-        """Of very many mistakes the first ones, how many more there are, and what `so_many` of them hint at."""
-        more = len(problems) - MOST_SHOWN
-        if more <= 0:
-            return cls(problems)
-        return cls([*problems[:MOST_SHOWN], Problem(f"and {more} mistakes more")], so_many)
+    def first_of(cls, problems: list[Problem], hint_if_many: str = "") -> BadInput:
+        """Build the error; `hint_if_many` is its hint if not all problems are shown."""
+        return cls(problems, hint_if_many if len(problems) > PROBLEMS_SHOWN else "")
 
     @classmethod
     def one(cls, message: str, key: str = "", hint: str = "") -> BadInput:
@@ -121,6 +119,22 @@ class InvalidCall(BadInput):
     """A call of a worker does not fit the protocol as a whole, so nothing of it was taken."""
 
     status = 422
+
+
+def more_problems(count: int) -> Problem:
+    """Return the line that stands for `count` problems which are not shown."""
+    return Problem(f"{_MORE}{count:,} more")
+
+
+_MORE = "… and "
+
+
+def _first(problems: list[Problem]) -> list[Problem]:
+    """Return the problems that are shown. Applying it twice changes nothing: errors come again through HTTP."""
+    counted = len(problems) == PROBLEMS_SHOWN + 1 and problems[-1].message.startswith(_MORE)
+    if len(problems) <= PROBLEMS_SHOWN or counted:
+        return problems
+    return [*problems[:PROBLEMS_SHOWN], more_problems(len(problems) - PROBLEMS_SHOWN)]
 
 
 class TooLarge(UsageError):

@@ -156,7 +156,7 @@ def _constrained(root: Field, space: Space, texts: Sequence[str]) -> Space | Non
     except BadInput as exc:
         keys = {f"constraints[{index}]": place for index, place in enumerate(places)}
         for problem in exc.problems:
-            keys[problem.key].wrong(problem.message, problem.hint)
+            keys.get(problem.key, found).wrong(problem.message, problem.hint)
         return None
     for place, constraint in zip(places, constrained.constraints, strict=False):
         for name, text in sorted(constraint.compared):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, printable, shown
-from orchestune.errors import MOST_SHOWN, BadInput, Problem
+from orchestune.errors import PROBLEMS_SHOWN, BadInput, Problem
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Report:
     @property
     def crowded(self) -> bool:
         """More is wrong than anybody reads; time for hints is better spent otherwise."""
-        return len(self.found) > MOST_SHOWN
+        return len(self.found) > PROBLEMS_SHOWN
 
     def error(self) -> BadInput:
         """Everything found, in the order of the file; of very many mistakes the first ones."""
