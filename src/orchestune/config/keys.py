@@ -7,7 +7,18 @@ from orchestune.config.early_stopping import EARLY_STOPPING
 from orchestune.config.engine import ENGINE
 from orchestune.config.environment import ENV, SECRETS
 from orchestune.config.keeping import CHECKPOINT, KEEP
-from orchestune.config.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES, TIME, Key, Kind, one_of, text, whole
+from orchestune.config.kinds import (
+    MOST_AT_ONCE,
+    MOST_TRIALS,
+    MOST_TRY_FIRST,
+    PRIORITIES,
+    TIME,
+    Key,
+    Kind,
+    one_of,
+    text,
+    whole,
+)
 from orchestune.config.metrics import METRICS
 from orchestune.config.mlflow import MLFLOW
 from orchestune.config.nodes import Scalar
@@ -21,6 +32,7 @@ from orchestune.config.shapes import Named, changed, either, list_of, mapping_of
 from orchestune.config.template import CONFIG
 from orchestune.config.warm_start import WARM_START
 from orchestune.domain.constraints import LONGEST
+from orchestune.domain.space import MOST_CONSTRAINTS
 
 CONFIGURATION = mapping_of(
     Named("a parameter", r"[^\0]+", "it must be the name of a parameter"), VALUE, "a mapping from parameters to values"
@@ -48,7 +60,7 @@ _CONSTRAINT = text("a condition such as lr * 2 + momentum <= 1", most=LONGEST)
 CONSTRAINTS = either(
     "a condition or a list of conditions",
     scalar=changed(_CONSTRAINT, lambda one: (one,)),
-    listing=list_of(_CONSTRAINT, "a list of conditions", least=0, most=100),
+    listing=list_of(_CONSTRAINT, "a list of conditions", least=0, most=MOST_CONSTRAINTS),
 )
 _NAME = text("a name of at most 200 characters on one line", r"[^\x00-\x1f\x7f\u0085\u2028\u2029]{1,200}", loose=True)
 
@@ -87,7 +99,7 @@ KEYS = (
     Key("stop", STOP, "When the experiment ends before its budget."),
     Key("early_stopping", EARLY_STOPPING, "Which trials are ended before they are through, by the values that they"
         " report on the way.", "all run to their end"),
-    Key("try_first", list_of(CONFIGURATION, "a list of configurations", least=0, most=10_000),
+    Key("try_first", list_of(CONFIGURATION, "a list of configurations", least=0, most=MOST_TRY_FIRST),
         "Configurations that are tried before the engine is asked."),
     Key("warm_start", WARM_START, "Results from elsewhere that the engine learns from before the first trial: of other"
         " experiments, of files (relative to this one), or listed here. They count for nothing else."),

@@ -12,14 +12,20 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from orchestune.domain.constraints import Constraint, Kind, WrongConstraint, constraint
 from orchestune.domain.parameters import Parameter, Value, as_written, same, shape_problems
-from orchestune.errors import BadInput, Problem
+from orchestune.errors import PROBLEMS_SHOWN, BadInput, Problem
 
 Configuration = Mapping[str, Value]
 
+# As many as experiment files may have: checking a space takes time that grows with the square of its parts.
+MOST_PARAMETERS = 1000
+MOST_CONSTRAINTS = 100
+_MOST_CONDITIONS = 10_000  # parents in the `when` of all parameters together
+_MOST_COMPARED = 10**7  # values in `when`, each compared with every choice of its parent
 _MOST_COUNTED = 100_000  # configurations that are counted one by one where there are constraints
 _MOST_BRANCHES = 10_000  # combinations of parents that are counted; more than that counts as infinitely many
 
@@ -39,6 +45,7 @@ class Space:
     @classmethod
     def of(cls, parameters: tuple[Parameter, ...], constraints: Sequence[str] = ()) -> Space:
         """A checked space, parents first; BadInput names every mistake. `constraints` are their texts."""
+        _refuse_many(parameters)
         problems = Space(parameters).problems()
         if problems:
             raise BadInput(problems)
@@ -52,13 +59,17 @@ class Space:
         return cls(tuple(placed.values())).constrained(constraints)
 
     def constrained(self, texts: Sequence[str]) -> Space:
-        """The same parameters with these constraints alone; BadInput names every mistake, by its place in the list."""
+        """The same parameters with these constraints alone; BadInput names mistakes by their places in the list."""
+        if len(texts) > MOST_CONSTRAINTS:
+            raise BadInput.one(f"has {len(texts):,} entries (expected at most {MOST_CONSTRAINTS:,})", "constraints")
         kinds, problems, read = {p.name: _kind_in_constraints(p) for p in self.parameters}, [], []
         for index, text in enumerate(texts):
             try:
                 read.append(constraint(text, kinds))
             except WrongConstraint as exc:
                 problems.append(Problem(f"`{text[:80]}`: {exc}", key=f"constraints[{index}]", hint=exc.hint))
+                if len(problems) == PROBLEMS_SHOWN:
+                    break  # a hint looks for similar names among all parameters
         if problems:
             raise BadInput(problems)
         return Space(self.parameters, tuple(read))
@@ -86,7 +97,10 @@ class Space:
                     for text in map(target.problem, values)
                     if text
                 ]
-        found += [Problem(f"conditions form a cycle: {' → '.join(cycle)}", key=cycle[0]) for cycle in self._cycles()]
+        found += [
+            Problem(f"conditions form a cycle: {' → '.join(cycle)}", key=cycle[0])
+            for cycle in islice(self._cycles(), PROBLEMS_SHOWN)
+        ]
         return found
 
     def never_active(self) -> list[Problem]:
@@ -239,6 +253,20 @@ class Space:
     def texts(self) -> list[str]:
         """The constraints as they were written."""
         return [each.text for each in self.constraints]
+
+
+def _refuse_many(parameters: tuple[Parameter, ...]) -> None:
+    """BadInput for so many parameters or conditions that the checks of a space would take minutes."""
+    choices = {parameter.name: len(parameter.choices) for parameter in parameters}
+    conditions = [condition for parameter in parameters for condition in parameter.when]
+    compared = sum(len(values) * choices.get(parent, 0) for parent, values in conditions)
+    for count, noun, most in (
+        (len(parameters), "parameters", MOST_PARAMETERS),
+        (len(conditions), "conditions in `when`", _MOST_CONDITIONS),
+        (compared, "comparisons of values in `when` with choices", _MOST_COMPARED),
+    ):
+        if count > most:
+            raise BadInput.one(f"has {count:,} {noun} (expected at most {most:,})", "parameters")
 
 
 @lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ deviations are those of one fold.
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -28,7 +29,8 @@ MAPPED = "results are mapped by the names of parameters and metrics"
 """the hint where none fits"""
 IDLE = "has no effect: this engine learns nothing from results"
 """the note where none is made use of"""
-_MOST_VALUES = 400_000  # with very many parameters fewer results, so that they fit into one request
+_MOST_BYTES = 3 * 2**20  # of JSON: with very many parameters fewer results, so that they fit into one request of 4 MiB
+_MEASURED = 100  # results of which the size in JSON is measured
 _PARAMETER_NAMES = ("params_{}", "param_{}", "params.{}", "parameters.{}", "config.{}", "config/{}", "{}")
 _METRIC_NAMES = ("metrics.{}", "metrics/{}", "values_{}", "{}", "mean_test_{}")
 _SPREAD_NAMES = ("metrics.{}.stddev", "{}.stddev", "{}_stddev", "stddev.{}", "std_test_{}")
@@ -71,7 +73,7 @@ def mapped(source: str, documents: Sequence[Mapping[str, Any]], space: Space, me
     if tally.left_out[_no_value(metrics[0])] and all(seen.state is not TrialState.COMPLETED for seen in found):
         found = _not_pruned(found, tally)
     tally.lacks.update(name for seen in found for name in _lacking(seen, space))
-    kept = _thinned(found, space, metrics)
+    kept = _thinned(found, metrics)
     notes = [f"{source}: {text}" for text in tally.texts(len(documents))]
     if len(kept) < len(found):
         notes.append(f"{source}: of {len(found)} results the best and an even selection of the others are used")
@@ -88,7 +90,7 @@ def _not_pruned(found: Sequence[Observation], tally: _Tally) -> list[Observation
 
 def together(found: Sequence[WarmStart], space: Space, metrics: Sequence[Metric]) -> WarmStart:
     """Several as one; its source is `118 results of sgd-7f3a, 20 of old.csv`."""
-    observations = _thinned([seen for made in found for seen in made.observations], space, metrics)
+    observations = _thinned([seen for made in found for seen in made.observations], metrics)
     counts = [f"{len(made.observations)} of {made.source}" for made in found]
     if counts:
         first = len(found[0].observations)
@@ -281,9 +283,15 @@ def _means(raw: Any, choice: Value) -> bool:
     return _number(raw) == choice
 
 
-def _thinned(found: list[Observation], space: Space, metrics: Sequence[Metric]) -> list[Observation]:
+def _size(found: Sequence[Observation]) -> float:
+    """Return the bytes of JSON that one result takes on average, by a sample of them."""
+    sample = found[:: max(1, len(found) // _MEASURED)]
+    return sum(len(json.dumps(to_json(seen))) + 2 for seen in sample) / max(1, len(sample)) or 1.0
+
+
+def _thinned(found: list[Observation], metrics: Sequence[Metric]) -> list[Observation]:
     """Not too many, in their order: a tenth of them the best by the first metric, the rest evenly."""
-    metric, most = metrics[0], min(MOST, _MOST_VALUES // max(1, len(space.parameters)))
+    metric, most = metrics[0], min(MOST, max(1, int(_MOST_BYTES / _size(found))))
     if len(found) <= most:
         return found
     sign = 1 if metric.goal == "minimize" else -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 
 from starlette.requests import ClientDisconnect
@@ -17,10 +18,28 @@ logger = logging.getLogger("orchestune.server")
 
 MEBIBYTE = 2**20
 FORM_LIMIT = 2**16
+JSON_LIMIT = MEBIBYTE
 REPORT_LIMIT = MEBIBYTE
-BODY_LIMIT = 16 * MEBIBYTE
+WORK_LIMIT = 2 * MEBIBYTE
+CREATE_LIMIT = 4 * MEBIBYTE  # carries the results of a warm start, up to 3 MiB (`domain.warm_start`)
 PART_LIMIT = 4 * MEBIBYTE
-BUNDLE_LIMIT = 4096 * MEBIBYTE
+STREAM_LIMIT = 4096 * MEBIBYTE  # never in memory as a whole
+_ANY_METHOD = ""
+_LIMITS: tuple[tuple[str, re.Pattern[str], int], ...] = (
+    ("PUT", re.compile(rf"{API}bundles/.*"), STREAM_LIMIT),
+    ("POST", re.compile(rf"{API}archive"), STREAM_LIMIT),
+    ("PUT", re.compile(rf"{API}workers/[^/]*/uploads/.*"), PART_LIMIT),
+    # one document that lists all kept files of a trial
+    ("POST", re.compile(rf"{API}workers/[^/]*/artifacts"), PART_LIMIT),
+    ("POST", re.compile(rf"{API}workers/[^/]*/work"), WORK_LIMIT),
+    # 1 MiB of base64 with the document around it
+    ("POST", re.compile(rf"{API}(workers/[^/]*|experiments/.*)/terminal"), WORK_LIMIT),
+    ("POST", re.compile(rf"{API}experiments"), CREATE_LIMIT),
+    (_ANY_METHOD, re.compile(rf"{API}report/.*"), REPORT_LIMIT),
+    (_ANY_METHOD, re.compile(rf"{API}.*"), JSON_LIMIT),
+    (_ANY_METHOD, re.compile(r".*", re.DOTALL), FORM_LIMIT),  # pages and probes, also before anyone has signed in
+)
+"""Method, path and the most bytes of a body; the first row that fits counts."""
 _KEPT_BY_NOBODY = (b"cache-control", b"no-store")
 """with an answer that says nothing of that: there are caches which keep what has a name like style.css for everybody"""
 COMPLAIN_SECONDS = 60.0
@@ -34,16 +53,8 @@ class Internal(OrchestuneError):
 
 
 def limit(method: str, path: str) -> int:
-    """How many bytes the body of such a request may have."""
-    if (method == "PUT" and path.startswith(f"{API}bundles/")) or path == f"{API}archive":
-        return BUNDLE_LIMIT
-    if method == "PUT" and path.startswith(f"{API}workers/"):
-        return PART_LIMIT
-    if not path.startswith(API):
-        return FORM_LIMIT  # from anybody
-    if path.startswith(f"{API}report/"):
-        return REPORT_LIMIT  # read while everybody else waits
-    return BODY_LIMIT
+    """Return the most bytes that the body of a request to this route may have."""
+    return next(most for verb, pattern, most in _LIMITS if verb in (method, _ANY_METHOD) and pattern.fullmatch(path))
 
 
 class Boundary:
@@ -105,7 +116,7 @@ class _Exchange:
         self.seconds = 0.0
         self._receive, self._send = receive, send
         self._most = limit(scope["method"], scope["path"])
-        self._announced = next((int(value) for name, value in scope["headers"] if _is_length(name, value)), 0)
+        self._announced = next((_length(value) for name, value in scope["headers"] if _is_length(name, value)), 0)
         self._counted = 0
         self._began = time.monotonic()
 
@@ -132,6 +143,11 @@ class _Exchange:
     def _too_large(self) -> TooLarge:
         most = f"{self._most // MEBIBYTE} MiB" if self._most >= MEBIBYTE else f"{self._most // 1024} KiB"
         return TooLarge(f"the body is larger than {most}, which is the most for such a request")
+
+
+def _length(value: bytes) -> int:
+    """Return the announced length; Python refuses to read numbers of thousands of digits, which are too large too."""
+    return int(value) if len(value) < 20 else 10**20
 
 
 def _is_length(name: bytes, value: bytes) -> bool:

@@ -113,6 +113,10 @@ class Context:
         if self.core.store.inline:
             with suppress(StoreUnavailable), self.core.store.impatient(HOT_PATIENCE):
                 return function(*args, **kwargs)
+        return await self.working(function, *args, **kwargs)
+
+    async def working(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call what takes a large report of a worker in a thread, so that other workers are heard meanwhile."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.work_threads)
 
     async def cold(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -5,27 +5,63 @@ Requests are checked against these; what is answered stands in `orchestune.docum
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from orchestune.config.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES
+from orchestune.domain.space import MOST_PARAMETERS
+from orchestune.errors import PROBLEMS_SHOWN
 
 _OWNER = "the caller's name if left out; only an owner of the server may name somebody else"
-Parameters = dict[str, bool | int | float | str]
+_MOST_ENTRIES = 10_000
+
+
+def _at_most(count: int) -> BeforeValidator:
+    """Refuse an object with more entries by one error, before pydantic builds one or several for each entry."""
+
+    def check(entries: object) -> object:
+        if isinstance(entries, dict) and len(entries) > count:
+            text = "has {entries} entries (expected at most {most})"
+            raise PydanticCustomError("too_many_entries", text, {"entries": f"{len(entries):,}", "most": f"{count:,}"})
+        return entries
+
+    return BeforeValidator(check)
+
+
+# Of a list the first wrong item is reported alone (`fail_fast`): a list of a million wrong items costs one error.
+Parameters = Annotated[dict[str, bool | int | float | str], _at_most(MOST_PARAMETERS)]
+Texts = Annotated[dict[str, str], _at_most(_MOST_ENTRIES)]
+Names = Annotated[list[str], Field(fail_fast=True)]
 
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_many_unknown_keys(cls, document: object) -> object:
+        """Raise one error for very many unknown keys: 1 MiB of them made 116,000, which took the event loop seconds."""
+        if not isinstance(document, dict) or cls.model_config.get("extra") != "forbid":
+            return document
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        unknown = list(islice((key for key in document if key not in known), PROBLEMS_SHOWN + 1))
+        if len(unknown) > PROBLEMS_SHOWN:
+            text = "has more than {shown} unknown keys, such as {key} (expected {known})"
+            context = {"shown": PROBLEMS_SHOWN, "key": f"{unknown[0]!r:.80}", "known": ", ".join(known) or "none"}
+            raise PydanticCustomError("unknown_keys", text, context)
+        return document
 
 
 class Launch(_Request):
     """What the caller's shell looked like."""
 
     model_config = ConfigDict(extra="allow", strict=True)
-    env: dict[str, str] = {}
+    env: Texts = {}
     root: str | None = None
-    links: list[str] = Field(default=[], description="paths below `root` that the bundle leaves out")
+    links: Names = Field(default=[], description="paths below `root` that the bundle leaves out")
 
 
 class WarmValue(_Request):
@@ -40,14 +76,14 @@ class WarmResult(_Request):
 
     parameters: Parameters
     state: Literal["completed", "failed", "pruned"] = "completed"
-    metrics: dict[str, WarmValue] = {}
+    metrics: Annotated[dict[str, WarmValue], _at_most(MOST_PARAMETERS)] = {}
 
 
 class WarmStart(_Request):
     """Results that the engine is told before the first trial. They count for nothing else."""
 
     source: str = Field(max_length=10_000, description="where they come from, for people")
-    results: list[WarmResult]
+    results: Annotated[list[WarmResult], Field(fail_fast=True)]
 
 
 class FirstTrial(_Request):
@@ -66,8 +102,8 @@ class CreateExperiment(_Request):
     folder: str = Field(default="", description="where it was started, as `host:/abs/path`")
     owner: str | None = Field(default=None, description=_OWNER)
     launch: Launch = Launch()
-    secrets: dict[str, str] = Field(default={}, description="never stored with the record, never given back")
-    outgoing: dict[str, str] = Field(
+    secrets: Texts = Field(default={}, description="never stored with the record, never given back")
+    outgoing: Texts = Field(
         default={},
         description="addresses and secrets of `notify` and `mlflow` by name, such as notify.0.url; kept like `secrets`",
     )
@@ -85,7 +121,7 @@ class ChangeExperiment(_Request):
     budget: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
     parallelism: int | None = Field(default=None, ge=1, le=MOST_AT_ONCE)
     priority: int | None = Field(default=None, ge=PRIORITIES[0], le=PRIORITIES[1])
-    labels: dict[Label, Annotated[str, Field(max_length=1000)]] | None = None
+    labels: Annotated[dict[Label, Annotated[str, Field(max_length=1000)]], _at_most(1000)] | None = None
 
 
 class ChangeCode(_Request):
@@ -116,10 +152,12 @@ class Terminal(_Request):
 
     attempt: str
     data: str = Field(default="", description="bytes in base64, the first of them at place `at`", max_length=2**20)
-    at: int = Field(default=0, ge=0)
-    after: int | None = Field(default=None, ge=0, description="the place behind the last byte that arrived")
+    at: int = Field(default=0, ge=0, lt=2**53)
+    after: int | None = Field(default=None, ge=0, lt=2**53, description="the place behind the last byte that arrived")
     wait: float = Field(default=0.0, ge=0, le=20, description="seconds in which to wait for news, or for room")
-    size: list[int] | None = Field(default=None, min_length=2, max_length=2, description="rows and columns")
+    size: list[int] | None = Field(
+        default=None, min_length=2, max_length=2, fail_fast=True, description="rows and columns"
+    )
     over: int | None = Field(default=None, description="this end is over; of a command its exit code")
 
 
@@ -127,12 +165,12 @@ class RerunTrial(_Request):
     """How a trial is repeated; what is left out is as in the first experiment."""
 
     continue_: bool = Field(default=False, alias="continue", description="start from the trial's checkpoint")
-    run: str | list[str] | None = Field(default=None, min_length=1, description="another command, as in the file")
+    run: str | Names | None = Field(default=None, min_length=1, description="another command, as in the file")
     cluster: str | None = Field(
         default=None, description="left out: the same one; where that is not here, the server's own place"
     )
     launch: Launch | None = None
-    secrets: dict[str, str] | None = None
+    secrets: Texts | None = None
     folder: str | None = None
     owner: str | None = Field(default=None, description=_OWNER)
 

@@ -5,14 +5,38 @@ FastAPI's `include_router` makes each route a second time with the first request
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from orchestune import documents
+from orchestune.server.decoding import decoded
 
 V1 = "/api/v1"
 _TOKEN = HTTPBearer(auto_error=False, description="an owner's token")  # for the document: `access` checks it
+
+
+class _Decoding(Request):
+    """A request whose JSON is parsed in a thread if it is large."""
+
+    async def json(self) -> Any:
+        return await decoded(await self.body())
+
+
+class _Route(APIRoute):
+    """A route that hands a `_Decoding` to the framework, which asks it for the JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            return await handler(_Decoding(request.scope, request.receive))
+
+        return handle
 
 
 class _File(PathConvertor):
@@ -31,6 +55,7 @@ def of_clients(tag: str, prefix: str = "") -> APIRouter:
         tags=[tag],
         dependencies=[Depends(_TOKEN)],
         responses={"default": {"model": documents.Error}},
+        route_class=_Route,
         strict_content_type=False,  # a browser cannot send our header with the token unasked, which this guards against
     )
 
@@ -42,6 +67,7 @@ def of_trials(prefix: str, tag: str = "") -> APIRouter:
         tags=[tag],
         include_in_schema=bool(tag),
         responses={"default": {"model": documents.Error}},
+        route_class=_Route,
         strict_content_type=False,
     )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
-from orchestune.config.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES
+from orchestune.config.kinds import MOST_AT_ONCE, MOST_TRIALS, MOST_TRY_FIRST, PRIORITIES
 from orchestune.domain import ids
 from orchestune.domain.annotations import misfits
 from orchestune.domain.experiment import TEST_LABEL, Specification
@@ -17,7 +18,7 @@ from orchestune.domain.resources import fits
 from orchestune.domain.states import Desired, ExperimentState
 from orchestune.domain.warm_start import WarmStart, mapped, to_json
 from orchestune.engines import registry
-from orchestune.errors import BadInput, Conflict, NotFound, Problem, UsageError
+from orchestune.errors import PROBLEMS_SHOWN, BadInput, Conflict, NotFound, Problem, UsageError
 from orchestune.ports.clock import new_id
 from orchestune.pruners import registry as pruners
 from orchestune.services import bundles, trials
@@ -80,7 +81,8 @@ def parse(document: Mapping[str, Any]) -> Specification:
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadInput.one(f"the specification cannot be read: {error}") from error
     problems = [
-        replace(problem, key=problem.key.removeprefix("space.")) for problem in misfits(specification, Specification)
+        replace(problem, key=problem.key.removeprefix("space."))
+        for problem in islice(misfits(specification, Specification), PROBLEMS_SHOWN + 1)
     ]
     if problems:
         raise BadInput(problems)
@@ -96,7 +98,12 @@ def parse(document: Mapping[str, Any]) -> Specification:
         if not least <= count <= most:
             bound = f"at least {least}" if count < least else f"at most {most:,}"
             problems.append(Problem(f"must be {bound}, found {count}", key=key))
+    if len(specification.try_first) > MOST_TRY_FIRST:
+        found = f"has {len(specification.try_first):,} entries (expected at most {MOST_TRY_FIRST:,})"
+        raise BadInput.one(found, "try_first")
     for index, configuration in enumerate(specification.try_first):
+        if len(problems) > PROBLEMS_SHOWN:
+            break  # each configuration may lack a thousand parameters
         problems += [
             replace(problem, key=f"try_first[{index}].{problem.key}")
             for problem in specification.space.configuration_problems(configuration)

@@ -10,7 +10,7 @@ from msgspec.structs import force_setattr
 
 from orchestune.errors import InvalidCall
 
-MAX_TEXT = 2**20  # characters of one text: names, reasons, last lines
+MAX_TEXT = 2**16  # characters of a reason or of last lines, which views of a trial carry; workers send 4 KiB
 INT32, INT64 = 2**31 - 1, 2**63 - 1  # largest values of the databases' INTEGER and BIGINT
 
 Id = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*$")]  # PostgreSQL takes no NUL in a query

@@ -14,11 +14,14 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from orchestune.domain.metrics import HTTP_SEQUENCE, Point, storable
 from orchestune.domain.states import Reason, ReasonCode
+from orchestune.errors import InvalidCall
 from orchestune.wire.decoding import ERRORS, INT32, Count, Id, Seconds, Text, decoded, replace_nul
 
-MAX_LIVE = 100_000  # attempts in one call: far more than one worker has slots, few enough to compare in milliseconds
-MAX_ITEMS = 10_000  # reports in one call; a worker of a thousand slots sends at most that many
-MAX_PARTS = 20_000  # points, samples or parts of a log in one report; workers send at most 2,000 points at a time
+MAX_LIVE = 10_000  # attempts that a worker works on, or whose end was not acknowledged; machines have far fewer slots
+MAX_ITEMS = 10_000  # reports in one call
+MAX_POINTS = 10_000  # points of one report; workers send at most 2,000 at a time
+MAX_PARTS = 1_000  # parts of a log and samples of one report; workers keep at most 600 samples
+MAX_NAME = 500  # characters of a metric's name: databases limit what an index holds
 
 NonFinite = Literal["nan", "inf", "-inf"]
 
@@ -48,7 +51,7 @@ class Measurement(Struct, array_like=True, frozen=True, gc=False):
     """
 
     sequence: Annotated[int, Meta(ge=0, lt=HTTP_SEQUENCE)]
-    name: Annotated[str, Meta(min_length=1, max_length=4096)]
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
     value: float | NonFinite
     step: int | float | None
     stddev: float | None
@@ -106,7 +109,7 @@ class Report(Struct, frozen=True):
     attempt: Id
     token: Count
     logs: Annotated[tuple[LogPart, ...], Meta(max_length=MAX_PARTS)] = ()
-    points: Annotated[tuple[Measurement, ...], Meta(max_length=MAX_PARTS)] = ()
+    points: Annotated[tuple[Measurement, ...], Meta(max_length=MAX_POINTS)] = ()
     usage: Annotated[tuple[UsageSample, ...], Meta(max_length=MAX_PARTS)] = ()
 
 
@@ -248,12 +251,20 @@ def _rejected(raw: Raw, path: str, error: Exception) -> Rejected:
     return Rejected(lease.attempt, lease.token, text)
 
 
+def _refuse_repeated(name: str, items: tuple[Report, ...]) -> None:
+    """Refuse a call that reports an attempt twice: workers never do, and each time costs statements."""
+    if len({item.attempt for item in items}) < len(items):
+        raise InvalidCall.one("names an attempt more than once", key=name)
+
+
 def _work(
     call: Envelope[Beat, Finished] | Envelope[Raw, Raw],
     beats: tuple[Beat, ...],
     finished: tuple[Finished, ...],
     rejected: tuple[Rejected, ...],
 ) -> Work:
+    _refuse_repeated("beats", beats)
+    _refuse_repeated("finished", finished)
     return Work(
         boot=call.boot,
         beat=call.beat,

@@ -14,6 +14,10 @@ from typing import Any
 from orchestune.worker.uploads import Outbox
 from orchestune.worker.view import COMPILED
 
+LISTING = 3 * 2**20
+"""bytes of the document that lists a trial's files; the server takes 4 MiB"""
+_ENTRY = 150
+"""bytes of it for a file, besides its name: keys, digest and size"""
 # half of a surrogate pair (of a name whose bytes are not UTF-8), control characters, the backslash: the server refuses
 # all files of a call in which a path has one of them
 _NOT_IN_PATHS = re.compile(r"[\ud800-\udfff\x00-\x1f\x7f-\x9f\\]")
@@ -82,7 +86,7 @@ def choose(
                 outside.add(name)
                 note(f"keep: {name} is left out, it is outside of the trial's folder")
     chosen: list[tuple[str, Path]] = []
-    names, total = set(), 0
+    names, total, listing, beyond = set(), 0, 0, 0
     for raw, path in sorted(found.items()):
         name = _NOT_IN_PATHS.sub("\ufffd", raw)
         if len(name.encode()) > _LONGEST:
@@ -95,9 +99,15 @@ def choose(
         if total + size > limit:
             note(f"keep: {name} is left out, {size:,} bytes are over the limit of {limit:,} for a trial")
             continue
+        listing += _ENTRY + len(json.dumps(name))
+        if listing > LISTING:
+            beyond += 1
+            continue
         total += size
         names.add(name)
         chosen.append((name, path))
+    if beyond:
+        note(f"keep: {beyond:,} files are left out, a trial can keep about {len(chosen):,} of them: archive them")
     return chosen
 
 

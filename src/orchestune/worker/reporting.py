@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from orchestune.worker.api import encoded
 from orchestune.worker.output import Log
 from orchestune.worker.points import Points
 from orchestune.worker.usage import Series
@@ -17,11 +18,11 @@ CALL_BYTES = 2 * 2**20
 """of logs in one call"""
 POINTS = 2000
 """of one attempt in one call"""
-CALL_MOST = 12 * 2**20
-"""bytes of JSON in one call, about; the server takes 16 MiB, and what stands before it may take less"""
+CALL_MOST = 3 * 2**19
+"""bytes of JSON in one call, about; the server takes 2 MiB, and what stands before it may take less"""
 CALL_LEAST = 2**16
 _BYTE, _POINT, _SAMPLE, _END = 6, 100, 80, 2**12
-"""bytes of JSON, at most, for one of a log, and about for a point with its name, a sample, the rest of an end"""
+"""bytes of JSON, at most, for one of a log, and about for a point without its name, a sample, the rest of an end"""
 REMEMBERED = 4096
 BRIEF = 0.02
 """seconds: of an attempt that runs for less the server hears all at its end"""
@@ -167,7 +168,9 @@ class Reporting:
     def _pack(self, record: Record, budget: int, room: int, shipment: Shipment) -> tuple[int, int]:
         """The bytes of its log that are packed, and about those of JSON in all."""
         logs, position = record.log.parts(budget) if budget else ([], 0)
-        points, count = record.points.parts(max(1, min(POINTS, room // _POINT)))
+        printed = sum(len(part[1]) for part in logs)
+        written = sum(len(encoded(part[1])) for part in logs)
+        points, count = record.points.parts(max(1, min(POINTS, (room - written) // _POINT)))
         item: dict[str, Any] = {"attempt": record.attempt, "token": record.token, "logs": logs, "points": points}
         usage = record.usage.parts()
         if usage:
@@ -184,6 +187,5 @@ class Reporting:
         else:
             return 0, 0
         shipment.sent.append(_Sent(record, position, count, usage, record.started is not None, finished))
-        printed = sum(len(part[1]) for part in logs)
-        size = _BYTE * printed + sum(_POINT + len(point[1]) for point in points) + _SAMPLE * len(usage)
+        size = written + sum(_POINT + len(encoded(point[1])) for point in points) + _SAMPLE * len(usage)
         return printed, size + (_END if finished else 0)

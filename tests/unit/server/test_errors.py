@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestune.errors import Ambiguous, BadInput, Conflict, Denied, NotFound, OrchestuneError, StoreUnavailable
-from orchestune.server.boundary import BODY_LIMIT, FORM_LIMIT, PART_LIMIT, REPORT_LIMIT
+from orchestune.server.boundary import CREATE_LIMIT, FORM_LIMIT, JSON_LIMIT, PART_LIMIT, REPORT_LIMIT, WORK_LIMIT
 from orchestune.server.context import Pace
 from orchestune.services.work import GroupOver
 from tests.unit.server.harness import OWNER, WORKER, Live, live, until
@@ -148,8 +148,12 @@ def test_a_query_that_does_not_fit_is_400(server: Live, path: str) -> None:
 
 def test_a_body_over_its_limit_is_refused_before_it_is_sent(server: Live) -> None:
     for method, path, limit in (
-        ("POST", "/api/v1/experiments", BODY_LIMIT),
-        ("POST", "/api/v1/workers/worker-1/work", BODY_LIMIT),
+        ("POST", "/api/v1/sign-in", JSON_LIMIT),
+        ("PATCH", "/api/v1/experiments/sgd", JSON_LIMIT),
+        ("POST", "/api/v1/experiments", CREATE_LIMIT),
+        ("POST", "/api/v1/workers/worker-1/register", JSON_LIMIT),
+        ("POST", "/api/v1/workers/worker-1/work", WORK_LIMIT),
+        ("POST", "/api/v1/workers/worker-1/artifacts", PART_LIMIT),
         ("PUT", f"/api/v1/workers/worker-1/uploads/{DIGEST}", PART_LIMIT),
         ("POST", "/api/v1/report/attempt/signature", REPORT_LIMIT),
         ("POST", "/sign-in", FORM_LIMIT),
@@ -167,14 +171,14 @@ def test_of_whoever_guesses_the_address_of_a_report_nothing_is_read(server: Live
 def test_a_client_that_sends_too_much_hears_of_it_on_a_connection_that_goes_on(server: Live) -> None:
     connection = server.connect()
     for _ in range(2):
-        reply = server.ask("POST", "/api/v1/experiments", b" " * (BODY_LIMIT + 1), connection=connection)
+        reply = server.ask("POST", "/api/v1/experiments", b" " * (CREATE_LIMIT + 1), connection=connection)
         assert (reply.status, reply.json()["error"]["code"]) == (413, "too_large")
     assert server.ask("GET", "/healthz", connection=connection).status == 200
 
 
 def test_a_body_whose_length_nobody_announced_is_counted(server: Live) -> None:
     def pieces() -> Any:
-        for _ in range(BODY_LIMIT // 2**20 + 1):
+        for _ in range(CREATE_LIMIT // 2**20 + 1):
             yield b" " * 2**20
 
     connection = server.connect()

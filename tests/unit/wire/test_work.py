@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestune.domain.metrics import Point
 from orchestune.errors import InvalidCall
-from orchestune.wire.work import MAX_ITEMS, MAX_LIVE, MAX_PARTS, EndState, Work, decode
+from orchestune.wire.work import MAX_ITEMS, MAX_LIVE, MAX_PARTS, MAX_POINTS, EndState, Work, decode
 
 ENVELOPE = {"boot": "b", "beat": 3, "want": 2}
 END = {"attempt": "a1", "token": 4, "state": "succeeded"}
@@ -77,6 +77,7 @@ def test_an_envelope_that_does_not_fit_names_the_field(field: str, value: Any) -
         ({"points": [[0, "", 1, None, None]]}, ".points[0][1]"), ({"logs": [[0, "\u20ac", 0]]}, ".logs[0]"),
         ({"logs": [[0, "x", 0]] * (MAX_PARTS + 1)}, ".logs"), ({"usage": [[0, 1, "x", 1, None, None]]}, ".usage[0][2]"),
         ({"files": 1.5}, ".files"),
+        ({"points": [[0, "loss", 1, None, None]] * (MAX_POINTS + 1)}, ".points"),
     ],
 )  # fmt: skip
 def test_an_invalid_report_is_rejected_by_itself_with_its_path(change: dict[str, Any], path: str) -> None:
@@ -86,6 +87,11 @@ def test_an_invalid_report_is_rejected_by_itself_with_its_path(change: dict[str,
     (rejected,) = decoded.rejected
     assert rejected.problem.startswith(f"finished[1]{path}: ")
     assert (rejected.attempt, rejected.token) == ((None, None) if "token" in change else ("bad", 4))
+
+
+def test_an_attempt_is_reported_once_in_a_call() -> None:
+    with pytest.raises(InvalidCall, match="finished: names an attempt more than once"):
+        call(finished=[END, END])
 
 
 @pytest.mark.parametrize("item", [None, 3, "x", [], {}, {"attempt": 3, "token": 1}])

@@ -13,6 +13,7 @@ from orchestune.errors import BadInput, Denied
 from orchestune.server import routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Context
+from orchestune.server.decoding import LARGE
 from orchestune.server.parameters import Here
 from orchestune.server.peers import peer_of
 from orchestune.services import report_metrics
@@ -34,7 +35,8 @@ async def report(context: Here, request: Request, attempt: str, signature: str) 
     """Take values by name, and say whether the trial should stop."""
     report_metrics.check(context.core, attempt, signature)  # before anything is read: anybody may call this
     await _refuse_other_users(context, request, attempt, signature)
-    values = parse(await request.body())
+    body = await request.body()
+    values = parse(body) if len(body) < LARGE else await context.cold(parse, body)
     return answer(await context.cold(report_metrics.report, context.core, attempt, signature, values))
 
 

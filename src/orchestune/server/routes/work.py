@@ -9,6 +9,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestune.server.context import Context
+from orchestune.server.decoding import LARGE
 from orchestune.services import work as service
 from orchestune.services.core import Caller
 from orchestune.wire.answers import Answer, encode
@@ -24,13 +25,16 @@ async def work(request: Request) -> Response:
     context: Context = request.app.state.context
     caller: Caller = request.state.caller
     worker: str = request.path_params["worker"]
-    call = decode(await request.body())
+    data = await request.body()
+    is_large = len(data) >= LARGE  # it may name a thousand attempts, each of which costs a statement
+    call = await context.working(decode, data) if is_large else decode(data)
+    apply = context.working if is_large else context.hot
     signals = context.core.signals
     experiment, began = caller.experiment, time.monotonic()
     patience = min(call.wait, LONGEST_WAIT) if call.want > 0 else 0.0
     while True:
         version = signals.version(f"work:{experiment}") if experiment else None
-        answer, experiment = await context.hot(service.work, context.core, worker, call)
+        answer, experiment = await apply(service.work, context.core, worker, call)
         left = began + patience - time.monotonic()
         if left <= 0 or context.draining.begun or answer.has_news:
             return _response(answer)
