@@ -20,7 +20,8 @@ PATIENCE_SECONDS = 60.0
 class Forsaking:
     """A test's experiment carries a label that its command line changes again and again, like the beat of a worker.
 
-    Silence is counted on this process's own clock: a server that begins anew gives everybody the whole patience.
+    Silence is counted on this process's own clock, as by the reaper: a server that begins anew gives everybody the
+    whole patience, and one whose event loop is blocked hears no command line.
     """
 
     def __init__(self, core: Core) -> None:
@@ -31,7 +32,7 @@ class Forsaking:
 
     def tick(self) -> None:
         """Look now and then."""
-        now = self._core.clock.monotonic()
+        now = self._core.listening.seconds(self._core.clock.monotonic())
         if now < self._next:
             return
         self._next = now + EVERY_SECONDS

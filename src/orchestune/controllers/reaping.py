@@ -33,14 +33,14 @@ LATE_SECONDS = 1.5
 
 class Reaping:
     """Declares losses. Silence is counted on this process's own monotonic clock only, and only while it could have
-    heard something: a jump of the wall clock, a restart of the server, a long outage of it or of its store, or a
-    machine that stood still with it expire nothing.
+    heard something (`Listening`): a jump of the wall clock, a restart of the server, a long outage of it or of its
+    store, a request that blocks its event loop, or a machine that stood still with it expire nothing.
     """
 
     def __init__(self, core: Core, deaths: EarlyDeaths) -> None:
         self._core, self._deaths = core, deaths
         self._most = max(core.lease_seconds / 3, LATE_SECONDS)
-        self._looked = core.clock.monotonic()
+        self._looked = core.listening.seconds(core.clock.monotonic())
         self._listened = 0.0
         """seconds so far in which somebody who spoke would have been heard"""
         self._heard: dict[str, tuple[object, float]] = {}
@@ -48,7 +48,7 @@ class Reaping:
 
     def tick(self) -> None:
         """Look at every worker that is not known to be gone. TemporaryError, at the end, if a place was away."""
-        now = self._core.clock.monotonic()
+        now = self._core.listening.seconds(self._core.clock.monotonic())
         self._listened += min(now - self._looked, self._most)
         self._looked = now
         if self._core.store.full:

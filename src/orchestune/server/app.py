@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -14,7 +15,15 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from orchestune import __version__
-from orchestune.errors import BadInput, NotFound, OrchestuneError, Problem, UsageError
+from orchestune.errors import (
+    PROBLEMS_SHOWN,
+    BadInput,
+    NotFound,
+    OrchestuneError,
+    Problem,
+    UsageError,
+    more_problems,
+)
 from orchestune.ports.clock import rfc3339
 from orchestune.server import openapi
 from orchestune.server.access import API, Access
@@ -44,6 +53,7 @@ from orchestune.server.routes import (
     workers,
 )
 from orchestune.services.core import Core
+from orchestune.services.listening import TICK_SECONDS
 
 _PACE = Pace()
 _CLIENTS = (server, sign_in, grants, bundles, archive, code, experiments, trials, following, plots, terminal)
@@ -110,7 +120,20 @@ def create_app(
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     to_thread.current_default_thread_limiter().total_tokens = COLD_THREADS
-    yield
+    core: Core = app.state.context.core
+    core.listening.tick(core.clock.monotonic())  # before the controllers start
+    ticking = asyncio.create_task(_tick(core))
+    try:
+        yield
+    finally:
+        ticking.cancel()
+
+
+async def _tick(core: Core) -> None:
+    """Tell the reaper that this event loop runs, so that workers can be heard."""
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        core.listening.tick(core.clock.monotonic())
 
 
 async def _of_routing(request: Request, exc: Exception) -> Response:
@@ -134,18 +157,21 @@ def _nothing_at(request: Request) -> NotFound:
 
 
 async def _of_validation(request: Request, exc: Exception) -> Response:
-    """Every value that does not fit, at once."""
+    """Report the first values that do not fit, and count the others."""
     assert isinstance(exc, RequestValidationError)
-    if not request.scope["path"].startswith(API) and any(item["loc"][0] == "path" for item in exc.errors()):
+    mistakes = exc.errors()
+    if not request.scope["path"].startswith(API) and any(item["loc"][0] == "path" for item in mistakes):
         return refused(request.scope, _nothing_at(request))
     problems = []
-    for item in exc.errors():
+    for item in mistakes[:PROBLEMS_SHOWN]:
         where, *path = item["loc"]
         if item["type"] == "json_invalid":
             problems.append(Problem(f"the body is no JSON: {item['ctx']['error']}"))
             continue
         key = ".".join(map(str, path)) or str(where)
         problems.append(Problem(_bounds(item) or item["msg"], key=key))
+    if len(mistakes) > PROBLEMS_SHOWN:
+        problems.append(more_problems(len(mistakes) - PROBLEMS_SHOWN))
     kind = request.headers.get("content-type", "")
     hint = "" if "json" in kind or not kind else f"send it with Content-Type: application/json, not {kind}"
     return refused(request.scope, BadInput(problems, hint))

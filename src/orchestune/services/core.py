@@ -13,6 +13,7 @@ from orchestune.ports.identity import Identity
 from orchestune.ports.secrets import SecretStore
 from orchestune.services.boards import Boards
 from orchestune.services.estimates import Estimates
+from orchestune.services.listening import Listening
 from orchestune.services.retirement import Retirement
 from orchestune.services.shelf import Shelf
 from orchestune.services.signals import Signals
@@ -31,6 +32,7 @@ class Core:
     """32 random bytes, kept with the store: signs report addresses and derives workers' tokens"""
     backends: Mapping[str, Backend] = field(default_factory=dict)
     signals: Signals = field(default_factory=Signals)
+    listening: Listening = field(default_factory=Listening)
     boards: Boards = field(default_factory=Boards)
     shelf: Shelf = field(default_factory=Shelf)
     estimates: Estimates = field(default_factory=Estimates)

@@ -396,8 +396,9 @@ def test_a_worker_that_is_lost_and_comes_back_hands_in_what_it_has(shop: Shop) -
     token = worker_token(shop.world.core, worker, created["id"])
     shop.ask("POST", f"/workers/{worker}/register", {"protocol": 2, "boot": "b", "node": "n"}, token=token)
     lease = shop.work(worker, token, want=1)["leases"][0]
-    for _ in range(8):
-        shop.world.clock.pass_time(5)
+    for _ in range(40):
+        shop.world.clock.pass_time(1)
+        shop.world.core.listening.tick(shop.world.clock.monotonic())  # the server's loop does so four times a second
         shop.world.tick()
     known = shop.ask("GET", f"/experiments/{created['id']}")["workers"]
     assert {found["id"]: found["state"] for found in known}[worker] == "lost"
