@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from orchestune.errors import StoreDamaged, StoreUnavailable, UsageError
+from orchestune.errors import BadInput, StoreDamaged, StoreUnavailable, UsageError
 from orchestune.store import postgres, sqlite
 from orchestune.store.session import Session
 from orchestune.store.turns import Turns
@@ -29,6 +29,7 @@ DAMAGED = (
 )
 
 
+_TOO_LARGE = ("22001", "22003")  # SQLSTATE: text too long for its column, number out of range
 _FULL_SECONDS = 15.0
 """how long a disk that took no more counts as full: workers and controllers try again in a third of that"""
 
@@ -236,6 +237,8 @@ def translated(hint: str = "try again in a moment") -> Iterator[None]:
     except (DBAPIError, sqlite3.Error, postgres.error()) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         text = str(cause)
+        if getattr(cause, "sqlstate", "") in _TOO_LARGE:
+            raise BadInput.one(f"a value is larger than the store can hold: {text.splitlines()[0]}") from error
         if "disk is full" in text or "disk full" in text.lower() or "No space left" in text:
             hint = "free some space (`orchestune doctor` says where); nothing was lost"
             raise Full("the disk of the store is full", hint) from error
@@ -253,3 +256,7 @@ def translated(hint: str = "try again in a moment") -> Iterator[None]:
         if isinstance(error, away) or "terminating connection" in text:  # of PostgreSQL, which has idled too long
             raise StoreUnavailable(f"the store is away: {text.splitlines()[0]}", hint) from error
         raise
+    except OverflowError as error:
+        if "SQLite" not in str(error):
+            raise
+        raise BadInput.one("a number is larger than the store can hold (expected less than 2**63)") from error

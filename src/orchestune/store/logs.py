@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Row, func, literal, or_, select
 
 from orchestune.domain.states import AttemptState, TrialState, WorkerState
 from orchestune.store import hot
@@ -18,10 +18,15 @@ def events_after(
     session: Session, experiment: str, after: int, limit: int, kinds: Sequence[str] = ()
 ) -> Sequence[Row[Any]]:
     """Events with a number above `after`; of some kinds, or all."""
-    query = select(events).where(events.c.experiment == experiment, events.c.seq > after)
+    query = select(events).where(events.c.experiment == experiment, events.c.seq > _cursor(after))
     if kinds:
         query = query.where(events.c.kind.in_(kinds))
     return session.select(query.order_by(events.c.seq).limit(limit))
+
+
+def _cursor(after: int) -> ColumnElement[int]:
+    """Return the parameter as a 64-bit number: PostgreSQL refuses one beyond the column's 32 bits."""
+    return literal(after, BigInteger)
 
 
 def last_event(session: Session, experiment: str, besides: str) -> int:
@@ -45,7 +50,7 @@ def last_within(
 
 
 def _behind(experiment: str, after: int, trial: int | None, since: float | None) -> list[ColumnElement[bool]]:
-    where = [log_segments.c.experiment == experiment, log_segments.c.seq > after]
+    where = [log_segments.c.experiment == experiment, log_segments.c.seq > _cursor(after)]
     where += [log_segments.c.trial == trial] if trial is not None else []
     return where + ([log_segments.c.at >= since] if since is not None else [])
 
