@@ -19,7 +19,7 @@ from orchestune.services.ledger import Ledger
 from orchestune.services.raise_memory import applies, consider, raise_memory
 from orchestune.store import hot
 from orchestune.wire.answers import Result
-from orchestune.wire.work import Beat, EndState, Finished, LogPart
+from orchestune.wire.work import Beat, EndState, Finished, LogPart, Report
 
 LOSSES_OF_WORKERS_BEFORE_PAUSE = 5
 ENDS_OF_ITS_OWN = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED, AttemptState.PRUNED)
@@ -123,7 +123,7 @@ def beat(ledger: Ledger, item: Beat, boards: Boards) -> Result:
         if found.task_token != found.token or found.state not in (AttemptState.LOST, *_ENDED_FOR_IT):
             return "superseded"
         if found.state is AttemptState.LOST:
-            reported.append(ledger, attempt, reported.reported(item.points))  # its late end may still count
+            reported.append(ledger, attempt, _points(ledger, found, item))  # its late end may still count
         return "ok"
     if item.started and found.state is AttemptState.LEASED:
         ledger.session.run(
@@ -137,8 +137,12 @@ def beat(ledger: Ledger, item: Beat, boards: Boards) -> Result:
         )
         ledger.record("attempt_started", {"attempt": attempt, "trial": found.trial, "fold": found.fold})
     if item.points:
-        progress(ledger, attempt, found, reported.reported(item.points), boards)
+        progress(ledger, attempt, found, _points(ledger, found, item), boards)
     return "ok"
+
+
+def _points(ledger: Ledger, found: Found, item: Report) -> Sequence[Point]:
+    return reported.within_names(ledger, item.attempt, found.points, reported.reported(item.points))
 
 
 def progress(ledger: Ledger, attempt: str, found: Found, points: Sequence[Point], boards: Boards) -> Reason | None:
@@ -165,7 +169,7 @@ def end(ledger: Ledger, item: Finished, boards: Boards) -> tuple[Result, Attempt
     if not found.open:
         ledger.session.run(hot.CLOSE_ATTEMPT, told)
         return ("ok" if found.state in ENDS_OF_ITS_OWN else "superseded"), None
-    points = reported.reported(item.points)
+    points = _points(ledger, found, item)
     pruning.take(boards, ledger, attempt, found.trial, found.fold, points)  # others are compared with it
     verdict = _verdict(ledger, attempt, found, item, points)
     if verdict.cause is Cause.FAIL and not late:

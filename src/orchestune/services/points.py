@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from orchestune.domain.metrics import HTTP_SEQUENCE, Metric, Point, storable
@@ -13,10 +14,35 @@ from orchestune.store import hot
 from orchestune.store.session import Session
 from orchestune.wire.work import Measurement
 
+MOST_NAMES = 1000
+"""Names of metrics that are kept of one attempt, besides those of the experiment. Every view of a trial carries all."""
+
 
 def reported(measurements: Sequence[Measurement]) -> list[Point]:
     """Return the values of a report, in its order."""
     return [measurement.point() for measurement in measurements]
+
+
+def within_names(ledger: Ledger, attempt: str, stored: int, points: Sequence[Point]) -> Sequence[Point]:
+    """Return the points whose names the attempt may still report; `stored` is how many points came before.
+
+    Declared metrics always count. A name that came before is found by the primary key, so an attempt with a million
+    points of a few names costs a few lookups.
+    """
+    names = dict.fromkeys(point.name for point in points)
+    if stored + len(names) <= MOST_NAMES:
+        return points
+    declared = {metric.name for metric in ledger.row.specification.metrics}
+    others = [name for name in names if name not in declared][:MOST_NAMES]
+    known = {name for name in others if _is_reported(ledger.session, attempt, name)}
+    if len(known) < len(others):
+        room = MOST_NAMES - ledger.session.rows(hot.COUNT_NAMES, {"attempt": attempt, "most": MOST_NAMES})[0][0]
+        known |= set([name for name in others if name not in known][: max(0, room)])
+    return [point for point in points if point.name in known or point.name in declared]
+
+
+def _is_reported(session: Session, attempt: str, name: str) -> bool:
+    return session.row(hot.REPORTED, {"attempt": attempt, "name": name}) is not None
 
 
 def append(ledger: Ledger, attempt: str, points: Sequence[Point]) -> None:
@@ -43,6 +69,7 @@ def note_not_finite(ledger: Ledger, attempt: str, known: str | None, points: Seq
     before: dict[str, Any] = json.loads(known) if known else {}
     after = before | {point.name: [repr(point.value), point.step] for point in points}
     after = {name: said for name, said in after.items() if not math.isfinite(float(said[0]))}
+    after = dict(islice(after.items(), MOST_NAMES))
     if after != before:
         ledger.session.run(hot.NOTE_NOT_FINITE, {"id": attempt, "values": json.dumps(after)})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import reprlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from orchestune.domain.floats import as_float
@@ -13,10 +13,12 @@ from orchestune.domain.metrics import HTTP_SEQUENCE, Point
 from orchestune.errors import BadInput, Conflict, Denied
 from orchestune.services import attempts, points
 from orchestune.services.core import Core
-from orchestune.services.ledger import locked
+from orchestune.services.ledger import Ledger, locked
+from orchestune.services.points import MOST_NAMES
 from orchestune.services.signatures import report_signature, same
 from orchestune.store import attempts as rows
 from orchestune.store import experiments, hot
+from orchestune.wire.work import MAX_NAME
 from orchestune.worker.mask import Mask, spellings
 from orchestune.worker.metrics import STEP_NAMES, folded, step_of
 
@@ -46,6 +48,7 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) 
             for index, (name, value) in enumerate(named.items())
             if folded(name) in declared or folded(name) not in STEP_NAMES
         ]
+        _refuse_many_names(ledger, attempt, found.points, taken)
         points.note_not_finite(ledger, attempt, found.not_finite, taken)
         if found.state.live:
             attempts.progress(ledger, attempt, found, taken, core.boards)
@@ -53,6 +56,14 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) 
             points.append(ledger, attempt, taken)
             points.record(ledger, found.trial, taken)
         return _answer(attempts.find(ledger, attempt))
+
+
+def _refuse_many_names(ledger: Ledger, attempt: str, stored: int, taken: Sequence[Point]) -> None:
+    kept = {point.name for point in points.within_names(ledger, attempt, stored, taken)}
+    extra = next((point.name for point in taken if point.name not in kept), None)
+    if extra is not None:
+        message = f"more than {MOST_NAMES:,} different metrics are reported"
+        raise BadInput.one(message, key=f"{extra:.100}", hint="keep other values in files of the trial (`keep`)")
 
 
 def should_stop(core: Core, attempt: str, signature: str) -> dict[str, Any]:
@@ -108,4 +119,6 @@ def _numbers(values: Mapping[str, Any], needed: Collection[str]) -> dict[str, fl
         except (TypeError, ValueError):
             if folded(name) in needed:
                 raise BadInput.one(f"{reprlib.repr(value)} is no number", key=name) from None
+        if len(name) > MAX_NAME:
+            raise BadInput.one(f"a name has at most {MAX_NAME} characters, found {len(name):,}", key=f"{name:.100}")
     return found

@@ -141,6 +141,16 @@ INSERT INTO points (attempt, name, sequence, value, step, stddev, at) VALUES (:a
 REPORTED_NAMES = """
 SELECT name, MIN(sequence), MAX(sequence) FROM points WHERE attempt = :attempt GROUP BY name ORDER BY name
 """
+REPORTED = "SELECT 1 FROM points WHERE attempt = :attempt AND name = :name LIMIT 1"
+# one step through the primary key for each name, however many points each of them has
+COUNT_NAMES = """
+WITH RECURSIVE names (name, place) AS (
+    SELECT MIN(name), 1 FROM points WHERE attempt = :attempt
+    UNION ALL
+    SELECT (SELECT MIN(p.name) FROM points p WHERE p.attempt = :attempt AND p.name > n.name), n.place + 1
+    FROM names n WHERE n.name IS NOT NULL AND n.place < :most
+) SELECT COUNT(name) FROM names
+"""
 _POINTS_WITHIN = """
 SELECT name, value, step, stddev, sequence FROM points WHERE attempt = :attempt AND name = :name
 AND (step IS NULL OR step <= :upto)"""
