@@ -17,12 +17,15 @@ from orchestune.client.states import over
 from orchestune.domain.patterns import compiled
 from orchestune.domain.resources import parse_seconds
 from orchestune.errors import NotFound, UsageError
+from orchestune.worker.expressions import in_time
 
 if TYPE_CHECKING:
     from orchestune import documents
 
 _MOST = 1_000_000
 """lines that a server counts back"""
+GREP_SECONDS = 5.0
+"""CPU seconds in which the lines of one chunk (at most some 100 KiB) are searched; usual patterns take milliseconds"""
 _IDLE = 1 << 16
 """characters of an unfinished line after which it is shown as it stands"""
 
@@ -125,7 +128,8 @@ class Line:
         self.text = text
 
 
-_Wanted = Callable[[Line], bool]
+_Wanted = Callable[[list[Line]], list[Line]]
+"""keeps the lines in which the pattern is found"""
 
 
 class _Splitter:
@@ -159,8 +163,8 @@ def _lines(chunks: Iterator[documents.LogChunk], wanted: _Wanted) -> Iterator[li
     """The lines of each chunk that are wanted."""
     splitter = _Splitter()
     for chunk in chunks:
-        yield list(filter(wanted, splitter.lines(chunk)))
-    yield list(filter(wanted, splitter.rest()))
+        yield wanted(splitter.lines(chunk))
+    yield wanted(splitter.rest())
 
 
 def _tailed(
@@ -172,16 +176,16 @@ def _tailed(
     """
     splitter, found, after = _Splitter(), deque[Line](maxlen=tail), 0
     for chunk in client.logs(ref, **({} if all_there else {"tail": tail}), **chosen):
-        found.extend(filter(wanted, splitter.lines(chunk)))
+        found.extend(wanted(splitter.lines(chunk)))
         after = chunk["cursor"]
     if not follow:
-        found.extend(filter(wanted, splitter.rest()))
+        found.extend(wanted(splitter.rest()))
         yield list(found)
         return
     yield list(found)
     for chunk in client.follow_logs(ref, after=after, **chosen):
-        yield list(filter(wanted, splitter.lines(chunk)))
-    yield list(filter(wanted, splitter.rest()))
+        yield wanted(splitter.lines(chunk))
+    yield wanted(splitter.rest())
 
 
 def _shown(text: str) -> str:
@@ -203,13 +207,21 @@ def _shown_as(console: Console, line: Line, *, alone: bool) -> str:
 
 def _wanted(grep: str | None) -> _Wanted:
     if grep is None:
-        return lambda line: True
+        return lambda lines: lines
     try:
         pattern = compiled(grep)
     except ValueError as exc:
         hint = "put \\ before what is meant as it stands, as in \\["
         raise UsageError(f"--grep {grep!r} is no regular expression: {exc}", hint) from exc
-    return lambda line: pattern.search(line.text) is not None
+
+    def matching(lines: list[Line]) -> list[Line]:
+        matches: list[Line] = []
+        if not in_time(lambda: matches.extend(line for line in lines if pattern.search(line.text)), GREP_SECONDS):
+            hint = "avoid repetitions inside repetitions, as in (a+)+"
+            raise UsageError(f"--grep {grep!r} takes longer than {GREP_SECONDS:g} s to search a few lines", hint)
+        return matches
+
+    return matching
 
 
 def _since(text: str | None) -> str | float | None:

@@ -44,7 +44,7 @@ class Expressions:
                     here += [match.groupdict() for match in looking.finditer(line)]
                 found.append(here)
 
-        return None if _in_time(look) else looking
+        return None if in_time(look, PATIENCE) else looking
 
 
 def _told(expression: re.Pattern[bytes]) -> str:
@@ -74,8 +74,10 @@ class _Alarm:
 _alarm = _Alarm()
 
 
-def _in_time(work: Callable[[], None]) -> bool:
-    """Whether it was done in time, and not broken off. Beside the main thread it takes as long as it takes.
+def in_time(work: Callable[[], None], seconds: float) -> bool:
+    """Return True if the work was done within `seconds` of processor time, False if it was broken off.
+
+    Outside of the main thread it takes as long as it takes.
 
     `re` looks for signals now and then. That of the processor's time, so that a machine which is busy or asleep
     ends nothing, and so that an alarm of the program that this is in stays as it is.
@@ -86,7 +88,7 @@ def _in_time(work: Callable[[], None]) -> bool:
         return True
     if before is not _alarm:
         signal.signal(signal.SIGVTALRM, _alarm)
-    timer = signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE)
+    timer = signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         try:
             _alarm.is_set = True
