@@ -1,0 +1,436 @@
+"""One request, report or pattern must not stop the work of others."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from orchestune.cli import logs as cli_logs
+from orchestune.domain.metrics import Metric, Point
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import MOST_CONSTRAINTS, MOST_PARAMETERS, Space
+from orchestune.errors import PROBLEMS_SHOWN, BadInput, Problem, UsageError, from_json
+from orchestune.server import requests
+from orchestune.services import report_metrics
+from orchestune.services.ledger import locked
+from orchestune.services.listening import LONGEST_GAP
+from orchestune.services.points import MOST_NAMES, append, within_names
+from orchestune.services.signatures import report_signature, worker_token
+from orchestune.services.work_body import MOST_LIVE, MOST_POINTS, checked
+from orchestune.store import hot
+from orchestune.testing.world import World
+from tests.unit.server.harness import Live, Reply, live
+
+OWNER = "secret-token"  # as the world has it
+MEBIBYTE = 2**20
+BODY = {"boot": "b", "beat": 1, "want": 0}
+SPECIFICATION = {
+    "name": "toy",
+    "run": "echo loss={x}",
+    "parameters": [{"name": "x", "type": "float", "min": 0, "max": 1}],
+    "metrics": [{"name": "loss", "goal": "minimize"}],
+    "budget": 2,
+    "engine": "random",
+}
+
+
+class Site:
+    """A world behind a real server, with an experiment that one worker runs."""
+
+    def __init__(self, world: World, server: Live) -> None:
+        self.world, self.server = world, server
+        created = self.ask("POST", "experiments", {"specification": SPECIFICATION})
+        self.experiment = str(created.json()["id"])
+        self.world.tick()
+        self.worker = next(order.worker for order in world.backend.orders.values())
+        self.token = worker_token(world.core, self.worker, self.experiment)
+        self.register()
+
+    def register(self) -> None:
+        reply = self.of_worker("register", {"protocol": 1, "boot": "b", "node": "n"})
+        assert reply.status == 200, reply.body
+
+    def ask(self, method: str, path: str, body: Any = None, **options: Any) -> Reply:
+        return self.server.ask(method, f"/api/v1/{path}", body, **{"token": OWNER, **options})
+
+    def of_worker(self, path: str, body: Any, method: str = "POST") -> Reply:
+        return self.ask(method, f"workers/{self.worker}/{path}", body, token=self.token)
+
+    def call(self, **parts: Any) -> Reply:
+        return self.of_worker("work", {**BODY, **parts})
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    world = World(tmp_path_factory.mktemp("site"))
+    with live(world.core) as server:
+        yield Site(world, server)
+    world.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def any_site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
+    on_postgres = request.param == "postgresql"
+    world = World(tmp_path, request.getfixturevalue("postgres_database") if on_postgres else None)
+    with live(world.core) as server:
+        yield Site(world, server)
+    world.close()
+
+
+def unknown_keys(size: int) -> bytes:
+    count = size // 13 - 1
+    return b"{" + b",".join(b'"k%07d":0' % index for index in range(count)) + b"}"
+
+
+# bodies and what is reported of them
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "most"),
+    [
+        ("POST", "sign-in", MEBIBYTE),
+        ("POST", "tokens", MEBIBYTE),
+        ("PATCH", "experiments/toy", MEBIBYTE),
+        ("POST", "experiments/toy/trials", MEBIBYTE),
+        ("POST", "experiments/toy/stop", MEBIBYTE),
+        ("POST", "experiments", 4 * MEBIBYTE),
+    ],
+)
+def test_a_body_beyond_the_limit_of_its_route_is_refused_unread(site: Site, method: str, path: str, most: int) -> None:
+    reply = site.ask(method, path, b" " * (most + 1))
+    assert (reply.status, reply.json()["error"]["code"]) == (413, "too_large")
+
+
+def test_a_viewers_mebibyte_of_unknown_keys_is_answered_with_few_problems(site: Site) -> None:
+    reply = site.ask("POST", "sign-in", unknown_keys(MEBIBYTE))
+    assert reply.status == 400
+    assert len(reply.json()["error"]["problems"]) <= PROBLEMS_SHOWN + 1
+    assert len(reply.body) < 10_000
+
+
+WRONG = {f"k{index}": [] for index in range(200_000)}
+
+
+@pytest.mark.parametrize(
+    ("model", "document"),
+    [
+        (requests.Nothing, dict.fromkeys(range(116_000), 0)),
+        (requests.CreateExperiment, {"specification": {}, "warm_start": {"source": "", "results": [1] * 2_000_000}}),
+        (requests.CreateExperiment, {"specification": {}, "secrets": WRONG}),
+        (requests.CreateExperiment, {"specification": {}, "outgoing": WRONG}),
+        (requests.CreateExperiment, {"specification": {}, "launch": {"env": WRONG}}),
+        (requests.CreateExperiment, {"specification": {}, "launch": {"links": [1] * 1_000_000}}),
+        (requests.CreateExperiment, {"specification": {}, "first": {"seed": 1, "parameters": WRONG}}),
+        (requests.ChangeExperiment, {"labels": WRONG}),
+        (requests.QueueTrial, {"parameters": WRONG}),
+        (requests.RerunTrial, {"run": [1] * 1_000_000}),
+        (requests.Terminal, {"attempt": "a", "size": [""] * 1_000_000}),
+    ],
+)
+def test_no_document_makes_an_error_for_each_of_its_parts(model: Any, document: dict[str, Any]) -> None:
+    with pytest.raises(ValueError) as caught:
+        model.model_validate(document)
+    assert cast(Any, caught.value).error_count() <= PROBLEMS_SHOWN
+
+
+def test_problems_are_cut_at_twenty_and_stay_so_on_their_way_through_http() -> None:
+    error = BadInput([Problem("is wrong", key=f"k{index}") for index in range(116_000)])
+    assert len(error.problems) == PROBLEMS_SHOWN + 1 == 21
+    assert error.message.splitlines()[-1] == "… and 115,980 more"
+    assert from_json(error.to_json()).message == error.message
+
+
+def test_a_few_problems_are_all_reported() -> None:
+    assert len(BadInput([Problem("is wrong")] * PROBLEMS_SHOWN).problems) == PROBLEMS_SHOWN
+
+
+# specifications
+
+
+def chain(count: int) -> tuple[Parameter, ...]:
+    """Parameters of which each applies if the next one has a value."""
+    when = [((f"p{index + 1}", (True,)),) for index in range(count - 1)]
+    return tuple(
+        Parameter(f"p{index}", "bool", choices=(False, True), when=when[index] if index < count - 1 else ())
+        for index in range(count)
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameters": [{"name": f"p{index}", "type": "bool"} for index in range(MOST_PARAMETERS + 1)]},
+        {"constraints": ["x <= 1"] * (MOST_CONSTRAINTS + 1)},
+        {"try_first": [{"x": 0}] * 10_001},
+    ],
+)
+def test_a_specification_with_too_many_parts_is_refused(site: Site, change: dict[str, Any]) -> None:
+    reply = site.ask("POST", "experiments", {"specification": SPECIFICATION | change})
+    assert (reply.status, reply.json()["error"]["code"]) == (400, "bad_input"), reply.body
+    assert "expected at most" in reply.json()["error"]["message"]
+
+
+def test_a_chain_of_as_many_conditions_as_are_allowed_is_checked() -> None:
+    assert len(Space.of(chain(MOST_PARAMETERS)).parameters) == MOST_PARAMETERS
+
+
+def test_conditions_that_would_be_compared_for_minutes_are_refused() -> None:
+    choices = tuple(range(10_000))
+    parent = Parameter("c", "categorical", choices=choices)
+    others = (Parameter(f"p{index}", "int", 0, 1, when=(("c", choices),)) for index in range(50))
+    with pytest.raises(BadInput, match="comparisons"):
+        Space.of((parent, *others))
+
+
+def test_of_many_cycles_the_first_are_reported() -> None:
+    names = [f"p{index}" for index in range(100)]
+    when = tuple((name, (True,)) for name in names)
+    with pytest.raises(BadInput) as caught:
+        Space.of(tuple(Parameter(name, "bool", choices=(False, True), when=when) for name in names))
+    assert len(caught.value.problems) <= PROBLEMS_SHOWN + 1
+
+
+# reports of workers
+
+
+def test_a_call_that_names_a_million_attempts_is_refused_for_its_size(site: Site) -> None:
+    assert site.call(live=["a"] * 1_200_000).status == 413
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"live": ["a"] * (MOST_LIVE + 1)},
+        {"beats": [{"attempt": "a", "token": 1}] * 10_001},
+        {"finished": [{"attempt": "a", "token": 1, "state": "succeeded"}] * 10_001},
+        {"beats": [{"attempt": "a", "token": 1, "points": [[0, "loss", 1, None, None]] * (MOST_POINTS + 1)}]},
+        {"beats": [{"attempt": "a", "token": 1, "logs": [[0, "", 0]] * 1001}]},
+    ],
+)
+def test_lists_of_a_call_are_bounded(site: Site, parts: dict[str, Any]) -> None:
+    reply = site.call(**parts)
+    assert (reply.status, reply.json()["error"]["code"]) == (400, "bad_input"), reply.body
+    assert "expected at most" in reply.json()["error"]["message"]
+
+
+def test_as_many_attempts_as_are_allowed_are_taken_while_others_are_heard(site: Site) -> None:
+    with ThreadPoolExecutor() as pool:
+        large = pool.submit(site.call, live=[f"attempt-{index}" for index in range(MOST_LIVE)])
+        assert site.call(beat=2).status == 200
+        assert len(large.result().json()["orders"]) == MOST_LIVE
+
+
+ITEM = {"attempt": "a", "token": 1, "state": "succeeded"}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"live": 1},
+        {"live": {"a": 1}},
+        {"live": [["a"]]},
+        {"beats": 3},
+        {"beats": [3]},
+        {"beats": [{}]},
+        {"finished": [{"attempt": "a"}]},
+        {"finished": [{"attempt": ["a"], "token": 1, "state": "lost"}]},
+        {"finished": [ITEM | {"token": "1"}]},
+        {"finished": [ITEM | {"token": 2**63}]},
+        {"finished": [ITEM | {"wall": "long"}]},
+        {"finished": [ITEM | {"wall": float("nan")}]},
+        {"finished": [ITEM | {"memory": 2**63}]},
+        {"finished": [ITEM | {"exit_code": 2**40}]},
+        {"finished": [ITEM | {"tail": [1]}]},
+        {"finished": [ITEM | {"reason": {"code": "no such code"}}]},
+        {"finished": [ITEM | {"reason": "text"}]},
+        {"finished": [ITEM | {"points": [[0, "loss"]]}]},
+        {"finished": [ITEM | {"points": [[2**40, "loss", 1, None, None]]}]},
+        {"finished": [ITEM | {"points": [[0, "loss", "many", None, None]]}]},
+        {"finished": [ITEM | {"points": [[0, "n" * 501, 1, None, None]]}]},
+        {"finished": [ITEM | {"logs": [["0", "text", 0]]}]},
+        {"finished": [ITEM | {"usage": [[0, 1]]}]},
+        {"beat": 2**63},
+        {"beat": 1.5},
+        {"want": 2**63},
+        {"wait": "long"},
+    ],
+)
+def test_a_field_of_another_kind_is_the_callers_mistake(parts: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        checked(json.loads(json.dumps({**BODY, **parts})))
+
+
+def test_what_workers_send_passes() -> None:
+    finished = ITEM | {"exit_code": None, "signal": 9, "wall": 1, "cpu": 0.5, "memory": 2**40, "log_bytes": 3}
+    finished |= {"reason": {"code": "exit_code", "message": "exited"}, "tail": "x", "files": 2}
+    points = [[0, "loss", "nan", None, None], [1, "loss", 0.5, 2**70, float("inf")]]
+    finished |= {"points": points, "logs": [[0, "x\xff", 0]], "usage": [[0, 1.5, 0.2, 10**9, None, None]]}
+    assert checked({**BODY, "live": ["a"], "finished": [finished], "sending": 1, "later": {}})["wait"] == 0
+
+
+# metrics
+
+
+def test_of_one_attempt_so_many_names_of_metrics_are_kept_and_the_declared_ones_always(world: World) -> None:
+    experiment = world.create(budget=2, parallelism=1, metrics=[{"name": "loss", "goal": "minimize"}])
+    worker, lease = world.lease()[0]
+    worker.call(beats=[worker.started(lease)])
+    for part in range(5):
+        names = [f"m{part}-{index}" for index in range(MOST_NAMES // 2)]
+        points = [[0, name, 1.0, None, None] for name in [*names, "m0-0", "loss"]]
+        worker.call(beats=[{"attempt": lease["attempt"], "token": lease["token"], "points": points}])
+    with world.core.store.reading() as session:
+        names = {name for name, *_ in session.rows(hot.REPORTED_NAMES, {"attempt": lease["attempt"]})}
+    assert len(names) <= MOST_NAMES + 1 and {"loss", "m0-0"} <= names
+    worker.call(finished=[worker.finish(lease)])
+    assert world.status(experiment)["counts"]["completed"] == 1
+
+
+def test_names_that_the_end_of_an_attempt_brings_are_bounded_as_well(world: World) -> None:
+    experiment = world.create(budget=2, parallelism=1)
+    worker, lease = world.lease()[0]
+    points = [[0, f"m{index}", 1.0, None, None] for index in range(9_000)]
+    worker.call(finished=[worker.finish(lease, points=[*points, [0, "loss", 0.5, None, None]])])
+    [trial] = [trial for trial in world.trials(experiment) if trial["state"] == "completed"]
+    assert len(trial["metrics"]) <= MOST_NAMES + 1 and trial["metrics"]["loss"]["value"] == 0.5
+
+
+def test_reports_by_http_with_ever_new_names_are_refused_at_the_bound(world: World) -> None:
+    world.create(budget=2, parallelism=1)
+    worker, lease = world.lease()[0]
+    worker.call(beats=[worker.started(lease)])
+    attempt = lease["attempt"]
+    signature = report_signature(world.core, attempt)
+    report_metrics.report(world.core, attempt, signature, {f"a{index}": 1 for index in range(MOST_NAMES)})
+    with pytest.raises(BadInput, match="different metrics"):
+        report_metrics.report(world.core, attempt, signature, {"b": 1})
+    assert not report_metrics.report(world.core, attempt, signature, {"a0": 2, "loss": 0.5})["stop"]
+    with pytest.raises(BadInput, match="at most 500 characters"):
+        report_metrics.report(world.core, attempt, signature, {"n" * 501: 1})
+
+
+# the reaper
+
+
+def test_a_blocked_event_loop_costs_no_worker_its_lease(world: World) -> None:
+    experiment = world.create(budget=2, parallelism=1)
+    worker, lease = world.lease()[0]
+    worker.call(beats=[worker.started(lease)])
+    listening, clock = world.core.listening, world.clock
+    listening.tick(clock.monotonic())
+    for _ in range(60):  # the reaper looks from its own thread while the loop is blocked
+        clock.pass_time(1.0)
+        world.reaping.tick()
+    listening.tick(clock.monotonic())
+    world.reaping.tick()
+    assert [worker["state"] for worker in world.status(experiment)["workers"]] == ["busy"]
+    worker.call(finished=[worker.finish(lease)])
+    assert world.status(experiment)["counts"]["completed"] == 1
+
+
+def test_a_worker_that_is_silent_while_the_loop_runs_is_lost(world: World) -> None:
+    experiment = world.create(budget=2, parallelism=1)
+    worker, lease = world.lease()[0]
+    worker.call(beats=[worker.started(lease)])
+    for _ in range(int(world.core.lease_seconds / LONGEST_GAP) + 3):
+        world.clock.pass_time(LONGEST_GAP)
+        world.core.listening.tick(world.clock.monotonic())
+        world.reaping.tick()
+    assert [worker["state"] for worker in world.status(experiment)["workers"]] == ["lost"]
+
+
+def test_the_loop_of_a_server_ticks(site: Site) -> None:
+    listening, clock = site.world.core.listening, site.world.clock
+    before = listening.seconds(clock.monotonic())
+    deadline = time.monotonic() + 60
+    while listening.seconds(0.0) == before:
+        clock.pass_time(0.1)
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# numbers that no store holds
+
+
+NUMBERS = (2**31, 2**53 - 1, 2**53, 2**63 - 1, 2**63, 2**64, 10**30, -(2**63) - 1)
+PATHS = (
+    "/events?after={}", "/logs?after={}", "/logs?trial={}", "/logs?tail={}", "/events?limit={}", "/trials?after={}",
+    "/trials?offset={}&sort=number", "/trials/{}", "/trials/{}/points", "/trials/{}/artifacts/a", "?log_after={}",
+    "/specification?revision={}",
+)  # fmt: skip
+
+
+def test_a_number_that_no_store_holds_is_no_fault_of_the_server(any_site: Site) -> None:
+    replies = {
+        (path, number): any_site.ask("GET", f"experiments/{any_site.experiment}{path.format(number)}")
+        for path in PATHS
+        for number in NUMBERS
+    }
+    assert {asked: reply.status for asked, reply in replies.items() if reply.status not in (200, 400, 404)} == {}
+    assert replies["/events?after={}", 2**53 - 1].json()["items"] == []
+    assert replies["/events?after={}", 2**53].status == 400
+
+
+def test_a_stream_resumes_behind_any_number(any_site: Site) -> None:
+    for part in ("events", "logs"):
+        for number in (2**31, 2**53, 10**17, 10**18):
+            headers = {"Accept": "text/event-stream", "Last-Event-ID": str(number)}
+            path = f"/api/v1/experiments/{any_site.experiment}/{part}"
+            assert any_site.server.send("GET", path, token=OWNER, headers=headers).status in (200, 400)
+
+
+def test_numbers_of_workers_that_no_store_holds_are_refused(any_site: Site) -> None:
+    digest = "0" * 64
+    for number in NUMBERS:
+        file = {"path": "p", "digest": digest, "size": number}
+        replies = [
+            any_site.of_worker(f"jobs/{number}", None, "GET"),
+            any_site.of_worker(f"uploads/{digest}?offset={number}", b"x", "PUT"),
+            any_site.of_worker("checkpoint", {"attempt": "a", "token": number, "digest": digest, "size": number}),
+            any_site.of_worker("artifacts", {"attempt": "a", "token": number, "files": [file]}),
+            any_site.call(beat=number),
+            any_site.call(want=number),
+            any_site.call(finished=[ITEM | {"token": number, "memory": number, "log_bytes": number}]),
+        ]
+        assert [reply.body for reply in replies if reply.status >= 500] == [], number
+
+
+def test_a_column_that_overflows_is_the_callers_mistake(world: World) -> None:
+    world.create(budget=2, parallelism=1)
+    _, lease = world.lease()[0]
+    with world.core.store.reading() as session:
+        experiment = session.rows("SELECT id FROM experiments", {})[0][0]
+    with pytest.raises(BadInput, match="larger than the store can hold"), locked(world.core, experiment) as ledger:
+        append(ledger, lease["attempt"], [Point("loss", 1.0, None, None, 2**70)])
+
+
+# patterns
+
+
+def test_a_pathological_pattern_of_grep_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli_logs, "GREP_SECONDS", 0.2)
+    lines = [cast(cli_logs.Line, SimpleNamespace(text=text)) for text in ("b", "a" * 64 + "!")]
+    with pytest.raises(UsageError, match="takes longer than"):
+        cli_logs._wanted("(a+)+$")(lines)
+
+
+def test_a_usual_pattern_of_grep_finds_its_lines() -> None:
+    lines = [cast(cli_logs.Line, SimpleNamespace(text=text)) for text in ("loss=1", "epoch 2")]
+    assert cli_logs._wanted("epoch [0-9]")(lines) == lines[1:]
+    assert cli_logs._wanted(None)(lines) == lines
+
+
+def test_names_within_the_bound_are_not_looked_up(world: World) -> None:
+    experiment = world.create(budget=2, parallelism=1)
+    _, lease = world.lease()[0]
+    few = [Point(f"m{index}", 1.0) for index in range(3)]
+    with locked(world.core, experiment) as ledger:
+        assert within_names(ledger, lease["attempt"], 0, few) is few
+        assert ledger.row.specification.metrics == (Metric("loss", "minimize"),)
