@@ -115,7 +115,7 @@ def test_a_viewers_mebibyte_of_unknown_keys_is_answered_with_few_problems(site: 
     assert len(reply.body) < 10_000
 
 
-WRONG = {f"k{index}": [] for index in range(200_000)}
+WRONG: dict[str, list[int]] = {f"k{index}": [] for index in range(200_000)}
 
 
 @pytest.mark.parametrize(
@@ -169,6 +169,9 @@ def chain(count: int) -> tuple[Parameter, ...]:
         {"parameters": [{"name": f"p{index}", "type": "bool"} for index in range(MOST_PARAMETERS + 1)]},
         {"constraints": ["x <= 1"] * (MOST_CONSTRAINTS + 1)},
         {"try_first": [{"x": 0}] * 10_001},
+        {"metrics": [{"name": f"m{index}", "goal": "minimize"} for index in range(1001)]},
+        {"labels": {f"l{index}": "" for index in range(1001)}},
+        {"env": {f"E{index}": "" for index in range(1001)}},
     ],
 )
 def test_a_specification_with_too_many_parts_is_refused(site: Site, change: dict[str, Any]) -> None:
@@ -208,8 +211,8 @@ def test_a_call_that_names_a_million_attempts_is_refused_for_its_size(site: Site
     "parts",
     [
         {"live": ["a"] * (MOST_LIVE + 1)},
-        {"beats": [{"attempt": "a", "token": 1}] * 10_001},
-        {"finished": [{"attempt": "a", "token": 1, "state": "succeeded"}] * 10_001},
+        {"beats": [{"attempt": str(index), "token": 1} for index in range(10_001)]},
+        {"finished": [{"attempt": str(index), "token": 1, "state": "lost"} for index in range(10_001)]},
         {"beats": [{"attempt": "a", "token": 1, "points": [[0, "loss", 1, None, None]] * (MOST_POINTS + 1)}]},
         {"beats": [{"attempt": "a", "token": 1, "logs": [[0, "", 0]] * 1001}]},
     ],
@@ -239,6 +242,8 @@ ITEM = {"attempt": "a", "token": 1, "state": "succeeded"}
         {"beats": 3},
         {"beats": [3]},
         {"beats": [{}]},
+        {"beats": [{"attempt": "a", "token": 1}] * 2},
+        {"finished": [ITEM, ITEM]},
         {"finished": [{"attempt": "a"}]},
         {"finished": [{"attempt": ["a"], "token": 1, "state": "lost"}]},
         {"finished": [ITEM | {"token": "1"}]},
@@ -287,8 +292,8 @@ def test_of_one_attempt_so_many_names_of_metrics_are_kept_and_the_declared_ones_
         points = [[0, name, 1.0, None, None] for name in [*names, "m0-0", "loss"]]
         worker.call(beats=[{"attempt": lease["attempt"], "token": lease["token"], "points": points}])
     with world.core.store.reading() as session:
-        names = {name for name, *_ in session.rows(hot.REPORTED_NAMES, {"attempt": lease["attempt"]})}
-    assert len(names) <= MOST_NAMES + 1 and {"loss", "m0-0"} <= names
+        kept = {name for name, *_ in session.rows(hot.REPORTED_NAMES, {"attempt": lease["attempt"]})}
+    assert len(kept) <= MOST_NAMES + 1 and {"loss", "m0-0"} <= kept
     worker.call(finished=[worker.finish(lease)])
     assert world.status(experiment)["counts"]["completed"] == 1
 
@@ -314,6 +319,8 @@ def test_reports_by_http_with_ever_new_names_are_refused_at_the_bound(world: Wor
     assert not report_metrics.report(world.core, attempt, signature, {"a0": 2, "loss": 0.5})["stop"]
     with pytest.raises(BadInput, match="at most 500 characters"):
         report_metrics.report(world.core, attempt, signature, {"n" * 501: 1})
+    with pytest.raises(BadInput, match="values in one report"):
+        report_metrics.report(world.core, attempt, signature, {f"text{index}": "x" for index in range(250_000)})
 
 
 # the reaper

@@ -16,6 +16,7 @@ from orchestune.domain.words import did_you_mean
 MOST_TRIALS = 10**9
 MOST_AT_ONCE = 100_000  # trials
 MOST_TRY_FIRST = 10_000  # configurations
+MOST_ENTRIES = 1000  # of another mapping or list in an experiment file
 PRIORITIES = (-1000, 1000)
 LARGEST_WHOLE = 2**53  # beyond it a float cannot hold every whole number
 LARGEST = 1e100  # so that no difference or ratio of two numbers overflows

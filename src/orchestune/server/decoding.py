@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -20,4 +21,19 @@ async def decoded(body: bytes) -> Any:
     """
     if len(body) < LARGE:
         return json.loads(body)
-    return await to_thread.run_sync(json.loads, body)
+    return await to_thread.run_sync(parsed, body)
+
+
+def parsed(body: bytes) -> Any:
+    """Parse a large document without garbage collection meanwhile, which takes eight times as long as the parsing.
+
+    Measured with 4 MiB of empty lists: 0.49 s with it, 0.06 s without. Calls in several threads may overlap: the first
+    one switches it on again.
+    """
+    is_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return json.loads(body)
+    finally:
+        if is_collecting:
+            gc.enable()

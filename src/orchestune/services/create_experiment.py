@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
-from orchestune.config.kinds import MOST_AT_ONCE, MOST_TRIALS, MOST_TRY_FIRST, PRIORITIES
+from orchestune.config.kinds import MOST_AT_ONCE, MOST_ENTRIES, MOST_TRIALS, MOST_TRY_FIRST, PRIORITIES
 from orchestune.domain import ids
 from orchestune.domain.annotations import misfits
 from orchestune.domain.experiment import TEST_LABEL, Specification
@@ -86,6 +86,7 @@ def parse(document: Mapping[str, Any]) -> Specification:
     ]
     if problems:
         raise BadInput(problems)
+    _refuse_long_lists(specification)
     if not specification.metrics:
         problems.append(Problem("at least one metric is needed", key="metrics"))
     counts = {
@@ -98,9 +99,6 @@ def parse(document: Mapping[str, Any]) -> Specification:
         if not least <= count <= most:
             bound = f"at least {least}" if count < least else f"at most {most:,}"
             problems.append(Problem(f"must be {bound}, found {count}", key=key))
-    if len(specification.try_first) > MOST_TRY_FIRST:
-        found = f"has {len(specification.try_first):,} entries (expected at most {MOST_TRY_FIRST:,})"
-        raise BadInput.one(found, "try_first")
     for index, configuration in enumerate(specification.try_first):
         if len(problems) > PROBLEMS_SHOWN:
             break  # each configuration may lack a thousand parameters
@@ -111,6 +109,24 @@ def parse(document: Mapping[str, Any]) -> Specification:
     if problems:
         raise BadInput(problems)
     return specification
+
+
+def _refuse_long_lists(specification: Specification) -> None:
+    """BadInput for lists and mappings that no experiment file may have: views and controllers walk through them."""
+    for key, entries, most in (
+        ("metrics", specification.metrics, MOST_ENTRIES),
+        ("try_first", specification.try_first, MOST_TRY_FIRST),
+        ("env", specification.env, MOST_ENTRIES),
+        ("labels", specification.labels, MOST_ENTRIES),
+        ("secrets", specification.secrets, MOST_ENTRIES),
+        ("preload", specification.preload, MOST_ENTRIES),
+        ("notify", specification.notify, MOST_ENTRIES),
+        ("collect", specification.collect, MOST_ENTRIES),
+        ("keep.patterns", specification.keep.patterns, MOST_ENTRIES),
+        ("engine_options", specification.engine_options, MOST_ENTRIES),
+    ):
+        if len(entries) > most:
+            raise BadInput.one(f"has {len(entries):,} entries (expected at most {most:,})", key)
 
 
 def check(core: Core, specification: Specification, cluster: str, body: Mapping[str, Any]) -> None:

@@ -24,6 +24,8 @@ from orchestune.worker.metrics import STEP_NAMES, folded, step_of
 
 LOCAL = "local"
 """the cluster whose workers are processes of the server's own user"""
+MOST_VALUES = 5000
+"""Values of one report, before those that are no numbers are left out; the store is locked while they are read."""
 
 
 def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,6 +35,8 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) 
     Answers whether the trial should stop, these values considered: `{"stop", "reason"}`. Denied for a wrong signature,
     BadInput for a declared metric, a step or `stddev` that is no number; anything else that is none is left out.
     """
+    if len(values) > MOST_VALUES:
+        raise BadInput.one(f"found {len(values):,} values in one report (expected at most {MOST_VALUES:,})")
     experiment = _experiment(core, attempt, signature)
     mask = Mask(spellings(core.secrets.get(experiment).values()))
     with locked(core, experiment) as ledger:

@@ -32,7 +32,9 @@ router = routers.of_clients("experiments", "/experiments")
 @router.post("", status_code=201, response_model=documents.Status)
 def create(context: Here, caller: Known, body: requests.CreateExperiment, key: RequestKey = None) -> Response:
     """Start an experiment."""
-    document = body.model_dump(exclude_none=True) | ({"request_key": key} if key else {})
+    document = body.model_dump(exclude={"specification", "launch"}, exclude_none=True)
+    document |= {"specification": body.specification, "launch": body.launch.document()}
+    document |= {"request_key": key} if key else {}
     principal = principal_of_new(context.core, caller, body.owner)
     return answer(create_experiment.create_experiment(context.core, document, caller.name, principal=principal), 201)
 

@@ -17,6 +17,7 @@ from orchestune.server.decoding import LARGE
 from orchestune.server.parameters import Here
 from orchestune.server.peers import peer_of
 from orchestune.services import report_metrics
+from orchestune.services.report_metrics import MOST_VALUES
 
 router = routers.of_trials("/report", "reports")
 _VALUES = {
@@ -59,11 +60,15 @@ async def _refuse_other_users(context: Context, request: Request, attempt: str, 
         raise Denied("this trial's reports come from the user who started the server alone")
 
 
+def _form(text: str) -> dict[str, str]:
+    return dict(parse_qsl(text, strict_parsing=True, max_num_fields=MOST_VALUES))
+
+
 def parse(body: bytes) -> dict[str, Any]:
     """A JSON document or a form: what it is shows, since `curl -d` calls everything a form."""
     try:
         text = body.decode()
-        values = json.loads(text) if text.lstrip().startswith("{") else dict(parse_qsl(text, strict_parsing=True))
+        values = json.loads(text) if text.lstrip().startswith("{") else _form(text)
     except (ValueError, RecursionError) as exc:
         raise BadInput.one(f"neither a JSON document nor a form: {exc}", hint="write -d accuracy=0.92") from exc
     if not values:
