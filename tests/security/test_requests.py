@@ -253,6 +253,8 @@ ITEM = {"attempt": "a", "token": 1, "state": "succeeded"}
         {"finished": [ITEM | {"memory": 2**63}]},
         {"finished": [ITEM | {"exit_code": 2**40}]},
         {"finished": [ITEM | {"tail": [1]}]},
+        {"finished": [ITEM | {"tail": "x" * (2**16 + 1)}]},
+        {"finished": [ITEM | {"reason": {"code": "exit_code", "message": "x" * (2**16 + 1)}}]},
         {"finished": [ITEM | {"reason": {"code": "no such code"}}]},
         {"finished": [ITEM | {"reason": "text"}]},
         {"finished": [ITEM | {"points": [[0, "loss"]]}]},
@@ -278,6 +280,12 @@ def test_what_workers_send_passes() -> None:
     points = [[0, "loss", "nan", None, None], [1, "loss", 0.5, 2**70, float("inf")]]
     finished |= {"points": points, "logs": [[0, "x\xff", 0]], "usage": [[0, 1.5, 0.2, 10**9, None, None]]}
     assert checked({**BODY, "live": ["a"], "finished": [finished], "sending": 1, "later": {}})["wait"] == 0
+
+
+def test_what_a_worker_says_of_itself_is_bounded(site: Site) -> None:
+    for name in ("boot", "node", "version", "capabilities"):
+        reply = site.of_worker("register", {"protocol": 1, "boot": "b", "node": "n", name: "x" * 2000})
+        assert (reply.status, reply.json()["error"]["code"]) == (400, "bad_input"), reply.body
 
 
 # metrics

@@ -13,7 +13,9 @@ from orchestune.errors import InvalidCall
 MAX_TEXT = 2**16  # characters of a reason or of last lines, which views of a trial carry; workers send 4 KiB
 INT32, INT64 = 2**31 - 1, 2**63 - 1  # largest values of the databases' INTEGER and BIGINT
 
-Id = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*$")]  # PostgreSQL takes no NUL in a query
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL takes no NUL in a query
+
+Id = Annotated[str, Meta(max_length=200, pattern=NO_NUL)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]  # a SHA-256 in hex
 Count = Annotated[int, Meta(ge=0, le=INT64)]

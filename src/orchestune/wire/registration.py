@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from orchestune.wire.decoding import INT32, Id, decoded
+from orchestune.wire.decoding import INT32, NO_NUL, Id, decoded
 
 PROTOCOL = 2  # the version that this server speaks; workers say theirs in `worker/loop.py`
 ACCEPTED = (PROTOCOL - 1, PROTOCOL)  # workers of the version before finish what they run and end
@@ -19,7 +19,7 @@ class Registration(Struct, frozen=True, kw_only=True):
     protocol: Annotated[int, Meta(ge=0, le=INT32)]
     boot: Id
     version: Id = ""
-    node: Id = ""
+    node: Annotated[str, Meta(max_length=1000, pattern=NO_NUL)] = ""
     capabilities: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
 
 

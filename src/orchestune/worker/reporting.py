@@ -21,8 +21,8 @@ POINTS = 2000
 CALL_MOST = 3 * 2**19
 """bytes of JSON in one call, about; the server takes 2 MiB, and what stands before it may take less"""
 CALL_LEAST = 2**16
-_BYTE, _POINT, _SAMPLE, _END = 6, 100, 80, 2**12
-"""bytes of JSON, at most, for one of a log, and about for a point without its name, a sample, the rest of an end"""
+_BYTE, _POINT, _SAMPLE = 6, 100, 80
+"""bytes of JSON, at most, for one of a log, and about for a point without its name and for a sample"""
 REMEMBERED = 4096
 BRIEF = 0.02
 """seconds: of an attempt that runs for less the server hears all at its end"""
@@ -188,4 +188,4 @@ class Reporting:
             return 0, 0
         shipment.sent.append(_Sent(record, position, count, usage, record.started is not None, finished))
         size = written + sum(_POINT + len(encoded(point[1])) for point in points) + _SAMPLE * len(usage)
-        return printed, size + (_END if finished else 0)
+        return printed, size + (len(encoded(record.result)) if finished else 0)

@@ -209,6 +209,15 @@ def test_no_call_is_larger_than_the_server_takes_and_everything_is_told(worker: 
     assert sorted(ended) == names
 
 
+def test_ends_with_last_lines_that_grow_in_json_stay_within_a_call(worker: Worker) -> None:
+    names = [f"{number:03}" for number in range(300)]
+    for name in names:
+        worker.begin(name)
+        worker.reporting.finish(name, {"attempt": name, "state": "failed", "tail": "\u2588" * 4096})
+    shipment = worker.reporting.ship()
+    assert 0 < len(encoded({"finished": shipment.finished, "beats": shipment.beats})) < 2 * 2**20
+
+
 def test_a_call_that_was_too_large_is_followed_by_smaller_ones(worker: Worker) -> None:
     for name in "abc":
         worker.begin(name).log.append(b"\xff" * 200_000)
