@@ -76,12 +76,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def any_site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
+def any_world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     on_postgres = request.param == "postgresql"
     world = World(tmp_path, request.getfixturevalue("postgres_database") if on_postgres else None)
-    with live(world.core) as server:
-        yield Site(world, server)
+    yield world
     world.close()
+
+
+@pytest.fixture
+def any_site(any_world: World) -> Iterator[Site]:
+    with live(any_world.core) as server:
+        yield Site(any_world, server)
 
 
 def unknown_keys(size: int) -> bytes:
@@ -291,7 +296,8 @@ def test_what_a_worker_says_of_itself_is_bounded(site: Site) -> None:
 # metrics
 
 
-def test_of_one_attempt_so_many_names_of_metrics_are_kept_and_the_declared_ones_always(world: World) -> None:
+def test_of_one_attempt_so_many_names_of_metrics_are_kept_and_the_declared_ones_always(any_world: World) -> None:
+    world = any_world
     experiment = world.create(budget=2, parallelism=1, metrics=[{"name": "loss", "goal": "minimize"}])
     worker, lease = world.lease()[0]
     worker.call(beats=[worker.started(lease)])
@@ -417,7 +423,8 @@ def test_numbers_of_workers_that_no_store_holds_are_refused(any_site: Site) -> N
         assert [reply.body for reply in replies if reply.status >= 500] == [], number
 
 
-def test_a_column_that_overflows_is_the_callers_mistake(world: World) -> None:
+def test_a_column_that_overflows_is_the_callers_mistake(any_world: World) -> None:
+    world = any_world
     world.create(budget=2, parallelism=1)
     _, lease = world.lease()[0]
     with world.core.store.reading() as session:
