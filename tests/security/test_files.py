@@ -64,7 +64,7 @@ def test_whoever_made_the_state_folder_others_read_nothing_in_it_and_trials_keep
     marker = project / "written"
     (project / "train.sh").write_text(f"umask; echo x > {marker}; sleep 0.2; echo loss=1\n")
     with Home() as home:
-        home.folder.chmod(0o777)
+        home.folder.chmod(0o775)
         for name in LOOSE[3:]:
             (home.folder / name).touch(0o666)
         words = ("run", "--minimize", "loss", "x=0.0..1.0", "--budget", "1", "--", "sh", "train.sh")
@@ -116,7 +116,7 @@ def test_a_state_folder_that_another_user_has_planted_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planted = tmp_path / "orchestune-ada"
-    planted.mkdir(mode=0o777)
+    planted.mkdir(mode=0o775)
     plant(planted, monkeypatch)
     environ = {"ORCHESTUNE_HOME": str(planted)}
     for look in (client_home.state_folder, client_home.state_path):

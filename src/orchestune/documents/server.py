@@ -76,3 +76,9 @@ class IssuedToken(Grant):
     """A new token."""
 
     token: Annotated[str, Field(description="told this once")]
+
+
+class Proof(TypedDict):
+    """The server's HMAC over the nonce and the address, with a key that only it and the worker know."""
+
+    proof: str

@@ -16,6 +16,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
+from orchestune import documents
 from orchestune.errors import Denied
 from orchestune.server import routers
 from orchestune.server.addresses import netloc
@@ -23,14 +24,14 @@ from orchestune.server.answers import answer
 from orchestune.server.parameters import Here
 from orchestune.services.signatures import proof
 
-router = routers.of_trials("/proof")
+router = routers.of_trials("/proof", "workers")
 
 _Nonce = Annotated[str, Query(pattern="^[0-9a-f]{32,128}$")]
 _Id = Annotated[str, Query(pattern="^[0-9A-Za-z-]{0,64}$")]
 _Address = Annotated[str, Query(max_length=300)]
 
 
-@router.get("")
+@router.get("", response_model=documents.Proof)
 async def prove(context: Here, nonce: _Nonce, address: _Address, worker: _Id = "", experiment: _Id = "") -> Response:
     """Return the proof for a worker that dialled `address` (`host:port`)."""
     if address not in context.addresses and address != netloc(context.core.url):
