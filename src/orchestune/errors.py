@@ -9,6 +9,7 @@
     │   └── Purged                  it was there, and was removed for good; exit 2, HTTP 410
     ├── Ambiguous                   a prefix names several experiments; exit 2, HTTP 409
     ├── Conflict                    the state of things forbids it; exit 2, HTTP 409
+    │   ├── Unverified          another server wrote the archive, whose contents have to be confirmed first
     │   └── SpaceExhausted          an Optimizer has nothing to suggest that it has not suggested before
     ├── Denied                      the token is missing or may not do this; exit 2, HTTP 401 or 403
     ├── StoreDamaged                the file of the store is broken; exit 2, HTTP 500
@@ -30,6 +31,7 @@ parameters.lr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -175,6 +177,20 @@ class Conflict(OrchestuneError):
     status = 409
 
 
+class Unverified(Conflict):
+    """Another server wrote the archive: it is imported once a user has seen and confirmed what it contains."""
+
+    code = "unverified"
+
+    def __init__(self, message: str, hint: str = "", contents: Mapping[str, object] | None = None) -> None:
+        super().__init__(message, hint)
+        self.contents = contents
+
+    def to_json(self) -> dict[str, object]:
+        """Also what the archive contains."""
+        return {"error": {"code": self.code, "message": self.message, "hint": self.hint, "contents": self.contents}}
+
+
 class SpaceExhausted(Conflict):
     """Every configuration of the space was suggested once, or no other one was found."""
 
@@ -244,6 +260,7 @@ def from_json(document: dict[str, object]) -> OrchestuneError:
         Purged,
         Ambiguous,
         Conflict,
+        Unverified,
         SpaceExhausted,
         Denied,
         NothingCompleted,

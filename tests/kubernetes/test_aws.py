@@ -222,7 +222,7 @@ def test_a_cluster_at_aws_that_nobody_uses_keeps_its_records_and_destroys_itself
     assert f"`orchestune import s3://{ARCHIVE}/vision` has its records" in told_of.stderr
     gone = home.run("cluster", "destroy", "-n", NAME, "--yes", timeout=600)
     assert all(line.endswith("nothing left") for line in gone.stdout.splitlines()[:-1]), gone.stdout
-    home.run("import", f"s3://{ARCHIVE}/vision")
+    home.run("import", f"s3://{ARCHIVE}/vision", "--trust-unverified")
     [kept] = json.loads(home.run("status", "--json").stdout)
     assert kept["id"] == found["id"] and kept["counts"]["completed"] == 4
     assert home.run("logs", kept["handle"]).stdout.count("trying") == 4

@@ -77,7 +77,7 @@ def test_a_claim_of_ones_own_stays_and_what_was_run_goes_where_it_is_told(
     gone(lab)
     assert archived(tmp_path / "other") == sorted([first, again["handle"]])
     assert lab.cluster.exists("persistentvolumeclaim/mine", "-n", lab.namespace)
-    lab.home.run("import", str(tmp_path / "other"))
+    lab.home.run("import", str(tmp_path / "other"), "--trust-unverified")
     assert lab.home.json("best", first)
 
 

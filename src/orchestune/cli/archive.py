@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
-from orchestune.archives.copying import Source, Target, copy
+from orchestune.archives import record
+from orchestune.archives.contents import Contents, contents
+from orchestune.archives.copying import Placed, Source, Target, copy
 from orchestune.archives.shelf import Shelf
+from orchestune.cli.asking import attended, confirm
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_cluster, add_command
+from orchestune.cli.render import one_line, size
 from orchestune.cli.scratch import room, scratch
+from orchestune.client.api import Client
 from orchestune.client.states import OVER
 from orchestune.domain.words import plural
-from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError
+from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError, UsageError
 from orchestune.files.open import open_files
 
 
@@ -23,10 +29,14 @@ def add(commands: Commands) -> None:
         commands,
         "import",
         import_,
-        details="What is here already stays as it is, unless what comes continues it.",
+        details="What is here already stays as it is, unless what comes continues it. What another server wrote is"
+        " shown, and imported after a yes. Nothing that is imported runs by itself.",
         example="orchestune import archive/\norchestune import s3://team/archive",
     )
     parser.add_argument("place", metavar="PLACE", help="a folder, or s3://BUCKET/PREFIX")
+    parser.add_argument(
+        "--trust-unverified", action="store_true", help="import what another server wrote without a question"
+    )
     add_cluster(parser, "where it goes (default: the default one)")
 
 
@@ -37,11 +47,13 @@ def import_(console: Console, args: argparse.Namespace) -> int:
     shelf = Shelf(open_files(args.place))
     left_out: list[str] = []
     records = shelf.records(lambda error: left_out.append(error.message))
-    found = [(record.head.experiment, record.head.handle) for record in records]
+    found = list(records)
     if not found and not left_out:
         raise NotFound(f"there is no experiment in {args.place}", "`orchestune export --all -o DIR` writes some")
     all_of_them = len(found) + len(left_out)
-    copy_all(console, shelf, console.client, found, left_out.append)
+    trusted = _confirmed(console, shelf, found, ask=not args.trust_unverified)
+    pairs = [(each.head.experiment, each.head.handle) for each in found]
+    copy_all(console, shelf, Confirmed(console.client, trusted), pairs, left_out.append)
     if left_out:
         which = "\n".join(left_out)
         raise OrchestuneError(
@@ -49,6 +61,65 @@ def import_(console: Console, args: argparse.Namespace) -> int:
             "export those again, and repeat the command; what is here is not sent twice",
         )
     return 0
+
+
+class Confirmed:
+    """A server that imports records of other servers, those that the user has confirmed; fulfils `copying.Target`."""
+
+    def __init__(self, client: Client, digests: Collection[str] | None = None) -> None:
+        """`digests`: of the confirmed records; None if they all come from a server that the user has signed in to."""
+        self._client, self._digests = client, digests
+
+    def has_blob(self, digest: str, size: int) -> bool:
+        return self._client.has_blob(digest, size)
+
+    def put_blob(self, digest: str, path: Path) -> None:
+        self._client.put_blob(digest, path)
+
+    def put_record(self, path: Path) -> Placed:
+        with path.open("rb") as file:
+            digest = record.verify(file).digest  # of what is sent: what lies in the archive may have been exchanged
+        is_confirmed = self._digests is None or digest in self._digests
+        return self._client.put_record(path, digest if is_confirmed else "")
+
+
+def _confirmed(console: Console, shelf: Shelf, found: Sequence[record.Record], *, ask: bool) -> set[str]:
+    """Return the digests of the records that the server did not write itself, once the user has confirmed them."""
+    unverified = [each for each in found if not console.client.wrote_record(each.digest, each.signature)]
+    if not unverified or not ask:
+        return {each.digest for each in unverified}
+    summaries = []
+    with scratch("orchestune-") as folder, room():
+        for each in unverified:
+            path = folder / "record"
+            shelf.fetch_record(each.head.experiment, path)
+            with path.open("rb") as file:
+                verified = record.verify(file)
+                file.seek(0)
+                summaries.append(contents(verified, file))
+    console.note(f"unverified, since another server wrote {'it' if len(summaries) == 1 else 'them'}:")
+    for summary in summaries:
+        console.note("\n".join(map(one_line, _lines(summary))))
+    many = plural(len(summaries), "unverified experiment")
+    if not attended():
+        raise UsageError(
+            f"cannot ask whether to import {many}: no terminal", "look at them; then add --trust-unverified"
+        )
+    confirm(f"import {many}? Nothing of it runs by itself", "nothing was imported")
+    return {summary["digest"] for summary in summaries}
+
+
+def _lines(summary: Contents) -> list[str]:
+    trials = ", ".join(f"{count} {state}" for state, count in summary["trials"].items()) or "none"
+    owner = f"owner {summary['owner']!r} as claimed"
+    return [
+        f"{summary['handle']}  {summary['name']!r}, {summary['state']}, {owner}, Orchestune {summary['written_by']}",
+        f"  trials: {trials}; attempts: {summary['attempts']}; files: {summary['files']}, {size(summary['bytes'])}",
+        *(f"  runs: {command}" for command in summary["commands"]),
+        *(f"  image: {image}" for image in summary["images"]),
+        *(f"  secret: {secret}" for secret in summary["secrets"]),
+        *(f"  volume: {volume}" for volume in summary["volumes"]),
+    ]
 
 
 def export_all(console: Console, place: str) -> int:

@@ -13,7 +13,7 @@ from orchestune.client.address import Resolve, resolver
 from orchestune.client.stream import SILENCE, ServerSent, follow
 from orchestune.client.transfer import download, fetch, fetch_bundle, has_bundle, quoted, upload_bundle
 from orchestune.client.transport import Transport
-from orchestune.errors import TemporaryError
+from orchestune.errors import NotFound, TemporaryError
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -95,11 +95,23 @@ class Client:
         """Send it, unless the server has it."""
         upload_bundle(self.transport, digest, path)
 
-    def put_record(self, path: Path) -> documents.Imported:
-        """Send the record of an experiment, whose blobs are there."""
+    def wrote_record(self, digest: str, signature: str) -> bool:
+        """Return True if the server itself wrote the record with this digest; one that is older does not tell."""
+        try:
+            answer = self._send("POST", "/archive/signature", {"digest": digest, "signature": signature})
+        except NotFound:
+            return False
+        return bool(answer["verified"])
+
+    def put_record(self, path: Path, trust: str = "") -> documents.Imported:
+        """Send the record of an experiment, whose blobs are there.
+
+        `trust`: its digest, if another server wrote it and the user has confirmed its contents; else raises Unverified.
+        """
         headers = {"Content-Type": "application/gzip", "Content-Length": str(path.stat().st_size)}
         with closing(self.transport.clone(timeout=_RECORD)) as transport:
-            reply = transport.request("POST", f"{_V1}/archive", lambda: path.open("rb"), headers)
+            query = _query({"trust": trust or None})
+            reply = transport.request("POST", f"{_V1}/archive{query}", lambda: path.open("rb"), headers)
         return cast("documents.Imported", reply.json())
 
     def create_experiment(self, body: Mapping[str, Any]) -> documents.Status:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from orchestune.controllers.each import each
-from orchestune.services.archive_experiment import sweep
 from orchestune.services.change_experiment import remove
 from orchestune.services.core import Core
+from orchestune.services.import_record import sweep
 from orchestune.store import experiments, imports, workers
 
 

@@ -11,8 +11,8 @@ from orchestune.archives.copying import Target, copy
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.ports.retirement import Undertaker
 from orchestune.services import retire_cluster
-from orchestune.services.archive_experiment import Records
 from orchestune.services.core import Core
+from orchestune.services.export_record import Records
 from orchestune.services.retirement import Retirement
 
 log = logging.getLogger(__name__)

@@ -64,6 +64,7 @@ from orchestune.documents.server import (
     Server,
     Share,
     Shutdown,
+    Verified,
 )
 from orchestune.documents.trials import (
     Artifact,
@@ -152,6 +153,7 @@ __all__ = [
     "TrialPage",
     "Usage",
     "UsedByAttempt",
+    "Verified",
     "Weight",
     "Worker",
 ]

@@ -47,6 +47,12 @@ class Imported(TypedDict):
     rows: Annotated[dict[str, int], Field(description="rows by table, as they were counted in what was sent")]
 
 
+class Verified(TypedDict):
+    """The origin of a record."""
+
+    verified: Annotated[bool, Field(description="true if this server wrote it")]
+
+
 class Invitation(TypedDict):
     """A link that lets one browser in, once."""
 

@@ -195,3 +195,10 @@ class IssueToken(_Request):
     name: str = Field(min_length=1, max_length=200, description="whose it is")
     role: Literal["viewer", "editor", "owner"] = "viewer"
     days: int = Field(default=90, ge=1, le=3650, description="after which it is of no use")
+
+
+class SignedRecord(_Request):
+    """What the end of a record says of it."""
+
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="the SHA-256 of its lines")
+    signature: str = Field(default="", max_length=64, description="by the server that wrote it")

@@ -168,10 +168,13 @@ def _lineage(session: Session, experiment: str, attempt: str) -> list[tuple[str,
 
     Points behind the step of the checkpoint are left out: what made them is lost. Without a step all of them count.
     """
-    found, upto = [(attempt, math.inf)], math.inf
+    found, upto, visited = [(attempt, math.inf)], math.inf, {attempt}
     row = session.row(hot.RESUMED_FROM, {"id": attempt, "experiment": experiment})
     while row and row[0]:
         origin = json.loads(row[0])
+        if origin["attempt"] in visited:  # only an imported record can contain a cycle
+            break
+        visited.add(origin["attempt"])
         row = session.row(hot.RESUMED_FROM, {"id": origin["attempt"], "experiment": experiment})
         if row is not None:
             step = storable(origin["step"])

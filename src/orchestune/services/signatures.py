@@ -53,3 +53,16 @@ def report_address(core: Core, attempt: str) -> str:
 def digest(secret: str) -> str:
     """What is kept of a secret that has enough entropy of its own."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+_ARCHIVE_KEY = b"orchestune archive records"  # derives a key of its own: no other signature passes for a record's
+
+
+def record_signature(core: Core, digest: str) -> str:
+    """Return this server's signature of the record of an experiment with this digest."""
+    return hmac.digest(hmac.digest(core.key, _ARCHIVE_KEY, "sha256"), digest.encode(), "sha256").hex()
+
+
+def signed_here(core: Core, digest: str, signature: str) -> bool:
+    """Return True if this server itself wrote the record with this digest."""
+    return same(signature, record_signature(core, digest))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row as ResultRow
 from sqlalchemy import Select, Table, delete, select
 
+from orchestune.errors import BadInput
+from orchestune.store import postgres
 from orchestune.store.blobs import named_by
 from orchestune.store.session import Session
 from orchestune.store.tables import (
@@ -39,8 +42,20 @@ TABLES = {
 }  # fmt: skip
 """in the order in which they are written"""
 _AT_ONCE = 500
-_OF_THIS_SERVER = frozenset(("principal",))
+OF_THIS_SERVER = frozenset(("principal",))
 """columns that an archive neither has nor sets: what the tokens of one server prove says nothing to another one"""
+_TRIAL, _ATTEMPT = ("trial", "trials", "number"), ("attempt", "attempts", "id")
+_PARENTS: Mapping[str, Sequence[tuple[str, str, str]]] = {
+    "trial_metrics": [_TRIAL],
+    "tasks": [_TRIAL],
+    "attempts": [_TRIAL],
+    "points": [_ATTEMPT],
+    "usage": [_ATTEMPT],
+    "marks": [_TRIAL],
+    "artifacts": [_TRIAL, _ATTEMPT],
+    "log_segments": [_TRIAL, _ATTEMPT],
+}
+"""columns that name a row of the same experiment: (column, its table, its column)"""
 
 
 def rows(session: Session, experiment: str) -> Iterator[tuple[str, Row]]:
@@ -50,7 +65,7 @@ def rows(session: Session, experiment: str) -> Iterator[tuple[str, Row]]:
         columns = list(found.keys())
         for row in found:
             values = dict(zip(columns, row, strict=True))
-            yield name, {column: value for column, value in values.items() if column not in _OF_THIS_SERVER}
+            yield name, {column: value for column, value in values.items() if column not in OF_THIS_SERVER}
 
 
 def everything(session: Session) -> list[tuple[str, int]]:
@@ -77,11 +92,31 @@ def present(session: Session, experiment: str) -> ResultRow[Any] | None:
 
 
 def add(session: Session, table: str, found: Sequence[Row]) -> None:
-    """Insert rows; columns that this version does not know are left out."""
-    names = [name for name in found[0] if name in TABLES[table].c and name not in _OF_THIS_SERVER] if found else []
+    """Insert rows that have the same columns. BadInput if a key exists, in this experiment or in another one."""
+    names = list(found[0]) if found else []
     columns, values = ", ".join(f'"{name}"' for name in names), ", ".join(f":{name}" for name in names)
-    rows = [{name: row[name] for name in names} for row in found]
-    session.many(f"INSERT INTO {table} ({columns}) VALUES ({values})", rows)
+    try:
+        session.many(f"INSERT INTO {table} ({columns}) VALUES ({values})", found)
+    except (sqlite3.IntegrityError, postgres.error("IntegrityError")) as error:
+        raise BadInput.one(f"the record has a row of {table} twice, or one of another experiment") from error
+
+
+def workers_elsewhere(session: Session, experiment: str, found: Sequence[Row]) -> Collection[str]:
+    """Return the ids of those workers that are stored with another experiment."""
+    query = select(workers.c.id).where(workers.c.experiment != experiment)
+    return {row.id for row in session.among(query, workers.c.id, [row["id"] for row in found])}
+
+
+def dangling(session: Session, experiment: str, table: str, found: Sequence[Row]) -> tuple[str, object] | None:
+    """Return the first column, with its value, that names a row which this experiment does not have; else None."""
+    for column, parent, key in _PARENTS.get(table, ()):
+        named = {row[column] for row in found}
+        own = TABLES[parent].c[key]
+        query = select(own).where(TABLES[parent].c.experiment == experiment)
+        present = {row[0] for row in session.among(query, own, named)}
+        if missing := named - present:
+            return column, min(missing)
+    return None
 
 
 def as_here(session: Session, table: str, found: Sequence[Row]) -> list[Row | None]:
@@ -99,6 +134,8 @@ def as_here(session: Session, table: str, found: Sequence[Row]) -> list[Row | No
 def put(session: Session, table: str, found: Sequence[Row]) -> None:
     """`add`, in the place of those that have their keys."""
     keys = [column.name for column in TABLES[table].primary_key.columns]
+    if "experiment" in TABLES[table].c and "experiment" not in keys:  # never the row of another experiment
+        keys.append("experiment")
     where = " AND ".join(f'"{key}" = :{key}' for key in keys)
     session.many(f"DELETE FROM {table} WHERE {where}", [{key: row[key] for key in keys} for row in found])
     add(session, table, found)

@@ -26,13 +26,19 @@ HANDLES = ["a-1111", "b-2222", "c-3333"]
 
 
 class Target(Shelf):
-    """Refuses one of them."""
+    """Refuses one of them. It wrote all of them itself, but for those of `foreign`."""
 
-    def __init__(self, folder: Path, refusal: OrchestuneError | None = None) -> None:
+    def __init__(self, folder: Path, refusal: OrchestuneError | None = None, foreign: Sequence[str] = ()) -> None:
         super().__init__(FolderFiles(folder))
         self.refusal = refusal
+        self.foreign = foreign
 
-    def put_record(self, path: Path) -> Placed:
+    def wrote_record(self, digest: str, signature: str) -> bool:
+        return digest not in self.foreign
+
+    def put_record(self, path: Path, trust: str = "") -> Placed:
+        if trust != "" and trust not in self.foreign:
+            raise AssertionError(f"trusts {trust}")
         if self.refusal is not None and path.name.startswith("id-b-2222"):
             raise self.refusal
         return super().put_record(path)
@@ -58,12 +64,12 @@ def damage(archive: Path, handle: str) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def take_in(archive: Path, target: Target) -> str:
+def take_in(archive: Path, target: Target, trust_unverified: bool = False) -> str:
     """What `import` prints."""
     out = io.StringIO()
     console = Console(out=out, err=io.StringIO(), environ={}, started_in=archive.parent)
     console._client = cast(Client, target)  # a shelf takes records as a server does
-    import_(console, Namespace(place=str(archive)))
+    import_(console, Namespace(place=str(archive), trust_unverified=trust_unverified))
     return out.getvalue()
 
 

@@ -20,8 +20,9 @@ from orchestune.engines import analyses
 from orchestune.engines.analyses import ANALYSES
 from orchestune.engines.process import EngineLost
 from orchestune.services import (
-    archive_experiment,
     change_experiment,
+    export_record,
+    import_record,
     list_experiments,
     read_columns,
     read_experiments,
@@ -85,10 +86,10 @@ def test_what_was_found_of_a_removed_search_is_not_the_best_of_what_came_in_its_
     assert all(read_experiments.best(server, ref)[0]["expected"] for server in (core, other))
     with core.store.reading() as session:
         identity = experiments.find(session, ref).id
-    archive_experiment.write(core, ref, record)
+    export_record.write(core, ref, record)
     change_experiment.remove(core, identity)
     record.seek(0)
-    archive_experiment.read(core, record)
+    import_record.read(core, record)
     with core.store.transaction() as session:  # of as many results, which say nothing of noise
         session.change(update(tables.trial_metrics).values(stddev=None))
     for server in (core, other):

@@ -11,7 +11,7 @@ import pytest
 
 from orchestune.controllers.archiving import Archiving
 from orchestune.files.folder import FolderFiles
-from orchestune.services import archive_experiment, read_logs
+from orchestune.services import export_record, read_logs
 from orchestune.services.core import Core
 from orchestune.testing.world import World
 
@@ -79,6 +79,6 @@ def test_a_page_reads_the_object_of_each_log_once_and_from_where_the_page_begins
 def test_a_record_reads_each_object_once(world: World, core: Core, bucket: Bucket) -> None:
     experiment = printed(world, lines=100)
     record = io.BytesIO()
-    archive_experiment.write(core, experiment, record)
+    export_record.write(core, experiment, record)
     assert [start for start, _ in bucket.bodies] == [0, 0]
     assert all(body.closed for _, body in bucket.bodies)

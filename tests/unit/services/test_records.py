@@ -12,8 +12,8 @@ from orchestune.archives.copying import copy
 from orchestune.archives.shelf import Shelf
 from orchestune.errors import StoreUnavailable
 from orchestune.files.folder import FolderFiles
-from orchestune.services.archive_experiment import Records
 from orchestune.services.change_experiment import change_experiment, drop_files
+from orchestune.services.export_record import Records
 from orchestune.testing.world import World
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestune.archives.copying import Target
 from orchestune.archives.shelf import Shelf
-from orchestune.cli.archive import copy_all
+from orchestune.cli.archive import Confirmed, copy_all
 from orchestune.cli.clusters.commands import known
 from orchestune.cli.console import Console
 from orchestune.client.address import resolver
@@ -39,7 +39,7 @@ class Archive:
         if chosen == name:
             raise UsageError(f"the copy cannot go to '{name}' itself", "name another place with --to")
         server = chosen in names
-        self.target: Target = self._client(console, chosen) if server else Shelf(open_files(chosen))
+        self.target: Target = Confirmed(self._client(console, chosen)) if server else Shelf(open_files(chosen))
 
     def _client(self, console: Console, name: str) -> Client:
         client = Client.connect(resolver(console.environ, cluster=name), patience=_PATIENCE)

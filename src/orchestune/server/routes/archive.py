@@ -1,17 +1,17 @@
-"""Records of experiments that move from one server to another."""
+"""Records of experiments that are exported from one server and imported by another one."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 
 from orchestune import documents
-from orchestune.server import routers
+from orchestune.server import requests, routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.parameters import Here, Range
 from orchestune.server.receiving import received
-from orchestune.services import archive_experiment
+from orchestune.services import export_record, import_record, signatures
 
 router = routers.of_clients("archive")
 
@@ -26,12 +26,28 @@ _BODY: dict[str, Any] = {
 @router.get("/experiments/{ref}/archive", response_class=Response)
 async def fetch(context: Here, ref: str, wanted: Range = None) -> Response:
     """The whole record of an experiment that is over; its blobs are fetched as bundles are."""
-    file, size = await context.filing(archive_experiment.open_archive, context.core, ref)
+    file, size = await context.filing(export_record.open_archive, context.core, ref)
     return file_answer(file, size, wanted, context.file_threads)
 
 
+Trust = Annotated[
+    str,
+    Query(
+        max_length=64,
+        description="the SHA-256 of a record of another server whose contents were confirmed; without it such a record "
+        "is answered with 409 and its `contents`",
+    ),
+]
+
+
 @router.post("/archive", response_model=documents.Imported, openapi_extra=_BODY)
-async def store(context: Here, request: Request) -> Response:
-    """Take a record in, once its blobs are here; one that is here already stays as it is."""
+async def store(context: Here, request: Request, trust: Trust = "") -> Response:
+    """Import a record once its blobs are here; an experiment that is here already stays as it is."""
     async with received(context, request) as record:
-        return answer(await context.filing(archive_experiment.read, context.core, record))
+        return answer(await context.filing(import_record.read, context.core, record, trust))
+
+
+@router.post("/archive/signature", response_model=documents.Verified)
+async def verify(context: Here, body: requests.SignedRecord) -> Response:
+    """Return whether this server wrote the record with this digest, so that a client knows before it sends any file."""
+    return answer({"verified": signatures.signed_here(context.core, body.digest, body.signature)})

@@ -16,8 +16,9 @@ from sqlalchemy import func, select
 from orchestune.archives import record
 from orchestune.errors import Conflict, NotFound, StoreUnavailable
 from orchestune.services import (
-    archive_experiment,
     change_experiment,
+    export_record,
+    import_record,
     read_columns,
     read_experiments,
     read_logs,
@@ -40,12 +41,12 @@ class ArchivesContract(WorldContract):
 
     def _exported(self, world: World, experiment: str) -> io.BytesIO:
         record = io.BytesIO()
-        archive_experiment.write(world.core, experiment, record)
+        export_record.write(world.core, experiment, record)
         return record
 
     def _read(self, world: World, record: io.BytesIO) -> bool:
         record.seek(0)
-        return bool(archive_experiment.read(world.core, record)["imported"])
+        return bool(import_record.read(world.core, record)["imported"])
 
     def _forget(self, world: World, experiment: str) -> None:
         change_experiment.delete(world.core, experiment, True, "ada")
@@ -292,9 +293,9 @@ class ArchivesContract(WorldContract):
             return sum(session.select(select(func.count()).select_from(table))[0][0] for table in tables)
 
     def _content(self, incoming: io.BytesIO) -> list[archive.Row]:
-        """The rows of a record, but for when its experiment came in."""
+        """Return the rows of a record without what an import sets: its time, and that the experiment is stopped."""
         incoming.seek(0)
-        return [{**row, "imported_at": None} for _, rows in record.tables(incoming) for row in rows]
+        return [{**row, "imported_at": None, "desired": None} for _, rows in record.tables(incoming) for row in rows]
 
     def _dying(self, parts: int) -> Callable[[Session, str, list[archive.Row]], None]:
         """Adds so many parts of a record, and no more."""

@@ -17,10 +17,11 @@ from orchestune.controllers.expiring import Expiring
 from orchestune.errors import Conflict, NotFound, StoreUnavailable
 from orchestune.ports.backend import Gone
 from orchestune.services import (
-    archive_experiment,
     bundles,
     change_experiment,
     create_experiment,
+    export_record,
+    import_record,
     read_logs,
     read_trials,
     rerun_trial,
@@ -216,25 +217,25 @@ class LogsContract(WorldContract):
         monkeypatch.setattr(world.core.store, "reading", counted)
         monkeypatch.setattr(world.core.files, "open", fetched)
         stream = io.BytesIO()
-        archive_experiment.write(world.core, experiment, stream)
+        export_record.write(world.core, experiment, stream)
         [key] = world.core.files.keys("logs/")
         assert found == [(key, 0)]
         monkeypatch.undo()
         change_experiment.delete(world.core, experiment, True, "ada")
         world.tick(4)
         stream.seek(0)
-        archive_experiment.read(world.core, stream)
+        import_record.read(world.core, stream)
         assert [item["text"] for item in read_logs.logs(world.core, experiment, 0, 10)["items"]] == [text]
 
     def test_logs_of_a_record_that_comes_in_are_kept_as_long_as_if_it_had_ended_then(self, world: World) -> None:
         experiment, _ = self._with_moved_logs(world)
         stream = io.BytesIO()
-        archive_experiment.write(world.core, experiment, stream)
+        export_record.write(world.core, experiment, stream)
         change_experiment.delete(world.core, experiment, True, "ada")
         world.tick(4)
         world.clock.pass_time(9000.0)
         stream.seek(0)
-        archive_experiment.read(world.core, stream)
+        import_record.read(world.core, stream)
         expiring, left = Expiring(world.core, 3600.0), []
         for _ in range(2):
             expiring.tick()
@@ -261,12 +262,12 @@ class LogsContract(WorldContract):
         assert [item["text"] for item in shown] == [f"orchestune: {gone}\n", "short"]
         with pytest.raises(NotFound, match=r"'best\.pt' of trial 1 is no longer where the server keeps files"):
             read_trials.open_artifact(world.core, experiment, 1, "best.pt")
-        stream, _ = archive_experiment.open_archive(world.core, experiment)
+        stream, _ = export_record.open_archive(world.core, experiment)
         with stream:
             found = record.verify(stream)
             assert (found.lost, found.head.blobs) == (2, {})
             stream.seek(0)
-            assert archive_experiment.read(world.core, stream)["experiment"] == experiment
+            assert import_record.read(world.core, stream)["experiment"] == experiment
 
     def test_a_log_that_grew_since_a_server_died_while_it_moved_it_is_whole(
         self, world: World, monkeypatch: pytest.MonkeyPatch

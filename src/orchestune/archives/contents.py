@@ -1,0 +1,115 @@
+"""What a record contains, in few words: shown to a user who decides whether to trust it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import BinaryIO, TypedDict
+
+from orchestune.archives import record
+
+_MAX_SHOWN = 20  # different commands, images, secrets and volumes each
+_MAX_TEXT = 2000  # characters of each
+_MAX_PARSED = 4 * 2**20  # characters of a specification that is parsed
+
+
+class Contents(TypedDict):
+    """A summary of a record. All texts are claims of its author."""
+
+    digest: str
+    experiment: str
+    handle: str
+    name: str
+    owner: str
+    state: str
+    written_by: str
+    """the version of Orchestune"""
+    trials: dict[str, int]
+    """by state"""
+    attempts: int
+    files: int
+    bytes: int
+    """of code, artifacts and checkpoints together"""
+    commands: list[str]
+    """of every revision: `rerun` starts that of the trial"""
+    images: list[str]
+    secrets: list[str]
+    """variables and sources, such as TOKEN from env:TOKEN"""
+    volumes: list[str]
+
+
+def contents(verified: record.Record, source: BinaryIO) -> Contents:
+    """Summarize a verified stream, read from where it stands. Its cells need not have been checked."""
+    head = verified.head
+    own: Mapping[str, object] = {}
+    trials, revisions = Counter[str](), _Specifications()
+    for table, rows in record.tables(source):
+        if table in ("experiments", "revisions"):
+            revisions.add(row.get("specification") for row in rows)
+        if table == "experiments":
+            own = rows[0]
+        elif table == "trials":
+            trials.update(_text(row.get("state"), 20) for row in rows)
+    return Contents(
+        digest=verified.digest,
+        experiment=head.experiment,
+        handle=head.handle,
+        name=_text(own.get("name")),
+        owner=_text(own.get("owner")),
+        state=_text(own.get("state")),
+        written_by=head.version,
+        trials=dict(trials.most_common(_MAX_SHOWN)),
+        attempts=verified.rows.get("attempts", 0),
+        files=len(head.blobs),
+        bytes=sum(head.blobs.values()),
+        commands=list(revisions.commands),
+        images=list(revisions.images),
+        secrets=list(revisions.secrets),
+        volumes=list(revisions.volumes),
+    )
+
+
+class _Specifications:
+    """What revisions run, each once, in their order."""
+
+    def __init__(self) -> None:
+        self.commands, self.images = dict[str, None](), dict[str, None]()
+        self.secrets, self.volumes = dict[str, None](), dict[str, None]()
+
+    def add(self, texts: Iterable[object]) -> None:
+        """Note what these specifications run."""
+        for text in texts:
+            try:
+                specification = json.loads(text) if isinstance(text, str) and len(text) <= _MAX_PARSED else {}
+                self._add(specification)
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+                _note(self.commands, "(cannot be read)")
+
+    def _add(self, specification: Mapping[str, object]) -> None:
+        run, placement = specification.get("run"), specification.get("placement") or {}
+        _note(self.commands, " ".join(map(str, run)) if isinstance(run, list) else _text(run))
+        if not isinstance(placement, dict):
+            raise TypeError("a placement is an object")
+        if placement.get("image"):
+            _note(self.images, placement["image"])
+        for volume in placement.get("volumes") or ():
+            _note(self.volumes, f"{volume.get('claim') or volume.get('path')} at {volume.get('mount')}")
+        secrets = specification.get("secrets") or []
+        if not isinstance(secrets, list):
+            raise TypeError("secrets are a list")
+        for secret in secrets:
+            _note(self.secrets, f"{secret['name']} from {secret['source']}")
+
+
+def _note(texts: dict[str, None], text: object) -> None:
+    if len(texts) < _MAX_SHOWN:
+        texts[_text(text)] = None
+    elif _text(text) not in texts:
+        texts["…"] = None
+
+
+def _text(value: object, limit: int = _MAX_TEXT) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    rest = f"… ({len(text):,} characters)" if len(text) > limit else ""
+    return "".join(character if character.isprintable() else " " for character in text[:limit]) + rest

@@ -1,0 +1,105 @@
+"""Export an experiment: its whole record as a stream, signed by this server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from orchestune import __version__
+from orchestune.archives import record
+from orchestune.errors import Conflict
+from orchestune.files.disk import disk_errors
+from orchestune.services.core import Core
+from orchestune.services.log_bytes import LogBytes
+from orchestune.services.read_trials import blob_key
+from orchestune.services.signatures import record_signature
+from orchestune.store import archive, experiments, migrate
+
+_CONCURRENCY = 16  # requests to the file store at a time: a bucket answers each after some hundredths of a second
+
+
+def open_archive(core: Core, ref: str) -> tuple[BinaryIO, int]:
+    """Open the record of an experiment and return it with its size. The caller closes it, which removes it."""
+    spool = tempfile.TemporaryFile(prefix="orchestune-archive-")  # noqa: SIM115
+    try:
+        with disk_errors(Path(tempfile.gettempdir())):
+            write(core, ref, spool)
+        size = spool.tell()
+        spool.seek(0)
+    except BaseException:
+        spool.close()
+        raise
+    return spool, size
+
+
+def write(core: Core, ref: str, target: BinaryIO) -> None:
+    """Write the signed record of an experiment that is over. Conflict for one that is not."""
+    with ExitStack() as reading:
+        session = reading.enter_context(core.store.reading())
+        row = experiments.find(session, ref)
+        if not row.state.over:
+            raise Conflict(f"{row.handle} is {row.state}", f"stop it first: orchestune stop {row.handle}")
+        if row.hidden > 1:  # some of its rows may be gone
+            raise Conflict(f"{row.handle} is being removed for good")
+        named = archive.blobs_of(session, row.id)
+        there = blob_sizes(core, named)  # a rule of the bucket, or a person, may have removed some
+        blobs = {digest: size for digest, size in named.items() if there[digest] is not None}
+        head = record.Head(migrate.head(), __version__, row.id, row.handle, blobs, row.event_seq)
+        rows = archive.rows(session, row.id)
+        record.write(target, head, _with_logs(core, rows, reading.close), partial(record_signature, core))
+
+
+def _with_logs(
+    core: Core, rows: Iterator[tuple[str, archive.Row]], all_are_read: Callable[[], None]
+) -> Iterator[tuple[str, archive.Row]]:
+    """The rows with what was printed. Logs that lie in files come last, where nothing is held open in the store: to
+    fetch them may take long.
+    """
+    with tempfile.TemporaryFile("w+", prefix="orchestune-archive-") as elsewhere:
+        for table, row in rows:
+            if table != "log_segments":
+                yield table, row
+            elif row["object"] is None:
+                yield table, row | {"data": base64.b64encode(row["data"] or b"").decode()}
+            else:
+                elsewhere.write(json.dumps(row) + "\n")
+        all_are_read()
+        elsewhere.seek(0)
+        with LogBytes(core.files) as content:
+            for segment in map(json.loads, elsewhere):
+                data = base64.b64encode(content.read(segment)).decode()
+                yield "log_segments", segment | {"data": data, "object": None, "object_offset": None}
+
+
+class Records:
+    """The experiments of this server that are over; fulfils `copying.Source`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def fetch_record(self, experiment: str, target: Path) -> None:
+        part = target.with_name(f".{target.name}.part")
+        with part.open("wb") as file:
+            write(self._core, experiment, file)
+        os.replace(part, target)
+
+    def fetch_blob(self, digest: str, size: int, target: Path) -> None:
+        part = target.with_name(f".{target.name}.part")
+        with self._core.files.open(blob_key(digest)) as found, part.open("wb") as file:
+            shutil.copyfileobj(found, file)
+        os.replace(part, target)
+
+
+def blob_sizes(core: Core, digests: Collection[str]) -> dict[str, int | None]:
+    """Return the size of each blob in the file store, None if absent. Asks concurrently: there may be thousands."""
+    with ThreadPoolExecutor(_CONCURRENCY) as threads:
+        return dict(zip(digests, threads.map(core.files.size, map(blob_key, digests)), strict=True))

@@ -1,0 +1,328 @@
+"""Import the record of an experiment that comes from another server, or from this one at an earlier time.
+
+A record is input like any other, and may come from an attacker. It is checked row by row (`check_record`). One that
+this server has not signed is refused until its contents were confirmed. Whatever its rows say, an imported experiment
+is over and stopped, its trials are over and its workers have ended, so that nothing of it runs before a user resumes,
+extends or reruns it.
+"""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, BinaryIO
+
+from sqlalchemy import Row
+
+from orchestune.archives import record
+from orchestune.archives.contents import contents
+from orchestune.domain import ids, stopping
+from orchestune.domain.states import Desired, ExperimentState, TaskState, WorkerState
+from orchestune.domain.transitions import TASK, Cause, after, experiment_state
+from orchestune.errors import BadInput, Conflict, NotFound, StoreUnavailable, Unverified, UsageError
+from orchestune.ports.clock import new_id
+from orchestune.services import read_experiments
+from orchestune.services.change_experiment import clear
+from orchestune.services.check_record import Checked, check, finished
+from orchestune.services.core import Core
+from orchestune.services.export_record import blob_sizes
+from orchestune.services.signatures import signed_here
+from orchestune.store import archive, blobs, experiments, imports, logs, migrate
+from orchestune.store.session import Session
+
+_PATIENCE, _GLANCE = 10.0, 0.05
+"""seconds for which one import of an experiment waits for another one, and from one look whether that is over to the
+next
+"""
+_CLAIM = " (imported)"  # behind an owner whom this server has not authenticated
+
+
+def read(core: Core, source: BinaryIO, trust: str = "") -> dict[str, Any]:
+    """Import a record as a whole or not at all. An experiment that exists stays, unless the record continues it.
+
+    `source` is read several times. `trust` is the digest of a record whose contents the caller has confirmed; this
+    server's own records need none. Returns `{"experiment", "handle", "imported", "rows"}`.
+
+    Raises BadInput if the record is damaged or malformed, Unverified if another server wrote it and `trust` is not its
+    digest, NotFound if one of its blobs is missing, Conflict if the experiment went on here by itself.
+    """
+    verified = record.verify(source)
+    head = verified.head
+    if head.schema not in migrate.revisions():
+        text = f"the record was written by a newer version of Orchestune ({head.version})"
+        raise UsageError(text, "upgrade this one first")
+    checked = check(head, source)
+    is_own = signed_here(core, verified.digest, verified.signature)
+    if not is_own and trust != verified.digest:
+        raise _unverified(verified, source)
+    _take_blobs(core, head)
+    incoming = _Import(core, checked, is_own)
+    with _turn(core, head):
+        with core.store.reading() as session:
+            known = archive.present(session, head.experiment)
+            older = known is not None and _goes_on(session, known, head, source)
+        handle = known.handle if known is not None else incoming.take_in(source)
+        if known is not None and older:
+            incoming.replace(known, source)
+    imported = known is None or older
+    return {"experiment": head.experiment, "handle": handle, "imported": imported, "rows": verified.rows}
+
+
+def _unverified(verified: record.Record, source: BinaryIO) -> Unverified:
+    source.seek(0)
+    return Unverified(
+        f"the record of {verified.head.handle} was not written by this server: it is unverified, and nothing of it "
+        "was imported",
+        f"look at `contents`; to import it, repeat the request with ?trust={verified.digest}",
+        contents(verified, source),
+    )
+
+
+@contextmanager
+def _turn(core: Core, head: record.Head) -> Iterator[None]:
+    """Nobody else imports it meanwhile: of several who do, one begins, and the others wait. StoreUnavailable where that
+    takes long.
+    """
+    name, until = _name(head.experiment), time.monotonic() + _PATIENCE
+    while not core.store.take_turn(name):
+        if time.monotonic() > until:
+            raise StoreUnavailable(f"{head.handle} is just being imported", "import it again in a while")
+        time.sleep(_GLANCE)
+    try:
+        yield
+    finally:
+        core.store.leave_turn(name)
+
+
+def _name(experiment: str) -> str:
+    return f"import/{experiment}"
+
+
+@contextmanager
+def _part(core: Core, experiment: str, token: str) -> Iterator[Session]:
+    with core.store.transaction(durable=False) as session:
+        imports.hold(session, experiment, token)
+        yield session
+
+
+class _Import:
+    """One record on its way into the store."""
+
+    def __init__(self, core: Core, checked: Checked, is_own: bool) -> None:
+        self._core, self._head, self._trials, self._is_own = core, checked.head, checked.trials, is_own
+
+    def take_in(self, source: BinaryIO) -> str:
+        """Insert the rows, a few at a time: others write meanwhile. Returns the handle.
+
+        The experiment's own row comes last, and nothing finds the others before. If a row is refused, all are removed.
+        """
+        core, experiment = self._core, self._head.experiment
+        token = new_id(core.clock)
+        with core.store.transaction() as session:
+            left = imports.begin(session, experiment, token)
+        part = partial(_part, core, experiment, token)
+        if left:
+            clear(core, experiment, part)
+        try:
+            return self._insert(source, token)
+        except BadInput:
+            clear(core, experiment, part)
+            with part() as session:
+                imports.end(session, experiment)
+            raise
+
+    def _insert(self, source: BinaryIO, token: str) -> str:
+        core, experiment = self._core, self._head.experiment
+        own: list[archive.Row] = []
+        source.seek(0)
+        for table, rows in record.tables(source):
+            if table == "experiments":
+                own = rows
+                continue
+            with _part(core, experiment, token) as session:
+                self._add(session, archive.add, table, rows)
+        with core.store.transaction() as session:
+            imports.hold(session, experiment, token)
+            handle = _free_handle(core, session, self._head.handle)
+            archive.add(session, "experiments", [self._own(row, handle, session.now) for row in own])
+            self._need_presentable(session)
+            imports.end(session, experiment)
+        return handle
+
+    def replace(self, known: Row[Any], source: BinaryIO) -> None:
+        """Write the rows that differ from those of the store in one transaction: cut off, it changes nothing.
+
+        They are looked for before, while others write.
+        """
+        core, experiment = self._core, self._head.experiment
+        with tempfile.TemporaryFile(prefix="orchestune-archive-") as news:
+            with core.store.reading() as session:
+                record.write(news, self._head, _news(session, source))
+            with core.store.transaction() as session:
+                row = experiments.lock(session, experiment)
+                if (row.event_seq, row.hidden) != (known.event_seq, known.hidden):
+                    raise StoreUnavailable(f"{known.handle} has just changed here", "import it again")
+                archive.cut(session, experiment, self._head.events)
+                news.seek(0)
+                for table, rows in record.tables(news):
+                    if table == "experiments":
+                        archive.put(session, table, [self._own(each, known.handle, session.now) for each in rows])
+                    else:
+                        self._add(session, archive.put, table, rows)
+                self._need_presentable(session)
+
+    def _add(
+        self,
+        session: Session,
+        write: Callable[[Session, str, list[archive.Row]], None],
+        table: str,
+        rows: list[archive.Row],
+    ) -> None:
+        """Write rows whose ids belong to this experiment. BadInput if one of them points to another one."""
+        received = [_received(table, row) for row in rows]
+        if table == "workers":  # one that moved on with another experiment may have come with that already
+            elsewhere = archive.workers_elsewhere(session, self._head.experiment, received)
+            received = [row for row in received if row["id"] not in elsewhere]
+        lost = archive.dangling(session, self._head.experiment, table, received)
+        if lost is not None:
+            name, value = lost
+            text = f"is {value!r:.60}, which the record does not contain"
+            raise BadInput.one(text, key=f"{self._head.handle}: {table}.{name}")
+        write(session, table, received)
+
+    def _own(self, row: archive.Row, handle: str, now: float) -> archive.Row:
+        """Return the experiment's row as it is stored: over, stopped, and listed even if it was deleted elsewhere."""
+        counters = finished(self._trials)
+        ended = row["ended"] is not None
+        over = counters["completed"] + counters["failed"] + counters["pruned"]
+        failed = row["ended"] in stopping.FAILURE_CODES or (over > 0 and counters["failed"] == over)
+        state = experiment_state(
+            Desired.STOPPED, live=False, ended=ended, failed=failed, started=row["started_at"] is not None
+        )
+        owner = row["owner"] if self._is_own else row["owner"].removesuffix(_CLAIM) + _CLAIM
+        return (
+            _without_nul(row)
+            | counters
+            | {
+                "handle": handle,
+                "owner": owner,
+                "desired": Desired.STOPPED,
+                "state": state,
+                "waiting": None,
+                "finished_at": now if row["finished_at"] is None else row["finished_at"],
+                "request_key": None,
+                "imported_at": now,
+                "hidden": 0,
+            }
+        )
+
+    def _need_presentable(self, session: Session) -> None:
+        """Refuse an experiment whose status fails: lists show it beside others, and would fail with it."""
+        row = experiments.get(session, self._head.experiment)
+        try:
+            read_experiments.document(self._core, session, row, details=True)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            text = f"its rows contradict each other ({type(error).__name__}: {error!s:.100})"
+            raise BadInput.one(text, key=self._head.handle) from error
+
+
+def _news(session: Session, source: BinaryIO) -> Iterator[tuple[str, archive.Row]]:
+    """The rows of a record that are not here as they come; of an attempt that is, all values that it reported are."""
+    attempts: set[str] = set()
+    source.seek(0)
+    for table, rows in record.tables(source):
+        if table == "points":
+            yield from ((table, row) for row in rows if row["attempt"] in attempts)
+            continue
+        received = [_received(table, row) for row in rows]
+        for row, come, here in zip(rows, received, archive.as_here(session, table, received), strict=True):
+            if table == "experiments" or here is None or not _same(table, come, here):
+                if table == "attempts":
+                    attempts.add(row["id"])
+                yield table, row
+
+
+def _same(table: str, come: archive.Row, here: archive.Row) -> bool:
+    """What was printed is, wherever it lies."""
+    return table == "log_segments" or all(come[name] == here[name] for name in come.keys() & here.keys())
+
+
+def sweep(core: Core, experiment: str) -> None:
+    """Remove what an import that was cut off has left; of one that goes on nothing."""
+    if not core.store.take_turn(_name(experiment)):
+        return
+    try:
+        token = new_id(core.clock)
+        with core.store.transaction() as session:
+            left = imports.take_over(session, experiment, token)
+        if left:
+            clear(core, experiment, partial(_part, core, experiment, token))
+            with _part(core, experiment, token) as session:
+                imports.end(session, experiment)
+    finally:
+        core.store.leave_turn(_name(experiment))
+
+
+def _goes_on(session: Session, known: Row[Any], head: record.Head, source: BinaryIO) -> bool:
+    """Whether the record goes on from what is here. Conflict unless one of the two is the other one at an earlier time,
+    and the one here is over if it is that.
+    """
+    if known.hidden > 1:
+        raise Conflict(f"{known.handle} is being removed for good here", "import it again once it is gone")
+    source.seek(0)
+    here = logs.last_event(session, head.experiment, record.FILES_DROPPED)
+    there = int(record.last_event(source)["seq"])
+    last = min(here, there)
+    source.seek(0)
+    sent = record.event(source, last)
+    found = [(row.seq, row.at, row.kind) for row in logs.events_after(session, head.experiment, last - 1, 1)]
+    same = sent is not None and found == [(sent["seq"], sent["at"], sent["kind"])]
+    if not same or (here < there and not ExperimentState(known.state).over):
+        raise Conflict(
+            f"{known.handle}, which is {known.state} here, went on here by itself since the two were the same",
+            f"it stays; to have the other one instead, remove it first: orchestune delete {known.handle} --purge",
+        )
+    return here < there
+
+
+def _received(table: str, row: archive.Row) -> archive.Row:
+    """Return a row as it is stored: nothing that waits, runs or lies in files of the other server."""
+    row = _without_nul(row)
+    if table == "workers":
+        last = row["ended_at"] or row["seen_at"] or row["created_at"]
+        return row | {"state": WorkerState.ENDED, "handle": None, "heir": None, "ended_at": last}
+    if table == "tasks" and row["state"] in (TaskState.PENDING, TaskState.ACTIVE):
+        return row | {"state": after(TASK, TaskState(row["state"]), Cause.CANCEL)}
+    if table == "log_segments":
+        return row | {"data": base64.b64decode(row["data"] or ""), "object": None, "object_offset": None}
+    return row
+
+
+def _without_nul(row: archive.Row) -> archive.Row:
+    """Return the row without NUL characters, which SQLite stores and PostgreSQL refuses."""
+    return {name: cell.replace("\0", "\ufffd") if isinstance(cell, str) else cell for name, cell in row.items()}
+
+
+def _take_blobs(core: Core, head: record.Head) -> None:
+    with core.store.transaction() as session:
+        for digest in head.blobs:
+            blobs.hold(session, digest)
+    there = blob_sizes(core, head.blobs)
+    missing = [digest for digest, size in head.blobs.items() if there[digest] != size]
+    if missing:
+        raise NotFound(f"{len(missing)} blobs of {head.handle} are not here", "send them before the record")
+    with core.store.transaction() as session:
+        for digest, size in head.blobs.items():
+            blobs.put(session, digest, "bundle", size)
+
+
+def _free_handle(core: Core, session: Session, wanted: str) -> str:
+    """The same handle, or, where another experiment has it here, one with other characters at its end."""
+    handle = wanted
+    while archive.handle_is_taken(session, handle):
+        handle = ids.handle(wanted.rpartition("-")[0] or wanted, core.clock.entropy(4))
+    return handle
