@@ -223,9 +223,11 @@ def _check_structure(line: bytes) -> None:
 
     A row is a list of a word and a flat object; the head and the end are objects with a single flat one inside.
     """
-    structure = _STRINGS.sub(b"", line)
     is_row = line.startswith(b"[")
     brackets, braces, limit = (1, 1, _MAX_CELLS) if is_row else (0, 2, _MAX_CELLS + len(line) // _BLOB_BYTES)
+    if line.count(b'"') - line.count(b'\\"') > 4 * limit:  # each is cut out below, which takes memory by itself
+        raise _damaged("a line is no row of a table")
+    structure = _STRINGS.sub(b"", line)
     if structure.count(b"[") > brackets or structure.count(b"{") > braces or structure.count(b",") > limit:
         raise _damaged("a line is no row of a table")
 

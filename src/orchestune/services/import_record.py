@@ -31,7 +31,7 @@ from orchestune.services.check_record import Checked, check, finished
 from orchestune.services.core import Core
 from orchestune.services.export_record import blob_sizes
 from orchestune.services.signatures import signed_here
-from orchestune.store import archive, blobs, experiments, imports, logs, migrate
+from orchestune.store import archive, blobs, experiments, imports, logs, migrate, trials
 from orchestune.store.session import Session
 
 _PATIENCE, _GLANCE = 10.0, 0.05
@@ -50,6 +50,7 @@ def read(core: Core, source: BinaryIO, trust: str = "") -> dict[str, Any]:
     Raises BadInput if the record is damaged or malformed, Unverified if another server wrote it and `trust` is not its
     digest, NotFound if one of its blobs is missing, Conflict if the experiment went on here by itself.
     """
+    source.seek(0)
     verified = record.verify(source)
     head = verified.head
     if head.schema not in migrate.revisions():
@@ -223,6 +224,8 @@ class _Import:
     def _need_presentable(self, session: Session) -> None:
         """Refuse an experiment whose status fails: lists show it beside others, and would fail with it."""
         row = experiments.get(session, self._head.experiment)
+        if row.best_trial is not None and trials.get(session, row.id, row.best_trial) is None:
+            raise BadInput.one(f"its best trial is {row.best_trial}, which does not exist", key=self._head.handle)
         try:
             read_experiments.document(self._core, session, row, details=True)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
