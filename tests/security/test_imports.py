@@ -235,7 +235,7 @@ def add_first(table: str) -> Callable[[Archived], None]:
 
 CHECKPOINT = json.dumps({"attempt": FOREIGN_ID, "digest": "../../x", "step": 1})
 DEEP = "[" * 100_000 + "]" * 100_000
-FORGERIES = {
+FORGERIES: dict[str, Callable[[Archived], object]] = {
     "experiment that runs": set_cell("experiments", state="running", desired="running", finished_at=None),
     "experiment in an unknown state": set_cell("experiments", state="flying"),
     "trial that waits": set_cell("trials", state="queued"),

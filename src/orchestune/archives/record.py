@@ -246,15 +246,15 @@ def _head(document: Any) -> Head:
 
 def _is_sound(head: Head) -> bool:
     """Return True if every field has its type and form. Ids and digests become names of files, so their form counts."""
-    texts = (head.schema, head.version, head.experiment, head.handle)
+    texts: tuple[object, ...] = (head.schema, head.version, head.experiment, head.handle)
     if not all(isinstance(text, str) and len(text) <= 64 for text in texts) or not isinstance(head.blobs, dict):
         return False
-    sizes = (head.events, *head.blobs.values())
+    sizes: tuple[object, ...] = (head.events, *head.blobs.values())
     return (
         _ID.fullmatch(head.experiment) is not None
         and _HANDLE.fullmatch(head.handle) is not None
         and all(_DIGEST.fullmatch(digest) for digest in head.blobs)
-        and all(type(size) is int and 0 <= size < 2**63 for size in sizes)
+        and all(isinstance(size, int) and type(size) is int and 0 <= size < 2**63 for size in sizes)
     )
 
 

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestune.cli.asking import attended, confirm
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
+from orchestune.cli.render import one_line
 from orchestune.cli.starting import add_detach_option, start
 from orchestune.client.launch import folder_key, owner, secret_values
-from orchestune.domain.experiment import Specification
+from orchestune.domain.experiment import IMPORTED, Specification
 from orchestune.errors import UsageError
 from orchestune.sdk.submitting import how_packed, launch, named
 from orchestune.worker.command import render, split
@@ -37,6 +39,9 @@ def add(commands: Commands) -> None:
         dest="go_on",
         help="start from the trial's checkpoint, not from the beginning",
     )
+    parser.add_argument(
+        "--yes", "-y", action="store_true", help="send the secrets that an imported or another user's trial names"
+    )
     add_detach_option(parser)
     parser.set_defaults(words=())
 
@@ -50,6 +55,8 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
     sources = [(item["name"], item["source"]) for item in origin["specification"].get("secrets") or ()]
     folder = Path(launched.get("root") or console.folder)
     links = launched.get("links") or ()
+    if sources and not args.yes:
+        _confirm_secrets(console, ref, number, sources)
     folder_here = folder_key(console.folder)
     body = {
         **({} if console.place.told_who else {"owner": owner(console.environ)}),
@@ -67,6 +74,23 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
         return [f"{console.paint.bold(status['handle'])} {what} {status['origin'] or f'{ref}/{number}'}{other}"]
 
     return start(console, lambda: console.client.rerun(ref, number, body), heading, folder_here, args.detach)
+
+
+def _confirm_secrets(console: Console, ref: str, number: int, sources: Sequence[tuple[str, str]]) -> None:
+    """Ask before values of this machine are sent to a command that another user wrote.
+
+    A hosted server alone knows its caller's name, so there only an imported experiment is known to be another's.
+    """
+    status = console.client.experiment(ref)
+    is_own = console.place.told_who or status["owner"] == owner(console.environ)
+    if is_own and not status["owner"].endswith(IMPORTED):
+        return
+    which = ", ".join(f"{one_line(name)} ({one_line(source)})" for name, source in sources)
+    trial = f"{status['handle']}/{number}, of {one_line(status['owner'])},"
+    if not attended():
+        text = f"cannot ask whether to send secrets: no terminal; {trial} reads {which} on this machine"
+        raise UsageError(text, "look at its command (`orchestune trials`), then add --yes")
+    confirm(f"{trial} reads {which} on this machine. Send them to its command?", "nothing was started")
 
 
 def _command(specification: Specification, words: Sequence[str]) -> str | tuple[str, ...]:

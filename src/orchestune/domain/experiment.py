@@ -30,6 +30,7 @@ class Futile:
 
 CALLING = "orchestune.sdk.calling"
 """the module of the program that calls a function of `tune`"""
+IMPORTED = " (imported)"  # behind the owner of an imported experiment, whom this server has not authenticated
 TEST_LABEL = "orchestune.dev/test"
 """of an experiment that `orchestune test` waits for: its value changes as long as somebody does"""
 

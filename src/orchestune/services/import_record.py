@@ -21,6 +21,7 @@ from sqlalchemy import Row
 from orchestune.archives import record
 from orchestune.archives.contents import contents
 from orchestune.domain import ids, stopping
+from orchestune.domain.experiment import IMPORTED
 from orchestune.domain.states import Desired, ExperimentState, TaskState, WorkerState
 from orchestune.domain.transitions import TASK, Cause, after, experiment_state
 from orchestune.errors import BadInput, Conflict, NotFound, StoreUnavailable, Unverified, UsageError
@@ -38,7 +39,6 @@ _PATIENCE, _GLANCE = 10.0, 0.05
 """seconds for which one import of an experiment waits for another one, and from one look whether that is over to the
 next
 """
-_CLAIM = " (imported)"  # behind an owner whom this server has not authenticated
 
 
 def read(core: Core, source: BinaryIO, trust: str = "") -> dict[str, Any]:
@@ -204,7 +204,7 @@ class _Import:
         state = experiment_state(
             Desired.STOPPED, live=False, ended=ended, failed=failed, started=row["started_at"] is not None
         )
-        owner = row["owner"] if self._is_own else row["owner"].removesuffix(_CLAIM) + _CLAIM
+        owner = row["owner"] if self._is_own else row["owner"].removesuffix(IMPORTED) + IMPORTED
         return (
             _without_nul(row)
             | counters

@@ -7,6 +7,7 @@ import os
 import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +16,8 @@ import pytest
 from orchestune.archives import record
 from orchestune.archives.copying import Placed
 from orchestune.archives.shelf import Shelf
-from orchestune.cli.archive import copy_all, import_
+from orchestune.cli.archive import Confirmed, copy_all, import_
+from orchestune.cli.asking import NotDone
 from orchestune.cli.console import Console
 from orchestune.client.api import Client
 from orchestune.errors import BadInput, Conflict, Denied, NotFound, OrchestuneError, Unreachable, UsageError
@@ -42,6 +44,13 @@ class Target(Shelf):
         if self.refusal is not None and path.name.startswith("id-b-2222"):
             raise self.refusal
         return super().put_record(path)
+
+
+class Typing(io.StringIO):
+    """A terminal at which this was typed."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.fixture
@@ -119,6 +128,53 @@ def test_a_full_folder_for_temporary_files_is_named_and_no_matter_of_one_record(
         with pytest.raises(UsageError, match=f"{disk} cannot be written to: No space left on device"):
             take_in(tmp_path / "archive", Target(tmp_path / "target"))
         assert not list(disk.iterdir())
+
+
+def test_what_another_server_wrote_is_shown_and_not_imported_unasked(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"name": "x\x1b[2J", "owner": "ada", "state": "completed", "specification": '{"run": "id > \\u001b[2J"}'}
+    stream = io.BytesIO()
+    record.write(stream, record.Head("0001", "1.0", "id-d-4444", "d-4444", {}, 1), [("experiments", row)])
+    stream.seek(0)
+    digest = record.verify(stream).digest
+    stream.seek(0)
+    FolderFiles(archive).put("experiments/id-d-4444.jsonl.gz", stream)
+    target = Target(tmp_path / "target", foreign=[digest])
+    with pytest.raises(UsageError, match="whether to import 1 unverified experiment") as caught:
+        take_in(archive, target)
+    assert "--trust-unverified" in caught.value.hint
+    for typed, expected in (("n\n", []), ("y\n", [*HANDLES, "d-4444"])):
+        monkeypatch.setattr("sys.stdin", Typing(typed))
+        with suppress(NotDone):
+            take_in(archive, target)
+        assert handles(target) == expected
+    assert "\x1b" not in capsys.readouterr().err
+    assert take_in(archive, Target(tmp_path / "other", foreign=[digest]), trust_unverified=True).count("copied") == 4
+
+
+def test_a_record_that_was_exchanged_after_the_question_is_not_trusted(tmp_path: Path) -> None:
+    put(tmp_path / "archive", "a-1111", [])
+    trusted: list[str] = []
+
+    class Server(Target):
+        def put_record(self, path: Path, trust: str = "") -> Placed:
+            trusted.append(trust)
+            return super().put_record(path)
+
+    server = Server(tmp_path / "target")
+    Confirmed(cast(Client, server), {"0" * 64}).put_record(tmp_path / "archive" / "experiments" / "id-a-1111.jsonl.gz")
+    assert trusted == [""]
+
+
+def test_the_folder_of_an_archive_writes_nothing_beside_the_scratch_folder(tmp_path: Path) -> None:
+    """Digests and ids of a record are names of files at the client before the server sees them."""
+    stream = io.BytesIO()
+    record.write(stream, record.Head("0001", "1.0", "id-a-1111", "a-1111", {f"../../{tmp_path.name}/x": 1}, 1), [])
+    stream.seek(0)
+    FolderFiles(tmp_path / "archive").put("experiments/id-a-1111.jsonl.gz", stream)
+    with pytest.raises(OrchestuneError, match="its head is another one"):
+        take_in(tmp_path / "archive", Target(tmp_path / "target"))
 
 
 def test_a_whole_archive_is_taken_in(archive: Path, tmp_path: Path) -> None:

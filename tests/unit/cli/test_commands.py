@@ -851,6 +851,22 @@ def test_rerun_takes_the_environment_and_the_secrets_along(
     assert "cluster" not in body
 
 
+def test_rerun_of_an_imported_trial_sends_no_secrets_unasked(
+    server: FakeServer, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "value-of-the-key")
+    server.update("sgd-7f3a", owner="ada (imported)")
+    server.world.trials["sgd-7f3a"] = [trial(2)]
+    secrets = [{"name": "KEY", "source": "env:MY_KEY"}]
+    server.world.specification = {"specification": {"parameters": [], "secrets": secrets}, "launch": {}}
+    refused = cli("rerun", "sgd/2", "--detach")
+    assert refused.code == 2
+    assert "sgd-7f3a/2, of ada (imported), reads KEY (env:MY_KEY) on this machine" in refused.err
+    assert not server.asked("POST", "/trials/2/rerun")
+    assert cli("rerun", "sgd/2", "--detach", "--yes").code == 0
+    assert server.asked("POST", "/trials/2/rerun")[0].json()["secrets"] == {"KEY": "value-of-the-key"}
+
+
 @pytest.mark.parametrize(
     ("run", "words", "expected"),
     [
