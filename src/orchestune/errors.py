@@ -9,7 +9,7 @@
     │   └── Purged                  it was there, and was removed for good; exit 2, HTTP 410
     ├── Ambiguous                   a prefix names several experiments; exit 2, HTTP 409
     ├── Conflict                    the state of things forbids it; exit 2, HTTP 409
-    │   ├── Unverified          another server wrote the archive, whose contents have to be confirmed first
+    │   ├── Unverified              another server wrote the archive, whose contents have to be confirmed first
     │   └── SpaceExhausted          an Optimizer has nothing to suggest that it has not suggested before
     ├── Denied                      the token is missing or may not do this; exit 2, HTTP 401 or 403
     ├── StoreDamaged                the file of the store is broken; exit 2, HTTP 500

@@ -284,6 +284,7 @@ FORGERIES: dict[str, Callable[[Archived], object]] = {
     "budget beyond all bounds": set_cell("experiments", budget=2**31 - 1),
     "priority beyond all bounds": set_cell("experiments", priority=5000),
     "number beyond 64 bits": set_cell("attempts", memory=2**70),
+    "whole number in the place of a float beyond 64 bits": set_cell("trial_metrics", stddev=2**63),
     "negative count": set_cell("attempts", points=-1),
     "number that is text": set_cell("trials", seed="7"),
     "number that is true": set_cell("trials", losses=True),

@@ -83,7 +83,8 @@ def _whole(low: int, high: int, cell: object) -> str:
 
 
 def _finite(cell: object) -> str:
-    return "" if is_finite(cell) else "must be a finite number"
+    is_stored_exactly = type(cell) is not int or abs(cell) <= 2**53  # drivers refuse whole numbers beyond 64 bits
+    return "" if is_finite(cell) and is_stored_exactly else "must be a finite number"
 
 
 def is_finite(value: object) -> bool:
