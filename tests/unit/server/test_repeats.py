@@ -168,7 +168,7 @@ def test_a_record_may_be_repeated_as_it_is_and_is_not_read_whole_before_its_rout
 ) -> None:
     read: list[bytes] = []
 
-    def take(core: Any, record: BinaryIO) -> dict[str, bool]:
+    def take(core: Any, record: BinaryIO, trust: str) -> dict[str, bool]:
         read.append(record.read())
         return {"imported": len(read) == 1}
 
