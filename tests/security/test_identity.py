@@ -160,7 +160,7 @@ def test_a_claimed_name_opens_no_terminal_of_an_experiment_whose_owner_is_proved
     of_user(world.core, experiment, attempt, Caller("ada", "owner"))
 
 
-def test_a_record_neither_tells_nor_sets_what_was_proved_of_its_owner(world: World, tmp_path: Path) -> None:
+def test_a_record_does_not_carry_what_was_proved_of_its_owner(world: World, tmp_path: Path) -> None:
     experiment = world.create(budget=1)
     assert world.run(experiment)["owner_authenticated"]
     with world.core.store.reading() as session:
@@ -169,7 +169,7 @@ def test_a_record_neither_tells_nor_sets_what_was_proved_of_its_owner(world: Wor
     (tmp_path / "other").mkdir()
     other = World(tmp_path / "other")
     with other.core.store.transaction() as session:
-        archive.add(session, "experiments", [row | {"principal": "token:ada", "imported_at": session.now}])
+        archive.add(session, "experiments", [row | {"imported_at": session.now}])
     assert other.status(experiment)["owner_authenticated"] is False
     with other.core.store.reading() as session:
         assert experiments.get(session, experiment).principal is None

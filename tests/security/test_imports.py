@@ -84,8 +84,8 @@ def archived_in(world: World) -> Archived:
     [(worker, lease)] = world.lease()
     uploads.append(world.core, worker.id, DIGEST, 0, CONTENT)
     who = {"attempt": lease["attempt"], "token": lease["token"]}
-    uploads.keep_artifacts(world.core, worker.id, {**who, "files": [{"path": "model", "digest": DIGEST, "size": 7}]})
-    uploads.checkpoint(world.core, worker.id, {**who, "digest": DIGEST, "size": 7, "step": 1})
+    worker.keep_artifacts({**who, "files": [{"path": "model", "digest": DIGEST, "size": 7}]})
+    worker.checkpoint({**who, "digest": DIGEST, "size": 7, "step": 1})
     curve = [[place, "loss", 0.5, float(place), None] for place in range(3)]
     worker.call(finished=[worker.finish(lease, points=curve)])
     world.run(experiment)
@@ -296,6 +296,7 @@ FORGERIES: dict[str, Callable[[Archived], object]] = {
     "half a character": set_cell("experiments", folder="\ud800"),
     "log that is no base64": set_cell("log_segments", data="%%%"),
     "unknown column": set_cell("trials", run="id"),
+    "proof of an owner": set_cell("experiments", principal="token:ada"),
     "quoted column": set_cell("trials", **{'x" = 1; --': "id"}),
     "missing column": drop_column("trials", "seed"),
     "columns that change": lambda archived: archived.of("trials")[1].pop("seed"),

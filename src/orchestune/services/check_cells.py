@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import msgspec
 from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, String
 from sqlalchemy.types import TypeEngine
 
@@ -28,6 +29,7 @@ from orchestune.domain.states import (
     TrialState,
     WorkerState,
 )
+from orchestune.wire.work import UsageSample
 
 Check = Callable[[object], str]
 
@@ -222,7 +224,10 @@ def _are_bests(document: object) -> bool:
 
 
 def _are_samples(document: object) -> bool:
-    return isinstance(document, list) and len(usage.parse(document)) <= 2 * usage.MOST
+    try:
+        return len(msgspec.convert(document, list[UsageSample])) <= 2 * usage.MOST
+    except msgspec.ValidationError:
+        return False
 
 
 def is_value(value: object) -> bool:

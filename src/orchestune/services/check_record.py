@@ -97,8 +97,8 @@ class _Checking:
 
     def _expected_columns(self, table: str, row: Row) -> frozenset[str]:
         """Return the columns of `row`. A record of an older schema may lack those that have a default."""
-        columns = archive.TABLES[table].c
-        if unknown := sorted(row.keys() - set(columns.keys()) | row.keys() & archive.OF_THIS_SERVER):
+        columns = [column for column in archive.TABLES[table].c if column.name not in archive.OF_THIS_SERVER]
+        if unknown := sorted(row.keys() - {column.name for column in columns}):
             raise BadInput.one(f"has the unknown column {unknown[0]!r:.60}")
         is_current = self.head.schema == migrate.head()
         for column in columns:
