@@ -12,6 +12,7 @@
     │   ├── Unverified              another server wrote the archive, whose contents have to be confirmed first
     │   └── SpaceExhausted          an Optimizer has nothing to suggest that it has not suggested before
     ├── Denied                      the token is missing or may not do this; exit 2, HTTP 401 or 403
+    │   └── Throttled               too many unknown tokens from this address; exit 2, HTTP 429
     ├── StoreDamaged                the file of the store is broken; exit 2, HTTP 500
     ├── NothingCompleted            no trial of a search completed; holds the traceback of one
     └── TemporaryError              the same call may work later; exit 3
@@ -208,6 +209,18 @@ class Denied(OrchestuneError):
     status = 403
 
 
+class Throttled(Denied):
+    """Too many unknown tokens came from the caller's address; a right token is accepted from there all the same."""
+
+    code = "throttled"
+    status = 429
+
+    def __init__(self, message: str, hint: str = "", seconds: int = 60) -> None:
+        super().__init__(message, hint)
+        self.seconds = seconds
+        """until the server looks at another unknown token from there: the `Retry-After` of the answer"""
+
+
 class NothingCompleted(OrchestuneError):
     """Every trial of a search failed; the message holds the traceback of one."""
 
@@ -263,6 +276,7 @@ def from_json(document: dict[str, object]) -> OrchestuneError:
         Unverified,
         SpaceExhausted,
         Denied,
+        Throttled,
         NothingCompleted,
         TemporaryError,
         Unreachable,

@@ -18,7 +18,16 @@ from urllib.parse import quote, urlsplit
 from orchestune.client import clock
 from orchestune.client.address import Access, Resolve
 from orchestune.client.versions import HEADER
-from orchestune.errors import ERROR_HEADER, Denied, OrchestuneError, TemporaryError, TooLarge, Unreachable, from_json
+from orchestune.errors import (
+    ERROR_HEADER,
+    Denied,
+    OrchestuneError,
+    TemporaryError,
+    Throttled,
+    TooLarge,
+    Unreachable,
+    from_json,
+)
 
 _JITTER = random.Random()  # of our own: the global one belongs to the user's program and to tests
 
@@ -198,7 +207,7 @@ class Transport:
         if response.status < 400:
             return
         error = _error(response, content)
-        if response.status == 401:
+        if response.status in (401, Throttled.status):
             self.close()
             if self.resolve()[:2] != self._access[:2]:
                 raise _Dropped(error.message, error.hint)  # the server restarted with another token

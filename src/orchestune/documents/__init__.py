@@ -54,6 +54,8 @@ from orchestune.documents.plots import (
     Timeline,
 )
 from orchestune.documents.server import (
+    AuditEvent,
+    AuditPage,
     Error,
     ErrorBody,
     Grant,
@@ -87,6 +89,8 @@ __all__ = [
     "Artifact",
     "Asked",
     "Attempt",
+    "AuditEvent",
+    "AuditPage",
     "BegunWith",
     "Best",
     "BestSoFar",

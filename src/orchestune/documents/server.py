@@ -88,3 +88,23 @@ class Proof(TypedDict):
     """The server's HMAC over the nonce and the address, with a key that only it and the worker know."""
 
     proof: str
+
+
+class AuditEvent(TypedDict):
+    """A security event."""
+
+    seq: int
+    at: str
+    kind: str
+    actor: Annotated[str, Field(description="name of the caller; empty: unknown")]
+    role: str
+    address: Annotated[str, Field(description="network address of the caller; local: a Unix socket")]
+    subject: Annotated[str, Field(description="the experiment, grant, path or node that it is about")]
+    details: dict[str, str]
+
+
+class AuditPage(TypedDict):
+    """Security events, the oldest first."""
+
+    items: list[AuditEvent]
+    next: Annotated[int, Field(description="cursor behind the last one")]

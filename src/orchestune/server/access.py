@@ -12,9 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestune import __version__
 from orchestune.client.versions import HEADER
+from orchestune.domain.audit import AuditKind
 from orchestune.domain.cluster import SERVER_ROLES
-from orchestune.errors import Denied
+from orchestune.errors import Denied, Throttled
 from orchestune.server import cookies
+from orchestune.server.auditing import notes_of
+from orchestune.server.caller_address import caller_address
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
 from orchestune.services import authenticate
@@ -124,6 +127,7 @@ class Access:
                 raise
             await _to_sign_in(scope)(scope, receive, send)
             return
+        scope["state"]["principal"] = caller  # for the audit log, also if the request is refused
         if not allowed(caller, wanted, scope["path"]):
             if caller.role == "guest" and wanted is Need.PAGE:  # may be somebody who can sign in
                 await _to_sign_in(scope)(scope, receive, send)
@@ -150,9 +154,15 @@ class Access:
             if caller is None and core.identities:
                 caller = await self.context.cold(authenticate.identify, core, token)
             if caller is None:
-                raise Unknown("the token is unknown", _HINT)
+                raise self._unknown(scope)
             self.context.known.remember(token, caller, taken)
         return replace(caller, name=_given_name(scope) or caller.name) if caller.shared else caller
+
+    def _unknown(self, scope: Scope) -> Denied:
+        """Return the refusal of an unknown token, after noting and counting it."""
+        notes_of(scope).add(AuditKind.TOKEN_FAILED, f"{scope['method']} {scope['path']}")
+        address = caller_address(scope, self.context.proxies)
+        return self.context.failures.refusal(address, Unknown("the token is unknown", _HINT))
 
     async def _session(self, scope: Scope) -> Caller:
         """Whose browser it is. A session counts for more than looking only where one of our pages sent the request."""
@@ -182,7 +192,7 @@ class Access:
             elif streams:
                 try:
                     await self._caller(scope)
-                except Unknown:
+                except (Unknown, Throttled):
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
                     raise ClientDisconnect from None  # nobody is there who may see more
             await send(message)

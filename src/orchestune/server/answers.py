@@ -13,7 +13,7 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from orchestune.errors import OrchestuneError, TemporaryError, UsageError
+from orchestune.errors import OrchestuneError, TemporaryError, Throttled, UsageError
 
 _PIECE = 1 << 18
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
@@ -54,6 +54,8 @@ def refusal(error: OrchestuneError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, TemporaryError):
         headers["Retry-After"] = "1"
+    if isinstance(error, Throttled):
+        headers["Retry-After"] = str(error.seconds)
     return answer(error.to_json(), error.status, headers)
 
 

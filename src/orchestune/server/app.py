@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,7 +28,9 @@ from orchestune.ports.clock import rfc3339
 from orchestune.server import openapi
 from orchestune.server.access import API, Access
 from orchestune.server.addresses import Addresses
+from orchestune.server.auditing import Auditing
 from orchestune.server.boundary import Boundary
+from orchestune.server.caller_address import Network
 from orchestune.server.context import COLD_THREADS, Context, Pace
 from orchestune.server.draining import Draining
 from orchestune.server.pages import routes as pages
@@ -37,6 +39,7 @@ from orchestune.server.peers import PeerCheck
 from orchestune.server.repeats import Repeats
 from orchestune.server.routes import (
     archive,
+    audit,
     bundles,
     code,
     experiments,
@@ -52,11 +55,12 @@ from orchestune.server.routes import (
     work,
     workers,
 )
+from orchestune.server.strict_transport import StrictTransport
 from orchestune.services.core import Core
 from orchestune.services.listening import TICK_SECONDS
 
 _PACE = Pace()
-_CLIENTS = (server, sign_in, grants, bundles, archive, code, experiments, trials, following, plots, terminal)
+_CLIENTS = (server, sign_in, grants, audit, bundles, archive, code, experiments, trials, following, plots, terminal)
 _ROUTERS = (
     *(part.router for part in _CLIENTS),
     workers.router,
@@ -84,6 +88,7 @@ def create_app(
     draining: Draining | None = None,
     pace: Pace = _PACE,
     addresses: Addresses | None = None,
+    proxies: Sequence[Network] = (),
 ) -> FastAPI:
     """The application. `on_shutdown` is called when an owner asks for the end; `draining` is what waits look at.
     `addresses`: those at which it listens, where workers dial other ones than `core.url`.
@@ -98,8 +103,12 @@ def create_app(
         home=home,
         pace=pace,
         addresses=addresses or Addresses(),
+        proxies=proxies,
     )
-    layers = [Middleware(layer, context=context) for layer in (Boundary, PeerCheck, Access, work.Shortcut, Repeats)]
+    layers = [
+        Middleware(layer, context=context)
+        for layer in (StrictTransport, Boundary, Auditing, PeerCheck, Access, work.Shortcut, Repeats)
+    ]
     app = FastAPI(
         title="Orchestune",
         version=__version__,

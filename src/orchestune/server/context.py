@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +13,9 @@ from anyio import CapacityLimiter, to_thread
 
 from orchestune.errors import StoreUnavailable
 from orchestune.server.addresses import Addresses
+from orchestune.server.caller_address import Network
 from orchestune.server.draining import Draining
+from orchestune.server.failures import Failures
 from orchestune.server.journal import Journal, Lines, Seen
 from orchestune.server.shared import Shared
 from orchestune.server.terminals import Terminals
@@ -88,6 +90,9 @@ class Context:
     addresses: Addresses = field(default_factory=Addresses)
     """where it listens, beside the address that `core` names"""
     known: KnownCallers = field(default_factory=KnownCallers)
+    failures: Failures = field(default_factory=Failures)
+    proxies: Sequence[Network] = ()
+    """addresses of proxies whose `X-Forwarded-For` is believed"""
     terminals: Terminals = field(default_factory=Terminals)
     journals: Latest[str, Journal] = field(default_factory=lambda: Latest(200))
     """of the views that were looked at last"""

@@ -13,6 +13,8 @@ from orchestune.ports.clock import rfc3339
 
 _SECRETS = re.compile(r"(?i)(bearer\s+)[^\s\"']+|(/api/v1/report/[^/\s]+/)[^\s\"']+|(://[^:/@\s]*:)[^@/\s]+(?=@)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_AUDIT = "orchestune.audit"
+_WORD = re.compile(r"[^\s\"=]+")
 _OWN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -39,8 +41,9 @@ class PlainFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = f"{rfc3339(record.created)} {record.levelname} {_name(record)}: {record.getMessage()}"
+        exact = record.name == _AUDIT
         for key, value in _extra(record).items():
-            text += f" {key}={value}"
+            text += f" {key}={_quoted(str(value)) if exact else value}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return _plain(self.redact(text))
@@ -80,6 +83,11 @@ def configure(level: str, style: str, secrets: Iterable[str] = (), stream: TextI
     root.setLevel(level.upper())
     for talkative in ("uvicorn", "uvicorn.error", "asyncio", "alembic", "botocore", "urllib3"):
         logging.getLogger(talkative).setLevel(max(logging.WARNING, root.level))
+
+
+def _quoted(text: str) -> str:
+    """Return `text` in quotes if it could be taken for several fields: callers choose names and paths."""
+    return text if _WORD.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def _name(record: logging.LogRecord) -> str:

@@ -28,7 +28,7 @@ from orchestune.server.door import Door
 from orchestune.server.draining import Draining
 from orchestune.server.serving import BACKLOG, STOPPING, Deadline, Server, listen
 from orchestune.server.settings import Settings, load
-from orchestune.services import read_server
+from orchestune.services import audit, read_server
 from orchestune.services.core import Core
 from orchestune.system.private import refuse_foreign
 
@@ -95,7 +95,6 @@ def main(argv: Sequence[str], build: Build) -> int:
         tightened = permissions.tighten(settings.state, database)
         settings = _with_owners(settings)
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
-        _warn(settings, tightened)
         listening = stack.enter_context(listen(settings))
         local = None
         if lock is not None:
@@ -129,7 +128,7 @@ def _load_privately(argv: Sequence[str], stack: contextlib.ExitStack) -> Setting
 
 
 def _warn(settings: Settings, tightened: int) -> None:
-    """Log what other users of this machine can read, or could until now."""
+    """Log what others can read: on this machine, or on the network."""
     for name in settings.exposed:
         logger.warning("a secret shows in the list of processes: give it in %s or the file of --config", name)
     for path in settings.readable_by_all:
@@ -137,6 +136,12 @@ def _warn(settings: Settings, tightened: int) -> None:
     if tightened:
         text = "tightened %s below %s: other users of this machine could read them"
         logger.warning(text, plural(tightened, "file"), settings.state)
+    if settings.unencrypted:
+        logger.warning(
+            "tokens travel unencrypted: listening on %s without TLS; set tls_cert and tls_key, or put a proxy with"
+            " TLS in front and set public_url to its https address",
+            settings.host,
+        )
 
 
 def open_more_files() -> None:
@@ -202,6 +207,7 @@ def _serve(
         logger.info("serving", extra={"url": url, "home": settings.home, "version": __version__, "pid": os.getpid()})
         if lock is None:
             threading.Thread(target=_try, args=(running.core,), name="trying", daemon=True).start()
+            threading.Thread(target=_note_owners, args=(running.core,), name="owners", daemon=True).start()
 
     def drain() -> None:
         deadline.start()
@@ -218,6 +224,7 @@ def _serve(
         home=settings.home,
         draining=draining,
         addresses=listeners.addresses,
+        proxies=settings.trusted_proxies,
     )
     local = listeners.local
     server = Server(settings, app, on_started=started, on_draining=drain, local=local.socket if local else None)
@@ -231,6 +238,15 @@ def _try(core: Core) -> None:
         read_server.check(core)
     except StoreUnavailable as error:
         logger.warning("what is sent to this server cannot be kept: %s (%s)", error.message, error.hint)
+
+
+def _note_owners(core: Core) -> None:
+    """Write into the audit log if the token file makes others owners than before."""
+    with contextlib.suppress(StoreUnavailable):
+        event = audit.owners_event(core)
+        if event is not None:
+            audit.log(event)
+            audit.record(core, [event])
 
 
 def _is_idle(running: Running) -> bool:

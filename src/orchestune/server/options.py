@@ -13,6 +13,7 @@ from orchestune.arguments import Parser
 from orchestune.domain.resources import parse_seconds
 from orchestune.errors import BadInput
 from orchestune.outgoing.reach import allowing, parse
+from orchestune.server.caller_address import networks
 
 ENVIRONMENT = "ORCHESTUNE_"
 
@@ -74,6 +75,8 @@ def convert(kind: str, raw: Any) -> Any:
         if raw.lower() not in allowed:
             raise ValueError(f"{raw!r} is none of {', '.join(allowed)}")
         return raw.lower()
+    if kind == "networks":
+        return networks(raw)
     if kind == "hosts":
         return allowing([name for name in raw.replace(",", " ").split() if name])
     return _checked(kind, raw)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
 
+from orchestune.server.auditing import Notes, notes_of
 from orchestune.server.context import Context
 from orchestune.services.core import Caller
 from orchestune.services.idempotency import Asked
@@ -26,6 +27,10 @@ async def _caller(request: Request) -> Caller:
     return caller
 
 
+async def _notes(request: Request) -> Notes:
+    return notes_of(request.scope)
+
+
 async def _asked(request: Request) -> Asked | None:
     return getattr(request.state, "asked", None)
 
@@ -39,6 +44,8 @@ Here = Annotated[Context, Depends(_context)]
 Actor = Annotated[str, Depends(_actor)]
 """the name of the caller, for the events"""
 Known = Annotated[Caller, Depends(_caller)]
+Audit = Annotated[Notes, Depends(_notes)]
+"""Where a route notes what belongs into the audit log."""
 RequestKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, include_in_schema=False)]
 """What makes a request one request, however often it is sent."""
 Repeatable = Annotated[Asked | None, Depends(_asked)]

@@ -7,6 +7,7 @@ import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from orchestune.errors import BadInput, Problem
 from orchestune.outgoing.reach import Reach
 from orchestune.outgoing.settings import Outgoing
 from orchestune.server import options
+from orchestune.server.caller_address import Network
 from orchestune.server.options import setting
 from orchestune.server.owners import read_owners
 
@@ -53,6 +55,12 @@ class Settings:
     )
     public_url: str = setting(
         "url", "", "the address it listens on", "how workers and people reach the server, where it is not as it listens"
+    )
+    trusted_proxies: tuple[Network, ...] = setting(
+        "networks",
+        (),
+        "none",
+        "addresses and networks of proxies, with commas between, whose X-Forwarded-For tells who calls",
     )
     tls_cert: Path | None = setting("path", None, "none: plain HTTP", "certificate chain (PEM); needs tls_key")
     tls_key: Path | None = setting("path", None, "none", "private key of tls_cert (PEM)")
@@ -139,6 +147,15 @@ class Settings:
         return [path for path in files if path.stat().st_mode & stat.S_IROTH]
 
     @property
+    def unencrypted(self) -> bool:
+        """True if other machines can reach the server and nothing known encrypts what they send, tokens first of all.
+
+        In a cluster the server is reached through the API server, and by workers under a NetworkPolicy.
+        """
+        encrypted = self.tls_cert is not None or self.public_url.startswith("https:") or self.kubernetes is not None
+        return not encrypted and not _is_loopback(self.host)
+
+    @property
     def outgoing(self) -> Outgoing:
         """What it sends, and which servers it may call. A server of one user may call what that user may."""
         reach = Reach(everywhere=True) if self.embedded else self.outgoing_allow
@@ -153,6 +170,13 @@ class Settings:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)
         scheme = "https" if self.tls_cert else "http"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 SETTABLE: Sequence[Field[Any]] = [

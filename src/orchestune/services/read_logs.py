@@ -40,7 +40,7 @@ def logs(
     `tail` starts near the end, so that about that many lines follow (never fewer, where as many are not too far from
     it); the reader cuts. It counts for the first page only: later ones say `after`.
     """
-    start = _time(since)
+    start = time_of(since)
     if tail is not None and after == 0:
         after = _before_tail(core, ref, trial, max(tail, 1))
     with core.store.reading() as session:
@@ -95,7 +95,8 @@ def _chunk(row: Row[Any], data: bytes, several: bool) -> Document:
     }
 
 
-def _time(text: str | None) -> float | None:
+def time_of(text: str | None) -> float | None:
+    """Return the seconds since 1970 of a time that a caller wrote. BadInput if it is not a time."""
     if text is None:
         return None
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from typing import Any
 
 from orchestune.errors import Denied
@@ -18,6 +19,17 @@ SESSION_SECONDS = 7 * 24 * 3600.0
 VOUCHED_SECONDS = 24 * 3600.0
 """of a session that rests on the word of another place, which may take it back"""
 _PREFIX = "s."
+
+
+@dataclass(frozen=True)
+class Entered:
+    """A session that has begun."""
+
+    token: str
+    seconds: float
+    caller: Caller
+    handle: str = ""
+    """of the one experiment that a guest may see"""
 
 
 def invite(core: Core, caller: Caller) -> dict[str, Any]:
@@ -40,8 +52,8 @@ def invite(core: Core, caller: Caller) -> dict[str, Any]:
     return {"path": f"/sign-in?code={code}", "expires_at": rfc3339(expires)}
 
 
-def enter(core: Core, code: str) -> tuple[str, float]:
-    """The session that a link begins, and how many seconds it lasts. Denied for a link that was used or is too old."""
+def enter(core: Core, code: str) -> Entered:
+    """The session that a link begins. Denied for a link that was used or is too old."""
     with core.store.reading() as session:  # anybody may guess, and is not to take turns with those who write
         link = credentials.find(session, digest(code), "link")
     if link is None or not _used_up(core, code):
@@ -54,7 +66,7 @@ def _used_up(core: Core, code: str) -> bool:
         return credentials.drop(session, digest(code))
 
 
-def enter_with_token(core: Core, token: str) -> tuple[str, float]:
+def enter_with_token(core: Core, token: str) -> Entered:
     """The same by the token of an owner, or of a place that vouches for people. Denied for any other."""
     caller = authenticate(core, token) or identify(core, token)
     if caller is None or caller.role == "worker":
@@ -68,11 +80,11 @@ def leave(core: Core, session_token: str) -> None:
         credentials.drop(session, digest(session_token))
 
 
-def _begin(core: Core, caller: Caller) -> tuple[str, float]:
+def _begin(core: Core, caller: Caller) -> Entered:
     seconds = SESSION_SECONDS if caller.source else VOUCHED_SECONDS
     with core.store.transaction() as session:
         token = _put(core, session, caller, seconds)
-    return token, seconds
+    return Entered(token, seconds, caller)
 
 
 def _put(core: Core, session: Session, caller: Caller, seconds: float) -> str:
@@ -91,8 +103,8 @@ def _put(core: Core, session: Session, caller: Caller, seconds: float) -> str:
     return token
 
 
-def enter_share(core: Core, code: str) -> tuple[str, float, str]:
-    """The session of a guest that a link to one experiment begins, how many seconds it lasts, and the handle."""
+def enter_share(core: Core, code: str) -> Entered:
+    """The session of a guest that a link to one experiment begins."""
     handle = shared(core, code)
     with core.store.transaction() as session:
         share = credentials.find(session, digest(code), "share")
@@ -101,7 +113,7 @@ def enter_share(core: Core, code: str) -> tuple[str, float, str]:
         seconds = min(SESSION_SECONDS, share.expires_at - session.now)
         guest = Caller(share.name, share.role, source=share.digest, experiment=share.experiment)
         token = _put(core, session, guest, seconds)
-    return token, seconds, handle
+    return Entered(token, seconds, guest, handle)
 
 
 def shared(core: Core, code: str) -> str:

@@ -433,3 +433,17 @@ credentials = Table(  # what browsers show, as digests: who reads the rows canno
     Column("made_by", Text, nullable=False, server_default=""),  # of a token or a share
     Column("experiment", _WORD, nullable=True),  # beyond which it does not reach
 )
+
+audit = Table(  # security events, for owners; the oldest rows go as new ones come
+    "audit",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("kind", _WORD, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("details", Text, nullable=False),  # json
+    sqlite_autoincrement=True,  # a number is never given twice, else cursors of readers would skip rows
+)

@@ -168,9 +168,9 @@ def test_a_record_may_be_repeated_as_it_is_and_is_not_read_whole_before_its_rout
 ) -> None:
     read: list[bytes] = []
 
-    def take(core: Any, record: BinaryIO, trust: str) -> dict[str, bool]:
+    def take(core: Any, record: BinaryIO, trust: str) -> dict[str, Any]:
         read.append(record.read())
-        return {"imported": len(read) == 1}
+        return {"experiment": "id", "handle": "sgd-7f3a", "imported": len(read) == 1, "rows": {}}
 
     server.script.answers["read"] = take
     sent = [server.ask("POST", "/api/v1/archive", b"record", headers={"Idempotency-Key": "k"}) for _ in range(2)]

@@ -7,12 +7,16 @@ from urllib.parse import parse_qs
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
-from orchestune.errors import Denied
+from orchestune.domain.audit import AuditKind
+from orchestune.errors import Denied, Throttled
 from orchestune.server import cookies, routers
+from orchestune.server.auditing import notes_of
+from orchestune.server.caller_address import caller_address
 from orchestune.server.context import Context
 from orchestune.server.pages import assets, render
 from orchestune.server.parameters import Here, Known, Number
 from orchestune.services import authenticate, sign_in
+from orchestune.services.sign_in import Entered
 
 router = routers.of_pages()
 
@@ -71,10 +75,10 @@ async def sign_in_by_link(context: Here, request: Request, code: str = "", next:
     if not code:
         return render.page("sign_in.html", next=_inside(next), problem="", hint="")
     try:
-        token, seconds = await context.cold(sign_in.enter, context.core, code)
+        entered = await context.cold(sign_in.enter, context.core, code)
     except Denied as exc:
-        return render.page("sign_in.html", 401, next=_inside(next), problem=exc.message, hint=exc.hint)
-    return _welcome(context, request, token, seconds, next)
+        return _turned_away(context, request, exc, "link", next)
+    return _welcome(context, request, entered, "link", next)
 
 
 @router.get("/share")
@@ -86,10 +90,10 @@ async def share(context: Here, request: Request, code: str = "") -> Response:
         caller = await context.cold(authenticate.session_of, context.core, known) if known else None
         if caller is not None and caller.role != "guest":
             return RedirectResponse(f"/experiments/{handle}", 303, {"Cache-Control": "no-store"})
-        token, seconds, handle = await context.cold(sign_in.enter_share, context.core, code)
+        entered = await context.cold(sign_in.enter_share, context.core, code)
     except Denied as exc:
-        return render.page("sign_in.html", 401, next="", problem=exc.message, hint=exc.hint)
-    return _welcome(context, request, token, seconds, f"/experiments/{handle}")
+        return _turned_away(context, request, exc, "share")
+    return _welcome(context, request, entered, "share", f"/experiments/{entered.handle}")
 
 
 @router.post("/sign-in")
@@ -100,10 +104,10 @@ async def sign_in_with_token(context: Here, request: Request) -> Response:
     if not cookies.from_our_pages(request.scope, context.core.url):
         raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
     try:
-        session, seconds = await context.cold(sign_in.enter_with_token, context.core, token)
+        entered = await context.cold(sign_in.enter_with_token, context.core, token)
     except Denied as exc:
-        return render.page("sign_in.html", 401, next=_inside(next_page), problem=exc.message, hint=exc.hint)
-    return _welcome(context, request, session, seconds, next_page)
+        return _turned_away(context, request, exc, "token", next_page)
+    return _welcome(context, request, entered, "token", next_page)
 
 
 @router.post("/sign-out")
@@ -120,11 +124,25 @@ async def sign_out(context: Here, request: Request) -> Response:
     return response
 
 
-def _welcome(context: Context, request: Request, token: str, seconds: float, wanted: str) -> Response:
+def _turned_away(context: Context, request: Request, error: Denied, by: str, wanted: str = "") -> Response:
+    """Return the page of a failed sign-in, after noting and counting it."""
+    notes_of(request.scope).add(AuditKind.SIGN_IN_FAILED, by=by)
+    error = context.failures.refusal(caller_address(request.scope, context.proxies), error)
+    status = error.status if isinstance(error, Throttled) else 401
+    page = render.page("sign_in.html", status, next=_inside(wanted), problem=error.message, hint=error.hint)
+    if isinstance(error, Throttled):
+        page.headers["Retry-After"] = str(error.seconds)
+    return page
+
+
+def _welcome(context: Context, request: Request, entered: Entered, by: str, wanted: str) -> Response:
+    notes_of(request.scope).add(AuditKind.SIGN_IN, entered.handle, entered.caller, by=by)
     response = RedirectResponse(_inside(wanted) or "/experiments", 303, {"Cache-Control": "no-store"})
     secure = request.url.scheme == "https" or context.core.url.startswith("https:")
     name = cookies.name(request.scope)
-    response.set_cookie(name, token, int(seconds), path="/", httponly=True, samesite="lax", secure=secure)
+    response.set_cookie(
+        name, entered.token, int(entered.seconds), path="/", httponly=True, samesite="lax", secure=secure
+    )
     return response
 
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 
 from orchestune import documents
+from orchestune.domain.audit import AuditKind
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer, file_answer
-from orchestune.server.parameters import Here, Range
+from orchestune.server.parameters import Audit, Here, Range
 from orchestune.server.receiving import received
 from orchestune.services import export_record, import_record, signatures
 
@@ -24,9 +25,10 @@ _BODY: dict[str, Any] = {
 
 
 @router.get("/experiments/{ref}/archive", response_class=Response)
-async def fetch(context: Here, ref: str, wanted: Range = None) -> Response:
+async def fetch(context: Here, audit: Audit, ref: str, wanted: Range = None) -> Response:
     """The whole record of an experiment that is over; its blobs are fetched as bundles are."""
     file, size = await context.filing(export_record.open_archive, context.core, ref)
+    audit.add(AuditKind.EXPERIMENT_EXPORTED, ref)
     return file_answer(file, size, wanted, context.file_threads)
 
 
@@ -41,10 +43,13 @@ Trust = Annotated[
 
 
 @router.post("/archive", response_model=documents.Imported, openapi_extra=_BODY)
-async def store(context: Here, request: Request, trust: Trust = "") -> Response:
+async def store(context: Here, audit: Audit, request: Request, trust: Trust = "") -> Response:
     """Import a record once its blobs are here; an experiment that is here already stays as it is."""
     async with received(context, request) as record:
-        return answer(await context.filing(import_record.read, context.core, record, trust))
+        result = await context.filing(import_record.read, context.core, record, trust)
+    handle, imported = str(result["handle"]), "true" if result["imported"] else "false"
+    audit.add(AuditKind.EXPERIMENT_IMPORTED, handle, experiment=str(result["experiment"]), imported=imported)
+    return answer(result)
 
 
 @router.post("/archive/signature", response_model=documents.Verified)

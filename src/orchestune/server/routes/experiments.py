@@ -9,12 +9,13 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 
 from orchestune import documents
+from orchestune.domain.audit import AuditKind
 from orchestune.domain.states import ExperimentState
 from orchestune.server import live, requests, routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.context import Context
 from orchestune.server.live import View, log_of
-from orchestune.server.parameters import Actor, Here, Known, MaybeCursor, MaybeNumber, RequestKey, Tail
+from orchestune.server.parameters import Actor, Audit, Here, Known, MaybeCursor, MaybeNumber, RequestKey, Tail
 from orchestune.services import change_code as code_change
 from orchestune.services import (
     change_experiment,
@@ -178,9 +179,10 @@ def stop(context: Here, actor: Actor, ref: str, body: requests.Nothing | None = 
 
 
 @router.delete("/{ref}", status_code=204, response_class=Response)
-def delete(context: Here, actor: Actor, ref: str, purge: bool = False) -> Response:
+def delete(context: Here, actor: Actor, audit: Audit, ref: str, purge: bool = False) -> Response:
     """Stop and hide it; with `purge` its records and files are removed."""
     change_experiment.delete(context.core, ref, purge, actor)
+    audit.add(AuditKind.EXPERIMENT_DELETED, ref, purge="true" if purge else "false")
     return Response(status_code=204)
 
 

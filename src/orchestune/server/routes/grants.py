@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from fastapi import Response
 
 from orchestune import documents
+from orchestune.domain.audit import AuditKind
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer
-from orchestune.server.parameters import Here, Known
+from orchestune.server.auditing import Note
+from orchestune.server.parameters import Audit, Here, Known
 from orchestune.services import grant_access
 
 router = routers.of_clients("access")
 
 
 @router.post("/experiments/{ref}/shares", status_code=201, response_model=documents.Share)
-def share(context: Here, caller: Known, ref: str, body: requests.ShareExperiment) -> Response:
+def share(context: Here, caller: Known, audit: Audit, ref: str, body: requests.ShareExperiment) -> Response:
     """Make a link that shows this one experiment, and nothing else, to whoever has it."""
-    return answer(grant_access.share(context.core, ref, body.model_dump(), caller), 201)
+    grant = grant_access.share(context.core, ref, body.model_dump(), caller)
+    _created(audit, "share", grant)
+    return answer(grant, 201)
 
 
 @router.get("/shares", response_model=list[documents.Grant])
@@ -26,17 +33,20 @@ def shares(context: Here) -> Response:
 
 
 @router.delete("/shares/{identity}", status_code=204, response_class=Response)
-async def unshare(context: Here, identity: str) -> Response:
+async def unshare(context: Here, audit: Audit, identity: str) -> Response:
     """Take a link back; who came by it is out."""
     await context.cold(grant_access.unshare, context.core, identity)
     context.known.clear()
+    audit.add(AuditKind.GRANT_REVOKED, identity, grant="share")
     return Response(status_code=204)
 
 
 @router.post("/tokens", status_code=201, response_model=documents.IssuedToken)
-def issue(context: Here, caller: Known, body: requests.IssueToken) -> Response:
+def issue(context: Here, caller: Known, audit: Audit, body: requests.IssueToken) -> Response:
     """Make a token for somebody."""
-    return answer(grant_access.issue_token(context.core, body.model_dump(), caller), 201)
+    grant = grant_access.issue_token(context.core, body.model_dump(), caller)
+    _created(audit, "token", grant)
+    return answer(grant, 201)
 
 
 @router.get("/tokens", response_model=list[documents.Grant])
@@ -46,8 +56,15 @@ def tokens(context: Here) -> Response:
 
 
 @router.delete("/tokens/{identity}", status_code=204, response_class=Response)
-async def revoke(context: Here, identity: str) -> Response:
+async def revoke(context: Here, audit: Audit, identity: str) -> Response:
     """Take a token back; who came by it is out."""
     await context.cold(grant_access.revoke_token, context.core, identity)
     context.known.clear()
+    audit.add(AuditKind.GRANT_REVOKED, identity, grant="token")
     return Response(status_code=204)
+
+
+def _created(audit: Audit, kind: str, grant: Mapping[str, Any]) -> None:
+    details = {"grant": kind, "grantee": grant["name"], "grantee_role": grant["role"]}
+    details |= {"experiment": grant["experiment"] or "", "expires_at": grant["expires_at"]}
+    audit.append(Note(AuditKind.GRANT_CREATED, str(grant["id"]), details))

@@ -8,11 +8,12 @@ from functools import partial
 from fastapi import Request, Response
 
 from orchestune import __version__, documents
+from orchestune.domain.audit import AuditKind
 from orchestune.errors import StoreUnavailable
 from orchestune.server import live, routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.live import View
-from orchestune.server.parameters import Here
+from orchestune.server.parameters import Audit, Here
 from orchestune.server.prometheus import exposition
 from orchestune.services import quarantine, read_cluster, read_server
 from orchestune.services.signals import EXPERIMENTS
@@ -58,16 +59,18 @@ async def cluster(context: Here, request: Request, name: str | None = None, afte
 
 
 @router.delete("/cluster/quarantine/{node}", status_code=204, response_class=Response)
-async def release(context: Here, node: str, name: str | None = None) -> Response:
+async def release(context: Here, audit: Audit, node: str, name: str | None = None) -> Response:
     """Let a machine in quarantine get trials again."""
     await context.cold(quarantine.lift, context.core, name, node)
+    audit.add(AuditKind.NODE_RELEASED, node, cluster=name or context.core.default_cluster)
     return Response(status_code=204)
 
 
 @router.post("/shutdown", response_model=documents.Shutdown)
-async def shutdown(context: Here) -> Response:
+async def shutdown(context: Here, audit: Audit) -> Response:
     """Finish the requests that are there, then end. Workers ride it out."""
     context.on_shutdown()
+    audit.add(AuditKind.SERVER_SHUTDOWN)
     return answer({"draining": True})
 
 

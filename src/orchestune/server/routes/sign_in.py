@@ -5,15 +5,18 @@ from __future__ import annotations
 from fastapi import Response
 
 from orchestune import documents
+from orchestune.domain.audit import AuditKind
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer
-from orchestune.server.parameters import Here, Known
+from orchestune.server.parameters import Audit, Here, Known
 from orchestune.services import sign_in
 
 router = routers.of_clients("server")
 
 
 @router.post("/sign-in", status_code=201, response_model=documents.Invitation)
-def invite(context: Here, caller: Known, body: requests.Nothing | None = None) -> Response:
+def invite(context: Here, caller: Known, audit: Audit, body: requests.Nothing | None = None) -> Response:
     """Make a link that opens the pages in one browser as the caller; it works once, within five minutes."""
-    return answer(sign_in.invite(context.core, caller), 201)
+    link = sign_in.invite(context.core, caller)
+    audit.add(AuditKind.GRANT_CREATED, grant="sign-in link", expires_at=link["expires_at"])
+    return answer(link, 201)

@@ -1,0 +1,62 @@
+"""Security events: who signed in, what was granted, destroyed or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+MOST_TEXT = 200  # characters of one value: callers choose names, paths and references
+_MOST_REASON = 500  # characters of a refusal's message
+
+
+class AuditKind(StrEnum):
+    """The kind of a security event."""
+
+    SIGN_IN = "sign_in"
+    SIGN_IN_FAILED = "sign_in_failed"
+    TOKEN_FAILED = "token_failed"
+    ACCESS_DENIED = "access_denied"
+    POLICY_REFUSED = "policy_refused"
+    GRANT_CREATED = "grant_created"
+    GRANT_REVOKED = "grant_revoked"
+    ROLE_CHANGED = "role_changed"
+    EXPERIMENT_DELETED = "experiment_deleted"
+    EXPERIMENT_EXPORTED = "experiment_exported"
+    EXPERIMENT_IMPORTED = "experiment_imported"
+    NODE_RELEASED = "node_released"
+    SERVER_SHUTDOWN = "server_shutdown"
+
+
+FAILURES = frozenset(
+    {AuditKind.SIGN_IN_FAILED, AuditKind.TOKEN_FAILED, AuditKind.ACCESS_DENIED, AuditKind.POLICY_REFUSED}
+)
+"""kinds that a caller can cause at will: these are rate-limited, so that nobody fills the table"""
+
+
+@dataclass(frozen=True)
+class AuditEvent:
+    """One security event. Every text is printable and on one line; none of them is a token."""
+
+    kind: AuditKind
+    at: float
+    """seconds since 1970, UTC"""
+    actor: str = ""
+    """name of the caller; empty if unknown"""
+    role: str = ""
+    address: str = ""
+    subject: str = ""
+    """the experiment, grant, path or node that the event is about"""
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("actor", "role", "address", "subject"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
+        details = {key: printable(text, _MOST_REASON) for key, text in self.details.items()}
+        object.__setattr__(self, "details", details)
+
+
+def printable(text: str, most: int = MOST_TEXT) -> str:
+    """Return `text` with U+FFFD for every control character and line break, and cut to `most` characters."""
+    line = "".join(character if character.isprintable() else "\ufffd" for character in text[:most])
+    return line if len(text) <= most else f"{line[: most - 1]}…"

@@ -1,0 +1,202 @@
+"""The middleware that writes the audit log: what routes note, and what is refused on the way to them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from anyio import CapacityLimiter, to_thread
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestune.domain.audit import FAILURES, AuditEvent, AuditKind
+from orchestune.errors import OrchestuneError, TemporaryError, Throttled
+from orchestune.server.caller_address import caller_address, throttle_key
+from orchestune.server.context import Context
+from orchestune.server.failures import MINUTE, Buckets
+from orchestune.services import audit
+from orchestune.services.core import Caller
+
+logger = logging.getLogger("orchestune.server")
+
+POLICY_REFUSED = "policy_refused"
+"""`code` of the errors by which a policy of the cluster or of this server refuses something"""
+KEPT_SECONDS = 2.0  # an answer waits at most that long for the row of what it did; its log line is there before
+_ROWS_EACH, _ROWS_ALL = 10, 120  # rows of failures per minute: from one address, from all of them
+_BATCH = 100
+_QUEUED = 1000  # events that wait for a store that is away; beyond that they are in the log only
+_RETRY_SECONDS = 5.0
+_NAMED = 10  # addresses with omitted failures that a summary names
+_STATE = "audit"
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a route did or refused, before the caller and the address are added."""
+
+    kind: AuditKind
+    subject: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+    caller: Caller | None = None
+    """who it was, if the request itself was not authenticated"""
+
+
+class Notes(list[Note]):
+    """The notes of one request."""
+
+    def add(self, kind: AuditKind, subject: str = "", caller: Caller | None = None, **details: str) -> None:
+        """Have the event written before the answer goes out, unless the answer is an error."""
+        self.append(Note(kind, subject, {key: text for key, text in details.items() if text}, caller))
+
+
+def notes_of(scope: Scope) -> Notes:
+    """Return the notes of a request."""
+    notes: Notes = scope["state"].setdefault(_STATE, Notes())
+    return notes
+
+
+class Auditing:
+    """The middleware. It stands between the boundary, which turns errors into answers, and the access check."""
+
+    def __init__(self, app: ASGIApp, context: Context) -> None:
+        self.app = app
+        self.context = context
+        self.trail = Trail(context)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, self._before_end(send))
+            return
+        notes = notes_of(scope)
+
+        async def sending(message: Message) -> None:
+            if notes and message["type"] == "http.response.start":
+                await self._write(scope, notes)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except OrchestuneError as exc:
+            self._note_refusal(scope, exc)
+            await self._write(scope, notes)
+            raise
+
+    async def _write(self, scope: Scope, notes: Notes) -> None:
+        """Write the notes; what was done is awaited, what was refused is not: it would hold up a thread each."""
+        address = caller_address(scope, self.context.proxies)
+        principal: Caller | None = scope["state"].get("principal")
+        done = False
+        for note in notes:
+            caller = note.caller or principal
+            claimed = {"name_claimed": "true"} if caller is not None and caller.shared else {}
+            event = AuditEvent(
+                note.kind,
+                self.context.core.clock.now(),
+                caller.name if caller else "",
+                caller.role if caller else "",
+                address,
+                note.subject,
+                {**note.details, **claimed},
+            )
+            self.trail.add(event)
+            done |= note.kind not in FAILURES
+        notes.clear()
+        if done:
+            await self.trail.settle(KEPT_SECONDS)
+
+    def _note_refusal(self, scope: Scope, error: OrchestuneError) -> None:
+        """Note a refusal by policy or for lack of rights. What was noted before the error did not happen."""
+        notes = notes_of(scope)
+        notes[:] = [note for note in notes if note.kind in FAILURES]
+        where = f"{scope['method']} {scope['path']}"
+        if error.code == POLICY_REFUSED:
+            notes.add(AuditKind.POLICY_REFUSED, where, reason=error.message)
+        elif error.status == 403:
+            notes.add(AuditKind.ACCESS_DENIED, where, reason=error.message)
+        elif isinstance(error, Throttled) and notes:
+            notes[:] = [Note(note.kind, note.subject, {**note.details, "throttled": "true"}) for note in notes]
+
+    def _before_end(self, send: Send) -> Send:
+        async def sending(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                await self.trail.close()
+            await send(message)
+
+        return sending
+
+
+class Trail:
+    """Events on their way into the log, at once, and into the store, in batches. Used on the event loop alone.
+
+    Failures beyond the limits are counted, and written as one event a minute.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._core = context.core
+        self._queue: deque[AuditEvent] = deque(maxlen=_QUEUED)
+        self._thread = CapacityLimiter(1)  # of its own: a store that hangs must hold up no other request
+        self._writing: asyncio.Task[None] | None = None
+        self._each, self._all = Buckets(_ROWS_EACH), Buckets(_ROWS_ALL, most=1)
+        self._omitted: Counter[str] = Counter()
+        self._summary: asyncio.TimerHandle | None = None
+
+    def add(self, event: AuditEvent) -> None:
+        """Log `event` and have it stored soon."""
+        if event.kind in FAILURES and (self._each.take(throttle_key(event.address)) or self._all.take("")):
+            self._omit(event)
+            return
+        audit.log(event)
+        self._queue.append(event)
+        self._start()
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until the events so far are stored, for at most `seconds`."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing}, timeout=seconds)
+
+    async def close(self) -> None:
+        """Write what is left before the store is closed."""
+        if self._summary is not None:
+            self._summary.cancel()
+            self._summarize()
+        await self.settle(KEPT_SECONDS)
+        if self._writing is not None:
+            self._writing.cancel()
+
+    def _start(self) -> None:
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.get_running_loop().create_task(self._store())
+
+    async def _store(self) -> None:
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+            try:
+                write = partial(audit.record, self._core, batch)
+                await to_thread.run_sync(write, abandon_on_cancel=True, limiter=self._thread)
+            except TemporaryError as exc:
+                logger.warning("security events wait for the store: %s", exc.message)
+                self._queue.extendleft(reversed(batch))
+                await asyncio.sleep(_RETRY_SECONDS)
+            except Exception:  # the loop must survive: later events have to be written, and these are in the log
+                logger.exception("security events are in this log only: storing them failed")
+
+    def _omit(self, event: AuditEvent) -> None:
+        address = throttle_key(event.address)
+        named = address in self._omitted or len(self._omitted) < _BATCH
+        self._omitted[address if named else ""] += 1
+        if self._summary is None:
+            self._summary = asyncio.get_running_loop().call_later(MINUTE, self._summarize)
+
+    def _summarize(self) -> None:
+        """Write one event for all failures that were only counted."""
+        self._summary, omitted = None, self._omitted
+        self._omitted = Counter()
+        most = ", ".join(f"{address} ({count})" for address, count in omitted.most_common(_NAMED) if address)
+        details = {"omitted": str(omitted.total()), "addresses": most}
+        event = AuditEvent(AuditKind.TOKEN_FAILED, self._core.clock.now(), subject="more failures", details=details)
+        audit.log(event)
+        self._queue.append(event)
+        self._start()

@@ -1,0 +1,63 @@
+"""The network address of a caller, also behind proxies that the operator trusts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from starlette.types import Scope
+
+Network = IPv4Network | IPv6Network
+_FORWARDED = b"x-forwarded-for"
+_LOCAL = "local"  # a Unix socket has no address
+_IPV6_CALLER = 64  # bits that one caller is given; it may use any address below them
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """Parse addresses and networks, separated by commas or spaces. ValueError names the one that is neither."""
+    return tuple(ip_network(part, strict=False) for part in text.replace(",", " ").split())
+
+
+def caller_address(scope: Scope, proxies: Sequence[Network] = ()) -> str:
+    """Return the address that a request came from; `local` for a Unix socket.
+
+    `X-Forwarded-For` counts only as far as `proxies` wrote it: anybody can send one. The last address in it that is no
+    trusted proxy's is the caller's.
+    """
+    client = scope.get("client")
+    peer = str(client[0]) if client else _LOCAL
+    if not proxies or not _trusted(peer, proxies):
+        return peer
+    values = [value.decode("latin-1") for name, value in scope["headers"] if name == _FORWARDED]
+    for hop in reversed(",".join(values).split(",")):
+        address = _parsed(hop.strip())
+        if address is None:
+            return peer
+        peer = str(address)
+        if not _trusted(peer, proxies):
+            return peer
+    return peer
+
+
+def throttle_key(address: str) -> str:
+    """Return what failures are counted by: the address, or of IPv6 its network of 64 bits."""
+    parsed = _parsed(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, _IPV6_CALLER), strict=False))
+    return address
+
+
+def _trusted(address: str, proxies: Sequence[Network]) -> bool:
+    if address == _LOCAL:
+        return bool(proxies)
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed.version == each.version and parsed in each for each in proxies)
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        parsed = ip_address(text)
+    except ValueError:
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return mapped or parsed

@@ -1,0 +1,79 @@
+"""The audit log: written as lines of the server's log and as rows, read by owners."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestune.domain.audit import AuditEvent, AuditKind
+from orchestune.ports.clock import rfc3339
+from orchestune.services.core import Core
+from orchestune.services.read_logs import time_of
+from orchestune.store import audit as rows
+
+logger = logging.getLogger("orchestune.audit")
+logger.setLevel(logging.INFO)  # whatever `log_level` is: who raises it must not lose the audit log
+
+TOPIC = "audit"
+_OWNERS = "token file"
+Document = dict[str, Any]
+
+
+def log(event: AuditEvent) -> None:
+    """Write `event` as one line of the log. Never blocks on the store."""
+    fields = {"actor": event.actor, "role": event.role, "address": event.address, "subject": event.subject}
+    logger.info("%s", event.kind.value, extra={**{k: v for k, v in fields.items() if v}, **event.details})
+
+
+def record(core: Core, events: Sequence[AuditEvent]) -> None:
+    """Add rows for `events` and wake streams. StoreUnavailable if the store takes none; then nothing was added."""
+    with core.store.transaction() as session:
+        rows.append(session, events)
+    core.signals.notify(TOPIC)
+
+
+def page(core: Core, after: int | None, limit: int, since: str | None = None) -> Document:
+    """Return the events behind `after`, or without it the newest ones since `since`, and the cursor behind them.
+
+    The oldest comes first. BadInput if `since` is not a time.
+    """
+    earliest = time_of(since) or 0.0
+    with core.store.reading() as session:
+        if after is None:
+            events, end = rows.newest(session, limit, earliest), rows.end(session)
+        else:
+            events, end = rows.after(session, after, limit), after
+    items = [_document(row) for row in events]
+    return {"items": items, "next": items[-1]["seq"] if items else end, "over": False}
+
+
+def owners_event(core: Core) -> AuditEvent | None:
+    """Return an event if the token file has other owners or tokens than at the last start; None if nothing changed.
+
+    That file makes owners, and no request to the server is involved.
+    """
+    text = "\n".join(sorted(f"{name} {token}" for token, name in core.owners.items()))
+    fingerprint = hmac.digest(core.key, f"audit/{text}".encode(), "sha256").hex()[:16]
+    with core.store.reading() as session:
+        row = rows.last(session, AuditKind.ROLE_CHANGED, _OWNERS)
+    if row is not None and json.loads(row.details).get("fingerprint") == fingerprint:
+        return None
+    details = {"owners": ", ".join(sorted(core.owners.values())), "fingerprint": fingerprint}
+    return AuditEvent(AuditKind.ROLE_CHANGED, core.clock.now(), subject=_OWNERS, details=details)
+
+
+def _document(row: Any) -> Document:
+    details: Mapping[str, str] = json.loads(row.details)
+    return {
+        "seq": row.seq,
+        "at": rfc3339(row.at),
+        "kind": row.kind,
+        "actor": row.actor,
+        "role": row.role,
+        "address": row.address,
+        "subject": row.subject,
+        "details": details,
+    }

@@ -1,0 +1,66 @@
+"""Rows of the audit log. Their numbers are in the order of the commits, also with several servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from sqlalchemy import Row, delete, func, insert, or_, select, text
+
+from orchestune.domain.audit import AuditEvent, AuditKind
+from orchestune.store.session import Session
+from orchestune.store.tables import audit
+
+MOST_ROWS = 100_000
+OLDEST_SECONDS = 365 * 24 * 3600.0
+_STEP = 200  # oldest rows considered for removal by each append; more than a batch adds, so the bound holds
+_LOCK = 7_021_601  # any fixed number: the advisory lock under which numbers are given on PostgreSQL
+
+
+def append(session: Session, events: Sequence[AuditEvent], most: int = MOST_ROWS) -> None:
+    """Insert `events` and remove the oldest rows beyond `most` or `OLDEST_SECONDS`, at most `_STEP` of them."""
+    if session.postgres:  # else a reader's cursor could pass a number whose transaction is still open
+        session.select(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+    rows = [
+        {
+            "at": event.at,
+            "kind": event.kind.value,
+            "actor": event.actor,
+            "role": event.role,
+            "address": event.address,
+            "subject": event.subject,
+            "details": json.dumps(dict(event.details)),
+        }
+        for event in events
+    ]
+    if rows:
+        session.change(insert(audit).values(rows))
+    newest = session.first(select(func.max(audit.c.seq)))
+    oldest = select(audit.c.seq).order_by(audit.c.seq).limit(_STEP)
+    excess = or_(
+        audit.c.seq <= ((newest[0] if newest else None) or 0) - most, audit.c.at < session.now - OLDEST_SECONDS
+    )
+    session.change(delete(audit).where(audit.c.seq.in_(oldest.scalar_subquery()), excess))
+
+
+def after(session: Session, cursor: int, limit: int) -> Sequence[Row[tuple[object, ...]]]:
+    """Return the first `limit` rows behind `cursor`, the oldest first."""
+    return session.select(select(audit).where(audit.c.seq > cursor).order_by(audit.c.seq).limit(limit))
+
+
+def newest(session: Session, limit: int, since: float = 0.0) -> Sequence[Row[tuple[object, ...]]]:
+    """Return the last `limit` rows not older than `since`, the oldest first."""
+    query = select(audit).where(audit.c.at >= since).order_by(audit.c.seq.desc()).limit(limit)
+    return list(reversed(session.select(query)))
+
+
+def last(session: Session, kind: AuditKind, subject: str) -> Row[tuple[object, ...]] | None:
+    """Return the newest row of that kind about that subject; None if absent."""
+    query = select(audit).where(audit.c.kind == kind.value, audit.c.subject == subject)
+    return session.first(query.order_by(audit.c.seq.desc()).limit(1))
+
+
+def end(session: Session) -> int:
+    """Return the number of the newest row; 0 if there is none."""
+    row = session.first(select(func.max(audit.c.seq)))
+    return int(row[0] or 0) if row else 0

@@ -1,0 +1,236 @@
+"""Attacks that must leave a trace in the audit log, and attacks on the log itself."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestune.domain.audit import AuditEvent, AuditKind
+from orchestune.errors import Conflict, StoreUnavailable
+from orchestune.server.context import Pace
+from orchestune.server.logs import JsonFormatter, PlainFormatter, Redaction
+from orchestune.services import audit
+from orchestune.services.core import Core
+from orchestune.store import audit as rows
+from orchestune.store.database import Store, open_store
+from tests.testbeds.seed import TOKEN
+from tests.unit.server.harness import Live, Reply, live, until
+
+GUESS = "t.the-token-that-an-attacker-guesses"
+OWN = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.fixture
+def server(own_core: Core) -> Iterator[Live]:
+    with live(own_core, pace=Pace(ping=0.1, poll=0.05)) as running:
+        yield running
+
+
+def events(server: Live, kind: str = "", token: str = TOKEN) -> list[dict[str, Any]]:
+    reply = server.ask("GET", "/api/v1/audit?limit=1000", token=token)
+    assert reply.status == 200, reply.body
+    return [event for event in reply.json()["items"] if kind in ("", event["kind"])]
+
+
+def the_event(server: Live, kind: str) -> dict[str, Any]:
+    """Wait for the event: those of refusals are stored behind the answer."""
+    until(lambda: events(server, kind), f"an event {kind}")
+    (event,) = events(server, kind)
+    return event
+
+
+def issue(server: Live, role: str) -> dict[str, Any]:
+    reply = server.ask("POST", "/api/v1/tokens", {"name": f"a {role}", "role": role}, token=TOKEN)
+    assert reply.status == 201
+    return dict(reply.json())
+
+
+def sign_in(server: Live, token: str) -> Reply:
+    form = f"token={token}".encode()
+    headers = {**OWN, "Content-Type": "application/x-www-form-urlencoded"}
+    return server.ask("POST", "/sign-in", form, token=None, headers=headers)
+
+
+def test_a_guessed_token_is_noted_with_its_address_and_without_the_token(server: Live) -> None:
+    assert server.ask("GET", "/api/v1/experiments", token=GUESS).status == 401
+    event = the_event(server, "token_failed")
+    assert (event["address"], event["subject"], event["actor"]) == ("127.0.0.1", "GET /api/v1/experiments", "")
+    assert GUESS not in json.dumps(events(server))
+
+
+def test_sign_ins_and_failed_ones_are_noted(server: Live) -> None:
+    assert sign_in(server, GUESS).status == 401
+    assert sign_in(server, TOKEN).status == 303
+    assert the_event(server, "sign_in_failed")["details"] == {"by": "token"}
+    event = the_event(server, "sign_in")
+    assert (event["actor"], event["role"], event["details"]) == ("ada", "owner", {"by": "token"})
+
+
+def test_a_grant_is_noted_before_the_answer_and_its_end_too(server: Live, handles: dict[str, str]) -> None:
+    token = issue(server, "editor")
+    (event,) = events(server, "grant_created")
+    assert (event["actor"], event["subject"]) == ("ada", token["id"])
+    assert event["details"]["grantee_role"] == "editor" and event["details"]["grantee"] == "a editor"
+    assert token["token"] not in json.dumps(events(server))
+    assert server.ask("DELETE", f"/api/v1/tokens/{token['id']}", token=TOKEN).status == 204
+    assert the_event(server, "grant_revoked")["subject"] == token["id"]
+    link = f"/api/v1/experiments/{handles['one trial']}/shares"
+    assert server.ask("POST", link, {}, token=TOKEN).status == 201
+    assert [each["details"]["grant"] for each in events(server, "grant_created")] == ["token", "share"]
+
+
+def test_deletes_exports_and_refused_requests_are_noted(server: Live, handles: dict[str, str]) -> None:
+    experiment, viewer = f"/api/v1/experiments/{handles['one trial']}", issue(server, "viewer")["token"]
+    assert server.ask("DELETE", experiment, token=viewer).status == 403
+    denied = the_event(server, "access_denied")
+    assert (denied["actor"], denied["role"], denied["subject"]) == ("a viewer", "viewer", f"DELETE {experiment}")
+    assert events(server, "experiment_deleted") == []
+    assert server.ask("GET", f"{experiment}/archive", token=TOKEN).status == 200
+    assert the_event(server, "experiment_exported")["subject"] == handles["one trial"]
+    assert server.ask("DELETE", f"{experiment}?purge=true", token=TOKEN).status == 204
+    assert the_event(server, "experiment_deleted")["details"] == {"purge": "true"}
+
+
+class PolicyRefused(Conflict):
+    code = "policy_refused"
+
+
+def test_a_refusal_by_policy_is_noted(server: Live, monkeypatch: pytest.MonkeyPatch, handles: dict[str, str]) -> None:
+    def refuse(*_: object) -> None:
+        raise PolicyRefused("hostPath is not allowed: '/'")
+
+    monkeypatch.setattr("orchestune.services.change_experiment.stop", refuse)
+    path = f"/api/v1/experiments/{handles['image model']}/stop"
+    assert server.ask("POST", path, {}, token=TOKEN).status == 409
+    event = the_event(server, "policy_refused")
+    assert (event["actor"], event["details"]) == ("ada", {"reason": "hostPath is not allowed: '/'"})
+
+
+def test_only_owners_read_the_log(server: Live) -> None:
+    for role in ("viewer", "editor"):
+        assert server.ask("GET", "/api/v1/audit", token=issue(server, role)["token"]).status == 403
+    assert server.ask("GET", "/api/v1/audit", token=None).status == 401
+
+
+def test_an_attacker_who_guesses_all_day_fills_no_table(server: Live) -> None:
+    for number in range(200):
+        assert server.ask("GET", f"/api/v1/experiments/{number}", token=f"{GUESS}{number}").status in (401, 429)
+    assert len(events(server)) <= 20
+    server.server.end()
+    assert server.ended.wait(60)
+    with server.core.store.reading() as session:
+        (row,) = [row._asdict() for row in rows.newest(session, 1)]
+    summary = json.loads(row["details"])
+    assert (row["subject"], summary["addresses"].partition(" ")[0]) == ("more failures", "127.0.0.1")
+    assert int(summary["omitted"]) >= 180
+
+
+def test_a_request_that_was_refused_is_not_noted_as_done(server: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert server.ask("DELETE", "/api/v1/tokens/0123456789abcdef", token=TOKEN).status == 404
+    assert events(server, "grant_revoked") == []
+
+
+def test_a_name_with_line_breaks_makes_no_second_line(handles: dict[str, str], own_core: Core) -> None:
+    forged = 'eve\n2026-01-01T00:00:00Z INFO audit: sign_in actor="ada" role=owner\u2028\x1b[2J'
+    event = AuditEvent(AuditKind.TOKEN_FAILED, own_core.clock.now(), forged, subject=forged, details={"reason": forged})
+    plain, document = (_logged(event, style(Redaction())) for style in (PlainFormatter, JsonFormatter))
+    assert plain.count("\n") == document.count("\n") == 1
+    assert (
+        'actor="eve\ufffd2026-01-01T00:00:00Z INFO audit: sign_in actor=\\"ada\\" role=owner\ufffd\ufffd[2J"' in plain
+    )
+    assert json.loads(document)["actor"].startswith("eve\ufffd2026")
+    audit.record(own_core, [event])
+    (item,) = audit.page(own_core, None, 10)["items"]
+    assert item["actor"].isprintable() and len(item["actor"]) <= 200
+
+
+def _logged(event: AuditEvent, formatter: logging.Formatter) -> str:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    audit.logger.addHandler(handler)
+    try:
+        audit.log(event)
+    finally:
+        audit.logger.removeHandler(handler)
+    return stream.getvalue()
+
+
+def test_the_lines_come_also_where_the_log_is_for_errors_only(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        caplog.handler.setLevel(logging.NOTSET)
+        audit.log(AuditEvent(AuditKind.GRANT_CREATED, 0.0, "ada"))
+    assert caplog.records[0].__dict__["actor"] == "ada"
+
+
+def test_a_store_that_is_away_holds_up_no_answer_and_the_events_follow(
+    server: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, away = audit.record, [True]
+
+    def record(core: Core, batch: list[AuditEvent]) -> None:
+        if away[0]:
+            raise StoreUnavailable("the store is away")
+        real(core, batch)
+
+    monkeypatch.setattr(audit, "record", record)
+    monkeypatch.setattr("orchestune.server.auditing._RETRY_SECONDS", 0.05)
+    assert server.ask("GET", "/api/v1/experiments", token=GUESS).status == 401
+    away[0] = False
+    assert the_event(server, "token_failed")["address"] == "127.0.0.1"
+
+
+def test_owners_follow_the_log_as_a_stream(server: Live) -> None:
+    stream = server.send(
+        "GET", "/api/v1/audit", token=TOKEN, headers={"Accept": "text/event-stream"}, connection=server.connect()
+    )
+    assert stream.status == 200
+    server.ask("GET", "/api/v1/experiments", token=GUESS)
+    lines = iter(stream.readline, b"")
+    assert next(line for line in lines if line.startswith(b"event:")) == b"event: token_failed\n"
+
+
+def test_the_oldest_rows_go_and_numbers_are_never_given_twice(own_core: Core) -> None:
+    store = own_core.store
+    event = AuditEvent(AuditKind.SIGN_IN, 0.0, "ada")
+    _append(store, [event] * 150, most=100)
+    _append(store, [replace(event, at=own_core.clock.now())] * 60, most=100)
+    with store.reading() as session:
+        kept = rows.newest(session, 1000)
+    assert (len(kept), kept[-1]._asdict()["seq"]) == (60, 210)  # the others are older than a year
+    _append(store, [], most=0)
+    _append(store, [replace(event, at=own_core.clock.now())])
+    assert [item["seq"] for item in audit.page(own_core, 210, 10)["items"]] == [211]
+
+
+def _append(store: Store, batch: list[AuditEvent], most: int = rows.MOST_ROWS) -> None:
+    with store.transaction() as session:
+        rows.append(session, batch, most)
+
+
+def test_on_postgres_rows_come_in_the_order_of_their_numbers(postgres_database: str) -> None:
+    store = open_store(postgres_database.replace("postgresql+psycopg://", "postgresql://"))
+    try:
+        with store.transaction() as session:
+            rows.append(session, [AuditEvent(AuditKind.SIGN_IN, session.now, "ada")] * 3, most=2)
+        with store.reading() as session:
+            assert [row._asdict()["seq"] for row in rows.after(session, 0, 10)] == [2, 3]
+    finally:
+        store.close()
+
+
+def test_a_changed_token_file_is_noted_once(own_core: Core) -> None:
+    first = audit.owners_event(own_core)
+    assert first is not None and first.details["owners"] == "ada"
+    audit.record(own_core, [first])
+    assert audit.owners_event(own_core) is None
+    with_eve = replace(own_core, owners={**own_core.owners, "a-token-that-eve-added": "eve"})
+    second = audit.owners_event(with_eve)
+    assert second is not None and second.kind is AuditKind.ROLE_CHANGED and second.details["owners"] == "ada, eve"
+    assert "a-token-that-eve-added" not in str(second)
