@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
@@ -36,6 +37,7 @@ from orchestune.server.draining import Draining
 from orchestune.server.pages import routes as pages
 from orchestune.server.pages.render import refused
 from orchestune.server.peers import PeerCheck
+from orchestune.server.readiness import Readiness
 from orchestune.server.repeats import Repeats
 from orchestune.server.routes import (
     archive,
@@ -89,11 +91,13 @@ def create_app(
     pace: Pace = _PACE,
     addresses: Addresses | None = None,
     proxies: Sequence[Network] = (),
+    folders: Sequence[Path] = (),
 ) -> FastAPI:
     """The application. `on_shutdown` is called when an owner asks for the end; `draining` is what waits look at.
     `addresses`: those at which it listens, where workers dial other ones than `core.url`.
 
-    `started_at`: seconds since 1970, now where it is left out.
+    `started_at`: seconds since 1970, now where it is left out. `proxies`: whose `X-Forwarded-For` is believed.
+    `folders`: where the server writes, for `/readyz`.
     """
     context = Context(
         core=core,
@@ -101,6 +105,7 @@ def create_app(
         on_shutdown=on_shutdown,
         started_at=rfc3339(time.time() if started_at is None else started_at),
         home=home,
+        readiness=Readiness(core, folders),
         pace=pace,
         addresses=addresses or Addresses(),
         proxies=proxies,

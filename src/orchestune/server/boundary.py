@@ -13,6 +13,7 @@ from orchestune.errors import ERROR_HEADER, BadInput, OrchestuneError, StoreDama
 from orchestune.server.access import API
 from orchestune.server.context import Context
 from orchestune.server.pages.render import refused
+from orchestune.server.readiness import NotReady
 
 logger = logging.getLogger("orchestune.server")
 
@@ -91,6 +92,8 @@ class Boundary:
         """What the client is told of an error; the log has what somebody else has to know."""
         if isinstance(exc, StoreUnavailable | StoreDamaged) and not self.context.draining.begun:
             self._complain(exc)
+        if isinstance(exc, StoreUnavailable) and not isinstance(exc, NotReady) and "principal" not in scope["state"]:
+            return NotReady("the server cannot answer now", "try again in a moment; its log has the reason")
         if isinstance(exc, OrchestuneError):
             return exc
         if isinstance(exc, UnicodeEncodeError):  # on its way to the store

@@ -17,6 +17,7 @@ from orchestune.server.caller_address import Network
 from orchestune.server.draining import Draining
 from orchestune.server.failures import Failures
 from orchestune.server.journal import Journal, Lines, Seen
+from orchestune.server.readiness import Readiness
 from orchestune.server.shared import Shared
 from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
@@ -86,6 +87,7 @@ class Context:
     on_shutdown: Callable[[], None]
     started_at: str
     home: str
+    readiness: Readiness
     pace: Pace = Pace()
     addresses: Addresses = field(default_factory=Addresses)
     """where it listens, beside the address that `core` names"""

@@ -95,6 +95,7 @@ def main(argv: Sequence[str], build: Build) -> int:
         tightened = permissions.tighten(settings.state, database)
         settings = _with_owners(settings)
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
+        _warn(settings, tightened)
         listening = stack.enter_context(listen(settings))
         local = None
         if lock is not None:
@@ -155,6 +156,13 @@ def open_more_files() -> None:
 
 def _file(database_url: str) -> Path | None:
     return Path(database_url.removeprefix("sqlite:///")) if database_url.startswith("sqlite:///") else None
+
+
+def _folders(settings: Settings) -> list[Path]:
+    """Return the folders of this machine in which the server writes."""
+    database = _file(settings.database_url)
+    files = [] if "://" in settings.files else [Path(settings.files)]
+    return [settings.state, *([database.parent] if database else []), *files]
 
 
 def _make(state: Path) -> None:
@@ -225,6 +233,7 @@ def _serve(
         draining=draining,
         addresses=listeners.addresses,
         proxies=settings.trusted_proxies,
+        folders=_folders(settings),
     )
     local = listeners.local
     server = Server(settings, app, on_started=started, on_draining=drain, local=local.socket if local else None)

@@ -44,7 +44,9 @@ Sample = tuple[str, dict[str, str], float]
 
 
 def health(core: Core) -> None:
-    """Raises StoreUnavailable where the store cannot be read."""
+    """Raise StoreUnavailable if the store cannot be read, or took no change moments ago because its disk is full."""
+    if core.store.full:
+        raise StoreUnavailable("the disk of the store is full", "free some space; nothing was lost")
     with core.store.reading() as session:
         experiments.page(session, folder=None, limit=1, before=None)
 

@@ -9,12 +9,12 @@ from fastapi import Request, Response
 
 from orchestune import __version__, documents
 from orchestune.domain.audit import AuditKind
-from orchestune.errors import StoreUnavailable
 from orchestune.server import live, routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.live import View
 from orchestune.server.parameters import Audit, Here
 from orchestune.server.prometheus import exposition
+from orchestune.server.readiness import NotReady
 from orchestune.services import quarantine, read_cluster, read_server
 from orchestune.services.signals import EXPERIMENTS
 
@@ -84,10 +84,10 @@ async def healthz() -> Response:
 @probes.head("/readyz")
 @probes.get("/readyz")
 async def readyz(context: Here) -> Response:
-    """The store answers, and the server is not about to end."""
+    """The store answers in time, the disk is not full, and the server is not about to end."""
     if context.draining.begun:
-        raise StoreUnavailable("the server is about to end")
-    await context.cold(read_server.health, context.core)
+        raise NotReady("the server is about to end")
+    await context.readiness.require()
     return answer({"ready": True})
 
 

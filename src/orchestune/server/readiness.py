@@ -1,0 +1,92 @@
+"""Readiness: the store answers in time, and the disk takes what is written. Answered to strangers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from anyio import CapacityLimiter, to_thread
+
+from orchestune.errors import OrchestuneError, StoreDamaged, StoreUnavailable
+from orchestune.services import read_server
+from orchestune.services.core import Core
+
+logger = logging.getLogger("orchestune.server")
+
+ANSWER_SECONDS = 1.5  # a probe has its answer within 2 s, whatever hangs
+LEAST_FREE = 16 * 2**20  # bytes; below that the next transaction or log may fail
+_TRIAL_BYTES = 4096  # a test write finds quotas, which the free space of a file system does not show
+_LATE = StoreUnavailable("the store or the disk does not answer in time", "try again in a moment")
+
+
+class NotReady(StoreUnavailable):
+    """The server cannot do its work now. The message is for strangers: no address, no path, no driver's words."""
+
+
+class Readiness:
+    """One look at a time, shared by all probes: a store that hangs costs one thread. Used on the event loop alone."""
+
+    def __init__(self, core: Core, folders: Sequence[Path] = ()) -> None:
+        """`folders`: where the server writes, each looked at if it exists."""
+        self._core, self._folders = core, folders
+        self._thread = CapacityLimiter(1)
+        self._look: asyncio.Task[OrchestuneError | None] | None = None
+        self._logged = ""
+
+    async def require(self) -> None:
+        """Return if the server can do its work; else raise NotReady, within `ANSWER_SECONDS`."""
+        if self._look is None or self._look.done():
+            look = to_thread.run_sync(self._problem, abandon_on_cancel=True, limiter=self._thread)
+            self._look = asyncio.ensure_future(look)
+        done, _ = await asyncio.wait({self._look}, timeout=ANSWER_SECONDS)
+        problem = self._look.result() if done else _LATE
+        self._log(problem.message if problem else "")
+        if problem is not None:
+            raise NotReady(problem.message.partition(":")[0], problem.hint)
+
+    def _log(self, problem: str) -> None:
+        """Write down each problem once, with what strangers are not told."""
+        if problem and problem != self._logged:
+            logger.warning("not ready: %s", problem)
+        elif self._logged and not problem:
+            logger.info("ready again")
+        self._logged = problem
+
+    def _problem(self) -> OrchestuneError | None:
+        """Return what is wrong, None if nothing is. What follows a colon in its message is for the log alone."""
+        for folder in self._folders:
+            problem = disk_problem(folder) if folder.is_dir() else ""
+            if problem:
+                return StoreUnavailable(problem, "free some space on the server's disk; nothing was lost")
+        try:
+            read_server.health(self._core)
+        except (StoreUnavailable, StoreDamaged) as exc:
+            return exc
+        return None
+
+
+def disk_problem(folder: Path, least: int = LEAST_FREE) -> str:
+    """Return why nothing can be written in `folder`; empty if it can be."""
+    try:
+        system = os.statvfs(folder)
+        free = system.f_bavail * system.f_frsize
+        if system.f_blocks and free < least:  # some network file systems say nothing of their size
+            return f"the disk is full: {folder} has {free:,} bytes left"
+        _write_something(folder / f".ready-{os.getpid()}")
+    except OSError as exc:
+        return f"the disk takes no data: {folder}: {exc.strerror or exc}"
+    return ""
+
+
+def _write_something(path: Path) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(handle, bytes(_TRIAL_BYTES))
+    finally:
+        os.close(handle)
+        with contextlib.suppress(OSError):
+            path.unlink()
