@@ -24,6 +24,7 @@ from orchestune.errors import StoreUnavailable, TemporaryError, UsageError
 from orchestune.server import embedded, logs, permissions
 from orchestune.server.addresses import Addresses
 from orchestune.server.app import create_app
+from orchestune.server.awaiting import wait_for_database
 from orchestune.server.door import Door
 from orchestune.server.draining import Draining
 from orchestune.server.serving import BACKLOG, STOPPING, Deadline, Server, listen
@@ -97,6 +98,9 @@ def main(argv: Sequence[str], build: Build) -> int:
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
         _warn(settings, tightened)
         listening = stack.enter_context(listen(settings))
+        if not _database_comes(settings, listening):
+            logger.info("ended")
+            return 0
         local = None
         if lock is not None:
             local = embedded.listen_locally(settings.state, BACKLOG, stack.callback)
@@ -156,6 +160,16 @@ def open_more_files() -> None:
 
 def _file(database_url: str) -> Path | None:
     return Path(database_url.removeprefix("sqlite:///")) if database_url.startswith("sqlite:///") else None
+
+
+def _database_comes(settings: Settings, listening: socket.socket) -> bool:
+    """Wait until PostgreSQL takes connections; return False if the server was told to end meanwhile.
+
+    The server of one user fails at once instead: somebody waits for the command that starts it.
+    """
+    if settings.embedded or _file(settings.database_url):
+        return True
+    return wait_for_database(settings.database_url, None if settings.tls_cert else listening)
 
 
 def _folders(settings: Settings) -> list[Path]:

@@ -1,0 +1,184 @@
+"""The start of a server whose database comes later: it waits, and says so."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import FrameType
+
+from orchestune.errors import OrchestuneError, StoreUnavailable
+from orchestune.services.reach_database import attempt
+
+logger = logging.getLogger("orchestune.server")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two attempts, doubling
+LOG_AGAIN = 60.0  # seconds after which the log has the reason again
+QUIET = 1.0  # seconds before requests are answered: those of a usual start wait for the real server
+_MOST_ANSWERS = 32  # connections answered at once while waiting
+_SLOWEST = 2.0  # seconds that a client may be silent
+Attempt = Callable[[str], None]
+
+
+def wait_for_database(url: str, listening: socket.socket | None = None, reach: Attempt = attempt) -> bool:
+    """Block until the database at `url` takes connections; return False if SIGTERM or SIGINT ended the wait.
+
+    Raises what `reach` does if waiting cannot help. Meanwhile `/healthz` is answered on `listening`, and all else with
+    503; None: plain HTTP cannot be answered there.
+    """
+    waiting = _Waiting(url, reach)
+    with _signals(waiting.end), _answering(listening):
+        waiting.until_reached()
+    return not waiting.ended
+
+
+class _Waiting:
+    """Attempts in threads, since a connection that hangs cannot be interrupted and a signal must end the wait."""
+
+    def __init__(self, url: str, reach: Attempt) -> None:
+        self._url, self._reach = url, reach
+        self._wake = threading.Event()
+        self.ended = False
+
+    def end(self) -> None:
+        """End the wait at once. Called by a signal's handler."""
+        self.ended = True
+        self._wake.set()
+
+    def until_reached(self) -> None:
+        """Return once an attempt succeeded or the wait was ended; raise the error that waiting cannot help with."""
+        began, pause, logged = time.monotonic(), FIRST_PAUSE, -math.inf
+        while not self.ended and (error := self._failure()) is not None:
+            if not isinstance(error, StoreUnavailable):
+                raise error
+            if time.monotonic() - logged >= LOG_AGAIN:
+                logger.warning("waiting for the database: %s", error.message)
+                logged = time.monotonic()
+            self._wake.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        if not self.ended and logged > -math.inf:
+            logger.info("the database answers", extra={"seconds": round(time.monotonic() - began, 1)})
+
+    def _failure(self) -> Exception | None:
+        """Return the error of one attempt, None if it succeeded or the wait was ended meanwhile."""
+        errors: list[Exception] = []
+
+        def run() -> None:
+            try:
+                self._reach(self._url)
+            except Exception as exc:  # noqa: BLE001 - the main thread raises it
+                errors.append(exc)
+            self._wake.set()
+
+        threading.Thread(target=run, name="reaching the database", daemon=True).start()
+        self._wake.wait()
+        if not self.ended:
+            self._wake.clear()
+        return errors[0] if errors else None
+
+
+@contextmanager
+def _signals(end: Callable[[], None]) -> Iterator[None]:
+    """Have SIGTERM and SIGINT call `end`: the first process of a container would ignore them."""
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        end()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _answering(listening: socket.socket | None) -> Iterator[None]:
+    """Answer on `listening`, once the wait takes longer than a start with a healthy database."""
+    over = threading.Event()
+
+    def answer(listening: socket.socket) -> None:
+        if not over.wait(QUIET):
+            server = _Answers(listening)
+            while not over.is_set():
+                server.handle_request()
+
+    if listening is None:
+        yield
+        return
+    thread = threading.Thread(target=answer, args=(listening,), name="answering", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()  # the socket stays open: it is the server's
+
+
+class _Answers(ThreadingHTTPServer):
+    """Answers on a socket of somebody else's, to few clients at once."""
+
+    daemon_threads = True
+    timeout = 0.1  # seconds between two looks whether the wait is over
+
+    def __init__(self, listening: socket.socket) -> None:
+        super().__init__(("", 0), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        listening.setblocking(False)  # a client may hang up between its arrival and `accept`
+        self._room = threading.BoundedSemaphore(_MOST_ANSWERS)
+
+    def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
+    ) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Ignore clients that hang up."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _SLOWEST
+    server_version, sys_version = "orchestune", ""
+
+    def _answer(self) -> None:
+        if self.path.partition("?")[0] == "/healthz":
+            self._send(200, {"status": "ok"})
+            return
+        error: OrchestuneError = StoreUnavailable("the server waits for its database", "try again in a moment")
+        self._send(503, error.to_json())
+
+    def _send(self, status: int, document: dict[str, object]) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        if status == 503:
+            self.send_header("Retry-After", "1")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Write no log of requests."""

@@ -1,0 +1,39 @@
+"""One attempt to reach PostgreSQL, before anything is built on it."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from orchestune.errors import StoreUnavailable, UsageError
+from orchestune.store.database import connect, translated
+
+_REFUSALS = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",  # the database, the role, the file of a certificate
+    "is not permitted to log in",
+    "permission denied for database",
+    "server does not support SSL",
+    "certificate verify failed",
+)
+"""parts of what libpq says where a later attempt fails in the same way"""
+
+
+def attempt(url: str) -> None:
+    """Connect and run one statement. Blocking, for as long as the connection's timeout.
+
+    StoreUnavailable if a later attempt may succeed, UsageError if the database refuses this server.
+    """
+    store = connect(url)
+    try:
+        with translated("is its address right, and does it run?"), store.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except StoreUnavailable as exc:
+        if any(words in str(exc.__cause__) for words in _REFUSALS):
+            reason = exc.message.partition(": ")[2] or exc.message
+            hint = "check database_url, the password (PGPASSFILE), and what its user may do there"
+            raise UsageError(f"the database refuses this server: {reason}", hint) from exc
+        raise
+    finally:
+        store.close()
