@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestune.cli.console import Console
+from orchestune.cli.main import main
 from orchestune.domain.audit import AuditEvent, AuditKind
 from orchestune.errors import Conflict, StoreUnavailable
 from orchestune.server.context import Pace
@@ -194,6 +198,51 @@ def test_owners_follow_the_log_as_a_stream(server: Live) -> None:
     server.ask("GET", "/api/v1/experiments", token=GUESS)
     lines = iter(stream.readline, b"")
     assert next(line for line in lines if line.startswith(b"event:")) == b"event: token_failed\n"
+
+
+@pytest.fixture
+def environment(server: Live, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path))
+    monkeypatch.setenv("ORCHESTUNE_SERVER", f"http://127.0.0.1:{server.port}")
+    monkeypatch.setenv("ORCHESTUNE_TOKEN", TOKEN)
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_command_shows_the_log_to_owners_alone(
+    server: Live, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.ask("GET", "/api/v1/experiments%1b%5b2J", token=GUESS)
+    the_event(server, "token_failed")
+    assert main(["audit", "--since", "1h"]) == 0
+    header, line = capsys.readouterr().out.splitlines()
+    assert header.split()[:2] == ["TIME", "EVENT"] and line.split()[1:5] == ["token_failed", "-", "-", "127.0.0.1"]
+    assert "\x1b" not in line
+    assert main(["audit", "-n", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["items"][0]["kind"] == "token_failed"
+    assert main(["audit", "--since", "2020-13-01"]) == 2 and main(["audit", "-n", "0"]) == 2
+    assert main(["audit", "--since", "2099-01-01T00:00:00Z", "--json"]) == 0
+    assert '"items": []' in capsys.readouterr().out
+    monkeypatch.setenv("ORCHESTUNE_TOKEN", issue(server, "editor")["token"])
+    assert main(["audit"]) == 2
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_command_follows_the_log(server: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed: list[str] = []
+
+    def write(console: Console, values: list[dict[str, str]]) -> None:
+        for event in values:
+            printed.append(event["kind"])
+            if event["kind"] == "grant_created":
+                raise KeyboardInterrupt
+        if not values or printed:
+            threading.Thread(target=issue, args=(server, "viewer")).start()
+
+    monkeypatch.setattr(Console, "lines", write)
+    server.ask("GET", "/api/v1/experiments", token=GUESS)
+    the_event(server, "token_failed")
+    assert main(["audit", "--follow", "--json"]) == 0
+    assert printed == ["token_failed", "grant_created"]
 
 
 def test_the_oldest_rows_go_and_numbers_are_never_given_twice(own_core: Core) -> None:

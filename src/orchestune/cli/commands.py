@@ -45,6 +45,7 @@ COMMANDS = {
     "import": Command("archive", "take in what `export --all` wrote"),
     "cluster": Command("cluster", "make, connect, look at, upgrade and remove clusters"),
     "ui": Command("ui", "open the web pages, signed in"),
+    "audit": Command("audit", "show who signed in, and what was granted, deleted or refused"),
     "server": Command("server", "run the server in the foreground, for a team or a machine of its own"),
     "completion": Command(
         "completion", "print what makes a shell complete commands, options, experiments and clusters"

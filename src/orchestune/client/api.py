@@ -62,6 +62,17 @@ class Client:
         """A link that lets one browser in as this caller."""
         return cast("documents.Invitation", self._send("POST", "/sign-in", {}))
 
+    def audit(self, *, limit: int = 50, since: str | None = None) -> documents.AuditPage:
+        """The newest security events, the oldest of them first; only for owners. `since`: RFC 3339."""
+        return cast("documents.AuditPage", self._get("/audit", limit=limit, since=since))
+
+    def follow_audit(
+        self, after: int, on_away: Callable[[TemporaryError], None] | None = None
+    ) -> Iterator[documents.AuditEvent]:
+        """Those behind the cursor `after`, as they come. Takes this client for itself."""
+        for event in self._follow("/audit", str(after or ""), on_away):
+            yield cast("documents.AuditEvent", event.json())
+
     def cluster(self, name: str | None = None) -> documents.Cluster:
         """Its machines, and who uses them; of another of its clusters where one is named."""
         return cast("documents.Cluster", self._get("/cluster", name=name))
