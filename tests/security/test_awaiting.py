@@ -79,7 +79,8 @@ def test_an_error_that_no_waiting_mends_comes_at_once(listening: socket.socket) 
 
 
 def test_clients_that_say_nothing_keep_no_probe_from_its_answer(listening: socket.socket) -> None:
-    port, idle = listening.getsockname()[1], []
+    port = listening.getsockname()[1]
+    idle: list[socket.socket] = []
     answers: list[int] = []
 
     def reach(url: str) -> None:

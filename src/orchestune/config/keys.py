@@ -30,6 +30,7 @@ from orchestune.config.running import RUN
 from orchestune.config.sections import CODE, FOLDS, PRELOAD, RESOURCES, RETRY, STOP
 from orchestune.config.shapes import Named, changed, either, list_of, mapping_of, section
 from orchestune.config.template import CONFIG
+from orchestune.config.tokens import looks_like_a_secret
 from orchestune.config.warm_start import WARM_START
 from orchestune.domain.constraints import LONGEST
 from orchestune.domain.space import MOST_CONSTRAINTS
@@ -39,11 +40,26 @@ CONFIGURATION = mapping_of(
 )
 
 
+_SECRET = "looks like a token or password, which all who see the experiment could read"
+_INSTEAD = "leave it out; what a trial needs of that kind stands under `secrets`"
+
+
 def _read_label(found: Field) -> str | None:
-    if isinstance(found.node, Scalar) and len(found.node.text) <= 1000:
-        return found.node.text
-    found.expected("text of at most 1000 characters")
-    return None
+    if not isinstance(found.node, Scalar) or len(found.node.text) > 1000:
+        found.expected("text of at most 1000 characters")
+        return None
+    if looks_like_a_secret(found.key.rpartition(".")[2], found.node.text):
+        found.wrong(_SECRET, _INSTEAD)
+        return None
+    return found.node.text
+
+
+def _read_name(found: Field) -> str | None:
+    name = _ANY_NAME.read(found)
+    if name is not None and looks_like_a_secret("", name):
+        found.wrong(_SECRET, _INSTEAD)
+        return None
+    return name
 
 
 LABELS = mapping_of(  # those of orchestune.dev/ mean something to the server: one makes it remove the experiment
@@ -62,7 +78,10 @@ CONSTRAINTS = either(
     scalar=changed(_CONSTRAINT, lambda one: (one,)),
     listing=list_of(_CONSTRAINT, "a list of conditions", least=0, most=MOST_CONSTRAINTS),
 )
-_NAME = text("a name of at most 200 characters on one line", r"[^\x00-\x1f\x7f\u0085\u2028\u2029]{1,200}", loose=True)
+_ANY_NAME = text(
+    "a name of at most 200 characters on one line", r"[^\x00-\x1f\x7f\u0085\u2028\u2029]{1,200}", loose=True
+)
+_NAME = _ANY_NAME.read_by(_read_name)
 
 KEYS = (
     Key("name", _NAME,

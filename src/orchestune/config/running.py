@@ -8,12 +8,15 @@ from orchestune.config.kinds import Kind, text
 from orchestune.config.nodes import Entries, Items, Scalar, plain, printable, quoted
 from orchestune.config.report import Field
 from orchestune.config.shapes import either, list_of
+from orchestune.config.tokens import command_has_a_secret
 from orchestune.domain.words import did_you_mean
 from orchestune.worker.command import KNOWN, misplaced, placeholders
 
 _WORDS = "a command, as text or as a list of words"
 
 
+_SECRET = "holds what looks like a token or password, which all who see the experiment could read"
+_INSTEAD = "name it under `secrets`; the command then finds it in its environment, as $NAME"
 _WORD = "a word of the command"
 _MOST = 100_000
 _TEXT = text(_WORDS, most=_MOST)
@@ -42,12 +45,23 @@ def _read_list(found: Field) -> tuple[str, ...] | None:
     return words
 
 
-RUN: Kind[str | tuple[str, ...]] = either(
+_COMMAND: Kind[str | tuple[str, ...]] = either(
     _WORDS,
     scalar=_TEXT,
     listing=Kind[tuple[str, ...]](_WORDS, {**_LISTED.schema, "prefixItems": [_LOOSE.schema]}, _read_list),
     mapping=Kind[str](_WORDS, _TEXT.schema, _read_word),
 )
+
+
+def _read_command(found: Field) -> str | tuple[str, ...] | None:
+    command = _COMMAND.read(found)
+    if command is not None and command_has_a_secret(command):
+        found.wrong(_SECRET, _INSTEAD)
+        return None
+    return command
+
+
+RUN: Kind[str | tuple[str, ...]] = _COMMAND.read_by(_read_command)
 
 
 def check_placeholders(run: Field, names: Collection[str], with_config: bool) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections import Counter
+from collections.abc import Sequence
 
 _KNOWN = re.compile(
     r"(?<![A-Za-z0-9_\-])(?:"
@@ -21,6 +23,16 @@ _KNOWN = re.compile(
 )
 _ANY_VALUE = {"PASSWORD", "PASSWD", "PWD", "PASSPHRASE", "SECRET"}
 _LONG_VALUE = {"TOKEN", "KEY", "APIKEY", "CREDENTIAL", "CREDENTIALS", "AUTH", "SECRETS"}
+_REFERENCE = re.compile(
+    r"\$\([^)]{0,1000}\)|`[^`]*`|\$\{[A-Za-z_]\w*(?:[:\-=?+][^}]{0,1000})?\}|\$[A-Za-z_]\w*|\{[A-Za-z_][\w.\-]*\}"
+)
+"""what a shell or a trial puts in place: the way in which a command should get its secrets"""
+_AUTHORIZATION = re.compile(r"(?i)\bauthorization\s*[:=]\s*(?:bearer|basic|token)\s+\S{8,}")
+_ASSIGNED = re.compile(r"-{0,2}([A-Za-z][\w.\-]*)=(.+)", re.DOTALL)
+_OPTION = re.compile(r"--?([A-Za-z][\w.\-]+)")
+_SWITCHES = {"NO", "WITHOUT", "ASK", "PROMPT", "REQUIRE", "USE", "SKIP"}
+"""first words of options that take no value, such as --ask-password"""
+_CODE = re.compile(r"[()\[\]<>]")
 _HARMLESS = re.compile(r"(?i)true|false|yes|no|on|off|none|[0-9]{1,5}|[~.]{0,2}/[^\s]*|[a-z]:\\\S*")
 
 
@@ -34,6 +46,55 @@ def looks_like_a_secret(name: str, value: str) -> bool:
     if words & _ANY_VALUE:
         return len(value) >= 4 and name != "PWD"
     return bool(words & _LONG_VALUE) and _random(value)
+
+
+def command_has_a_secret(command: str | Sequence[str]) -> bool:
+    """Return True if a command holds a value that looks like a token or password.
+
+    `$NAME`, `$(…)` and placeholders are none: they are how a command should get it.
+    """
+    text = command if isinstance(command, str) else "\n".join(command)
+    bare = _REFERENCE.sub("", text)
+    if _KNOWN.search(bare) or _AUTHORIZATION.search(bare):
+        return True
+    words = _words(command)
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        option = _OPTION.fullmatch(word)
+        if assigned := _ASSIGNED.fullmatch(word):
+            name, value = assigned[1], assigned[2]
+        elif option and not following.startswith("-"):
+            name, value = option[1], following
+        else:
+            continue
+        if _is_given(name, value):
+            return True
+    return False
+
+
+def _words(command: str | Sequence[str]) -> list[str]:
+    """Return the words of a command, those of a script within it too."""
+    if isinstance(command, str):
+        try:
+            listed = shlex.split(command)
+        except ValueError:  # an open quote, which the shell will complain about
+            listed = command.split()
+    else:
+        listed = list(command)
+    return [word for each in listed for word in (each.split() or [each])]
+
+
+def _is_given(name: str, value: str) -> bool:
+    """Return True if an option or variable of this name gets a secret. Only the last word of its name counts.
+
+    `--secret-size 512` is about a size, and `password=input()` is code that asks for one.
+    """
+    value = _REFERENCE.sub("", value)
+    parts = re.split(r"[^A-Z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).upper())
+    if parts[0] in _SWITCHES or _HARMLESS.fullmatch(value) or _CODE.search(value):
+        return False
+    if parts[-1] in _ANY_VALUE:
+        return len(value) >= 4 and name != "PWD"
+    return parts[-1] in _LONG_VALUE and _random(value)
 
 
 def _random(value: str) -> bool:

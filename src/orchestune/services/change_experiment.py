@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from orchestune.archives.record import FILES_DROPPED
+from orchestune.config.tokens import looks_like_a_secret
 from orchestune.domain.experiment import TEST_LABEL
 from orchestune.domain.states import Desired, Reason, ReasonCode, TrialState
 from orchestune.domain.words import plural
@@ -55,6 +56,17 @@ def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str)
     return status(core, experiment)
 
 
+def _refuse_secrets(labels: Mapping[str, str], former: Mapping[str, str]) -> None:
+    """BadInput if a new label looks like a token or password, as in an experiment file."""
+    problems = [
+        Problem("looks like a token or password, which all who see the experiment could read", key=f"labels.{name}")
+        for name, text in labels.items()
+        if former.get(name) != text and looks_like_a_secret(name, text)
+    ]
+    if problems:
+        raise BadInput(problems, "leave it out")
+
+
 def _change(ledger: Ledger, body: Mapping[str, Any]) -> None:
     row, session = ledger.row, ledger.session
     if TEST_LABEL in (body.get("labels") or {}) and TEST_LABEL not in json.loads(row.labels_json):
@@ -70,6 +82,7 @@ def _change(ledger: Ledger, body: Mapping[str, Any]) -> None:
     }
     spare = _beyond(ledger, changes["budget"]) if "budget" in changes else []
     if "labels" in body and body["labels"] is not None:
+        _refuse_secrets(body["labels"], json.loads(row.labels_json))
         changes["labels"] = json.dumps(dict(body["labels"]))
     if not changes:
         return
