@@ -96,6 +96,23 @@ def test_each_reason_is_told_in_words(documents: list[dict[str, Any]], said: str
     assert found[1] == hopeless
 
 
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        (
+            '{"message": "waiting for the database: the store is away: no route"}\n',
+            ": waiting for the database: the store",
+        ),
+        ("a WARNING server: waiting for the database: away\nINFO server: the database answers\n", ""),
+        ("INFO server: serving\n", ""),
+    ],
+)
+def test_a_server_that_waits_for_its_database_says_so(log: str, said: str) -> None:
+    world = World(deployment(), container(state={"running": {}}), logs=log)
+    why, hopeless = rollout.state(world.api, LAB, world.get("apps/v1", "Deployment", SERVER, "ml"))
+    assert why.startswith(f"the server starts{said}") and (said or why == "the server starts") and not hopeless
+
+
 def test_what_kept_a_pod_from_a_machine_that_it_has_by_now_is_not_told() -> None:
     past = event("pod-1", "0/3 nodes are available") | {"reason": "FailedScheduling"}
     world = World(deployment(), pod(), past)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Container, Iterable
 from typing import Any
@@ -23,6 +24,7 @@ _POLL = 0.5
 _SURE = 5.0
 """seconds for which something hopeless must be seen: what is seen at first may be of an older try"""
 _TRIED = "orchestune.dev/tried"
+_AWAITED = re.compile(r"waiting for the database: [^\"\n]*")
 _PASSED = ("Unhealthy", "FailedScheduling")
 """reasons of warnings that say nothing: of a server that is not up yet, of a pod that has its machine by now"""
 
@@ -124,8 +126,20 @@ def state(
     if why:
         claim = _claim(api, connection)
         return claim or why, False
-    said = _events(api, pod)
+    said = _awaited(api, connection, pod) or _events(api, pod)
     return f"the server starts: {said}" if said else "the server starts", False
+
+
+def _awaited(api: Api, connection: Connection, pod: Manifest) -> str:
+    """Return what a server that runs says it waits for before it answers; empty if nothing."""
+    for status in _statuses(pod):
+        if status.get("ready") or "running" not in (status.get("state") or {}):
+            continue
+        log = last_words(api, connection, pod, status["name"], previous=False)
+        reasons = _AWAITED.findall(log)
+        if reasons and "the database answers" not in log:
+            return str(reasons[-1])
+    return ""
 
 
 def _present(api: Api, connection: Connection) -> list[Manifest]:
