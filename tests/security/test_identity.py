@@ -102,12 +102,12 @@ def test_a_browser_proves_as_much_as_the_token_by_which_it_signed_in(world: Worl
     core = replace(world.core, owners={SHARED: UNNAMED, OWNER: "ada"})
     proved = {}
     for token in (SHARED, OWNER):
-        session, _ = sign_in.enter_with_token(core, token)
+        session = sign_in.enter_with_token(core, token).token
         caller = authenticate.session_of(core, session)
         assert caller is not None
         proved[token] = principal(core, caller)
         linked = sign_in.invite(core, Caller("ada", "owner", source=digest(token), shared=token == SHARED))
-        session, _ = sign_in.enter(core, linked["path"].partition("code=")[2])
+        session = sign_in.enter(core, linked["path"].partition("code=")[2]).token
         caller = authenticate.session_of(core, session)
         assert caller is not None and principal(core, caller) == proved[token]
     assert proved[SHARED] is None and (proved[OWNER] or "").startswith("token:")
