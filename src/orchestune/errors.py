@@ -3,7 +3,8 @@
     OrchestuneError                 code, message, hint; shown to people as it stands
     ├── UsageError                  wrong use; exit 2, HTTP 400
     │   ├── BadInput                a file or a value is wrong; carries every problem found
-    │   │   └── InvalidCall         a worker's call does not fit the protocol; HTTP 422
+    │   │   ├── InvalidCall         a worker's call does not fit the protocol; HTTP 422
+    │   │   └── PolicyRefused       the place forbids it to experiments; exit 2, HTTP 403
     │   └── TooLarge                something is over its limit; HTTP 413
     ├── NotFound                    no such experiment, trial, file; exit 2, HTTP 404
     │   └── Purged                  it was there, and was removed for good; exit 2, HTTP 410
@@ -34,7 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class OrchestuneError(Exception):
@@ -108,12 +109,12 @@ class BadInput(UsageError):
         return type(self), (self.problems, self.hint)
 
     @classmethod
-    def first_of(cls, problems: list[Problem], hint_if_many: str = "") -> BadInput:
+    def first_of(cls, problems: list[Problem], hint_if_many: str = "") -> Self:
         """Build the error; `hint_if_many` is its hint if not all problems are shown."""
         return cls(problems, hint_if_many if len(problems) > PROBLEMS_SHOWN else "")
 
     @classmethod
-    def one(cls, message: str, key: str = "", hint: str = "") -> BadInput:
+    def one(cls, message: str, key: str = "", hint: str = "") -> Self:
         """A single mistake in the value of `key`."""
         return cls([Problem(message, key=key, hint=hint)])
 
@@ -138,6 +139,13 @@ def _first(problems: list[Problem]) -> list[Problem]:
     if len(problems) <= PROBLEMS_SHOWN or counted:
         return problems
     return [*problems[:PROBLEMS_SHOWN], more_problems(len(problems) - PROBLEMS_SHOWN)]
+
+
+class PolicyRefused(BadInput):
+    """The experiment asks for access to its place that only an administrator can allow; names every such key."""
+
+    code = "policy_refused"
+    status = 403
 
 
 class TooLarge(UsageError):
@@ -264,8 +272,9 @@ def from_json(document: dict[str, object]) -> OrchestuneError:
     body = body if isinstance(body, dict) else {}
     message, hint = str(body.get("message", "unknown error")), str(body.get("hint", ""))
     code = body.get("code")
-    if code == BadInput.code:
-        return BadInput(_problems(body.get("problems")) or [Problem(message)], hint)
+    for several in (BadInput, PolicyRefused):
+        if code == several.code:
+            return several(_problems(body.get("problems")) or [Problem(message)], hint)
     for kind in (
         UsageError,
         TooLarge,

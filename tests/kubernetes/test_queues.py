@@ -34,7 +34,8 @@ def queueing(kubernetes: Any) -> Iterator[Cluster]:
 def lab(queueing: Cluster, namespace: str, worker_images: Images, tmp_path: Path) -> Iterator[Lab]:
     """A server on this host, and a queue for a single worker."""
     queueing.apply(*queue(namespace, namespace, cpu="150m", memory="1Gi"))
-    with Lab(queueing, namespace, worker_images, tmp_path) as made:
+    allow = [f"priority-class:{namespace}-{kind}" for kind in ("low", "high")]
+    with Lab(queueing, namespace, worker_images, tmp_path, allow=allow) as made:
         yield made
     queueing.kubectl("delete", f"clusterqueues.{GROUP}", namespace, "--wait=false")
 

@@ -19,7 +19,7 @@ def tree(kind: type[OrchestuneError] = OrchestuneError) -> list[type[OrchestuneE
 
 @pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
 def test_an_error_that_travels_as_json_arrives_as_what_it_was(kind: type[OrchestuneError]) -> None:
-    sent = errors.BadInput.one("is wrong", "budget") if kind is errors.BadInput else kind("is wrong", "mend it")
+    sent = kind.one("is wrong", "budget") if issubclass(kind, errors.BadInput) else kind("is wrong", "mend it")
     got = from_json(sent.to_json())
     assert (type(got), got.message, got.hint) == (kind, sent.message, sent.hint)
 
@@ -27,7 +27,7 @@ def test_an_error_that_travels_as_json_arrives_as_what_it_was(kind: type[Orchest
 @pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
 def test_an_error_of_another_process_is_what_it_was(kind: type[OrchestuneError]) -> None:
     problems = [errors.Problem("is wrong", "budget"), errors.Problem("is missing", "run")]
-    sent = errors.BadInput(problems, "mend it") if kind is errors.BadInput else kind("is wrong", "mend it")
+    sent = kind(problems, "mend it") if issubclass(kind, errors.BadInput) else kind("is wrong", "mend it")
     got = pickle.loads(pickle.dumps(sent))
     assert (type(got), str(got), got.message, got.hint) == (kind, str(sent), sent.message, sent.hint)
     assert got.__notes__ == sent.__notes__

@@ -12,6 +12,7 @@ from orchestune.backends.kubernetes.capacity import Node, ground, node
 from orchestune.backends.kubernetes.checking import check_pod
 from orchestune.backends.kubernetes.config import KubernetesConfig, read
 from orchestune.backends.kubernetes.delivering import Delivering
+from orchestune.backends.kubernetes.guarding import refuse_template
 from orchestune.backends.kubernetes.security import Security
 from orchestune.cli.foreseeing import order
 from orchestune.cli.scratch import room, scratch
@@ -27,7 +28,8 @@ _FILE = "kubernetes.json"
 def worker_job(cluster: Cluster, specification: Specification, environ: Mapping[str, str]) -> dict[str, Any]:
     """The Job of one worker, by the configuration that the cluster's server has. What is only known later is zeros.
 
-    UsageError where its server would refuse the `pod:`; Unreachable and Denied as every request through the API server.
+    UsageError if its server would refuse the `pod:`, PolicyRefused if it asks for what is not allowed; Unreachable and
+    Denied as every request through the API server.
     """
     check_pod(specification.placement.pod)
     api = ApiServer(cluster, environ)
@@ -37,6 +39,7 @@ def worker_job(cluster: Cluster, specification: Specification, environ: Mapping[
     surroundings = ground(nodes, foreseen.placement.pool, foreseen.each)
     by_volume = Delivering(api, config.image_volumes).decide(nodes).volume
     setting = plan.Setting(Security(api, config).restricted(), surroundings, by_volume)
+    refuse_template(config, foreseen, setting)
     return plan.job(config, foreseen, setting, worker_command(foreseen, setting.runtime))
 
 

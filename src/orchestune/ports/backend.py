@@ -143,6 +143,18 @@ class Backend(Protocol):
 
 
 @runtime_checkable
+class Guard(Protocol):
+    """A backend that starts workers with more rights than the authors of experiments have."""
+
+    def refuse(self, each: Resources, placement: Placement, launch: Mapping[str, Any]) -> None:
+        """Refuse an experiment whose workers would get access that only an administrator can allow.
+
+        PolicyRefused with every key; the experiment does not exist yet. `start` must refuse the same by itself, since
+        code, links and the allow-list may change later. Cheap; may ask the place for single objects (TemporaryError).
+        """
+
+
+@runtime_checkable
 class Surveyor(Protocol):
     """A backend whose place shows who else uses it."""
 

@@ -19,6 +19,7 @@ from orchestune.domain.states import Desired, ExperimentState
 from orchestune.domain.warm_start import WarmStart, mapped, to_json
 from orchestune.engines import registry
 from orchestune.errors import PROBLEMS_SHOWN, BadInput, Conflict, NotFound, Problem, UsageError
+from orchestune.ports.backend import Guard
 from orchestune.ports.clock import new_id
 from orchestune.pruners import registry as pruners
 from orchestune.services import bundles, trials
@@ -140,6 +141,8 @@ def check(core: Core, specification: Specification, cluster: str, body: Mapping[
         raise NotFound(f"there is no cluster '{cluster}'", f"known here: {known}")
     each = backend.needs(specification.resources, body.get("launch") or {})
     placement = specification.placement
+    if isinstance(backend, Guard):
+        backend.refuse(each, placement, body.get("launch") or {})
     backend.check(each, placement)
     capacity, taken = backend.capacity(), backend.takes(each, placement)
     problem = fits(capacity, taken, placement.pool, backend.closed_to(each, placement))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from orchestune.backends.kubernetes import capacity, checking, plan
+from orchestune.backends.kubernetes import capacity, checking, guarding, plan
 from orchestune.backends.kubernetes.admitting import admits, newcomers
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
@@ -90,13 +90,20 @@ class KubernetesBackend:
 
     def notes(self) -> Sequence[str]:
         nodes = self._world.nodes.all() if self._world.machines_known() else []
-        return [f"the worker's Python comes into pods as {self._delivering.decide(nodes)}"]
+        allowed = self._config.allow.texts()
+        notes = [f"the worker's Python comes into pods as {self._delivering.decide(nodes)}"]
+        return [*notes, f"experiments may also use {', '.join(allowed)}"] if allowed else notes
 
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         return self._config.needs(each)
 
     def takes(self, each: Resources, placement: Placement) -> Resources:
         return plan.takes(self._config, each, placement) if placement.pod else each
+
+    def refuse(self, each: Resources, placement: Placement, launch: Mapping[str, Any]) -> None:
+        checking.check_pod(placement.pod)
+        guarding.refuse_placement(self._config, each, placement)
+        guarding.refuse_objects_of_ours(self._api, self._config, placement)
 
     def check(self, each: Resources, placement: Placement) -> None:
         checking.check(self._api, self._config, placement)
@@ -180,6 +187,8 @@ class KubernetesBackend:
         ground = capacity.ground(nodes, order.placement.pool, order.each)
         by_volume = self._delivering.decide(nodes).volume
         setting = plan.Setting(self._security.restricted(), ground, by_volume)
+        # before the attempt below, which takes a refusal that speaks of volumes for one of image volumes
+        guarding.refuse_template(self._config, order, setting)
         try:
             return self._create(self._manifest(order, setting), order.worker)
         except TemporaryError:

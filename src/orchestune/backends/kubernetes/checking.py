@@ -15,6 +15,8 @@ from orchestune.domain.resources import Resources
 from orchestune.errors import Denied, NotFound, UsageError
 
 _TEMPLATE = ("metadata", "spec")
+_DEEPEST = 32
+"""levels of a `pod:`; the deepest field of a pod template lies on the twelfth"""
 
 
 def check(api: Api, config: KubernetesConfig, placement: Placement) -> None:
@@ -46,6 +48,8 @@ def check_pod(pod: Mapping[str, Any]) -> None:
             f"`pod:` is merged into a pod template, which has no key {strange[0]}",
             "it has `metadata` and `spec`: pod: {spec: {…}}",
         )
+    if _depth(pod) > _DEEPEST:
+        raise UsageError(f"`pod:` is nested more than {_DEEPEST} levels deep", "no field of a pod lies that deep")
     metadata = pod.get("metadata")
     labels = metadata.get("labels") if isinstance(metadata, Mapping) else None
     for key, value in {**pod, "metadata.labels": labels or {}}.items():
@@ -53,6 +57,21 @@ def check_pod(pod: Mapping[str, Any]) -> None:
             raise UsageError(
                 f"`pod.{key}` has to be a mapping, found {json.dumps(value)}", "leave it out where it says nothing"
             )
+
+
+def _depth(value: object) -> int:
+    """Return the number of levels, counted without recursion and up to one more than is allowed."""
+    level: list[object] = [value]
+    for depth in range(_DEEPEST + 1):
+        level = [
+            below
+            for item in level
+            if isinstance(item, (Mapping, list))
+            for below in (item.values() if isinstance(item, Mapping) else item)
+        ]
+        if not level:
+            return depth
+    return _DEEPEST + 1
 
 
 def check_resources(each: Resources, config: KubernetesConfig, products: Sequence[str], seen: bool) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from orchestune.domain.allowances import Allowances
 from orchestune.domain.resources import Resources
 from orchestune.domain.words import did_you_mean
 from orchestune.errors import BadInput, Problem
@@ -33,6 +34,7 @@ _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "farewell": ((int,), "a number of seconds"),
     "kubeconfig": ((str, type(None)), "the path of a kubeconfig, or null"),
     "context": ((str, type(None)), "the name of a context, or null"),
+    "allow": ((list,), "a list such as [claim:datasets, privileged]"),
 }
 _NEEDED = ("cluster", "namespace", "url", "runtime_image")
 
@@ -74,6 +76,8 @@ class KubernetesConfig:
     kubeconfig: str | None = None
     """None: the account of the pod that the server runs in"""
     context: str | None = None
+    allow: Allowances = Allowances()
+    """what experiments may have of the cluster beyond the positive list of `policy`"""
 
     @property
     def card_taints(self) -> tuple[str, ...]:
@@ -104,6 +108,8 @@ def read(path: Path) -> KubernetesConfig:
         types, allowed = _TYPES.get(key, ((object,), ""))
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types and object not in types):
             problems.append(Problem(f"found {json.dumps(value)}, expected {allowed}", key=key))
+    if not problems:
+        problems += _unfit_allowances(document.get("allow") or [])
     if problems:
         raise BadInput([Problem(each.message, each.key, str(path), hint=each.hint) for each in problems])
     return KubernetesConfig(**{**document, **_converted(document)})
@@ -115,7 +121,17 @@ def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
         found["pull_secrets"] = tuple(str(name) for name in document["pull_secrets"])
     if "cpu" in document:
         found["cpu"] = float(document["cpu"])
+    if "allow" in document:
+        found["allow"] = Allowances.of(str(text) for text in document["allow"])
     return found
+
+
+def _unfit_allowances(texts: list[object]) -> list[Problem]:
+    try:
+        Allowances.of(str(text) for text in texts)
+    except ValueError as exc:
+        return [Problem(str(exc), key="allow")]
+    return []
 
 
 def _unknown(key: str) -> Problem:

@@ -13,6 +13,7 @@ from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.delivering import VOLUME
 from orchestune.backends.kubernetes.labels import OWNER, of_worker
 from orchestune.backends.kubernetes.patching import merged
+from orchestune.backends.kubernetes.policy.hardening import hardened
 from orchestune.backends.kubernetes.quantities import cores, requests
 from orchestune.backends.kubernetes.queues import QUEUE
 from orchestune.domain.placement import Placement, Volume
@@ -26,6 +27,8 @@ Manifest = dict[str, Any]
 
 CONTAINER = "worker"
 """the container in which trials run; a `pod:` patch names it"""
+RUNTIME = "runtime"
+"""the init container that copies the private Python"""
 MOUNT = "/orchestune"
 STATE = "/orchestune-state"
 ORDERS = "/orchestune-worker"
@@ -130,6 +133,10 @@ def template(config: KubernetesConfig, order: WorkerOrder, setting: Setting, com
     found: Manifest = merged(made, order.placement.pod)
     found["metadata"]["labels"] = {**(found["metadata"].get("labels") or {}), **labels}
     found["spec"]["restartPolicy"] = "Never"
+    own = frozenset((CONTAINER, RUNTIME))
+    for key in ("containers", "initContainers"):
+        if key in found["spec"]:
+            found["spec"][key] = hardened(found["spec"][key], own, restricted=setting.restricted)
     return found
 
 
@@ -177,7 +184,7 @@ def _spec(config: KubernetesConfig, order: WorkerOrder, setting: Setting, comman
 def _runtime_container(config: KubernetesConfig, each: Resources) -> Manifest:
     """Brings the private Python. It asks for no more than the trial does, so that the pod gets no larger by it."""
     return {
-        "name": "runtime",
+        "name": RUNTIME,
         "image": config.runtime_image,
         "imagePullPolicy": "IfNotPresent",
         "command": runtime.copy_command(_IN_IMAGE, MOUNT),

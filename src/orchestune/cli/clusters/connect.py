@@ -57,12 +57,26 @@ def add(inner: Commands) -> None:
     parser.add_argument("--proxy", metavar="URL", help="proxy of the way out of the server and of builds")
     parser.add_argument("--no-proxy", metavar="HOSTS", help="where they need no proxy, beside the cluster itself")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="certificates (PEM) that the server and builds trust")
+    _add_allowances(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the manifests, change nothing")
     parser.add_argument(
         "--print-admin", action="store_true", help="print what an administrator has to apply, change nothing"
     )
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
     _add_upgrade(inner)
+
+
+def _add_allowances(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--allow",
+        action="append",
+        metavar="KIND[:NAME]",
+        help="let experiments use claim:NAME, service-account:NAME, path:FOLDER of the nodes, secret:NAME,"
+        " capability:NAME, host-network, privileged and the like; may be repeated",
+    )
+    parser.add_argument(
+        "--disallow", action="append", metavar="KIND[:NAME]", help="take an --allow back; may be repeated"
+    )
 
 
 def _add_upgrade(inner: Commands) -> None:

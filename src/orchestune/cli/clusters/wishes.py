@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,10 @@ class Wishes:
     ca: Path | None = None
     retirement: Mapping[str, Any] | None = None
     """when the server has the cluster destroyed; empty: never"""
+    allow: Sequence[str] | None = None
+    """access that experiments get beyond what they have, such as claim:datasets"""
+    disallow: Sequence[str] | None = None
+    """access that they lose"""
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Wishes:
@@ -51,7 +55,7 @@ class Wishes:
         names = (
             "registry", "storage_class", "claim", "size", "files", "default_image", "gpu_resource", "pool_label",
             "env_secret", "replicas", "image_volumes", "proxy", "no_proxy", "create_namespace", "server_image",
-            "pull_secrets", "retirement", "retention",
+            "pull_secrets", "retirement", "retention", "allow", "disallow",
         )  # fmt: skip
         return {
             **{name: getattr(self, name) for name in names},

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from orchestune.domain.allowances import parse as parse_allowance
 from orchestune.domain.places import OWN
 from orchestune.domain.resources import parse_bytes
 from orchestune.errors import BadInput, OrchestuneError, Problem, UsageError
@@ -91,6 +92,8 @@ class Connection:
     """whether the worker's Python comes into pods by an image volume: auto, yes, no"""
     retirement: Mapping[str, Any] | None = None
     """when the server has the cluster destroyed; empty or None: never"""
+    allow: tuple[str, ...] = ()
+    """access beyond the default that experiments may have, such as claim:datasets"""
 
     @property
     def url(self) -> str:
@@ -141,9 +144,16 @@ class Connection:
             given.setdefault("storage_class", None)
         elif "storage_class" in given:
             given.setdefault("claim", None)
-        if problems := list(_unfit(given)):
+        added, removed = given.pop("allow", ()), given.pop("disallow", ())
+        problems = [
+            *_unfit(given),
+            *_unfit_allowances("allow", (*self.allow, *added)),
+            *_unfit_allowances("disallow", removed),
+        ]
+        if problems:
             raise BadInput(problems)
-        return checked(replace(self, **given))
+        kept = {parse_allowance(text) for text in (*self.allow, *added)} - set(map(parse_allowance, removed))
+        return checked(replace(self, **given, allow=tuple(map(str, sorted(kept)))))
 
 
 def refuse_moves(now: Connection, changes: Mapping[str, Any]) -> None:
@@ -192,6 +202,10 @@ def checked(connection: Connection) -> Connection:
                 hint="several need --database-url and --files",
             )
         )
+    own = {f"claim:{connection.claim}", f"secret:{connection.env_secret}"} & set(connection.allow)
+    problems += [
+        Problem(f"cannot allow '{text}' to experiments: the server itself uses it", "allow") for text in sorted(own)
+    ]
     if problems:
         raise BadInput(problems)
     return connection
@@ -210,6 +224,14 @@ def _unfit(given: Mapping[str, Any]) -> Iterator[Problem]:
     if _PASSWORD.search(given.get("proxy") or ""):
         hint = "leave it out; a Secret that --env-secret names may hold HTTPS_PROXY and NO_PROXY for the server instead"
         yield Problem("its password would stand in the cluster for everybody to read", "proxy", hint=hint)
+
+
+def _unfit_allowances(key: str, texts: Iterable[str]) -> Iterator[Problem]:
+    for text in texts:
+        try:
+            parse_allowance(text)
+        except ValueError as exc:
+            yield Problem(str(exc), key)
 
 
 def _meant(name: str, value: Any) -> Any:

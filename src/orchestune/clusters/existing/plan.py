@@ -80,6 +80,7 @@ def settings(connection: Connection, certificates: str = "") -> Manifest:
         "elastic": connection.elastic,
         "worker_service_account": WORKER,
         **({"architecture": connection.architecture} if connection.architecture else {}),
+        **({"allow": list(connection.allow)} if connection.allow else {}),
         **({"user": None} if connection.user is None else {}),
         **({} if connection.image_volumes == "auto" else {"image_volumes": connection.image_volumes == "yes"}),
     }

@@ -1,0 +1,110 @@
+"""Refuses experiments whose pods would have more of the cluster than its administrator allows.
+
+The server creates pods with its own rights, so Kubernetes does not ask what the experiment's author may do. This is
+checked when an experiment is created, in a dry run, and again for each Job: the allow-list may have become shorter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from orchestune.backends.kubernetes import plan
+from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.policy import pod
+from orchestune.backends.kubernetes.policy.rules import Scope, label, mapping, mappings
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Resources
+from orchestune.errors import Denied, NotFound, PolicyRefused, Problem
+from orchestune.kubeapi.labels import OURS, are_in
+from orchestune.ports.backend import WorkerOrder
+
+_PROTECTED = (
+    plan.MOUNT,
+    plan.STATE,
+    plan.ORDERS,
+    "/var/run/secrets",
+    "/run/secrets",
+    "/var/run/nvidia-container-devices",
+    "/run/nvidia-container-devices",
+    "/dev",
+    "/proc",
+    "/sys",
+)
+_QUEUE = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_PLACED = re.compile(r"volume-(\d+)")
+
+
+def refuse_placement(config: KubernetesConfig, each: Resources, placement: Placement) -> None:
+    """Check an experiment before anything is started. PolicyRefused with every key that is refused."""
+    refuse_template(config, WorkerOrder("rehearsal-00", "", "", 1, each=each, placement=placement), plan.Setting())
+
+
+def refuse_template(config: KubernetesConfig, order: WorkerOrder, setting: plan.Setting) -> None:
+    """Check the pod of one worker as it would be created. PolicyRefused with every key that is refused."""
+    template = plan.template(config, order, setting, ["worker"])
+    bare = replace(order.placement, pod={}, volumes=(), service_account=None, priority_class=None)
+    own = plan.template(config, replace(order, placement=bare), setting, ["worker"])
+    scope = Scope(
+        cluster=config.cluster,
+        own=own,
+        allowances=config.allow,
+        service_account=config.worker_service_account,
+        pull_secrets=config.pull_secrets,
+        gpu_resource=config.gpu_resource,
+        protected=_PROTECTED,
+        aliases=tuple(_aliases(order.placement, template)),
+    )
+    problems = pod.refusals(scope, template)
+    if order.placement.queue is not None and not _QUEUE.fullmatch(order.placement.queue):
+        problems.append(Problem("is no name of a LocalQueue", key="queue"))
+    if problems:
+        raise PolicyRefused.first_of(problems)
+
+
+def refuse_objects_of_ours(api: Api, config: KubernetesConfig, placement: Placement) -> None:
+    """Refuse a claim or an account that carries our label, by whatever name: an allow-list may be mistaken.
+
+    What the server may not look at, or what does not exist, is left to the other checks.
+    """
+    names = [("serviceaccounts", "service_account", placement.service_account)]
+    names += [
+        ("persistentvolumeclaims", f"volumes[{index}].claim", volume.claim)
+        for index, volume in enumerate(placement.volumes)
+    ]
+    for kind, key, name in names:
+        if name in (None, config.worker_service_account):
+            continue
+        try:
+            document = api.call("GET", f"/api/v1/namespaces/{config.namespace}/{kind}/{name}")
+        except (Denied, NotFound):
+            continue
+        if are_in(OURS, document["metadata"].get("labels")):
+            raise PolicyRefused.one(f"'{name}' belongs to Orchestune's server", key, "name another one")
+
+
+def _aliases(placement: Placement, template: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Keys of the file for what does not come from `pod:`."""
+    spec = mapping(template.get("spec"))
+    if placement.service_account and spec.get("serviceAccountName") == placement.service_account:
+        yield "spec.serviceAccountName", "service_account"
+    if placement.priority_class and spec.get("priorityClassName") == placement.priority_class:
+        yield "spec.priorityClassName", "priority_class"
+    for index, item in enumerate(mappings(spec.get("volumes"))):
+        if (number := _number(placement, item)) is not None:
+            kind = "claim" if placement.volumes[number].claim is not None else "path"
+            yield f"spec.volumes[{label(item, index)}]", f"volumes[{number}].{kind}"
+    for index, container in enumerate(mappings(spec.get("containers"))):
+        for place, item in enumerate(mappings(container.get("volumeMounts"))):
+            if (number := _number(placement, item)) is not None:
+                begin = f"spec.containers[{label(container, index)}].volumeMounts[{label(item, place)}]"
+                yield begin, f"volumes[{number}].mount"
+
+
+def _number(placement: Placement, item: Mapping[str, object]) -> int | None:
+    """Return which of `volumes:` an entry of the template comes from."""
+    match = _PLACED.fullmatch(str(item.get("name")))
+    number = int(match[1]) if match else -1
+    return number if 0 <= number < len(placement.volumes) else None

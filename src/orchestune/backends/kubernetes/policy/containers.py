@@ -1,0 +1,179 @@
+"""Containers of a pod: the worker's, the one that brings its Python, and those that an experiment adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from orchestune.backends.kubernetes.policy.hardening import gains_privileges
+from orchestune.backends.kubernetes.policy.rules import (
+    Check,
+    Scope,
+    Table,
+    each,
+    free,
+    mapping,
+    mappings,
+    never,
+    only,
+    shown,
+    switch,
+    table,
+    unless,
+)
+from orchestune.backends.kubernetes.policy.volumes import config_map_reference, mounts, secret_reference
+from orchestune.errors import Problem
+
+PROFILE: Check = unless("unconfined", {"type": "RuntimeDefault"})
+"""the default profile of seccomp or AppArmor"""
+UNCONFINED: Check = unless("unconfined")
+_NO_GPUS = ("void", "none", "")
+_COUNTED = ("cpu", "memory", "ephemeral-storage")
+
+
+def _capabilities(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    added = mapping(value).get("add") or []
+    for name in added if isinstance(added, list) else [added]:
+        capability = str(name).upper().removeprefix("CAP_")
+        if not scope.allowances.permit("capability", capability):
+            yield scope.refuse(f"{path}.add", f"adds the capability {shown(name)}", "capability", capability)
+    dropped = mapping(value).get("drop") or []
+    kept = isinstance(dropped, list) and not {"ALL", "NET_RAW"} & set(map(str, dropped))
+    if kept and not scope.allowances.permit("capability", "NET_RAW"):
+        message = "keeps the capability NET_RAW, by which others' connections can be read (expected it in `drop`)"
+        yield scope.refuse(f"{path}.drop", message, "capability", "NET_RAW")
+    yield from table({"add": free, "drop": free})(scope, path, value)
+
+
+_SECURITY: Table = {
+    "allowPrivilegeEscalation": switch("privilege-escalation"),
+    "appArmorProfile": PROFILE,
+    "capabilities": _capabilities,
+    "privileged": switch("privileged"),
+    "procMount": unless("unconfined", "Default"),
+    "readOnlyRootFilesystem": free,
+    "runAsGroup": free,
+    "runAsNonRoot": free,
+    "runAsUser": free,
+    "seLinuxOptions": UNCONFINED,
+    "seccompProfile": PROFILE,
+}
+
+
+def _no_host(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    """The kubelet makes these requests, from the node: a host would be reached past every NetworkPolicy."""
+    if value != "":
+        yield scope.refuse(path, f"has the node connect to '{shown(value)}' (expected no host: the pod itself)")
+
+
+_HTTP: Table = {"host": _no_host, "httpHeaders": free, "path": free, "port": free, "scheme": free}
+_ACTION: Table = {
+    "exec": free,
+    "grpc": free,
+    "httpGet": table(_HTTP),
+    "sleep": free,
+    "tcpSocket": table({"host": _no_host, "port": free}),
+}
+_TIMING = ("failureThreshold", "initialDelaySeconds", "periodSeconds", "successThreshold", "timeoutSeconds")
+_PROBE: Check = table({**_ACTION, **dict.fromkeys(_TIMING, free), "terminationGracePeriodSeconds": free})
+_HANDLER: Check = table(_ACTION)
+_LIFECYCLE: Check = table({"postStart": _HANDLER, "preStop": _HANDLER, "stopSignal": free})
+
+
+def _variable(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    """NVIDIA's runtime takes GPUs that nobody counts from this variable, also of a container that requests none."""
+    item = mapping(value)
+    if item.get("name") == "NVIDIA_VISIBLE_DEVICES" and ("valueFrom" in item or item.get("value") not in _NO_GPUS):
+        yield scope.refuse(path, "takes GPUs that are not requested (expected them in `resources.gpu`)")
+    yield from table({"name": free, "value": free, "valueFrom": table(_SOURCES)})(scope, path, value)
+
+
+_SOURCES: Table = {
+    "configMapKeyRef": table(config_map_reference()),
+    "fieldRef": free,
+    "resourceFieldRef": free,
+    "secretKeyRef": table(secret_reference()),
+}
+_ALL_FROM: Table = {
+    "configMapRef": table(config_map_reference()),
+    "prefix": free,
+    "secretRef": table(secret_reference()),
+}
+
+
+def amounts(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    """Check requests or limits: devices beside the GPUs that Orchestune counts need an allowance."""
+    for name in mapping(value):
+        counted = name in (*_COUNTED, scope.gpu_resource) or str(name).startswith("hugepages-")
+        if not counted and not scope.allowances.permit("resource", str(name)):
+            yield scope.refuse(f"{path}.{shown(name)}", "is not counted by Orchestune", "resource", str(name))
+    if not isinstance(value, Mapping):
+        yield scope.refuse(path, f"found {shown(value)} (expected a mapping)")
+
+
+RESOURCES: Check = table({"requests": amounts, "limits": amounts})
+_PORT: Table = {
+    "containerPort": free,
+    "hostIP": unless("host-port"),
+    "hostPort": unless("host-port", 0),
+    "name": free,
+    "protocol": free,
+}
+
+
+def container(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    """Check one container or init container."""
+    own = _own(scope, mapping(value).get("name"))
+    yield from _missing(scope, path, mapping(value))
+
+    def variable(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+        return iter(()) if value in mappings(own.get("env")) else _variable(scope, path, value)
+
+    def mount(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+        return mounts(own, scope, path, value)
+
+    yield from table({**_CONTAINER, "env": each(variable), "volumeMounts": mount})(scope, path, value)
+
+
+def _own(scope: Scope, name: object) -> Mapping[str, object]:
+    """Return the container of that name in Orchestune's own template."""
+    spec = mapping(scope.own.get("spec"))
+    every = [*mappings(spec.get("containers")), *mappings(spec.get("initContainers"))]
+    return next((item for item in every if item.get("name") == name), {})
+
+
+def _missing(scope: Scope, path: str, value: Mapping[str, object]) -> Iterator[Problem]:
+    """Refuse what was taken away: without it a container has more than the default."""
+    security = mapping(value.get("securityContext"))
+    kept = security.get("allowPrivilegeEscalation") is None and not gains_privileges(security)
+    if kept and not scope.allowances.permit("privilege-escalation"):
+        at = f"{path}.securityContext.allowPrivilegeEscalation"
+        yield scope.refuse(at, "is left out (expected false)", "privilege-escalation")
+    if security.get("capabilities") is None:
+        yield from _capabilities(scope, f"{path}.securityContext.capabilities", {})
+
+
+_CONTAINER: Table = {
+    "args": free,
+    "command": free,
+    "envFrom": each(table(_ALL_FROM)),
+    "image": free,
+    "imagePullPolicy": free,
+    "lifecycle": _LIFECYCLE,
+    "livenessProbe": _PROBE,
+    "name": free,
+    "ports": each(table(_PORT)),
+    "readinessProbe": _PROBE,
+    "resizePolicy": free,
+    "resources": RESOURCES,
+    "restartPolicy": only("Always"),
+    "restartPolicyRules": never,
+    "securityContext": table(_SECURITY),
+    "startupProbe": _PROBE,
+    "stdin": free,
+    "stdinOnce": free,
+    "terminationMessagePath": free,
+    "terminationMessagePolicy": free,
+    "tty": free,
+    "volumeDevices": free,
+    "workingDir": free,
+}

@@ -1,0 +1,165 @@
+"""The whole template of a worker's pod: what of it an experiment may not have."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+
+from orchestune.backends.kubernetes.policy.containers import PROFILE, RESOURCES, UNCONFINED, container
+from orchestune.backends.kubernetes.policy.rules import (
+    Check,
+    Scope,
+    Table,
+    each,
+    free,
+    mapping,
+    named,
+    never,
+    only,
+    shown,
+    switch,
+    table,
+    unless,
+)
+from orchestune.backends.kubernetes.policy.volumes import volume
+from orchestune.errors import Problem
+
+MOST_BYTES = 64 * 1024
+"""size of what an experiment adds to the template: an object of the API server holds 1.5 MiB with all copies of it"""
+MOST_GRACE = 3600
+"""seconds for which a pod may delay its own end"""
+_SELECTING = frozenset(
+    ("aadpodidbinding", "app", "component", "instance", "k8s-app", "name", "release", "role", "run", "service", "tier")
+)
+"""labels without a domain by which Services, network policies and identity providers commonly choose pods"""
+_HARMLESS = ("karpenter.sh", "cluster-autoscaler.kubernetes.io", "prometheus.io")
+"""domains of annotations that only keep a pod on its node, or have its metrics read"""
+_ACCOUNTS = ("serviceAccountName", "serviceAccount")
+_PLAIN = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_]{0,61}[A-Za-z0-9])?")
+
+
+def refusals(scope: Scope, template: Mapping[str, object]) -> list[Problem]:
+    """Return everything in the template that its experiment may not have."""
+    size = len(json.dumps(template)) - len(json.dumps(scope.own))
+    if size > MOST_BYTES:
+        return [Problem(f"adds {size} bytes to the pod (expected at most {MOST_BYTES})", "pod", hint="make it shorter")]
+    parts: Table = {"metadata": table({"labels": _labels, "annotations": _annotations}), "spec": _spec}
+    return [problem for key, check in parts.items() for problem in check(scope, key, template.get(key) or {})] + [
+        scope.refuse(shown(key), "a pod template has no such key") for key in template if key not in parts
+    ]
+
+
+def _labels(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    own = mapping(mapping(scope.own.get("metadata")).get("labels"))
+    for key, text in mapping(value).items():
+        plain = _PLAIN.fullmatch(str(key)) and str(key).lower() not in _SELECTING
+        if (key in own and own[key] == text) or plain or scope.allowances.permit("label", str(key)):
+            continue
+        yield scope.refuse(f"{path}.{shown(key)}", "others may act on this label of a pod", "label", str(key))
+
+
+def _annotations(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    """Controllers and runtimes give devices, networks, sidecars and cloud roles to pods by annotations."""
+    own = mapping(mapping(scope.own.get("metadata")).get("annotations"))
+    for key, text in mapping(value).items():
+        harmless = _PLAIN.fullmatch(str(key)) or str(key).partition("/")[0] in _HARMLESS
+        if (key in own and own[key] == text) or harmless or scope.allowances.permit("annotation", str(key)):
+            continue
+        yield scope.refuse(f"{path}.{shown(key)}", "others may act on this annotation of a pod", "annotation", str(key))
+
+
+def _account(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    return named("service-account", scope.service_account)(scope, path, value)
+
+
+def _token(scope: Scope, path: str, spec: Mapping[str, object]) -> Iterator[Problem]:
+    """Only an account that the administrator allows may be used by its token."""
+    mounted = spec.get("automountServiceAccountToken")
+    accounts = [spec[key] for key in _ACCOUNTS if spec.get(key) is not None]
+    allowed = accounts and all(scope.allowances.permit("service-account", str(each)) for each in accounts)
+    if mounted is not False and not allowed:
+        text = "is left out, which means true" if mounted is None else f"found {shown(mounted)}"
+        yield scope.refuse(path, f"{text} (expected false, or an allowed `service_account`)")
+
+
+def _pull_secret(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    yield from table({"name": named("pull-secret", *scope.pull_secrets)})(scope, path, value)
+
+
+def _grace(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    own = mapping(scope.own.get("spec")).get("terminationGracePeriodSeconds")
+    if value != own and not (isinstance(value, int) and 0 <= value <= MOST_GRACE):
+        yield scope.refuse(path, f"found {shown(value)} (expected at most {MOST_GRACE} seconds)")
+
+
+def _sysctl(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    yield from table({"name": named("sysctl"), "value": free})(scope, path, value)
+
+
+_SECURITY: Table = {
+    "appArmorProfile": PROFILE,
+    "fsGroup": free,
+    "fsGroupChangePolicy": free,
+    "runAsGroup": free,
+    "runAsNonRoot": free,
+    "runAsUser": free,
+    "seLinuxChangePolicy": free,
+    "seLinuxOptions": UNCONFINED,
+    "seccompProfile": PROFILE,
+    "supplementalGroups": free,
+    "supplementalGroupsPolicy": free,
+    "sysctls": each(_sysctl),
+}
+_ANTI_AFFINITY: Table = {
+    "preferredDuringSchedulingIgnoredDuringExecution": free,
+    "requiredDuringSchedulingIgnoredDuringExecution": unless("anti-affinity", []),
+}
+_AFFINITY: Check = table({"nodeAffinity": free, "podAffinity": free, "podAntiAffinity": table(_ANTI_AFFINITY)})
+_SPEC: Table = {
+    "activeDeadlineSeconds": free,
+    "affinity": _AFFINITY,
+    "automountServiceAccountToken": free,
+    "containers": each(container),
+    "dnsConfig": free,
+    "dnsPolicy": free,
+    "enableServiceLinks": free,
+    "hostAliases": free,
+    "hostIPC": switch("host-ipc"),
+    "hostNetwork": switch("host-network"),
+    "hostPID": switch("host-pid"),
+    "hostUsers": free,
+    "hostname": free,
+    "imagePullSecrets": each(_pull_secret),
+    "initContainers": each(container),
+    "nodeName": unless("node-name"),
+    "nodeSelector": free,
+    "os": only({"name": "linux"}),
+    "preemptionPolicy": free,
+    "priority": never,
+    "priorityClassName": named("priority-class"),
+    "readinessGates": free,
+    "resources": RESOURCES,
+    "restartPolicy": only("Never"),
+    "runtimeClassName": named("runtime-class"),
+    "schedulerName": named("scheduler", "default-scheduler"),
+    "securityContext": table(_SECURITY),
+    "serviceAccount": _account,
+    "serviceAccountName": _account,
+    "setHostnameAsFQDN": free,
+    "shareProcessNamespace": free,
+    "terminationGracePeriodSeconds": _grace,
+    "tolerations": free,
+    "topologySpreadConstraints": free,
+    "volumes": each(volume),
+}
+
+
+def _spec(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    spec = mapping(value)
+    if all(spec.get(key) is None for key in _ACCOUNTS):
+        yield from _account(scope, f"{path}.serviceAccountName", "default")
+    yield from _token(scope, f"{path}.automountServiceAccountToken", spec)
+    if mapping(spec.get("securityContext")).get("seccompProfile") is None:
+        yield from PROFILE(scope, f"{path}.securityContext.seccompProfile", "nothing, which means Unconfined")
+    yield from table(_SPEC)(scope, path, value)

@@ -1,0 +1,157 @@
+"""Rules of which the positive list is made: each checks one value of a pod template and yields what it refuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestune.domain.allowances import Allowance, Allowances
+from orchestune.errors import Problem
+
+_IN_KEY = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,62}")
+_SHOWN = 100  # characters of a refused value that a message repeats
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the rules need to know beside the value that they check."""
+
+    cluster: str
+    """name of the cluster, for hints"""
+    own: Mapping[str, object]
+    """the template of the same worker without anything that its experiment says of the pod: trusted as it is"""
+    allowances: Allowances = Allowances()
+    service_account: str = "orchestune-worker"
+    pull_secrets: Sequence[str] = ()
+    gpu_resource: str = "nvidia.com/gpu"
+    protected: Sequence[str] = ()
+    """folders of the container that belong to the worker or to the node: nothing is mounted there"""
+    aliases: Sequence[tuple[str, str]] = ()
+    """begin of a path of the template, and the key of the experiment file that it comes from"""
+
+    def refuse(self, path: str, message: str, kind: str = "", name: str = "") -> Problem:
+        """Build a refusal. `kind`, `name`: the allowance that would change it, if there is one."""
+        asked = Allowance(kind, name)
+        if kind and asked.is_reserved:
+            hint = "it belongs to Orchestune's server; no experiment gets it"
+        elif kind:
+            hint = f"an administrator allows it by: orchestune cluster connect -n {self.cluster} --allow {asked}"
+        else:
+            hint = "leave it out"
+        return Problem(message, key=self.key(path), hint=hint)
+
+    def key(self, path: str) -> str:
+        """Return the key of the experiment file for a path of the template."""
+        for begin, alias in self.aliases:
+            if path == begin or path.startswith((f"{begin}.", f"{begin}[")):
+                return alias
+        return f"pod.{path}"
+
+
+Check = Callable[[Scope, str, object], Iterator[Problem]]
+Table = Mapping[str, Check]
+
+
+def shown(value: object) -> str:
+    """Return a value as a message repeats it: shortened, on one line."""
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def free(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    """Accept any value: the API server checks its form, and none of them gives access to anything."""
+    return iter(())
+
+
+def never(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    """Refuse any value."""
+    yield scope.refuse(path, "experiments may not set it")
+
+
+def only(*allowed: object) -> Check:
+    """Accept these values alone."""
+
+    def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+        if not any(value == each and type(value) is type(each) for each in allowed):
+            yield scope.refuse(path, f"found {shown(value)} (expected {' or '.join(map(str, allowed))})")
+
+    return check
+
+
+def switch(kind: str) -> Check:
+    """Accept `false`, and anything else if the administrator allows that kind."""
+
+    def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+        if value is not False and not scope.allowances.permit(kind):
+            yield scope.refuse(path, f"found {shown(value)}; experiments may not have it", kind)
+
+    return check
+
+
+def unless(kind: str, *allowed: object) -> Check:
+    """Accept these values, and others if the administrator allows that kind."""
+
+    def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+        if value not in allowed and not scope.allowances.permit(kind):
+            yield scope.refuse(path, f"found {shown(value)}", kind)
+
+    return check
+
+
+def named(kind: str, *usual: str) -> Check:
+    """Accept the usual names, and others that the administrator allows."""
+
+    def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+        if not isinstance(value, str):
+            yield scope.refuse(path, f"found {shown(value)} (expected a name)")
+        elif value not in usual and not scope.allowances.permit(kind, value):
+            yield scope.refuse(
+                path, f"{kind.replace('-', ' ')} '{shown(value)}' is not allowed to experiments", kind, value
+            )
+
+    return check
+
+
+def each(inner: Check) -> Check:
+    """Check every item of a list."""
+
+    def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+        if not isinstance(value, list):
+            yield scope.refuse(path, f"found {shown(value)} (expected a list)")
+            return
+        for index, item in enumerate(value):
+            yield from inner(scope, f"{path}[{label(item, index)}]", item)
+
+    return check
+
+
+def table(known: Table) -> Check:
+    """Check an object key by key: a key that is not known is refused, one that is null counts as left out."""
+
+    def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+        if not isinstance(value, Mapping):
+            yield scope.refuse(path, f"found {shown(value)} (expected a mapping)")
+            return
+        for key, below in value.items():
+            if below is not None:
+                rule = known.get(key, never) if isinstance(key, str) else never
+                yield from rule(scope, f"{path}.{shown(key)}", below)
+
+    return check
+
+
+def label(item: object, index: int) -> str:
+    """Return how a path names an item of a list: by its `name` if it has one that reads well, else by its index."""
+    name = item.get("name") if isinstance(item, Mapping) else None
+    return name if isinstance(name, str) and _IN_KEY.fullmatch(name) else str(index)
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """Return the value if it is an object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def mappings(value: object) -> list[Mapping[str, object]]:
+    """Return the objects of a list, and an empty list for anything else."""
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []

@@ -1,0 +1,70 @@
+"""An API server that remembers what it is asked to create, and a Kubernetes backend on it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from orchestune.backends.kubernetes.backend import KubernetesBackend
+from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.domain.allowances import Allowances
+from orchestune.errors import NotFound
+from orchestune.kubeapi.labels import SERVERS
+
+Document = dict[str, Any]
+NAMESPACE = "/api/v1/namespaces/ml"
+
+
+class Cluster:
+    """One large node, and objects that tests name. Fulfils what the backend needs of `Api`."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Document] = {f"{NAMESPACE}/persistentvolumeclaims/disk": _ours("disk")}
+        self.created: list[Document] = []
+        self._ending = threading.Event()
+
+    def call(self, method: str, path: str, body: object = None, **_: Any) -> Document:
+        if method == "POST":
+            document = cast(Document, body)
+            self.created.append(document)
+            return {**document, "metadata": {**document["metadata"], "uid": "1"}}
+        if path == "/version":
+            return {"gitVersion": "v1.36.3"}
+        if path in self.objects or path.rpartition("/")[2] in ("datasets", "trainer", "ml"):
+            return self.objects.get(path, {"metadata": {"name": "x"}})
+        raise NotFound(f"there is no {path}")
+
+    def delete(self, path: str, options: Mapping[str, object]) -> bool:
+        return True
+
+    def items(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
+        status = {"allocatable": {"cpu": "64"}, "conditions": [{"type": "Ready", "status": "True"}]}
+        node = {"metadata": {"name": "n1", "labels": {"kubernetes.io/os": "linux"}}, "spec": {}, "status": status}
+        return ([node] if path.endswith("/nodes") else []), "1"
+
+    def watch(self, path: str, query: Mapping[str, object], since: str) -> Cluster:
+        return self
+
+    def __iter__(self) -> Iterator[tuple[str, Document]]:
+        self._ending.wait()
+        return iter(())
+
+    def hang_up(self) -> None:
+        self._ending.set()
+
+    def jobs(self) -> list[Document]:
+        """The Jobs that were created."""
+        return [document for document in self.created if document["kind"] == "Job"]
+
+
+def backend_on(cluster: Cluster, *allow: str) -> KubernetesBackend:
+    """A backend whose administrator allows that, beside what experiments have anyway."""
+    config = KubernetesConfig("lab", "ml", "http://o", "server:1", allow=Allowances.of(allow), image_volumes=True)
+    return KubernetesBackend(config, cast(Api, cluster))
+
+
+def _ours(name: str) -> Document:
+    """The server's own disk under a name that does not say so."""
+    return {"metadata": {"name": name, "labels": dict(SERVERS)}}

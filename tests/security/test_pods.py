@@ -1,0 +1,152 @@
+"""An editor cannot become owner of a cluster's server, nor root on its nodes, by the pods that the server creates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from orchestune.backends.kubernetes.backend import KubernetesBackend
+from orchestune.domain.placement import Placement
+from orchestune.errors import PolicyRefused
+from orchestune.ports.backend import WorkerOrder
+from orchestune.services import read_experiments
+from orchestune.testing.world import SPACE, FakeBackend, World
+from tests.security.pods_fixtures import Cluster, backend_on
+from tests.testbeds.seed import TOKEN, core_of
+from tests.unit.server.harness import Live, live
+
+SPECIFICATION = {
+    "name": "attack",
+    "run": "id",
+    "parameters": SPACE,
+    "metrics": [{"name": "loss", "goal": "minimize"}],
+    "budget": 1,
+    "parallelism": 1,
+    "engine": "random",
+}
+ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
+    "server's account": ({"service_account": "orchestune-server"}, "service_account"),
+    "server's disk": ({"volumes": [{"claim": "orchestune-data", "mount": "/mnt"}]}, "volumes[0].claim"),
+    "root of the node": ({"volumes": [{"path": "/", "mount": "/host"}]}, "volumes[0].path"),
+    "kubelet's sockets": ({"volumes": [{"path": "/var/lib/kubelet", "mount": "/k"}]}, "volumes[0].path"),
+    "server's key": (
+        {"pod": {"spec": {"volumes": [{"name": "k", "secret": {"secretName": "orchestune-server"}}]}}},
+        "pod.spec.volumes[k].secret.secretName",
+    ),
+    "others' secrets": (
+        {"pod": {"spec": {"containers": [{"name": "worker", "envFrom": [{"secretRef": {"name": "other"}}]}]}}},
+        "pod.spec.containers[worker].envFrom[0].secretRef.name",
+    ),
+    "owner's token": (
+        {"pod": {"spec": {"serviceAccountName": "orchestune-owner", "automountServiceAccountToken": True}}},
+        "pod.spec.serviceAccountName",
+    ),
+    "projected token": (
+        {"pod": {"spec": {"volumes": [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {}}]}}]}}},
+        "pod.spec.volumes[t].projected.sources[0].serviceAccountToken",
+    ),
+    "privileged": (
+        {"pod": {"spec": {"containers": [{"name": "worker", "securityContext": {"privileged": True}}]}}},
+        "pod.spec.containers[worker].securityContext.privileged",
+    ),
+    "node's processes": ({"pod": {"spec": {"hostPID": True}}}, "pod.spec.hostPID"),
+    "two volumes in one": (
+        {"pod": {"spec": {"volumes": [{"name": "orders", "hostPath": {"path": "/"}}]}}},
+        "pod.spec.volumes[orders].hostPath",
+    ),
+    "node by name": ({"pod": {"spec": {"nodeName": "control-plane"}}}, "pod.spec.nodeName"),
+}
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    made = Cluster()
+    yield made
+    made.hang_up()
+
+
+@contextmanager
+def serving(folder: Path, backend: KubernetesBackend) -> Iterator[tuple[Live, str]]:
+    """A server whose workers run in the cluster, and an editor's token."""
+    core = replace(core_of(folder), backends={"lab": backend}, default_cluster="lab")
+    with live(core) as server:
+        issued = server.ask("POST", "/api/v1/tokens", {"name": "eve", "role": "editor"}, token=TOKEN).json()
+        yield server, str(issued["token"])
+    backend.close()
+    core.store.close()
+
+
+def create(server: Live, token: str, placement: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    body = {"specification": {**SPECIFICATION, "placement": {"image": "x", **placement}}}
+    reply = server.ask("POST", "/api/v1/experiments", body, token=token)
+    return reply.status, reply.json()
+
+
+def test_an_editor_is_refused_with_every_key_before_anything_is_created(tmp_path: Path, cluster: Cluster) -> None:
+    with serving(tmp_path, backend_on(cluster)) as (server, token):
+        for name, (placement, key) in ATTACKS.items():
+            status, answer = create(server, token, placement)
+            assert (status, answer["error"]["code"]) == (403, "policy_refused"), name
+            assert key in [problem["key"] for problem in answer["error"]["problems"]], name
+        assert server.ask("GET", "/api/v1/experiments", token=token).json()["items"] == []
+        assert cluster.created == []
+        status, answer = create(server, token, {})
+        assert status == 201, f"an honest experiment is refused: {answer}"
+
+
+def test_an_owner_of_the_server_is_no_administrator_of_the_cluster(tmp_path: Path, cluster: Cluster) -> None:
+    with serving(tmp_path, backend_on(cluster)) as (server, _):
+        for name, (placement, _) in ATTACKS.items():
+            assert create(server, TOKEN, placement)[0] == 403, name
+
+
+def test_what_the_administrator_allows_is_taken_and_nothing_beside_it(tmp_path: Path, cluster: Cluster) -> None:
+    allow = ("claim:datasets", "service-account:trainer", "claim:disk")
+    with serving(tmp_path, backend_on(cluster, *allow)) as (server, token):
+        granted = {"service_account": "trainer", "volumes": [{"claim": "datasets", "mount": "/data"}]}
+        assert create(server, token, granted)[0] == 201
+        for name, (placement, _) in ATTACKS.items():
+            assert create(server, token, placement)[0] == 403, name
+        status, answer = create(server, token, {"volumes": [{"claim": "disk", "mount": "/data"}]})
+        assert status == 403 and "belongs to Orchestune's server" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_no_job_is_created_for_a_record_that_came_past_the_first_check(name: str, cluster: Cluster) -> None:
+    backend = backend_on(cluster)
+    placement = Placement.from_json({"image": "x", **ATTACKS[name][0]})
+    try:
+        with pytest.raises(PolicyRefused):
+            backend.start(WorkerOrder("w-1", "e-1", "a-token", 1, placement=placement))
+    finally:
+        backend.close()
+    assert cluster.created == []
+
+
+def test_an_allow_list_that_became_shorter_pauses_that_experiment_alone(tmp_path: Path, cluster: Cluster) -> None:
+    generous, strict = backend_on(cluster, "claim:datasets"), backend_on(cluster)
+    world = World(tmp_path, backend=cast(FakeBackend, generous))
+    volumes = [{"claim": "datasets", "mount": "/data"}]
+    try:
+        reading = world.create(placement={"image": "x", "volumes": volumes})
+        honest = world.create(placement={"image": "x"})
+        world.close()
+        world.backend = cast(FakeBackend, strict)
+        world.open()
+        for _ in range(3):
+            for controller in world.controllers:
+                controller.tick()
+        paused, running = (read_experiments.status(world.core, each) for each in (reading, honest))
+    finally:
+        world.close()
+        generous.close()
+        strict.close()
+    assert paused["desired"] == "paused"
+    assert "volumes[0].claim: claim 'datasets' is not allowed" in paused["reason"]["message"]
+    assert running["desired"] == "running"
+    assert {job["metadata"]["labels"]["orchestune.dev/experiment"] for job in cluster.jobs()} == {honest}
