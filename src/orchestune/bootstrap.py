@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestune.archives.shelf import Shelf
 from orchestune.backends.docker.backend import DockerBackend
+from orchestune.backends.docker.mounts import MountPolicy
 from orchestune.backends.local.backend import LocalBackend
 from orchestune.backends.slurm.backend import SlurmBackend
 from orchestune.backends.slurm.client import Slurm
@@ -206,9 +207,10 @@ def _this_machine(settings: Settings, endpoint: Path | None, url: str, door: Doo
     reached = partial(
         address_for_nodes, url, settings.slurm_address, partial(own_address, slurm), door.open if door else None
     )
+    mounts = MountPolicy(allow=settings.docker_allow, own_projects=settings.embedded)
     backends: dict[str, Backend] = {
         "local": LocalBackend(state, endpoint, url, umask=settings.umask),
-        "docker": DockerBackend(state, url, moves=moves),
+        "docker": DockerBackend(state, url, moves=moves, mounts=mounts),
         "slurm": SlurmBackend(state, settings.shared, reached, moves=moves, slurm=slurm, umask=settings.umask),
     }
     return _Site(backends, FolderSecrets(state / "secrets"), url, "local")

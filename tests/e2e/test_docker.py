@@ -65,8 +65,9 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(docker_engine: Engine) -> Iterator[Scene]:
-    with Home(DOCKER_HOST=docker_engine.url, ORCHESTUNE_CLUSTER="docker") as home:
+def scene(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    held = str(tmp_path_factory.getbasetemp())  # where `hold` makes its folders, beside the projects
+    with Home(DOCKER_HOST=docker_engine.url, ORCHESTUNE_CLUSTER="docker", ORCHESTUNE_DOCKER_ALLOW=held) as home:
         scene = Scene(home, docker_engine)
         yield scene
         try:

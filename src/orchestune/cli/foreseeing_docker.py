@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from orchestune.backends.docker import plan, runtime
 from orchestune.backends.docker.client import Engine
+from orchestune.backends.docker.mounts import VARIABLE, MountPolicy
 from orchestune.cli.foreseeing import UNKNOWN, order
 from orchestune.domain.experiment import Specification
 from orchestune.images import made
@@ -17,11 +19,14 @@ _SERVER = "http://127.0.0.1:8470"
 _SECONDS = 10
 
 
-def worker_container(specification: Specification, launch: Mapping[str, Any], state: Path) -> dict[str, Any]:
+def worker_container(
+    specification: Specification, launch: Mapping[str, Any], state: Path, environ: Mapping[str, str]
+) -> dict[str, Any]:
     """The container of one worker, as Docker's API takes it. What is only known later is zeros.
 
-    OrchestuneError where Docker does not answer.
+    OrchestuneError if Docker does not answer; PolicyRefused for a volume that the user's server would refuse.
     """
+    allow = [os.path.expanduser(part) for part in environ.get(VARIABLE, "").split(":") if part]
     host = Engine(_SECONDS).about()
     folder = state / "cache" / f"runtime-{made.key()}"
     identity = state / "docker" / "identity"
@@ -31,6 +36,7 @@ def worker_container(specification: Specification, launch: Mapping[str, Any], st
         runtime=str(folder) if host.here else runtime.volume(),
         url=_SERVER,
         address=str(state / "docker" / "server") if host.here else None,
+        mounts=MountPolicy(state, allow, own_projects=True),
     )
     foreseen = replace(order(specification), launch=launch)
     return {"name": plan.name(foreseen), **plan.container(foreseen, site)}

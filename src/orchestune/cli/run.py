@@ -122,7 +122,7 @@ def _objects(console: Console, prepared: Prepared) -> list[dict[str, Any]]:
         from orchestune.cli.foreseeing_docker import worker_container  # Docker's client, which no other command needs
 
         launched = launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
-        return [worker_container(specification, launched, state_path(console.environ))]
+        return [worker_container(specification, launched, state_path(console.environ), console.environ)]
     if cluster is not None and cluster.provider == "slurm":
         from orchestune.backends.slurm import plan  # as above
         from orchestune.cli.foreseeing import order

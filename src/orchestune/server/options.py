@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import Field, field
 from pathlib import Path
@@ -79,7 +80,17 @@ def convert(kind: str, raw: Any) -> Any:
         return networks(raw)
     if kind == "hosts":
         return allowing([name for name in raw.replace(",", " ").split() if name])
+    if kind == "folders":
+        return tuple(_folder(part) for part in raw.split(":") if part)
     return _checked(kind, raw)
+
+
+def _folder(raw: str) -> str:
+    """A folder that may be mounted, or the name of a Docker volume."""
+    folder = os.path.expanduser(raw)
+    if "/" in folder and (not folder.startswith("/") or os.path.normpath(folder) in ("/", "//")):
+        raise ValueError(f"cannot allow '{raw}' (expected an absolute folder below /, or the name of a Docker volume)")
+    return folder
 
 
 def _checked(kind: str, raw: str) -> str:

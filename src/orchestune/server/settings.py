@@ -121,6 +121,12 @@ class Settings:
         "none; embedded: any",
         "hosts and networks, with commas between, that messages and MLflow may use beside addresses of the internet",
     )
+    docker_allow: Sequence[str] = setting(
+        "folders",
+        (),
+        "none; embedded: what is in the folder of the project",
+        "folders of this machine, and names of Docker volumes, with colons between, that containers may mount",
+    )
     embedded: bool = field(default=False, metadata={"kind": "switch"})
     """one server per user, started by the command line; ends itself when idle"""
     owners: Mapping[str, str] = field(default_factory=dict, repr=False, metadata={"kind": "derived"})

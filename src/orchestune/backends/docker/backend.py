@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.backends.docker import checking, folder, gpus, plan, runtime, verdict
-from orchestune.backends.docker.client import Engine, Refused
+from orchestune.backends.docker.client import Away, Engine, Refused
 from orchestune.backends.docker.config import Daemon
 from orchestune.backends.docker.folder import WorkerFolder
+from orchestune.backends.docker.mounts import MountPolicy
 from orchestune.backends.docker.plan import Host, Site
 from orchestune.backends.docker.starting import Starting
 from orchestune.backends.notes import End, identity
@@ -46,7 +47,7 @@ class DockerBackend:
 
     `state` is the server's state folder, `url` its address, `moves` whether a restart may change the address. Nothing
     is asked of Docker before the first use. `worker_program` is what starts the worker, by default the one in the
-    private Python.
+    private Python. `mounts`: what of the machine containers may see, by default nothing.
     """
 
     name = "docker"
@@ -64,11 +65,15 @@ class DockerBackend:
         cache: Path | None = None,
         daemon: Daemon | None = None,
         worker_program: Sequence[str] = (),
+        mounts: MountPolicy | None = None,
     ) -> None:
         self._state = state.absolute() / "docker"
         self._cache = cache or state.absolute() / "cache"
         self._url = url
         self._program = tuple(worker_program)
+        sockets = [daemon.address.partition("://")[2]] if daemon is not None and daemon.here else []
+        mounts = mounts or MountPolicy()
+        self._mounts = replace(mounts, state=state.absolute(), sockets=[*mounts.sockets, *sockets])
         self._workers = self._state / "workers"
         self._whereabouts = Whereabouts(self._state / "server", url) if moves else None
         self._engine = Engine(10, daemon)
@@ -92,6 +97,14 @@ class DockerBackend:
 
     def takes(self, each: Resources, placement: Placement) -> Resources:
         return each
+
+    def refuse(self, each: Resources, placement: Placement, launch: Mapping[str, Any]) -> None:
+        if placement.volumes:
+            try:
+                here = self._about().here
+            except Away:
+                return  # `check` follows, and refuses with what to do
+            self._mounts.refuse(placement, launch, here)
 
     def check(self, each: Resources, placement: Placement) -> None:
         checking.check(self._engine, each, placement, self._url)
@@ -168,7 +181,7 @@ class DockerBackend:
         host = self._about()
         place = str(self._runtime()) if host.here else runtime.volume()
         address = self._whereabouts.tell() if self._whereabouts and host.here else None
-        site = Site(self._identity(), host, place, self._url, str(address) if address else None)
+        site = Site(self._identity(), host, place, self._url, str(address) if address else None, mounts=self._mounts)
         return replace(site, command=self._program) if self._program else site
 
     def _runtime(self) -> Path:

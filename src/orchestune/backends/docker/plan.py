@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from orchestune.backends.docker.mounts import MountPolicy
 from orchestune.backends.whereabouts import ADDRESS
 from orchestune.domain.code import ENVIRONMENT_MARKS
 from orchestune.errors import UsageError
@@ -76,6 +77,8 @@ class Site:
     """folder of the machine that holds the address of a server which may move"""
     command: tuple[str, ...] = tuple(command(RUNTIME))
     """what starts the worker"""
+    mounts: MountPolicy = MountPolicy()
+    """what of the machine containers may see"""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,11 @@ def name(order: WorkerOrder) -> str:
 
 
 def container(order: WorkerOrder, site: Site) -> dict[str, Any]:
-    """The body of `POST /containers/create`. The image's own user, environment and variables stay as they are."""
+    """The body of `POST /containers/create`. The image's own user, environment and variables stay as they are.
+
+    PolicyRefused for a volume that experiments of this server may not have.
+    """
+    site.mounts.refuse(order.placement, order.launch, site.host.here)
     return {
         "Image": order.placement.image,
         "Hostname": site.host.name if re.fullmatch(r"[A-Za-z0-9-]{1,63}", site.host.name) else "",
@@ -132,7 +139,7 @@ def container(order: WorkerOrder, site: Site) -> dict[str, Any]:
         "StopTimeout": math.ceil(order.grace) + FAREWELL,
         "HostConfig": {
             "NetworkMode": network(site.host, site.url).mode,
-            "Mounts": [*_own_mounts(site), *_links(order, site.host), *_volumes(order)],
+            "Mounts": [*_own_mounts(site), *_links(order, site), *_volumes(order, site)],
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges"],
             "RestartPolicy": {"Name": "no"},
@@ -196,19 +203,24 @@ def _own_mounts(site: Site) -> list[dict[str, Any]]:
     return mounts
 
 
-def _links(order: WorkerOrder, host: Host) -> list[dict[str, Any]]:
+def _links(order: WorkerOrder, site: Site) -> list[dict[str, Any]]:
     """What the bundle leaves out of the project's folder, at its place: the trial's folder links to it.
 
     Not what is tied to the machine or to a person: hidden files (environments, credentials), installed packages.
     """
     root = order.launch.get("root")
-    if not host.here or not isinstance(root, str) or not os.path.isabs(root):
+    if not site.host.here or not isinstance(root, str) or not os.path.isabs(root):
         return []
     paths = [os.path.normpath(os.path.join(root, str(link))) for link in order.launch.get("links") or ()]
-    return [
-        {"Type": "bind", "Source": path, "Target": path, "ReadOnly": True}
+    sources = {
+        path: site.mounts.link(path, root)
         for path in paths
         if path.startswith(root.rstrip("/") + "/") and not _personal(path) and os.path.exists(path)
+    }
+    return [
+        {"Type": "bind", "Source": source, "Target": path, "ReadOnly": True}
+        for path, source in sources.items()
+        if source is not None
     ]
 
 
@@ -217,11 +229,11 @@ def _personal(path: str) -> bool:
     return _PERSONAL.search(path) is not None or any(map(os.path.exists, marks))
 
 
-def _volumes(order: WorkerOrder) -> list[dict[str, Any]]:
+def _volumes(order: WorkerOrder, site: Site) -> list[dict[str, Any]]:
     return [
         {
             "Type": "bind" if volume.path else "volume",
-            "Source": volume.path or volume.claim,
+            "Source": site.mounts.source(volume.path, order.launch, site.host.here) if volume.path else volume.claim,
             "Target": volume.mount,
             "ReadOnly": volume.read_only,
         }

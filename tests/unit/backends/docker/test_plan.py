@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchestune.backends.docker import plan
+from orchestune.backends.docker.mounts import MountPolicy
 from orchestune.backends.docker.plan import Host, Site
 from orchestune.domain.placement import Placement, Volume
 from orchestune.domain.resources import Resources
@@ -17,7 +18,8 @@ from orchestune.errors import UsageError
 from orchestune.ports.backend import WorkerOrder
 
 HERE = Host("lab-1", 8.0, 32 * 2**30, "amd64")
-SITE = Site("5a7e", HERE, "/state/cache/runtime-1", "http://127.0.0.1:8470", "/state/docker/server")
+MOUNTS = MountPolicy(Path("/state"), allow=("/srv/sets",), own_projects=True)
+SITE = Site("5a7e", HERE, "/state/cache/runtime-1", "http://127.0.0.1:8470", "/state/docker/server", mounts=MOUNTS)
 ORDER = WorkerOrder(
     "01a21212-1015-7940-8188-2bed67e883cc",
     "01a21212-0000-7000-8000-000000000001",
