@@ -231,3 +231,29 @@ def test_pods_keep_to_the_nodes_that_the_image_is_for() -> None:
             assert spec["nodeSelector"] == {"kubernetes.io/os": "linux", **more}
         settings = json.loads(documents[0]["data"]["kubernetes.json"])
         assert settings.get("architecture", "") == architecture
+
+
+def test_what_experiments_may_use_is_added_and_taken_back_one_by_one() -> None:
+    allowed = LAB.with_changes({"allow": ["privileged", "claim:datasets", "capability:cap_sys_ptrace"]})
+    assert allowed.allow == ("capability:SYS_PTRACE", "claim:datasets", "privileged")
+    assert allowed.with_changes({}).allow == allowed.allow
+    assert Connection.from_json(json.loads(json.dumps(allowed.to_json()))) == allowed
+    fewer = allowed.with_changes({"allow": ["claim:b"], "disallow": ["privileged", "claim:datasets", "host-pid"]})
+    assert fewer.allow == ("capability:SYS_PTRACE", "claim:b")
+    assert json.loads(plan.settings(fewer)["data"]["kubernetes.json"])["allow"] == list(fewer.allow)
+    assert "allow" not in json.loads(plan.settings(LAB)["data"]["kubernetes.json"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"allow": ["clam:x"]}, "allow: unknown kind of access: 'clam'"),
+        ({"disallow": ["claim"]}, "disallow: 'claim' needs a name"),
+        ({"allow": ["service-account:orchestune-server"]}, "belong to the server"),
+        ({"claim": "disk", "allow": ["claim:disk"]}, "cannot allow 'claim:disk' to experiments: the server itself"),
+        ({"env_secret": "aws", "allow": ["secret:aws"]}, "cannot allow 'secret:aws' to experiments"),
+    ],
+)
+def test_the_servers_own_objects_and_what_is_misspelled_cannot_be_allowed(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        LAB.with_changes(changes)

@@ -146,6 +146,7 @@ REFUSED: list[tuple[Pod, str]] = [
      f"{WORKER}.volumeMounts[tmp].subPath"),
     (worker(volumeMounts=[{"name": "tmp", "mountPath": "/d", "mountPropagation": "Bidirectional"}]),
      f"{WORKER}.volumeMounts[tmp].mountPropagation"),
+    (worker(terminationMessagePath="/proc/self/x"), f"{WORKER}.terminationMessagePath"),
     # scheduling
     (spec(nodeName="control-plane"), f"{SPEC}.nodeName"),
     (spec(priorityClassName="system-node-critical"), f"{SPEC}.priorityClassName"),
@@ -220,6 +221,7 @@ ACCEPTED: list[Pod] = [
     security(readOnlyRootFilesystem=True),
     security(runAsUser=0, runAsNonRoot=False),
     security(capabilities=None),
+    worker(terminationMessagePath="/dev/termination-log"),
     spec(securityContext={"runAsUser": 1000, "fsGroup": 1000, "supplementalGroups": [5]}),
     spec(hostNetwork=False, hostPID=None, hostUsers=False),
     spec(imagePullSecrets=[{"name": "hub"}]),

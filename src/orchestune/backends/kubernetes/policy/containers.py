@@ -20,7 +20,7 @@ from orchestune.backends.kubernetes.policy.rules import (
     table,
     unless,
 )
-from orchestune.backends.kubernetes.policy.volumes import config_map_reference, mounts, secret_reference
+from orchestune.backends.kubernetes.policy.volumes import config_map_reference, mount_path, mounts, secret_reference
 from orchestune.errors import Problem
 
 PROFILE: Check = unless("unconfined", {"type": "RuntimeDefault"})
@@ -152,6 +152,11 @@ def _missing(scope: Scope, path: str, value: Mapping[str, object]) -> Iterator[P
         yield from _capabilities(scope, f"{path}.securityContext.capabilities", {})
 
 
+def _message_path(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    """The kubelet mounts a file there."""
+    return iter(()) if value == "/dev/termination-log" else mount_path(scope, path, value)
+
+
 _CONTAINER: Table = {
     "args": free,
     "command": free,
@@ -171,7 +176,7 @@ _CONTAINER: Table = {
     "startupProbe": _PROBE,
     "stdin": free,
     "stdinOnce": free,
-    "terminationMessagePath": free,
+    "terminationMessagePath": _message_path,
     "terminationMessagePolicy": free,
     "tty": free,
     "volumeDevices": free,

@@ -99,7 +99,7 @@ def volume(scope: Scope, path: str, value: object) -> Iterator[Problem]:
     return iter(()) if value in own else table(_VOLUME)(scope, path, value)
 
 
-def _mount_path(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def mount_path(scope: Scope, path: str, value: object) -> Iterator[Problem]:
     """Refuse what hides a folder of the worker's, or places files where the node's runtime looks for its own."""
     if not isinstance(value, str) or not value.startswith("/"):
         yield scope.refuse(path, f"found {shown(value)} (expected an absolute path)")
@@ -117,7 +117,7 @@ def _sub_path(scope: Scope, path: str, value: object) -> Iterator[Problem]:
 
 _MOUNT: Table = {
     "name": free,
-    "mountPath": _mount_path,
+    "mountPath": mount_path,
     "readOnly": free,
     "recursiveReadOnly": free,
     "mountPropagation": only("None"),
