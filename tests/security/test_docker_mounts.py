@@ -123,7 +123,7 @@ def test_links_of_a_project_that_is_none_are_not_mounted(folders: Folders, root:
 def test_a_path_is_resolved_again_when_the_container_is_created(folders: Folders) -> None:
     changing, volume = folders.project / "changing", Volume("/mnt", path=str(folders.project / "changing"))
     changing.mkdir()
-    launch = {"root": str(folders.project)}
+    launch: dict[str, Any] = {"root": str(folders.project)}
     folders.own().refuse(Placement("image", volumes=(volume,)), launch, here=True)
     changing.rmdir()
     changing.symlink_to("/")
@@ -182,7 +182,7 @@ def test_an_editor_is_refused_over_http_with_the_key(folders: Folders, owns: boo
         token = server.ask("POST", "/api/v1/tokens", {"name": "eve", "role": "editor"}, token=TOKEN).json()["token"]
         for path in (*SYSTEM, str(folders.state)):
             placement = {"image": "x", "volumes": [{"mount": "/mnt", "path": path}]}
-            specification = {"name": "a", "run": "id", "parameters": SPACE, "placement": placement}
+            specification: dict[str, Any] = {"name": "a", "run": "id", "parameters": SPACE, "placement": placement}
             specification |= {"metrics": [{"name": "loss", "goal": "minimize"}], "budget": 1, "parallelism": 1}
             body = {"specification": specification, "launch": {"root": "/"}}
             reply = server.ask("POST", "/api/v1/experiments", body, token=token)

@@ -44,7 +44,7 @@ class MountPolicy:
 
     def refuse(self, placement: Placement, launch: Mapping[str, object], here: bool) -> None:
         """PolicyRefused with every volume that an experiment may not have. `here`: the daemon sees this machine."""
-        problems = []
+        problems: list[Problem] = []
         for index, volume in enumerate(placement.volumes):
             problems += _targets(volume, f"volumes[{index}].mount")
             if volume.path is not None and self._source(volume.path, launch, here) is None:
