@@ -391,7 +391,8 @@ def test_each_container_sees_the_gpus_of_its_trial_and_no_other(
     monkeypatch.delenv("ORCHESTUNE_TEST_DOCKER", raising=False)
     run = "echo sees $CUDA_VISIBLE_DEVICES of $NVIDIA_VISIBLE_DEVICES; touch /hold/$ORCHESTUNE_TRIAL; "
     run += "while [ $(ls /hold | wc -l) -lt 2 ]; do sleep 0.05; done; echo loss={x}"
-    with docker_engine() as engine, Home(DOCKER_HOST=engine.url, ORCHESTUNE_CLUSTER="docker") as home:
+    settings = {"ORCHESTUNE_CLUSTER": "docker", "ORCHESTUNE_DOCKER_ALLOW": str(tmp_path)}
+    with docker_engine() as engine, Home(DOCKER_HOST=engine.url, **settings) as home:
         image = docker_images.load(engine, "test-busybox:1", docker_images.busybox())
         project = write(
             tmp_path / "gpus", run, image=image, budget=2, resources={"gpu": 2}, volumes=hold(tmp_path / "hold")
