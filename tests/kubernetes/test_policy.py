@@ -32,10 +32,10 @@ LOOK = (
 @pytest.fixture
 def owner(kubernetes: Access, namespace: str, registry: Registry, server_image: str) -> Iterator[Lab]:
     """A connected cluster, as its administrator."""
-    with Lab(kubernetes, namespace, registry) as made:
-        made.connect("--server-image", server_image)
-        yield made
-        made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
+    with Lab(kubernetes, namespace, registry) as lab:
+        lab.connect("--server-image", server_image)
+        yield lab
+        lab.run("destroy", "--yes", "--stop", "--abandon", expect=None)
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def editor(owner: Lab, tmp_path: Path) -> Iterator[Lab]:
     """A colleague with the Role of editors and nothing else."""
     kubeconfig = kubeconfig_of(owner.cluster, "eve", owner.namespace, tmp_path / "eve")
     bind(owner.cluster, owner.namespace, "eve", "editor")
-    with Lab(owner.cluster, owner.namespace, owner.registry, kubeconfig) as made:
-        made.connect()
-        yield made
+    with Lab(owner.cluster, owner.namespace, owner.registry, kubeconfig) as lab:
+        lab.connect()
+        yield lab
 
 
 def attack(editor: Lab, shell: str, *options: str, **keys: Any) -> str:
@@ -67,8 +67,8 @@ def test_an_editor_gets_no_further_than_the_owner_allows(owner: Lab, editor: Lab
     head = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "datasets"}}
     owner.cluster.apply({**head, "spec": claim}, namespace=owner.namespace)
     volumes = [{"claim": "datasets", "mount": "/data"}]
-    said = attack(editor, shell, "--detach", volumes=volumes)
-    assert f"orchestune cluster connect -n {owner.name} --allow claim:datasets" in said
+    message = attack(editor, shell, "--detach", volumes=volumes)
+    assert f"orchestune cluster connect -n {owner.name} --allow claim:datasets" in message
     assert editor.connect("--allow", "claim:datasets", expect=None).returncode != 0, "an editor may not allow it"
 
     owner.connect("--allow", "claim:datasets", "--allow", "capability:SYS_PTRACE")
@@ -79,8 +79,8 @@ def test_an_editor_gets_no_further_than_the_owner_allows(owner: Lab, editor: Lab
         shell, run=f"echo hello > /data/hello; {LOOK}", budget=1, parallelism=1, volumes=volumes, pod=pod
     )
     editor.home.run("run", "--cluster", editor.name, cwd=folder)
-    [shown] = editor.home.json("status", "--cluster", editor.name)
-    assert shown["counts"]["completed"] == 1
+    [status] = editor.home.json("status", "--cluster", editor.name)
+    assert status["counts"]["completed"] == 1
     for keys, key in ATTACKS:
         assert key in attack(editor, shell, "--detach", **keys), "nothing beside it was allowed"
 

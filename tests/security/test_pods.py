@@ -65,9 +65,9 @@ ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    made = Cluster()
-    yield made
-    made.hang_up()
+    cluster = Cluster()
+    yield cluster
+    cluster.hang_up()
 
 
 @contextmanager

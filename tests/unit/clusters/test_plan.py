@@ -245,7 +245,7 @@ def test_what_experiments_may_use_is_added_and_taken_back_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"allow": ["clam:x"]}, "allow: unknown kind of access: 'clam'"),
         ({"disallow": ["claim"]}, "disallow: 'claim' needs a name"),
@@ -254,6 +254,6 @@ def test_what_experiments_may_use_is_added_and_taken_back_one_by_one() -> None:
         ({"env_secret": "aws", "allow": ["secret:aws"]}, "cannot allow 'secret:aws' to experiments"),
     ],
 )
-def test_the_servers_own_objects_and_what_is_misspelled_cannot_be_allowed(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(BadInput, match=said):
+def test_what_is_the_servers_or_misspelled_cannot_be_allowed(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         LAB.with_changes(changes)

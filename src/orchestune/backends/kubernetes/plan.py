@@ -136,7 +136,7 @@ def template(config: KubernetesConfig, order: WorkerOrder, setting: Setting, com
     own = frozenset((CONTAINER, RUNTIME))
     for key in ("containers", "initContainers"):
         if key in found["spec"]:
-            found["spec"][key] = hardened(found["spec"][key], own, restricted=setting.restricted)
+            found["spec"][key] = hardened(found["spec"][key], own, config.gpu_resource, restricted=setting.restricted)
     return found
 
 
@@ -200,8 +200,6 @@ def _worker_container(config: KubernetesConfig, order: WorkerOrder, command: Seq
         {"name": "ORCHESTUNE_WORKER_FILE", "value": f"{ORDERS}/{FILE}"},
         {"name": "ORCHESTUNE_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
     ]
-    if not order.each.gpu:  # an image made for GPUs would otherwise see all those of its node
-        env.append({"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"})
     mounts: list[Manifest] = [
         {"name": VOLUME, "mountPath": MOUNT, "readOnly": True},
         {"name": "orders", "mountPath": ORDERS, "readOnly": True},

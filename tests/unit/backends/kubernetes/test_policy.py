@@ -353,12 +353,36 @@ def test_a_pod_nested_beyond_all_measure_is_refused_without_recursion() -> None:
 def test_containers_that_an_experiment_adds_are_hardened_and_its_own_settings_stay() -> None:
     pod = side(securityContext={"runAsUser": 5}, env=[{"name": "A", "value": "1"}])
     order = WorkerOrder("w-1", "e", "t", 1, each=EACH, placement=of(pod))
-    [_, made] = plan.template(CONFIG, order, plan.Setting(), [])["spec"]["containers"]
+    [_, added] = plan.template(CONFIG, order, plan.Setting(), [])["spec"]["containers"]
     dropped = {"drop": ["MKNOD", "NET_RAW"]}
-    assert made["securityContext"] == {"runAsUser": 5, "allowPrivilegeEscalation": False, "capabilities": dropped}
-    assert made["env"] == [{"name": "A", "value": "1"}, {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}]
-    [_, made] = plan.template(CONFIG, order, plan.Setting(restricted=True), [])["spec"]["containers"]
-    assert made["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert added["securityContext"] == {"runAsUser": 5, "allowPrivilegeEscalation": False, "capabilities": dropped}
+    assert added["env"] == [{"name": "A", "value": "1"}, {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}]
+    [_, added] = plan.template(CONFIG, order, plan.Setting(restricted=True), [])["spec"]["containers"]
+    assert added["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize(
+    ("resources", "void"),
+    [
+        ({}, True),
+        ({"limits": {"nvidia.com/gpu": "0"}}, True),
+        ({"requests": {"rdma/hca": 1}}, True),
+        ({"limits": {"nvidia.com/gpu": 1}}, False),
+        ({"limits": {"nvidia.com/mig-1g.5gb": "1"}}, False),
+    ],
+)
+@pytest.mark.parametrize("name", ["worker", "side"])
+def test_a_container_without_a_gpu_sees_none_whatever_its_image_says(
+    name: str, resources: dict[str, Any], void: bool
+) -> None:
+    cleared = {"requests": {"nvidia.com/gpu": None}, "limits": {"nvidia.com/gpu": None}}
+    pod = spec(containers=[{"name": name, "resources": {key: {**cleared[key], **resources.get(key, {})}
+                                                         for key in cleared}}])  # fmt: skip
+    order = WorkerOrder("w-1", "e", "t", 1, each=EACH, placement=of(pod))
+    containers = plan.template(CONFIG, order, plan.Setting(), [])["spec"]["containers"]
+    [container] = [each for each in containers if each["name"] == name]
+    variables = {item["name"]: item.get("value") for item in container.get("env", [])}
+    assert ("NVIDIA_VISIBLE_DEVICES" in variables) is void
 
 
 def _documented() -> Mapping[str, Pod]:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from orchestune.backends.kubernetes.quantities import amount
+
 _DROPPED = ["MKNOD", "NET_RAW"]  # of the default capabilities: common programs do without, attacks do not
 _GPUS = "NVIDIA_VISIBLE_DEVICES"
 
 
-def hardened(containers: object, own: frozenset[str], *, restricted: bool) -> object:
+def hardened(containers: object, own: frozenset[str], gpu_resource: str, *, restricted: bool) -> object:
     """Return the containers with defaults in place of what an experiment left open; `own` names Orchestune's.
 
-    No privilege escalation, no raw sockets, and none of the node's GPUs if no device is requested: images for GPUs
+    No privilege escalation, no raw sockets, and none of the node's GPUs if none is requested: images for GPUs
     set the variable by which NVIDIA's runtime hands all of them out.
 
     `restricted`: the namespace allows no capability at all.
     """
     if not isinstance(containers, list):
         return containers
-    return [_container(each, own, restricted) if isinstance(each, Mapping) else each for each in containers]
+    return [
+        _container(each, own, gpu_resource, restricted) if isinstance(each, Mapping) else each for each in containers
+    ]
 
 
 def gains_privileges(security: Mapping[str, object]) -> bool:
@@ -29,35 +33,40 @@ def gains_privileges(security: Mapping[str, object]) -> bool:
     return security.get("privileged") is True or "SYS_ADMIN" in names
 
 
-def _container(container: Mapping[str, object], own: frozenset[str], restricted: bool) -> dict[str, object]:
-    made, ours = dict(container), container.get("name") in own
-    security = made.get("securityContext")
+def _container(
+    container: Mapping[str, object], own: frozenset[str], gpu_resource: str, restricted: bool
+) -> dict[str, object]:
+    copy, ours = dict(container), container.get("name") in own
+    security = copy.get("securityContext")
     if security is None or isinstance(security, Mapping):
-        made["securityContext"] = _security(security or {}, ["ALL"] if restricted or ours else _DROPPED)
-    if not ours and not _takes_devices(made):
-        made["env"] = _without_gpus(made.get("env"))
-    return made
+        copy["securityContext"] = _security(security or {}, ["ALL"] if restricted or ours else _DROPPED)
+    if not _takes_gpus(copy, gpu_resource):
+        copy["env"] = _without_gpus(copy.get("env"))
+    return copy
 
 
 def _security(given: Mapping[str, object], dropped: list[str]) -> dict[str, object]:
-    made = {key: value for key, value in given.items() if value is not None}
-    if not gains_privileges(made):
-        made.setdefault("allowPrivilegeEscalation", False)
-    elif made.get("allowPrivilegeEscalation") is False:
-        del made["allowPrivilegeEscalation"]
-    capabilities = made.get("capabilities")
+    security = {key: value for key, value in given.items() if value is not None}
+    if not gains_privileges(security):
+        security.setdefault("allowPrivilegeEscalation", False)
+    elif security.get("allowPrivilegeEscalation") is False:
+        del security["allowPrivilegeEscalation"]
+    capabilities = security.get("capabilities")
     if capabilities is None:
-        made["capabilities"] = {"drop": list(dropped)}
+        security["capabilities"] = {"drop": list(dropped)}
     elif isinstance(capabilities, Mapping) and capabilities.get("drop") is None:
-        made["capabilities"] = {**capabilities, "drop": list(dropped)}
-    return made
+        security["capabilities"] = {**capabilities, "drop": list(dropped)}
+    return security
 
 
-def _takes_devices(container: Mapping[str, object]) -> bool:
-    """Return True if it requests extended resources: then the device plugin sets the variable."""
+def _takes_gpus(container: Mapping[str, object], gpu_resource: str) -> bool:
+    """Return True if it requests a GPU: then the device plugin says in the variable which one."""
     resources = container.get("resources")
     parts = [resources.get("requests"), resources.get("limits")] if isinstance(resources, Mapping) else []
-    return any("/" in str(name) for part in parts if isinstance(part, Mapping) for name in part)
+    amounts = [item for part in parts if isinstance(part, Mapping) for item in part.items()]
+    return any(
+        amount(count) > 0 for name, count in amounts if name == gpu_resource or str(name).startswith("nvidia.com/")
+    )
 
 
 def _without_gpus(env: object) -> object:
