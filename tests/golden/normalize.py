@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import re
-import socket
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from orchestune import __version__
 
@@ -15,12 +16,12 @@ REPOSITORY = Path(__file__).parents[2]
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 _SIGNATURE = re.compile(r"\b[0-9a-f]{40}\b")
-_TIME = re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00)?")
+_TIME = re.compile(r"(?!2026-01-31T12:00:00Z)\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00)?")
 _EPOCH = re.compile(r"\b1[67]\d{8}(?:\.\d+)?\b")
 _PORT = re.compile(r"\b(127\.0\.0\.1|localhost):\d+")
-# what `orchestune.cli.render.duration` prints, with the spaces that align it in a table
-_DURATION = re.compile(r"(?<![\w.-]) *\b(?:\d+(?:\.\d+)?s|\d+m \d\ds|\d+h \d\dm|\d+d \d+h)(?![\w.]) *")
-_SPACES = re.compile(r"(?<=\S) {2,}(?=\S)")
+# what `orchestune.cli.render.duration` prints
+_DURATION = re.compile(r"(?<![\w.-])(?:\d+(?:\.\d+)?s|\d+m \d\ds|\d+h \d\dm|\d+d \d+h)(?![\w.])")
+_LONG_FLOAT = re.compile(r"\b\d+\.\d{9,}\b")
 
 
 class Placeholders:
@@ -35,7 +36,6 @@ class Placeholders:
             tempfile.gettempdir() + "/": "<tmp>/",
             __version__: "<version>",
             platform.python_version(): "<python>",
-            socket.gethostname(): "<host>",
         }
         known = {**machine, **(names or {})}
         # the longest first: a path before the folder that it lies in
@@ -46,6 +46,7 @@ class Placeholders:
         """Return `text` with placeholders."""
         for pattern, placeholder in self._names:
             text = pattern.sub(placeholder, text)
+        text = _LONG_FLOAT.sub(lambda match: f"{float(match[0]):.6g}", text)
         text = _UUID.sub(_numbered("id"), text)
         text = _DIGEST.sub(_numbered("digest"), text)
         text = _SIGNATURE.sub("<signature>", text)
@@ -55,23 +56,30 @@ class Placeholders:
 
 
 def without_durations(text: str) -> str:
-    """Return `text` with `<duration>` for each printed duration, and with single gaps between the columns of tables.
+    """Return `text` with # for each digit of a printed duration, so that tables stay aligned.
 
-    How wide a column is follows from the values in it, so that spaces would tell them.
+    Errors and hints, which stand behind `---`, tell of durations that are the same each time.
     """
-    lines = [_DURATION.sub(_duration, line).rstrip() for line in text.split("\n")]
-    return "\n".join(lines)
+    out, mark, errors = text.partition("--- standard error\n")
+    return _DURATION.sub(lambda match: re.sub(r"\d", "#", match[0]), out) + mark + errors
 
 
-def _duration(match: re.Match[str]) -> str:
-    text = match[0]
-    before, after = text[0] == " ", text[-1] == " "
-    return f"{' ' * before}<duration>{' ' * after}"
+def rounded(value: Any, digits: int = 6) -> Any:
+    """Return a document with plain types alone, with floats of so many significant digits and without durations."""
+    if isinstance(value, Mapping):
+        return {str(name): _without_duration(name, item) or rounded(item, digits) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(item, digits) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}") if math.isfinite(value) else str(value)
+    return int(value) if isinstance(value, int) else str(value)
 
 
-def collapsed(text: str) -> str:
-    """Return `text` with gaps of two spaces wherever there are more within a line."""
-    return "\n".join(_SPACES.sub("  ", line) for line in text.split("\n"))
+def _without_duration(name: str, value: Any) -> str | None:
+    """What stands for a duration that this process measured; None for anything else."""
+    return "<duration>" if name in ("eta_seconds", "wall_seconds") and value is not None else None
 
 
 def _whole(value: str) -> re.Pattern[str]:

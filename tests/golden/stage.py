@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from orchestune.services import (
 from orchestune.services.signatures import report_signature
 from orchestune.services.work import work
 from orchestune.testing.world import SMALL, FakeBackend, World
-from tests.golden.normalize import Placeholders
+from tests.golden.normalize import Placeholders, rounded
 
 Document = dict[str, Any]
 HELLO = hashlib.sha256(b"hello").hexdigest()
@@ -284,21 +283,8 @@ def _words(error: OrchestuneError) -> Document:
 
 
 def _event(item: Mapping[str, Any]) -> str:
-    data = json.dumps(_rounded(item["data"]), sort_keys=True, ensure_ascii=False)
+    data = json.dumps(rounded(item["data"]), sort_keys=True, ensure_ascii=False)
     return f"{item['seq']:>3} {item['actor']:<6} {item['kind']:<20} {data}\n"
-
-
-def _rounded(value: Any) -> Any:
-    """Return a document with plain types alone, and floats of six digits."""
-    if isinstance(value, Mapping):
-        return {str(name): _rounded(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(item) for item in value]
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else str(value)
-    return int(value) if isinstance(value, int) else str(value)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -316,7 +302,7 @@ _Dumper.add_representer(str, _Dumper.represent_str)
 
 def _yaml(document: Any) -> str:
     return yaml.dump(
-        _rounded(document), Dumper=_Dumper, sort_keys=True, default_flow_style=None, width=10_000, allow_unicode=True
+        rounded(document), Dumper=_Dumper, sort_keys=True, default_flow_style=None, width=10_000, allow_unicode=True
     )
 
 

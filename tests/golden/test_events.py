@@ -365,7 +365,7 @@ def files_and_checkpoints(stage: Stage) -> list[str]:
 
 
 def quarantined_node(stage: Stage) -> list[str]:
-    experiment = stage.create(budget=9, parallelism=2)
+    experiment = stage.create(budget=10, parallelism=2)
     stage.tick()
     good, bad = stage.process(0), stage.process(1)
     good.register(node="node-1")
@@ -373,7 +373,7 @@ def quarantined_node(stage: Stage) -> list[str]:
     for _ in range(5):
         good.finish(good.lease())
     full = "OSError: [Errno 28] No space left on device\n"
-    for _ in range(3):
+    for _ in range(4):
         bad.finish(bad.lease(), **FAILED, tail=full)
     stage.tick()
     return [experiment]
