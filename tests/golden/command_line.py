@@ -20,15 +20,15 @@ def transcript(lines: Iterable[str], run: Run, lab: Lab, home: Path, seconds: fl
 
     {NAME} in a line is the handle of an experiment of the lab, {home} the home folder; `seconds` pass after each line.
     """
-    shown = []
+    runs = []
     for line in lines:
-        shown.append(without_durations(shown_run(line.format(**lab.handles, home=home).split(), run)))
+        runs.append(without_durations(transcript_of(line.format(**lab.handles, home=home).split(), run)))
         lab.world.clock.pass_time(seconds)
     lab.find_others()
-    return placed("\n".join(shown), {**lab.names, str(lab.folder): "<project>", str(home): "<home>"})
+    return placed("\n".join(runs), {**lab.names, str(lab.folder): "<project>", str(home): "<home>"})
 
 
-def shown_run(words: list[str], run: Run) -> str:
+def transcript_of(words: list[str], run: Run) -> str:
     """Run one command, and show it with its exit code and both streams."""
     code, out, err = run(*words)
     parts = [f"$ {' '.join(['orchestune', *words])}\n", _stable(out, 2 if words[:1] and words[0] in _IMPRECISE else 6)]

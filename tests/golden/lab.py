@@ -77,10 +77,10 @@ class Lab:
 
     def find_others(self) -> None:
         """Learn the handles of experiments that commands have created, the oldest first."""
-        known = set(self.handles.values())
-        for item in reversed(read_experiments.statuses(self.world.core)["items"]):
-            if item["handle"] not in known:
-                self.handles[item["handle"]] = item["handle"]
+        handles = set(self.handles.values())
+        for status in reversed(read_experiments.statuses(self.world.core)["items"]):
+            if status["handle"] not in handles:
+                self.handles[status["handle"]] = status["handle"]
 
     def create(self, name: str, outcome: Outcome, count: int, **changes: Any) -> str:
         """Create an experiment and let `count` of its attempts end as `outcome` says of their leases; its id."""
@@ -201,8 +201,7 @@ def fill(lab: Lab) -> None:
 
     metrics = [{"name": "error", "goal": "minimize"}, {"name": "latency", "goal": "minimize"}]
     width: Document = {"name": "width", "type": "int", "min": 8, "max": 512}
-    configurations = [{"width": number} for number in (16, 64, 128, 64, 256, 512)]
-    configurations[3] = {"width": 100}
+    configurations = [{"width": number} for number in (16, 64, 128, 100, 256, 512)]
     lab.create(
         "front", _two, 6, parameters=[width], metrics=metrics, budget=6, parallelism=1, owner="grace",
         try_first=configurations,

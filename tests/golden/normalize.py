@@ -37,10 +37,10 @@ class Placeholders:
             __version__: "<version>",
             platform.python_version(): "<python>",
         }
-        known = {**machine, **(names or {})}
+        placeholders = {**machine, **(names or {})}
         # the longest first: a path before the folder that it lies in
-        values = sorted(filter(None, known), key=len, reverse=True)
-        self._names = [(_whole(value), known[value].replace("\\", r"\\")) for value in values]
+        values = sorted(filter(None, placeholders), key=len, reverse=True)
+        self._names = [(_whole(value), placeholders[value].replace("\\", r"\\")) for value in values]
 
     def of(self, text: str) -> str:
         """Return `text` with placeholders."""

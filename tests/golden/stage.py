@@ -64,9 +64,9 @@ class Stage:
         secrets = changes.pop("secret_values", {})
         specification = {"budget": budget, "parallelism": 1, "seed": 1, "try_first": first} | changes
         request = self.world.request(**specification) | {"secrets": secrets}
-        return self.known(create_experiment.create_experiment(self.core, request, owner))
+        return self.named(create_experiment.create_experiment(self.core, request, owner))
 
-    def known(self, status: Mapping[str, Any]) -> str:
+    def named(self, status: Mapping[str, Any]) -> str:
         """Give the handle of an experiment a stable ending (test-aaaa, test-bbbb, …); its id."""
         handle = str(status["handle"])
         self._handles[handle] = f"{handle[:-4]}{chr(ord('a') + len(self._handles)) * 4}"
@@ -89,6 +89,14 @@ class Stage:
         process = self.process()
         process.register(**changes)
         return process
+
+    def two(self) -> tuple[Process, Process]:
+        """Start the first two workers, of one slot each, and register both."""
+        self.tick()
+        first, second = self.process(0), self.process(1)
+        first.register()
+        second.register()
+        return first, second
 
     def silence(self, seconds: float) -> None:
         """Let time pass in which no worker calls and the server listens, without work for the other controllers."""
@@ -136,14 +144,22 @@ class Stage:
         )
 
     def _trial(self, experiment: str, number: int) -> Document:
-        found = read_trials.trial(self.core, experiment, number)
-        attempts = [
-            {"number": item["number"], "fold": item["task"], "state": item["state"], "reason": _message(item["reason"])}
-            for item in found["attempts"]
-        ]
-        metrics = {name: value["value"] for name, value in found["metrics"].items()}
-        shown = {"trial": number, "state": found["state"], "reason": _message(found["reason"]), "metrics": metrics}
-        return {**shown, "attempts": attempts}
+        trial = read_trials.trial(self.core, experiment, number)
+        return {
+            "trial": number,
+            "state": trial["state"],
+            "reason": _message(trial["reason"]),
+            "metrics": {name: value["value"] for name, value in trial["metrics"].items()},
+            "attempts": [
+                {
+                    "number": attempt["number"],
+                    "fold": attempt["task"],
+                    "state": attempt["state"],
+                    "reason": _message(attempt["reason"]),
+                }
+                for attempt in trial["attempts"]
+            ],
+        }
 
     def events(self, experiment: str) -> None:
         """Write every event of an experiment, one a line: number, actor, kind, data."""
@@ -240,15 +256,15 @@ class Process:
         )
         return digest
 
-    def checkpoint(self, lease: Document, **said: Any) -> None:
+    def checkpoint(self, lease: Document, **fields: Any) -> None:
         """Publish a checkpoint."""
-        body = {"attempt": lease["attempt"], "token": lease["token"], "digest": HELLO, "size": 5, **said}
+        body = {"attempt": lease["attempt"], "token": lease["token"], "digest": HELLO, "size": 5, **fields}
         self.stage.record(f"{self.name} checkpoint", body, lambda: uploads.checkpoint(self.stage.core, self.id, body))
 
-    def artifacts(self, lease: Document, *paths: str, **said: Any) -> None:
+    def artifacts(self, lease: Document, *paths: str, **fields: Any) -> None:
         """Hand in files, all with the content `hello`."""
         files = [{"path": path, "digest": HELLO, "size": 5} for path in paths]
-        body = {"attempt": lease["attempt"], "token": lease["token"], "files": files, **said}
+        body = {"attempt": lease["attempt"], "token": lease["token"], "files": files, **fields}
         self.stage.record(
             f"{self.name} artifacts", body, lambda: uploads.keep_artifacts(self.stage.core, self.id, body)
         )

@@ -9,14 +9,24 @@ import pytest
 from orchestune.ports.backend import Gone
 from orchestune.services import change_experiment, queue_trial, rerun_trial, stop_trial
 from tests.golden.expected_files import Golden
-from tests.golden.stage import FAILED, PREEMPTED, Document, Process, Stage
+from tests.golden.stage import FAILED, PREEMPTED, Document, Stage
 
 RULE: Document = {"type": "asha", "min_steps": 1, "reduction": 2}
+Scenario = Callable[[Stage], list[str]]
+SCENARIOS: dict[str, Scenario] = {}
+"""by the name of the expected file"""
 
 
+def scenario(function: Scenario) -> Scenario:
+    """Add a scenario under its name."""
+    SCENARIOS[function.__name__] = function
+    return function
+
+
+@scenario
 def finish(stage: Stage) -> list[str]:
     experiment = stage.create(budget=3, parallelism=2)
-    first, second = _two(stage)
+    first, second = stage.two()
     leases = first.lease(), second.lease()
     first.work(beats=[first.started(leases[0])])
     first.work(beats=[first.measured(leases[0], 0.5, 1)])
@@ -27,6 +37,7 @@ def finish(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def fail(stage: Stage) -> list[str]:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -36,6 +47,7 @@ def fail(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def fail_every_trial(stage: Stage) -> list[str]:
     experiment = stage.create(budget=5, stop={"max_failures": 2})
     worker = stage.worker()
@@ -45,6 +57,7 @@ def fail_every_trial(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def fail_for_a_missing_metric_pauses_the_experiment(stage: Stage) -> list[str]:
     experiment = stage.create(budget=3)
     worker = stage.worker()
@@ -53,6 +66,7 @@ def fail_for_a_missing_metric_pauses_the_experiment(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def retry(stage: Stage) -> list[str]:
     experiment = stage.create(budget=1, retries=2)
     worker = stage.worker()
@@ -64,6 +78,7 @@ def retry(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def lost_worker(stage: Stage) -> list[str]:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -78,6 +93,7 @@ def lost_worker(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def lost_worker_that_comes_back(stage: Stage) -> list[str]:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -88,6 +104,7 @@ def lost_worker_that_comes_back(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def lost_worker_five_times_pauses_the_experiment(stage: Stage) -> list[str]:
     experiment = stage.create(budget=1)
     for _ in range(5):
@@ -101,6 +118,7 @@ def lost_worker_five_times_pauses_the_experiment(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def worker_that_cannot_be_started(stage: Stage) -> list[str]:
     experiment = stage.create(budget=1)
     stage.tick()
@@ -111,6 +129,7 @@ def worker_that_cannot_be_started(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def preempted_worker(stage: Stage) -> list[str]:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -125,6 +144,7 @@ def preempted_worker(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def out_of_memory(stage: Stage) -> list[str]:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -135,6 +155,7 @@ def out_of_memory(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def out_of_memory_with_more_of_it(stage: Stage) -> list[str]:
     experiment = stage.create(budget=1, resources={"cpu": 1, "memory": 2**30}, oom_retries=1)
     worker = stage.worker()
@@ -149,9 +170,10 @@ def out_of_memory_with_more_of_it(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def prune(stage: Stage) -> list[str]:
     experiment = stage.create(budget=3, parallelism=2, early_stopping=RULE)
-    good, bad = _two(stage)
+    good, bad = stage.two()
     first, second = good.lease(), bad.lease()
     good.work(beats=[good.measured(first, 0.1, 1)])
     bad.work(beats=[bad.measured(second, 0.9, 1)])
@@ -163,6 +185,7 @@ def prune(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def stop(stage: Stage) -> list[str]:
     experiment = stage.create(budget=3)
     worker = stage.worker()
@@ -174,6 +197,7 @@ def stop(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def stop_and_resume(stage: Stage) -> list[str]:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -188,6 +212,7 @@ def stop_and_resume(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def stop_of_one_trial(stage: Stage) -> list[str]:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -199,6 +224,7 @@ def stop_of_one_trial(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def stop_rule_target(stage: Stage) -> list[str]:
     experiment = stage.create(budget=5, stop={"target": 0.15})
     worker = stage.worker()
@@ -208,6 +234,7 @@ def stop_rule_target(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def stop_rule_patience(stage: Stage) -> list[str]:
     experiment = stage.create(budget=5, stop={"patience": 2})
     worker = stage.worker()
@@ -217,6 +244,7 @@ def stop_rule_patience(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def stop_rule_futile(stage: Stage) -> list[str]:
     experiment = stage.create(budget=5, stop={"futile": {"limit": 0.2, "after": 2, "side": "above"}})
     worker = stage.worker()
@@ -226,9 +254,10 @@ def stop_rule_futile(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def stop_rule_while_trials_run(stage: Stage) -> list[str]:
     experiment = stage.create(budget=4, parallelism=2, stop={"target": 0.15})
-    first, second = _two(stage)
+    first, second = stage.two()
     leases = first.lease(), second.lease()
     first.finish(leases[0], 0.125)
     stage.tick()
@@ -238,6 +267,7 @@ def stop_rule_while_trials_run(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def pause_and_resume(stage: Stage) -> list[str]:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -252,6 +282,7 @@ def pause_and_resume(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def pause_now_and_resume(stage: Stage) -> list[str]:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -265,6 +296,7 @@ def pause_now_and_resume(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def budget_raised(stage: Stage) -> list[str]:
     experiment = stage.create(budget=1, try_first=[{"x": 0.1}, {"x": 0.2}])
     worker = stage.worker()
@@ -278,6 +310,7 @@ def budget_raised(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def budget_lowered(stage: Stage) -> list[str]:
     experiment = stage.create(budget=4, parallelism=2, try_first=[{"x": 0.1}])  # the others are the engine's
     worker = stage.worker()
@@ -289,6 +322,7 @@ def budget_lowered(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def configuration_queued_by_a_user(stage: Stage) -> list[str]:
     experiment = stage.create(budget=2, try_first=[{"x": 0.1}])
     queue_trial.queue_trial(stage.core, experiment, {"x": 0.75}, "grace")
@@ -299,18 +333,20 @@ def configuration_queued_by_a_user(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def rerun(stage: Stage) -> list[str]:
     experiment = stage.create(budget=1)
     worker = stage.worker()
     worker.finish(worker.lease())
     _end(stage)
-    again = stage.known(rerun_trial.rerun_trial(stage.core, experiment, 1, {}, "grace"))
+    again = stage.named(rerun_trial.rerun_trial(stage.core, experiment, 1, {}, "grace"))
     other = stage.worker()
     other.finish(other.lease())
     _end(stage)
     return [experiment, again]
 
 
+@scenario
 def delete(stage: Stage) -> list[str]:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -320,6 +356,7 @@ def delete(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def folds(stage: Stage) -> list[str]:
     experiment = stage.create(budget=2, folds={"count": 2})
     worker = stage.worker()
@@ -330,6 +367,7 @@ def folds(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def folds_pruned(stage: Stage) -> list[str]:
     experiment = stage.create(budget=2, folds={"count": 3, "prune_after": 2})
     worker = stage.worker()
@@ -339,6 +377,7 @@ def folds_pruned(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def space_exhausted(stage: Stage) -> list[str]:
     choices = [{"name": "x", "type": "categorical", "choices": [0.25, 0.5]}]
     experiment = stage.create(budget=9, parameters=choices, engine="grid", try_first=[])
@@ -349,6 +388,7 @@ def space_exhausted(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def files_and_checkpoints(stage: Stage) -> list[str]:
     experiment = stage.create(budget=1, checkpoint_every=1.0)
     worker = stage.worker()
@@ -364,6 +404,7 @@ def files_and_checkpoints(stage: Stage) -> list[str]:
     return [experiment]
 
 
+@scenario
 def quarantined_node(stage: Stage) -> list[str]:
     experiment = stage.create(budget=10, parallelism=2)
     stage.tick()
@@ -379,45 +420,6 @@ def quarantined_node(stage: Stage) -> list[str]:
     return [experiment]
 
 
-SCENARIOS: dict[str, Callable[[Stage], list[str]]] = {
-    function.__name__: function
-    for function in (
-        finish,
-        fail,
-        fail_every_trial,
-        fail_for_a_missing_metric_pauses_the_experiment,
-        retry,
-        lost_worker,
-        lost_worker_that_comes_back,
-        lost_worker_five_times_pauses_the_experiment,
-        worker_that_cannot_be_started,
-        preempted_worker,
-        out_of_memory,
-        out_of_memory_with_more_of_it,
-        prune,
-        stop,
-        stop_and_resume,
-        stop_of_one_trial,
-        stop_rule_target,
-        stop_rule_patience,
-        stop_rule_futile,
-        stop_rule_while_trials_run,
-        pause_and_resume,
-        pause_now_and_resume,
-        budget_raised,
-        budget_lowered,
-        configuration_queued_by_a_user,
-        rerun,
-        delete,
-        folds,
-        folds_pruned,
-        space_exhausted,
-        files_and_checkpoints,
-        quarantined_node,
-    )
-}
-
-
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_events(name: str, stage: Stage, golden: Golden) -> None:
     experiments = SCENARIOS[name](stage)
@@ -430,15 +432,6 @@ def test_events(name: str, stage: Stage, golden: Golden) -> None:
 
 def test_every_expected_file_is_used(golden: Golden) -> None:
     golden.check_names(f"{name}.txt" for name in SCENARIOS)
-
-
-def _two(stage: Stage) -> tuple[Process, Process]:
-    """Two workers of one slot each."""
-    stage.tick()
-    first, second = stage.process(0), stage.process(1)
-    first.register()
-    second.register()
-    return first, second
 
 
 def _end(stage: Stage) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.golden.command_line import Run, placed, shown_run
+from tests.golden.command_line import Run, placed, transcript_of
 from tests.golden.expected_files import Golden
 
 RIGHT = """\
@@ -119,13 +119,13 @@ def test_every_expected_file_is_used(golden: Golden) -> None:
 
 
 def _dry_run(text: str, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """The file, and what is said of it as text and as JSON. No server is asked: its address leads nowhere."""
+    """Return the file with the output for it, as text and as JSON. No server is asked: its address leads nowhere."""
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "train.py").write_text("print('accuracy=0.5')\n")
     (folder / "experiment.yml").write_text(text)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("ORCHESTUNE_SERVER", "http://server.invalid:1")
-    shown = [f"experiment.yml\n{''.join(f'  {line}' for line in text.splitlines(keepends=True))}"]
-    shown += [shown_run(["run", "--dry-run", *more], run) for more in ([], ["--json"])]
-    return placed("\n".join(shown), {str(folder): "<project>", str(tmp_path): "<home>"})
+    parts = [f"experiment.yml\n{''.join(f'  {line}' for line in text.splitlines(keepends=True))}"]
+    parts += [transcript_of(["run", "--dry-run", *more], run) for more in ([], ["--json"])]
+    return placed("\n".join(parts), {str(folder): "<project>", str(tmp_path): "<home>"})

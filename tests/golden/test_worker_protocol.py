@@ -17,16 +17,27 @@ from tests.golden.stage import FAILED, HELLO, PREEMPTED, Document, Process, Stag
 
 RULE: Document = {"type": "asha", "min_steps": 1, "reduction": 2}
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
+Scenario = Callable[[Stage], None]
+SCENARIOS: dict[str, Scenario] = {}
+"""by the name of the expected file"""
+
+
+def scenario(function: Scenario) -> Scenario:
+    """Add a scenario under its name."""
+    SCENARIOS[function.__name__] = function
+    return function
 
 
 # registration
 
 
+@scenario
 def register_first(stage: Stage) -> None:
     stage.create()
     stage.worker(full=True, version="0.1.0", capabilities=["preload"])
 
 
+@scenario
 def register_job_with_every_part(stage: Stage) -> None:
     stage.create(
         run=["python", "train.py", "--x", "{x}"],
@@ -44,6 +55,7 @@ def register_job_with_every_part(stage: Stage) -> None:
     stage.worker(full=True)
 
 
+@scenario
 def register_again_with_the_same_boot(stage: Stage) -> None:
     stage.create()
     worker = stage.worker()
@@ -53,6 +65,7 @@ def register_again_with_the_same_boot(stage: Stage) -> None:
     worker.work()
 
 
+@scenario
 def register_by_another_process_loses_the_leases_of_the_first(stage: Stage) -> None:
     experiment = stage.create()
     first = stage.worker()
@@ -65,11 +78,13 @@ def register_by_another_process_loses_the_leases_of_the_first(stage: Stage) -> N
     stage.outcome(experiment)
 
 
+@scenario
 def register_with_another_protocol(stage: Stage) -> None:
     stage.create()
     stage.worker(protocol=99)
 
 
+@scenario
 def register_unknown_worker(stage: Stage) -> None:
     stage.create()
     Process(stage, "").register()
@@ -81,6 +96,7 @@ def register_unknown_worker(stage: Stage) -> None:
     worker.job()
 
 
+@scenario
 def register_after_the_worker_ended(stage: Stage) -> None:
     stage.create()
     worker = stage.worker()
@@ -92,6 +108,7 @@ def register_after_the_worker_ended(stage: Stage) -> None:
     worker.job()
 
 
+@scenario
 def job_of_a_later_revision(stage: Stage) -> None:
     experiment = stage.create()
     worker = stage.worker()
@@ -104,6 +121,7 @@ def job_of_a_later_revision(stage: Stage) -> None:
 # the life of an attempt
 
 
+@scenario
 def lease_start_metrics_success(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -117,6 +135,7 @@ def lease_start_metrics_success(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def poll_with_nothing_to_say(stage: Stage) -> None:
     stage.create(budget=1)
     worker = stage.worker()
@@ -127,6 +146,7 @@ def poll_with_nothing_to_say(stage: Stage) -> None:
     worker.work(beats=[worker.started(lease)], want=1)
 
 
+@scenario
 def success_before_the_start_was_reported(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -134,6 +154,7 @@ def success_before_the_start_was_reported(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def failure_that_is_final(stage: Stage) -> None:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -142,6 +163,7 @@ def failure_that_is_final(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def failure_that_is_retried(stage: Stage) -> None:
     experiment = stage.create(budget=1, retries=1)
     worker = stage.worker()
@@ -153,6 +175,7 @@ def failure_that_is_retried(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def failure_whose_retries_are_used_up(stage: Stage) -> None:
     experiment = stage.create(budget=1, retries=1)
     worker = stage.worker()
@@ -163,6 +186,7 @@ def failure_whose_retries_are_used_up(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def failure_without_the_metric(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -171,6 +195,7 @@ def failure_without_the_metric(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def failure_with_a_metric_that_is_not_finite(stage: Stage) -> None:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -179,6 +204,7 @@ def failure_with_a_metric_that_is_not_finite(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def failure_by_timeout(stage: Stage) -> None:
     experiment = stage.create(budget=1, timeout=5.0)
     worker = stage.worker()
@@ -187,6 +213,7 @@ def failure_by_timeout(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def failure_for_lack_of_memory_raises_the_request(stage: Stage) -> None:
     experiment = stage.create(budget=1, resources={"cpu": 1, "memory": 2**30}, oom_retries=2)
     worker = stage.worker()
@@ -202,6 +229,7 @@ def failure_for_lack_of_memory_raises_the_request(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def lost_before_the_command_started(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -213,6 +241,7 @@ def lost_before_the_command_started(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def logs_that_repeat_overlap_and_lack_a_part(stage: Stage) -> None:
     stage.create(budget=1)
     worker = stage.worker()
@@ -224,6 +253,7 @@ def logs_that_repeat_overlap_and_lack_a_part(stage: Stage) -> None:
     stage.show("logs", _logs(stage))
 
 
+@scenario
 def usage_that_repeats(stage: Stage) -> None:
     stage.create(budget=1)
     worker = stage.worker()
@@ -234,6 +264,7 @@ def usage_that_repeats(stage: Stage) -> None:
     worker.finish(lease, usage=samples[2:])
 
 
+@scenario
 def metrics_of_any_name_and_spread(stage: Stage) -> None:
     metrics = [{"name": "loss", "goal": "minimize", "take": "best"}, {"name": "speed", "goal": "maximize"}]
     experiment = stage.create(budget=1, metrics=metrics)
@@ -249,6 +280,7 @@ def metrics_of_any_name_and_spread(stage: Stage) -> None:
 # reports that come again, late, or for something else
 
 
+@scenario
 def report_repeated(stage: Stage) -> None:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -261,6 +293,7 @@ def report_repeated(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def report_of_a_failure_repeated(stage: Stage) -> None:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -270,6 +303,7 @@ def report_of_a_failure_repeated(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def report_twice_in_one_call(stage: Stage) -> None:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -278,6 +312,7 @@ def report_twice_in_one_call(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def report_beat_after_the_end(stage: Stage) -> None:
     stage.create(budget=2)
     worker = stage.worker()
@@ -286,6 +321,7 @@ def report_beat_after_the_end(stage: Stage) -> None:
     worker.work(beats=[worker.measured(lease, 0.5, 9)])
 
 
+@scenario
 def report_late_counts_while_no_newer_attempt_is_leased(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -296,6 +332,7 @@ def report_late_counts_while_no_newer_attempt_is_leased(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def report_late_failure_counts(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -305,6 +342,7 @@ def report_late_failure_counts(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def report_late_loss_brings_its_logs_alone(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -316,6 +354,7 @@ def report_late_loss_brings_its_logs_alone(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def report_late_values_are_kept_for_the_end(stage: Stage) -> None:
     experiment = stage.create(budget=1, metrics=[{"name": "loss", "goal": "minimize", "take": "best"}])
     worker = stage.worker()
@@ -326,7 +365,8 @@ def report_late_values_are_kept_for_the_end(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
-def report_superseded_by_a_newer_attempt(stage: Stage) -> None:
+@scenario
+def report_of_a_worker_that_has_ended(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     old = stage.worker()
     lease = old.lease()
@@ -339,6 +379,7 @@ def report_superseded_by_a_newer_attempt(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def report_superseded_token_of_the_same_worker(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -354,6 +395,7 @@ def report_superseded_token_of_the_same_worker(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def report_with_another_token(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -363,6 +405,7 @@ def report_with_another_token(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def report_of_an_unknown_attempt(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -373,6 +416,7 @@ def report_of_an_unknown_attempt(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def report_of_another_experiments_attempt(stage: Stage) -> None:
     first, second = stage.create(budget=1), stage.create(budget=1)
     stage.tick()
@@ -388,6 +432,7 @@ def report_of_another_experiments_attempt(stage: Stage) -> None:
 # leases
 
 
+@scenario
 def lease_lost_on_the_way(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -398,6 +443,7 @@ def lease_lost_on_the_way(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def leases_up_to_the_slots_of_a_worker(stage: Stage) -> None:
     stage.create(budget=6, parallelism=2)
     worker = stage.worker()
@@ -407,6 +453,7 @@ def leases_up_to_the_slots_of_a_worker(stage: Stage) -> None:
     worker.work(want=1)
 
 
+@scenario
 def leases_up_to_the_parallelism_of_the_experiment(stage: Stage) -> None:
     stage.create(budget=6, parallelism=1)
     worker = stage.worker()
@@ -415,6 +462,7 @@ def leases_up_to_the_parallelism_of_the_experiment(stage: Stage) -> None:
     worker.work(want=4)
 
 
+@scenario
 def lease_of_a_configuration_that_a_user_queued(stage: Stage) -> None:
     experiment = stage.create(budget=2, try_first=[{"x": 0.1}])
     queue_trial.queue_trial(stage.core, experiment, {"x": 0.75}, "ada")
@@ -424,6 +472,7 @@ def lease_of_a_configuration_that_a_user_queued(stage: Stage) -> None:
     worker.work(want=1)
 
 
+@scenario
 def lease_is_not_taken_back_by_an_older_call(stage: Stage) -> None:
     stage.create(budget=3, parallelism=2)
     worker = stage.worker()
@@ -433,6 +482,7 @@ def lease_is_not_taken_back_by_an_older_call(stage: Stage) -> None:
     worker.work(beats=[worker.started(lease)])
 
 
+@scenario
 def call_that_does_not_tell_what_is_live(stage: Stage) -> None:
     experiment = stage.create(budget=3)
     worker = stage.worker()
@@ -442,6 +492,7 @@ def call_that_does_not_tell_what_is_live(stage: Stage) -> None:
     worker.work(live=None)
 
 
+@scenario
 def trial_that_runs_alone_after_it_lost_its_workers(stage: Stage) -> None:
     experiment = stage.create(budget=3)
     for _ in range(3):
@@ -470,6 +521,7 @@ def trial_that_runs_alone_after_it_lost_its_workers(stage: Stage) -> None:
 # orders
 
 
+@scenario
 def cancelled_trial(stage: Stage) -> None:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -482,6 +534,7 @@ def cancelled_trial(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def cancelled_trial_that_succeeds_meanwhile(stage: Stage) -> None:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -491,6 +544,7 @@ def cancelled_trial_that_succeeds_meanwhile(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def stopped_experiment(stage: Stage) -> None:
     experiment = stage.create(budget=3)
     worker = stage.worker()
@@ -503,6 +557,7 @@ def stopped_experiment(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def deleted_experiment(stage: Stage) -> None:
     experiment = stage.create(budget=3)
     worker = stage.worker()
@@ -514,6 +569,7 @@ def deleted_experiment(stage: Stage) -> None:
     worker.register()
 
 
+@scenario
 def pruned_trial(stage: Stage) -> None:
     experiment, worker, lease = _ordered_to_prune(stage)
     worker.work()
@@ -521,10 +577,12 @@ def pruned_trial(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def pruned_trial_with_a_grace_of_its_own(stage: Stage) -> None:
     _ordered_to_prune(stage, grace=3.5)
 
 
+@scenario
 def pruned_trial_reported_twice(stage: Stage) -> None:
     experiment, worker, lease = _ordered_to_prune(stage)
     worker.work(finished=[_pruned(worker, lease)], lost=True)
@@ -532,18 +590,21 @@ def pruned_trial_reported_twice(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def pruned_trial_that_succeeds_meanwhile(stage: Stage) -> None:
     experiment, worker, lease = _ordered_to_prune(stage)
     worker.finish(lease, 0.9)
     stage.outcome(experiment)
 
 
+@scenario
 def pruned_trial_that_fails_meanwhile(stage: Stage) -> None:
     experiment, worker, lease = _ordered_to_prune(stage)
     worker.finish(lease, **FAILED)
     stage.outcome(experiment)
 
 
+@scenario
 def pruned_trial_whose_worker_is_lost(stage: Stage) -> None:
     experiment, worker, lease = _ordered_to_prune(stage)
     stage.silence(20)
@@ -552,15 +613,17 @@ def pruned_trial_whose_worker_is_lost(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def pruned_trial_whose_worker_stops(stage: Stage) -> None:
     experiment, worker, lease = _ordered_to_prune(stage)
     worker.finish(lease, **PREEMPTED)
     stage.outcome(experiment)
 
 
+@scenario
 def reports_by_http_and_the_question_whether_to_stop(stage: Stage) -> None:
     stage.create(budget=3, parallelism=2, early_stopping=RULE)
-    good, bad = _two(stage)
+    good, bad = stage.two()
     first, second = good.lease(), bad.lease()
     good.work(beats=[good.started(first)])
     good.http(first, {"loss": 0.1, "step": 1})
@@ -577,6 +640,7 @@ def reports_by_http_and_the_question_whether_to_stop(stage: Stage) -> None:
 # workers that drain, pause, and come back
 
 
+@scenario
 def drained_worker(stage: Stage) -> None:
     experiment = stage.create(budget=3)
     worker = stage.worker()
@@ -590,6 +654,7 @@ def drained_worker(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def drained_worker_that_goes_on_with_another_experiment(stage: Stage) -> None:
     first = stage.create(budget=1)
     worker = stage.worker()
@@ -608,6 +673,7 @@ def drained_worker_that_goes_on_with_another_experiment(stage: Stage) -> None:
     stage.outcome(second)
 
 
+@scenario
 def paused_experiment(stage: Stage) -> None:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -621,6 +687,7 @@ def paused_experiment(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def paused_experiment_that_takes_its_trials_back(stage: Stage) -> None:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -634,6 +701,7 @@ def paused_experiment_that_takes_its_trials_back(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def preempted_by_the_worker(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -642,6 +710,7 @@ def preempted_by_the_worker(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def preempted_by_the_place(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -654,6 +723,7 @@ def preempted_by_the_place(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def out_of_memory_of_the_whole_worker(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -666,6 +736,7 @@ def out_of_memory_of_the_whole_worker(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def lost_worker_that_comes_back(stage: Stage) -> None:
     experiment = stage.create(budget=2)
     worker = stage.worker()
@@ -677,9 +748,10 @@ def lost_worker_that_comes_back(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def lost_worker_that_comes_back_after_its_trial_was_given_away(stage: Stage) -> None:
     experiment = stage.create(budget=2, parallelism=2)
-    cut_off, other = _two(stage)
+    cut_off, other = stage.two()
     lease = cut_off.lease()
     mine = other.lease()
     for _ in range(4):
@@ -694,6 +766,7 @@ def lost_worker_that_comes_back_after_its_trial_was_given_away(stage: Stage) -> 
     stage.outcome(experiment)
 
 
+@scenario
 def call_with_another_boot(stage: Stage) -> None:
     stage.create(budget=2)
     worker = stage.worker()
@@ -701,6 +774,7 @@ def call_with_another_boot(stage: Stage) -> None:
     worker.work(want=1)
 
 
+@scenario
 def two_processes_with_one_identity(stage: Stage) -> None:
     experiment = stage.create(budget=2)
     first = stage.worker()
@@ -718,6 +792,7 @@ def two_processes_with_one_identity(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def worker_whose_experiment_has_ended(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -728,6 +803,7 @@ def worker_whose_experiment_has_ended(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def server_that_was_restarted(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -746,6 +822,7 @@ def server_that_was_restarted(stage: Stage) -> None:
 # folds
 
 
+@scenario
 def folds_of_a_trial(stage: Stage) -> None:
     experiment = stage.create(budget=1, parallelism=1, folds={"count": 3})
     worker = stage.worker()
@@ -754,9 +831,10 @@ def folds_of_a_trial(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def folds_of_which_one_fails(stage: Stage) -> None:
     experiment = stage.create(budget=1, parallelism=2, folds={"count": 3})
-    first, second = _two(stage)
+    first, second = stage.two()
     failing, sibling = first.lease(), second.lease()
     first.finish(failing, **FAILED)
     second.work()
@@ -764,6 +842,7 @@ def folds_of_which_one_fails(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def folds_of_which_one_is_late(stage: Stage) -> None:
     experiment = stage.create(budget=1, folds={"count": 2})
     worker = stage.worker()
@@ -774,6 +853,7 @@ def folds_of_which_one_is_late(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def folds_that_are_pruned_together(stage: Stage) -> None:
     experiment = stage.create(budget=2, parallelism=1, folds={"count": 3, "prune_after": 2})
     worker = stage.worker()
@@ -786,6 +866,7 @@ def folds_that_are_pruned_together(stage: Stage) -> None:
 # files
 
 
+@scenario
 def checkpoint_from_which_the_next_attempt_resumes(stage: Stage) -> None:
     stage.create(budget=1, checkpoint_every=1.0)
     worker = stage.worker()
@@ -798,6 +879,7 @@ def checkpoint_from_which_the_next_attempt_resumes(stage: Stage) -> None:
     worker.finish(again)
 
 
+@scenario
 def checkpoint_of_an_unknown_attempt_or_blob(stage: Stage) -> None:
     stage.create(budget=1, checkpoint_every=1.0)
     worker = stage.worker()
@@ -810,6 +892,7 @@ def checkpoint_of_an_unknown_attempt_or_blob(stage: Stage) -> None:
     worker.checkpoint(lease, step="nan")
 
 
+@scenario
 def checkpoint_of_a_cancelled_attempt(stage: Stage) -> None:
     experiment = stage.create(budget=1, checkpoint_every=1.0)
     worker = stage.worker()
@@ -819,6 +902,7 @@ def checkpoint_of_a_cancelled_attempt(stage: Stage) -> None:
     worker.checkpoint(lease, step=7)
 
 
+@scenario
 def artifacts_of_a_trial(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -833,6 +917,7 @@ def artifacts_of_a_trial(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def artifacts_that_will_not_come(stage: Stage) -> None:
     experiment = stage.create(budget=1)
     worker = stage.worker()
@@ -844,6 +929,7 @@ def artifacts_that_will_not_come(stage: Stage) -> None:
     stage.outcome(experiment)
 
 
+@scenario
 def artifacts_of_an_attempt_that_was_replaced(stage: Stage) -> None:
     stage.create(budget=1)
     worker = stage.worker()
@@ -854,6 +940,7 @@ def artifacts_of_an_attempt_that_was_replaced(stage: Stage) -> None:
     worker.artifacts(lease, "best.pt")
 
 
+@scenario
 def uploads_in_parts(stage: Stage) -> None:
     stage.create(budget=1)
     worker = stage.worker()
@@ -862,91 +949,6 @@ def uploads_in_parts(stage: Stage) -> None:
         stage.record(
             f"{worker.name} upload", call, partial(uploads.append, stage.core, worker.id, HELLO, offset, content)
         )
-
-
-SCENARIOS: dict[str, Callable[[Stage], None]] = {
-    function.__name__: function
-    for function in (
-        register_first,
-        register_job_with_every_part,
-        register_again_with_the_same_boot,
-        register_by_another_process_loses_the_leases_of_the_first,
-        register_with_another_protocol,
-        register_unknown_worker,
-        register_after_the_worker_ended,
-        job_of_a_later_revision,
-        lease_start_metrics_success,
-        poll_with_nothing_to_say,
-        success_before_the_start_was_reported,
-        failure_that_is_final,
-        failure_that_is_retried,
-        failure_whose_retries_are_used_up,
-        failure_without_the_metric,
-        failure_with_a_metric_that_is_not_finite,
-        failure_by_timeout,
-        failure_for_lack_of_memory_raises_the_request,
-        lost_before_the_command_started,
-        logs_that_repeat_overlap_and_lack_a_part,
-        usage_that_repeats,
-        metrics_of_any_name_and_spread,
-        report_repeated,
-        report_of_a_failure_repeated,
-        report_twice_in_one_call,
-        report_beat_after_the_end,
-        report_late_counts_while_no_newer_attempt_is_leased,
-        report_late_failure_counts,
-        report_late_loss_brings_its_logs_alone,
-        report_late_values_are_kept_for_the_end,
-        report_superseded_by_a_newer_attempt,
-        report_superseded_token_of_the_same_worker,
-        report_with_another_token,
-        report_of_an_unknown_attempt,
-        report_of_another_experiments_attempt,
-        lease_lost_on_the_way,
-        leases_up_to_the_slots_of_a_worker,
-        leases_up_to_the_parallelism_of_the_experiment,
-        lease_of_a_configuration_that_a_user_queued,
-        lease_is_not_taken_back_by_an_older_call,
-        call_that_does_not_tell_what_is_live,
-        trial_that_runs_alone_after_it_lost_its_workers,
-        cancelled_trial,
-        cancelled_trial_that_succeeds_meanwhile,
-        stopped_experiment,
-        deleted_experiment,
-        pruned_trial,
-        pruned_trial_with_a_grace_of_its_own,
-        pruned_trial_reported_twice,
-        pruned_trial_that_succeeds_meanwhile,
-        pruned_trial_that_fails_meanwhile,
-        pruned_trial_whose_worker_is_lost,
-        pruned_trial_whose_worker_stops,
-        reports_by_http_and_the_question_whether_to_stop,
-        drained_worker,
-        drained_worker_that_goes_on_with_another_experiment,
-        paused_experiment,
-        paused_experiment_that_takes_its_trials_back,
-        preempted_by_the_worker,
-        preempted_by_the_place,
-        out_of_memory_of_the_whole_worker,
-        lost_worker_that_comes_back,
-        lost_worker_that_comes_back_after_its_trial_was_given_away,
-        call_with_another_boot,
-        two_processes_with_one_identity,
-        worker_whose_experiment_has_ended,
-        server_that_was_restarted,
-        folds_of_a_trial,
-        folds_of_which_one_fails,
-        folds_of_which_one_is_late,
-        folds_that_are_pruned_together,
-        checkpoint_from_which_the_next_attempt_resumes,
-        checkpoint_of_an_unknown_attempt_or_blob,
-        checkpoint_of_a_cancelled_attempt,
-        artifacts_of_a_trial,
-        artifacts_that_will_not_come,
-        artifacts_of_an_attempt_that_was_replaced,
-        uploads_in_parts,
-    )
-}
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -969,15 +971,6 @@ def _logs(stage: Stage) -> Any:
     return [{name: item[name] for name in ("trial", "offset", "gap", "text", "last") if name in item} for item in items]
 
 
-def _two(stage: Stage) -> tuple[Process, Process]:
-    """Two workers of one slot each."""
-    stage.tick()
-    first, second = stage.process(0), stage.process(1)
-    first.register()
-    second.register()
-    return first, second
-
-
 def _replaced(stage: Stage, old: Process, why: str = "killed by signal 9") -> Process:
     """The worker that is started in the place of one that is gone."""
     stage.world.backend.gone[old.id] = why
@@ -989,7 +982,7 @@ def _replaced(stage: Stage, old: Process, why: str = "killed by signal 9") -> Pr
 def _ordered_to_prune(stage: Stage, **rule: Any) -> tuple[str, Process, Document]:
     """An experiment in which the second of two trials is ordered to end; its worker and lease."""
     experiment = stage.create(budget=3, parallelism=2, early_stopping=RULE | rule)
-    good, bad = _two(stage)
+    good, bad = stage.two()
     first, second = good.lease(), bad.lease()
     good.work(beats=[good.measured(first, 0.1, 1)])
     bad.work(beats=[bad.measured(second, 0.9, 1)])
