@@ -237,4 +237,4 @@ def _keep(lab: Lab, worker: FakeWorker, lease: Document) -> None:
     uploads.append(lab.world.core, worker.id, digest, 0, content)
     files = [{"path": "best.pt", "digest": digest, "size": len(content)}]
     body = {"attempt": lease["attempt"], "token": lease["token"], "files": files}
-    uploads.keep_artifacts(lab.world.core, worker.id, body)
+    worker.keep_artifacts(body)

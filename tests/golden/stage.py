@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
 from orchestune.errors import OrchestuneError
@@ -20,8 +21,13 @@ from orchestune.services import (
     uploads,
 )
 from orchestune.services.signatures import report_signature
-from orchestune.services.work import work
+from orchestune.services.work import Answered, work
 from orchestune.testing.world import SMALL, FakeBackend, World
+from orchestune.wire import files, registration
+from orchestune.wire.answers import encode
+from orchestune.wire.registration import PROTOCOL
+from orchestune.wire.work import decode
+from orchestune.worker.api import encoded
 from tests.golden.normalize import Placeholders, rounded
 
 Document = dict[str, Any]
@@ -37,6 +43,13 @@ PREEMPTED: Document = {
     "points": [],
     "reason": {"code": "worker_stopped", "message": "the worker was asked to stop"},
 }
+
+
+def _sent(answer: Any) -> Any:
+    """Return an answer as the worker receives it."""
+    if isinstance(answer, Answered):
+        answer = answer.answer
+    return msgspec.json.decode(encode(answer)) if isinstance(answer, msgspec.Struct) else answer
 
 
 class Stage:
@@ -116,7 +129,7 @@ class Stage:
     def record(self, title: str, call: Mapping[str, Any], action: Callable[[], Any]) -> Any:
         """Write a call with its answer, or with the error that it raised; None for an error."""
         try:
-            answer = action()
+            answer = _sent(action())
         except OrchestuneError as error:
             answer, written = None, {"error": {"status": error.status, "code": error.code, **_words(error)}}
         else:
@@ -183,11 +196,13 @@ class Process:
 
     def register(self, *, full: bool = False, **changes: Any) -> Document | None:
         """Register. The answer's token and `job` are written down with `full` alone."""
-        body = {"protocol": 1, "boot": self.boot, "node": "node-1"} | changes
+        body = {"protocol": PROTOCOL, "boot": self.boot, "node": "node-1"} | changes
         answers: list[Document] = []
 
         def action() -> Document:
-            answers.append(register_worker.register(self.stage.core, self.id, body))
+            answers.append(
+                _sent(register_worker.register(self.stage.core, self.id, registration.decode(encoded(body))))
+            )
             left_out = () if full else ("job", "token", "protocol", "beat_seconds", "lease_seconds")
             return {name: value for name, value in answers[0].items() if name not in left_out}
 
@@ -209,7 +224,7 @@ class Process:
         body |= {"finished": list(finished), "beats": list(beats)} | more
         body = {name: value for name, value in body.items() if value is not None}
         title = f"{self.name} work" + (" (the answer is lost)" if lost else "")
-        answer: Document | None = self.stage.record(title, body, lambda: work(self.stage.core, self.id, body))
+        answer: Document | None = self.stage.record(title, body, lambda: self._send(work, decode, body))
         if answer is None:
             return {"acks": [], "orders": [], "leases": []}
         if not lost:
@@ -217,6 +232,10 @@ class Process:
                 self.leases.pop(item["attempt"], None)
             self.leases |= {lease["attempt"]: lease for lease in answer["leases"]}
         return answer
+
+    def _send(self, service: Callable[..., Any], decoder: Callable[[bytes], Any], body: Document) -> Any:
+        """Call a service with the decoded body, as its route does."""
+        return service(self.stage.core, self.id, decoder(encoded(body)))
 
     def lease(self) -> Document:
         """Call `work` for one lease."""
@@ -259,20 +278,28 @@ class Process:
     def checkpoint(self, lease: Document, **fields: Any) -> None:
         """Publish a checkpoint."""
         body = {"attempt": lease["attempt"], "token": lease["token"], "digest": HELLO, "size": 5, **fields}
-        self.stage.record(f"{self.name} checkpoint", body, lambda: uploads.checkpoint(self.stage.core, self.id, body))
+        self.stage.record(
+            f"{self.name} checkpoint",
+            body,
+            lambda: self._send(uploads.checkpoint, files.decode_checkpoint, body),
+        )
 
     def artifacts(self, lease: Document, *paths: str, **fields: Any) -> None:
         """Hand in files, all with the content `hello`."""
-        files = [{"path": path, "digest": HELLO, "size": 5} for path in paths]
-        body = {"attempt": lease["attempt"], "token": lease["token"], "files": files, **fields}
+        documents = [{"path": path, "digest": HELLO, "size": 5} for path in paths]
+        body = {"attempt": lease["attempt"], "token": lease["token"], "files": documents, **fields}
         self.stage.record(
-            f"{self.name} artifacts", body, lambda: uploads.keep_artifacts(self.stage.core, self.id, body)
+            f"{self.name} artifacts",
+            body,
+            lambda: self._send(uploads.keep_artifacts, files.decode_artifacts, body),
         )
 
     def job(self, revision: int = 1) -> None:
         """Fetch the job of a revision."""
         self.stage.record(
-            f"{self.name} job", {"revision": revision}, lambda: register_worker.job(self.stage.core, self.id, revision)
+            f"{self.name} job",
+            {"revision": revision},
+            lambda: register_worker.job(self.stage.core, self.id, revision),
         )
 
     def http(self, lease: Document, values: Mapping[str, Any], signature: str = "") -> None:
