@@ -43,10 +43,10 @@ Each of them then runs `orchestune cluster connect -n lab --context … --namesp
 command line asks the cluster for a token of the strongest of the three ServiceAccounts that the caller may have (valid
 for an hour, renewed by itself), comes in through the API server, and the server has the cluster check that token.
 Events carry the name that the caller's command line says: RBAC decides what somebody may do, and nobody checks in whose
-name. So owners are shown as `(unverified)`, and no worker that ran one experiment takes over another one. An editor can do
-to any experiment what its owner can: change its code, run a trial again by another command, with the secrets, and open its
-terminals. It reaches nothing of the cluster beyond [what experiments may use](connect-a-cluster.md#what-experiments-may-use).
-What such a Role holds:
+name. So owners are shown as `(unverified)`, and no worker that ran one experiment takes over another one. An editor can
+do to any experiment what its owner can: change its code, run a trial again by another command, with the secrets, and
+open its terminals. It reaches nothing of the cluster beyond
+[what experiments may use](connect-a-cluster.md#what-experiments-may-use). What such a Role holds:
 
 """
 

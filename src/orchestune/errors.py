@@ -122,6 +122,7 @@ class BadInput(UsageError):
 class InvalidCall(BadInput):
     """A call of a worker does not fit the protocol as a whole, so nothing of it was taken."""
 
+    code = "invalid_call"
     status = 422
 
 
@@ -272,7 +273,7 @@ def from_json(document: dict[str, object]) -> OrchestuneError:
     body = body if isinstance(body, dict) else {}
     message, hint = str(body.get("message", "unknown error")), str(body.get("hint", ""))
     code = body.get("code")
-    for several in (BadInput, PolicyRefused):
+    for several in (BadInput, InvalidCall, PolicyRefused):
         if code == several.code:
             return several(_problems(body.get("problems")) or [Problem(message)], hint)
     for kind in (

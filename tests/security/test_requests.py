@@ -221,7 +221,7 @@ def test_a_call_that_names_a_million_attempts_is_refused_for_its_size(site: Site
 )
 def test_lists_of_a_call_are_bounded(site: Site, parts: dict[str, Any]) -> None:
     reply = site.call(**parts)
-    assert (reply.status, reply.json()["error"]["code"]) == (422, "bad_input"), reply.body
+    assert (reply.status, reply.json()["error"]["code"]) == (422, "invalid_call"), reply.body
     assert next(iter(parts)) in reply.json()["error"]["message"]
 
 
@@ -245,7 +245,7 @@ def test_as_many_attempts_as_are_allowed_are_taken_while_others_are_heard(site: 
 def test_what_a_worker_says_of_itself_is_bounded(site: Site) -> None:
     for name in ("boot", "node", "version", "capabilities"):
         reply = site.of_worker("register", {"protocol": 2, "boot": "b", "node": "n", name: "x" * 2000})
-        assert (reply.status, reply.json()["error"]["code"]) == (422, "bad_input"), reply.body
+        assert (reply.status, reply.json()["error"]["code"]) == (422, "invalid_call"), reply.body
 
 
 # metrics

@@ -93,7 +93,8 @@ class PruningContract(WorldContract):
     def test_the_steps_of_values_without_one_are_counted(self, world: World) -> None:
         self.create(world)
         (first, good), (second, bad) = world.lease(2)
-        first.call(beats=[reports(good, GOOD), reports(good, GOOD, sequence=1)])
+        first.call(beats=[reports(good, GOOD)])
+        first.call(beats=[reports(good, GOOD, sequence=1)])
         assert second.call(beats=[reports(bad, GOOD)])["orders"] == []
         assert "at step 2" in second.call(beats=[reports(bad, BAD, sequence=1)])["orders"][0]["reason"]["message"]
 
@@ -219,12 +220,13 @@ class PruningContract(WorldContract):
     def test_points_that_come_again_after_a_restart_are_taken_once(self, world: World) -> None:
         experiment = self.create(world, early_stopping={"type": "median"})
         (first, good), _ = world.lease(2)
-        said = [reports(good, value, step=place + 1, sequence=place) for place, value in enumerate((4.0, 2.0))]
-        first.call(beats=said)
+        values = [[place, "loss", value, place + 1, None] for place, value in enumerate((4.0, 2.0, 0.0))]
+        report = reports(good, 4.0)
+        first.call(beats=[report | {"points": values[:2]}])
         world.close()
         world.open()
-        first.call(beats=said)
-        first.call(beats=[*said, reports(good, 0.0, step=3, sequence=2)])
+        first.call(beats=[report | {"points": values[:2]}])
+        first.call(beats=[report | {"points": values}])
         assert self.marks(world, experiment)[-1] == (good["trial"], 3.0, 0.0, 0.0, 2.0)
 
     @pytest.mark.parametrize("by_http", [False, True], ids=["its worker", "HTTP"])
@@ -306,7 +308,8 @@ class PruningContract(WorldContract):
         worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
         worker, again = world.lease()[0]
         assert again["checkpoint"]["step"] == 2
-        worker.call(beats=[reports(again, 0.3, sequence=0), reports(again, 0.4, sequence=1)])
+        for place, value in enumerate((0.3, 0.4)):
+            worker.call(beats=[reports(again, value, sequence=place)])
         assert self.marks(world, experiment)[-1][:4] == (1, 4.0, 0.4, 0.2), "steps go on, the lost value is forgotten"
         worker.call(finished=[worker.finish(again, points=[])])
         assert world.trials(experiment)[0]["metrics"]["loss"]["value"] == 0.2

@@ -94,7 +94,7 @@ def test_another_method_is_405_and_the_right_one_is_named(server: Live) -> None:
 def test_a_body_that_is_no_json_object_is_refused(server: Live, path: str, status: int, body: bytes) -> None:
     reply = server.ask("POST", path, body, headers={"Content-Type": "application/json"})
     assert reply.status == status, reply.body
-    assert reply.json()["error"]["code"] in ("bad_input", "usage")
+    assert reply.json()["error"]["code"] in ("bad_input", "usage", "invalid_call")
 
 
 def test_every_value_that_does_not_fit_is_named_at_once(server: Live) -> None:
@@ -223,7 +223,7 @@ def test_no_worker_of_another_version_makes_the_server_fail(server: Live) -> Non
         ("checkpoint", {"attempt": "a"}),
     ):
         reply = server.ask("POST", f"/api/v1/workers/worker-1/{path}", body, token=WORKER)
-        assert (reply.status, reply.json()["error"]["code"]) == (422, "bad_input"), path
+        assert (reply.status, reply.json()["error"]["code"]) == (422, "invalid_call"), path
 
 
 def _announce(server: Live, method: str, path: str, length: int) -> HTTPResponse:
