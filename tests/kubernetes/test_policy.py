@@ -82,7 +82,7 @@ def test_an_editor_gets_no_further_than_the_owner_allows(owner: Lab, editor: Lab
     [status] = editor.home.json("status", "--cluster", editor.name)
     assert status["counts"]["completed"] == 1
     for keys, key in ATTACKS:
-        assert key in attack(editor, shell, "--detach", **keys), "nothing beside it was allowed"
+        assert key in attack(editor, shell, "--detach", **keys), "nothing else was allowed"
 
     owner.connect("--disallow", "claim:datasets")
     assert "volumes[0].claim" in attack(editor, shell, "--detach", volumes=volumes)

@@ -80,7 +80,7 @@ def test_a_blackholed_database_is_red_in_time_for_many_probes_at_once(unanswered
 
 
 def test_strangers_learn_no_address_of_the_database(own_core: Core) -> None:
-    with socket.socket() as unused:  # bound, and nobody listens: connections are refused
+    with socket.socket() as unused:  # bound, but not listening: connections are refused
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         store = connect(f"postgresql://orchestune:hunter2@127.0.0.1:{port}/secret_name")

@@ -1,4 +1,4 @@
-"""Files that hold somebody's secrets: they stay out of bundles, which everybody who sees the experiment can read."""
+"""Files that hold secrets: they stay out of bundles, which every viewer of the experiment can read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def has_private_key(path: str, status: os.stat_result) -> bool:
-    """Return True if a file holds a private key. One that cannot be read has none: whoever packs it says so."""
+    """Return True if a file holds a private key. One that cannot be read has none: packing it reports the error."""
     if not _SMALLEST <= status.st_size <= _LARGEST or path.endswith(_CODE):
         return False
     return _has_key(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 60.0
 class Forsaking:
     """A test's experiment carries a label that its command line changes again and again, like the beat of a worker.
 
-    Silence is counted on this process's own clock, as by the reaper: a server that begins anew gives everybody the
+    Silence is counted on this process's own clock, as by the reaper: a server that restarts gives all clients the
     whole patience, and one whose event loop is blocked hears no command line.
     """
 

@@ -31,7 +31,7 @@ class AuditKind(StrEnum):
 FAILURES = frozenset(
     {AuditKind.SIGN_IN_FAILED, AuditKind.TOKEN_FAILED, AuditKind.ACCESS_DENIED, AuditKind.POLICY_REFUSED}
 )
-"""kinds that a caller can cause at will: these are rate-limited, so that nobody fills the table"""
+"""kinds that a caller can cause at will: these are rate-limited, so that no caller can fill the table"""
 
 
 @dataclass(frozen=True)

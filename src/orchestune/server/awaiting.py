@@ -126,7 +126,7 @@ def _answering(listening: socket.socket | None) -> Iterator[None]:
 
 
 class _Answers(ThreadingHTTPServer):
-    """Answers on a socket of somebody else's, to few clients at once."""
+    """Answers on a socket that the caller owns, to few clients at once."""
 
     daemon_threads = True
     timeout = 0.1  # seconds between two looks whether the wait is over

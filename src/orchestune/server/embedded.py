@@ -33,7 +33,7 @@ logger = logging.getLogger("orchestune.server")
 REPUBLISH = 1.0
 """seconds after which a server looks whether commands still find it"""
 SOCKET = Path("run") / "server.sock"
-"""below the state folder: where it answers its own user, and nobody else"""
+"""below the state folder: where it answers its own user only"""
 _PORT = "port"
 _TOKEN = "token"
 _HOST = "127.0.0.1"

@@ -41,7 +41,7 @@ FILES = 65536
 """connections and files that it may have open, where the system lets it: many shells give 1024, of which each page and
 each worker takes one"""
 PRIVATE_UMASK = 0o077
-"""of all that a server writes: nobody else reads its files, whoever made the folder"""
+"""of all that a server writes: only its user reads the files, also in a folder made by another program"""
 SWITCHING = 0.001
 """seconds that a controller may go on computing while a request waits for the interpreter; Python's default is 0.005"""
 
@@ -165,7 +165,7 @@ def _file(database_url: str) -> Path | None:
 def _database_comes(settings: Settings, listening: socket.socket) -> bool:
     """Wait until PostgreSQL takes connections; return False if the server was told to end meanwhile.
 
-    The server of one user fails at once instead: somebody waits for the command that starts it.
+    The server of one user fails at once instead: a user waits for the command that starts it.
     """
     if settings.embedded or _file(settings.database_url):
         return True

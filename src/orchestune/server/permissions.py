@@ -21,7 +21,7 @@ def tighten(state: Path, database: Path | None) -> int:
 
     Returns how many files others could read. Entries of other users, and links, stay as they are.
     """
-    was_open = _close(state)  # first: from now on nobody can put links in the place of what is in it
+    was_open = _close(state)  # first: from now on no other user can put links in the place of what is in it
     closed = [path for path in islice(_entries(state, database, deep=was_open), _MOST) if _close(path)]
     return sum(not path.is_dir() for path in closed)
 

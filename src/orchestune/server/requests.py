@@ -15,7 +15,7 @@ from orchestune.config.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES
 from orchestune.domain.space import MOST_PARAMETERS
 from orchestune.errors import PROBLEMS_SHOWN
 
-_OWNER = "the caller's name if left out; only an owner of the server may name somebody else"
+_OWNER = "the caller's name if left out; only an owner of the server may name another person"
 _MOST_ENTRIES = 10_000
 
 

@@ -85,7 +85,7 @@ def _unverified(verified: record.Record, source: BinaryIO) -> Unverified:
 
 @contextmanager
 def _turn(core: Core, head: record.Head) -> Iterator[None]:
-    """Nobody else imports it meanwhile: of several who do, one begins, and the others wait. StoreUnavailable where that
+    """Hold the lock of an import: of several at once one begins, and the others wait. StoreUnavailable where that
     takes long.
     """
     name, until = _name(head.experiment), time.monotonic() + _PATIENCE
@@ -255,7 +255,7 @@ def _same(table: str, come: archive.Row, here: archive.Row) -> bool:
 
 
 def sweep(core: Core, experiment: str) -> None:
-    """Remove what an import that was cut off has left; of one that goes on nothing."""
+    """Remove what an interrupted import left; nothing of one that still runs."""
     if not core.store.take_turn(_name(experiment)):
         return
     try:

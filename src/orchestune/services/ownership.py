@@ -27,7 +27,7 @@ def principal(core: Core, caller: Caller) -> str | None:
 def principal_of_new(core: Core, caller: Caller, owner: str | None) -> str | None:
     """Return the principal of an experiment that `caller` creates for `owner`, if given.
 
-    Owners of the server may record on behalf of others. Denied if an editor names somebody else: quietly recording
+    Owners of the server may record on behalf of others. Denied if an editor names another person: quietly recording
     another owner than the one asked for would hide a mistake as well as an attack. Editors who share a token claim
     their names in any case, so that one more claim changes nothing.
     """

@@ -1,7 +1,7 @@
 """Unix sockets that only their own user can reach: listening in a private folder, and connecting to one.
 
-A TCP port outlives nobody: after a crash any user of the machine may bind it and receive what was meant for the server.
-A socket file in a folder of mode 0700 can be replaced by its owner (and root) alone.
+A TCP port does not outlive its server: after a crash any user of the machine may bind it and receive what was meant for
+the server. A socket file in a folder of mode 0700 can be replaced by its owner (and root) alone.
 """
 
 from __future__ import annotations

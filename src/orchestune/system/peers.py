@@ -41,7 +41,7 @@ def user_of(client: End, server: End, tables: Path = _TABLES) -> int:
     wanted = (_unmapped(client.host), client.port, _unmapped(server.host), server.port)
     for line in _lines(tables):
         fields = line.split()
-        # The kernel lists a socket that no process holds any more with uid 0 and inode 0: it is nobody's, not root's.
+        # The kernel lists a socket that no process holds any more with uid 0 and inode 0. It does not belong to root.
         if len(fields) < 10 or fields[3] != _ESTABLISHED or fields[9] == "0":
             continue
         if (*_parsed(fields[1]), *_parsed(fields[2])) == wanted:

@@ -59,7 +59,7 @@ def refuse_template(config: KubernetesConfig, order: WorkerOrder, setting: plan.
     )
     problems = pod.refusals(scope, template)
     if order.placement.queue is not None and not _QUEUE.fullmatch(order.placement.queue):
-        problems.append(Problem("is no name of a LocalQueue", key="queue"))
+        problems.append(Problem("is not the name of a LocalQueue", key="queue"))
     if problems:
         raise PolicyRefused.first_of(problems)
 

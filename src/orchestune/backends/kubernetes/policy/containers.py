@@ -80,7 +80,7 @@ _LIFECYCLE: Check = table({"postStart": _HANDLER, "preStop": _HANDLER, "stopSign
 
 
 def _variable(scope: Scope, path: str, value: object) -> Iterator[Problem]:
-    """NVIDIA's runtime takes GPUs that nobody counts from this variable, also of a container that requests none."""
+    """NVIDIA's runtime takes GPUs from this variable that are not counted, also of a container that requests none."""
     item = mapping(value)
     if item.get("name") == "NVIDIA_VISIBLE_DEVICES" and ("valueFrom" in item or item.get("value") not in _NO_GPUS):
         yield scope.refuse(path, "takes GPUs that are not requested (expected them in `resources.gpu`)")
