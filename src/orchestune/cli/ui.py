@@ -40,7 +40,7 @@ def ui(console: Console, args: argparse.Namespace) -> int:
     """Make a link and open it."""
     where = _page(console, args.exp) if args.exp else "/experiments"
     access = console.place.resolve()
-    if access.dial is None:
+    if access.dial is None or console.place.embedded:  # browsers reach an embedded server by its port
         _show(console, access.url + _invitation(console, where), args.only_print)
         return 0
     from orchestune.client.gateway import gateway  # only where no address leads to the server
