@@ -21,7 +21,7 @@ import pytest
 from orchestune.errors import StoreUnavailable, UsageError
 from orchestune.server import awaiting
 from orchestune.server.awaiting import wait_for_database
-from orchestune.services.reach_database import attempt
+from orchestune.store.reach_database import attempt
 from tests.unit.server.harness import until
 
 SOURCE = Path(__file__).parents[2] / "src"

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import FrameType
 
 from orchestune.errors import OrchestuneError, StoreUnavailable
-from orchestune.services.reach_database import attempt
+from orchestune.store.reach_database import attempt
 
 logger = logging.getLogger("orchestune.server")
 

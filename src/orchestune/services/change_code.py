@@ -10,15 +10,10 @@ from orchestune.services import bundles
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
 from orchestune.services.read_experiments import resolve, status
-from orchestune.store import blobs, experiments
+from orchestune.store import blobs, changes, experiments
 
 _CODE = ("root", "links", "code")
 """what of a launch belongs to the code: the folder, what is linked from it, what is left out of it"""
-
-_TAKE_ALONG = """
-UPDATE trials SET bundle = :bundle, revision = :revision WHERE experiment = :experiment AND state = 'queued'
-AND started_at IS NULL
-"""
 
 
 def change_code(core: Core, ref: str, body: Mapping[str, Any], actor: str) -> dict[str, Any]:
@@ -50,7 +45,7 @@ def _change(ledger: Ledger, bundle: str, launch: str) -> None:
     experiments.change(session, row.id, bundle=bundle, launch=launch, revision=row.revision)
     experiments.add_revision(session, row.id, row.revision, row.specification_json, ledger.actor)
     where = {"experiment": row.id, "bundle": bundle, "revision": row.revision}
-    moved = session.run(_TAKE_ALONG, where)
+    moved = session.run(changes.CHANGE_CODE_OF_QUEUED, where)
     ledger.record(
         "code_changed", {"bundle": bundle, "before": before, "revision": row.revision, "queued_trials": moved}
     )

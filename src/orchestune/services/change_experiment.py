@@ -21,17 +21,10 @@ from orchestune.services.ledger import Ledger, locked
 from orchestune.services.outgoing import store_key
 from orchestune.services.read_experiments import resolve, status
 from orchestune.services.signals import ACTING, EXPERIMENTS
-from orchestune.store import blobs, experiments, logs, removal
+from orchestune.store import blobs, changes, experiments, logs, removal
 from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session, parts
-
-_ORDER_LIVE = (
-    "UPDATE attempts SET ordered = :ordered WHERE experiment = :experiment AND state IN ('leased', 'running') "
-    "AND ordered IS NULL"
-)
-
-_FORGET_LOSSES = "UPDATE trials SET losses = 0 WHERE experiment = :experiment AND state IN ('queued', 'running')"
 
 
 def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str) -> dict[str, Any]:
@@ -157,7 +150,7 @@ def pause(core: Core, ref: str, now: bool, actor: str) -> dict[str, Any]:
             row.desired = Desired.PAUSED
             row.reason = Reason(ReasonCode.PAUSED_BY_USER, f"paused {by(actor)}")
         if not row.ending and now:
-            ledger.session.run(_ORDER_LIVE, {"experiment": row.id, "ordered": "preempted"})
+            ledger.session.run(changes.ORDER_LIVE, {"experiment": row.id, "ordered": "preempted"})
     core.signals.notify(f"work:{experiment}")  # the orders may be all that changed
     return status(core, experiment)
 
@@ -175,7 +168,7 @@ def resume(core: Core, ref: str, actor: str) -> dict[str, Any]:
         if row.desired is not Desired.RUNNING:
             _show(ledger)
             _begin_again(ledger)
-            ledger.session.run(_FORGET_LOSSES, {"experiment": row.id})
+            ledger.session.run(changes.FORGET_LOSSES, {"experiment": row.id})
             ledger.record("experiment_changed", {"desired": Desired.RUNNING})
         ledger.evaluate()
     return status(core, experiment)

@@ -11,24 +11,14 @@ import json
 from orchestune.domain.states import AttemptState, Reason, ReasonCode
 from orchestune.domain.words import plural
 from orchestune.services.ledger import Ledger
+from orchestune.store import changes
 from orchestune.store.session import Session
-
-_ARRIVED_BEFORE = """
-SELECT COUNT(*) FROM artifacts WHERE experiment = :experiment AND trial = :trial AND attempt = :attempt
-"""
-_ARRIVED = "UPDATE attempts SET reason = NULL WHERE id = :attempt AND state = :state"
-_REFUSED = """
-UPDATE attempts SET reason = :reason WHERE id = :attempt AND state = :state AND reason LIKE :on_the_way
-"""
-_LOST = """
-UPDATE attempts SET reason = :reason WHERE worker = :worker AND state = :state AND reason LIKE :on_the_way
-"""
 
 
 def announced(ledger: Ledger, attempt: str, trial: int, count: int) -> Reason | None:
     """What to tell of an attempt that succeeds and leaves so many files; None where they are here already."""
     where = {"experiment": ledger.row.id, "trial": trial, "attempt": attempt}
-    [[here]] = ledger.session.rows(_ARRIVED_BEFORE, where) if count else [[0]]
+    [[here]] = ledger.session.rows(changes.COUNT_ARTIFACTS, where) if count else [[0]]
     if here >= count:
         return None
     return Reason(ReasonCode.FILES_ON_THE_WAY, f"hands in {plural(count, 'file')}")
@@ -36,17 +26,17 @@ def announced(ledger: Ledger, attempt: str, trial: int, count: int) -> Reason | 
 
 def arrived(ledger: Ledger, attempt: str) -> None:
     """All files of an attempt are here."""
-    ledger.session.run(_ARRIVED, {"attempt": attempt, "state": AttemptState.SUCCEEDED})
+    ledger.session.run(changes.FILES_ARRIVED, {"attempt": attempt, "state": AttemptState.SUCCEEDED})
 
 
 def refused(ledger: Ledger, attempt: str, why: str) -> None:
     """The files of an attempt that has ended will not come: something between its worker and the store refused them."""
-    ledger.session.run(_REFUSED, {"attempt": attempt, **_told(f"they were refused: {why}")})
+    ledger.session.run(changes.FILES_REFUSED, {"attempt": attempt, **_told(f"they were refused: {why}")})
 
 
 def lost(session: Session, worker: str, name: str, why: str) -> int:
     """What a worker that is gone had not handed in will not come; how many attempts that concerns."""
-    return session.run(_LOST, {"worker": worker, **_told(f"worker {name} is gone: {_brief(why)}")})
+    return session.run(changes.FILES_LOST, {"worker": worker, **_told(f"worker {name} is gone: {_brief(why)}")})
 
 
 def _told(why: str) -> dict[str, str]:

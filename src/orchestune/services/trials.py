@@ -16,7 +16,7 @@ from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState
 from orchestune.domain.transitions import ATTEMPT, TASK, TRIAL, Cause, Forbidden, after, trial_state
 from orchestune.domain.trial import ask_seed
 from orchestune.services.ledger import Ledger
-from orchestune.store import experiments, hot
+from orchestune.store import changes, experiments, hot
 from orchestune.store import trials as rows
 
 
@@ -233,21 +233,6 @@ def _guard(ledger: Ledger, reason: Reason | None, missing: str | None) -> None:
         ledger.pause(found)
 
 
-_LIVE = "SELECT id, state, trial, fold FROM attempts WHERE experiment = :experiment AND state IN ('leased', 'running')"
-_OF_TRIAL = " AND trial = :trial"
-_CANCEL_ATTEMPT = (
-    "UPDATE attempts SET state = :state, reason = :reason, finished_at = :now WHERE id = :id AND state = :old"
-)
-_OPEN_TASKS = (
-    "SELECT trial, fold, state, failures FROM tasks WHERE experiment = :experiment AND state IN ('pending', 'active')"
-)
-_OPEN_TRIALS = "SELECT number, state FROM trials WHERE experiment = :experiment AND state IN ('queued', 'running')"
-_CANCEL_TRIAL = (
-    "UPDATE trials SET state = :state, reason = :reason, finished_at = :now "
-    "WHERE experiment = :experiment AND number = :number AND state = :old"
-)
-
-
 def cancel_open(ledger: Ledger, reason: Reason | None = None) -> None:
     """Cancel every trial without an outcome, its tasks and its attempts; workers learn of it at their next call.
 
@@ -256,8 +241,8 @@ def cancel_open(ledger: Ledger, reason: Reason | None = None) -> None:
     session, where = ledger.session, {"experiment": ledger.row.id}
     reason = reason or ledger.row.reason or Reason(ReasonCode.CANCELLED, "the experiment is over")
     text = json.dumps(reason.to_json())
-    _cancel_tasks(ledger, session.rows(_LIVE, where), session.rows(_OPEN_TASKS, where), text)
-    for number, state in session.rows(_OPEN_TRIALS, where):
+    _cancel_tasks(ledger, session.rows(changes.LIVE_ATTEMPTS, where), session.rows(changes.OPEN_TASKS, where), text)
+    for number, state in session.rows(changes.OPEN_TRIALS, where):
         _cancel_trial(ledger, number, TrialState(state), reason)
     ledger.to_be_cancelled = False
 
@@ -271,7 +256,7 @@ def cancel(ledger: Ledger, number: int, old: TrialState, reason: Reason) -> None
 def _cancel_trial(ledger: Ledger, number: int, old: TrialState, reason: Reason) -> None:
     new = after(TRIAL, old, Cause.CANCEL)
     where = {"experiment": ledger.row.id, "number": number, "old": old, "state": new, "now": ledger.now}
-    if ledger.session.run(_CANCEL_TRIAL, where | {"reason": json.dumps(reason.to_json())}) != 1:
+    if ledger.session.run(changes.CANCEL_TRIAL, where | {"reason": json.dumps(reason.to_json())}) != 1:
         raise Forbidden(f"trial {number} is no longer {old}")
     count(ledger, old, new)
     ledger.row.guard_words -= {experiments.EXHAUSTED}  # its configuration was not tried
@@ -281,7 +266,10 @@ def _cancel_trial(ledger: Ledger, number: int, old: TrialState, reason: Reason) 
 def cancel_folds(ledger: Ledger, trial: int, reason: Reason) -> None:
     """Cancel the tasks of a trial that are not over, and their attempts: its outcome is known without them."""
     session, where = ledger.session, {"experiment": ledger.row.id, "trial": trial}
-    live, tasks = session.rows(_LIVE + _OF_TRIAL, where), session.rows(_OPEN_TASKS + _OF_TRIAL, where)
+    live, tasks = (
+        session.rows(changes.LIVE_ATTEMPTS + changes.OF_TRIAL, where),
+        session.rows(changes.OPEN_TASKS + changes.OF_TRIAL, where),
+    )
     _cancel_tasks(ledger, live, tasks, json.dumps(reason.to_json()))
 
 
@@ -292,7 +280,7 @@ def _cancel_tasks(
         old = AttemptState(state)
         new = after(ATTEMPT, old, Cause.CANCEL)
         ledger.session.run(
-            _CANCEL_ATTEMPT, {"id": identity, "old": old, "state": new, "reason": reason, "now": ledger.now}
+            changes.CANCEL_ATTEMPT, {"id": identity, "old": old, "state": new, "reason": reason, "now": ledger.now}
         )
         ledger.row.live -= 1
         ledger.awaits_workers()

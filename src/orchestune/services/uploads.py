@@ -18,16 +18,9 @@ from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
 from orchestune.services.read_trials import blob_key
 from orchestune.services.work import GroupOver
-from orchestune.store import artifacts, attempts, blobs, claims, experiments, hot, workers
+from orchestune.store import artifacts, attempts, blobs, changes, claims, experiments, hot, workers
 from orchestune.wire.answers import Kept, Published, Uploaded
 from orchestune.wire.files import Artifact, KeepArtifacts, PublishCheckpoint
-
-MOST_PROBLEMS = 20
-"""problems of one request that are reported"""
-_TASK_OF = """
-SELECT t.token, a.state FROM tasks t JOIN attempts a ON a.experiment = t.experiment AND a.trial = t.trial
-AND a.fold = t.fold WHERE a.id = :id
-"""
 
 
 def _upload(worker: str, digest: str) -> str:
@@ -89,7 +82,7 @@ def _own_attempt(core: Core, worker: str, call: KeepArtifacts | PublishCheckpoin
 
 def _newest(ledger: Ledger, attempt: Row[Any]) -> AttemptState | None:
     """The state of an attempt; None where a newer one of its task has replaced it."""
-    row = ledger.session.row(_TASK_OF, {"id": attempt.id})
+    row = ledger.session.row(changes.TASK_OF_ATTEMPT, {"id": attempt.id})
     return AttemptState(row[1]) if row is not None and row[0] == attempt.token else None
 
 
@@ -108,7 +101,7 @@ def _check_paths(below: str, files: Sequence[Artifact]) -> None:
         if (problem := problem_of(below + item.path)) or (problem := problem_of(item.path))
     ]
     if problems:
-        raise BadInput(problems[:MOST_PROBLEMS])
+        raise BadInput(problems)
 
 
 def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> Kept:

@@ -16,7 +16,7 @@ from orchestune.services import attempts, trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
 from orchestune.services.signatures import report_address
-from orchestune.store import experiments, hot, workers
+from orchestune.store import changes, experiments, hot, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.wire.answers import Ack, Answer, CheckpointToResume, Lease, ReasonDocument, StopOrder
@@ -225,8 +225,7 @@ class _Call:
         return leases
 
     def _isolated_live(self) -> bool:
-        query = "SELECT 1 FROM tasks WHERE experiment = :experiment AND state = 'active' AND isolated = 1 LIMIT 1"
-        return self.ledger.session.row(query, {"experiment": self.ledger.row.id}) is not None
+        return self.ledger.session.row(changes.HAS_ISOLATED, {"experiment": self.ledger.row.id}) is not None
 
     def _grant(self, candidate: tuple[Any, ...]) -> Lease:
         trial, fold, token, _, trial_state, parameters, seed, bundle, revision, checkpoint = candidate
