@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import random
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
 
+from orchestune.services import register_worker
+from orchestune.services import work as service
+from orchestune.store import workers
 from orchestune.testing.world import FakeWorker, World
+from orchestune.wire.registration import PROTOCOL, Registration
 from tests.unit.server.harness import Live, live
 
 WRONG: tuple[Any, ...] = (
@@ -86,3 +92,74 @@ def test_no_document_of_a_worker_is_a_fault_of_the_server(
     assert (
         running["attempt"] in other.leases and other.call(finished=[other.finish(running)])["acks"][0]["result"] == "ok"
     )
+
+
+def test_worker_cannot_report_on_attempts_of_another(world: World) -> None:
+    world.create(parallelism=2)
+    (attacker, own), (victim, lease) = world.lease(2)
+    invalid = attacker.finish(lease) | {"wall": -1}
+    assert attacker.call(finished=[attacker.finish(lease)])["acks"][0]["result"] == "unknown"
+    assert attacker.call(finished=[invalid])["acks"][0]["result"] == "rejected"
+    assert attacker.call(beats=[attacker.started(lease)])["acks"][0]["result"] == "unknown"
+    assert victim.call(beats=[victim.started(lease)])["acks"][0]["result"] == "ok"
+    assert victim.call(finished=[victim.finish(lease)])["acks"][0]["result"] == "ok"
+    assert attacker.call(finished=[attacker.finish(own)])["acks"][0]["result"] == "ok"
+
+
+def test_times_of_a_worker_can_be_shown(world: World, server: Live) -> None:
+    experiment = world.create(parallelism=2)
+    (worker, lease), (other, second) = world.lease(2)
+    assert worker.call(beats=[worker.started(lease) | {"age": 1e9}])["acks"][0]["result"] == "ok"
+    assert worker.call(finished=[worker.finish(lease) | {"wall": 1e9}])["acks"][0]["result"] == "ok"
+    assert other.call(beats=[other.started(second) | {"age": 1e12}])["acks"][0]["result"] == "rejected"
+    for path in ("experiments?details=true", f"experiments/{experiment}", f"experiments/{experiment}/trials/1"):
+        assert server.ask("GET", f"/api/v1/{path}", token="secret-token").status == 200
+
+
+def node_of(world: World, worker: FakeWorker) -> str:
+    """The machine to which the failures of a worker are counted."""
+    with world.core.store.reading() as session:
+        row = workers.get(session, worker.id)
+    assert row is not None
+    return str(row.node)
+
+
+def test_worker_cannot_accuse_a_machine_on_which_it_does_not_run(world: World) -> None:
+    world.create()
+    ((attacker, _),) = world.lease(1)
+    call = Registration(protocol=PROTOCOL, boot=attacker.boot, node="machine-of-others")
+    register_worker.register(world.core, attacker.id, call)
+    assert node_of(world, attacker) == "here"
+
+
+def test_failures_count_against_the_machine_that_the_backend_names(world: World) -> None:
+    world.create()
+    ((worker, _),) = world.lease(1)
+    world.backend.nodes[worker.id] = "n7"  # its image may have said anything when it registered first
+    world.tick()
+    assert node_of(world, worker) == "n7"
+
+
+def test_one_worker_occupies_one_thread(world: World, server: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten large calls at once kept the calls of all other workers waiting for seconds."""
+    world.create()
+    ((worker, _),) = world.lease(1)
+    running, at_once = [], []
+    apply = service.work
+
+    def counted(*args: Any) -> Any:
+        running.append(1)
+        at_once.append(len(running))
+        time.sleep(0.02)
+        try:
+            return apply(*args)
+        finally:
+            running.pop()
+
+    monkeypatch.setattr(service, "work", counted)
+    call = {"boot": worker.boot, "beat": 9, "want": 0, "live": [f"{number:05}" for number in range(5000)]}
+    path = f"/api/v1/workers/{worker.id}/work"
+    with ThreadPoolExecutor(8) as callers:
+        replies = callers.map(lambda _: server.ask("POST", path, call, token=worker.token).status, range(8))
+        assert list(replies) == [200] * 8
+    assert at_once == [1] * 8

@@ -84,6 +84,8 @@ class Reaping:
             if worker.state != WorkerState.LOST:
                 self._lost_since.pop(worker.id, None)
             sighting = seen.get(worker.id)
+            if sighting is not None and sighting.node not in ("", worker.node):
+                self._locate(worker, sighting.node)
             begun = worker.handle is not None or worker.state == WorkerState.DRAINING
             if sighting is not None and sighting.phase is Phase.GONE and begun:
                 self._gone(worker, sighting)
@@ -126,6 +128,11 @@ class Reaping:
         """StoreUnavailable where the store can be read alone, so that no worker could be heard either."""
         with self._core.store.transaction(durable=False) as session:
             workers.touch(session, worker.id)
+
+    def _locate(self, worker: Present, node: str) -> None:
+        """Record the machine that the backend names, whatever the worker said: its failures count against it."""
+        with self._core.store.transaction(durable=False) as session:
+            workers.change(session, worker.id, node=node)
 
     def _pending(self, worker: Present, sighting: Sighting, now: float) -> None:
         """It waits for its machine or its image, for as long as that takes: say for what."""

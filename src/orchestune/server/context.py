@@ -21,6 +21,7 @@ from orchestune.server.readiness import Readiness
 from orchestune.server.shared import Shared
 from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
+from orchestune.server.turns import Turns
 from orchestune.services.core import Core
 from orchestune.services.recent import Latest
 
@@ -104,6 +105,8 @@ class Context:
     plots: Shared[bytes] = field(default_factory=lambda: Shared(kept=20))
     """larger documents, which every page that shows them asks for whenever a trial has finished"""
     audience: Audience = field(default_factory=Audience)
+    worker_turns: Turns = field(default_factory=Turns)
+    """of each worker one call is applied at a time: the threads and the store's lock are shared with all others"""
     work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))
     file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(FILE_THREADS))
     """for files on their way in or out: where the place of files hangs, nobody else waits"""

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchestune.errors import StoreUnavailable, TemporaryError, UsageError
 from orchestune.server.access import API
 from orchestune.server.context import Context
+from orchestune.server.turns import Turns
 from orchestune.services import idempotency
 from orchestune.services.idempotency import Asked
 
@@ -42,7 +43,7 @@ class Repeats:
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
         self.context = context
-        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         key = _key(scope) if scope["type"] == "http" and scope["method"] == "POST" else ""
@@ -55,7 +56,7 @@ class Repeats:
         caller = scope["state"].get("caller")  # the answer is nobody else's
         asked = f"{caller.name if caller else ''}\n{scope['path']}?{scope['query_string'].decode('latin-1')}\n"
         digest = hashlib.sha256(asked.encode() + body)
-        async with self._turn(key), self._turn_of_servers(key):
+        async with self._turns.of(key), self._turn_of_servers(key):
             await self._once(key, digest.hexdigest(), body, scope, receive, send)
 
     async def _once(self, key: str, digest: str, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,18 +77,6 @@ class Repeats:
                 logger.warning("an answer could not be remembered", extra={"path": scope["path"]})
         for message in answer.messages:
             await send(message)
-
-    @asynccontextmanager
-    async def _turn(self, key: str) -> AsyncIterator[None]:
-        lock, users = self._turns.get(key, (asyncio.Lock(), 0))
-        self._turns[key] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._turns.pop(key)
-            if users > 1:
-                self._turns[key] = (lock, users - 1)
 
     @asynccontextmanager
     async def _turn_of_servers(self, key: str) -> AsyncIterator[None]:

@@ -90,6 +90,15 @@ def find(ledger: Ledger, attempt: str) -> Found | None:
     return Found.of(row) if row is not None else None
 
 
+def _own(ledger: Ledger, attempt: str, token: int, worker: str) -> Found | None:
+    """Return the attempt if it was leased to this worker under this token.
+
+    The token alone proves nothing: it is a small number, and an attempt's id is known wherever it is shown.
+    """
+    found = find(ledger, attempt)
+    return found if found is not None and found.token == token and found.worker == worker else None
+
+
 def append_logs(ledger: Ledger, attempt: str, found: Found, parts: Sequence[LogPart]) -> int:
     """Store the parts of the log that are new, in order, and return the end of the log in bytes."""
     end = found.log_end
@@ -108,11 +117,11 @@ def append_logs(ledger: Ledger, attempt: str, found: Found, parts: Sequence[LogP
     return end
 
 
-def beat(ledger: Ledger, item: Beat, boards: Boards) -> Result:
-    """An attempt goes on: its start, logs and points. Returns the `result` of the acknowledgement."""
+def beat(ledger: Ledger, worker: str, item: Beat, boards: Boards) -> Result:
+    """An attempt of `worker` goes on: its start, logs and points. Returns the `result` of the acknowledgement."""
     attempt = item.attempt
-    found = find(ledger, attempt)
-    if found is None or found.token != item.token:
+    found = _own(ledger, attempt, item.token, worker)
+    if found is None:
         return "unknown"
     if item.logs:
         end = append_logs(ledger, attempt, found, item.logs)
@@ -155,11 +164,11 @@ def progress(ledger: Ledger, attempt: str, found: Found, points: Sequence[Point]
     return why
 
 
-def end(ledger: Ledger, item: Finished, boards: Boards) -> tuple[Result, AttemptState | None]:
-    """An attempt is over. Returns the `result` of the acknowledgement and, where it counted now, its state."""
+def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Result, AttemptState | None]:
+    """An attempt of `worker` is over. Returns the `result` of the acknowledgement and, if it counted, its state."""
     attempt = item.attempt
-    found = find(ledger, attempt)
-    if found is None or found.token != item.token:
+    found = _own(ledger, attempt, item.token, worker)
+    if found is None:
         return "unknown", None
     log_end = append_logs(ledger, attempt, found, item.logs)
     if item.usage or item.wall > usage.LASTING:
@@ -312,13 +321,12 @@ def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) 
         _offer_again(ledger, found, Cause.LOSE)
 
 
-def reject(ledger: Ledger, attempt: str, token: int, reason: Reason) -> None:
+def reject(ledger: Ledger, worker: str, attempt: str, token: int, reason: Reason) -> None:
     """End a live attempt of which its worker sent an invalid report, and requeue the task free of charge.
 
-    A stale token changes nothing: the report is one of an attempt that was replaced.
+    A stale token changes nothing: the report is one of an attempt that was replaced. Nor does another worker's report.
     """
-    found = find(ledger, attempt)
-    if found is not None and found.token == token:
+    if _own(ledger, attempt, token, worker) is not None:
         lose(ledger, attempt, reason)
 
 

@@ -52,7 +52,7 @@ def register(core: Core, worker: str, call: Registration) -> Registered:
             Cause.REGISTER,
             boot=call.boot,
             beat=0,
-            node=call.node,
+            node=row.node or call.node,  # workers do not move: whoever names another machine could accuse it
             protocol=call.protocol,
             version=call.version,
             capabilities=json.dumps(call.capabilities),
@@ -60,7 +60,7 @@ def register(core: Core, worker: str, call: Registration) -> Registered:
             reason=None,
             phase=None,
         )
-        ledger.record("worker_started", {"worker": row.name, "node": call.node, "slots": row.slots})
+        ledger.record("worker_started", {"worker": row.name, "node": row.node or call.node, "slots": row.slots})
         handle, revision = ledger.row.handle, ledger.row.revision
     return Registered(
         protocol=PROTOCOL,

@@ -114,9 +114,9 @@ class _Call:
         acks: list[Ack] = []
         succeeded = failed = 0
         for item in self.call.beats:
-            acks.append(Ack(item.attempt, attempts.beat(self.ledger, item, self.core.boards)))
+            acks.append(Ack(item.attempt, attempts.beat(self.ledger, self.worker, item, self.core.boards)))
         for end in self.call.finished:
-            result, state = attempts.end(self.ledger, end, self.core.boards)
+            result, state = attempts.end(self.ledger, self.worker, end, self.core.boards)
             acks.append(Ack(end.attempt, result))
             if result == "ok":
                 self._ended.add(end.attempt)
@@ -156,7 +156,8 @@ class _Call:
         """
         if report.attempt is not None and report.token is not None:
             text = f"worker {self.row.name} sent a report that does not fit the protocol: {report.problem}"
-            attempts.reject(self.ledger, report.attempt, report.token, Reason(ReasonCode.REPORT_REJECTED, text))
+            reason = Reason(ReasonCode.REPORT_REJECTED, text)
+            attempts.reject(self.ledger, self.worker, report.attempt, report.token, reason)
         return Ack(report.attempt or "", "rejected", report.problem)
 
     def _note_files(self) -> None:

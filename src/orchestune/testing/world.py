@@ -99,6 +99,8 @@ class FakeBackend:
         self.faults: dict[str, Gone] = {}
         self.closed: set[str] = set()
         """machines that take nobody"""
+        self.nodes: dict[str, str] = {}
+        """the machine of a worker, as far as this place knows it"""
 
     def capacity(self) -> Capacity:
         return self.room
@@ -131,7 +133,7 @@ class FakeBackend:
         if worker in self.pending:
             phase = Phase.QUEUED if worker in self.queued else Phase.PENDING
             return Sighting(worker, phase, {}, self.pending[worker])
-        return Sighting(worker, Phase.RUNNING)
+        return Sighting(worker, Phase.RUNNING, node=self.nodes.get(worker, ""))
 
     def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         self.ended.add(worker)

@@ -20,6 +20,7 @@ Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]  # a SHA-256 in hex
 Count = Annotated[int, Meta(ge=0, le=INT64)]
 Seconds = Annotated[float, Meta(ge=0, le=1e12)]
+Age = Annotated[float, Meta(ge=0, le=1e9)]  # seconds before now, 31 years: a time without a year could not be shown
 
 ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # whatever a decoder raises for a hostile body
 

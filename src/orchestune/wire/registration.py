@@ -19,7 +19,7 @@ class Registration(Struct, frozen=True, kw_only=True):
     protocol: Annotated[int, Meta(ge=0, le=INT32)]
     boot: Id
     version: Id = ""
-    node: Annotated[str, Meta(max_length=1000, pattern=NO_NUL)] = ""
+    node: Annotated[str, Meta(max_length=255, pattern=NO_NUL)] = ""
     capabilities: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
 
 

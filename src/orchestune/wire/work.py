@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from orchestune.domain.metrics import HTTP_SEQUENCE, Point, storable
 from orchestune.domain.states import Reason, ReasonCode
 from orchestune.errors import InvalidCall
-from orchestune.wire.decoding import ERRORS, INT32, Count, Id, Seconds, Text, decoded, replace_nul
+from orchestune.wire.decoding import ERRORS, INT32, Age, Count, Id, Seconds, Text, decoded, replace_nul
 
 MAX_LIVE = 10_000  # attempts that a worker works on, or whose end was not acknowledged; machines have far fewer slots
 MAX_ITEMS = 10_000  # reports in one call
@@ -117,7 +117,7 @@ class Beat(Report, frozen=True):
     """A running attempt: its start, and its output and values since the last report. `age`: seconds since its start."""
 
     started: bool = False
-    age: Seconds = 0.0
+    age: Age = 0.0
 
 
 class Finished(Report, frozen=True, kw_only=True):
@@ -127,7 +127,7 @@ class Finished(Report, frozen=True, kw_only=True):
     exit_code: Annotated[int, Meta(ge=-INT32, le=INT32)] | None = None
     signal: Annotated[int, Meta(ge=0, le=INT32)] | None = None
     reason: EndReason | None = None
-    wall: Seconds = 0.0
+    wall: Age = 0.0
     cpu: Seconds = 0.0
     memory: Count = 0
     log_bytes: Count = 0

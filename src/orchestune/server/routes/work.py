@@ -27,14 +27,19 @@ async def work(request: Request) -> Response:
     worker: str = request.path_params["worker"]
     data = await request.body()
     is_large = len(data) >= LARGE  # it may name a thousand attempts, each of which costs a statement
-    call = await context.working(decode, data) if is_large else decode(data)
+    if is_large:
+        async with context.worker_turns.of(worker):
+            call = await context.working(decode, data)
+    else:
+        call = decode(data)
     apply = context.working if is_large else context.hot
     signals = context.core.signals
     experiment, began = caller.experiment, time.monotonic()
     patience = min(call.wait, LONGEST_WAIT) if call.want > 0 else 0.0
     while True:
         version = signals.version(f"work:{experiment}") if experiment else None
-        answer, experiment = await apply(service.work, context.core, worker, call)
+        async with context.worker_turns.of(worker):
+            answer, experiment = await apply(service.work, context.core, worker, call)
         left = began + patience - time.monotonic()
         if left <= 0 or context.draining.begun or answer.has_news:
             return _response(answer)
