@@ -219,7 +219,9 @@ class Denied(OrchestuneError):
 
 
 class Throttled(Denied):
-    """Too many unknown tokens came from the caller's address; a right token is accepted from there all the same."""
+    """Too many unknown tokens came from the caller's address, from which a right token is accepted all the same; or
+    the caller has too many requests in progress.
+    """
 
     code = "throttled"
     status = 429
@@ -227,7 +229,7 @@ class Throttled(Denied):
     def __init__(self, message: str, hint: str = "", seconds: int = 60) -> None:
         super().__init__(message, hint)
         self.seconds = seconds
-        """until the server looks at another unknown token from there: the `Retry-After` of the answer"""
+        """after which another request may be answered: the `Retry-After` of the answer"""
 
 
 class NothingCompleted(OrchestuneError):

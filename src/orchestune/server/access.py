@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from enum import StrEnum
 from urllib.parse import parse_qs, unquote, urlencode
@@ -20,6 +21,7 @@ from orchestune.server.auditing import notes_of
 from orchestune.server.caller_address import caller_address
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
+from orchestune.server.crowd import Crowd, key_of
 from orchestune.services import authenticate
 from orchestune.services.core import Caller
 from orchestune.services.retire_cluster import refuse
@@ -112,6 +114,7 @@ class Access:
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
         self.context = context
+        self._crowd = Crowd()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wanted = Need.NOTHING
@@ -140,7 +143,9 @@ class Access:
             send = _with_version(send)
         if caller.browser or caller.source:
             send = self._while_known(scope, send)
-        await self.app(scope, receive, send)
+        key = key_of(caller)
+        with self._crowd.one_of(key) if key else nullcontext():
+            await self.app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:
         token = _bearer(scope)
