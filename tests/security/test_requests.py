@@ -432,3 +432,20 @@ def test_viewer_cannot_open_streams_without_limit(site: Site, monkeypatch: pytes
     refused = site.ask("GET", "experiments", token=vera)
     assert (refused.status, refused.headers["retry-after"]) == (429, "1")
     assert site.ask("GET", "experiments", token=eve).status == 200
+
+
+def test_folds_beyond_those_of_experiment_files_are_refused(site: Site) -> None:
+    """Any number was taken over HTTP: the tasks of one trial with a million folds took 42 s to queue."""
+    reply = site.ask("POST", "experiments", {"specification": {**SPECIFICATION, "folds": {"count": 1001}}})
+    assert reply.status == 400 and "folds" in reply.json()["error"]["message"]
+
+
+def test_trials_of_many_folds_are_queued_in_several_transactions(world: World) -> None:
+    """All of them at once would be ten million rows, and no worker's report could be stored meanwhile."""
+    experiment = world.create(
+        folds={"count": 1000}, budget=20, parallelism=10_000, try_first=[{"x": 0.5}, {"x": 0.6}] * 6
+    )
+    world.suggesting.tick()
+    assert len(world.trials(experiment)) == 5
+    world.tick(3)
+    assert len(world.trials(experiment)) >= 12

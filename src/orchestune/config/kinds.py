@@ -15,6 +15,7 @@ from orchestune.domain.words import did_you_mean
 
 MOST_TRIALS = 10**9
 MOST_AT_ONCE = 100_000  # trials
+MOST_FOLDS = 1000  # of a trial: all of them are queued in one transaction
 MOST_TRY_FIRST = 10_000  # configurations
 MOST_ENTRIES = 1000  # of another mapping or list in an experiment file
 PRIORITIES = (-1000, 1000)

@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from orchestune.config.kinds import MOST_TRIALS, NUMBER, SIZE, SIZE_PATTERN, TIME, TRUTH, Key, Kind, amount, text, whole
+from orchestune.config.kinds import (
+    MOST_FOLDS,
+    MOST_TRIALS,
+    NUMBER,
+    SIZE,
+    SIZE_PATTERN,
+    TIME,
+    TRUTH,
+    Key,
+    Kind,
+    amount,
+    text,
+    whole,
+)
 from orchestune.config.nodes import Scalar
 from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, list_of, section
@@ -103,8 +116,6 @@ PRELOAD = either(
     listing=list_of(_MODULE, "a list of names of Python modules", most=100),
 )
 
-_MOST_FOLDS = 1000
-
 
 def _read_folds(found: Field) -> Folds | None:
     read = _FOLDS.read(found) or {}
@@ -120,16 +131,16 @@ def _read_folds(found: Field) -> Folds | None:
 
 _FOLDS = section(
     (
-        Key("count", whole(1, _MOST_FOLDS), "How many folds each trial has.", required=True),
-        Key("prune_after", whole(1, _MOST_FOLDS), "So many done folds may be enough: a trial is pruned then, or later,"
+        Key("count", whole(1, MOST_FOLDS), "How many folds each trial has.", required=True),
+        Key("prune_after", whole(1, MOST_FOLDS), "So many done folds may be enough: a trial is pruned then, or later,"
             " when its mean would not become the best even if each of its other folds were as good as any trial was in"
             " that fold.", "all folds run"),
     ),
     also={"n": "count", "k": "count", "folds": "count"},
 )  # fmt: skip
 FOLDS = either(
-    f"a whole number from 1 to {_MOST_FOLDS:,}, or a mapping with count, prune_after",
-    scalar=changed(whole(1, _MOST_FOLDS), lambda count: Folds(count)),
+    f"a whole number from 1 to {MOST_FOLDS:,}, or a mapping with count, prune_after",
+    scalar=changed(whole(1, MOST_FOLDS), lambda count: Folds(count)),
     mapping=_FOLDS.read_by(_read_folds),
 )
 

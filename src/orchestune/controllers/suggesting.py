@@ -34,6 +34,7 @@ _EMPTY = 0.01
 """how often a worker may find nothing ready"""
 _OLD = 8
 """trials that run for each suggestion that is kept ready for those moments"""
+_MOST_TASKS = 5000  # rows of one transaction: about 0.2 s, in which no worker's report can be stored
 _TURN = 0.1
 """seconds for the suggestions of one experiment, then it is the turn of the next one"""
 
@@ -106,7 +107,10 @@ class Suggesting:
 
     def _fill(self, row: ExperimentRow) -> None:
         if first := self._first(row):
-            self._queue(row, first)
+            most = _trials_at_once(row)
+            self._queue(row, first[:most])
+            if len(first) > most:
+                self._core.signals.notify(SUGGESTING)
             return
         opened = self._engine(row)
         if not opened.engine.uses_history and missing(row) <= 0:
@@ -157,7 +161,7 @@ class Suggesting:
             made.append(Suggestion(found, opened.engine.source, opened.engine.version, opened.warm + opened.told))
             if opened.engine.uses_history:
                 break  # one at a time: the next answer may know more
-            if clock.monotonic() - start > _TURN:
+            if clock.monotonic() - start > _TURN or len(made) >= _trials_at_once(row):
                 self._core.signals.notify(SUGGESTING)
                 break
         if made:
@@ -217,6 +221,11 @@ class Suggesting:
             with locked(self._core, row.id) as ledger:
                 ledger.row.guard_words |= {experiments.LOOKING}
         self._core.signals.notify(SUGGESTING)
+
+
+def _trials_at_once(row: ExperimentRow) -> int:
+    """Return how many trials one transaction queues: each has a task for each fold."""
+    return max(1, _MOST_TASKS // row.specification.folds.count)
 
 
 def standby(used: float, parallelism: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
-from orchestune.config.kinds import MOST_AT_ONCE, MOST_ENTRIES, MOST_TRIALS, MOST_TRY_FIRST, PRIORITIES
+from orchestune.config.kinds import MOST_AT_ONCE, MOST_ENTRIES, MOST_FOLDS, MOST_TRIALS, MOST_TRY_FIRST, PRIORITIES
 from orchestune.domain import ids
 from orchestune.domain.annotations import misfits
 from orchestune.domain.experiment import TEST_LABEL, Specification
@@ -93,7 +93,7 @@ def parse(document: Mapping[str, Any]) -> Specification:
     counts = {
         "budget": (specification.budget, 1, MOST_TRIALS),
         "parallelism": (specification.parallelism, 1, MOST_AT_ONCE),
-        "folds": (specification.folds.count, 1, MOST_TRIALS),
+        "folds": (specification.folds.count, 1, MOST_FOLDS),
         "priority": (specification.priority, *PRIORITIES),
     }
     for key, (count, least, most) in counts.items():
