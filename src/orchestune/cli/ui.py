@@ -40,7 +40,9 @@ def ui(console: Console, args: argparse.Namespace) -> int:
     """Make a link and open it."""
     where = _page(console, args.exp) if args.exp else "/experiments"
     access = console.place.resolve()
-    if access.dial is None or console.place.embedded:  # browsers reach an embedded server by its port
+    if access.dial is None or console.place.embedded:
+        # A browser uses the server's own port, which refuses other users of the machine. A gateway to its Unix socket
+        # would let them in as this one.
         _show(console, access.url + _invitation(console, where), args.only_print)
         return 0
     from orchestune.client.gateway import gateway  # only where no address leads to the server

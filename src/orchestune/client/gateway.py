@@ -8,22 +8,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from orchestune.errors import OrchestuneError
+from orchestune.system.peers import End, NoTable, UnknownPeer, is_this_user
 
 _HOST = "127.0.0.1"
 _PIECE = 1 << 16
 _DIALING = 20.0
 """seconds in which a connection to the far end comes about, or does not"""
 
-_AWAY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%s"
+_REFUSAL = (
+    b"HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
 )
 
 
 @contextmanager
 def gateway(dial: Callable[[float], socket.socket]) -> Iterator[str]:
-    """The address of the door, open as long as the block runs. Whoever knocks on this machine comes as far as the
-    server, which lets in only who has a session or a token.
+    """The address of the door, open as long as the block runs. It refuses other users of the machine: the server, which
+    asks for a session or a token, cannot know them from this one.
     """
     with socket.create_server((_HOST, 0), backlog=64) as listening:
         threading.Thread(target=_accept, args=(listening, dial), daemon=True).start()
@@ -43,13 +43,13 @@ def _accept(listening: socket.socket, dial: Callable[[float], socket.socket]) ->
 
 def _serve(near: socket.socket, dial: Callable[[float], socket.socket]) -> None:
     with near:
+        if not _is_this_user(near):
+            _refuse(near, b"403 Forbidden", "this address is for the user who opened it")
+            return
         try:
             far = dial(_DIALING)
         except (OrchestuneError, OSError) as exc:
-            text = str(exc).encode()
-            with suppress(OSError):
-                near.recv(_PIECE)
-                near.sendall(_AWAY % (len(text), text))
+            _refuse(near, b"503 Service Unavailable", str(exc))
             return
         with far:
             near.settimeout(None)
@@ -58,6 +58,24 @@ def _serve(near: socket.socket, dial: Callable[[float], socket.socket]) -> None:
             other.start()
             _pump(near, far)
             other.join()
+
+
+def _is_this_user(near: socket.socket) -> bool:
+    """Return True if a process of this user, or of root, connected; also if the system does not list sockets."""
+    try:
+        return is_this_user(End(*near.getpeername()[:2]), End(*near.getsockname()[:2]))
+    except (UnknownPeer, OSError):  # the client is gone already
+        return False
+    except NoTable:
+        return True
+
+
+def _refuse(near: socket.socket, status: bytes, reason: str) -> None:
+    text = reason.encode()
+    with suppress(OSError):
+        near.settimeout(_DIALING)
+        near.recv(_PIECE)
+        near.sendall(_REFUSAL % (status, len(text), text))
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:

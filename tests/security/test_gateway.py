@@ -1,0 +1,64 @@
+"""The addresses at which a browser reaches a server through this user: other users of the machine do not come through.
+
+A browser sends its cookie to whoever binds a port of this machine later, so a session alone must not be enough.
+"""
+
+from __future__ import annotations
+
+import socket
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orchestune.client.gateway import gateway
+from orchestune.system import local_socket
+from tests.security.test_port_hijack import as_another_user, as_nobody, ask, published
+from tests.testbeds.home import Home
+
+
+@as_another_user
+def test_another_user_does_not_come_through_a_gateway_also_with_a_token() -> None:
+    with Home() as home:
+        home.run("status")
+        server = published(home)
+        authorization = f"Bearer {server.token}"
+
+        def dial(timeout: float) -> socket.socket:
+            return local_socket.connect(server.socket, timeout)
+
+        with gateway(dial) as url:
+            assert ask(url, "/api/v1/server", Authorization=authorization) == b"200"
+            assert as_nobody(lambda: ask(url, "/api/v1/server", Authorization=authorization)) == b"403"
+            assert as_nobody(lambda: ask(url, "/healthz")) == b"403"
+
+
+@as_another_user
+def test_the_link_to_the_pages_of_an_embedded_server_is_of_no_use_to_another_user() -> None:
+    with Home() as home:
+        home.run("status")
+        link = home.run("ui", "--print", timeout=60).stdout.strip()
+        parts = urlsplit(link)
+        assert link.startswith(published(home).url)  # its own port, and not a way to its Unix socket
+        path = f"{parts.path}?{parts.query}"
+        assert as_nobody(lambda: ask(link, path)) == b"403"
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        connection.request("GET", path)
+        cookie = connection.getresponse().getheader("Set-Cookie", "").partition(";")[0]
+        connection.close()
+        assert ask(link, "/api/v1/experiments", Cookie=cookie) == b"200"
+        assert as_nobody(lambda: ask(link, "/api/v1/experiments", Cookie=cookie)) == b"403"
+
+
+def test_a_gateway_takes_its_own_user(tmp_path: Path) -> None:
+    listening = local_socket.listen(tmp_path / "run" / "s", 1)
+
+    def dial(timeout: float) -> socket.socket:
+        return local_socket.connect(str(tmp_path / "run" / "s"), timeout)
+
+    with listening, gateway(dial) as url:
+        parts = urlsplit(url)
+        with socket.create_connection((parts.hostname or "", parts.port or 0), 30) as near:
+            near.sendall(b"ping")
+            far, _ = listening.accept()
+            with far:
+                assert far.recv(4) == b"ping"
