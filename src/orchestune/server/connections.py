@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from asyncio import TimerHandle, Transport
+import resource
+from asyncio import Task, TimerHandle, Transport
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from orchestune.server.peers import FOR_WORKERS, STATE, Peer
+from orchestune.server.peers import FOR_WORKERS, OF_ONE_USER, STATE, Peer
 
 ASKING = 30.0
 """seconds from the first byte of a request to the end of its headers, and from each part of its body to the next one"""
@@ -16,6 +17,8 @@ TAKING = 300.0
 """seconds in which a client has to take something of what is sent to it"""
 LARGEST = 1 << 16
 """bytes of headers, or of whatever else is no body"""
+UNCHECKED = 128
+"""connections of an embedded server up to which other users may hold some that have not asked for anything"""
 
 
 class Connection(HttpToolsProtocol):
@@ -29,12 +32,17 @@ class Connection(HttpToolsProtocol):
     """when something of an answer has to have been taken"""
     _aside = 0
     """bytes that came since there was a body"""
+    _check: Task[None] | None = None
+    """of the user at the other end, while many connections are open"""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         for_workers = bool(self.app_state.get(FOR_WORKERS))
-        self.app_state = {**self.app_state, STATE: Peer(transport, for_workers=for_workers)}
+        peer = Peer(transport, for_workers=for_workers)
+        self.app_state = {**self.app_state, STATE: peer}
         self._expect(self.loop.time() + ASKING)
+        if self.app_state.get(OF_ONE_USER) and not peer.is_unix and len(self.connections) > UNCHECKED:
+            self._spare_descriptors(peer, for_workers=for_workers)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
@@ -86,6 +94,19 @@ class Connection(HttpToolsProtocol):
         if self._due is not None:
             self._due.cancel()
         self._due = None if when is None else self.loop.call_at(when, self._late)
+
+    def _spare_descriptors(self, peer: Peer, *, for_workers: bool) -> None:
+        """Close the connection if it is another user's, or one of too many at the address for workers, where users are
+        not known. Without free descriptors the server could not accept its own user's at the Unix socket either.
+        """
+        if not for_workers:
+            self._check = self.loop.create_task(self._refuse_other_users(peer))
+        elif len(self.connections) > resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2:
+            self.transport.abort()
+
+    async def _refuse_other_users(self, peer: Peer) -> None:
+        if not await peer.is_owner():
+            self.transport.abort()
 
     def _late(self) -> None:
         if self.flow.read_paused:  # it is we who are slow

@@ -9,7 +9,7 @@ from __future__ import annotations
 from asyncio import BaseTransport
 from socket import AF_UNIX
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestune.errors import Denied
@@ -22,6 +22,9 @@ STATE = "peer"
 """the key of a connection's `Peer` in the state of its requests"""
 FOR_WORKERS = "for_workers"
 """the key, in the state of a listener, that it is there for workers alone"""
+OF_ONE_USER = "of_one_user"
+"""the key, in the state of all listeners, that the server is embedded"""
+_LOOKUPS = CapacityLimiter(1)  # each holds the interpreter for milliseconds, and another user may cause thousands
 
 
 class Peer:
@@ -40,7 +43,7 @@ class Peer:
         allowed in by the setting `host`; tokens decide then.
         """
         if self._is_owner is None:
-            self._is_owner = await to_thread.run_sync(self._looked_up)
+            self._is_owner = await to_thread.run_sync(self._looked_up, limiter=_LOOKUPS)
         return self._is_owner
 
     def _looked_up(self) -> bool:

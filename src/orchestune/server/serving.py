@@ -20,7 +20,7 @@ import uvicorn
 from orchestune.errors import BadInput, UsageError
 from orchestune.server import embedded
 from orchestune.server.connections import Connection
-from orchestune.server.peers import FOR_WORKERS
+from orchestune.server.peers import FOR_WORKERS, OF_ONE_USER
 from orchestune.server.settings import HOSTED_PORT, Settings
 
 logger = logging.getLogger("orchestune.server")
@@ -85,6 +85,7 @@ class Server(uvicorn.Server):
         return bool(self.server_state.tasks)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.lifespan.state[OF_ONE_USER] = self._local is not None
         await super().startup(sockets)
         if self._local is not None:
             loop = asyncio.get_running_loop()
