@@ -5,8 +5,9 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 _PORTS = {"http": 80, "https": 443}
-_EVERY = ("", "0.0.0.0", "::")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_IPV4_LOOPBACK = ("127.0.0.1", "localhost")  # the same port of `::1` may be another program's
+_EVERY = {"": _IPV4_LOOPBACK, "0.0.0.0": _IPV4_LOOPBACK, "::": _LOOPBACK}
 _FROM_DOCKER_DESKTOP = "host.docker.internal"  # what a container of Docker Desktop calls the machine's loopback address
 
 
@@ -30,7 +31,7 @@ class Addresses:
 
     def add(self, host: str, port: int) -> None:
         """A socket of this server listens there."""
-        names = _LOOPBACK if host in _EVERY else (host,)
+        names = _EVERY.get(host, (host,))
         if any(name in _LOOPBACK for name in names):
             names = (*names, _FROM_DOCKER_DESKTOP)
         self._known |= {joined(name, port) for name in names}

@@ -27,7 +27,7 @@ from orchestune.server.app import create_app
 from orchestune.server.awaiting import wait_for_database
 from orchestune.server.door import Door
 from orchestune.server.draining import Draining
-from orchestune.server.serving import BACKLOG, STOPPING, Deadline, Server, listen
+from orchestune.server.serving import BACKLOG, STOPPING, Deadline, Server, listen, reserve_ipv6
 from orchestune.server.settings import Settings, load
 from orchestune.services import audit, read_server
 from orchestune.services.core import Core
@@ -93,11 +93,14 @@ def main(argv: Sequence[str], build: Build) -> int:
         if database:
             stack.callback(embedded.hold_database(database))
         _make(settings.state)
+        _refuse_foreign(settings)  # again: another user may have made the folder meanwhile
         tightened = permissions.tighten(settings.state, database)
         settings = _with_owners(settings)
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
         _warn(settings, tightened)
         listening = stack.enter_context(listen(settings))
+        for reserved in reserve_ipv6(listening):
+            stack.enter_context(reserved)
         if not _database_comes(settings, listening):
             logger.info("ended")
             return 0
@@ -126,10 +129,15 @@ def _load_privately(argv: Sequence[str], stack: contextlib.ExitStack) -> Setting
     before = os.umask(PRIVATE_UMASK)
     stack.callback(os.umask, before)
     settings = replace(load(argv), umask=before)
+    _refuse_foreign(settings)
+    return settings
+
+
+def _refuse_foreign(settings: Settings) -> None:
+    """UsageError if a folder could hold what another user has put there."""
     if settings.kubernetes is None:  # a pod has no other users, and its volume may be anybody's
         refuse_foreign(settings.state, "the state folder", "see --state")
         refuse_foreign(settings.shared, "the folder that nodes share", "see --shared")
-    return settings
 
 
 def _warn(settings: Settings, tightened: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -74,6 +75,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._on_started, self._on_draining = on_started, on_draining
         self._local = local
+        self._reserved: list[socket.socket] = []
 
     def end(self) -> None:
         """Drain, then end. Any thread; idempotent."""
@@ -95,6 +97,7 @@ class Server(uvicorn.Server):
     async def listen_too(self, host: str, port: int) -> int:
         """Serve workers at another address as well, until the end; the port. OSError where it cannot be had."""
         listening = _bound(host, port)
+        self._reserved += reserve_ipv6(listening)
         protocol, loop = self._protocol({FOR_WORKERS: True}), asyncio.get_running_loop()
         self.servers.append(await loop.create_server(protocol, sock=listening, ssl=self.config.ssl, backlog=BACKLOG))
         logger.info("serving elsewhere too", extra={"host": host, "port": listening.getsockname()[1]})
@@ -110,6 +113,8 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()  # whoever does not read would keep it open for ever
+        while self._reserved:
+            self._reserved.pop().close()
         await asyncio.sleep(0)
 
     @contextmanager
@@ -144,6 +149,30 @@ def listen(settings: Settings) -> socket.socket:
     why = getattr(error, "strerror", None) or error
     message = f"cannot listen on {settings.host} port {ports[0]}: {why}"
     raise UsageError(message, "see --host and --port") from error
+
+
+def reserve_ipv6(listening: socket.socket) -> list[socket.socket]:
+    """Bind the same port of IPv6, without listening, if the server listens at an address of IPv4 alone; close what is
+    returned at the end.
+
+    A name such as `localhost` often has addresses of both kinds, and programs try IPv6 first. Another user of the
+    machine who listens there would receive tokens of commands, and could pass the questions of workers for a proof on
+    to the server.
+    """
+    if listening.family != socket.AF_INET or not socket.has_ipv6:
+        return []
+    address, port = listening.getsockname()
+    reserving = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        reserving.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        reserving.bind(("::1" if address.startswith("127.") else "::", port))
+    except OSError as exc:
+        reserving.close()
+        if exc.errno == errno.EADDRINUSE:
+            text = "another program has port %s of IPv6: what reaches the server by a name may come to it"
+            logger.warning(text, port)
+        return []
+    return [reserving]
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -71,6 +71,7 @@ def test_server_and_worker_write_an_address_alike(url: str, expected: str) -> No
 @pytest.mark.parametrize(
     ("host", "names"),
     [("127.0.0.1", {"127.0.0.1", "host.docker.internal"}), ("lab", {"lab"}),
+     ("0.0.0.0", {"127.0.0.1", "localhost", "host.docker.internal"}),
      ("::", {"127.0.0.1", "::1", "localhost", "host.docker.internal"})],
 )  # fmt: skip
 def test_a_listener_is_known_by_what_workers_dial(host: str, names: set[str]) -> None:
