@@ -128,6 +128,22 @@ def test_a_state_folder_that_another_user_has_planted_is_refused(
     assert list(planted.iterdir()) == []
 
 
+def test_a_state_folder_that_another_user_plants_while_it_is_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted, make = tmp_path / "orchestune-ada", client_home._made
+
+    def plant_first(folder: Path) -> Path:
+        folder.mkdir()
+        plant(folder, monkeypatch)
+        return make(folder)
+
+    monkeypatch.setattr(client_home, "_made", plant_first)
+    with pytest.raises(UsageError, match="belongs to the user"):
+        client_home.state_folder({"ORCHESTUNE_HOME": str(planted)})
+    assert list(planted.iterdir()) == []
+
+
 def test_a_link_of_another_user_leads_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own, link = tmp_path / "own", tmp_path / "link"
     own.mkdir()

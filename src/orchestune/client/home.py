@@ -24,6 +24,7 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     UsageError where it cannot be made, or its path is too long.
     """
     folder = _made(state_path(environ))
+    refuse_foreign(folder, "the state folder", OWN_FOLDER)  # again: another user may have made it meanwhile
     mark(folder)
     return folder
 
