@@ -1,0 +1,60 @@
+"""Who loses a role in a cluster cannot keep it by a token that was asked for in time."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, cast
+
+import pytest
+
+from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.identity import ServiceAccounts
+from orchestune.ports.identity import Person
+
+CONFIG = KubernetesConfig("lab", "ml", "http://o", "server:1")
+HOUR = 3600
+
+
+class Reviewing:
+    """An API server that holds every token for one of an editor."""
+
+    def __init__(self) -> None:
+        self.reviewed = 0
+
+    def call(self, method: str, path: str, body: object = None, **_: Any) -> dict[str, Any]:
+        self.reviewed += 1
+        return {"status": {"authenticated": True, "user": {"username": "system:serviceaccount:ml:orchestune-editor"}}}
+
+
+def token(**claims: Any) -> str:
+    part = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"e30.{part}.c2ln"
+
+
+def who(shown: str) -> Person | None:
+    return ServiceAccounts(cast(Api, Reviewing()), CONFIG).who(shown)
+
+
+@pytest.mark.parametrize("seconds", [24 * HOUR, 87600 * HOUR, 1e300])
+def test_a_token_that_outlives_a_role_is_refused(seconds: float) -> None:
+    assert who(token(iat=1_000_000, exp=1_000_000 + seconds)) is None
+    bound = {"secret": {"name": "x"}, "node": {"name": "y"}}
+    assert who(token(iat=1_000_000, exp=1_000_000 + seconds, **{"kubernetes.io": bound})) is None
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        token(iat=1_000_000, exp=1_000_000 + HOUR),
+        token(iat=1_000_000, exp=1_000_000 + 365 * 24 * HOUR, **{"kubernetes.io": {"pod": {"name": "p", "uid": "1"}}}),
+        token(sub="of a Secret, without an end"),
+        token(exp="soon", iat=None),
+        "opaque",
+        "a.%%.c",
+    ],
+    ids=["of the command line", "of a pod", "of a Secret", "odd", "opaque", "damaged"],
+)
+def test_what_the_cluster_vouches_for_is_accepted(shown: str) -> None:
+    assert who(shown) == Person("orchestune-editor", "editor")
