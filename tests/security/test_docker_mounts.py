@@ -189,3 +189,30 @@ def test_an_editor_is_refused_over_http_with_the_key(folders: Folders, owns: boo
             assert (reply.status, reply.json()["error"]["code"]) == (403, "policy_refused"), path
             assert reply.json()["error"]["problems"][0]["key"] == "volumes[0].path"
     core.store.close()
+
+
+def test_an_allowed_folder_that_a_trial_could_replace_by_a_link_is_not_mounted(folders: Folders) -> None:
+    """Whoever mounts the outer folder makes the inner one a link to /etc, and mounts that next."""
+    outer, inner = folders.others, folders.others / "deep"
+    policy = folders.hosted(str(outer), str(inner))
+    assert not is_refused(policy, str(outer))
+    assert is_refused(policy, str(inner))
+    inner.rmdir()
+    inner.symlink_to("/etc")
+    assert is_refused(policy, str(inner)) and is_refused(policy, "/etc")
+    assert mounts(policy, root=str(outer), links=["deep"]) == []
+    assert is_refused(policy, str(inner), host=ELSEWHERE)
+    assert not is_refused(policy, str(outer), host=ELSEWHERE)
+
+
+def test_a_link_to_the_outer_folder_does_not_hide_that_one_lies_in_the_other(folders: Folders, tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(folders.others)
+    assert is_refused(folders.hosted(str(folders.others), f"{tmp_path}/data/deep"), f"{tmp_path}/data/deep")
+    assert is_refused(folders.hosted(f"{tmp_path}/data", str(folders.others / "deep")), str(folders.others / "deep"))
+
+
+@pytest.mark.parametrize(("gpus", "expected"), [((), True), (("GPU-1",), False)])
+def test_images_for_gpus_see_none_that_was_not_requested(gpus: tuple[str, ...], expected: bool) -> None:
+    order = WorkerOrder("w-1", "e-1", "a-token", 1, gpus=gpus, placement=Placement("image"))
+    body = plan.container(order, Site("5a7e", HERE, "/runtime", "http://tune.lab:80"))
+    assert ("NVIDIA_VISIBLE_DEVICES=void" in body["Env"]) is expected

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -76,7 +76,8 @@ class MountPolicy:
 
     def _source(self, path: str, launch: Mapping[str, object], here: bool) -> str | None:
         if not here:  # the folder is of another machine, on which nothing can be resolved
-            return path if path.rstrip("/") in {each.rstrip("/") for each in self.allow if each != "/"} else None
+            folders = {each.rstrip("/") for each in self.allow if each != "/"}
+            return path if path.rstrip("/") in folders and not _lies_in(path.rstrip("/"), folders) else None
         real = os.path.realpath(path)
         if self._is_never(real):
             return None
@@ -86,7 +87,18 @@ class MountPolicy:
         return real if project is not None and _is_within(real, project) else None
 
     def _allowed(self) -> list[str]:
-        return [os.path.realpath(each) for each in self.allow if each.startswith("/")]
+        """Return the allowed folders, resolved.
+
+        Not those that lie in another one: a trial that writes there could replace them by a link. On a server of one
+        user that is no other person's trial.
+        """
+        folders = [each for each in self.allow if each.startswith("/")]
+        outer = {each: os.path.realpath(each) for each in folders}
+        return [
+            outer[each]
+            for each in folders
+            if self.own_projects or not any(_lies_in(each, [top]) for name, top in outer.items() if name != each)
+        ]
 
     def _is_never(self, real: str) -> bool:
         """Return True for /, devices and sockets, and for what holds, or lies in, a folder of the server's."""
@@ -143,6 +155,13 @@ def _is_system(real: str) -> bool:
 def _is_within(path: str, folder: str) -> bool:
     """Return True for the folder itself and everything below it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _lies_in(path: str, folders: Iterable[str]) -> bool:
+    """Return True if a folder that leads to `path`, as it is written or resolved, is one of these or below one."""
+    parents = [str(parent) for parent in Path(os.path.normpath(path)).parents]
+    leading = {*parents, *map(os.path.realpath, parents)}
+    return any(_is_within(parent, folder) for parent in leading for folder in folders)
 
 
 def _is_plain(real: str) -> bool:

@@ -132,7 +132,7 @@ def container(order: WorkerOrder, site: Site) -> dict[str, Any]:
         "Hostname": site.host.name if re.fullmatch(r"[A-Za-z0-9-]{1,63}", site.host.name) else "",
         "Entrypoint": list(site.command),
         "Cmd": [],
-        "Env": [f"ORCHESTUNE_WORKER_FILE={WORKER}/{FILE}"],
+        "Env": [f"ORCHESTUNE_WORKER_FILE={WORKER}/{FILE}", *_no_gpus(order.gpus)],
         "Labels": labels(order, site.state),
         "Healthcheck": {"Test": ["NONE"]},
         "StopSignal": "SIGTERM",  # whatever the image says: it is the worker that hears it
@@ -253,6 +253,11 @@ def _limits(order: WorkerOrder, host: Host) -> dict[str, Any]:
     found["ShmSize"] = order.placement.shm or (each.memory or host.memory) // 2
     requests = devices(order.gpus)
     return {**found, "PidsLimit": PIDS, **({"DeviceRequests": requests} if requests else {})}
+
+
+def _no_gpus(gpus: Sequence[str]) -> list[str]:
+    """Where NVIDIA's runtime is the daemon's default one, images for GPUs get all of them by this variable."""
+    return [] if gpus else ["NVIDIA_VISIBLE_DEVICES=void"]
 
 
 def devices(gpus: Sequence[str]) -> list[dict[str, Any]]:

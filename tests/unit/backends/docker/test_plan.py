@@ -38,7 +38,7 @@ def test_a_container_has_the_image_as_it_is_and_no_right_that_a_program_does_not
         "Hostname": "lab-1",
         "Entrypoint": [*PYTHON, "/orchestune/runtime/py/bin/python3", "-I", "/orchestune/runtime/worker.pyz"],
         "Cmd": [],
-        "Env": ["ORCHESTUNE_WORKER_FILE=/orchestune/worker/worker.json"],
+        "Env": ["ORCHESTUNE_WORKER_FILE=/orchestune/worker/worker.json", "NVIDIA_VISIBLE_DEVICES=void"],
         "Labels": {
             "orchestune.dev/state": "5a7e",
             "orchestune.dev/worker": "01a21212-1015-7940-8188-2bed67e883cc",
