@@ -11,8 +11,9 @@ from typing import Any, cast
 import pytest
 
 from orchestune.backends.kubernetes.backend import KubernetesBackend
+from orchestune.clusters.existing.config import Connection
 from orchestune.domain.placement import Placement
-from orchestune.errors import PolicyRefused
+from orchestune.errors import BadInput, PolicyRefused
 from orchestune.ports.backend import WorkerOrder
 from orchestune.services import read_experiments
 from orchestune.testing.world import SPACE, FakeBackend, World
@@ -29,6 +30,7 @@ SPECIFICATION = {
     "parallelism": 1,
     "engine": "random",
 }
+HABANA = {"name": "HABANA_VISIBLE_DEVICES", "value": "all"}
 ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
     "server's account": ({"service_account": "orchestune-server"}, "service_account"),
     "server's disk": ({"volumes": [{"claim": "orchestune-data", "mount": "/mnt"}]}, "volumes[0].claim"),
@@ -58,6 +60,10 @@ ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
     "two volumes in one": (
         {"pod": {"spec": {"volumes": [{"name": "orders", "hostPath": {"path": "/"}}]}}},
         "pod.spec.volumes[orders].hostPath",
+    ),
+    "others' accelerators": (
+        {"pod": {"spec": {"containers": [{"name": "worker", "env": [HABANA]}]}}},
+        "pod.spec.containers[worker].env[HABANA_VISIBLE_DEVICES]",
     ),
     "node by name": ({"pod": {"spec": {"nodeName": "control-plane"}}}, "pod.spec.nodeName"),
 }
@@ -112,8 +118,14 @@ def test_what_the_administrator_allows_is_taken_and_nothing_beside_it(tmp_path: 
         assert create(server, token, granted)[0] == 201
         for name, (placement, _) in ATTACKS.items():
             assert create(server, token, placement)[0] == 403, name
-        status, answer = create(server, token, {"volumes": [{"claim": "disk", "mount": "/data"}]})
-        assert status == 403 and "belongs to Orchestune's server" in answer["error"]["message"]
+        source = {"name": "v", "persistentVolumeClaim": {"claimName": "disk"}}
+        for placement, key in (
+            ({"volumes": [{"claim": "disk", "mount": "/data"}]}, "volumes[0].claim"),
+            ({"pod": {"spec": {"volumes": [source]}}}, "pod.spec.volumes[v]"),
+        ):
+            status, answer = create(server, token, placement)
+            assert status == 403 and "belongs to Orchestune's server" in answer["error"]["message"], key
+            assert answer["error"]["problems"][0]["key"] == key
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -150,3 +162,30 @@ def test_an_allow_list_that_became_shorter_pauses_that_experiment_alone(tmp_path
     assert "volumes[0].claim: claim 'datasets' is not allowed" in paused["reason"]["message"]
     assert running["desired"] == "running"
     assert {job["metadata"]["labels"]["orchestune.dev/experiment"] for job in cluster.jobs()} == {honest}
+
+
+def test_a_folder_that_a_trial_could_replace_by_a_link_is_not_mounted(tmp_path: Path, cluster: Cluster) -> None:
+    """Whoever mounts the outer folder makes the inner one a link to /, and mounts that next."""
+    outer, inner = ({"volumes": [{"path": path, "mount": "/d"}]} for path in ("/mnt/data", "/mnt/data/team"))
+    with serving(tmp_path, backend_on(cluster, "path:/mnt/data", "path:/mnt/data/team")) as (server, token):
+        assert create(server, token, outer)[0] == 201
+        status, answer = create(server, token, inner)
+        assert status == 403 and "in which a trial could replace it" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("allow", [("path:/mnt", "path:/mnt/data/team"), ("path:/", "path:/mnt")])
+def test_an_administrator_is_told_of_folders_that_lie_in_each_other(allow: tuple[str, ...]) -> None:
+    connection = Connection("lab", "ml")
+    with pytest.raises(BadInput, match="in which it lies"):
+        connection.with_changes({"allow": allow})
+    kept = connection.with_changes({"allow": ("path:/mnt/a", "path:/mnt/ab")})
+    assert kept.allow == ("path:/mnt/a", "path:/mnt/ab")
+
+
+@pytest.mark.parametrize("name", [{}, [], {"a": 1}])
+def test_names_of_the_wrong_type_are_no_mistake_of_the_server(tmp_path: Path, cluster: Cluster, name: object) -> None:
+    pods = [{"containers": [{"name": name}]}, {"containers": [{"name": "worker", "env": [{"name": name}]}]}]
+    limits = {"limits": {"nvidia.com/gpu": "1e99999999Ki"}}
+    with serving(tmp_path, backend_on(cluster)) as (server, token):
+        for spec in [*pods, {"containers": [{"name": "worker", "resources": limits}]}]:
+            assert create(server, token, {"pod": {"spec": spec}})[0] != 500, spec

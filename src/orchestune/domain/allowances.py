@@ -114,6 +114,14 @@ class Allowances:
         asked = Allowance(kind, name)
         return asked in self.granted and not asked.is_reserved
 
+    def around(self, path: str) -> str | None:
+        """Return another granted folder that holds this one; None if there is none.
+
+        Who may write in the outer folder can replace the inner one by a link to anywhere on the node.
+        """
+        paths = [each.name for each in self.granted if each.kind == "path" and each.name != path]
+        return min((each for each in paths if path.startswith(each.rstrip("/") + "/")), default=None)
+
     def texts(self) -> list[str]:
         """Return them as administrators write them, sorted."""
         return [str(each) for each in sorted(self.granted)]

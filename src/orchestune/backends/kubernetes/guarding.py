@@ -39,7 +39,7 @@ _PLACED = re.compile(r"volume-(\d+)")
 
 def refuse_placement(config: KubernetesConfig, each: Resources, placement: Placement) -> None:
     """Check an experiment before anything is started. PolicyRefused with every key that is refused."""
-    refuse_template(config, WorkerOrder("rehearsal-00", "", "", 1, each=each, placement=placement), plan.Setting())
+    refuse_template(config, _rehearsal(placement, each), plan.Setting())
 
 
 def refuse_template(config: KubernetesConfig, order: WorkerOrder, setting: plan.Setting) -> None:
@@ -69,12 +69,9 @@ def refuse_objects_of_ours(api: Api, config: KubernetesConfig, placement: Placem
 
     What the server may not look at, or what does not exist, is left to the other checks.
     """
-    names = [("serviceaccounts", "service_account", placement.service_account)]
-    names += [
-        ("persistentvolumeclaims", f"volumes[{index}].claim", volume.claim)
-        for index, volume in enumerate(placement.volumes)
-    ]
-    for kind, key, name in names:
+    template = plan.template(config, _rehearsal(placement), plan.Setting(), ["worker"])
+    scope = Scope(config.cluster, {}, aliases=tuple(_aliases(placement, template)))
+    for kind, path, name in _objects(mapping(template["spec"])):
         if name in (None, config.worker_service_account):
             continue
         try:
@@ -82,7 +79,20 @@ def refuse_objects_of_ours(api: Api, config: KubernetesConfig, placement: Placem
         except (Denied, NotFound):
             continue
         if are_in(OURS, document["metadata"].get("labels")):
-            raise PolicyRefused.one(f"'{name}' belongs to Orchestune's server", key, "name another one")
+            raise PolicyRefused.one(f"'{name}' belongs to Orchestune's server", scope.key(path), "name another one")
+
+
+def _objects(spec: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
+    """Kind, path and name of the accounts and claims of a pod, whichever key of the file they come from."""
+    for key in ("serviceAccountName", "serviceAccount"):
+        yield "serviceaccounts", f"spec.{key}", spec.get(key)
+    for index, item in enumerate(mappings(spec.get("volumes"))):
+        claim = mapping(item.get("persistentVolumeClaim")).get("claimName")
+        yield "persistentvolumeclaims", f"spec.volumes[{label(item, index)}]", claim
+
+
+def _rehearsal(placement: Placement, each: Resources | None = None) -> WorkerOrder:
+    return WorkerOrder("rehearsal-00", "", "", 1, each=each or Resources(), placement=placement)
 
 
 def _aliases(placement: Placement, template: Mapping[str, object]) -> Iterator[tuple[str, str]]:

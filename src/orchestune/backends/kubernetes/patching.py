@@ -40,4 +40,4 @@ def _by_key(base: list[Any], patch: list[Any], by: str) -> list[Any]:
 
 
 def _has(item: object, key: str) -> bool:
-    return isinstance(item, Mapping) and key in item
+    return isinstance(item, Mapping) and isinstance(item.get(key), (str, int))

@@ -16,7 +16,7 @@ def amount(text: object) -> float:
     """`500m` → 0.5, `2Gi` → 2147483648; nothing → 0. What cannot be read counts as 0."""
     try:
         found = float(parse_quantity(text)) if text not in (None, "") else 0.0  # type: ignore[no-untyped-call]
-    except ValueError:
+    except (ValueError, ArithmeticError):
         return 0.0
     return found if math.isfinite(found) else 0.0
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from orchestune.domain.allowances import Allowances
 from orchestune.domain.allowances import parse as parse_allowance
 from orchestune.domain.places import OWN
 from orchestune.domain.resources import parse_bytes
@@ -206,6 +207,7 @@ def checked(connection: Connection) -> Connection:
     problems += [
         Problem(f"cannot allow '{text}' to experiments: the server itself uses it", "allow") for text in sorted(own)
     ]
+    problems += _nested(connection.allow)
     if problems:
         raise BadInput(problems)
     return connection
@@ -232,6 +234,16 @@ def _unfit_allowances(key: str, texts: Iterable[str]) -> Iterator[Problem]:
             parse_allowance(text)
         except ValueError as exc:
             yield Problem(str(exc), key)
+
+
+def _nested(texts: Iterable[str]) -> Iterator[Problem]:
+    """Folders that lie in others: a trial may replace one by a link, by which the next one would mount any folder."""
+    allowances = Allowances.of(texts)
+    for each in sorted(allowances.granted):
+        outer = allowances.around(each.name) if each.kind == "path" else None
+        if outer is not None:
+            hint = f"leave out one of them: --disallow {each}"
+            yield Problem(f"cannot allow '{each}' beside 'path:{outer}', in which it lies", "allow", hint=hint)
 
 
 def _meant(name: str, value: Any) -> Any:

@@ -27,6 +27,11 @@ PROFILE: Check = unless("unconfined", {"type": "RuntimeDefault"})
 """the default profile of seccomp or AppArmor"""
 UNCONFINED: Check = unless("unconfined")
 _NO_GPUS = ("void", "none", "")
+_DEVICES = (
+    "AMD_VISIBLE_DEVICES", "ASCEND_VISIBLE_DEVICES", "HABANA_VISIBLE_DEVICES", "MTHREADS_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+)  # fmt: skip
+"""variables by which the container runtimes of vendors choose devices"""
 _COUNTED = ("cpu", "memory", "ephemeral-storage")
 
 
@@ -80,9 +85,9 @@ _LIFECYCLE: Check = table({"postStart": _HANDLER, "preStop": _HANDLER, "stopSign
 
 
 def _variable(scope: Scope, path: str, value: object) -> Iterator[Problem]:
-    """NVIDIA's runtime takes GPUs from this variable that are not counted, also of a container that requests none."""
+    """Runtimes of vendors take GPUs from such a variable that are not counted, also of a container without a request."""
     item = mapping(value)
-    if item.get("name") == "NVIDIA_VISIBLE_DEVICES" and ("valueFrom" in item or item.get("value") not in _NO_GPUS):
+    if item.get("name") in _DEVICES and ("valueFrom" in item or item.get("value") not in _NO_GPUS):
         yield scope.refuse(path, "takes GPUs that are not requested (expected them in `resources.gpu`)")
     yield from table({"name": free, "value": free, "valueFrom": table(_SOURCES)})(scope, path, value)
 

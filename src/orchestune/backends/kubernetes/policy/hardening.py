@@ -36,7 +36,7 @@ def gains_privileges(security: Mapping[str, object]) -> bool:
 def _container(
     container: Mapping[str, object], own: frozenset[str], gpu_resource: str, restricted: bool
 ) -> dict[str, object]:
-    copy, ours = dict(container), container.get("name") in own
+    copy, ours = dict(container), any(container.get("name") == name for name in own)
     security = copy.get("securityContext")
     if security is None or isinstance(security, Mapping):
         copy["securityContext"] = _security(security or {}, ["ALL"] if restricted or ours else _DROPPED)

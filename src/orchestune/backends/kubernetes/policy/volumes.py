@@ -37,6 +37,9 @@ def _host_path(scope: Scope, path: str, value: object) -> Iterator[Problem]:
     clean = folder.rstrip("/") or "/" if isinstance(folder, str) else ""
     if not clean or posixpath.normpath(clean) != clean or not scope.allowances.permit("path", clean):
         yield scope.refuse(path, f"mounts the folder '{shown(folder)}' of the node", "path", clean)
+    elif (outer := scope.allowances.around(clean)) is not None:
+        message = f"mounts a folder of the node that lies in '{outer}', in which a trial could replace it by a link"
+        yield scope.refuse(path, f"{message} (expected '{outer}' itself)")
     yield from table({"path": free, "type": free})(scope, path, value)
 
 
