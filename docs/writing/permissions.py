@@ -42,11 +42,18 @@ kubectl -n ml create rolebinding lab --role=orchestune-viewer --group=lab
 Each of them then runs `orchestune cluster connect -n lab --context … --namespace ml`, which changes nothing there. The
 command line asks the cluster for a token of the strongest of the three ServiceAccounts that the caller may have (valid
 for an hour, renewed by itself), comes in through the API server, and the server has the cluster check that token.
+A token that is valid for more than two hours is refused: the cluster accepts it even after the role was taken away.
 Events carry the name that the caller's command line says: RBAC decides what somebody may do, and nobody checks in whose
 name. So owners are shown as `(unverified)`, and no worker that ran one experiment takes over another one. An editor can
 do to any experiment what its owner can: change its code, run a trial again by another command, with the secrets, and
 open its terminals. It reaches nothing of the cluster beyond
-[what experiments may use](connect-a-cluster.md#what-experiments-may-use). What such a Role holds:
+[what experiments may use](connect-a-cluster.md#what-experiments-may-use).
+
+All three Roles forward ports to every pod of the namespace, since Kubernetes cannot limit this right to the server's
+pods, whose names change. A forwarded connection reaches also what listens on 127.0.0.1 in a pod, and no NetworkPolicy
+stops it. So nothing else belongs into the namespace: the image `postgres`, for example, trusts connections from its own
+127.0.0.1 without a password, and a viewer would be its superuser. Programs of trials that listen on a port, such as
+Jupyter, need a token of their own. What such a Role holds:
 
 """
 
