@@ -24,7 +24,7 @@ from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.registry import create
 
-WHOLE = 10**9
+WHOLE = 5000
 
 
 def _box(count: int, low: float, high: float) -> Space:

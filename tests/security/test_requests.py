@@ -449,3 +449,11 @@ def test_trials_of_many_folds_are_queued_in_several_transactions(world: World) -
     assert len(world.trials(experiment)) == 5
     world.tick(3)
     assert len(world.trials(experiment)) >= 12
+
+
+def test_options_of_engines_that_exhaust_the_server_are_refused(site: Site) -> None:
+    """A hypercube of a billion points took 15 GiB of the server's memory, again after each restart."""
+    for engine, option in (("latin", "size"), ("tpe", "candidates"), ("cma", "population"), ("swarm", "particles")):
+        specification = {**SPECIFICATION, "engine": engine, "engine_options": {option: 10**9}}
+        reply = site.ask("POST", "experiments", {"specification": specification})
+        assert (reply.status, reply.json()["error"]["problems"][0]["key"]) == (400, f"engine.{option}")

@@ -9,7 +9,7 @@ from typing import Any
 from orchestune.config.kinds import Key, one_of, whole
 from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, section
-from orchestune.domain.engines import NAMES, OPTIONS
+from orchestune.domain.engines import MOST, NAMES, OPTIONS
 from orchestune.domain.words import did_you_mean
 
 
@@ -40,7 +40,7 @@ def _read_engine(found: Field) -> Engine | None:
     known = OPTIONS.get(name, {})
     for option, (key, value) in found.entries().items():
         if option in known:
-            options[option] = whole(known[option]).read(value)
+            options[option] = whole(known[option], MOST[option]).read(value)
         elif option != "name":
             allowed = f"it has {', '.join(known)}" if known else "it has none"
             hint = did_you_mean(option, known) or allowed

@@ -17,3 +17,12 @@ OPTIONS: Mapping[str, Mapping[str, int]] = {
     "tpe": {"startup": 1, "candidates": 1, "history": 50},
 }
 """whole numbers all, each with the least that it may be; the other engines have none"""
+MOST: Mapping[str, int] = {
+    "startup": 100_000,
+    "candidates": 1000,
+    "history": 5000,
+    "population": 10_000,
+    "particles": 10_000,
+    "size": 10_000,  # the points of a hypercube are in the server's memory, one number for each parameter
+}
+"""the most that each option may be: all experiments share the process and the turns in which engines compute"""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from orchestune.domain.engines import LEARNERS, NAMES, OPTIONS
+from orchestune.domain.engines import LEARNERS, MOST, NAMES, OPTIONS
 from orchestune.domain.metrics import Metric, aimed, objectives
 from orchestune.domain.space import Space
 from orchestune.domain.words import did_you_mean
@@ -96,6 +96,8 @@ def _option_problems(name: str, options: Mapping[str, Any]) -> Iterable[Problem]
             yield Problem(f"is no option of the engine '{name}'", key=key, hint=allowed)
         elif type(value) is not int or value < least[option]:
             yield Problem(f"{value!r} is no whole number of at least {least[option]}", key=key)
+        elif value > MOST[option]:
+            yield Problem(f"must be at most {MOST[option]:,}, found {value:,}", key=key)
 
 
 def _objective_problems(name: str, metrics: Sequence[Metric]) -> Iterable[Problem]:

@@ -198,7 +198,7 @@ def alpha(spelling: str) -> str:
         (with_lines("engine: {name: random, x: 1}"), "8:24: engine.x: is no option of the engine random (it has none)"),
         (
             with_lines("engine: {name: tpe, history: 3}"),
-            "8:30: engine.history: found 3, expected a whole number of at least 50",
+            "8:30: engine.history: found 3, expected a whole number from 50 to 5,000",
         ),
         (changed("budget: 40", "budget: 99999999999"), f"7:9: budget: found 99999999999, expected {AT_MOST}"),
         (with_lines("labels: {a: [b]}"), "8:13: labels.a: found a list, expected text of at most 1000 characters"),
