@@ -21,7 +21,7 @@ from orchestune.server.auditing import notes_of
 from orchestune.server.caller_address import caller_address
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
-from orchestune.server.crowd import Crowd, key_of
+from orchestune.server.crowd import Crowd, key_of, most_of
 from orchestune.services import authenticate
 from orchestune.services.core import Caller
 from orchestune.services.retire_cluster import refuse
@@ -144,7 +144,7 @@ class Access:
         if caller.browser or caller.source:
             send = self._while_known(scope, send)
         key = key_of(caller)
-        with self._crowd.one_of(key) if key else nullcontext():
+        with self._crowd.one_of(key, most_of(caller)) if key else nullcontext():
             await self.app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:

@@ -34,7 +34,7 @@ _LIMITS: tuple[tuple[str, re.Pattern[str], int], ...] = (
     ("POST", re.compile(rf"{API}workers/[^/]*/artifacts"), PART_LIMIT),
     ("POST", re.compile(rf"{API}workers/[^/]*/work"), WORK_LIMIT),
     # 1 MiB of base64 with the document around it
-    ("POST", re.compile(rf"{API}(workers/[^/]*|experiments/.*)/terminal"), WORK_LIMIT),
+    ("PUT", re.compile(rf"{API}(workers/[^/]*|experiments/.*)/terminal"), WORK_LIMIT),
     ("POST", re.compile(rf"{API}experiments"), CREATE_LIMIT),
     (_ANY_METHOD, re.compile(rf"{API}report/.*"), REPORT_LIMIT),
     (_ANY_METHOD, re.compile(rf"{API}.*"), JSON_LIMIT),

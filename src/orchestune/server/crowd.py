@@ -12,6 +12,7 @@ from orchestune.services.core import Caller
 # A page or command line has one to three; measured with 400 streams of one viewer, a change of their experiment took
 # the event loop 0.9 s.
 MOST_AT_ONCE = 200
+MOST_OF_SHARED = 500  # of a token that stands for the role of several people
 
 
 class Crowd:
@@ -21,10 +22,10 @@ class Crowd:
         self._present: Counter[str] = Counter()
 
     @contextmanager
-    def one_of(self, key: str) -> Iterator[None]:
-        """Count a request of this caller until it is over. Throttled if the caller has too many."""
-        if self._present[key] >= MOST_AT_ONCE:
-            text = f"this caller has {MOST_AT_ONCE} requests in progress, which is the most at once"
+    def one_of(self, key: str, most: int) -> Iterator[None]:
+        """Count a request of this caller until it is over. Throttled if the caller has `most` already."""
+        if self._present[key] >= most:
+            text = f"this caller has {most} requests in progress, which is the most at once"
             raise Throttled(text, "close streams that are not needed, and retry", 1)
         self._present[key] += 1
         try:
@@ -40,3 +41,8 @@ def key_of(caller: Caller) -> str:
     if caller.role == "owner":
         return ""
     return caller.source or f"{caller.role} {caller.name} {caller.experiment} {caller.worker}"
+
+
+def most_of(caller: Caller) -> int:
+    """Return how many requests of this caller may be in progress."""
+    return MOST_OF_SHARED if caller.shared else MOST_AT_ONCE

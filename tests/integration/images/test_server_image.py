@@ -54,7 +54,7 @@ def test_it_serves_as_nobody_with_a_read_only_root(pushed: Reference, engine: do
     engine.images.pull(str(pushed))
     port = free_port()
     arguments = ["server", "--port", str(port), "--state", "/state"]
-    container = engine.containers.run(str(pushed), arguments, tmpfs={"/state": "mode=1777"}, **CLOSED)
+    container = engine.containers.run(str(pushed), arguments, tmpfs={"/state": "mode=0700,uid=65532"}, **CLOSED)
     try:
         deadline = time.monotonic() + 120
         while True:
