@@ -457,3 +457,12 @@ def test_options_of_engines_that_exhaust_the_server_are_refused(site: Site) -> N
         specification = {**SPECIFICATION, "engine": engine, "engine_options": {option: 10**9}}
         reply = site.ask("POST", "experiments", {"specification": specification})
         assert (reply.status, reply.json()["error"]["problems"][0]["key"]) == (400, f"engine.{option}")
+
+
+def test_a_viewer_cannot_push_all_others_out_of_the_audit_log(site: Site) -> None:
+    """Each link to sign in is a row of the log, which keeps 100,000: ten minutes of requests removed older traces."""
+    vera = str(grant_access.issue_token(site.world.core, {"name": "vera", "role": "viewer", "days": 1}, ADA)["token"])
+    statuses = (site.ask("POST", "sign-in", {}, token=vera).status for _ in range(4 * crowd.NOTED_PER_MINUTE))
+    assert 429 in statuses
+    assert site.ask("GET", "experiments", token=vera).status == 200
+    assert site.ask("POST", "sign-in", {}, token=OWNER).status == 201

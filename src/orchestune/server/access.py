@@ -21,7 +21,7 @@ from orchestune.server.auditing import notes_of
 from orchestune.server.caller_address import caller_address
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
-from orchestune.server.crowd import Crowd, key_of, most_of
+from orchestune.server.crowd import Crowd, Noted, key_of, most_of
 from orchestune.services import authenticate
 from orchestune.services.core import Caller
 from orchestune.services.retire_cluster import refuse
@@ -115,6 +115,7 @@ class Access:
         self.app = app
         self.context = context
         self._crowd = Crowd()
+        self._noted = Noted()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wanted = Need.NOTHING
@@ -144,6 +145,8 @@ class Access:
         if caller.browser or caller.source:
             send = self._while_known(scope, send)
         key = key_of(caller)
+        if key:
+            self._noted.count(key, scope["method"], scope["path"])
         with self._crowd.one_of(key, most_of(caller)) if key else nullcontext():
             await self.app(scope, receive, send)
 

@@ -1,18 +1,42 @@
-"""A limit on what one caller keeps open at once: streams, long polls, and requests that wait for a thread."""
+"""Limits on one caller: what it keeps open at once, and how often it does what the audit log notes."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from orchestune.errors import Throttled
+from orchestune.server.failures import Buckets
 from orchestune.services.core import Caller
 
 # A page or command line has one to three; measured with 400 streams of one viewer, a change of their experiment took
 # the event loop 0.9 s.
 MOST_AT_ONCE = 200
 MOST_OF_SHARED = 500  # of a token that stands for the role of several people
+
+
+NOTED_PER_MINUTE = 300
+"""Actions of one caller that the audit log notes each time. The log keeps 100,000 rows: without a limit a viewer could
+push all others out of it within minutes."""
+_NOTED = re.compile(r"POST /api/v1/sign-in|GET /api/v1/experiments/[^/]+/archive|DELETE /api/v1/experiments/.*")
+
+
+class Noted:
+    """Limits how often one caller repeats an action that the audit log notes. Used on the event loop alone."""
+
+    def __init__(self) -> None:
+        self._buckets = Buckets(NOTED_PER_MINUTE)
+
+    def count(self, key: str, method: str, path: str) -> None:
+        """Count a request if it will be noted. Throttled if the caller has sent too many within a minute."""
+        if not _NOTED.fullmatch(f"{method} {path}"):
+            return
+        if wait := self._buckets.take(key):
+            text = f"this caller signs in, exports or deletes too often (at most {NOTED_PER_MINUTE} times a minute)"
+            raise Throttled(text, "retry in a second", math.ceil(wait))
 
 
 class Crowd:
