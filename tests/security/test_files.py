@@ -20,7 +20,7 @@ from orchestune.images.runtime import _open_to_containers
 from orchestune.ports.backend import WorkerOrder
 from orchestune.server import main as server_main
 from orchestune.server.permissions import tighten
-from orchestune.system.private import refuse_foreign
+from orchestune.system.private import refuse_foreign, replaceable_by_others
 from orchestune.worker import umask
 from tests.testbeds.home import Home
 
@@ -152,6 +152,17 @@ def test_a_link_of_another_user_leads_nowhere(tmp_path: Path, monkeypatch: pytes
     plant(link, monkeypatch)
     with pytest.raises(UsageError, match="belongs to the user"):
         refuse_foreign(link, "the state folder", "")
+
+
+def test_a_folder_above_in_which_others_can_rename_is_named(tmp_path: Path) -> None:
+    above = tmp_path / "lab"
+    state = above / "home" / "state"
+    state.mkdir(parents=True)
+    assert replaceable_by_others(state) is None
+    above.chmod(0o777)
+    assert replaceable_by_others(state) == above
+    above.chmod(0o1777)
+    assert replaceable_by_others(state) is None
 
 
 def test_a_folder_that_all_users_share_is_no_state_folder(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from orchestune.server.serving import BACKLOG, STOPPING, Deadline, Server, liste
 from orchestune.server.settings import Settings, load
 from orchestune.services import audit, read_server
 from orchestune.services.core import Core
-from orchestune.system.private import refuse_foreign
+from orchestune.system.private import refuse_foreign, replaceable_by_others
 
 logger = logging.getLogger("orchestune.server")
 
@@ -149,6 +149,9 @@ def _warn(settings: Settings, tightened: int) -> None:
     if tightened:
         text = "tightened %s below %s: other users of this machine could read them"
         logger.warning(text, plural(tightened, "file"), settings.state)
+    for folder in (settings.state, settings.shared):
+        if settings.kubernetes is None and (above := replaceable_by_others(folder)):
+            logger.warning("every user of this machine can replace %s: take the right to write from %s", folder, above)
     if settings.unencrypted:
         logger.warning(
             "tokens travel unencrypted: listening on %s without TLS; set tls_cert and tls_key, or put a proxy with"

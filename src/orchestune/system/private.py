@@ -75,6 +75,21 @@ def refuse_foreign(folder: Path, name: str, hint: str) -> None:
         raise UsageError(f"cannot use {name} {folder}: every user of this machine can write into it", hint)
 
 
+def replaceable_by_others(folder: Path) -> Path | None:
+    """Return the first of `folder` and those above it in which every user can rename what is there; None if none is.
+
+    Such a user puts another folder in its place. A sticky folder, as /tmp is, lets only owners rename.
+    """
+    for path in (folder, *folder.absolute().parents):
+        try:
+            mode = path.stat().st_mode
+        except OSError:  # a file system that is away says nothing of others
+            continue
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            return path
+    return None
+
+
 def _user(number: int) -> str:
     try:
         return f"the user '{pwd.getpwuid(number).pw_name}'"
