@@ -31,11 +31,11 @@ def lab(kubernetes: Access, namespace: str, registry: Registry) -> Iterator[Lab]
 
 
 def answers(lab: Lab, experiment: str) -> dict[str, Any]:
-    """What a user sees of an experiment, without what says where it lies."""
+    """What a user sees of an experiment, without what says where it lies; the owner of an imported one is a claim."""
     home = lab.home
     status = home.json("status", experiment)
     return {
-        "status": {key: status[key] for key in ("id", "handle", "state", "counts", "budget", "owner", "labels")},
+        "status": {key: status[key] for key in ("id", "handle", "state", "counts", "budget", "labels")},
         "best": home.json("best", experiment),
         "trials": home.json("trials", experiment),
         "logs": sorted(home.run("logs", experiment).stdout.splitlines()),
