@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from sqlalchemy import ColumnElement, Connection, Executable, Row, Select
 
+from orchestune.store.rows import Cursor, Query, row_builder
+
 Parameters = Mapping[str, Any]
 _Value = TypeVar("_Value")
+_Row = TypeVar("_Row")
 _NAMED = 500
 """values in one statement: databases take some thousands, or some ten thousands"""
 
@@ -39,20 +42,41 @@ class Session:
         self.postgres = connection.dialect.name == "postgresql"
         self._driver: Any = connection.connection.driver_connection
 
-    def rows(self, statement: str, parameters: Parameters) -> list[tuple[Any, ...]]:
-        """The rows of a hot SELECT."""
-        found = self._driver.execute(_pyformat(statement) if self.postgres else statement, parameters)
-        return list(found.fetchall())
+    @overload
+    def rows(self, query: Query[_Row], parameters: Parameters) -> list[_Row]: ...
 
-    def row(self, statement: str, parameters: Parameters) -> tuple[Any, ...] | None:
-        """The first row of a hot SELECT, or None."""
-        found = self._driver.execute(_pyformat(statement) if self.postgres else statement, parameters)
-        row: tuple[Any, ...] | None = found.fetchone()
-        return row
+    @overload
+    def rows(self, query: str, parameters: Parameters) -> list[Any]: ...
+
+    def rows(self, query: Query[Any] | str, parameters: Parameters) -> list[Any]:
+        """Return the rows of a hot query."""
+        if isinstance(query, str):
+            return self._execute(query, parameters).fetchall()
+        cursor = self._execute(query.statement, parameters)
+        build = query.builder(cursor.description)
+        return [build(*values) for values in cursor.fetchall()]
+
+    @overload
+    def row(self, query: Query[_Row], parameters: Parameters) -> _Row | None: ...
+
+    @overload
+    def row(self, query: str, parameters: Parameters) -> Any | None: ...
+
+    def row(self, query: Query[Any] | str, parameters: Parameters) -> Any | None:
+        """Return the first row of a hot query, None if there is none."""
+        if isinstance(query, str):
+            return self._execute(query, parameters).fetchone()
+        cursor = self._execute(query.statement, parameters)
+        values = cursor.fetchone()
+        return None if values is None else query.builder(cursor.description)(*values)
+
+    def _execute(self, statement: str, parameters: Parameters) -> Cursor:
+        cursor: Cursor = self._driver.execute(_pyformat(statement) if self.postgres else statement, parameters)
+        return cursor
 
     def run(self, statement: str, parameters: Parameters) -> int:
         """Execute a hot change and return how many rows it touched."""
-        return int(self._driver.execute(_pyformat(statement) if self.postgres else statement, parameters).rowcount)
+        return self._execute(statement, parameters).rowcount
 
     def many(self, statement: str, parameters: Sequence[Parameters]) -> int:
         """Execute a hot change once per element and return how many rows were touched in all."""
@@ -62,19 +86,57 @@ class Session:
         cursor.executemany(_pyformat(statement) if self.postgres else statement, parameters)
         return int(cursor.rowcount)
 
-    def select(self, statement: Executable) -> Sequence[Row[Any]]:
-        """The rows of a cold query."""
-        return self.connection.execute(statement).all()
+    @overload
+    def select(self, statement: Executable) -> Sequence[Row[Any]]: ...
 
-    def among(self, statement: Select[Any], column: ColumnElement[Any], values: Iterable[Any]) -> list[Row[Any]]:
-        """The rows of a cold query with one of these values, however many there are, in that column; by parts of them,
-        each in the order of the query.
+    @overload
+    def select(self, statement: Executable, row: type[_Row]) -> list[_Row]: ...
+
+    def select(self, statement: Executable, row: type[Any] | None = None) -> Any:
+        """Return the rows of a cold query."""
+        if row is None:
+            return self.connection.execute(statement).all()
+        result = self.connection.execute(statement)
+        build = row_builder(row, tuple(result.keys()))
+        return [build(*values) for values in result]
+
+    @overload
+    def among(self, statement: Select[Any], column: ColumnElement[Any], values: Iterable[object]) -> list[Row[Any]]: ...
+
+    @overload
+    def among(
+        self, statement: Select[Any], column: ColumnElement[Any], values: Iterable[object], row: type[_Row]
+    ) -> list[_Row]: ...
+
+    def among(
+        self,
+        statement: Select[Any],
+        column: ColumnElement[Any],
+        values: Iterable[object],
+        row: type[Any] | None = None,
+    ) -> list[Any]:
+        """Return the rows of a cold query that have one of these values in that column, however many there are.
+
+        The values are sent in parts; the rows of each part are in the order of the query.
         """
-        return [row for part in parts(values) for row in self.select(statement.where(column.in_(part)))]
+        statements = (statement.where(column.in_(part)) for part in parts(values))
+        if row is None:
+            return [each for each_statement in statements for each in self.select(each_statement)]
+        return [each for each_statement in statements for each in self.select(each_statement, row)]
 
-    def first(self, statement: Executable) -> Row[Any] | None:
-        """The first row of a cold query, or None."""
-        return self.connection.execute(statement).first()
+    @overload
+    def first(self, statement: Executable) -> Row[Any] | None: ...
+
+    @overload
+    def first(self, statement: Executable, row: type[_Row]) -> _Row | None: ...
+
+    def first(self, statement: Executable, row: type[Any] | None = None) -> Any:
+        """Return the first row of a cold query, None if there is none."""
+        if row is None:
+            return self.connection.execute(statement).first()
+        result = self.connection.execute(statement)
+        values = result.first()
+        return None if values is None else row_builder(row, tuple(result.keys()))(*values)
 
     def change(self, statement: Executable) -> int:
         """Execute a cold change and return how many rows it touched."""
