@@ -6,11 +6,13 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import structs
 
 from orchestune.domain import stopping
 from orchestune.domain.metrics import Measured, Metric, Point, reduce
-from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState
+from orchestune.domain.states import AttemptState, Reason, ReasonCode
 from orchestune.domain.transitions import ATTEMPT, Cause, Forbidden, after
 from orchestune.services import folds, handing_in, pruning, quarantine, trials, usage
 from orchestune.services import points as reported
@@ -18,6 +20,7 @@ from orchestune.services.boards import Boards
 from orchestune.services.ledger import Ledger
 from orchestune.services.raise_memory import applies, consider, raise_memory
 from orchestune.store import hot
+from orchestune.store.hot import AttemptInTrial
 from orchestune.wire.answers import Result
 from orchestune.wire.work import Beat, EndState, Finished, LogPart, Report
 
@@ -33,45 +36,6 @@ LONGEST_DELAY = 60.0
 """seconds after which what failed or was lost is offered again at the latest"""
 
 
-class Found(NamedTuple):
-    """An attempt with its task and trial, in the order of `hot.SELECT_ATTEMPT`."""
-
-    state: AttemptState
-    token: int
-    trial: int
-    fold: int
-    ordered: str | None
-    points: int
-    log_end: int
-    started_at: float | None
-    worker: str
-    task_state: TaskState
-    task_token: int
-    failures: int
-    trial_state: TrialState
-    losses: int
-    isolated: int
-    reason: str | None
-    resumed_from: str | None
-    not_finite: str | None
-
-    @property
-    def open(self) -> bool:
-        """Whether its end would count: it is live, or lost and its task was given to nobody else and still waits."""
-        lost = self.state is AttemptState.LOST and self.task_token == self.token
-        return self.state.live or (lost and self.task_state is TaskState.PENDING)
-
-    @classmethod
-    def of(cls, row: tuple[Any, ...]) -> Found:
-        """A row of `hot.SELECT_ATTEMPT`."""
-        found = cls._make(row)
-        return found._replace(
-            state=AttemptState(found.state),
-            task_state=TaskState(found.task_state),
-            trial_state=TrialState(found.trial_state),
-        )
-
-
 @dataclass(frozen=True)
 class Verdict:
     """How an attempt ended, once the metrics were looked at."""
@@ -84,13 +48,12 @@ class Verdict:
     """bytes with which it is tried again, where it was killed for memory"""
 
 
-def find(ledger: Ledger, attempt: str) -> Found | None:
+def find(ledger: Ledger, attempt: str) -> AttemptInTrial | None:
     """The attempt, if this experiment has it."""
-    row = ledger.session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": ledger.row.id})
-    return Found.of(row) if row is not None else None
+    return ledger.session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": ledger.row.id})
 
 
-def _own(ledger: Ledger, attempt: str, token: int, worker: str) -> Found | None:
+def _own(ledger: Ledger, attempt: str, token: int, worker: str) -> AttemptInTrial | None:
     """Return the attempt if it was leased to this worker under this token.
 
     The token alone proves nothing: it is a small number, and an attempt's id is known wherever it is shown.
@@ -99,7 +62,7 @@ def _own(ledger: Ledger, attempt: str, token: int, worker: str) -> Found | None:
     return found if found is not None and found.token == token and found.worker == worker else None
 
 
-def append_logs(ledger: Ledger, attempt: str, found: Found, parts: Sequence[LogPart]) -> int:
+def append_logs(ledger: Ledger, attempt: str, found: AttemptInTrial, parts: Sequence[LogPart]) -> int:
     """Store the parts of the log that are new, in order, and return the end of the log in bytes."""
     end = found.log_end
     for part in parts:
@@ -150,11 +113,13 @@ def beat(ledger: Ledger, worker: str, item: Beat, boards: Boards) -> Result:
     return "ok"
 
 
-def _points(ledger: Ledger, found: Found, item: Report) -> Sequence[Point]:
+def _points(ledger: Ledger, found: AttemptInTrial, item: Report) -> Sequence[Point]:
     return reported.within_names(ledger, item.attempt, found.points, reported.reported(item.points))
 
 
-def progress(ledger: Ledger, attempt: str, found: Found, points: Sequence[Point], boards: Boards) -> Reason | None:
+def progress(
+    ledger: Ledger, attempt: str, found: AttemptInTrial, points: Sequence[Point], boards: Boards
+) -> Reason | None:
     """A live attempt reported values. Returns why it should end now, if it should."""
     why = pruning.take(boards, ledger, attempt, found.trial, found.fold, points)
     reported.append(ledger, attempt, points)
@@ -200,7 +165,7 @@ def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Re
     return "ok", state
 
 
-def _verdict(ledger: Ledger, attempt: str, found: Found, item: Finished, points: Sequence[Point]) -> Verdict:
+def _verdict(ledger: Ledger, attempt: str, found: AttemptInTrial, item: Finished, points: Sequence[Point]) -> Verdict:
     reason, said = item.reason.reason() if item.reason else None, item.state
     several = len(points) > len({point.name for point in points}) or any(p.step is not None for p in points)
     if found.points or several or found.resumed_from:
@@ -239,7 +204,7 @@ def _verdict(ledger: Ledger, attempt: str, found: Found, item: Finished, points:
     return Verdict(Cause.SUCCEED, None, measured)
 
 
-def _ordered_reason(found: Found) -> Reason | None:
+def _ordered_reason(found: AttemptInTrial) -> Reason | None:
     return Reason.from_json(json.loads(found.reason)) if found.reason else None
 
 
@@ -256,7 +221,7 @@ def measure(metrics: Sequence[Metric], points: Sequence[Point]) -> dict[str, Mea
     return {name: reduce(declared.get(name), values) for name, values in by_name.items()}
 
 
-def _conclude(ledger: Ledger, found: Found, verdict: Verdict, late: bool) -> None:
+def _conclude(ledger: Ledger, found: AttemptInTrial, verdict: Verdict, late: bool) -> None:
     cause, trial, fold = verdict.cause, found.trial, found.fold
     if cause is Cause.PREEMPT:
         if not late:
@@ -286,7 +251,7 @@ def _conclude(ledger: Ledger, found: Found, verdict: Verdict, late: bool) -> Non
         folds.ended(ledger, trial, old, cause, verdict.reason, verdict.measured, verdict.missing)
 
 
-def _with_more_memory(ledger: Ledger, found: Found, verdict: Verdict) -> Verdict:
+def _with_more_memory(ledger: Ledger, found: AttemptInTrial, verdict: Verdict) -> Verdict:
     if found.ordered == "pruned":
         return verdict
     if verdict.cause is not Cause.FAIL or verdict.reason is None or not applies(ledger, verdict.reason):
@@ -295,10 +260,10 @@ def _with_more_memory(ledger: Ledger, found: Found, verdict: Verdict) -> Verdict
     return replace(verdict, reason=raised.reason, memory=raised.memory)
 
 
-def _offer_again_later(ledger: Ledger, found: Found, reason: Reason | None) -> None:
+def _offer_again_later(ledger: Ledger, found: AttemptInTrial, reason: Reason | None) -> None:
     losses = found.losses + 1
     delay = min(2.0**losses, LONGEST_DELAY)
-    _offer_again(ledger, found._replace(losses=losses), Cause.LOSE, not_before=ledger.now + delay)
+    _offer_again(ledger, structs.replace(found, losses=losses), Cause.LOSE, not_before=ledger.now + delay)
     if losses >= LOSSES_OF_WORKERS_BEFORE_PAUSE:
         last = reason.message if reason else "for an unknown reason"
         text = f"trial {found.trial} could not be started {losses} times; the last time: {last}"
@@ -360,14 +325,14 @@ def _prune(ledger: Ledger, attempt: str) -> bool:
     return True
 
 
-def _offer_again(ledger: Ledger, found: Found, cause: Cause, **values: Any) -> None:
+def _offer_again(ledger: Ledger, found: AttemptInTrial, cause: Cause, **values: Any) -> None:
     """The task, with these `values`; one of a trial that keeps losing its worker is still run alone."""
     kept = {"failures": found.failures, "isolated": found.isolated}
     trials.change_task(ledger, found.trial, found.fold, found.task_state, cause, **kept | values)
     trials.requeue(ledger, found.trial, found.trial_state, cause, found.losses, found.isolated)
 
 
-def _close(ledger: Ledger, attempt: str, cause: Cause, reason: Reason) -> Found | None:
+def _close(ledger: Ledger, attempt: str, cause: Cause, reason: Reason) -> AttemptInTrial | None:
     """End a live attempt of which its worker says nothing more. None where it is not live."""
     found = find(ledger, attempt)
     if found is None or not found.state.live:
@@ -379,7 +344,7 @@ def _close(ledger: Ledger, attempt: str, cause: Cause, reason: Reason) -> Found 
 
 def _write_end(
     ledger: Ledger,
-    found: Found,
+    found: AttemptInTrial,
     state: AttemptState,
     reason: Reason | None,
     told: Mapping[str, Any],

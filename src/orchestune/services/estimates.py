@@ -65,10 +65,9 @@ def noisy(session: Session, row: ExperimentRow, first: int | None = None) -> boo
     """Whether the best trial says how noisy a metric is that is optimized, or one of so many `first` of them."""
     wanted = objectives(row.specification.metrics)[:first] if row.best_trial is not None else ()
     for name in (metric.name for metric in wanted):
-        found = session.row(hot.SELECT_STDDEV, {"experiment": row.id, "trial": row.best_trial, "name": name})
-        if found is not None and found[0]:  # stop rules ask after every trial
+        if session.row(hot.IS_NOISY, {"experiment": row.id, "trial": row.best_trial, "name": name}):
             return True
-    return False
+    return False  # a hot query: stop rules ask after every trial
 
 
 @dataclass(frozen=True)

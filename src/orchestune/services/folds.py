@@ -85,9 +85,9 @@ def _keep(ledger: Ledger, trial: int, fold: int, measured: Mapping[str, Measured
 def _tasks(ledger: Ledger, trial: int) -> tuple[list[TaskState], Folds]:
     """The state of each task, and what those that are done measured."""
     tasks = ledger.session.rows(hot.TASKS_OF_TRIAL, {"experiment": ledger.row.id, "trial": trial})
-    measured = {fold: json.loads(text) for fold, state, text in tasks if state == TaskState.DONE and text}
+    measured = {task.fold: json.loads(task.metrics) for task in tasks if task.state == TaskState.DONE and task.metrics}
     found: Folds = {
         fold: {name: Measured(value["value"], value["stddev"]) for name, value in metrics.items()}
         for fold, metrics in measured.items()
     }
-    return [TaskState(row[1]) for row in tasks], found
+    return [TaskState(task.state) for task in tasks], found

@@ -36,7 +36,7 @@ def within_names(ledger: Ledger, attempt: str, stored: int, points: Sequence[Poi
     others = [name for name in names if name not in declared][:MOST_NAMES]
     known = {name for name in others if _is_reported(ledger.session, attempt, name)}
     if len(known) < len(others):
-        room = MOST_NAMES - ledger.session.rows(hot.COUNT_NAMES, {"attempt": attempt, "most": MOST_NAMES})[0][0]
+        room = MOST_NAMES - (ledger.session.row(hot.COUNT_NAMES, {"attempt": attempt, "most": MOST_NAMES}) or 0)
         known |= set([name for name in others if name not in known][: max(0, room)])
     return [point for point in points if point.name in known or point.name in declared]
 
@@ -89,9 +89,9 @@ def handed_on(session: Session, experiment: str, attempt: str, points: Sequence[
         return []
     origin, upto = before[-1]
     row = session.row(hot.NOT_FINITE, {"id": origin})
-    own = {name for name, *_ in session.rows(hot.REPORTED_NAMES, {"attempt": attempt})}
+    own = {reported.name for reported in session.rows(hot.REPORTED_NAMES, {"attempt": attempt})}
     own |= {point.name for point in points}
-    return [point for point in _within(_not_finite(row[0] if row else None), upto) if point.name not in own]
+    return [point for point in _within(_not_finite(row.not_finite if row else None), upto) if point.name not in own]
 
 
 def _not_finite(known: str | None) -> list[Point]:
@@ -114,25 +114,26 @@ def that_count(session: Session, experiment: str, attempt: str, metrics: Sequenc
     declared = {metric.name: metric for metric in metrics}
     found: list[Point] = []
     for origin, upto in _lineage(session, experiment, attempt):
-        for name, first, last in session.rows(hot.REPORTED_NAMES, {"attempt": origin}):
-            if first < HTTP_SEQUENCE <= last:
-                found += _within(curve(session, origin, name), upto)
+        for name in session.rows(hot.REPORTED_NAMES, {"attempt": origin}):
+            if name.first < HTTP_SEQUENCE <= name.last:
+                found += _within(curve(session, origin, name.name), upto)
                 continue
-            metric = declared.get(name)
-            statement = hot.LAST_POINTS
+            metric = declared.get(name.name)
+            query = hot.LAST_POINTS
             if metric and metric.take == "best":
-                statement = hot.HIGHEST_POINT if metric.goal == "maximize" else hot.LOWEST_POINT
-            said = {"attempt": origin, "name": name, "upto": upto, "count": metric.counted if metric else 1}
-            found += [Point(*row) for row in reversed(session.rows(statement, said))]
+                query = hot.HIGHEST_POINT if metric.goal == "maximize" else hot.LOWEST_POINT
+            count = metric.counted if metric else 1
+            parameters = {"attempt": origin, "name": name.name, "upto": upto, "count": count}
+            found += reversed(session.rows(query, parameters))
     return found
 
 
 def furthest(session: Session, attempt: str, until: float, step: float | None) -> float | None:
     """The step that came by HTTP last, up to a time, or `step`, which its worker knows of, where that is higher."""
-    row = session.row(hot.LAST_STEP_BEYOND, {"attempt": attempt, "sequence": HTTP_SEQUENCE, "until": until})
-    if row is None or (step is not None and step >= row[0]):
+    last = session.row(hot.LAST_STEP_BEYOND, {"attempt": attempt, "sequence": HTTP_SEQUENCE, "until": until})
+    if last is None or (step is not None and step >= last):
         return step
-    return storable(int(row[0])) if row[0] == int(row[0]) else float(row[0])
+    return storable(int(last)) if last == int(last) else last
 
 
 def curve(session: Session, attempt: str, name: str) -> list[Point]:
@@ -140,17 +141,17 @@ def curve(session: Session, attempt: str, name: str) -> list[Point]:
     return _in_order(session.rows(hot.SELECT_CURVE, {"attempt": attempt, "name": name}))
 
 
-def _in_order(rows: Sequence[Sequence[Any]]) -> list[Point]:
+def _in_order(rows: Sequence[hot.PointRow]) -> list[Point]:
     """What the worker and what HTTP brought, each as it was numbered, together by the time at which it came.
 
     That is the wall's time, which may have jumped back meanwhile: it never puts a value before one of a lower number.
     """
     latest: dict[tuple[str, bool], float] = {}
     found: list[tuple[float, int, Point]] = []
-    for *values, at in rows:
-        point = Point(*values)
+    for row in rows:
+        point = Point(row.name, row.value, row.step, row.stddev, row.sequence)
         way = point.name, point.sequence >= HTTP_SEQUENCE
-        latest[way] = max(at, latest.get(way, at))
+        latest[way] = max(row.at, latest.get(way, row.at))
         found.append((latest[way], point.sequence, point))
     return [point for _, _, point in sorted(found, key=lambda item: item[:2])]
 
@@ -170,8 +171,8 @@ def _lineage(session: Session, experiment: str, attempt: str) -> list[tuple[str,
     """
     found, upto, visited = [(attempt, math.inf)], math.inf, {attempt}
     row = session.row(hot.RESUMED_FROM, {"id": attempt, "experiment": experiment})
-    while row and row[0]:
-        origin = json.loads(row[0])
+    while row and row.resumed_from:
+        origin = json.loads(row.resumed_from)
         if origin["attempt"] in visited:  # only an imported record can contain a cycle
             break
         visited.add(origin["attempt"])

@@ -31,12 +31,11 @@ def take(boards: Boards, ledger: Ledger, attempt: str, trial: int, fold: int, po
     marks = _marks(board, ledger, attempt, trial, fold, points)
     if not marks:
         return None
-    last = ledger.session.row(hot.LAST_MARK, {"experiment": ledger.row.id})
-    assert last is not None
+    last = ledger.session.row(hot.LAST_MARK, {"experiment": ledger.row.id}) or 0
     ledger.session.many(
         hot.PUT_MARK,
         [
-            {"experiment": ledger.row.id, "trial": trial, "fold": fold, "step": mark.step, "seq": int(last[0]) + number}
+            {"experiment": ledger.row.id, "trial": trial, "fold": fold, "step": mark.step, "seq": last + number}
             | {"loss": mark.loss, "best": mark.best, "mean": mark.mean}
             for number, mark in enumerate(marks, start=1)
         ],
@@ -75,7 +74,7 @@ def _is_behind(track: Track, session: Session, attempt: str, name: str) -> bool:
     """Whether another server took points of the attempt since."""
     unknown = (track.counted, HTTP_SEQUENCE), (max(track.sent, HTTP_SEQUENCE - 1), _HIGHEST)
     where = {"attempt": attempt, "name": name}
-    return any(session.row(hot.ANY_BETWEEN, {**where, "after": one, "before": end}) for one, end in unknown)
+    return any(session.row(hot.ANY_BETWEEN, {**where, "after": one, "before": end}) is not None for one, end in unknown)
 
 
 def _track(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int) -> Track:

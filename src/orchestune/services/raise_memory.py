@@ -29,8 +29,8 @@ def applies(ledger: Ledger, reason: Reason | None) -> bool:
 def consider(ledger: Ledger, worker: str, trial: int, fold: int, reason: Reason) -> Raised:
     """How much the next attempt gets of what was not enough on that worker, or why there is none."""
     where = {"experiment": ledger.row.id, "trial": trial, "fold": fold}
-    row, present = ledger.session.row(hot.RAISED, where), workers.get(ledger.session, worker)
-    raised, most = int(row[0]) if row else 0, ledger.row.specification.oom_retries
+    present = workers.get(ledger.session, worker)
+    raised, most = ledger.session.row(hot.RAISED, where) or 0, ledger.row.specification.oom_retries
     memory = present.memory_next if present is not None else None
     if raised >= most:
         memory, said = 0, f"{most} {'try' if most == 1 else 'tries'} with more memory did not help"

@@ -75,10 +75,10 @@ def should_stop(core: Core, attempt: str, signature: str) -> dict[str, Any]:
     experiment = _experiment(core, attempt, signature)
     with core.store.reading() as session:
         row = session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": experiment})
-    return _answer(attempts.Found.of(row) if row else None)
+    return _answer(row)
 
 
-def _answer(found: attempts.Found | None) -> dict[str, Any]:
+def _answer(found: hot.AttemptInTrial | None) -> dict[str, Any]:
     goes_on = found is not None and found.ordered is None and found.open
     known = json.loads(found.reason) if found is not None and found.reason and not goes_on else None
     return {"stop": not goes_on, "reason": known}

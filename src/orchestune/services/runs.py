@@ -139,7 +139,9 @@ def _step(step: float) -> int:
 def _of_folds(session: Session, row: ExperimentRow, number: int) -> dict[str, Any]:
     """What counts of each fold."""
     found = session.rows(hot.TASKS_OF_TRIAL, {"experiment": row.id, "trial": number})
-    return {f"fold {fold}/{name}": value for fold, _, text in found for name, value in json.loads(text or "{}").items()}
+    return {
+        f"fold {task.fold}/{name}": value for task in found for name, value in json.loads(task.metrics or "{}").items()
+    }
 
 
 def _reason(text: str | None) -> dict[str, str]:

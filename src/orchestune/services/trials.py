@@ -117,7 +117,7 @@ def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: 
 
 def _others_go_on(ledger: Ledger, number: int) -> bool:
     tasks = ledger.session.rows(hot.TASKS_OF_TRIAL, {"experiment": ledger.row.id, "trial": number})
-    return trial_state(TaskState(task[1]) for task in tasks) is TrialState.RUNNING
+    return trial_state(TaskState(task.state) for task in tasks) is TrialState.RUNNING
 
 
 def go_on(ledger: Ledger, number: int, old: TrialState) -> None:
@@ -242,8 +242,8 @@ def cancel_open(ledger: Ledger, reason: Reason | None = None) -> None:
     reason = reason or ledger.row.reason or Reason(ReasonCode.CANCELLED, "the experiment is over")
     text = json.dumps(reason.to_json())
     _cancel_tasks(ledger, session.rows(changes.LIVE_ATTEMPTS, where), session.rows(changes.OPEN_TASKS, where), text)
-    for number, state in session.rows(changes.OPEN_TRIALS, where):
-        _cancel_trial(ledger, number, TrialState(state), reason)
+    for trial in session.rows(changes.OPEN_TRIALS, where):
+        _cancel_trial(ledger, trial.number, TrialState(trial.state), reason)
     ledger.to_be_cancelled = False
 
 
@@ -267,27 +267,28 @@ def cancel_folds(ledger: Ledger, trial: int, reason: Reason) -> None:
     """Cancel the tasks of a trial that are not over, and their attempts: its outcome is known without them."""
     session, where = ledger.session, {"experiment": ledger.row.id, "trial": trial}
     live, tasks = (
-        session.rows(changes.LIVE_ATTEMPTS + changes.OF_TRIAL, where),
-        session.rows(changes.OPEN_TASKS + changes.OF_TRIAL, where),
+        session.rows(changes.LIVE_ATTEMPTS_OF_TRIAL, where),
+        session.rows(changes.OPEN_TASKS_OF_TRIAL, where),
     )
     _cancel_tasks(ledger, live, tasks, json.dumps(reason.to_json()))
 
 
 def _cancel_tasks(
-    ledger: Ledger, live: Sequence[tuple[Any, ...]], tasks: Sequence[tuple[Any, ...]], reason: str
+    ledger: Ledger, live: Sequence[changes.LiveAttempt], tasks: Sequence[changes.OpenTask], reason: str
 ) -> None:
-    for identity, state, trial, fold in live:
-        old = AttemptState(state)
+    for attempt in live:
+        old = AttemptState(attempt.state)
         new = after(ATTEMPT, old, Cause.CANCEL)
         ledger.session.run(
-            changes.CANCEL_ATTEMPT, {"id": identity, "old": old, "state": new, "reason": reason, "now": ledger.now}
+            changes.CANCEL_ATTEMPT, {"id": attempt.id, "old": old, "state": new, "reason": reason, "now": ledger.now}
         )
         ledger.row.live -= 1
         ledger.awaits_workers()
         ledger.orders()
-        ledger.record("attempt_ended", {"attempt": identity, "trial": trial, "fold": fold, "state": "cancelled"})
-    for trial, fold, state, failures in tasks:
-        change_task(ledger, trial, fold, TaskState(state), Cause.CANCEL, failures=failures)
+        data = {"attempt": attempt.id, "trial": attempt.trial, "fold": attempt.fold, "state": "cancelled"}
+        ledger.record("attempt_ended", data)
+    for task in tasks:
+        change_task(ledger, task.trial, task.fold, TaskState(task.state), Cause.CANCEL, failures=task.failures)
 
 
 LOSSES_BEFORE_ISOLATION = 3

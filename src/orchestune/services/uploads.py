@@ -82,8 +82,8 @@ def _own_attempt(core: Core, worker: str, call: KeepArtifacts | PublishCheckpoin
 
 def _newest(ledger: Ledger, attempt: Row[Any]) -> AttemptState | None:
     """The state of an attempt; None where a newer one of its task has replaced it."""
-    row = ledger.session.row(changes.TASK_OF_ATTEMPT, {"id": attempt.id})
-    return AttemptState(row[1]) if row is not None and row[0] == attempt.token else None
+    lease = ledger.session.row(changes.NEWEST_LEASE, {"id": attempt.id})
+    return AttemptState(lease.state) if lease is not None and lease.token == attempt.token else None
 
 
 def _folder_of(core: Core, attempt: Row[Any]) -> str:

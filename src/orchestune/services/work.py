@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from msgspec import UNSET, Raw
 
@@ -218,32 +218,34 @@ class _Call:
         farthest = now + 2 * attempts.LONGEST_DELAY  # what is due after that was put off before the clock jumped back
         where = {"experiment": row.id, "now": now, "farthest": farthest, "limit": room, "memory": self.row.memory}
         candidates = session.rows(hot.PENDING_TASKS, where)
-        if candidates and candidates[0][3]:  # only isolated trials are left: one at a time, alone
+        if candidates and candidates[0].isolated:  # only isolated trials are left: one at a time, alone
             candidates = candidates[:1] if row.live == 0 else []
         elif candidates and row.live and self._isolated_live():
             candidates = []
-        leases = [self._grant(candidate) for candidate in candidates if not (candidate[3] and len(candidates) > 1)]
+        leases = [
+            self._grant(candidate) for candidate in candidates if not (candidate.isolated and len(candidates) > 1)
+        ]
         return leases
 
     def _isolated_live(self) -> bool:
         return self.ledger.session.row(changes.HAS_ISOLATED, {"experiment": self.ledger.row.id}) is not None
 
-    def _grant(self, candidate: tuple[Any, ...]) -> Lease:
-        trial, fold, token, _, trial_state, parameters, seed, bundle, revision, checkpoint = candidate
+    def _grant(self, task: hot.PendingTask) -> Lease:
         ledger, row, now = self.ledger, self.ledger.row, self.ledger.now
-        attempt, token = new_id(self.core.clock), token + 1
+        attempt, token = new_id(self.core.clock), task.token + 1
+        trial, fold = task.trial, task.fold
         where = {"experiment": row.id, "trial": trial, "fold": fold, "token": token}
         state = after(TASK, TaskState.PENDING, Cause.LEASE)
         ledger.session.run(hot.LEASE_TASK, where | {"state": state, "old": TaskState.PENDING})
         row.pending -= 1
-        old = TrialState.RUNNING if trial in self._begun else TrialState(trial_state)
+        old = TrialState.RUNNING if trial in self._begun else TrialState(task.trial_state)
         self._begun.add(trial)
         new = after(TRIAL, old, Cause.LEASE)
         ledger.session.run(
             hot.START_TRIAL, {"experiment": row.id, "number": trial, "old": old, "state": new, "now": now}
         )
         trials.count(ledger, old, new)
-        resumed = json.loads(checkpoint) if checkpoint else None
+        resumed = json.loads(task.checkpoint) if task.checkpoint else None
         ledger.session.run(
             hot.INSERT_ATTEMPT,
             where
@@ -271,10 +273,10 @@ class _Call:
             trial=trial,
             fold=fold,
             folds=row.specification.folds.count,
-            parameters=Raw(parameters.encode()),
-            seed=seed,
-            revision=revision,
-            bundle=bundle,
+            parameters=Raw(task.parameters.encode()),
+            seed=task.seed,
+            revision=task.revision,
+            bundle=task.bundle,
             gpus=json.loads(self.row.gpus) if self.row.gpus else [],
             report=report_address(self.core, attempt),
             checkpoint=CheckpointToResume(resumed["digest"], resumed["step"]) if resumed else None,

@@ -76,8 +76,8 @@ def latest_points(session: Session, attempts_: Sequence[str], name: str) -> dict
     found: dict[str, tuple[float | None, float]] = {}
     for attempt in attempts_:
         where = {"attempt": attempt, "name": name, "upto": math.inf, "count": 1}
-        for _, value, step, *_ in session.rows(hot.LAST_POINTS, where):
-            found[attempt] = step, value
+        for point in session.rows(hot.LAST_POINTS, where):
+            found[attempt] = point.step, point.value
     return found
 
 

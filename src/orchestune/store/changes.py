@@ -1,13 +1,48 @@
 """Statements by which services end, cancel and hand in attempts, tasks and trials. Parameters are named."""
 
-LIVE_ATTEMPTS = """
-SELECT id, state, trial, fold FROM attempts WHERE experiment = :experiment AND state IN ('leased', 'running')
-"""
-OPEN_TASKS = """
-SELECT trial, fold, state, failures FROM tasks WHERE experiment = :experiment AND state IN ('pending', 'active')
-"""
-OF_TRIAL = " AND trial = :trial"  # behind either of them
-OPEN_TRIALS = "SELECT number, state FROM trials WHERE experiment = :experiment AND state IN ('queued', 'running')"
+from __future__ import annotations
+
+from msgspec import Struct
+
+from orchestune.store.rows import Query
+
+
+class LiveAttempt(Struct, frozen=True, gc=False):
+    """An attempt that holds a lease."""
+
+    id: str
+    state: str
+    trial: int
+    fold: int
+
+
+class OpenTask(Struct, frozen=True, gc=False):
+    """A task that is not over."""
+
+    trial: int
+    fold: int
+    state: str
+    failures: int
+
+
+class OpenTrial(Struct, frozen=True, gc=False):
+    """A trial without an outcome."""
+
+    number: int
+    state: str
+
+
+_LIVE = "SELECT id, state, trial, fold FROM attempts WHERE experiment = :experiment AND state IN ('leased', 'running')"
+_OPEN = (
+    "SELECT trial, fold, state, failures FROM tasks WHERE experiment = :experiment AND state IN ('pending', 'active')"
+)
+LIVE_ATTEMPTS = Query(LiveAttempt, _LIVE)
+LIVE_ATTEMPTS_OF_TRIAL = Query(LiveAttempt, f"{_LIVE} AND trial = :trial")
+OPEN_TASKS = Query(OpenTask, _OPEN)
+OPEN_TASKS_OF_TRIAL = Query(OpenTask, f"{_OPEN} AND trial = :trial")
+OPEN_TRIALS = Query(
+    OpenTrial, "SELECT number, state FROM trials WHERE experiment = :experiment AND state IN ('queued', 'running')"
+)
 CANCEL_ATTEMPT = """
 UPDATE attempts SET state = :state, reason = :reason, finished_at = :now WHERE id = :id AND state = :old
 """
@@ -20,18 +55,38 @@ UPDATE attempts SET ordered = :ordered WHERE experiment = :experiment AND state 
 AND ordered IS NULL
 """
 FORGET_LOSSES = "UPDATE trials SET losses = 0 WHERE experiment = :experiment AND state IN ('queued', 'running')"
-HAS_ISOLATED = "SELECT 1 FROM tasks WHERE experiment = :experiment AND state = 'active' AND isolated = 1 LIMIT 1"
-TASK_OF_ATTEMPT = """
+HAS_ISOLATED = Query(
+    int,
+    """
+SELECT 1 AS is_isolated FROM tasks WHERE experiment = :experiment AND state = 'active' AND isolated = 1 LIMIT 1
+""",
+)
+
+
+class NewestLease(Struct, frozen=True, gc=False):
+    """The token of the newest attempt of a task, and the state of the attempt that was asked for."""
+
+    token: int
+    state: str
+
+
+NEWEST_LEASE = Query(
+    NewestLease,
+    """
 SELECT t.token, a.state FROM tasks t JOIN attempts a ON a.experiment = t.experiment AND a.trial = t.trial
 AND a.fold = t.fold WHERE a.id = :id
-"""
+""",
+)
 CHANGE_CODE_OF_QUEUED = """
 UPDATE trials SET bundle = :bundle, revision = :revision WHERE experiment = :experiment AND state = 'queued'
 AND started_at IS NULL
 """
-COUNT_ARTIFACTS = """
-SELECT COUNT(*) FROM artifacts WHERE experiment = :experiment AND trial = :trial AND attempt = :attempt
-"""
+COUNT_ARTIFACTS = Query(
+    int,
+    """
+SELECT COUNT(*) AS count FROM artifacts WHERE experiment = :experiment AND trial = :trial AND attempt = :attempt
+""",
+)
 FILES_ARRIVED = "UPDATE attempts SET reason = NULL WHERE id = :attempt AND state = :state"
 FILES_REFUSED = """
 UPDATE attempts SET reason = :reason WHERE id = :attempt AND state = :state AND reason LIKE :on_the_way

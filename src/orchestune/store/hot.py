@@ -6,6 +6,12 @@ the experiment, which are in that order already.
 
 from __future__ import annotations
 
+from msgspec import Struct
+
+from orchestune.domain.metrics import Point
+from orchestune.domain.states import AttemptState, TaskState, TrialState
+from orchestune.store.rows import Query
+
 EXPERIMENT_COLUMNS = (
     "id, handle, name, owner, cluster, folder, specification, launch, bundle, origin, revision, budget, parallelism, "
     "priority, labels, desired, state, reason, waiting, ended, hidden, guards, created, queued, running, completed, "
@@ -66,16 +72,41 @@ INSERT_METRIC = """
 INSERT INTO trial_metrics (experiment, trial, name, value, stddev, declared) VALUES (:experiment, :trial, :name,
 :value, :stddev, :declared) ON CONFLICT DO NOTHING
 """
-SELECT_STDDEV = "SELECT stddev FROM trial_metrics WHERE experiment = :experiment AND trial = :trial AND name = :name"
+IS_NOISY = Query(
+    int,
+    """
+SELECT 1 AS is_noisy FROM trial_metrics WHERE experiment = :experiment AND trial = :trial AND name = :name
+AND stddev > 0
+""",
+)
 
-PENDING_TASKS = """
-SELECT t.trial, t.fold, t.token, t.isolated, r.state, r.parameters, r.seed, r.bundle, r.revision,
-COALESCE(t.checkpoint, r.checkpoint)
+
+class PendingTask(Struct, frozen=True, gc=False):
+    """A task that may be leased, with its trial."""
+
+    trial: int
+    fold: int
+    token: int
+    isolated: int
+    trial_state: str
+    parameters: str
+    seed: int
+    bundle: str | None
+    revision: int
+    checkpoint: str | None
+
+
+PENDING_TASKS = Query(
+    PendingTask,
+    """
+SELECT t.trial, t.fold, t.token, t.isolated, r.state AS trial_state, r.parameters, r.seed, r.bundle, r.revision,
+COALESCE(t.checkpoint, r.checkpoint) AS checkpoint
 FROM tasks t JOIN trials r ON r.experiment = t.experiment AND r.number = t.trial
 WHERE t.experiment = :experiment AND t.state = 'pending'
 AND (t.not_before <= :now OR t.not_before > :farthest) AND t.memory = :memory
 ORDER BY t.isolated, t.trial, t.fold LIMIT :limit
-"""
+""",
+)
 LEASE_TASK = """
 UPDATE tasks SET state = :state, token = :token WHERE experiment = :experiment AND trial = :trial AND fold = :fold
 AND state = :old
@@ -83,9 +114,20 @@ AND state = :old
 MEASURE_TASK = """
 UPDATE tasks SET metrics = :metrics WHERE experiment = :experiment AND trial = :trial AND fold = :fold
 """
-TASKS_OF_TRIAL = """
-SELECT fold, state, metrics FROM tasks WHERE experiment = :experiment AND trial = :trial ORDER BY fold
-"""
+
+
+class TaskOfTrial(Struct, frozen=True, gc=False):
+    """One fold of a trial. `metrics`: JSON, once it is done."""
+
+    fold: int
+    state: str
+    metrics: str | None
+
+
+TASKS_OF_TRIAL = Query(
+    TaskOfTrial,
+    "SELECT fold, state, metrics FROM tasks WHERE experiment = :experiment AND trial = :trial ORDER BY fold",
+)
 PUBLISH_CHECKPOINT = """
 UPDATE tasks SET checkpoint = :checkpoint WHERE experiment = :experiment AND trial = :trial AND fold = :fold
 """
@@ -97,11 +139,24 @@ RAISE_MEMORY = """
 UPDATE tasks SET memory = :memory, raised = raised + 1 WHERE experiment = :experiment AND trial = :trial
 AND fold = :fold
 """
-RAISED = "SELECT raised FROM tasks WHERE experiment = :experiment AND trial = :trial AND fold = :fold"
-WITH_MORE_MEMORY = """
-SELECT memory, SUM(CASE WHEN state = 'active' THEN 1 ELSE 0 END), COUNT(*) FROM tasks
+RAISED = Query(int, "SELECT raised FROM tasks WHERE experiment = :experiment AND trial = :trial AND fold = :fold")
+
+
+class TasksByMemory(Struct, frozen=True, gc=False):
+    """How many tasks need that much memory, in bytes."""
+
+    memory: int
+    active: int
+    open: int
+
+
+WITH_MORE_MEMORY = Query(
+    TasksByMemory,
+    """
+SELECT memory, SUM(CASE WHEN state = 'active' THEN 1 ELSE 0 END) AS active, COUNT(*) AS open FROM tasks
 WHERE experiment = :experiment AND state IN ('pending', 'active') AND memory > 0 GROUP BY memory ORDER BY memory DESC
-"""
+""",
+)
 
 INSERT_ATTEMPT = """
 INSERT INTO attempts (id, experiment, trial, fold, token, state, worker, worker_beat, node, gpus, leased_at,
@@ -111,16 +166,72 @@ raised_memory, resumed_from) VALUES (:id, :experiment, :trial, :fold, :token, :s
 LIVE_OF_WORKER = """
 SELECT id, ordered, worker_beat, state, reason FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')
 """
-SELECT_ATTEMPT = """
-SELECT a.state, a.token, a.trial, a.fold, a.ordered, a.points, a.log_end, a.started_at, a.worker,
-t.state, t.token, t.failures, r.state, r.losses, r.isolated, a.reason, a.resumed_from, a.not_finite
+
+
+class AttemptInTrial(Struct, gc=False):
+    """An attempt with the state of its task and of its trial."""
+
+    state: AttemptState
+    token: int
+    trial: int
+    fold: int
+    ordered: str | None
+    points: int
+    log_end: int
+    started_at: float | None
+    worker: str
+    reason: str | None
+    resumed_from: str | None
+    not_finite: str | None
+    task_state: TaskState
+    task_token: int
+    failures: int
+    trial_state: TrialState
+    losses: int
+    isolated: int
+
+    def __post_init__(self) -> None:
+        self.state = AttemptState(self.state)
+        self.task_state = TaskState(self.task_state)
+        self.trial_state = TrialState(self.trial_state)
+
+    @property
+    def open(self) -> bool:
+        """True if its end would count: it is live, or it was lost and its task is still pending and unleased."""
+        lost = self.state is AttemptState.LOST and self.task_token == self.token
+        return self.state.live or (lost and self.task_state is TaskState.PENDING)
+
+
+SELECT_ATTEMPT = Query(
+    AttemptInTrial,
+    """
+SELECT a.state, a.token, a.trial, a.fold, a.ordered, a.points, a.log_end, a.started_at, a.worker, a.reason,
+a.resumed_from, a.not_finite, t.state AS task_state, t.token AS task_token, t.failures, r.state AS trial_state,
+r.losses, r.isolated
 FROM attempts a JOIN tasks t ON t.experiment = a.experiment AND t.trial = a.trial AND t.fold = a.fold
 JOIN trials r ON r.experiment = a.experiment AND r.number = a.trial
 WHERE a.id = :id AND a.experiment = :experiment
-"""
-NOT_FINITE = "SELECT not_finite FROM attempts WHERE id = :id"
+""",
+)
+
+
+class NotFinite(Struct, frozen=True, gc=False):
+    """The last values of an attempt's metrics that are no finite numbers, as JSON."""
+
+    not_finite: str | None
+
+
+NOT_FINITE = Query(NotFinite, "SELECT not_finite FROM attempts WHERE id = :id")
 NOTE_NOT_FINITE = "UPDATE attempts SET not_finite = :values WHERE id = :id"
-RESUMED_FROM = "SELECT resumed_from FROM attempts WHERE id = :id AND experiment = :experiment"
+
+
+class Resumed(Struct, frozen=True, gc=False):
+    """What an attempt resumed from, as JSON: `{attempt, step}`."""
+
+    resumed_from: str | None
+
+
+RESUMED_FROM = Query(Resumed, "SELECT resumed_from FROM attempts WHERE id = :id AND experiment = :experiment")
 START_ATTEMPT = "UPDATE attempts SET state = :state, started_at = :started_at WHERE id = :id AND state = :old"
 END_ATTEMPT = """
 UPDATE attempts SET state = :state, reason = :reason, exit_code = :exit_code, signal = :signal,
@@ -138,58 +249,128 @@ INSERT_POINT = """
 INSERT INTO points (attempt, name, sequence, value, step, stddev, at) VALUES (:attempt, :name, :sequence, :value,
 :step, :stddev, :at) ON CONFLICT DO NOTHING
 """
-REPORTED_NAMES = """
-SELECT name, MIN(sequence), MAX(sequence) FROM points WHERE attempt = :attempt GROUP BY name ORDER BY name
-"""
-REPORTED = "SELECT 1 FROM points WHERE attempt = :attempt AND name = :name LIMIT 1"
+
+
+class ReportedName(Struct, frozen=True, gc=False):
+    """A metric that an attempt reported, with the sequence numbers of its first and its last point."""
+
+    name: str
+    first: int
+    last: int
+
+
+REPORTED_NAMES = Query(
+    ReportedName,
+    """
+SELECT name, MIN(sequence) AS first, MAX(sequence) AS last FROM points WHERE attempt = :attempt
+GROUP BY name ORDER BY name
+""",
+)
+REPORTED = Query(int, "SELECT 1 AS is_reported FROM points WHERE attempt = :attempt AND name = :name LIMIT 1")
 # one step through the primary key for each name, however many points each of them has
-COUNT_NAMES = """
+COUNT_NAMES = Query(
+    int,
+    """
 WITH RECURSIVE names (name, place) AS (
     SELECT MIN(name), 1 FROM points WHERE attempt = :attempt
     UNION ALL
     SELECT (SELECT MIN(p.name) FROM points p WHERE p.attempt = :attempt AND p.name > n.name), n.place + 1
     FROM names n WHERE n.name IS NOT NULL AND n.place < :most
-) SELECT COUNT(name) FROM names
-"""
+) SELECT COUNT(name) AS count FROM names
+""",
+)
 _POINTS_WITHIN = """
 SELECT name, value, step, stddev, sequence FROM points WHERE attempt = :attempt AND name = :name
 AND (step IS NULL OR step <= :upto)"""
-LAST_POINTS = f"{_POINTS_WITHIN} ORDER BY sequence DESC LIMIT :count"
-HIGHEST_POINT = f"{_POINTS_WITHIN} ORDER BY value DESC, sequence LIMIT 1"
-LOWEST_POINT = f"{_POINTS_WITHIN} ORDER BY value, sequence LIMIT 1"
-SELECT_CURVE = """
+LAST_POINTS = Query(Point, f"{_POINTS_WITHIN} ORDER BY sequence DESC LIMIT :count")
+HIGHEST_POINT = Query(Point, f"{_POINTS_WITHIN} ORDER BY value DESC, sequence LIMIT 1")
+LOWEST_POINT = Query(Point, f"{_POINTS_WITHIN} ORDER BY value, sequence LIMIT 1")
+
+
+class PointRow(Struct, frozen=True, gc=False):
+    """A reported value with the time at which it came."""
+
+    name: str
+    value: float
+    step: float | None
+    stddev: float | None
+    sequence: int
+    at: float
+
+
+SELECT_CURVE = Query(
+    PointRow,
+    """
 SELECT name, value, step, stddev, sequence, at FROM points WHERE attempt = :attempt AND name = :name ORDER BY sequence
-"""
-ANY_BETWEEN = """
-SELECT 1 FROM points WHERE attempt = :attempt AND name = :name AND sequence > :after AND sequence < :before LIMIT 1
-"""
-LAST_STEP_BEYOND = """
+""",
+)
+ANY_BETWEEN = Query(
+    int,
+    """
+SELECT 1 AS is_reported FROM points WHERE attempt = :attempt AND name = :name AND sequence > :after
+AND sequence < :before LIMIT 1
+""",
+)
+LAST_STEP_BEYOND = Query(
+    float,
+    """
 SELECT step FROM points WHERE attempt = :attempt AND sequence >= :sequence AND step IS NOT NULL AND at <= :until
 ORDER BY sequence DESC LIMIT 1
-"""
+""",
+)
 SELECT_USAGE = "SELECT samples FROM usage WHERE attempt = :attempt"
 PUT_USAGE = """
 INSERT INTO usage (attempt, experiment, samples) VALUES (:attempt, :experiment, :samples)
 ON CONFLICT (attempt) DO UPDATE SET samples = excluded.samples
 """
-LAST_MARK = "SELECT COALESCE(MAX(seq), 0) FROM marks WHERE experiment = :experiment"
+LAST_MARK = Query(int, "SELECT COALESCE(MAX(seq), 0) AS seq FROM marks WHERE experiment = :experiment")
 PUT_MARK = """
 INSERT INTO marks (experiment, trial, fold, step, seq, loss, best, mean) VALUES (:experiment, :trial, :fold, :step,
 :seq, :loss, :best, :mean) ON CONFLICT (experiment, trial, fold, step) DO UPDATE SET seq = excluded.seq,
 loss = excluded.loss, best = excluded.best, mean = excluded.mean
 """
-NEW_MARKS = """
+
+
+class MarkRow(Struct, frozen=True, gc=False):
+    """How a trial stood when its rule of early stopping looked at it."""
+
+    seq: int
+    fold: int
+    trial: int
+    step: float
+    loss: float
+    best: float
+    mean: float
+
+
+NEW_MARKS = Query(
+    MarkRow,
+    """
 SELECT seq, fold, trial, step, loss, best, mean FROM marks WHERE experiment = :experiment AND seq > :after ORDER BY seq
-"""
+""",
+)
 LAST_MARKS_OF_PRUNED = """
 SELECT m.trial, m.step, m.loss FROM marks m JOIN trials r ON r.experiment = m.experiment AND r.number = m.trial
 WHERE m.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto AND r.state = 'pruned'
 ORDER BY m.trial, m.step, m.fold
 """
-ENDS = """
+
+
+class EndedTrial(Struct, frozen=True, gc=False):
+    """A trial that is finished, with its place in the history."""
+
+    number: int
+    state: str
+    history_seq: int
+
+
+ENDS = Query(
+    EndedTrial,
+    """
 SELECT number, state, history_seq FROM trials WHERE experiment = :experiment AND history_seq > :after
 ORDER BY history_seq
-"""
+""",
+)
 ORDER_PRUNE = """
 UPDATE attempts SET ordered = 'pruned', reason = :reason WHERE id = :id AND ordered IS NULL
 AND state IN ('leased', 'running')

@@ -6,16 +6,26 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import text
 
-from orchestune.store import hot
+from orchestune.store import changes, hot
 from orchestune.store.database import Store, open_store
+from orchestune.store.rows import Query
 
-WHOLE = {"OUTLINES": "the list of experiments is searched and sorted as a whole"}
+WHOLE = {"hot.OUTLINES": "the list of experiments is searched and sorted as a whole"}
 """statements that read all there is on purpose, and why"""
+QUERIES = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": query
+    for module in (hot, changes)
+    for name, query in vars(module).items()
+    if isinstance(query, Query) and not query.statement.endswith("FOR UPDATE")
+}
 STATEMENTS = {
-    name: text
-    for name, text in vars(hot).items()
-    if isinstance(text, str) and re.match(r"\s*(SELECT|UPDATE|DELETE)\s", text) and not text.endswith("FOR UPDATE")
+    f"hot.{name}": statement
+    for name, value in vars(hot).items()
+    if isinstance(statement := value.statement if isinstance(value, Query) else value, str)
+    and re.match(r"\s*(SELECT|UPDATE|DELETE)\s", statement)
+    and not statement.endswith("FOR UPDATE")
 }
 _SCAN = re.compile(r"SCAN |(trials|tasks|attempts|\b[art]) USING (COVERING )?INDEX \w+ \(experiment=\?\)")
 
@@ -29,8 +39,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - WHOLE.keys()))
 def test_no_hot_statement_looks_through_all_trials_of_an_experiment(store: Store, name: str) -> None:
-    parameters = dict.fromkeys(re.findall(r":([a-z_]+)", STATEMENTS[name]), 1)
+    explained = text(f"EXPLAIN QUERY PLAN {STATEMENTS[name]}")
     with store.reading() as session:
-        plan = [str(row[3]) for row in session.rows(f"EXPLAIN QUERY PLAN {STATEMENTS[name]}", parameters)]
+        plan = [step.detail for step in session.connection.execute(explained, _parameters(STATEMENTS[name]))]
     assert plan
     assert not [step for step in plan if _SCAN.search(step)]
+
+
+@pytest.mark.parametrize("name", sorted(QUERIES))
+def test_the_columns_of_each_query_are_the_fields_of_its_rows(store: Store, name: str) -> None:
+    query = QUERIES[name]
+    with store.reading() as session:
+        session.rows(query, _parameters(query.statement))
+
+
+def _parameters(statement: str) -> dict[str, int]:
+    return dict.fromkeys(re.findall(r":([a-z_]+)", statement), 1)
