@@ -38,7 +38,7 @@ class Expiring:
             self._next, self._seen = now + EVERY_SECONDS, FIRST
         else:
             self._seen = old[-1]
-        each(partial(self._drop, experiment) for _, experiment in old)
+        each(partial(self._drop, experiment.id) for experiment in old)
 
     def _drop(self, experiment: str) -> None:
         drop_files(self._core, experiment)

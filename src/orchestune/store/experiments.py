@@ -6,16 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import Row, and_, case, func, insert, or_, select, update
+from msgspec import Struct
+from sqlalchemy import and_, case, func, insert, or_, select, update
 
 from orchestune.domain.experiment import Specification
 from orchestune.domain.peaks import Peaks
 from orchestune.domain.states import Desired, ExperimentState, Reason
 from orchestune.errors import Ambiguous, NotFound, Purged
-from orchestune.store import hot
 from orchestune.store.removal import purged_at
+from orchestune.store.rows import Query, StateCount
 from orchestune.store.session import Session
 from orchestune.store.tables import artifacts, experiments, revisions
 
@@ -27,7 +28,10 @@ LOOKING = "looking"
 
 @dataclass
 class ExperimentRow:
-    """One row, in the order of `hot.EXPERIMENT_COLUMNS`. Mutable: who holds the lock changes it and saves it once."""
+    """One row; fields that end in `_json` hold the text of the column without that suffix.
+
+    Mutable: the holder of the lock changes it and saves it once.
+    """
 
     id: str
     handle: str
@@ -193,22 +197,43 @@ _LONG = 16 * 1024
 _read, _read_long = lru_cache(maxsize=4096)(_read_anew), lru_cache(maxsize=64)(_read_anew)
 
 
+_COLUMN_OF = {field.name: field.name.removesuffix("_json") for field in fields(ExperimentRow)}
+"""field → column"""
+_COLUMNS = [experiments.c[column].label(field) for field, column in _COLUMN_OF.items()]
+_SELECTED = ", ".join(f"{column} AS {field}" for field, column in _COLUMN_OF.items())
+_UNSAVED = (
+    *("handle", "name", "owner", "cluster", "folder", "specification", "launch", "bundle", "origin", "revision"),
+    *("budget", "parallelism", "priority", "labels", "hidden", "created_at", "files_dropped_at", "imported_at"),
+    "principal",
+)
+"""columns that `save` leaves alone: they never change, or by a statement of their own"""
+_SAVED = {field: column for field, column in _COLUMN_OF.items() if column not in _UNSAVED}
+_ASSIGNED = ", ".join(f"{column} = :{field}" for field, column in _SAVED.items() if field != "id")
+
+_SELECT = f"SELECT {_SELECTED} FROM experiments WHERE id = :id"
+SELECT = Query(ExperimentRow, _SELECT)
+LOCK = Query(ExperimentRow, f"{_SELECT} FOR UPDATE")
+UNFINISHED = Query(
+    ExperimentRow,
+    f"""
+SELECT {_SELECTED} FROM experiments WHERE state IN ('pending', 'running', 'paused', 'stopping')
+ORDER BY priority DESC, created_at
+""",
+)
+SAVE = f"UPDATE experiments SET {_ASSIGNED} WHERE id = :id"
+
+
 def lock(session: Session, experiment: str) -> ExperimentRow:
-    """The row, locked until the transaction ends (SQLite's transaction is the lock). NotFound without one."""
-    row = session.row(hot.LOCK_EXPERIMENT if session.postgres else hot.SELECT_EXPERIMENT, {"id": experiment})
+    """Return the row, locked until the transaction ends (SQLite's transaction is the lock). NotFound if absent."""
+    row = session.row(LOCK if session.postgres else SELECT, {"id": experiment})
     if row is None:
         raise NotFound(f"there is no experiment {experiment}")
-    return ExperimentRow(*row)
-
-
-_COLUMNS = [experiments.c[name] for name in hot.EXPERIMENT_COLUMNS.split(", ")]
-_FIELDS = dict(zip((column.name for column in _COLUMNS), (field.name for field in fields(ExperimentRow)), strict=True))
-_SAVED = [(name, _FIELDS[name]) for name in ("id", *hot.SAVED_COLUMNS.split(", "))]
+    return row
 
 
 def save(session: Session, row: ExperimentRow) -> None:
     """Write every counter and state of a locked row."""
-    session.run(hot.SAVE_EXPERIMENT, {name: getattr(row, field) for name, field in _SAVED})
+    session.run(SAVE, {field: getattr(row, field) for field in _SAVED})
 
 
 def add(session: Session, values: Mapping[str, Any], actor: str) -> ExperimentRow:
@@ -227,15 +252,22 @@ def add_revision(session: Session, experiment: str, revision: int, specification
     )
 
 
+class Revision(Struct, frozen=True, gc=False):
+    """What an experiment was at a revision, as JSON. `launch`: None if it is the experiment's."""
+
+    specification: str
+    launch: str | None
+
+
 def at_revision(session: Session, row: ExperimentRow, revision: int) -> tuple[Specification, dict[str, Any]]:
     """Specification and launch as they were at `revision`."""
     query = select(revisions.c.specification, revisions.c.launch).where(
         revisions.c.experiment == row.id, revisions.c.revision == revision
     )
-    found = session.first(query)
-    if found is None:
+    stored = session.first(query, Revision)
+    if stored is None:
         raise NotFound(f"there is no revision {revision} of {row.handle}", f"it has {row.revision} so far")
-    return read_specification(found.specification), json.loads(found.launch or row.launch_json)
+    return read_specification(stored.specification), json.loads(stored.launch or row.launch_json)
 
 
 def keep_launch(session: Session, row: ExperimentRow) -> None:
@@ -275,49 +307,48 @@ def find(session: Session, reference: str) -> ExperimentRow:
     """
     name = reference.lower()
     exact = or_(experiments.c.id == name, experiments.c.handle == name)
-    found = session.select(select(*_COLUMNS).where(exact))
-    if not found and 0 < len(name) <= _LONGEST:
+    rows = session.select(select(*_COLUMNS).where(exact), ExperimentRow)
+    if not rows and 0 < len(name) <= _LONGEST:
         pattern = name.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
         prefix = or_(experiments.c.handle.like(pattern, escape="\\"), experiments.c.id.like(pattern, escape="\\"))
         query = select(*_COLUMNS).where(prefix).order_by(experiments.c.created_at.desc())
-        found = session.select(query.where(experiments.c.hidden == 0))
-        found = found or session.select(query.where(experiments.c.hidden > 0))
-    if not found:
+        rows = session.select(query.where(experiments.c.hidden == 0), ExperimentRow)
+        rows = rows or session.select(query.where(experiments.c.hidden > 0), ExperimentRow)
+    if not rows:
         if purged_at(session, name) is not None:
             raise Purged(f"{name} was removed for good", "`orchestune status` lists what is there")
         trial = f"; trial {name} of the newest one of a folder is /{name}" if name.isdecimal() else ""
         shown = reference if len(reference) <= 80 else f"{reference[:80]}…"
         raise NotFound(f"there is no experiment '{shown}'", f"`orchestune status` lists them{trial}")
-    if len(found) > 1:
-        found = [row for row in found if row.handle.rpartition("-")[0] == name] or found
-    if len(found) > 1:
-        raise Ambiguous(f"'{reference}' could be {_listed(found)}", "write more of the handle")
-    return ExperimentRow(*tuple(found[0]))
+    if len(rows) > 1:
+        rows = [row for row in rows if row.handle.rpartition("-")[0] == name] or rows
+    if len(rows) > 1:
+        raise Ambiguous(f"'{reference}' could be {_listed(rows)}", "write more of the handle")
+    return rows[0]
 
 
 _LISTED = 5
 
 
-def _listed(found: Sequence[Row[Any]]) -> str:
+def _listed(rows: Sequence[ExperimentRow]) -> str:
     """`sgd-7f3a (running) or sgd-1b2c (completed)`, the newest first."""
-    names = [f"{row.handle} ({row.state})" for row in found[:_LISTED]]
-    if len(found) > _LISTED:
-        names.append(f"{len(found) - _LISTED} more")
+    names = [f"{row.handle} ({row.state})" for row in rows[:_LISTED]]
+    if len(rows) > _LISTED:
+        names.append(f"{len(rows) - _LISTED} more")
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def made_by(session: Session, request_key: str) -> str | None:
     """The id of the experiment which the request with this Idempotency-Key made."""
-    found = session.first(select(experiments.c.id).where(experiments.c.request_key == request_key))
-    return str(found.id) if found else None
+    return session.first(select(experiments.c.id).where(experiments.c.request_key == request_key), str)
 
 
 def get(session: Session, experiment: str) -> ExperimentRow:
     """By id, without a lock."""
-    row = session.row(hot.SELECT_EXPERIMENT, {"id": experiment})
+    row = session.row(SELECT, {"id": experiment})
     if row is None:
         raise NotFound(f"there is no experiment {experiment}")
-    return ExperimentRow(*row)
+    return row
 
 
 def page(
@@ -332,10 +363,10 @@ def page(
     if before is not None:
         query = query.where(experiments.c.created_at < before)
     query = query.order_by(experiments.c.created_at.desc()).limit(limit)
-    return [ExperimentRow(*tuple(row)) for row in session.select(query)]
+    return session.select(query, ExperimentRow)
 
 
-class Outline(NamedTuple):
+class Outline(Struct, frozen=True, gc=False):
     """What a list is searched and sorted by."""
 
     id: str
@@ -352,43 +383,58 @@ class Outline(NamedTuple):
     created_at: float
 
 
+OUTLINES = Query(
+    Outline,
+    """
+SELECT id, handle, name, owner, cluster, labels, state, budget, completed + failed + pruned AS finished, running,
+failed, created_at FROM experiments WHERE hidden <= 2 * CAST(:hidden AS INTEGER)
+AND (CAST(:folder AS TEXT) IS NULL OR folder = :folder) ORDER BY created_at DESC, id DESC
+""",
+)
+
+
 def outlines(session: Session, *, folder: str | None = None, hidden: bool = False) -> list[Outline]:
     """All of them, of one folder or of any, the newest first."""
-    found = session.rows(hot.OUTLINES, {"folder": folder, "hidden": int(hidden)})
-    return [Outline._make(row) for row in found]
+    return session.rows(OUTLINES, {"folder": folder, "hidden": int(hidden)})
 
 
 def of_ids(session: Session, ids: Sequence[str]) -> list[ExperimentRow]:
     """Those of them that are there, in this order."""
-    found = {row.id: row for row in session.among(select(*_COLUMNS), experiments.c.id, ids)}
-    return [ExperimentRow(*tuple(found[each])) for each in ids if each in found]
+    rows = {row.id: row for row in session.among(select(*_COLUMNS), experiments.c.id, ids, ExperimentRow)}
+    return [rows[each] for each in ids if each in rows]
 
 
 def unfinished(session: Session) -> list[ExperimentRow]:
     """Every experiment that is not over, in the order in which they get resources: priority, then age."""
-    return [ExperimentRow(*row) for row in session.rows(hot.UNFINISHED_EXPERIMENTS, {})]
+    return session.rows(UNFINISHED, {})
 
 
-FIRST = (0.0, "")
+class WithFiles(Struct, frozen=True, gc=False):
+    """An experiment that has logs or files, and the time from which they are kept for as long as the server says."""
+
+    since: float
+    id: str
+
+
+FIRST = WithFiles(0.0, "")
 """before every experiment"""
 
 
-def with_old_files(session: Session, before: float, limit: int, after: tuple[float, str]) -> list[tuple[float, str]]:
+def with_old_files(session: Session, before: float, limit: int, after: WithFiles) -> list[WithFiles]:
     """Experiments that ended, or were imported after that, before a time, and have had logs or files since theirs were
-    dropped, if ever: that time and the id of each, the next ones `after` another one.
+    dropped, if ever; the next ones `after` another one.
     """
     dropped, ended, imported = (experiments.c[name] for name in ("files_dropped_at", "finished_at", "imported_at"))
     since = case((imported > ended, imported), else_=ended)
-    query = select(since, experiments.c.id).where(since < before, dropped.is_(None) | (dropped < ended))
-    at, last = after
-    query = query.where(or_(since > at, and_(since == at, experiments.c.id > last)))
-    return list(map(tuple, session.select(query.order_by(since, experiments.c.id).limit(limit))))
+    query = select(since.label("since"), experiments.c.id).where(since < before, dropped.is_(None) | (dropped < ended))
+    query = query.where(or_(since > after.since, and_(since == after.since, experiments.c.id > after.id)))
+    return session.select(query.order_by(since, experiments.c.id).limit(limit), WithFiles)
 
 
 def to_remove(session: Session) -> list[str]:
     """Ids of experiments that are over and whose removal was asked for."""
-    query = select(experiments.c.id, experiments.c.state).where(experiments.c.hidden == 2)
-    return [row.id for row in session.select(query) if ExperimentState(row.state).over]
+    over = [state for state in ExperimentState if state.over]
+    return session.select(select(experiments.c.id).where(experiments.c.hidden == 2, experiments.c.state.in_(over)), str)
 
 
 def labelled(session: Session, label: str) -> list[ExperimentRow]:
@@ -396,23 +442,32 @@ def labelled(session: Session, label: str) -> list[ExperimentRow]:
     query = select(*_COLUMNS).where(
         experiments.c.hidden < 2, experiments.c.labels.contains(f'"{label}"', autoescape=True)
     )
-    return [ExperimentRow(*tuple(row)) for row in session.select(query)]
+    return session.select(query, ExperimentRow)
+
+
+class WithArtifacts(Struct, frozen=True, gc=False):
+    """An experiment that kept files."""
+
+    id: str
+    imported_at: float | None
+    event_seq: int
 
 
 def with_artifacts(session: Session) -> dict[tuple[str, float | None], int]:
     """Experiments that kept files, as in `kept_as`, each with the number of its last event."""
     query = select(experiments.c.id, experiments.c.imported_at, experiments.c.event_seq)
     kept = query.where(experiments.c.id.in_(select(artifacts.c.experiment).distinct()))
-    return {(row.id, row.imported_at): row.event_seq for row in session.select(kept)}
+    return {(row.id, row.imported_at): row.event_seq for row in session.select(kept, WithArtifacts)}
 
 
 def count_by_state(session: Session) -> dict[str, int]:
     """How many experiments that were not deleted are in each state."""
-    query = select(experiments.c.state, func.count()).where(experiments.c.hidden == 0).group_by(experiments.c.state)
-    return dict(map(tuple, session.select(query)))
+    query = select(experiments.c.state, func.count().label("count")).where(experiments.c.hidden == 0)
+    counts = session.select(query.group_by(experiments.c.state), StateCount)
+    return {each.state: each.count for each in counts}
 
 
 def sums(session: Session, counters: Sequence[str]) -> dict[str, int]:
     """These counters, each added up over all experiments."""
-    [found] = session.select(select(*(func.sum(experiments.c[name]) for name in counters)))
-    return {name: int(total or 0) for name, total in zip(counters, found, strict=True)}
+    totals = (func.coalesce(func.sum(experiments.c[name]), 0).label(name) for name in counters)
+    return {name: int(total) for name, total in session.connection.execute(select(*totals)).mappings().one().items()}

@@ -12,28 +12,6 @@ from orchestune.domain.metrics import Point
 from orchestune.domain.states import AttemptState, TaskState, TrialState
 from orchestune.store.rows import Query
 
-EXPERIMENT_COLUMNS = (
-    "id, handle, name, owner, cluster, folder, specification, launch, bundle, origin, revision, budget, parallelism, "
-    "priority, labels, desired, state, reason, waiting, ended, hidden, guards, created, queued, running, completed, "
-    "failed, pruned, cancelled, live, pending, event_seq, log_seq, history_seq, worker_seq, best_trial, best_value, "
-    "since_best, fold_bests, same_digest, same_count, measured, peak_memory, surprises, created_at, started_at, "
-    "finished_at, files_dropped_at, imported_at, principal"
-)
-SELECT_EXPERIMENT = f"SELECT {EXPERIMENT_COLUMNS} FROM experiments WHERE id = :id"
-LOCK_EXPERIMENT = SELECT_EXPERIMENT + " FOR UPDATE"
-UNFINISHED_EXPERIMENTS = f"""
-SELECT {EXPERIMENT_COLUMNS} FROM experiments WHERE state IN ('pending', 'running', 'paused', 'stopping')
-ORDER BY priority DESC, created_at
-"""
-SAVED_COLUMNS = (
-    "state, desired, reason, waiting, ended, guards, created, queued, running, completed, failed, pruned, cancelled, "
-    "live, pending, event_seq, log_seq, history_seq, worker_seq, best_trial, best_value, since_best, fold_bests, "
-    "same_digest, same_count, measured, peak_memory, surprises, started_at, finished_at"
-)
-SAVE_EXPERIMENT = f"""
-UPDATE experiments SET {", ".join(f"{name} = :{name}" for name in SAVED_COLUMNS.split(", "))} WHERE id = :id
-"""
-
 SELECT_WORKER = """
 SELECT experiment, name, state, node, slots, boot, beat, gpus, memory, heir, phase, protocol FROM workers WHERE id = :id
 """
@@ -408,11 +386,6 @@ SELECT {_COLUMNS} FROM trials WHERE experiment = :experiment AND history_seq IS 
 VALUE_COLUMNS = """
 SELECT m.trial, m.name, m.value FROM trials r JOIN trial_metrics m ON m.experiment = r.experiment AND m.trial = r.number
 WHERE r.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto
-"""
-OUTLINES = """
-SELECT id, handle, name, owner, cluster, labels, state, budget, completed + failed + pruned, running, failed, created_at
-FROM experiments WHERE hidden <= 2 * CAST(:hidden AS INTEGER) AND (CAST(:folder AS TEXT) IS NULL OR folder = :folder)
-ORDER BY created_at DESC, id DESC
 """
 SPANS_BETWEEN = """
 SELECT a.trial, a.leased_at, a.finished_at FROM trials r

@@ -12,6 +12,8 @@ from functools import cache
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar
 
+from msgspec import Struct
+
 _Row = TypeVar("_Row")
 
 
@@ -69,3 +71,10 @@ def _arrangement(
 
 def _same(value: Any) -> Any:
     return value
+
+
+class StateCount(Struct, frozen=True, gc=False):
+    """How many rows are in a state."""
+
+    state: str
+    count: int

@@ -8,21 +8,22 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from orchestune.store import changes, hot
+from orchestune.store import changes, experiments, hot
 from orchestune.store.database import Store, open_store
 from orchestune.store.rows import Query
 
-WHOLE = {"hot.OUTLINES": "the list of experiments is searched and sorted as a whole"}
+WHOLE = {"experiments.OUTLINES": "the list of experiments is searched and sorted as a whole"}
 """statements that read all there is on purpose, and why"""
 QUERIES = {
     f"{module.__name__.rpartition('.')[2]}.{name}": query
-    for module in (hot, changes)
+    for module in (hot, changes, experiments)
     for name, query in vars(module).items()
-    if isinstance(query, Query) and not query.statement.endswith("FOR UPDATE")
+    if isinstance(query, Query) and not query.statement.endswith("FOR UPDATE")  # SQLite locks otherwise
 }
 STATEMENTS = {
-    f"hot.{name}": statement
-    for name, value in vars(hot).items()
+    f"{module.__name__.rpartition('.')[2]}.{name}": statement
+    for module in (hot, experiments)
+    for name, value in vars(module).items()
     if isinstance(statement := value.statement if isinstance(value, Query) else value, str)
     and re.match(r"\s*(SELECT|UPDATE|DELETE)\s", statement)
     and not statement.endswith("FOR UPDATE")
