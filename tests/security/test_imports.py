@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -17,14 +18,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from orchestune.archives import record
+from orchestune.archives import format, record
+from orchestune.archives.copying import Placed
 from orchestune.errors import BadInput, Unverified, UsageError
 from orchestune.services import change_experiment, export_record, import_record, points, uploads
 from orchestune.store.tables import metadata
 from orchestune.testing.world import World
 from tests.unit.server.harness import Live, Reply, live
 
-Row = dict[str, Any]
+Item = dict[str, Any]
 OWNER = "secret-token"
 FOREIGN_ID = "0188c0de-0000-7000-8000-000000000000"
 CONTENT = b"weights"
@@ -36,26 +38,33 @@ class Archived:
     """The record of a finished experiment that this server has no longer, beside a running one: the victim."""
 
     world: World
-    head: record.Head
-    rows: list[tuple[str, Row]]
+    head: format.Head
+    items: list[Item]
     signed: bytes
     victim: str
     victim_attempt: str
 
-    def of(self, table: str) -> list[Row]:
-        return [row for name, row in self.rows if name == table]
+    def of(self, kind: str) -> list[Item]:
+        return [item for item in self.items if item["type"] == kind]
 
-    def first(self, table: str) -> Row:
-        return self.of(table)[0]
+    def first(self, kind: str) -> Item:
+        return self.of(kind)[0]
 
-    def written(self, head: record.Head | None = None) -> io.BytesIO:
-        """The record as an attacker writes it: without a signature of this server."""
-        stream = io.BytesIO()
-        record.write(stream, head or self.head, self.rows)
-        stream.seek(0)
-        return stream
+    def written(self, **head: object) -> io.BytesIO:
+        """The record as an attacker writes it: without a signature of this server. `head`: other fields of the head."""
+        first = json.loads(format.encode(self.head)) | head
+        deep = b"[" * 100_000 + b"]" * 100_000
+        lines = [
+            json.dumps(line).encode().replace(b'"%s"' % DEEP.encode(), deep) + b"\n" for line in (first, *self.items)
+        ]
+        end = {
+            "type": "end",
+            "counts": Counter(str(item["type"]) for item in self.items),
+            "sha256": hashlib.sha256(b"".join(lines)).hexdigest(),
+        }
+        return io.BytesIO(gzip.compress(b"".join([*lines, json.dumps(end).encode() + b"\n"])))
 
-    def imported(self, stream: io.BytesIO | None = None) -> dict[str, Any]:
+    def imported(self, stream: io.BytesIO | None = None) -> Placed:
         """Import it as a user does who has confirmed it."""
         stream = stream or self.written()
         digest = record.verify(stream).digest
@@ -98,8 +107,8 @@ def archived_in(world: World) -> Archived:
     stream.seek(0)
     head = record.verify(stream).head
     stream.seek(0)
-    rows = list(record.rows(stream))
-    return Archived(world, head, rows, stream.getvalue(), victim, victim_lease["attempt"])
+    items = [json.loads(format.encode(item)) for item in record.items(stream)]
+    return Archived(world, head, items, stream.getvalue(), victim, victim_lease["attempt"])
 
 
 @pytest.fixture
@@ -117,7 +126,7 @@ def of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archived]:
 
 @pytest.fixture
 def untouched(of_all: Archived) -> Archived:
-    return replace(of_all, rows=deepcopy(of_all.rows))
+    return replace(of_all, items=deepcopy(of_all.items))
 
 
 def workers_of(world: World, experiment: str) -> list[str]:
@@ -141,17 +150,17 @@ def nothing_runs(world: World, experiment: str) -> None:
             assert not session.select(select(metadata.tables[table]))
 
 
-def specification(row: Row, **changes: Any) -> None:
-    """Change keys of the specification in a row."""
-    row["specification"] = json.dumps(json.loads(row["specification"]) | changes)
+def specification(item: Item, **changes: Any) -> None:
+    """Change keys of the specification in an item."""
+    item["specification"] |= changes
 
 
 def test_what_an_experiment_wants_is_not_done(archived: Archived) -> None:
-    """The attack of the audit: another command, and a row that says that more of it is to run."""
-    own = archived.first("experiments")
-    own |= {"desired": "running", "ended": None, "reason": None, "budget": 1000, "pending": 5, "queued": 5, "live": 1}
+    """The attack of the audit: another command, and a record that says that more of it is to run."""
+    own = archived.first("experiment")
+    own |= {"ended_by": None, "reason": None, "budget": 1000}
     specification(own, run="id > /tmp/owned", budget=1000)
-    archived.first("tasks")["state"] = "pending"
+    archived.first("fold")["state"] = "pending"
     handle = archived.imported()["experiment"]
     nothing_runs(archived.world, handle)
     assert archived.world.status(handle)["counts"] == {
@@ -160,7 +169,7 @@ def test_what_an_experiment_wants_is_not_done(archived: Archived) -> None:
 
 
 def test_an_owner_in_a_record_is_a_claim(archived: Archived) -> None:
-    archived.first("experiments")["owner"] = "ada"
+    archived.first("experiment")["owner"] = "ada"
     experiment = archived.imported()["experiment"]
     assert archived.world.status(experiment)["owner"] == "ada (imported)"
 
@@ -172,18 +181,10 @@ def test_the_record_of_this_server_is_imported_without_a_question_and_is_stopped
     nothing_runs(archived.world, answer["experiment"])
 
 
-def test_a_log_in_the_files_of_another_server_is_no_path_here(archived: Archived) -> None:
-    archived.first("log_segments").update(object="../../orchestune.db", object_offset=0, data=None)
-    archived.imported()
-    stream = io.BytesIO()
-    export_record.write(archived.world.core, archived.head.experiment, stream)
-    assert b"SQLite" not in gzip.decompress(stream.getvalue())
-
-
 def test_attempts_that_resumed_from_each_other_are_followed_once(archived: Archived) -> None:
-    one, two = archived.of("attempts")[:2]
+    one, two = archived.of("attempt")[:2]
     for attempt, origin in ((one, two), (two, one)):
-        attempt["resumed_from"] = json.dumps({"attempt": origin["id"], "step": 1})
+        attempt["resumed_from"] = {"attempt": origin["id"], "step": 1}
     archived.imported()
     with archived.world.core.store.reading() as session:
         assert len(points.inherited(session, archived.head.experiment, one["id"], "loss")) == 1
@@ -206,17 +207,10 @@ def foreign_attempt(table: str, name: str) -> Callable[[Archived], None]:
     return change
 
 
-def foreign_experiment(table: str) -> Callable[[Archived], None]:
-    def change(archived: Archived) -> None:
-        archived.first(table)["experiment"] = archived.victim
-
-    return change
-
-
 def twice(table: str) -> Callable[[Archived], None]:
     def change(archived: Archived) -> None:
-        place = [name for name, _ in archived.rows].index(table)
-        archived.rows.insert(place, (table, dict(archived.rows[place][1])))
+        place = archived.items.index(archived.first(table))
+        archived.items.insert(place, dict(archived.items[place]))
 
     return change
 
@@ -230,82 +224,80 @@ def drop_column(table: str, name: str) -> Callable[[Archived], None]:
 
 
 def add_first(table: str) -> Callable[[Archived], None]:
-    return lambda archived: archived.rows.insert(0, (table, {"experiment": archived.head.experiment}))
+    return lambda archived: archived.items.insert(0, {"type": table})
 
 
-CHECKPOINT = json.dumps({"attempt": FOREIGN_ID, "digest": "../../x", "step": 1})
-DEEP = "[" * 100_000 + "]" * 100_000
+CHECKPOINT = {"attempt": FOREIGN_ID, "digest": "../../x", "step": 1}
+DEEP = "100,000 lists, one in the other"
 FORGERIES: dict[str, Callable[[Archived], object]] = {
-    "experiment that runs": set_cell("experiments", state="running", desired="running", finished_at=None),
-    "experiment in an unknown state": set_cell("experiments", state="flying"),
-    "trial that waits": set_cell("trials", state="queued"),
-    "attempt that runs": set_cell("attempts", state="running"),
-    "unknown state of a task": set_cell("tasks", state="flying"),
-    "unknown intent": set_cell("experiments", desired="everything"),
-    "unknown reason": set_cell("trials", reason='{"code": "x", "message": ""}'),
-    "ended for no known reason": set_cell("experiments", ended="x"),
-    "parameters outside of the space": set_cell("trials", parameters='{"x": 7.0}'),
-    "parameters of another experiment": set_cell("trials", parameters='{"y": 0.5}'),
-    "parameters that are objects": set_cell("trials", parameters='{"x": {"a": 1}}'),
-    "parameters that are a list": set_cell("trials", parameters="[]"),
-    "parameters that are no JSON": set_cell("trials", parameters="{"),
-    "deep JSON in a cell": set_cell("events", data=DEEP),
-    "many objects in a cell": set_cell("attempts", gpus="[" + "{}," * 300_000 + "{}]"),
-    "specification without a command": change_specification("experiments", run=None),
-    "specification that is no JSON": set_cell("experiments", specification="run"),
-    "specification of a revision with no metric": change_specification("revisions", metrics=[]),
-    "huge number in a specification": change_specification("experiments", budget=10**400),
-    "deep specification": set_cell("experiments", specification='{"run": ' + DEEP + "}"),
-    "environment of odd types": set_cell("experiments", launch='{"env": {"PATH": ["x"]}}'),
-    "labels of odd types": set_cell("experiments", labels='{"a": {"b": 1}}'),
-    "artifact above its folder": set_cell("artifacts", path="../../x"),
-    "artifact with no name": set_cell("artifacts", path=""),
-    "artifact at an absolute path": set_cell("artifacts", path="/etc/passwd"),
-    "artifact with an odd digest": set_cell("artifacts", digest="../../../etc/passwd"),
-    "checkpoint with an odd digest": set_cell("tasks", checkpoint=CHECKPOINT),
-    "bundle with an odd digest": set_cell("experiments", bundle="../../../etc/passwd"),
-    "attempt of another experiment": foreign_attempt("attempts", "id"),
-    "points for an attempt of another experiment": foreign_attempt("points", "attempt"),
-    "log for an attempt of another experiment": foreign_attempt("log_segments", "attempt"),
-    "artifact of an attempt of another experiment": foreign_attempt("artifacts", "attempt"),
-    "trial of another experiment": foreign_experiment("trials"),
-    "event of another experiment": foreign_experiment("events"),
-    "worker of another experiment": foreign_experiment("workers"),
-    "experiment with another id": set_cell("experiments", id=FOREIGN_ID),
-    "experiment with another handle": set_cell("experiments", handle="sgd-7f3a"),
-    "task of no trial": set_cell("tasks", trial=77),
-    "metric of no trial": set_cell("trial_metrics", trial=77),
-    "trial of no revision": set_cell("trials", revision=77),
-    "trial beyond the counter": set_cell("trials", number=77),
-    "event beyond the counter": set_cell("events", seq=10**6),
-    "log beyond the counter": set_cell("log_segments", seq=10**6),
-    "fold that there is none of": set_cell("tasks", fold=5),
-    "best trial that there is none of": set_cell("experiments", best_trial=77),
-    "budget beyond all bounds": set_cell("experiments", budget=2**31 - 1),
-    "priority beyond all bounds": set_cell("experiments", priority=5000),
-    "number beyond 64 bits": set_cell("attempts", memory=2**70),
-    "whole number in the place of a float beyond 64 bits": set_cell("trial_metrics", stddev=2**63),
-    "negative count": set_cell("attempts", points=-1),
-    "number that is text": set_cell("trials", seed="7"),
-    "number that is true": set_cell("trials", losses=True),
-    "infinite value": set_cell("trial_metrics", value=1e400),
-    "value that is no number": set_cell("points", value=float("nan")),
-    "time beyond the calendar": set_cell("experiments", created_at=1e300),
-    "text that is null": set_cell("experiments", name=None),
-    "text that is too long": set_cell("workers", name="x" * 100),
-    "half a character": set_cell("experiments", folder="\ud800"),
-    "log that is no base64": set_cell("log_segments", data="%%%"),
-    "unknown column": set_cell("trials", run="id"),
-    "proof of an owner": set_cell("experiments", principal="token:ada"),
-    "quoted column": set_cell("trials", **{'x" = 1; --': "id"}),
-    "missing column": drop_column("trials", "seed"),
-    "columns that change": lambda archived: archived.of("trials")[1].pop("seed"),
-    "unknown table": add_first("credentials"),
-    "row before its experiment": add_first("events"),
-    "two experiments": twice("experiments"),
-    "trial twice": twice("trials"),
-    "metric twice": twice("trial_metrics"),
-    "no experiment": lambda archived: archived.rows.clear(),
+    "experiment that runs": set_cell("experiment", state="running", finished_at=None),
+    "experiment in an unknown state": set_cell("experiment", state="flying"),
+    "trial that waits": set_cell("trial", state="queued"),
+    "attempt that runs": set_cell("attempt", state="running"),
+    "unknown state of a task": set_cell("fold", state="flying"),
+    "what it wants": set_cell("experiment", desired="running"),
+    "unknown reason": set_cell("trial", reason={"code": "x", "message": ""}),
+    "ended for no known reason": set_cell("experiment", ended_by="x"),
+    "parameters outside of the space": set_cell("trial", parameters={"x": 7.0}),
+    "parameters of another experiment": set_cell("trial", parameters={"y": 0.5}),
+    "parameters that are objects": set_cell("trial", parameters={"x": {"a": 1}}),
+    "parameters that are a list": set_cell("trial", parameters=[]),
+    "parameters that are text": set_cell("trial", parameters="{"),
+    "parameters that are null": set_cell("trial", parameters=None),
+    "deep JSON in a cell": set_cell("event", data={"a": DEEP}),
+    "many objects in a cell": set_cell("attempt", gpus=[{}] * 300_000),
+    "specification without a command": change_specification("experiment", run=None),
+    "specification that is text": set_cell("experiment", specification="run"),
+    "specification of a revision with no metric": change_specification("revision", metrics=[]),
+    "huge number in a specification": change_specification("experiment", budget=10**400),
+    "deep specification": set_cell("experiment", specification={"run": DEEP}),
+    "environment of odd types": set_cell("experiment", launch={"env": {"PATH": ["x"]}}),
+    "labels of odd types": set_cell("experiment", labels={"a": {"b": 1}}),
+    "artifact above its folder": set_cell("artifact", path="../../x"),
+    "artifact with no name": set_cell("artifact", path=""),
+    "artifact at an absolute path": set_cell("artifact", path="/etc/passwd"),
+    "artifact with an odd digest": set_cell("artifact", digest="../../../etc/passwd"),
+    "checkpoint with an odd digest": set_cell("fold", checkpoint=CHECKPOINT),
+    "bundle with an odd digest": set_cell("experiment", bundle="../../../etc/passwd"),
+    "attempt of another experiment": foreign_attempt("attempt", "id"),
+    "points for an attempt of another experiment": foreign_attempt("point", "attempt"),
+    "log for an attempt of another experiment": foreign_attempt("log", "attempt"),
+    "artifact of an attempt of another experiment": foreign_attempt("artifact", "attempt"),
+    "trial of another experiment": set_cell("trial", experiment=FOREIGN_ID),
+    "experiment with another id": set_cell("experiment", id=FOREIGN_ID),
+    "experiment with another handle": set_cell("experiment", handle="sgd-7f3a"),
+    "task of no trial": set_cell("fold", trial=77),
+    "metric of no trial": set_cell("metric", trial=77),
+    "trial of no revision": set_cell("trial", revision=77),
+    "trial beyond the counter": set_cell("trial", number=77),
+    "event beyond the counter": set_cell("event", number=10**6),
+    "log beyond the counter": set_cell("log", number=10**6),
+    "fold that there is none of": set_cell("fold", fold=5),
+    "best trial that there is none of": set_cell("experiment", best_trial=77),
+    "budget beyond all bounds": set_cell("experiment", budget=2**31 - 1),
+    "priority beyond all bounds": set_cell("experiment", priority=5000),
+    "number beyond 64 bits": set_cell("attempt", peak_memory=2**70),
+    "negative count": set_cell("attempt", points=-1),
+    "number that is text": set_cell("trial", seed="7"),
+    "number that is true": set_cell("trial", lost_attempts=True),
+    "infinite value": set_cell("metric", value=1e400),
+    "value that is no number": set_cell("point", value=float("nan")),
+    "time beyond the calendar": set_cell("experiment", created_at=1e300),
+    "text that is null": set_cell("experiment", name=None),
+    "text that is too long": set_cell("worker", name="x" * 100),
+    "half a character": set_cell("experiment", folder="\ud800"),
+    "log that is no base64": set_cell("log", data="%%%"),
+    "unknown column": set_cell("trial", run="id"),
+    "proof of an owner": set_cell("experiment", principal="token:ada"),
+    "quoted column": set_cell("trial", **{'x" = 1; --': "id"}),
+    "missing column": drop_column("trial", "seed"),
+    "field that only some have": lambda archived: archived.of("trial")[1].pop("seed"),
+    "unknown table": add_first("credential"),
+    "row before its experiment": add_first("event"),
+    "two experiments": twice("experiment"),
+    "trial twice": twice("trial"),
+    "metric twice": twice("metric"),
+    "no experiment": lambda archived: archived.items.clear(),
 }
 
 
@@ -316,7 +308,7 @@ def test_a_forged_record_is_refused_and_leaves_nothing(untouched: Archived, atta
     with pytest.raises(UsageError) as caught:
         untouched.imported()
     assert caught.value.status == 400
-    assert "damaged" not in caught.value.message
+    assert "checksum" not in caught.value.message
     assert untouched.state() == before
 
 
@@ -347,14 +339,12 @@ def test_a_record_that_continues_an_experiment_does_not_touch_another_one(archiv
     identity = archived.victim_attempt
     if table == "workers":
         [identity] = [worker for worker in archived.world.backend.orders if worker in victim]
-    archived.rows.append(("events", dict(archived.of("events")[-1])))
-    events = [index for index, (name, _) in enumerate(archived.rows) if name == "events"]
-    archived.rows.insert(events[-2], archived.rows.pop())
-    number = archived.head.events + 1
-    archived.of("events")[-1].update(seq=number, kind="experiment_changed")
-    archived.first("experiments").update(event_seq=number)
-    archived.first(table)["id"] = identity
-    stream = archived.written(replace(archived.head, events=number))
+    last, number = archived.of("event")[-1], archived.head.events + 1
+    newer = last | {"number": number, "kind": "experiment_changed"}
+    archived.items.insert(archived.items.index(last) + 1, newer)
+    archived.first("experiment").update(last_event=number)
+    archived.first(table.removesuffix("s"))["id"] = identity
+    stream = archived.written(events=number)
     try:
         archived.imported(stream)
     except UsageError:
@@ -365,44 +355,56 @@ def test_a_record_that_continues_an_experiment_does_not_touch_another_one(archiv
 @pytest.mark.parametrize(
     "head",
     [
-        {"blobs": {"../../../../tmp/x": 1}},
-        {"blobs": {DIGEST: -1}},
-        {"blobs": [DIGEST]},
+        {"files": {"../../../../tmp/x": 1}},
+        {"files": {DIGEST: -1}},
+        {"files": [DIGEST]},
         {"experiment": "../../x"},
         {"experiment": 7},
         {"handle": "\x1b[2J"},
-        {"schema": ["0024"]},
+        {"software": ["0.1"]},
         {"events": "3"},
-        {"format": 2},
+        {"format": "other"},
+        {"version": "1"},
+        {"schema": "0026"},
     ],
 )
 def test_a_forged_head_is_refused(untouched: Archived, head: dict[str, Any]) -> None:
     """Ids and digests become names of files where a record is copied, at the client too."""
     before = untouched.state()
     with pytest.raises(BadInput):
-        untouched.imported(untouched.written(replace(untouched.head, **head)))
+        untouched.imported(untouched.written(**head))
     assert untouched.state() == before
 
 
-LINE = b'["events",{}]\n'
-HEAD = b'{"schema":"0024","version":"1","experiment":"a","handle":"a","blobs":{},"events":1,"format":1}\n'
+EVENT = {"type": "event", "number": 1, "at": 1.0, "actor": "ada", "kind": "experiment_created", "data": {}}
+LINE = json.dumps(EVENT).encode() + b"\n"
+HEAD = format.encode(format.Head("0.1", FOREIGN_ID, "a", {}, 1))
+
+
+def test_a_newer_format_asks_for_an_upgrade(untouched: Archived) -> None:
+    with pytest.raises(UsageError, match="version 2 of its format") as caught:
+        untouched.imported(untouched.written(version=2))
+    assert "upgrade" in caught.value.hint
+
+
+END = b'{"type":"end","counts":%s,"sha256":%s}\n'
 DAMAGED = {
     "nothing": b"",
     "no gzip": b"no record",
     "no JSON": gzip.compress(HEAD + b"[\n"),
-    "no UTF-8": gzip.compress(HEAD + b'["events",{"kind":"\xff\xfe"}]\n'),
+    "no UTF-8": gzip.compress(HEAD + LINE.replace(b"ada", b"\xff\xfe")),
     "no head": gzip.compress(LINE),
     "head of a list": gzip.compress(b"[]\n"),
     "no end": gzip.compress(HEAD + LINE),
-    "no row": gzip.compress(HEAD + b'["events"]\n'),
-    "a row of a list": gzip.compress(HEAD + b'["events",[]]\n'),
-    "a word": gzip.compress(HEAD + b'"events"\n'),
-    "a number of 10,000 digits": gzip.compress(HEAD + b'["events",{"seq":' + b"9" * 10_000 + b"}]\n"),
+    "no fields": gzip.compress(HEAD + b'{"type":"event"}\n'),
+    "a list": gzip.compress(HEAD + b'["event",[]]\n'),
+    "a word": gzip.compress(HEAD + b'"event"\n'),
+    "a number of 10,000 digits": gzip.compress(HEAD + LINE.replace(b"1.0", b"9" * 10_000)),
     "deep lists": gzip.compress(HEAD + b"[" * 10**6 + b"\n"),
     "deep objects": gzip.compress(HEAD + b'{"a":' * 10**6 + b"\n"),
-    "quotes without an end": gzip.compress(HEAD + b'["\\"' + b'\\"' * 10**6 + b"\n"),
-    "wrong checksum": gzip.compress(HEAD + LINE + b'{"rows":{"events":1},"sha256":"0"}\n'),
-    "odd end": gzip.compress(HEAD + LINE + b'{"rows":[],"sha256":{}}\n'),
+    "quotes without an end": gzip.compress(HEAD + b'{"type":"\\"' + b'\\"' * 10**6 + b"\n"),
+    "wrong checksum": gzip.compress(HEAD + LINE + END % (b'{"event":1}', b'"' + b"0" * 64 + b'"')),
+    "odd end": gzip.compress(HEAD + LINE + END % (b"[]", b"{}")),
 }
 
 
@@ -429,7 +431,7 @@ def test_damaged_records_are_bad_requests(archived: Archived, server: Live) -> N
 def test_a_record_of_another_server_is_shown_before_anything_of_it_is_imported(
     archived: Archived, server: Live
 ) -> None:
-    specification(archived.first("revisions"), run="id > \x1b[31mhidden")
+    specification(archived.first("revision"), run="id > \x1b[31mhidden")
     forged, before = archived.written().getvalue(), archived.state()
     refusals = [post(server, f"archive{query}", forged) for query in ("", "?trust=yes", f"?trust={DIGEST}")]
     assert archived.state() == before
@@ -448,8 +450,8 @@ def test_a_signature_is_of_one_record_alone(archived: Archived, server: Live) ->
     assert post(server, "archive/signature", asked).json() == {"verified": True}
     assert post(server, "archive/signature", asked | {"digest": DIGEST}).json() == {"verified": False}
     assert post(server, "archive/signature", {"digest": DIGEST}).json() == {"verified": False}
-    archived.first("experiments")["name"] = "other"
-    specification(archived.first("experiments"), name="other")
+    archived.first("experiment")["name"] = "other"
+    specification(archived.first("experiment"), name="other")
     lines = gzip.decompress(archived.written().getvalue()).splitlines(keepends=True)
     lines[-1] = json.dumps(json.loads(lines[-1]) | {"signature": signed.signature}).encode() + b"\n"
     with pytest.raises(Unverified):
@@ -465,28 +467,29 @@ def test_only_owners_import(archived: Archived, server: Live) -> None:
 
 BOMBS = {
     "a line without an end": "bomb = member(HEAD) + member(b'a' * 2**25) * 64",
-    "a row of many values": "bomb = member(HEAD + b'[\"events\",{\"a\":[' + b'{},' * 2**23)",
-    "a row of many columns": "bomb = member(HEAD + b'[\"events\",{' + b'\"a\":1,' * 2**22)",
-    "a head of many blobs": "bomb = member(HEAD[:-2] + b',\"x\":{' + b'\"a\":1,' * 2**22)",
-    "many long rows": "bomb = rows(30, b'[\"events\",{\"data\":\"' + b'a' * 2**23 + b'\"}]\\n')",
+    "an event of many values": "bomb = items(1, LINE.replace(b'{}', b'{\"a\":[' + b'{},' * 2**22 + b'{}]}'))",
+    "an event of many fields": "bomb = member(HEAD + LINE[:-2] + b',\"a\":1' * 2**22 + b'}')",
+    "a head of many fields": "bomb = member(HEAD[:-2] + b',\"a\":1' * 2**22 + b'}')",
+    "many long events": "bomb = items(30, LINE.replace(b'{}', b'{\"a\":\"' + b'a' * 2**23 + b'\"}'))",
 }
 MEASURE = """
 import gzip, hashlib, io, json, resource, sys
-from orchestune.archives import record
+from orchestune.archives import format, record
+from orchestune.archives.copying import Placed
 from orchestune.errors import BadInput
-HEAD = {head!r}
+HEAD, LINE = {head!r}, {line!r}
 member = lambda content: gzip.compress(content, 1)
-def rows(count, line):
+def items(count, line):
     digest = hashlib.sha256(HEAD)
     for _ in range(count):
         digest.update(line)
-    end = json.dumps(dict(rows=dict(events=count), sha256=digest.hexdigest())).encode()
+    end = json.dumps(dict(type="end", counts=dict(event=count), sha256=digest.hexdigest())).encode()
     return member(HEAD) + member(line) * count + member(end)
 {make}
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     record.verify(io.BytesIO(bomb))
-    for _ in record.tables(io.BytesIO(bomb)):
+    for _ in record.batches(io.BytesIO(bomb)):
         pass
 except BadInput:
     pass
@@ -496,13 +499,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_reading_a_record_takes_bounded_memory(bomb: str) -> None:
-    code = MEASURE.format(head=HEAD, make=BOMBS[bomb])
+    code = MEASURE.format(head=HEAD, line=LINE, make=BOMBS[bomb])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
     assert int(done.stdout) < 200 * 1024, "KiB"
 
 
 def test_an_import_that_was_refused_can_be_repeated(archived: Archived) -> None:
-    forged = archived.first("trial_metrics")
+    forged = archived.first("metric")
     genuine = dict(forged)
     forged["trial"] = 77
     with pytest.raises(BadInput):

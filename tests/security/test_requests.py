@@ -263,7 +263,7 @@ def test_of_one_attempt_so_many_names_of_metrics_are_kept_and_the_declared_ones_
         points = [[0, name, 1.0, None, None] for name in [*names, "m0-0", "loss"]]
         worker.call(beats=[{"attempt": lease["attempt"], "token": lease["token"], "points": points}])
     with world.core.store.reading() as session:
-        kept = {name for name, *_ in session.rows(hot.REPORTED_NAMES, {"attempt": lease["attempt"]})}
+        kept = {name.name for name in session.rows(hot.REPORTED_NAMES, {"attempt": lease["attempt"]})}
     assert len(kept) <= MOST_NAMES + 1 and {"loss", "m0-0"} <= kept
     worker.call(finished=[worker.finish(lease)])
     assert world.status(experiment)["counts"]["completed"] == 1

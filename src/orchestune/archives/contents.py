@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import BinaryIO, TypedDict
 
 from orchestune.archives import record
+from orchestune.archives.format import Experiment, Revision, Trial
 
 _MAX_SHOWN = 20  # different commands, images, secrets and volumes each
 _MAX_TEXT = 2000  # characters of each
-_MAX_PARSED = 4 * 2**20  # characters of a specification that is parsed
+_MAX_PARSED = 4 * 2**20  # bytes of a specification that is parsed
 
 
 class Contents(TypedDict):
@@ -42,27 +43,27 @@ class Contents(TypedDict):
 def contents(verified: record.Record, source: BinaryIO) -> Contents:
     """Summarize a verified stream, read from where it stands. Its cells need not have been checked."""
     head = verified.head
-    own: Mapping[str, object] = {}
+    own: Experiment | None = None
     trials, revisions = Counter[str](), _Specifications()
-    for table, rows in record.tables(source):
-        if table in ("experiments", "revisions"):
-            revisions.add(row.get("specification") for row in rows)
-        if table == "experiments":
-            own = rows[0]
-        elif table == "trials":
-            trials.update(_text(row.get("state"), 20) for row in rows)
+    for item in record.items(source):
+        if isinstance(item, Experiment | Revision):
+            revisions.add(bytes(item.specification))
+        if isinstance(item, Experiment):
+            own = item
+        elif isinstance(item, Trial):
+            trials[item.state.value] += 1
     return Contents(
         digest=verified.digest,
         experiment=head.experiment,
         handle=head.handle,
-        name=_text(own.get("name")),
-        owner=_text(own.get("owner")),
-        state=_text(own.get("state")),
-        written_by=head.version,
+        name=_text(own.name if own else ""),
+        owner=_text(own.owner if own else ""),
+        state=own.state.value if own else "",
+        written_by=head.software,
         trials=dict(trials.most_common(_MAX_SHOWN)),
-        attempts=verified.rows.get("attempts", 0),
-        files=len(head.blobs),
-        bytes=sum(head.blobs.values()),
+        attempts=verified.counts.get("attempt", 0),
+        files=len(head.files),
+        bytes=sum(head.files.values()),
         commands=list(revisions.commands),
         images=list(revisions.images),
         secrets=list(revisions.secrets),
@@ -77,14 +78,14 @@ class _Specifications:
         self.commands, self.images = dict[str, None](), dict[str, None]()
         self.secrets, self.volumes = dict[str, None](), dict[str, None]()
 
-    def add(self, texts: Iterable[object]) -> None:
-        """Note what these specifications run."""
-        for text in texts:
-            try:
-                specification = json.loads(text) if isinstance(text, str) and len(text) <= _MAX_PARSED else {}
-                self._add(specification)
-            except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-                _note(self.commands, "(cannot be read)")
+    def add(self, text: bytes) -> None:
+        """Note what a specification runs."""
+        try:
+            if len(text) > _MAX_PARSED:
+                raise ValueError("too long")
+            self._add(json.loads(text))
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            _note(self.commands, "(cannot be read)")
 
     def _add(self, specification: Mapping[str, object]) -> None:
         run, placement = specification.get("run"), specification.get("placement") or {}

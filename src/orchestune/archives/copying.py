@@ -29,7 +29,8 @@ class Placed(TypedDict):
     """another one than before where that was taken"""
     imported: bool
     """False: it was there already"""
-    rows: dict[str, int]
+    counts: dict[str, int]
+    """items of the record by type"""
 
 
 class Target(Protocol):
@@ -59,7 +60,7 @@ def copy(
     if sent.lost:
         lost = plural(sent.lost, "file")
         say(f"{sent.head.handle}: {lost} that its trials kept could not be copied: no longer there")
-    missing = {digest: size for digest, size in sent.head.blobs.items() if not target.has_blob(digest, size)}
+    missing = {digest: size for digest, size in sent.head.files.items() if not target.has_blob(digest, size)}
     if missing:
         say(f"{sent.head.handle}: copying {plural(len(missing), 'file')}, {sum(missing.values()):,} bytes")
     for digest, size in missing.items():
@@ -68,9 +69,9 @@ def copy(
         target.put_blob(digest, blob)
         blob.unlink()
     placed = target.put_record(path)
-    if placed["rows"] != sent.rows:
+    if placed["counts"] != sent.counts:
         raise OrchestuneError(
-            f"{sent.head.handle} did not arrive whole: {sent.rows} were sent, {placed['rows']} came", "try again"
+            f"{sent.head.handle} did not arrive whole: {sent.counts} were sent, {placed['counts']} came", "try again"
         )
     path.unlink()
     return placed

@@ -1,58 +1,34 @@
-"""The whole record of one experiment as a stream of bytes; its blobs travel beside it, by their digests.
+"""The whole record of one experiment as a stream of bytes; its files travel beside it, by their digests.
 
-Gzipped lines of JSON: a head (`Head`), one line `[table, row]` for each row, and an end that counts the rows and
-carries the SHA-256 of all lines before it. What was cut off or changed on the way is therefore noticed.
+Gzipped lines of JSON, as `format` describes them: a head, the items, and an end that counts them and carries the
+SHA-256 of all lines before it. What was cut off or changed on the way is therefore noticed.
 
 A record may come from anywhere, so reading one takes bounded memory whatever it contains: lines have a maximum length,
-and their structure is checked before they are parsed.
+and nested documents stay bytes.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import json
-import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any, BinaryIO, cast
+from dataclasses import dataclass, replace
+from typing import BinaryIO
 
-from orchestune.errors import BadInput
+import msgspec
 
-FORMAT = 1
+from orchestune.archives import format
+from orchestune.archives.format import Artifact, End, Event, Head, Item
+from orchestune.errors import BadInput, UsageError
+
 FILES_DROPPED = "files_dropped"
 """the event of what each server that has an experiment does by itself: nobody's record goes on by it"""
-MAX_LINE = 24 * 2**20  # bytes of a row: the largest body of a request, 16 MiB, may be a single log segment in base64
-MAX_HEAD = 32 * 2**20  # bytes of the head, which lists up to 450,000 blobs
-_BUNCH = 500  # rows at most
-_BUNCH_BYTES = 4 * 2**20  # of rows that are handed over together, unless a single one has more
-_MAX_CELLS = 100  # columns of a row
-_BLOB_BYTES = 64  # of each entry of a head, at least: its digest
-_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-_ID = re.compile(r"[0-9a-z-]{1,36}")
-_HANDLE = re.compile(r"[0-9a-z-]{1,64}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Head:
-    """What the stream begins with."""
-
-    schema: str
-    """revision of the store's schema"""
-    version: str
-    experiment: str
-    handle: str
-    blobs: dict[str, int]
-    """digest → bytes of what belongs to it and lies in the file store"""
-    events: int
-    """the number of its last event: of two records of one experiment, the newer one has more"""
-    format: int = FORMAT
+MAX_LINE = 24 * 2**20  # bytes of an item: the largest body of a request, 16 MiB, may be a single log part in base64
+MAX_HEAD = 32 * 2**20  # bytes of the head, which lists up to 450,000 files
+_BATCH = 500  # items at most
+_BATCH_BYTES = 4 * 2**20  # of items that are handed over together, unless a single one has more
 
 
 @dataclass(frozen=True)
@@ -60,8 +36,8 @@ class Record:
     """A stream that was read to its end and found whole."""
 
     head: Head
-    rows: dict[str, int]
-    """rows by table"""
+    counts: dict[str, int]
+    """items by type"""
     lost: int = 0
     """files that its trials kept, and that were no longer there when it was written"""
     digest: str = ""
@@ -70,31 +46,30 @@ class Record:
     """of the digest, by the server that wrote it; empty if it signs none"""
 
 
-def write(
-    target: BinaryIO, head: Head, rows: Iterable[tuple[str, Row]], sign: Callable[[str], str] | None = None
-) -> None:
-    """Write the stream of an experiment with these rows. `sign` makes the signature of its digest."""
-    counted: Counter[str] = Counter()
-    seen = hashlib.sha256()
+def write(target: BinaryIO, head: Head, items: Iterable[Item], sign: Callable[[str], str] | None = None) -> None:
+    """Write the stream of an experiment with these items. `sign` makes the signature of its digest."""
+    counts: Counter[str] = Counter()
+    checksum = hashlib.sha256()
     with gzip.GzipFile(fileobj=target, mode="wb", compresslevel=6, mtime=0) as packed:
 
-        def add(document: Any) -> None:
-            line = _ENCODER.encode(document).encode() + b"\n"
-            seen.update(line)
-            packed.write(line)
+        def add(line: Head | Item) -> None:
+            encoded = format.encode(line)
+            checksum.update(encoded)
+            packed.write(encoded)
 
-        add(asdict(head))
-        for table, row in rows:
-            counted[table] += 1
-            add([table, row])
-        digest = seen.hexdigest()
-        add({"rows": dict(counted), "sha256": digest} | ({"signature": sign(digest)} if sign else {}))
+        add(head)
+        for item in items:
+            counts[format.type_of(item)] += 1
+            add(item)
+        digest = checksum.hexdigest()
+        packed.write(format.encode(End(dict(counts), digest, sign(digest) if sign else "")))
 
 
 def verify(source: BinaryIO) -> Record:
     """Read the whole stream.
 
-    BadInput if it is no record, cut off or changed, with the handle if that is readable.
+    BadInput if it is no record, cut off or changed, with the handle if that is readable. UsageError if its format is
+    newer than those that this version reads.
     """
     head: Head | None = None
     try:
@@ -102,7 +77,7 @@ def verify(source: BinaryIO) -> Record:
         first = next(lines, None)
         if first is None:
             raise _damaged("its end is missing")
-        head = _head(_parsed(first))
+        head = _head(first)
         return _verified(head, first, lines)
     except BadInput as error:
         if head is None:
@@ -111,90 +86,76 @@ def verify(source: BinaryIO) -> Record:
 
 
 def told(error: BadInput, *, key: str = "", file: str = "") -> BadInput:
-    """The same mistakes, and of what or in which file they are."""
-    found = [replace(one, key=key or one.key, file=file or one.file) for one in error.problems]
-    return BadInput(found, error.hint)
+    """Return the same mistakes with the experiment or the file that they are in."""
+    return BadInput(
+        [replace(one, key=key or one.key, file=file or one.file) for one in error.problems],
+        error.hint,
+    )
 
 
 def _verified(head: Head, first: bytes, lines: Iterator[bytes]) -> Record:
-    counted: Counter[str] = Counter()
-    seen, end, lost = hashlib.sha256(first), None, 0
+    counts: Counter[str] = Counter()
+    checksum, end, lost = hashlib.sha256(first), None, 0
     for line in lines:
         if end is not None:
             raise _damaged("something follows its end")
-        document = _parsed(line)
-        if isinstance(document, dict):
-            end = document
+        item = _decoded(line, sum(counts.values()) + 2)
+        if isinstance(item, End):
+            end = item
             continue
-        table, row = _table_row(document)
-        counted[table] += 1
-        lost += table == "artifacts" and row.get("digest") not in head.blobs
-        seen.update(line)
+        counts[format.type_of(item)] += 1
+        lost += isinstance(item, Artifact) and item.digest not in head.files
+        checksum.update(line)
     if end is None:
         raise _damaged("its end is missing")
-    if end.get("sha256") != seen.hexdigest() or end.get("rows") != dict(counted):
+    if end.sha256 != checksum.hexdigest() or end.counts != counts:
         raise _damaged("its checksum is another one")
-    signature = end.get("signature")
-    signature = signature if isinstance(signature, str) and _DIGEST.fullmatch(signature) else ""
-    return Record(head, dict(counted), lost, seen.hexdigest(), signature)
+    return Record(head, dict(counts), lost, checksum.hexdigest(), end.signature)
 
 
-def _table_row(document: Any) -> tuple[str, Row]:
-    if not isinstance(document, list) or len(document) != 2:
-        raise _damaged("a line is no row of a table")
-    table, row = document
-    if not isinstance(table, str) or not isinstance(row, dict):
-        raise _damaged("a line is no row of a table")
-    return table, row
+def items(source: BinaryIO) -> Iterator[Item]:
+    """Yield the items of a verified stream."""
+    for item, _ in _items(source):
+        yield item
 
 
-def rows(source: BinaryIO) -> Iterator[tuple[str, Row]]:
-    """The rows of a verified stream, one by one."""
-    for table, row, _ in _rows(source):
-        yield table, row
-
-
-def _rows(source: BinaryIO) -> Iterator[tuple[str, Row, int]]:
-    """The same with the length of each line."""
+def _items(source: BinaryIO) -> Iterator[tuple[Item, int]]:
+    """Yield the items with the lengths of their lines."""
     lines = _lines(source)
     next(lines)
     for line in lines:
-        document = json.loads(line)
-        if isinstance(document, dict):
+        item = format.decode(line)
+        if isinstance(item, End):
             return
-        table, row = document
-        yield table, row, len(line)
+        yield item, len(line)
 
 
-def tables(source: BinaryIO) -> Iterator[tuple[str, list[Row]]]:
-    """The rows of a verified stream, in bunches of one table each."""
-    name, found, size = "", list[Row](), 0
-    for table, row, length in _rows(source):
-        if found and (table != name or len(found) >= _BUNCH or size + length > _BUNCH_BYTES):
-            yield name, found
-            found, size = [], 0
-        name = table
-        found.append(row)
+def batches(source: BinaryIO) -> Iterator[list[Item]]:
+    """Yield the items of a verified stream in batches of one type each."""
+    batch, size = list[Item](), 0
+    for item, length in _items(source):
+        if batch and (type(item) is not type(batch[0]) or len(batch) >= _BATCH or size + length > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
         size += length
-    if found:
-        yield name, found
+    if batch:
+        yield batch
 
 
-def event(source: BinaryIO, number: int) -> Row | None:
-    """The event of this number in a verified stream."""
-    return next((row for row in _events(source) if row["seq"] == number), None)
+def event(source: BinaryIO, number: int) -> Event | None:
+    """Return the event of this number in a verified stream, None if absent."""
+    return next((each for each in _events(source) if each.number == number), None)
 
 
-def last_event(source: BinaryIO) -> Row:
-    """The last event in a verified stream, but for `FILES_DROPPED`; of number 0 where there is none."""
-    own = (row for row in _events(source) if row["kind"] != FILES_DROPPED)
-    return max(own, key=lambda row: int(row["seq"]), default={"seq": 0})
+def last_event(source: BinaryIO) -> Event | None:
+    """Return the last event in a verified stream but for `FILES_DROPPED`, None if there is none."""
+    own = (each for each in _events(source) if each.kind != FILES_DROPPED)
+    return max(own, key=lambda each: each.number, default=None)
 
 
-def _events(source: BinaryIO) -> Iterator[Row]:
-    for line in _lines(source):
-        if line.startswith(b'["events",'):
-            yield cast(Row, json.loads(line)[1])
+def _events(source: BinaryIO) -> Iterator[Event]:
+    return (item for item in items(source) if isinstance(item, Event))
 
 
 def _lines(source: BinaryIO) -> Iterator[bytes]:
@@ -210,52 +171,26 @@ def _lines(source: BinaryIO) -> Iterator[bytes]:
         raise _damaged(str(error)) from error
 
 
-def _parsed(line: bytes) -> Any:
-    _check_structure(line)
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise _damaged("a line is no JSON") from error
-
-
-def _check_structure(line: bytes) -> None:
-    """Refuse a line that would take much more memory than its own bytes: deep nesting, or very many tiny values.
-
-    A row is a list of a word and a flat object; the head and the end are objects with a single flat one inside.
-    """
-    is_row = line.startswith(b"[")
-    brackets, braces, limit = (1, 1, _MAX_CELLS) if is_row else (0, 2, _MAX_CELLS + len(line) // _BLOB_BYTES)
-    if line.count(b'"') - line.count(b'\\"') > 4 * limit:  # each is cut out below, which takes memory by itself
-        raise _damaged("a line is no row of a table")
-    structure = _STRINGS.sub(b"", line)
-    if structure.count(b"[") > brackets or structure.count(b"{") > braces or structure.count(b",") > limit:
-        raise _damaged("a line is no row of a table")
-
-
-def _head(document: Any) -> Head:
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+def _head(line: bytes) -> Head:
+    version = format.version_of(line)
+    if version is None:
         raise BadInput.one("this is no record of an experiment that this version can read")
+    if version > format.VERSION:
+        text = f"the record has version {version} of its format (this Orchestune reads up to {format.VERSION})"
+        raise UsageError(text, "upgrade Orchestune here first")
     try:
-        head = Head(**document)
-    except TypeError as error:
-        raise _damaged("its head is another one") from error
-    if not _is_sound(head):
-        raise _damaged("its head is another one")
-    return head
+        return format.decode_head(line)
+    except format.ERRORS as error:
+        raise BadInput.one(f"line 1 does not fit the format: {error}") from error
 
 
-def _is_sound(head: Head) -> bool:
-    """Return True if every field has its type and form. Ids and digests become names of files, so their form counts."""
-    texts: tuple[object, ...] = (head.schema, head.version, head.experiment, head.handle)
-    if not all(isinstance(text, str) and len(text) <= 64 for text in texts) or not isinstance(head.blobs, dict):
-        return False
-    sizes: tuple[object, ...] = (head.events, *head.blobs.values())
-    return (
-        _ID.fullmatch(head.experiment) is not None
-        and _HANDLE.fullmatch(head.handle) is not None
-        and all(_DIGEST.fullmatch(digest) for digest in head.blobs)
-        and all(isinstance(size, int) and type(size) is int and 0 <= size < 2**63 for size in sizes)
-    )
+def _decoded(line: bytes, number: int) -> Item | End:
+    try:
+        return format.decode(line)
+    except msgspec.ValidationError as error:
+        raise BadInput.one(f"line {number:,} does not fit the format: {error}") from error
+    except format.ERRORS as error:
+        raise _damaged(f"line {number:,}: {error}") from error
 
 
 def _damaged(text: str) -> BadInput:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from orchestune.archives import record
 from orchestune.archives.copying import Placed
+from orchestune.archives.format import Event, Head
 from orchestune.errors import BadInput, NotFound, OrchestuneError
 from orchestune.ports.files import FileStore
 
@@ -61,11 +62,11 @@ class Shelf:
         with path.open("rb") as file:
             found = record.verify(file)
             head = found.head
-            missing = [digest for digest, size in head.blobs.items() if not self.has_blob(digest, size)]
+            missing = [digest for digest, size in head.files.items() if not self.has_blob(digest, size)]
             if missing:
                 raise NotFound(f"{len(missing)} blobs of {head.handle} are not here", "send them before the record")
             key = f"{_RECORDS}{head.experiment}{_ENDING}"
-            placed = Placed(experiment=head.experiment, handle=head.handle, imported=False, rows=found.rows)
+            placed = Placed(experiment=head.experiment, handle=head.handle, imported=False, counts=found.counts)
             there = self._place(key)
             if there is not None and self._files.size(there) != path.stat().st_size:
                 file.seek(0)
@@ -75,10 +76,10 @@ class Shelf:
                     self._make_room(key, file)  # it went on since it was put here
             file.seek(0)
             self._files.put(key, file)
-        rows = self._verified(key).rows
+        counts = self._verified(key).counts
         if self._files.size(key + _NEXT) is not None:  # who puts a first record here need not be allowed to remove any
             self._files.delete(key + _NEXT)
-        return {**placed, "imported": there is None, "rows": rows}
+        return {**placed, "imported": there is None, "counts": counts}
 
     def _place(self, key: str) -> str | None:
         """Where the record is that belongs there: beside it, where a newer one was cut off as it took its place."""
@@ -91,7 +92,7 @@ class Shelf:
         self._files.put(key + _NEXT, file)
         self._files.delete(key)
 
-    def _has_more(self, key: str, sent: record.Head, last: record.Row) -> bool:
+    def _has_more(self, key: str, sent: Head, last: Event | None) -> bool:
         """Whether nothing has happened since the record that is here was written but that its files were dropped."""
         try:
             here = self._verified(key).head

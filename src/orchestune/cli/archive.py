@@ -165,6 +165,6 @@ def copy_all(
             if not console.json:
                 renamed = f" as {found['handle']}" if found["handle"] != handle else ""
                 state = "copied" if found["imported"] else "was there already"
-                console.say(f"{handle}  {state}{renamed}, {plural(found['rows'].get('trials', 0), 'trial')}")
+                console.say(f"{handle}  {state}{renamed}, {plural(found['counts'].get('trial', 0), 'trial')}")
     if console.json:
         console.document(placed)

@@ -44,7 +44,7 @@ class Imported(TypedDict):
     experiment: str
     handle: str
     imported: Annotated[bool, Field(description="false where it was here already")]
-    rows: Annotated[dict[str, int], Field(description="rows by table, as they were counted in what was sent")]
+    counts: Annotated[dict[str, int], Field(description="items of the record by type")]
 
 
 class Verified(TypedDict):

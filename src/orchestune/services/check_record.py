@@ -1,189 +1,149 @@
 """Check the record of an experiment before anything of it is imported.
 
-A record is input from outside: every row is checked as a request would be. Rows that point to other rows are checked
-again where they are inserted (see `import_record`), since only the store can tell which ids belong to whom.
+A record is input from outside. The format checks the types and bounds of single fields when a line is decoded; here
+follow nested documents, and what items have to say of each other. Items that name other items are checked again where
+they are inserted (see `import_record`), since only the store can tell which ids belong to whom.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import BinaryIO
 
-from orchestune.archives import record
+from orchestune.archives import format, record
+from orchestune.archives.format import Experiment, Head, Item, Revision, Trial
 from orchestune.config.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES
 from orchestune.domain.experiment import Specification
 from orchestune.domain.states import TrialState
 from orchestune.errors import BadInput
-from orchestune.services.check_cells import Check, cell_check, is_value, parsed
+from orchestune.services.check_documents import is_value, parsed, problem_of
 from orchestune.services.create_experiment import parse
-from orchestune.store import archive, migrate
 
-Row = Mapping[str, object]
-
-_MAX_SPECIFICATIONS = 32 * 2**20  # characters of all revisions together: what they are parsed to is kept meanwhile
-_ORDER = {table: place for place, table in enumerate(archive.TABLES)}
-_BOUNDS: Mapping[str, tuple[int, int]] = {
-    "budget": (1, MOST_TRIALS),
-    "parallelism": (1, MOST_AT_ONCE),
-    "priority": PRIORITIES,
-}
+_MAX_SPECIFICATIONS = 32 * 2**20  # bytes of all revisions together: what they are parsed to is kept meanwhile
+_ORDER: Mapping[type[object], int] = {item: place for place, item in enumerate(format.ITEMS)}
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A record whose rows are sound."""
+    """A record whose items are sound."""
 
-    head: record.Head
-    trials: Mapping[str, int]
+    head: Head
+    trials: Mapping[TrialState, int]
     """how many there are in each state"""
 
 
-def check(head: record.Head, source: BinaryIO) -> Checked:
-    """Check every row of a verified stream, which is read from its beginning. BadInput names the first bad row."""
+def check(head: Head, source: BinaryIO) -> Checked:
+    """Check every item of a verified stream, which is read from its beginning. BadInput names the first bad one."""
     checking = _Checking(head)
     source.seek(0)
-    for table, row in record.rows(source):
+    for item in record.items(source):
         try:
-            checking.take(table, row)
+            checking.take(item)
         except BadInput as error:
-            raise _located(error, head, table, checking.counts[table]) from error
+            raise _located(error, head, item, checking.counts[type(item)]) from error
     if checking.own is None:
         raise BadInput.one("contains no experiment", key=head.handle)
     return Checked(head, checking.trials)
 
 
-def _located(error: BadInput, head: record.Head, table: str, number: int) -> BadInput:
-    """Return the same error with the place of the row in front of each problem."""
-    place = f"{head.handle}: {table} row {number}"
+def _located(error: BadInput, head: Head, item: Item, number: int) -> BadInput:
+    """Return the same error with the place of the item in front of each problem."""
+    place = f"{head.handle}: {format.type_of(item)} {number}"
     return BadInput([replace(one, key=f"{place}: {one.key}" if one.key else place) for one in error.problems])
 
 
 @dataclass
 class _Checking:
-    """The state of one check: what later rows are compared with."""
+    """The state of one check: what later items are compared with."""
 
-    head: record.Head
-    own: Row | None = None
-    """the row of the experiment, which comes first"""
-    counts: Counter[str] = field(default_factory=Counter)
-    trials: Counter[str] = field(default_factory=Counter)
+    head: Head
+    own: Experiment | None = None
+    counts: Counter[type[Item]] = field(default_factory=Counter)
+    trials: Counter[TrialState] = field(default_factory=Counter)
     specifications: dict[int, Specification] = field(default_factory=dict)
     """by revision"""
-    _columns: frozenset[str] = frozenset()
-    _table: str = ""
-    _texts: dict[str, Specification] = field(default_factory=dict)
+    _type: type[Item] = Experiment
+    _parsed: dict[bytes, Specification] = field(default_factory=dict)
 
-    def take(self, table: str, row: Row) -> None:
-        """Check the next row."""
-        self.counts[table] += 1
-        if table not in _ORDER or _ORDER[table] < _ORDER.get(self._table, 0):
-            raise BadInput.one(f"table '{table:.40}' is unknown, or in the wrong place")
-        if table != self._table:
-            self._table, self._columns = table, self._expected_columns(table, row)
-        if row.keys() != self._columns:
-            raise BadInput.one("its columns differ from those of the row before")
-        for name, cell_problem in _checks(table).items():
-            if name in row and (problem := cell_problem(row[name])):
-                raise BadInput.one(problem, key=name)
-        if self.own is None and table != "experiments":
-            raise BadInput.one("comes before the row of its experiment")
-        if row.get("id" if table == "experiments" else "experiment", self.head.experiment) != self.head.experiment:
-            raise BadInput.one("belongs to another experiment", key="experiment")
-        if table in _OF_TABLE:
-            _OF_TABLE[table](self, row)
+    def take(self, item: Item) -> None:
+        """Check the next item."""
+        self.counts[type(item)] += 1
+        if _ORDER[type(item)] < _ORDER[self._type]:
+            raise BadInput.one("is in the wrong place")
+        self._type = type(item)
+        for name, problem in problem_of(item):
+            raise BadInput.one(problem, key=name)
+        if self.own is None and not isinstance(item, Experiment):
+            raise BadInput.one("comes before the experiment")
+        match item:
+            case Experiment():
+                self._experiment(item)
+            case Revision():
+                self.specifications[item.revision] = self._specification(item)
+            case Trial():
+                self._trial(item)
+            case format.Fold():
+                count = max(each.folds.count for each in self._parsed.values())
+                if item.fold >= count:
+                    raise BadInput.one(f"is {item.fold} (expected less than {count})", key="fold")
+            case format.Event():
+                _within("number", item.number, 1, self._own.last_event)
+            case format.Log():
+                _within("number", item.number, 1, self._own.last_log)
 
-    def _expected_columns(self, table: str, row: Row) -> frozenset[str]:
-        """Return the columns of `row`. A record of an older schema may lack those that have a default."""
-        columns = [column for column in archive.TABLES[table].c if column.name not in archive.OF_THIS_SERVER]
-        if unknown := sorted(row.keys() - {column.name for column in columns}):
-            raise BadInput.one(f"has the unknown column {unknown[0]!r:.60}")
-        is_current = self.head.schema == migrate.head()
-        for column in columns:
-            has_default = column.nullable or column.server_default is not None
-            if column.name not in row and (is_current or not has_default):
-                raise BadInput.one("is missing", key=column.name)
-        return frozenset(row)
+    @property
+    def _own(self) -> Experiment:
+        assert self.own is not None  # `take` refuses items before it
+        return self.own
 
-    def specification(self, row: Row) -> Specification:
-        """Return the specification in a row, checked as one of a new experiment. Revisions often share theirs."""
-        text = str(row["specification"])
-        if text not in self._texts:
-            if sum(map(len, self._texts)) + len(text) > _MAX_SPECIFICATIONS:
+    def _specification(self, item: Experiment | Revision) -> Specification:
+        """Return the specification of an item, checked as one of a new experiment. Revisions often share theirs."""
+        text = bytes(item.specification)
+        if text not in self._parsed:
+            if sum(map(len, self._parsed)) + len(text) > _MAX_SPECIFICATIONS:
                 raise BadInput.one("the specifications of all revisions are too long together", key="specification")
-            self._texts[text] = _parse(text)
-        return self._texts[text]
+            self._parsed[text] = _parse(text)
+        return self._parsed[text]
 
-    def of_experiment(self, row: Row) -> None:
-        """Check the row of the experiment itself."""
+    def _experiment(self, item: Experiment) -> None:
         if self.own is not None:
             raise BadInput.one("is a second experiment")
-        if row["handle"] != self.head.handle or row["event_seq"] != self.head.events:
+        if (item.id, item.handle, item.last_event) != (self.head.experiment, self.head.handle, self.head.events):
             raise BadInput.one("is not the one that the head describes")
-        for name, (low, high) in _BOUNDS.items():
-            if not low <= _int(row[name]) <= high:
-                raise BadInput.one(f"is {row[name]} (expected {low:,} to {high:,})", key=name)
-        specification = self.specification(row)
-        if specification.name != row["name"]:
+        _within("budget", item.budget, 1, MOST_TRIALS)
+        _within("parallelism", item.parallelism, 1, MOST_AT_ONCE)
+        _within("priority", item.priority, *PRIORITIES)
+        if self._specification(item).name != item.name:
             raise BadInput.one("differs from that of the specification", key="name")
-        self.own = row
+        self.own = item
 
-    def of_revision(self, row: Row) -> None:
-        self.specifications[_int(row["revision"])] = self.specification(row)
-
-    def of_trial(self, row: Row) -> None:
-        self._up_to(row, "number", "created", least=1)
-        self._up_to(row, "history_seq", "history_seq")
-        specification = self.specifications.get(_int(row["revision"]))
+    def _trial(self, trial: Trial) -> None:
+        _within("number", trial.number, 1, self._own.last_trial)
+        if trial.result is not None:
+            _within("result", trial.result, 0, self._own.results)
+        specification = self.specifications.get(trial.revision)
         if specification is None:
-            raise BadInput.one(f"is {row['revision']}, which the record does not contain", key="revision")
-        parameters = parsed(row["parameters"])
-        assert isinstance(parameters, dict)  # the check of the cell
+            raise BadInput.one(f"is {trial.revision}, which the record does not contain", key="revision")
+        parameters = parsed(bytes(trial.parameters))
+        assert isinstance(parameters, dict)  # `problem_of`
         if not all(map(is_value, parameters.values())):
             raise BadInput.one("must be text, truth or finite numbers", key="parameters")
         if problems := specification.space.configuration_problems(parameters):
             raise BadInput([replace(one, key=f"parameters.{one.key}") for one in problems[:10]])
-        self.trials[str(row["state"])] += 1
-
-    def of_task(self, row: Row) -> None:
-        count = max(each.folds.count for each in self._texts.values())
-        if _int(row["fold"]) >= count:
-            raise BadInput.one(f"is {row['fold']} (expected less than {count})", key="fold")
-
-    def of_event(self, row: Row) -> None:
-        self._up_to(row, "seq", "event_seq", least=1)
-
-    def of_segment(self, row: Row) -> None:
-        self._up_to(row, "seq", "log_seq", least=1)
-
-    def _up_to(self, row: Row, name: str, counter: str, least: int = 0) -> None:
-        """Refuse a number beyond the experiment's counter: the next one that this server gives would be the same."""
-        assert self.own is not None
-        most = _int(self.own[counter])
-        if row[name] is not None and not least <= _int(row[name]) <= most:
-            raise BadInput.one(f"is {row[name]} (expected {least} to {most})", key=name)
+        self.trials[trial.state] += 1
 
 
-_OF_TABLE: Mapping[str, Callable[[_Checking, Row], None]] = {
-    "experiments": _Checking.of_experiment,
-    "revisions": _Checking.of_revision,
-    "trials": _Checking.of_trial,
-    "tasks": _Checking.of_task,
-    "events": _Checking.of_event,
-    "log_segments": _Checking.of_segment,
-}
+def _within(name: str, number: int, low: int, high: int) -> None:
+    """Refuse a number beyond a counter of the experiment: the next one that this server gives would be the same."""
+    if not low <= number <= high:
+        raise BadInput.one(f"is {number} (expected {low:,} to {high:,})", key=name)
 
 
-@cache
-def _checks(table: str) -> dict[str, Check]:
-    return {column.name: cell_check(table, column) for column in archive.TABLES[table].c}
-
-
-def _parse(text: str) -> Specification:
+def _parse(text: bytes) -> Specification:
     document = parsed(text)
-    assert isinstance(document, dict)  # the check of the cell
+    assert isinstance(document, dict)  # `problem_of`
     try:
         return parse(document)
     except BadInput as error:
@@ -195,12 +155,7 @@ def _parse(text: str) -> Specification:
         raise BadInput.one(f"cannot be parsed: {type(error).__name__}", key="specification") from error
 
 
-def _int(cell: object) -> int:
-    assert isinstance(cell, int)  # the check of the cell
-    return cell
-
-
-def finished(trials: Mapping[str, int]) -> dict[str, int]:
+def finished(trials: Mapping[TrialState, int]) -> dict[str, int]:
     """Return the counters of an experiment over which no trial is open, from the number of trials in each state."""
     over = [state for state in TrialState if state.over]
     return {"queued": 0, "running": 0, "live": 0, "pending": 0} | {state.value: trials.get(state, 0) for state in over}

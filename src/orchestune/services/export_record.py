@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -16,13 +15,15 @@ from typing import BinaryIO
 
 from orchestune import __version__
 from orchestune.archives import record
+from orchestune.archives.format import Head, Item
 from orchestune.errors import Conflict
 from orchestune.files.disk import disk_errors
 from orchestune.services.core import Core
 from orchestune.services.log_bytes import LogBytes
 from orchestune.services.read_trials import blob_key
+from orchestune.services.record_rows import item_of
 from orchestune.services.signatures import record_signature
-from orchestune.store import archive, experiments, migrate
+from orchestune.store import archive, experiments
 
 _CONCURRENCY = 16  # requests to the file store at a time: a bucket answers each after some hundredths of a second
 
@@ -53,31 +54,29 @@ def write(core: Core, ref: str, target: BinaryIO) -> None:
         named = archive.blobs_of(session, row.id)
         there = blob_sizes(core, named)  # a rule of the bucket, or a person, may have removed some
         blobs = {digest: size for digest, size in named.items() if there[digest] is not None}
-        head = record.Head(migrate.head(), __version__, row.id, row.handle, blobs, row.event_seq)
+        head = Head(__version__, row.id, row.handle, blobs, row.event_seq)
         rows = archive.rows(session, row.id)
-        record.write(target, head, _with_logs(core, rows, reading.close), partial(record_signature, core))
+        record.write(target, head, _items(core, rows, reading.close), partial(record_signature, core))
 
 
-def _with_logs(
-    core: Core, rows: Iterator[tuple[str, archive.Row]], all_are_read: Callable[[], None]
-) -> Iterator[tuple[str, archive.Row]]:
-    """The rows with what was printed. Logs that lie in files come last, where nothing is held open in the store: to
-    fetch them may take long.
+def _items(core: Core, rows: Iterator[tuple[str, archive.Row]], all_are_read: Callable[[], None]) -> Iterator[Item]:
+    """Yield the items of all rows, logs with their bytes.
+
+    Logs in the file store come last, after the read transaction has ended: fetching them may take long.
     """
     with tempfile.TemporaryFile("w+", prefix="orchestune-archive-") as elsewhere:
         for table, row in rows:
             if table != "log_segments":
-                yield table, row
+                yield item_of(table, row)
             elif row["object"] is None:
-                yield table, row | {"data": base64.b64encode(row["data"] or b"").decode()}
+                yield item_of(table, row | {"data": row["data"] or b""})
             else:
                 elsewhere.write(json.dumps(row) + "\n")
         all_are_read()
         elsewhere.seek(0)
         with LogBytes(core.files) as content:
             for segment in map(json.loads, elsewhere):
-                data = base64.b64encode(content.read(segment)).decode()
-                yield "log_segments", segment | {"data": data, "object": None, "object_offset": None}
+                yield item_of("log_segments", segment | {"data": content.read(segment)})
 
 
 class Records:

@@ -1,6 +1,6 @@
 """Import the record of an experiment that comes from another server, or from this one at an earlier time.
 
-A record is input like any other, and may come from an attacker. It is checked row by row (`check_record`). One that
+A record is input like any other, and may come from an attacker. It is checked item by item (`check_record`). One that
 this server has not signed is refused until its contents were confirmed. Whatever its rows say, an imported experiment
 is over and stopped, its trials are over and its workers have ended, so that nothing of it runs before a user resumes,
 extends or reruns it.
@@ -8,31 +8,33 @@ extends or reruns it.
 
 from __future__ import annotations
 
-import base64
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, BinaryIO
 
 from sqlalchemy import Row
 
-from orchestune.archives import record
+from orchestune.archives import format, record
 from orchestune.archives.contents import contents
+from orchestune.archives.copying import Placed
+from orchestune.archives.format import Head, Item
 from orchestune.domain import ids, stopping
 from orchestune.domain.experiment import IMPORTED
 from orchestune.domain.states import Desired, ExperimentState, TaskState, WorkerState
 from orchestune.domain.transitions import TASK, Cause, after, experiment_state
-from orchestune.errors import BadInput, Conflict, NotFound, StoreUnavailable, Unverified, UsageError
+from orchestune.errors import BadInput, Conflict, NotFound, StoreUnavailable, Unverified
 from orchestune.ports.clock import new_id
 from orchestune.services import read_experiments
 from orchestune.services.change_experiment import clear
 from orchestune.services.check_record import Checked, check, finished
 from orchestune.services.core import Core
 from orchestune.services.export_record import blob_sizes
+from orchestune.services.record_rows import TABLE_OF, row_of
 from orchestune.services.signatures import signed_here
-from orchestune.store import archive, blobs, experiments, imports, logs, migrate, trials
+from orchestune.store import archive, blobs, experiments, imports, logs, trials
 from orchestune.store.session import Session
 
 _PATIENCE, _GLANCE = 10.0, 0.05
@@ -41,11 +43,11 @@ next
 """
 
 
-def read(core: Core, source: BinaryIO, trust: str = "") -> dict[str, Any]:
+def read(core: Core, source: BinaryIO, trust: str = "") -> Placed:
     """Import a record as a whole or not at all. An experiment that exists stays, unless the record continues it.
 
     `source` is read several times. `trust` is the digest of a record whose contents the caller has confirmed; this
-    server's own records need none. Returns `{"experiment", "handle", "imported", "rows"}`.
+    server's own records need none.
 
     Raises BadInput if the record is damaged or malformed, Unverified if another server wrote it and `trust` is not its
     digest, NotFound if one of its blobs is missing, Conflict if the experiment went on here by itself.
@@ -53,9 +55,6 @@ def read(core: Core, source: BinaryIO, trust: str = "") -> dict[str, Any]:
     source.seek(0)
     verified = record.verify(source)
     head = verified.head
-    if head.schema not in migrate.revisions():
-        text = f"the record was written by a newer version of Orchestune ({head.version})"
-        raise UsageError(text, "upgrade this one first")
     checked = check(head, source)
     is_own = signed_here(core, verified.digest, verified.signature)
     if not is_own and trust != verified.digest:
@@ -70,7 +69,7 @@ def read(core: Core, source: BinaryIO, trust: str = "") -> dict[str, Any]:
         if known is not None and older:
             incoming.replace(known, source)
     imported = known is None or older
-    return {"experiment": head.experiment, "handle": handle, "imported": imported, "rows": verified.rows}
+    return Placed(experiment=head.experiment, handle=handle, imported=imported, counts=verified.counts)
 
 
 def _unverified(verified: record.Record, source: BinaryIO) -> Unverified:
@@ -84,7 +83,7 @@ def _unverified(verified: record.Record, source: BinaryIO) -> Unverified:
 
 
 @contextmanager
-def _turn(core: Core, head: record.Head) -> Iterator[None]:
+def _turn(core: Core, head: Head) -> Iterator[None]:
     """Hold the lock of an import: of several at once one begins, and the others wait. StoreUnavailable where that
     takes long.
     """
@@ -140,12 +139,12 @@ class _Import:
         core, experiment = self._core, self._head.experiment
         own: list[archive.Row] = []
         source.seek(0)
-        for table, rows in record.tables(source):
-            if table == "experiments":
-                own = rows
+        for batch in record.batches(source):
+            if isinstance(batch[0], format.Experiment):
+                own = self._rows(batch)
                 continue
             with _part(core, experiment, token) as session:
-                self._add(session, archive.add, table, rows)
+                self._add(session, archive.add, batch)
         with core.store.transaction() as session:
             imports.hold(session, experiment, token)
             handle = _free_handle(core, session, self._head.handle)
@@ -162,29 +161,29 @@ class _Import:
         core, experiment = self._core, self._head.experiment
         with tempfile.TemporaryFile(prefix="orchestune-archive-") as news:
             with core.store.reading() as session:
-                record.write(news, self._head, _news(session, source))
+                record.write(news, self._head, self._news(session, source))
             with core.store.transaction() as session:
                 row = experiments.lock(session, experiment)
                 if (row.event_seq, row.hidden) != (known.event_seq, known.hidden):
                     raise StoreUnavailable(f"{known.handle} has just changed here", "import it again")
                 archive.cut(session, experiment, self._head.events)
                 news.seek(0)
-                for table, rows in record.tables(news):
-                    if table == "experiments":
-                        archive.put(session, table, [self._own(each, known.handle, session.now) for each in rows])
+                for batch in record.batches(news):
+                    if isinstance(batch[0], format.Experiment):
+                        own = [self._own(each, known.handle, session.now) for each in self._rows(batch)]
+                        archive.put(session, "experiments", own)
                     else:
-                        self._add(session, archive.put, table, rows)
+                        self._add(session, archive.put, batch)
                 self._need_presentable(session)
 
     def _add(
         self,
         session: Session,
         write: Callable[[Session, str, list[archive.Row]], None],
-        table: str,
-        rows: list[archive.Row],
+        batch: Sequence[Item],
     ) -> None:
-        """Write rows whose ids belong to this experiment. BadInput if one of them points to another one."""
-        received = [_received(table, row) for row in rows]
+        """Write items whose ids belong to this experiment. BadInput if one of them points to another one."""
+        table, received = TABLE_OF[type(batch[0])], self._rows(batch)
         if table == "workers":  # one that moved on with another experiment may have come with that already
             elsewhere = archive.workers_elsewhere(session, self._head.experiment, received)
             received = [row for row in received if row["id"] not in elsewhere]
@@ -194,6 +193,10 @@ class _Import:
             text = f"is {value!r:.60}, which the record does not contain"
             raise BadInput.one(text, key=f"{self._head.handle}: {table}.{name}")
         write(session, table, received)
+
+    def _rows(self, batch: Sequence[Item]) -> list[archive.Row]:
+        """Return the rows of items of one type as they are stored: nothing that waits or runs."""
+        return [_received(item, row_of(item, self._head.experiment)) for item in batch]
 
     def _own(self, row: archive.Row, handle: str, now: float) -> archive.Row:
         """Return the experiment's row as it is stored: over, stopped, and listed even if it was deleted elsewhere."""
@@ -206,7 +209,7 @@ class _Import:
         )
         owner = row["owner"] if self._is_own else row["owner"].removesuffix(IMPORTED) + IMPORTED
         return (
-            _without_nul(row)
+            row
             | counters
             | {
                 "handle": handle,
@@ -221,6 +224,30 @@ class _Import:
             }
         )
 
+    def _news(self, session: Session, source: BinaryIO) -> Iterator[Item]:
+        """Yield the items that differ from the rows here; the points of an attempt only if the attempt differs."""
+        attempts: set[str] = set()
+        source.seek(0)
+        for batch in record.batches(source):
+            rows = self._rows(batch)
+            stored_rows = archive.as_here(session, TABLE_OF[type(batch[0])], rows)
+            for item, row, stored in zip(batch, rows, stored_rows, strict=True):
+                match item:
+                    case format.Point():
+                        is_news = item.attempt in attempts
+                    case format.Log():  # its bytes are the same, wherever they are
+                        is_news = stored is None
+                    case format.Experiment():
+                        is_news = True
+                    case _:
+                        is_news = stored is None or any(
+                            row[name] != stored[name] for name in row.keys() - {"worker_beat"}
+                        )
+                if is_news and isinstance(item, format.Attempt):
+                    attempts.add(item.id)
+                if is_news:
+                    yield item
+
     def _need_presentable(self, session: Session) -> None:
         """Refuse an experiment whose status fails: lists show it beside others, and would fail with it."""
         row = experiments.get(session, self._head.experiment)
@@ -231,27 +258,6 @@ class _Import:
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             text = f"its rows contradict each other ({type(error).__name__}: {error!s:.100})"
             raise BadInput.one(text, key=self._head.handle) from error
-
-
-def _news(session: Session, source: BinaryIO) -> Iterator[tuple[str, archive.Row]]:
-    """The rows of a record that are not here as they come; of an attempt that is, all values that it reported are."""
-    attempts: set[str] = set()
-    source.seek(0)
-    for table, rows in record.tables(source):
-        if table == "points":
-            yield from ((table, row) for row in rows if row["attempt"] in attempts)
-            continue
-        received = [_received(table, row) for row in rows]
-        for row, come, here in zip(rows, received, archive.as_here(session, table, received), strict=True):
-            if table == "experiments" or here is None or not _same(table, come, here):
-                if table == "attempts":
-                    attempts.add(row["id"])
-                yield table, row
-
-
-def _same(table: str, come: archive.Row, here: archive.Row) -> bool:
-    """What was printed is, wherever it lies."""
-    return table == "log_segments" or all(come[name] == here[name] for name in come.keys() & here.keys())
 
 
 def sweep(core: Core, experiment: str) -> None:
@@ -270,7 +276,7 @@ def sweep(core: Core, experiment: str) -> None:
         core.store.leave_turn(_name(experiment))
 
 
-def _goes_on(session: Session, known: Row[Any], head: record.Head, source: BinaryIO) -> bool:
+def _goes_on(session: Session, known: Row[Any], head: Head, source: BinaryIO) -> bool:
     """Whether the record goes on from what is here. Conflict unless one of the two is the other one at an earlier time,
     and the one here is over if it is that.
     """
@@ -278,12 +284,13 @@ def _goes_on(session: Session, known: Row[Any], head: record.Head, source: Binar
         raise Conflict(f"{known.handle} is being removed for good here", "import it again once it is gone")
     source.seek(0)
     here = logs.last_event(session, head.experiment, record.FILES_DROPPED)
-    there = int(record.last_event(source)["seq"])
+    newest = record.last_event(source)
+    there = newest.number if newest is not None else 0
     last = min(here, there)
     source.seek(0)
     sent = record.event(source, last)
     found = [(row.seq, row.at, row.kind) for row in logs.events_after(session, head.experiment, last - 1, 1)]
-    same = sent is not None and found == [(sent["seq"], sent["at"], sent["kind"])]
+    same = sent is not None and found == [(sent.number, sent.at, sent.kind)]
     if not same or (here < there and not ExperimentState(known.state).over):
         raise Conflict(
             f"{known.handle}, which is {known.state} here, went on here by itself since the two were the same",
@@ -292,16 +299,14 @@ def _goes_on(session: Session, known: Row[Any], head: record.Head, source: Binar
     return here < there
 
 
-def _received(table: str, row: archive.Row) -> archive.Row:
-    """Return a row as it is stored: nothing that waits, runs or lies in files of the other server."""
+def _received(item: Item, row: archive.Row) -> archive.Row:
+    """Return an item's row as it is stored: nothing that waits or runs."""
     row = _without_nul(row)
-    if table == "workers":
-        last = row["ended_at"] or row["seen_at"] or row["created_at"]
-        return row | {"state": WorkerState.ENDED, "handle": None, "heir": None, "ended_at": last}
-    if table == "tasks" and row["state"] in (TaskState.PENDING, TaskState.ACTIVE):
-        return row | {"state": after(TASK, TaskState(row["state"]), Cause.CANCEL)}
-    if table == "log_segments":
-        return row | {"data": base64.b64decode(row["data"] or ""), "object": None, "object_offset": None}
+    if isinstance(item, format.Worker):
+        last = item.ended_at or item.seen_at or item.created_at
+        return row | {"state": WorkerState.ENDED, "ended_at": last}
+    if isinstance(item, format.Fold) and item.state in (TaskState.PENDING, TaskState.ACTIVE):
+        return row | {"state": after(TASK, item.state, Cause.CANCEL)}
     return row
 
 
@@ -310,16 +315,16 @@ def _without_nul(row: archive.Row) -> archive.Row:
     return {name: cell.replace("\0", "\ufffd") if isinstance(cell, str) else cell for name, cell in row.items()}
 
 
-def _take_blobs(core: Core, head: record.Head) -> None:
+def _take_blobs(core: Core, head: Head) -> None:
     with core.store.transaction() as session:
-        for digest in head.blobs:
+        for digest in head.files:
             blobs.hold(session, digest)
-    there = blob_sizes(core, head.blobs)
-    missing = [digest for digest, size in head.blobs.items() if there[digest] != size]
+    there = blob_sizes(core, head.files)
+    missing = [digest for digest, size in head.files.items() if there[digest] != size]
     if missing:
         raise NotFound(f"{len(missing)} blobs of {head.handle} are not here", "send them before the record")
     with core.store.transaction() as session:
-        for digest, size in head.blobs.items():
+        for digest, size in head.files.items():
             blobs.put(session, digest, "bundle", size)
 
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
-from orchestune.archives import record
+from orchestune.archives import format, record
 from orchestune.archives.copying import Placed
 from orchestune.archives.shelf import Shelf
 from orchestune.cli.archive import Confirmed, copy_all, import_
 from orchestune.cli.asking import NotDone
 from orchestune.cli.console import Console
 from orchestune.client.api import Client
+from orchestune.domain.states import ExperimentState, TrialState
 from orchestune.errors import BadInput, Conflict, Denied, NotFound, OrchestuneError, Unreachable, UsageError
 from orchestune.files.folder import FolderFiles
 from tests.testbeds.disks import small_disk
@@ -41,7 +44,7 @@ class Target(Shelf):
     def put_record(self, path: Path, trust: str = "") -> Placed:
         if trust != "" and trust not in self.foreign:
             raise AssertionError(f"trusts {trust}")
-        if self.refusal is not None and path.name.startswith("id-b-2222"):
+        if self.refusal is not None and path.name.startswith(id_of("b-2222")):
             raise self.refusal
         return super().put_record(path)
 
@@ -56,20 +59,35 @@ class Typing(io.StringIO):
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
     for handle in HANDLES:
-        put(tmp_path / "archive", handle, [{"number": number} for number in range(500)])
+        put(tmp_path / "archive", handle, [trial(number) for number in range(500)])
     return tmp_path / "archive"
 
 
-def put(archive: Path, handle: str, trials: Sequence[record.Row]) -> None:
+def put(archive: Path, handle: str, items: Sequence[format.Item]) -> None:
     stream = io.BytesIO()
-    head = record.Head("0001", "1.0", f"id-{handle}", handle, {}, 1)
-    record.write(stream, head, [("trials", trial) for trial in trials])
+    record.write(stream, head(handle), items)
     stream.seek(0)
-    FolderFiles(archive).put(f"experiments/id-{handle}.jsonl.gz", stream)
+    FolderFiles(archive).put(f"experiments/{id_of(handle)}.jsonl.gz", stream)
+
+
+def id_of(handle: str) -> str:
+    return f"{ord(handle[0]):08x}-0000-4000-8000-000000000000"
+
+
+def head(handle: str) -> format.Head:
+    return format.Head("1.0", id_of(handle), handle, {}, 1)
+
+
+def trial(number: int, parameters: str = "{}") -> format.Trial:
+    values: dict[str, Any] = dict.fromkeys(format.Trial.__struct_fields__)
+    values |= dict.fromkeys(("seed", "revision", "lost_attempts", "created_at"), 0)
+    values |= dict.fromkeys(("reason", "checkpoint"), format.raw(None))
+    values |= {"number": number, "state": TrialState.COMPLETED, "source": "engine", "is_isolated": False}
+    return format.Trial(**{**values, "parameters": format.raw(parameters)})
 
 
 def damage(archive: Path, handle: str) -> None:
-    path = archive / "experiments" / f"id-{handle}.jsonl.gz"
+    path = archive / "experiments" / f"{id_of(handle)}.jsonl.gz"
     path.write_bytes(path.read_bytes()[:-100])
 
 
@@ -96,7 +114,7 @@ def test_damaged_records_and_stray_files_are_named_and_the_others_are_taken_in(a
     assert caught.value.exit_code == 1
     head, cut, stray = caught.value.message.splitlines()
     assert head == "2 of 4 experiments left out:"
-    assert cut.startswith("experiments/id-a-1111.jsonl.gz: a-1111: the record is damaged or not whole: ")
+    assert cut.startswith(f"experiments/{id_of('a-1111')}.jsonl.gz: a-1111: the record is damaged or not whole: ")
     assert stray.startswith("experiments/stray.jsonl.gz: the record is damaged or not whole: Not a gzipped file")
     assert handles(target) == ["b-2222", "c-3333"]
 
@@ -121,7 +139,7 @@ def test_nothing_more_is_tried_where_all_would_be_refused(
 def test_a_full_folder_for_temporary_files_is_named_and_no_matter_of_one_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    large = {"noise": os.urandom(2 << 20).hex()}
+    large = trial(0, json.dumps({"noise": os.urandom(2 << 20).hex()}))
     put(tmp_path / "archive", "a-1111", [large])
     with small_disk(tmp_path / "disk", 1) as disk:
         monkeypatch.setattr(tempfile, "tempdir", str(disk))
@@ -133,13 +151,20 @@ def test_a_full_folder_for_temporary_files_is_named_and_no_matter_of_one_record(
 def test_what_another_server_wrote_is_shown_and_not_imported_unasked(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    row = {"name": "x\x1b[2J", "owner": "ada", "state": "completed", "specification": '{"run": "id > \\u001b[2J"}'}
+    values: dict[str, Any] = dict.fromkeys(format.Experiment.__struct_fields__, 0)
+    values |= dict.fromkeys(("ended_by", "bundle", "rerun_of", "identical_digest"))
+    values |= dict.fromkeys(("reason", "best_by_fold"), format.raw(None))
+    values |= dict.fromkeys(("cluster", "folder", "waived_guards"), "")
+    values |= dict.fromkeys(("launch", "labels"), format.raw("{}"))
+    values |= {"id": id_of("d-4444"), "handle": "d-4444", "name": "x\x1b[2J", "owner": "ada"}
+    values |= {"state": ExperimentState.COMPLETED, "specification": format.raw('{"run": "id > \\u001b[2J"}')}
+    own = format.Experiment(**values)
     stream = io.BytesIO()
-    record.write(stream, record.Head("0001", "1.0", "id-d-4444", "d-4444", {}, 1), [("experiments", row)])
+    record.write(stream, head("d-4444"), [own])
     stream.seek(0)
     digest = record.verify(stream).digest
     stream.seek(0)
-    FolderFiles(archive).put("experiments/id-d-4444.jsonl.gz", stream)
+    FolderFiles(archive).put(f"experiments/{id_of('d-4444')}.jsonl.gz", stream)
     target = Target(tmp_path / "target", foreign=[digest])
     with pytest.raises(UsageError, match="whether to import 1 unverified experiment") as caught:
         take_in(archive, target)
@@ -163,17 +188,19 @@ def test_a_record_that_was_exchanged_after_the_question_is_not_trusted(tmp_path:
             return super().put_record(path)
 
     server = Server(tmp_path / "target")
-    Confirmed(cast(Client, server), {"0" * 64}).put_record(tmp_path / "archive" / "experiments" / "id-a-1111.jsonl.gz")
+    Confirmed(cast(Client, server), {"0" * 64}).put_record(
+        tmp_path / "archive" / "experiments" / f"{id_of('a-1111')}.jsonl.gz"
+    )
     assert trusted == [""]
 
 
 def test_the_folder_of_an_archive_writes_nothing_beside_the_scratch_folder(tmp_path: Path) -> None:
     """Digests and ids of a record are names of files at the client before the server sees them."""
     stream = io.BytesIO()
-    record.write(stream, record.Head("0001", "1.0", "id-a-1111", "a-1111", {f"../../{tmp_path.name}/x": 1}, 1), [])
+    record.write(stream, structs.replace(head("a-1111"), files={f"../../{tmp_path.name}/x": 1}), [])
     stream.seek(0)
-    FolderFiles(tmp_path / "archive").put("experiments/id-a-1111.jsonl.gz", stream)
-    with pytest.raises(OrchestuneError, match="its head is another one"):
+    FolderFiles(tmp_path / "archive").put(f"experiments/{id_of('a-1111')}.jsonl.gz", stream)
+    with pytest.raises(OrchestuneError, match="line 1 does not fit the format"):
         take_in(tmp_path / "archive", Target(tmp_path / "target"))
 
 
@@ -187,7 +214,7 @@ def test_where_others_rely_on_all_of_them_the_first_error_ends_it(archive: Path,
     target = Target(tmp_path / "target", NotFound("a blob is not here"))
     console = Console(out=io.StringIO(), err=io.StringIO(), environ={}, started_in=tmp_path)
     with pytest.raises(NotFound):
-        copy_all(console, Shelf(FolderFiles(archive)), target, [(f"id-{handle}", handle) for handle in HANDLES])
+        copy_all(console, Shelf(FolderFiles(archive)), target, [(id_of(handle), handle) for handle in HANDLES])
     damage(archive, "a-1111")
-    with pytest.raises(BadInput, match=r"experiments/id-a-1111\.jsonl\.gz: a-1111: the record is damaged"):
+    with pytest.raises(BadInput, match=rf"experiments/{id_of('a-1111')}\.jsonl\.gz: a-1111: the record is damaged"):
         list(Shelf(FolderFiles(archive)).records())

@@ -26,12 +26,12 @@ def test_a_shelf_keeps_the_logs_that_a_server_has_dropped_since(tmp_path: Path) 
         copied.append(copy(source, shelf, experiment, tmp_path)["imported"])
         drop_files(world.core, experiment)
     [kept] = shelf.records()
-    assert (copied, kept.rows["log_segments"]) == ([True, False], 1)
+    assert (copied, kept.counts["log"]) == ([True, False], 1)
     change_experiment(world.core, experiment, {"budget": 3}, "ada")
     world.run(experiment)
     copy(source, shelf, experiment, tmp_path)
     [kept] = shelf.records()
-    assert kept.rows["trials"] == 3, "what went on is taken in anew"
+    assert kept.counts["trial"] == 3, "what went on is taken in anew"
     world.close()
 
 
@@ -65,8 +65,8 @@ def test_a_shelf_that_is_full_when_a_newer_record_comes_keeps_the_older_one_or_h
             copy(source, Shelf(files), experiment, tmp_path)
     [kept] = Shelf(files).records()
     Shelf(files).fetch_record(experiment, tmp_path / "fetched")
-    assert kept.rows["trials"] in (1, 3)
+    assert kept.counts["trial"] in (1, 3)
     copy(source, Shelf(files), experiment, tmp_path)
     [kept] = Shelf(files).records()
-    assert (kept.rows["trials"], len(list(files.keys("experiments/")))) == (3, 1)
+    assert (kept.counts["trial"], len(list(files.keys("experiments/")))) == (3, 1)
     world.close()

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from msgspec import structs
 from sqlalchemy import func, select
 
-from orchestune.archives import record
+from orchestune.archives import format, record
 from orchestune.errors import Conflict, NotFound, StoreUnavailable
 from orchestune.services import (
     change_experiment,
@@ -91,7 +92,7 @@ class ArchivesContract(WorldContract):
             incoming = self._exported(world, experiment)
             assert not self._read(world, incoming)
         incoming.seek(0)
-        assert {*record.verify(incoming).head.blobs} == {item["digest"] for item in files}
+        assert {*record.verify(incoming).head.files} == {item["digest"] for item in files}
 
     def test_one_of_a_cluster_that_is_not_here_stays_over_and_says_why(self, world: World) -> None:
         experiment = world.create(budget=3)
@@ -208,7 +209,7 @@ class ArchivesContract(WorldContract):
         new = {name: written[name] for name in ("trials", "attempts", "points", "log_segments")}
         assert new == {"trials": 3, "attempts": 3, "points": 9, "log_segments": 6 if dropped else 3}
         as_sent, as_here = self._content(later), self._content(self._exported(world, experiment))
-        assert [row for row in as_here if row not in as_sent and "slots" not in row] == []
+        assert [line for line in as_here if line not in as_sent and b'"type":"worker"' not in line] == []
         assert len(as_here) == len(as_sent)
         change_experiment.change_experiment(world.core, experiment, {"budget": 9}, "bob")
         assert world.run(experiment)["counts"]["completed"] == 9
@@ -283,7 +284,7 @@ class ArchivesContract(WorldContract):
         experiment = world.create(budget=3)
         whole = self._with_curves(world, experiment)
         self._forget(world, experiment)
-        monkeypatch.setattr(record, "_BUNCH", 2)
+        monkeypatch.setattr(record, "_BATCH", 2)
         return experiment, whole
 
     def _rows_of_any(self, world: World) -> int:
@@ -292,10 +293,14 @@ class ArchivesContract(WorldContract):
             tables = [table for table in metadata.sorted_tables if "experiment" in table.c or table.name == "points"]
             return sum(session.select(select(func.count()).select_from(table))[0][0] for table in tables)
 
-    def _content(self, incoming: io.BytesIO) -> list[archive.Row]:
-        """Return the rows of a record without what an import sets: its time, and that the experiment is stopped."""
+    def _content(self, incoming: io.BytesIO) -> list[bytes]:
+        """Return the lines of a record without the time of an import."""
         incoming.seek(0)
-        return [{**row, "imported_at": None, "desired": None} for _, rows in record.tables(incoming) for row in rows]
+        items = list(record.items(incoming))
+        return [
+            format.encode(structs.replace(item, imported_at=None) if isinstance(item, format.Experiment) else item)
+            for item in items
+        ]
 
     def _dying(self, parts: int) -> Callable[[Session, str, list[archive.Row]], None]:
         """Adds so many parts of a record, and no more."""
@@ -353,14 +358,14 @@ class ArchivesContract(WorldContract):
 
     def _meanwhile(self, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
         """Do something between two parts of a record that comes in, again and again."""
-        tables = record.tables
+        batches = record.batches
 
-        def parts(source: io.BytesIO) -> Iterator[tuple[str, list[archive.Row]]]:
-            for part in tables(source):
+        def parts(source: io.BytesIO) -> Iterator[list[format.Item]]:
+            for part in batches(source):
                 yield part
                 act()
 
-        monkeypatch.setattr(record, "tables", parts)
+        monkeypatch.setattr(record, "batches", parts)
 
     def test_others_write_while_a_record_comes_in(
         self, world: World, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]

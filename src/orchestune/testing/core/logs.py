@@ -265,7 +265,7 @@ class LogsContract(WorldContract):
         stream, _ = export_record.open_archive(world.core, experiment)
         with stream:
             found = record.verify(stream)
-            assert (found.lost, found.head.blobs) == (2, {})
+            assert (found.lost, found.head.files) == (2, {})
             stream.seek(0)
             assert import_record.read(world.core, stream)["experiment"] == experiment
 

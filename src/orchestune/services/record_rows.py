@@ -1,0 +1,119 @@
+"""Translate between the rows of the store and the items of the public record format.
+
+The format stays when the schema changes; this is the one place that knows both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from orchestune.archives import format
+from orchestune.archives.format import Item
+from orchestune.store.archive import Row
+
+TABLE_OF: Mapping[type[Struct], str] = {
+    format.Experiment: "experiments",
+    format.Revision: "revisions",
+    format.WarmStart: "warm_starts",
+    format.Worker: "workers",
+    format.Trial: "trials",
+    format.Metric: "trial_metrics",
+    format.Fold: "tasks",
+    format.Attempt: "attempts",
+    format.Point: "points",
+    format.Usage: "usage",
+    format.Observation: "marks",
+    format.Artifact: "artifacts",
+    format.Event: "events",
+    format.Log: "log_segments",
+}
+_TYPE_OF = {table: item for item, table in TABLE_OF.items()}
+_COLUMNS: Mapping[type[Struct], Mapping[str, str]] = {
+    format.Experiment: {
+        "ended_by": "ended",
+        "rerun_of": "origin",
+        "waived_guards": "guards",
+        "last_trial": "created",
+        "last_event": "event_seq",
+        "last_log": "log_seq",
+        "last_worker": "worker_seq",
+        "results": "history_seq",
+        "trials_since_best": "since_best",
+        "best_by_fold": "fold_bests",
+        "identical_digest": "same_digest",
+        "identical_count": "same_count",
+        "memory_samples": "measured",
+        "memory_surprises": "surprises",
+        "files_deleted_at": "files_dropped_at",
+    },
+    format.Worker: {"previous_experiment": "came_from"},
+    format.Trial: {"result": "history_seq", "lost_attempts": "losses", "is_isolated": "isolated"},
+    format.Metric: {"is_declared": "declared"},
+    format.Fold: {"attempts": "token", "is_isolated": "isolated", "memory_raises": "raised"},
+    format.Attempt: {
+        "attempt_number": "token",
+        "stop_order": "ordered",
+        "wall_seconds": "wall",
+        "cpu_seconds": "cpu",
+        "peak_memory": "memory",
+        "log_tail": "tail",
+        "non_finite": "not_finite",
+    },
+    format.Observation: {"sequence": "seq"},
+    format.Event: {"number": "seq"},
+    format.Log: {"number": "seq"},
+}
+"""field → column, where their names differ"""
+_FIELDS = {
+    item: [
+        (field.name, _COLUMNS.get(item, {}).get(field.name, field.name), field.type)
+        for field in msgspec.structs.fields(item)
+    ]
+    for item in TABLE_OF
+}
+
+
+def _holds(annotation: Any, wanted: type) -> bool:
+    inner = getattr(annotation, "__args__", ())
+    return annotation is wanted or any(_holds(each, wanted) for each in inner)
+
+
+_JSON = {(item, name) for item, fields in _FIELDS.items() for name, _, kind in fields if _holds(kind, Raw)}
+_BOOLEAN = {(item, name) for item, fields in _FIELDS.items() for name, _, kind in fields if _holds(kind, bool)}
+
+
+def item_of(table: str, row: Mapping[str, Any]) -> Item:
+    """Return the item of a row; the bytes of a part of a log are those in `data`."""
+    kind = _TYPE_OF[table]
+    values = {name: row[column] for name, column, _ in _FIELDS[kind]}
+    for name, value in values.items():
+        if (kind, name) in _JSON:
+            values[name] = format.raw(value)
+        elif (kind, name) in _BOOLEAN:
+            values[name] = bool(value)
+    return kind(**values)  # type: ignore[return-value]  # `_TYPE_OF` has items alone
+
+
+def row_of(item: Item, experiment: str) -> Row:
+    """Return the columns of an item's row that the format has. Raises UnicodeDecodeError if JSON is not UTF-8."""
+    kind = type(item)
+    row: Row = {}
+    for name, column, _ in _FIELDS[kind]:
+        value = getattr(item, name)
+        if isinstance(value, Raw):
+            text = bytes(value).decode()
+            value = None if text == "null" and (kind, name) in format.NULLABLE else text
+        elif isinstance(value, bool):
+            value = int(value)
+        row[column] = value
+    if not isinstance(item, format.Experiment | format.Point):
+        row["experiment"] = experiment
+    if isinstance(item, format.Log):
+        row["length"] = len(item.data)
+    elif isinstance(item, format.Attempt):
+        row["worker_beat"] = 0  # only a live attempt uses it, and it has no default
+    return row
