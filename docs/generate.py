@@ -17,6 +17,7 @@ from docs.writing import (
     experiment_file,
     permissions,
     python,
+    record_format,
     schemas,
     server_metrics,
     server_settings,
@@ -208,6 +209,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/metrics.md": server_metrics.page,
     "reference/python.md": python.page,
     "reference/server-settings.md": server_settings.page,
+    "reference/record-format.md": lambda: NOTE + record_format.page(),
+    "reference/record.schema.json": record_format.schema,
     "../src/orchestune/config/cluster.schema.json": schemas.cluster,
     "../src/orchestune/config/experiment.schema.json": schemas.experiment,
 }
