@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from orchestune.domain.early_stopping import EarlyStopping
@@ -28,8 +29,15 @@ class Futile:
     """the wrong one: `below` where the first metric is maximized, `above` where it is minimized"""
 
 
-CALLING = "orchestune.sdk.calling"
-"""the module of the program that calls a function of `tune`"""
+class Program(StrEnum):
+    """What a trial runs."""
+
+    COMMAND = "command"
+    """a command that a user wrote"""
+    FUNCTION = "function"
+    """a Python function, sent by `tune`"""
+
+
 IMPORTED = " (imported)"  # behind the owner of an imported experiment, whom this server has not authenticated
 TEST_LABEL = "orchestune.dev/test"
 """of an experiment that `orchestune test` waits for: its value changes as long as somebody does"""
@@ -123,11 +131,7 @@ class Specification:
     """where metrics are read beside the usual ways"""
     stdin: str = ""
     """what the command reads: `json` for its parameters, else nothing"""
-
-    @property
-    def of_function(self) -> bool:
-        """Whether a trial is a call of a Python function (`tune`), and no command that a user wrote."""
-        return not isinstance(self.run, str) and CALLING in self.run
+    program: Program = Program.COMMAND
 
     @property
     def most_parallelism(self) -> int:
@@ -174,6 +178,7 @@ class Specification:
             "placement": self.placement.to_json(),
             "config": self.config.to_json() if self.config else None,
             "stdin": self.stdin,
+            "program": self.program,
             "collect": [source.to_json() for source in self.collect],
         }
 
@@ -221,5 +226,6 @@ class Specification:
             placement=Placement.from_json(document.get("placement") or {}),
             config=ConfigFile.from_json(document.get("config")),
             stdin=str(document.get("stdin") or ""),
+            program=Program(document.get("program", Program.COMMAND)),
             collect=tuple(Source(item["kind"], item["where"]) for item in document.get("collect") or ()),
         )

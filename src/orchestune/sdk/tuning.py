@@ -14,12 +14,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
 from orchestune.client.states import over
-from orchestune.domain.experiment import CALLING
+from orchestune.domain.experiment import Program, Specification
 from orchestune.errors import BadInput, NothingCompleted, TooLarge, UsageError
 from orchestune.sdk.asking import nothing_more
 from orchestune.sdk.call import Call, takes_names
@@ -27,6 +28,7 @@ from orchestune.sdk.creating import create, importable
 from orchestune.sdk.experiments import Experiment
 
 _FILE = "function.pkl"
+_PROGRAM = "orchestune.sdk.calling"
 _REGISTERING = threading.Lock()
 _OTHERWISE = {"run", "folder", "cluster"}
 """keys of an experiment file that a function decides"""
@@ -133,7 +135,7 @@ def start(
         Path(folder, _FILE).write_bytes(pickled(call))
         document = {
             **keys,
-            "run": [sys.executable, "-m", CALLING, _FILE],
+            "run": [sys.executable, "-m", _PROGRAM, _FILE],
             "parameters": parameters,
             "metrics": metrics,
             "budget": budget,
@@ -141,11 +143,23 @@ def start(
         }
         variables = {"PYTHONPATH": importable(sys.path)}
         try:
-            return Experiment(*create(document, Path(folder), "local", started_in=Path.cwd(), variables=variables))
+            client, status = create(
+                document,
+                Path(folder),
+                "local",
+                started_in=Path.cwd(),
+                variables=variables,
+                change=_of_function,
+            )
         except TooLarge as exc:
             if _FILE not in exc.message:
                 raise
             raise _too_large(function, Path(folder, _FILE).stat().st_size) from exc
+    return Experiment(client, status)
+
+
+def _of_function(specification: Specification) -> Specification:
+    return replace(specification, program=Program.FUNCTION)
 
 
 _NOT_SENDABLE = (pickle.PicklingError, TypeError, AttributeError, ValueError)

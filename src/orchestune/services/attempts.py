@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import structs
 
 from orchestune.domain import stopping
+from orchestune.domain.experiment import Program
 from orchestune.domain.metrics import Measured, Metric, Point, reduce
 from orchestune.domain.states import AttemptState, Reason, ReasonCode
 from orchestune.domain.transitions import ATTEMPT, Cause, Forbidden, after
@@ -193,7 +194,7 @@ def _verdict(ledger: Ledger, attempt: str, found: AttemptInTrial, item: Finished
             seen = {name: value.value for name, value in measured.items()}
             declared = tuple(m.name for m in ledger.row.specification.metrics)
             files = [source.where for source in ledger.row.specification.collect if source.kind != "regex"]
-            by_function = ledger.row.specification.of_function
+            by_function = ledger.row.specification.program is Program.FUNCTION
             text = stopping.missing_metric(
                 metric.name, seen, declared, files, of_function=by_function, printed=item.tail
             )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from orchestune.domain.experiment import TEST_LABEL, Specification, StopRules
+from orchestune.domain.experiment import TEST_LABEL, Program, Specification, StopRules
 from orchestune.errors import Conflict
 from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
@@ -35,7 +35,7 @@ def rerun_trial(
         raise Conflict(f"{row.handle}/{number} has {specification.folds.count} folds", "rerun it without --continue")
     if body.get("continue") and checkpoint is None:
         raise _nothing_to_continue(f"{row.handle}/{number}", specification, row.files_dropped_at)
-    if body.get("run") and specification.of_function:
+    if body.get("run") and specification.program is Program.FUNCTION:
         raise Conflict(f"{row.handle}/{number} is a call of a function", "rerun it without a command")
     run = body.get("run") or specification.run
     parallelism = min(row.parallelism, specification.folds.count)
