@@ -39,10 +39,10 @@ def parts(session: Session, row: ExperimentRow, room: Callable[[int], Resources]
     found: list[Part] = []
     others = unfinished(row)
     if row.specification.oom_retries:
-        for memory, active, count in session.rows(hot.WITH_MORE_MEMORY, {"experiment": row.id}):
-            slots = min(int(count if row.desired is Desired.RUNNING else active), wanted)
-            found.append(Part(row.id, memory, room(memory), slots))
-            others -= int(count)
+        for tasks in session.rows(hot.WITH_MORE_MEMORY, {"experiment": row.id}):
+            slots = min(tasks.unfinished if row.desired is Desired.RUNNING else tasks.active, wanted)
+            found.append(Part(row.id, tasks.memory, room(tasks.memory), slots))
+            others -= tasks.unfinished
     return [*found, Part(row.id, 0, room(0), min(wanted, max(others, 0)) if found else wanted)]
 
 

@@ -6,6 +6,12 @@ the experiment, which are in that order already.
 
 from __future__ import annotations
 
+import json
+
+from msgspec import Struct
+
+from orchestune.store.rows import Query
+
 EXPERIMENT_COLUMNS = (
     "id, handle, name, owner, cluster, folder, specification, launch, bundle, origin, revision, budget, parallelism, "
     "priority, labels, desired, state, reason, waiting, ended, hidden, guards, created, queued, running, completed, "
@@ -28,21 +34,86 @@ SAVE_EXPERIMENT = f"""
 UPDATE experiments SET {", ".join(f"{name} = :{name}" for name in SAVED_COLUMNS.split(", "))} WHERE id = :id
 """
 
-SELECT_WORKER = """
+
+class CallingWorker(Struct, frozen=True, gc=False):
+    """What a call of a worker needs of its row."""
+
+    experiment: str
+    name: str
+    state: str
+    node: str
+    slots: int
+    boot: str | None
+    beat: int
+    gpus: str | None
+    memory: int
+    heir: str | None
+    phase: str | None
+    protocol: int | None
+
+    @property
+    def assigned_gpus(self) -> tuple[str, ...]:
+        """Ids of the GPUs that the server assigned to it."""
+        return _gpus(self.gpus)
+
+
+SELECT_WORKER = Query(
+    CallingWorker,
+    """
 SELECT experiment, name, state, node, slots, boot, beat, gpus, memory, heir, phase, protocol FROM workers WHERE id = :id
-"""
+""",
+)
 BEAT_WORKER = """
 UPDATE workers SET beat = :beat, boot = :boot, seen_at = :now, succeeded = succeeded + :succeeded,
 failed = failed + :failed WHERE id = :id
 """
-PRESENT_WORKERS = """
+
+
+class Present(Struct, frozen=True, gc=False):
+    """What controllers look at, again and again, of a worker that is not known to be gone."""
+
+    id: str
+    experiment: str
+    name: str
+    state: str
+    reason: str | None
+    node: str
+    slots: int
+    gpus: str | None
+    handle: str | None
+    boot: str | None
+    beat: int
+    memory: int
+    """bytes of each slot, for trials that need more than the file says; 0: what the file says"""
+    heir: str | None
+    """the experiment with which it goes on, while it drains"""
+    phase: str | None
+    """while it starts: what the place said last; None before it said anything. Later: None, or `SENDING`"""
+
+    @property
+    def assigned_gpus(self) -> tuple[str, ...]:
+        """Ids of the GPUs that the server assigned to it."""
+        return _gpus(self.gpus)
+
+
+def _gpus(gpus: str | None) -> tuple[str, ...]:
+    return tuple(json.loads(gpus)) if gpus else ()
+
+
+PRESENT_WORKERS = Query(
+    Present,
+    """
 SELECT id, experiment, name, state, reason, node, slots, gpus, handle, boot, beat, memory, heir, phase FROM workers
 WHERE cluster = :cluster AND state IN ('starting', 'alive', 'draining', 'lost') ORDER BY created_at
-"""
-PRESENT_SLOTS = """
+""",
+)
+PRESENT_SLOTS = Query(
+    int,
+    """
 SELECT COALESCE(SUM(slots), 0) FROM workers WHERE experiment = :experiment
 AND state IN ('starting', 'alive', 'draining')
-"""
+""",
+)
 
 INSERT_TRIAL = """
 INSERT INTO trials (experiment, number, state, parameters, source, engine_version, suggested_after, parent, seed,
@@ -98,19 +169,46 @@ UPDATE tasks SET memory = :memory, raised = raised + 1 WHERE experiment = :exper
 AND fold = :fold
 """
 RAISED = "SELECT raised FROM tasks WHERE experiment = :experiment AND trial = :trial AND fold = :fold"
-WITH_MORE_MEMORY = """
-SELECT memory, SUM(CASE WHEN state = 'active' THEN 1 ELSE 0 END), COUNT(*) FROM tasks
+
+
+class TasksByMemory(Struct, frozen=True, gc=False):
+    """How many unfinished tasks get the same raised memory, and how many of them are active."""
+
+    memory: int
+    active: int
+    unfinished: int
+
+
+WITH_MORE_MEMORY = Query(
+    TasksByMemory,
+    """
+SELECT memory, SUM(CASE WHEN state = 'active' THEN 1 ELSE 0 END) AS active, COUNT(*) AS unfinished FROM tasks
 WHERE experiment = :experiment AND state IN ('pending', 'active') AND memory > 0 GROUP BY memory ORDER BY memory DESC
-"""
+""",
+)
 
 INSERT_ATTEMPT = """
 INSERT INTO attempts (id, experiment, trial, fold, token, state, worker, worker_beat, node, gpus, leased_at,
 raised_memory, resumed_from) VALUES (:id, :experiment, :trial, :fold, :token, :state, :worker, :worker_beat, :node,
 :gpus, :leased_at, :raised_memory, :resumed_from)
 """
-LIVE_OF_WORKER = """
-SELECT id, ordered, worker_beat, state, reason FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')
-"""
+
+
+class LiveAttempt(Struct, frozen=True, gc=False):
+    """An attempt that holds a lease of its worker; `ordered` is the state that a stop order asks for."""
+
+    id: str
+    ordered: str | None
+    worker_beat: int
+    reason: str | None
+
+
+LIVE_OF_WORKER = Query(
+    LiveAttempt,
+    """
+SELECT id, ordered, worker_beat, reason FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')
+""",
+)
 SELECT_ATTEMPT = """
 SELECT a.state, a.token, a.trial, a.fold, a.ordered, a.points, a.log_end, a.started_at, a.worker,
 t.state, t.token, t.failures, r.state, r.losses, r.isolated, a.reason, a.resumed_from, a.not_finite
