@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from orchestune import __version__
 from orchestune.archives import record
 from orchestune.errors import Conflict
@@ -23,6 +25,7 @@ from orchestune.services.log_bytes import LogBytes
 from orchestune.services.read_trials import blob_key
 from orchestune.services.signatures import record_signature
 from orchestune.store import archive, experiments, migrate
+from orchestune.store.logs import Segment
 
 _CONCURRENCY = 16  # requests to the file store at a time: a bucket answers each after some hundredths of a second
 
@@ -76,7 +79,7 @@ def _with_logs(
         elsewhere.seek(0)
         with LogBytes(core.files) as content:
             for segment in map(json.loads, elsewhere):
-                data = base64.b64encode(content.read(segment)).decode()
+                data = base64.b64encode(content.read(msgspec.convert(segment, Segment))).decode()
                 yield "log_segments", segment | {"data": data, "object": None, "object_offset": None}
 
 

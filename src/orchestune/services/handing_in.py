@@ -18,8 +18,8 @@ from orchestune.store.session import Session
 def announced(ledger: Ledger, attempt: str, trial: int, count: int) -> Reason | None:
     """What to tell of an attempt that succeeds and leaves so many files; None where they are here already."""
     where = {"experiment": ledger.row.id, "trial": trial, "attempt": attempt}
-    [[here]] = ledger.session.rows(changes.COUNT_ARTIFACTS, where) if count else [[0]]
-    if here >= count:
+    here = ledger.session.row(changes.COUNT_ARTIFACTS, where) if count else 0
+    if (here or 0) >= count:
         return None
     return Reason(ReasonCode.FILES_ON_THE_WAY, f"hands in {plural(count, 'file')}")
 

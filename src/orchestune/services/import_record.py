@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, BinaryIO
 
-from sqlalchemy import Row
-
 from orchestune.archives import record
 from orchestune.archives.contents import contents
 from orchestune.domain import ids, stopping
@@ -154,7 +152,7 @@ class _Import:
             imports.end(session, experiment)
         return handle
 
-    def replace(self, known: Row[Any], source: BinaryIO) -> None:
+    def replace(self, known: archive.StoredExperiment, source: BinaryIO) -> None:
         """Write the rows that differ from those of the store in one transaction: cut off, it changes nothing.
 
         They are looked for before, while others write.
@@ -270,7 +268,7 @@ def sweep(core: Core, experiment: str) -> None:
         core.store.leave_turn(_name(experiment))
 
 
-def _goes_on(session: Session, known: Row[Any], head: record.Head, source: BinaryIO) -> bool:
+def _goes_on(session: Session, known: archive.StoredExperiment, head: record.Head, source: BinaryIO) -> bool:
     """Whether the record goes on from what is here. Conflict unless one of the two is the other one at an earlier time,
     and the one here is over if it is that.
     """

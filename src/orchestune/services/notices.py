@@ -12,6 +12,7 @@ from orchestune.domain.states import ExperimentState
 from orchestune.services.core import Core
 from orchestune.store import notices, trials
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.notices import NewNotice
 from orchestune.store.session import Session
 
 
@@ -39,11 +40,8 @@ def _write(session: Session, row: ExperimentRow, told: Sequence[tuple[str, str]]
     if not told:
         return False
     facts = _facts(session, row)
-    rows = []
-    for hook, kind in told:
-        data = json.dumps({**facts, **more})
-        rows.append({"experiment": row.id, "seq": row.event_seq, "kind": kind, "hook": hook, "data": data})
-    notices.add(session, rows)
+    data = json.dumps({**facts, **more})
+    notices.add(session, [NewNotice(row.id, row.event_seq, kind, hook, data) for hook, kind in told])
     return True
 
 
