@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any, TypeVar
 
+from orchestune.documents import Reason as ReasonDocument
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.domain.time_left import LAST, pace
@@ -289,7 +290,7 @@ def _worker(worker: WorkerLoad) -> Document:
     }
 
 
-def _reason(row: ExperimentRow) -> Document | None:
+def _reason(row: ExperimentRow) -> ReasonDocument | None:
     reason = row.reason
     if reason is None and row.desired is Desired.RUNNING:
         reason = row.waiting

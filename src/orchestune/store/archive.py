@@ -168,7 +168,7 @@ def cut(session: Session, experiment: str, last: int) -> None:
     session.change(delete(events).where(events.c.experiment == experiment, events.c.seq > last))
 
 
-def _of(table: Table, experiment: str) -> Select[Any]:
+def _of(table: Table, experiment: str) -> Select[tuple[object, ...]]:
     query = select(table)
     if table is experiments:
         return query.where(experiments.c.id == experiment)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 from sqlalchemy import Select, delete, insert, select
 
@@ -72,7 +70,7 @@ def every(session: Session, kind: str) -> list[Credential]:
     return session.select(query, Credential)
 
 
-def _valid(session: Session, kind: str) -> Select[Any]:
+def _valid(session: Session, kind: str) -> Select[tuple[object, ...]]:
     joined = credentials.outerjoin(experiments, experiments.c.id == credentials.c.experiment)
     return (
         select(*credentials.c, experiments.c.handle)

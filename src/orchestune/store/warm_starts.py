@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import insert, select
@@ -27,7 +26,7 @@ def add(session: Session, experiment: str, source: str, results: Sequence[Mappin
     session.change(insert(warm_starts).values(experiment=experiment, **row))
 
 
-def results(session: Session, experiment: str) -> list[dict[str, Any]]:
+def results(session: Session, experiment: str) -> list[Mapping[str, object]]:
     """Them again; none where it began with nothing."""
     found = session.first(select(warm_starts.c.results).where(warm_starts.c.experiment == experiment), str)
     return list(json.loads(found)) if found else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
@@ -126,7 +125,7 @@ def of_late(session: Session, graces: Mapping[str, float], most: int) -> dict[st
     return staff
 
 
-def _of_late(among: Sequence[str], most: int, told_since: float) -> Select[Any]:
+def _of_late(among: Sequence[str], most: int, told_since: float) -> Select[tuple[object, ...]]:
     ended = workers.c.state == WorkerState.ENDED
     alike, newest = (workers.c.experiment, ended), (workers.c.ended_at.desc(), workers.c.id.desc())
     place = func.row_number().over(partition_by=alike, order_by=newest).label("place")

@@ -180,7 +180,7 @@ class CodeContract(WorldContract):
         newest = put(world, b"newest")
         world.run(experiment)
         for digest in (new, newest):
-            change_code(world.core, experiment, {"bundle": digest}, "bob")
+            change_code(world.core, experiment, digest, {}, "bob")
         world.clock.pass_time(30 * 86400.0)
         Archiving(world.core).drop_orphans()
         there = {digest: world.core.files.size(blob_key(digest)) is not None for digest in (old, new, newest)}
