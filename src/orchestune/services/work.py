@@ -19,7 +19,7 @@ from orchestune.services.ledger import Ledger
 from orchestune.services.signatures import report_address
 from orchestune.store import changes, experiments, hot, workers
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.hot import CallingWorker, LiveAttempt
+from orchestune.store.hot import CallingWorker, WorkerLease
 from orchestune.store.session import Session
 from orchestune.wire.answers import Ack, Answer, CheckpointToResume, Lease, ReasonDocument, StopOrder
 from orchestune.wire.registration import PROTOCOL
@@ -182,7 +182,7 @@ class _Call:
             orders.append(_order(attempt, said, known or Reason(ReasonCode.SUPERSEDED, "a newer attempt took over")))
         return held, orders
 
-    def _ordered(self, attempt: LiveAttempt, state: str) -> StopOrder:
+    def _ordered(self, attempt: WorkerLease, state: str) -> StopOrder:
         """Return the order that ends a live attempt in this state."""
         known = Reason.from_json(json.loads(attempt.reason)) if attempt.reason else None
         rule = self.ledger.row.specification.early_stopping

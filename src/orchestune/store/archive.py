@@ -12,7 +12,7 @@ from sqlalchemy import Select, Table, delete, select
 from orchestune.errors import BadInput
 from orchestune.store import postgres
 from orchestune.store.blobs import named_by
-from orchestune.store.session import Session
+from orchestune.store.session import Session, parts
 from orchestune.store.tables import (
     artifacts,
     attempts,
@@ -148,8 +148,10 @@ def as_here(session: Session, table: str, found: Sequence[Row]) -> list[Row | No
     query = select(TABLES[table])
     if own is not None and found:
         query = query.where(TABLES[table].c[own] == found[0][own])
-    here = session.among(query, TABLES[table].c[column], {row[column] for row in found})
-    known = {tuple(row._mapping[key] for key in keys): dict(row._mapping) for row in here}
+    known: dict[tuple[object, ...], Row] = {}
+    for part in parts({row[column] for row in found}):
+        here = session.connection.execute(query.where(TABLES[table].c[column].in_(part)))
+        known |= {tuple(row[key] for key in keys): dict(row) for row in here.mappings()}
     return [known.get(tuple(row[key] for key in keys)) for row in found]
 
 

@@ -194,8 +194,8 @@ raised_memory, resumed_from) VALUES (:id, :experiment, :trial, :fold, :token, :s
 """
 
 
-class LiveAttempt(Struct, frozen=True, gc=False):
-    """An attempt that holds a lease of its worker; `ordered` is the state that a stop order asks for."""
+class WorkerLease(Struct, frozen=True, gc=False):
+    """The lease of a live attempt, as its worker has it; `ordered` is the state that a stop order asks for."""
 
     id: str
     ordered: str | None
@@ -204,7 +204,7 @@ class LiveAttempt(Struct, frozen=True, gc=False):
 
 
 LIVE_OF_WORKER = Query(
-    LiveAttempt,
+    WorkerLease,
     """
 SELECT id, ordered, worker_beat, reason FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')
 """,

@@ -146,7 +146,8 @@ def _of_late(among: Sequence[str], most: int, told_since: float) -> Select[tuple
 def ran_something(session: Session, worker: str) -> bool:
     """Whether a command was ever started by the worker, as far as it told."""
     started = attempts.c.started_at.is_not(None)
-    return bool(session.select(select(attempts.c.id).where(attempts.c.worker == worker, started).limit(1)))
+    query = select(attempts.c.id).where(attempts.c.worker == worker, started)
+    return session.first(query.limit(1), str) is not None
 
 
 def present(session: Session, cluster: str) -> list[Present]:
@@ -158,7 +159,7 @@ def are_there(session: Session, experiment: str | None = None) -> bool:
     """Whether any worker, or one of that experiment, is not known to be gone."""
     there = select(workers.c.id).where(workers.c.state.in_((*PRESENT, WorkerState.LOST)))
     mine = there if experiment is None else there.where(workers.c.experiment == experiment)
-    return session.first(mine.limit(1)) is not None
+    return session.first(mine.limit(1), str) is not None
 
 
 def present_slots(session: Session, experiment: str) -> int:
