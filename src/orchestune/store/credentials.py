@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 from sqlalchemy import Select, delete, insert, select
 
@@ -18,7 +20,7 @@ class Credential(Struct, frozen=True, gc=False):
     digest: str
     kind: str
     name: str
-    role: str
+    role: Literal["guest", "viewer", "editor", "owner"]
     source: str
     created_at: float
     expires_at: float
