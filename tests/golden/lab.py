@@ -190,8 +190,7 @@ def fill(lab: Lab) -> None:
         "try_first": _configurations(24),
     }  # fmt: skip
     first = lab.create("sgd", _sgd, 13, **sgd, budget=24, bundle=lab.bundle(_CODE), labels={"team": "text"})
-    body = {"bundle": lab.bundle(_CHANGED)}
-    change_code.change_code(core, first, body, "ada")
+    change_code.change_code(core, first, lab.bundle(_CHANGED), {}, "ada")
     lab.run(10, _sgd)
     [(worker, lease)] = lab.world.lease()
     _keep(lab, worker, lease)

@@ -129,9 +129,9 @@ def test_an_attacker_who_guesses_all_day_fills_no_table(server: Live) -> None:
     server.server.end()
     assert server.ended.wait(60)
     with server.core.store.reading() as session:
-        (row,) = [row._asdict() for row in rows.newest(session, 1)]
-    summary = json.loads(row["details"])
-    assert (row["subject"], summary["addresses"].partition(" ")[0]) == ("more failures", "127.0.0.1")
+        (row,) = rows.newest(session, 1)
+    summary = row.parsed_details
+    assert (row.subject, summary["addresses"].partition(" ")[0]) == ("more failures", "127.0.0.1")
     assert int(summary["omitted"]) >= 180
 
 
@@ -252,7 +252,7 @@ def test_the_oldest_rows_go_and_numbers_are_never_given_twice(own_core: Core) ->
     _append(store, [replace(event, at=own_core.clock.now())] * 60, most=100)
     with store.reading() as session:
         kept = rows.newest(session, 1000)
-    assert (len(kept), kept[-1]._asdict()["seq"]) == (60, 210)  # the others are older than a year
+    assert (len(kept), kept[-1].seq) == (60, 210)  # the others are older than a year
     _append(store, [], most=0)
     _append(store, [replace(event, at=own_core.clock.now())])
     assert [item["seq"] for item in audit.page(own_core, 210, 10)["items"]] == [211]
@@ -269,7 +269,7 @@ def test_on_postgres_rows_come_in_the_order_of_their_numbers(postgres_database: 
         with store.transaction() as session:
             rows.append(session, [AuditEvent(AuditKind.SIGN_IN, session.now, "ada")] * 3, most=2)
         with store.reading() as session:
-            assert [row._asdict()["seq"] for row in rows.after(session, 0, 10)] == [2, 3]
+            assert [row.seq for row in rows.after(session, 0, 10)] == [2, 3]
     finally:
         store.close()
 

@@ -77,8 +77,8 @@ class Archived:
         with core.store.reading() as session:
             tables = {
                 table.name: sorted(
-                    str({name: cell for name, cell in row._mapping.items() if (table.name, name) != AGE})
-                    for row in session.select(select(table))
+                    str({name: cell for name, cell in row.items() if (table.name, name) != AGE})
+                    for row in session.connection.execute(select(table)).mappings()
                 )
                 for table in metadata.sorted_tables
             }
@@ -147,7 +147,7 @@ def nothing_runs(world: World, experiment: str) -> None:
     assert len(workers_of(world, experiment)) == 1, "the one that it had before"
     with world.core.store.reading() as session:
         for table in ("notices", "tracked"):
-            assert not session.select(select(metadata.tables[table]))
+            assert not session.select(select(metadata.tables[table].c.experiment), str)
 
 
 def specification(item: Item, **changes: Any) -> None:

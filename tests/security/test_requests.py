@@ -24,6 +24,7 @@ from orchestune.services.listening import LONGEST_GAP
 from orchestune.services.points import MOST_NAMES, append, within_names
 from orchestune.services.signatures import report_signature, worker_token
 from orchestune.store import hot
+from orchestune.store.rows import Query
 from orchestune.testing.world import World
 from orchestune.wire.work import MAX_LIVE, MAX_PARTS, MAX_POINTS
 from tests.unit.server.harness import Live, Reply, live
@@ -387,7 +388,7 @@ def test_a_column_that_overflows_is_the_callers_mistake(any_world: World) -> Non
     world.create(budget=2, parallelism=1)
     _, lease = world.lease()[0]
     with world.core.store.reading() as session:
-        experiment = session.rows("SELECT id FROM experiments", {})[0][0]
+        [experiment] = session.rows(Query(str, "SELECT id FROM experiments"), {})
     with pytest.raises(BadInput, match="larger than the store can hold"), locked(world.core, experiment) as ledger:
         append(ledger, lease["attempt"], [Point("loss", 1.0, None, None, 2**70)])
 

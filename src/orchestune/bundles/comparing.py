@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import unified_diff
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 from orchestune.bundles.unpack import MOST_BYTES, Archive, Member, as_text, contents, members
+
+if TYPE_CHECKING:
+    from orchestune.documents import ChangedFile
 
 MOST_TEXT = 4 * MOST_BYTES
 """of all files whose lines are compared; what does not fit any more is only named"""
@@ -24,7 +27,7 @@ class Change:
     """One path that is different."""
 
     path: str
-    change: str
+    change: Literal["added", "removed", "changed", "mode"]
     """`added`, `removed`, `changed`, or `mode` where only the right to execute it is"""
     added: int | None = None
     """lines; None where it is no text, too large, or says the same again and again"""
@@ -32,9 +35,15 @@ class Change:
     diff: str | None = None
     """unified, as `patch` and `git apply` take it"""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ChangedFile:
         """As `diff --json` prints it."""
-        return asdict(self)
+        return {
+            "path": self.path,
+            "change": self.change,
+            "added": self.added,
+            "removed": self.removed,
+            "diff": self.diff,
+        }
 
 
 def compare(old: Archive | None, new: Archive | None) -> list[Change]:
@@ -58,6 +67,7 @@ def _worth_reading(sizes: Mapping[str, Sequence[int]]) -> set[str]:
 
 
 def _change(path: str, before: Member | None, after: Member | None, old: bytes | None, new: bytes | None) -> Change:
+    how: Literal["added", "removed", "changed", "mode"]
     if before is None or after is None:
         how = "added" if before is None else "removed"
     else:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from orchestune.errors import BadInput
 
@@ -37,7 +37,7 @@ def archive_at(path: Path) -> Archive:
 class Member:
     """A file or link of an archive."""
 
-    kind: str
+    kind: Literal["file", "program", "link"]
     """`file`, `program` (an executable file) or `link`"""
     size: int
     content: str
@@ -54,8 +54,8 @@ def members(archive: Archive) -> dict[str, Member]:
             if member.issym():
                 found[member.name] = Member("link", 0, member.linkname)
             elif member.isreg():
-                kind = "program" if member.mode & 0o100 else "file"
-                found[member.name] = Member(kind, member.size, _digest(tar, member))
+                is_program = bool(member.mode & 0o100)
+                found[member.name] = Member("program" if is_program else "file", member.size, _digest(tar, member))
     return found
 
 

@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from orchestune.bundles.comparing import Change, compare
 from orchestune.bundles.unpack import archive_at
@@ -79,7 +80,7 @@ def _values(title: str, pairs: Mapping[str, Pair], console: Console) -> list[str
     ]
 
 
-def in_words(pair: Pair, paint: Paint) -> str:
+def in_words(pair: Sequence[Any], paint: Paint) -> str:
     """Both values, with all their digits where fewer would look the same; of two lists of folders, such as a PATH,
     those that the other one does not have.
     """

@@ -17,6 +17,7 @@ from orchestune.services.core import Core
 from orchestune.services.read_trials import blob_key
 from orchestune.store import artifacts, blobs, experiments, logs, trials
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.logs import MovedSegment
 from orchestune.store.session import Session
 
 log = logging.getLogger(__name__)
@@ -79,14 +80,14 @@ class Archiving:
             segments = logs.inline_segments(session, attempt)
         if not segments:
             return
-        first, data = segments[0], b"".join(bytes(segment.data) for segment in segments)
+        first, data = segments[0], b"".join(segment.data or b"" for segment in segments)
         # its length too: where an earlier try was cut off, an object that is shorter may be there, and stays
         key = f"{logs.prefix(first.experiment)}{attempt}-{first.offset}-{len(data)}"
         self._core.files.put(key, io.BytesIO(data))
         starts = accumulate((segment.length for segment in segments), initial=0)
-        places = [(segment.experiment, segment.seq, start) for segment, start in zip(segments, starts, strict=False)]
+        moved = [MovedSegment(each.experiment, each.seq, start) for each, start in zip(segments, starts, strict=False)]
         with self._core.store.transaction() as session:
-            logs.moved(session, key, places)
+            logs.moved(session, key, moved)
 
     def _drop_uploads(self) -> None:
         if self._core.clock.monotonic() >= self._sweep:

@@ -16,7 +16,7 @@ from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.store import experiments, workers
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.workers import Present
+from orchestune.store.hot import Present
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from orchestune.services.ledger import locked
 from orchestune.services.room import room
 from orchestune.store import experiments, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.workers import Present
+from orchestune.store.hot import Present
 
 _USABLE = (WorkerState.STARTING, WorkerState.ALIVE)
 MANY_SLOTS = 4
@@ -109,7 +108,7 @@ class Launching:
         cards = Deck(capacity.gpus)
         for worker in present:
             held = needs.get(worker.experiment, Resources()).gpu or 1.0  # an experiment that is over: all of the card
-            cards.hold(dict.fromkeys(_gpus(worker), min(held, 1.0)))
+            cards.hold(dict.fromkeys(worker.assigned_gpus, min(held, 1.0)))
         may_be_on = {row.id: _machines(capacity, row, needs[row.id], closed[row.id]) for row in rows}
         left = self._room(backend, capacity, sizes, inside, may_be_on)
         cluster = _Cluster(backend, capacity, closed, granted, holding, left, cards)
@@ -184,7 +183,7 @@ class Launching:
         """Bring the workers of a part to so many slots."""
         # started never, or nobody knows
         absent = [worker for worker in present if worker.state == WorkerState.STARTING and worker.handle is None]
-        going = all(self._starting.hand_over(site, worker.id, worker.slots, _gpus(worker)) for worker in absent)
+        going = all(self._starting.hand_over(site, worker.id, worker.slots, worker.assigned_gpus) for worker in absent)
         have = sum(worker.slots for worker in present)
         if have > slots:
             self._shrink(site, present, have - slots)
@@ -199,8 +198,8 @@ class Launching:
         """
         with self._core.store.reading() as session:
             busy = workers.at_work(session, site.backend.name)
-        uses = Counter(card for worker in present for card in _gpus(worker))
-        beside = {worker.id: max((uses[card] for card in _gpus(worker)), default=0) for worker in present}
+        uses = Counter(card for worker in present for card in worker.assigned_gpus)
+        beside = {worker.id: max((uses[card] for card in worker.assigned_gpus), default=0) for worker in present}
         away, newest_first = site.capacity.away, present[::-1]
         rank = lambda worker: (busy.get(worker.id, 0), worker.node not in away, beside[worker.id])
         for worker in sorted(newest_first, key=rank):
@@ -273,10 +272,6 @@ def _why(
         if waits:
             return Reason(ReasonCode.WAITING_FOR_RESOURCES, f"worker {waits[0].name} waits: {waits[0].reason}")
     return None
-
-
-def _gpus(worker: Present) -> tuple[str, ...]:
-    return tuple(json.loads(worker.gpus)) if worker.gpus else ()
 
 
 def _machines(capacity: Capacity, row: ExperimentRow, each: Resources, closed: frozenset[str]) -> list[str]:

@@ -172,7 +172,7 @@ class Notifying:
 
 
 def _post(core: Core, hook: Hook, notice: Notice, row: ExperimentRow) -> Answer:
-    data = document(core, row, notice.kind, notice.data) | {"url": f"{core.url}/experiments/{row.handle}"}
+    data = {**document(core, row, notice.kind, notice.data), "url": f"{core.url}/experiments/{row.handle}"}
     body = content(format_of(hook.format, hook.url), notice.kind, rfc3339(notice.at), data)
     signed = headers(notice.identity, int(core.clock.now()), body, hook.secret)
     with Link(hook.url, core.outgoing.reach) as link:

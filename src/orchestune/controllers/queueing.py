@@ -10,7 +10,7 @@ from orchestune.domain.resources import Capacity
 from orchestune.domain.states import WorkerState
 from orchestune.ports.backend import Backend, Phase
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.workers import Present
+from orchestune.store.hot import Present
 
 
 def in_queue(backend: Backend, row: ExperimentRow) -> bool:

@@ -19,7 +19,7 @@ from orchestune.services import attempts, handing_in
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
 from orchestune.store import experiments, hot, workers
-from orchestune.store.workers import Present
+from orchestune.store.hot import Present
 
 log = logging.getLogger(__name__)
 
@@ -149,8 +149,8 @@ class Reaping:
         if sighting.gone is Gone.PLACE:
             self._deaths.excuse(worker.id, worker.experiment)
         with locked(self._core, worker.experiment) as ledger:
-            for attempt, *_ in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker.id}):
-                self._judge(ledger, attempt, sighting.gone, f"worker {worker.name} is gone: {text}")
+            for attempt in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker.id}):
+                self._judge(ledger, attempt.id, sighting.gone, f"worker {worker.name} is gone: {text}")
             if sighting.gone is Gone.REFUSED:
                 ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {text}"))
             if missing := handing_in.lost(ledger.session, worker.id, worker.name, text):
@@ -177,6 +177,6 @@ class Reaping:
             if workers.move(ledger.session, worker.id, Cause.LOSE, reason=text) is None:
                 return
             log.warning("%s: %s", experiments.get(ledger.session, worker.experiment).handle, text)
-            for attempt, *_ in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker.id}):
-                attempts.lose(ledger, attempt, Reason(ReasonCode.WORKER_LOST, text))
+            for attempt in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker.id}):
+                attempts.lose(ledger, attempt.id, Reason(ReasonCode.WORKER_LOST, text))
             ledger.record("worker_lost", {"worker": worker.name, "reason": text})

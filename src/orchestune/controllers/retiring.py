@@ -14,6 +14,7 @@ from orchestune.services import retire_cluster
 from orchestune.services.core import Core
 from orchestune.services.export_record import Records
 from orchestune.services.retirement import Retirement
+from orchestune.store.archive import Extent
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Retiring:
         self._core, self._plan, self._undertaker, self._shelf, self._scratch = core, plan, undertaker, shelf, scratch
         self._since: float | None = None
         self._wait_until = float("-inf")
-        self._copied: list[tuple[str, int]] | None = None
+        self._copied: list[Extent] | None = None
 
     def tick(self) -> None:
         """Go one step towards the end, or back."""
@@ -81,8 +82,8 @@ class Retiring:
         self._scratch.mkdir(mode=0o700, parents=True)
         try:
             target, source = self._shelf(), Records(self._core)
-            for experiment, _ in found:
-                copy(source, target, experiment, self._scratch)
+            for experiment in found:
+                copy(source, target, experiment.id, self._scratch)
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
         self._copied = found

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from orchestune.domain.experiment import TEST_LABEL
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
@@ -14,7 +16,7 @@ from orchestune.ports.backend import Backend
 from orchestune.services.core import Core
 from orchestune.store import experiments, workers
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.workers import Present
+from orchestune.store.hot import Present
 
 WARM_SECONDS = 120.0
 """how long the worker of a test that has ended waits for the next one, while nobody waits for its place"""
@@ -80,7 +82,7 @@ class Sparing:
             for worker, made_for in idle:
                 if made_for == kind and self._bequeath(worker, test):
                     told.append(worker.experiment)
-                    seen[worker.id] = _as_heirs(worker._replace(state=WorkerState.DRAINING, heir=test.id))
+                    seen[worker.id] = _as_heirs(replace(worker, state=WorkerState.DRAINING, heir=test.id))
                     idle.remove((worker, made_for))
                     break
         return list(seen.values()), told
@@ -125,7 +127,7 @@ def _as_heirs(worker: Present) -> Present:
     """A worker that is about to go on with another experiment is one that this experiment has started."""
     if worker.state != WorkerState.DRAINING or worker.heir is None:
         return worker
-    return worker._replace(experiment=worker.heir, state=WorkerState.STARTING)
+    return replace(worker, experiment=worker.heir, state=WorkerState.STARTING)
 
 
 def _kind(backend: Backend, row: ExperimentRow) -> _Kind:

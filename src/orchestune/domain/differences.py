@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestune.documents import ChangedFile, Difference
 
 Document = Mapping[str, Any]
-Pair = tuple[Any, Any]
+Pair = list[Any]
 """what it is in the first trial, and in the second one; None: nothing"""
 
 
@@ -55,7 +58,7 @@ class Side:
         return found | {f"shell.{name}": value for name, value in (launch.get("env") or {}).items()}
 
 
-def document(old: Side, new: Side, files: Sequence[Document]) -> dict[str, Any]:
+def document(old: Side, new: Side, files: Sequence[ChangedFile]) -> Difference:
     """All of it, as `diff --json` prints it; `files`: those of the code that are different."""
     return {
         "schema": 1,
@@ -75,4 +78,4 @@ def different(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Pair]
 def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Pair]]:
     for name in dict.fromkeys([*old, *new]):
         if old.get(name) != new.get(name):
-            yield name, (old.get(name), new.get(name))
+            yield name, [old.get(name), new.get(name)]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestune.domain.cards import Card, Wanted, listing, suits
+
+if TYPE_CHECKING:
+    from orchestune.documents import Asked
 
 _AMOUNT = r"\d{1,18}(?:\.\d{1,30})?"
 """in digits of which a float has at most 21 behind the point"""
@@ -83,11 +86,16 @@ class Resources:
             gpu=self.gpu * slots,
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Asked:
         """`{"cpu", "memory", "gpu"}`, memory in bytes, and what else is asked for."""
-        more = {"gpu_type": self.gpu_type, "gpu_memory": self.gpu_memory, "pin": self.pin}
-        found = {"cpu": self.cpu, "memory": self.memory, "gpu": self.gpu}
-        return {**found, **{name: value for name, value in more.items() if value}}
+        document: Asked = {"cpu": self.cpu, "memory": self.memory, "gpu": self.gpu}
+        if self.gpu_type:
+            document["gpu_type"] = self.gpu_type
+        if self.gpu_memory:
+            document["gpu_memory"] = self.gpu_memory
+        if self.pin:
+            document["pin"] = self.pin
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Resources:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 
 class Desired(StrEnum):
@@ -145,7 +148,7 @@ class Reason:
     code: ReasonCode
     message: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> documents.Reason:
         """The `{"code", "message"}` of the API."""
         return {"code": self.code.value, "message": self.message}
 

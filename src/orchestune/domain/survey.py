@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from orchestune.domain.resources import Resources
+
+if TYPE_CHECKING:
+    from orchestune.documents import SurveyedMachine
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Surveyed:
     trouble: str = ""
     """why nothing is started there, in words; empty where all is well"""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SurveyedMachine:
         """The fields by name."""
         return {
             "name": self.name,

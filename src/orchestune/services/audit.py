@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import hmac
-import json
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from orchestune import documents
 from orchestune.domain.audit import AuditEvent, AuditKind
 from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
 from orchestune.services.read_logs import time_of
 from orchestune.store import audit as rows
+from orchestune.store.audit import AuditRow
 
 logger = logging.getLogger("orchestune.audit")
 logger.setLevel(logging.INFO)  # whatever `log_level` is: who raises it must not lose the audit log
 
 TOPIC = "audit"
 _OWNERS = "token file"
-Document = dict[str, Any]
+
+
+class AuditBatch(documents.AuditPage):
+    """A page for streams; `over` is false, for the log never ends."""
+
+    over: bool
 
 
 def log(event: AuditEvent) -> None:
@@ -35,7 +40,7 @@ def record(core: Core, events: Sequence[AuditEvent]) -> None:
     core.signals.notify(TOPIC)
 
 
-def page(core: Core, after: int | None, limit: int, since: str | None = None) -> Document:
+def page(core: Core, after: int | None, limit: int, since: str | None = None) -> AuditBatch:
     """Return the events behind `after`, or without it the newest ones since `since`, and the cursor behind them.
 
     The oldest comes first. BadInput if `since` is not a time.
@@ -59,14 +64,13 @@ def owners_event(core: Core) -> AuditEvent | None:
     fingerprint = hmac.digest(core.key, f"audit/{text}".encode(), "sha256").hex()[:16]
     with core.store.reading() as session:
         row = rows.last(session, AuditKind.ROLE_CHANGED, _OWNERS)
-    if row is not None and json.loads(row.details).get("fingerprint") == fingerprint:
+    if row is not None and row.parsed_details.get("fingerprint") == fingerprint:
         return None
     details = {"owners": ", ".join(sorted(core.owners.values())), "fingerprint": fingerprint}
     return AuditEvent(AuditKind.ROLE_CHANGED, core.clock.now(), subject=_OWNERS, details=details)
 
 
-def _document(row: Any) -> Document:
-    details: Mapping[str, str] = json.loads(row.details)
+def _document(row: AuditRow) -> documents.AuditEvent:
     return {
         "seq": row.seq,
         "at": rfc3339(row.at),
@@ -75,5 +79,5 @@ def _document(row: Any) -> Document:
         "role": row.role,
         "address": row.address,
         "subject": row.subject,
-        "details": details,
+        "details": row.parsed_details,
     }

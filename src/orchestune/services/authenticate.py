@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import Row
-
 from orchestune.services.core import UNNAMED, Caller, Core
 from orchestune.services.register_worker import wanted
 from orchestune.services.signatures import digest, read_worker_token, same
 from orchestune.store import credentials
+from orchestune.store.credentials import Credential
 from orchestune.store.session import Session
 
 TOKEN_PREFIX = "t."
@@ -40,15 +37,22 @@ def session_of(core: Core, token: str) -> Caller | None:
         row = credentials.find(session, digest(token), "session")
         if row is None or not _stands(core, session, row):
             return None
-    bound = {"experiment": row.experiment, "handle": row.handle} if row.experiment else {}
     # who signed in by a shared token is in the session under a name that nothing proves
     shared = not row.source or any(
         digest(known) == row.source and name == UNNAMED for known, name in core.owners.items()
     )
-    return Caller(name=row.name, role=row.role, source=row.source, shared=shared, browser=True, **bound)
+    return Caller(
+        name=row.name,
+        role=row.role,
+        experiment=row.experiment or "",
+        handle=row.handle or "",
+        shared=shared,
+        source=row.source,
+        browser=True,
+    )
 
 
-def _stands(core: Core, session: Session, row: Row[Any]) -> bool:
+def _stands(core: Core, session: Session, row: Credential) -> bool:
     """Whether what a session came from is still there."""
     if not row.source or row.source in map(digest, core.owners):
         return True

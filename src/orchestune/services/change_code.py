@@ -16,22 +16,24 @@ _CODE = ("root", "links", "code")
 """what of a launch belongs to the code: the folder, what is linked from it, what is left out of it"""
 
 
-def change_code(core: Core, ref: str, body: Mapping[str, Any], actor: str) -> dict[str, Any]:
+def change_code(core: Core, ref: str, bundle: str, launch: Mapping[str, object], actor: str) -> dict[str, Any]:
     """Run the bundle from now on; its `Status`. The same code again changes nothing. NotFound without that bundle.
+
+    `launch` has the keys of the launch (`_CODE`) that differ with the new code.
 
     A trial that was ever leased keeps its bundle, with all its folds and attempts: it goes on, after a loss too, with
     what it began with. A trial that waits has seen no code yet. So each trial runs one bundle, and its row says which.
     """
-    experiment, bundle = resolve(core, ref), str(body["bundle"])
+    experiment = resolve(core, ref)
     bundles.need(core, bundle)
     with locked(core, experiment, actor) as ledger:
-        launch = _launch(ledger.row.launch, body.get("launch") or {})
-        if (bundle, launch) != (ledger.row.bundle, ledger.row.launch):
-            _change(ledger, bundle, json.dumps(launch))
+        changed = _launch(ledger.row.launch, launch)
+        if (bundle, changed) != (ledger.row.bundle, ledger.row.launch):
+            _change(ledger, bundle, json.dumps(changed))
     return status(core, experiment)
 
 
-def _launch(present: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _launch(present: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
     """The shell stays that of the first start; the folder is the one of the new code."""
     return {**present, **{name: given[name] for name in _CODE if name in given}}
 

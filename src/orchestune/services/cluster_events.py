@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from orchestune import documents
 from orchestune.ports.clock import rfc3339
 from orchestune.store import quarantines, workers
 from orchestune.store.session import Session
 
-Document = dict[str, Any]
 _MOST = 50
 
 
-def recent(session: Session, cluster: str) -> list[Document]:
+def recent(session: Session, cluster: str) -> list[documents.ClusterEvent]:
     """The newest first."""
-    found = []
-    for row in workers.lately(session, cluster, _MOST):
-        name = f"{row.experiment_handle or '?'} {row.name}"
-        found.append(_event(row.created_at, "worker_started", row.node, name, ""))
-        if row.ended_at is not None:
-            found.append(_event(row.ended_at, f"worker_{row.state}", row.node, name, row.reason or ""))
+    events = []
+    for worker in workers.lately(session, cluster, _MOST):
+        name = f"{worker.experiment_handle or '?'} {worker.name}"
+        events.append(_event(worker.created_at, "worker_started", worker.node, name, ""))
+        if worker.ended_at is not None:
+            events.append(_event(worker.ended_at, f"worker_{worker.state}", worker.node, name, worker.reason or ""))
     for row in quarantines.lately(session, cluster, _MOST):
-        found.append(_event(row.at, "quarantined", row.node, "", row.reason))
-    found.sort(key=lambda event: str(event["at"]), reverse=True)
-    return found[:_MOST]
+        events.append(_event(row.at, "quarantined", row.node, "", row.reason))
+    events.sort(key=lambda event: str(event["at"]), reverse=True)
+    return events[:_MOST]
 
 
-def _event(at: float, kind: str, node: str, worker: str, message: str) -> Document:
+def _event(at: float, kind: str, node: str, worker: str, message: str) -> documents.ClusterEvent:
     return {"at": rfc3339(at), "kind": kind, "node": node, "worker": worker, "message": message}

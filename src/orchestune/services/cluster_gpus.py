@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from orchestune import documents
 from orchestune.domain.resources import Resources
 from orchestune.domain.survey import Surveyed
 from orchestune.ports.backend import Backend
-from orchestune.store.workers import Present
+from orchestune.store.hot import Present
 
-Document = dict[str, Any]
 MOST = 2000
 """cards that are listed"""
 
@@ -29,23 +27,23 @@ class Held:
     handles: Mapping[str, str]
 
 
-def gpus(backend: Backend, machines: Sequence[Surveyed], held: Held) -> list[Document]:
+def gpus(backend: Backend, machines: Sequence[Surveyed], held: Held) -> list[documents.Gpu]:
     """Each card with its holders; `holders` is None where the place hands cards out and does not tell whom."""
-    found = _told(backend, held) if backend.assigns_gpus else _counted(machines)
-    return found[:MOST]
+    gpus = _told(backend, held) if backend.assigns_gpus else _counted(machines)
+    return gpus[:MOST]
 
 
-def _told(backend: Backend, held: Held) -> list[Document]:
-    holders: dict[str, list[Document]] = {}
+def _told(backend: Backend, held: Held) -> list[documents.Gpu]:
+    holders: dict[str, list[documents.GpuHolder]] = {}
     for worker in held.present:
         each = held.needs.get(worker.experiment, Resources()).gpu
-        holder = {
+        holder: documents.GpuHolder = {
             "experiment": held.handles.get(worker.experiment),
             "worker": worker.name,
             "part": min(1.0, each * worker.slots) if 0 < each < 1 else 1.0,
             "trials": list(held.trials.get(worker.id, ())),
         }
-        for card in json.loads(worker.gpus) if worker.gpus else ():
+        for card in worker.assigned_gpus:
             holders.setdefault(card, []).append(holder)
     return [
         {
@@ -60,7 +58,7 @@ def _told(backend: Backend, held: Held) -> list[Document]:
     ]
 
 
-def _counted(machines: Sequence[Surveyed]) -> list[Document]:
+def _counted(machines: Sequence[Surveyed]) -> list[documents.Gpu]:
     """All that is known is how many there are, and how many of them are held."""
     return [
         {

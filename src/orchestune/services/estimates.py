@@ -12,9 +12,6 @@ import threading
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import Any
-
-from sqlalchemy import Row
 
 from orchestune.domain.metrics import Metric, objectives, pareto_front
 from orchestune.domain.trial import Observation
@@ -24,6 +21,7 @@ from orchestune.services import read_history
 from orchestune.services.recent import Latest
 from orchestune.store import estimates, experiments, hot, trials
 from orchestune.store.database import Store
+from orchestune.store.estimates import EstimateRow
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
@@ -147,10 +145,12 @@ class Estimates:
         return kept
 
     @staticmethod
-    def _from(stored: Row[Any] | None, row: ExperimentRow) -> _Kept:
+    def _from(stored: EstimateRow | None, row: ExperimentRow) -> _Kept:
         if stored is None or stored.revision != row.revision:
             return _Kept(None, None, (_NOTHING, row.revision), time.monotonic() + _LOOK_AGAIN)
-        found = Estimate(stored.trial, stored.value, stored.stddev) if stored.trial is not None else None
+        found = None
+        if stored.trial is not None and stored.value is not None and stored.stddev is not None:
+            found = Estimate(stored.trial, stored.value, stored.stddev)
         front = json.loads(stored.front) if stored.front is not None else None
         return _Kept(found, front, (stored.history_seq, stored.revision), 0.0, stored=True)
 

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from orchestune import __version__
 from orchestune.archives import record
 from orchestune.archives.format import Head, Item
@@ -24,6 +26,7 @@ from orchestune.services.read_trials import blob_key
 from orchestune.services.record_rows import item_of
 from orchestune.services.signatures import record_signature
 from orchestune.store import archive, experiments
+from orchestune.store.logs import Segment
 
 _CONCURRENCY = 16  # requests to the file store at a time: a bucket answers each after some hundredths of a second
 
@@ -76,7 +79,7 @@ def _items(core: Core, rows: Iterator[tuple[str, archive.Row]], all_are_read: Ca
         elsewhere.seek(0)
         with LogBytes(core.files) as content:
             for segment in map(json.loads, elsewhere):
-                yield item_of("log_segments", segment | {"data": content.read(segment)})
+                yield item_of("log_segments", segment | {"data": content.read(msgspec.convert(segment, Segment))})
 
 
 class Records:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row
-
 from orchestune.errors import NotFound
 from orchestune.ports.clock import rfc3339
 from orchestune.services.authenticate import TOKEN_PREFIX
@@ -14,7 +12,7 @@ from orchestune.services.core import Caller, Core
 from orchestune.services.sign_in import secret
 from orchestune.services.signatures import digest
 from orchestune.store import credentials, experiments
-from orchestune.store.credentials import IDENTITY
+from orchestune.store.credentials import IDENTITY, Credential
 
 DAY = 24 * 3600.0
 Document = dict[str, Any]
@@ -90,7 +88,7 @@ def _revoke(core: Core, kind: str, identity: str) -> None:
             raise NotFound(f"there is no {kind} {identity}; it may be over already")
 
 
-def _document(row: Row[Any]) -> Document:
+def _document(row: Credential) -> Document:
     return {
         "id": row.digest[:IDENTITY],
         "name": row.name,

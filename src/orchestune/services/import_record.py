@@ -13,9 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, BinaryIO
-
-from sqlalchemy import Row
+from typing import BinaryIO
 
 from orchestune.archives import format, record
 from orchestune.archives.contents import contents
@@ -153,7 +151,7 @@ class _Import:
             imports.end(session, experiment)
         return handle
 
-    def replace(self, known: Row[Any], source: BinaryIO) -> None:
+    def replace(self, known: archive.StoredExperiment, source: BinaryIO) -> None:
         """Write the rows that differ from those of the store in one transaction: cut off, it changes nothing.
 
         They are looked for before, while others write.
@@ -276,7 +274,7 @@ def sweep(core: Core, experiment: str) -> None:
         core.store.leave_turn(_name(experiment))
 
 
-def _goes_on(session: Session, known: Row[Any], head: Head, source: BinaryIO) -> bool:
+def _goes_on(session: Session, known: archive.StoredExperiment, head: Head, source: BinaryIO) -> bool:
     """Whether the record goes on from what is here. Conflict unless one of the two is the other one at an earlier time,
     and the one here is over if it is that.
     """

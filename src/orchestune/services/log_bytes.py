@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from orchestune.errors import NotFound
 from orchestune.ports.files import FileStore
+from orchestune.store.logs import Segment
 from orchestune.worker.output import LAST, last_lines
-
-Segment = Mapping[str, Any]
-"""a row of `log_segments`"""
 
 
 class LogBytes:
@@ -32,9 +30,9 @@ class LogBytes:
 
     def read(self, segment: Segment) -> bytes:
         """Its bytes, or a sentence in their place where somebody removed them: the rest of the log is worth reading."""
-        key, start, length = segment["object"], segment["object_offset"], segment["length"]
+        key, start, length = segment.object, segment.object_offset or 0, segment.length
         if key is None or not length:
-            return bytes(segment["data"] or b"")
+            return segment.data or b""
         goes_on = self._place == (key, start)
         self._place = ("", 0)  # where reading fails, nobody knows
         try:
@@ -52,7 +50,7 @@ def read_all(files: FileStore, segments: Sequence[Segment]) -> list[bytes]:
     """The bytes of each; several logs may alternate in them, and each of their objects is read once all the same."""
 
     def place(number: int) -> tuple[str, int]:
-        return segments[number]["object"] or "", segments[number]["object_offset"] or 0
+        return segments[number].object or "", segments[number].object_offset or 0
 
     numbers = range(len(segments))
     with LogBytes(files) as logs:
@@ -65,7 +63,7 @@ def end_of(files: FileStore, newest: Sequence[Segment]) -> str:
     needed, size = list[Segment](), 0
     for segment in newest:
         needed.insert(0, segment)
-        size += segment["length"]
+        size += segment.length
         if size >= LAST:
             break
     return last_lines(b"".join(read_all(files, needed))[-LAST:])

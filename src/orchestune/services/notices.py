@@ -3,16 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
 
+from orchestune import documents
 from orchestune.domain.experiment import TEST_LABEL
 from orchestune.domain.notify import BETTER, STUCK, moment
 from orchestune.domain.states import ExperimentState
 from orchestune.services.core import Core
 from orchestune.store import notices, trials
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.notices import NewNotice
 from orchestune.store.session import Session
+
+
+class BestTrial(TypedDict):
+    """The best trial so far, by the first metric."""
+
+    trial: int
+    metric: str
+    value: float | None
+    parameters: documents.Parameters
+
+
+class Facts(TypedDict):
+    """What a message says of an experiment, as it is stored with the message."""
+
+    experiment: str
+    id: str
+    name: str
+    owner: str
+    labels: dict[str, str]
+    state: str
+    reason: documents.Reason | None
+    budget: int
+    completed: int
+    failed: int
+    pruned: int
+    best: BestTrial | None
+    seconds: NotRequired[float]
+    """without progress, of a message that says so"""
+
+
+class Message(Facts):
+    """What is sent."""
+
+    text: str
 
 
 def note(session: Session, row: ExperimentRow, before: ExperimentState, best_before: float | None) -> bool:
@@ -27,42 +63,41 @@ def note(session: Session, row: ExperimentRow, before: ExperimentState, best_bef
             told.append((str(index), kind))
         if hook.crossed(objective, best_before, row.best_value):
             told.append((str(index), BETTER))
-    return _write(session, row, told, {})
+    return _write(session, row, told)
 
 
 def note_stuck(session: Session, row: ExperimentRow, seconds: float, hooks: Sequence[str]) -> None:
     """The same for an experiment of which nothing was seen for so long, to those hooks."""
-    _write(session, row, [(hook, STUCK) for hook in hooks], {"seconds": seconds})
+    _write(session, row, [(hook, STUCK) for hook in hooks], seconds)
 
 
-def _write(session: Session, row: ExperimentRow, told: Sequence[tuple[str, str]], more: Mapping[str, Any]) -> bool:
+def _write(session: Session, row: ExperimentRow, told: Sequence[tuple[str, str]], seconds: float | None = None) -> bool:
     if not told:
         return False
     facts = _facts(session, row)
-    rows = []
-    for hook, kind in told:
-        data = json.dumps({**facts, **more})
-        rows.append({"experiment": row.id, "seq": row.event_seq, "kind": kind, "hook": hook, "data": data})
-    notices.add(session, rows)
+    if seconds is not None:
+        facts["seconds"] = seconds
+    data = json.dumps(facts)
+    notices.add(session, [NewNotice(row.id, row.event_seq, kind, hook, data) for hook, kind in told])
     return True
 
 
-def document(core: Core, row: ExperimentRow, kind: str, data: str) -> dict[str, Any]:
+def document(core: Core, row: ExperimentRow, kind: str, data: str) -> Message:
     """What is sent: the facts of that moment, and a line for people. Takes up to a second.
 
     Of a search that is over they name the best trial as all others do: where values are noisy, a model chooses it.
     """
-    facts: dict[str, Any] = json.loads(data)
+    facts: Facts = json.loads(data)
     if row.state.over and facts["best"] and facts["completed"] == row.completed:
         core.estimates.refresh(core.store, row)
         with core.store.reading() as session:
             estimate = core.estimates.known(session, row)
             if estimate is not None:
                 facts["best"] = _best(session, row, estimate.trial)
-    return facts | {"text": _text(kind, facts)}
+    return {**facts, "text": _text(kind, facts)}
 
 
-def _facts(session: Session, row: ExperimentRow) -> dict[str, Any]:
+def _facts(session: Session, row: ExperimentRow) -> Facts:
     reason = row.reason or row.waiting
     return {
         "experiment": row.handle,
@@ -80,7 +115,7 @@ def _facts(session: Session, row: ExperimentRow) -> dict[str, Any]:
     }
 
 
-def _best(session: Session, row: ExperimentRow, number: int | None) -> dict[str, Any] | None:
+def _best(session: Session, row: ExperimentRow, number: int | None) -> BestTrial | None:
     found = trials.get(session, row.id, number) if number is not None else None
     if found is None or number is None:
         return None
@@ -91,7 +126,7 @@ def _best(session: Session, row: ExperimentRow, number: int | None) -> dict[str,
     return {"trial": number, "metric": metric, "value": value, "parameters": json.loads(found.parameters)}
 
 
-def _text(kind: str, facts: Mapping[str, Any]) -> str:
+def _text(kind: str, facts: Facts) -> str:
     """One line for people."""
     best, reason, name = facts["best"], facts["reason"], facts["name"]
     found = f"{best['metric']} {best['value']:.6g} (trial {best['trial']})" if best else ""
@@ -107,8 +142,8 @@ def _text(kind: str, facts: Mapping[str, Any]) -> str:
     return f"{text}; best {found}" if found else text
 
 
-def _said(reason: Mapping[str, Any]) -> str:
-    return str(reason["message"] or reason["code"])
+def _said(reason: documents.Reason) -> str:
+    return reason["message"] or reason["code"]
 
 
 def _minutes(seconds: float) -> str:

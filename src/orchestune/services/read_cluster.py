@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
+from orchestune import documents
 from orchestune.domain.more_memory import sized
 from orchestune.domain.resources import Resources
 from orchestune.domain.survey import Surveyed
@@ -21,13 +21,12 @@ from orchestune.services.ownership import is_authenticated
 from orchestune.services.room import room
 from orchestune.store import experiments, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.hot import Present
 from orchestune.store.quarantines import Quarantine
-from orchestune.store.workers import PRESENT, Present
-
-Document = dict[str, Any]
+from orchestune.store.workers import PRESENT
 
 
-def cluster(core: Core, name: str | None = None) -> Document:
+def cluster(core: Core, name: str | None = None) -> documents.Cluster:
     """One cluster of this server; where none is named the one where experiments run that name none."""
     chosen = name or core.default_cluster
     backend = core.backends.get(chosen)
@@ -93,7 +92,9 @@ def _held(needs: dict[str, Resources], present: Sequence[Present]) -> Resources:
     return Resources(cpu, memory, gpu)
 
 
-def _experiment(core: Core, row: ExperimentRow, each: Resources, present: Sequence[Present]) -> Document:
+def _experiment(
+    core: Core, row: ExperimentRow, each: Resources, present: Sequence[Present]
+) -> documents.ClusterExperiment:
     reason = row.waiting or row.reason
     return {
         "id": row.id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from orchestune import documents
 from orchestune.bundles.comparing import compare
 from orchestune.bundles.unpack import MOST_BYTES, Archive, Member, as_text, contents, members
 from orchestune.domain import differences
@@ -11,7 +12,7 @@ from orchestune.domain.differences import Side
 from orchestune.domain.ids import split_reference
 from orchestune.errors import BadInput, NotFound
 from orchestune.services.core import Core
-from orchestune.services.read_experiments import Document, specification, status
+from orchestune.services.read_experiments import specification, status
 from orchestune.services.read_trials import blob_key, trial
 from orchestune.services.recent import Recent
 from orchestune.store import blobs, experiments
@@ -21,7 +22,7 @@ _MOST = 5000
 _MEMBERS: Recent[dict[str, Member]] = Recent()
 
 
-def code(core: Core, ref: str, number: int | None) -> Document:
+def code(core: Core, ref: str, number: int | None) -> documents.Code:
     """The files that trial `number` has, or the next trial where none is named."""
     digest = _digest(core, ref, number)
     if digest is None:
@@ -29,7 +30,7 @@ def code(core: Core, ref: str, number: int | None) -> Document:
     found = _members(core, digest)
     with core.store.reading() as session:
         blob = blobs.get(session, digest)
-    files = [
+    files: list[documents.CodeMember] = [
         {
             "path": path,
             "kind": member.kind,
@@ -41,7 +42,7 @@ def code(core: Core, ref: str, number: int | None) -> Document:
     return {"bundle": digest, "size": blob.size if blob else None, "files": files, "more": len(found) > _MOST}
 
 
-def text(core: Core, ref: str, number: int | None, path: str) -> Document:
+def text(core: Core, ref: str, number: int | None, path: str) -> documents.CodeFile:
     """What one of these files says; `text` is None where it is none, or a large one."""
     digest = _digest(core, ref, number)
     member = _members(core, digest).get(path) if digest else None
@@ -51,7 +52,7 @@ def text(core: Core, ref: str, number: int | None, path: str) -> Document:
     return {"path": path, "size": member.size, "text": None if found is None else as_text(found)}
 
 
-def diff(core: Core, old: str, new: str) -> Document:
+def diff(core: Core, old: str, new: str) -> documents.Difference:
     """What is different between two trials, each `EXP/N`; the changes of the code are those from `old` to `new`."""
     one, other = _side(core, old, "old"), _side(core, new, "new")
     before, after = (_archive(core, side.trial["bundle"]) if side.trial["bundle"] else None for side in (one, other))

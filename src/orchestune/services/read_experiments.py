@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any, TypeVar
 
+from orchestune.documents import Reason as ReasonDocument
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.domain.time_left import LAST, pace
@@ -21,6 +22,7 @@ from orchestune.services.unpruned import unpruned
 from orchestune.store import attempts, experiments, hot, logs, trials, warm_starts, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+from orchestune.store.workers import WorkerLoad
 
 Document = dict[str, Any]
 _T = TypeVar("_T")
@@ -192,7 +194,7 @@ def _details(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> lis
     found = []
     for row in rows:
         wanted, warm = row.specification, begun.get(row.id)
-        known = row.completed + (warm[1] if warm else 0)
+        known = row.completed + (warm.count if warm else 0)
         search = doing(
             wanted.engine,
             wanted.metrics,
@@ -203,17 +205,16 @@ def _details(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> lis
             pruned=row.pruned,
             failed=row.failed,
         )
-        there, left_out = staff[row.id]
         found.append(
             {
                 "search": search,
                 "notes": _notes(core, session, row),
-                "warm_start": {"source": warm[0], "results": warm[1]} if warm else None,
+                "warm_start": {"source": warm.source, "results": warm.count} if warm else None,
                 "files_dropped_at": rfc3339(row.files_dropped_at),
                 "running": _running(session, row) if row.live else [],
                 "resources": _resources(core, row),
-                "workers": [_worker(worker) for worker in there],
-                "workers_left_out": left_out,
+                "workers": [_worker(worker) for worker in staff[row.id].workers],
+                "workers_left_out": staff[row.id].left_out,
             }
         )
     return found
@@ -270,7 +271,7 @@ def _resources(core: Core, row: ExperimentRow) -> Document:
     }
 
 
-def _worker(worker: Any) -> Document:
+def _worker(worker: WorkerLoad) -> Document:
     state = worker.state
     if state == WorkerState.ALIVE:
         state = "busy" if worker.running or worker.ending else "idle"
@@ -289,7 +290,7 @@ def _worker(worker: Any) -> Document:
     }
 
 
-def _reason(row: ExperimentRow) -> Document | None:
+def _reason(row: ExperimentRow) -> ReasonDocument | None:
     reason = row.reason
     if reason is None and row.desired is Desired.RUNNING:
         reason = row.waiting

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Row
-
+from orchestune import documents
 from orchestune.errors import BadInput
 from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
 from orchestune.services.log_bytes import read_all
-from orchestune.services.read_experiments import Document
 from orchestune.store import experiments
 from orchestune.store import logs as rows
+from orchestune.store.logs import SegmentOfAttempt
 
 _MOST_BYTES = 4 * 2**20
 """of what was printed on one page, unless a single segment has more"""
@@ -25,6 +23,15 @@ _AT_ONCE = 50
 """segments of a tail that are read at once"""
 
 
+class LogBatch(documents.LogPage):
+    """A page for streams."""
+
+    more: bool
+    """more chunks are there already"""
+    over: bool
+    """none will come any more"""
+
+
 def logs(
     core: Core,
     ref: str,
@@ -33,7 +40,7 @@ def logs(
     trial: int | None = None,
     since: str | None = None,
     tail: int | None = None,
-) -> Document:
+) -> LogBatch:
     """A page of `LogChunk`s, the cursor to go on from, whether more are there already, and whether it, or the `trial`,
     is over and all was read. There may be fewer than `limit` though more are there, where they are large.
 
@@ -49,7 +56,7 @@ def logs(
         found = rows.segments_after(session, experiment.id, after, limit, trial, start, upto)
         over = experiment.state.over or (trial is not None and rows.ended(session, experiment.id, trial))
     several = experiment.specification.folds.count > 1
-    data = read_all(core.files, [row._asdict() for row in found])
+    data = read_all(core.files, found)
     items = [_chunk(row, text, several) for row, text in zip(found, data, strict=True)]
     more = upto is not None or len(found) == limit
     last = found[-1].seq if more else max(after, experiment.log_seq)
@@ -66,7 +73,7 @@ def _before_tail(core: Core, ref: str, trial: int | None, tail: int) -> int:
             found = rows.last_segments(session, experiments.find(session, ref).id, trial, _AT_ONCE, before)
         if not found:
             return 0
-        for segment, data in zip(found, read_all(core.files, [row._asdict() for row in found]), strict=True):
+        for segment, data in zip(found, read_all(core.files, found), strict=True):
             attempts.add(segment.attempt)
             before, room, parts, lines = segment.seq, room - len(data), parts - 1, lines + data.count(b"\n")
             if lines - len(attempts) >= tail or room <= 0 or parts <= 0:
@@ -79,7 +86,7 @@ def end(core: Core, ref: str) -> int:
         return experiments.find(session, ref).log_seq
 
 
-def _chunk(row: Row[Any], data: bytes, several: bool) -> Document:
+def _chunk(row: SegmentOfAttempt, data: bytes, several: bool) -> documents.LogChunk:
     return {
         "cursor": row.seq,
         "trial": row.trial,

@@ -52,7 +52,7 @@ def trial(core: Core, ref: str, number: int) -> Document:
         untold = [attempt for attempt in shown["attempts"] if not attempt["tail"]]  # it runs, or its worker died
         printed = [logs.newest_of(session, attempt["id"], _SEGMENTS) for attempt in untold]
     for attempt, newest in zip(untold, printed, strict=True):
-        attempt["tail"] = end_of(core.files, [segment._asdict() for segment in newest])
+        attempt["tail"] = end_of(core.files, newest)
     return shown
 
 

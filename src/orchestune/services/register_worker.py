@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import msgspec
-from sqlalchemy import Row
 
 from orchestune.domain.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
@@ -19,6 +17,7 @@ from orchestune.services.signatures import worker_token
 from orchestune.services.work import GroupOver
 from orchestune.store import experiments, hot, workers
 from orchestune.store.session import Session
+from orchestune.store.workers import WorkerRow
 from orchestune.wire.answers import ConfigFile, Job, Keep, MetricSource, Registered
 from orchestune.wire.registration import ACCEPTED, PROTOCOL, Registration
 
@@ -39,7 +38,7 @@ def register(core: Core, worker: str, call: Registration) -> Registered:
     with core.store.reading() as session:
         row = wanted(session, worker)
     if row.state == WorkerState.DRAINING and row.heir is not None and row.boot != call.boot:
-        row = _inherit(core, row)
+        row = _inherit(core, row, row.heir)
     with locked(core, row.experiment, row.name) as ledger:
         row = wanted(ledger.session, worker)  # it may have been ended meanwhile
         if row.experiment != ledger.row.id:
@@ -75,7 +74,7 @@ def register(core: Core, worker: str, call: Registration) -> Registered:
     )
 
 
-def wanted(session: Session, worker: str) -> Row[Any]:
+def wanted(session: Session, worker: str) -> WorkerRow:
     """Its row. GroupOver where it has ended, or went with its experiment."""
     row = workers.get(session, worker)
     if row is None or row.state == WorkerState.ENDED:
@@ -83,12 +82,12 @@ def wanted(session: Session, worker: str) -> Row[Any]:
     return row
 
 
-def _inherit(core: Core, row: Row[Any]) -> Row[Any]:
+def _inherit(core: Core, row: WorkerRow, experiment: str) -> WorkerRow:
     """Its row as a worker of its heir. GroupOver where the heir is over.
 
     The worker says itself when it is ready for it: whatever belonged to its old experiment has been told and sent.
     """
-    with locked(core, row.heir, "server") as ledger:
+    with locked(core, experiment, "server") as ledger:
         heir = ledger.row
         if not heir.goes_on:
             raise GroupOver("the experiment that it was to go on with is over")
@@ -102,8 +101,8 @@ def _inherit(core: Core, row: Row[Any]) -> Row[Any]:
 
 def _forget_leases(ledger: Ledger, worker: str) -> None:
     """Another process answers to this id now: what the one before held is gone with it."""
-    for attempt, *_ in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker}):
-        attempts.lose(ledger, attempt, Reason(ReasonCode.WORKER_LOST, "the worker was started again"))
+    for attempt in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker}):
+        attempts.lose(ledger, attempt.id, Reason(ReasonCode.WORKER_LOST, "the worker was started again"))
 
 
 def job(core: Core, worker: str, revision: int) -> Job:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from orchestune import documents
 from orchestune.errors import Conflict
 from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
 from orchestune.store import archive, workers
+from orchestune.store.archive import Extent
 from orchestune.store.experiments import unfinished
 
-Document = dict[str, Any]
 _HINT = "`orchestune cluster create` makes a new one, `orchestune import` brings the records there"
 
 
@@ -28,22 +27,22 @@ def at_rest(core: Core) -> bool:
         return not unfinished(session) and not workers.are_there(session)
 
 
-def kept(core: Core) -> list[tuple[str, int]]:
+def kept(core: Core) -> list[Extent]:
     """Every experiment with the number of its last event, which changes when it does."""
     with core.store.reading() as session:
         return archive.everything(session)
 
 
-def document(core: Core) -> Document | None:
+def document(core: Core) -> documents.Retirement | None:
     """As the API tells it; None where the cluster stays until somebody destroys it."""
-    found = core.retirement
-    if found is None:
+    plan = core.retirement
+    if plan is None:
         return None
     return {
-        "after": found.after,
-        "archive": found.archive,
-        "idle_since": rfc3339(found.since),
-        "destroys_at": rfc3339(None if found.since is None else found.since + found.after),
-        "begun": found.begun,
-        "trouble": found.trouble,
+        "after": plan.after,
+        "archive": plan.archive,
+        "idle_since": rfc3339(plan.since),
+        "destroys_at": rfc3339(None if plan.since is None else plan.since + plan.after),
+        "begun": plan.begun,
+        "trouble": plan.trouble,
     }

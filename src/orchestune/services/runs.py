@@ -13,7 +13,7 @@ from orchestune.outgoing.mlflow import Measure
 from orchestune.store import hot, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
-from orchestune.store.tracked import last_points, points_since
+from orchestune.store.tracked import LastPoint, ReportedPoint, last_points, points_since
 
 EXPERIMENT_TAG, TRIAL_TAG = "orchestune.experiment", "orchestune.trial"
 """by which a run is found again: the experiment's id, and the trial's number"""
@@ -109,7 +109,7 @@ def _of_trial(session: Session, row: ExperimentRow, trial: Any, since: float, me
     )
 
 
-def _measures(found: Iterable[Any], folds: bool) -> list[Measure]:
+def _measures(found: Iterable[ReportedPoint], folds: bool) -> list[Measure]:
     """Where a program names no step, values are counted by their place in what the attempt reported."""
     measures = []
     for point in found:
@@ -118,7 +118,7 @@ def _measures(found: Iterable[Any], folds: bool) -> list[Measure]:
     return measures
 
 
-def _final(measured: Mapping[str, Any], last: Mapping[str, Any], at: float) -> list[Measure]:
+def _final(measured: Mapping[str, Any], last: Mapping[str, LastPoint], at: float) -> list[Measure]:
     """What counts of a trial, where it is another value than the last one that was reported: as a step behind all."""
     return [
         Measure(name, found["value"], _milliseconds(at), _step(_step(last[name].step) + 1) if name in last else 0)
@@ -127,8 +127,8 @@ def _final(measured: Mapping[str, Any], last: Mapping[str, Any], at: float) -> l
     ]
 
 
-def _name(point: Any, folds: bool) -> str:
-    return f"fold {point.fold}/{point.name}" if folds else str(point.name)
+def _name(point: ReportedPoint | LastPoint, folds: bool) -> str:
+    return f"fold {point.fold}/{point.name}" if folds else point.name
 
 
 def _step(step: float) -> int:

@@ -111,7 +111,7 @@ def enter_share(core: Core, code: str) -> Entered:
         if share is None:
             raise _over()
         seconds = min(SESSION_SECONDS, share.expires_at - session.now)
-        guest = Caller(share.name, share.role, source=share.digest, experiment=share.experiment)
+        guest = Caller(share.name, share.role, source=share.digest, experiment=share.experiment or "")
         token = _put(core, session, guest, seconds)
     return Entered(token, seconds, guest, handle)
 

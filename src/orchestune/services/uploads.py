@@ -19,6 +19,7 @@ from orchestune.services.ledger import Ledger, locked
 from orchestune.services.read_trials import blob_key
 from orchestune.services.work import GroupOver
 from orchestune.store import artifacts, attempts, blobs, changes, claims, experiments, hot, workers
+from orchestune.store.artifacts import ArtifactRow
 from orchestune.wire.answers import Kept, Published, Uploaded
 from orchestune.wire.files import Artifact, KeepArtifacts, PublishCheckpoint
 
@@ -128,16 +129,16 @@ def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> Kept:
         if _newest(ledger, attempt) is None:
             return Kept([])
         for item in call.files:
-            values = {
-                "experiment": attempt.experiment,
-                "trial": attempt.trial,
-                "path": below + item.path,
-                "attempt": attempt.id,
-                "digest": item.digest,
-                "size": sizes[item.digest],
-                "created_at": ledger.now,
-            }
-            artifacts.put(ledger.session, values)
+            artifact = ArtifactRow(
+                experiment=attempt.experiment,
+                trial=attempt.trial,
+                path=below + item.path,
+                attempt=attempt.id,
+                digest=item.digest,
+                size=sizes[item.digest],
+                created_at=ledger.now,
+            )
+            artifacts.put(ledger.session, artifact)
         if not call.more:
             handing_in.arrived(ledger, attempt.id)
         ledger.record("artifacts_kept", {"trial": attempt.trial, "paths": [below + item.path for item in call.files]})

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import ClassVar, NamedTuple
 
 from msgspec import UNSET, Raw
+from msgspec.structs import replace
 
 from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState, WorkerState
 from orchestune.domain.transitions import TASK, TRIAL, Cause, after
@@ -18,6 +19,7 @@ from orchestune.services.ledger import Ledger
 from orchestune.services.signatures import report_address
 from orchestune.store import changes, experiments, hot, workers
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.hot import CallingWorker, WorkerLease
 from orchestune.store.session import Session
 from orchestune.wire.answers import Ack, Answer, CheckpointToResume, Lease, ReasonDocument, StopOrder
 from orchestune.wire.registration import PROTOCOL
@@ -38,28 +40,6 @@ class GroupOver(OrchestuneError):
     status: ClassVar[int] = 410
 
 
-class Worker(NamedTuple):
-    """The row of the calling worker, in the order of `hot.SELECT_WORKER`."""
-
-    experiment: str
-    name: str
-    state: str
-    node: str
-    slots: int
-    boot: str | None
-    beat: int
-    gpus: str | None
-    memory: int
-    heir: str | None
-    phase: str | None
-    protocol: int | None
-
-    @property
-    def is_outdated(self) -> bool:
-        """True if it speaks the version before the server's: it finishes what it runs, and another one replaces it."""
-        return self.protocol is not None and self.protocol < PROTOCOL
-
-
 def work(core: Core, worker: str, call: Work) -> Answered:
     """Apply one call and return its `Answer` (protocol.md), in one transaction. Safe to repeat.
 
@@ -78,7 +58,7 @@ def work(core: Core, worker: str, call: Work) -> Answered:
     return Answered(answer, experiment.id)
 
 
-def _locked(session: Session, worker: str) -> tuple[Worker, ExperimentRow]:
+def _locked(session: Session, worker: str) -> tuple[CallingWorker, ExperimentRow]:
     """The worker as it is now, and its experiment, locked."""
     row = _worker(session, worker)
     experiment = experiments.lock(session, row.experiment)
@@ -88,19 +68,24 @@ def _locked(session: Session, worker: str) -> tuple[Worker, ExperimentRow]:
             raise GroupOver("this worker went on with another experiment")
     if row.state == WorkerState.LOST:
         workers.move(session, worker, Cause.REGISTER, reason=None, phase=None)
-        row = row._replace(state=WorkerState.ALIVE, phase=None)
+        row = replace(row, state=WorkerState.ALIVE, phase=None)
     return row, experiment
 
 
-def _worker(session: Session, worker: str) -> Worker:
-    found = session.row(hot.SELECT_WORKER, {"id": worker})
-    if found is None or found[2] == WorkerState.ENDED:
+def _worker(session: Session, worker: str) -> CallingWorker:
+    row = session.row(hot.SELECT_WORKER, {"id": worker})
+    if row is None or row.state == WorkerState.ENDED:
         raise GroupOver("this worker is no longer wanted")
-    return Worker(*found)
+    return row
+
+
+def _is_outdated(worker: CallingWorker) -> bool:
+    """Return True if it speaks an older protocol: it finishes what it runs, and another worker replaces it."""
+    return worker.protocol is not None and worker.protocol < PROTOCOL
 
 
 class _Call:
-    def __init__(self, core: Core, ledger: Ledger, worker: str, row: Worker, call: Work) -> None:
+    def __init__(self, core: Core, ledger: Ledger, worker: str, row: CallingWorker, call: Work) -> None:
         self.core, self.ledger, self.worker, self.row, self.call = core, ledger, worker, row, call
         self._begun: set[int] = set()
         """trials of which this call leased a fold"""
@@ -139,7 +124,7 @@ class _Call:
             },
         )
         self._note_files()
-        drain = self.row.state == WorkerState.DRAINING or self.row.is_outdated
+        drain = self.row.state == WorkerState.DRAINING or _is_outdated(self.row)
         return Answer(
             acks=acks,
             orders=orders,
@@ -172,17 +157,17 @@ class _Call:
     def _compare(self) -> tuple[int, list[StopOrder]]:
         """How many leases this worker holds, and what it must stop: what it works on set against what we know."""
         session = self.ledger.session
-        live = {row[0]: row for row in session.rows(hot.LIVE_OF_WORKER, {"worker": self.worker})}
-        ordered = [self._ordered(*row) for row in live.values() if row[1]]
+        live = {attempt.id: attempt for attempt in session.rows(hot.LIVE_OF_WORKER, {"worker": self.worker})}
+        ordered = [self._ordered(attempt, attempt.ordered) for attempt in live.values() if attempt.ordered]
         if self.call.live is None:
             return len(live), ordered
         claimed = set(self.call.live) - self._ended
         held = len(live)
-        for attempt, _, leased_beat, *_ in live.values():
-            told = leased_beat <= self.call.beat - 2  # a later call of this worker may have got the lease
-            if attempt not in claimed and told and self.call.boot == self.row.boot:
+        for leased in live.values():
+            told = leased.worker_beat <= self.call.beat - 2  # a later call of this worker may have got the lease
+            if leased.id not in claimed and told and self.call.boot == self.row.boot:
                 reason = Reason(ReasonCode.WORKER_LOST, f"the lease never reached {self.row.name}")
-                attempts.lose(self.ledger, attempt, reason, reached=False)
+                attempts.lose(self.ledger, leased.id, reason, reached=False)
                 held -= 1
         orders = [order for order in ordered if order.attempt in claimed]
         for attempt in claimed - live.keys():
@@ -197,16 +182,16 @@ class _Call:
             orders.append(_order(attempt, said, known or Reason(ReasonCode.SUPERSEDED, "a newer attempt took over")))
         return held, orders
 
-    def _ordered(self, attempt: str, state: str, _beat: int, _state: str, reason: str | None) -> StopOrder:
-        """The order to end a live attempt, as its row (`hot.LIVE_OF_WORKER`) has it."""
-        known = Reason.from_json(json.loads(reason)) if reason else None
+    def _ordered(self, attempt: WorkerLease, state: str) -> StopOrder:
+        """Return the order that ends a live attempt in this state."""
+        known = Reason.from_json(json.loads(attempt.reason)) if attempt.reason else None
         rule = self.ledger.row.specification.early_stopping
         grace = rule.grace if state == AttemptState.PRUNED and rule is not None else None
-        return _order(attempt, state, known or Reason(ReasonCode.PAUSED, "paused"), grace)
+        return _order(attempt.id, state, known or Reason(ReasonCode.PAUSED, "paused"), grace)
 
     def _lease(self, held: int) -> list[Lease]:
         row = self.ledger.row
-        if not row.goes_on or self.row.state != WorkerState.ALIVE or self.row.is_outdated:
+        if not row.goes_on or self.row.state != WorkerState.ALIVE or _is_outdated(self.row):
             return []
         if self.call.boot != self.row.boot:
             return []  # a call from before it registered anew: nobody would hear of the lease
@@ -277,7 +262,7 @@ class _Call:
             seed=task.seed,
             revision=task.revision,
             bundle=task.bundle,
-            gpus=json.loads(self.row.gpus) if self.row.gpus else [],
+            gpus=list(self.row.assigned_gpus),
             report=report_address(self.core, attempt),
             checkpoint=CheckpointToResume(resumed["digest"], resumed["step"]) if resumed else None,
         )

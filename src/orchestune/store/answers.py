@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import Row, delete, insert, select
+from msgspec import Struct
+from sqlalchemy import delete, insert, select
 
 from orchestune.store.session import Session
 from orchestune.store.tables import idempotency
 
 
-def remembered(session: Session, key: str) -> Row[Any] | None:
+class StoredAnswer(Struct, frozen=True, gc=False):
+    """The answer to the first request with an idempotency key."""
+
+    request_hash: str
+    status: int
+    answer: str
+
+
+def remembered(session: Session, key: str) -> StoredAnswer | None:
     """The answer that was given to an idempotency key and has not expired."""
-    return session.first(select(idempotency).where(idempotency.c.key == key, idempotency.c.expires_at > session.now))
+    query = select(idempotency.c.request_hash, idempotency.c.status, idempotency.c.answer)
+    return session.first(query.where(idempotency.c.key == key, idempotency.c.expires_at > session.now), StoredAnswer)
 
 
 def remember(session: Session, key: str, request_hash: str, status: int, answer: str, seconds: float) -> None:

@@ -6,13 +6,13 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row as ResultRow
+from msgspec import Struct
 from sqlalchemy import Select, Table, delete, select
 
 from orchestune.errors import BadInput
 from orchestune.store import postgres
 from orchestune.store.blobs import named_by
-from orchestune.store.session import Session
+from orchestune.store.session import Session, parts
 from orchestune.store.tables import (
     artifacts,
     attempts,
@@ -58,6 +58,27 @@ _PARENTS: Mapping[str, Sequence[tuple[str, str, str]]] = {
 """columns that name a row of the same experiment: (column, its table, its column)"""
 
 
+class Extent(Struct, frozen=True, gc=False):
+    """An experiment and the number of its last event, which changes when it does."""
+
+    id: str
+    event_seq: int
+
+
+class StoredExperiment(Struct, frozen=True, gc=False):
+    """The experiment with which an imported record is compared."""
+
+    handle: str
+    state: str
+    event_seq: int
+    hidden: int
+
+
+class _Blob(Struct, frozen=True, gc=False):
+    digest: str
+    size: int
+
+
 def rows(session: Session, experiment: str) -> Iterator[tuple[str, Row]]:
     """Every row with its table's name; logs lie attempt by attempt."""
     for name, table in TABLES.items():
@@ -68,27 +89,28 @@ def rows(session: Session, experiment: str) -> Iterator[tuple[str, Row]]:
             yield name, {column: value for column, value in values.items() if column not in OF_THIS_SERVER}
 
 
-def everything(session: Session) -> list[tuple[str, int]]:
-    """The id of every experiment, and the number of its last event; what is about to be removed is left out."""
+def everything(session: Session) -> list[Extent]:
+    """The extent of every experiment; what is about to be removed is left out."""
     query = select(experiments.c.id, experiments.c.event_seq).where(experiments.c.hidden < 2)
-    return [(row.id, row.event_seq) for row in session.select(query.order_by(experiments.c.id))]
+    return session.select(query.order_by(experiments.c.id), Extent)
 
 
 def blobs_of(session: Session, experiment: str) -> dict[str, int]:
     """Digest → bytes of its bundles, artifacts and checkpoints."""
-    found = session.among(select(blobs.c.digest, blobs.c.size), blobs.c.digest, named_by(session, experiment))
-    return {row.digest: row.size for row in found}
+    named = named_by(session, experiment)
+    rows = session.among(select(blobs.c.digest, blobs.c.size), blobs.c.digest, named, _Blob)
+    return {row.digest: row.size for row in rows}
 
 
 def handle_is_taken(session: Session, handle: str) -> bool:
     """Whether an experiment has this handle."""
-    return bool(session.select(select(experiments.c.id).where(experiments.c.handle == handle)))
+    return bool(session.select(select(experiments.c.id).where(experiments.c.handle == handle), str))
 
 
-def present(session: Session, experiment: str) -> ResultRow[Any] | None:
-    """(handle, state, event_seq, hidden) of the experiment with this id, if it is there."""
-    query = select(*(experiments.c[name] for name in ("handle", "state", "event_seq", "hidden")))
-    return session.first(query.where(experiments.c.id == experiment))
+def present(session: Session, experiment: str) -> StoredExperiment | None:
+    """The experiment with this id, None if it is absent."""
+    query = select(*(experiments.c[name] for name in StoredExperiment.__struct_fields__))
+    return session.first(query.where(experiments.c.id == experiment), StoredExperiment)
 
 
 def add(session: Session, table: str, found: Sequence[Row]) -> None:
@@ -104,7 +126,7 @@ def add(session: Session, table: str, found: Sequence[Row]) -> None:
 def workers_elsewhere(session: Session, experiment: str, found: Sequence[Row]) -> Collection[str]:
     """Return the ids of those workers that are stored with another experiment."""
     query = select(workers.c.id).where(workers.c.experiment != experiment)
-    return {row.id for row in session.among(query, workers.c.id, [row["id"] for row in found])}
+    return set(session.among(query, workers.c.id, [row["id"] for row in found], str))
 
 
 def dangling(session: Session, experiment: str, table: str, found: Sequence[Row]) -> tuple[str, object] | None:
@@ -113,7 +135,7 @@ def dangling(session: Session, experiment: str, table: str, found: Sequence[Row]
         named = {row[column] for row in found}
         own = TABLES[parent].c[key]
         query = select(own).where(TABLES[parent].c.experiment == experiment)
-        present = {row[0] for row in session.among(query, own, named)}
+        present = set(session.among(query, own, named, object))
         if missing := named - present:
             return column, min(missing)
     return None
@@ -126,8 +148,10 @@ def as_here(session: Session, table: str, found: Sequence[Row]) -> list[Row | No
     query = select(TABLES[table])
     if own is not None and found:
         query = query.where(TABLES[table].c[own] == found[0][own])
-    here = session.among(query, TABLES[table].c[column], {row[column] for row in found})
-    known = {tuple(row._mapping[key] for key in keys): dict(row._mapping) for row in here}
+    known: dict[tuple[object, ...], Row] = {}
+    for part in parts({row[column] for row in found}):
+        here = session.connection.execute(query.where(TABLES[table].c[column].in_(part)))
+        known |= {tuple(row[key] for key in keys): dict(row) for row in here.mappings()}
     return [known.get(tuple(row[key] for key in keys)) for row in found]
 
 
@@ -146,7 +170,7 @@ def cut(session: Session, experiment: str, last: int) -> None:
     session.change(delete(events).where(events.c.experiment == experiment, events.c.seq > last))
 
 
-def _of(table: Table, experiment: str) -> Select[Any]:
+def _of(table: Table, experiment: str) -> Select[tuple[object, ...]]:
     query = select(table)
     if table is experiments:
         return query.where(experiments.c.id == experiment)

@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from sqlalchemy import Row, delete, insert, select
+from msgspec import Struct
+from msgspec.structs import asdict
+from sqlalchemy import ColumnElement, delete, insert, select
 
 from orchestune.store.session import Session, parts
 from orchestune.store.tables import artifacts, trials
 
 
-def of_trial(session: Session, experiment: str, number: int) -> Sequence[Row[Any]]:
+class ArtifactRow(Struct, frozen=True, gc=False):
+    """A row of `artifacts`."""
+
+    experiment: str
+    trial: int
+    path: str
+    attempt: str
+    digest: str
+    size: int
+    created_at: float
+
+
+def of_trial(session: Session, experiment: str, number: int) -> list[ArtifactRow]:
     """Artifacts of one trial, by path."""
     query = select(artifacts).where(artifacts.c.experiment == experiment, artifacts.c.trial == number)
-    return session.select(query.order_by(artifacts.c.path))
+    return session.select(query.order_by(artifacts.c.path), ArtifactRow)
 
 
-def get(session: Session, experiment: str, number: int, path: str) -> Row[Any] | None:
+def get(session: Session, experiment: str, number: int, path: str) -> ArtifactRow | None:
     """One artifact of a trial."""
-    return session.first(
-        select(artifacts).where(
-            artifacts.c.experiment == experiment, artifacts.c.trial == number, artifacts.c.path == path
-        )
-    )
+    return session.first(select(artifacts).where(*_is(experiment, number, path)), ArtifactRow)
 
 
-def put(session: Session, values: dict[str, Any]) -> None:
+def put(session: Session, artifact: ArtifactRow) -> None:
     """Record an artifact; a later attempt's file replaces the earlier one's."""
-    session.change(
-        delete(artifacts).where(
-            artifacts.c.experiment == values["experiment"],
-            artifacts.c.trial == values["trial"],
-            artifacts.c.path == values["path"],
-        )
-    )
-    session.change(insert(artifacts).values(**values))
+    session.change(delete(artifacts).where(*_is(artifact.experiment, artifact.trial, artifact.path)))
+    session.change(insert(artifacts).values(**asdict(artifact)))
+
+
+def _is(experiment: str, number: int, path: str) -> tuple[ColumnElement[bool], ...]:
+    return artifacts.c.experiment == experiment, artifacts.c.trial == number, artifacts.c.path == path
 
 
 def drop(session: Session, experiment: str, kept: set[int]) -> None:
@@ -43,5 +48,5 @@ def drop(session: Session, experiment: str, kept: set[int]) -> None:
     of_trial = (trials.c.experiment == artifacts.c.experiment) & (trials.c.number == artifacts.c.trial)
     over = select(artifacts.c.trial).distinct().join(trials, of_trial)
     over = over.where(artifacts.c.experiment == experiment, trials.c.finished_at.is_not(None))
-    for some in parts({row.trial for row in session.select(over)} - kept):
+    for some in parts(set(session.select(over, int)) - kept):
         session.change(delete(artifacts).where(artifacts.c.experiment == experiment, artifacts.c.trial.in_(some)))

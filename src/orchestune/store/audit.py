@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import Row, delete, func, insert, or_, select, text
+from msgspec import Struct
+from sqlalchemy import delete, func, insert, or_, select, text
 
 from orchestune.domain.audit import AuditEvent, AuditKind
 from orchestune.store.session import Session
@@ -17,10 +18,29 @@ _STEP = 200  # oldest rows considered for removal by each append; more than a ba
 _LOCK = 7_021_601  # any fixed number: the advisory lock under which numbers are given on PostgreSQL
 
 
+class AuditRow(Struct, frozen=True, gc=False):
+    """A row of `audit`."""
+
+    seq: int
+    at: float
+    kind: str
+    actor: str
+    role: str
+    address: str
+    subject: str
+    details: str
+
+    @property
+    def parsed_details(self) -> dict[str, str]:
+        """What else is known of the event, by name."""
+        details: dict[str, str] = json.loads(self.details)
+        return details
+
+
 def append(session: Session, events: Sequence[AuditEvent], most: int = MOST_ROWS) -> None:
     """Insert `events` and remove the oldest rows beyond `most` or `OLDEST_SECONDS`, at most `_STEP` of them."""
     if session.postgres:  # else a reader's cursor could pass a number whose transaction is still open
-        session.select(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        session.connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
     rows = [
         {
             "at": event.at,
@@ -35,32 +55,28 @@ def append(session: Session, events: Sequence[AuditEvent], most: int = MOST_ROWS
     ]
     if rows:
         session.change(insert(audit).values(rows))
-    newest = session.first(select(func.max(audit.c.seq)))
     oldest = select(audit.c.seq).order_by(audit.c.seq).limit(_STEP)
-    excess = or_(
-        audit.c.seq <= ((newest[0] if newest else None) or 0) - most, audit.c.at < session.now - OLDEST_SECONDS
-    )
+    excess = or_(audit.c.seq <= end(session) - most, audit.c.at < session.now - OLDEST_SECONDS)
     session.change(delete(audit).where(audit.c.seq.in_(oldest.scalar_subquery()), excess))
 
 
-def after(session: Session, cursor: int, limit: int) -> Sequence[Row[tuple[object, ...]]]:
+def after(session: Session, cursor: int, limit: int) -> list[AuditRow]:
     """Return the first `limit` rows behind `cursor`, the oldest first."""
-    return session.select(select(audit).where(audit.c.seq > cursor).order_by(audit.c.seq).limit(limit))
+    return session.select(select(audit).where(audit.c.seq > cursor).order_by(audit.c.seq).limit(limit), AuditRow)
 
 
-def newest(session: Session, limit: int, since: float = 0.0) -> Sequence[Row[tuple[object, ...]]]:
+def newest(session: Session, limit: int, since: float = 0.0) -> list[AuditRow]:
     """Return the last `limit` rows not older than `since`, the oldest first."""
     query = select(audit).where(audit.c.at >= since).order_by(audit.c.seq.desc()).limit(limit)
-    return list(reversed(session.select(query)))
+    return session.select(query, AuditRow)[::-1]
 
 
-def last(session: Session, kind: AuditKind, subject: str) -> Row[tuple[object, ...]] | None:
+def last(session: Session, kind: AuditKind, subject: str) -> AuditRow | None:
     """Return the newest row of that kind about that subject; None if absent."""
     query = select(audit).where(audit.c.kind == kind.value, audit.c.subject == subject)
-    return session.first(query.order_by(audit.c.seq.desc()).limit(1))
+    return session.first(query.order_by(audit.c.seq.desc()).limit(1), AuditRow)
 
 
 def end(session: Session) -> int:
     """Return the number of the newest row; 0 if there is none."""
-    row = session.first(select(func.max(audit.c.seq)))
-    return int(row[0] or 0) if row else 0
+    return session.first(select(func.coalesce(func.max(audit.c.seq), 0)), int) or 0

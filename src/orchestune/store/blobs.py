@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, select, update
+from msgspec import Struct
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestune.errors import StoreUnavailable
@@ -15,6 +15,15 @@ from orchestune.store.tables import artifacts, blobs, experiments, tasks, trials
 
 _GOING = "going"
 """the kind of a blob whose bytes are being deleted: for everybody else it is not there, and cannot be there yet"""
+
+
+class BlobRow(Struct, frozen=True, gc=False):
+    """A row of `blobs`."""
+
+    digest: str
+    kind: str
+    size: int
+    created_at: float
 
 
 def put(session: Session, digest: str, kind: str, size: int) -> None:
@@ -29,9 +38,9 @@ def put(session: Session, digest: str, kind: str, size: int) -> None:
     hold(session, digest)
 
 
-def get(session: Session, digest: str) -> Row[Any] | None:
+def get(session: Session, digest: str) -> BlobRow | None:
     """The row of a blob."""
-    return session.first(select(blobs).where(blobs.c.digest == digest, blobs.c.kind != _GOING))
+    return session.first(select(blobs).where(blobs.c.digest == digest, blobs.c.kind != _GOING), BlobRow)
 
 
 def use(session: Session, digest: str) -> bool:
@@ -45,7 +54,7 @@ def hold(session: Session, digest: str) -> None:
 
     StoreUnavailable while they are being deleted.
     """
-    if not use(session, digest) and session.select(select(blobs.c.digest).where(blobs.c.digest == digest)):
+    if not use(session, digest) and session.select(select(blobs.c.digest).where(blobs.c.digest == digest), str):
         raise StoreUnavailable(f"the bytes {digest[:12]} are just being removed", "send them again in a moment")
 
 
@@ -53,19 +62,22 @@ def runs_bundle(session: Session, experiment: str, digest: str) -> bool:
     """Whether the experiment, or one of its trials, runs this bundle."""
     own = select(experiments.c.id).where(experiments.c.id == experiment, experiments.c.bundle == digest)
     older = select(trials.c.number).where(trials.c.experiment == experiment, trials.c.bundle == digest).limit(1)
-    return bool(session.select(own)) or bool(session.select(older))
+    return bool(session.select(own, str)) or bool(session.select(older, int))
 
 
 def unreferenced(session: Session, older_than: float) -> list[str]:
     """Digests that no experiment, trial or artifact names, older than a time (uploads come before their rows); also
     those whose removal was cut off.
     """
-    named = {row[0] for row in session.select(select(experiments.c.bundle).where(experiments.c.bundle.is_not(None)))}
-    named |= {row[0] for row in session.select(select(trials.c.bundle).where(trials.c.bundle.is_not(None)).distinct())}
-    named |= {row[0] for row in session.select(select(artifacts.c.digest).distinct())}
-    named |= _of_checkpoints(session)
-    candidates = session.select(select(blobs.c.digest).where(_sweepable(older_than)))
-    return [row[0] for row in candidates if row[0] not in named]
+    named = _of_checkpoints(session)
+    for query in (
+        select(experiments.c.bundle).where(experiments.c.bundle.is_not(None)),
+        select(trials.c.bundle).where(trials.c.bundle.is_not(None)).distinct(),
+        select(artifacts.c.digest).distinct(),
+    ):
+        named.update(session.select(query, str))
+    candidates = session.select(select(blobs.c.digest).where(_sweepable(older_than)), str)
+    return [digest for digest in candidates if digest not in named]
 
 
 def _of_checkpoints(session: Session, experiment: str | None = None) -> set[str]:
@@ -75,7 +87,7 @@ def _of_checkpoints(session: Session, experiment: str | None = None) -> set[str]
         query = select(table.c.checkpoint).where(table.c.checkpoint.is_not(None))
         if experiment is not None:
             query = query.where(table.c.experiment == experiment)
-        found |= {json.loads(row[0])["digest"] for row in session.select(query)}
+        found |= {json.loads(checkpoint)["digest"] for checkpoint in session.select(query, str)}
     return found
 
 
@@ -102,12 +114,13 @@ def drop(session: Session, digest: str) -> None:
 
 def named_by(session: Session, experiment: str) -> list[str]:
     """Digests of an experiment's bundles, artifacts and checkpoints."""
-    bundle = select(experiments.c.bundle).where(experiments.c.id == experiment)
-    of_trials = select(trials.c.bundle).where(trials.c.experiment == experiment).distinct()
+    bundle = select(experiments.c.bundle).where(experiments.c.id == experiment, experiments.c.bundle.is_not(None))
+    of_trials = select(trials.c.bundle).where(trials.c.experiment == experiment, trials.c.bundle.is_not(None))
     kept = select(artifacts.c.digest).where(artifacts.c.experiment == experiment)
-    found = {row[0] for query in (bundle, of_trials, kept) for row in session.select(query)}
-    found |= _of_checkpoints(session, experiment)
-    return sorted(digest for digest in found if digest)
+    digests = _of_checkpoints(session, experiment)
+    for query in (bundle, of_trials.distinct(), kept):
+        digests.update(session.select(query, str))
+    return sorted(digests)
 
 
 def make_old(session: Session, digests: Sequence[str]) -> None:

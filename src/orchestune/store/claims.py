@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from orchestune.store.rows import Query
 from orchestune.store.session import Session
 
 # `artifacts` has an index by digest, `attempts` one by worker and state: no look at all rows of an experiment, which
 # an upload of each of its files would repeat.
-_HAS_ARTIFACT = "SELECT 1 FROM artifacts WHERE digest = :digest AND experiment = :experiment LIMIT 1"
-_HAS_CHECKPOINT = """
+_HAS_ARTIFACT = Query(int, "SELECT 1 FROM artifacts WHERE digest = :digest AND experiment = :experiment LIMIT 1")
+_HAS_CHECKPOINT = Query(
+    int,
+    """
 SELECT 1 FROM attempts a JOIN tasks t ON t.experiment = a.experiment AND t.trial = a.trial AND t.fold = a.fold
 WHERE a.worker = :worker AND a.experiment = :experiment AND (a.state IN ('leased', 'running') OR a.id = :attempt)
 AND t.checkpoint LIKE :pattern LIMIT 1
-"""
-_MAY_RESUME = """
+""",
+)
+_MAY_RESUME = Query(
+    int,
+    """
 SELECT 1 FROM tasks WHERE experiment = :experiment AND checkpoint LIKE :pattern UNION ALL
 SELECT 1 FROM trials WHERE experiment = :experiment AND checkpoint LIKE :pattern LIMIT 1
-"""
+""",
+)
 
 
 def is_held(session: Session, worker: str, experiment: str, digest: str, attempt: str = "") -> bool:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
-from sqlalchemy import Row, delete, insert, select
+from msgspec import Struct
+from sqlalchemy import Select, delete, insert, select
 
 from orchestune.store.session import Session
 from orchestune.store.tables import credentials, experiments
 
 IDENTITY = 16
 """how much of a digest names a credential in a list"""
+
+
+class Credential(Struct, frozen=True, gc=False):
+    """A row of `credentials`, with the `handle` of the experiment to which it is bound."""
+
+    digest: str
+    kind: str
+    name: str
+    role: Literal["guest", "viewer", "editor", "owner"]
+    source: str
+    created_at: float
+    expires_at: float
+    made_by: str
+    experiment: str | None
+    handle: str | None
 
 
 def put(
@@ -45,21 +60,19 @@ def put(
     return expires
 
 
-def find(session: Session, digest: str, kind: str) -> Row[Any] | None:
-    """The credential with this digest, unless it has expired, or the experiment is hidden to which it is bound.
-
-    `handle` is the handle of that experiment, None where there is none.
-    """
+def find(session: Session, digest: str, kind: str) -> Credential | None:
+    """The credential with this digest, unless it has expired, or the experiment is hidden to which it is bound."""
     query = _valid(session, kind).where(credentials.c.digest == digest)
-    return session.first(query)
+    return session.first(query, Credential)
 
 
-def every(session: Session, kind: str) -> Sequence[Row[Any]]:
+def every(session: Session, kind: str) -> list[Credential]:
     """All of a kind that are of use, the newest first."""
-    return session.select(_valid(session, kind).order_by(credentials.c.created_at.desc(), credentials.c.digest))
+    query = _valid(session, kind).order_by(credentials.c.created_at.desc(), credentials.c.digest)
+    return session.select(query, Credential)
 
 
-def _valid(session: Session, kind: str) -> Any:
+def _valid(session: Session, kind: str) -> Select[tuple[object, ...]]:
     joined = credentials.outerjoin(experiments, experiments.c.id == credentials.c.experiment)
     return (
         select(*credentials.c, experiments.c.handle)

@@ -115,7 +115,7 @@ class Store:
             connection.close()
             raise
 
-    def _begin(self, driver: Any) -> None:
+    def _begin(self, driver: sqlite3.Connection) -> None:
         """Begin, and wait for other processes as long as this thread's patience lasts. Who has begun waits no more."""
         limit = self._patience.limit
         if limit != self._waits:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from msgspec import Struct
+from sqlalchemy import delete, insert, select
 
 from orchestune.store.session import Session
 from orchestune.store.tables import estimates
+
+
+class EstimateRow(Struct, frozen=True, gc=False):
+    """A row of `estimates`; `trial`, `value` and `stddev` are NULL together."""
+
+    experiment: str
+    history_seq: int
+    revision: int
+    trial: int | None
+    value: float | None
+    stddev: float | None
+    front: str | None
 
 
 def put(
@@ -27,6 +39,7 @@ def put(
     session.change(insert(estimates).values(experiment=experiment, front=listed, **row))
 
 
-def of(session: Session, experiments: Sequence[str]) -> dict[str, Row[Any]]:
-    """What was kept of them, with `front` as JSON."""
-    return {row.experiment: row for row in session.among(select(estimates), estimates.c.experiment, experiments)}
+def of(session: Session, experiments: Sequence[str]) -> dict[str, EstimateRow]:
+    """By experiment, what was kept of them."""
+    rows = session.among(select(estimates), estimates.c.experiment, experiments, EstimateRow)
+    return {row.experiment: row for row in rows}

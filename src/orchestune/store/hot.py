@@ -6,27 +6,94 @@ the experiment, which are in that order already.
 
 from __future__ import annotations
 
+import json
+
 from msgspec import Struct
 
 from orchestune.domain.metrics import Point
 from orchestune.domain.states import AttemptState, TaskState, TrialState
 from orchestune.store.rows import Query
 
-SELECT_WORKER = """
+
+class CallingWorker(Struct, frozen=True, gc=False):
+    """What a call of a worker needs of its row."""
+
+    experiment: str
+    name: str
+    state: str
+    node: str
+    slots: int
+    boot: str | None
+    beat: int
+    gpus: str | None
+    memory: int
+    heir: str | None
+    phase: str | None
+    protocol: int | None
+
+    @property
+    def assigned_gpus(self) -> tuple[str, ...]:
+        """Ids of the GPUs that the server assigned to it."""
+        return _gpus(self.gpus)
+
+
+SELECT_WORKER = Query(
+    CallingWorker,
+    """
 SELECT experiment, name, state, node, slots, boot, beat, gpus, memory, heir, phase, protocol FROM workers WHERE id = :id
-"""
+""",
+)
 BEAT_WORKER = """
 UPDATE workers SET beat = :beat, boot = :boot, seen_at = :now, succeeded = succeeded + :succeeded,
 failed = failed + :failed WHERE id = :id
 """
-PRESENT_WORKERS = """
+
+
+class Present(Struct, frozen=True, gc=False):
+    """What controllers look at, again and again, of a worker that is not known to be gone."""
+
+    id: str
+    experiment: str
+    name: str
+    state: str
+    reason: str | None
+    node: str
+    slots: int
+    gpus: str | None
+    handle: str | None
+    boot: str | None
+    beat: int
+    memory: int
+    """bytes of each slot, for trials that need more than the file says; 0: what the file says"""
+    heir: str | None
+    """the experiment with which it goes on, while it drains"""
+    phase: str | None
+    """while it starts: what the place said last; None before it said anything. Later: None, or `SENDING`"""
+
+    @property
+    def assigned_gpus(self) -> tuple[str, ...]:
+        """Ids of the GPUs that the server assigned to it."""
+        return _gpus(self.gpus)
+
+
+def _gpus(gpus: str | None) -> tuple[str, ...]:
+    return tuple(json.loads(gpus)) if gpus else ()
+
+
+PRESENT_WORKERS = Query(
+    Present,
+    """
 SELECT id, experiment, name, state, reason, node, slots, gpus, handle, boot, beat, memory, heir, phase FROM workers
 WHERE cluster = :cluster AND state IN ('starting', 'alive', 'draining', 'lost') ORDER BY created_at
-"""
-PRESENT_SLOTS = """
+""",
+)
+PRESENT_SLOTS = Query(
+    int,
+    """
 SELECT COALESCE(SUM(slots), 0) FROM workers WHERE experiment = :experiment
 AND state IN ('starting', 'alive', 'draining')
-"""
+""",
+)
 
 INSERT_TRIAL = """
 INSERT INTO trials (experiment, number, state, parameters, source, engine_version, suggested_after, parent, seed,
@@ -141,9 +208,23 @@ INSERT INTO attempts (id, experiment, trial, fold, token, state, worker, worker_
 raised_memory, resumed_from) VALUES (:id, :experiment, :trial, :fold, :token, :state, :worker, :worker_beat, :node,
 :gpus, :leased_at, :raised_memory, :resumed_from)
 """
-LIVE_OF_WORKER = """
-SELECT id, ordered, worker_beat, state, reason FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')
-"""
+
+
+class WorkerLease(Struct, frozen=True, gc=False):
+    """The lease of a live attempt, as its worker has it; `ordered` is the state that a stop order asks for."""
+
+    id: str
+    ordered: str | None
+    worker_beat: int
+    reason: str | None
+
+
+LIVE_OF_WORKER = Query(
+    WorkerLease,
+    """
+SELECT id, ordered, worker_beat, reason FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')
+""",
+)
 
 
 class AttemptInTrial(Struct, gc=False):

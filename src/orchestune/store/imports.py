@@ -37,4 +37,4 @@ def end(session: Session, experiment: str) -> None:
 
 def begun(session: Session) -> list[str]:
     """The experiments."""
-    return [row.experiment for row in session.select(select(imports.c.experiment))]
+    return session.select(select(imports.c.experiment), str)

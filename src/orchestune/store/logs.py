@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Row, func, literal, or_, select
+from msgspec import Struct
+from msgspec.structs import asdict
+from sqlalchemy import BigInteger, ColumnElement, func, literal, or_, select
 
 from orchestune.domain.states import AttemptState, TrialState, WorkerState
 from orchestune.store import hot
@@ -14,14 +15,68 @@ from orchestune.store.session import Session
 from orchestune.store.tables import attempts, events, log_segments, trials, workers
 
 
+class EventRow(Struct, frozen=True, gc=False):
+    """A row of `events`."""
+
+    experiment: str
+    seq: int
+    at: float
+    actor: str
+    kind: str
+    data: str
+
+
+class Segment(Struct, frozen=True, gc=False):
+    """The bytes of a log segment: `data`, or those in the object `object` of the file store from `object_offset` on."""
+
+    length: int
+    data: bytes | None
+    object: str | None
+    object_offset: int | None
+
+
+class SegmentRow(Segment, frozen=True, gc=False):
+    """A row of `log_segments`."""
+
+    experiment: str
+    seq: int
+    attempt: str
+    trial: int
+    offset: int
+    gap: int
+    at: float
+
+
+class SegmentOfAttempt(SegmentRow, frozen=True, gc=False):
+    """A segment with its attempt's fold, token and length of the log, and the worker's name."""
+
+    fold: int
+    token: int
+    log_bytes: int | None
+    worker_name: str | None
+
+
+class MovedSegment(Struct, frozen=True, gc=False):
+    """A segment whose bytes were moved to the position `at` of an object."""
+
+    experiment: str
+    seq: int
+    at: int
+
+
+class _SegmentLength(Struct, frozen=True, gc=False):
+    seq: int
+    length: int
+
+
 def events_after(
     session: Session, experiment: str, after: int, limit: int, kinds: Sequence[str] = ()
-) -> Sequence[Row[Any]]:
+) -> list[EventRow]:
     """Events with a number above `after`; of some kinds, or all."""
     query = select(events).where(events.c.experiment == experiment, events.c.seq > _cursor(after))
     if kinds:
         query = query.where(events.c.kind.in_(kinds))
-    return session.select(query.order_by(events.c.seq).limit(limit))
+    return session.select(query.order_by(events.c.seq).limit(limit), EventRow)
 
 
 def _cursor(after: int) -> ColumnElement[int]:
@@ -32,8 +87,7 @@ def _cursor(after: int) -> ColumnElement[int]:
 def last_event(session: Session, experiment: str, besides: str) -> int:
     """The number of the newest event of another kind than `besides`; 0 where there is none."""
     query = select(events.c.seq).where(events.c.experiment == experiment, events.c.kind != besides)
-    found = session.first(query.order_by(events.c.seq.desc()).limit(1))
-    return int(found.seq) if found else 0
+    return session.first(query.order_by(events.c.seq.desc()).limit(1), int) or 0
 
 
 def last_within(
@@ -43,10 +97,10 @@ def last_within(
     case; None where all of them fit.
     """
     query = select(log_segments.c.seq, log_segments.c.length).where(*_behind(experiment, after, trial, since))
-    found = session.select(query.order_by(log_segments.c.seq).limit(limit))
-    sizes = accumulate(segment.length for segment in found)
+    segments = session.select(query.order_by(log_segments.c.seq).limit(limit), _SegmentLength)
+    sizes = accumulate(segment.length for segment in segments)
     fit = sum(size <= most for size in sizes)
-    return found[max(fit, 1) - 1].seq if fit < len(found) else None
+    return segments[max(fit, 1) - 1].seq if fit < len(segments) else None
 
 
 def _behind(experiment: str, after: int, trial: int | None, since: float | None) -> list[ColumnElement[bool]]:
@@ -63,8 +117,8 @@ def segments_after(
     trial: int | None = None,
     since: float | None = None,
     upto: int | None = None,
-) -> Sequence[Row[Any]]:
-    """Segments with a number above `after`, with the attempt's fold, token and bytes, and the worker's name."""
+) -> list[SegmentOfAttempt]:
+    """Segments with a number above `after`."""
     query = (
         select(
             log_segments,
@@ -79,25 +133,25 @@ def segments_after(
     )
     if upto is not None:
         query = query.where(log_segments.c.seq <= upto)
-    return session.select(query.order_by(log_segments.c.seq).limit(limit))
+    return session.select(query.order_by(log_segments.c.seq).limit(limit), SegmentOfAttempt)
 
 
 def last_segments(
     session: Session, experiment: str, trial: int | None, limit: int, before: int | None = None
-) -> Sequence[Row[Any]]:
+) -> list[SegmentRow]:
     """The newest segments, or those with the highest numbers below `before`; newest first."""
     query = select(log_segments).where(log_segments.c.experiment == experiment)
     if before is not None:
         query = query.where(log_segments.c.seq < before)
     if trial is not None:
         query = query.where(log_segments.c.trial == trial)
-    return session.select(query.order_by(log_segments.c.seq.desc()).limit(limit))
+    return session.select(query.order_by(log_segments.c.seq.desc()).limit(limit), SegmentRow)
 
 
-def newest_of(session: Session, attempt: str, limit: int) -> Sequence[Row[Any]]:
+def newest_of(session: Session, attempt: str, limit: int) -> list[SegmentRow]:
     """The newest segments of one attempt, the newest first."""
     query = select(log_segments).where(log_segments.c.attempt == attempt)
-    return session.select(query.order_by(log_segments.c.offset.desc()).limit(limit))
+    return session.select(query.order_by(log_segments.c.offset.desc()).limit(limit), SegmentRow)
 
 
 def ended(session: Session, experiment: str, trial: int) -> bool:
@@ -106,7 +160,7 @@ def ended(session: Session, experiment: str, trial: int) -> bool:
     One that was ended from here may print more in its grace period, until its worker says that it ended, or is gone.
     """
     query = select(trials.c.state).where(trials.c.experiment == experiment, trials.c.number == trial)
-    if not any(TrialState(row.state).over for row in session.select(query)):
+    if not any(TrialState(state).over for state in session.select(query, str)):
         return False
     missing = (
         select(attempts.c.id)
@@ -123,7 +177,7 @@ def ended(session: Session, experiment: str, trial: int) -> bool:
             ),
         )
     )
-    return not session.select(missing.limit(1))
+    return not session.select(missing.limit(1), str)
 
 
 def prefix(experiment: str) -> str:
@@ -141,18 +195,15 @@ def to_move(session: Session, limit: int, inline_bytes: int) -> list[str]:
         .having(func.sum(log_segments.c.length) > inline_bytes)
         .limit(limit)
     )
-    return [row[0] for row in session.select(query)]
+    return session.select(query, str)
 
 
-def inline_segments(session: Session, attempt: str) -> Sequence[Row[Any]]:
+def inline_segments(session: Session, attempt: str) -> list[SegmentRow]:
     """The segments of one attempt that still lie in rows, in order."""
     query = select(log_segments).where(log_segments.c.attempt == attempt, log_segments.c.object.is_(None))
-    return session.select(query.order_by(log_segments.c.offset))
+    return session.select(query.order_by(log_segments.c.offset), SegmentRow)
 
 
-def moved(session: Session, key: str, places: Sequence[tuple[str, int, int]]) -> None:
-    """Segments' bytes lie in the file store from now on: (experiment, seq, offset in the object `key`) of each."""
-    session.many(
-        hot.MOVE_SEGMENT,
-        [{"experiment": experiment, "seq": seq, "key": key, "at": offset} for experiment, seq, offset in places],
-    )
+def moved(session: Session, key: str, segments: Sequence[MovedSegment]) -> None:
+    """Segments' bytes lie in the object `key` of the file store from now on."""
+    session.many(hot.MOVE_SEGMENT, [asdict(segment) | {"key": key} for segment in segments])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import asdict
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 
 from orchestune.store.session import Session
@@ -15,15 +15,19 @@ SERVER = "server"
 """in the place of a hook's number: the server's own"""
 
 
-@dataclass(frozen=True)
-class Notice:
-    """A message to one hook, in the order of the table's columns."""
+class NewNotice(Struct, frozen=True, gc=False):
+    """A message to one hook that is not stored yet."""
 
     experiment: str
     seq: int
     kind: str
     hook: str
     data: str
+
+
+class Notice(NewNotice, frozen=True, gc=False):
+    """A message to one hook."""
+
     at: float
     tries: int
     next_at: float
@@ -34,10 +38,11 @@ class Notice:
         return f"{self.experiment}.{self.seq}.{self.kind}.{self.hook}"
 
 
-def add(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+def add(session: Session, messages: Sequence[NewNotice]) -> None:
     """Insert messages, each to be sent now; `at` and `next_at` are this transaction's time."""
-    if rows:
-        session.change(insert(notices).values([row | {"at": session.now, "next_at": session.now} for row in rows]))
+    if messages:
+        times = {"at": session.now, "next_at": session.now}
+        session.change(insert(notices).values([asdict(message) | times for message in messages]))
 
 
 def due(session: Session, busy: Iterable[str], limit: int, longest: float) -> list[Notice]:
@@ -47,7 +52,7 @@ def due(session: Session, busy: Iterable[str], limit: int, longest: float) -> li
     """
     now = or_(notices.c.next_at <= session.now, notices.c.next_at > session.now + longest)
     query = select(notices).where(now, notices.c.experiment.not_in(list(busy)))
-    return [Notice(*tuple(row)) for row in session.select(query.order_by(notices.c.next_at).limit(limit))]
+    return session.select(query.order_by(notices.c.next_at).limit(limit), Notice)
 
 
 def postpone(session: Session, notice: Notice, seconds: float) -> None:
@@ -62,21 +67,20 @@ def drop(session: Session, notice: Notice) -> bool:
 
 def waiting(session: Session, tries: int | None = None) -> int:
     """How many messages are to be sent, or of them those that have been tried fewer than so many times."""
-    query = select(func.count()).select_from(notices)
-    return int(session.select(query if tries is None else query.where(notices.c.tries < tries))[0][0])
+    query = select(func.count().label("count")).select_from(notices)
+    return session.first(query if tries is None else query.where(notices.c.tries < tries), int) or 0
 
 
 def last_event(session: Session, experiment: str, kinds: Sequence[str]) -> int:
     """`seq` of the newest event of one of these kinds; 0 where there is none."""
     query = select(events.c.seq).where(events.c.experiment == experiment, events.c.kind.in_(kinds))
-    found = session.first(query.order_by(events.c.seq.desc()).limit(1))
-    return int(found.seq) if found else 0
+    return session.first(query.order_by(events.c.seq.desc()).limit(1), int) or 0
 
 
 def events_since(session: Session, experiment: str, kind: str, after: int) -> list[str]:
     """The data of the events of a kind behind `after`."""
     query = select(events.c.data).where(events.c.experiment == experiment, events.c.kind == kind, events.c.seq > after)
-    return [str(row[0]) for row in session.select(query)]
+    return session.select(query, str)
 
 
 def _is(notice: Notice) -> ColumnElement[bool]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-from sqlalchemy import Row, delete, func, insert, select
+from msgspec import Struct
+from msgspec.structs import asdict
+from sqlalchemy import delete, func, insert, select
 
 from orchestune.domain.quarantine import SECONDS, Tally
 from orchestune.store.session import Session
 from orchestune.store.tables import quarantines, workers
 
 
-class Quarantine(NamedTuple):
+class Quarantine(Struct, frozen=True, gc=False):
     """A machine of a cluster, and why it gets none until when."""
 
     node: str
@@ -20,10 +19,26 @@ class Quarantine(NamedTuple):
     until: float
 
 
+class QuarantineRow(Struct, frozen=True, gc=False):
+    """A row of `quarantines`."""
+
+    cluster: str
+    node: str
+    reason: str
+    at: float
+    until: float
+
+
+class _TallyRow(Struct, frozen=True, gc=False):
+    node: str
+    succeeded: int
+    failed: int
+
+
 def put(session: Session, cluster: str, quarantine: Quarantine) -> None:
     """Note it, in the place of an older one of the same machine."""
     lift(session, cluster, quarantine.node)
-    session.change(insert(quarantines).values(cluster=cluster, at=session.now, **quarantine._asdict()))
+    session.change(insert(quarantines).values(cluster=cluster, at=session.now, **asdict(quarantine)))
 
 
 def lift(session: Session, cluster: str, node: str) -> bool:
@@ -37,13 +52,13 @@ def present(session: Session, cluster: str) -> list[Quarantine]:
     farthest = session.now + 2 * SECONDS
     query = select(quarantines.c.node, quarantines.c.reason, quarantines.c.until)
     query = query.where(quarantines.c.cluster == cluster, quarantines.c.until.between(session.now, farthest))
-    return [Quarantine(row.node, row.reason, row.until) for row in session.select(query.order_by(quarantines.c.node))]
+    return session.select(query.order_by(quarantines.c.node), Quarantine)
 
 
-def lately(session: Session, cluster: str, most: int) -> Sequence[Row[Any]]:
+def lately(session: Session, cluster: str, most: int) -> list[QuarantineRow]:
     """The newest ones, over or not."""
     query = select(quarantines).where(quarantines.c.cluster == cluster).order_by(quarantines.c.at.desc())
-    return session.select(query.limit(most))
+    return session.select(query.limit(most), QuarantineRow)
 
 
 def tallies(session: Session, experiment: str) -> dict[str, Tally]:
@@ -51,4 +66,4 @@ def tallies(session: Session, experiment: str) -> dict[str, Tally]:
     succeeded, failed = func.sum(workers.c.succeeded).label("succeeded"), func.sum(workers.c.failed).label("failed")
     query = select(workers.c.node, succeeded, failed)
     query = query.where(workers.c.experiment == experiment, workers.c.node != "").group_by(workers.c.node)
-    return {row.node: Tally(int(row.succeeded), int(row.failed)) for row in session.select(query)}
+    return {row.node: Tally(row.succeeded, row.failed) for row in session.select(query, _TallyRow)}

@@ -44,7 +44,7 @@ def shrink(session: Session, experiment: str) -> bool:
     For what nobody asks for any more, before `purge`, again and again. Rows name its blobs, which are made old first.
     """
     first = select(attempts.c.id).where(attempts.c.experiment == experiment).limit(_BATCH)
-    if some := [row.id for row in session.select(first)]:
+    if some := session.select(first, str):
         return bool(
             session.change(delete(points).where(_some(points, points.c.attempt.in_(some))))
             or session.change(delete(attempts).where(attempts.c.id.in_(some)))
@@ -67,8 +67,8 @@ def purge(session: Session, experiment: str) -> None:
 
     What stays are digests of its id and handle, so that purging it again is no mistake (see `purged_at`).
     """
-    for found in session.select(select(experiments.c.handle).where(experiments.c.id == experiment)):
-        for name in (_tombstone(experiment), _tombstone(found.handle)):
+    for handle in session.select(select(experiments.c.handle).where(experiments.c.id == experiment), str):
+        for name in (_tombstone(experiment), _tombstone(handle)):
             session.change(delete(tombstones).where(tombstones.c.digest == name))
             session.change(insert(tombstones).values(digest=name, at=session.now))
     session.change(delete(idempotency).where(idempotency.c.answer.contains(experiment)))
@@ -109,8 +109,7 @@ def files_dropped(session: Session, experiment: str) -> None:
 
 def purged_at(session: Session, name: str) -> float | None:
     """When an experiment of this id or (whole) handle was removed for good; None where none was."""
-    found = session.first(select(tombstones.c.at).where(tombstones.c.digest == _tombstone(name)))
-    return float(found.at) if found else None
+    return session.first(select(tombstones.c.at).where(tombstones.c.digest == _tombstone(name)), float)
 
 
 def _tombstone(name: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Row, func, insert, literal_column, select, update
+from msgspec import Struct
+from sqlalchemy import func, insert, literal_column, select, update
 
 from orchestune.store.session import Session
 from orchestune.store.tables import attempts, experiments, points, tracked
@@ -16,9 +16,8 @@ WHOLE = 0
 """in the place of a trial's number: the experiment itself"""
 
 
-@dataclass(frozen=True)
-class Tracked:
-    """A run there, in the order of the table's columns."""
+class Tracked(Struct, frozen=True, gc=False):
+    """A run in a tracking server."""
 
     experiment: str
     trial: int
@@ -28,6 +27,28 @@ class Tracked:
     """of the experiment: the last event that is recorded"""
     told_at: float
     """of a trial: when the last value that is recorded was reported"""
+
+
+class ReportedPoint(Struct, frozen=True, gc=False):
+    """A value that an attempt of this fold reported."""
+
+    fold: int
+    attempt: str
+    name: str
+    sequence: int
+    value: float
+    step: float | None
+    stddev: float | None
+    at: float
+
+
+class LastPoint(Struct, frozen=True, gc=False):
+    """The value of a metric that was reported last in this fold, with the highest step of any."""
+
+    fold: int
+    name: str
+    value: float
+    step: float
 
 
 def begin(session: Session, experiment: str, numbers: Iterable[int]) -> None:
@@ -41,23 +62,22 @@ def behind(session: Session) -> list[str]:
     """Experiments of which there are events that are not recorded."""
     query = select(tracked.c.experiment).join(experiments, experiments.c.id == tracked.c.experiment)
     whole = tracked.c.trial == literal_column(str(WHOLE))  # no parameter, of which no index is known to be right
-    found = session.select(query.where(whole, tracked.c.seq < experiments.c.event_seq))
-    return [str(row[0]) for row in found]
+    return session.select(query.where(whole, tracked.c.seq < experiments.c.event_seq), str)
 
 
 def of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, Tracked]:
     """Those of these trials that there are."""
     query = select(tracked).where(tracked.c.experiment == experiment)
-    return {row.trial: Tracked(*tuple(row)) for row in session.among(query, tracked.c.trial, numbers)}
+    return {row.trial: row for row in session.among(query, tracked.c.trial, numbers, Tracked)}
 
 
-def change(session: Session, experiment: str, trial: int, **values: Any) -> None:
+def change(session: Session, experiment: str, trial: int, **values: object) -> None:
     """Note what is recorded."""
     where = (tracked.c.experiment == experiment, tracked.c.trial == trial)
     session.change(update(tracked).where(*where).values(**values))
 
 
-def points_since(session: Session, experiment: str, trial: int, since: float, limit: int) -> Sequence[Row[Any]]:
+def points_since(session: Session, experiment: str, trial: int, since: float, limit: int) -> list[ReportedPoint]:
     """What a trial reported from a time on, in order, each with its fold; whole instants even beyond the limit, and not
     that time alone where there is more.
     """
@@ -67,19 +87,19 @@ def points_since(session: Session, experiment: str, trial: int, since: float, li
         .where(attempts.c.experiment == experiment, attempts.c.trial == trial, points.c.at >= since)
         .order_by(points.c.at, attempts.c.fold, points.c.sequence, points.c.name)
     )
-    found = session.select(query.limit(limit))
+    found = session.select(query.limit(limit), ReportedPoint)
     if len(found) < limit:
         return found
     last = found[-1].at
-    whole = [row for row in found if row.at < last] + list(session.select(query.where(points.c.at == last)))
+    whole = [row for row in found if row.at < last] + session.select(query.where(points.c.at == last), ReportedPoint)
     if last > since:
         return whole
     return [*whole, *points_since(session, experiment, trial, math.nextafter(last, math.inf), limit)]
 
 
-def last_points(session: Session, experiment: str, trial: int, first: int) -> Sequence[Row[Any]]:
-    """The fold, name and value of what a trial reported last of each, with the highest step. Where none was named, that
-    is its place: `first` is the sequence from which on what comes by HTTP is counted.
+def last_points(session: Session, experiment: str, trial: int, first: int) -> list[LastPoint]:
+    """What a trial reported last of each metric in each fold. Where no step was named, that is the place of the value:
+    `first` is the sequence from which on what comes by HTTP is counted.
     """
     of_name: Any = {"partition_by": (attempts.c.fold, points.c.name)}
     order = points.c.at.desc(), points.c.sequence.desc()
@@ -91,4 +111,5 @@ def last_points(session: Session, experiment: str, trial: int, first: int) -> Se
         .where(attempts.c.experiment == experiment, attempts.c.trial == trial)
         .subquery()
     )
-    return session.select(select(found).where(found.c.place == 1))
+    columns = (found.c[name] for name in LastPoint.__struct_fields__)
+    return session.select(select(*columns).where(found.c.place == 1), LastPoint)

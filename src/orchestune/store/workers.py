@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, func, insert, or_, select, update
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+from sqlalchemy import Select, func, insert, or_, select, update
 
 from orchestune.domain.states import AttemptState, WorkerState
 from orchestune.domain.transitions import WORKER, Cause, after
 from orchestune.store import hot
+from orchestune.store.hot import Present
 from orchestune.store.session import Session, parts
 from orchestune.store.tables import attempts, experiments, workers
 
@@ -21,35 +23,109 @@ _TELLING_SECONDS = 10.0
 """after its grace in which an attempt's end is told; of one that never is, its worker has begun anew"""
 
 
-def add(session: Session, values: dict[str, Any]) -> None:
+class WorkerRow(Struct, frozen=True, gc=False):
+    """A row of `workers`."""
+
+    id: str
+    experiment: str
+    cluster: str
+    name: str
+    state: str
+    reason: str | None
+    phase: str | None
+    node: str
+    slots: int
+    memory: int
+    memory_next: int | None
+    gpus: str | None
+    handle: str | None
+    boot: str | None
+    beat: int
+    heir: str | None
+    came_from: str | None
+    protocol: int | None
+    version: str | None
+    capabilities: str | None
+    succeeded: int
+    failed: int
+    created_at: float
+    seen_at: float | None
+    ended_at: float | None
+
+
+class WorkerLoad(WorkerRow, frozen=True, gc=False):
+    """A worker with the number of its attempts that are live (`running`), or cancelled and maybe in their grace
+    (`ending`).
+    """
+
+    running: int
+    ending: int
+    alike: int
+    """workers of its experiment that have ended, if it has; else those that have not"""
+
+
+class Staff(Struct, frozen=True):
+    """The workers of an experiment that are shown, the oldest first, and the number of ended ones left out."""
+
+    workers: list[WorkerLoad]
+
+    @property
+    def left_out(self) -> int:
+        """The number of workers that ended and are not in `workers`."""
+        ended = [worker.alike for worker in self.workers if worker.state == WorkerState.ENDED]
+        return ended[0] - len(ended) if ended else 0
+
+
+class RecentWorker(WorkerRow, frozen=True, gc=False):
+    """A worker with the handle of its experiment, None if that was purged."""
+
+    experiment_handle: str | None
+
+
+class _TrialOfWorker(Struct, frozen=True, gc=False):
+    worker: str
+    trial: int
+
+
+class _CountOfWorker(Struct, frozen=True, gc=False):
+    worker: str
+    attempts: int
+
+
+class _CountOfState(Struct, frozen=True, gc=False):
+    state: str
+    workers: int
+
+
+def add(session: Session, values: Mapping[str, object]) -> None:
     """Insert a worker that is about to be started."""
     session.change(insert(workers).values(**values))
 
 
-def get(session: Session, worker: str) -> Row[Any] | None:
+def get(session: Session, worker: str) -> WorkerRow | None:
     """One worker by id."""
-    return session.first(select(workers).where(workers.c.id == worker))
+    return session.first(select(workers).where(workers.c.id == worker), WorkerRow)
 
 
-def of_experiment(session: Session, experiment: str) -> Sequence[Row[Any]]:
+def of_experiment(session: Session, experiment: str) -> list[WorkerRow]:
     """Every worker the experiment ever had, oldest first."""
-    return session.select(select(workers).where(workers.c.experiment == experiment).order_by(workers.c.created_at))
+    query = select(workers).where(workers.c.experiment == experiment).order_by(workers.c.created_at)
+    return session.select(query, WorkerRow)
 
 
-def of_late(session: Session, graces: Mapping[str, float], most: int) -> dict[str, tuple[list[Row[Any]], int]]:
+def of_late(session: Session, graces: Mapping[str, float], most: int) -> dict[str, Staff]:
     """Of each experiment, which are named with the grace of their attempts, the workers that are there and the last
-    `most` that ended, oldest first, with the number of attempts that each works on (`running`), or that were cancelled
-    and may be in their grace (`ending`); and how many more ended.
+    `most` that ended.
     """
-    found: dict[str, list[Row[Any]]] = {experiment: [] for experiment in graces}
+    staff = {experiment: Staff([]) for experiment in graces}
     for grace in set(graces.values()):
         for some in parts(experiment for experiment in graces if graces[experiment] == grace):
-            for row in session.select(_of_late(some, most, session.now - grace - _TELLING_SECONDS)):
-                found[row.experiment].append(row)
-    return {experiment: (rows, _left_out(rows)) for experiment, rows in found.items()}
+            for row in session.select(_of_late(some, most, session.now - grace - _TELLING_SECONDS), WorkerLoad):
+                staff[row.experiment].workers.append(row)
+    return staff
 
 
-def _of_late(among: Sequence[str], most: int, told_since: float) -> Select[Any]:
+def _of_late(among: Sequence[str], most: int, told_since: float) -> Select[tuple[object, ...]]:
     ended = workers.c.state == WorkerState.ENDED
     alike, newest = (workers.c.experiment, ended), (workers.c.ended_at.desc(), workers.c.id.desc())
     place = func.row_number().over(partition_by=alike, order_by=newest).label("place")
@@ -67,58 +143,31 @@ def _of_late(among: Sequence[str], most: int, told_since: float) -> Select[Any]:
     return shown.order_by(workers.c.created_at)
 
 
-def _left_out(shown: Sequence[Row[Any]]) -> int:
-    ended = [row.alike for row in shown if row.state == WorkerState.ENDED]
-    return ended[0] - len(ended) if ended else 0
-
-
 def ran_something(session: Session, worker: str) -> bool:
     """Whether a command was ever started by the worker, as far as it told."""
     started = attempts.c.started_at.is_not(None)
-    return bool(session.select(select(attempts.c.id).where(attempts.c.worker == worker, started).limit(1)))
-
-
-class Present(NamedTuple):
-    """What controllers look at, again and again, of a worker that is not known to be gone."""
-
-    id: str
-    experiment: str
-    name: str
-    state: str
-    reason: str | None
-    node: str
-    slots: int
-    gpus: str | None
-    handle: str | None
-    boot: str | None
-    beat: int
-    memory: int = 0
-    """bytes of each slot, for trials that need more than the file says; 0: what the file says"""
-    heir: str | None = None
-    """the experiment with which it goes on, while it drains"""
-    phase: str | None = None
-    """while it starts: what the place said last; None before it said anything. Later: None, or `SENDING`"""
+    query = select(attempts.c.id).where(attempts.c.worker == worker, started)
+    return session.first(query.limit(1), str) is not None
 
 
 def present(session: Session, cluster: str) -> list[Present]:
     """Workers of a cluster that are not known to be gone, oldest first: starting, alive, draining, lost."""
-    return [Present(*row) for row in session.rows(hot.PRESENT_WORKERS, {"cluster": cluster})]
+    return session.rows(hot.PRESENT_WORKERS, {"cluster": cluster})
 
 
 def are_there(session: Session, experiment: str | None = None) -> bool:
     """Whether any worker, or one of that experiment, is not known to be gone."""
     there = select(workers.c.id).where(workers.c.state.in_((*PRESENT, WorkerState.LOST)))
     mine = there if experiment is None else there.where(workers.c.experiment == experiment)
-    return session.first(mine.limit(1)) is not None
+    return session.first(mine.limit(1), str) is not None
 
 
 def present_slots(session: Session, experiment: str) -> int:
     """The slots of an experiment's workers that hold their resources."""
-    row = session.row(hot.PRESENT_SLOTS, {"experiment": experiment})
-    return int(row[0]) if row else 0
+    return session.row(hot.PRESENT_SLOTS, {"experiment": experiment}) or 0
 
 
-def lately(session: Session, cluster: str, most: int) -> Sequence[Row[Any]]:
+def lately(session: Session, cluster: str, most: int) -> list[RecentWorker]:
     """The workers of a cluster that came or went last, with the handle of their experiment."""
     last = func.coalesce(workers.c.ended_at, workers.c.created_at)
     query = (
@@ -126,7 +175,7 @@ def lately(session: Session, cluster: str, most: int) -> Sequence[Row[Any]]:
         .join(experiments, experiments.c.id == workers.c.experiment, isouter=True)
         .where(workers.c.cluster == cluster)
     )
-    return session.select(query.order_by(last.desc()).limit(most))
+    return session.select(query.order_by(last.desc()).limit(most), RecentWorker)
 
 
 def trials_of(session: Session, cluster: str) -> dict[str, list[int]]:
@@ -138,7 +187,7 @@ def trials_of(session: Session, cluster: str) -> dict[str, list[int]]:
         .order_by(attempts.c.trial)
     )
     found: dict[str, list[int]] = {}
-    for row in session.select(query):
+    for row in session.select(query, _TrialOfWorker):
         found.setdefault(row.worker, []).append(row.trial)
     return found
 
@@ -146,12 +195,12 @@ def trials_of(session: Session, cluster: str) -> dict[str, list[int]]:
 def at_work(session: Session, cluster: str) -> dict[str, int]:
     """How many attempts each worker of a cluster works on; those with none are left out."""
     query = (
-        select(attempts.c.worker, func.count())
+        select(attempts.c.worker, func.count().label("attempts"))
         .join(workers, workers.c.id == attempts.c.worker)
         .where(workers.c.cluster == cluster, workers.c.state.in_(PRESENT), attempts.c.state.in_(("leased", "running")))
         .group_by(attempts.c.worker)
     )
-    return dict(map(tuple, session.select(query)))
+    return {row.worker: row.attempts for row in session.select(query, _CountOfWorker)}
 
 
 def move(session: Session, worker: str, cause: Cause, **values: object) -> WorkerState | None:
@@ -201,13 +250,13 @@ def inherit(session: Session, worker: str, name: str, came_from: str, former: st
     )  # fmt: skip
     if moved is None:
         return False
-    ended = {"id": former, "state": WorkerState.ENDED, "ended_at": session.now, "handle": None, "heir": None}
-    add(session, {**row._mapping, **ended})
+    ended = replace(row, id=former, state=WorkerState.ENDED, ended_at=session.now, handle=None, heir=None)
+    add(session, asdict(ended))
     session.change(update(attempts).where(attempts.c.worker == worker).values(worker=former))
     return True
 
 
 def count_by_state(session: Session) -> dict[str, int]:
     """How many workers are in each state, those that ended left out."""
-    query = select(workers.c.state, func.count()).where(workers.c.state != WorkerState.ENDED).group_by(workers.c.state)
-    return dict(map(tuple, session.select(query)))
+    query = select(workers.c.state, func.count().label("workers")).where(workers.c.state != WorkerState.ENDED)
+    return {row.state: row.workers for row in session.select(query.group_by(workers.c.state), _CountOfState)}

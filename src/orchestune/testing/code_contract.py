@@ -57,7 +57,7 @@ class CodeContract(WorldContract):
         leases = world.lease(2)
         waiting = [trial["number"] for trial in world.trials(experiment) if trial["state"] == "queued"]
         assert waiting, "random search makes suggestions ahead"
-        shown = change_code(world.core, experiment, {"bundle": new}, "bob")
+        shown = change_code(world.core, experiment, new, {}, "bob")
         assert shown["revision"] == 2
         assert {lease["bundle"] for _, lease in leases} == {old}
         world.run(experiment)
@@ -67,7 +67,7 @@ class CodeContract(WorldContract):
     def test_a_worker_that_is_there_gets_the_new_code_with_its_next_lease(self, world: World) -> None:
         experiment, old, new = begin(world, budget=4, parallelism=1)
         worker, first = world.lease()[0]
-        change_code(world.core, experiment, {"bundle": new, "launch": {"root": "/new", "links": []}}, "bob")
+        change_code(world.core, experiment, new, {"root": "/new", "links": []}, "bob")
         answer = worker.call(want=1, finished=[worker.finish(first)])
         while not answer["leases"]:
             world.tick()
@@ -85,7 +85,7 @@ class CodeContract(WorldContract):
         experiment, old, new = begin(world, budget=3, parallelism=1, retries=1)
         worker, lease = world.lease()[0]
         worker.call(beats=[worker.started(lease)])
-        change_code(world.core, experiment, {"bundle": new}, "bob")
+        change_code(world.core, experiment, new, {}, "bob")
         if how == "failed":
             reason = {"code": "exit_code", "message": "exit code 1"}
             worker.call(finished=[worker.finish(lease, state="failed", exit_code=1, reason=reason)])
@@ -96,7 +96,7 @@ class CodeContract(WorldContract):
                 attempts.lose(ledger, lease["attempt"], Reason(ReasonCode.WORKER_LOST, "gone"))
             worker.leases.clear()
         assert world.trials(experiment)[0]["state"] == "queued"
-        change_code(world.core, experiment, {"bundle": put(world, b"newest")}, "bob")
+        change_code(world.core, experiment, put(world, b"newest"), {}, "bob")
         world.clock.pass_time(10.0)
         _, again = world.lease()[0]
         assert again["trial"] == lease["trial"]
@@ -106,7 +106,7 @@ class CodeContract(WorldContract):
         experiment, old, new = begin(world, budget=2, parallelism=2, folds={"count": 3})
         leases = world.lease(2)
         assert [lease["trial"] for _, lease in leases] == [1, 1]
-        change_code(world.core, experiment, {"bundle": new}, "bob")
+        change_code(world.core, experiment, new, {}, "bob")
         seen: dict[int, set[str]] = {}
         for _ in range(100):
             for worker in list(world.workers.values()):
@@ -120,7 +120,7 @@ class CodeContract(WorldContract):
     def test_a_change_is_an_event_with_its_callers_name_and_the_same_again_is_none(self, world: World) -> None:
         experiment, old, new = begin(world, budget=5)
         for _ in range(2):
-            change_code(world.core, experiment, {"bundle": new}, "bob")
+            change_code(world.core, experiment, new, {}, "bob")
         events = read_experiments.events(world.core, experiment, 0, 1000)["items"]
         (event,) = [event for event in events if event["kind"] == "code_changed"]
         assert event["actor"] == "bob"
@@ -130,13 +130,13 @@ class CodeContract(WorldContract):
     def test_code_that_nobody_uploaded_changes_nothing(self, world: World) -> None:
         experiment, old, _ = begin(world, budget=2)
         with pytest.raises(NotFound, match="no bundle"):
-            change_code(world.core, experiment, {"bundle": "f" * 64}, "bob")
+            change_code(world.core, experiment, "f" * 64, {}, "bob")
         world.run(experiment)
         assert set(ran(world, experiment).values()) == {old}
 
     def test_the_new_code_stays_after_a_restart_of_the_server(self, world: World) -> None:
         experiment, _, new = begin(world, budget=3, parallelism=1)
-        change_code(world.core, experiment, {"bundle": new}, "bob")
+        change_code(world.core, experiment, new, {}, "bob")
         world.close()
         world.open()
         world.run(experiment)
@@ -145,7 +145,7 @@ class CodeContract(WorldContract):
     def test_a_finished_experiment_goes_on_with_it_once_it_is_extended(self, world: World) -> None:
         experiment, old, new = begin(world, budget=2, parallelism=1)
         world.run(experiment)
-        change_code(world.core, experiment, {"bundle": new}, "bob")
+        change_code(world.core, experiment, new, {}, "bob")
         assert world.status(experiment)["state"] == "completed"
         change_experiment.change_experiment(world.core, experiment, {"budget": 4}, "bob")
         world.run(experiment)
@@ -154,7 +154,7 @@ class CodeContract(WorldContract):
     def test_rerun_takes_the_code_and_the_folder_of_that_trial(self, world: World) -> None:
         experiment, old, new = begin(world, budget=2, parallelism=1)
         world.run(experiment)
-        change_code(world.core, experiment, {"bundle": new, "launch": {"root": "/new", "links": ["x"]}}, "bob")
+        change_code(world.core, experiment, new, {"root": "/new", "links": ["x"]}, "bob")
         change_experiment.change_experiment(world.core, experiment, {"budget": 3}, "bob")
         world.run(experiment)
         again = {n: rerun_trial.rerun_trial(world.core, experiment, n, {}, "ada")["id"] for n in (1, 3)}
@@ -180,7 +180,7 @@ class CodeContract(WorldContract):
         newest = put(world, b"newest")
         world.run(experiment)
         for digest in (new, newest):
-            change_code(world.core, experiment, {"bundle": digest}, "bob")
+            change_code(world.core, experiment, digest, {}, "bob")
         world.clock.pass_time(30 * 86400.0)
         Archiving(world.core).drop_orphans()
         there = {digest: world.core.files.size(blob_key(digest)) is not None for digest in (old, new, newest)}

@@ -15,6 +15,7 @@ from orchestune.services import register_worker
 from orchestune.services.ledger import Ledger, locked
 from orchestune.services.work import GroupOver
 from orchestune.store import workers
+from orchestune.store.rows import Query
 from orchestune.testing.world import FakeWorker, World
 from orchestune.wire.registration import PROTOCOL, Registration
 from tests.testbeds.waiting import until
@@ -48,7 +49,7 @@ def meanwhile(world: World, experiment: str, call: Callable[[], T], change: Call
 
 def _waits(world: World) -> bool:
     with world.core.store.reading() as session:
-        return bool(session.rows("SELECT 1 FROM pg_locks WHERE NOT granted", {}))
+        return bool(session.rows(Query(int, "SELECT 1 FROM pg_locks WHERE NOT granted"), {}))
 
 
 def end(worker: str, ledger: Ledger) -> None:

@@ -157,7 +157,7 @@ class Chaos(RuleBasedStateMachine):
 
     def rows(self, query: Any) -> list[Any]:
         with self.world.core.store.reading() as session:
-            return [tuple(row) for row in session.select(query)]
+            return [tuple(row) for row in session.connection.execute(query)]
 
     @invariant()
     def counters_are_true_and_limits_hold(self) -> None:

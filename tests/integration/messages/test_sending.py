@@ -28,6 +28,7 @@ from orchestune.services.change_experiment import change_experiment, delete, pau
 from orchestune.services.create_experiment import create_experiment
 from orchestune.services.estimates import LEAST
 from orchestune.services.rerun_trial import rerun_trial
+from orchestune.store.notices import Notice
 from orchestune.store.tables import metadata, notices
 from orchestune.testing.world import World
 from tests.testbeds.receiver import Receiver
@@ -55,9 +56,9 @@ def create(world: World, url: str, secret: str = "", budget: int = 2, **hook: An
     return str(create_experiment(world.core, body, "ada")["id"])
 
 
-def waiting(world: World) -> list[Any]:
+def waiting(world: World) -> list[Notice]:
     with world.core.store.reading() as session:
-        return list(session.select(select(notices)))
+        return session.select(select(notices), Notice)
 
 
 def events(world: World, experiment: str, kind: str) -> list[Any]:
@@ -275,7 +276,7 @@ def test_no_record_has_an_address_or_a_secret_and_no_worker_gets_one(world: Worl
         world.lease()
         stop(world.core, experiment, "ada")
         with world.core.store.reading() as session:
-            rows = [str(row) for table in metadata.sorted_tables for row in session.select(select(table))]
+            rows = [str(row) for table in metadata.sorted_tables for row in session.connection.execute(select(table))]
         assert [row for row in rows if "very-secret" in row] == []
         assert "very-secret" not in json.dumps(read_experiments.specification(world.core, experiment))
         worker = next(iter(world.workers))

@@ -10,6 +10,7 @@ import pytest
 from orchestune.controllers.archiving import EVERY_SECONDS, REST, Archiving
 from orchestune.domain.experiment import Specification
 from orchestune.store import artifacts, blobs
+from orchestune.store.artifacts import ArtifactRow
 from orchestune.store.experiments import ExperimentRow, read_specification
 from orchestune.store.session import Session
 from orchestune.testing.world import World
@@ -45,8 +46,7 @@ def test_experiments_of_which_nothing_is_new_are_not_looked_at_again(
     experiment = world.create(budget=1, keep={"patterns": ["model"], "best": best})
     world.run(experiment)
     with world.core.store.transaction() as session:
-        values = {"experiment": experiment, "trial": 1, "path": "model", "attempt": "a", "digest": "d", "size": 1}
-        artifacts.put(session, values | {"created_at": 1.0})
+        artifacts.put(session, ArtifactRow(experiment, 1, "model", "a", "d", 1, created_at=1.0))
     looked: list[str] = []
 
     def specification(row: ExperimentRow) -> Specification:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from orchestune.controllers.launching import spread, workers_for
 from orchestune.domain.placement import Placement
@@ -112,6 +112,6 @@ def test_more_memory_leaves_room_for_what_comes_with_each_trial(tmp_path: Path) 
         world.create(parallelism=1, resources={"memory": 2**30}, oom_retries=2, memory_factor=4)
         world.tick(2)
         with world.core.store.reading() as session:
-            assert session.row("SELECT memory_next FROM workers", {}) == (3 * 2**30 - 2**29,)
+            assert session.select(select(workers.c.memory_next), int) == [3 * 2**30 - 2**29]
     finally:
         world.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestune import documents
 from orchestune.archives.shelf import Shelf
 from orchestune.controllers.retiring import AGAIN, Retiring
 from orchestune.errors import Conflict, Denied, StoreUnavailable, Unreachable
@@ -81,6 +82,12 @@ def place(tmp_path: Path) -> Iterator[Place]:
     made.world.close()
 
 
+def retirement(place: Place) -> documents.Retirement:
+    document = cluster(place.core)["retirement"]
+    assert document is not None
+    return document
+
+
 def over(place: Place, name: str) -> str:
     """An experiment of one trial that is over, and whose worker has gone."""
     made = place.world.create(name=name, budget=1)
@@ -105,7 +112,7 @@ def test_what_is_not_over_keeps_it_and_time_counts_anew_afterwards(place: Place)
     made = place.world.create(name="sgd", budget=1)
     place.tick(120)
     place.tick(10 * HOURS)
-    assert place.undertaker.begun == 0 and cluster(place.core)["retirement"]["idle_since"] is None
+    assert place.undertaker.begun == 0 and retirement(place)["idle_since"] is None
     place.end(made)
     place.tick()
     place.tick(HOURS - 60)
@@ -159,12 +166,12 @@ def test_without_a_copy_it_is_never_destroyed_and_says_why(place: Place, failure
     for _ in range(3):
         place.tick(HOURS + AGAIN)
     assert place.undertaker.begun == 0
-    assert str(failure) in cluster(place.core)["retirement"]["trouble"]
+    assert str(failure) in retirement(place)["trouble"]
     retire_cluster.refuse(place.core)
     place.broken = None
     place.tick(AGAIN + 1)
     place.tick(1)
-    assert place.undertaker.begun == 1 and cluster(place.core)["retirement"]["trouble"] == ""
+    assert place.undertaker.begun == 1 and retirement(place)["trouble"] == ""
 
 
 def test_an_undertaker_that_cannot_be_reached_is_called_again_and_one_that_refuses_is_told_of(place: Place) -> None:
@@ -177,7 +184,7 @@ def test_an_undertaker_that_cannot_be_reached_is_called_again_and_one_that_refus
     place.undertaker.fails = Denied("you may not lambda:InvokeFunction")
     place.tick(AGAIN + 1)
     assert place.undertaker.begun == 2 and not place.begun()
-    assert "lambda:InvokeFunction" in cluster(place.core)["retirement"]["trouble"]
+    assert "lambda:InvokeFunction" in retirement(place)["trouble"]
     retire_cluster.refuse(place.core)
 
 
@@ -202,7 +209,7 @@ def test_a_paused_experiment_keeps_the_cluster(place: Place) -> None:
 
 def test_the_status_tells_when_it_goes(place: Place) -> None:
     place.tick()
-    shown = cluster(place.core)["retirement"]
+    shown = retirement(place)
     assert shown["after"] == HOURS and shown["archive"] == "s3://team/vision" and not shown["begun"]
-    assert shown["idle_since"] and shown["destroys_at"] > shown["idle_since"]
+    assert shown["idle_since"] and shown["destroys_at"] and shown["destroys_at"] > shown["idle_since"]
     assert cluster(place.world.core)["retirement"] is None

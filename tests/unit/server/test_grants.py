@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from orchestune.server.context import Pace
 from orchestune.services import change_experiment, idempotency
@@ -200,13 +200,14 @@ def test_what_is_deleted_is_shared_no_longer(tmp_path_factory: pytest.TempPathFa
         hidden, purged = (share(server, handles[name]) for name in ("one trial", "sgd classifier"))
         change_experiment.delete(core, handles["one trial"], purge=False, actor="ada")
         with core.store.transaction() as session:
-            (row,) = [each for each in session.select(credentials.select()) if each.digest.startswith(purged["id"])]
-            removal.purge(session, row.experiment)
+            bound = select(credentials.c.experiment).where(credentials.c.digest.startswith(purged["id"]))
+            [experiment] = session.select(bound, str)
+            removal.purge(session, experiment)
         for made in (hidden, purged):
             assert server.ask("GET", made["path"], token=None).status == 401
         assert call(server, "GET", "/shares") == []
     with core.store.reading() as session:
-        assert purged["id"] not in {each.digest[:16] for each in session.select(credentials.select())}
+        assert purged["id"] not in {digest[:16] for digest in session.select(select(credentials.c.digest), str)}
     core.store.close()
 
 
@@ -282,4 +283,4 @@ def test_what_is_told_once_is_kept_as_a_digest_alone(server: Live, core: Core, h
         secret = reply.json().get("token") or reply.json()["path"].partition("=")[2]
         assert idempotency.remembered(core, f"key-{number}", "") is None
         with core.store.reading() as session:
-            assert secret not in str([tuple(row) for row in session.select(credentials.select())])
+            assert secret not in str(session.connection.execute(select(credentials)).all())

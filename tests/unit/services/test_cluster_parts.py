@@ -31,6 +31,7 @@ def test_each_card_says_who_holds_it_with_which_trials(world: World) -> None:
     [(_, lease)] = world.lease()
     found = cluster(world.core)
     one, other = sorted(found["gpus"], key=lambda gpu: not gpu["holders"])
+    assert one["holders"] is not None
     (holder,) = one["holders"]
     handle = world.status(experiment)["handle"]
     assert (holder["experiment"], holder["trials"], holder["part"]) == (handle, [lease["trial"]], 1.0)
@@ -60,7 +61,7 @@ def test_workers_that_come_and_go_and_quarantines_are_events_the_newest_first(wo
     found = cluster(world.core)
     kinds = [event["kind"] for event in found["events"]]
     assert kinds[0] == "quarantined" and {"worker_started", "worker_ended"} <= set(kinds)
-    times = [event["at"] for event in found["events"]]
+    times = [str(event["at"]) for event in found["events"]]
     assert times == sorted(times, reverse=True)
     assert [(shut["node"], shut["reason"]) for shut in found["quarantined"]] == [("n7", "its GPU fell off the bus")]
     assert all(world.status(experiment)["handle"] in event["worker"] for event in found["events"][1:])

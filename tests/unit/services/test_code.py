@@ -40,7 +40,7 @@ def test_differences_are_those_of_values_and_of_lines(core: Core, handles: dict[
     ref = handles["sgd classifier"]
     found = read_code.diff(core, f"{ref}/1", f"{ref}/120")
     trials = [read_trials.trial(core, ref, number) for number in (1, 120)]
-    assert found["configuration"]["parameters.alpha"] == tuple(trial["parameters"]["alpha"] for trial in trials)
+    assert found["configuration"]["parameters.alpha"] == [trial["parameters"]["alpha"] for trial in trials]
     changes = {each["path"]: (each["change"], each["added"], each["removed"]) for each in found["code"]["files"]}
     assert changes == {"README.md": ("added", 1, 0), "train.py": ("changed", 1, 1)}
     assert read_code.diff(core, f"{ref}/1", f"{ref}/1")["code"]["files"] == []

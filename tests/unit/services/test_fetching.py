@@ -14,6 +14,7 @@ from orchestune.services import read_trials
 from orchestune.services.core import Core
 from orchestune.services.read_trials import blob_key
 from orchestune.store import artifacts
+from orchestune.store.artifacts import ArtifactRow
 from tests.testbeds.seed import ACCURACY, SGD, Plan, Writer, core_of
 from tests.testbeds.steps import steps
 
@@ -24,9 +25,8 @@ DIGEST = hashlib.sha256(MODEL).hexdigest()
 def keep(core: Core, experiment: str, numbers: range) -> None:
     with core.store.transaction() as session:
         for number in numbers:
-            values = {"experiment": experiment, "trial": 1, "path": f"out/{number}.pt", "attempt": "a",
-                      "digest": DIGEST, "size": len(MODEL), "created_at": 1.0}  # fmt: skip
-            artifacts.put(session, values)
+            file = ArtifactRow(experiment, 1, f"out/{number}.pt", "a", DIGEST, len(MODEL), created_at=1.0)
+            artifacts.put(session, file)
 
 
 def test_each_file_is_found_without_all_others(tmp_path: Path) -> None:

@@ -12,18 +12,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from itertools import cycle
 from pathlib import Path
-from select import select
+from select import select as wait_for_input
 from typing import Any, cast
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url, select, text
 
 from orchestune.errors import StoreDamaged, StoreUnavailable, UsageError
 from orchestune.store import database, migrate, postgres, sqlite
 from orchestune.store.blobs import put as put_blob
 from orchestune.store.database import Store, connect, open_store
+from orchestune.store.rows import Query
 from orchestune.store.tables import blobs, metadata
 from tests.testbeds.disks import small_disk
 from tests.testbeds.waiting import until
@@ -36,7 +37,7 @@ def put(store: Store, digest: str, size: int = 1) -> None:
 
 def digests(store: Store) -> list[str]:
     with store.reading() as session:
-        return [row.digest for row in session.select(blobs.select())]
+        return session.select(select(blobs.c.digest), str)
 
 
 def test_the_migrations_make_the_tables_of_the_code(store: Store) -> None:
@@ -63,10 +64,11 @@ def test_who_reads_sees_one_state_of_the_store(kind: str, tmp_path: Path, reques
     store = open_store(url)
     put(store, "a")
     with store.reading() as session:
-        before = session.select(blobs.select())
+        query = select(blobs.c.digest)
+        before = session.select(query, str)
         put(store, "b")
-        hot = session.rows("SELECT digest FROM blobs WHERE size = :size", {"size": 1})
-        assert (len(before), len(session.select(blobs.select())), len(hot)) == (1, 1, 1)
+        hot = session.rows(Query(str, "SELECT digest FROM blobs WHERE size = :size"), {"size": 1})
+        assert before == session.select(query, str) == hot == ["a"]
     assert digests(store) == ["a", "b"]
     store.close()
 
@@ -91,7 +93,7 @@ def _put_too(store: Store) -> None:
 
 def _waits(store: Store) -> bool:
     with store.reading() as session:
-        return bool(session.rows("SELECT 1 FROM pg_locks WHERE NOT granted", {}))
+        return bool(session.rows(Query(int, "SELECT 1 FROM pg_locks WHERE NOT granted"), {}))
 
 
 @pytest.mark.postgres
@@ -150,7 +152,7 @@ def test_a_database_that_isolates_more_by_itself_lets_nobody_fail_who_waited(pos
         put(store, "a")
         with store.transaction() as one, store.transaction() as other:
             for session, name in ((one, "b"), (other, "c")):
-                session.select(blobs.select())
+                session.select(select(blobs.c.digest), str)
                 session.change(blobs.insert().values(digest=name, kind="bundle", size=1, created_at=0.0))
         assert sorted(digests(store)) == ["a", "b", "c"]
         store.close()
@@ -158,7 +160,7 @@ def test_a_database_that_isolates_more_by_itself_lets_nobody_fail_who_waited(pos
 
 def test_a_damaged_database_is_told_as_such(tmp_path: Path, store: Store) -> None:
     with store.reading() as session:
-        [(root,)] = session.rows("SELECT rootpage FROM sqlite_master WHERE name = 'blobs'", {})
+        [root] = session.rows(Query(int, "SELECT rootpage FROM sqlite_master WHERE name = 'blobs'"), {})
     store.close()
     file = tmp_path / "store.db"
     with file.open("r+b") as pages:
@@ -228,7 +230,7 @@ def test_what_the_driver_raises_of_hot_statements_is_an_error_of_the_store(postg
     def sleep() -> None:
         with store.transaction() as session:
             session.connection.exec_driver_sql("SET LOCAL statement_timeout = '50ms'")
-            session.rows("SELECT pg_sleep(600)", {})
+            session.rows(Query(str, "SELECT pg_sleep(600)"), {})
 
     with pytest.raises(StoreUnavailable, match="canceling statement"):
         sleep()
@@ -245,8 +247,8 @@ def test_a_transaction_that_the_database_ended_because_it_idled_may_be_tried_aga
             driver: Any = session.connection.connection.driver_connection
             session.connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
             while True:
-                select([driver], [], [])  # until it says so
-                session.select(text("SELECT 1"))
+                wait_for_input([driver], [], [])  # until it says so
+                session.select(text("SELECT 1"), int)
 
     with pytest.raises(StoreUnavailable, match=r"the store is away: .*(terminating|closed the) connection"):
         idle()

@@ -11,6 +11,7 @@ import pytest
 from orchestune.errors import StoreUnavailable
 from orchestune.store.database import Store, open_store
 from orchestune.store.leadership import Leadership
+from orchestune.store.rows import Query
 from tests.testbeds.waiting import until
 
 
@@ -33,13 +34,13 @@ def leaderships(stores: list[Store]) -> Iterator[list[Leadership]]:
 def cut_off(store: Store) -> None:
     """Ends, in the database, the connection of whoever leads, and waits until it has gone."""
     with store.transaction() as session:
-        session.rows("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'", {})
+        session.rows(Query(bool, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"), {})
     until("nobody to lead", lambda: not _locks(store))
 
 
-def _locks(store: Store) -> list[tuple[object, ...]]:
+def _locks(store: Store) -> list[int]:
     with store.reading() as session:
-        return session.rows("SELECT pid FROM pg_locks WHERE locktype = 'advisory'", {})
+        return session.rows(Query(int, "SELECT pid FROM pg_locks WHERE locktype = 'advisory'"), {})
 
 
 @pytest.mark.postgres

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.store.database import open_store
+from orchestune.store.rows import Query
 from tests.testbeds.waiting import until
 
 
@@ -18,7 +19,7 @@ def test_a_name_is_of_one_server_until_it_leaves_it_or_its_connection_ends(postg
     one.leave_turn("a")
     assert other.take_turn("a") and not other.take_turn("b")
     with third.transaction() as session:
-        session.rows("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'", {})
+        session.rows(Query(bool, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"), {})
     until("a name to be free", lambda: third.take_turn("a"))
     until("the other name to be free", lambda: third.take_turn("b"))
     one.leave_turn("b")

@@ -148,8 +148,8 @@ def specification(context: Here, caller: Known, ref: str, revision: MaybeNumber 
 @router.put("/{ref}/code", response_model=documents.Status)
 def change_code(context: Here, actor: Actor, ref: str, body: requests.ChangeCode) -> Response:
     """Go on with other code: trials that have begun end with the old one, all others take this one."""
-    document = body.model_dump(exclude_unset=True)
-    return answer(code_change.change_code(context.core, ref, document, actor))
+    launch = body.launch.model_dump(exclude_unset=True)
+    return answer(code_change.change_code(context.core, ref, body.bundle, launch, actor))
 
 
 @router.patch("/{ref}", response_model=documents.Status)

@@ -291,7 +291,7 @@ class ArchivesContract(WorldContract):
         """Of experiments, of any."""
         with world.core.store.reading() as session:
             tables = [table for table in metadata.sorted_tables if "experiment" in table.c or table.name == "points"]
-            return sum(session.select(select(func.count()).select_from(table))[0][0] for table in tables)
+            return sum(sum(session.select(select(func.count()).select_from(table), int)) for table in tables)
 
     def _content(self, incoming: io.BytesIO) -> list[bytes]:
         """Return the lines of a record without the time of an import."""

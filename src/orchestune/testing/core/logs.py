@@ -364,8 +364,8 @@ class LogsContract(WorldContract):
 
         def counted(session: Session, experiment: str) -> bool:
             more = drop(session, experiment)
-            segments = session.select(select(log_segments.c.seq).where(log_segments.c.experiment == experiment))
-            checkpoints = session.select(select(tasks.c.trial).where(tasks.c.checkpoint.is_not(None)))
+            segments = session.select(select(log_segments.c.seq).where(log_segments.c.experiment == experiment), int)
+            checkpoints = session.select(select(tasks.c.trial).where(tasks.c.checkpoint.is_not(None)), int)
             left.append(len(segments) + len(checkpoints))
             return more
 
