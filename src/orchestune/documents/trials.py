@@ -9,6 +9,9 @@ from typing_extensions import TypedDict
 
 from orchestune.documents.experiments import Measured, Parameters, Reason
 
+TrialState = Literal["queued", "running", "completed", "failed", "pruned", "cancelled"]
+TaskState = Literal["pending", "active", "done", "failed", "cancelled"]
+
 
 class Artifact(TypedDict):
     """A file that a trial left."""
@@ -49,7 +52,7 @@ class Task(TypedDict):
     """One fold of a trial; a trial without folds has one, whose metrics are the trial's."""
 
     fold: int
-    state: Literal["pending", "active", "done", "failed", "cancelled"]
+    state: TaskState
     metrics: dict[str, Measured]
 
 
@@ -57,7 +60,7 @@ class Trial(TypedDict):
     """A configuration and its outcome."""
 
     number: int
-    state: Literal["queued", "running", "completed", "failed", "pruned", "cancelled"]
+    state: TrialState
     reason: Reason | None
     source: str
     suggested_after: NotRequired[int | None]

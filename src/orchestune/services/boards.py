@@ -69,15 +69,15 @@ class Board:
 
     def refresh(self, session: Session, row: ExperimentRow) -> None:
         """Learn what is new in the rows."""
-        for seq, fold, *mark in session.rows(hot.NEW_MARKS, {"experiment": row.id, "after": self._marks}):
-            self.pruner(fold).tell(Mark(*mark))
-            self._marks = seq
+        for mark in session.rows(hot.NEW_MARKS, {"experiment": row.id, "after": self._marks}):
+            self.pruner(mark.fold).tell(Mark(mark.trial, mark.step, mark.loss, mark.best, mark.mean))
+            self._marks = mark.seq
         if self._ends == row.history_seq:
             return
-        for number, state, seq in session.rows(hot.ENDS, {"experiment": row.id, "after": self._ends}):
+        for trial in session.rows(hot.ENDS, {"experiment": row.id, "after": self._ends}):
             for pruner in self._folds.values():
-                pruner.finish(number, TrialState(state))
-            self._ends = seq
+                pruner.finish(trial.number, TrialState(trial.state))
+            self._ends = trial.history_seq
 
     def keep(self, attempt: str, track: Track) -> None:
         """Remember the curve of an attempt; those that nothing was heard of for longest are forgotten first."""

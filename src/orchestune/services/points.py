@@ -123,7 +123,7 @@ def that_count(session: Session, experiment: str, attempt: str, metrics: Sequenc
             if metric and metric.take == "best":
                 statement = hot.HIGHEST_POINT if metric.goal == "maximize" else hot.LOWEST_POINT
             said = {"attempt": origin, "name": name, "upto": upto, "count": metric.counted if metric else 1}
-            found += [Point(*row) for row in reversed(session.rows(statement, said))]
+            found += reversed(session.rows(statement, said))
     return found
 
 

@@ -9,12 +9,14 @@ import pytest
 
 from orchestune.store import hot
 from orchestune.store.database import Store, open_store
+from orchestune.store.rows import Query
 
 WHOLE = {"OUTLINES": "the list of experiments is searched and sorted as a whole"}
 """statements that read all there is on purpose, and why"""
+TEXTS = {name: value.statement if isinstance(value, Query) else value for name, value in vars(hot).items()}
 STATEMENTS = {
     name: text
-    for name, text in vars(hot).items()
+    for name, text in TEXTS.items()
     if isinstance(text, str) and re.match(r"\s*(SELECT|UPDATE|DELETE)\s", text) and not text.endswith("FOR UPDATE")
 }
 _SCAN = re.compile(r"SCAN |(trials|tasks|attempts|\b[art]) USING (COVERING )?INDEX \w+ \(experiment=\?\)")
