@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from sqlalchemy import ColumnElement, and_, case, func, select
@@ -309,8 +309,8 @@ def tasks_of(session: Session, experiment: str, number: int) -> list[TaskRow]:
     return session.select(query.order_by(tasks.c.fold), TaskRow)
 
 
-def checkpoint_of(session: Session, trial: TrialRow) -> dict[str, Any] | None:
-    """The newest checkpoint of a trial without folds, or the one that it began with: `{attempt, digest, step}`."""
+def checkpoint_of(session: Session, trial: TrialRow) -> documents.Checkpoint | None:
+    """Return the newest checkpoint of a trial without folds, or the one that it began with."""
     newest = [task.checkpoint for task in tasks_of(session, trial.experiment, trial.number)]
     text = newest[0] if len(newest) == 1 and newest[0] else trial.checkpoint
     return json.loads(text) if text else None
