@@ -215,8 +215,9 @@ def _attempt(attempt: documents.Attempt, paint: Paint, several: bool) -> list[st
     lines.append(f"  {', '.join(ended)}")
     if attempt.get("raised_memory_bytes"):
         lines.append(f"  given {size(attempt['raised_memory_bytes'])} of memory, since less was not enough")
-    if attempt.get("resumed_from"):
-        step = (attempt["resumed_from"] or {}).get("step")
+    resumed_from = attempt.get("resumed_from")
+    if resumed_from:
+        step = resumed_from.get("step")
         lines.append(f"  resumed from a checkpoint{'' if step is None else f' at step {number(step)}'}")
     end = last_words if attempt["state"] == "failed" else last_lines
     lines += [f"  {paint.dim(paint.sign('│'))} {line}" for line in end(attempt.get("tail") or "", 10)]

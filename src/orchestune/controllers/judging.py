@@ -64,7 +64,7 @@ class Judging:
         if several:
             found = estimates.of_the_first(self._core.store, row)
         with self._core.store.reading() as session:
-            places = [trial.history_seq for trial in trials.of_numbers(session, row.id, front)]
+            places = trials.places(session, row.id, front).values()
         assert row.best_value is not None, "it is unsure"
         value = row.best_value if found is None else found.value
         return Chosen(value, max(places, default=row.finished - row.since_best))

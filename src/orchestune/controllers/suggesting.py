@@ -122,8 +122,8 @@ class Suggesting:
                 return
             observations = read_history.observations(session, row, opened.told)
             pending = {
-                number: json.loads(parameters)
-                for number, parameters in session.rows(hot.UNFINISHED, {"experiment": row.id})
+                trial.number: json.loads(trial.parameters)
+                for trial in session.rows(hot.UNFINISHED, {"experiment": row.id})
             }
         opened.engine.tell(observations)
         opened.told = row.history_seq

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from orchestune.documents.experiments import Measured, Parameters, Reason
+
+TrialState = Literal["queued", "running", "completed", "failed", "pruned", "cancelled"]
+TaskState = Literal["pending", "active", "done", "failed", "cancelled"]
 
 
 class Artifact(TypedDict):
@@ -16,6 +19,21 @@ class Artifact(TypedDict):
     path: str
     digest: str
     size: int
+
+
+class ResumedFrom(TypedDict):
+    """The attempt whose checkpoint an attempt began with, and the step of that checkpoint if it is known."""
+
+    attempt: str
+    step: float | None
+
+
+class Checkpoint(TypedDict):
+    """What a trial may resume from: the attempt that published it, its SHA-256, and its step if it is known."""
+
+    attempt: str
+    digest: str
+    step: float | None
 
 
 class Attempt(TypedDict):
@@ -37,7 +55,7 @@ class Attempt(TypedDict):
     cpu_seconds: float | None
     peak_memory_bytes: int | None
     raised_memory_bytes: int | None
-    resumed_from: dict[str, Any] | None
+    resumed_from: ResumedFrom | None
     log_bytes: Annotated[int | None, Field(description="of its output in all; null until it has ended")]
     logs_complete: Annotated[bool, Field(description="all of its output has arrived")]
     tail: NotRequired[
@@ -49,7 +67,7 @@ class Task(TypedDict):
     """One fold of a trial; a trial without folds has one, whose metrics are the trial's."""
 
     fold: int
-    state: Literal["pending", "active", "done", "failed", "cancelled"]
+    state: TaskState
     metrics: dict[str, Measured]
 
 
@@ -57,7 +75,7 @@ class Trial(TypedDict):
     """A configuration and its outcome."""
 
     number: int
-    state: Literal["queued", "running", "completed", "failed", "pruned", "cancelled"]
+    state: TrialState
     reason: Reason | None
     source: str
     suggested_after: NotRequired[int | None]
@@ -68,7 +86,7 @@ class Trial(TypedDict):
     revision: int
     attempts: list[Attempt]
     tasks: NotRequired[Annotated[list[Task], Field(description="one for each fold; not in lists")]]
-    checkpoint: NotRequired[Annotated[dict[str, Any] | None, Field(description="the newest one; not in lists")]]
+    checkpoint: NotRequired[Annotated[Checkpoint | None, Field(description="the newest one; not in lists")]]
     artifacts: NotRequired[Annotated[list[Artifact], Field(description="not in lists")]]
     command: NotRequired[Annotated[str | None, Field(description="what it runs, for people; not in lists")]]
     created_at: str

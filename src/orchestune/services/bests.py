@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from orchestune.domain.metrics import objectives, pareto_front
+from orchestune import documents
+from orchestune.domain.metrics import Measured, objectives, pareto_front
 from orchestune.services.core import Core
 from orchestune.services.estimates import Choice, Estimate
 from orchestune.services.recent import Recent
 from orchestune.store import trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+from orchestune.store.trials import MeasuredTrial
 
-Document = dict[str, Any]
 
-
-def of_all(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, list[Document]]:
+def of_all(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, list[documents.Best]]:
     """The best trial of each, or its Pareto front; rows that were read in this session. Of any number that have one
     metric and no noise the store is asked as often as of one.
     """
     chosen = core.estimates.of(session, rows)
     plain = [row for row in rows if row.id not in chosen and not _several(row)]
-    told = trials.with_best_value(session, [row.id for row in plain])
-    best = {row.id: [_entry(row, *told[row.id])] if row.id in told else [] for row in plain}
+    measured = trials.with_best_value(session, [row.id for row in plain])
+    best = {row.id: [_entry(row, measured[row.id])] if row.id in measured else [] for row in plain}
     return best | {row.id: _others(session, row, chosen.get(row.id)) for row in rows if row.id not in best}
 
 
-def _others(session: Session, row: ExperimentRow, choice: Choice | None) -> list[Document]:
+def _others(session: Session, row: ExperimentRow, choice: Choice | None) -> list[documents.Best]:
     if choice is not None:
         return list(_entries(session, row, choice.trials, choice.estimate).values())
     return list(_of_front(session, row).values()) if row.best_trial is not None else []
@@ -53,39 +51,44 @@ def _several(row: ExperimentRow) -> bool:
 
 
 def _entries(
-    session: Session, row: ExperimentRow, wanted: Sequence[int], estimate: Estimate | None = None
-) -> dict[int, Document]:
-    found = trials.metrics_of(session, row.id, wanted)
+    session: Session, row: ExperimentRow, numbers: Sequence[int], estimate: Estimate | None = None
+) -> dict[int, documents.Best]:
+    metrics = trials.metrics_of(session, row.id, numbers)
     return {
-        trial.number: _entry(row, trial.number, trial.parameters, found.get(trial.number, {}), estimate)
-        for trial in trials.of_numbers(session, row.id, wanted)
+        trial.number: _entry(
+            row, MeasuredTrial(trial.number, trial.configuration, metrics.get(trial.number, {})), estimate
+        )
+        for trial in trials.of_numbers(session, row.id, numbers)
     }
 
 
-def _entry(
-    row: ExperimentRow, number: int, parameters: str, found: Mapping[str, Any], estimate: Estimate | None = None
-) -> Document:
-    expected = {"value": estimate.value, "stddev": estimate.stddev} if estimate is not None else None
-    names = [metric.name for metric in row.specification.metrics if metric.name in found]
+def _entry(row: ExperimentRow, trial: MeasuredTrial, estimate: Estimate | None = None) -> documents.Best:
+    names = [metric.name for metric in row.specification.metrics if metric.name in trial.metrics]
+    declared = {name: trial.metrics[name] for name in names}
     return {
-        "trial": number,
-        "metrics": {name: found[name] for name in names} | dict(found),  # as they were declared, others behind them
-        "parameters": json.loads(parameters),
-        "expected": expected,
-        "measured_best": row.best_trial if expected and number != row.best_trial else None,
+        "trial": trial.number,
+        "metrics": metric_documents(declared | trial.metrics),  # as they were declared, others behind them
+        "parameters": trial.configuration,
+        "expected": {"value": estimate.value, "stddev": estimate.stddev} if estimate is not None else None,
+        "measured_best": row.best_trial if estimate is not None and trial.number != row.best_trial else None,
     }
+
+
+def metric_documents(metrics: Mapping[str, Measured]) -> dict[str, documents.Measured]:
+    """Return the metrics of a trial as the API shows them."""
+    return {name: {"value": metric.value, "stddev": metric.stddev} for name, metric in metrics.items()}
 
 
 @dataclass(frozen=True)
 class _Front:
-    """The Pareto front of so many results, and the values of its trials."""
+    """The Pareto front of the first `history_seq` results, and the values of its trials."""
 
-    told: int
+    history_seq: int
     values: Mapping[int, Mapping[str, float]]
 
 
 _FRONTS: Recent[_Front] = Recent()
-_OF_FRONTS: Recent[Mapping[int, Document]] = Recent()
+_OF_FRONTS: Recent[Mapping[int, documents.Best]] = Recent()
 
 
 def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
@@ -93,19 +96,19 @@ def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
     metrics = row.specification.metrics
 
     def made(before: _Front | None) -> _Front:
-        known = before if before is not None and before.told <= row.history_seq else _Front(0, {})
-        new = trials.completed_values(session, row.id, [metric.name for metric in metrics], known.told)
-        values = {**known.values, **dict(new)}
+        known = before if before is not None and before.history_seq <= row.history_seq else _Front(0, {})
+        new = trials.completed_values(session, row.id, [metric.name for metric in metrics], known.history_seq)
+        values = {**known.values, **new}
         front = pareto_front(metrics, list(values.items()))
         return _Front(row.history_seq, {number: values[number] for number in front})
 
     return list(_FRONTS.grown(_key(row), row.history_seq, made).values)
 
 
-def _of_front(session: Session, row: ExperimentRow) -> Mapping[int, Document]:
-    """What is told of its trials; of one that was on it before it is known."""
+def _of_front(session: Session, row: ExperimentRow) -> Mapping[int, documents.Best]:
+    """Return the documents of its trials; those that were on it before are not read again."""
 
-    def made(before: Mapping[int, Document] | None) -> Mapping[int, Document]:
+    def made(before: Mapping[int, documents.Best] | None) -> Mapping[int, documents.Best]:
         known, front = before or {}, _front(session, row)
         new = _entries(session, row, [number for number in front if number not in known])
         return {number: known[number] if number in known else new[number] for number in front}

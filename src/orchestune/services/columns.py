@@ -5,25 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestune.domain.floats import as_float
 from orchestune.domain.metrics import Metric
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Configuration
 from orchestune.domain.spans import together
 from orchestune.domain.states import TrialState
 from orchestune.errors import BadInput
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.hot import RunColumns, TrialColumns, ValueColumns
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.intp]
 
-Finished = tuple[int, str, str, int | None, float, float | None, float | None]
-"""number, state, parameters (JSON), place in the history, when it was created, started and finished"""
-Ran = tuple[int, float, float]
-"""trial, when an attempt of it began, and for how many seconds it ran"""
 STATES = tuple(state.value for state in TrialState)
 _CODES = {state: code for code, state in enumerate(STATES)}
 _NUMBERS = {float, int, type(None)}
@@ -34,21 +32,23 @@ class Column:
     """Values of one parameter or metric; NaN where a trial has none. Words are kept as places in `words`."""
 
     values: list[Numbers] = field(default_factory=list)
-    words: list[Any] | None = None
+    words: list[Value] | None = None
     """None for numbers"""
 
-    def codes(self, found: Sequence[Any]) -> Numbers:
+    def codes(self, values: Sequence[Value | None]) -> Numbers:
         """The numbers that stand for values; None for a trial without one."""
         if self.words is None:
-            plain = set(map(type, found)) <= _NUMBERS
-            return np.array(found if plain else [_number(value) for value in found], float)
-        keys = list(zip(map(type, found), found, strict=True))  # True is 1, but another word
-        known = {(type(word), word): float(place) for place, word in enumerate(self.words)}
+            plain = set(map(type, values)) <= _NUMBERS
+            return np.array(values if plain else [_number(value) for value in values], float)
+        keys = list(zip(map(type, values), values, strict=True))  # True is 1, but another word
+        known: dict[tuple[type, Value | None], float] = {
+            (type(word), word): float(place) for place, word in enumerate(self.words)
+        }
         known[type(None), None] = float("nan")
-        for key in dict.fromkeys(keys):
-            if key not in known:
-                known[key] = float(len(self.words))
-                self.words.append(key[1])
+        for kind, word in dict.fromkeys(keys):
+            if word is not None and (kind, word) not in known:
+                known[kind, word] = float(len(self.words))
+                self.words.append(word)
         return np.array(list(map(known.__getitem__, keys)), float)
 
     def array(self) -> Numbers:
@@ -72,13 +72,20 @@ class Columns:
         self.plain = {name: Column() for name in plain}
         self.length = 0
 
-    def add(self, found: Sequence[Finished], measured: Sequence[tuple[int, str, float]], ran: Sequence[Ran]) -> None:
-        """Append rows of trials, their (trial, name, value), and when their attempts ran."""
-        numbers, states, texts, _, *times = zip(*found, strict=True) if found else ((),) * 7
-        codes = list(map(_CODES.__getitem__, states))
-        for column, values in zip(self.plain.values(), (numbers, codes, *times, _took(numbers, ran)), strict=True):
-            column.values.append(np.array(values, float))
-        configurations = json.loads(f"[{','.join(texts)}]")
+    def add(self, trials: TrialColumns, measured: ValueColumns, runs: RunColumns) -> None:
+        """Append trials, what they measured, and when their attempts ran."""
+        numbers = trials.number
+        plain = {
+            "number": numbers,
+            "state": list(map(_CODES.__getitem__, trials.state)),
+            "created_at": trials.created_at,
+            "started_at": trials.started_at,
+            "finished_at": trials.finished_at,
+            "seconds": _took(numbers, runs),
+        }
+        for name, column in self.plain.items():
+            column.values.append(np.array(plain[name], float))
+        configurations: list[Configuration] = json.loads(f"[{','.join(trials.parameters)}]")
         for name in sorted(set().union(*configurations) - self.parameters.keys()):  # of a space that was changed since
             value = next(configuration[name] for configuration in configurations if name in configuration)
             self.parameters[name] = Column([np.full(self.length, np.nan)], None if _number(value) == value else [])
@@ -87,27 +94,25 @@ class Columns:
         self._add_metrics(numbers, measured)
         self.length += len(numbers)
 
-    def _add_metrics(self, numbers: Sequence[int], measured: Sequence[tuple[int, str, float]]) -> None:
-        trials, names, values = zip(*measured, strict=True) if measured else ((),) * 3
-        for name in dict.fromkeys(names):
+    def _add_metrics(self, numbers: Sequence[int], measured: ValueColumns) -> None:
+        for name in dict.fromkeys(measured.name):
             self.metrics.setdefault(name, Column([np.full(self.length, np.nan)]))
         place = {number: index for index, number in enumerate(numbers)}
         line = {name: index for index, name in enumerate(self.metrics)}
         table = np.full((len(line), len(numbers)), np.nan)
-        table[list(map(line.__getitem__, names)), list(map(place.__getitem__, trials))] = values
-        for column, found in zip(self.metrics.values(), table, strict=True):
-            column.values.append(found)
+        lines, places = map(line.__getitem__, measured.name), map(place.__getitem__, measured.trial)
+        table[list(lines), list(places)] = measured.value
+        for column, values in zip(self.metrics.values(), table, strict=True):
+            column.values.append(values)
 
-    def with_open(
-        self, found: Sequence[Finished], measured: Sequence[tuple[int, str, float]], ran: Sequence[Ran]
-    ) -> Columns:
+    def with_open(self, trials: TrialColumns, measured: ValueColumns, runs: RunColumns) -> Columns:
         """A view to which trials that are not over are added; this one stays as it is."""
         view = Columns.__new__(Columns)
         view.told, view.length = self.told, self.length
         for kind in ("parameters", "metrics", "plain"):
             mine: Mapping[str, Column] = getattr(self, kind)
             setattr(view, kind, {name: Column([column.array()], column.words) for name, column in mine.items()})
-        view.add(found, measured, ran)
+        view.add(trials, measured, runs)
         return view
 
     def number(self) -> Numbers:
@@ -153,13 +158,14 @@ class Columns:
             keep &= self._holds(key, allowed)
         return np.flatnonzero(keep)
 
-    def _holds(self, key: str, allowed: list[Any]) -> NDArray[np.bool_]:
+    def _holds(self, key: str, allowed: Sequence[object]) -> NDArray[np.bool_]:
         column = self.column(key)
         values = column.array()
         if column.words is None:
-            if len(allowed) != 2 or not all(isinstance(end, (int, float)) for end in allowed):
+            ends = [as_float(end) for end in allowed if isinstance(end, (int, float))]
+            if len(allowed) != 2 or len(ends) != 2:
                 raise BadInput.one(f"{key} takes [low, high], found {json.dumps(allowed)}", key="where")
-            return np.asarray((values >= as_float(allowed[0])) & (values <= as_float(allowed[1])))
+            return np.asarray((values >= ends[0]) & (values <= ends[1]))
         places = [index for index, word in enumerate(column.words) if any(_same(word, wish) for wish in allowed)]
         return np.isin(values, places)
 
@@ -178,28 +184,28 @@ class Columns:
         return ordered
 
 
-def _took(numbers: Sequence[int], ran: Sequence[Ran]) -> list[float]:
+def _took(numbers: Sequence[int], runs: RunColumns) -> list[float]:
     spans: dict[int, list[tuple[float, float]]] = {}
-    for number, start, length in ran:  # which is less than nothing where the clock went back meanwhile
-        spans.setdefault(number, []).append((start, max(length, 0.0)))
+    for number, start, seconds in zip(runs.trial, runs.started_at, runs.seconds, strict=True):
+        spans.setdefault(number, []).append((start, max(seconds, 0.0)))  # below zero if the clock went back meanwhile
     return [together(spans[number]) if number in spans else float("nan") for number in numbers]
 
 
-def _number(value: Any) -> float:
-    return float(value) if type(value) in (float, int) else float("nan")
+def _number(value: Value | None) -> float:
+    return float(value) if isinstance(value, (float, int)) and not isinstance(value, bool) else float("nan")
 
 
-def _same(word: Any, wish: Any) -> bool:
+def _same(word: Value, wish: object) -> bool:
     return bool(word == wish) and isinstance(word, bool) == isinstance(wish, bool)
 
 
-def _conditions(where: str | None) -> dict[str, list[Any]]:
+def _conditions(where: str | None) -> dict[str, list[object]]:
     if not where:
         return {}
     try:
-        found = json.loads(where)
+        conditions = json.loads(where)
     except (ValueError, RecursionError) as exc:
         raise BadInput.one(f"is no JSON: {exc}", key="where") from exc
-    if not isinstance(found, dict) or not all(isinstance(value, list) for value in found.values()):
+    if not isinstance(conditions, dict) or not all(isinstance(allowed, list) for allowed in conditions.values()):
         raise BadInput.one('is no object of lists, such as {"metrics.loss": [0, 1]}', key="where")
-    return found
+    return conditions

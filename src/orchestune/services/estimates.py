@@ -61,11 +61,9 @@ def unsure(session: Session, row: ExperimentRow) -> bool:
 
 def noisy(session: Session, row: ExperimentRow, first: int | None = None) -> bool:
     """Whether the best trial says how noisy a metric is that is optimized, or one of so many `first` of them."""
-    wanted = objectives(row.specification.metrics)[:first] if row.best_trial is not None else ()
-    for name in (metric.name for metric in wanted):
-        if session.row(hot.IS_NOISY, {"experiment": row.id, "trial": row.best_trial, "name": name}):
-            return True
-    return False  # a hot query: stop rules ask after every trial
+    optimized = objectives(row.specification.metrics)[:first] if row.best_trial is not None else ()
+    where = {"experiment": row.id, "trial": row.best_trial}  # stop rules ask after every trial
+    return any(session.row(hot.IS_NOISY, where | {"name": metric.name}) is not None for metric in optimized)
 
 
 @dataclass(frozen=True)
@@ -229,7 +227,7 @@ class Estimates:
             history = _selection(session, row)
             if row.history_seq > _MOST:
                 names = [metric.name for metric in specification.metrics]
-                raw = pareto_front(specification.metrics, trials.completed_values(session, row.id, names))
+                raw = pareto_front(specification.metrics, list(trials.completed_values(session, row.id, names).items()))
                 history += _others(read_history.completed(session, row, raw[-_BEST:]), history)
         return analyses.expected_front(specification.space, specification.metrics, history)
 

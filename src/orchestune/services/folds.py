@@ -60,7 +60,7 @@ def _hopeless(ledger: Ledger, found: Folds) -> str | None:
     best = {row.specification.objective.name: row.best_value}
     if len(metrics) > 1:
         measured = rows.metrics_of(ledger.session, row.id, [row.best_trial])[row.best_trial]
-        best = {name: value["value"] for name, value in measured.items()}
+        best = {name: value.value for name, value in measured.items()}
     return folds.hopeless(row.specification.folds, metrics, found, _bests(row), best)
 
 

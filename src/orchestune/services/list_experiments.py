@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from orchestune.domain.states import ExperimentState
 from orchestune.errors import BadInput, NotFound
@@ -15,7 +14,7 @@ from orchestune.store import experiments
 from orchestune.store.experiments import ExperimentRow, Outline
 
 _STATES = list(ExperimentState)
-_ORDERS: dict[str, Callable[[Outline], Any]] = {
+_ORDERS: dict[str, Callable[[Outline], float | str]] = {
     "name": lambda row: row.name.casefold(),
     "state": lambda row: _STATES.index(ExperimentState(row.state)),
     "progress": lambda row: row.finished / row.budget,

@@ -122,7 +122,7 @@ def _best(session: Session, row: ExperimentRow, number: int | None) -> BestTrial
     metric = row.specification.objective.name
     value = row.best_value
     if number != row.best_trial:
-        value = trials.metrics_of(session, row.id, [number])[number][metric]["value"]
+        value = trials.metrics_of(session, row.id, [number])[number][metric].value
     return {"trial": number, "metric": metric, "value": value, "parameters": json.loads(found.parameters)}
 
 

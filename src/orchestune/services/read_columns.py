@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from orchestune import documents
 from orchestune.domain.metrics import Metric
+from orchestune.domain.parameters import Value
 from orchestune.errors import UsageError
 from orchestune.ports.clock import rfc3339
 from orchestune.services import bests
 from orchestune.services.columns import STATES, Column, Columns, Numbers, Places
 from orchestune.services.core import Core
-from orchestune.services.read_experiments import Document, declared
-from orchestune.services.read_trials import documents
+from orchestune.services.read_experiments import declared
+from orchestune.services.read_trials import trial_documents
+from orchestune.services.tally import Busy
 from orchestune.store import attempts, experiments
 from orchestune.store import trials as rows
+from orchestune.store.attempts import AttemptCurve
 from orchestune.store.experiments import ExperimentRow
 
 _BEST = 0.25
@@ -29,48 +32,50 @@ _BINS = 240
 """steps of time in which busy slots are counted"""
 
 
-def ordered(core: Core, ref: str, sort: str, where: str | None, state: str | None, offset: int, limit: int) -> Document:
-    """A part of the trials that fit, in the order of `sort`, and how many there are in all."""
-    row, found = core.shelf.columns(core.store, ref)
-    places = found.order(found.matching(where, state), sort)
-    numbers = [int(number) for number in found.number()[places[offset : offset + limit]]]
+def ordered(
+    core: Core, ref: str, sort: str, where: str | None, state: str | None, offset: int, limit: int
+) -> documents.TrialPage:
+    """Return a part of the trials that fit, in the order of `sort`, and how many there are in all."""
+    row, columns = core.shelf.columns(core.store, ref)
+    places = columns.order(columns.matching(where, state), sort)
+    numbers = [int(number) for number in columns.number()[places[offset : offset + limit]]]
     with core.store.reading() as session:
-        items = documents(session, row.id, rows.of_numbers(session, row.id, numbers), details=False)
+        items = trial_documents(session, row.id, rows.of_numbers(session, row.id, numbers))
     return {"items": items, "next": None, "total": len(places)}
 
 
-def columns(core: Core, ref: str, limit: int, where: str | None, metric: str | None = None) -> Document:
-    """Trials by columns, at most `limit` of them: the best ones, and every k-th of the others.
+def columns(core: Core, ref: str, limit: int, where: str | None, metric: str | None = None) -> documents.Columns:
+    """Return trials by columns, at most `limit` of them: the best ones, and every k-th of the others.
 
-    What was best up to then, of a metric or of the first one, and the Pareto front are of all of them.
+    The best values so far, of a metric or of the first one, and the Pareto front are those of all trials.
     """
-    row, found = core.shelf.columns(core.store, ref)
-    matching = found.matching(where)
+    row, columns = core.shelf.columns(core.store, ref)
+    matching = columns.matching(where)
     objective = row.specification.objective
-    places = _chosen(found, matching, objective, limit)
+    places = _chosen(columns, matching, objective, limit)
     with core.store.reading() as session:
         front = list(bests.numbers(core, session, row))
-    best = _best_so_far(found, row.specification.metrics, declared(row, metric))
+    best = _best_so_far(columns, row.specification.metrics, declared(row, metric))
     return {
         "total": len(matching),
         "shown": len(places),
-        "number": [int(number) for number in found.number()[places]],
-        "state": [STATES[int(code)] for code in found.state()[places]],
-        "finished_at": [rfc3339(at) if at == at else None for at in found.plain["finished_at"].array()[places]],
-        "seconds": _plain(found.seconds()[places]),
-        "metrics": {name: _plain(column.array()[places]) for name, column in found.metrics.items()},
-        "parameters": {name: _shown(column, places) for name, column in found.parameters.items()},
+        "number": [int(number) for number in columns.number()[places]],
+        "state": [STATES[int(code)] for code in columns.state()[places]],
+        "finished_at": [rfc3339(at) if at == at else None for at in columns.plain["finished_at"].array()[places]],
+        "seconds": _plain(columns.seconds()[places]),
+        "metrics": {name: _plain(column.array()[places]) for name, column in columns.metrics.items()},
+        "parameters": {name: _shown(column, places) for name, column in columns.parameters.items()},
         "best": best,
         "front": front,
     }
 
 
-def _chosen(found: Columns, places: Places, objective: Metric, limit: int) -> Places:
+def _chosen(columns: Columns, places: Places, objective: Metric, limit: int) -> Places:
     if len(places) <= limit:
         return places
     sort = f"{'-' if objective.goal == 'maximize' else ''}metrics.{objective.name}"
-    best = found.order(_low(found, objective, places, int(limit * _BEST)), sort)[: int(limit * _BEST)]
-    taken = np.zeros(found.length, bool)
+    best = columns.order(_low(columns, objective, places, int(limit * _BEST)), sort)[: int(limit * _BEST)]
+    taken = np.zeros(columns.length, bool)
     taken[best] = True
     others = places[~taken[places]]
     spread = np.linspace(0, len(others) - 1, limit - len(best)).astype(int)
@@ -78,25 +83,25 @@ def _chosen(found: Columns, places: Places, objective: Metric, limit: int) -> Pl
     return chosen
 
 
-def _low(found: Columns, objective: Metric, places: Places, count: int) -> Places:
+def _low(columns: Columns, objective: Metric, places: Places, count: int) -> Places:
     """Those places among which the best ones are: few more than `count`, where so many have a value."""
-    values = found.metrics[objective.name].array()[places]
+    values = columns.metrics[objective.name].array()[places]
     loss = np.nan_to_num(-values if objective.goal == "maximize" else values, nan=np.inf)
     low: Places = places[loss <= np.partition(loss, count)[count]]
     return low
 
 
-def _best_so_far(found: Columns, metrics: Sequence[Metric], metric: Metric) -> Document:
+def _best_so_far(columns: Columns, metrics: Sequence[Metric], metric: Metric) -> documents.BestSoFar:
     """Every step to a better value: how many trials had finished (with this one), when, and what all those had cost."""
-    values = found.metrics[metric.name].array()
-    done = found.good(metrics) & ~np.isnan(values)
+    values = columns.metrics[metric.name].array()
+    done = columns.good(metrics) & ~np.isnan(values)
     loss = np.where(done, -values if metric.goal == "maximize" else values, np.inf)
     before = np.minimum.accumulate(np.concatenate([[np.inf], loss]))[:-1] if len(loss) else loss
     steps = np.flatnonzero(loss < before)
-    ended, cost = found.plain["finished_at"].array()[steps], np.cumsum(np.nan_to_num(found.seconds()))
+    ended, cost = columns.plain["finished_at"].array()[steps], np.cumsum(np.nan_to_num(columns.seconds()))
     return {
         "finished": [int(step) + 1 for step in steps],
-        "number": [int(number) for number in found.number()[steps]],
+        "number": [int(number) for number in columns.number()[steps]],
         "value": _plain(values[steps]),
         "finished_at": [rfc3339(at) if at == at else None for at in ended],
         "seconds": _plain(cost[steps]),
@@ -104,10 +109,10 @@ def _best_so_far(found: Columns, metrics: Sequence[Metric], metric: Metric) -> D
     }
 
 
-def _shown(column: Column, places: Places) -> list[Any]:
+def _shown(column: Column, places: Places) -> list[Value | None]:
     values = column.array()[places]
     if column.words is None:
-        return _plain(values)
+        return [*_plain(values)]
     return [column.words[int(value)] if value == value else None for value in values]
 
 
@@ -120,27 +125,27 @@ def _plain(values: Numbers) -> list[float | None]:
         rounded = np.round(values * up / down) / up * down
     rounded[size == 0] = 0.0
     exact = (size == 0) | ((size > 1e-16) & (size < 1e22))  # of which powers of ten are
-    found: list[float | None] = rounded.tolist()
+    plain: list[float | None] = rounded.tolist()
     for place in np.flatnonzero(~exact):
         value = float(values[place])
-        found[place] = float(f"{value:.6g}") if np.isfinite(value) else None
-    return found
+        plain[place] = float(f"{value:.6g}") if np.isfinite(value) else None
+    return plain
 
 
-def overview(core: Core, ref: str) -> Document:
-    """Why trials failed, and how many attempts ran over time."""
-    begins, ends, failures = core.shelf.attempts(core.store, ref)
-    return {"failures": failures, "busy": _busy(begins, ends)}
+def overview(core: Core, ref: str) -> documents.Overview:
+    """Return why trials failed, and how many attempts ran over time."""
+    busy, failures = core.shelf.attempts(core.store, ref)
+    return {"failures": failures, "busy": _busy(busy)}
 
 
-def _busy(begins: Numbers, ends: Numbers) -> Document:
-    """How many attempts ran on average in each of equal steps of time. Both are in order."""
-    if not len(begins):
+def _busy(busy: Busy) -> documents.Busy:
+    """Return how many attempts ran on average in each of equal steps of time."""
+    if not len(busy.begins):
         return {"from": None, "step_seconds": 0.0, "running": []}
-    first, last = float(begins[0]), float(max(ends[-1], begins[0] + 1.0))
+    first, last = float(busy.begins[0]), float(max(busy.ends[-1], busy.begins[0] + 1.0))
     edges = np.linspace(first, last, _BINS + 1)
     step = (last - first) / _BINS
-    area = _before(begins, edges) - _before(ends, edges)
+    area = _before(busy.begins, edges) - _before(busy.ends, edges)
     running = np.diff(area) / step
     return {"from": rfc3339(first), "step_seconds": step, "running": [round(float(value), 3) for value in running]}
 
@@ -153,12 +158,12 @@ def _before(ordered_times: Numbers, edges: Numbers) -> Numbers:
     return sums
 
 
-def timeline(core: Core, ref: str, limit: int) -> Document:
-    """The newest attempts: where each ran, from when to when, and how it ended."""
+def timeline(core: Core, ref: str, limit: int) -> documents.Timeline:
+    """Return the newest attempts: where each ran, from when to when, and how it ended."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
-        found = attempts.newest(session, row.id, limit + 1)
-    items = [
+        newest = attempts.newest(session, row.id, limit + 1)
+    items: list[documents.Span] = [
         {
             "trial": attempt.trial,
             "task": attempt.fold,
@@ -169,35 +174,37 @@ def timeline(core: Core, ref: str, limit: int) -> Document:
             "leased_at": rfc3339(attempt.leased_at),
             "finished_at": rfc3339(attempt.finished_at),
         }
-        for attempt in found[:limit]
+        for attempt in newest[:limit]
     ]
-    return {"items": items, "more": len(found) > limit}
+    return {"items": items, "more": len(newest) > limit}
 
 
-def curves(core: Core, ref: str, metric: str | None, limit: int) -> Document:
-    """What the newest trials and the best one reported of a metric while they ran; the first attempt's of each fold."""
+def curves(core: Core, ref: str, metric: str | None, limit: int) -> documents.Curves:
+    """Return what the newest trials and the best one reported of a metric while they ran, by attempt."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
-        chosen = _metric_name(row, metric)
+        name = _metric_name(row, metric)
         numbers = attempts.with_points(session, row.id, limit)
         if row.best_trial is not None and row.best_trial not in numbers:
             numbers.append(row.best_trial)
         states = {trial.number: trial.state for trial in rows.of_numbers(session, row.id, numbers)}
-        found = attempts.points_of(session, row.id, numbers, _CURVES, chosen)
-    items = [
-        {"trial": trial, "task": fold, "number": token, "state": states.get(trial, "running"), **curve}
-        for (trial, fold, token, _), curve in _curves(found).items()
+        reported = attempts.points_of(session, row.id, numbers, _CURVES, name)
+    items: list[documents.Curve] = [
+        {
+            "trial": curve.trial,
+            "task": curve.fold,
+            "number": curve.token,
+            "state": states.get(curve.trial, "running"),
+            "reported": curve.reported,
+            "points": _points(curve),
+        }
+        for curve in reported
     ]
-    return {"metric": chosen, "items": items}
+    return {"metric": name, "items": items}
 
 
-def _curves(found: list[Any]) -> dict[tuple[int, int, int, str], Document]:
-    """By trial, fold, attempt and name."""
-    curves: dict[tuple[int, int, int, str], Document] = {}
-    for *key, step, value, reported in found:
-        curve = curves.setdefault(tuple(key), {"reported": reported, "points": []})
-        curve["points"].append([step, value])
-    return curves
+def _points(curve: AttemptCurve) -> list[tuple[float, float]]:
+    return [(point.step, point.value) for point in curve.points]
 
 
 def _metric_name(row: ExperimentRow, metric: str | None) -> str:
@@ -209,14 +216,20 @@ def _metric_name(row: ExperimentRow, metric: str | None) -> str:
     return metric
 
 
-def points(core: Core, ref: str, number: int) -> Document:
-    """What a trial reported while it ran."""
+def points(core: Core, ref: str, number: int) -> documents.Points:
+    """Return what a trial reported while it ran."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         rows.need(session, row, number)
-        found = attempts.points_of(session, row.id, [number], _CURVE, in_all=_OF_TRIAL)
-    items = [
-        {"task": fold, "number": token, "metric": name, **curve}
-        for (_, fold, token, name), curve in _curves(found).items()
+        reported = attempts.points_of(session, row.id, [number], _CURVE, in_all=_OF_TRIAL)
+    items: list[documents.TrialCurve] = [
+        {
+            "task": curve.fold,
+            "number": curve.token,
+            "metric": curve.name,
+            "reported": curve.reported,
+            "points": _points(curve),
+        }
+        for curve in reported
     ]
     return {"items": items}

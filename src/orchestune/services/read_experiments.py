@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any, TypeVar
 
+from orchestune.documents import Best
 from orchestune.documents import Reason as ReasonDocument
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
@@ -86,7 +87,7 @@ def specification(core: Core, ref: str, revision: int | None = None) -> Document
     }
 
 
-def best(core: Core, ref: str) -> list[Document]:
+def best(core: Core, ref: str) -> list[Best]:
     """The best trial, or the Pareto front."""
     return _shown(core, ref, lambda session, row: bests.of_all(core, session, [row])[row.id])
 
@@ -149,7 +150,7 @@ def documents(core: Core, session: Session, rows: Sequence[ExperimentRow], *, de
     return [_document(core, session, row, best[row.id]) | shown for row, shown in zip(rows, more, strict=True)]
 
 
-def _document(core: Core, session: Session, row: ExperimentRow, best: list[Document]) -> Document:
+def _document(core: Core, session: Session, row: ExperimentRow, best: list[Best]) -> Document:
     return {
         "schema": 1,
         "id": row.id,
@@ -246,7 +247,7 @@ def _running(session: Session, row: ExperimentRow) -> list[Document]:
     latest = attempts.latest_points(session, [attempt.id for attempt in live], row.specification.objective.name)
     found = []
     for attempt in live:
-        step, value = latest.get(attempt.id, (None, None))
+        point = latest.get(attempt.id)
         found.append(
             {
                 "trial": attempt.trial,
@@ -254,7 +255,7 @@ def _running(session: Session, row: ExperimentRow) -> list[Document]:
                 "worker": attempt.worker_name,
                 "started_at": rfc3339(attempt.started_at or attempt.leased_at),
                 "parameters": json.loads(attempt.parameters),
-                "latest": {"step": step, "value": value} if value is not None and isfinite(value) else None,
+                "latest": {"step": point.step, "value": point.value} if point and isfinite(point.value) else None,
                 "ending": attempt.ordered is not None,
             }
         )
@@ -308,6 +309,6 @@ def _eta(session: Session, row: ExperimentRow) -> float | None:
     spans = session.rows(hot.LAST_SPANS, {"experiment": row.id, "after": after})
     if not spans:
         return None
-    found = pace([(began, ended) for _, began, ended in spans], len({trial for trial, _, _ in spans}))
-    [[live, done]] = session.rows(hot.RUN_SO_FAR, {"experiment": row.id, "now": session.now})
-    return round(found.left(max(row.budget - row.finished, 0), row.running, live, max(done or 0.0, 0.0), folds), 3)
+    found = pace([(span.leased_at, span.finished_at) for span in spans], len({span.trial for span in spans}))
+    [now] = session.rows(hot.RUN_SO_FAR, {"experiment": row.id, "now": session.now})
+    return round(found.left(max(row.budget - row.finished, 0), row.running, now.live, max(now.seconds, 0.0), folds), 3)

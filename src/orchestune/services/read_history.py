@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
@@ -25,27 +24,28 @@ def warm_start(session: Session, row: ExperimentRow) -> list[Observation]:
     )
 
 
-def observations(session: Session, row: ExperimentRow, told: int, every: int = 1) -> list[Observation]:
-    """What is behind place `told` of the history, in its order; with `every`, one of so many."""
-    found: list[Observation] = []
-    while told < row.history_seq:
-        rows = session.rows(hot.HISTORY, {"experiment": row.id, "after": told, "every": every, "limit": _PAGE})
+def observations(session: Session, row: ExperimentRow, after: int, every: int = 1) -> list[Observation]:
+    """What is behind place `after` of the history, in its order; with `every`, one of so many."""
+    history: list[Observation] = []
+    while after < row.history_seq:
+        rows = session.rows(hot.HISTORY, {"experiment": row.id, "after": after, "every": every, "limit": _PAGE})
         if not rows:
             break
-        where = {"experiment": row.id, "after": told, "upto": rows[-1][3], "every": every}
+        upto = rows[-1].history_seq
+        where = {"experiment": row.id, "after": after, "upto": upto}
         values: dict[int, dict[str, float]] = {}
         spread: dict[int, dict[str, float]] = {}
-        for trial, name, value, stddev in session.rows(hot.HISTORY_METRICS, where):
-            values.setdefault(trial, {})[name] = value
-            if stddev is not None:
-                spread.setdefault(trial, {})[name] = _of_the_mean(row, stddev)
-        last = _last(session, row, where)
-        found += [
-            Observation(n, json.loads(text), TrialState(state), values.get(n, {}), spread.get(n, {}), last.get(n))
-            for n, text, state, _ in rows
-        ]
-        told = rows[-1][3]
-    return found
+        for metric in session.rows(hot.HISTORY_METRICS, where | {"every": every}):
+            values.setdefault(metric.trial, {})[metric.name] = metric.value
+            if metric.stddev is not None:
+                spread.setdefault(metric.trial, {})[metric.name] = _of_the_mean(row, metric.stddev)
+        last = {mark.trial: (mark.step, mark.loss) for mark in _last_marks(session, row, after, upto)}
+        for trial in rows:
+            number, state = trial.number, TrialState(trial.state)
+            measured, stddev = values.get(number, {}), spread.get(number, {})
+            history.append(Observation(number, json.loads(trial.parameters), state, measured, stddev, last.get(number)))
+        after = upto
+    return history
 
 
 def best(session: Session, row: ExperimentRow, count: int) -> list[Observation]:
@@ -59,13 +59,13 @@ def completed(session: Session, row: ExperimentRow, numbers: Sequence[int]) -> l
     return [
         Observation(
             trial.number,
-            json.loads(trial.parameters),
+            trial.configuration,
             TrialState(trial.state),
-            {name: each["value"] for name, each in measured[trial.number].items()},
+            {name: each.value for name, each in measured[trial.number].items()},
             {
-                name: _of_the_mean(row, each["stddev"])
+                name: _of_the_mean(row, each.stddev)
                 for name, each in measured[trial.number].items()
-                if each["stddev"] is not None
+                if each.stddev is not None
             },
         )
         for trial in trials.of_numbers(session, row.id, numbers)
@@ -77,9 +77,11 @@ def _of_the_mean(row: ExperimentRow, stddev: float) -> float:
     return stddev / math.sqrt(row.specification.folds.count)
 
 
-def _last(session: Session, row: ExperimentRow, where: dict[str, Any]) -> dict[int, tuple[float, float]]:
-    """Where the pruned trials among these were ended; nothing where the metric compared is not the first one."""
+def _last_marks(session: Session, row: ExperimentRow, after: int, upto: int) -> list[hot.MarkOfPruned]:
+    """Return where the pruned trials in that part of the history were ended, the last mark of each behind the others;
+    nothing if the metric compared is not the first one.
+    """
     rule, objective = row.specification.early_stopping, row.specification.objective
     if rule is None or rule.metric not in (None, objective.name):
-        return {}
-    return {trial: (step, loss) for trial, step, loss in session.rows(hot.LAST_MARKS_OF_PRUNED, where)}
+        return []
+    return session.rows(hot.LAST_MARKS_OF_PRUNED, {"experiment": row.id, "after": after, "upto": upto})

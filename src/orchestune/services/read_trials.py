@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from sqlalchemy import Row
-
+from orchestune import documents
 from orchestune.domain.experiment import Specification
+from orchestune.domain.parameters import Value
 from orchestune.errors import NotFound
 from orchestune.ports.clock import rfc3339
+from orchestune.services.bests import metric_documents
 from orchestune.services.core import Core
 from orchestune.services.log_bytes import end_of
-from orchestune.services.read_experiments import Document
 from orchestune.store import artifacts as files
 from orchestune.store import experiments, logs
 from orchestune.store import trials as rows
+from orchestune.store.attempts import AttemptOfWorker
 from orchestune.store.attempts import of_trials as attempts_of
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+from orchestune.store.trials import TaskRow, TrialRow
 from orchestune.worker.command import render
 
 _SEGMENTS = 40
@@ -32,20 +34,20 @@ def blob_key(digest: str) -> str:
     return f"blobs/{digest[:2]}/{digest}"
 
 
-def trials(core: Core, ref: str, after: int, limit: int, state: str | None, tails: bool = False) -> Document:
-    """A page of `Trial`s behind number `after`; `next` is the number to go on from, None at the end.
+def trials(core: Core, ref: str, after: int, limit: int, state: str | None, tails: bool = False) -> documents.TrialPage:
+    """Return a page of trials behind number `after`; `next` is the number to go on from, None at the end.
 
     `tails`: with the last lines of each attempt.
     """
     with core.store.reading() as session:
         experiment = experiments.find(session, ref).id
-        found = rows.page(session, experiment, after, limit + 1, state)
-        items = documents(session, experiment, found[:limit], details=False, tails=tails)
-    return {"items": items, "next": found[limit - 1].number if len(found) > limit else None}
+        page = rows.page(session, experiment, after, limit + 1, state)
+        items = trial_documents(session, experiment, page[:limit], tails=tails)
+    return {"items": items, "next": page[limit - 1].number if len(page) > limit else None}
 
 
-def trial(core: Core, ref: str, number: int) -> Document:
-    """One `Trial`, with the last lines of each attempt, the artifacts and its command."""
+def trial(core: Core, ref: str, number: int) -> documents.Trial:
+    """Return one trial, with the last lines of each attempt, the artifacts and its command."""
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
         shown = of_number(session, experiment, number)
@@ -56,15 +58,19 @@ def trial(core: Core, ref: str, number: int) -> Document:
     return shown
 
 
-def of_number(session: Session, experiment: ExperimentRow, number: int) -> Document:
-    """The same in a session, with the last lines of attempts that have told them."""
-    found = rows.need(session, experiment, number)
-    specification, _ = experiments.at_revision(session, experiment, found.revision)
-    shown = documents(session, experiment.id, [found], details=True, tails=True)[0]
-    return shown | {"command": _command(specification, shown["parameters"])}
+def of_number(session: Session, experiment: ExperimentRow, number: int) -> documents.Trial:
+    """Return the same in a session, with the last lines of attempts whose workers have reported them."""
+    row = rows.need(session, experiment, number)
+    specification, _ = experiments.at_revision(session, experiment, row.revision)
+    [document] = trial_documents(session, experiment.id, [row], tails=True)
+    document["checkpoint"] = rows.checkpoint_of(session, row)
+    document["tasks"] = [_task(task) for task in rows.tasks_of(session, experiment.id, number)]
+    document["artifacts"] = _artifacts(session, experiment.id, number)
+    document["command"] = _command(specification, row.configuration)
+    return document
 
 
-def _command(specification: Specification, parameters: Mapping[str, Any]) -> str:
+def _command(specification: Specification, parameters: Mapping[str, Value]) -> str:
     """The command line, for people: where its file of values will be is not known here, its name is."""
     config = specification.config.name if specification.config else ""
     names = [parameter.name for parameter in specification.space.parameters]
@@ -75,7 +81,7 @@ def _command(specification: Specification, parameters: Mapping[str, Any]) -> str
     return words[2] if words[:2] == ["sh", "-c"] and isinstance(specification.run, str) else shlex.join(words)
 
 
-def artifacts(core: Core, ref: str, number: int) -> list[Document]:
+def artifacts(core: Core, ref: str, number: int) -> list[documents.Artifact]:
     """What a trial left behind."""
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
@@ -83,7 +89,7 @@ def artifacts(core: Core, ref: str, number: int) -> list[Document]:
         return _artifacts(session, experiment.id, number)
 
 
-def _artifacts(session: Session, experiment: str, number: int) -> list[Document]:
+def _artifacts(session: Session, experiment: str, number: int) -> list[documents.Artifact]:
     return [
         {"path": artifact.path, "digest": artifact.digest, "size": artifact.size}
         for artifact in files.of_trial(session, experiment, number)
@@ -110,23 +116,22 @@ def _opened(core: Core, name: str, digest: str) -> BinaryIO:
         raise NotFound(f"{name} is no longer where the server keeps files", hint) from error
 
 
-def documents(
-    session: Session, experiment: str, found: Sequence[Row[Any]], *, details: bool, tails: bool = False
-) -> list[Document]:
-    """`Trial`s of rows that were read in this session."""
-    numbers = [row.number for row in found]
-    measured = rows.metrics_of(session, experiment, numbers)
+def trial_documents(
+    session: Session, experiment: str, trial_rows: Sequence[TrialRow], *, tails: bool = False
+) -> list[documents.Trial]:
+    """Return trials whose rows were read in this session, without what lists leave out."""
+    numbers = [row.number for row in trial_rows]
+    metrics = rows.metrics_of(session, experiment, numbers)
     attempts = attempts_of(session, experiment, numbers)
-    documents = []
-    for row in found:
-        shown = {
+    return [
+        {
             "number": row.number,
             "state": row.state,
             "reason": json.loads(row.reason) if row.reason else None,
             "source": row.source,
             "suggested_after": row.suggested_after,
-            "parameters": json.loads(row.parameters),
-            "metrics": measured.get(row.number, {}),
+            "parameters": row.configuration,
+            "metrics": metric_documents(metrics.get(row.number, {})),
             "seed": row.seed,
             "bundle": row.bundle,
             "revision": row.revision,
@@ -135,41 +140,37 @@ def documents(
             "started_at": rfc3339(row.started_at),
             "finished_at": rfc3339(row.finished_at),
         }
-        if details:
-            shown["checkpoint"] = rows.checkpoint_of(session, row)
-            shown["tasks"] = [_task(task) for task in rows.tasks_of(session, experiment, row.number)]
-            shown["artifacts"] = _artifacts(session, experiment, row.number)
-        documents.append(shown)
-    return documents
+        for row in trial_rows
+    ]
 
 
-def _task(row: Row[Any]) -> Document:
+def _task(task: TaskRow) -> documents.Task:
     """One for each fold; a trial without folds has one, and its metrics are the trial's."""
-    return {"fold": row.fold, "state": row.state, "metrics": json.loads(row.metrics) if row.metrics else {}}
+    return {"fold": task.fold, "state": task.state, "metrics": metric_documents(task.measured)}
 
 
-def _attempt(row: Row[Any], tail: bool) -> Document:
-    shown = {
-        "id": row.id,
-        "task": row.fold,
-        "number": row.token,
-        "state": row.state,
-        "worker": row.worker_name,
-        "node": row.node,
-        "gpus": json.loads(row.gpus) if row.gpus else [],
-        "exit_code": row.exit_code,
-        "signal": row.signal,
-        "reason": json.loads(row.reason) if row.reason else None,
-        "started_at": rfc3339(row.started_at),
-        "finished_at": rfc3339(row.finished_at),
-        "wall_seconds": row.wall,
-        "cpu_seconds": row.cpu,
-        "peak_memory_bytes": row.memory,
-        "raised_memory_bytes": row.raised_memory,
-        "resumed_from": json.loads(row.resumed_from) if row.resumed_from else None,
-        "log_bytes": row.log_bytes,
-        "logs_complete": row.log_bytes is not None and row.log_end >= row.log_bytes,
+def _attempt(attempt: AttemptOfWorker, tail: bool) -> documents.Attempt:
+    document: documents.Attempt = {
+        "id": attempt.id,
+        "task": attempt.fold,
+        "number": attempt.token,
+        "state": attempt.state,
+        "worker": attempt.worker_name,
+        "node": attempt.node,
+        "gpus": json.loads(attempt.gpus) if attempt.gpus else [],
+        "exit_code": attempt.exit_code,
+        "signal": attempt.signal,
+        "reason": json.loads(attempt.reason) if attempt.reason else None,
+        "started_at": rfc3339(attempt.started_at),
+        "finished_at": rfc3339(attempt.finished_at),
+        "wall_seconds": attempt.wall,
+        "cpu_seconds": attempt.cpu,
+        "peak_memory_bytes": attempt.memory,
+        "raised_memory_bytes": attempt.raised_memory,
+        "resumed_from": json.loads(attempt.resumed_from) if attempt.resumed_from else None,
+        "log_bytes": attempt.log_bytes,
+        "logs_complete": attempt.log_bytes is not None and attempt.log_end >= attempt.log_bytes,
     }
     if tail:
-        shown["tail"] = row.tail
-    return shown
+        document["tail"] = attempt.tail
+    return document

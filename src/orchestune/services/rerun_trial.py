@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -61,7 +60,7 @@ def rerun_trial(
     cluster = body.get("cluster") or (row.cluster if row.cluster in core.backends else core.default_cluster)
     check(core, specification, cluster, request)
     first = Suggestion(
-        parameters=json.loads(trial.parameters),
+        parameters=trial.configuration,
         source="rerun",
         seed=trial.seed,
         parent=number,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from orchestune.domain.metrics import HTTP_SEQUENCE
+from orchestune.domain.metrics import HTTP_SEQUENCE, Measured
+from orchestune.domain.parameters import Value
 from orchestune.domain.states import ExperimentState, TrialState
 from orchestune.outgoing.mlflow import Measure
-from orchestune.store import hot, trials
+from orchestune.store import trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.store.tracked import LastPoint, ReportedPoint, last_points, points_since
+from orchestune.store.trials import TrialRow
 
 EXPERIMENT_TAG, TRIAL_TAG = "orchestune.experiment", "orchestune.trial"
 """by which a run is found again: the experiment's id, and the trial's number"""
@@ -48,7 +49,7 @@ class Run:
     status: str
     ended_at: int | None
     tags: Mapping[str, str]
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Value] = field(default_factory=dict)
     measures: Sequence[Measure] = ()
     told_at: float = 0.0
     """when the last of the measures was reported"""
@@ -80,7 +81,9 @@ def of_trials(session: Session, row: ExperimentRow, since: Mapping[int, float]) 
     ]
 
 
-def _of_trial(session: Session, row: ExperimentRow, trial: Any, since: float, measured: Mapping[str, Any]) -> Run:
+def _of_trial(
+    session: Session, row: ExperimentRow, trial: TrialRow, since: float, measured: Mapping[str, Measured]
+) -> Run:
     found = points_since(session, row.id, trial.number, since, MOST_POINTS)
     more = len(found) >= MOST_POINTS and found[-1].at > since
     folds = row.specification.folds.count > 1
@@ -102,7 +105,7 @@ def _of_trial(session: Session, row: ExperimentRow, trial: Any, since: float, me
         STATUS[trial.state],
         _milliseconds(trial.finished_at) if trial.finished_at is not None else None,
         tags | _reason(trial.reason),
-        json.loads(trial.parameters),
+        trial.configuration,
         measures,
         found[-1].at if found else since,
         more,
@@ -118,12 +121,12 @@ def _measures(found: Iterable[ReportedPoint], folds: bool) -> list[Measure]:
     return measures
 
 
-def _final(measured: Mapping[str, Any], last: Mapping[str, LastPoint], at: float) -> list[Measure]:
+def _final(measured: Mapping[str, Measured], last: Mapping[str, LastPoint], at: float) -> list[Measure]:
     """What counts of a trial, where it is another value than the last one that was reported: as a step behind all."""
     return [
-        Measure(name, found["value"], _milliseconds(at), _step(_step(last[name].step) + 1) if name in last else 0)
-        for name, found in measured.items()
-        if name not in last or last[name].value != found["value"]
+        Measure(name, final.value, _milliseconds(at), _step(_step(last[name].step) + 1) if name in last else 0)
+        for name, final in measured.items()
+        if name not in last or last[name].value != final.value
     ]
 
 
@@ -136,11 +139,12 @@ def _step(step: float) -> int:
     return min(max(round(step), -_FAR), _FAR - 1)
 
 
-def _of_folds(session: Session, row: ExperimentRow, number: int) -> dict[str, Any]:
+def _of_folds(session: Session, row: ExperimentRow, number: int) -> dict[str, Measured]:
     """What counts of each fold."""
-    found = session.rows(hot.TASKS_OF_TRIAL, {"experiment": row.id, "trial": number})
     return {
-        f"fold {task.fold}/{name}": value for task in found for name, value in json.loads(task.metrics or "{}").items()
+        f"fold {task.fold}/{name}": measured
+        for task in trials.tasks_of(session, row.id, number)
+        for name, measured in task.measured.items()
     }
 
 

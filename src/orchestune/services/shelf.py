@@ -6,11 +6,11 @@ import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from orchestune.services.columns import Columns, Numbers
+from orchestune import documents
+from orchestune.services.columns import Columns
 from orchestune.services.recent import Latest
-from orchestune.services.tally import Tally
+from orchestune.services.tally import Busy, Tally
 from orchestune.store import attempts, experiments
 from orchestune.store import trials as rows
 from orchestune.store.database import Store
@@ -53,10 +53,10 @@ class Shelf:
                 kept.all, kept.version = _read_on(session, row, kept.done), version
             return row, kept.all
 
-    def attempts(self, store: Store, ref: str) -> tuple[Numbers, Numbers, list[dict[str, Any]]]:
-        """When attempts began and ended, each in order, and why trials failed."""
+    def attempts(self, store: Store, ref: str) -> tuple[Busy, list[documents.Failures]]:
+        """Return when attempts ran, and the reasons of failed trials."""
         with self._turn(store, ref) as (session, row, kept):
-            return *kept.tally.read(session, row), kept.tally.failures()
+            return kept.tally.read(session, row), kept.tally.failures()
 
     @contextmanager
     def _turn(self, store: Store, ref: str) -> Iterator[tuple[Session, ExperimentRow, _Kept]]:
@@ -73,11 +73,11 @@ class Shelf:
 
 def _read_on(session: Session, row: ExperimentRow, done: Columns) -> Columns:
     """Add to `done` what has finished since; with the trials that are not over."""
-    while found := rows.finished_after(session, row.id, done.told, _PAGE):
-        last = found[-1][3]
+    while (finished := rows.finished_after(session, row.id, done.told, _PAGE)).number:
+        last = finished.history_seq[-1]
         values = rows.values_between(session, row.id, done.told, last)
-        done.add(found, values, attempts.ran_between(session, row.id, done.told, last))
+        done.add(finished, values, attempts.ran_between(session, row.id, done.told, last))
         done.told = last
     unfinished = rows.without_history(session, row.id)
-    values = rows.values_of(session, row.id, [trial[0] for trial in unfinished])
+    values = rows.values_of(session, row.id, unfinished.number)
     return done.with_open(unfinished, values, attempts.open_ran(session, row.id))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from orchestune import documents
 from orchestune.domain.states import Reason, ReasonCode, TrialState
 from orchestune.services import read_trials, trials
 from orchestune.services.actors import by
@@ -13,7 +12,7 @@ from orchestune.services.read_experiments import resolve
 from orchestune.store import trials as rows
 
 
-def stop_trial(core: Core, ref: str, number: int, actor: str) -> dict[str, Any]:
+def stop_trial(core: Core, ref: str, number: int, actor: str) -> documents.Trial:
     """Cancel a trial: queued ones never start, running ones get SIGTERM. Idempotent; what is over stays as it is.
 
     It says nothing of its configuration, so that the engine is not told of it, and it is none of the N trials of the

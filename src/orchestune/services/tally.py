@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestune import documents
 from orchestune.store import attempts
 from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
@@ -19,7 +19,23 @@ Numbers = NDArray[np.float64]
 
 _MOST = 200
 """reasons that are told of"""
-_UNKNOWN = {"code": "unknown", "message": "no reason is known"}
+_UNKNOWN: documents.Reason = {"code": "unknown", "message": "no reason is known"}
+
+
+@dataclass(frozen=True)
+class Busy:
+    """When attempts began and ended, each in order, in seconds since 1970."""
+
+    begins: Numbers
+    ends: Numbers
+
+
+@dataclass(frozen=True)
+class FailureCount:
+    """How many trials failed for the same reason, and the newest of them."""
+
+    trials: int
+    newest: int
 
 
 @dataclass
@@ -35,31 +51,32 @@ class Tally:
     """of attempts that are over, each in order"""
     late: set[int] = field(default_factory=set)
     """trials that are over with attempts that are not"""
-    reasons: dict[str | None, tuple[int, int]] = field(default_factory=dict)
-    """as JSON: how many trials failed for it, and the newest of them"""
+    reasons: dict[str | None, FailureCount] = field(default_factory=dict)
+    """by the reason as JSON"""
 
-    def read(self, session: Session, row: ExperimentRow) -> tuple[Numbers, Numbers]:
-        """When attempts began and ended, each in order; one that runs ends now."""
-        found = attempts.spans_between(session, row.id, self.told, row.history_seq)
-        found += attempts.spans_of(session, row.id, sorted(self.late))
-        for number, reason in rows.failed_between(session, row.id, self.told, row.history_seq):
-            count, newest = self.reasons.get(reason, (0, 0))
-            self.reasons[reason] = count + 1, max(newest, number)
+    def read(self, session: Session, row: ExperimentRow) -> Busy:
+        """Return when attempts ran; one that is live ends now."""
+        spans = attempts.spans_between(session, row.id, self.told, row.history_seq)
+        spans += attempts.spans_of(session, row.id, sorted(self.late))
+        for trial in rows.failed_between(session, row.id, self.told, row.history_seq):
+            tally = self.reasons.get(trial.reason, FailureCount(0, 0))
+            self.reasons[trial.reason] = FailureCount(tally.trials + 1, max(tally.newest, trial.number))
         self.told = row.history_seq
-        self.late = {trial for trial, _, end in found if end is None}
-        over = [span for span in found if span[0] not in self.late]
-        self.begins = _merged(self.begins, [begin for _, begin, _ in over])
-        self.ends = _merged(self.ends, [end for _, _, end in over])
-        running = [span for span in found if span[0] in self.late] + attempts.open_spans(session, row.id)
-        begins = _merged(self.begins, [begin for _, begin, _ in running])
-        return begins, _merged(self.ends, [session.now if end is None else end for _, _, end in running])
+        self.late = {span.trial for span in spans if span.finished_at is None}
+        late = self.late
+        over = [span for span in spans if span.trial not in late]
+        self.begins = _merged(self.begins, [span.leased_at for span in over])
+        self.ends = _merged(self.ends, [span.finished_at for span in over if span.finished_at is not None])
+        live = [span for span in spans if span.trial in late] + attempts.open_spans(session, row.id)
+        ends = [session.now if span.finished_at is None else span.finished_at for span in live]
+        return Busy(_merged(self.begins, [span.leased_at for span in live]), _merged(self.ends, ends))
 
-    def failures(self) -> list[dict[str, Any]]:
-        """Why trials failed, the most frequent reason first."""
-        ordered = sorted(self.reasons.items(), key=lambda each: -each[1][0])
+    def failures(self) -> list[documents.Failures]:
+        """Return the reasons of failed trials, the most frequent one first, at most `_MOST` of them."""
+        ordered = sorted(self.reasons.items(), key=lambda each: -each[1].trials)
         return [
-            {"reason": json.loads(text) if text else _UNKNOWN, "trials": count, "newest": newest}
-            for text, (count, newest) in ordered[:_MOST]
+            {"reason": json.loads(text) if text else _UNKNOWN, "trials": count.trials, "newest": count.newest}
+            for text, count in ordered[:_MOST]
         ]
 
 

@@ -20,5 +20,5 @@ def unpruned(session: Session, row: ExperimentRow) -> str | None:
     if rule is None or row.pruned or row.completed < _ENOUGH:
         return None
     metric = registry.check(rule, row.specification.metrics)
-    seen = trials.reached(session, row.id, metric.name, _LOOKED_AT)
-    return why_idle(rule, metric, [Reached(*each) for each in seen], row.budget)
+    reaches = trials.reached(session, row.id, metric.name, _LOOKED_AT)
+    return why_idle(rule, metric, [Reached(each.step, each.values, each.seconds) for each in reaches], row.budget)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, BinaryIO
-
-from sqlalchemy import Row
+from typing import BinaryIO
 
 from orchestune.domain.artifact_path import problem_of
 from orchestune.domain.metrics import storable
@@ -20,6 +18,7 @@ from orchestune.services.read_trials import blob_key
 from orchestune.services.work import GroupOver
 from orchestune.store import artifacts, attempts, blobs, changes, claims, experiments, hot, workers
 from orchestune.store.artifacts import ArtifactRow
+from orchestune.store.attempts import AttemptRow
 from orchestune.wire.answers import Kept, Published, Uploaded
 from orchestune.wire.files import Artifact, KeepArtifacts, PublishCheckpoint
 
@@ -49,7 +48,7 @@ def state(core: Core, worker: str, digest: str) -> tuple[int, bool]:
     return core.files.append(_upload(worker, digest), 0, b""), False
 
 
-def _commit(core: Core, attempt: Row[Any], digest: str, size: int | None) -> int:
+def _commit(core: Core, attempt: AttemptRow, digest: str, size: int | None) -> int:
     """Turn the worker's upload into a blob and return its size.
 
     The worker has to have uploaded every byte of it, unless its experiment has published the same bytes before.
@@ -72,7 +71,7 @@ def _commit(core: Core, attempt: Row[Any], digest: str, size: int | None) -> int
     return present
 
 
-def _own_attempt(core: Core, worker: str, call: KeepArtifacts | PublishCheckpoint) -> Row[Any]:
+def _own_attempt(core: Core, worker: str, call: KeepArtifacts | PublishCheckpoint) -> AttemptRow:
     """The attempt of which a worker speaks. NotFound where it is not one of its own."""
     with core.store.reading() as session:
         attempt = attempts.find(session, call.attempt)
@@ -81,13 +80,13 @@ def _own_attempt(core: Core, worker: str, call: KeepArtifacts | PublishCheckpoin
     return attempt
 
 
-def _newest(ledger: Ledger, attempt: Row[Any]) -> AttemptState | None:
+def _newest(ledger: Ledger, attempt: AttemptRow) -> AttemptState | None:
     """The state of an attempt; None where a newer one of its task has replaced it."""
     lease = ledger.session.row(changes.NEWEST_LEASE, {"id": attempt.id})
     return AttemptState(lease.state) if lease is not None and lease.token == attempt.token else None
 
 
-def _folder_of(core: Core, attempt: Row[Any]) -> str:
+def _folder_of(core: Core, attempt: AttemptRow) -> str:
     """The folder of the attempt's artifacts among those of its trial, with a slash at the end; empty if it is alone."""
     with core.store.reading() as session:
         several = experiments.get(session, attempt.experiment).specification.folds.count > 1

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from msgspec.structs import astuple
 
+from orchestune import documents
 from orchestune.domain.usage import AT_THE_END, MOST, Sample, with_more
 from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
-from orchestune.services.read_experiments import Document
 from orchestune.store import attempts, experiments, hot
 from orchestune.store import trials as rows
 from orchestune.wire.work import UsageSample
@@ -22,8 +22,8 @@ LASTING = 900.0
 
 def take(ledger: Ledger, attempt: str, items: Sequence[UsageSample], *, ended: bool) -> None:
     """Keep what is new, thinned. Under the ledger's lock."""
-    found = ledger.session.row(hot.SELECT_USAGE, {"attempt": attempt})
-    kept = json.loads(found[0]) if found else []
+    stored = ledger.session.row(hot.SELECT_USAGE, {"attempt": attempt})
+    kept = json.loads(stored) if stored is not None else []
     new: list[Sample] = [list(astuple(sample)) for sample in items]
     samples = with_more(kept, new, AT_THE_END if ended else MOST)
     if samples != kept:
@@ -31,12 +31,12 @@ def take(ledger: Ledger, attempt: str, items: Sequence[UsageSample], *, ended: b
         ledger.session.run(hot.PUT_USAGE, {"attempt": attempt, "experiment": ledger.row.id, "samples": text})
 
 
-def usage(core: Core, ref: str, number: int) -> Document:
-    """What each attempt of a trial used over time."""
+def usage(core: Core, ref: str, number: int) -> documents.Usage:
+    """Return what each attempt of a trial used over time."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         rows.need(session, row, number)
-        items = [
+        items: list[documents.UsedByAttempt] = [
             {
                 "task": attempt.fold,
                 "number": attempt.token,

@@ -7,6 +7,7 @@ the experiment, which are in that order already.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -377,7 +378,7 @@ SELECT step FROM points WHERE attempt = :attempt AND sequence >= :sequence AND s
 ORDER BY sequence DESC LIMIT 1
 """,
 )
-SELECT_USAGE = "SELECT samples FROM usage WHERE attempt = :attempt"
+SELECT_USAGE = Query(str, "SELECT samples FROM usage WHERE attempt = :attempt")
 PUT_USAGE = """
 INSERT INTO usage (attempt, experiment, samples) VALUES (:attempt, :experiment, :samples)
 ON CONFLICT (attempt) DO UPDATE SET samples = excluded.samples
@@ -408,11 +409,24 @@ NEW_MARKS = Query(
 SELECT seq, fold, trial, step, loss, best, mean FROM marks WHERE experiment = :experiment AND seq > :after ORDER BY seq
 """,
 )
-LAST_MARKS_OF_PRUNED = """
+
+
+class MarkOfPruned(Struct, frozen=True, gc=False):
+    """How a trial that was pruned stood when its rule of early stopping looked at it."""
+
+    trial: int
+    step: float
+    loss: float
+
+
+LAST_MARKS_OF_PRUNED = Query(
+    MarkOfPruned,
+    """
 SELECT m.trial, m.step, m.loss FROM marks m JOIN trials r ON r.experiment = m.experiment AND r.number = m.trial
 WHERE m.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto AND r.state = 'pruned'
 ORDER BY m.trial, m.step, m.fold
-"""
+""",
+)
 
 
 class EndedTrial(Struct, frozen=True, gc=False):
@@ -444,58 +458,201 @@ UPDATE log_segments SET object = :key, object_offset = :at, data = NULL WHERE ex
 INSERT_EVENT = """
 INSERT INTO events (experiment, seq, at, actor, kind, data) VALUES (:experiment, :seq, :at, :actor, :kind, :data)
 """
-HISTORY = """
+
+
+class FinishedTrial(Struct, frozen=True, gc=False):
+    """A finished trial with its place in the history. `parameters`: JSON."""
+
+    number: int
+    parameters: str
+    state: str
+    history_seq: int
+
+
+HISTORY = Query(
+    FinishedTrial,
+    """
 SELECT number, parameters, state, history_seq FROM trials WHERE experiment = :experiment AND history_seq > :after
 AND history_seq % :every = 0 ORDER BY history_seq LIMIT :limit
-"""
-HISTORY_METRICS = """
+""",
+)
+
+
+class MetricOfTrial(Struct, frozen=True, gc=False):
+    """The value of a metric that counts for a trial."""
+
+    trial: int
+    name: str
+    value: float
+    stddev: float | None
+
+
+HISTORY_METRICS = Query(
+    MetricOfTrial,
+    """
 SELECT m.trial, m.name, m.value, m.stddev FROM trial_metrics m JOIN trials r
 ON r.experiment = m.experiment AND r.number = m.trial
 WHERE m.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto AND m.declared = 1
 AND r.history_seq % :every = 0
-"""
-UNFINISHED = """
+""",
+)
+
+
+class UnfinishedTrial(Struct, frozen=True, gc=False):
+    """A trial that is queued or running. `parameters`: JSON."""
+
+    number: int
+    parameters: str
+
+
+UNFINISHED = Query(
+    UnfinishedTrial,
+    """
 SELECT number, parameters FROM trials WHERE experiment = :experiment AND state IN ('queued', 'running') ORDER BY +number
-"""
-_COLUMNS = "number, state, parameters, history_seq, created_at, started_at, finished_at"
-FINISHED_COLUMNS = f"""
-SELECT {_COLUMNS} FROM trials WHERE experiment = :experiment AND history_seq > :after ORDER BY history_seq LIMIT :limit
-"""
-OPEN_COLUMNS = f"""
+""",
+)
+
+
+class TrialColumns(Struct, frozen=True):
+    """Trials by columns, for `Session.columns`. `parameters`: JSON."""
+
+    number: Sequence[int]
+    state: Sequence[str]
+    parameters: Sequence[str]
+    created_at: Sequence[float]
+    started_at: Sequence[float | None]
+    finished_at: Sequence[float | None]
+
+
+class FinishedColumns(TrialColumns, frozen=True):
+    """Finished trials by columns, with their places in the history."""
+
+    history_seq: Sequence[int]
+
+
+_COLUMNS = "number, state, parameters, created_at, started_at, finished_at"
+FINISHED_COLUMNS = Query(
+    FinishedColumns,
+    f"""
+SELECT {_COLUMNS}, history_seq FROM trials WHERE experiment = :experiment AND history_seq > :after
+ORDER BY history_seq LIMIT :limit
+""",
+)
+OPEN_COLUMNS = Query(
+    TrialColumns,
+    f"""
 SELECT {_COLUMNS} FROM trials WHERE experiment = :experiment AND history_seq IS NULL ORDER BY +number
-"""
-VALUE_COLUMNS = """
+""",
+)
+
+
+class ValueColumns(Struct, frozen=True):
+    """Values of metrics by columns, for `Session.columns`."""
+
+    trial: Sequence[int]
+    name: Sequence[str]
+    value: Sequence[float]
+
+
+VALUE_COLUMNS = Query(
+    ValueColumns,
+    """
 SELECT m.trial, m.name, m.value FROM trials r JOIN trial_metrics m ON m.experiment = r.experiment AND m.trial = r.number
 WHERE r.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto
-"""
-SPANS_BETWEEN = """
+""",
+)
+
+
+class AttemptSpan(Struct, frozen=True, gc=False):
+    """The lease of an attempt, from its begin to its end, in seconds since 1970."""
+
+    trial: int
+    leased_at: float
+    finished_at: float | None
+
+
+SPANS_BETWEEN = Query(
+    AttemptSpan,
+    """
 SELECT a.trial, a.leased_at, a.finished_at FROM trials r
 JOIN attempts a ON a.experiment = r.experiment AND a.trial = r.number
 WHERE r.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto
-"""
+""",
+)
+
+
+class RunColumns(Struct, frozen=True):
+    """Attempts that have run, by columns, for `Session.columns`: when each started, and for how many seconds it ran."""
+
+    trial: Sequence[int]
+    started_at: Sequence[float]
+    seconds: Sequence[float]
+
+
 _RAN = """
-a.trial, a.started_at, COALESCE(a.wall, a.finished_at - a.started_at, r.finished_at - a.started_at) FROM trials r
-CROSS JOIN attempts a WHERE r.experiment = :experiment AND a.experiment = r.experiment AND a.trial = r.number
-AND r.finished_at IS NOT NULL AND a.started_at IS NOT NULL
+a.trial, a.started_at, COALESCE(a.wall, a.finished_at - a.started_at, r.finished_at - a.started_at) AS seconds
+FROM trials r CROSS JOIN attempts a WHERE r.experiment = :experiment AND a.experiment = r.experiment
+AND a.trial = r.number AND r.finished_at IS NOT NULL AND a.started_at IS NOT NULL
 """
-RAN_BETWEEN = f"SELECT {_RAN} AND r.history_seq > :after AND r.history_seq <= :upto"
-OPEN_RAN = f"SELECT {_RAN} AND r.history_seq IS NULL"
-OPEN_SPANS = """
+RAN_BETWEEN = Query(RunColumns, f"SELECT {_RAN} AND r.history_seq > :after AND r.history_seq <= :upto")
+OPEN_RAN = Query(RunColumns, f"SELECT {_RAN} AND r.history_seq IS NULL")
+OPEN_SPANS = Query(
+    AttemptSpan,
+    """
 SELECT a.trial, a.leased_at, a.finished_at FROM trials r CROSS JOIN attempts a
 WHERE r.experiment = :experiment AND r.history_seq IS NULL AND a.experiment = r.experiment AND a.trial = r.number
-"""
-LAST_SPANS = """
+""",
+)
+
+
+class EndedSpan(Struct, frozen=True, gc=False):
+    """The lease of an attempt that has ended, in seconds since 1970."""
+
+    trial: int
+    leased_at: float
+    finished_at: float
+
+
+LAST_SPANS = Query(
+    EndedSpan,
+    """
 SELECT a.trial, a.leased_at, a.finished_at FROM trials r
 JOIN attempts a ON a.experiment = r.experiment AND a.trial = r.number
 WHERE r.experiment = :experiment AND r.history_seq > :after AND r.state IN ('completed', 'failed', 'pruned')
 AND a.finished_at IS NOT NULL ORDER BY a.finished_at
-"""
-RUN_SO_FAR = """
-SELECT COUNT(*) - COUNT(a.finished_at), SUM(COALESCE(a.finished_at, :now) - a.leased_at)
+""",
+)
+
+
+class RunSoFar(Struct, frozen=True, gc=False):
+    """The attempts of running trials: how many are live, and the seconds that all of them have taken."""
+
+    live: int
+    seconds: float
+
+
+RUN_SO_FAR = Query(
+    RunSoFar,
+    """
+SELECT COUNT(*) - COUNT(a.finished_at) AS live,
+COALESCE(SUM(COALESCE(a.finished_at, :now) - a.leased_at), 0.0) AS seconds
 FROM trials r CROSS JOIN attempts a
 WHERE r.experiment = :experiment AND r.state = 'running' AND a.experiment = r.experiment AND a.trial = r.number
-"""
-FAILED_BETWEEN = """
+""",
+)
+
+
+class FailedTrial(Struct, frozen=True, gc=False):
+    """A trial that failed, and why, as JSON."""
+
+    number: int
+    reason: str | None
+
+
+FAILED_BETWEEN = Query(
+    FailedTrial,
+    """
 SELECT number, reason FROM trials
 WHERE experiment = :experiment AND history_seq > :after AND history_seq <= :upto AND state = 'failed'
-"""
+""",
+)

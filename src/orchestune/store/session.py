@@ -70,6 +70,12 @@ class Session:
         values = cursor.fetchone()
         return None if values is None else query.builder(cursor.description)(*values)
 
+    def columns(self, query: Query[_Row], parameters: Parameters) -> _Row:
+        """Return the columns of a hot query as one `_Row`, each field with the values of all rows in their order."""
+        cursor = self._execute(query.statement, parameters)
+        columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(cursor.description)
+        return query.builder(cursor.description)(*columns)
+
     def _execute(self, statement: str, parameters: Parameters) -> Cursor:
         cursor: Cursor = self._driver.execute(_pyformat(statement) if self.postgres else statement, parameters)
         return cursor

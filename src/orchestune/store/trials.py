@@ -5,39 +5,130 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Row, and_, case, func, select
+from msgspec import Struct
+from sqlalchemy import ColumnElement, and_, case, func, select
 
-from orchestune.domain.metrics import Limit, Metric
+from orchestune.domain.metrics import Limit, Measured, Metric
+from orchestune.domain.parameters import Value
 from orchestune.domain.space import Configuration
 from orchestune.domain.states import AttemptState, TrialState, WorkerState
 from orchestune.errors import NotFound
 from orchestune.store import hot
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.hot import FailedTrial, FinishedColumns, TrialColumns, ValueColumns
 from orchestune.store.session import Session
 from orchestune.store.tables import attempts, events, experiments, points, tasks, trial_metrics, trials, workers
 
-
-def get(session: Session, experiment: str, number: int) -> Row[Any] | None:
-    """One trial."""
-    return session.first(select(trials).where(trials.c.experiment == experiment, trials.c.number == number))
+if TYPE_CHECKING:
+    from orchestune.documents import trials as documents
 
 
-def need(session: Session, experiment: ExperimentRow, number: int) -> Row[Any]:
-    """One trial; NotFound where the experiment has none of that number."""
-    found = get(session, experiment.id, number)
-    if found is None:
+class TrialRow(Struct, frozen=True, gc=False):
+    """A trial. JSON: `reason`, `parameters`, `checkpoint`."""
+
+    experiment: str
+    number: int
+    state: documents.TrialState
+    reason: str | None
+    parameters: str
+    source: str
+    engine_version: str | None
+    suggested_after: int | None
+    history_seq: int | None
+    parent: int | None
+    seed: int
+    bundle: str | None
+    revision: int
+    checkpoint: str | None
+    losses: int
+    isolated: int
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+
+    @property
+    def configuration(self) -> dict[str, Value]:
+        """The parsed parameters."""
+        configuration: dict[str, Value] = json.loads(self.parameters)
+        return configuration
+
+
+class TaskRow(Struct, frozen=True, gc=False):
+    """One fold of a trial. JSON: `metrics`, `checkpoint`."""
+
+    experiment: str
+    trial: int
+    fold: int
+    state: documents.TaskState
+    not_before: float
+    metrics: str | None
+    checkpoint: str | None
+    token: int
+    failures: int
+    isolated: int
+    memory: int
+    raised: int
+
+    @property
+    def measured(self) -> dict[str, Measured]:
+        """The parsed metrics by name; empty until it is done, and if the trial has no folds."""
+        metrics = json.loads(self.metrics) if self.metrics else {}
+        return {name: Measured(each["value"], each.get("stddev")) for name, each in metrics.items()}
+
+
+class MetricRow(Struct, frozen=True, gc=False):
+    """The value of a metric that counts for a trial."""
+
+    experiment: str
+    trial: int
+    name: str
+    value: float
+    stddev: float | None
+    declared: int
+
+    @property
+    def measured(self) -> Measured:
+        """The value with its standard deviation."""
+        return Measured(self.value, self.stddev)
+
+
+class MeasuredTrial(Struct, frozen=True):
+    """A trial with its metrics."""
+
+    number: int
+    configuration: dict[str, Value]
+    metrics: dict[str, Measured]
+
+
+class Reach(Struct, frozen=True, gc=False):
+    """How far an attempt came: its last step, the number of its values, and the seconds that it ran."""
+
+    step: float
+    values: int
+    seconds: float
+
+
+def get(session: Session, experiment: str, number: int) -> TrialRow | None:
+    """Return one trial, None if it is absent."""
+    return session.first(select(trials).where(trials.c.experiment == experiment, trials.c.number == number), TrialRow)
+
+
+def need(session: Session, experiment: ExperimentRow, number: int) -> TrialRow:
+    """Return one trial. Raises NotFound if the experiment has none of that number."""
+    trial = get(session, experiment.id, number)
+    if trial is None:
         raise NotFound(f"{experiment.handle} has no trial {number}", f"it has {experiment.created} so far")
-    return found
+    return trial
 
 
-def page(session: Session, experiment: str, after: int, limit: int, state: str | None) -> Sequence[Row[Any]]:
+def page(session: Session, experiment: str, after: int, limit: int, state: str | None) -> list[TrialRow]:
     """Trials with a number above `after`, in order."""
     query = select(trials).where(trials.c.experiment == experiment, trials.c.number > after)
     if state:
         query = query.where(trials.c.state == state)
-    return session.select(query.order_by(trials.c.number).limit(limit))
+    return session.select(query.order_by(trials.c.number).limit(limit), TrialRow)
 
 
 def suggested(session: Session, experiment: str, count: int) -> list[int]:
@@ -49,7 +140,7 @@ def suggested(session: Session, experiment: str, count: int) -> list[int]:
         trials.c.engine_version.is_not(None),
         ~begun.exists(),
     )
-    return [row.number for row in session.select(query.order_by(trials.c.number.desc()).limit(count))]
+    return session.select(query.order_by(trials.c.number.desc()).limit(count), int)
 
 
 def tried_first(session: Session, experiment: str) -> int:
@@ -57,25 +148,35 @@ def tried_first(session: Session, experiment: str) -> int:
     query = select(func.count()).where(
         trials.c.experiment == experiment, trials.c.source == "try_first", trials.c.parent.is_(None)
     )
-    return int(session.select(query)[0][0])
+    return session.first(query, int) or 0
 
 
-def stopped_with_all(session: Session, experiment: str) -> Sequence[Row[Any]]:
+class _Child(Struct, frozen=True, gc=False):
+    parent: int
+    number: int
+
+
+def stopped_with_all(session: Session, experiment: str) -> list[TrialRow]:
     """What somebody named, was cancelled when the whole experiment was stopped for the last time, and has not been
     queued again since.
     """
     cancelled = and_(trials.c.experiment == experiment, trials.c.state == TrialState.CANCELLED)
-    [[last]] = session.select(select(func.max(trials.c.finished_at)).where(cancelled))
+    ends = select(trials.c.finished_at).where(cancelled, trials.c.finished_at.is_not(None))
+    last = session.first(ends.order_by(trials.c.finished_at.desc()).limit(1), float)
     then = select(events.c.seq).where(
         events.c.experiment == experiment, events.c.kind == "experiment_state", events.c.at == last
     )
-    if not session.select(then.limit(1)):
+    if last is None or session.first(then.limit(1), int) is None:
         return []
     named = and_(cancelled, trials.c.engine_version.is_(None), trials.c.finished_at == last)
-    found = session.select(select(trials).where(named).order_by(trials.c.number))
-    children = select(trials.c.parent, func.max(trials.c.number)).where(trials.c.experiment == experiment)
-    newest = dict(map(tuple, session.select(children.group_by(trials.c.parent))))
-    return [row for row in found if newest.get(row.number if row.parent is None else row.parent, 0) <= row.number]
+    stopped = session.select(select(trials).where(named).order_by(trials.c.number), TrialRow)
+    children = (
+        select(trials.c.parent, func.max(trials.c.number).label("number"))
+        .where(trials.c.experiment == experiment, trials.c.parent.is_not(None))
+        .group_by(trials.c.parent)
+    )
+    newest = {child.parent: child.number for child in session.select(children, _Child)}
+    return [row for row in stopped if newest.get(row.number if row.parent is None else row.parent, 0) <= row.number]
 
 
 def may_still_run(session: Session, experiment: str) -> bool:
@@ -87,45 +188,52 @@ def may_still_run(session: Session, experiment: str) -> bool:
         attempts.c.log_bytes.is_(None),
         workers.c.state != WorkerState.ENDED,
     )
-    return bool(session.select(query.limit(1)))
+    return session.first(query.limit(1), str) is not None
+
+
+class _Source(Struct, frozen=True, gc=False):
+    experiment: str
+    source: str
 
 
 def last_sources(session: Session, among: Sequence[str], count: int) -> dict[str, set[str]]:
     """Where the newest trials of each of these experiments come from."""
     newest = and_(trials.c.experiment == experiments.c.id, trials.c.number > experiments.c.created - count)
     query = select(trials.c.experiment, trials.c.source).distinct().join(experiments, newest)
-    found: dict[str, set[str]] = {experiment: set() for experiment in among}
-    for row in session.among(query, experiments.c.id, among):
-        found[row.experiment].add(row.source)
-    return found
+    sources: dict[str, set[str]] = {experiment: set() for experiment in among}
+    for row in session.among(query, experiments.c.id, among, _Source):
+        sources[row.experiment].add(row.source)
+    return sources
 
 
-def with_best_value(session: Session, among: Sequence[str]) -> dict[str, tuple[int, str, dict[str, dict[str, Any]]]]:
-    """Number, parameters (JSON) and metrics, as in `metrics_of`, of the trial that has the best value of each of these
-    experiments.
-    """
+def with_best_value(session: Session, among: Sequence[str]) -> dict[str, MeasuredTrial]:
+    """Return the trial that has the best value of each of these experiments."""
     best = and_(trials.c.experiment == experiments.c.id, trials.c.number == experiments.c.best_trial)
-    query = select(trials.c.experiment, trials.c.number, trials.c.parameters).join(experiments, best)
-    found = {
-        row.experiment: (int(row.number), str(row.parameters), dict[str, dict[str, Any]]())
-        for row in session.among(query, experiments.c.id, among)
+    query = select(trials).join(experiments, best)
+    best_trials = {
+        row.experiment: MeasuredTrial(row.number, row.configuration, {})
+        for row in session.among(query, experiments.c.id, among, TrialRow)
     }
     of_best = and_(trial_metrics.c.experiment == experiments.c.id, trial_metrics.c.trial == experiments.c.best_trial)
     values = select(trial_metrics).join(experiments, of_best)
     values = values.order_by(trial_metrics.c.declared.desc(), trial_metrics.c.name)
-    for row in session.among(values, experiments.c.id, among):
-        found[row.experiment][2][row.name] = {"value": row.value, "stddev": row.stddev}
-    return found
+    for metric in session.among(values, experiments.c.id, among, MetricRow):
+        best_trials[metric.experiment].metrics[metric.name] = metric.measured
+    return best_trials
 
 
-def metrics_of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, dict[str, dict[str, Any]]]:
-    """number → name → {value, stddev}."""
+def metrics_of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, dict[str, Measured]]:
+    """Return the metrics of these trials by number and name, the declared ones first."""
+    metrics: dict[int, dict[str, Measured]] = defaultdict(dict)
+    for metric in _metric_rows(session, experiment, numbers):
+        metrics[metric.trial][metric.name] = metric.measured
+    return metrics
+
+
+def _metric_rows(session: Session, experiment: str, numbers: Iterable[int]) -> list[MetricRow]:
     query = select(trial_metrics).where(trial_metrics.c.experiment == experiment)
     query = query.order_by(trial_metrics.c.declared.desc(), trial_metrics.c.name)
-    found: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for row in session.among(query, trial_metrics.c.trial, numbers):
-        found[row.trial][row.name] = {"value": row.value, "stddev": row.stddev}
-    return found
+    return session.among(query, trial_metrics.c.trial, numbers, MetricRow)
 
 
 def dominated(
@@ -136,23 +244,28 @@ def dominated(
         trials.c.experiment == experiment, trials.c.state == TrialState.COMPLETED, trials.c.number != number
     )
     for metric in metrics:
-        found = trial_metrics.alias()
+        other = trial_metrics.alias()
         same = and_(
-            found.c.experiment == trials.c.experiment, found.c.trial == trials.c.number, found.c.name == metric.name
+            other.c.experiment == trials.c.experiment, other.c.trial == trials.c.number, other.c.name == metric.name
         )
-        query = query.join(found, same)
+        query = query.join(other, same)
         if metric.name in values:
-            wanted = values[metric.name]
-            query = query.where(found.c.value >= wanted if metric.goal == "maximize" else found.c.value <= wanted)
+            value = values[metric.name]
+            query = query.where(other.c.value >= value if metric.goal == "maximize" else other.c.value <= value)
         if metric.limit is not None:
             bound = metric.limit.bound
-            query = query.where(found.c.value >= bound if metric.limit.least else found.c.value <= bound)
-    return bool(session.select(query.limit(1)))
+            query = query.where(other.c.value >= bound if metric.limit.least else other.c.value <= bound)
+    return session.first(query.limit(1), int) is not None
 
 
-def reached(session: Session, experiment: str, name: str, count: int) -> list[tuple[float, int, float]]:
-    """The last step and the number of values of a metric that attempts of the newest completed trials reported, and the
-    seconds that they ran.
+class _LastPoint(Struct, frozen=True, gc=False):
+    step: float | None
+    count: int
+    wall: float | None
+
+
+def reached(session: Session, experiment: str, name: str, count: int) -> list[Reach]:
+    """Return how far attempts of the newest completed trials came in reporting a metric.
 
     One value alone is no point: it is the trial's.
     """
@@ -166,11 +279,15 @@ def reached(session: Session, experiment: str, name: str, count: int) -> list[tu
         .order_by(trials.c.history_seq.desc())
         .limit(count)
     )
-    numbers = [row.number for row in session.select(newest)]
+    numbers = session.select(newest, int)
     # put together with nothing it has no index: to be found by their trials is what takes one
     state = attempts.c.state.concat("")
     query = (
-        select(func.max(points.c.step), func.count(points.c.sequence), func.max(attempts.c.wall))
+        select(
+            func.max(points.c.step).label("step"),
+            func.count(points.c.sequence).label("count"),
+            func.max(attempts.c.wall).label("wall"),
+        )
         .select_from(attempts)
         .join(points, and_(points.c.attempt == attempts.c.id, points.c.name == name), isouter=True)
         .where(
@@ -180,28 +297,36 @@ def reached(session: Session, experiment: str, name: str, count: int) -> list[tu
         )
         .group_by(attempts.c.id)
     )
-    found = [(step, max(int(values), 1), wall or 0.0) for step, values, wall in map(tuple, session.select(query))]
-    return [(float(values if step is None else step), values, float(wall)) for step, values, wall in found]
+    return [
+        Reach(float(max(last.count, 1) if last.step is None else last.step), max(last.count, 1), last.wall or 0.0)
+        for last in session.select(query, _LastPoint)
+    ]
 
 
-def tasks_of(session: Session, experiment: str, number: int) -> Sequence[Row[Any]]:
+def tasks_of(session: Session, experiment: str, number: int) -> list[TaskRow]:
     """The tasks of a trial, by fold."""
     query = select(tasks).where(tasks.c.experiment == experiment, tasks.c.trial == number)
-    return session.select(query.order_by(tasks.c.fold))
+    return session.select(query.order_by(tasks.c.fold), TaskRow)
 
 
-def checkpoint_of(session: Session, trial: Row[Any]) -> dict[str, Any] | None:
-    """The newest checkpoint of a trial without folds, or the one that it began with: `{attempt, digest, step}`."""
+def checkpoint_of(session: Session, trial: TrialRow) -> documents.Checkpoint | None:
+    """Return the newest checkpoint of a trial without folds, or the one that it began with."""
     newest = [task.checkpoint for task in tasks_of(session, trial.experiment, trial.number)]
     text = newest[0] if len(newest) == 1 and newest[0] else trial.checkpoint
     return json.loads(text) if text else None
 
 
+class _Value(Struct, frozen=True, gc=False):
+    trial: int
+    name: str
+    value: float
+
+
 def completed_values(
-    session: Session, experiment: str, names: Sequence[str], told: int = 0
-) -> list[tuple[int, dict[str, float]]]:
-    """Number and declared metrics of every completed trial behind place `told` of the history; scans them, so only for
-    several objectives.
+    session: Session, experiment: str, names: Sequence[str], after: int = 0
+) -> dict[int, dict[str, float]]:
+    """Return the values of these metrics of every completed trial behind place `after` of the history, by number; scans
+    them, so only for several objectives.
     """
     query = (
         select(trial_metrics.c.trial, trial_metrics.c.name, trial_metrics.c.value)
@@ -210,13 +335,13 @@ def completed_values(
             trial_metrics.c.experiment == experiment,
             trial_metrics.c.name.in_(list(names)),
             trials.c.state == TrialState.COMPLETED,
-            trials.c.history_seq > told,
+            trials.c.history_seq > after,
         )
     )
-    found: dict[int, dict[str, float]] = defaultdict(dict)
-    for row in session.select(query):
-        found[row.trial][row.name] = row.value
-    return sorted(found.items())
+    values: dict[int, dict[str, float]] = defaultdict(dict)
+    for row in session.select(query, _Value):
+        values[row.trial][row.name] = row.value
+    return dict(sorted(values.items()))
 
 
 def best_numbers(session: Session, experiment: str, metrics: Sequence[Metric], count: int) -> list[int]:
@@ -235,60 +360,66 @@ def best_numbers(session: Session, experiment: str, metrics: Sequence[Metric], c
         if metric.limit is not None:
             query = query.order_by(case((_kept(metric.name, metric.limit), 0), else_=1))
     query = query.order_by(value.desc() if objective.goal == "maximize" else value, trial_metrics.c.trial)
-    return [row[0] for row in session.select(query.limit(count))]
+    return session.select(query.limit(count), int)
 
 
 def _kept(name: str, limit: Limit) -> ColumnElement[bool]:
     """Whether the trial of the metric that is looked at keeps this limit; not where it did not report it."""
     other = trial_metrics.alias()
-    found = select(other.c.value).where(
+    keeps = select(other.c.value).where(
         other.c.experiment == trial_metrics.c.experiment,
         other.c.trial == trial_metrics.c.trial,
         other.c.name == name,
         other.c.value >= limit.bound if limit.least else other.c.value <= limit.bound,
     )
-    return found.exists()
+    return keeps.exists()
 
 
-def finished_after(session: Session, experiment: str, told: int, limit: int) -> list[Any]:
-    """Finished trials behind place `told` of the history, in its order: number, state, parameters, place, times."""
-    return session.rows(hot.FINISHED_COLUMNS, {"experiment": experiment, "after": told, "limit": limit})
+def finished_after(session: Session, experiment: str, after: int, limit: int) -> FinishedColumns:
+    """Finished trials behind place `after` of the history, in its order."""
+    return session.columns(hot.FINISHED_COLUMNS, {"experiment": experiment, "after": after, "limit": limit})
 
 
-def values_between(session: Session, experiment: str, told: int, upto: int) -> list[Any]:
-    """(trial, name, value) of every metric of the trials in that part of the history."""
-    return session.rows(hot.VALUE_COLUMNS, {"experiment": experiment, "after": told, "upto": upto})
+def values_between(session: Session, experiment: str, after: int, upto: int) -> ValueColumns:
+    """Every metric of the trials in that part of the history."""
+    return session.columns(hot.VALUE_COLUMNS, {"experiment": experiment, "after": after, "upto": upto})
 
 
-def without_history(session: Session, experiment: str) -> list[Any]:
-    """Trials that are queued, running or cancelled, by number, like `finished_after`."""
-    return session.rows(hot.OPEN_COLUMNS, {"experiment": experiment})
+def without_history(session: Session, experiment: str) -> TrialColumns:
+    """Trials that are queued, running or cancelled, by number."""
+    return session.columns(hot.OPEN_COLUMNS, {"experiment": experiment})
 
 
-def values_of(session: Session, experiment: str, numbers: Sequence[int]) -> list[tuple[int, str, float]]:
-    """(trial, name, value) of every metric of these trials."""
-    found = metrics_of(session, experiment, numbers)
-    return [(number, name, each["value"]) for number, named in found.items() for name, each in named.items()]
+def values_of(session: Session, experiment: str, numbers: Sequence[int]) -> ValueColumns:
+    """Every metric of these trials."""
+    rows = _metric_rows(session, experiment, numbers)
+    return ValueColumns([row.trial for row in rows], [row.name for row in rows], [row.value for row in rows])
 
 
-def of_numbers(session: Session, experiment: str, numbers: Sequence[int]) -> list[Row[Any]]:
+def of_numbers(session: Session, experiment: str, numbers: Sequence[int]) -> list[TrialRow]:
     """These trials, in the order in which they are named."""
     query = select(trials).where(trials.c.experiment == experiment)
-    found = {row.number: row for row in session.among(query, trials.c.number, numbers)}
-    return [found[number] for number in numbers if number in found]
+    rows = {row.number: row for row in session.among(query, trials.c.number, numbers, TrialRow)}
+    return [rows[number] for number in numbers if number in rows]
+
+
+class _Place(Struct, frozen=True, gc=False):
+    number: int
+    history_seq: int
 
 
 def places(session: Session, experiment: str, numbers: Sequence[int]) -> dict[int, int]:
     """The places of these finished trials in the order in which all did, from 1."""
-    query = select(trials.c.number, trials.c.history_seq).where(trials.c.experiment == experiment)
-    return dict(map(tuple, session.among(query, trials.c.number, numbers)))
+    query = select(trials.c.number, trials.c.history_seq)
+    query = query.where(trials.c.experiment == experiment, trials.c.history_seq.is_not(None))
+    return {row.number: row.history_seq for row in session.among(query, trials.c.number, numbers, _Place)}
 
 
 def repeated(session: Session, experiment: str) -> int:
     """How many finished trials had a configuration that another one had before."""
-    count = func.count() - func.count(trials.c.parameters.distinct())
-    [[found]] = session.select(select(count).where(trials.c.experiment == experiment, trials.c.history_seq > 0))
-    return int(found)
+    count = (func.count() - func.count(trials.c.parameters.distinct())).label("count")
+    query = select(count).where(trials.c.experiment == experiment, trials.c.history_seq > 0)
+    return session.first(query, int) or 0
 
 
 def configurations(session: Session, experiment: str) -> list[Configuration]:
@@ -296,9 +427,9 @@ def configurations(session: Session, experiment: str) -> list[Configuration]:
     query = select(trials.c.parameters).where(
         trials.c.experiment == experiment, trials.c.state != TrialState.CANCELLED.value
     )
-    return [json.loads(row.parameters) for row in session.select(query)]
+    return [json.loads(parameters) for parameters in session.select(query, str)]
 
 
-def failed_between(session: Session, experiment: str, told: int, upto: int) -> list[Any]:
-    """(trial, reason as JSON) of those that failed in that part of the history."""
-    return session.rows(hot.FAILED_BETWEEN, {"experiment": experiment, "after": told, "upto": upto})
+def failed_between(session: Session, experiment: str, after: int, upto: int) -> list[FailedTrial]:
+    """Those that failed in that part of the history."""
+    return session.rows(hot.FAILED_BETWEEN, {"experiment": experiment, "after": after, "upto": upto})

@@ -65,7 +65,7 @@ class FoldsContract(WorldContract):
         ]  # fmt: skip
         assert len({lease["seed"] for _, lease in leases}) == 1
         measure(leases, 0.1, 0.2, 0.6)
-        trial = read_trials.trial(world.core, experiment, 1)
+        trial = world.trial(experiment, 1)
         assert trial["state"] == "completed"
         spread = statistics.stdev([0.1, 0.2, 0.6])
         assert trial["metrics"]["loss"] == {"value": pytest.approx(0.3), "stddev": pytest.approx(spread)}
@@ -85,7 +85,7 @@ class FoldsContract(WorldContract):
         experiment = world.create(budget=1, parallelism=3, **folds(3, 2))
         measure(world.lease(3), 1e200, 0.5, -1.7e308)
         assert world.status(experiment)["state"] == "completed"
-        trial = read_trials.trial(world.core, experiment, 1)
+        trial = world.trial(experiment, 1)
         assert trial["metrics"]["loss"]["value"] == pytest.approx(-1.7e308 / 3)
 
     def test_folds_of_a_trial_that_has_begun_go_before_new_trials(self, world: World) -> None:
@@ -123,7 +123,7 @@ class FoldsContract(WorldContract):
         again, retried = world.lease(1)[0]
         assert (retried["trial"], retried["fold"], retried["number"]) == (1, 0, 2)
         orders = again.call(finished=[again.finish(retried, **FAILED)])["orders"] + other.call()["orders"]
-        trial = read_trials.trial(world.core, experiment, 1)
+        trial = world.trial(experiment, 1)
         assert (trial["state"], trial["reason"]["code"]) == ("failed", "exit_code")
         assert [task["state"] for task in trial["tasks"]] == ["failed", "cancelled", "cancelled", "cancelled"]
         [order] = orders
@@ -176,7 +176,7 @@ class FoldsContract(WorldContract):
         measure(hopeless[:1], 0.9)
         assert world.trials(experiment)[1]["state"] == "running", "one fold is not enough to say so"
         orders = measure(hopeless[1:2], 0.8)
-        trial = read_trials.trial(world.core, experiment, 2)
+        trial = world.trial(experiment, 2)
         assert (trial["state"], trial["reason"]["code"]) == ("pruned", "pruned")
         assert "after 2 of 3 folds" in trial["reason"]["message"]
         assert trial["metrics"]["loss"]["value"] == pytest.approx(0.85)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestune.errors import BadInput, Conflict, Denied
-from orchestune.services import change_experiment, read_experiments, read_trials, report_metrics, uploads
+from orchestune.services import change_experiment, read_experiments, report_metrics, uploads
 from orchestune.services.boards import Boards
 from orchestune.services.signatures import report_signature
 from orchestune.store.tables import marks
@@ -69,7 +69,7 @@ class PruningContract(WorldContract):
     def test_a_pruned_trial_counts_with_its_last_value_and_never_as_the_best(self, world: World) -> None:
         experiment, worker, bad = self.ordered(world)
         assert end_as_ordered(worker, bad, points=[[1, "loss", 0.85, 2, None]]) == "ok"
-        shown = read_trials.trial(world.core, experiment, bad["trial"])
+        shown = world.trial(experiment, bad["trial"])
         assert (shown["state"], shown["metrics"]["loss"]["value"]) == ("pruned", 0.85)
         assert shown["attempts"][0]["state"] == "pruned"
         assert shown["reason"]["message"].startswith("asha: ")
@@ -158,11 +158,11 @@ class PruningContract(WorldContract):
         experiment, worker, bad = self.ordered(world)
         world.backend.gone[worker.id] = "killed by signal 9"
         world.tick()
-        shown = read_trials.trial(world.core, experiment, bad["trial"])
+        shown = world.trial(experiment, bad["trial"])
         assert (shown["state"], shown["metrics"]["loss"]["value"]) == ("pruned", BAD)
         shown = world.run(experiment)
         assert shown["counts"]["pruned"] + shown["counts"]["completed"] == 6
-        assert len(read_trials.trial(world.core, experiment, bad["trial"])["attempts"]) == 1
+        assert len(world.trial(experiment, bad["trial"])["attempts"]) == 1
 
     def test_a_silent_worker_whose_trial_was_pruned_is_told_when_it_comes_back(self, world: World) -> None:
         experiment, worker, bad = self.ordered(world)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -77,6 +78,11 @@ class FakeClock:
         """Let both clocks go on."""
         self.wall += seconds
         self.steady += seconds
+
+
+def decoded(document: object) -> Any:
+    """Return a document of a service as a client decodes it from JSON."""
+    return json.loads(json.dumps(document))
 
 
 class FakeBackend:
@@ -336,8 +342,13 @@ class World:
 
     def trials(self, experiment: str) -> list[Document]:
         """All its trials."""
-        items: list[Document] = read_trials.trials(self.core, experiment, 0, 100_000, None)["items"]
+        items: list[Document] = decoded(read_trials.trials(self.core, experiment, 0, 100_000, None)["items"])
         return items
+
+    def trial(self, experiment: str, number: int) -> Document:
+        """One of its trials."""
+        document: Document = decoded(read_trials.trial(self.core, experiment, number))
+        return document
 
     def observations(self, experiment: str) -> list[Observation]:
         """What its engine is told of everything that has ended."""

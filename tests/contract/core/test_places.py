@@ -13,7 +13,6 @@ from orchestune.domain.cards import Card
 from orchestune.domain.resources import Capacity, Machine
 from orchestune.errors import NotFound, UsageError
 from orchestune.ports.backend import Gone
-from orchestune.services import read_trials
 from orchestune.services.quarantine import lift
 from orchestune.services.read_cluster import cluster
 from orchestune.store import quarantines, workers
@@ -160,7 +159,7 @@ def lose_first(world: World, gone: Gone, **changes: Any) -> str:
 
 def test_out_of_memory_is_the_models_failure(world: World) -> None:
     experiment = lose_first(world, Gone.OUT_OF_MEMORY)
-    trial = read_trials.trial(world.core, experiment, 1)
+    trial = world.trial(experiment, 1)
     assert trial["state"] == "failed"
     assert trial["reason"]["code"] == "out_of_memory"
     assert trial["reason"]["message"] == "worker w1 is gone: so said the place"
@@ -213,7 +212,7 @@ def test_what_ran_out_of_memory_gets_a_worker_with_more_and_the_budget_stays_exa
     shown = world.run(experiment)
     assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (3, 0)
     assert [order.each.memory for order in world.backend.orders.values()][-1] == 6 * GIB
-    first, second = read_trials.trial(world.core, experiment, 1)["attempts"]
+    first, second = world.trial(experiment, 1)["attempts"]
     assert first["reason"] == {"code": "out_of_memory", "message": "killed; tried again with 6 GiB"}
     assert (first["state"], first["raised_memory_bytes"]) == ("failed", None)
     assert (second["state"], second["raised_memory_bytes"]) == ("succeeded", 6 * GIB)
@@ -226,7 +225,7 @@ def test_a_trial_gets_more_until_no_machine_has_it_and_then_has_failed(world: Wo
     for _ in range(3):
         run_out(world)
         leave(world)
-    trial = read_trials.trial(world.core, experiment, 1)
+    trial = world.trial(experiment, 1)
     assert [attempt["raised_memory_bytes"] for attempt in trial["attempts"]] == [None, 6 * GIB, 8 * GIB]
     assert (trial["state"], trial["reason"]["code"]) == ("failed", "out_of_memory")
     assert trial["reason"]["message"] == "killed; no machine has more memory for it"
@@ -238,7 +237,7 @@ def test_a_trial_gets_more_as_often_as_the_file_says(world: World) -> None:
     for _ in range(2):
         run_out(world)
         leave(world)
-    trial = read_trials.trial(world.core, experiment, 1)
+    trial = world.trial(experiment, 1)
     assert len(trial["attempts"]) == 2, "other retries are for other failures"
     assert trial["reason"]["message"] == "killed; 1 try with more memory did not help"
 
@@ -246,7 +245,7 @@ def test_a_trial_gets_more_as_often_as_the_file_says(world: World) -> None:
 def test_where_nobody_knows_how_much_a_trial_may_take_it_has_failed_and_says_what_to_write(world: World) -> None:
     experiment = world.create(budget=1, oom_retries=2, resources={"cpu": 1})
     run_out(world)
-    trial = read_trials.trial(world.core, experiment, 1)
+    trial = world.trial(experiment, 1)
     assert trial["state"] == "failed"
     assert "write resources.memory" in trial["reason"]["message"]
 
@@ -256,7 +255,7 @@ def test_a_worker_that_was_killed_with_its_trial_is_judged_alike(world: World) -
     world.tick()
     assert [order.each.memory for order in world.backend.orders.values()] == [GIB, 3 * GIB // 2]
     assert world.run(experiment)["counts"]["completed"] == 2
-    first, second = read_trials.trial(world.core, experiment, 1)["attempts"]
+    first, second = world.trial(experiment, 1)["attempts"]
     assert first["reason"]["message"] == "worker w1 is gone: so said the place; tried again with 1.5 GiB"
     assert second["raised_memory_bytes"] == 3 * GIB // 2
 
@@ -284,7 +283,7 @@ def test_what_the_place_takes_away_costs_nothing_however_often(world: World) -> 
         world.backend.gone[worker.id] = "its machine was drained"
         world.backend.faults[worker.id] = Gone.PLACE
         world.tick()
-    attempts = read_trials.trial(world.core, experiment, 1)["attempts"]
+    attempts = world.trial(experiment, 1)["attempts"]
     assert {attempt["state"] for attempt in attempts} == {"preempted"}
     assert {attempt["reason"]["code"] for attempt in attempts} == {"preempted"}
     assert world.run(experiment)["counts"]["completed"] == 2

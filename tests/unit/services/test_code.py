@@ -10,6 +10,7 @@ from orchestune.errors import BadInput, NotFound
 from orchestune.services import read_code, read_trials
 from orchestune.services.core import Core
 from orchestune.store.blobs import unreferenced
+from orchestune.testing.world import decoded
 from tests.testbeds.seed import CHANGED, CODE, HOSTILE, core_of, seed
 
 
@@ -64,7 +65,7 @@ def test_code_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
 
 
 def test_a_trial_tells_its_command(core: Core, handles: dict[str, str]) -> None:
-    trial = read_trials.trial(core, handles["sgd classifier"], 5)
+    trial = decoded(read_trials.trial(core, handles["sgd classifier"], 5))
     alpha, layers = trial["parameters"]["alpha"], trial["parameters"]["layers"]
     assert trial["command"].startswith(f"python train.py --alpha={alpha!r} ")
     assert trial["command"].endswith(f" --layers={layers}")

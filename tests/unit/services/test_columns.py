@@ -18,10 +18,11 @@ from orchestune.client.attempts import seconds
 from orchestune.errors import BadInput
 from orchestune.services import read_columns, read_experiments, read_trials
 from orchestune.services.core import Core
-from orchestune.services.tally import Tally
+from orchestune.services.tally import Busy, Tally
 from orchestune.store import attempts as stored_attempts
 from orchestune.store import experiments as stored_experiments
 from orchestune.store.tables import attempts, experiments, points, trials
+from orchestune.testing.world import decoded
 
 T = TypeVar("T")
 
@@ -31,8 +32,8 @@ def read(kind: type[T], document: object) -> T:
 
 
 def everything(core: Core, ref: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = read_trials.trials(core, ref, 0, 1000, None)["items"]
-    return found
+    trials: list[dict[str, Any]] = decoded(read_trials.trials(core, ref, 0, 1000, None)["items"])
+    return trials
 
 
 def test_trials_are_sorted_by_what_they_were_given_and_what_came_of_it(core: Core, handles: dict[str, str]) -> None:
@@ -97,11 +98,11 @@ def test_of_a_long_curve_every_kth_value_is_told_and_the_last(own_core: Core, ha
         ]
         session.connection.execute(insert(points), long)
         session.change(update(attempts).where(attempts.c.id == attempt).values(points=11_000))
-    (whole,) = (item for item in read_columns.points(own_core, ref, 3)["items"] if item["metric"] == "long")
+    (whole,) = (item for item in decoded(read_columns.points(own_core, ref, 3)["items"]) if item["metric"] == "long")
     assert whole["reported"] == 11_000
     assert whole["points"] == [[place, place / 2] for place in [*range(0, 11_000, 3), 10_999]]
     read(documents.Points, read_columns.points(own_core, ref, 3))
-    (brief,) = read_columns.curves(own_core, ref, "long", 500)["items"]
+    (brief,) = decoded(read_columns.curves(own_core, ref, "long", 500)["items"])
     assert brief["reported"] == 11_000 and [step for step, _ in brief["points"]] == [*range(0, 11_000, 22), 10_999]
 
 
@@ -115,7 +116,7 @@ def test_of_very_many_curves_each_is_told_in_fewer_values(own_core: Core, handle
             for place in range(350)
         ]
         session.connection.execute(insert(points), many)
-    items = read_columns.points(own_core, ref, 3)["items"]
+    items = decoded(read_columns.points(own_core, ref, 3)["items"])
     found = {item["metric"]: item for item in items}
     assert {len(found[f"layer {name}"]["points"]) for name in range(300)} == {89}
     assert found["layer 7"]["points"] == [[place, place / 2] for place in [*range(0, 350, 4), 349]]
@@ -129,7 +130,7 @@ def test_a_bound_may_be_larger_than_any_number(core: Core, handles: dict[str, st
 
 def test_columns_hold_what_the_trials_do(core: Core, handles: dict[str, str]) -> None:
     ref = handles["sgd classifier"]
-    found = read_columns.columns(core, ref, 4000, None)
+    found = decoded(read_columns.columns(core, ref, 4000, None))
     read(documents.Columns, found)
     assert found["total"] == found["shown"] == 120
     known = {trial["number"]: trial for trial in everything(core, ref)}
@@ -198,10 +199,10 @@ def test_failures_are_grouped_and_what_ran_is_counted(core: Core, handles: dict[
 
 
 def test_busy_counts_each_attempt_for_as_long_as_it_ran() -> None:
-    busy = read_columns._busy(np.array([0.0, 60.0]), np.array([120.0, 240.0]))
+    busy = read_columns._busy(Busy(np.array([0.0, 60.0]), np.array([120.0, 240.0])))
     assert busy["step_seconds"] == 1.0
     assert busy["running"] == [1.0] * 60 + [2.0] * 60 + [1.0] * 120
-    assert read_columns._busy(np.empty(0), np.empty(0))["running"] == []
+    assert read_columns._busy(Busy(np.empty(0), np.empty(0)))["running"] == []
 
 
 def test_numbers_have_six_digits_whatever_their_size() -> None:
@@ -240,7 +241,7 @@ def test_what_was_counted_before_is_not_read_again_and_the_rest_is_counted_as_an
         with own_core.store.reading() as session:
             row = stored_experiments.get(session, identity)
             fresh, known = Tally(), own_core.shelf._kept[identity, None].tally
-            assert fresh.read(session, row)[0].tolist() == known.read(session, row)[0].tolist()
+            assert fresh.read(session, row).begins.tolist() == known.read(session, row).begins.tolist()
             assert fresh.ends.tolist() == known.ends.tolist()
         assert known.late & {61, 62, 63} == ({number} if number > 61 else set())
 

@@ -30,6 +30,7 @@ from orchestune.services import (
 from orchestune.services.core import Core
 from orchestune.services.estimates import Estimates
 from orchestune.store import experiments, tables
+from orchestune.testing.world import decoded
 from tests.testbeds.noisy import LUCKY, written
 from tests.testbeds.seed import Plan, Writer, core_of
 
@@ -49,7 +50,7 @@ def no_process_left() -> Iterator[None]:
 
 def test_the_best_of_a_noisy_search_is_the_one_that_a_model_expects_most_of(core: Core) -> None:
     ref = written(core, 0.2)
-    (best,) = read_experiments.best(core, ref)
+    (best,) = decoded(read_experiments.best(core, ref))
     TypeAdapter(documents.Best).validate_python(best)
     assert best["trial"] != LUCKY and abs(best["parameters"]["x"] - 0.5) < 0.25
     assert best["expected"]["value"] == pytest.approx(4 * (best["parameters"]["x"] - 0.5) ** 2, abs=0.25)
@@ -63,7 +64,7 @@ def test_the_best_of_a_noisy_search_is_the_one_that_a_model_expects_most_of(core
 @pytest.mark.parametrize("stddev", [0.2, None])
 def test_a_server_that_begins_later_knows_what_was_found(core: Core, stddev: float | None) -> None:
     ref = written(core, stddev)
-    (found,) = read_experiments.best(core, ref)
+    (found,) = decoded(read_experiments.best(core, ref))
     later = replace(core, estimates=Estimates())
     assert [item["best"] for item in list_experiments.listed(later)["items"]] == [[found]]
     assert read_experiments.statuses(later)["items"][0]["best"] == [found]
@@ -71,7 +72,7 @@ def test_a_server_that_begins_later_knows_what_was_found(core: Core, stddev: flo
 
 def test_what_was_found_of_fewer_results_is_not_the_best_of_more(core: Core) -> None:
     ref = written(core, 0.2)
-    (found,) = read_experiments.best(core, ref)
+    (found,) = decoded(read_experiments.best(core, ref))
     with core.store.transaction() as session:
         identity = experiments.find(session, ref).id
         change = update(tables.estimates).where(tables.estimates.c.experiment == identity)
@@ -93,7 +94,7 @@ def test_what_was_found_of_a_removed_search_is_not_the_best_of_what_came_in_its_
     with core.store.transaction() as session:  # of as many results, which say nothing of noise
         session.change(update(tables.trial_metrics).values(stddev=None))
     for server in (core, other):
-        (best,) = read_experiments.best(server, ref)
+        (best,) = decoded(read_experiments.best(server, ref))
         assert (best["trial"], best["expected"]) == (LUCKY, None)
 
 
@@ -109,18 +110,18 @@ def test_a_search_that_looks_elsewhere_says_so(core: Core) -> None:
 
 
 def test_without_noise_the_best_value_is_the_best(core: Core) -> None:
-    (best,) = read_experiments.best(core, written(core, None))
+    (best,) = decoded(read_experiments.best(core, written(core, None)))
     assert best["trial"] == LUCKY and best["expected"] is best["measured_best"] is None
 
 
 def test_a_few_noisy_values_are_taken_as_they_are(core: Core) -> None:
-    (best,) = read_experiments.best(core, written(core, 0.2, finished=9))
+    (best,) = decoded(read_experiments.best(core, written(core, 0.2, finished=9)))
     assert best["trial"] == 9 and best["expected"] is None
 
 
 def test_of_a_long_search_the_best_values_are_always_looked_at(core: Core) -> None:
     ref = written(core, 0.2, finished=1200)
-    (best,) = read_experiments.best(core, ref)
+    (best,) = decoded(read_experiments.best(core, ref))
     assert best["trial"] != LUCKY and abs(best["parameters"]["x"] - 0.5) < 0.15
 
 
@@ -186,7 +187,7 @@ def test_the_raw_best_stands_while_the_engines_process_is_gone(core: Core, monke
         raise EngineLost("it is gone")
 
     monkeypatch.setattr(analyses, "best_estimate", gone)
-    (best,) = read_experiments.best(core, written(core, 0.2))
+    (best,) = decoded(read_experiments.best(core, written(core, 0.2)))
     assert best["trial"] == LUCKY and best["expected"] is None
 
 
@@ -205,7 +206,7 @@ def test_the_front_of_noisy_metrics_leaves_out_what_only_luck_put_there(core: Co
     ref = Writer(core.store, Plan("front", parameters, metrics, outcome, 60, 60), random.Random(3)).write()
     with core.store.transaction() as session:
         session.change(update(tables.trial_metrics).values(stddev=stddev))
-    front = read_experiments.best(core, ref)
+    front = decoded(read_experiments.best(core, ref))
     assert read_experiments.status(core, ref)["best"] == front
     later = replace(core, estimates=Estimates())
     assert read_experiments.statuses(later)["items"][0]["best"] == front

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, event
+from sqlalchemy import event
 
 from orchestune.domain.metrics import Metric, pareto_front
 from orchestune.services import read_columns, read_experiments
@@ -51,7 +51,7 @@ def test_a_search_that_goes_on_is_not_read_again_to_find_its_front(
     """Each look reads what has finished since the last one."""
     world, read, counts = World(tmp_path), trials.completed_values, list[int]()
 
-    def counted(*asked: Any) -> list[tuple[int, dict[str, float]]]:
+    def counted(*asked: Any) -> dict[int, dict[str, float]]:
         found = read(*asked)
         counts.append(len(found))
         return found
@@ -76,7 +76,7 @@ def test_what_is_told_of_a_front_is_read_once(tmp_path: Path, monkeypatch: pytes
     """However many look, and however often: nothing of a completed trial changes."""
     world, read, told = World(tmp_path), trials.of_numbers, list[int]()
 
-    def counted(session: Session, experiment: str, numbers: Sequence[int]) -> list[Row[Any]]:
+    def counted(session: Session, experiment: str, numbers: Sequence[int]) -> list[trials.TrialRow]:
         told.extend(numbers)
         return read(session, experiment, numbers)
 

@@ -8,7 +8,7 @@ import pytest
 
 from orchestune.services.change_experiment import pause, stop
 from orchestune.services.stop_trial import stop_trial
-from orchestune.testing.world import World
+from orchestune.testing.world import World, decoded
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_a_reason_names_a_person_or_says_that_a_role_is_meant(actor: str, words:
     world = World(tmp_path)
     ref = world.create(budget=2)
     world.lease()
-    stopped = stop_trial(world.core, ref, 1, actor)
+    stopped = decoded(stop_trial(world.core, ref, 1, actor))
     paused = pause(world.core, ref, False, actor)
     ended = stop(world.core, ref, actor)
     world.close()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
+from orchestune.domain.metrics import Point
 from orchestune.domain.states import AttemptState, TrialState, WorkerState
 from orchestune.store import attempts, experiments, tables, trials, workers
 from orchestune.store.database import Store, open_store
@@ -100,7 +101,7 @@ def test_the_last_value_of_an_attempt_is_found_without_those_before(store: Store
 
     assert grows(store, fill, lambda session: attempts.latest_points(session, ["a0", "a1", "a2"], "loss")) < 1.5
     with store.reading() as session:
-        last = (MANY - 1.0, (MANY - 1) / 2)
+        last = Point("loss", (MANY - 1) / 2, MANY - 1.0, None, MANY - 1)
         assert attempts.latest_points(session, ["a0", "a1", "a2"], "loss") == {"a0": last, "a1": last}
         assert attempts.latest_points(session, ["a0"], "other") == {}
 
@@ -135,6 +136,7 @@ def test_of_a_long_curve_little_more_than_their_places_is_looked_at(store: Store
 
     def look() -> None:
         with store.reading() as session:
-            assert len(attempts.points_of(session, "e", [1], 20, "loss")) == 21
+            [curve] = attempts.points_of(session, "e", [1], 20, "loss")
+            assert len(curve.points) == 21
 
     assert steps(store, look) < 80 * MANY  # 40 for each, 140 where all of them are sorted

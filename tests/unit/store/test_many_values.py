@@ -33,7 +33,7 @@ def kept(session: Session) -> list[int]:
         (lambda session: [row.number for row in trials.of_numbers(session, "e", MANY)], THERE),
         (lambda session: trials.places(session, "e", MANY), THERE),
         (lambda session: attempts.of_trials(session, "e", MANY), THERE),
-        (lambda session: [trial for trial, *_ in attempts.spans_of(session, "e", MANY)], THERE),
+        (lambda session: [span.trial for span in attempts.spans_of(session, "e", MANY)], THERE),
         (kept, THERE[1:]),
     ],
     ids=["metrics", "trials", "places", "attempts", "spans", "files"],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import Struct
@@ -37,7 +38,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def test_the_order_of_columns_does_not_matter(store: Store, row: type[Pair], columns: str) -> None:
     query = Query(row, f"SELECT {columns} WHERE :shown = 1")
     labels = (column.split(" AS ") for column in columns.split(", "))
-    core: Select[tuple[int, str]] = select(*(literal_column(value).label(name) for value, name in labels))
+    core: Select[Any] = select(*(literal_column(value).label(name) for value, name in labels))
     with store.reading() as session:
         for _ in range(2):
             assert session.rows(query, {"shown": 1}) == [row(1, "x")]
@@ -59,3 +60,16 @@ def test_a_plain_type_takes_one_column(store: Store) -> None:
         assert session.rows(Query(int, "SELECT 1 AS number UNION SELECT 2"), {}) == [1, 2]
         with pytest.raises(TypeError, match="expected one"):
             session.rows(Query(int, "SELECT 1 AS number, 2 AS other"), {})
+
+
+class Columns(Struct, frozen=True):
+    word: Sequence[str]
+    number: Sequence[int]
+
+
+def test_the_columns_of_all_rows_are_the_fields_of_one_row(store: Store) -> None:
+    query = Query(Columns, "SELECT 1 AS number, 'x' AS word WHERE :shown = 1 UNION SELECT 2, 'y' WHERE :shown = 1")
+    with store.reading() as session:
+        columns = session.columns(query, {"shown": 1})
+        assert (columns.number, columns.word) == ((1, 2), ("x", "y"))
+        assert session.columns(query, {"shown": 0}) == Columns((), ())

@@ -14,7 +14,6 @@ from orchestune.services import (
     idempotency,
     queue_trial,
     read_experiments,
-    read_trials,
     rerun_trial,
 )
 from orchestune.services.authenticate import authenticate
@@ -78,7 +77,7 @@ class BudgetsContract(WorldContract):
         assert shown["counts"]["failed"] == 1
         assert shown["best"][0]["trial"] == 3
         assert shown["best"][0]["metrics"]["loss"]["value"] == 0.2
-        assert read_trials.trial(world.core, experiment, 2)["reason"]["message"] == "exited with code 3"
+        assert world.trial(experiment, 2)["reason"]["message"] == "exited with code 3"
 
     def test_an_option_that_the_engine_lacks_is_refused_before_anything_is_there(self, world: World) -> None:
         with pytest.raises(BadInput, match=r"engine\.startups: is no option of the engine 'auto'"):
@@ -139,7 +138,7 @@ class BudgetsContract(WorldContract):
         shown = world.run(again["id"])
         assert shown["budget"] == 1
         assert shown["origin"].endswith("/2")
-        (old, new) = (read_trials.trial(world.core, e, n) for e, n in ((experiment, 2), (again["id"], 1)))
+        (old, new) = (world.trial(e, n) for e, n in ((experiment, 2), (again["id"], 1)))
         assert (old["parameters"], old["seed"]) == (new["parameters"], new["seed"])
         with pytest.raises(Conflict, match="no checkpoint") as refused:
             rerun_trial.rerun_trial(world.core, experiment, 2, {"continue": True}, "ada")
@@ -162,7 +161,7 @@ class BudgetsContract(WorldContract):
         change_experiment.stop(world.core, again, "ada")
         change_experiment.resume(world.core, again, "ada")
         assert world.run(again)["counts"]["completed"] == 1
-        old, new = read_trials.trial(world.core, experiment, 2), read_trials.trial(world.core, again, 2)
+        old, new = world.trial(experiment, 2), world.trial(again, 2)
         for key in ("parameters", "seed"):
             assert old[key] == new[key]
         assert (new["source"], new["state"]) == ("rerun", "completed")

@@ -9,7 +9,6 @@ import pytest
 from orchestune.services import (
     change_experiment,
     queue_trial,
-    read_trials,
 )
 from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
@@ -146,7 +145,7 @@ class GuardsContract(WorldContract):
         experiment = world.create(budget=9, parallelism=1)
         worker, lease = world.lease()[0]
         worker.call(finished=[worker.finish(lease, points=[[0, "loss", value, None, None]])])
-        trial = read_trials.trial(world.core, experiment, 1)
+        trial = world.trial(experiment, 1)
         assert (trial["state"], trial["reason"]["code"]) == ("failed", "metric_not_finite")
 
     def test_a_value_that_is_not_finite_is_one_among_others_where_another_came_after_it(self, world: World) -> None:
@@ -154,7 +153,7 @@ class GuardsContract(WorldContract):
         worker, lease = world.lease()[0]
         points = [[0, "loss", 0.5, 1, None], [1, "loss", "nan", 2, None], [2, "loss", 0.25, 3, None]]
         worker.call(finished=[worker.finish(lease, points=points)])
-        trial = read_trials.trial(world.core, experiment, 1)
+        trial = world.trial(experiment, 1)
         assert (trial["state"], trial["metrics"]["loss"]["value"]) == ("completed", 0.25)
 
     def test_a_failed_task_is_tried_again_as_often_as_asked(self, world: World) -> None:
@@ -164,7 +163,7 @@ class GuardsContract(WorldContract):
             reason = {"code": "exit_code", "message": "exited with code 1"}
             worker.call(finished=[worker.finish(lease, state="failed", exit_code=1, points=[], reason=reason)])
             world.clock.pass_time(60)
-        trial = read_trials.trial(world.core, experiment, 1)
+        trial = world.trial(experiment, 1)
         assert trial["state"] == "failed"
         assert [attempt["state"] for attempt in trial["attempts"]] == ["failed"] * 3
 
@@ -176,11 +175,11 @@ class GuardsContract(WorldContract):
         for memory in (None, 3 * 2**29):
             worker, lease = next(pair for pair in world.lease(2) if pair[1]["trial"] == 1)
             worker.call(finished=[worker.finish(lease, state="failed", signal=9, points=[], reason=killed)])
-            assert read_trials.trial(world.core, experiment, 1)["attempts"][-1]["raised_memory_bytes"] == memory
+            assert world.trial(experiment, 1)["attempts"][-1]["raised_memory_bytes"] == memory
             for other in list(world.workers.values()):
                 other.call(finished=[other.finish(held) for held in other.leases.values()])
         shown = world.run(experiment)
         assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (3, 0)
-        attempts = read_trials.trial(world.core, experiment, 1)["attempts"]
+        attempts = world.trial(experiment, 1)["attempts"]
         assert [attempt["raised_memory_bytes"] for attempt in attempts] == [None, 3 * 2**29, 9 * 2**28]
         assert attempts[1]["reason"]["message"] == "killed for memory; tried again with 2.25 GiB"

@@ -201,5 +201,5 @@ def _one_sends_and_one_runs(world: World) -> tuple[str, FakeWorker, dict[str, An
 
 
 def _reason_of(world: World, experiment: str, number: int) -> Any:
-    (attempt,) = read_trials.trial(world.core, experiment, number)["attempts"]
+    (attempt,) = world.trial(experiment, number)["attempts"]
     return attempt["reason"]

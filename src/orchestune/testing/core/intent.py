@@ -10,10 +10,9 @@ from orchestune.services import (
     create_experiment,
     queue_trial,
     read_experiments,
-    read_trials,
     stop_trial,
 )
-from orchestune.testing.world import World
+from orchestune.testing.world import World, decoded
 from orchestune.testing.world_contract import WorldContract
 
 
@@ -54,7 +53,7 @@ class IntentContract(WorldContract):
         assert world.status(experiment)["counts"]["running"] == 0
         change_experiment.resume(world.core, experiment, "ada")
         assert world.run(experiment)["counts"]["completed"] == 2
-        assert len(read_trials.trial(world.core, experiment, 1)["attempts"]) == 2
+        assert len(world.trial(experiment, 1)["attempts"]) == 2
 
     def test_a_trial_that_says_something_while_it_is_stopped_is_not_killed_at_once(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=1)
@@ -71,7 +70,7 @@ class IntentContract(WorldContract):
         (worker, lease), *_ = world.lease(parallelism)
         number = lease["trial"]
         for _ in range(2):
-            shown = stop_trial.stop_trial(world.core, experiment, number, "ada")
+            shown = decoded(stop_trial.stop_trial(world.core, experiment, number, "ada"))
             assert (shown["state"], shown["reason"]["code"]) == ("cancelled", "stopped")
             assert shown["attempts"][0]["state"] == "cancelled"
         orders = worker.call()["orders"]
@@ -93,7 +92,7 @@ class IntentContract(WorldContract):
         ended = worker.finish(lease, state="cancelled", exit_code=None, signal=15, logs=[], log_bytes=0) | used
         for _ in range(2):
             assert worker.call(finished=[ended])["acks"][0]["result"] == "superseded"
-            attempt = read_trials.trial(world.core, experiment, lease["trial"])["attempts"][0]
+            attempt = world.trial(experiment, lease["trial"])["attempts"][0]
             assert attempt == before | {
                 "exit_code": None, "signal": 15, "wall_seconds": 2.5, "cpu_seconds": 1.25, "peak_memory_bytes": 1 << 21,
                 "tail": "epoch 3", "log_bytes": 0, "logs_complete": True,
@@ -113,8 +112,11 @@ class IntentContract(WorldContract):
         assert stop_trial.stop_trial(world.core, experiment, 1, "ada")["state"] == "cancelled"
         shown = world.run(experiment)
         assert shown["counts"] | {"completed": 2, "cancelled": 1, "queued": 0, "running": 0} == shown["counts"]
-        finished = read_trials.trial(world.core, experiment, 2)
-        assert stop_trial.stop_trial(world.core, experiment, 2, "ada") == finished and finished["state"] == "completed"
+        finished = world.trial(experiment, 2)
+        assert (
+            decoded(stop_trial.stop_trial(world.core, experiment, 2, "ada")) == finished
+            and finished["state"] == "completed"
+        )
         assert world.status(experiment)["counts"] == shown["counts"]
         with pytest.raises(NotFound, match="no trial 9"):
             stop_trial.stop_trial(world.core, experiment, 9, "ada")

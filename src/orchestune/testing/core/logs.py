@@ -75,7 +75,7 @@ class LogsContract(WorldContract):
         experiment = world.create(budget=1, parallelism=1)
 
         def tails() -> list[str | None]:
-            return [attempt["tail"] for attempt in read_trials.trial(world.core, experiment, 1)["attempts"]]
+            return [attempt["tail"] for attempt in world.trial(experiment, 1)["attempts"]]
 
         worker, lease = world.lease()[0]
         world.tick()
@@ -182,7 +182,7 @@ class LogsContract(WorldContract):
             rerun_trial.rerun_trial(world.core, experiment, 1, {"continue": True}, "ada")
         assert read_logs.logs(world.core, experiment, 0, 10)["items"] == []
         assert read_trials.artifacts(world.core, experiment, 1) == []
-        assert read_trials.trial(world.core, experiment, 1)["metrics"]["loss"]["value"] == 0.5
+        assert world.trial(experiment, 1)["metrics"]["loss"]["value"] == 0.5
 
     def _with_moved_logs(self, world: World) -> tuple[str, str]:
         """An experiment that is over, and what its trial printed."""

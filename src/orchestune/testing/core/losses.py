@@ -9,7 +9,6 @@ from orchestune.services import (
     change_experiment,
     read_columns,
     read_logs,
-    read_trials,
 )
 from orchestune.services.work import work
 from orchestune.store import workers
@@ -49,7 +48,7 @@ class LossesContract(WorldContract):
         experiment = world.create(budget=1, parallelism=1)
         world.tick(2)
         worker = next(iter(world.workers.values()))
-        while len(read_trials.trial(world.core, experiment, 1)["attempts"]) < 12:
+        while len(world.trial(experiment, 1)["attempts"]) < 12:
             worker.call(want=1, lose_answer=True)
         assert world.status(experiment)["state"] == "running"
         assert world.run(experiment)["counts"]["completed"] == 1
@@ -61,7 +60,7 @@ class LossesContract(WorldContract):
         world.tick()
         world.hear_nothing(world.core.lease_seconds + 1)
         world.tick()
-        assert read_trials.trial(world.core, experiment, 1)["attempts"][0]["state"] == "lost"
+        assert world.trial(experiment, 1)["attempts"][0]["state"] == "lost"
         assert world.trials(experiment)[0]["state"] == "queued"
         del world.workers[worker.id]
         world.backend.gone[worker.id] = "killed by signal 9"
@@ -112,7 +111,7 @@ class LossesContract(WorldContract):
         world.hear_nothing(20)
         for controller in world.controllers[:2]:
             controller.tick()
-        assert read_trials.trial(world.core, experiment, 1)["attempts"][0]["state"] == "lost"
+        assert world.trial(experiment, 1)["attempts"][0]["state"] == "lost"
         assert worker.call(finished=[worker.finish(lease)])["acks"][0]["result"] == "ok"
         assert world.status(experiment)["counts"]["completed"] == 1
         assert world.run(experiment)["counts"]["completed"] == 2
@@ -127,7 +126,7 @@ class LossesContract(WorldContract):
             [ack] = worker.call(finished=[end], lose_answer=lost)["acks"]
             assert ack["result"] == "ok"
         assert len(read_logs.logs(world.core, experiment, 0, 100)["items"]) == 1
-        assert read_trials.trial(world.core, experiment, 1)["attempts"][0]["state"] == "lost"
+        assert world.trial(experiment, 1)["attempts"][0]["state"] == "lost"
 
     def test_an_attempt_that_a_newer_one_replaced_cannot_report_but_its_logs_are_kept(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=1)
@@ -259,9 +258,7 @@ class LossesContract(WorldContract):
         for _ in range(2):
             worker.call(beats=[worker.started(other)])
         work(world.core, worker.id, poll)
-        assert [item["state"] for item in read_trials.trial(world.core, experiment, other["trial"])["attempts"]] == [
-            "running"
-        ]
+        assert [item["state"] for item in world.trial(experiment, other["trial"])["attempts"]] == ["running"]
 
     def test_what_waits_is_cancelled_when_the_loss_of_a_worker_ends_the_experiment(self, world: World) -> None:
         experiment = world.create(budget=10, parallelism=1, engine="random", stop={"max_failures": 1})

@@ -23,7 +23,7 @@ from orchestune.services import (
 from orchestune.services.signatures import report_signature
 from orchestune.services.usage import usage
 from orchestune.store import workers
-from orchestune.testing.world import World
+from orchestune.testing.world import World, decoded
 from orchestune.testing.world_contract import WorldContract
 from orchestune.wire.registration import PROTOCOL, Registration
 
@@ -37,12 +37,12 @@ class ReportsContract(WorldContract):
         samples = [[n, 4.0 * n, 1.5, 2**30 + n, 0.5, 2**31] for n in range(3)]
         for told in (samples[:2], samples[:2], samples[1:]):
             worker.call(beats=[worker.started(lease) | {"usage": told}])
-        found = usage(world.core, experiment, 1)["items"]
+        found = decoded(usage(world.core, experiment, 1)["items"])
         assert [item["samples"] for item in found] == [[sample[1:] for sample in samples]]
         assert (found[0]["number"], found[0]["state"]) == (1, "running")
         last = [[3, 12.0, 1.0, 2**30, None, None]]
         worker.call(finished=[worker.finish(lease, usage=last)])
-        (item,) = usage(world.core, experiment, 1)["items"]
+        (item,) = decoded(usage(world.core, experiment, 1)["items"])
         assert item["samples"][-1] == last[0][1:] and item["state"] == "succeeded"
         world.tick(4)
         change_experiment.delete(world.core, experiment, True, "ada")
@@ -58,7 +58,7 @@ class ReportsContract(WorldContract):
         stop_trial.stop_trial(world.core, experiment, lease["trial"], "ada")
         for _ in range(2):
             worker.call(finished=[worker.finish(lease, state="cancelled", points=[], usage=samples[1:])])
-        (item,) = usage(world.core, experiment, lease["trial"])["items"]
+        (item,) = decoded(usage(world.core, experiment, lease["trial"])["items"])
         assert item["samples"] == [sample[1:] for sample in samples] and item["state"] == "cancelled"
 
     def test_of_what_a_trial_reported_every_kth_value_is_shown_with_the_last(self, world: World) -> None:
@@ -68,11 +68,11 @@ class ReportsContract(WorldContract):
         for name in ("loss", "size"):
             told = [[n, name, n / 2, 10.0 * n if name == "loss" else None, None] for n in numbers]
             worker.call(beats=[worker.started(lease) | {"points": told}])
-        [curve] = read_columns.curves(world.core, experiment, None, 10)["items"]
+        [curve] = decoded(read_columns.curves(world.core, experiment, None, 10)["items"])
         shown = [n for n in numbers if (n - 1) % 3 == 0 or n == 1200]
         assert (curve["trial"], curve["state"], curve["reported"]) == (1, "running", 1200)
         assert curve["points"] == [[10.0 * n, n / 2] for n in shown]
-        loss, size = read_columns.points(world.core, experiment, 1)["items"]
+        loss, size = decoded(read_columns.points(world.core, experiment, 1)["items"])
         assert (loss["metric"], loss["points"]) == ("loss", [[10.0 * n, n / 2] for n in numbers])
         assert (size["metric"], size["points"]) == ("size", [[n - 1, n / 2] for n in numbers]), "without steps"
         assert world.status(experiment)["running"][0]["latest"] == {"step": 12000.0, "value": 600.0}
@@ -114,7 +114,7 @@ class ReportsContract(WorldContract):
         assert answer["acks"][0]["message"].startswith(f"finished[0].{next(iter(wrong))}")
         assert first.call(finished=ends)["acks"][0]["result"] == "rejected"  # the answer was lost, the call is repeated
         assert second.call(finished=[second.finish(other)])["acks"][0]["result"] == "ok"
-        (attempt,) = read_trials.trial(world.core, experiment, one["trial"])["attempts"]
+        (attempt,) = world.trial(experiment, one["trial"])["attempts"]
         assert (attempt["state"], attempt["reason"]["code"]) == ("lost", "report_rejected")
         assert "finished[0]" in attempt["reason"]["message"]
         assert world.run(experiment)["counts"]["completed"] == 2
@@ -261,7 +261,7 @@ class ReportsContract(WorldContract):
         worker, lease = world.lease()[0]
         assert lease["checkpoint"]["step"] == step
         worker.call(finished=[worker.finish(lease, points=reported)])
-        trial = read_trials.trial(world.core, experiment, 1)
+        trial = world.trial(experiment, 1)
         if value is None:
             assert (trial["state"], trial["reason"]["code"]) == ("failed", "metric_not_finite")
         else:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestune.errors import BadInput, Conflict, Denied
-from orchestune.services import change_experiment, read_trials, report_metrics, uploads
+from orchestune.services import change_experiment, report_metrics, uploads
 from orchestune.services.signatures import report_signature
 from orchestune.store.session import Session
 from orchestune.testing.world import World
@@ -64,7 +64,7 @@ class ValuesContract(WorldContract):
         }
         report_metrics.report(world.core, attempt, report_signature(world.core, attempt), values)
         worker.call(finished=[worker.finish(lease, points=[])])
-        found = read_trials.trial(world.core, experiment, 1)
+        found = world.trial(experiment, 1)
         assert found["state"] == "completed"
         assert {name: metric["value"] for name, metric in found["metrics"].items()} == {
             "val_loss": 0.5,
@@ -102,7 +102,7 @@ class ValuesContract(WorldContract):
         attempt = lease["attempt"]
         report_metrics.report(world.core, attempt, report_signature(world.core, attempt), {"loss": 0.5, "is/4711": 1})
         worker.call(finished=[worker.finish(lease, points=[])])
-        found = read_trials.trial(world.core, experiment, 1)["metrics"]
+        found = world.trial(experiment, 1)["metrics"]
         assert {name: metric["value"] for name, metric in found.items()} == {"loss": 0.5, "is/***": 1.0}
 
     @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ class ValuesContract(WorldContract):
         for value in by_http:
             report_metrics.report(world.core, attempt, report_signature(world.core, attempt), {"loss": value})
         worker.call(finished=[worker.finish(lease, points=printed)])
-        trial = read_trials.trial(world.core, experiment, 1)
+        trial = world.trial(experiment, 1)
         assert trial["state"] == state
         if state == "completed":
             assert trial["metrics"]["loss"]["value"] == 0.25
