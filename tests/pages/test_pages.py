@@ -303,8 +303,8 @@ def test_a_phone_is_wide_enough(open_page: OpenPage, handles: dict[str, str], ta
 def test_a_small_phone_of_somebody_with_a_long_name_is_wide_enough(
     browser: Browser, core: Core, url: str, handles: dict[str, str], width: int
 ) -> None:
-    grant = {"name": f"maximiliane.{width}@example.org", "role": "editor", "days": 1}
-    made = grant_access.issue_token(core, grant, Caller("ada", "owner"))
+    name = f"maximiliane.{width}@example.org"
+    made = grant_access.issue_token(core, Caller("ada", "owner"), name=name, role="editor", days=1)
     page = browser.new_page(viewport={"width": width, "height": 640})
     sign_in(page, url, made["token"])
     page.goto(f"{url}/experiments/{handles['image model']}")

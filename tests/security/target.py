@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from orchestune.services import grant_access
 from orchestune.services.core import Caller
@@ -79,10 +79,9 @@ class Target:
     def __init__(self, world: World, server: Live) -> None:
         self.world, self.server = world, server
 
-    def token(self, name: str, role: str) -> str:
-        """A token that the server issues to a person."""
-        grant = {"name": name, "role": role, "days": 1}
-        return str(grant_access.issue_token(self.world.core, grant, Caller("ada", "owner"))["token"])
+    def token(self, name: str, role: Literal["viewer", "editor", "owner"]) -> str:
+        """Return a new token that the server issues to a person."""
+        return grant_access.issue_token(self.world.core, Caller("ada", "owner"), name=name, role=role, days=1)["token"]
 
     def create(self, token: str = OWNER, headers: Mapping[str, str] | None = None, **fields: Any) -> Reply:
         """Ask for a new experiment."""

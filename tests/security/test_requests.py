@@ -422,7 +422,7 @@ def test_viewer_cannot_open_streams_without_limit(site: Site, monkeypatch: pytes
     """With 400 streams of one viewer, a change of their experiment took the event loop 0.9 s."""
     monkeypatch.setattr(crowd, "MOST_AT_ONCE", 3)
     vera, eve = (
-        str(grant_access.issue_token(site.world.core, {"name": name, "role": "viewer", "days": 1}, ADA)["token"])
+        grant_access.issue_token(site.world.core, ADA, name=name, role="viewer", days=1)["token"]
         for name in ("vera", "eve")
     )
     path = f"/api/v1/experiments/{site.experiment}/events"
@@ -462,7 +462,7 @@ def test_options_of_engines_that_exhaust_the_server_are_refused(site: Site) -> N
 
 def test_a_viewer_cannot_push_all_others_out_of_the_audit_log(site: Site) -> None:
     """Each link to sign in is a row of the log, which keeps 100,000: ten minutes of requests removed older traces."""
-    vera = str(grant_access.issue_token(site.world.core, {"name": "vera", "role": "viewer", "days": 1}, ADA)["token"])
+    vera = grant_access.issue_token(site.world.core, ADA, name="vera", role="viewer", days=1)["token"]
     statuses = (site.ask("POST", "sign-in", {}, token=vera).status for _ in range(4 * crowd.NOTED_PER_MINUTE))
     assert 429 in statuses
     assert site.ask("GET", "experiments", token=vera).status == 200

@@ -11,7 +11,7 @@ import orchestune
 SOURCES = Path(orchestune.__file__).parent
 PACKAGES = ("services", "controllers", "store", "server")
 VAGUE = {"Any", "Document"}  # `Document` stands for `dict[str, Any]` in these packages
-ALLOWED = 234  # of 1,438 signatures on the first of December 2026; the aim is 3 % of them
+ALLOWED = 64  # of about 1,450 signatures; the aim is 3 % of them
 
 
 def vague_signatures() -> Iterator[str]:

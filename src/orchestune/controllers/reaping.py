@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from orchestune.controllers.each import each
 from orchestune.controllers.early_deaths import EarlyDeaths
@@ -103,8 +102,8 @@ class Reaping:
                 self._lost(worker)
 
     @staticmethod
-    def _end(backend: Backend, worker: Present, handle: Mapping[str, Any]) -> None:
-        """Where that is not possible now, the next look tries it again, and others are not kept waiting for it."""
+    def _end(backend: Backend, worker: Present, handle: Mapping[str, object]) -> None:
+        """Terminate a worker; if that fails for now, the next tick retries it, so that other workers need not wait."""
         try:
             backend.end(worker.id, handle, 0.0)
         except TemporaryError as error:

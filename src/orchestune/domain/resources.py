@@ -39,7 +39,7 @@ def parse_cpu(text: str | int | float) -> float:
     raise ValueError(f"{text!r} is no amount of cpu; write 2, 0.5 or 500m")
 
 
-def parse_seconds(text: str | int | float) -> float:
+def parse_seconds(text: object) -> float:
     """`90`, `90s`, `5m`, `1h30m`, `2d` in seconds. ValueError says what is allowed."""
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         if text > 0:
@@ -49,8 +49,8 @@ def parse_seconds(text: str | int | float) -> float:
         total = sum(float(number) * {"d": 86400, "h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
         if total > 0:
             return total
-    elif re.fullmatch(_AMOUNT, str(text)) and float(text) > 0:
-        return float(text)
+    elif re.fullmatch(_AMOUNT, str(text)) and float(str(text)) > 0:
+        return float(str(text))
     raise ValueError(f"{text!r} is no length of time; write 30s, 5m, 1h30m or seconds as a number")
 
 

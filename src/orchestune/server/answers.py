@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Response
@@ -26,15 +26,15 @@ class BehindTheEnd(UsageError):
     status = 416
 
 
-def encoded(document: Any) -> bytes:
-    """Strict JSON in as few bytes as it takes; numbers that JSON lacks become `"nan"`, `"inf"`, `"-inf"`."""
+def encoded(document: object) -> bytes:
+    """Encode as strict, compact JSON; numbers that JSON lacks become `"nan"`, `"inf"`, `"-inf"`."""
     try:
         return _ENCODER.encode(document).encode()
     except ValueError:
         return _ENCODER.encode(_finite(document)).encode()
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -42,8 +42,8 @@ def _finite(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer."""
+def answer(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Build a JSON response."""
     return Response(encoded(document), status, headers, "application/json")
 
 

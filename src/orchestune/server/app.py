@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
@@ -173,17 +173,17 @@ def _nothing_at(request: Request) -> NotFound:
 async def _of_validation(request: Request, exc: Exception) -> Response:
     """Report the first values that do not fit, and count the others."""
     assert isinstance(exc, RequestValidationError)
-    mistakes = exc.errors()
-    if not request.scope["path"].startswith(API) and any(item["loc"][0] == "path" for item in mistakes):
+    mistakes: Sequence[ErrorDetails] = exc.errors()
+    if not request.scope["path"].startswith(API) and any(mistake["loc"][0] == "path" for mistake in mistakes):
         return refused(request.scope, _nothing_at(request))
     problems = []
-    for item in mistakes[:PROBLEMS_SHOWN]:
-        where, *path = item["loc"]
-        if item["type"] == "json_invalid":
-            problems.append(Problem(f"the body is no JSON: {item['ctx']['error']}"))
+    for mistake in mistakes[:PROBLEMS_SHOWN]:
+        where, *path = mistake["loc"]
+        if mistake["type"] == "json_invalid":
+            problems.append(Problem(f"the body is no JSON: {mistake['ctx']['error']}"))
             continue
         key = ".".join(map(str, path)) or str(where)
-        problems.append(Problem(_bounds(item) or item["msg"], key=key))
+        problems.append(Problem(_bounds(mistake) or mistake["msg"], key=key))
     if len(mistakes) > PROBLEMS_SHOWN:
         problems.append(more_problems(len(mistakes) - PROBLEMS_SHOWN))
     kind = request.headers.get("content-type", "")
@@ -191,9 +191,9 @@ async def _of_validation(request: Request, exc: Exception) -> Response:
     return refused(request.scope, BadInput(problems, hint))
 
 
-def _bounds(item: Mapping[str, Any]) -> str:
-    """What is wrong with a number that is too small or too large, in the words of experiment files."""
+def _bounds(mistake: ErrorDetails) -> str:
+    """Describe a number out of range in the words of experiment files; empty for any other mistake."""
     for kind, limit, words in (("less_than_equal", "le", "at most"), ("greater_than_equal", "ge", "at least")):
-        if item["type"] == kind:
-            return f"found {item['input']}, expected {words} {item['ctx'][limit]:,}"
+        if mistake["type"] == kind:
+            return f"found {mistake['input']}, expected {words} {mistake['ctx'][limit]:,}"
     return ""

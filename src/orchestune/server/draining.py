@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable
 
 
 class Draining:
@@ -22,8 +21,11 @@ class Draining:
         """Let go of everybody who waits. Idempotent."""
         self._event.set()
 
-    async def race(self, *waits: Coroutine[Any, Any, Any]) -> None:
-        """Return once the first of `waits` is done or the server drains; the others are cancelled."""
+    async def race(self, *waits: Awaitable[object]) -> None:
+        """Return once the first of `waits` is done or the server drains, and cancel the others.
+
+        Raises what one of them has raised.
+        """
         tasks = [asyncio.ensure_future(wait) for wait in (self._event.wait(), *waits)]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

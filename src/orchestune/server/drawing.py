@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from fastapi import Response
 
@@ -14,13 +13,16 @@ from orchestune.server.context import Context
 from orchestune.services.signals import EXPERIMENTS
 
 
-async def drawn(context: Context, key: str | None, read: Callable[[], Mapping[str, Any]]) -> Response:
-    """What all pages that ask are shown, read and written once for each change; without a key for this one alone."""
+async def drawn(context: Context, key: str | None, read: Callable[[], object]) -> Response:
+    """Respond with the document that `read` returns, read and encoded once per change for all callers with this key.
 
-    async def made() -> bytes:
+    Without a key it is read for this caller alone.
+    """
+
+    async def encode() -> bytes:
         return await context.cold(lambda: encoded(read()))
 
-    # of what others write into the same store this process hears nothing: there each asks for what is so from now on
+    # other servers on the same database change it without a signal to this process: each request then reads anew
     version = partial(context.core.signals.version, EXPERIMENTS) if context.core.store.inline else time.monotonic
-    found = await context.plots.fresh(key, version, context.pace.shared, made) if key else await made()
-    return Response(found, media_type="application/json")
+    body = await context.plots.fresh(key, version, context.pace.shared, encode) if key else await encode()
+    return Response(body, media_type="application/json")

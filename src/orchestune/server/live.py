@@ -9,14 +9,13 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from fastapi import Request, Response
 
 from orchestune.server.answers import encoded
 from orchestune.server.context import Context
 from orchestune.server.journal import Journal, Lines, Place, Seen
-from orchestune.server.streams import OPENING, sent
+from orchestune.server.streams import OPENING, Batch, read_chunks, sent
 from orchestune.services import read_logs
 
 _PING = b"event: ping\ndata: {}\n\n"
@@ -29,13 +28,11 @@ _MISSED = 2000
 
 @dataclass(frozen=True)
 class Log:
-    """What trials print: `read(after, limit, tail)` gives `{"items", "next"}`, and `more` where fewer than `limit` may
-    not be all; `end()` the cursor behind all of it.
-    """
+    """What trials print: `read(after, limit, tail)` returns chunks behind a cursor, `end()` the cursor behind all."""
 
     key: str
     topic: str
-    read: Callable[[int, int, int | None], Mapping[str, Any]]
+    read: Callable[[int, int, int | None], Batch]
     end: Callable[[], int]
     after: int | None = None
     """begin behind this one"""
@@ -49,7 +46,7 @@ class View:
 
     key: str
     topic: str
-    read: Callable[[], Mapping[str, Any]]
+    read: Callable[[], Mapping[str, object]]
     every: float = float("inf")
     """seconds after which it is read again though nothing was said: of what changes without a word"""
     kind: Callable[[str], str] = lambda name: "status"
@@ -65,7 +62,7 @@ def log_of(context: Context, experiment: str, trial: int | None, after: int | No
     return Log(
         key=f"{experiment} {trial}",
         topic=f"logs:{experiment}",
-        read=lambda cursor, limit, lines: read_logs.logs(core, experiment, cursor, limit, trial, None, lines),
+        read=lambda cursor, limit, lines: read_chunks(core, experiment, cursor, limit, trial, None, lines),
         end=lambda: read_logs.end(core, experiment),
         after=after,
         tail=tail,
@@ -98,7 +95,7 @@ async def _read(context: Context, view: View) -> Seen:
     return await context.seen.read(view.key, context.pace.shared, read)
 
 
-def _event(kind: str, document: Any) -> bytes:
+def _event(kind: str, document: object) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (kind.encode(), encoded(document))
 
 
@@ -160,9 +157,8 @@ async def _lines(context: Context, log: Log, after: int) -> Lines:
 
     async def read() -> Lines:
         version = context.core.signals.version(log.topic)
-        page = await context.printed(log.read, after, _LINES, tail)
-        items = page["items"]
-        more = page.get("more", len(items) >= _LINES)
-        return Lines(page["next"], version, _event("log", {"items": items}) if items else b"", more)
+        batch = await context.printed(log.read, after, _LINES, tail)
+        chunks = [item.document for item in batch.items]
+        return Lines(batch.next, version, _event("log", {"items": chunks}) if chunks else b"", batch.more)
 
     return await context.lines.read(f"{log.key} {after} {tail}", context.pace.shared, read)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict, cast
 
 import msgspec
 from fastapi import FastAPI
@@ -11,13 +11,29 @@ from msgspec import Struct
 from orchestune.server.routers import V1
 from orchestune.wire import answers, files, registration, work
 
-Schema = dict[str, Any]
+Schema = dict[str, object]
 
-_WORKER = {"name": "worker", "in": "path", "required": True, "schema": {"type": "string"}}
-_DIGEST = {"name": "digest", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
-_REVISION = {"name": "revision", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
-_OFFSET = {"name": "offset", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}}
+_WORKER: Schema = {"name": "worker", "in": "path", "required": True, "schema": {"type": "string"}}
+_DIGEST: Schema = {
+    "name": "digest",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+}
+_REVISION: Schema = {"name": "revision", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
+_OFFSET: Schema = {"name": "offset", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}}
 _BYTES: Schema = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+
+class _Components(TypedDict):
+    schemas: dict[str, Schema]
+
+
+class _OpenApi(TypedDict):
+    """The parts of the document to which the routes of workers are added."""
+
+    paths: dict[str, dict[str, Schema]]
+    components: _Components
 
 
 class Operation(NamedTuple):
@@ -26,7 +42,7 @@ class Operation(NamedTuple):
     method: str
     path: str
     summary: str
-    body: Any = None
+    body: object = None  # a type that msgspec decodes, or `bytes`
     answer: type[Struct] | None = None
     parameters: tuple[Schema, ...] = ()
 
@@ -49,14 +65,14 @@ def describe(app: FastAPI) -> None:
 
     def document() -> Schema:
         if app.openapi_schema is None:
-            _add_workers(of_clients())
+            _add_workers(cast("_OpenApi", of_clients()))
         assert app.openapi_schema is not None
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
 
 
-def _add_workers(document: Schema) -> None:
+def _add_workers(document: _OpenApi) -> None:
     types = [
         kind for operation in OPERATIONS for kind in (operation.body, operation.answer) if kind not in (None, bytes)
     ]
@@ -68,7 +84,7 @@ def _add_workers(document: Schema) -> None:
         item[operation.method] = _described(operation, schema_of)
 
 
-def _described(operation: Operation, schema_of: dict[Any, Schema]) -> Schema:
+def _described(operation: Operation, schema_of: dict[object, Schema]) -> Schema:
     done: Schema = {"description": "Done"}
     if operation.answer is not None:
         done["content"] = {"application/json": {"schema": schema_of[operation.answer]}}

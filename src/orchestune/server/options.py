@@ -7,63 +7,65 @@ import os
 from collections.abc import Sequence
 from dataclasses import Field, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from orchestune.arguments import Parser
 from orchestune.domain.resources import parse_seconds
 from orchestune.errors import BadInput
-from orchestune.outgoing.reach import allowing, parse
-from orchestune.server.caller_address import networks
+from orchestune.outgoing.reach import Reach, allowing, parse
+from orchestune.server.caller_address import Network, networks
 
 ENVIRONMENT = "ORCHESTUNE_"
+Setting = str | int | float | Path | Reach | tuple[Network, ...] | tuple[str, ...]
+T = TypeVar("T")
 
 
-def setting(kind: str, default: Any, shown: str, description: str, *, secret: bool = False) -> Any:
-    """A field of the settings; `shown` is the default as people read it."""
+def setting(kind: str, default: T, shown: str, description: str, *, secret: bool = False) -> T:
+    """Declare a field of the settings; `shown` is the default as people read it."""
     metadata = {"kind": kind, "shown": shown, "description": description}
     return field(default=default, repr=not secret, metadata=metadata)
 
 
-def flag(item: Field[Any]) -> str:
-    """The command line's spelling."""
+def flag(item: Field[object]) -> str:
+    """Return the flag of the command line that sets it, such as `--log-level`."""
     return "--" + item.name.replace("_", "-")
 
 
-def variable(item: Field[Any]) -> str:
-    """The environment's spelling."""
+def variable(item: Field[object]) -> str:
+    """Return the environment variable that sets it, such as `ORCHESTUNE_LOG_LEVEL`."""
     return ENVIRONMENT + item.name.upper()
 
 
-def parser(items: Sequence[Field[Any]]) -> argparse.ArgumentParser:
-    """Takes every flag as text, so that errors read the same wherever a value comes from."""
-    made = Parser(
+def parser(items: Sequence[Field[object]]) -> argparse.ArgumentParser:
+    """Build the parser, which takes every flag as text: errors then read the same wherever a value comes from."""
+    flags = Parser(
         prog="orchestune server",
         description="Run the server in the foreground.",
         epilog="example: orchestune server --host 0.0.0.0 --database-url postgresql://orchestune@db/orchestune",
         allow_abbrev=False,
     )
-    made.add_argument("--embedded", action="store_true", help="the server of this user, as the command line starts it")
-    made.add_argument(
+    flags.add_argument("--embedded", action="store_true", help="the server of this user, as the command line starts it")
+    flags.add_argument(
         "--stop", action="store_true", help="end the server of this user, as it would end itself; what runs goes on"
     )
-    made.add_argument("--config", metavar="FILE", help="a TOML file with settings")
+    flags.add_argument("--config", metavar="FILE", help="a TOML file with settings")
     for item in items:
         data = item.metadata
         safer = "" if item.repr else f"; others see it in the list of processes, and not what {variable(item)} says"
         text = f"{data['description']} (default: {data['shown']}){safer}".replace("%", "%%")
-        made.add_argument(flag(item), dest=item.name, metavar=data["kind"].upper(), help=text)
-    return made
+        flags.add_argument(flag(item), dest=item.name, metavar=data["kind"].upper(), help=text)
+    return flags
 
 
-def convert(kind: str, raw: Any) -> Any:
-    """The value of a setting. ValueError says what was found and what is allowed."""
+def convert(kind: str, raw: object) -> Setting:
+    """Parse a setting, as text or as TOML has it. ValueError says what was found and what is allowed."""
     if kind == "seconds":
         return parse_seconds(raw)
     if kind == "port":
-        if isinstance(raw, bool) or not str(raw).isdecimal() or int(raw) > 65535:
+        if isinstance(raw, bool) or not str(raw).isdecimal() or int(str(raw)) > 65535:
             raise ValueError(f"{raw!r} is no port; write a number from 0 to 65535")
-        return int(raw)
+        return int(str(raw))
     if not isinstance(raw, str) or not raw:
         raise ValueError("is empty, or no text in quotes")  # not shown: it may be a secret
     if kind == "path":

@@ -63,8 +63,8 @@ class Launch(_Request):
     root: str | None = None
     links: Names = Field(default=[], description="paths below `root` that the bundle leaves out")
 
-    def document(self) -> dict[str, Any]:
-        """Return what was given, also what a later version of the client adds.
+    def document(self) -> dict[str, object]:
+        """Return the fields that were sent, including those that only a later version of the client knows.
 
         `model_dump` would walk through all that is of any type in one call, which nothing interrupts.
         """

@@ -23,7 +23,7 @@ _TOKEN = HTTPBearer(auto_error=False, description="an owner's token")  # for the
 class _Decoding(Request):
     """A request whose JSON is parsed in a thread if it is large."""
 
-    async def json(self) -> Any:
+    async def json(self) -> object:
         return await decoded(await self.body())
 
 

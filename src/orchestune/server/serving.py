@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
-from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from orchestune.errors import BadInput, UsageError
 from orchestune.server import embedded
@@ -45,7 +45,7 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         settings: Settings,
-        app: Any,
+        app: ASGIApp,
         *,
         on_started: Callable[[], None],
         on_draining: Callable[[], None],
@@ -103,7 +103,7 @@ class Server(uvicorn.Server):
         logger.info("serving elsewhere too", extra={"host": host, "port": listening.getsockname()[1]})
         return int(listening.getsockname()[1])
 
-    def _protocol(self, state: dict[str, Any]) -> Callable[[], Connection]:
+    def _protocol(self, state: dict[str, bool]) -> Callable[[], Connection]:
         """Build the connections of one more listener; `state` is what their requests carry."""
         shared = {**self.lifespan.state, **state}
         return partial(Connection, config=self.config, server_state=self.server_state, app_state=shared)

@@ -185,7 +185,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-SETTABLE: Sequence[Field[Any]] = [
+SETTABLE: Sequence[Field[object]] = [
     item for item in fields(Settings) if item.metadata["kind"] not in ("switch", "derived")
 ]
 _KINDS = {item.name: str(item.metadata["kind"]) for item in SETTABLE}
@@ -230,7 +230,8 @@ def _is_secret(settings: Settings, raw: str | None) -> bool:
     return raw in settings.secrets
 
 
-def _from_file(path: Path, problems: list[Problem]) -> dict[str, tuple[Any, str]]:
+def _from_file(path: Path, problems: list[Problem]) -> dict[str, tuple[object, str]]:
+    """Read the known settings of a TOML file, each with the file's path, and append a problem for each unknown one."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from orchestune import documents
 from orchestune.errors import BadInput, NotFound
 from orchestune.services.core import Core
 from orchestune.services.read_trials import blob_key
@@ -41,17 +42,17 @@ def missing(digest: str) -> NotFound:
     return NotFound(f"there is no bundle {digest}", "upload it first")
 
 
-def store(core: Core, digest: str, stream: BinaryIO) -> dict[str, Any]:
-    """Take an archive in. BadInput where its SHA-256 is another one; an interrupted call leaves nothing."""
+def store(core: Core, digest: str, stream: BinaryIO) -> documents.Bundle:
+    """Store an archive. BadInput if its SHA-256 is not `digest`; an interrupted call leaves nothing behind."""
     check_digest(digest)
     upload = f"bundle-{digest}-{core.clock.entropy(6).hex()}"
-    seen, offset = hashlib.sha256(), 0
+    received, offset = hashlib.sha256(), 0
     try:
         while part := stream.read(_PART):
-            seen.update(part)
+            received.update(part)
             offset = core.files.append(upload, offset, part)
-        if seen.hexdigest() != digest:
-            raise BadInput.one(f"the archive's SHA-256 is {seen.hexdigest()}, not {digest}", key="bundle")
+        if received.hexdigest() != digest:
+            raise BadInput.one(f"the archive's SHA-256 is {received.hexdigest()}, not {digest}", key="bundle")
         with core.store.transaction() as session:
             blobs.hold(session, digest)
         size = core.files.commit(upload, blob_key(digest), digest)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
-from typing import Any
 
+from orchestune import documents
 from orchestune.domain import findings
 from orchestune.domain.metrics import Metric
 from orchestune.domain.trial import Observation
@@ -23,29 +22,32 @@ _MOST = 3000
 """trials that are looked at; more of them change little and take seconds, or minutes for a measure of importance"""
 
 
-def importance(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
-    """How much each parameter matters for a declared metric, the first one where none is named."""
+def importance(core: Core, ref: str, metric: str | None) -> documents.Importance:
+    """Return how much each parameter matters for a declared metric; for the first one if `metric` is None."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         history = _selection(session, row)
     return _importance(row, declared(row, metric), history)
 
 
-def explain(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
-    """The same, and measured facts in plain words."""
+def explain(core: Core, ref: str, metric: str | None) -> documents.Explanation:
+    """Return the importance of each parameter with measured facts about the search, in sentences for people."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         history = _selection(session, row)
         whole = _whole(session, row) if len(history) < row.history_seq else None
         idle = unpruned(session, row)
     chosen = declared(row, metric)
-    told = row.specification
+    spec = row.specification
     weighed = _importance(row, chosen, history)
-    found = findings.findings(told.space, chosen, history, told.metrics, told.folds.count, whole)
-    if not weighed["parameters"]:  # a search that follows chance ends at bounds, too
-        found = [finding for finding in found if finding.code != "at_bound"]
-    found += [findings.Finding("nothing_pruned", idle)] if idle else []
-    return weighed | {"findings": [asdict(finding) for finding in found]}
+    facts = findings.findings(spec.space, chosen, history, spec.metrics, spec.folds.count, whole)
+    if not weighed["parameters"]:  # a random search ends at bounds, too
+        facts = [fact for fact in facts if fact.code != "at_bound"]
+    facts += [findings.Finding("nothing_pruned", idle)] if idle else []
+    return {
+        **weighed,
+        "findings": [{"code": fact.code, "message": fact.message, "parameter": fact.parameter} for fact in facts],
+    }
 
 
 def _selection(session: Session, row: ExperimentRow) -> list[Observation]:
@@ -59,10 +61,10 @@ def _whole(session: Session, row: ExperimentRow) -> findings.Whole:
     return findings.Whole(row.history_seq, found, trials.repeated(session, row.id))
 
 
-def _importance(row: ExperimentRow, metric: Metric, history: list[Observation]) -> dict[str, Any]:
-    found = analyses.importance(row.specification.space, metric, history)
+def _importance(row: ExperimentRow, metric: Metric, history: list[Observation]) -> documents.Importance:
+    shares = analyses.importance(row.specification.space, metric, history)
     return {
         "metric": metric.name,
         "trials": row.completed,
-        "parameters": [{"name": name, "importance": round(share, 6)} for name, share in found.items()],
+        "parameters": [{"name": name, "importance": round(share, 6)} for name, share in shares.items()],
     }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Literal
 
+from orchestune import documents
 from orchestune.errors import NotFound
 from orchestune.ports.clock import rfc3339
 from orchestune.services.authenticate import TOKEN_PREFIX
@@ -15,11 +15,13 @@ from orchestune.store import credentials, experiments
 from orchestune.store.credentials import IDENTITY, Credential
 
 DAY = 24 * 3600.0
-Document = dict[str, Any]
 
 
-def share(core: Core, ref: str, body: Mapping[str, Any], caller: Caller) -> Document:
-    """A link that shows one experiment to whoever has it. The link is told this once: only its digest is kept."""
+def share(core: Core, ref: str, caller: Caller, *, name: str, days: int) -> documents.Share:
+    """Create a link that shows one experiment to anyone who has it, for so many days.
+
+    Only its digest is stored, so the link is in this result and nowhere else. NotFound if there is no such experiment.
+    """
     code = secret(core)
     with core.store.transaction() as session:
         row = experiments.find(session, ref)
@@ -27,20 +29,20 @@ def share(core: Core, ref: str, body: Mapping[str, Any], caller: Caller) -> Docu
             session,
             digest(code),
             "share",
-            name=str(body.get("name") or "guest"),
+            name=name or "guest",
             role="guest",
             made_by=caller.name,
             experiment=row.id,
-            seconds=int(body["days"]) * DAY,
+            seconds=days * DAY,
         )
-        found = credentials.find(session, digest(code), "share")
-    if found is None:
+        link = credentials.find(session, digest(code), "share")
+    if link is None:
         raise NotFound(f"{row.handle} was deleted")
-    return _document(found) | {"path": f"/share?code={code}"}
+    return {**_document(link), "path": f"/share?code={code}"}
 
 
-def shares(core: Core) -> list[Document]:
-    """Links that are of use, the newest first."""
+def shares(core: Core) -> list[documents.Grant]:
+    """Return the valid links, the newest first."""
     return _every(core, "share")
 
 
@@ -49,26 +51,31 @@ def unshare(core: Core, identity: str) -> None:
     _revoke(core, "share", identity)
 
 
-def issue_token(core: Core, body: Mapping[str, Any], caller: Caller) -> Document:
-    """A token for somebody. It is told this once: only its digest is kept."""
+def issue_token(
+    core: Core, caller: Caller, *, name: str, role: Literal["viewer", "editor", "owner"], days: int
+) -> documents.IssuedToken:
+    """Create a token for the person `name`, valid for so many days.
+
+    Only its digest is stored, so the token is in this result and nowhere else.
+    """
     token = TOKEN_PREFIX + secret(core)
     with core.store.transaction() as session:
         credentials.put(
             session,
             digest(token),
             "token",
-            name=str(body["name"]),
-            role=str(body["role"]),
+            name=name,
+            role=role,
             made_by=caller.name,
-            seconds=int(body["days"]) * DAY,
+            seconds=days * DAY,
         )
-        found = credentials.find(session, digest(token), "token")
-    assert found is not None
-    return _document(found) | {"token": token}
+        issued = credentials.find(session, digest(token), "token")
+    assert issued is not None
+    return {**_document(issued), "token": token}
 
 
-def tokens(core: Core) -> list[Document]:
-    """Tokens that the server issued and that are of use, the newest first; none of the token file is among them."""
+def tokens(core: Core) -> list[documents.Grant]:
+    """Return the valid tokens that the server issued, the newest first; those of the token file are not included."""
     return _every(core, "token")
 
 
@@ -77,7 +84,7 @@ def revoke_token(core: Core, identity: str) -> None:
     _revoke(core, "token", identity)
 
 
-def _every(core: Core, kind: str) -> list[Document]:
+def _every(core: Core, kind: str) -> list[documents.Grant]:
     with core.store.reading() as session:
         return [_document(row) for row in credentials.every(session, kind)]
 
@@ -88,7 +95,7 @@ def _revoke(core: Core, kind: str, identity: str) -> None:
             raise NotFound(f"there is no {kind} {identity}; it may be over already")
 
 
-def _document(row: Credential) -> Document:
+def _document(row: Credential) -> documents.Grant:
     return {
         "id": row.digest[:IDENTITY],
         "name": row.name,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from orchestune.errors import Conflict
 from orchestune.services.core import Core
@@ -22,9 +21,10 @@ class Asked:
     key: str
     hash: str
 
-    def answered(self, session: Session, status: int, answer: Mapping[str, Any]) -> None:
-        """Keep what it is answered for 24 hours, with what it changes: it is not carried out again where a server dies
-        before it could answer.
+    def answered(self, session: Session, status: int, answer: Mapping[str, object]) -> None:
+        """Store the answer (JSON) for 24 hours, in the transaction of what the request changes.
+
+        A retry is then not carried out again if the server dies before it has sent the answer.
         """
         answers.remember(session, self.key, self.hash, status, json.dumps(answer), SECONDS)
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orchestune.documents import Contour
 from orchestune.domain.parameters import Parameter, Value
 from orchestune.errors import BadInput, UsageError
 from orchestune.services.columns import STATES, Column, Numbers
 from orchestune.services.core import Core
-from orchestune.services.read_experiments import Document
 from orchestune.services.recent import Recent
 from orchestune.store.experiments import ExperimentRow
 
@@ -24,12 +24,15 @@ _REACH = 6.0
 """times the middle half of the values: what lies farther off counts as lying there"""
 _LARGE = 1e290
 """beyond which a sum of values may be infinite"""
-_CONTOURS: Recent[Document] = Recent()
+_CONTOURS: Recent[Contour] = Recent()
 
 
-def contour(core: Core, ref: str, x: str, y: str, metric: str | None) -> Document:
-    """The mean around each place of a grid; None where no trial is near."""
-    row, found = core.shelf.columns(core.store, ref)
+def contour(core: Core, ref: str, x: str, y: str, metric: str | None) -> Contour:
+    """Return the mean of a metric around each point of a grid over `x` and `y`; None if no trial is near.
+
+    BadInput if `x` or `y` is not a parameter; UsageError if both are the same one, or for an unknown metric.
+    """
+    row, columns = core.shelf.columns(core.store, ref)
     known = {parameter.name: parameter for parameter in row.specification.space.parameters}
     for name, key in ((x, "x"), (y, "y")):
         if name not in known:
@@ -37,11 +40,11 @@ def contour(core: Core, ref: str, x: str, y: str, metric: str | None) -> Documen
     if x == y:
         raise UsageError("a contour takes two different parameters")
     name = metric or row.specification.objective.name
-    if name not in found.metrics:
-        raise UsageError(f"'{name}' is no metric of {row.handle}", f"it has {', '.join(list(found.metrics)[:30])}")
-    made = _Axis.of(known[x], found.parameters[x]), _Axis.of(known[y], found.parameters[y])
-    values = np.where(found.state() == STATES.index("completed"), found.metrics[name].array(), np.nan)
-    return _CONTOURS.get((row.kept_as, x, y, name), _version(row), lambda: _document(name, made, values))
+    if name not in columns.metrics:
+        raise UsageError(f"'{name}' is no metric of {row.handle}", f"it has {', '.join(list(columns.metrics)[:30])}")
+    axes = _Axis.of(known[x], columns.parameters[x]), _Axis.of(known[y], columns.parameters[y])
+    values = np.where(columns.state() == STATES.index("completed"), columns.metrics[name].array(), np.nan)
+    return _CONTOURS.get((row.kept_as, x, y, name), _version(row), lambda: _document(name, axes, values))
 
 
 def _version(row: ExperimentRow) -> tuple[int, int]:
@@ -94,7 +97,7 @@ def _same(values: Numbers) -> Numbers:
     return values
 
 
-def _document(metric: str, axes: tuple[_Axis, _Axis], values: Numbers) -> Document:
+def _document(metric: str, axes: tuple[_Axis, _Axis], values: Numbers) -> Contour:
     across, up = axes
     there = np.isfinite(values) & ~np.isnan(across.places) & ~np.isnan(up.places)
     measured = _within_reach(values[there])

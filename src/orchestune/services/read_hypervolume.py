@@ -11,41 +11,42 @@ from itertools import pairwise
 
 import numpy as np
 
+from orchestune.documents import Hypervolume
 from orchestune.domain.metrics import objectives
 from orchestune.errors import UsageError
 from orchestune.services.columns import Columns, Numbers, Places
 from orchestune.services.core import Core
-from orchestune.services.read_experiments import Document
 from orchestune.services.recent import Recent
 from orchestune.store.experiments import ExperimentRow
 
 _PLACES = 20_000
 """for three and four objectives: the volume is right to about half a percent of the box"""
-_VOLUMES: Recent[Document] = Recent()
+_VOLUMES: Recent[Hypervolume] = Recent()
 _MARGIN = 0.1
 """of the front's width in each objective, by which the reference lies behind it"""
 
 
-def hypervolume(core: Core, ref: str) -> Document:
-    """The volume after each trial that added to it. Only trials that keep every limit count.
+def hypervolume(core: Core, ref: str) -> Hypervolume:
+    """Return the dominated volume after each trial that increased it. Only trials that keep every limit count.
 
-    It begins at the thresholds of the metrics that have one, else where `reference` says.
+    The reference point is the threshold of each metric that has one, otherwise the result of `reference`. UsageError
+    for an experiment with a single objective.
     """
-    row, found = core.shelf.columns(core.store, ref)
+    row, columns = core.shelf.columns(core.store, ref)
     optimized = objectives(row.specification.metrics)
     if len(optimized) < 2:
         raise UsageError(
             f"{row.handle} optimizes {optimized[0].name} alone",
             "a hypervolume is one of two or more metrics with a goal",
         )
-    return _VOLUMES.get(row.kept_as, (row.event_seq, row.revision), lambda: _volumes(row, found))
+    return _VOLUMES.get(row.kept_as, (row.event_seq, row.revision), lambda: _volumes(row, columns))
 
 
-def _volumes(row: ExperimentRow, found: Columns) -> Document:
+def _volumes(row: ExperimentRow, columns: Columns) -> Hypervolume:
     optimized = objectives(row.specification.metrics)
     signs = np.array([-1.0 if metric.goal == "maximize" else 1.0 for metric in optimized])
-    losses = signs * np.stack([found.metrics[metric.name].array() for metric in optimized], axis=1)
-    places = np.flatnonzero(found.good(row.specification.metrics) & np.isfinite(losses).all(axis=1))
+    losses = signs * np.stack([columns.metrics[metric.name].array() for metric in optimized], axis=1)
+    places = np.flatnonzero(columns.good(row.specification.metrics) & np.isfinite(losses).all(axis=1))
     names = [metric.name for metric in optimized]
     if not len(places):
         return {"metrics": names, "reference": None, "finished": [], "number": [], "value": []}
@@ -62,7 +63,7 @@ def _volumes(row: ExperimentRow, found: Columns) -> Document:
         "metrics": names,
         "reference": dict(zip(names, (float(bound) for bound in signs * where), strict=True)),
         "finished": [int(place) + 1 for place in reached],
-        "number": [int(number) for number in found.number()[reached]],
+        "number": [int(number) for number in columns.number()[reached]],
         "value": [volume for _, volume in steps],
     }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any
 
+from orchestune import documents
 from orchestune.errors import Denied
 from orchestune.ports.clock import rfc3339
 from orchestune.services.authenticate import authenticate, identify
@@ -32,9 +32,10 @@ class Entered:
     """of the one experiment that a guest may see"""
 
 
-def invite(core: Core, caller: Caller) -> dict[str, Any]:
-    """A link that lets one browser in as the caller, within minutes. Denied where the caller is such a browser: its
-    session would never end, whatever was taken back meanwhile.
+def invite(core: Core, caller: Caller) -> documents.Invitation:
+    """Create a link that signs one browser in as the caller, once and within `LINK_SECONDS`.
+
+    Denied if the caller is such a browser itself: it could renew its session for ever, whatever was revoked meanwhile.
     """
     if caller.browser:
         raise Denied("a browser that is signed in lets no other one in", "`orchestune ui` makes a link")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import requests
@@ -61,9 +61,9 @@ class Target:
         self.signature = report_signature(world.core, self.lease["attempt"])
         owner = Caller("owner", "ada")
         self.tokens = {"owner": OWNER, "worker": self.worker.token, "unknown": "not-a-token"}
-        for role in ("viewer", "editor"):
-            issued = grant_access.issue_token(world.core, {"name": "bob", "role": role, "days": 1}, owner)
-            self.tokens[role] = str(issued["token"])
+        roles: tuple[Literal["viewer", "editor"], ...] = ("viewer", "editor")
+        for role in roles:
+            self.tokens[role] = grant_access.issue_token(world.core, owner, name="bob", role=role, days=1)["token"]
 
     def path(self, names: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters of a path with what exists here."""

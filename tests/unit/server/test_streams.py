@@ -37,7 +37,8 @@ class Rows:
         if tail is not None:
             after = max(after, self.count - tail)
         items = [{"cursor": n, "text": f"line {n}\n"} for n in range(after + 1, min(after + limit, self.count) + 1)]
-        return {"items": items, "next": after + len(items), "over": self.over and len(items) < limit}
+        more = len(items) == limit
+        return {"items": items, "next": after + len(items), "more": more, "over": self.over and not more}
 
 
 def blocks(response: HTTPResponse) -> Iterator[dict[str, str]]:

@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def test_the_order_of_columns_does_not_matter(store: Store, row: type[Pair], columns: str) -> None:
     query = Query(row, f"SELECT {columns} WHERE :shown = 1")
     labels = (column.split(" AS ") for column in columns.split(", "))
-    core: Select[Any] = select(*(literal_column(value).label(name) for value, name in labels))
+    core: Select[Any] = select(*[literal_column(value).label(name) for value, name in labels])
     with store.reading() as session:
         for _ in range(2):
             assert session.rows(query, {"shown": 1}) == [row(1, "x")]

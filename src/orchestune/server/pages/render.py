@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from fastapi import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -51,8 +50,8 @@ def _templates() -> Environment:
     return environment
 
 
-def page(template: str, status: int = 200, *, caller: Caller | None = None, **values: Any) -> Response:
-    """One page, for somebody who has signed in or for nobody."""
+def page(template: str, status: int = 200, *, caller: Caller | None = None, **values: str | int) -> Response:
+    """Render a page from its template; `caller` is None if the user has not signed in."""
     now = round(time.time() * 1000)  # a browser's clock may be wrong, and ages are counted from the server's times
     text = _templates().get_template(template).render(caller=caller, now=now, **values)
     return Response(text.encode(), status, HEADERS, "text/html; charset=utf-8")

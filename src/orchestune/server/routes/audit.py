@@ -10,7 +10,7 @@ from orchestune import documents
 from orchestune.server import routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.parameters import Here
-from orchestune.server.streams import Source
+from orchestune.server.streams import Batch, Item, Source
 from orchestune.services import audit as service
 
 router = routers.of_clients("server")
@@ -31,11 +31,11 @@ async def audit(
     first = await context.cold(service.page, context.core, after, limit, since)
     if not streams.wants_stream(request):
         return answer({"items": first["items"], "next": first["next"]})
-    source = Source(
-        topic=service.TOPIC,
-        limit=_EVENTS,
-        read=lambda cursor: service.page(context.core, cursor, _EVENTS),
-        name=lambda item: (item["seq"], item["kind"]),
-    )
-    begin = min(streams.resumed(request, 0), 2**31 - 1)
-    return await streams.stream(context, source, lambda: source.read(begin) if begin else first)
+
+    def read(cursor: int | None) -> Batch:  # None: the first page, which has been read already
+        page = first if cursor is None else service.page(context.core, cursor, _EVENTS)
+        items = [Item(event["seq"], event["kind"], event) for event in page["items"]]
+        return Batch(items, page["next"], len(items) >= _EVENTS, page["over"])
+
+    begin = min(streams.resumed(request, 0), 2**31 - 1) or None
+    return await streams.stream(context, Source(service.TOPIC, read), lambda: read(begin))

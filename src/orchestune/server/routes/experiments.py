@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 
@@ -13,7 +13,6 @@ from orchestune.domain.audit import AuditKind
 from orchestune.domain.states import ExperimentState
 from orchestune.server import live, requests, routers, streams
 from orchestune.server.answers import answer
-from orchestune.server.context import Context
 from orchestune.server.live import View, log_of
 from orchestune.server.parameters import Actor, Audit, Here, Known, MaybeCursor, MaybeNumber, RequestKey, Tail
 from orchestune.services import change_code as code_change
@@ -73,7 +72,14 @@ async def statuses(
         hidden=hidden,
     )
     if streams.wants_stream(request):
-        read = partial(_named, context, only) if only else partial(_part, part)
+
+        def read() -> dict[str, object]:  # each `Status` by its id, and of a list which those are, in their order
+            if only:
+                return {item["id"]: item for item in list_experiments.several(context.core, only)}
+            page = part()
+            named = {item["id"]: item for item in page["items"]}
+            return {**named, _LIST: {"ids": list(named), "total": page["total"], "known": page["known"]}}
+
         key = f"experiments {[*only]} {part.keywords}"
         return await live.stream(context, request, View(key, EXPERIMENTS, read, kind=_kind), after)
     if only:
@@ -91,17 +97,6 @@ _EVERY = 5.0
 
 def _kind(name: str) -> str:
     return _LIST if name == _LIST else "status"
-
-
-def _part(part: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Each `Status` by its id, and which those are, in their order."""
-    found = part()
-    named = {item["id"]: item for item in found["items"]}
-    return {**named, _LIST: {"ids": list(named), "total": found["total"], "known": found["known"]}}
-
-
-def _named(context: Context, refs: Sequence[str]) -> dict[str, Any]:
-    return {item["id"]: item for item in list_experiments.several(context.core, refs)}
 
 
 @router.get("/{ref}", response_model=documents.Status)

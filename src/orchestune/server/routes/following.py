@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Annotated
 
 from fastapi import Query, Request, Response
@@ -12,7 +11,7 @@ from orchestune import documents
 from orchestune.server import routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.parameters import Cursor, Here, MaybeNumber, Tail
-from orchestune.server.streams import Source
+from orchestune.server.streams import Batch, Item, Source, read_chunks
 from orchestune.services import read_experiments, read_logs
 
 router = routers.of_clients("following", "/experiments/{ref}")
@@ -36,15 +35,16 @@ async def events(
         page = await context.cold(read_experiments.events, context.core, ref, after, limit, kind)
         return answer({"items": page["items"], "next": page["next"]})
     experiment = await context.streaming(read_experiments.resolve, context.core, ref)
-    source = Source(
-        topic=f"events:{experiment}",
-        limit=_EVENTS,
-        read=lambda cursor: read_experiments.events(context.core, experiment, cursor, _EVENTS, kind),
-        name=lambda item: (item["seq"], item["kind"]),
-        brief=not kind,  # to find those of a kind takes a look at all
-    )
+
+    def read(cursor: int) -> Batch:
+        page = read_experiments.events(context.core, experiment, cursor, _EVENTS, kind)
+        items = [Item(event["seq"], event["kind"], event) for event in page["items"]]
+        return Batch(items, page["next"], len(items) >= _EVENTS, page["over"])
+
     begin = streams.resumed(request, after)
-    return await streams.stream(context, source, lambda: source.read(begin))
+    # to find the events of some kinds, all are looked at, which is not brief
+    source = Source(f"events:{experiment}", read, brief=not kind)
+    return await streams.stream(context, source, lambda: read(begin))
 
 
 @router.get("/logs", response_model=documents.LogPage)
@@ -59,18 +59,14 @@ async def logs(
     tail: Tail = None,
 ) -> Response:
     """What trials printed, in the order in which it arrived. A stream like that of events, or a page."""
-    read = partial(read_logs.logs, context.core)
     if not streams.wants_stream(request):
-        page = await context.printed(read, ref, after, limit, trial, since, tail)
+        page = await context.printed(read_logs.logs, context.core, ref, after, limit, trial, since, tail)
         return answer({"items": page["items"], "next": page["next"]})
     experiment = await context.streaming(read_experiments.resolve, context.core, ref)
     begin = streams.resumed(request, after)
-    source = Source(
-        topic=f"logs:{experiment}",
-        limit=_CHUNKS,
-        read=lambda cursor: read(experiment, cursor, _CHUNKS, trial, since, None),
-        name=lambda item: (item["cursor"], "log"),
-        printed=True,
-    )
-    # a tail is where to begin; what comes later comes whole
-    return await streams.stream(context, source, lambda: read(experiment, begin, _CHUNKS, trial, since, tail))
+
+    def read(cursor: int, tail: int | None = None) -> Batch:
+        return read_chunks(context.core, experiment, cursor, _CHUNKS, trial, since, tail)
+
+    # `tail` says where to begin; later batches have no gap
+    return await streams.stream(context, Source(f"logs:{experiment}", read, printed=True), lambda: read(begin, tail))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from fastapi import Response
 
 from orchestune import documents
@@ -21,7 +18,7 @@ router = routers.of_clients("access")
 @router.post("/experiments/{ref}/shares", status_code=201, response_model=documents.Share)
 def share(context: Here, caller: Known, audit: Audit, ref: str, body: requests.ShareExperiment) -> Response:
     """Make a link that shows this one experiment, and nothing else, to whoever has it."""
-    grant = grant_access.share(context.core, ref, body.model_dump(), caller)
+    grant = grant_access.share(context.core, ref, caller, name=body.name, days=body.days)
     _created(audit, "share", grant)
     return answer(grant, 201)
 
@@ -44,7 +41,7 @@ async def unshare(context: Here, audit: Audit, identity: str) -> Response:
 @router.post("/tokens", status_code=201, response_model=documents.IssuedToken)
 def issue(context: Here, caller: Known, audit: Audit, body: requests.IssueToken) -> Response:
     """Make a token for somebody."""
-    grant = grant_access.issue_token(context.core, body.model_dump(), caller)
+    grant = grant_access.issue_token(context.core, caller, name=body.name, role=body.role, days=body.days)
     _created(audit, "token", grant)
     return answer(grant, 201)
 
@@ -64,7 +61,7 @@ async def revoke(context: Here, audit: Audit, identity: str) -> Response:
     return Response(status_code=204)
 
 
-def _created(audit: Audit, kind: str, grant: Mapping[str, Any]) -> None:
+def _created(audit: Audit, kind: str, grant: documents.Grant) -> None:
     details = {"grant": kind, "grantee": grant["name"], "grantee_role": grant["role"]}
     details |= {"experiment": grant["experiment"] or "", "expires_at": grant["expires_at"]}
-    audit.append(Note(AuditKind.GRANT_CREATED, str(grant["id"]), details))
+    audit.append(Note(AuditKind.GRANT_CREATED, grant["id"], details))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
@@ -64,8 +63,8 @@ def _form(text: str) -> dict[str, str]:
     return dict(parse_qsl(text, strict_parsing=True, max_num_fields=MOST_VALUES))
 
 
-def parse(body: bytes) -> dict[str, Any]:
-    """A JSON document or a form: what it is shows, since `curl -d` calls everything a form."""
+def parse(body: bytes) -> dict[str, object]:
+    """Parse a JSON object or a form. The body itself shows which it is, since `curl -d` calls everything a form."""
     try:
         text = body.decode()
         values = json.loads(text) if text.lstrip().startswith("{") else _form(text)

@@ -6,7 +6,6 @@ import base64
 import binascii
 import time
 from collections.abc import Callable
-from typing import Any
 
 from fastapi import Request, Response
 
@@ -58,7 +57,7 @@ async def trial(context: Here, request: Request, worker: str, body: requests.Ter
 
 async def _put(
     context: Context, request: Request, body: requests.Terminal, pipe: Pipe, in_vain: Callable[[], bool]
-) -> dict[str, Any]:
+) -> documents.TerminalAnswer:
     try:
         data = base64.b64decode(body.data, validate=True)
     except binascii.Error as exc:
@@ -73,7 +72,7 @@ async def _put(
 
 async def _take(
     context: Context, request: Request, body: requests.Terminal, pipe: Pipe, news: Callable[[], bool]
-) -> dict[str, Any]:
+) -> documents.TerminalAnswer:
     after = body.after or 0
     if pipe.take(after):
         context.core.signals.notify(_topic(body))  # who waits for room has it, perhaps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 
@@ -91,7 +91,7 @@ async def trial(
     return await live.stream(context, request, view, after)
 
 
-def _everything(context: Context, ref: str, number: int) -> dict[str, Any]:
+def _everything(context: Context, ref: str, number: int) -> dict[str, object]:
     core = context.core
     return {
         "status": read_experiments.status(core, ref),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import pairwise
@@ -295,7 +296,7 @@ class RemovalContract(WorldContract):
         monkeypatch.setattr(files, looks, deleted_right_after)
         sent = [{"path": "own", "digest": digest, "size": 3}]
         said = {"attempt": lease["attempt"], "token": lease["token"], "files": sent}
-        send = {
+        send: dict[str, Callable[[], object]] = {
             "commit": lambda: bundles.store(world.core, digest, io.BytesIO(b"own")),
             "size": lambda: worker.keep_artifacts(said),
         }
