@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, expect
 from sqlalchemy import insert, select, update
 
 from orchestune.services.core import Core
-from orchestune.store import experiments, hot, tables
+from orchestune.store import attempts, experiments, hot, tables
 from tests.pages.conftest import OpenPage, for_everybody
 from tests.testbeds.seed import ACCURACY, HOSTILE, SGD, Plan, Writer
 
@@ -44,12 +44,11 @@ def test_what_a_running_trial_uses_is_drawn_as_it_comes(
     memory = page.get_by_role("img", name=re.compile("^Memory over time: "))
     expect(memory).to_be_visible()
     with core.store.transaction() as session:
-        query = """SELECT a.id, a.experiment, u.samples FROM attempts a JOIN usage u ON u.attempt = a.id
-        JOIN experiments e ON e.id = a.experiment WHERE e.handle = :handle AND a.trial = :trial ORDER BY a.token DESC"""
-        where = {"handle": handles["image model"], "trial": RUNNING}
-        found = session.rows(query, where)[0]
-        samples = [*json.loads(found[2]), [60, 300.0, 1.0, 77 * 2**30, 0.5, 2**30]]
-        row = {"attempt": found[0], "experiment": found[1], "samples": json.dumps(samples)}
+        experiment = experiments.find(session, handles["image model"])
+        attempt = attempts.of_trials(session, experiment.id, [RUNNING])[RUNNING][-1]
+        kept = session.row(hot.SELECT_USAGE, {"attempt": attempt.id})
+        samples = [*json.loads(kept or "[]"), [60, 300.0, 1.0, 77 * 2**30, 0.5, 2**30]]
+        row = {"attempt": attempt.id, "experiment": experiment.id, "samples": json.dumps(samples)}
         session.run(hot.PUT_USAGE, row)
     expect(memory).to_have_attribute("aria-label", re.compile("77 GiB at the end"))
     page.close()
@@ -111,7 +110,7 @@ def test_the_time_and_the_memory_of_all_folds_are_told(
     with core.store.transaction() as session:
         row = experiments.find(session, handles["one trial"])
         where = (tables.attempts.c.experiment == row.id) & (tables.attempts.c.trial == 1)
-        [first] = session.select(select(tables.attempts).where(where))
+        [first] = session.connection.execute(select(tables.attempts).where(where)).all()
         used = {"wall": 20.0, "cpu": 10.0, "memory": 3 * 2**30}
         session.change(update(tables.attempts).where(where).values(**used))
         again = {**first._mapping, "id": f"{first.id}-1", "fold": 1, "token": first.token + 1}

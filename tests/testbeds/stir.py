@@ -7,6 +7,7 @@ from sqlalchemy import update
 from orchestune.services.core import Core
 from orchestune.services.signals import EXPERIMENTS
 from orchestune.store import experiments
+from orchestune.store.rows import Query
 from orchestune.store.tables import experiments as table
 from orchestune.store.tables import log_segments
 
@@ -21,12 +22,12 @@ class Stir:
         with core.store.reading() as session:
             row = experiments.find(session, handle)
             self.experiment, self._running = row.id, row.running
-            found = session.row(
-                "SELECT id FROM attempts WHERE experiment = :experiment AND trial = :trial",
+            attempt = session.row(
+                Query(str, "SELECT id FROM attempts WHERE experiment = :experiment AND trial = :trial"),
                 {"experiment": self.experiment, "trial": trial},
             )
-        assert found is not None
-        self._attempt = str(found[0])
+        assert attempt is not None
+        self._attempt = attempt
 
     def step(self, text: str = "") -> None:
         """Once more; prints `text` instead, where there is any."""

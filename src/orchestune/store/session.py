@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Executable, Row, Select
+from sqlalchemy import ColumnElement, Connection, Executable, Select
 
 from orchestune.store.rows import Cursor, Query, row_builder
 
@@ -42,30 +42,14 @@ class Session:
         self.postgres = connection.dialect.name == "postgresql"
         self._driver: Any = connection.connection.driver_connection
 
-    @overload
-    def rows(self, query: Query[_Row], parameters: Parameters) -> list[_Row]: ...
-
-    @overload
-    def rows(self, query: str, parameters: Parameters) -> list[Any]: ...
-
-    def rows(self, query: Query[Any] | str, parameters: Parameters) -> list[Any]:
+    def rows(self, query: Query[_Row], parameters: Parameters) -> list[_Row]:
         """Return the rows of a hot query."""
-        if isinstance(query, str):
-            return self._execute(query, parameters).fetchall()
         cursor = self._execute(query.statement, parameters)
         build = query.builder(cursor.description)
         return [build(*values) for values in cursor.fetchall()]
 
-    @overload
-    def row(self, query: Query[_Row], parameters: Parameters) -> _Row | None: ...
-
-    @overload
-    def row(self, query: str, parameters: Parameters) -> Any | None: ...
-
-    def row(self, query: Query[Any] | str, parameters: Parameters) -> Any | None:
+    def row(self, query: Query[_Row], parameters: Parameters) -> _Row | None:
         """Return the first row of a hot query, None if there is none."""
-        if isinstance(query, str):
-            return self._execute(query, parameters).fetchone()
         cursor = self._execute(query.statement, parameters)
         values = cursor.fetchone()
         return None if values is None else query.builder(cursor.description)(*values)
@@ -92,54 +76,23 @@ class Session:
         cursor.executemany(_pyformat(statement) if self.postgres else statement, parameters)
         return int(cursor.rowcount)
 
-    @overload
-    def select(self, statement: Executable) -> Sequence[Row[Any]]: ...
-
-    @overload
-    def select(self, statement: Executable, row: type[_Row]) -> list[_Row]: ...
-
-    def select(self, statement: Executable, row: type[Any] | None = None) -> Any:
+    def select(self, statement: Executable, row: type[_Row]) -> list[_Row]:
         """Return the rows of a cold query."""
-        if row is None:
-            return self.connection.execute(statement).all()
         result = self.connection.execute(statement)
         build = row_builder(row, tuple(result.keys()))
         return [build(*values) for values in result]
 
-    @overload
-    def among(self, statement: Select[Any], column: ColumnElement[Any], values: Iterable[object]) -> list[Row[Any]]: ...
-
-    @overload
     def among(
         self, statement: Select[Any], column: ColumnElement[Any], values: Iterable[object], row: type[_Row]
-    ) -> list[_Row]: ...
-
-    def among(
-        self,
-        statement: Select[Any],
-        column: ColumnElement[Any],
-        values: Iterable[object],
-        row: type[Any] | None = None,
-    ) -> list[Any]:
+    ) -> list[_Row]:
         """Return the rows of a cold query that have one of these values in that column, however many there are.
 
         The values are sent in parts; the rows of each part are in the order of the query.
         """
-        statements = (statement.where(column.in_(part)) for part in parts(values))
-        if row is None:
-            return [each for each_statement in statements for each in self.select(each_statement)]
-        return [each for each_statement in statements for each in self.select(each_statement, row)]
+        return [each for part in parts(values) for each in self.select(statement.where(column.in_(part)), row)]
 
-    @overload
-    def first(self, statement: Executable) -> Row[Any] | None: ...
-
-    @overload
-    def first(self, statement: Executable, row: type[_Row]) -> _Row | None: ...
-
-    def first(self, statement: Executable, row: type[Any] | None = None) -> Any:
+    def first(self, statement: Executable, row: type[_Row]) -> _Row | None:
         """Return the first row of a cold query, None if there is none."""
-        if row is None:
-            return self.connection.execute(statement).first()
         result = self.connection.execute(statement)
         values = result.first()
         return None if values is None else row_builder(row, tuple(result.keys()))(*values)

@@ -11,7 +11,7 @@ from orchestune.errors import BadInput, Conflict, Denied
 from orchestune.services import change_experiment, read_experiments, report_metrics, uploads
 from orchestune.services.boards import Boards
 from orchestune.services.signatures import report_signature
-from orchestune.store.tables import marks
+from orchestune.store import hot
 from orchestune.testing.world import Document, FakeWorker, World
 from orchestune.testing.world_contract import WorldContract
 
@@ -365,9 +365,8 @@ class PruningContract(WorldContract):
 
     def marks(self, world: World, experiment: str) -> list[tuple[Any, ...]]:
         """(trial, step, loss, best, mean) in the order of their writing."""
-        query = marks.select().where(marks.c.experiment == experiment).order_by(marks.c.seq)
         with world.core.store.reading() as session:
-            rows = session.select(query)
+            rows = session.rows(hot.NEW_MARKS, {"experiment": experiment, "after": 0})
         return [(row.trial, row.step, row.loss, row.best, row.mean) for row in rows]
 
 

@@ -20,6 +20,7 @@ from orchestune.services import read_columns, read_experiments, read_trials
 from orchestune.services.core import Core
 from orchestune.services.tally import Busy, Tally
 from orchestune.store import attempts as stored_attempts
+from orchestune.store import experiments as store_experiments
 from orchestune.store import experiments as stored_experiments
 from orchestune.store.tables import attempts, experiments, points, trials
 from orchestune.testing.world import decoded
@@ -223,12 +224,11 @@ def test_what_was_counted_before_is_not_read_again_and_the_rest_is_counted_as_an
     read_columns.overview(own_core, identity)
     own = trials.c.experiment == identity
     with own_core.store.transaction() as session:
-        told = session.row("SELECT history_seq FROM experiments WHERE id = :id", {"id": identity})
-    assert told is not None
+        told = store_experiments.get(session, identity).history_seq
     for step, number in enumerate((61, 62, 63), 1):
         ended = {"state": "failed", "reason": '{"code": "timeout", "message": "it took too long"}'}
         with own_core.store.transaction() as session:
-            place = told[0] + step
+            place = told + step
             at = session.now + 60 * step
             session.change(update(trials).where(own, trials.c.number == number).values(history_seq=place, **ended))
             session.change(update(experiments).where(experiments.c.id == identity).values(history_seq=place))
@@ -265,11 +265,10 @@ def test_who_waits_for_another_reader_sees_what_is_so_when_his_turn_comes(
         waiting.join(0.2)
         assert waiting.is_alive()
         with own_core.store.transaction() as session:
-            told = session.row("SELECT history_seq FROM experiments WHERE id = :id", {"id": identity})
-            assert told is not None
+            told = store_experiments.get(session, identity).history_seq
             own = trials.c.experiment == identity, trials.c.number == 64
-            session.change(update(trials).where(*own).values(state="failed", history_seq=told[0] + 1))
-            newer = {"history_seq": told[0] + 1, "event_seq": experiments.c.event_seq + 1}
+            session.change(update(trials).where(*own).values(state="failed", history_seq=told + 1))
+            newer = {"history_seq": told + 1, "event_seq": experiments.c.event_seq + 1}
             session.change(update(experiments).where(experiments.c.id == identity).values(newer))
     waiting.join()
     assert found == [before + 1]

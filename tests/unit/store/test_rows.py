@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from msgspec import Struct
-from sqlalchemy import Select, literal_column, select
+from sqlalchemy import ColumnElement, literal_column, select
 
 from orchestune.store.database import Store, open_store
 from orchestune.store.rows import Query
@@ -37,8 +37,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.mark.parametrize("columns", ["1 AS number, 'x' AS word", "'x' AS word, 1 AS number"])
 def test_the_order_of_columns_does_not_matter(store: Store, row: type[Pair], columns: str) -> None:
     query = Query(row, f"SELECT {columns} WHERE :shown = 1")
-    labels = (column.split(" AS ") for column in columns.split(", "))
-    core: Select[Any] = select(*[literal_column(value).label(name) for value, name in labels])
+    named = [column.split(" AS ") for column in columns.split(", ")]
+    labels: list[ColumnElement[Any]] = [literal_column(value).label(name) for value, name in named]
+    core = select(*labels)
     with store.reading() as session:
         for _ in range(2):
             assert session.rows(query, {"shown": 1}) == [row(1, "x")]

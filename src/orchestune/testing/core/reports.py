@@ -23,6 +23,7 @@ from orchestune.services import (
 from orchestune.services.signatures import report_signature
 from orchestune.services.usage import usage
 from orchestune.store import workers
+from orchestune.store.rows import Query
 from orchestune.testing.world import World, decoded
 from orchestune.testing.world_contract import WorldContract
 from orchestune.wire.registration import PROTOCOL, Registration
@@ -48,7 +49,7 @@ class ReportsContract(WorldContract):
         change_experiment.delete(world.core, experiment, True, "ada")
         world.tick(4)
         with world.core.store.reading() as session:
-            assert session.rows("SELECT attempt FROM usage", {}) == []
+            assert session.rows(Query(str, "SELECT attempt FROM usage"), {}) == []
 
     def test_what_a_stopped_attempt_used_last_is_kept(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=1)

@@ -10,6 +10,8 @@ import pytest
 from orchestune.errors import BadInput, Conflict, Denied
 from orchestune.services import change_experiment, report_metrics, uploads
 from orchestune.services.signatures import report_signature
+from orchestune.store import hot
+from orchestune.store.rows import Query
 from orchestune.store.session import Session
 from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
@@ -72,8 +74,8 @@ class ValuesContract(WorldContract):
             "Other": 1.0,
         }
         with world.core.store.reading() as session:
-            query = "SELECT DISTINCT step FROM points WHERE attempt = :attempt"
-            assert session.rows(query, {"attempt": attempt}) == [(3.0,)]
+            query = Query(float, "SELECT DISTINCT step FROM points WHERE attempt = :attempt")
+            assert session.rows(query, {"attempt": attempt}) == [3.0]
 
     def test_a_lost_attempt_reports_by_http_until_another_one_takes_over(self, world: World) -> None:
         world.create(budget=1, parallelism=1)
@@ -144,9 +146,8 @@ class ValuesContract(WorldContract):
         values = {"loss": 1, "step": "nan", "stddev": "inf"}
         report_metrics.report(world.core, attempt, report_signature(world.core, attempt), values)
         with world.core.store.reading() as session:
-            query = "SELECT value, step, stddev FROM points WHERE attempt = :attempt"
-            found = session.rows(query, {"attempt": attempt})
-        assert found == [(1.0, None, None)]
+            [point] = session.rows(hot.SELECT_CURVE, {"attempt": attempt, "name": "loss"})
+        assert (point.value, point.step, point.stddev) == (1.0, None, None)
 
     def test_an_end_reads_few_of_many_values(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         metrics = [
