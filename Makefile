@@ -15,7 +15,7 @@ PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 OLD_PYTHONS := worker config/modules domain/floats.py $(addprefix sdk/,ending.py keeping.py parameters.py reporting.py)
 FAST := not postgres and not chaos and not wheel and not docker and not slurm and not kubernetes and not torch and not mlflow and not pages and not long
 
-.PHONY: help demo test test-long test-postgres test-torch test-mlflow test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel chaos chaos-short lint types imports vermin check format docs site benchmarks clean
+.PHONY: help demo test test-long test-postgres test-torch test-mlflow test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel mutants chaos chaos-short lint types imports vermin check format docs site benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -112,6 +112,13 @@ test-pages: $(VENV)/dev.stamp types-pages ## the web pages in a real browser (Ch
 
 test-wheel: $(VENV)/dev.stamp ## build the wheel, install it in an environment of its own, run the demo there
 	@$(PYTEST) -m wheel
+
+$(VENV)/mutants.stamp: $(VENV)/dev.stamp
+	@$(INSTALL) --group mutants
+	@touch $@
+
+mutants: $(VENV)/mutants.stamp ## change the worker protocol and the state tables in hundreds of ways: a test has to fail each time
+	@$(BIN)/python -m tests.mutants
 
 chaos-short: $(VENV)/dev.stamp ## kill, freeze and cut off for a minute or two
 	@$(PYTEST) tests/chaos -m chaos

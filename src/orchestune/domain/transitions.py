@@ -72,7 +72,6 @@ TASK: Mapping[tuple[TaskState, Cause], TaskState] = {
     (_T.PENDING, Cause.CANCEL): _T.CANCELLED,
     (_T.PENDING, Cause.SUCCEED): _T.DONE,  # a late result of the lost attempt
     (_T.PENDING, Cause.FAIL): _T.FAILED,
-    (_T.PENDING, Cause.PRUNE): _T.CANCELLED,
     (_T.ACTIVE, Cause.SUCCEED): _T.DONE,
     (_T.ACTIVE, Cause.FAIL): _T.FAILED,
     (_T.ACTIVE, Cause.LOSE): _T.PENDING,
@@ -134,11 +133,6 @@ def after(table: Mapping[tuple[S, Cause], S], state: S, cause: Cause) -> S:
     except KeyError:
         kind = type(state).__name__.removesuffix("State").lower()
         raise Forbidden(f"a {kind} that is {state} cannot {cause}") from None
-
-
-def sources(table: Mapping[tuple[S, Cause], S], cause: Cause) -> tuple[S, ...]:
-    """Every state in which `cause` is allowed: the guard of a compare-and-set."""
-    return tuple(state for state, allowed in table if allowed is cause)
 
 
 def trial_state(tasks: Iterable[TaskState]) -> TrialState:

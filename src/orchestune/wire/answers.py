@@ -14,7 +14,7 @@ Result = Literal["ok", "superseded", "unknown", "rejected"]
 _ENCODER = msgspec.json.Encoder()
 
 
-class Ack(Struct, frozen=True, omit_defaults=True):
+class Ack(Struct, frozen=True):
     """The acknowledgement of one report. `message`: the path and the reason of one that was rejected."""
 
     attempt: str

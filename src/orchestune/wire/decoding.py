@@ -17,8 +17,10 @@ NO_NUL = r"^[^\x00]*$"  # PostgreSQL takes no NUL in a query
 
 Id = Annotated[str, Meta(max_length=200, pattern=NO_NUL)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
-Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]  # a SHA-256 in hex
+# a SHA-256 in hex; the length excludes the line feed that `$` allows at the end
+Digest = Annotated[str, Meta(max_length=64, pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=0, le=INT64)]
+Offset = Annotated[int, Meta(ge=0, le=2**62)]  # so that the end of what is there is a BIGINT too
 Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 Age = Annotated[float, Meta(ge=0, le=1e9)]  # seconds before now, 31 years: a time without a year could not be shown
 

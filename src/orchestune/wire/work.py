@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from orchestune.domain.metrics import HTTP_SEQUENCE, Point, storable
 from orchestune.domain.states import Reason, ReasonCode
 from orchestune.errors import InvalidCall
-from orchestune.wire.decoding import ERRORS, INT32, Age, Count, Id, Seconds, Text, decoded, replace_nul
+from orchestune.wire.decoding import ERRORS, INT32, Age, Count, Id, Offset, Seconds, Text, decoded, replace_nul
 
 MAX_LIVE = 10_000  # attempts that a worker works on, or whose end was not acknowledged; machines have far fewer slots
 MAX_ITEMS = 10_000  # reports in one call
@@ -29,7 +29,7 @@ NonFinite = Literal["nan", "inf", "-inf"]
 class LogPart(Struct, array_like=True, frozen=True, gc=False):
     """A part of an attempt's output: `[offset, text, gap]`, offset and gap in bytes."""
 
-    offset: Count
+    offset: Offset
     text: str  # one byte for each character U+0000 to U+00FF
     gap: Count
 
@@ -200,7 +200,7 @@ _BEAT = msgspec.json.Decoder(Beat)
 _FINISHED = msgspec.json.Decoder(Finished)
 
 
-class _Lease(Struct):
+class _Lease(Struct, frozen=True):
     attempt: Id
     token: Count
 

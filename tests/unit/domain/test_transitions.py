@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import StrEnum
+from itertools import product
+from typing import TypeVar
+
 import pytest
 
-from orchestune.domain.states import AttemptState, Desired, ExperimentState, TaskState, TrialState
+from orchestune.domain.states import AttemptState, Desired, ExperimentState, TaskState, TrialState, WorkerState
 from orchestune.domain.transitions import (
     ATTEMPT,
     MACHINES,
+    TASK,
     TRIAL,
+    WORKER,
     Cause,
     Forbidden,
     after,
@@ -16,10 +23,87 @@ from orchestune.domain.transitions import (
     trial_state,
 )
 
+S = TypeVar("S", bound=StrEnum)
+
+
+def changes(table: Mapping[tuple[S, Cause], S], state: S) -> dict[Cause, S]:
+    """Return what each cause makes of a state."""
+    return {cause: following for (old, cause), following in table.items() if old is state}
+
 
 def test_a_change_that_the_table_lacks_is_refused() -> None:
-    with pytest.raises(Forbidden, match="a attempt that is succeeded cannot lose"):
+    with pytest.raises(Forbidden, match="a attempt that is succeeded cannot lose") as failure:
         after(ATTEMPT, AttemptState.SUCCEEDED, Cause.LOSE)
+    assert failure.value.code == "forbidden_transition"
+
+
+def test_an_attempt_that_holds_a_lease_ends_as_its_cause_says() -> None:
+    ends = {
+        Cause.SUCCEED: AttemptState.SUCCEEDED,
+        Cause.FAIL: AttemptState.FAILED,
+        Cause.PRUNE: AttemptState.PRUNED,
+        Cause.LOSE: AttemptState.LOST,
+        Cause.PREEMPT: AttemptState.PREEMPTED,
+        Cause.CANCEL: AttemptState.CANCELLED,
+    }
+    assert changes(ATTEMPT, AttemptState.RUNNING) == ends
+    assert changes(ATTEMPT, AttemptState.LEASED) == ends | {Cause.START: AttemptState.RUNNING}
+
+
+def test_the_end_of_a_lost_attempt_may_come_late() -> None:
+    assert changes(ATTEMPT, AttemptState.LOST) == {
+        Cause.SUCCEED: AttemptState.SUCCEEDED,
+        Cause.FAIL: AttemptState.FAILED,
+        Cause.PREEMPT: AttemptState.PREEMPTED,
+    }
+
+
+def test_a_task_takes_the_outcome_of_its_attempt_or_waits_for_another_one() -> None:
+    outcomes = {Cause.SUCCEED: TaskState.DONE, Cause.FAIL: TaskState.FAILED, Cause.CANCEL: TaskState.CANCELLED}
+    without_outcome = dict.fromkeys((Cause.LOSE, Cause.PREEMPT, Cause.RETRY), TaskState.PENDING)
+    assert changes(TASK, TaskState.ACTIVE) == outcomes | without_outcome | {Cause.PRUNE: TaskState.CANCELLED}
+    assert changes(TASK, TaskState.PENDING) == outcomes | {Cause.LEASE: TaskState.ACTIVE}, "or takes a late one"
+
+
+def test_a_task_that_waits_is_not_pruned_by_the_late_end_of_a_lost_attempt() -> None:
+    with pytest.raises(Forbidden, match="a task that is pending cannot prune"):
+        after(TASK, TaskState.PENDING, Cause.PRUNE)
+
+
+def test_a_trial_takes_an_outcome_at_any_time_and_waits_for_another_attempt_if_it_has_none() -> None:
+    outcomes = {
+        Cause.SUCCEED: TrialState.COMPLETED,
+        Cause.FAIL: TrialState.FAILED,
+        Cause.PRUNE: TrialState.PRUNED,
+        Cause.CANCEL: TrialState.CANCELLED,
+    }
+    goes_on = dict.fromkeys((Cause.LEASE, Cause.CONTINUE), TrialState.RUNNING)
+    without_outcome = dict.fromkeys((Cause.LOSE, Cause.PREEMPT, Cause.RETRY), TrialState.QUEUED)
+    assert changes(TRIAL, TrialState.QUEUED) == outcomes | goes_on
+    assert changes(TRIAL, TrialState.RUNNING) == outcomes | goes_on | without_outcome
+
+
+def test_a_worker_that_registers_is_alive_unless_it_drains() -> None:
+    goes = {Cause.LOSE: WorkerState.LOST, Cause.END: WorkerState.ENDED}
+    drains = {Cause.DRAIN: WorkerState.DRAINING}
+    for state in (WorkerState.STARTING, WorkerState.ALIVE):
+        assert changes(WORKER, state) == goes | drains | {Cause.REGISTER: WorkerState.ALIVE}
+    moves = {Cause.MOVE: WorkerState.STARTING}
+    assert changes(WORKER, WorkerState.DRAINING) == goes | moves | {Cause.REGISTER: WorkerState.DRAINING}
+
+
+def test_a_lost_worker_comes_back_or_has_ended() -> None:
+    assert changes(WORKER, WorkerState.LOST) == {Cause.REGISTER: WorkerState.ALIVE, Cause.END: WorkerState.ENDED}
+    assert changes(WORKER, WorkerState.ENDED) == {}
+
+
+def test_causes_are_written_as_they_are_named() -> None:
+    assert [cause.value for cause in Cause] == [cause.name.lower() for cause in Cause]
+
+
+def test_each_machine_has_the_states_of_its_name() -> None:
+    kinds = {"trial": TrialState, "task": TaskState, "attempt": AttemptState, "worker": WorkerState}
+    assert {name: type(next(iter(table))[0]) for name, table in MACHINES.items()} == kinds
 
 
 def test_what_is_over_stays_over() -> None:
@@ -49,20 +133,26 @@ def test_a_trial_is_what_its_tasks_make_of_it(tasks: list[TaskState], state: Tri
     assert trial_state(tasks) is state
 
 
-@pytest.mark.parametrize(
-    ("desired", "live", "ended", "failed", "started", "state"),
-    [
-        (Desired.RUNNING, False, False, False, False, ExperimentState.PENDING),
-        (Desired.RUNNING, False, False, False, True, ExperimentState.RUNNING),
-        (Desired.RUNNING, True, True, False, True, ExperimentState.STOPPING),
-        (Desired.RUNNING, False, True, False, True, ExperimentState.COMPLETED),
-        (Desired.RUNNING, False, True, True, True, ExperimentState.FAILED),
-        (Desired.STOPPED, True, False, False, True, ExperimentState.STOPPING),
-        (Desired.STOPPED, False, False, False, True, ExperimentState.STOPPED),
-        (Desired.PAUSED, True, False, False, True, ExperimentState.PAUSED),
-    ],
-)
-def test_an_experiment_is_what_is_wanted_and_what_was_seen(
-    desired: Desired, live: bool, ended: bool, failed: bool, started: bool, state: ExperimentState
-) -> None:
-    assert experiment_state(desired, live=live, ended=ended, failed=failed, started=started) is state
+@pytest.mark.parametrize("desired", Desired)
+def test_an_experiment_that_has_ended_stops_and_then_is_what_came_of_it(desired: Desired) -> None:
+    for started in (False, True):
+        for failed, state in ((False, ExperimentState.COMPLETED), (True, ExperimentState.FAILED)):
+            ended = {"ended": True, "failed": failed, "started": started}
+            assert experiment_state(desired, live=True, **ended) is ExperimentState.STOPPING
+            assert experiment_state(desired, live=False, **ended) is state
+
+
+def test_an_experiment_that_has_not_ended_is_what_its_owner_wants() -> None:
+    for failed, started in product((False, True), repeat=2):
+        states = {
+            (desired, live): experiment_state(desired, live=live, ended=False, failed=failed, started=started)
+            for desired, live in product(Desired, (False, True))
+        }
+        assert states == {
+            (Desired.RUNNING, False): ExperimentState.RUNNING if started else ExperimentState.PENDING,
+            (Desired.RUNNING, True): ExperimentState.RUNNING,
+            (Desired.PAUSED, False): ExperimentState.PAUSED,
+            (Desired.PAUSED, True): ExperimentState.PAUSED,
+            (Desired.STOPPED, False): ExperimentState.STOPPED,
+            (Desired.STOPPED, True): ExperimentState.STOPPING,
+        }

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestune.domain.metrics import Point
 from orchestune.errors import InvalidCall
-from orchestune.wire.work import MAX_ITEMS, MAX_LIVE, MAX_PARTS, MAX_POINTS, EndState, Work, decode
+from orchestune.wire.work import MAX_ITEMS, MAX_LIVE, MAX_PARTS, MAX_POINTS, Beat, EndState, Finished, Work, decode
 
 ENVELOPE = {"boot": "b", "beat": 3, "want": 2}
 END = {"attempt": "a1", "token": 4, "state": "succeeded"}
@@ -25,6 +25,26 @@ def call(**fields: Any) -> Work:
 
 def test_only_the_envelope_is_required() -> None:
     assert call() == Work(boot="b", beat=3, want=2)
+
+
+def test_a_report_names_at_least_its_attempt_and_its_lease() -> None:
+    decoded = call(beats=[BEAT], finished=[END])
+    assert decoded.beats == (Beat(attempt="a2", token=5, logs=(), points=(), usage=(), started=False, age=0.0),)
+    process = {"exit_code": None, "signal": None, "reason": None, "wall": 0.0, "cpu": 0.0, "memory": 0, "tail": ""}
+    empty: dict[str, Any] = {"logs": (), "points": (), "usage": (), "log_bytes": 0, "files": 0}
+    expected = Finished(attempt="a1", token=4, state=EndState.SUCCEEDED, **process | empty)
+    assert decoded.finished == (expected,)
+
+
+def test_what_is_not_known_of_a_process_may_be_null() -> None:
+    (end,) = call(finished=[END | {"exit_code": None, "signal": None, "reason": None}]).finished
+    assert (end.exit_code, end.signal, end.reason) == (None, None, None)
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "pruned", "preempted", "cancelled", "lost"])
+def test_an_attempt_ends_in_one_of_six_ways(state: str) -> None:
+    (end,) = call(finished=[END | {"state": state}]).finished
+    assert end.state == state
 
 
 def test_live_that_is_empty_differs_from_live_that_is_absent() -> None:
@@ -89,9 +109,54 @@ def test_an_invalid_report_is_rejected_by_itself_with_its_path(change: dict[str,
     assert (rejected.attempt, rejected.token) == ((None, None) if "token" in change else ("bad", 4))
 
 
-def test_an_attempt_is_reported_once_in_a_call() -> None:
-    with pytest.raises(InvalidCall, match="finished: names an attempt more than once"):
-        call(finished=[END, END])
+@pytest.mark.parametrize(("field", "report"), [("beats", BEAT), ("finished", END)])
+def test_an_attempt_is_reported_once_in_a_call(field: str, report: dict[str, Any]) -> None:
+    with pytest.raises(InvalidCall, match=f"^{field}: names an attempt more than once"):
+        call(**{field: [report, report]})
+
+
+def test_an_attempt_that_runs_and_ends_in_one_call_is_reported_by_both() -> None:
+    decoded = call(beats=[END], finished=[END])
+    assert (len(decoded.beats), len(decoded.finished), decoded.rejected) == (1, 1, ())
+
+
+@pytest.mark.parametrize("field", ["beats", "finished"])
+def test_a_rejected_report_is_named_by_its_list_and_its_place_there(field: str) -> None:
+    (rejected,) = call(**{field: [END, END | {"attempt": "a3", "token": 2.5}]}).rejected
+    assert rejected.problem == f"{field}[1].token: Expected `int`, got `float`"
+
+
+def test_a_log_has_one_byte_for_each_character() -> None:
+    parts = [[0, "\xe9", 0], [1, "\x00\xff", 3], [6, "plain", 0]]
+    (beat,) = call(beats=[BEAT | {"logs": parts}]).beats
+    assert [(part.offset, part.data, part.gap) for part in beat.logs] == [
+        (0, b"\xe9", 0),
+        (1, b"\x00\xff", 3),
+        (6, b"plain", 0),
+    ]
+    (rejected,) = call(beats=[BEAT | {"logs": [[0, "\u0100", 0]]}]).rejected
+    assert rejected.problem == "beats[0].logs[0]: expected characters up to U+00FF, one for each byte"
+
+
+def test_steps_keep_their_type_and_every_digit() -> None:
+    points = [[0, "loss", 1, 2**53 + 1, None], [1, "loss", 1, 2.5, None], [2, "loss", 1, None, None]]
+    (beat,) = call(beats=[BEAT | {"points": points}]).beats
+    assert [measurement.point().step for measurement in beat.points] == [2**53 + 1, 2.5, None]
+
+
+def test_the_use_of_a_gpu_is_known_or_not() -> None:
+    (beat,) = call(beats=[BEAT | {"usage": [[0, 1.5, 2, 1024, None, None], [1, 3, 2, 1024, 0.5, 2048]]}]).beats
+    assert [(sample.gpu_share, sample.gpu_memory) for sample in beat.usage] == [(None, None), (0.5, 2048)]
+
+
+@pytest.mark.parametrize("fields", [{"want": 1}, {"beats": [BEAT]}, {"finished": [END]}, {"beats": [3]}])
+def test_a_call_that_reports_or_asks_has_news(fields: dict[str, Any]) -> None:
+    assert call(**{"want": 0} | fields).has_news is True
+
+
+@pytest.mark.parametrize("want", [0, -1])
+def test_a_call_that_only_shows_that_its_worker_lives_has_no_news(want: int) -> None:
+    assert call(want=want, live=["a1"], sending=2, draining=True).has_news is False
 
 
 @pytest.mark.parametrize("item", [None, 3, "x", [], {}, {"attempt": 3, "token": 1}])
