@@ -111,7 +111,8 @@ class Tunnel:
             self._refused_since = now if self._refused_since is None else self._refused_since
             if now - self._refused_since < _CORRECTION:
                 raise Unreachable(exc.message, exc.hint) from exc
-            raise
+            hint = f"{exc.hint}; if you have such a Role, the server's log says why its pod is missing there"
+            raise Forbidden(exc.message, hint) from exc
         self._refused_since = None
         return opened
 
