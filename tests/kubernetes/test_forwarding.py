@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from orchestune.client.api_server import ApiServer
 from orchestune.client.clusters import Cluster
+from orchestune.client.server_pod import Pod, ready
 from orchestune.domain.cluster import SERVER_ROLES
 from orchestune.kubeapi.forwarding import FORWARDING
 from orchestune.kubeapi.refusals import Forbidden
@@ -52,9 +53,9 @@ def foreign(lab: Lab, shell: str) -> str:
     return "foreign"
 
 
-def names(lab: Lab, selector: str = SERVER) -> list[str]:
+def names(lab: Lab, selector: str = SERVER, only: Callable[[Pod], bool] = lambda pod: True) -> list[str]:
     """The pods that run, and are not about to go."""
-    return sorted(pod["metadata"]["name"] for pod in running(lab, selector))
+    return sorted(pod["metadata"]["name"] for pod in running(lab, selector) if only(pod))
 
 
 def reachable(lab: Lab, role: str) -> list[Any]:
@@ -96,7 +97,8 @@ def test_a_pod_that_is_not_the_servers_is_refused(
 def test_the_next_pod_of_the_server_is_reached_and_the_last_one_is_forgotten(lab: Lab, people: dict[str, Path]) -> None:
     before = names(lab)
     lab.cluster.kubectl("delete", "pod", "-n", lab.namespace, "-l", SERVER, "--wait=false")
-    until("a new pod", lambda: names(lab) and not set(names(lab)) & set(before))
+    until("a new pod to be ready", lambda: set(names(lab, only=ready)) - set(before))
+    assert set(names(lab)) <= set(reachable(lab, "viewer")[0]), "its name is there before it is ready"
     for kubeconfig in people.values():
         assert_reached(lab, kubeconfig)
     until(
