@@ -16,6 +16,7 @@ from moto.server import ThreadedMotoServer
 from sqlalchemy import make_url
 
 from orchestune.archives.shelf import Shelf
+from orchestune.client.server_pod import ready
 from orchestune.files.open import open_files
 from tests.kubernetes.lab import Lab, bind, gone, kubeconfig_of
 from tests.kubernetes.test_forwarding import assert_reached, names, reachable
@@ -277,7 +278,7 @@ def test_on_a_database_a_server_may_vanish_with_its_node(
     until("trials to end again", lambda: status(lab, handle)["counts"]["completed"] > before + 3)
     print(f"four more trials {time.monotonic() - began:.1f} s after a node with one of the servers was lost")
     assert_reached(lab, viewer)
-    assert set(names(lab)) <= set(reachable(lab, "viewer")[0]), "also the new pod"
+    assert set(names(lab, only=ready)) <= set(reachable(lab, "viewer")[0]), "also the new pod"
     assert_exact(lab, handle, 30, 3)
     unheard = [worker for worker in status(lab, handle)["workers"] if "not been heard of" in (worker["reason"] or "")]
     assert {worker["node"] for worker in unheard} <= {lost}, "workers elsewhere found the other server, or waited"
