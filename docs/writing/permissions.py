@@ -49,11 +49,10 @@ do to any experiment what its owner can: change its code, run a trial again by a
 open its terminals. It reaches nothing of the cluster beyond
 [what experiments may use](connect-a-cluster.md#what-experiments-may-use).
 
-All three Roles forward ports to every pod of the namespace, since Kubernetes cannot limit this right to the server's
-pods, whose names change. A forwarded connection reaches also what listens on 127.0.0.1 in a pod, and no NetworkPolicy
-stops it. So nothing else belongs into the namespace: the image `postgres`, for example, trusts connections from its own
-127.0.0.1 without a password, and a viewer would be its superuser. Programs of trials that listen on a port, such as
-Jupyter, need a token of their own. What such a Role holds:
+All three Roles forward ports to the pods of the server and to no others. Kubernetes can limit this right to names only,
+and the names of the server's pods change: each pod writes its name into the Roles before it reports ready, and removes
+those of pods that are gone. A Role that somebody applies anew, from `--dry-run` for example, is corrected within
+5 seconds. What such a Role holds:
 
 """
 
@@ -61,7 +60,9 @@ _SERVER = """
 ## The server in the cluster
 
 Its ServiceAccount `orchestune-server` has this Role, in its own namespace. Workers run as `orchestune-worker`, which
-may do nothing, and get no token.
+may do nothing, and get no token. The last five rules are there for the Roles of people: Kubernetes lets an account
+change a Role only if it holds every right in it. With them a server that was taken over can give the people who have
+such a Role what it may do itself, and nothing beyond that.
 
 """
 
@@ -108,7 +109,7 @@ def page() -> str:
 
 def _rules(role: str) -> str:
     lines = ["| resource | verbs | only |", "|---|---|---|"]
-    for rule in rights.role_rules(role):
+    for rule in rights.role_rules(role, ["the server's pods"]):
         names = rule.get("resourceNames", [])
         resource = _resource(rule["resources"][0], rule["apiGroups"][0])
         lines.append(f"| `{resource}` | {', '.join(rule['verbs'])} | {', '.join(names)} |")

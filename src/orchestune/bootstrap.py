@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from orchestune.controllers.watching import Watching
 from orchestune.engines import registry
 from orchestune.engines.analyses import ANALYSES
 from orchestune.engines.process import HOST
-from orchestune.errors import UsageError
+from orchestune.errors import OrchestuneError, UsageError
 from orchestune.files.open import open_files
 from orchestune.files.secrets import FolderSecrets
 from orchestune.ports.backend import Backend
@@ -59,6 +60,9 @@ from orchestune.store.leadership import Leadership
 
 _PATIENT_TRIES = 4
 """how often a message is tried before a server without work may end, and goes on with it when it is started again"""
+
+_FORWARDING_SECONDS = 5.0
+"""between two looks at the Roles of people, which somebody may have applied anew; clients wait longer than that"""
 
 
 @dataclass
@@ -153,6 +157,8 @@ def build(
         Loop("judging", core, (Judging(core),), leads=leads, pause=0.5),
         Loop("checkpointing", core, (Checkpointing(core),), leads=leads),
     )
+    if site.in_each_replica:
+        loops = (*loops, Loop("forwarding", core, site.in_each_replica, _FORWARDING_SECONDS))
     if core.retirement is not None:
         loops = (*loops, Loop("retiring", core, (_retiring(core, core.retirement, state),), leads=leads))
     return Running(core, loops, leads, suggesting, tracking)
@@ -199,6 +205,8 @@ class _Site:
     url: str
     default: str
     identities: tuple[Identity, ...] = ()
+    in_each_replica: tuple[Controller, ...] = ()
+    """what also a replica does that does not lead"""
 
 
 def _this_machine(settings: Settings, endpoint: Path | None, url: str, door: Door | None) -> _Site:
@@ -222,13 +230,21 @@ def _cluster(file: Path) -> _Site:
     )
     from orchestune.backends.kubernetes.backend import KubernetesBackend
     from orchestune.backends.kubernetes.client import Api
+    from orchestune.backends.kubernetes.forwarding import Forwarding
     from orchestune.backends.kubernetes.identity import ServiceAccounts
     from orchestune.backends.kubernetes.secrets import KubernetesSecrets
 
     found = config.read(file)
     api = Api.connect(found)
     backends = {found.cluster: KubernetesBackend(found, api)}
-    return _Site(backends, KubernetesSecrets(api, found), found.url, found.cluster, (ServiceAccounts(api, found),))
+    identities = (ServiceAccounts(api, found),)
+    site = _Site(backends, KubernetesSecrets(api, found), found.url, found.cluster, identities)
+    if found.kubeconfig or found.context:  # this server is in no pod of that cluster
+        return site
+    forwarding = Forwarding(api, found)
+    with suppress(OrchestuneError):  # the loop of this controller repeats it, and logs why it fails
+        forwarding.tick()  # people reach this pod before it reports ready
+    return replace(site, in_each_replica=(forwarding,))
 
 
 def make_engine(row: ExperimentRow) -> Engine:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(900)
 def documented(namespace: str) -> list[Right]:
     """What docs/how-to/permissions.md lists for whoever deploys, destroys and builds."""
     connection = Connection("lab", namespace, registry="x")
-    steps = (permissions.to_deploy, permissions.to_destroy, permissions.to_use, permissions.to_build)
+    steps = (permissions.to_deploy, permissions.to_destroy, permissions.to_build)
     return permissions.distinct([right for step in steps for right in step(connection)])
 
 

@@ -16,8 +16,10 @@ from moto.server import ThreadedMotoServer
 from sqlalchemy import make_url
 
 from orchestune.archives.shelf import Shelf
+from orchestune.client.server_pod import ready
 from orchestune.files.open import open_files
-from tests.kubernetes.lab import Lab, gone
+from tests.kubernetes.lab import Lab, bind, gone, kubeconfig_of
+from tests.kubernetes.test_forwarding import assert_reached, names, reachable
 from tests.kubernetes.test_promises import assert_exact, client, launch, pods, running, status
 from tests.testbeds.gateways import proxy, tls_front
 from tests.testbeds.kubernetes.access import Access
@@ -244,7 +246,15 @@ def bucket(own_kubernetes: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator
 @pytest.mark.long
 @pytest.mark.parametrize("replicas", [1, 2], ids=["the only server", "one of two servers"])
 def test_on_a_database_a_server_may_vanish_with_its_node(
-    lab: Lab, own_kubernetes: Cluster, server_image: str, shell: str, database: str, bucket: Bucket, *, replicas: int
+    lab: Lab,
+    own_kubernetes: Cluster,
+    server_image: str,
+    shell: str,
+    database: str,
+    bucket: Bucket,
+    tmp_path: Path,
+    *,
+    replicas: int,
 ) -> None:
     bucket.secret(own_kubernetes, lab.namespace, "http://{}:{}".format(*bucket.address))
     use(
@@ -254,6 +264,9 @@ def test_on_a_database_a_server_may_vanish_with_its_node(
     assert ("poddisruptionbudget.policy/orchestune-server" in lab.ours()) == (replicas > 1)
     assert not [name for name in lab.ours() if "persistentvolumeclaim" in name]
     assert len({pod["spec"]["nodeName"] for pod in running(lab, SERVER)}) == replicas, "each on a node of its own"
+    viewer = kubeconfig_of(own_kubernetes, "vera", lab.namespace, tmp_path / "vera")
+    bind(own_kubernetes, lab.namespace, "vera", "viewer")
+    assert reachable(lab, "viewer") == [names(lab)]
     nap = "for i in 1 2 3 4 5 6; do echo step $i; sleep 0.5; done; echo score={x}; echo kept > note.txt"
     handle = launch(lab, shell, run=nap, budget=30, parallelism=3, resources=SMALL)
     until("trials to end", lambda: status(lab, handle)["counts"]["completed"] >= 3)
@@ -264,6 +277,8 @@ def test_on_a_database_a_server_may_vanish_with_its_node(
     before = status(lab, handle)["counts"]["completed"]
     until("trials to end again", lambda: status(lab, handle)["counts"]["completed"] > before + 3)
     print(f"four more trials {time.monotonic() - began:.1f} s after a node with one of the servers was lost")
+    assert_reached(lab, viewer)
+    assert set(names(lab, only=ready)) <= set(reachable(lab, "viewer")[0]), "also the new pod"
     assert_exact(lab, handle, 30, 3)
     unheard = [worker for worker in status(lab, handle)["workers"] if "not been heard of" in (worker["reason"] or "")]
     assert {worker["node"] for worker in unheard} <= {lost}, "workers elsewhere found the other server, or waited"

@@ -25,6 +25,8 @@ _LIFETIME = 3600
 """seconds that a token is asked for; the API server may give it another time"""
 _RENEWED = 0.75
 """of its lifetime, after which the next connection gets a new one"""
+_CORRECTION = 8.0
+"""seconds for which the server may still be adding the name of its pod to the Roles; it looks at them every 5 s"""
 _DECISION = 0.5
 """seconds in which a pod that is not ready shows whether somebody listens in it"""
 
@@ -58,6 +60,8 @@ class Tunnel:
         self._api = ApiServer(cluster, environ)
         self._ping, self._silence = ping, silence
         self._token, self._renew_at = "", 0.0
+        self._refused_since: float | None = None
+        """when this user was refused to forward ports, if that was the answer to the last request"""
         self._lock = threading.Lock()
 
     @property
@@ -77,6 +81,7 @@ class Tunnel:
         """A connection to the server's pod of this moment.
 
         Unreachable says why there is none: no pod, one that is pending or crashes, an API server that is away.
+        Forbidden if this user may not forward ports to that pod, also after the server had time to allow it.
         """
         with self._lock, _passing():
             pods = self._pods()
@@ -84,7 +89,7 @@ class Tunnel:
             if pod is None:
                 raise self._absent(pods)
             path = self._path(f"pods/{pod['metadata']['name']}/portforward?ports={PORT}")
-            wire = join(self._api.websocket(path, timeout), ping=self._ping, silence=self._silence)
+            wire = join(self._websocket(path, timeout, pods, pod), ping=self._ping, silence=self._silence)
         wire.socket.settimeout(timeout)
         if not server_pod.ready(pod):
             self._refuse_silence(wire, pods)
@@ -93,15 +98,36 @@ class Tunnel:
     def _pods(self) -> list[server_pod.Pod]:
         return list(self._api.call("GET", self._path("pods"), labelSelector=selector(SERVERS))["items"])
 
+    def _websocket(
+        self, path: str, timeout: float, pods: list[server_pod.Pod], chosen: server_pod.Pod
+    ) -> socket.socket:
+        """Open the websocket. A new pod's name is in the Roles only once its server has added it."""
+        try:
+            opened = self._api.websocket(path, timeout)
+        except Forbidden as exc:
+            if not server_pod.ready(chosen):
+                raise self._starting(pods) from exc
+            now = self._clock()
+            self._refused_since = now if self._refused_since is None else self._refused_since
+            if now - self._refused_since < _CORRECTION:
+                raise Unreachable(exc.message, exc.hint) from exc
+            hint = f"{exc.hint}; if you have such a Role, the server's log says why its pod is missing there"
+            raise Forbidden(exc.message, hint) from exc
+        self._refused_since = None
+        return opened
+
     def _refuse_silence(self, wire: Wire, pods: list[server_pod.Pod]) -> None:
         """A server that is starting listens nowhere yet: say that, instead of a connection that closes at once."""
         wire.decided.wait(_DECISION)
         if wire.decided.is_set() and wire.trouble:
             wire.socket.close()
-            raise Unreachable(
-                f"{self.name} does not answer: {server_pod.why(pods)}, and listens to nobody yet",
-                f"try again in a moment; {self._hint}",
-            )
+            raise self._starting(pods)
+
+    def _starting(self, pods: list[server_pod.Pod]) -> Unreachable:
+        return Unreachable(
+            f"{self.name} does not answer: {server_pod.why(pods)}, and listens to nobody yet",
+            f"try again in a moment; {self._hint}",
+        )
 
     def _absent(self, pods: list[server_pod.Pod]) -> Unreachable:
         place = f" in namespace {self._cluster.namespace}" if not pods else ""

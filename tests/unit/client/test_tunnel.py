@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -177,9 +178,41 @@ def test_a_missing_right_is_named_with_verb_and_resource(
     api: FakeApiServer, tmp_path: Path, path: str, verb: str
 ) -> None:
     api.forbidden = [path]
+    moments = count(1000.0, 5.0)
+    tunnel = Tunnel(api.cluster(tmp_path), clock=lambda: next(moments))
     with pytest.raises(Denied, match=f"you may not {verb} in the namespace ml of cluster 'lab'") as caught:
-        Client.connect(Tunnel(api.cluster(tmp_path)).resolve).server()
+        Client.connect(tunnel.resolve, patience=60).server()
     assert "orchestune-viewer" in caught.value.hint
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_new_pod_is_waited_for_until_the_server_lets_people_reach_it(
+    server: FakeServer, api: FakeApiServer, tmp_path: Path, *, ready: bool
+) -> None:
+    api.forbidden, api.pods = ["portforward"], [pod(ready=ready)]
+    tunnel = Tunnel(api.cluster(tmp_path), clock=lambda: 1000.0)
+    refusal = (
+        "you may not create pods/portforward" if ready else "orchestune-server-1 is running, and listens to nobody"
+    )
+    with pytest.raises(Unreachable, match=refusal):
+        Client.connect(tunnel.resolve, patience=0).server()
+    threading.Timer(0.3, api.forbidden.clear).start()
+    with closing(Client.connect(tunnel.resolve, patience=60)) as client:
+        assert client.server()["protocol"] == 1
+
+
+def test_the_time_for_a_pod_to_be_added_begins_anew_after_each_connection(
+    server: FakeServer, api: FakeApiServer, tmp_path: Path
+) -> None:
+    now = [1000.0]
+    tunnel = Tunnel(api.cluster(tmp_path), clock=lambda: now[0])
+    for _ in range(2):
+        api.forbidden = ["portforward"]
+        with pytest.raises(Unreachable):
+            tunnel.dial(1.0)
+        now[0] += 60.0
+        api.forbidden = []
+        tunnel.dial(1.0).close()
 
 
 def test_somebody_without_any_role_is_told_whom_to_ask(api: FakeApiServer, tmp_path: Path) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from orchestune.clusters.existing import permissions, plan, provisioner
-from orchestune.clusters.existing.config import Connection
+from orchestune.clusters.existing.config import SERVER, Connection
 from orchestune.clusters.existing.objects import path
 from orchestune.clusters.existing.permissions import Right
+from orchestune.clusters.existing.rights import account, role_rules, server_rules
+from orchestune.domain.cluster import SERVER_ROLES
 from orchestune.errors import NotFound, OrchestuneError, UsageError
-from orchestune.kubeapi.labels import OURS
+from orchestune.kubeapi.forwarding import FORWARDING
+from orchestune.kubeapi.labels import OURS, SERVERS
 from orchestune.kubeapi.refusals import Forbidden
 from tests.unit.clusters.world import World
 
@@ -316,6 +319,29 @@ def test_what_is_handed_on_to_the_server_must_be_held() -> None:
     assert Right("watch", "pods", "", "ml") in rights
     assert Right("create", "serviceaccounts/token", "", "ml", "orchestune-owner") in rights
     assert not [right for right in rights if right.namespace is None], "everything is namespaced"
+
+
+def test_a_person_needs_the_way_to_the_servers_pods_alone() -> None:
+    rights = permissions.to_use(LAB, ["one", "two"])
+    forwarding = [right for right in rights if right.resource == FORWARDING]
+    assert forwarding == [Right("create", FORWARDING, "", "ml", name) for name in ("one", "two")]
+
+
+def test_the_server_holds_each_right_of_the_roles_that_it_updates() -> None:
+    held = permissions.handed_on(server_rules(LAB), "ml")
+    for role in SERVER_ROLES:
+        rights = permissions.handed_on(role_rules(role, ["one"]), "ml")
+        assert [right for right in rights if right not in held and replace(right, name="") not in held] == []
+
+
+def test_roles_that_are_applied_again_lead_to_the_present_pods() -> None:
+    spec, labels = {"serviceAccountName": SERVER}, {**SERVERS, "pod-template-hash": "1"}
+    metadata = {"name": "one", "namespace": "ml", "labels": labels}
+    world = Ready({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {}})
+    deploy(world)
+    for role in SERVER_ROLES:
+        applied = world.get("rbac.authorization.k8s.io/v1", "Role", account(role), "ml")
+        assert applied is not None and applied["rules"] == role_rules(role, ["one"])
 
 
 def test_what_the_cluster_says_of_itself_is_taken_up() -> None:

@@ -77,7 +77,7 @@ def _failed(name: str, exc: OrchestuneError) -> Finding:
 
 def _rights(cluster_api: Api, cluster: Cluster, connection: Connection) -> Iterator[Finding]:
     """Without the first kind nothing works; without the second this user cannot change the server."""
-    lacking = permissions.missing(cluster_api, permissions.to_use(connection))
+    lacking = permissions.missing(cluster_api, permissions.to_use(connection, _server_pods(cluster_api, connection)))
     if lacking:
         remedy = f"bind one of the Roles orchestune-viewer, -editor, -owner of {connection.namespace} to this user"
         yield Finding("rights", "error", f"this user may not {_listed(lacking)}", remedy)
@@ -89,6 +89,14 @@ def _rights(cluster_api: Api, cluster: Cluster, connection: Connection) -> Itera
         yield Finding("deploying", "warning", f"this user may not {_listed(lacking)}", remedy)
     else:
         yield Finding("deploying", "ok", "this user may upgrade and destroy the server")
+
+
+def _server_pods(cluster_api: Api, connection: Connection) -> list[str]:
+    """Return the names of the server's pods; none if this user may not list pods, a right that is checked as well."""
+    try:
+        return provisioner.server_pods(cluster_api, connection)
+    except Forbidden:
+        return []
 
 
 def _listed(rights: list[permissions.Right]) -> str:

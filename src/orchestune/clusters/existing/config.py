@@ -15,12 +15,13 @@ from orchestune.domain.resources import parse_bytes
 from orchestune.errors import BadInput, OrchestuneError, Problem, UsageError
 from orchestune.images.manifests import Platform
 from orchestune.images.reference import parse
+from orchestune.kubeapi.forwarding import SERVER_ACCOUNT
 from orchestune.kubeapi.labels import POOL
 
 MANAGER = "orchestune"
 """the field manager of what we apply"""
 
-SERVER = "orchestune-server"
+SERVER = SERVER_ACCOUNT
 SERVICE = "orchestune"
 DATA = "orchestune-data"
 CONFIG = "orchestune-config"

@@ -11,6 +11,7 @@ from orchestune.clusters.existing.config import CONFIG, Connection
 from orchestune.clusters.existing.rights import Manifest, cluster_rules, role_rules, server_rules
 from orchestune.domain.cluster import SERVER_ROLES
 from orchestune.errors import OrchestuneError, Unreachable
+from orchestune.kubeapi.forwarding import FORWARDING
 
 _AT_ONCE = 8
 _RBAC = "rbac.authorization.k8s.io"
@@ -66,10 +67,10 @@ def to_destroy(connection: Connection) -> list[Right]:
     return [Right(verb, kind, group, space) for kind, group in sorted(kinds) for verb in ("list", "delete")]
 
 
-def to_use(connection: Connection) -> list[Right]:
-    """What every command needs that talks to the server: the way through the API server."""
+def to_use(connection: Connection, pods: Sequence[str]) -> list[Right]:
+    """What every command needs that talks to the server in these pods: the way through the API server."""
     space = connection.namespace
-    return [Right("list", "pods", "", space), Right("create", "pods/portforward", "", space)]
+    return [Right("list", "pods", "", space), *(Right("create", FORWARDING, "", space, pod) for pod in pods)]
 
 
 def to_build(connection: Connection, *, login: bool = True) -> list[Right]:

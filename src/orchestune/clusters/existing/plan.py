@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from orchestune.clusters.existing import rights
@@ -26,12 +27,14 @@ from orchestune.kubeapi.labels import OURS, SERVERS
 Manifest = dict[str, Any]
 
 
-def foundation(connection: Connection, database_url: str | None = None, key: bytes = b"") -> list[Manifest]:
+def foundation(
+    connection: Connection, database_url: str | None = None, key: bytes = b"", pods: Sequence[str] = ()
+) -> list[Manifest]:
     """What the server stands on: the namespace where we make it, accounts and their rights, the database's address
-    and the key that signs what workers show (on a disk it lies there).
+    and the key that signs what workers show (on a disk it lies there). `pods`: those of a server that is there.
     """
     made = [namespace(connection)] if connection.create_namespace else []
-    made += rights.namespaced(connection)
+    made += rights.namespaced(connection, pods)
     return [*made, database_secret(connection, database_url, key)] if database_url else made
 
 

@@ -18,7 +18,8 @@ from orchestune.clusters.existing.permissions import Right
 from orchestune.clusters.existing.rights import queue_rules
 from orchestune.domain.words import some
 from orchestune.errors import NotFound, OrchestuneError, UsageError
-from orchestune.kubeapi.labels import OURS, are_in, selector
+from orchestune.kubeapi import forwarding
+from orchestune.kubeapi.labels import OURS, SERVERS, are_in, selector
 from orchestune.kubeapi.refusals import MAKE_NAMESPACE, Forbidden
 
 Manifest = dict[str, Any]
@@ -196,7 +197,7 @@ def deploy(
 ) -> None:
     """Apply everything and wait until the server is ready. NotUp says why it is not."""
     key = _key(api, connection) if database_url else b""
-    for document in plan.foundation(connection, database_url, key):
+    for document in plan.foundation(connection, database_url, key, server_pods(api, connection)):
         if document["kind"] == "Namespace" and _is_there(api, document):
             continue  # one that somebody else has made stays his: `destroy` takes away those with our labels
         _apply(api, document)
@@ -210,6 +211,11 @@ def deploy(
     _mark_archived(api, connection, None)  # a removal that was not completed has left it: there will be more to copy
     note("waiting for the server to start")
     rollout.wait(api, connection, note)
+
+
+def server_pods(api: Api, connection: Connection) -> list[str]:
+    """The names of the server's pods, to which people forward ports."""
+    return forwarding.server_pods(api.items("v1", "Pod", connection.namespace, selector(SERVERS)))
 
 
 def _apply(api: Api, document: Manifest) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 from orchestune.clusters.existing.config import CONFIG, SERVER, WORKER, Connection
 from orchestune.clusters.existing.objects import manifest
 from orchestune.domain.cluster import SERVER_ROLES
+from orchestune.kubeapi.forwarding import ACCESS_ROLES, FORWARDING, forwarding_rules
 
 Manifest = dict[str, Any]
-_RBAC = "rbac.authorization.k8s.io/v1"
+_RBAC_GROUP = "rbac.authorization.k8s.io"
+_RBAC = f"{_RBAC_GROUP}/v1"
 
 
 def rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequence[str] = ()) -> Manifest:
@@ -20,7 +22,9 @@ def rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequ
 
 
 def server_rules(connection: Connection) -> list[Manifest]:
-    """What the server needs in its namespace: it starts, watches and ends workers, and says why one does not run."""
+    """What the server needs in its namespace: it starts, watches and ends workers, and says why one does not run; it
+    keeps the names of its pods in the Roles of people, for which it has to hold each right of these Roles itself.
+    """
     rules = [
         rule("batch", ["jobs"], ["create", "delete", "get", "list", "watch"]),
         rule("", ["pods"], ["delete", "get", "list", "watch"]),
@@ -28,6 +32,9 @@ def server_rules(connection: Connection) -> list[Manifest]:
         rule("", ["events"], ["get", "list", "watch"]),
         rule("", ["namespaces"], ["get"], [connection.namespace]),
         rule("", ["persistentvolumeclaims", "serviceaccounts"], ["get"]),
+        rule(_RBAC_GROUP, ["roles"], ["get", "patch"], ACCESS_ROLES),
+        rule("", [FORWARDING], ["create", "get"]),
+        *_entry_rules(SERVER_ROLES[-1]),
     ]
     return [*rules, *queue_rules()] if connection.queues else rules
 
@@ -50,13 +57,18 @@ def cluster_rules() -> list[Manifest]:
     ]
 
 
-def role_rules(role: str) -> list[Manifest]:
-    """What a person needs who shall be viewer, editor or owner: the way to the server, and its token for that role."""
+def role_rules(role: str, pods: Sequence[str] = ()) -> list[Manifest]:
+    """What a person needs who shall be viewer, editor or owner: the way to the server, which is in `pods`, and its
+    token for that role. The server itself adds the names of later pods.
+    """
+    return [*_entry_rules(role), rule("", ["pods"], ["get", "list"]), *forwarding_rules(pods)]
+
+
+def _entry_rules(role: str) -> list[Manifest]:
+    """The tokens up to that role, and a look at what is installed."""
     accounts = [account(each) for each in SERVER_ROLES[: SERVER_ROLES.index(role) + 1]]
     return [
         rule("", ["serviceaccounts/token"], ["create"], accounts),
-        rule("", ["pods"], ["get", "list"]),
-        rule("", ["pods/portforward"], ["create", "get"]),
         rule("", ["configmaps"], ["get"], [CONFIG]),
         rule("apps", ["deployments"], ["get"], [SERVER]),
     ]
@@ -72,8 +84,10 @@ def cluster_role(connection: Connection) -> str:
     return f"orchestune-server-{connection.namespace}"
 
 
-def namespaced(connection: Connection) -> list[Manifest]:
-    """Accounts, Roles, and one binding: that of the server. Who gets the other Roles is the administrator's choice."""
+def namespaced(connection: Connection, pods: Sequence[str] = ()) -> list[Manifest]:
+    """Accounts, Roles, and one binding: that of the server. Who gets the other Roles is the administrator's choice.
+    They lead to the server's `pods`.
+    """
     made = [manifest("v1", "ServiceAccount", SERVER, connection, "server")]
     made.append(manifest("v1", "ServiceAccount", WORKER, connection, "worker", automountServiceAccountToken=False))
     for role in SERVER_ROLES:
@@ -82,7 +96,7 @@ def namespaced(connection: Connection) -> list[Manifest]:
         )
     made.append(manifest(_RBAC, "Role", SERVER, connection, "server", rules=server_rules(connection)))
     for role in SERVER_ROLES:
-        made.append(manifest(_RBAC, "Role", account(role), connection, "access", rules=role_rules(role)))
+        made.append(manifest(_RBAC, "Role", account(role), connection, "access", rules=role_rules(role, pods)))
     made.append(
         manifest(_RBAC, "RoleBinding", SERVER, connection, "server", **_binding("Role", SERVER, connection.namespace))
     )
@@ -94,8 +108,8 @@ def shared(connection: Connection) -> list[Manifest]:
     made = []
     for role in SERVER_ROLES:
         body: dict[str, Any] = {
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account(role)},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": f"orchestune:{role}"}],
+            "roleRef": {"apiGroup": _RBAC_GROUP, "kind": "Role", "name": account(role)},
+            "subjects": [{"apiGroup": _RBAC_GROUP, "kind": "Group", "name": f"orchestune:{role}"}],
         }
         made.append(manifest(_RBAC, "RoleBinding", f"{account(role)}s", connection, "access", **body))
     return made
@@ -113,6 +127,6 @@ def cluster_wide(connection: Connection) -> list[Manifest]:
 
 def _binding(kind: str, name: str, namespace: str) -> Manifest:
     return {
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
+        "roleRef": {"apiGroup": _RBAC_GROUP, "kind": kind, "name": name},
         "subjects": [{"kind": "ServiceAccount", "name": SERVER, "namespace": namespace}],
     }
