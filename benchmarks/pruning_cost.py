@@ -19,6 +19,7 @@ from orchestune.domain.early_stopping import TYPES, EarlyStopping
 from orchestune.domain.metrics import Metric
 from orchestune.pruners.registry import create
 from orchestune.store import hot
+from orchestune.store.rows import Query
 from orchestune.testing.world import Document, FakeWorker, World
 
 STEPS = 30
@@ -47,9 +48,8 @@ def _measured(rule: str | None, count: int) -> table.Row:
         first = _calls(worker, lease, 10_000, 1)[0]  # a look, whatever the rule
         later = _calls(worker, lease, 10_001)
         with world.core.store.reading() as session:
-            found = session.row("SELECT COUNT(*) FROM marks", {})
+            marks = session.row(Query(int, "SELECT COUNT(*) FROM pruner_observations"), {}) or 0
         world.close()
-    marks = int(found[0]) if found else 0
     p99 = table.percentile(later, 0.99)
     return rule or "none", statistics.median(fresh), statistics.median(later), p99, first, marks
 

@@ -23,7 +23,7 @@ from docs.writing import (
     server_settings,
 )
 from orchestune.domain import transitions
-from orchestune.domain.states import AttemptState, Desired, ExperimentState, ReasonCode, TaskState, TrialState
+from orchestune.domain.states import AttemptState, Desired, ExperimentState, FoldState, ReasonCode, TrialState
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py from the code; change that instead. -->\n\n"
@@ -31,12 +31,12 @@ NOTE = "<!-- Written by docs/generate.py from the code; change that instead. -->
 MEANING = {
     "trial": """\
 One configuration and its outcome. Completed, failed and pruned count for the budget; cancelled does not.""",
-    "task": """\
-One unit of execution of a trial, one per fold. It goes back to pending when its attempt was lost or preempted, or when
-it failed with a retry left.""",
+    "fold": """\
+One unit of execution of a trial; a trial without folds has one. It goes back to pending when its attempt was lost
+or preempted, or when it failed with a retry left.""",
     "attempt": """\
-One execution of a task. Leased and running hold one of the `parallelism` places. A lost attempt may still hand in its
-result, until a newer attempt of the task is leased.""",
+One execution of a fold. Leased and running hold one of the `parallelism` places. A lost attempt may still hand in its
+result, until a newer attempt of the fold is leased.""",
     "worker": """\
 The program beside the user's command. Lost is not final: a frozen worker that comes back is alive again.""",
 }
@@ -49,10 +49,10 @@ The store applies a change as a compare-and-set on the old state: of two causes 
 other is refused. A cause that has no arrow in a state is refused there.
 """
 
-FROM_TASKS = """\
-## Trial, from its tasks
+FROM_FOLDS = """\
+## Trial, from its folds
 
-The state of a trial that nobody pruned or cancelled follows from its tasks, here for two folds:
+The state of a trial that nobody pruned or cancelled follows from its folds, here for two:
 
 """
 
@@ -161,7 +161,7 @@ def _variants(desired: Desired, live: bool, ended: bool, state: ExperimentState)
 
 def trial_from_tasks() -> str:
     """The state of a trial of two folds, for each pair of what its tasks are."""
-    kinds = list(TaskState)
+    kinds = list(FoldState)
     lines = ["| tasks | " + " | ".join(kinds) + " |", "|---|" + "---|" * len(kinds)]
     for one in kinds:
         cells = [str(transitions.trial_state((one, other))) for other in kinds]
@@ -175,7 +175,7 @@ def state_machines() -> str:
     parts += [
         f"## {name.capitalize()}\n\n{MEANING[name]}\n\n{diagram(table)}" for name, table in transitions.MACHINES.items()
     ]
-    parts += [FROM_TASKS + trial_from_tasks(), EXPERIMENT + experiment_table()]
+    parts += [FROM_FOLDS + trial_from_tasks(), EXPERIMENT + experiment_table()]
     finished = ", ".join(state for state in TrialState if state.finished)
     live = ", ".join(state for state in AttemptState if state.live)
     over = ", ".join(state for state in ExperimentState if state.over)

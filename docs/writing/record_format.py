@@ -12,23 +12,23 @@ from orchestune.archives import format
 _OPENING = f"""\
 # The record format
 
-`orchestune export --all` writes one record per finished experiment, `experiments/ID.jsonl.gz`: gzipped JSON lines in UTF-8.
-Every line is an object with a `type`. The first is a `record`, the last an `end`; what lies between has the order of the
-sections below. The files that the record names (code, artifacts, checkpoints) lie beside it as `blobs/XX/DIGEST`, where
-`DIGEST` is their SHA-256 and `XX` its first two characters.
+`orchestune export --all` writes one record per finished experiment, `experiments/ID.jsonl.gz`: gzipped JSON lines in
+UTF-8. Every line is an object with a `type`. The first is a `record`, the last an `end`; what lies between has the
+order of the sections below. The files that the record names (code, artifacts, checkpoints) lie beside it as
+`blobs/XX/DIGEST`, where `DIGEST` is their SHA-256 and `XX` its first two characters.
 
 ```sh
 gunzip -c archive/experiments/*.jsonl.gz | jq -c 'select(.type == "metric")'
 ```
 
-The [JSON Schema](record.schema.json) describes one line. Times are seconds since 1970 in UTC, sizes are bytes. A missing
-value is null; no field is ever left out.
+The [JSON Schema](record.schema.json) describes one line. Times are seconds since 1970 in UTC, sizes are bytes. A
+missing value is null; no field is ever left out.
 
 ## Versions
 
-This is version {format.VERSION} of `{format.FORMAT}`. Any change of a field makes a new version. A server reads its own version and all versions
-before it; version 1 will be read by every release for at least five years after a release that writes a newer one. A newer version is
-refused with a message that asks for an upgrade.
+This is version {format.VERSION} of `{format.FORMAT}`. Any change of a field makes a new version. A server reads its own
+version and all versions before it; version 1 will be read by every release for at least five years after a release
+that writes a newer one. A newer version is refused with a message that asks for an upgrade.
 
 ## Integrity
 

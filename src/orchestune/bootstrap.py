@@ -98,7 +98,7 @@ class Running:
         with self.core.store.reading() as session:
             if notices.waiting(session, _PATIENT_TRIES) or imports.begun(session):
                 return False
-            if any(row.desired != "paused" or row.live for row in unfinished(session)):
+            if any(row.desired != "paused" or row.live_attempts for row in unfinished(session)):
                 return False
             return not workers.are_there(session)
 

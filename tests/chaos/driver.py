@@ -279,7 +279,7 @@ class Chaos:
             numbers = [row[0] for row in database.execute("SELECT number FROM trials ORDER BY number")]
             if numbers != list(range(1, self.budget + 1)):
                 wrong.append("numbers of trials are missing or double")
-            done = dict(database.execute("SELECT trial, COUNT(*) FROM tasks WHERE state = 'done' GROUP BY trial"))
+            done = dict(database.execute("SELECT trial, COUNT(*) FROM folds WHERE state = 'done' GROUP BY trial"))
             completed = [row[0] for row in database.execute("SELECT number FROM trials WHERE state = 'completed'")]
             if any(done.get(number) != self.folds for number in completed):
                 wrong.append(f"a trial completed without all of its {self.folds} folds: {done}")

@@ -24,7 +24,7 @@ TRIAL = {
     "number", "state", "reason", "source", "parameters", "metrics", "attempts", "created_at", "finished_at",
 }  # fmt: skip
 ATTEMPT = {
-    "id", "task", "state", "worker", "node", "exit_code", "signal", "reason", "started_at", "finished_at",
+    "id", "fold", "state", "worker", "node", "exit_code", "signal", "reason", "started_at", "finished_at",
     "wall_seconds", "cpu_seconds", "peak_memory_bytes",
 }  # fmt: skip
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")

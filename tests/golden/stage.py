@@ -166,7 +166,7 @@ class Stage:
             "attempts": [
                 {
                     "number": attempt["number"],
-                    "fold": attempt["task"],
+                    "fold": attempt["fold"],
                     "state": attempt["state"],
                     "reason": _message(attempt["reason"]),
                 }

@@ -93,8 +93,15 @@ def test_what_each_fold_came_to_is_told(open_page: OpenPage, handles: dict[str, 
         session.change(update(tables.experiments).where(where).values(specification=json.dumps(specification)))
         for fold, value in ((1, 0.81), (2, 0.87)):
             metrics = json.dumps({"accuracy": {"value": value, "stddev": None}})
-            task = {"experiment": row.id, "trial": 1, "fold": fold, "state": "done", "token": 1, "metrics": metrics}
-            session.change(insert(tables.tasks).values(**task))
+            task = {
+                "experiment": row.id,
+                "trial": 1,
+                "fold": fold,
+                "state": "done",
+                "lease_token": 1,
+                "metrics": metrics,
+            }
+            session.change(insert(tables.folds).values(**task))
     page = open_page(f"/experiments/{handles['one trial']}/trials/1")
     expect(page.get_by_role("log").locator(".who").first).to_have_text(re.compile(r"^\d\d:\d\d:\d\d fold 0$"))
     folds = page.get_by_role("region", name="Folds").get_by_role("row")
@@ -111,10 +118,10 @@ def test_the_time_and_the_memory_of_all_folds_are_told(
         row = experiments.find(session, handles["one trial"])
         where = (tables.attempts.c.experiment == row.id) & (tables.attempts.c.trial == 1)
         [first] = session.connection.execute(select(tables.attempts).where(where)).all()
-        used = {"wall": 20.0, "cpu": 10.0, "memory": 3 * 2**30}
+        used = {"wall_seconds": 20.0, "cpu_seconds": 10.0, "peak_memory": 3 * 2**30}
         session.change(update(tables.attempts).where(where).values(**used))
-        again = {**first._mapping, "id": f"{first.id}-1", "fold": 1, "token": first.token + 1}
-        used = {"wall": 20.0, "cpu": 30.0, "memory": 2**30}
+        again = {**first._mapping, "id": f"{first.id}-1", "fold": 1, "attempt_number": first.attempt_number + 1}
+        used = {"wall_seconds": 20.0, "cpu_seconds": 30.0, "peak_memory": 2**30}
         session.change(insert(tables.attempts).values(**{**again, **used}))
     page = open_page(f"/experiments/{handles['one trial']}/trials/1")
     expect(page.get_by_text("100 % of a core for each fold")).to_be_visible()

@@ -146,7 +146,7 @@ def nothing_runs(world: World, experiment: str) -> None:
     assert status["desired"] == "stopped"
     assert len(workers_of(world, experiment)) == 1, "the one that it had before"
     with world.core.store.reading() as session:
-        for table in ("notices", "tracked"):
+        for table in ("notifications", "tracking_runs"):
             assert not session.select(select(metadata.tables[table].c.experiment), str)
 
 

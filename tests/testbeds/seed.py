@@ -204,7 +204,7 @@ class Writer:
         self.begin = self.clock.now() - plan.ago
         self.rows: dict[str, list[dict[str, Any]]] = {
             name: []
-            for name in ("trials", "trial_metrics", "tasks", "attempts", "points", "usage", "log_segments", "workers")
+            for name in ("trials", "trial_metrics", "folds", "attempts", "points", "usage", "log_segments", "workers")
         }
         self.counts = dict.fromkeys(("queued", "running", "completed", "failed", "pruned", "cancelled"), 0)
         self.best: tuple[int, float] | None = None
@@ -235,8 +235,8 @@ class Writer:
             "parallelism": plan.parallelism, "priority": 0, "labels": json.dumps(dict(plan.labels)),
             "desired": "running", "state": plan.state, "reason": json.dumps(dict(plan.reason)) if plan.reason else None,
             "waiting": json.dumps(dict(plan.reason)) if plan.reason and not over else None,
-            "ended": ("budget" if plan.state == "completed" else "max_failures") if over else None,
-            "created": plan.finished + plan.running, "live": plan.running, "history_seq": plan.finished,
+            "ended_by": ("budget" if plan.state == "completed" else "max_failures") if over else None,
+            "last_trial": plan.finished + plan.running, "live_attempts": plan.running, "history_seq": plan.finished,
             "event_seq": 1, "log_seq": len(self.rows["log_segments"]), "worker_seq": len(self.workers),
             "best_trial": self.best[0] if self.best else None, "best_value": self.best[1] if self.best else None,
             "created_at": self.begin - 5, "started_at": self.begin if plan.finished + plan.running else None,
@@ -311,13 +311,14 @@ class Writer:
             )
             self.rows["attempts"].append(
                 {
-                    "id": identity, "experiment": self.id, "trial": number, "fold": 0, "token": token, "state": end,
-                    "reason": json.dumps(why) if why else None, "worker": self.workers[slot % len(self.workers)],
-                    "worker_beat": 1, "node": self.plan.node, "gpus": json.dumps([str(slot % 4)]),
+                    "id": identity, "experiment": self.id, "trial": number, "fold": 0, "attempt_number": token,
+                    "state": end, "reason": json.dumps(why) if why else None,
+                    "worker": self.workers[slot % len(self.workers)],
+                    "lease_call": 1, "node": self.plan.node, "gpus": json.dumps([str(slot % 4)]),
                     "exit_code": None if until is None else int(end == "failed"), "leased_at": begin,
-                    "started_at": begin, "finished_at": until, "wall": until and until - begin,
-                    "cpu": until and (until - begin) * 0.9, "memory": 380 * 2**20, "points": values,
-                    "log_end": len(text), "log_bytes": None if until is None else len(text), "tail": text,
+                    "started_at": begin, "finished_at": until, "wall_seconds": until and until - begin,
+                    "cpu_seconds": until and (until - begin) * 0.9, "peak_memory": 380 * 2**20, "point_count": values,
+                    "log_end": len(text), "log_bytes": None if until is None else len(text), "log_tail": text,
                 }
             )  # fmt: skip
             if text and self.plan.finished < 1000:
@@ -327,8 +328,8 @@ class Writer:
                      "length": len(text.encode()), "gap": 0, "at": begin + 1, "data": text.encode()}
                 )  # fmt: skip
         done = {"completed": "done", "failed": "failed", "pruned": "cancelled", "running": "active"}
-        self.rows["tasks"].append(
-            {"experiment": self.id, "trial": number, "fold": 0, "state": done[state], "token": len(tokens) or 1}
+        self.rows["folds"].append(
+            {"experiment": self.id, "trial": number, "fold": 0, "state": done[state], "lease_token": len(tokens) or 1}
         )
 
     def _points(self, attempt: str, outcome: Outcome, begin: float) -> int:

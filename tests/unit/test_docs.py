@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src/orchestune"
 PROTOCOL = (ROOT / "docs/reference/protocol.md").read_text()
 ANSWERS = (
-    "Status Best RunningTrial Worker RoomForTrials Asked Trial Attempt Task Event LogChunk Cluster SurveyedMachine"
+    "Status Best RunningTrial Worker RoomForTrials Asked Trial Attempt Fold Event LogChunk Cluster SurveyedMachine"
     " ClusterExperiment Gpu GpuHolder Retirement Grant Imported"
 )
 PAGES = sorted(

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from orchestune.domain.states import AttemptState, ExperimentState, ReasonCode, TaskState, TrialState
+from orchestune.domain.states import AttemptState, ExperimentState, FoldState, ReasonCode, TrialState
 
 FORMAT = "orchestune-record"
 VERSION = 1
@@ -81,7 +81,8 @@ class Experiment(Struct, frozen=True, tag="experiment", forbid_unknown_fields=Tr
     budget: Annotated[Whole, Meta(description="trials")]
     parallelism: Annotated[Whole, Meta(description="attempts at a time")]
     priority: Signed
-    waived_guards: Annotated[Line, Meta(description="codes of the guards that were passed, separated by spaces")]
+    waived_guards: Annotated[Raw, _json("codes of the guards that were passed or waived", "array")]
+    is_exhausted: Annotated[bool, Meta(description="its space has no configuration left that was not tried")]
     last_trial: Annotated[Whole, Meta(description="the highest number")]
     last_event: Whole
     last_log: Whole
@@ -181,7 +182,7 @@ class Fold(Struct, frozen=True, tag="fold", forbid_unknown_fields=True):
 
     trial: Whole
     fold: Whole
-    state: TaskState
+    state: FoldState
     metrics: Annotated[Raw, _json("name → `{value, stddev}`, once it is done", "object", "null")]
     checkpoint: Checkpoint
     attempts: Annotated[Whole, Meta(description="how often it was leased")]
@@ -272,7 +273,7 @@ class Event(Struct, frozen=True, tag="event", forbid_unknown_fields=True):
     at: Time
     actor: Text
     kind: Word
-    data: Annotated[Raw, _json("what each kind has: docs/reference/events.md")]
+    data: Annotated[Raw, _json("the fields of its kind")]
 
 
 class Log(Struct, frozen=True, tag="log", forbid_unknown_fields=True):

@@ -163,7 +163,7 @@ def _detail(trial: documents.Trial, ref: str, paint: Paint) -> list[str]:
         lines.append(f"why         {paint('33', one_line(trial['reason']['message']))}")
     lines += _block("metrics", {name: measured(value, paint) for name, value in trial["metrics"].items()})
     lines += _block("parameters", {name: one_line(exact(value)) for name, value in trial["parameters"].items()})
-    tasks = trial.get("tasks") or []
+    tasks = trial.get("folds") or []
     if len(tasks) > 1:
         lines += ["", *_folds(tasks, paint)]
     for attempt in trial["attempts"]:
@@ -185,7 +185,7 @@ def _block(title: str, values: Mapping[str, str]) -> list[str]:
     return [f"{'' if index else title:11} {name:{names}}  {text}" for index, (name, text) in enumerate(values.items())]
 
 
-def _folds(tasks: Sequence[documents.Task], paint: Paint) -> list[str]:
+def _folds(tasks: Sequence[documents.Fold], paint: Paint) -> list[str]:
     names = list(dict.fromkeys(name for task in tasks for name in task["metrics"]))
     rows = [
         [str(task["fold"]), paint.state(task["state"]), *(measured(task["metrics"].get(name), paint) for name in names)]
@@ -196,7 +196,7 @@ def _folds(tasks: Sequence[documents.Task], paint: Paint) -> list[str]:
 
 
 def _attempt(attempt: documents.Attempt, paint: Paint, several: bool) -> list[str]:
-    head = f"attempt {attempt['number']}" + (f" of fold {attempt['task']}" if several else "")
+    head = f"attempt {attempt['number']}" + (f" of fold {attempt['fold']}" if several else "")
     where = f" by {paint.worker(attempt['worker'])} on {attempt['node']}" if attempt["worker"] else ""
     gpus = f", gpu {','.join(attempt['gpus'])}" if attempt.get("gpus") else ""
     lines = [f"{head}  {paint.state(attempt['state'])}{where}{gpus}"]

@@ -93,7 +93,7 @@ def _try(console: Console, found: Model, prepared: Prepared, chosen: list[str], 
 
 def _comparable(console: Console, trial: documents.Trial) -> dict[str, Any]:
     """What the trial measured; of folds the first one, where that alone is run."""
-    tasks = trial.get("tasks") or []
+    tasks = trial.get("folds") or []
     return dict(tasks[0]["metrics"] if len(tasks) > 1 and at_hand(console.place) else trial["metrics"])
 
 

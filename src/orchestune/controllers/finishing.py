@@ -9,7 +9,7 @@ from functools import partial
 
 from orchestune.controllers.each import each
 from orchestune.controllers.sparing import Sparing
-from orchestune.domain.states import Desired, ExperimentState, WorkerState
+from orchestune.domain.states import Desired, ExperimentState, Visibility, WorkerState
 from orchestune.ports.backend import Backend
 from orchestune.services import trials
 from orchestune.services.core import Core
@@ -62,7 +62,7 @@ class Finishing:
                 trials.cancel_open(ledger)
             elif (
                 now.ending
-                and now.live == 0
+                and now.live_attempts == 0
                 and now.state is ExperimentState.STOPPING
                 and not workers.are_there(ledger.session, experiment)
             ):
@@ -82,23 +82,23 @@ class Finishing:
         their trials as they are ordered, drain, and end by themselves.
         """
         for worker in ending:
-            if worker.id in self._told or not worker.handle or self._hands_in_files(worker):
+            if worker.id in self._told or not worker.backend_handle or self._hands_in_files(worker):
                 continue
             row = unfinished.get(worker.experiment)
             grace = row.specification.grace if row is not None else 10.0
-            backend.end(worker.id, json.loads(worker.handle), grace)
+            backend.end(worker.id, json.loads(worker.backend_handle), grace)
             self._told.add(worker.id)
 
     def _hands_in_files(self, worker: Present) -> bool:
-        if worker.phase != workers.SENDING or worker.state not in (WorkerState.ALIVE, WorkerState.DRAINING):
+        if not worker.sends_files or worker.state not in (WorkerState.ALIVE, WorkerState.DRAINING):
             return False
         with self._core.store.reading() as session:
             row = experiments.get(session, worker.experiment)
-        if row.hidden:
+        if row.visibility is not Visibility.LISTED:
             return False
         stopped, now = row.desired is Desired.STOPPED, self._core.clock.monotonic()
-        since, beat = self._sending.setdefault(worker.id, (now, worker.beat))
-        if stopped and worker.beat == beat and now - since >= self._core.beat_seconds:
+        since, beat = self._sending.setdefault(worker.id, (now, worker.last_call))
+        if stopped and worker.last_call == beat and now - since >= self._core.beat_seconds:
             return False  # it does not hear that its trials are to end: its place has to end it
         most = STOPPED_FILES_SECONDS if stopped else FILES_SECONDS
         if now - since < most:

@@ -67,8 +67,8 @@ class Judging:
             places = trials.places(session, row.id, front).values()
         assert row.best_value is not None, "it is unsure"
         value = row.best_value if found is None else found.value
-        return Chosen(value, max(places, default=row.finished - row.since_best))
+        return Chosen(value, max(places, default=row.finished - row.trials_since_best))
 
 
 def _asks(row: ExperimentRow) -> bool:
-    return row.desired is not Desired.STOPPED and row.ended is None and row.specification.stop.ask_for_the_best
+    return row.desired is not Desired.STOPPED and row.ended_by is None and row.specification.stop.ask_for_the_best

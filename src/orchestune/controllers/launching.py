@@ -182,7 +182,9 @@ class Launching:
     def _bring(self, site: Site, present: Sequence[Present], slots: int, cards: Deck) -> None:
         """Bring the workers of a part to so many slots."""
         # started never, or nobody knows
-        absent = [worker for worker in present if worker.state == WorkerState.STARTING and worker.handle is None]
+        absent = [
+            worker for worker in present if worker.state == WorkerState.STARTING and worker.backend_handle is None
+        ]
         going = all(self._starting.hand_over(site, worker.id, worker.slots, worker.assigned_gpus) for worker in absent)
         have = sum(worker.slots for worker in present)
         if have > slots:
@@ -286,7 +288,7 @@ def slots_wanted(row: ExperimentRow) -> int:
     """How many attempts of it could run now."""
     if row.goes_on:
         return min(row.parallelism, unfinished(row))
-    return row.live if row.desired is Desired.PAUSED and row.ended is None else 0
+    return row.live_attempts if row.desired is Desired.PAUSED and row.ended_by is None else 0
 
 
 def workers_for(cores: int, slots: int) -> int:

@@ -148,7 +148,7 @@ class Notifying:
         return self._failed(notice, hook, f"it answered {answer.status}", float(after) if after.isdecimal() else None)
 
     def _failed(self, notice: Notice, hook: Hook, why: str, seconds: float | None) -> Callable[[], None]:
-        if notice.tries >= len(PAUSES):
+        if notice.delivery_attempts >= len(PAUSES):
             return partial(self._give_up, notice, hook, why)
         log.warning("the message %s to %s was not taken: %s", notice.kind, shown(hook.url), why)
         return partial(self._later, notice, seconds)
@@ -158,7 +158,7 @@ class Notifying:
             notices.drop(session, notice)
 
     def _later(self, notice: Notice, seconds: float | None) -> None:
-        pause = PAUSES[min(notice.tries, len(PAUSES) - 1)]
+        pause = PAUSES[min(notice.delivery_attempts, len(PAUSES) - 1)]
         with self._core.store.transaction() as session:
             notices.postpone(session, notice, min(max(pause, seconds or 0.0), PAUSES[-1]))
 
@@ -168,7 +168,10 @@ class Notifying:
         with locked(self._core, notice.experiment) as ledger:
             if notices.drop(ledger.session, notice):
                 to = shown(hook.url)
-                ledger.record("message_failed", {"about": notice.kind, "to": to, "tries": notice.tries + 1, "why": why})
+                ledger.record(
+                    "message_failed",
+                    {"about": notice.kind, "to": to, "tries": notice.delivery_attempts + 1, "why": why},
+                )
 
 
 def _post(core: Core, hook: Hook, notice: Notice, row: ExperimentRow) -> Answer:

@@ -48,7 +48,7 @@ def parts(session: Session, row: ExperimentRow, room: Callable[[int], Resources]
 
 def unfinished(row: ExperimentRow) -> int:
     """Attempts that are to come or run, as far as its budget goes."""
-    return row.unsuggested * row.specification.folds.count + row.pending + row.live
+    return row.unsuggested * row.specification.folds.count + row.pending_folds + row.live_attempts
 
 
 def memory_after(

@@ -76,7 +76,7 @@ class Reaping:
             raise
 
     def _cluster(self, backend: Backend, present: list[Present]) -> None:
-        handles = {worker.id: json.loads(worker.handle) if worker.handle else {} for worker in present}
+        handles = {worker.id: json.loads(worker.backend_handle) if worker.backend_handle else {} for worker in present}
         seen = {sighting.worker: sighting for sighting in backend.observe(handles)}
         now = self._listened
         for worker in present:
@@ -85,15 +85,15 @@ class Reaping:
             sighting = seen.get(worker.id)
             if sighting is not None and sighting.node not in ("", worker.node):
                 self._locate(worker, sighting.node)
-            begun = worker.handle is not None or worker.state == WorkerState.DRAINING
+            begun = worker.backend_handle is not None or worker.state == WorkerState.DRAINING
             if sighting is not None and sighting.phase is Phase.GONE and begun:
                 self._gone(worker, sighting)
             elif not begun:
-                self._heard[worker.id] = ((worker.boot, worker.beat), now)  # it is still to be started
-            elif worker.state == WorkerState.DRAINING and worker.boot is None:
+                self._heard[worker.id] = ((worker.boot_id, worker.last_call), now)  # it is still to be started
+            elif worker.state == WorkerState.DRAINING and worker.boot_id is None:
                 # nobody is there to be told; what it waits for may never come
                 self._end(backend, worker, handles[worker.id])
-            elif sighting is not None and sighting.phase.waits and worker.boot is None:
+            elif sighting is not None and sighting.phase.waits and worker.boot_id is None:
                 self._pending(worker, sighting, now)
             elif worker.state == WorkerState.LOST:
                 if now - self._lost_since.setdefault(worker.id, now) >= GIVE_UP_SECONDS:
@@ -112,12 +112,12 @@ class Reaping:
     def _silent(self, worker: Present, now: float) -> bool:
         if worker.state == WorkerState.LOST:
             return False
-        sign = (worker.boot, worker.beat)
+        sign = (worker.boot_id, worker.last_call)
         known = self._heard.get(worker.id)
         if known is None or known[0] != sign:
             self._heard[worker.id] = (sign, now)
             return False
-        limit = START_SECONDS if worker.boot is None else self._core.lease_seconds
+        limit = START_SECONDS if worker.boot_id is None else self._core.lease_seconds
         silence = now - known[1]
         if silence >= limit / 3:
             self._write(worker)
@@ -135,13 +135,13 @@ class Reaping:
 
     def _pending(self, worker: Present, sighting: Sighting, now: float) -> None:
         """It waits for its machine or its image, for as long as that takes: say for what."""
-        self._heard[worker.id] = ((worker.boot, worker.beat), now)
+        self._heard[worker.id] = ((worker.boot_id, worker.last_call), now)
         if (sighting.reason, sighting.phase) != (worker.reason or "", worker.phase):
             with self._core.store.transaction() as session:
                 workers.change(session, worker.id, reason=sighting.reason or None, phase=sighting.phase)
 
     def _gone(self, worker: Present, sighting: Sighting) -> None:
-        drained = worker.state == WorkerState.DRAINING and (not sighting.reason or worker.boot is None)
+        drained = worker.state == WorkerState.DRAINING and (not sighting.reason or worker.boot_id is None)
         text = sighting.reason or ("drained" if drained else "its process ended")
         if worker.state == WorkerState.LOST and worker.reason:
             text = f"{worker.reason}; {text}"  # what came of it says nothing of what it was lost for
@@ -170,7 +170,7 @@ class Reaping:
     def _lost(self, worker: Present) -> None:
         with locked(self._core, worker.experiment) as ledger:
             current = workers.get(ledger.session, worker.id)
-            if current is None or current.beat != worker.beat or current.boot != worker.boot:
+            if current is None or current.last_call != worker.last_call or current.boot_id != worker.boot_id:
                 return  # it spoke while we waited for the lock
             text = f"worker {worker.name} has not been heard of for {self._core.lease_seconds:g} s"
             if workers.move(ledger.session, worker.id, Cause.LOSE, reason=text) is None:

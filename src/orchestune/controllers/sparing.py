@@ -51,7 +51,7 @@ class Sparing:
 
     def keeps(self, backend: Backend, worker: Present, rows: Sequence[ExperimentRow]) -> bool:
         """Whether a worker whose experiment is over stays for now; `rows`: the unfinished experiments of its place."""
-        if worker.state == WorkerState.DRAINING and worker.heir in {row.id for row in rows}:
+        if worker.state == WorkerState.DRAINING and worker.next_experiment in {row.id for row in rows}:
             return True
         if worker.state != WorkerState.ALIVE or not _movable(backend, worker) or any(row.waiting for row in rows):
             return False
@@ -82,7 +82,7 @@ class Sparing:
             for worker, made_for in idle:
                 if made_for == kind and self._bequeath(worker, test):
                     told.append(worker.experiment)
-                    seen[worker.id] = _as_heirs(replace(worker, state=WorkerState.DRAINING, heir=test.id))
+                    seen[worker.id] = _as_heirs(replace(worker, state=WorkerState.DRAINING, next_experiment=test.id))
                     idle.remove((worker, made_for))
                     break
         return list(seen.values()), told
@@ -116,7 +116,7 @@ def _movable(backend: Backend, worker: Present) -> bool:
 
 
 def _waits(row: ExperimentRow) -> bool:
-    return _is_test(row) and bool(row.principal) and row.goes_on and not row.live
+    return _is_test(row) and bool(row.principal) and row.goes_on and not row.live_attempts
 
 
 def _is_test(row: ExperimentRow) -> bool:
@@ -125,9 +125,9 @@ def _is_test(row: ExperimentRow) -> bool:
 
 def _as_heirs(worker: Present) -> Present:
     """A worker that is about to go on with another experiment is one that this experiment has started."""
-    if worker.state != WorkerState.DRAINING or worker.heir is None:
+    if worker.state != WorkerState.DRAINING or worker.next_experiment is None:
         return worker
-    return replace(worker, experiment=worker.heir, state=WorkerState.STARTING)
+    return replace(worker, experiment=worker.next_experiment, state=WorkerState.STARTING)
 
 
 def _kind(backend: Backend, row: ExperimentRow) -> _Kind:

@@ -115,7 +115,7 @@ class Starting:
             self._give_up(row, worker, str(error))
             return False
         with self._core.store.transaction() as session:
-            workers.change(session, worker, handle=json.dumps(dict(handle)), reason=None)
+            workers.change(session, worker, backend_handle=json.dumps(dict(handle)), reason=None)
         return True
 
     def _give_up(self, row: ExperimentRow, worker: str, text: str) -> None:

@@ -96,7 +96,7 @@ class Suggesting:
     def _engine_failed(self, row: ExperimentRow, text: str) -> None:
         self._drop(row.id)
         with locked(self._core, row.id) as ledger:
-            ledger.row.guard_words -= {experiments.LOOKING}
+            ledger.row.awaits_suggestion = False
             ledger.pause(Reason(ReasonCode.ENGINE_FAILED, f"the engine {row.specification.engine} failed: {text}"))
 
     def _drop(self, experiment: str) -> None:
@@ -144,7 +144,7 @@ class Suggesting:
         clock = self._core.clock
         made: list[Suggestion] = []
         start = clock.monotonic()
-        for number in range(row.created + 1, row.created + 1 + wanted):
+        for number in range(row.last_trial + 1, row.last_trial + 1 + wanted):
             began = clock.monotonic()
             try:
                 found = opened.engine.ask(list(pending.values()), number, ask_seed(row.specification.seed, number))
@@ -189,9 +189,9 @@ class Suggesting:
         if not opened.engine.uses_history:
             return min(left, missing(row))
         if row.history_seq == 0:  # nothing is known yet: none of them can get old
-            return min(left, trials_for(row, row.parallelism - row.live - row.pending))
+            return min(left, trials_for(row, row.parallelism - row.live_attempts - row.pending_folds))
         slots = workers.present_slots(session, row.id)
-        free = max(min(slots, row.parallelism) - row.live - row.unqueued, 0)
+        free = max(min(slots, row.parallelism) - row.live_attempts - row.unqueued, 0)
         return min(left, trials_for(row, free) + self._standby(row, opened) - row.queued)
 
     def _standby(self, row: ExperimentRow, opened: _Open) -> int:
@@ -205,21 +205,21 @@ class Suggesting:
         """Apply, if the experiment still is as it was when the engine was asked; otherwise the next tick asks anew."""
         with locked(self._core, row.id) as ledger:
             now = ledger.row
-            if now.created != row.created or now.revision != row.revision or not now.goes_on:
+            if now.last_trial != row.last_trial or now.revision != row.revision or not now.goes_on:
                 return
-            now.guard_words -= {experiments.LOOKING}
+            now.awaits_suggestion = False
             trials.queue(ledger, suggestions[: now.unsuggested])
 
     def _exhausted(self, row: ExperimentRow) -> None:
         with locked(self._core, row.id) as ledger:
-            ledger.row.guard_words = ledger.row.guard_words - {experiments.LOOKING} | {experiments.EXHAUSTED}
+            ledger.row.awaits_suggestion, ledger.row.is_exhausted = False, True
             ledger.evaluate()
 
     def _look_further(self, row: ExperimentRow) -> None:
         """In another turn: the other experiments have theirs before."""
-        if experiments.LOOKING not in row.guard_words:
+        if not row.awaits_suggestion:
             with locked(self._core, row.id) as ledger:
-                ledger.row.guard_words |= {experiments.LOOKING}
+                ledger.row.awaits_suggestion = True
         self._core.signals.notify(SUGGESTING)
 
 

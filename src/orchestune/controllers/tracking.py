@@ -158,7 +158,7 @@ class _Server:
         tracker = tracker_of(self._core, row.specification, experiment)
         if tracker is None:  # it has been taken from somewhere without its address: nothing will be recorded
             with self._core.store.transaction() as session:
-                tracked.change(session, experiment, WHOLE, seq=row.event_seq)
+                tracked.change(session, experiment, WHOLE, event_seq=row.event_seq)
             return
         try:
             _Telling(self._core, row, self._link(tracker), self._place(tracker, row)).tell()
@@ -205,32 +205,32 @@ class _Telling:
         row = self._row
         with self._core.store.reading() as session:
             cursor = tracked.of(session, row.id, [WHOLE])[WHOLE]
-            events = logs.events_after(session, row.id, cursor.seq, _EVENTS)
+            events = logs.events_after(session, row.id, cursor.event_seq, _EVENTS)
         if not events:
             return
         numbers = sorted({int(json.loads(event.data)["trial"]) for event in events if event.kind in _TELLING})
         parent = self._parent(cursor)
         known = self._known(numbers)
-        since = {number: known[number].told_at for number in numbers}
+        since = {number: known[number].logged_at for number in numbers}
         while since:
             with self._core.store.reading() as session:
                 found = runs.of_trials(session, row, since)
             for run in found:
-                self._tell(run, known[run.trial].run or None, {PARENT_TAG: parent})
+                self._tell(run, known[run.trial].run_id or None, {PARENT_TAG: parent})
             known = self._known(numbers)
             since = {run.trial: run.told_at for run in found if run.more}
         with self._core.store.reading() as session:
             self._row = experiments.get(session, row.id)
         self._tell(runs.of_experiment(self._row), parent, {})
         with self._core.store.transaction() as session:
-            tracked.change(session, row.id, WHOLE, seq=events[-1].seq)
+            tracked.change(session, row.id, WHOLE, event_seq=events[-1].seq)
 
     def _parent(self, cursor: Tracked) -> str:
-        if cursor.run:
-            return cursor.run
+        if cursor.run_id:
+            return cursor.run_id
         run = self._make(runs.of_experiment(self._row), {})
         with self._core.store.transaction() as session:
-            tracked.change(session, self._row.id, WHOLE, run=run)
+            tracked.change(session, self._row.id, WHOLE, run_id=run)
         return run
 
     def _known(self, numbers: Iterable[int]) -> Mapping[int, Tracked]:
@@ -254,4 +254,4 @@ class _Telling:
         self._there.update(identity, run.status, run.ended_at)
         if run.trial != WHOLE:
             with self._core.store.transaction() as session:
-                tracked.change(session, self._row.id, run.trial, run=identity, told_at=run.told_at)
+                tracked.change(session, self._row.id, run.trial, run_id=identity, logged_at=run.told_at)

@@ -41,7 +41,7 @@ class ClusterExperiment(TypedDict):
     parallelism: int
     each: Amount
     workers: int
-    pending: Annotated[int, Field(description="tasks that wait for a free place")]
+    pending: Annotated[int, Field(description="folds that wait for a free place")]
     waiting: str | None
 
 

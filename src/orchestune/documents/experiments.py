@@ -184,7 +184,7 @@ class Status(TypedDict):
     reason: Reason | None
     budget: int
     parallelism: int
-    folds: Annotated[int, Field(description="tasks of each trial; `parallelism` counts them")]
+    folds: Annotated[int, Field(description="folds of each trial; `parallelism` counts them")]
     priority: int
     labels: dict[str, str]
     revision: int

@@ -86,8 +86,8 @@ class Span(TypedDict):
     """When and where an attempt ran."""
 
     trial: int
-    task: int
-    number: int
+    fold: int
+    attempt_number: int
     state: str
     worker: str | None
     node: str | None
@@ -106,8 +106,8 @@ class Curve(TypedDict):
     """What an attempt reported: [step, value], the step counted where none was said."""
 
     trial: int
-    task: int
-    number: int
+    fold: int
+    attempt_number: int
     state: str
     reported: Annotated[
         int, Field(description="values in all; where these are many, every k-th and the last are given")

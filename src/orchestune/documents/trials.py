@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from orchestune.documents.experiments import Measured, Parameters, Reason
 
 TrialState = Literal["queued", "running", "completed", "failed", "pruned", "cancelled"]
-TaskState = Literal["pending", "active", "done", "failed", "cancelled"]
+FoldState = Literal["pending", "active", "done", "failed", "cancelled"]
 
 
 class Artifact(TypedDict):
@@ -37,10 +37,10 @@ class Checkpoint(TypedDict):
 
 
 class Attempt(TypedDict):
-    """One execution of a task."""
+    """One execution of a fold."""
 
     id: str
-    task: int
+    fold: int
     number: int
     state: str
     worker: str | None
@@ -63,11 +63,11 @@ class Attempt(TypedDict):
     ]
 
 
-class Task(TypedDict):
+class Fold(TypedDict):
     """One fold of a trial; a trial without folds has one, whose metrics are the trial's."""
 
     fold: int
-    state: TaskState
+    state: FoldState
     metrics: dict[str, Measured]
 
 
@@ -85,7 +85,7 @@ class Trial(TypedDict):
     bundle: str | None
     revision: int
     attempts: list[Attempt]
-    tasks: NotRequired[Annotated[list[Task], Field(description="one for each fold; not in lists")]]
+    folds: NotRequired[Annotated[list[Fold], Field(description="not in lists")]]
     checkpoint: NotRequired[Annotated[Checkpoint | None, Field(description="the newest one; not in lists")]]
     artifacts: NotRequired[Annotated[list[Artifact], Field(description="not in lists")]]
     command: NotRequired[Annotated[str | None, Field(description="what it runs, for people; not in lists")]]
@@ -105,8 +105,8 @@ class TrialPage(TypedDict):
 class TrialCurve(TypedDict):
     """What one attempt reported of one metric."""
 
-    task: int
-    number: int
+    fold: int
+    attempt_number: int
     metric: str
     reported: Annotated[
         int, Field(description="values in all; where these are many, every k-th and the last are given")
@@ -123,8 +123,8 @@ class Points(TypedDict):
 class UsedByAttempt(TypedDict):
     """What one attempt used over time."""
 
-    task: int
-    number: int
+    fold: int
+    attempt_number: int
     state: str
     started_at: str | None
     samples: Annotated[
@@ -149,7 +149,7 @@ class LogChunk(TypedDict):
     trial: int
     fold: Annotated[int | None, Field(description="from 0; null where trials have no folds")]
     attempt: str
-    number: int
+    attempt_number: int
     worker: str | None
     at: str
     offset: int

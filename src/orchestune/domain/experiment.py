@@ -106,9 +106,9 @@ class Specification:
     grace: float = 10.0
     """seconds between SIGTERM and SIGKILL"""
     retries: int = 0
-    """how often a failed task is tried again before the trial fails"""
+    """how often a failed fold is tried again before the trial fails"""
     oom_retries: int = 0
-    """how often a task that was killed for memory is tried again with more; `retries` does not count for it then"""
+    """how often a fold that was killed for memory is tried again with more; `retries` does not count for it then"""
     memory_factor: float = 1.5
     """how much more"""
     stop: StopRules = StopRules()

@@ -1,4 +1,4 @@
-"""Folds: one configuration, measured on several parts of the data, one task each."""
+"""Folds: one configuration, measured on several parts of the data, one fold each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestune.domain.metrics import Measured, Metric, averaged, mean_of
 
 @dataclass(frozen=True)
 class Folds:
-    """How many tasks a trial has."""
+    """How many folds a trial has."""
 
     count: int = 1
     prune_after: int | None = None

@@ -1,4 +1,4 @@
-"""The states of experiments, trials, tasks, attempts and workers, and the reasons for being in one."""
+"""The states of experiments, trials, folds, attempts and workers, and the reasons for being in one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ class Desired(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     STOPPED = "stopped"
+
+
+class Visibility(StrEnum):
+    """Where an experiment is shown."""
+
+    LISTED = "listed"
+    HIDDEN = "hidden"
+    """deleted: lists leave it out, and it can be shown again"""
+    PURGING = "purging"
+    """it is being removed with its files, which cannot be undone"""
 
 
 class ExperimentState(StrEnum):
@@ -56,8 +66,8 @@ class TrialState(StrEnum):
         return self.finished or self is TrialState.CANCELLED
 
 
-class TaskState(StrEnum):
-    """A task is active while one of its attempts is live."""
+class FoldState(StrEnum):
+    """A fold is active while one of its attempts is live."""
 
     PENDING = "pending"
     ACTIVE = "active"

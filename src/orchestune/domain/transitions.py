@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
-from orchestune.domain.states import AttemptState, Desired, ExperimentState, TaskState, TrialState, WorkerState
+from orchestune.domain.states import AttemptState, Desired, ExperimentState, FoldState, TrialState, WorkerState
 from orchestune.errors import Conflict
 
 S = TypeVar("S", bound=StrEnum)
@@ -60,14 +60,14 @@ ATTEMPT: Mapping[tuple[AttemptState, Cause], AttemptState] = {
     (_A.RUNNING, Cause.LOSE): _A.LOST,
     (_A.RUNNING, Cause.PREEMPT): _A.PREEMPTED,
     (_A.RUNNING, Cause.CANCEL): _A.CANCELLED,
-    # late results are good results, until a newer attempt of the task is leased (the fencing token decides that)
+    # late results are good results, until a newer attempt of the fold is leased (the fencing token decides that)
     (_A.LOST, Cause.SUCCEED): _A.SUCCEEDED,
     (_A.LOST, Cause.FAIL): _A.FAILED,
     (_A.LOST, Cause.PREEMPT): _A.PREEMPTED,
 }
 
-_T = TaskState
-TASK: Mapping[tuple[TaskState, Cause], TaskState] = {
+_T = FoldState
+FOLD: Mapping[tuple[FoldState, Cause], FoldState] = {
     (_T.PENDING, Cause.LEASE): _T.ACTIVE,
     (_T.PENDING, Cause.CANCEL): _T.CANCELLED,
     (_T.PENDING, Cause.SUCCEED): _T.DONE,  # a late result of the lost attempt
@@ -120,7 +120,7 @@ WORKER: Mapping[tuple[WorkerState, Cause], WorkerState] = {
 
 MACHINES: Mapping[str, Mapping[tuple[StrEnum, Cause], StrEnum]] = {
     "trial": TRIAL,  # type: ignore[dict-item]
-    "task": TASK,  # type: ignore[dict-item]
+    "fold": FOLD,  # type: ignore[dict-item]
     "attempt": ATTEMPT,  # type: ignore[dict-item]
     "worker": WORKER,  # type: ignore[dict-item]
 }
@@ -135,16 +135,16 @@ def after(table: Mapping[tuple[S, Cause], S], state: S, cause: Cause) -> S:
         raise Forbidden(f"a {kind} that is {state} cannot {cause}") from None
 
 
-def trial_state(tasks: Iterable[TaskState]) -> TrialState:
-    """The state of a trial that nobody pruned or cancelled, from the states of its tasks (one per fold)."""
-    states = list(tasks)
-    if TaskState.FAILED in states:
+def trial_state(folds: Iterable[FoldState]) -> TrialState:
+    """The state of a trial that nobody pruned or cancelled, from the states of its folds (one per fold)."""
+    states = list(folds)
+    if FoldState.FAILED in states:
         return TrialState.FAILED
-    if all(state is TaskState.DONE for state in states):
+    if all(state is FoldState.DONE for state in states):
         return TrialState.COMPLETED
-    if all(state is TaskState.CANCELLED for state in states):
+    if all(state is FoldState.CANCELLED for state in states):
         return TrialState.CANCELLED
-    if TaskState.ACTIVE in states or TaskState.DONE in states:
+    if FoldState.ACTIVE in states or FoldState.DONE in states:
         return TrialState.RUNNING
     return TrialState.QUEUED
 

@@ -219,7 +219,7 @@ def _folds(document: Mapping[str, Any], given: Mapping[str, Any], space: Space) 
         told = None  # the column is that of the parameter
     attempts = document.get("attempts")
     if told is None and isinstance(attempts, list):
-        told = len({str(each.get("task")) for each in attempts if isinstance(each, Mapping)})
+        told = len({str(each.get("fold")) for each in attempts if isinstance(each, Mapping)})
     return told if told is not None and 1 < told < math.inf else 1
 
 

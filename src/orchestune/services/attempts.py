@@ -60,7 +60,7 @@ def _own(ledger: Ledger, attempt: str, token: int, worker: str) -> AttemptInTria
     The token alone proves nothing: it is a small number, and an attempt's id is known wherever it is shown.
     """
     found = find(ledger, attempt)
-    return found if found is not None and found.token == token and found.worker == worker else None
+    return found if found is not None and found.attempt_number == token and found.worker == worker else None
 
 
 def append_logs(ledger: Ledger, attempt: str, found: AttemptInTrial, parts: Sequence[LogPart]) -> int:
@@ -93,7 +93,7 @@ def beat(ledger: Ledger, worker: str, item: Beat, boards: Boards) -> Result:
     if item.usage:
         usage.take(ledger, attempt, item.usage, ended=not found.state.live)
     if not found.state.live:
-        if found.task_token != found.token or found.state not in (AttemptState.LOST, *_ENDED_FOR_IT):
+        if found.lease_token != found.attempt_number or found.state not in (AttemptState.LOST, *_ENDED_FOR_IT):
             return "superseded"
         if found.state is AttemptState.LOST:
             reported.append(ledger, attempt, _points(ledger, found, item))  # its late end may still count
@@ -115,7 +115,7 @@ def beat(ledger: Ledger, worker: str, item: Beat, boards: Boards) -> Result:
 
 
 def _points(ledger: Ledger, found: AttemptInTrial, item: Report) -> Sequence[Point]:
-    return reported.within_names(ledger, item.attempt, found.points, reported.reported(item.points))
+    return reported.within_names(ledger, item.attempt, found.point_count, reported.reported(item.points))
 
 
 def progress(
@@ -125,7 +125,7 @@ def progress(
     why = pruning.take(boards, ledger, attempt, found.trial, found.fold, points)
     reported.append(ledger, attempt, points)
     reported.record(ledger, found.trial, points)
-    if why is not None and found.ordered is None:
+    if why is not None and found.stop_order is None:
         pruning.order(ledger, attempt, why)
     return why
 
@@ -155,10 +155,10 @@ def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Re
         ledger.session.run(hot.CLOSE_ATTEMPT, told)
         return "ok", None
     state = after(ATTEMPT, found.state, verdict.cause)
-    waits = None
+    files_message = None
     if state is AttemptState.SUCCEEDED:
-        waits = handing_in.announced(ledger, attempt, found.trial, item.files)
-    _write_end(ledger, found, state, verdict.reason, told | {"started_at": ledger.now - item.wall}, waits)
+        files_message = handing_in.announced(ledger, attempt, found.trial, item.files)
+    _write_end(ledger, found, state, verdict.reason, told | {"started_at": ledger.now - item.wall}, files_message)
     if item.memory:
         killed = verdict.reason is not None and verdict.reason.code is ReasonCode.OUT_OF_MEMORY
         ledger.row.peaks = ledger.row.peaks.with_one_more(item.memory, killed)
@@ -169,16 +169,16 @@ def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Re
 def _verdict(ledger: Ledger, attempt: str, found: AttemptInTrial, item: Finished, points: Sequence[Point]) -> Verdict:
     reason, said = item.reason.reason() if item.reason else None, item.state
     several = len(points) > len({point.name for point in points}) or any(p.step is not None for p in points)
-    if found.points or several or found.resumed_from:
+    if found.point_count or several or found.resumed_from:
         reported.append(ledger, attempt, points)
         stored = reported.that_count(ledger.session, ledger.row.id, attempt, ledger.row.specification.metrics)
         last = {point.name: point for point in sorted(points, key=lambda point: point.sequence)}
         decisive = [point for point in last.values() if not math.isfinite(point.value)]
         decisive += reported.handed_on(ledger.session, ledger.row.id, attempt, points) if found.resumed_from else []
-        reported.note_not_finite(ledger, attempt, found.not_finite, decisive)
+        reported.note_not_finite(ledger, attempt, found.non_finite, decisive)
         points = stored + decisive
-        points += reported.by_http(found.not_finite, points)
-    if found.ordered == "pruned" and said in (EndState.LOST, EndState.PREEMPTED, EndState.CANCELLED):
+        points += reported.by_http(found.non_finite, points)
+    if found.stop_order == "pruned" and said in (EndState.LOST, EndState.PREEMPTED, EndState.CANCELLED):
         said, reason = EndState.PRUNED, _ordered_reason(found)
     if said is EndState.LOST:
         return Verdict(Cause.LOSE, reason, {})
@@ -194,7 +194,7 @@ def _verdict(ledger: Ledger, attempt: str, found: AttemptInTrial, item: Finished
             seen = {name: value.value for name, value in measured.items()}
             declared = tuple(m.name for m in ledger.row.specification.metrics)
             files = [source.where for source in ledger.row.specification.collect if source.kind != "regex"]
-            by_function = ledger.row.specification.program is Program.FUNCTION
+            by_function = ledger.row.program is Program.FUNCTION
             text = stopping.missing_metric(
                 metric.name, seen, declared, files, of_function=by_function, printed=item.tail
             )
@@ -236,13 +236,13 @@ def _conclude(ledger: Ledger, found: AttemptInTrial, verdict: Verdict, late: boo
         if not late:
             _offer_again(ledger, found, Cause.RETRY)
         return
-    again = found.failures < ledger.row.specification.retries and found.ordered != "pruned"
+    again = found.failures < ledger.row.specification.retries and found.stop_order != "pruned"
     if cause is Cause.FAIL and again and not applies(ledger, verdict.reason):
         if not late:
             delay = min(RETRY_SECONDS * 2**found.failures, LONGEST_DELAY)
             _offer_again(ledger, found, Cause.RETRY, failures=found.failures + 1, not_before=ledger.now + delay)
         return
-    trials.change_task(ledger, trial, fold, found.task_state, cause, failures=found.failures)
+    trials.change_fold(ledger, trial, fold, found.fold_state, cause, failures=found.failures)
     old = found.trial_state
     if ledger.row.specification.folds.count == 1:
         trials.finish(ledger, trial, old, cause, verdict.reason, verdict.measured, verdict.missing)
@@ -253,7 +253,7 @@ def _conclude(ledger: Ledger, found: AttemptInTrial, verdict: Verdict, late: boo
 
 
 def _with_more_memory(ledger: Ledger, found: AttemptInTrial, verdict: Verdict) -> Verdict:
-    if found.ordered == "pruned":
+    if found.stop_order == "pruned":
         return verdict
     if verdict.cause is not Cause.FAIL or verdict.reason is None or not applies(ledger, verdict.reason):
         return verdict
@@ -262,9 +262,9 @@ def _with_more_memory(ledger: Ledger, found: AttemptInTrial, verdict: Verdict) -
 
 
 def _offer_again_later(ledger: Ledger, found: AttemptInTrial, reason: Reason | None) -> None:
-    losses = found.losses + 1
+    losses = found.lost_attempts + 1
     delay = min(2.0**losses, LONGEST_DELAY)
-    _offer_again(ledger, structs.replace(found, losses=losses), Cause.LOSE, not_before=ledger.now + delay)
+    _offer_again(ledger, structs.replace(found, lost_attempts=losses), Cause.LOSE, not_before=ledger.now + delay)
     if losses >= LOSSES_OF_WORKERS_BEFORE_PAUSE:
         last = reason.message if reason else "for an unknown reason"
         text = f"trial {found.trial} could not be started {losses} times; the last time: {last}"
@@ -272,7 +272,7 @@ def _offer_again_later(ledger: Ledger, found: AttemptInTrial, reason: Reason | N
 
 
 def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) -> None:
-    """A live attempt's worker is gone, or never got the lease: offer the task again, free of charge.
+    """A live attempt's worker is gone, or never got the lease: offer the fold again, free of charge.
 
     What its worker got counts as a loss of the trial, also where the worker died before it could tell of the start: a
     command may kill its worker at once. What never `reached` a worker says nothing of the trial.
@@ -281,14 +281,14 @@ def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) 
     if found is None:
         return
     if reached:
-        losses = (found.losses, found.isolated, found.failures)
+        losses = (found.lost_attempts, found.isolated, found.failures)
         trials.lost(ledger, found.trial, found.fold, found.trial_state, *losses, reason.message)
     else:
         _offer_again(ledger, found, Cause.LOSE)
 
 
 def reject(ledger: Ledger, worker: str, attempt: str, token: int, reason: Reason) -> None:
-    """End a live attempt of which its worker sent an invalid report, and requeue the task free of charge.
+    """End a live attempt of which its worker sent an invalid report, and requeue the fold free of charge.
 
     A stale token changes nothing: the report is one of an attempt that was replaced. Nor does another worker's report.
     """
@@ -297,7 +297,7 @@ def reject(ledger: Ledger, worker: str, attempt: str, token: int, reason: Reason
 
 
 def preempt(ledger: Ledger, attempt: str, reason: Reason) -> None:
-    """The place took a live attempt's worker away: offer the task again; nothing is counted."""
+    """The place took a live attempt's worker away: offer the fold again; nothing is counted."""
     found = None if _prune(ledger, attempt) else _close(ledger, attempt, Cause.PREEMPT, reason)
     if found is not None:
         _offer_again(ledger, found, Cause.PREEMPT)
@@ -316,7 +316,7 @@ def condemn(ledger: Ledger, attempt: str, reason: Reason) -> None:
 def _prune(ledger: Ledger, attempt: str) -> bool:
     """Whether an attempt that its worker says nothing more of was ordered to end as pruned: then that is its end."""
     found = find(ledger, attempt)
-    if found is None or not found.state.live or found.ordered != "pruned":
+    if found is None or not found.state.live or found.stop_order != "pruned":
         return False
     reason = _ordered_reason(found) or Reason(ReasonCode.PRUNED, "its rule of early stopping ended it")
     _close(ledger, attempt, Cause.PRUNE, reason)
@@ -327,10 +327,10 @@ def _prune(ledger: Ledger, attempt: str) -> bool:
 
 
 def _offer_again(ledger: Ledger, found: AttemptInTrial, cause: Cause, **values: Any) -> None:
-    """The task, with these `values`; one of a trial that keeps losing its worker is still run alone."""
+    """The fold, with these `values`; one of a trial that keeps losing its worker is still run alone."""
     kept = {"failures": found.failures, "isolated": found.isolated}
-    trials.change_task(ledger, found.trial, found.fold, found.task_state, cause, **kept | values)
-    trials.requeue(ledger, found.trial, found.trial_state, cause, found.losses, found.isolated)
+    trials.change_fold(ledger, found.trial, found.fold, found.fold_state, cause, **kept | values)
+    trials.requeue(ledger, found.trial, found.trial_state, cause, found.lost_attempts, found.isolated)
 
 
 def _close(ledger: Ledger, attempt: str, cause: Cause, reason: Reason) -> AttemptInTrial | None:
@@ -349,15 +349,16 @@ def _write_end(
     state: AttemptState,
     reason: Reason | None,
     told: Mapping[str, Any],
-    waits: Reason | None = None,
+    files_message: str | None = None,
 ) -> None:
-    """An attempt is over, with what is `told` of its process; `waits`: what is stored in the place of its reason."""
-    reason_json, stored = reason.to_json() if reason else None, waits or reason
+    """End an attempt, with what its worker `told` of the process; `files_message`: what is still being uploaded."""
+    reason_json = reason.to_json() if reason else None
     values = {"old": found.state, "state": state, "now": ledger.now}
-    values["reason"] = json.dumps(stored.to_json()) if stored else None
+    values |= {"files_state": "uploading" if files_message else None, "files_message": files_message}
+    values["reason"] = json.dumps(reason_json) if reason_json else None
     if ledger.session.run(hot.END_ATTEMPT, {**told, **values}) != 1:
         raise Forbidden(f"attempt {told['id']} is no longer {found.state}")
     if found.state.live:
-        ledger.row.live -= 1
+        ledger.row.live_attempts -= 1
     data = {"attempt": told["id"], "trial": found.trial, "fold": found.fold, "state": state, "reason": reason_json}
     ledger.record("attempt_ended", data)

@@ -89,7 +89,7 @@ def _change(ledger: Ledger, body: Mapping[str, Any]) -> None:
     for trial in spare:
         reason = Reason(ReasonCode.STOPPED, f"the budget was lowered {by(ledger.actor)}")
         trials.cancel(ledger, trial, TrialState.QUEUED, reason)
-    if "budget" in changes and row.ended is not None and row.desired is Desired.PAUSED:
+    if "budget" in changes and row.ended_by is not None and row.desired is Desired.PAUSED:
         row.desired = Desired.RUNNING  # a pause is over with what was paused
     if grew and row.desired is Desired.STOPPED:
         _begin_again(ledger)
@@ -150,7 +150,7 @@ def pause(core: Core, ref: str, now: bool, actor: str) -> dict[str, Any]:
             row.desired = Desired.PAUSED
             row.reason = Reason(ReasonCode.PAUSED_BY_USER, f"paused {by(actor)}")
         if not row.ending and now:
-            ledger.session.run(changes.ORDER_LIVE, {"experiment": row.id, "ordered": "preempted"})
+            ledger.session.run(changes.ORDER_LIVE, {"experiment": row.id, "stop_order": "preempted"})
     core.signals.notify(f"work:{experiment}")  # the orders may be all that changed
     return status(core, experiment)
 
@@ -164,11 +164,11 @@ def resume(core: Core, ref: str, actor: str) -> dict[str, Any]:
     with locked(core, experiment, actor) as ledger:
         row, reason = ledger.row, ledger.row.reason
         if row.desired is Desired.PAUSED and reason is not None:
-            row.guard_words |= {reason.code.value}
+            row.waive_guard(reason.code)
         if row.desired is not Desired.RUNNING:
             _show(ledger)
             _begin_again(ledger)
-            ledger.session.run(changes.FORGET_LOSSES, {"experiment": row.id})
+            ledger.session.run(changes.FORGET_LOST_ATTEMPTS, {"experiment": row.id})
             ledger.record("experiment_changed", {"desired": Desired.RUNNING})
         ledger.evaluate()
     return status(core, experiment)
@@ -191,7 +191,7 @@ def stop(core: Core, ref: str, actor: str) -> dict[str, Any]:
         if not row.state.over and row.desired is not Desired.STOPPED:
             row.desired = Desired.STOPPED
             reason = Reason(ReasonCode.STOPPED, f"stopped {by(actor)}")
-            if row.ended is None:  # otherwise it ends for its own reason, only at once
+            if row.ended_by is None:  # otherwise it ends for its own reason, only at once
                 row.reason = reason
             trials.cancel_open(ledger, reason)
             if rows.may_still_run(ledger.session, row.id):  # what was cancelled before this stop
@@ -210,7 +210,7 @@ def delete(core: Core, ref: str, purge: bool, actor: str) -> None:
     except Purged:
         return
     with core.store.transaction() as session:
-        experiments.hide(session, experiment, for_good=purge)
+        experiments.hide(session, experiment, purge=purge)
     core.signals.notify(ACTING, EXPERIMENTS)
 
 

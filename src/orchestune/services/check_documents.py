@@ -159,6 +159,10 @@ def _are_results(document: object) -> bool:
     )
 
 
+def _are_codes(document: object) -> bool:
+    return isinstance(document, list) and all(each in list(ReasonCode) for each in document)
+
+
 def _is_object(document: object) -> bool:
     return isinstance(document, dict)
 
@@ -181,6 +185,7 @@ _NESTED: Mapping[type[Item], Mapping[str, _Check]] = {
         "labels": ("labels", _are_labels),
         "reason": _REASON,
         "best_by_fold": ("lists of numbers", _are_bests),
+        "waived_guards": ("codes", _are_codes),
     },
     format.Revision: {"specification": _OBJECT, "launch": _LAUNCH},
     format.WarmStart: {"results": ("results", _are_results)},

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from orchestune.archives import format, record
 from orchestune.archives.format import Experiment, Head, Item, Revision, Trial
 from orchestune.config.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES
-from orchestune.domain.experiment import Specification
+from orchestune.domain.experiment import Program, Specification
 from orchestune.domain.states import TrialState
 from orchestune.errors import BadInput
 from orchestune.services.check_documents import is_value, parsed, problem_of
@@ -30,6 +30,7 @@ class Checked:
     """A record whose items are sound."""
 
     head: Head
+    program: Program
     trials: Mapping[TrialState, int]
     """how many there are in each state"""
 
@@ -45,7 +46,7 @@ def check(head: Head, source: BinaryIO) -> Checked:
             raise _located(error, head, item, checking.counts[type(item)]) from error
     if checking.own is None:
         raise BadInput.one("contains no experiment", key=head.handle)
-    return Checked(head, checking.trials)
+    return Checked(head, checking.specification(checking.own).program, checking.trials)
 
 
 def _located(error: BadInput, head: Head, item: Item, number: int) -> BadInput:
@@ -81,7 +82,7 @@ class _Checking:
             case Experiment():
                 self._experiment(item)
             case Revision():
-                self.specifications[item.revision] = self._specification(item)
+                self.specifications[item.revision] = self.specification(item)
             case Trial():
                 self._trial(item)
             case format.Fold():
@@ -98,7 +99,7 @@ class _Checking:
         assert self.own is not None  # `take` refuses items before it
         return self.own
 
-    def _specification(self, item: Experiment | Revision) -> Specification:
+    def specification(self, item: Experiment | Revision) -> Specification:
         """Return the specification of an item, checked as one of a new experiment. Revisions often share theirs."""
         text = bytes(item.specification)
         if text not in self._parsed:
@@ -115,7 +116,7 @@ class _Checking:
         _within("budget", item.budget, 1, MOST_TRIALS)
         _within("parallelism", item.parallelism, 1, MOST_AT_ONCE)
         _within("priority", item.priority, *PRIORITIES)
-        if self._specification(item).name != item.name:
+        if self.specification(item).name != item.name:
             raise BadInput.one("differs from that of the specification", key="name")
         self.own = item
 
@@ -158,4 +159,6 @@ def _parse(text: bytes) -> Specification:
 def finished(trials: Mapping[TrialState, int]) -> dict[str, int]:
     """Return the counters of an experiment over which no trial is open, from the number of trials in each state."""
     over = [state for state in TrialState if state.over]
-    return {"queued": 0, "running": 0, "live": 0, "pending": 0} | {state.value: trials.get(state, 0) for state in over}
+    return {"queued": 0, "running": 0, "live_attempts": 0, "pending_folds": 0} | {
+        state.value: trials.get(state, 0) for state in over
+    }

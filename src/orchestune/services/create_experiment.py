@@ -205,9 +205,10 @@ def add(
         "folder": str(body.get("folder") or ""),
         "specification": json.dumps(specification.to_json()),
         "launch": json.dumps(body.get("launch") or {}),
+        "program": specification.program,
         "bundle": bundle,
-        "origin": origin,
-        "request_key": request_key,
+        "rerun_of": origin,
+        "idempotency_key": request_key,
         "budget": specification.budget,
         "parallelism": min(specification.parallelism, specification.most_parallelism),
         "priority": specification.priority,
@@ -251,7 +252,9 @@ def _insert(
                 if values["bundle"] is not None and not blobs.use(session, values["bundle"]):
                     raise bundles.missing(values["bundle"])
                 if first and first.checkpoint and not blobs.use(session, first.checkpoint["digest"]):
-                    raise Conflict(f"the checkpoint of {values['origin']} is no longer here", "rerun it from the start")
+                    raise Conflict(
+                        f"the checkpoint of {values['rerun_of']} is no longer here", "rerun it from the start"
+                    )
                 row = experiments.add(session, values | {"handle": handle, "created_at": session.now}, actor)
                 ledger = Ledger(session, row, actor)
                 ledger.record("experiment_created", {"handle": handle, "budget": row.budget, "name": row.name})

@@ -18,6 +18,7 @@ import msgspec
 from orchestune import __version__
 from orchestune.archives import record
 from orchestune.archives.format import Head, Item
+from orchestune.domain.states import Visibility
 from orchestune.errors import Conflict
 from orchestune.files.disk import disk_errors
 from orchestune.services.core import Core
@@ -52,7 +53,7 @@ def write(core: Core, ref: str, target: BinaryIO) -> None:
         row = experiments.find(session, ref)
         if not row.state.over:
             raise Conflict(f"{row.handle} is {row.state}", f"stop it first: orchestune stop {row.handle}")
-        if row.hidden > 1:  # some of its rows may be gone
+        if row.visibility is Visibility.PURGING:  # some of its rows may be gone
             raise Conflict(f"{row.handle} is being removed for good")
         named = archive.blobs_of(session, row.id)
         there = blob_sizes(core, named)  # a rule of the bucket, or a person, may have removed some
@@ -71,7 +72,7 @@ def _items(core: Core, rows: Iterator[tuple[str, archive.Row]], all_are_read: Ca
         for table, row in rows:
             if table != "log_segments":
                 yield item_of(table, row)
-            elif row["object"] is None:
+            elif row["object_key"] is None:
                 yield item_of(table, row | {"data": row["data"] or b""})
             else:
                 elsewhere.write(json.dumps(row) + "\n")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from orchestune.domain import folds
 from orchestune.domain.metrics import Measured, objectives
-from orchestune.domain.states import Reason, ReasonCode, TaskState, TrialState
+from orchestune.domain.states import FoldState, Reason, ReasonCode, TrialState
 from orchestune.domain.transitions import Cause
 from orchestune.services import trials
 from orchestune.services.ledger import Ledger
@@ -19,10 +19,10 @@ Folds = dict[int, Mapping[str, Measured]]
 
 
 def done(ledger: Ledger, trial: int, fold: int, old: TrialState, measured: Mapping[str, Measured]) -> None:
-    """A task succeeded. The last one completes the trial; an earlier one may show that the trial need not go on."""
+    """A fold succeeded. The last one completes the trial; an earlier one may show that the trial need not go on."""
     _keep(ledger, trial, fold, measured)
     states, found = _tasks(ledger, trial)
-    if all(state is TaskState.DONE for state in states):
+    if all(state is FoldState.DONE for state in states):
         trials.finish(ledger, trial, old, Cause.SUCCEED, None, folds.combine(list(found.values())))
         return
     hopeless = _hopeless(ledger, found)
@@ -43,7 +43,7 @@ def ended(
     measured: Mapping[str, Measured],
     missing: str | None,
 ) -> None:
-    """A task failed for good or was pruned, and the trial with it: the other folds are not needed any more."""
+    """A fold failed for good or was pruned, and the trial with it: the other folds are not needed any more."""
     why = f": {reason.message}" if reason else ""
     word = "was pruned" if cause is Cause.PRUNE else "failed"
     trials.cancel_folds(ledger, trial, Reason(ReasonCode.CANCELLED, f"another fold {word}{why}"))
@@ -66,28 +66,28 @@ def _hopeless(ledger: Ledger, found: Folds) -> str | None:
 
 def _bests(row: ExperimentRow) -> dict[str, list[float | None]]:
     """Of one metric that is optimized the store has a list alone."""
-    known = json.loads(row.fold_bests) if row.fold_bests else {}
+    known = json.loads(row.best_by_fold) if row.best_by_fold else {}
     return known if isinstance(known, dict) else {row.specification.objective.name: known}
 
 
 def _keep(ledger: Ledger, trial: int, fold: int, measured: Mapping[str, Measured]) -> None:
     row, text = ledger.row, json.dumps({name: value.to_json() for name, value in measured.items()})
-    ledger.session.run(hot.MEASURE_TASK, {"experiment": row.id, "trial": trial, "fold": fold, "metrics": text})
+    ledger.session.run(hot.MEASURE_FOLD, {"experiment": row.id, "trial": trial, "fold": fold, "metrics": text})
     specification = row.specification
     if specification.folds.prune_after is not None:
         bests, metrics = _bests(row), objectives(specification.metrics)
         for metric in metrics:
             known = bests.get(metric.name) or [None] * specification.folds.count
             bests[metric.name] = folds.note_bests(metric, known, fold, measured[metric.name].value)
-        row.fold_bests = json.dumps(bests if len(metrics) > 1 else bests[metrics[0].name])
+        row.best_by_fold = json.dumps(bests if len(metrics) > 1 else bests[metrics[0].name])
 
 
-def _tasks(ledger: Ledger, trial: int) -> tuple[list[TaskState], Folds]:
-    """The state of each task, and what those that are done measured."""
-    tasks = ledger.session.rows(hot.TASKS_OF_TRIAL, {"experiment": ledger.row.id, "trial": trial})
-    measured = {task.fold: json.loads(task.metrics) for task in tasks if task.state == TaskState.DONE and task.metrics}
+def _tasks(ledger: Ledger, trial: int) -> tuple[list[FoldState], Folds]:
+    """The state of each fold, and what those that are done measured."""
+    folds = ledger.session.rows(hot.FOLDS_OF_TRIAL, {"experiment": ledger.row.id, "trial": trial})
+    measured = {fold.fold: json.loads(fold.metrics) for fold in folds if fold.state == FoldState.DONE and fold.metrics}
     found: Folds = {
         fold: {name: Measured(value["value"], value["stddev"]) for name, value in metrics.items()}
         for fold, metrics in measured.items()
     }
-    return [TaskState(task.state) for task in tasks], found
+    return [FoldState(fold.state) for fold in folds], found

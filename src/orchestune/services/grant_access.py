@@ -101,7 +101,7 @@ def _document(row: Credential) -> documents.Grant:
         "name": row.name,
         "role": row.role,
         "experiment": row.handle,
-        "made_by": row.made_by,
+        "made_by": row.created_by,
         "created_at": rfc3339(row.created_at),
         "expires_at": rfc3339(row.expires_at),
     }

@@ -47,7 +47,7 @@ def remembered(core: Core, key: str, request_hash: str) -> tuple[int, str] | Non
         return None
     if row.request_hash != request_hash:
         raise Conflict("this Idempotency-Key was used for another request", "make a new key for each request")
-    return row.status, row.answer
+    return row.status, row.response
 
 
 def remember(core: Core, key: str, request_hash: str, status: int, answer: str) -> None:

@@ -21,8 +21,8 @@ from orchestune.archives.copying import Placed
 from orchestune.archives.format import Head, Item
 from orchestune.domain import ids, stopping
 from orchestune.domain.experiment import IMPORTED
-from orchestune.domain.states import Desired, ExperimentState, TaskState, WorkerState
-from orchestune.domain.transitions import TASK, Cause, after, experiment_state
+from orchestune.domain.states import Desired, ExperimentState, FoldState, Visibility, WorkerState
+from orchestune.domain.transitions import FOLD, Cause, after, experiment_state
 from orchestune.errors import BadInput, Conflict, NotFound, StoreUnavailable, Unverified
 from orchestune.ports.clock import new_id
 from orchestune.services import read_experiments
@@ -111,7 +111,8 @@ class _Import:
     """One record on its way into the store."""
 
     def __init__(self, core: Core, checked: Checked, is_own: bool) -> None:
-        self._core, self._head, self._trials, self._is_own = core, checked.head, checked.trials, is_own
+        self._core, self._head, self._is_own = core, checked.head, is_own
+        self._program, self._trials = checked.program, checked.trials
 
     def take_in(self, source: BinaryIO) -> str:
         """Insert the rows, a few at a time: others write meanwhile. Returns the handle.
@@ -162,7 +163,7 @@ class _Import:
                 record.write(news, self._head, self._news(session, source))
             with core.store.transaction() as session:
                 row = experiments.lock(session, experiment)
-                if (row.event_seq, row.hidden) != (known.event_seq, known.hidden):
+                if (row.event_seq, row.visibility) != (known.event_seq, known.visibility):
                     raise StoreUnavailable(f"{known.handle} has just changed here", "import it again")
                 archive.cut(session, experiment, self._head.events)
                 news.seek(0)
@@ -199,9 +200,9 @@ class _Import:
     def _own(self, row: archive.Row, handle: str, now: float) -> archive.Row:
         """Return the experiment's row as it is stored: over, stopped, and listed even if it was deleted elsewhere."""
         counters = finished(self._trials)
-        ended = row["ended"] is not None
+        ended = row["ended_by"] is not None
         over = counters["completed"] + counters["failed"] + counters["pruned"]
-        failed = row["ended"] in stopping.FAILURE_CODES or (over > 0 and counters["failed"] == over)
+        failed = row["ended_by"] in stopping.FAILURE_CODES or (over > 0 and counters["failed"] == over)
         state = experiment_state(
             Desired.STOPPED, live=False, ended=ended, failed=failed, started=row["started_at"] is not None
         )
@@ -216,9 +217,10 @@ class _Import:
                 "state": state,
                 "waiting": None,
                 "finished_at": now if row["finished_at"] is None else row["finished_at"],
-                "request_key": None,
+                "idempotency_key": None,
                 "imported_at": now,
-                "hidden": 0,
+                "visibility": Visibility.LISTED,
+                "program": self._program,
             }
         )
 
@@ -238,9 +240,7 @@ class _Import:
                     case format.Experiment():
                         is_news = True
                     case _:
-                        is_news = stored is None or any(
-                            row[name] != stored[name] for name in row.keys() - {"worker_beat"}
-                        )
+                        is_news = stored is None or any(row[name] != stored[name] for name in row)
                 if is_news and isinstance(item, format.Attempt):
                     attempts.add(item.id)
                 if is_news:
@@ -278,7 +278,7 @@ def _goes_on(session: Session, known: archive.StoredExperiment, head: Head, sour
     """Whether the record goes on from what is here. Conflict unless one of the two is the other one at an earlier time,
     and the one here is over if it is that.
     """
-    if known.hidden > 1:
+    if known.visibility == Visibility.PURGING:
         raise Conflict(f"{known.handle} is being removed for good here", "import it again once it is gone")
     source.seek(0)
     here = logs.last_event(session, head.experiment, record.FILES_DROPPED)
@@ -303,8 +303,8 @@ def _received(item: Item, row: archive.Row) -> archive.Row:
     if isinstance(item, format.Worker):
         last = item.ended_at or item.seen_at or item.created_at
         return row | {"state": WorkerState.ENDED, "ended_at": last}
-    if isinstance(item, format.Fold) and item.state in (TaskState.PENDING, TaskState.ACTIVE):
-        return row | {"state": after(TASK, item.state, Cause.CANCEL)}
+    if isinstance(item, format.Fold) and item.state in (FoldState.PENDING, FoldState.ACTIVE):
+        return row | {"state": after(FOLD, item.state, Cause.CANCEL)}
     return row
 
 

@@ -22,8 +22,8 @@ from orchestune.store import experiments, hot, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
-_MOVES = ("desired", "state", "ended", "reason_json", "budget", "parallelism", "priority")
-_USES = ("created", "queued", "running", "pending", "history_seq")
+_MOVES = ("desired", "state", "ended_by", "reason_json", "budget", "parallelism", "priority")
+_USES = ("last_trial", "queued", "running", "pending_folds", "history_seq")
 
 
 class Ledger:
@@ -85,7 +85,7 @@ class Ledger:
     def progress(self, chosen: stopping.Chosen | None) -> stopping.Progress:
         """What the stop rules look at; `chosen`: the best trial where the best value is not it."""
         row = self.row
-        exhausted = experiments.EXHAUSTED in row.guard_words or self._all_tried()
+        exhausted = bool(row.is_exhausted) or self._all_tried()
         found = stopping.Progress(
             budget=row.budget,
             finished=row.finished,
@@ -93,7 +93,7 @@ class Ledger:
             failed=row.failed,
             open=row.open,
             best_value=row.best_value,
-            since_best=row.since_best,
+            since_best=row.trials_since_best,
             front=len(objectives(row.specification.metrics)) > 1,
             seconds=self.now - row.started_at if row.started_at else 0.0,
             exhausted=exhausted,
@@ -122,14 +122,14 @@ class Ledger:
         progress = self.progress(chosen)
         reason = stopping.ended(progress, specification.stop, specification.objective)
         if reason is None:
-            if progress.unsure and row.ended in stopping.OF_THE_BEST:
+            if progress.unsure and row.ended_by in stopping.OF_THE_BEST:
                 return
-            if row.ended is not None:
-                row.ended, row.reason, row.finished_at = None, None, None
+            if row.ended_by is not None:
+                row.ended_by, row.reason, row.finished_at = None, None, None
             return
         if reason.code is ReasonCode.EXHAUSTED:
-            row.guard_words |= {experiments.EXHAUSTED}  # a larger budget does not change that
-        row.ended, row.reason = reason.code.value, reason
+            row.is_exhausted = True  # a larger budget does not change that
+        row.ended_by, row.reason = reason.code.value, reason
         self.to_be_cancelled = row.open > 0
 
     def pause(self, reason: Reason) -> None:
@@ -172,12 +172,13 @@ class Ledger:
     def _derive(self) -> None:
         """Bring `state` in line with what is wanted and what was counted."""
         row = self.row
-        ended = row.ended is not None
+        ended = row.ended_by is not None
         unconfirmed = self._unconfirmed or (row.state is ExperimentState.STOPPING and not self._workers_ended)
-        failed = row.ended in stopping.FAILURE_CODES or (row.finished > 0 and row.failed == row.finished)
+        failed = row.ended_by in stopping.FAILURE_CODES or (row.finished > 0 and row.failed == row.finished)
         state = experiment_state(
             row.desired,
-            live=row.live > 0 or (row.ending and (unconfirmed or row.open > 0)),  # what is open is cancelled first
+            live=row.live_attempts > 0
+            or (row.ending and (unconfirmed or row.open > 0)),  # what is open is cancelled first
             ended=ended,
             failed=failed,
             started=row.started_at is not None,

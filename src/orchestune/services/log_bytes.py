@@ -30,7 +30,7 @@ class LogBytes:
 
     def read(self, segment: Segment) -> bytes:
         """Its bytes, or a sentence in their place where somebody removed them: the rest of the log is worth reading."""
-        key, start, length = segment.object, segment.object_offset or 0, segment.length
+        key, start, length = segment.object_key, segment.object_offset or 0, segment.length
         if key is None or not length:
             return segment.data or b""
         goes_on = self._place == (key, start)
@@ -50,7 +50,7 @@ def read_all(files: FileStore, segments: Sequence[Segment]) -> list[bytes]:
     """The bytes of each; several logs may alternate in them, and each of their objects is read once all the same."""
 
     def place(number: int) -> tuple[str, int]:
-        return segments[number].object or "", segments[number].object_offset or 0
+        return segments[number].object_key or "", segments[number].object_offset or 0
 
     numbers = range(len(segments))
     with LogBytes(files) as logs:

@@ -91,7 +91,7 @@ def handed_on(session: Session, experiment: str, attempt: str, points: Sequence[
     row = session.row(hot.NOT_FINITE, {"id": origin})
     own = {reported.name for reported in session.rows(hot.REPORTED_NAMES, {"attempt": attempt})}
     own |= {point.name for point in points}
-    return [point for point in _within(_not_finite(row.not_finite if row else None), upto) if point.name not in own]
+    return [point for point in _within(_not_finite(row.non_finite if row else None), upto) if point.name not in own]
 
 
 def _not_finite(known: str | None) -> list[Point]:

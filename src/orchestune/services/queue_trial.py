@@ -43,7 +43,7 @@ def queue_trial(
         if row.ending:
             again = f"`orchestune run --warm-start {row.handle}` begins another search with its results"
             raise Conflict(
-                f"{row.handle} is {row.state}", f"orchestune resume {row.handle}" if row.ended is None else again
+                f"{row.handle} is {row.state}", f"orchestune resume {row.handle}" if row.ended_by is None else again
             )
         for trial in displaced:
             reason = Reason(ReasonCode.STOPPED, f"a configuration that was queued {by(actor)} took its place")

@@ -30,7 +30,7 @@ def consider(ledger: Ledger, worker: str, trial: int, fold: int, reason: Reason)
     """How much the next attempt gets of what was not enough on that worker, or why there is none."""
     where = {"experiment": ledger.row.id, "trial": trial, "fold": fold}
     present = workers.get(ledger.session, worker)
-    raised, most = ledger.session.row(hot.RAISED, where) or 0, ledger.row.specification.oom_retries
+    raised, most = ledger.session.row(hot.MEMORY_RAISES, where) or 0, ledger.row.specification.oom_retries
     memory = present.memory_next if present is not None else None
     if raised >= most:
         memory, said = 0, f"{most} {'try' if most == 1 else 'tries'} with more memory did not help"

@@ -108,6 +108,6 @@ def _experiment(
         "parallelism": row.parallelism,
         "each": each.to_json(),
         "workers": sum(worker.experiment == row.id for worker in present),
-        "pending": row.pending,
+        "pending": row.pending_folds,
         "waiting": reason.message if reason else None,
     }

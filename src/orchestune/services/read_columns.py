@@ -166,8 +166,8 @@ def timeline(core: Core, ref: str, limit: int) -> documents.Timeline:
     items: list[documents.Span] = [
         {
             "trial": attempt.trial,
-            "task": attempt.fold,
-            "number": attempt.token,
+            "fold": attempt.fold,
+            "attempt_number": attempt.attempt_number,
             "state": attempt.state,
             "worker": attempt.worker_name,
             "node": attempt.node,
@@ -192,8 +192,8 @@ def curves(core: Core, ref: str, metric: str | None, limit: int) -> documents.Cu
     items: list[documents.Curve] = [
         {
             "trial": curve.trial,
-            "task": curve.fold,
-            "number": curve.token,
+            "fold": curve.fold,
+            "attempt_number": curve.attempt_number,
             "state": states.get(curve.trial, "running"),
             "reported": curve.reported,
             "points": _points(curve),
@@ -224,8 +224,8 @@ def points(core: Core, ref: str, number: int) -> documents.Points:
         reported = attempts.points_of(session, row.id, [number], _CURVE, in_all=_OF_TRIAL)
     items: list[documents.TrialCurve] = [
         {
-            "task": curve.fold,
-            "number": curve.token,
+            "fold": curve.fold,
+            "attempt_number": curve.attempt_number,
             "metric": curve.name,
             "reported": curve.reported,
             "points": _points(curve),

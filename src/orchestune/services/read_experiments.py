@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from orchestune.documents import Best
 from orchestune.documents import Reason as ReasonDocument
 from orchestune.domain.metrics import Metric
-from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
+from orchestune.domain.states import Desired, Reason, ReasonCode, Visibility, WorkerState
 from orchestune.domain.time_left import LAST, pace
 from orchestune.engines.doing import doing
 from orchestune.errors import UsageError
@@ -83,7 +83,7 @@ def specification(core: Core, ref: str, revision: int | None = None) -> Document
         "launch": launch,
         "bundle": row.bundle,
         "revision": revision or row.revision,
-        "origin": row.origin,
+        "origin": row.rerun_of,
     }
 
 
@@ -174,7 +174,7 @@ def _document(core: Core, session: Session, row: ExperimentRow, best: list[Best]
             name: getattr(row, name) for name in ("queued", "running", "completed", "failed", "pruned", "cancelled")
         },
         "best": best,
-        "origin": row.origin,
+        "origin": row.rerun_of,
         "eta_seconds": _eta(session, row),
         "created_at": rfc3339(row.created_at),
         "started_at": rfc3339(row.started_at),
@@ -211,8 +211,8 @@ def _details(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> lis
                 "search": search,
                 "notes": _notes(core, session, row),
                 "warm_start": {"source": warm.source, "results": warm.count} if warm else None,
-                "files_dropped_at": rfc3339(row.files_dropped_at),
-                "running": _running(session, row) if row.live else [],
+                "files_dropped_at": rfc3339(row.files_deleted_at),
+                "running": _running(session, row) if row.live_attempts else [],
                 "resources": _resources(core, row),
                 "workers": [_worker(worker) for worker in staff[row.id].workers],
                 "workers_left_out": staff[row.id].left_out,
@@ -222,7 +222,7 @@ def _details(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> lis
 
 
 def _notes(core: Core, session: Session, row: ExperimentRow) -> list[str]:
-    looks = experiments.LOOKING in row.guard_words and row.goes_on
+    looks = bool(row.awaits_suggestion) and row.goes_on
     looking = "the grid is walked for its next configuration that the constraints allow"
     found = [_deleted(row), _waits(core, row), looking if looks else None, unpruned(session, row)]
     return [note for note in found if note is not None]
@@ -234,11 +234,11 @@ def _waits(core: Core, row: ExperimentRow) -> str | None:
 
 def _deleted(row: ExperimentRow) -> str | None:
     """What became of it, where it is in no list, and what can be done about that."""
-    if row.hidden > 1:
+    if row.visibility is Visibility.PURGING:
         return "deleted: its records, logs and files go as soon as nothing of it runs"
     back = "it is listed again once it goes on (`resume`, or `extend` by a larger budget)"
     purge = f"`orchestune delete {row.handle} --purge` removes its records, logs and files for good"
-    return f"deleted: lists leave it out; {purge}; {back}" if row.hidden else None
+    return f"deleted: lists leave it out; {purge}; {back}" if row.visibility is Visibility.HIDDEN else None
 
 
 def _running(session: Session, row: ExperimentRow) -> list[Document]:
@@ -256,7 +256,7 @@ def _running(session: Session, row: ExperimentRow) -> list[Document]:
                 "started_at": rfc3339(attempt.started_at or attempt.leased_at),
                 "parameters": json.loads(attempt.parameters),
                 "latest": {"step": point.step, "value": point.value} if point and isfinite(point.value) else None,
-                "ending": attempt.ordered is not None,
+                "ending": attempt.stop_order is not None,
             }
         )
     return found
@@ -286,8 +286,8 @@ def _worker(worker: WorkerLoad) -> Document:
         "succeeded": worker.succeeded,
         "failed": worker.failed,
         "reason": worker.reason,
-        "sending": worker.phase == workers.SENDING and worker.state != WorkerState.ENDED,
-        "came_from": worker.came_from,
+        "sending": bool(worker.sends_files) and worker.state != WorkerState.ENDED,
+        "came_from": worker.previous_experiment,
     }
 
 

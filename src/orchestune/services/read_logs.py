@@ -92,7 +92,7 @@ def _chunk(row: SegmentOfAttempt, data: bytes, several: bool) -> documents.LogCh
         "trial": row.trial,
         "fold": row.fold if several else None,
         "attempt": row.attempt,
-        "number": row.token,
+        "attempt_number": row.attempt_number,
         "worker": row.worker_name,
         "at": rfc3339(row.at),
         "offset": row.offset,

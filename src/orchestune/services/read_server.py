@@ -90,10 +90,10 @@ def metrics(core: Core) -> list[Sample]:
         samples += [
             ("orchestune_workers", {"state": state}, count) for state, count in workers.count_by_state(session).items()
         ]
-        sums = experiments.sums(session, (*_COUNTED, "live"))
+        sums = experiments.sums(session, (*_COUNTED, "live_attempts"))
         messages, unrecorded = notices.waiting(session), len(tracked.behind(session))
     samples += [("orchestune_trials", {"state": name}, float(sums[name])) for name in _COUNTED]
-    samples.append(("orchestune_live_attempts", {}, float(sums["live"])))
+    samples.append(("orchestune_live_attempts", {}, float(sums["live_attempts"])))
     samples.append(("orchestune_waiting_messages", {}, float(messages)))
     samples.append(("orchestune_unrecorded_experiments", {}, float(unrecorded)))
     return samples

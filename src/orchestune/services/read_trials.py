@@ -22,7 +22,7 @@ from orchestune.store.attempts import AttemptOfWorker
 from orchestune.store.attempts import of_trials as attempts_of
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
-from orchestune.store.trials import TaskRow, TrialRow
+from orchestune.store.trials import FoldRow, TrialRow
 from orchestune.worker.command import render
 
 _SEGMENTS = 40
@@ -64,7 +64,7 @@ def of_number(session: Session, experiment: ExperimentRow, number: int) -> docum
     specification, _ = experiments.at_revision(session, experiment, row.revision)
     [document] = trial_documents(session, experiment.id, [row], tails=True)
     document["checkpoint"] = rows.checkpoint_of(session, row)
-    document["tasks"] = [_task(task) for task in rows.tasks_of(session, experiment.id, number)]
+    document["folds"] = [_fold(fold) for fold in rows.folds_of(session, experiment.id, number)]
     document["artifacts"] = _artifacts(session, experiment.id, number)
     document["command"] = _command(specification, row.configuration)
     return document
@@ -144,33 +144,33 @@ def trial_documents(
     ]
 
 
-def _task(task: TaskRow) -> documents.Task:
+def _fold(fold: FoldRow) -> documents.Fold:
     """One for each fold; a trial without folds has one, and its metrics are the trial's."""
-    return {"fold": task.fold, "state": task.state, "metrics": metric_documents(task.measured)}
+    return {"fold": fold.fold, "state": fold.state, "metrics": metric_documents(fold.measured)}
 
 
 def _attempt(attempt: AttemptOfWorker, tail: bool) -> documents.Attempt:
     document: documents.Attempt = {
         "id": attempt.id,
-        "task": attempt.fold,
-        "number": attempt.token,
+        "fold": attempt.fold,
+        "number": attempt.attempt_number,
         "state": attempt.state,
         "worker": attempt.worker_name,
         "node": attempt.node,
         "gpus": json.loads(attempt.gpus) if attempt.gpus else [],
         "exit_code": attempt.exit_code,
         "signal": attempt.signal,
-        "reason": json.loads(attempt.reason) if attempt.reason else None,
+        "reason": json.loads(reason) if (reason := attempt.shown_reason) else None,
         "started_at": rfc3339(attempt.started_at),
         "finished_at": rfc3339(attempt.finished_at),
-        "wall_seconds": attempt.wall,
-        "cpu_seconds": attempt.cpu,
-        "peak_memory_bytes": attempt.memory,
+        "wall_seconds": attempt.wall_seconds,
+        "cpu_seconds": attempt.cpu_seconds,
+        "peak_memory_bytes": attempt.peak_memory,
         "raised_memory_bytes": attempt.raised_memory,
         "resumed_from": json.loads(attempt.resumed_from) if attempt.resumed_from else None,
         "log_bytes": attempt.log_bytes,
         "logs_complete": attempt.log_bytes is not None and attempt.log_end >= attempt.log_bytes,
     }
     if tail:
-        document["tail"] = attempt.tail
+        document["tail"] = attempt.log_tail
     return document

@@ -22,11 +22,11 @@ TABLE_OF: Mapping[type[Struct], str] = {
     format.Worker: "workers",
     format.Trial: "trials",
     format.Metric: "trial_metrics",
-    format.Fold: "tasks",
+    format.Fold: "folds",
     format.Attempt: "attempts",
     format.Point: "points",
     format.Usage: "usage",
-    format.Observation: "marks",
+    format.Observation: "pruner_observations",
     format.Artifact: "artifacts",
     format.Event: "events",
     format.Log: "log_segments",
@@ -34,35 +34,15 @@ TABLE_OF: Mapping[type[Struct], str] = {
 _TYPE_OF = {table: item for item, table in TABLE_OF.items()}
 _COLUMNS: Mapping[type[Struct], Mapping[str, str]] = {
     format.Experiment: {
-        "ended_by": "ended",
-        "rerun_of": "origin",
-        "waived_guards": "guards",
-        "last_trial": "created",
         "last_event": "event_seq",
         "last_log": "log_seq",
         "last_worker": "worker_seq",
         "results": "history_seq",
-        "trials_since_best": "since_best",
-        "best_by_fold": "fold_bests",
-        "identical_digest": "same_digest",
-        "identical_count": "same_count",
-        "memory_samples": "measured",
-        "memory_surprises": "surprises",
-        "files_deleted_at": "files_dropped_at",
     },
-    format.Worker: {"previous_experiment": "came_from"},
-    format.Trial: {"result": "history_seq", "lost_attempts": "losses", "is_isolated": "isolated"},
+    format.Trial: {"result": "history_seq", "checkpoint": "initial_checkpoint", "is_isolated": "isolated"},
     format.Metric: {"is_declared": "declared"},
-    format.Fold: {"attempts": "token", "is_isolated": "isolated", "memory_raises": "raised"},
-    format.Attempt: {
-        "attempt_number": "token",
-        "stop_order": "ordered",
-        "wall_seconds": "wall",
-        "cpu_seconds": "cpu",
-        "peak_memory": "memory",
-        "log_tail": "tail",
-        "non_finite": "not_finite",
-    },
+    format.Fold: {"attempts": "lease_token", "is_isolated": "isolated"},
+    format.Attempt: {"points": "point_count"},
     format.Observation: {"sequence": "seq"},
     format.Event: {"number": "seq"},
     format.Log: {"number": "seq"},
@@ -114,6 +94,4 @@ def row_of(item: Item, experiment: str) -> Row:
         row["experiment"] = experiment
     if isinstance(item, format.Log):
         row["length"] = len(item.data)
-    elif isinstance(item, format.Attempt):
-        row["worker_beat"] = 0  # only a live attempt uses it, and it has no default
     return row

@@ -37,20 +37,20 @@ def register(core: Core, worker: str, call: Registration) -> Registered:
         )
     with core.store.reading() as session:
         row = wanted(session, worker)
-    if row.state == WorkerState.DRAINING and row.heir is not None and row.boot != call.boot:
-        row = _inherit(core, row, row.heir)
+    if row.state == WorkerState.DRAINING and row.next_experiment is not None and row.boot_id != call.boot:
+        row = _inherit(core, row, row.next_experiment)
     with locked(core, row.experiment, row.name) as ledger:
         row = wanted(ledger.session, worker)  # it may have been ended meanwhile
         if row.experiment != ledger.row.id:
             raise GroupOver("this worker went on with another experiment")
-        if row.boot not in (None, call.boot):
+        if row.boot_id not in (None, call.boot):
             _forget_leases(ledger, worker)
         workers.move(
             ledger.session,
             worker,
             Cause.REGISTER,
-            boot=call.boot,
-            beat=0,
+            boot_id=call.boot,
+            last_call=0,
             node=row.node or call.node,  # workers do not move: whoever names another machine could accuse it
             protocol=call.protocol,
             version=call.version,
@@ -58,6 +58,7 @@ def register(core: Core, worker: str, call: Registration) -> Registered:
             seen_at=ledger.now,
             reason=None,
             phase=None,
+            sends_files=False,
         )
         ledger.record("worker_started", {"worker": row.name, "node": row.node or call.node, "slots": row.slots})
         handle, revision = ledger.row.handle, ledger.row.revision

@@ -43,7 +43,7 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) 
         found = attempts.find(ledger, attempt)
         if found is None or not found.open:
             raise Conflict("this attempt is over")
-        first = HTTP_SEQUENCE + found.points
+        first = HTTP_SEQUENCE + found.point_count
         declared = {metric.name.lower(): metric.name for metric in ledger.row.specification.metrics}
         named = _numbers(values, {*declared, *STEP_NAMES, "stddev"})
         step, stddev = _finite(step_of(named)), _finite(named.pop("stddev", None))
@@ -52,8 +52,8 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) 
             for index, (name, value) in enumerate(named.items())
             if folded(name) in declared or folded(name) not in STEP_NAMES
         ]
-        _refuse_many_names(ledger, attempt, found.points, taken)
-        points.note_not_finite(ledger, attempt, found.not_finite, taken)
+        _refuse_many_names(ledger, attempt, found.point_count, taken)
+        points.note_not_finite(ledger, attempt, found.non_finite, taken)
         if found.state.live:
             attempts.progress(ledger, attempt, found, taken, core.boards)
         else:
@@ -79,7 +79,7 @@ def should_stop(core: Core, attempt: str, signature: str) -> dict[str, Any]:
 
 
 def _answer(found: hot.AttemptInTrial | None) -> dict[str, Any]:
-    goes_on = found is not None and found.ordered is None and found.open
+    goes_on = found is not None and found.stop_order is None and found.open
     known = json.loads(found.reason) if found is not None and found.reason and not goes_on else None
     return {"stop": not goes_on, "reason": known}
 

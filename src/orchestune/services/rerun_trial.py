@@ -33,7 +33,7 @@ def rerun_trial(
     if body.get("continue") and specification.folds.count > 1:
         raise Conflict(f"{row.handle}/{number} has {specification.folds.count} folds", "rerun it without --continue")
     if body.get("continue") and checkpoint is None:
-        raise _nothing_to_continue(f"{row.handle}/{number}", specification, row.files_dropped_at)
+        raise _nothing_to_continue(f"{row.handle}/{number}", specification, row.files_deleted_at)
     if body.get("run") and specification.program is Program.FUNCTION:
         raise Conflict(f"{row.handle}/{number} is a call of a function", "rerun it without a command")
     run = body.get("run") or specification.run

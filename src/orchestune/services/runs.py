@@ -143,7 +143,7 @@ def _of_folds(session: Session, row: ExperimentRow, number: int) -> dict[str, Me
     """What counts of each fold."""
     return {
         f"fold {task.fold}/{name}": measured
-        for task in trials.tasks_of(session, row.id, number)
+        for task in trials.folds_of(session, row.id, number)
         for name, measured in task.measured.items()
     }
 

@@ -1,4 +1,4 @@
-"""What happens to trials and their tasks: queued, leased, lost, cancelled, finished. All under the ledger's lock."""
+"""What happens to trials and their folds: queued, leased, lost, cancelled, finished. All under the ledger's lock."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from orchestune.domain import stopping
 from orchestune.domain.metrics import Measured, feasible, objectives
 from orchestune.domain.space import Configuration
-from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState
-from orchestune.domain.transitions import ATTEMPT, TASK, TRIAL, Cause, Forbidden, after, trial_state
+from orchestune.domain.states import AttemptState, FoldState, Reason, ReasonCode, TrialState
+from orchestune.domain.transitions import ATTEMPT, FOLD, TRIAL, Cause, Forbidden, after, trial_state
 from orchestune.domain.trial import ask_seed
 from orchestune.services.ledger import Ledger
-from orchestune.store import changes, experiments, hot
+from orchestune.store import changes, hot
 from orchestune.store import trials as rows
 
 
@@ -46,10 +46,10 @@ def queue(ledger: Ledger, suggestions: Sequence[Suggestion]) -> list[int]:
     row, experiment = ledger.row, ledger.row.id
     seed, folds = row.specification.seed, row.specification.folds.count
     trials: list[dict[str, Any]] = []
-    tasks: list[dict[str, Any]] = []
+    rows_of_folds: list[dict[str, Any]] = []
     for suggestion in suggestions:
-        row.created += 1
-        number = row.created
+        row.last_trial += 1
+        number = row.last_trial
         trials.append(
             {
                 "experiment": experiment,
@@ -68,12 +68,12 @@ def queue(ledger: Ledger, suggestions: Sequence[Suggestion]) -> list[int]:
             }
         )
         for fold in range(folds):
-            tasks.append({"experiment": experiment, "trial": number, "fold": fold, "state": TaskState.PENDING})
+            rows_of_folds.append({"experiment": experiment, "trial": number, "fold": fold, "state": FoldState.PENDING})
         count(ledger, None, TrialState.QUEUED)
         ledger.record("trial_queued", {"trial": number, "source": suggestion.source})
     ledger.session.many(hot.INSERT_TRIAL, trials)
-    ledger.session.many(hot.INSERT_TASK, tasks)
-    row.pending += len(tasks)
+    ledger.session.many(hot.INSERT_FOLD, rows_of_folds)
+    row.pending_folds += len(rows_of_folds)
     return [trial["number"] for trial in trials]
 
 
@@ -87,21 +87,21 @@ def queue_again(ledger: Ledger) -> None:
             source=trial.source,
             parent=trial.number if trial.parent is None else trial.parent,
             seed=trial.seed,
-            checkpoint=json.loads(trial.checkpoint) if trial.checkpoint else None,
+            checkpoint=json.loads(trial.initial_checkpoint) if trial.initial_checkpoint else None,
         )
         for trial in stopped
     ]
     queue(ledger, again[: row.unsuggested])
 
 
-def change_task(ledger: Ledger, trial: int, fold: int, old: TaskState, cause: Cause, **values: Any) -> None:
-    """Move a task by the table; `values` may set not_before, failures, isolated."""
+def change_fold(ledger: Ledger, trial: int, fold: int, old: FoldState, cause: Cause, **values: Any) -> None:
+    """Move a fold by the table; `values` may set not_before, failures, isolated."""
     parameters = {"not_before": 0.0, "failures": 0, "isolated": 0} | values
     parameters |= {"experiment": ledger.row.id, "trial": trial, "fold": fold, "old": old}
-    state = after(TASK, old, cause)
-    if ledger.session.run(hot.CHANGE_TASK, parameters | {"state": state}) != 1:
-        raise Forbidden(f"the task of trial {trial} is no longer {old}")
-    ledger.row.pending += (state is TaskState.PENDING) - (old is TaskState.PENDING)
+    state = after(FOLD, old, cause)
+    if ledger.session.run(hot.CHANGE_FOLD, parameters | {"state": state}) != 1:
+        raise Forbidden(f"the fold of trial {trial} is no longer {old}")
+    ledger.row.pending_folds += (state is FoldState.PENDING) - (old is FoldState.PENDING)
 
 
 def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: int, isolated: int) -> None:
@@ -109,15 +109,15 @@ def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: 
     goes_on = ledger.row.specification.folds.count > 1 and _others_go_on(ledger, number)
     new = after(TRIAL, old, Cause.CONTINUE if goes_on else cause)
     parameters = {"experiment": ledger.row.id, "number": number, "old": old, "state": new}
-    if ledger.session.run(hot.REQUEUE_TRIAL, parameters | {"losses": losses, "isolated": isolated}) != 1:
+    if ledger.session.run(hot.REQUEUE_TRIAL, parameters | {"lost_attempts": losses, "isolated": isolated}) != 1:
         raise Forbidden(f"trial {number} is no longer {old}")
     count(ledger, old, new)
     ledger.record("trial_requeued", {"trial": number, "cause": cause})
 
 
 def _others_go_on(ledger: Ledger, number: int) -> bool:
-    tasks = ledger.session.rows(hot.TASKS_OF_TRIAL, {"experiment": ledger.row.id, "trial": number})
-    return trial_state(TaskState(task.state) for task in tasks) is TrialState.RUNNING
+    folds = ledger.session.rows(hot.FOLDS_OF_TRIAL, {"experiment": ledger.row.id, "trial": number})
+    return trial_state(FoldState(fold.state) for fold in folds) is TrialState.RUNNING
 
 
 def go_on(ledger: Ledger, number: int, old: TrialState) -> None:
@@ -186,26 +186,26 @@ def finish(
         },
     )
     ledger.evaluate()
-    if row.ended is None:
+    if row.ended_by is None:
         _guard(ledger, reason, missing)
 
 
 def _note_best(ledger: Ledger, number: int, state: TrialState, measured: Mapping[str, Measured]) -> None:
     row, objective = ledger.row, ledger.row.specification.objective
-    row.since_best += 1
+    row.trials_since_best += 1
     if state is not TrialState.COMPLETED:
         return
     value = measured[objective.name].value
     kept = feasible(row.specification.metrics, {name: found.value for name, found in measured.items()})
     if kept and objective.better(value, row.best_value):
-        row.best_trial, row.best_value, row.since_best = number, value, 0
+        row.best_trial, row.best_value, row.trials_since_best = number, value, 0
     elif kept and row.specification.stop.patience is not None and _front_grew(ledger, number, measured):
-        row.since_best = 0
-    if row.same_count == row.completed - 1:  # all of those before had the same values
+        row.trials_since_best = 0
+    if row.identical_count == row.completed - 1:  # all of those before had the same values
         values = [(name, measured[name].value) for name in sorted(measured)]
         digest = hashlib.blake2b(repr(values).encode(), digest_size=12).hexdigest()
-        if row.completed == 1 or row.same_digest == digest:
-            row.same_digest, row.same_count = digest, row.completed
+        if row.completed == 1 or row.identical_digest == digest:
+            row.identical_digest, row.identical_count = digest, row.completed
 
 
 def _front_grew(ledger: Ledger, number: int, measured: Mapping[str, Measured]) -> bool:
@@ -217,38 +217,38 @@ def _front_grew(ledger: Ledger, number: int, measured: Mapping[str, Measured]) -
 
 def _guard(ledger: Ledger, reason: Reason | None, missing: str | None) -> None:
     row = ledger.row
-    if row.completed > 5 and row.same_count < row.completed:
+    if row.completed > 5 and row.identical_count < row.completed:
         return  # the usual case, quickly: no guard can fire any more
     seen = stopping.Guarded(
         completed=row.completed,
         failed=row.failed,
         finished=row.finished,
-        same_count=row.same_count,
+        same_count=row.identical_count,
         metric_missing=missing,
         last_failure=reason.message if reason else "",
         configurations=row.specification.space.size(),
     )
-    found = stopping.guard(seen, row.guard_words)
+    found = stopping.guard(seen, row.waived_guards)
     if found:
         ledger.pause(found)
 
 
 def cancel_open(ledger: Ledger, reason: Reason | None = None) -> None:
-    """Cancel every trial without an outcome, its tasks and its attempts; workers learn of it at their next call.
+    """Cancel every trial without an outcome, its folds and its attempts; workers learn of it at their next call.
 
     `reason`: that of the experiment's end, unless another one is given.
     """
     session, where = ledger.session, {"experiment": ledger.row.id}
     reason = reason or ledger.row.reason or Reason(ReasonCode.CANCELLED, "the experiment is over")
     text = json.dumps(reason.to_json())
-    _cancel_tasks(ledger, session.rows(changes.LIVE_ATTEMPTS, where), session.rows(changes.OPEN_TASKS, where), text)
+    _cancel_folds(ledger, session.rows(changes.LIVE_ATTEMPTS, where), session.rows(changes.OPEN_FOLDS, where), text)
     for trial in session.rows(changes.OPEN_TRIALS, where):
         _cancel_trial(ledger, trial.number, TrialState(trial.state), reason)
     ledger.to_be_cancelled = False
 
 
 def cancel(ledger: Ledger, number: int, old: TrialState, reason: Reason) -> None:
-    """Cancel one trial without an outcome, its tasks and its attempts."""
+    """Cancel one trial without an outcome, its folds and its attempts."""
     cancel_folds(ledger, number, reason)
     _cancel_trial(ledger, number, old, reason)
 
@@ -259,22 +259,22 @@ def _cancel_trial(ledger: Ledger, number: int, old: TrialState, reason: Reason) 
     if ledger.session.run(changes.CANCEL_TRIAL, where | {"reason": json.dumps(reason.to_json())}) != 1:
         raise Forbidden(f"trial {number} is no longer {old}")
     count(ledger, old, new)
-    ledger.row.guard_words -= {experiments.EXHAUSTED}  # its configuration was not tried
+    ledger.row.is_exhausted = False  # its configuration was not tried
     ledger.record("trial_finished", {"trial": number, "state": new, "reason": reason.to_json(), "metrics": {}})
 
 
 def cancel_folds(ledger: Ledger, trial: int, reason: Reason) -> None:
-    """Cancel the tasks of a trial that are not over, and their attempts: its outcome is known without them."""
+    """Cancel the folds of a trial that are not over, and their attempts: its outcome is known without them."""
     session, where = ledger.session, {"experiment": ledger.row.id, "trial": trial}
-    live, tasks = (
+    live, folds = (
         session.rows(changes.LIVE_ATTEMPTS_OF_TRIAL, where),
-        session.rows(changes.OPEN_TASKS_OF_TRIAL, where),
+        session.rows(changes.OPEN_FOLDS_OF_TRIAL, where),
     )
-    _cancel_tasks(ledger, live, tasks, json.dumps(reason.to_json()))
+    _cancel_folds(ledger, live, folds, json.dumps(reason.to_json()))
 
 
-def _cancel_tasks(
-    ledger: Ledger, live: Sequence[changes.LiveAttempt], tasks: Sequence[changes.OpenTask], reason: str
+def _cancel_folds(
+    ledger: Ledger, live: Sequence[changes.LiveAttempt], folds: Sequence[changes.OpenFold], reason: str
 ) -> None:
     for attempt in live:
         old = AttemptState(attempt.state)
@@ -282,13 +282,13 @@ def _cancel_tasks(
         ledger.session.run(
             changes.CANCEL_ATTEMPT, {"id": attempt.id, "old": old, "state": new, "reason": reason, "now": ledger.now}
         )
-        ledger.row.live -= 1
+        ledger.row.live_attempts -= 1
         ledger.awaits_workers()
         ledger.orders()
         data = {"attempt": attempt.id, "trial": attempt.trial, "fold": attempt.fold, "state": "cancelled"}
         ledger.record("attempt_ended", data)
-    for task in tasks:
-        change_task(ledger, task.trial, task.fold, TaskState(task.state), Cause.CANCEL, failures=task.failures)
+    for fold in folds:
+        change_fold(ledger, fold.trial, fold.fold, FoldState(fold.state), Cause.CANCEL, failures=fold.failures)
 
 
 LOSSES_BEFORE_ISOLATION = 3
@@ -301,7 +301,7 @@ def lost(
     """The trial's worker was lost: offer it again; alone once it has lost several; then pause. `why` is for people."""
     losses += 1
     alone = int(losses >= LOSSES_BEFORE_ISOLATION)
-    change_task(ledger, trial, fold, TaskState.ACTIVE, Cause.LOSE, failures=failures, isolated=alone)
+    change_fold(ledger, trial, fold, FoldState.ACTIVE, Cause.LOSE, failures=failures, isolated=alone)
     requeue(ledger, trial, trial_state, Cause.LOSE, losses, alone)
     if isolated and losses >= LOSSES_BEFORE_ISOLATION + LOSSES_IN_ISOLATION:
         text = f"trial {trial} lost its worker {losses} times, the last {LOSSES_IN_ISOLATION} times while running alone"

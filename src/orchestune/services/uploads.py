@@ -75,15 +75,15 @@ def _own_attempt(core: Core, worker: str, call: KeepArtifacts | PublishCheckpoin
     """The attempt of which a worker speaks. NotFound where it is not one of its own."""
     with core.store.reading() as session:
         attempt = attempts.find(session, call.attempt)
-    if attempt is None or attempt.token != call.token or attempt.worker != worker:
+    if attempt is None or attempt.attempt_number != call.token or attempt.worker != worker:
         raise NotFound(f"this worker has no attempt {call.attempt}")
     return attempt
 
 
 def _newest(ledger: Ledger, attempt: AttemptRow) -> AttemptState | None:
-    """The state of an attempt; None where a newer one of its task has replaced it."""
+    """The state of an attempt; None where a newer one of its fold has replaced it."""
     lease = ledger.session.row(changes.NEWEST_LEASE, {"id": attempt.id})
-    return AttemptState(lease.state) if lease is not None and lease.token == attempt.token else None
+    return AttemptState(lease.state) if lease is not None and lease.lease_token == attempt.attempt_number else None
 
 
 def _folder_of(core: Core, attempt: AttemptRow) -> str:
@@ -145,7 +145,7 @@ def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> Kept:
 
 
 def checkpoint(core: Core, worker: str, call: PublishCheckpoint) -> Published:
-    """Publish a checkpoint, if the attempt still is the newest of its task: two processes never share one.
+    """Publish a checkpoint, if the attempt still is the newest of its fold: two processes never share one.
 
     With `age`, the seconds since its files stood still, a higher step that had come by HTTP until then is its step.
     """

@@ -38,8 +38,8 @@ def usage(core: Core, ref: str, number: int) -> documents.Usage:
         rows.need(session, row, number)
         items: list[documents.UsedByAttempt] = [
             {
-                "task": attempt.fold,
-                "number": attempt.token,
+                "fold": attempt.fold,
+                "attempt_number": attempt.attempt_number,
                 "state": attempt.state,
                 "started_at": rfc3339(attempt.started_at),
                 "samples": [sample[1:] for sample in json.loads(attempt.samples)],

@@ -9,8 +9,8 @@ from typing import ClassVar, NamedTuple
 from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
-from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState, WorkerState
-from orchestune.domain.transitions import TASK, TRIAL, Cause, after
+from orchestune.domain.states import AttemptState, FoldState, Reason, ReasonCode, TrialState, WorkerState
+from orchestune.domain.transitions import FOLD, TRIAL, Cause, after
 from orchestune.errors import OrchestuneError
 from orchestune.ports.clock import new_id
 from orchestune.services import attempts, trials
@@ -67,8 +67,8 @@ def _locked(session: Session, worker: str) -> tuple[CallingWorker, ExperimentRow
         if row.experiment != experiment.id:
             raise GroupOver("this worker went on with another experiment")
     if row.state == WorkerState.LOST:
-        workers.move(session, worker, Cause.REGISTER, reason=None, phase=None)
-        row = replace(row, state=WorkerState.ALIVE, phase=None)
+        workers.move(session, worker, Cause.REGISTER, reason=None, phase=None, sends_files=False)
+        row = replace(row, state=WorkerState.ALIVE, sends_files=0)
     return row, experiment
 
 
@@ -92,8 +92,8 @@ class _Call:
         self._ended: set[str] = set()
         """attempts whose end this call brought: the worker says that it works on them until it hears that we know"""
         self.beat = call.beat
-        if call.boot == row.boot:
-            self.beat = max(self.beat, row.beat)  # of two calls on the way at once, the older one may come later
+        if call.boot == row.boot_id:
+            self.beat = max(self.beat, row.last_call)  # of two calls on the way at once, the older one may come later
 
     def answer(self) -> Answer:
         acks: list[Ack] = []
@@ -116,8 +116,8 @@ class _Call:
             hot.BEAT_WORKER,
             {
                 "id": self.worker,
-                "boot": self.call.boot,
-                "beat": self.beat,
+                "boot_id": self.call.boot,
+                "last_call": self.beat,
                 "now": self.ledger.now,
                 "succeeded": succeeded,
                 "failed": failed,
@@ -131,7 +131,7 @@ class _Call:
             leases=leases,
             slots=self.row.slots,
             drain=drain,
-            again=drain and self.row.heir is not None,
+            again=drain and self.row.next_experiment is not None,
         )
 
     def _reject(self, report: Rejected) -> Ack:
@@ -150,29 +150,29 @@ class _Call:
         if self.call.sending is None:
             return
         sends = bool(self.call.sending)
-        if sends != (self.row.phase == workers.SENDING):
-            words = {"phase": workers.SENDING, "reason": "hands in files of its trials"}
-            workers.change(self.ledger.session, self.worker, **(words if sends else dict.fromkeys(words)))
+        if sends != bool(self.row.sends_files):
+            reason = "hands in files of its trials" if sends else None
+            workers.change(self.ledger.session, self.worker, sends_files=sends, reason=reason)
 
     def _compare(self) -> tuple[int, list[StopOrder]]:
         """How many leases this worker holds, and what it must stop: what it works on set against what we know."""
         session = self.ledger.session
         live = {attempt.id: attempt for attempt in session.rows(hot.LIVE_OF_WORKER, {"worker": self.worker})}
-        ordered = [self._ordered(attempt, attempt.ordered) for attempt in live.values() if attempt.ordered]
+        ordered = [self._ordered(attempt, attempt.stop_order) for attempt in live.values() if attempt.stop_order]
         if self.call.live is None:
             return len(live), ordered
         claimed = set(self.call.live) - self._ended
         held = len(live)
         for leased in live.values():
-            told = leased.worker_beat <= self.call.beat - 2  # a later call of this worker may have got the lease
-            if leased.id not in claimed and told and self.call.boot == self.row.boot:
+            told = leased.lease_call <= self.call.beat - 2  # a later call of this worker may have got the lease
+            if leased.id not in claimed and told and self.call.boot == self.row.boot_id:
                 reason = Reason(ReasonCode.WORKER_LOST, f"the lease never reached {self.row.name}")
                 attempts.lose(self.ledger, leased.id, reason, reached=False)
                 held -= 1
         orders = [order for order in ordered if order.attempt in claimed]
         for attempt in claimed - live.keys():
             found = attempts.find(self.ledger, attempt)
-            if found is not None and found.state is AttemptState.LOST and found.token == found.task_token:
+            if found is not None and found.state is AttemptState.LOST and found.attempt_number == found.lease_token:
                 continue  # declared lost, but nobody else has it yet: it may finish
             state = found.state if found else AttemptState.CANCELLED
             if state in (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED):
@@ -193,19 +193,19 @@ class _Call:
         row = self.ledger.row
         if not row.goes_on or self.row.state != WorkerState.ALIVE or _is_outdated(self.row):
             return []
-        if self.call.boot != self.row.boot:
+        if self.call.boot != self.row.boot_id:
             return []  # a call from before it registered anew: nobody would hear of the lease
-        room = min(self.call.want, self.row.slots - held, row.parallelism - row.live)
-        if room <= 0 or row.pending == 0:
+        room = min(self.call.want, self.row.slots - held, row.parallelism - row.live_attempts)
+        if room <= 0 or row.pending_folds == 0:
             return []
         session = self.ledger.session
         now = self.ledger.now
         farthest = now + 2 * attempts.LONGEST_DELAY  # what is due after that was put off before the clock jumped back
         where = {"experiment": row.id, "now": now, "farthest": farthest, "limit": room, "memory": self.row.memory}
-        candidates = session.rows(hot.PENDING_TASKS, where)
+        candidates = session.rows(hot.PENDING_FOLDS, where)
         if candidates and candidates[0].isolated:  # only isolated trials are left: one at a time, alone
-            candidates = candidates[:1] if row.live == 0 else []
-        elif candidates and row.live and self._isolated_live():
+            candidates = candidates[:1] if row.live_attempts == 0 else []
+        elif candidates and row.live_attempts and self._isolated_live():
             candidates = []
         leases = [
             self._grant(candidate) for candidate in candidates if not (candidate.isolated and len(candidates) > 1)
@@ -215,22 +215,22 @@ class _Call:
     def _isolated_live(self) -> bool:
         return self.ledger.session.row(changes.HAS_ISOLATED, {"experiment": self.ledger.row.id}) is not None
 
-    def _grant(self, task: hot.PendingTask) -> Lease:
+    def _grant(self, pending: hot.PendingFold) -> Lease:
         ledger, row, now = self.ledger, self.ledger.row, self.ledger.now
-        attempt, token = new_id(self.core.clock), task.token + 1
-        trial, fold = task.trial, task.fold
-        where = {"experiment": row.id, "trial": trial, "fold": fold, "token": token}
-        state = after(TASK, TaskState.PENDING, Cause.LEASE)
-        ledger.session.run(hot.LEASE_TASK, where | {"state": state, "old": TaskState.PENDING})
-        row.pending -= 1
-        old = TrialState.RUNNING if trial in self._begun else TrialState(task.trial_state)
+        attempt, token = new_id(self.core.clock), pending.lease_token + 1
+        trial, fold = pending.trial, pending.fold
+        where = {"experiment": row.id, "trial": trial, "fold": fold, "lease_token": token}
+        state = after(FOLD, FoldState.PENDING, Cause.LEASE)
+        ledger.session.run(hot.LEASE_FOLD, where | {"state": state, "old": FoldState.PENDING})
+        row.pending_folds -= 1
+        old = TrialState.RUNNING if trial in self._begun else TrialState(pending.trial_state)
         self._begun.add(trial)
         new = after(TRIAL, old, Cause.LEASE)
         ledger.session.run(
             hot.START_TRIAL, {"experiment": row.id, "number": trial, "old": old, "state": new, "now": now}
         )
         trials.count(ledger, old, new)
-        resumed = json.loads(task.checkpoint) if task.checkpoint else None
+        resumed = json.loads(pending.checkpoint) if pending.checkpoint else None
         ledger.session.run(
             hot.INSERT_ATTEMPT,
             where
@@ -238,7 +238,7 @@ class _Call:
                 "id": attempt,
                 "state": AttemptState.LEASED,
                 "worker": self.worker,
-                "worker_beat": self.beat,
+                "lease_call": self.beat,
                 "node": self.row.node,
                 "gpus": self.row.gpus,
                 "leased_at": now,
@@ -248,7 +248,7 @@ class _Call:
                 else None,
             },
         )
-        row.live += 1
+        row.live_attempts += 1
         row.started_at = row.started_at or now
         ledger.record("attempt_leased", {"attempt": attempt, "trial": trial, "fold": fold, "worker": self.row.name})
         return Lease(
@@ -258,10 +258,10 @@ class _Call:
             trial=trial,
             fold=fold,
             folds=row.specification.folds.count,
-            parameters=Raw(task.parameters.encode()),
-            seed=task.seed,
-            revision=task.revision,
-            bundle=task.bundle,
+            parameters=Raw(pending.parameters.encode()),
+            seed=pending.seed,
+            revision=pending.revision,
+            bundle=pending.bundle,
             gpus=list(self.row.assigned_gpus),
             report=report_address(self.core, attempt),
             checkpoint=CheckpointToResume(resumed["digest"], resumed["step"]) if resumed else None,

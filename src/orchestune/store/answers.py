@@ -14,12 +14,12 @@ class StoredAnswer(Struct, frozen=True, gc=False):
 
     request_hash: str
     status: int
-    answer: str
+    response: str
 
 
 def remembered(session: Session, key: str) -> StoredAnswer | None:
     """The answer that was given to an idempotency key and has not expired."""
-    query = select(idempotency.c.request_hash, idempotency.c.status, idempotency.c.answer)
+    query = select(idempotency.c.request_hash, idempotency.c.status, idempotency.c.response)
     return session.first(query.where(idempotency.c.key == key, idempotency.c.expires_at > session.now), StoredAnswer)
 
 
@@ -28,6 +28,6 @@ def remember(session: Session, key: str, request_hash: str, status: int, answer:
     session.change(delete(idempotency).where((idempotency.c.expires_at <= session.now) | (idempotency.c.key == key)))
     session.change(
         insert(idempotency).values(
-            key=key, request_hash=request_hash, status=status, answer=answer, expires_at=session.now + seconds
+            key=key, request_hash=request_hash, status=status, response=answer, expires_at=session.now + seconds
         )
     )

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import Select, Table, delete, select
 
+from orchestune.domain.states import Visibility
 from orchestune.errors import BadInput
 from orchestune.store import postgres
 from orchestune.store.blobs import named_by
@@ -19,11 +20,11 @@ from orchestune.store.tables import (
     blobs,
     events,
     experiments,
+    folds,
     log_segments,
-    marks,
     points,
+    pruner_observations,
     revisions,
-    tasks,
     trial_metrics,
     trials,
     usage,
@@ -36,7 +37,8 @@ Row = dict[str, Any]
 TABLES = {
     table.name: table
     for table in (
-        experiments, revisions, warm_starts, workers, trials, trial_metrics, tasks, attempts, points, usage, marks,
+        experiments, revisions, warm_starts, workers, trials, trial_metrics, folds, attempts, points, usage,
+        pruner_observations,
         artifacts, events, log_segments,
     )
 }  # fmt: skip
@@ -47,11 +49,11 @@ OF_THIS_SERVER = frozenset(("principal",))
 _TRIAL, _ATTEMPT = ("trial", "trials", "number"), ("attempt", "attempts", "id")
 _PARENTS: Mapping[str, Sequence[tuple[str, str, str]]] = {
     "trial_metrics": [_TRIAL],
-    "tasks": [_TRIAL],
+    "folds": [_TRIAL],
     "attempts": [_TRIAL],
     "points": [_ATTEMPT],
     "usage": [_ATTEMPT],
-    "marks": [_TRIAL],
+    "pruner_observations": [_TRIAL],
     "artifacts": [_TRIAL, _ATTEMPT],
     "log_segments": [_TRIAL, _ATTEMPT],
 }
@@ -71,7 +73,7 @@ class StoredExperiment(Struct, frozen=True, gc=False):
     handle: str
     state: str
     event_seq: int
-    hidden: int
+    visibility: str
 
 
 class _Blob(Struct, frozen=True, gc=False):
@@ -91,7 +93,7 @@ def rows(session: Session, experiment: str) -> Iterator[tuple[str, Row]]:
 
 def everything(session: Session) -> list[Extent]:
     """The extent of every experiment; what is about to be removed is left out."""
-    query = select(experiments.c.id, experiments.c.event_seq).where(experiments.c.hidden < 2)
+    query = select(experiments.c.id, experiments.c.event_seq).where(experiments.c.visibility != Visibility.PURGING)
     return session.select(query.order_by(experiments.c.id), Extent)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,7 @@ from msgspec import Struct
 from sqlalchemy import and_, select
 
 from orchestune.domain.metrics import Point
+from orchestune.domain.states import Reason, ReasonCode
 from orchestune.store import hot
 from orchestune.store.hot import AttemptSpan, RunColumns
 from orchestune.store.rows import Query
@@ -18,36 +20,45 @@ from orchestune.store.tables import attempts, trials, usage, workers
 
 
 class AttemptRow(Struct, frozen=True, gc=False):
-    """One execution of a task. JSON: `reason`, `gpus`, `members`, `resumed_from`, `not_finite`."""
+    """One execution of a fold. JSON: `reason`, `gpus`, `members`, `resumed_from`, `non_finite`."""
 
     id: str
     experiment: str
     trial: int
     fold: int
-    token: int
+    attempt_number: int
     state: str
-    ordered: str | None
+    stop_order: str | None
     reason: str | None
+    files_state: str | None
+    files_message: str | None
     worker: str
-    worker_beat: int
+    lease_call: int
     node: str
     gpus: str | None
-    members: str | None
     exit_code: int | None
     signal: int | None
     leased_at: float
     started_at: float | None
     finished_at: float | None
-    wall: float | None
-    cpu: float | None
-    memory: int | None
-    points: int
+    wall_seconds: float | None
+    cpu_seconds: float | None
+    peak_memory: int | None
+    point_count: int
     log_end: int
     log_bytes: int | None
-    tail: str | None
+    log_tail: str | None
     raised_memory: int | None
     resumed_from: str | None
-    not_finite: str | None
+    non_finite: str | None
+
+    @property
+    def shown_reason(self) -> str | None:
+        """The reason of its state, or else what became of its files, as JSON."""
+        if self.reason or self.files_state is None:
+            return self.reason
+        code = ReasonCode.FILES_LOST if self.files_state == "lost" else ReasonCode.FILES_ON_THE_WAY
+        return json.dumps(Reason(code, self.files_message or "").to_json())
 
 
 class AttemptOfWorker(AttemptRow, frozen=True, gc=False):
@@ -67,7 +78,7 @@ class NewestAttempt(Struct, frozen=True, gc=False):
 
     trial: int
     fold: int
-    token: int
+    attempt_number: int
     state: str
     leased_at: float
     finished_at: float | None
@@ -79,7 +90,7 @@ class UsageOfAttempt(Struct, frozen=True, gc=False):
     """What an attempt used. `samples`: JSON."""
 
     fold: int
-    token: int
+    attempt_number: int
     state: str
     started_at: float | None
     samples: str
@@ -97,7 +108,7 @@ class AttemptCurve(Struct, frozen=True):
 
     trial: int
     fold: int
-    token: int
+    attempt_number: int
     name: str
     reported: int
     points: list[CurvePoint]
@@ -114,7 +125,7 @@ def of_trials(session: Session, experiment: str, numbers: Iterable[int]) -> dict
         select(attempts, workers.c.name.label("worker_name"))
         .join(workers, workers.c.id == attempts.c.worker, isouter=True)
         .where(attempts.c.experiment == experiment)
-        .order_by(attempts.c.trial, attempts.c.fold, attempts.c.token)
+        .order_by(attempts.c.trial, attempts.c.fold, attempts.c.attempt_number)
     )
     by_trial: dict[int, list[AttemptOfWorker]] = defaultdict(list)
     for attempt in session.among(query, attempts.c.trial, numbers, AttemptOfWorker):
@@ -142,7 +153,7 @@ def newest(session: Session, experiment: str, limit: int) -> list[NewestAttempt]
         select(
             attempts.c.trial,
             attempts.c.fold,
-            attempts.c.token,
+            attempts.c.attempt_number,
             attempts.c.state,
             attempts.c.leased_at,
             attempts.c.finished_at,
@@ -151,7 +162,7 @@ def newest(session: Session, experiment: str, limit: int) -> list[NewestAttempt]
         )
         .join(workers, workers.c.id == attempts.c.worker, isouter=True)
         .where(attempts.c.experiment == experiment)
-        .order_by(attempts.c.trial.desc(), attempts.c.fold.desc(), attempts.c.token.desc())
+        .order_by(attempts.c.trial.desc(), attempts.c.fold.desc(), attempts.c.attempt_number.desc())
         .limit(limit)
     )
     return sorted(session.select(query, NewestAttempt), key=lambda attempt: -attempt.leased_at)
@@ -174,7 +185,7 @@ def with_points(session: Session, experiment: str, limit: int) -> list[int]:
     """The newest trials that reported values while they ran."""
     query = (
         select(attempts.c.trial)
-        .where(attempts.c.experiment == experiment, attempts.c.points > 1)
+        .where(attempts.c.experiment == experiment, attempts.c.point_count > 1)
         .group_by(attempts.c.trial)
         .order_by(attempts.c.trial.desc())
         .limit(limit)
@@ -213,7 +224,7 @@ WHERE k.place % :every = 0 OR k.place = :last ORDER BY k.place
 class _AttemptId(Struct, frozen=True, gc=False):
     trial: int
     fold: int
-    token: int
+    attempt_number: int
     id: str
 
 
@@ -231,9 +242,9 @@ def points_of(
     exceeded, but never fewer than `LEAST_POINTS`. They are read curve by curve, which their index has in order: sorting
     a million values takes seconds.
     """
-    query = select(attempts.c.trial, attempts.c.fold, attempts.c.token, attempts.c.id)
+    query = select(attempts.c.trial, attempts.c.fold, attempts.c.attempt_number, attempts.c.id)
     query = query.where(attempts.c.experiment == experiment)
-    query = query.order_by(attempts.c.trial, attempts.c.fold, attempts.c.token)
+    query = query.order_by(attempts.c.trial, attempts.c.fold, attempts.c.attempt_number)
     counted = _COUNTED if name is None else _COUNTED_ALONE
     counts = [
         (attempt, reported)
@@ -246,18 +257,20 @@ def points_of(
         last = reported.count - 1
         where = {"attempt": attempt.id, "name": reported.name, "every": last // each + 1, "last": last}
         points = session.rows(_THINNED, where)
-        curves.append(AttemptCurve(attempt.trial, attempt.fold, attempt.token, reported.name, reported.count, points))
+        curves.append(
+            AttemptCurve(attempt.trial, attempt.fold, attempt.attempt_number, reported.name, reported.count, points)
+        )
     return curves
 
 
 def usage_of(session: Session, experiment: str, number: int) -> list[UsageOfAttempt]:
     """What each attempt of a trial used, in order."""
     query = (
-        select(attempts.c.fold, attempts.c.token, attempts.c.state, attempts.c.started_at, usage.c.samples)
+        select(attempts.c.fold, attempts.c.attempt_number, attempts.c.state, attempts.c.started_at, usage.c.samples)
         .join(usage, usage.c.attempt == attempts.c.id)
         .where(attempts.c.experiment == experiment, attempts.c.trial == number)
     )
-    return session.select(query.order_by(attempts.c.fold, attempts.c.token), UsageOfAttempt)
+    return session.select(query.order_by(attempts.c.fold, attempts.c.attempt_number), UsageOfAttempt)
 
 
 def spans_between(session: Session, experiment: str, after: int, upto: int) -> list[AttemptSpan]:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestune.errors import StoreUnavailable
 from orchestune.store.session import Session, parts
-from orchestune.store.tables import artifacts, blobs, experiments, tasks, trials
+from orchestune.store.tables import artifacts, blobs, experiments, folds, trials
 
 _GOING = "going"
 """the kind of a blob whose bytes are being deleted: for everybody else it is not there, and cannot be there yet"""
@@ -83,11 +83,11 @@ def unreferenced(session: Session, older_than: float) -> list[str]:
 def _of_checkpoints(session: Session, experiment: str | None = None) -> set[str]:
     """Digests of the checkpoints of an experiment, or of all."""
     found: set[str] = set()
-    for table in (trials, tasks):
-        query = select(table.c.checkpoint).where(table.c.checkpoint.is_not(None))
+    for checkpoint in (trials.c.initial_checkpoint, folds.c.checkpoint):
+        query = select(checkpoint).where(checkpoint.is_not(None))
         if experiment is not None:
-            query = query.where(table.c.experiment == experiment)
-        found |= {json.loads(checkpoint)["digest"] for checkpoint in session.select(query, str)}
+            query = query.where(checkpoint.table.c.experiment == experiment)
+        found |= {json.loads(text)["digest"] for text in session.select(query, str)}
     return found
 
 

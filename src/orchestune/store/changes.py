@@ -1,4 +1,4 @@
-"""Statements by which services end, cancel and hand in attempts, tasks and trials. Parameters are named."""
+"""Statements by which services end, cancel and hand in attempts, folds and trials. Parameters are named."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class LiveAttempt(Struct, frozen=True, gc=False):
     fold: int
 
 
-class OpenTask(Struct, frozen=True, gc=False):
-    """A task that is not over."""
+class OpenFold(Struct, frozen=True, gc=False):
+    """A fold that is not over."""
 
     trial: int
     fold: int
@@ -34,12 +34,12 @@ class OpenTrial(Struct, frozen=True, gc=False):
 
 _LIVE = "SELECT id, state, trial, fold FROM attempts WHERE experiment = :experiment AND state IN ('leased', 'running')"
 _OPEN = (
-    "SELECT trial, fold, state, failures FROM tasks WHERE experiment = :experiment AND state IN ('pending', 'active')"
+    "SELECT trial, fold, state, failures FROM folds WHERE experiment = :experiment AND state IN ('pending', 'active')"
 )
 LIVE_ATTEMPTS = Query(LiveAttempt, _LIVE)
 LIVE_ATTEMPTS_OF_TRIAL = Query(LiveAttempt, f"{_LIVE} AND trial = :trial")
-OPEN_TASKS = Query(OpenTask, _OPEN)
-OPEN_TASKS_OF_TRIAL = Query(OpenTask, f"{_OPEN} AND trial = :trial")
+OPEN_FOLDS = Query(OpenFold, _OPEN)
+OPEN_FOLDS_OF_TRIAL = Query(OpenFold, f"{_OPEN} AND trial = :trial")
 OPEN_TRIALS = Query(
     OpenTrial, "SELECT number, state FROM trials WHERE experiment = :experiment AND state IN ('queued', 'running')"
 )
@@ -51,29 +51,31 @@ UPDATE trials SET state = :state, reason = :reason, finished_at = :now
 WHERE experiment = :experiment AND number = :number AND state = :old
 """
 ORDER_LIVE = """
-UPDATE attempts SET ordered = :ordered WHERE experiment = :experiment AND state IN ('leased', 'running')
-AND ordered IS NULL
+UPDATE attempts SET stop_order = :stop_order WHERE experiment = :experiment AND state IN ('leased', 'running')
+AND stop_order IS NULL
 """
-FORGET_LOSSES = "UPDATE trials SET losses = 0 WHERE experiment = :experiment AND state IN ('queued', 'running')"
+FORGET_LOST_ATTEMPTS = (
+    "UPDATE trials SET lost_attempts = 0 WHERE experiment = :experiment AND state IN ('queued', 'running')"
+)
 HAS_ISOLATED = Query(
     int,
     """
-SELECT 1 AS is_isolated FROM tasks WHERE experiment = :experiment AND state = 'active' AND isolated = 1 LIMIT 1
+SELECT 1 AS is_isolated FROM folds WHERE experiment = :experiment AND state = 'active' AND isolated = 1 LIMIT 1
 """,
 )
 
 
 class NewestLease(Struct, frozen=True, gc=False):
-    """The token of the newest attempt of a task, and the state of the attempt that was asked for."""
+    """The token of the newest attempt of a fold, and the state of the attempt that was asked for."""
 
-    token: int
+    lease_token: int
     state: str
 
 
 NEWEST_LEASE = Query(
     NewestLease,
     """
-SELECT t.token, a.state FROM tasks t JOIN attempts a ON a.experiment = t.experiment AND a.trial = t.trial
+SELECT t.lease_token, a.state FROM folds t JOIN attempts a ON a.experiment = t.experiment AND a.trial = t.trial
 AND a.fold = t.fold WHERE a.id = :id
 """,
 )
@@ -87,10 +89,11 @@ COUNT_ARTIFACTS = Query(
 SELECT COUNT(*) AS count FROM artifacts WHERE experiment = :experiment AND trial = :trial AND attempt = :attempt
 """,
 )
-FILES_ARRIVED = "UPDATE attempts SET reason = NULL WHERE id = :attempt AND state = :state"
+FILES_ARRIVED = "UPDATE attempts SET files_state = NULL, files_message = NULL WHERE id = :attempt"
 FILES_REFUSED = """
-UPDATE attempts SET reason = :reason WHERE id = :attempt AND state = :state AND reason LIKE :on_the_way
+UPDATE attempts SET files_state = 'lost', files_message = :message WHERE id = :attempt AND files_state = 'uploading'
 """
 FILES_LOST = """
-UPDATE attempts SET reason = :reason WHERE worker = :worker AND state = :state AND reason LIKE :on_the_way
+UPDATE attempts SET files_state = 'lost', files_message = :message WHERE worker = :worker AND state = 'succeeded'
+AND files_state = 'uploading'
 """

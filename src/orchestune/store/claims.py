@@ -11,7 +11,7 @@ _HAS_ARTIFACT = Query(int, "SELECT 1 FROM artifacts WHERE digest = :digest AND e
 _HAS_CHECKPOINT = Query(
     int,
     """
-SELECT 1 FROM attempts a JOIN tasks t ON t.experiment = a.experiment AND t.trial = a.trial AND t.fold = a.fold
+SELECT 1 FROM attempts a JOIN folds t ON t.experiment = a.experiment AND t.trial = a.trial AND t.fold = a.fold
 WHERE a.worker = :worker AND a.experiment = :experiment AND (a.state IN ('leased', 'running') OR a.id = :attempt)
 AND t.checkpoint LIKE :pattern LIMIT 1
 """,
@@ -19,8 +19,8 @@ AND t.checkpoint LIKE :pattern LIMIT 1
 _MAY_RESUME = Query(
     int,
     """
-SELECT 1 FROM tasks WHERE experiment = :experiment AND checkpoint LIKE :pattern UNION ALL
-SELECT 1 FROM trials WHERE experiment = :experiment AND checkpoint LIKE :pattern LIMIT 1
+SELECT 1 FROM folds WHERE experiment = :experiment AND checkpoint LIKE :pattern UNION ALL
+SELECT 1 FROM trials WHERE experiment = :experiment AND initial_checkpoint LIKE :pattern LIMIT 1
 """,
 )
 
@@ -28,12 +28,12 @@ SELECT 1 FROM trials WHERE experiment = :experiment AND checkpoint LIKE :pattern
 def is_held(session: Session, worker: str, experiment: str, digest: str, attempt: str = "") -> bool:
     """Return True if the experiment has published these bytes before, so that its worker need not upload them again.
 
-    Checkpoints count if they are of a task that the worker runs, or of the one of `attempt`.
+    Checkpoints count if they are of a fold that the worker runs, or of the one of `attempt`.
     """
     if session.row(_HAS_ARTIFACT, {"digest": digest, "experiment": experiment}) is not None:
         return True
-    task = {"worker": worker, "experiment": experiment, "attempt": attempt, "pattern": _naming(digest)}
-    return session.row(_HAS_CHECKPOINT, task) is not None
+    fold = {"worker": worker, "experiment": experiment, "attempt": attempt, "pattern": _naming(digest)}
+    return session.row(_HAS_CHECKPOINT, fold) is not None
 
 
 def may_resume_from(session: Session, experiment: str, digest: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 from sqlalchemy import Select, delete, insert, select
 
+from orchestune.domain.states import Visibility
 from orchestune.store.session import Session
 from orchestune.store.tables import credentials, experiments
 
@@ -24,7 +25,7 @@ class Credential(Struct, frozen=True, gc=False):
     source: str
     created_at: float
     expires_at: float
-    made_by: str
+    created_by: str
     experiment: str | None
     handle: str | None
 
@@ -53,7 +54,7 @@ def put(
             source=source,
             created_at=session.now,
             expires_at=expires,
-            made_by=made_by,
+            created_by=made_by,
             experiment=experiment,
         )
     )
@@ -80,7 +81,7 @@ def _valid(session: Session, kind: str) -> Select[tuple[object, ...]]:
         .where(
             credentials.c.kind == kind,
             credentials.c.expires_at > session.now,
-            credentials.c.experiment.is_(None) | (experiments.c.hidden == 0),
+            credentials.c.experiment.is_(None) | (experiments.c.visibility == Visibility.LISTED),
         )
     )
 

@@ -11,19 +11,14 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import and_, case, func, insert, or_, select, update
 
-from orchestune.domain.experiment import Specification
+from orchestune.domain.experiment import Program, Specification
 from orchestune.domain.peaks import Peaks
-from orchestune.domain.states import Desired, ExperimentState, Reason
+from orchestune.domain.states import Desired, ExperimentState, Reason, Visibility
 from orchestune.errors import Ambiguous, NotFound, Purged
 from orchestune.store.removal import purged_at
 from orchestune.store.rows import Query, StateCount
 from orchestune.store.session import Session
 from orchestune.store.tables import artifacts, experiments, revisions
-
-EXHAUSTED = "exhausted"
-"""among the guards of an experiment whose space has no configuration left that was not tried"""
-LOOKING = "looking"
-"""among those of one whose engine has not found its next suggestion yet"""
 
 
 @dataclass
@@ -42,7 +37,7 @@ class ExperimentRow:
     specification_json: str
     launch_json: str
     bundle: str | None
-    origin: str | None
+    rerun_of: str | None
     revision: int
     budget: int
     parallelism: int
@@ -52,35 +47,40 @@ class ExperimentRow:
     state: ExperimentState
     reason_json: str | None
     waiting_json: str | None
-    ended: str | None
-    hidden: int
-    guards: str
-    created: int
+    ended_by: str | None
+    visibility: Visibility
+    program: Program
+    waived_guards_json: str
+    is_exhausted: bool
+    """its space has no configuration left that was not tried"""
+    awaits_suggestion: bool
+    """its engine has not found the next configuration yet"""
+    last_trial: int
     queued: int
     running: int
     completed: int
     failed: int
     pruned: int
     cancelled: int
-    live: int
-    pending: int
+    live_attempts: int
+    pending_folds: int
     event_seq: int
     log_seq: int
     history_seq: int
     worker_seq: int
     best_trial: int | None
     best_value: float | None
-    since_best: int
-    fold_bests: str | None
-    same_digest: str | None
-    same_count: int
-    measured: int
+    trials_since_best: int
+    best_by_fold: str | None
+    identical_digest: str | None
+    identical_count: int
+    memory_samples: int
     peak_memory: int
-    surprises: int
+    memory_surprises: int
     created_at: float
     started_at: float | None
     finished_at: float | None
-    files_dropped_at: float | None
+    files_deleted_at: float | None
     """when its logs and files went; None where they are there"""
     imported_at: float | None
     """when its record came from elsewhere; None where it began here"""
@@ -90,6 +90,9 @@ class ExperimentRow:
     def __post_init__(self) -> None:
         self.desired = Desired(self.desired)
         self.state = ExperimentState(self.state)
+        self.visibility = Visibility(self.visibility)
+        self.program = Program(self.program)
+        self.is_exhausted, self.awaits_suggestion = bool(self.is_exhausted), bool(self.awaits_suggestion)
 
     @property
     def kept_as(self) -> tuple[str, float | None]:
@@ -99,22 +102,22 @@ class ExperimentRow:
         return self.id, self.imported_at
 
     @property
-    def guard_words(self) -> frozenset[str]:
-        """Guards that were passed or waved through, and what is known of its search: `EXHAUSTED`, `LOOKING`."""
-        return frozenset(self.guards.split())
+    def waived_guards(self) -> frozenset[str]:
+        """Codes of the guards that were passed, or waived when it was resumed."""
+        return frozenset(json.loads(self.waived_guards_json))
 
-    @guard_words.setter
-    def guard_words(self, words: frozenset[str]) -> None:
-        self.guards = " ".join(sorted(words))
+    def waive_guard(self, code: str) -> None:
+        """Let a guard pause it no more."""
+        self.waived_guards_json = json.dumps(sorted({*self.waived_guards, code}))
 
     @property
     def peaks(self) -> Peaks:
         """The memory that its attempts took."""
-        return Peaks(self.measured, self.peak_memory, self.surprises)
+        return Peaks(self.memory_samples, self.peak_memory, self.memory_surprises)
 
     @peaks.setter
     def peaks(self, peaks: Peaks) -> None:
-        self.measured, self.peak_memory, self.surprises = peaks.count, peaks.highest, peaks.surprises
+        self.memory_samples, self.peak_memory, self.memory_surprises = peaks.count, peaks.highest, peaks.surprises
 
     @property
     def finished(self) -> int:
@@ -128,23 +131,23 @@ class ExperimentRow:
 
     @property
     def unqueued(self) -> int:
-        """Tasks that wait although their trial runs: the other folds of it. They go before those of new trials."""
-        return self.pending - self.queued * self.specification.folds.count
+        """Folds that wait although their trial runs: the other folds of it. They go before those of new trials."""
+        return self.pending_folds - self.queued * self.specification.folds.count
 
     @property
     def ending(self) -> bool:
         """It is over, or comes to its end, by a rule or since somebody stopped it."""
-        return self.ended is not None or self.desired is Desired.STOPPED
+        return self.ended_by is not None or self.desired is Desired.STOPPED
 
     @property
     def goes_on(self) -> bool:
         """Trials may begin: nobody paused or stopped it, and no rule has ended it."""
-        return self.desired is Desired.RUNNING and self.ended is None
+        return self.desired is Desired.RUNNING and self.ended_by is None
 
     @property
     def leasable(self) -> int:
         """How many more attempts may run now, as far as the counters tell: some of them may have to wait a while."""
-        return max(min(self.pending, self.parallelism - self.live), 0) if self.goes_on else 0
+        return max(min(self.pending_folds, self.parallelism - self.live_attempts), 0) if self.goes_on else 0
 
     @property
     def unsuggested(self) -> int:
@@ -202,13 +205,16 @@ _COLUMN_OF = {field.name: field.name.removesuffix("_json") for field in fields(E
 _COLUMNS = [experiments.c[column].label(field) for field, column in _COLUMN_OF.items()]
 _SELECTED = ", ".join(f"{column} AS {field}" for field, column in _COLUMN_OF.items())
 _UNSAVED = (
-    *("handle", "name", "owner", "cluster", "folder", "specification", "launch", "bundle", "origin", "revision"),
-    *("budget", "parallelism", "priority", "labels", "hidden", "created_at", "files_dropped_at", "imported_at"),
-    "principal",
+    *("handle", "name", "owner", "cluster", "folder", "specification", "launch", "bundle", "rerun_of", "revision"),
+    *("budget", "parallelism", "priority", "labels", "visibility", "program", "created_at", "files_deleted_at"),
+    *("imported_at", "principal"),
 )
 """columns that `save` leaves alone: they never change, or by a statement of their own"""
 _SAVED = {field: column for field, column in _COLUMN_OF.items() if column not in _UNSAVED}
 _ASSIGNED = ", ".join(f"{column} = :{field}" for field, column in _SAVED.items() if field != "id")
+
+_IS_LISTED = experiments.c.visibility == Visibility.LISTED
+_IS_KEPT = experiments.c.visibility != Visibility.PURGING
 
 _SELECT = f"SELECT {_SELECTED} FROM experiments WHERE id = :id"
 SELECT = Query(ExperimentRow, _SELECT)
@@ -281,17 +287,17 @@ def change(session: Session, experiment: str, **values: object) -> None:
     session.change(update(experiments).where(experiments.c.id == experiment).values(**values))
 
 
-def hide(session: Session, experiment: str, *, for_good: bool) -> None:
-    """Hide it from lists; `for_good` also has it removed, which hiding it again does not take back."""
-    level = 2 if for_good else 1
-    own = (experiments.c.id == experiment) & (experiments.c.hidden < level)
-    session.change(update(experiments).where(own).values(hidden=level))
+def hide(session: Session, experiment: str, *, purge: bool) -> None:
+    """Hide it from lists; `purge` also has it removed, which hiding it again does not undo."""
+    shown = Visibility.PURGING if purge else Visibility.HIDDEN
+    own = (experiments.c.id == experiment) & _IS_KEPT
+    session.change(update(experiments).where(own).values(visibility=shown))
 
 
 def show(session: Session, experiment: str) -> bool:
-    """Take it into lists again, and tell whether it may be there: not once it is to be removed."""
-    own = (experiments.c.id == experiment) & (experiments.c.hidden < 2)
-    return session.change(update(experiments).where(own).values(hidden=0)) == 1
+    """List it again. Returns False if it is about to be removed."""
+    own = (experiments.c.id == experiment) & _IS_KEPT
+    return session.change(update(experiments).where(own).values(visibility=Visibility.LISTED)) == 1
 
 
 _LONGEST = 36
@@ -312,8 +318,8 @@ def find(session: Session, reference: str) -> ExperimentRow:
         pattern = name.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
         prefix = or_(experiments.c.handle.like(pattern, escape="\\"), experiments.c.id.like(pattern, escape="\\"))
         query = select(*_COLUMNS).where(prefix).order_by(experiments.c.created_at.desc())
-        rows = session.select(query.where(experiments.c.hidden == 0), ExperimentRow)
-        rows = rows or session.select(query.where(experiments.c.hidden > 0), ExperimentRow)
+        rows = session.select(query.where(_IS_LISTED), ExperimentRow)
+        rows = rows or session.select(query.where(experiments.c.visibility != Visibility.LISTED), ExperimentRow)
     if not rows:
         if purged_at(session, name) is not None:
             raise Purged(f"{name} was removed for good", "`orchestune status` lists what is there")
@@ -340,7 +346,7 @@ def _listed(rows: Sequence[ExperimentRow]) -> str:
 
 def made_by(session: Session, request_key: str) -> str | None:
     """The id of the experiment which the request with this Idempotency-Key made."""
-    return session.first(select(experiments.c.id).where(experiments.c.request_key == request_key), str)
+    return session.first(select(experiments.c.id).where(experiments.c.idempotency_key == request_key), str)
 
 
 def get(session: Session, experiment: str) -> ExperimentRow:
@@ -357,7 +363,7 @@ def page(
     """Newest first, of one folder or of all; `before` is the creation time of the last one seen. With `hidden` those
     that were deleted as well, but for what is being removed for good.
     """
-    query = select(*_COLUMNS).where(experiments.c.hidden < 2 if hidden else experiments.c.hidden == 0)
+    query = select(*_COLUMNS).where(_IS_KEPT if hidden else _IS_LISTED)
     if folder is not None:
         query = query.where(experiments.c.folder == folder)
     if before is not None:
@@ -387,7 +393,7 @@ OUTLINES = Query(
     Outline,
     """
 SELECT id, handle, name, owner, cluster, labels, state, budget, completed + failed + pruned AS finished, running,
-failed, created_at FROM experiments WHERE hidden <= 2 * CAST(:hidden AS INTEGER)
+failed, created_at FROM experiments WHERE (visibility = 'listed' OR CAST(:hidden AS INTEGER) = 1)
 AND (CAST(:folder AS TEXT) IS NULL OR folder = :folder) ORDER BY created_at DESC, id DESC
 """,
 )
@@ -424,7 +430,7 @@ def with_old_files(session: Session, before: float, limit: int, after: WithFiles
     """Experiments that ended, or were imported after that, before a time, and have had logs or files since theirs were
     dropped, if ever; the next ones `after` another one.
     """
-    dropped, ended, imported = (experiments.c[name] for name in ("files_dropped_at", "finished_at", "imported_at"))
+    dropped, ended, imported = (experiments.c[name] for name in ("files_deleted_at", "finished_at", "imported_at"))
     since = case((imported > ended, imported), else_=ended)
     query = select(since.label("since"), experiments.c.id).where(since < before, dropped.is_(None) | (dropped < ended))
     query = query.where(or_(since > after.since, and_(since == after.since, experiments.c.id > after.id)))
@@ -434,14 +440,15 @@ def with_old_files(session: Session, before: float, limit: int, after: WithFiles
 def to_remove(session: Session) -> list[str]:
     """Ids of experiments that are over and whose removal was asked for."""
     over = [state for state in ExperimentState if state.over]
-    return session.select(select(experiments.c.id).where(experiments.c.hidden == 2, experiments.c.state.in_(over)), str)
+    return session.select(
+        select(experiments.c.id).where(experiments.c.visibility == Visibility.PURGING, experiments.c.state.in_(over)),
+        str,
+    )
 
 
 def labelled(session: Session, label: str) -> list[ExperimentRow]:
     """Experiments with that label that are not about to be removed."""
-    query = select(*_COLUMNS).where(
-        experiments.c.hidden < 2, experiments.c.labels.contains(f'"{label}"', autoescape=True)
-    )
+    query = select(*_COLUMNS).where(_IS_KEPT, experiments.c.labels.contains(f'"{label}"', autoescape=True))
     return session.select(query, ExperimentRow)
 
 
@@ -462,7 +469,7 @@ def with_artifacts(session: Session) -> dict[tuple[str, float | None], int]:
 
 def count_by_state(session: Session) -> dict[str, int]:
     """How many experiments that were not deleted are in each state."""
-    query = select(experiments.c.state, func.count().label("count")).where(experiments.c.hidden == 0)
+    query = select(experiments.c.state, func.count().label("count")).where(_IS_LISTED)
     counts = session.select(query.group_by(experiments.c.state), StateCount)
     return {each.state: each.count for each in counts}
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from orchestune.domain.metrics import Point
-from orchestune.domain.states import AttemptState, TaskState, TrialState
+from orchestune.domain.states import AttemptState, FoldState, TrialState
 from orchestune.store.rows import Query
 
 
@@ -24,12 +24,12 @@ class CallingWorker(Struct, frozen=True, gc=False):
     state: str
     node: str
     slots: int
-    boot: str | None
-    beat: int
+    boot_id: str | None
+    last_call: int
     gpus: str | None
     memory: int
-    heir: str | None
-    phase: str | None
+    next_experiment: str | None
+    sends_files: int
     protocol: int | None
 
     @property
@@ -41,11 +41,12 @@ class CallingWorker(Struct, frozen=True, gc=False):
 SELECT_WORKER = Query(
     CallingWorker,
     """
-SELECT experiment, name, state, node, slots, boot, beat, gpus, memory, heir, phase, protocol FROM workers WHERE id = :id
+SELECT experiment, name, state, node, slots, boot_id, last_call, gpus, memory, next_experiment, sends_files, protocol
+FROM workers WHERE id = :id
 """,
 )
 BEAT_WORKER = """
-UPDATE workers SET beat = :beat, boot = :boot, seen_at = :now, succeeded = succeeded + :succeeded,
+UPDATE workers SET last_call = :last_call, boot_id = :boot_id, seen_at = :now, succeeded = succeeded + :succeeded,
 failed = failed + :failed WHERE id = :id
 """
 
@@ -61,15 +62,17 @@ class Present(Struct, frozen=True, gc=False):
     node: str
     slots: int
     gpus: str | None
-    handle: str | None
-    boot: str | None
-    beat: int
+    backend_handle: str | None
+    boot_id: str | None
+    last_call: int
     memory: int
     """bytes of each slot, for trials that need more than the file says; 0: what the file says"""
-    heir: str | None
+    next_experiment: str | None
     """the experiment with which it goes on, while it drains"""
+    sends_files: int
+    """1 while files of its trials have not arrived"""
     phase: str | None
-    """while it starts: what the place said last; None before it said anything. Later: None, or `SENDING`"""
+    """while it starts: what the backend reported last, None before it reported anything"""
 
     @property
     def assigned_gpus(self) -> tuple[str, ...]:
@@ -84,7 +87,8 @@ def _gpus(gpus: str | None) -> tuple[str, ...]:
 PRESENT_WORKERS = Query(
     Present,
     """
-SELECT id, experiment, name, state, reason, node, slots, gpus, handle, boot, beat, memory, heir, phase FROM workers
+SELECT id, experiment, name, state, reason, node, slots, gpus, backend_handle, boot_id, last_call, memory,
+next_experiment, sends_files, phase FROM workers
 WHERE cluster = :cluster AND state IN ('starting', 'alive', 'draining', 'lost') ORDER BY created_at
 """,
 )
@@ -98,10 +102,10 @@ AND state IN ('starting', 'alive', 'draining')
 
 INSERT_TRIAL = """
 INSERT INTO trials (experiment, number, state, parameters, source, engine_version, suggested_after, parent, seed,
-bundle, revision, checkpoint, created_at) VALUES (:experiment, :number, :state, :parameters, :source, :engine_version,
-:suggested_after, :parent, :seed, :bundle, :revision, :checkpoint, :created_at)
+bundle, revision, initial_checkpoint, created_at) VALUES (:experiment, :number, :state, :parameters, :source,
+:engine_version, :suggested_after, :parent, :seed, :bundle, :revision, :checkpoint, :created_at)
 """
-INSERT_TASK = "INSERT INTO tasks (experiment, trial, fold, state) VALUES (:experiment, :trial, :fold, :state)"
+INSERT_FOLD = "INSERT INTO folds (experiment, trial, fold, state) VALUES (:experiment, :trial, :fold, :state)"
 START_TRIAL = """
 UPDATE trials SET state = :state, started_at = COALESCE(started_at, :now) WHERE experiment = :experiment
 AND number = :number AND state = :old
@@ -111,7 +115,7 @@ UPDATE trials SET state = :state, reason = :reason, history_seq = :history_seq, 
 WHERE experiment = :experiment AND number = :number AND state = :old
 """
 REQUEUE_TRIAL = """
-UPDATE trials SET state = :state, losses = :losses, isolated = :isolated WHERE experiment = :experiment
+UPDATE trials SET state = :state, lost_attempts = :lost_attempts, isolated = :isolated WHERE experiment = :experiment
 AND number = :number AND state = :old
 """
 INSERT_METRIC = """
@@ -127,12 +131,12 @@ AND stddev > 0
 )
 
 
-class PendingTask(Struct, frozen=True, gc=False):
-    """A task that may be leased, with its trial."""
+class PendingFold(Struct, frozen=True, gc=False):
+    """A fold that may be leased, with its trial."""
 
     trial: int
     fold: int
-    token: int
+    lease_token: int
     isolated: int
     trial_state: str
     parameters: str
@@ -142,27 +146,27 @@ class PendingTask(Struct, frozen=True, gc=False):
     checkpoint: str | None
 
 
-PENDING_TASKS = Query(
-    PendingTask,
+PENDING_FOLDS = Query(
+    PendingFold,
     """
-SELECT t.trial, t.fold, t.token, t.isolated, r.state AS trial_state, r.parameters, r.seed, r.bundle, r.revision,
-COALESCE(t.checkpoint, r.checkpoint) AS checkpoint
-FROM tasks t JOIN trials r ON r.experiment = t.experiment AND r.number = t.trial
+SELECT t.trial, t.fold, t.lease_token, t.isolated, r.state AS trial_state, r.parameters, r.seed, r.bundle, r.revision,
+COALESCE(t.checkpoint, r.initial_checkpoint) AS checkpoint
+FROM folds t JOIN trials r ON r.experiment = t.experiment AND r.number = t.trial
 WHERE t.experiment = :experiment AND t.state = 'pending'
 AND (t.not_before <= :now OR t.not_before > :farthest) AND t.memory = :memory
 ORDER BY t.isolated, t.trial, t.fold LIMIT :limit
 """,
 )
-LEASE_TASK = """
-UPDATE tasks SET state = :state, token = :token WHERE experiment = :experiment AND trial = :trial AND fold = :fold
-AND state = :old
+LEASE_FOLD = """
+UPDATE folds SET state = :state, lease_token = :lease_token WHERE experiment = :experiment AND trial = :trial
+AND fold = :fold AND state = :old
 """
-MEASURE_TASK = """
-UPDATE tasks SET metrics = :metrics WHERE experiment = :experiment AND trial = :trial AND fold = :fold
+MEASURE_FOLD = """
+UPDATE folds SET metrics = :metrics WHERE experiment = :experiment AND trial = :trial AND fold = :fold
 """
 
 
-class TaskOfTrial(Struct, frozen=True, gc=False):
+class FoldOfTrial(Struct, frozen=True, gc=False):
     """One fold of a trial. `metrics`: JSON, once it is done."""
 
     fold: int
@@ -170,26 +174,28 @@ class TaskOfTrial(Struct, frozen=True, gc=False):
     metrics: str | None
 
 
-TASKS_OF_TRIAL = Query(
-    TaskOfTrial,
-    "SELECT fold, state, metrics FROM tasks WHERE experiment = :experiment AND trial = :trial ORDER BY fold",
+FOLDS_OF_TRIAL = Query(
+    FoldOfTrial,
+    "SELECT fold, state, metrics FROM folds WHERE experiment = :experiment AND trial = :trial ORDER BY fold",
 )
 PUBLISH_CHECKPOINT = """
-UPDATE tasks SET checkpoint = :checkpoint WHERE experiment = :experiment AND trial = :trial AND fold = :fold
+UPDATE folds SET checkpoint = :checkpoint WHERE experiment = :experiment AND trial = :trial AND fold = :fold
 """
-CHANGE_TASK = """
-UPDATE tasks SET state = :state, not_before = :not_before, failures = :failures, isolated = :isolated
+CHANGE_FOLD = """
+UPDATE folds SET state = :state, not_before = :not_before, failures = :failures, isolated = :isolated
 WHERE experiment = :experiment AND trial = :trial AND fold = :fold AND state = :old
 """
 RAISE_MEMORY = """
-UPDATE tasks SET memory = :memory, raised = raised + 1 WHERE experiment = :experiment AND trial = :trial
+UPDATE folds SET memory = :memory, memory_raises = memory_raises + 1 WHERE experiment = :experiment AND trial = :trial
 AND fold = :fold
 """
-RAISED = Query(int, "SELECT raised FROM tasks WHERE experiment = :experiment AND trial = :trial AND fold = :fold")
+MEMORY_RAISES = Query(
+    int, "SELECT memory_raises FROM folds WHERE experiment = :experiment AND trial = :trial AND fold = :fold"
+)
 
 
-class TasksByMemory(Struct, frozen=True, gc=False):
-    """How many tasks need that much memory, in bytes."""
+class FoldsByMemory(Struct, frozen=True, gc=False):
+    """How many folds need that much memory, in bytes."""
 
     memory: int
     active: int
@@ -197,78 +203,78 @@ class TasksByMemory(Struct, frozen=True, gc=False):
 
 
 WITH_MORE_MEMORY = Query(
-    TasksByMemory,
+    FoldsByMemory,
     """
-SELECT memory, SUM(CASE WHEN state = 'active' THEN 1 ELSE 0 END) AS active, COUNT(*) AS open FROM tasks
+SELECT memory, SUM(CASE WHEN state = 'active' THEN 1 ELSE 0 END) AS active, COUNT(*) AS open FROM folds
 WHERE experiment = :experiment AND state IN ('pending', 'active') AND memory > 0 GROUP BY memory ORDER BY memory DESC
 """,
 )
 
 INSERT_ATTEMPT = """
-INSERT INTO attempts (id, experiment, trial, fold, token, state, worker, worker_beat, node, gpus, leased_at,
-raised_memory, resumed_from) VALUES (:id, :experiment, :trial, :fold, :token, :state, :worker, :worker_beat, :node,
+INSERT INTO attempts (id, experiment, trial, fold, attempt_number, state, worker, lease_call, node, gpus, leased_at,
+raised_memory, resumed_from) VALUES (:id, :experiment, :trial, :fold, :lease_token, :state, :worker, :lease_call, :node,
 :gpus, :leased_at, :raised_memory, :resumed_from)
 """
 
 
 class WorkerLease(Struct, frozen=True, gc=False):
-    """The lease of a live attempt, as its worker has it; `ordered` is the state that a stop order asks for."""
+    """The lease of a live attempt, as its worker has it; `stop_order` is the state that a stop order asks for."""
 
     id: str
-    ordered: str | None
-    worker_beat: int
+    stop_order: str | None
+    lease_call: int
     reason: str | None
 
 
 LIVE_OF_WORKER = Query(
     WorkerLease,
     """
-SELECT id, ordered, worker_beat, reason FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')
+SELECT id, stop_order, lease_call, reason FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')
 """,
 )
 
 
 class AttemptInTrial(Struct, gc=False):
-    """An attempt with the state of its task and of its trial."""
+    """An attempt with the state of its fold and of its trial."""
 
     state: AttemptState
-    token: int
+    attempt_number: int
     trial: int
     fold: int
-    ordered: str | None
-    points: int
+    stop_order: str | None
+    point_count: int
     log_end: int
     started_at: float | None
     worker: str
     reason: str | None
     resumed_from: str | None
-    not_finite: str | None
-    task_state: TaskState
-    task_token: int
+    non_finite: str | None
+    fold_state: FoldState
+    lease_token: int
     failures: int
     trial_state: TrialState
-    losses: int
+    lost_attempts: int
     isolated: int
 
     def __post_init__(self) -> None:
         self.state = AttemptState(self.state)
-        self.task_state = TaskState(self.task_state)
+        self.fold_state = FoldState(self.fold_state)
         self.trial_state = TrialState(self.trial_state)
 
     @property
     def open(self) -> bool:
-        """True if its end would count: it is live, or it was lost and its task is still pending and unleased."""
-        lost = self.state is AttemptState.LOST and self.task_token == self.token
-        return self.state.live or (lost and self.task_state is TaskState.PENDING)
+        """True if its end would count: it is live, or it was lost and its fold is still pending and unleased."""
+        lost = self.state is AttemptState.LOST and self.lease_token == self.attempt_number
+        return self.state.live or (lost and self.fold_state is FoldState.PENDING)
 
 
 SELECT_ATTEMPT = Query(
     AttemptInTrial,
     """
-SELECT a.state, a.token, a.trial, a.fold, a.ordered, a.points, a.log_end, a.started_at, a.worker, a.reason,
-a.resumed_from, a.not_finite, t.state AS task_state, t.token AS task_token, t.failures, r.state AS trial_state,
-r.losses, r.isolated
-FROM attempts a JOIN tasks t ON t.experiment = a.experiment AND t.trial = a.trial AND t.fold = a.fold
+SELECT a.state, a.attempt_number, a.trial, a.fold, a.stop_order, a.point_count, a.log_end, a.started_at, a.worker,
+a.reason, a.resumed_from, a.non_finite, t.state AS fold_state, t.lease_token, t.failures, r.state AS trial_state,
+r.lost_attempts, r.isolated
+FROM attempts a JOIN folds t ON t.experiment = a.experiment AND t.trial = a.trial AND t.fold = a.fold
 JOIN trials r ON r.experiment = a.experiment AND r.number = a.trial
 WHERE a.id = :id AND a.experiment = :experiment
 """,
@@ -278,11 +284,11 @@ WHERE a.id = :id AND a.experiment = :experiment
 class NotFinite(Struct, frozen=True, gc=False):
     """The last values of an attempt's metrics that are no finite numbers, as JSON."""
 
-    not_finite: str | None
+    non_finite: str | None
 
 
-NOT_FINITE = Query(NotFinite, "SELECT not_finite FROM attempts WHERE id = :id")
-NOTE_NOT_FINITE = "UPDATE attempts SET not_finite = :values WHERE id = :id"
+NOT_FINITE = Query(NotFinite, "SELECT non_finite FROM attempts WHERE id = :id")
+NOTE_NOT_FINITE = "UPDATE attempts SET non_finite = :values WHERE id = :id"
 
 
 class Resumed(Struct, frozen=True, gc=False):
@@ -295,15 +301,16 @@ RESUMED_FROM = Query(Resumed, "SELECT resumed_from FROM attempts WHERE id = :id 
 START_ATTEMPT = "UPDATE attempts SET state = :state, started_at = :started_at WHERE id = :id AND state = :old"
 END_ATTEMPT = """
 UPDATE attempts SET state = :state, reason = :reason, exit_code = :exit_code, signal = :signal,
-started_at = COALESCE(started_at, :started_at), finished_at = :now, wall = :wall, cpu = :cpu, memory = :memory,
-log_bytes = :log_bytes, log_end = :log_end, tail = :tail WHERE id = :id AND state = :old
+started_at = COALESCE(started_at, :started_at), finished_at = :now, wall_seconds = :wall, cpu_seconds = :cpu,
+peak_memory = :memory, log_bytes = :log_bytes, log_end = :log_end, log_tail = :tail, files_state = :files_state,
+files_message = :files_message WHERE id = :id AND state = :old
 """
 GROW_LOG = "UPDATE attempts SET log_end = :log_end WHERE id = :id"
 CLOSE_ATTEMPT = """
-UPDATE attempts SET exit_code = :exit_code, signal = :signal, wall = :wall, cpu = :cpu, memory = :memory,
-log_bytes = :log_bytes, log_end = :log_end, tail = :tail WHERE id = :id
+UPDATE attempts SET exit_code = :exit_code, signal = :signal, wall_seconds = :wall, cpu_seconds = :cpu,
+peak_memory = :memory, log_bytes = :log_bytes, log_end = :log_end, log_tail = :tail WHERE id = :id
 """
-GROW_POINTS = "UPDATE attempts SET points = points + :count WHERE id = :id"
+GROW_POINTS = "UPDATE attempts SET point_count = point_count + :count WHERE id = :id"
 
 INSERT_POINT = """
 INSERT INTO points (attempt, name, sequence, value, step, stddev, at) VALUES (:attempt, :name, :sequence, :value,
@@ -383,10 +390,10 @@ PUT_USAGE = """
 INSERT INTO usage (attempt, experiment, samples) VALUES (:attempt, :experiment, :samples)
 ON CONFLICT (attempt) DO UPDATE SET samples = excluded.samples
 """
-LAST_MARK = Query(int, "SELECT COALESCE(MAX(seq), 0) AS seq FROM marks WHERE experiment = :experiment")
+LAST_MARK = Query(int, "SELECT COALESCE(MAX(seq), 0) AS seq FROM pruner_observations WHERE experiment = :experiment")
 PUT_MARK = """
-INSERT INTO marks (experiment, trial, fold, step, seq, loss, best, mean) VALUES (:experiment, :trial, :fold, :step,
-:seq, :loss, :best, :mean) ON CONFLICT (experiment, trial, fold, step) DO UPDATE SET seq = excluded.seq,
+INSERT INTO pruner_observations (experiment, trial, fold, step, seq, loss, best, mean) VALUES (:experiment, :trial,
+:fold, :step, :seq, :loss, :best, :mean) ON CONFLICT (experiment, trial, fold, step) DO UPDATE SET seq = excluded.seq,
 loss = excluded.loss, best = excluded.best, mean = excluded.mean
 """
 
@@ -406,7 +413,8 @@ class MarkRow(Struct, frozen=True, gc=False):
 NEW_MARKS = Query(
     MarkRow,
     """
-SELECT seq, fold, trial, step, loss, best, mean FROM marks WHERE experiment = :experiment AND seq > :after ORDER BY seq
+SELECT seq, fold, trial, step, loss, best, mean FROM pruner_observations WHERE experiment = :experiment
+AND seq > :after ORDER BY seq
 """,
 )
 
@@ -422,7 +430,8 @@ class MarkOfPruned(Struct, frozen=True, gc=False):
 LAST_MARKS_OF_PRUNED = Query(
     MarkOfPruned,
     """
-SELECT m.trial, m.step, m.loss FROM marks m JOIN trials r ON r.experiment = m.experiment AND r.number = m.trial
+SELECT m.trial, m.step, m.loss FROM pruner_observations m
+JOIN trials r ON r.experiment = m.experiment AND r.number = m.trial
 WHERE m.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto AND r.state = 'pruned'
 ORDER BY m.trial, m.step, m.fold
 """,
@@ -445,7 +454,7 @@ ORDER BY history_seq
 """,
 )
 ORDER_PRUNE = """
-UPDATE attempts SET ordered = 'pruned', reason = :reason WHERE id = :id AND ordered IS NULL
+UPDATE attempts SET stop_order = 'pruned', reason = :reason WHERE id = :id AND stop_order IS NULL
 AND state IN ('leased', 'running')
 """
 INSERT_SEGMENT = """
@@ -453,7 +462,8 @@ INSERT INTO log_segments (experiment, seq, attempt, trial, "offset", length, gap
 :attempt, :trial, :offset, :length, :gap, :at, :data)
 """
 MOVE_SEGMENT = """
-UPDATE log_segments SET object = :key, object_offset = :at, data = NULL WHERE experiment = :experiment AND seq = :seq
+UPDATE log_segments SET object_key = :key, object_offset = :at, data = NULL
+WHERE experiment = :experiment AND seq = :seq
 """
 INSERT_EVENT = """
 INSERT INTO events (experiment, seq, at, actor, kind, data) VALUES (:experiment, :seq, :at, :actor, :kind, :data)
@@ -590,7 +600,7 @@ class RunColumns(Struct, frozen=True):
 
 
 _RAN = """
-a.trial, a.started_at, COALESCE(a.wall, a.finished_at - a.started_at, r.finished_at - a.started_at) AS seconds
+a.trial, a.started_at, COALESCE(a.wall_seconds, a.finished_at - a.started_at, r.finished_at - a.started_at) AS seconds
 FROM trials r CROSS JOIN attempts a WHERE r.experiment = :experiment AND a.experiment = r.experiment
 AND a.trial = r.number AND r.finished_at IS NOT NULL AND a.started_at IS NOT NULL
 """

@@ -27,11 +27,11 @@ class EventRow(Struct, frozen=True, gc=False):
 
 
 class Segment(Struct, frozen=True, gc=False):
-    """The bytes of a log segment: `data`, or those in the object `object` of the file store from `object_offset` on."""
+    """The bytes of a log segment: `data`, or those of `object_key` in the file store from `object_offset` on."""
 
     length: int
     data: bytes | None
-    object: str | None
+    object_key: str | None
     object_offset: int | None
 
 
@@ -51,7 +51,7 @@ class SegmentOfAttempt(SegmentRow, frozen=True, gc=False):
     """A segment with its attempt's fold, token and length of the log, and the worker's name."""
 
     fold: int
-    token: int
+    attempt_number: int
     log_bytes: int | None
     worker_name: str | None
 
@@ -123,7 +123,7 @@ def segments_after(
         select(
             log_segments,
             attempts.c.fold,
-            attempts.c.token,
+            attempts.c.attempt_number,
             attempts.c.log_bytes,
             workers.c.name.label("worker_name"),
         )
@@ -190,7 +190,9 @@ def to_move(session: Session, limit: int, inline_bytes: int) -> list[str]:
     query = (
         select(log_segments.c.attempt)
         .join(attempts, attempts.c.id == log_segments.c.attempt)
-        .where(log_segments.c.object.is_(None), log_segments.c.data.is_not(None), attempts.c.finished_at.is_not(None))
+        .where(
+            log_segments.c.object_key.is_(None), log_segments.c.data.is_not(None), attempts.c.finished_at.is_not(None)
+        )
         .group_by(log_segments.c.attempt)
         .having(func.sum(log_segments.c.length) > inline_bytes)
         .limit(limit)
@@ -200,7 +202,7 @@ def to_move(session: Session, limit: int, inline_bytes: int) -> list[str]:
 
 def inline_segments(session: Session, attempt: str) -> list[SegmentRow]:
     """The segments of one attempt that still lie in rows, in order."""
-    query = select(log_segments).where(log_segments.c.attempt == attempt, log_segments.c.object.is_(None))
+    query = select(log_segments).where(log_segments.c.attempt == attempt, log_segments.c.object_key.is_(None))
     return session.select(query.order_by(log_segments.c.offset), SegmentRow)
 
 

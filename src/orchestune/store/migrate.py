@@ -17,6 +17,8 @@ from sqlalchemy import Connection, Engine
 from orchestune.errors import UsageError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+_UNRELEASED = "00"
+"""what the revisions begin with that no release had; that of the first release is 1001"""
 _ADVISORY_LOCK = 7_021_501  # any fixed number: one replica migrates, the others wait for it
 
 
@@ -36,11 +38,16 @@ def upgrade(engine: Engine) -> None:
     known, present = head(), current(engine)
     if present == known:
         return
+    if present is not None and present.startswith(_UNRELEASED):
+        raise UsageError(
+            f"cannot upgrade a database from before the first release of Orchestune (schema {present})",
+            "export its experiments with the version that wrote it (`orchestune export --all -o FOLDER`), then start "
+            f"with an empty {_place(engine)} and `orchestune import FOLDER`",
+        )
     if present is not None and present not in revisions():
-        other = "state folder (ORCHESTUNE_HOME)" if engine.dialect.name == "sqlite" else "database"
         raise UsageError(
             f"the store was written by a newer version of Orchestune (schema {present})",
-            f"upgrade Orchestune here, or use another {other}",
+            f"upgrade Orchestune here, or use another {_place(engine)}",
         )
     if present is not None and engine.dialect.name == "sqlite" and engine.url.database:
         _copy(engine, Path(engine.url.database), present)
@@ -49,6 +56,10 @@ def upgrade(engine: Engine) -> None:
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
             run(connection, known)
+
+
+def _place(engine: Engine) -> str:
+    return "state folder (ORCHESTUNE_HOME)" if engine.dialect.name == "sqlite" else "database"
 
 
 def run(connection: Connection, revision: str) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 
 from orchestune.store.session import Session
-from orchestune.store.tables import events, notices
+from orchestune.store.tables import events, notifications
 
 SERVER = "server"
 """in the place of a hook's number: the server's own"""
@@ -29,8 +29,8 @@ class Notice(NewNotice, frozen=True, gc=False):
     """A message to one hook."""
 
     at: float
-    tries: int
-    next_at: float
+    delivery_attempts: int
+    next_attempt_at: float
 
     @property
     def identity(self) -> str:
@@ -39,10 +39,10 @@ class Notice(NewNotice, frozen=True, gc=False):
 
 
 def add(session: Session, messages: Sequence[NewNotice]) -> None:
-    """Insert messages, each to be sent now; `at` and `next_at` are this transaction's time."""
+    """Insert messages, each to be sent now; `at` and `next_attempt_at` are this transaction's time."""
     if messages:
-        times = {"at": session.now, "next_at": session.now}
-        session.change(insert(notices).values([asdict(message) | times for message in messages]))
+        times = {"at": session.now, "next_attempt_at": session.now}
+        session.change(insert(notifications).values([asdict(message) | times for message in messages]))
 
 
 def due(session: Session, busy: Iterable[str], limit: int, longest: float) -> list[Notice]:
@@ -50,25 +50,29 @@ def due(session: Session, busy: Iterable[str], limit: int, longest: float) -> li
 
     Nothing is put off for more than `longest` seconds: what seems to be was, before the clock jumped back.
     """
-    now = or_(notices.c.next_at <= session.now, notices.c.next_at > session.now + longest)
-    query = select(notices).where(now, notices.c.experiment.not_in(list(busy)))
-    return session.select(query.order_by(notices.c.next_at).limit(limit), Notice)
+    now = or_(notifications.c.next_attempt_at <= session.now, notifications.c.next_attempt_at > session.now + longest)
+    query = select(notifications).where(now, notifications.c.experiment.not_in(list(busy)))
+    return session.select(query.order_by(notifications.c.next_attempt_at).limit(limit), Notice)
 
 
 def postpone(session: Session, notice: Notice, seconds: float) -> None:
     """Note a try that failed; the next one is in so many seconds."""
-    session.change(update(notices).where(_is(notice)).values(tries=notice.tries + 1, next_at=session.now + seconds))
+    session.change(
+        update(notifications)
+        .where(_is(notice))
+        .values(delivery_attempts=notice.delivery_attempts + 1, next_attempt_at=session.now + seconds)
+    )
 
 
 def drop(session: Session, notice: Notice) -> bool:
     """It is sent, or given up; whether it was still there."""
-    return bool(session.change(delete(notices).where(_is(notice))))
+    return bool(session.change(delete(notifications).where(_is(notice))))
 
 
 def waiting(session: Session, tries: int | None = None) -> int:
     """How many messages are to be sent, or of them those that have been tried fewer than so many times."""
-    query = select(func.count().label("count")).select_from(notices)
-    return session.first(query if tries is None else query.where(notices.c.tries < tries), int) or 0
+    query = select(func.count().label("count")).select_from(notifications)
+    return session.first(query if tries is None else query.where(notifications.c.delivery_attempts < tries), int) or 0
 
 
 def last_event(session: Session, experiment: str, kinds: Sequence[str]) -> int:
@@ -84,4 +88,4 @@ def events_since(session: Session, experiment: str, kind: str, after: int) -> li
 
 
 def _is(notice: Notice) -> ColumnElement[bool]:
-    return and_(*(notices.c[name] == getattr(notice, name) for name in ("experiment", "seq", "kind", "hook")))
+    return and_(*(notifications.c[name] == getattr(notice, name) for name in ("experiment", "seq", "kind", "hook")))

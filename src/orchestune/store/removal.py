@@ -15,15 +15,15 @@ from orchestune.store.tables import (
     estimates,
     events,
     experiments,
+    folds,
     idempotency,
     log_segments,
-    marks,
-    notices,
+    notifications,
     points,
+    pruner_observations,
     revisions,
-    tasks,
     tombstones,
-    tracked,
+    tracking_runs,
     trial_metrics,
     trials,
     usage,
@@ -32,8 +32,8 @@ from orchestune.store.tables import (
 )
 
 _OWN = (
-    log_segments, events, notices, marks, artifacts, trial_metrics, usage, attempts, tasks, trials, workers,
-    warm_starts, estimates, revisions, tracked,
+    log_segments, events, notifications, pruner_observations, artifacts, trial_metrics, usage, attempts, folds, trials,
+    workers, warm_starts, estimates, revisions, tracking_runs,
 )  # fmt: skip
 _BATCH = 2000
 
@@ -71,7 +71,7 @@ def purge(session: Session, experiment: str) -> None:
         for name in (_tombstone(experiment), _tombstone(handle)):
             session.change(delete(tombstones).where(tombstones.c.digest == name))
             session.change(insert(tombstones).values(digest=name, at=session.now))
-    session.change(delete(idempotency).where(idempotency.c.answer.contains(experiment)))
+    session.change(delete(idempotency).where(idempotency.c.response.contains(experiment)))
     session.change(delete(credentials).where(credentials.c.experiment == experiment))
     drop_rows(session, experiment)
 
@@ -95,16 +95,16 @@ def drop_files(session: Session, experiment: str) -> bool:
     """
     if any(session.change(_batch(table, experiment)) for table in (log_segments, artifacts)):
         return True
-    for table in (trials, tasks):
-        kept = (table.c.experiment == experiment) & table.c.checkpoint.is_not(None)
-        if session.change(update(table).where(_some(table, kept)).values(checkpoint=None)):
+    for table, checkpoint in ((trials, trials.c.initial_checkpoint), (folds, folds.c.checkpoint)):
+        kept = (table.c.experiment == experiment) & checkpoint.is_not(None)
+        if session.change(update(table).where(_some(table, kept)).values({checkpoint: None})):
             return True
     return False
 
 
 def files_dropped(session: Session, experiment: str) -> None:
     """Note that they are gone, their bytes too."""
-    session.change(update(experiments).where(experiments.c.id == experiment).values(files_dropped_at=session.now))
+    session.change(update(experiments).where(experiments.c.id == experiment).values(files_deleted_at=session.now))
 
 
 def purged_at(session: Session, name: str) -> float | None:

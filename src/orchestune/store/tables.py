@@ -55,15 +55,14 @@ experiments = Table(
     Column("id", _ID, primary_key=True),
     Column("handle", _WORD, nullable=False, unique=True),
     Column("name", Text, nullable=False),
-    Column("project", _WORD, nullable=False, server_default="default"),
     Column("owner", Text, nullable=False),
     Column("cluster", _WORD, nullable=False),
     Column("folder", Text, nullable=False, server_default=""),
     Column("specification", Text, nullable=False),  # json, of the current revision
     Column("launch", Text, nullable=False),  # json
     Column("bundle", _WORD),
-    Column("origin", Text),  # HANDLE/NUMBER that this one reruns
-    Column("request_key", String(200), unique=True),  # the Idempotency-Key of the request that made it
+    Column("rerun_of", Text),  # HANDLE/NUMBER that this one reruns
+    Column("idempotency_key", String(200), unique=True),  # of the request that created it
     Column("revision", Integer, nullable=False, server_default="1"),
     Column("budget", Integer, nullable=False),
     Column("parallelism", Integer, nullable=False),
@@ -73,39 +72,42 @@ experiments = Table(
     Column("state", _WORD, nullable=False),
     Column("reason", Text),  # json: why it is paused or has ended
     Column("waiting", Text),  # json: why nothing moves although it should
-    Column("ended", _WORD),  # code of the rule that ended it
-    Column("hidden", Integer, nullable=False, server_default="0"),
-    Column("guards", Text, nullable=False, server_default=""),  # guards that were passed or waved through
-    _count("created"),  # the highest trial number
+    Column("ended_by", _WORD),  # code of the rule that ended it
+    Column("visibility", _WORD, nullable=False, server_default="listed"),  # listed | hidden | purging
+    Column("program", _WORD, nullable=False, server_default="command"),  # command | function
+    Column("waived_guards", Text, nullable=False, server_default="[]"),  # json, codes: passed, or waived by a resume
+    _count("is_exhausted"),  # its space has no configuration left that was not tried
+    _count("awaits_suggestion"),  # its engine has not found the next configuration yet
+    _count("last_trial"),  # the highest trial number
     _count("queued"),
     _count("running"),
     _count("completed"),
     _count("failed"),
     _count("pruned"),
     _count("cancelled"),
-    _count("live"),  # attempts that hold a lease
-    _count("pending"),  # tasks that may be leased
+    _count("live_attempts"),  # attempts that hold a lease
+    _count("pending_folds"),  # folds that may be leased
     _count("event_seq"),
     _count("log_seq"),
     _count("history_seq"),
     _count("worker_seq"),
     Column("best_trial", Integer),
     Column("best_value", Float),
-    _count("since_best"),
-    Column("fold_bests", Text),  # json: the best value of any trial in each fold, where folds may prune
-    Column("same_digest", _WORD),
-    _count("same_count"),
-    _count("measured"),  # attempts whose memory is known
+    _count("trials_since_best"),
+    Column("best_by_fold", Text),  # json: the best value of any trial in each fold, where folds may prune
+    Column("identical_digest", _WORD),
+    _count("identical_count"),
+    _count("memory_samples"),  # attempts whose memory is known
     _bytes("peak_memory"),  # what any of them took at most
-    _count("surprises"),  # those that took more than the ones before them let expect
+    _count("memory_surprises"),  # those that took more than the ones before them let expect
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
-    Column("files_dropped_at", Float),  # when its logs and the files of its trials went, as the server's retention says
+    Column("files_deleted_at", Float),  # when its logs and the files of its trials went, as the server's retention says
     Column("imported_at", Float),  # when its record came from elsewhere
     Column("principal", Text),  # the authenticated caller that created it; null: its owner is a claim
     Index(None, "folder", "created_at"),
-    Index(None, "hidden", "created_at"),
+    Index(None, "visibility", "created_at"),
     Index(None, "state"),
 )
 
@@ -131,14 +133,14 @@ trials = Table(
     Column("parameters", Text, nullable=False),  # json
     Column("source", _WORD, nullable=False),
     Column("engine_version", _WORD),
-    Column("suggested_after", Integer),  # how much history the engine had been told
-    Column("history_seq", Integer),  # its place in the order of telling; null until finished
+    Column("suggested_after", Integer),  # results that the engine knew
+    Column("history_seq", Integer),  # its place among the finished trials; null until then
     Column("parent", Integer),
     Column("seed", BigInteger, nullable=False),
     Column("bundle", _WORD),
     Column("revision", Integer, nullable=False),
-    Column("checkpoint", Text),  # json {attempt, digest, step}: what it begins with (`rerun --continue`)
-    _count("losses"),
+    Column("initial_checkpoint", Text),  # json {attempt, digest, step}: what it starts from (`rerun --continue`)
+    _count("lost_attempts"),
     _count("isolated"),
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
@@ -161,21 +163,21 @@ trial_metrics = Table(
     Index(None, "experiment", "name", "value"),
 )
 
-tasks = Table(
-    "tasks",
+folds = Table(
+    "folds",
     metadata,
     Column("experiment", _ID, nullable=False),
     Column("trial", Integer, nullable=False),
     Column("fold", Integer, nullable=False),
     Column("state", _WORD, nullable=False),
     Column("not_before", Float, nullable=False, server_default="0"),
-    Column("metrics", Text),  # json name → {value, stddev}, once it is done, where the trial has several folds
+    Column("metrics", Text),  # json name → {value, stddev}, once it is done, if the trial has several folds
     Column("checkpoint", Text),  # json {attempt, digest, step}: the newest accepted one
-    _count("token"),  # how often it was leased: the fencing token of the newest attempt
+    _count("lease_token"),  # how often it was leased: the fencing token of the newest attempt
     _count("failures"),
     _count("isolated"),
     _bytes("memory"),  # of the next attempt; 0: what the file says
-    _count("raised"),  # how often its memory was raised
+    _count("memory_raises"),  # how often its memory was raised
     PrimaryKeyConstraint("experiment", "trial", "fold"),
     Index(None, "experiment", "state", "isolated", "trial", "fold"),
 )
@@ -187,31 +189,32 @@ attempts = Table(
     Column("experiment", _ID, nullable=False),
     Column("trial", Integer, nullable=False),
     Column("fold", Integer, nullable=False),
-    Column("token", Integer, nullable=False),
+    Column("attempt_number", Integer, nullable=False),
     Column("state", _WORD, nullable=False),
-    Column("ordered", _WORD),  # the state that a stop order asks for
+    Column("stop_order", _WORD),  # the state that a stop order asks for
     Column("reason", Text),  # json
+    Column("files_state", _WORD),  # of a succeeded one that leaves files: uploading | lost; null: all have arrived
+    Column("files_message", Text),  # what is missing, and why
     Column("worker", _ID, nullable=False),
-    Column("worker_beat", Integer, nullable=False),  # the call whose answer carried the lease
+    Column("lease_call", Integer, nullable=False, server_default="0"),  # the call whose answer carried the lease
     Column("node", Text, nullable=False),
     Column("gpus", Text),  # json
-    Column("members", Text),  # json: rank and worker of each member of a gang
     Column("exit_code", Integer),
     Column("signal", Integer),
     Column("leased_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
-    Column("wall", Float),
-    Column("cpu", Float),
-    Column("memory", BigInteger),
-    _count("points"),
+    Column("wall_seconds", Float),
+    Column("cpu_seconds", Float),
+    Column("peak_memory", BigInteger),
+    _count("point_count"),
     Column("log_end", BigInteger, nullable=False, server_default="0"),  # bytes received, gaps included
     Column("log_bytes", BigInteger),  # bytes in all, known at the end
-    Column("tail", Text),
+    Column("log_tail", Text),
     Column("raised_memory", BigInteger),  # bytes, where an attempt before it ran out of memory
     Column("resumed_from", Text),  # json {attempt, step}
-    Column("not_finite", Text),  # json: what came last of a metric, where it is no finite number: {name: [text, step]}
-    UniqueConstraint("experiment", "trial", "fold", "token"),
+    Column("non_finite", Text),  # json: what came last of a metric, where it is no finite number: {name: [text, step]}
+    UniqueConstraint("experiment", "trial", "fold", "attempt_number"),
     Index(None, "worker", "state"),
     Index(None, "experiment", "state"),
 )
@@ -237,14 +240,14 @@ usage = Table(  # what attempts used over time, thinned (domain/usage.py)
     Column("samples", Text, nullable=False),  # json
 )
 
-marks = Table(  # how trials stood when their rule of early stopping looked at them; values are losses
-    "marks",
+pruner_observations = Table(  # how trials stood when their rule of early stopping looked at them; values are losses
+    "pruner_observations",
     metadata,
     Column("experiment", _ID, nullable=False),
     Column("trial", Integer, nullable=False),
     Column("fold", Integer, nullable=False),
     Column("step", Float, nullable=False),
-    Column("seq", BigInteger, nullable=False),  # grows with each change: who knows up to one reads on from there
+    Column("seq", BigInteger, nullable=False),  # grows with each change, so that a reader continues behind the last one
     Column("loss", Float, nullable=False),
     Column("best", Float, nullable=False),
     Column("mean", Float, nullable=False),
@@ -282,17 +285,18 @@ workers = Table(
     Column("name", _WORD, nullable=False),
     Column("state", _WORD, nullable=False),
     Column("reason", Text),
-    Column("phase", _WORD),  # while it starts: what the place said last, if anything; later: `sending`, or none
+    Column("phase", _WORD),  # while it starts: what the backend reported last
     Column("node", Text, nullable=False, server_default=""),
     Column("slots", Integer, nullable=False),
     _bytes("memory"),  # of each slot, for trials that need more than the file says; 0: what the file says
     Column("memory_next", BigInteger),  # for a trial to which that was not enough; 0: no machine has more
     Column("gpus", Text),  # json
-    Column("handle", Text),  # json, the backend's
-    Column("boot", _WORD),
-    Column("beat", BigInteger, nullable=False, server_default="0"),
-    Column("heir", _ID),  # the experiment with which a draining worker goes on
-    Column("came_from", _WORD),  # the handle of the experiment that it worked for before
+    Column("backend_handle", Text),  # json, the backend's
+    Column("boot_id", _WORD),
+    Column("last_call", BigInteger, nullable=False, server_default="0"),
+    Column("next_experiment", _ID),  # of a draining worker that continues with another experiment
+    _count("sends_files"),  # files of its trials have not arrived yet
+    Column("previous_experiment", _WORD),  # the handle of the experiment that it worked for before
     Column("protocol", Integer),
     Column("version", _WORD),
     Column("capabilities", Text),  # json
@@ -317,8 +321,8 @@ events = Table(
     PrimaryKeyConstraint("experiment", "seq"),
 )
 
-notices = Table(  # messages that are still to be sent: a row goes once somebody has taken its message
-    "notices",
+notifications = Table(  # messages that are still to be sent; deleted once delivered
+    "notifications",
     metadata,
     Column("experiment", _ID, nullable=False),
     Column("seq", Integer, nullable=False),  # of the event that it is about
@@ -326,21 +330,21 @@ notices = Table(  # messages that are still to be sent: a row goes once somebody
     Column("hook", _WORD, nullable=False),  # place in the experiment's `notify`, or `server`
     Column("data", Text, nullable=False),  # json: the facts as they were then
     Column("at", Float, nullable=False),
-    _count("tries"),
-    Column("next_at", Float, nullable=False, index=True),
+    _count("delivery_attempts"),
+    Column("next_attempt_at", Float, nullable=False, index=True),
     PrimaryKeyConstraint("experiment", "seq", "kind", "hook"),
 )
 
-tracked = Table(  # what is recorded in a tracking server: the experiment as trial 0, and its trials
-    "tracked",
+tracking_runs = Table(  # what is recorded in a tracking server: the experiment as trial 0, and its trials
+    "tracking_runs",
     metadata,
     Column("experiment", _ID, nullable=False),
     Column("trial", Integer, nullable=False),
-    Column("run", _WORD, nullable=False, server_default=""),
-    _count("seq"),  # of the experiment: the last event that is recorded
-    Column("told_at", Float, nullable=False, server_default="0"),  # of a trial: when its last recorded value came
+    Column("run_id", _WORD, nullable=False, server_default=""),
+    _count("event_seq"),  # of the experiment: the last event that is recorded
+    Column("logged_at", Float, nullable=False, server_default="0"),  # of a trial: when its last recorded value came
     PrimaryKeyConstraint("experiment", "trial"),
-    Index(None, "experiment", "seq", **_where("trial = 0")),
+    Index(None, "experiment", "event_seq", **_where("trial = 0")),
 )
 
 log_segments = Table(
@@ -355,7 +359,7 @@ log_segments = Table(
     Column("gap", BigInteger, nullable=False, server_default="0"),
     Column("at", Float, nullable=False),
     Column("data", LargeBinary),
-    Column("object", Text),  # key in the file store once the segment was moved there
+    Column("object_key", Text),  # key in the file store once the segment was moved there
     Column("object_offset", BigInteger),
     PrimaryKeyConstraint("experiment", "seq"),
     Index(None, "attempt", "offset"),
@@ -416,7 +420,7 @@ idempotency = Table(
     Column("key", String(200), primary_key=True),
     Column("request_hash", _WORD, nullable=False),
     Column("status", Integer, nullable=False),
-    Column("answer", Text, nullable=False),
+    Column("response", Text, nullable=False),
     Column("expires_at", Float, nullable=False, index=True),
 )
 
@@ -430,7 +434,7 @@ credentials = Table(  # what browsers show, as digests: who reads the rows canno
     Column("source", _WORD, nullable=False),  # digest of the token or share that it came from; empty: of none
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False, index=True),
-    Column("made_by", Text, nullable=False, server_default=""),  # of a token or a share
+    Column("created_by", Text, nullable=False, server_default=""),  # of a token or a share
     Column("experiment", _WORD, nullable=True),  # beyond which it does not reach
 )
 

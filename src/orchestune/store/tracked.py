@@ -10,7 +10,7 @@ from msgspec import Struct
 from sqlalchemy import func, insert, literal_column, select, update
 
 from orchestune.store.session import Session
-from orchestune.store.tables import attempts, experiments, points, tracked
+from orchestune.store.tables import attempts, experiments, points, tracking_runs
 
 WHOLE = 0
 """in the place of a trial's number: the experiment itself"""
@@ -21,11 +21,11 @@ class Tracked(Struct, frozen=True, gc=False):
 
     experiment: str
     trial: int
-    run: str
+    run_id: str
     """its id; empty: it is about to be made, or was made and nobody heard of it"""
-    seq: int
+    event_seq: int
     """of the experiment: the last event that is recorded"""
-    told_at: float
+    logged_at: float
     """of a trial: when the last value that is recorded was reported"""
 
 
@@ -55,26 +55,26 @@ def begin(session: Session, experiment: str, numbers: Iterable[int]) -> None:
     """Note that runs are about to be made."""
     rows = [{"experiment": experiment, "trial": number} for number in numbers]
     if rows:
-        session.change(insert(tracked).values(rows))
+        session.change(insert(tracking_runs).values(rows))
 
 
 def behind(session: Session) -> list[str]:
     """Experiments of which there are events that are not recorded."""
-    query = select(tracked.c.experiment).join(experiments, experiments.c.id == tracked.c.experiment)
-    whole = tracked.c.trial == literal_column(str(WHOLE))  # no parameter, of which no index is known to be right
-    return session.select(query.where(whole, tracked.c.seq < experiments.c.event_seq), str)
+    query = select(tracking_runs.c.experiment).join(experiments, experiments.c.id == tracking_runs.c.experiment)
+    whole = tracking_runs.c.trial == literal_column(str(WHOLE))  # no parameter, of which no index is known to be right
+    return session.select(query.where(whole, tracking_runs.c.event_seq < experiments.c.event_seq), str)
 
 
 def of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, Tracked]:
     """Those of these trials that there are."""
-    query = select(tracked).where(tracked.c.experiment == experiment)
-    return {row.trial: row for row in session.among(query, tracked.c.trial, numbers, Tracked)}
+    query = select(tracking_runs).where(tracking_runs.c.experiment == experiment)
+    return {row.trial: row for row in session.among(query, tracking_runs.c.trial, numbers, Tracked)}
 
 
 def change(session: Session, experiment: str, trial: int, **values: object) -> None:
     """Note what is recorded."""
-    where = (tracked.c.experiment == experiment, tracked.c.trial == trial)
-    session.change(update(tracked).where(*where).values(**values))
+    where = (tracking_runs.c.experiment == experiment, tracking_runs.c.trial == trial)
+    session.change(update(tracking_runs).where(*where).values(**values))
 
 
 def points_since(session: Session, experiment: str, trial: int, since: float, limit: int) -> list[ReportedPoint]:

@@ -1,4 +1,4 @@
-"""Rows of trials, their tasks and metrics: the cold queries."""
+"""Rows of trials, their folds and metrics: the cold queries."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from orchestune.store import hot
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.hot import FailedTrial, FinishedColumns, TrialColumns, ValueColumns
 from orchestune.store.session import Session
-from orchestune.store.tables import attempts, events, experiments, points, tasks, trial_metrics, trials, workers
+from orchestune.store.tables import attempts, events, experiments, folds, points, trial_metrics, trials, workers
 
 if TYPE_CHECKING:
     from orchestune.documents import trials as documents
 
 
 class TrialRow(Struct, frozen=True, gc=False):
-    """A trial. JSON: `reason`, `parameters`, `checkpoint`."""
+    """A trial. JSON: `reason`, `parameters`, `initial_checkpoint`."""
 
     experiment: str
     number: int
@@ -41,8 +41,8 @@ class TrialRow(Struct, frozen=True, gc=False):
     seed: int
     bundle: str | None
     revision: int
-    checkpoint: str | None
-    losses: int
+    initial_checkpoint: str | None
+    lost_attempts: int
     isolated: int
     created_at: float
     started_at: float | None
@@ -55,21 +55,21 @@ class TrialRow(Struct, frozen=True, gc=False):
         return configuration
 
 
-class TaskRow(Struct, frozen=True, gc=False):
+class FoldRow(Struct, frozen=True, gc=False):
     """One fold of a trial. JSON: `metrics`, `checkpoint`."""
 
     experiment: str
     trial: int
     fold: int
-    state: documents.TaskState
+    state: documents.FoldState
     not_before: float
     metrics: str | None
     checkpoint: str | None
-    token: int
+    lease_token: int
     failures: int
     isolated: int
     memory: int
-    raised: int
+    memory_raises: int
 
     @property
     def measured(self) -> dict[str, Measured]:
@@ -119,7 +119,7 @@ def need(session: Session, experiment: ExperimentRow, number: int) -> TrialRow:
     """Return one trial. Raises NotFound if the experiment has none of that number."""
     trial = get(session, experiment.id, number)
     if trial is None:
-        raise NotFound(f"{experiment.handle} has no trial {number}", f"it has {experiment.created} so far")
+        raise NotFound(f"{experiment.handle} has no trial {number}", f"it has {experiment.last_trial} so far")
     return trial
 
 
@@ -198,7 +198,7 @@ class _Source(Struct, frozen=True, gc=False):
 
 def last_sources(session: Session, among: Sequence[str], count: int) -> dict[str, set[str]]:
     """Where the newest trials of each of these experiments come from."""
-    newest = and_(trials.c.experiment == experiments.c.id, trials.c.number > experiments.c.created - count)
+    newest = and_(trials.c.experiment == experiments.c.id, trials.c.number > experiments.c.last_trial - count)
     query = select(trials.c.experiment, trials.c.source).distinct().join(experiments, newest)
     sources: dict[str, set[str]] = {experiment: set() for experiment in among}
     for row in session.among(query, experiments.c.id, among, _Source):
@@ -286,7 +286,7 @@ def reached(session: Session, experiment: str, name: str, count: int) -> list[Re
         select(
             func.max(points.c.step).label("step"),
             func.count(points.c.sequence).label("count"),
-            func.max(attempts.c.wall).label("wall"),
+            func.max(attempts.c.wall_seconds).label("wall"),
         )
         .select_from(attempts)
         .join(points, and_(points.c.attempt == attempts.c.id, points.c.name == name), isouter=True)
@@ -303,16 +303,16 @@ def reached(session: Session, experiment: str, name: str, count: int) -> list[Re
     ]
 
 
-def tasks_of(session: Session, experiment: str, number: int) -> list[TaskRow]:
-    """The tasks of a trial, by fold."""
-    query = select(tasks).where(tasks.c.experiment == experiment, tasks.c.trial == number)
-    return session.select(query.order_by(tasks.c.fold), TaskRow)
+def folds_of(session: Session, experiment: str, number: int) -> list[FoldRow]:
+    """The folds of a trial, by fold."""
+    query = select(folds).where(folds.c.experiment == experiment, folds.c.trial == number)
+    return session.select(query.order_by(folds.c.fold), FoldRow)
 
 
 def checkpoint_of(session: Session, trial: TrialRow) -> documents.Checkpoint | None:
     """Return the newest checkpoint of a trial without folds, or the one that it began with."""
-    newest = [task.checkpoint for task in tasks_of(session, trial.experiment, trial.number)]
-    text = newest[0] if len(newest) == 1 and newest[0] else trial.checkpoint
+    newest = [fold.checkpoint for fold in folds_of(session, trial.experiment, trial.number)]
+    text = newest[0] if len(newest) == 1 and newest[0] else trial.initial_checkpoint
     return json.loads(text) if text else None
 
 

@@ -17,8 +17,6 @@ from orchestune.store.tables import attempts, experiments, workers
 
 PRESENT = (WorkerState.STARTING, WorkerState.ALIVE, WorkerState.DRAINING)
 """States in which a worker holds its resources."""
-SENDING = "sending"
-"""the phase of a worker that has files of its trials which have not arrived yet"""
 _TELLING_SECONDS = 10.0
 """after its grace in which an attempt's end is told; of one that never is, its worker has begun anew"""
 
@@ -38,11 +36,12 @@ class WorkerRow(Struct, frozen=True, gc=False):
     memory: int
     memory_next: int | None
     gpus: str | None
-    handle: str | None
-    boot: str | None
-    beat: int
-    heir: str | None
-    came_from: str | None
+    backend_handle: str | None
+    boot_id: str | None
+    last_call: int
+    next_experiment: str | None
+    sends_files: int
+    previous_experiment: str | None
     protocol: int | None
     version: str | None
     capabilities: str | None
@@ -227,12 +226,12 @@ def touch(session: Session, worker: str) -> None:
 
 def bequeath(session: Session, worker: str, heir: str) -> bool:
     """Let a worker that is alive go on with another experiment once nothing of its own is left to do."""
-    return move(session, worker, Cause.DRAIN, heir=heir) is not None
+    return move(session, worker, Cause.DRAIN, next_experiment=heir) is not None
 
 
 def drain(session: Session, worker: str) -> None:
     """Let it end once nothing is left to do."""
-    move(session, worker, Cause.DRAIN, heir=None)
+    move(session, worker, Cause.DRAIN, next_experiment=None)
 
 
 def inherit(session: Session, worker: str, name: str, came_from: str, former: str) -> bool:
@@ -242,15 +241,18 @@ def inherit(session: Session, worker: str, name: str, came_from: str, former: st
     `came_from` is the handle of the experiment that it leaves.
     """
     row = get(session, worker)
-    if row is None or row.heir is None or session.rows(hot.LIVE_OF_WORKER, {"worker": worker}):
+    if row is None or row.next_experiment is None or session.rows(hot.LIVE_OF_WORKER, {"worker": worker}):
         return False
     moved = move(
         session, worker, Cause.MOVE,
-        experiment=row.heir, heir=None, came_from=came_from, name=name, boot=None, beat=0, succeeded=0, failed=0,
+        experiment=row.next_experiment, next_experiment=None, previous_experiment=came_from, name=name, boot_id=None,
+        last_call=0, succeeded=0, failed=0,
     )  # fmt: skip
     if moved is None:
         return False
-    ended = replace(row, id=former, state=WorkerState.ENDED, ended_at=session.now, handle=None, heir=None)
+    ended = replace(
+        row, id=former, state=WorkerState.ENDED, ended_at=session.now, backend_handle=None, next_experiment=None
+    )
     add(session, asdict(ended))
     session.change(update(attempts).where(attempts.c.worker == worker).values(worker=former))
     return True

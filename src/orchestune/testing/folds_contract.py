@@ -45,7 +45,7 @@ class FoldsContract(WorldContract):
         shown = world.run(experiment)
         assert (shown["state"], shown["counts"]["completed"]) == ("completed", 7)
         for trial in world.trials(experiment):
-            assert [attempt["task"] for attempt in trial["attempts"]] == [0, 1, 2]
+            assert [attempt["fold"] for attempt in trial["attempts"]] == [0, 1, 2]
             assert trial["metrics"]["loss"] == {"value": pytest.approx(trial["parameters"]["x"]), "stddev": 0.0}
 
     def test_a_pruned_trial_was_ended_where_its_last_fold_was_at_the_last_step(self, world: World) -> None:
@@ -69,7 +69,7 @@ class FoldsContract(WorldContract):
         assert trial["state"] == "completed"
         spread = statistics.stdev([0.1, 0.2, 0.6])
         assert trial["metrics"]["loss"] == {"value": pytest.approx(0.3), "stddev": pytest.approx(spread)}
-        assert [task["metrics"]["loss"]["value"] for task in trial["tasks"]] == [0.1, 0.2, 0.6]
+        assert [task["metrics"]["loss"]["value"] for task in trial["folds"]] == [0.1, 0.2, 0.6]
 
     def test_what_is_printed_names_its_fold(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=2, **folds(2))
@@ -125,7 +125,7 @@ class FoldsContract(WorldContract):
         orders = again.call(finished=[again.finish(retried, **FAILED)])["orders"] + other.call()["orders"]
         trial = world.trial(experiment, 1)
         assert (trial["state"], trial["reason"]["code"]) == ("failed", "exit_code")
-        assert [task["state"] for task in trial["tasks"]] == ["failed", "cancelled", "cancelled", "cancelled"]
+        assert [task["state"] for task in trial["folds"]] == ["failed", "cancelled", "cancelled", "cancelled"]
         [order] = orders
         assert (order["attempt"], order["state"]) == (sibling["attempt"], "cancelled")
         assert "another fold failed: exited with code 1" in order["reason"]["message"]
@@ -167,7 +167,7 @@ class FoldsContract(WorldContract):
         measure([(worker, lease)], 0.5)
         assert world.trials(experiment)[0]["state"] == "running"
         assert world.run(experiment)["counts"]["completed"] == 1
-        assert [attempt["task"] for attempt in world.trials(experiment)[0]["attempts"]] == [0, 1]
+        assert [attempt["fold"] for attempt in world.trials(experiment)[0]["attempts"]] == [0, 1]
 
     def test_a_trial_whose_mean_cannot_become_the_best_is_pruned_after_a_few_folds(self, world: World) -> None:
         experiment = world.create(budget=3, parallelism=3, **folds(3, prune_after=2))

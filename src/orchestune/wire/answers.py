@@ -145,7 +145,7 @@ class Kept(Struct, frozen=True):
 
 
 class Published(Struct, frozen=True):
-    """True if the checkpoint is that of its task now; False if a newer attempt was leased."""
+    """True if the checkpoint is that of its fold now; False if a newer attempt was leased."""
 
     accepted: bool
 

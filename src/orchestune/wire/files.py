@@ -37,7 +37,7 @@ class KeepArtifacts(Struct, frozen=True, kw_only=True):
 
 
 class PublishCheckpoint(Struct, frozen=True, kw_only=True):
-    """Make an upload the checkpoint of the attempt's task.
+    """Make an upload the checkpoint of the attempt's fold.
 
     `step` is the last one that the attempt reported; `age` is how long ago its files stood still. `size` in bytes.
     """

@@ -134,7 +134,7 @@ def test_what_a_worker_waits_for_is_told(world: World) -> None:
     world.workers.clear()
     world.backend.pending[worker] = "0/3 machines have 1 cpu free; sgd-1a2b holds 3"
     with world.core.store.transaction() as session:
-        session.run("UPDATE workers SET state = 'starting', boot = NULL WHERE id = :id", {"id": worker})
+        session.run("UPDATE workers SET state = 'starting', boot_id = NULL WHERE id = :id", {"id": worker})
     world.tick()
     world.clock.pass_time(3600)
     world.tick(2)

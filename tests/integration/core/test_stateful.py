@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import func, select
 
 from orchestune.domain.states import TrialState
-from orchestune.domain.transitions import ATTEMPT, TASK, TRIAL
+from orchestune.domain.transitions import ATTEMPT, FOLD, TRIAL
 from orchestune.services import change_experiment
-from orchestune.store.tables import attempts, experiments, tasks, trials
+from orchestune.store.tables import attempts, experiments, folds, trials
 from orchestune.testing.world import FakeWorker, World
 
 pytestmark = pytest.mark.timeout(900)  # a busy machine takes minutes
@@ -166,25 +166,25 @@ class Chaos(RuleBasedStateMachine):
         found = self.rows(select(trials.c.state, func.count()).group_by(trials.c.state))
         holding = select(func.count()).select_from(attempts).where(attempts.c.state.in_(("leased", "running")))
         live = self.rows(holding)[0][0]
-        active = self.rows(select(func.count()).select_from(tasks).where(tasks.c.state == "active"))[0][0]
+        active = self.rows(select(func.count()).select_from(folds).where(folds.c.state == "active"))[0][0]
         counts = self.world.status(self.experiment)["counts"]
         assert {state: n for state, n in counts.items() if n} == dict(found)
         assert live == active <= self.parallelism
-        pending = self.rows(select(func.count()).select_from(tasks).where(tasks.c.state == "pending"))[0][0]
-        assert [(pending, live)] == self.rows(select(experiments.c.pending, experiments.c.live))
+        pending = self.rows(select(func.count()).select_from(folds).where(folds.c.state == "pending"))[0][0]
+        assert [(pending, live)] == self.rows(select(experiments.c.pending_folds, experiments.c.live_attempts))
         finished = counts["completed"] + counts["failed"] + counts["pruned"]
         assert finished + counts["queued"] + counts["running"] <= self.budget
 
     @invariant()
     def only_changes_of_the_table_happen(self) -> None:
         """Between two looks a row may have taken several steps, so reachability in the table is what is checked."""
-        task_rows = self.rows(select(tasks.c.trial, tasks.c.fold, tasks.c.state))
+        task_rows = self.rows(select(folds.c.trial, folds.c.fold, folds.c.state))
         now: dict[str, dict[Any, str]] = {
             "attempt": dict(self.rows(select(attempts.c.id, attempts.c.state))),
-            "task": {(trial, fold): state for trial, fold, state in task_rows},
+            "fold": {(trial, fold): state for trial, fold, state in task_rows},
             "trial": dict(self.rows(select(trials.c.number, trials.c.state))),
         }
-        for machine, table in (("attempt", ATTEMPT), ("task", TASK), ("trial", TRIAL)):
+        for machine, table in (("attempt", ATTEMPT), ("fold", FOLD), ("trial", TRIAL)):
             for identity, before in self.last.get(machine, {}).items():
                 assert now[machine][identity] in reachable(table, before), (machine, identity, before)
         self.last = now
@@ -199,7 +199,7 @@ class Chaos(RuleBasedStateMachine):
             counts = shown["counts"]
             assert shown["state"] in ("completed", "failed"), shown
             assert counts["completed"] + counts["failed"] + counts["pruned"] == self.budget
-            done = select(tasks.c.trial).where(tasks.c.state == "done")
+            done = select(folds.c.trial).where(folds.c.state == "done")
             assert len(self.rows(done)) >= counts["completed"] * self.folds
             assert counts["queued"] == counts["running"] == counts["cancelled"] == 0
             numbers = [trial["number"] for trial in self.world.trials(self.experiment)]

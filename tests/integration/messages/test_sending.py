@@ -29,7 +29,7 @@ from orchestune.services.create_experiment import create_experiment
 from orchestune.services.estimates import LEAST
 from orchestune.services.rerun_trial import rerun_trial
 from orchestune.store.notices import Notice
-from orchestune.store.tables import metadata, notices
+from orchestune.store.tables import metadata, notifications
 from orchestune.testing.world import World
 from tests.testbeds.receiver import Receiver
 from tests.testbeds.waiting import until
@@ -58,7 +58,7 @@ def create(world: World, url: str, secret: str = "", budget: int = 2, **hook: An
 
 def waiting(world: World) -> list[Notice]:
     with world.core.store.reading() as session:
-        return session.select(select(notices), Notice)
+        return session.select(select(notifications), Notice)
 
 
 def events(world: World, experiment: str, kind: str) -> list[Any]:
@@ -78,7 +78,7 @@ def sent(world: World, sending: Notifying, done: Callable[[], object] | None = N
 
 def tried(world: World, sending: Notifying, tries: int) -> None:
     """Tick until the one message that waits has failed so often."""
-    sent(world, sending, lambda: [row.tries for row in waiting(world)] == [tries])
+    sent(world, sending, lambda: [row.delivery_attempts for row in waiting(world)] == [tries])
 
 
 def test_the_end_is_told_with_what_was_found_signed_as_the_standard_has_it(world: World) -> None:
@@ -209,7 +209,7 @@ def test_a_server_that_asks_for_patience_gets_it(world: World) -> None:
         sending = Notifying(world.core)
         tried(world, sending, 1)
         (row,) = waiting(world)
-        assert 76 < row.next_at - world.clock.now() <= 77
+        assert 76 < row.next_attempt_at - world.clock.now() <= 77
 
 
 def test_what_nobody_takes_is_given_up_and_the_events_say_so(world: World) -> None:
@@ -248,7 +248,7 @@ def test_one_that_hangs_holds_nobody_else_up(world: World) -> None:
         sent(world, sending, lambda: quick.taken())
         assert len(slow.received) == 2, "no more than two of one experiment at once"
         slow.let_go.set()
-        sent(world, sending, lambda: sum(row.tries for row in waiting(world)) == 4)
+        sent(world, sending, lambda: sum(row.delivery_attempts for row in waiting(world)) == 4)
 
 
 @pytest.mark.parametrize("at_once", [100, 2])
@@ -266,7 +266,7 @@ def test_an_address_that_hangs_for_many_experiments_holds_no_other_one_up(
         sent(world, sending, lambda: quick.taken())
         assert len(slow.received) == 2, "no more than two at one address at once"
         slow.let_go.set()
-        sent(world, sending, lambda: sum(row.tries for row in waiting(world)) == 5)
+        sent(world, sending, lambda: sum(row.delivery_attempts for row in waiting(world)) == 5)
 
 
 def test_no_record_has_an_address_or_a_secret_and_no_worker_gets_one(world: World) -> None:
@@ -420,7 +420,11 @@ def test_a_hook_is_sent_a_message_once_however_long_what_came_of_it_cannot_be_wr
                 world.clock.pass_time(6.0)
         assert len(receiver.received) == 1
         world.clock.pass_time(6.0)
-        sent(world, sending, lambda: [row.tries for row in waiting(world)] == ([1] if kind == "later" else []))
+        sent(
+            world,
+            sending,
+            lambda: [row.delivery_attempts for row in waiting(world)] == ([1] if kind == "later" else []),
+        )
         assert len(receiver.received) == 1
     assert len(events(world, experiment, "message_failed")) == (kind == "message_failed")
 

@@ -154,8 +154,9 @@ def test_what_another_server_wrote_is_shown_and_not_imported_unasked(
     values: dict[str, Any] = dict.fromkeys(format.Experiment.__struct_fields__, 0)
     values |= dict.fromkeys(("ended_by", "bundle", "rerun_of", "identical_digest"))
     values |= dict.fromkeys(("reason", "best_by_fold"), format.raw(None))
-    values |= dict.fromkeys(("cluster", "folder", "waived_guards"), "")
+    values |= dict.fromkeys(("cluster", "folder"), "")
     values |= dict.fromkeys(("launch", "labels"), format.raw("{}"))
+    values |= {"waived_guards": format.raw("[]"), "is_exhausted": False}
     values |= {"id": id_of("d-4444"), "handle": "d-4444", "name": "x\x1b[2J", "owner": "ada"}
     values |= {"state": ExperimentState.COMPLETED, "specification": format.raw('{"run": "id > \\u001b[2J"}')}
     own = format.Experiment(**values)

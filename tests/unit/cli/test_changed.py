@@ -107,7 +107,7 @@ def test_a_fold_that_is_tried_is_compared_with_that_fold(project: Path, server: 
     ]
     mean = {"loss": {"value": 0.6, "stddev": 0.28}}
     server.world.specification = dict(document)
-    server.world.trials["sgd-7f3a"] = [trial(2, parameters={"lr": 0.5}, metrics=mean, tasks=tasks)]
+    server.world.trials["sgd-7f3a"] = [trial(2, parameters={"lr": 0.5}, metrics=mean, folds=tasks)]
     assert "metric   loss 0.5 (was 0.4)\n" in cli("try", "sgd-7f3a/2", "--folder", str(project)).out
-    server.world.trials["sgd-7f3a"] = [trial(2, parameters={"lr": 0.5}, metrics=mean, tasks=tasks[:1])]
+    server.world.trials["sgd-7f3a"] = [trial(2, parameters={"lr": 0.5}, metrics=mean, folds=tasks[:1])]
     assert "metric   loss 0.5 (was 0.6)\n" in cli("try", "sgd-7f3a/2", "--folder", str(project)).out

@@ -553,7 +553,7 @@ def test_a_metric_that_is_called_like_the_spread_of_another_has_a_column_of_its_
 def test_a_warm_start_from_an_export_takes_means_of_folds_for_as_sure_as_they_are(
     server: FakeServer, cli: Cli, tmp_path: Path, ending: str
 ) -> None:
-    attempts = [{**attempt(), "task": fold} for fold in range(9)]
+    attempts = [{**attempt(), "fold": fold} for fold in range(9)]
     measured = {"accuracy": {"value": 0.9, "stddev": 0.3}}
     server.world.trials["sgd-7f3a"] = [trial(1, parameters={"alpha": 0.5}, metrics=measured, attempts=attempts)]
     server.world.specification = {"specification": {"parameters": [{"name": "alpha"}]}}
@@ -656,7 +656,7 @@ def test_get_waits_for_files_that_are_on_their_way(
 
 def test_get_says_which_files_will_never_come(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
     text = "its files did not arrive: worker w1 is gone: the worker was told to end"
-    attempts = [attempt(), attempt(task=1, reason={"code": "files_lost", "message": text})]
+    attempts = [attempt(), attempt(fold=1, reason={"code": "files_lost", "message": text})]
     server.world.trials["sgd-7f3a"] = [trial(1, attempts=attempts)]
     result = cli("get", "sgd/1")
     assert (result.code, result.err) == (2, f"error: sgd-7f3a/1 has no files\nhint:  {text}\n")

@@ -94,7 +94,7 @@ def attempt(**changes: Any) -> dict[str, Any]:
     """An attempt as the protocol has it."""
     return {
         "id": "attempt-1",
-        "task": 0,
+        "fold": 0,
         "number": 1,
         "state": "succeeded",
         "worker": "w1",

@@ -22,7 +22,7 @@ def test_a_trial_took_what_its_attempts_ran_and_not_the_pause_between_them() -> 
 
 
 def test_folds_side_by_side_count_once() -> None:
-    folds = [ran(0, 10.0, 10, task=0), ran(2, 4.0, 6, task=1), ran(8, 4.0, 12, task=2)]
+    folds = [ran(0, 10.0, 10, fold=0), ran(2, 4.0, 6, fold=1), ran(8, 4.0, 12, fold=2)]
     assert seconds(trial(1, attempts=folds)) == 12.0  # type: ignore[arg-type]
 
 

@@ -165,7 +165,7 @@ def test_what_counts_of_a_trial_is_told_however_many_values_it_reported(
     assert {(one["step"], one["value"]) for one in told} == {*((step, float(step)) for step in range(50)), (50, 0.0)}
     with world.core.store.reading() as session:
         last = tracked.points_since(session, experiment, 1, 0.0, 1000)[-1].at
-        assert tracked.of(session, experiment, [1])[1].told_at == last
+        assert tracked.of(session, experiment, [1])[1].logged_at == last
 
 
 def test_names_that_mlflow_cannot_tell_apart_are_told_apart(world: World, tracking: Tracking) -> None:

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import pytest
 
-from orchestune.domain.states import AttemptState, Desired, ExperimentState, TaskState, TrialState, WorkerState
+from orchestune.domain.states import AttemptState, Desired, ExperimentState, FoldState, TrialState, WorkerState
 from orchestune.domain.transitions import (
     ATTEMPT,
+    FOLD,
     MACHINES,
-    TASK,
     TRIAL,
     WORKER,
     Cause,
@@ -59,15 +59,15 @@ def test_the_end_of_a_lost_attempt_may_come_late() -> None:
 
 
 def test_a_task_takes_the_outcome_of_its_attempt_or_waits_for_another_one() -> None:
-    outcomes = {Cause.SUCCEED: TaskState.DONE, Cause.FAIL: TaskState.FAILED, Cause.CANCEL: TaskState.CANCELLED}
-    without_outcome = dict.fromkeys((Cause.LOSE, Cause.PREEMPT, Cause.RETRY), TaskState.PENDING)
-    assert changes(TASK, TaskState.ACTIVE) == outcomes | without_outcome | {Cause.PRUNE: TaskState.CANCELLED}
-    assert changes(TASK, TaskState.PENDING) == outcomes | {Cause.LEASE: TaskState.ACTIVE}, "or takes a late one"
+    outcomes = {Cause.SUCCEED: FoldState.DONE, Cause.FAIL: FoldState.FAILED, Cause.CANCEL: FoldState.CANCELLED}
+    without_outcome = dict.fromkeys((Cause.LOSE, Cause.PREEMPT, Cause.RETRY), FoldState.PENDING)
+    assert changes(FOLD, FoldState.ACTIVE) == outcomes | without_outcome | {Cause.PRUNE: FoldState.CANCELLED}
+    assert changes(FOLD, FoldState.PENDING) == outcomes | {Cause.LEASE: FoldState.ACTIVE}, "or takes a late one"
 
 
-def test_a_task_that_waits_is_not_pruned_by_the_late_end_of_a_lost_attempt() -> None:
-    with pytest.raises(Forbidden, match="a task that is pending cannot prune"):
-        after(TASK, TaskState.PENDING, Cause.PRUNE)
+def test_a_fold_that_waits_is_not_pruned_by_the_late_end_of_a_lost_attempt() -> None:
+    with pytest.raises(Forbidden, match="a fold that is pending cannot prune"):
+        after(FOLD, FoldState.PENDING, Cause.PRUNE)
 
 
 def test_a_trial_takes_an_outcome_at_any_time_and_waits_for_another_attempt_if_it_has_none() -> None:
@@ -102,7 +102,7 @@ def test_causes_are_written_as_they_are_named() -> None:
 
 
 def test_each_machine_has_the_states_of_its_name() -> None:
-    kinds = {"trial": TrialState, "task": TaskState, "attempt": AttemptState, "worker": WorkerState}
+    kinds = {"trial": TrialState, "fold": FoldState, "attempt": AttemptState, "worker": WorkerState}
     assert {name: type(next(iter(table))[0]) for name, table in MACHINES.items()} == kinds
 
 
@@ -119,18 +119,18 @@ def test_every_state_of_every_machine_can_be_reached_or_is_where_it_starts() -> 
 
 
 @pytest.mark.parametrize(
-    ("tasks", "state"),
+    ("folds", "state"),
     [
-        ([TaskState.PENDING, TaskState.PENDING], TrialState.QUEUED),
-        ([TaskState.DONE, TaskState.PENDING], TrialState.RUNNING),
-        ([TaskState.ACTIVE], TrialState.RUNNING),
-        ([TaskState.DONE, TaskState.FAILED], TrialState.FAILED),
-        ([TaskState.DONE, TaskState.DONE], TrialState.COMPLETED),
-        ([TaskState.CANCELLED], TrialState.CANCELLED),
+        ([FoldState.PENDING, FoldState.PENDING], TrialState.QUEUED),
+        ([FoldState.DONE, FoldState.PENDING], TrialState.RUNNING),
+        ([FoldState.ACTIVE], TrialState.RUNNING),
+        ([FoldState.DONE, FoldState.FAILED], TrialState.FAILED),
+        ([FoldState.DONE, FoldState.DONE], TrialState.COMPLETED),
+        ([FoldState.CANCELLED], TrialState.CANCELLED),
     ],
 )
-def test_a_trial_is_what_its_tasks_make_of_it(tasks: list[TaskState], state: TrialState) -> None:
-    assert trial_state(tasks) is state
+def test_a_trial_is_what_its_folds_make_of_it(folds: list[FoldState], state: TrialState) -> None:
+    assert trial_state(folds) is state
 
 
 @pytest.mark.parametrize("desired", Desired)

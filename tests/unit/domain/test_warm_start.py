@@ -50,7 +50,7 @@ def test_a_document_of_a_trial_is_read_with_its_deviation() -> None:
 def test_the_spread_of_folds_is_told_apart_from_how_sure_their_mean_is() -> None:
     row = {**WHOLE, "loss": "0.3", "loss.stddev": "0.1"}
     measured = {"loss": {"value": 0.3, "stddev": 0.1}}
-    attempts = [{"task": task, "state": "succeeded"} for task in (0, 1, 2, 3, 3)]
+    attempts = [{"fold": fold, "state": "succeeded"} for fold in (0, 1, 2, 3, 3)]
     for document, deviation in (
         ({**row, "folds": "4"}, 0.05),
         ({**row, "folds": "1"}, 0.1),
@@ -61,7 +61,7 @@ def test_the_spread_of_folds_is_told_apart_from_how_sure_their_mean_is() -> None
         ({"parameters": WHOLE, "metrics": measured, "folds": 4}, 0.05),
         ({"parameters": WHOLE, "metrics": measured, "attempts": attempts}, 0.05),
         ({"parameters": WHOLE, "metrics": measured, "attempts": attempts[:1]}, 0.1),
-        ({"parameters": WHOLE, "metrics": measured, "attempts": [{"task": ["a"]}, {"task": ["a"]}]}, 0.1),
+        ({"parameters": WHOLE, "metrics": measured, "attempts": [{"fold": ["a"]}, {"fold": ["a"]}]}, 0.1),
     ):
         assert one(document).observations[0].stddev == {"loss": pytest.approx(deviation)}, document
 

@@ -131,7 +131,7 @@ def test_what_was_done_when_its_server_died_is_not_done_again(tmp_path: Path, mo
         first.json()
         == again.json()
         == world.trials(experiment)[0]
-        | {name: first.json()[name] for name in ("checkpoint", "tasks", "artifacts", "command")}
+        | {name: first.json()[name] for name in ("checkpoint", "folds", "artifacts", "command")}
     )
     assert len(world.trials(experiment)) == 1
     world.close()

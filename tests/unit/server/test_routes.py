@@ -53,7 +53,7 @@ CREATE = {
             f"{X}/sgd/code",
             {"bundle": DIGEST, "launch": {"root": "/p"}},
             "change_code",
-            ("sgd", {"bundle": DIGEST, "launch": {"root": "/p"}}, "ada"),
+            ("sgd", DIGEST, {"root": "/p"}, "ada"),
             200,
         ),
         ("PATCH", f"{X}/sgd", {"budget": 9}, "change_experiment", ("sgd", {"budget": 9}, "ada"), 200),

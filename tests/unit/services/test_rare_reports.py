@@ -13,7 +13,7 @@ def stored(world: World, worker: str) -> tuple[str, str | None]:
     with world.core.store.reading() as session:
         row = workers.get(session, worker)
     assert row is not None
-    return row.state, row.boot
+    return row.state, row.boot_id
 
 
 def test_a_lost_attempt_that_was_preempted_says_so_and_its_trial_waits(world: World) -> None:

@@ -7,7 +7,7 @@ import json
 from sqlalchemy import update
 
 from orchestune.store import blobs
-from orchestune.store.tables import tasks
+from orchestune.store.tables import folds
 from orchestune.testing.world import World
 
 
@@ -18,5 +18,5 @@ def test_a_checkpoint_keeps_its_own_bytes_and_no_others_that_its_text_is_like(wo
         for digest in ("ab", "abc", "abcd"):
             blobs.put(session, digest, "checkpoint", 1)
         text = json.dumps({"attempt": "abcd", "digest": "abc", "step": 3})
-        assert session.change(update(tasks).values(checkpoint=text)) > 0
+        assert session.change(update(folds).values(checkpoint=text)) > 0
         assert set(blobs.unreferenced(session, session.now + 1)) == {"ab", "abcd"}

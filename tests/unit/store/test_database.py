@@ -293,14 +293,12 @@ def test_an_older_file_is_copied_before_it_is_changed(tmp_path: Path) -> None:
     assert (tmp_path / "old.db.before-0000").exists()
 
 
-def test_a_store_that_was_upgraded_keeps_its_log_whatever_other_programs_look_into_it(tmp_path: Path) -> None:
-    path, older = tmp_path / "old.db", sorted(migrate.revisions())[-2]
-    old = database.connect(f"sqlite:///{path}")
-    with old.engine.connect() as connection, connection.begin():
-        migrate.run(connection, older)
-    put(old, "a")
-    old.close()
+def test_a_store_keeps_its_log_whatever_other_programs_look_into_it(tmp_path: Path) -> None:
+    """Opening the file a second time in this process would release its locks: the copy before an upgrade must not."""
+    path = tmp_path / "old.db"
     store = open_store(f"sqlite:///{path}")
+    put(store, "a")
+    migrate._copy(store.engine, path, "1001")
     look = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT digest FROM blobs').fetchall())"
     for digest in "bc":
         put(store, digest)
@@ -309,9 +307,8 @@ def test_a_store_that_was_upgraded_keeps_its_log_whatever_other_programs_look_in
         assert path.with_name("old.db-wal").exists(), "the other program took itself for the only one"
     assert digests(store) == ["a", "b", "c"]
     store.close()
-    copied = sqlite3.connect(tmp_path / f"old.db.before-{older}")
+    copied = sqlite3.connect(tmp_path / "old.db.before-1001")
     assert copied.execute("SELECT digest FROM blobs").fetchall() == [("a",)]
-    assert copied.execute("SELECT version_num FROM alembic_version").fetchall() == [(older,)]
     copied.close()
 
 

@@ -48,7 +48,7 @@ def an_experiment(number: int) -> dict[str, Any]:
     name = f"e{number:05}"
     return {"id": name, "handle": name, "name": name, "owner": "ada", "cluster": "local", "specification": "{}",
             "launch": "{}", "budget": 1, "parallelism": 1, "desired": "running", "state": "completed",
-            "hidden": int(number == 0) * 2, "created_at": float(number)}  # fmt: skip
+            "visibility": "listed" if number else "purging", "created_at": float(number)}  # fmt: skip
 
 
 def a_worker(name: str, state: WorkerState, number: int = 0) -> dict[str, Any]:
@@ -57,8 +57,8 @@ def a_worker(name: str, state: WorkerState, number: int = 0) -> dict[str, Any]:
 
 
 def an_attempt(number: int, state: AttemptState, worker: str) -> dict[str, Any]:
-    return {"id": f"a{number}", "experiment": "e", "trial": number, "fold": 0, "token": 1, "state": state,
-            "worker": worker, "worker_beat": 1, "node": "", "leased_at": 1.0}  # fmt: skip
+    return {"id": f"a{number}", "experiment": "e", "trial": number, "fold": 0, "attempt_number": 1, "state": state,
+            "worker": worker, "node": "", "leased_at": 1.0}  # fmt: skip
 
 
 def a_trial(number: int, state: TrialState = TrialState.COMPLETED, **more: Any) -> dict[str, Any]:

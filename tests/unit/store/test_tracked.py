@@ -15,11 +15,11 @@ def test_what_is_not_recorded_yet_is_found_without_a_look_at_all_trials(store: S
 
     @event.listens_for(store.engine, "before_cursor_execute")
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        said.extend([(statement, parameters)] if "tracked" in statement else [])
+        said.extend([(statement, parameters)] if "tracking_runs" in statement else [])
 
     with store.reading() as session:
         tracked.behind(session)
         [(statement, parameters)] = said
         driver: Any = session.connection.connection.driver_connection
         plan = [str(step[3]) for step in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-    assert plan[0] == "SCAN tracked USING INDEX ix_tracked_experiment_seq"
+    assert plan[0] == "SCAN tracking_runs USING INDEX ix_tracking_runs_experiment_event_seq"

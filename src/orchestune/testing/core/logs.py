@@ -31,7 +31,7 @@ from orchestune.services import (
 from orchestune.services.read_trials import blob_key
 from orchestune.store import logs, removal
 from orchestune.store.session import Session
-from orchestune.store.tables import log_segments, tasks
+from orchestune.store.tables import folds, log_segments
 from orchestune.testing.refusing import refusing_the_first
 from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
@@ -359,13 +359,13 @@ class LogsContract(WorldContract):
         experiment = world.create(budget=5)
         world.run(experiment)
         with world.core.store.transaction() as session:
-            session.change(update(tasks).values(checkpoint='{"digest": "abc"}'))
+            session.change(update(folds).values(checkpoint='{"digest": "abc"}'))
         drop, left = removal.drop_files, [10]
 
         def counted(session: Session, experiment: str) -> bool:
             more = drop(session, experiment)
             segments = session.select(select(log_segments.c.seq).where(log_segments.c.experiment == experiment), int)
-            checkpoints = session.select(select(tasks.c.trial).where(tasks.c.checkpoint.is_not(None)), int)
+            checkpoints = session.select(select(folds.c.trial).where(folds.c.checkpoint.is_not(None)), int)
             left.append(len(segments) + len(checkpoints))
             return more
 

@@ -40,7 +40,7 @@ class ReportsContract(WorldContract):
             worker.call(beats=[worker.started(lease) | {"usage": told}])
         found = decoded(usage(world.core, experiment, 1)["items"])
         assert [item["samples"] for item in found] == [[sample[1:] for sample in samples]]
-        assert (found[0]["number"], found[0]["state"]) == (1, "running")
+        assert (found[0]["attempt_number"], found[0]["state"]) == (1, "running")
         last = [[3, 12.0, 1.0, 2**30, None, None]]
         worker.call(finished=[worker.finish(lease, usage=last)])
         (item,) = decoded(usage(world.core, experiment, 1)["items"])

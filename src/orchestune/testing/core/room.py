@@ -45,7 +45,7 @@ class RoomContract(WorldContract):
         world.tick()
         (worker,) = world.backend.orders
         with world.core.store.transaction() as session:
-            workers.change(session, worker, handle=None, state="starting")
+            workers.change(session, worker, backend_handle=None, state="starting")
         world.backend.orders.clear()
         world.tick()
         assert list(world.backend.orders) == [worker]

@@ -51,7 +51,7 @@
 /**
  * @typedef {object} Attempt
  * @property {string} id
- * @property {number} task
+ * @property {number} fold
  * @property {number} number
  * @property {string} state
  * @property {string | null} worker
@@ -79,7 +79,7 @@
  * @property {string | null} bundle
  * @property {number} revision
  * @property {Attempt[]} attempts
- * @property {{fold: number, state: string, metrics: Record<string, Measured>}[]} [tasks]
+ * @property {{fold: number, state: string, metrics: Record<string, Measured>}[]} [folds]
  * @property {{path: string, digest: string, size: number}[]} [artifacts]
  * @property {string} created_at
  * @property {string | null} started_at

@@ -15,7 +15,7 @@ import { usage } from "../tabs/usage.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 /** @typedef {import("../lib/api.js").Trial} Trial */
-/** @typedef {{task: number, number: number, metric: string, reported: number, points: [number, number][]}} Reported */
+/** @typedef {{fold: number, attempt_number: number, metric: string, reported: number, points: [number, number][]}} Reported */
 
 const SOURCES = {
   try_first: "named in the experiment file, to be tried first",
@@ -175,7 +175,7 @@ function rerun(trial, now) {
 
 /** @param {Trial} trial */
 function drawFacts(trial) {
-  const newest = [...new Map(trial.attempts.map((attempt) => [attempt.task, attempt])).values()]; // of each fold
+  const newest = [...new Map(trial.attempts.map((attempt) => [attempt.fold, attempt])).values()]; // of each fold
   const used = newest.filter((attempt) => attempt.cpu_seconds !== null && attempt.wall_seconds !== null);
   const [seconds, wall] = [sum(used.map((attempt) => attempt.cpu_seconds)), sum(used.map((attempt) => attempt.wall_seconds))];
   const peak = Math.max(...newest.map((attempt) => attempt.peak_memory_bytes ?? 0));
@@ -259,7 +259,7 @@ function table(title, heads, rows, none, buttons = []) {
   );
 }
 
-/** @param {{task: number, number: number, metric: string, reported: number, points: [number, number][]}[]} points @param {Trial} trial */
+/** @param {{fold: number, attempt_number: number, metric: string, reported: number, points: [number, number][]}[]} points @param {Trial} trial */
 function drawCurves(points, trial) {
   const names = [...new Set(points.filter((each) => each.points.length > 1).map((each) => each.metric))];
   for (const name of names) {
@@ -276,7 +276,7 @@ function drawCurves(points, trial) {
 
 /** What each fold came to; a trial without folds has one, whose values are the trial's. @param {Trial} trial @param {Status} now */
 function drawFolds(trial, now) {
-  const found = trial.tasks ?? [];
+  const found = trial.folds ?? [];
   if (now.folds < 2 || !found.length) {
     drawnFolds();
     return;
@@ -288,12 +288,12 @@ function drawFolds(trial, now) {
 
 /** @param {Trial} trial */
 function drawAttempts(trial) {
-  const folds = new Set(trial.attempts.map((attempt) => attempt.task)).size > 1;
+  const folds = new Set(trial.attempts.map((attempt) => attempt.fold)).size > 1;
   const rows = trial.attempts.map((attempt) =>
     h(
       "tr",
       {},
-      folds && h("td", { class: "right" }, attempt.task),
+      folds && h("td", { class: "right" }, attempt.fold),
       h("td", { class: "right" }, attempt.number),
       h("td", {}, badge(attempt.state)),
       h("td", {}, h("div", { class: "cut brief", title: attempt.node ?? "" }, [attempt.worker, attempt.node].filter(Boolean).join(" on "))),

@@ -5,7 +5,7 @@ import { color } from "./pen.js";
 import { fit, typical } from "./scale.js";
 import { many, number } from "../lib/format.js";
 
-/** @typedef {{trial: number, task: number, number: number, state: string, reported: number, points: [number, number][]}} Curve */
+/** @typedef {{trial: number, fold: number, attempt_number: number, state: string, reported: number, points: [number, number][]}} Curve */
 
 const INKS = { completed: "plot-1", pruned: "pruned", failed: "failed", running: "plot-3" };
 

@@ -5,7 +5,7 @@ import { color } from "./pen.js";
 import { h } from "../lib/dom.js";
 import { duration, now } from "../lib/format.js";
 
-/** @typedef {{trial: number, task: number, number: number, state: string, worker: string | null, node: string | null,
+/** @typedef {{trial: number, fold: number, attempt_number: number, state: string, worker: string | null, node: string | null,
  *   leased_at: string, finished_at: string | null}} Span */
 
 const INKS = { succeeded: "plot-1", running: "plot-3", leased: "plot-3", failed: "failed", pruned: "pruned", lost: "plot-4", preempted: "plot-4", cancelled: "idle" };
@@ -46,7 +46,7 @@ export function timeline(spans, pick) {
         const [left, wide] = [begin + 0.5, Math.max(end - begin - 1, 1)];
         pen.rect(left, middle - thick / 2, wide, thick, { fill: ink, alpha: gone ? 0.25 : 0.75, stroke: gone ? ink : undefined, dash: gone ? [3, 2] : [] });
         const took = (span.finished_at ? Date.parse(span.finished_at) : now()) - Date.parse(span.leased_at);
-        const tip = `trial ${span.trial}, attempt ${span.number}: ${span.state}\n${duration(took / 1000)} on ${span.worker ?? "–"}, ${span.node ?? ""}`;
+        const tip = `trial ${span.trial}, attempt ${span.attempt_number}: ${span.state}\n${duration(took / 1000)} on ${span.worker ?? "–"}, ${span.node ?? ""}`;
         return { x: begin + wide / 2, y: middle, tip, pick: () => pick(span.trial) };
       });
     },

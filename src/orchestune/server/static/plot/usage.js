@@ -5,7 +5,7 @@ import { color } from "./pen.js";
 import { fit, unitOf } from "./scale.js";
 import { bytes, duration, number } from "../lib/format.js";
 
-/** @typedef {{task: number, number: number, state: string, samples: [number, number, number, number | null, number | null][]}} Used */
+/** @typedef {{fold: number, attempt_number: number, state: string, samples: [number, number, number, number | null, number | null][]}} Used */
 /** @typedef {{title: string, unit: "cores" | "bytes" | "percent", of: (sample: Used["samples"][number]) => number | null}} Quantity */
 
 /** @type {Quantity[]} */
@@ -37,7 +37,7 @@ export function usagePlot(quantity, attempts) {
         const drawn = points.map(([at, value]) => /** @type {[number, number]} */ ([scales.x.map(at / size), scales.y.map(value / scale)]));
         pen.line(drawn, { stroke: color(newest ? "plot-1" : "idle"), width: newest ? 1.6 : 1, alpha: newest ? 1 : 0.6 });
         if (drawn.length === 1) pen.circle(drawn[0][0], drawn[0][1], 2.5, { fill: color("plot-1") });
-        const who = attempts.length > 1 ? `attempt ${attempt.number}${attempt.task ? `, fold ${attempt.task}` : ""}\n` : "";
+        const who = attempts.length > 1 ? `attempt ${attempt.attempt_number}${attempt.fold ? `, fold ${attempt.fold}` : ""}\n` : "";
         return drawn.map(([at, up], place) => ({ x: at, y: up, tip: `${who}${told(points[place][1])}\nafter ${duration(points[place][0])}` }));
       });
     },
