@@ -20,7 +20,6 @@ _PROBES, _LAST_PROBES = 64, 1000
 _CONSTRAINED = 8  # as often where there are constraints: a draw may take a long walk among what they allow
 _CLIMBS = 40
 _WALKABLE = 1_000_000  # configurations; a larger space is full of holes after any number of trials
-_WALKABLE_CONSTRAINED = 100_000  # of more it is not known how many the constraints allow
 _MANY = 1000  # values of one parameter
 
 
@@ -67,7 +66,6 @@ class DistinctEngine:
         self._identity = Identity(space)
         self._told: set[bytes] = set()
         self._left: list[tuple[bytes, dict[str, Value]]] | None = None
-        self._walkable = _WALKABLE_CONSTRAINED if space.constraints else _WALKABLE
         self._finite = not any(map(continuous, space.parameters))
         self._in_order = Walk(space, self._identity)
         self._looking: tuple[int, int] | None = None
@@ -110,7 +108,7 @@ class DistinctEngine:
             configuration = draw_allowed(self._space, random)
             if self._is_new(configuration, pending):
                 return configuration
-        if self._size <= self._walkable:
+        if self._size <= _WALKABLE:
             return self._walk(pending, random)
         if self._finite and self._space.constraints:
             climbs = (climbed(self._space, random) for _ in range(_CLIMBS))
