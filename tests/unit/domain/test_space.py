@@ -51,6 +51,7 @@ def test_what_is_no_point_of_the_space_is_told(configuration: dict[str, object],
         ((Parameter("a", "categorical", choices=(1, 1)),), "twice"),
         (
             (Parameter("a", "categorical", choices=("x" * 1001, 1)),),
+            "1,001 characters .expected at most 1,000",
         ),
         ((Parameter("a", "float", 0.0, math.inf),), "finite"),
         ((RATIO,), "unknown parameter 'penalty'"),
