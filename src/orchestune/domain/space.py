@@ -26,7 +26,7 @@ MOST_PARAMETERS = 1000
 MOST_CONSTRAINTS = 100
 _MOST_CONDITIONS = 10_000  # parents in the `when` of all parameters together
 _MOST_COMPARED = 10**7  # values in `when`, each compared with every choice of its parent
-MOST_OPERATIONS = 2000  # in all constraints together: each configuration that is looked at takes that many
+MOST_OPERATIONS = 1000  # in all constraints together: each configuration that is looked at takes that many
 _MOST_COUNTED = 1_000_000  # operations that count a space, which take about a second
 _MOST_BRANCHES = 10_000  # combinations of parents that are counted; more than that counts as infinitely many
 
