@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import random
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from orchestune.services import register_worker
+from orchestune.services import read_experiments, register_worker, uploads
 from orchestune.services import work as service
 from orchestune.store import workers
 from orchestune.testing.world import FakeWorker, World
@@ -163,3 +164,16 @@ def test_one_worker_occupies_one_thread(world: World, server: Live, monkeypatch:
         replies = callers.map(lambda _: server.ask("POST", path, call, token=worker.token).status, range(8))
         assert list(replies) == [200] * 8
     assert at_once == [1] * 8
+
+
+def test_event_of_many_artifacts_stays_short(world: World) -> None:
+    experiment = world.create()
+    ((worker, lease),) = world.lease(1)
+    content = b"bytes"
+    digest = hashlib.sha256(content).hexdigest()
+    uploads.append(world.core, worker.id, digest, 0, content)
+    files = [{"path": f"{number}/{'x' * 2000}", "digest": digest, "size": len(content)} for number in range(200)]
+    kept = worker.keep_artifacts({"attempt": lease["attempt"], "token": lease["token"], "files": files})
+    assert len(kept["kept"]) == 200
+    (event,) = read_experiments.events(world.core, experiment, 0, 100, ["artifacts_kept"])["items"]
+    assert event["data"] == {"trial": 1, "files": 200, "paths": [f"{n}/{'x' * 198}" for n in range(3)]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -39,7 +40,7 @@ def add(commands: Commands) -> None:
 def show(console: Console, args: argparse.Namespace) -> int:
     """Print the script, or the names that it asks for."""
     if args.names:
-        console.say(*_NAMES[args.names](console))
+        console.say(*filter(_plain, _NAMES[args.names](console)))
         return 0
     from orchestune.cli.main import build_parser  # it imports every command, this one too
 
@@ -101,6 +102,11 @@ def _kind(action: argparse.Action) -> str:
     if named in _FILES:
         return "file"
     return "directory" if named in _FOLDERS else ""
+
+
+def _plain(name: str) -> bool:
+    """Return True if shells take `name` as it is. bash expands completions: of another name it would run `$(…)`."""
+    return shlex.quote(name) == name
 
 
 def _experiments(console: Console) -> list[str]:

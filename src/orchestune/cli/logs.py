@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
-from orchestune.cli.render import harmless, size
+from orchestune.cli.render import harmless, one_line, size
 from orchestune.client import clock
 from orchestune.client.api import Client
 from orchestune.client.states import over
@@ -197,7 +197,7 @@ def _shown_as(console: Console, line: Line, *, alone: bool) -> str:
     if console.json:
         document: dict[str, Any] = {"trial": line.trial, "attempt": line.attempt, "worker": line.worker, "at": line.at}
         return console.in_json({**document, "fold": line.fold, "line": line.text}) + "\n"
-    paint, name, fold = console.paint, line.worker or "-", "" if line.fold is None else f"fold {line.fold} "
+    paint, name, fold = console.paint, one_line(line.worker or "-"), "" if line.fold is None else f"fold {line.fold} "
     bar = paint.dim(paint.sign("│"))
     if alone:
         return f"{fold}{bar} {line.text}\n" if fold else f"{line.text}\n"

@@ -13,7 +13,8 @@ from orchestune.client.address import Resolve, resolver
 from orchestune.client.stream import SILENCE, ServerSent, follow
 from orchestune.client.transfer import download, fetch, fetch_bundle, has_bundle, quoted, upload_bundle
 from orchestune.client.transport import Transport
-from orchestune.errors import NotFound, TemporaryError
+from orchestune.domain.ids import is_handle
+from orchestune.errors import NotFound, OrchestuneError, TemporaryError
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -127,7 +128,7 @@ class Client:
 
     def create_experiment(self, body: Mapping[str, Any]) -> documents.Status:
         """Start an experiment."""
-        return cast("documents.Status", self._send("POST", "/experiments", body))
+        return _with_handle(self._send("POST", "/experiments", body))
 
     def experiments(
         self, *, folder: str | None = None, limit: int | None = 50, hidden: bool = False, details: bool = False
@@ -142,7 +143,7 @@ class Client:
         while limit is None or len(found) < limit:
             most = 200 if limit is None else min(limit - len(found), 200)
             page = self._get("/experiments", folder=folder, limit=most, before=before, **asked)
-            found += page["items"]
+            found += map(_with_handle, page["items"])
             before = page.get("next")
             if before is None or not page["items"]:
                 break
@@ -150,7 +151,7 @@ class Client:
 
     def experiment(self, ref: str) -> documents.Status:
         """One experiment."""
-        return cast("documents.Status", self._get(_experiment(ref)))
+        return _with_handle(self._get(_experiment(ref)))
 
     def specification(self, ref: str, revision: int | None = None) -> documents.Specification:
         """What it was started with, as it is now or was at a revision."""
@@ -158,26 +159,23 @@ class Client:
 
     def change_code(self, ref: str, bundle: str, launch: Mapping[str, Any]) -> documents.Status:
         """Go on with other code; `launch` is where it comes from."""
-        return cast(
-            "documents.Status",
-            self._send("PUT", f"{_experiment(ref)}/code", {"bundle": bundle, "launch": dict(launch)}),
-        )
+        return _with_handle(self._send("PUT", f"{_experiment(ref)}/code", {"bundle": bundle, "launch": dict(launch)}))
 
     def change(self, ref: str, **changes: Any) -> documents.Status:
         """Another budget, parallelism or priority."""
-        return cast("documents.Status", self._send("PATCH", _experiment(ref), changes))
+        return _with_handle(self._send("PATCH", _experiment(ref), changes))
 
     def pause(self, ref: str, *, now: bool = False) -> documents.Status:
         """Start no more trials; with `now` the running ones are cancelled and offered again later."""
-        return cast("documents.Status", self._send("POST", f"{_experiment(ref)}/pause", {"now": now}))
+        return _with_handle(self._send("POST", f"{_experiment(ref)}/pause", {"now": now}))
 
     def resume(self, ref: str) -> documents.Status:
         """Go on."""
-        return cast("documents.Status", self._send("POST", f"{_experiment(ref)}/resume", {}))
+        return _with_handle(self._send("POST", f"{_experiment(ref)}/resume", {}))
 
     def stop(self, ref: str) -> documents.Status:
         """End it; what is finished stays."""
-        return cast("documents.Status", self._send("POST", f"{_experiment(ref)}/stop", {}))
+        return _with_handle(self._send("POST", f"{_experiment(ref)}/stop", {}))
 
     def delete(self, ref: str, *, purge: bool = False) -> None:
         """Stop and hide it; with `purge` its records and files are removed."""
@@ -243,7 +241,7 @@ class Client:
 
     def rerun(self, ref: str, number: int, body: Mapping[str, Any]) -> documents.Status:
         """The trial again, as a new experiment of budget 1."""
-        return cast("documents.Status", self._send("POST", f"{_experiment(ref)}/trials/{number}/rerun", body))
+        return _with_handle(self._send("POST", f"{_experiment(ref)}/trials/{number}/rerun", body))
 
     def stop_trial(self, ref: str, number: int) -> documents.Trial:
         """Cancel one trial; another one takes its place in the budget."""
@@ -305,6 +303,19 @@ class Client:
     def _send(self, method: str, path: str, body: Mapping[str, Any]) -> Any:
         data = json.dumps(body).encode()
         return self.transport.request(method, _V1 + path, data, {"Content-Type": "application/json"}).json()
+
+
+def _with_handle(status: Any) -> documents.Status:
+    """Return the status. OrchestuneError if its handle is not made like one: it goes into shells, files and terminals,
+    and the server need not be trusted.
+    """
+    handle = str(status["handle"])
+    if not is_handle(handle):
+        raise OrchestuneError(
+            f"the server answered with the handle {handle[:80]!a} (expected words of a-z and 0-9, joined by dashes)",
+            "it is broken or hostile: check its address",
+        )
+    return cast("documents.Status", status)
 
 
 def _experiment(ref: str) -> str:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from orchestune.domain.ids import is_handle
 from orchestune.errors import Ambiguous
 from orchestune.system.private import locked, write_private
 
@@ -38,11 +39,14 @@ class Whereabouts:
         self._path, self._lock = state / FILE, state / _LOCK
 
     def all(self) -> list[Started]:
-        """Everything that is remembered."""
+        """Everything that is remembered. What has no handle is left out: a server that is not trusted may have sent it,
+        and completion gives handles to shells.
+        """
         try:
-            return [Started(**{name: str(item[name]) for name in _NAMES}) for item in self._items()]
+            known = [Started(**{name: str(item[name]) for name in _NAMES}) for item in self._items()]
         except (OSError, ValueError, KeyError, TypeError):
             return []
+        return [started for started in known if is_handle(started.handle)]
 
     def add(self, started: Started) -> None:
         """Remember an experiment as the newest."""

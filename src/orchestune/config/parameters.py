@@ -12,7 +12,7 @@ from orchestune.config.nodes import Scalar, quoted, written
 from orchestune.config.report import Field
 from orchestune.config.scalars import resolve
 from orchestune.config.shapes import Named, changed, either, list_of, mapping_of, section
-from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.parameters import LONGEST_TEXT, Parameter, Value
 from orchestune.domain.priors import KEYS as PRIOR_KEYS
 from orchestune.domain.priors import Prior
 from orchestune.domain.words import did_you_mean
@@ -34,14 +34,17 @@ def _read_value(found: Field) -> Value | None:
     node = found.node
     if isinstance(node, Scalar) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
         return NUMBER.read(found)
-    if isinstance(node, Scalar) and node.value is not None and len(node.text) <= 1000:
+    if not isinstance(node, Scalar) or node.value is None:
+        found.expected("text, a number, true or false")
+    elif len(node.text) > LONGEST_TEXT:
+        found.expected(f"text of at most {LONGEST_TEXT:,} characters")
+    else:
         return node.value
-    found.expected("text, a number, true or false")
     return None
 
 
 VALUE = Kind[Value](
-    "text, a number, true or false", {"type": ["string", "number", "boolean"], "maxLength": 1000}, _read_value
+    "text, a number, true or false", {"type": ["string", "number", "boolean"], "maxLength": LONGEST_TEXT}, _read_value
 )
 _LISTED = list_of(VALUE, "a list with at least one value", most=1000)
 

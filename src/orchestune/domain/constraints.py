@@ -26,6 +26,10 @@ DEEPEST = 100
 Kind = Literal["number", "decimal", "text", "truth", "any"]
 """of a parameter; `decimal`: a number without a step"""
 _Term = Callable[[Mapping[str, Any]], Any]
+_Sum = tuple[Any, Any]
+"""a value, and of a number how large its summands are together, but for the sign"""
+_Check = Callable[[Any, Any], Any]
+"""whether a comparison holds of two operands, which were evaluated"""
 
 _ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
@@ -67,6 +71,8 @@ class Constraint:
     compared: frozenset[tuple[str, str]] = field(compare=False)
     equations: frozenset[frozenset[str]] = field(compare=False)
     """what stands in each equation that has a number without a step in it"""
+    operations: int = field(compare=False)
+    """names, constants, operators and functions in the text: one evaluation takes time in proportion to them"""
     _holds: _Term = field(compare=False, repr=False)
     _distance: _Term = field(compare=False, repr=False)
 
@@ -119,9 +125,14 @@ def constraint(text: str, kinds: Mapping[str, Kind]) -> Constraint:
         raise WrongConstraint("is neither true nor false", "compare it with something: <=, <, >=, >, == or !=")
     if not reader.names:
         raise WrongConstraint("names no parameter")
-    distance = reader.distance(tree)
     return Constraint(
-        text, frozenset(reader.names), frozenset(reader.compared), frozenset(reader.equations), term, distance
+        text,
+        frozenset(reader.names),
+        frozenset(reader.compared),
+        frozenset(reader.equations),
+        sum(isinstance(node, ast.expr) for node in ast.walk(tree)),
+        term,
+        reader.distance(tree),
     )
 
 
@@ -136,15 +147,26 @@ def _in_braces(text: str, kinds: Mapping[str, Kind]) -> str:
 
 
 class _Reader:
-    """Turns a tree into functions of a configuration, and refuses everything that it does not know."""
+    """Turns a tree into functions of a configuration, and refuses everything that it does not know.
+
+    Each node becomes one function, which evaluates every function below it once: a node that were built or evaluated
+    twice at each of 100 levels would take 2**100 times as long.
+    """
 
     def __init__(self, kinds: Mapping[str, Kind], quoted: Mapping[str, str]) -> None:
         self._kinds, self._quoted = kinds, quoted
+        self._terms: dict[ast.expr, tuple[_Term, Kind]] = {}
         self.names: set[str] = set()
         self.compared: set[tuple[str, str]] = set()
         self.equations: set[frozenset[str]] = set()
 
     def term(self, node: ast.expr) -> tuple[_Term, Kind]:
+        """Return the function that evaluates `node`, always the same one, and the kind of its values."""
+        if node not in self._terms:
+            self._terms[node] = self._built(node)
+        return self._terms[node]
+
+    def _built(self, node: ast.expr) -> tuple[_Term, Kind]:
         match node:
             case ast.Constant(value=value):
                 return self._constant(value)
@@ -201,13 +223,18 @@ class _Reader:
         if isinstance(right, (ast.List, ast.Tuple, ast.Set)):
             choices = [self.term(element) for element in right.elts]
             if isinstance(op, ast.In) is wanted and {kind, *(second for _, second in choices)} <= {"number", "truth"}:
-                return lambda values: min(abs(one(values) - choice(values)) for choice, _ in choices)
+
+                def nearest(values: Mapping[str, Any]) -> Any:
+                    number = one(values)
+                    return min(abs(number - choice(values)) for choice, _ in choices)
+
+                return nearest
         else:
             other, second = self.term(right)
             if {kind, second} <= {"number", "truth"}:
-                holds = self._one_comparison(left, op, right)
+                holds = self._pair(left, op, right)
                 return lambda values: 0.0 if holds(values) is wanted else abs(one(values) - other(values))
-        term = self._one_comparison(left, op, right)
+        term = self._pair(left, op, right)
         return lambda values: 0.0 if bool(term(values)) is wanted else 1.0
 
     def _constant(self, value: object) -> tuple[_Term, Kind]:
@@ -254,29 +281,50 @@ class _Reader:
         return (lambda values: function(*[term(values) for term in terms])), "number"
 
     def _comparison(self, node: ast.Compare) -> tuple[_Term, Kind]:
-        parts: list[_Term] = []
-        left = node.left
-        for op, right in zip(node.ops, node.comparators, strict=True):
-            parts.append(self._one_comparison(left, op, right))
-            left = right
-        if len(parts) == 1:
-            return parts[0], "truth"
-        return (lambda values: all(part(values) for part in parts)), "truth"
+        if len(node.ops) == 1:
+            return self._pair(node.left, node.ops[0], node.comparators[0]), "truth"
+        pairs = zip([node.left, *node.comparators], node.ops, node.comparators, strict=False)
+        links = [(self._check(left, op, right), self._operand(right)) for left, op, right in pairs]
+        first = self._operand(node.left)
 
-    def _one_comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> _Term:
-        one, kind = self.term(left)
+        def holds(values: Mapping[str, Any]) -> bool:
+            left = first(values)
+            for check, operand in links:
+                right = operand(values)
+                if not check(left, right):
+                    return False
+                left = right
+            return True
+
+        return holds, "truth"
+
+    def _pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> _Term:
+        check = self._check(left, op, right)
+        one, other = self._operand(left), self._operand(right)
+        return lambda values: check(one(values), other(values))
+
+    def _operand(self, node: ast.expr) -> _Term:
+        """A side of a comparison, for a `_Check`: the elements of a list, evaluated one by one; else a `_Sum`."""
+        if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+            choices = [self.term(element)[0] for element in node.elts]
+            return lambda values: (choice(values) for choice in choices)
+        return self._summed(node)
+
+    def _check(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> _Check:
+        kind = self.term(left)[1]
         if isinstance(op, (ast.In, ast.NotIn)):
             if not isinstance(right, (ast.List, ast.Tuple, ast.Set)):
                 raise WrongConstraint("`in` needs a list", "for example opt in ['sgd', 'adam']")
-            choices = [self.term(element) for element in right.elts]
+            equals = [_equality(kind, self.term(element)[1]) for element in right.elts]
             for element in right.elts:
                 self._compare(left, element)
-            equals = [(choice, _equality(kind, second)) for choice, second in choices]
             wanted = isinstance(op, ast.In)
-            return lambda values: any(equal(one(values), choice(values)) for choice, equal in equals) is wanted
+            return lambda one, choices: (
+                any(equal(one[0], choice) for equal, choice in zip(equals, choices, strict=True)) is wanted
+            )
         if type(op) not in _COMPARISONS:
             raise WrongConstraint("`is` compares nothing here", "write == or !=")
-        other, second = self.term(right)
+        second = self.term(right)[1]
         ordered = not isinstance(op, (ast.Eq, ast.NotEq))
         if "text" in (kind, second) and (ordered or {kind, second} - {"text", "any"}):
             verb = "have no order" if kind == second else "are no numbers"
@@ -289,25 +337,43 @@ class _Reader:
         if endless and isinstance(op, ast.Eq):
             self.equations.add(named)
         if {kind, second} <= {"number", "truth"} and not endless:
-            return _unless_rounded(compare, (one, self._summands(left)), (other, self._summands(right)))
+            return _unless_rounded(compare)
         if not ordered:
             equal, wanted = _equality(kind, second), isinstance(op, ast.Eq)
-            return lambda values: equal(one(values), other(values)) is wanted
-        return lambda values: compare(one(values), other(values))
+            return lambda one, other: equal(one[0], other[0]) is wanted
+        return lambda one, other: compare(one[0], other[0])
 
     def _named(self, node: ast.expr) -> frozenset[str]:
         """The parameters in it."""
         words = [each for each in ast.walk(node) if isinstance(each, (ast.Name, ast.Attribute))]
         return frozenset(name for name in map(self._name, words) if name in self._kinds)
 
-    def _summands(self, node: ast.expr) -> list[_Term]:
-        """What is added or subtracted in it; itself where that is nothing."""
+    def _summed(self, node: ast.expr) -> Callable[[Mapping[str, Any]], _Sum]:
+        """The function that evaluates `node` together with what is added or subtracted in it."""
         match node:
-            case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right):
-                return [*self._summands(left), *self._summands(right)]
-            case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
-                return self._summands(operand)
-        return [self.term(node)[0]]
+            case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
+                one, other, applied = self._summed(left), self._summed(right), _ARITHMETIC[type(op)]
+
+                def total(values: Mapping[str, Any]) -> _Sum:
+                    (a, size), (b, more) = one(values), other(values)
+                    return applied(_as_number(a), _as_number(b)), abs(size) + abs(more)
+
+                return total
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+                inner, signed = self._summed(operand), _SIGNS[type(sign)]
+
+                def with_sign(values: Mapping[str, Any]) -> _Sum:
+                    number, size = inner(values)
+                    return signed(_as_number(number)), size
+
+                return with_sign
+        term = self.term(node)[0]
+
+        def alone(values: Mapping[str, Any]) -> _Sum:
+            single = term(values)
+            return single, single
+
+        return alone
 
     def _compare(self, one: ast.expr, other: ast.expr) -> None:
         for named, node in ((one, other), (other, one)):
@@ -336,28 +402,18 @@ def _together(terms: Sequence[_Term], every: bool) -> _Term:
     return lambda values: together(term(values) for term in terms)
 
 
-_Side = tuple[_Term, Sequence[_Term]]
-"""of a comparison: a number, and its summands"""
-
-
-def _unless_rounded(compare: Callable[[Any, Any], Any], one: _Side, other: _Side) -> _Term:
+def _unless_rounded(compare: Callable[[Any, Any], Any]) -> _Check:
     """The comparison of two numbers, which are equal where they differ by rounding alone."""
-    (left, lefts), (right, rights), of_equal = one, other, compare(0, 0)
+    of_equal = compare(0, 0)
 
-    def holds(values: Mapping[str, Any]) -> Any:
-        a, b = left(values), right(values)
+    def holds(one: _Sum, other: _Sum) -> Any:
+        (a, size), (b, more) = one, other
         found = compare(a, b)
         if found is of_equal or (float(a).is_integer() and float(b).is_integer()):
             return found
-        rounded = _ROUNDED * (_size(a, lefts, values) + _size(b, rights, values))
-        return of_equal if abs(a - b) <= rounded < math.inf else found
+        return of_equal if abs(a - b) <= _ROUNDED * (abs(size) + abs(more)) < math.inf else found
 
     return holds
-
-
-def _size(number: Any, summands: Sequence[_Term], values: Mapping[str, Any]) -> Any:
-    """How large its summands are together."""
-    return abs(number) if len(summands) == 1 else sum(abs(summand(values)) for summand in summands)
 
 
 def _equality(one: Kind, other: Kind) -> Callable[[Any, Any], bool]:

@@ -34,6 +34,11 @@ def handle(name: str, entropy: bytes) -> str:
     return f"{slug(name)}-{''.join(HANDLE_ALPHABET[byte % 32] for byte in entropy[:4])}"
 
 
+def is_handle(text: str) -> bool:
+    """Return True if `text` is made like a handle: words that every shell and every terminal shows as they are."""
+    return re.fullmatch(r"[0-9a-z]+(-[0-9a-z]+)*", text) is not None
+
+
 def split_reference(text: str) -> tuple[str, int | None]:
     """`sgd-7f3a/12` → (`sgd-7f3a`, 12); without a slash the trial is None. ValueError where the number is none."""
     experiment, slash, number = text.partition("/")

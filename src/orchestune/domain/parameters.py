@@ -17,6 +17,7 @@ from orchestune.domain.words import some
 Value = float | int | str | bool
 Kind = Literal["float", "int", "categorical", "bool"]
 
+LONGEST_TEXT = 1000  # characters of a choice: every trial has its own copy
 _ROUNDING = 1e-13  # exp(log(1e-6)) is 1.0000000000000004e-06
 
 
@@ -251,11 +252,7 @@ def shape_problems(parameter: Parameter) -> Iterator[str]:
     if wrong:
         yield f"the prior {wrong}" if not wrong.startswith("of ") else f"a prior {wrong}"
     if not parameter.numeric:
-        if not parameter.choices:
-            yield "has no values to choose from"
-        for (_, value), times in Counter(map(token, parameter.choices)).items():
-            if times > 1:
-                yield f"lists {as_written(value, repr)} {'twice' if times == 2 else 'more than once'}"
+        yield from _choice_problems(parameter.choices)
         return
     if parameter.low is None or parameter.high is None:
         yield "needs both a minimum and a maximum"
@@ -271,3 +268,15 @@ def shape_problems(parameter: Parameter) -> Iterator[str]:
         yield f"a log scale needs positive bounds, the minimum is {parameter.low:g}"
     if parameter.step is not None and not (parameter.step > 0 and parameter.reaches_a_second()):
         yield f"the step {parameter.step:g} must be positive and no larger than the range"
+
+
+def _choice_problems(choices: tuple[Value, ...]) -> Iterator[str]:
+    if not choices:
+        yield "has no values to choose from"
+    longest = max((len(choice) for choice in choices if isinstance(choice, str)), default=0)
+    if longest > LONGEST_TEXT:
+        yield f"has a value of {longest:,} characters (expected at most {LONGEST_TEXT:,})"
+        return
+    for (_, value), times in Counter(map(token, choices)).items():
+        if times > 1:
+            yield f"lists {as_written(value, repr)} {'twice' if times == 2 else 'more than once'}"

@@ -26,7 +26,8 @@ MOST_PARAMETERS = 1000
 MOST_CONSTRAINTS = 100
 _MOST_CONDITIONS = 10_000  # parents in the `when` of all parameters together
 _MOST_COMPARED = 10**7  # values in `when`, each compared with every choice of its parent
-_MOST_COUNTED = 100_000  # configurations that are counted one by one where there are constraints
+MOST_OPERATIONS = 1000  # in all constraints together: each configuration that is looked at takes that many
+_MOST_COUNTED = 1_000_000  # operations that count a space, which take about a second
 _MOST_BRANCHES = 10_000  # combinations of parents that are counted; more than that counts as infinitely many
 
 
@@ -72,7 +73,16 @@ class Space:
                     break  # a hint looks for similar names among all parameters
         if problems:
             raise BadInput(problems)
-        return Space(self.parameters, tuple(read))
+        space = Space(self.parameters, tuple(read))
+        if space.operations > MOST_OPERATIONS:
+            many = f"have {space.operations:,} names, constants and operators together"
+            raise BadInput.one(f"{many} (expected at most {MOST_OPERATIONS:,})", "constraints")
+        return space
+
+    @property
+    def operations(self) -> int:
+        """How many operations the constraints have together: what `allows` takes at most."""
+        return sum(each.operations for each in self.constraints)
 
     def allows(self, configuration: Configuration) -> bool:
         """Whether a configuration of these parameters fulfils every constraint."""
@@ -182,24 +192,24 @@ class Space:
         return found
 
     def size(self) -> float:
-        """How many configurations there are, conditions respected; infinity where a float without a step may be active.
+        """How many configurations there are, conditions and constraints respected.
 
-        Also infinity where the parents' values combine in too many ways to be counted, which no search ever exhausts.
-        Constraints are respected where few enough configurations are left without them to look at each.
+        Infinity where a float without a step may be active, and where counting would take more than a million
+        operations: a space that is not counted is one that no search exhausts by number, and is not listed either.
         """
-        total = self._size()
-        return _count_allowed(self) if self.constraints and total <= _MOST_COUNTED else total
+        return _counted(self)
 
-    def _size(self) -> float:
+    def _size(self, most: int) -> float:
+        """The number without constraints; infinity where the parents' values combine in more than `most` ways."""
         parents = {parent for parameter in self.parameters for parent, _ in parameter.when}
         trunk = Space(tuple(parameter for parameter in self.parameters if parameter.name in parents))
         leaves = [parameter for parameter in self.parameters if parameter.name not in parents]
-        if any(parameter.count() > _MOST_BRANCHES for parameter in trunk.parameters):
+        if any(parameter.count() > most for parameter in trunk.parameters):
             return math.inf
         total: float = 0
         for branches, configuration in enumerate(trunk.walk(), start=1):
             total += math.prod(leaf.count() for leaf in leaves if self.is_active(leaf.name, configuration))
-            if branches > _MOST_BRANCHES or math.isinf(total):
+            if branches > most or total == math.inf:
                 return math.inf
         return total
 
@@ -217,29 +227,34 @@ class Space:
         closing: dict[int, list[Constraint]] = {}
         for each in self.constraints:
             closing.setdefault(max(map(places.__getitem__, each.names)), []).append(each)
-        stack = [self._branches(0, {})]
+        configuration: dict[str, Value] = {}
+        stack = [self._branches(0, configuration)]
         while stack:
-            found = next(stack[-1], None)
-            if found is None:
+            place = next(stack[-1], None)
+            if place is None:
                 stack.pop()
-            elif not all(each.holds(found[1]) for each in closing.get(found[0], ())):
+            elif not all(each.holds(configuration) for each in closing.get(place, ())):
                 yield None
-            elif found[0] == len(self.parameters):
-                yield found[1]
+            elif place == len(self.parameters):
+                yield dict(configuration)
             else:
-                stack.append(self._branches(*found))
+                stack.append(self._branches(place, configuration))
                 yield None
 
-    def _branches(self, place: int, configuration: dict[str, Value]) -> Iterator[tuple[int, dict[str, Value]]]:
-        """With each value of the next parameter that applies, from `place` on, and the place behind that."""
+    def _branches(self, place: int, configuration: dict[str, Value]) -> Iterator[int]:
+        """Give the next parameter that applies, from `place` on, each of its values in turn, and yield the place behind
+        it. Afterwards the configuration is as it was before.
+        """
         while place < len(self.parameters) and not self.is_active(self.parameters[place].name, configuration):
             place += 1
         if place == len(self.parameters):
-            yield place, configuration
+            yield place
             return
         parameter = self.parameters[place]
         for value in parameter.each():
-            yield place + 1, {**configuration, parameter.name: value}
+            configuration[parameter.name] = value
+            yield place + 1
+        del configuration[parameter.name]
 
     def to_json(self) -> list[dict[str, Any]]:
         """The parameters in their long spelling, parents first."""
@@ -270,8 +285,14 @@ def _refuse_many(parameters: tuple[Parameter, ...]) -> None:
 
 
 @lru_cache(maxsize=64)
-def _count_allowed(space: Space) -> int:
-    return sum(1 for _ in space.walk())
+def _counted(space: Space) -> float:
+    """`Space.size`."""
+    conditions = sum(len(values) for parameter in space.parameters for _, values in parameter.when)
+    most = _MOST_COUNTED // max(len(space.parameters) + conditions + space.operations, 1)
+    total = space._size(min(most, _MOST_BRANCHES))
+    if not space.constraints:
+        return total
+    return sum(1 for _ in space.walk()) if total <= most else math.inf
 
 
 def _exact(parameter: Parameter, parents: Mapping[str, Parameter]) -> tuple[tuple[str, tuple[Value, ...]], ...]:

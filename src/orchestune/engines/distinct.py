@@ -19,8 +19,8 @@ from orchestune.ports.engine import Exhausted, StillLooking
 _PROBES, _LAST_PROBES = 64, 1000
 _CONSTRAINED = 8  # as often where there are constraints: a draw may take a long walk among what they allow
 _CLIMBS = 40
+_OPERATIONS = 4000  # of the constraints, times draws or climbs: each evaluates them hundreds of times
 _WALKABLE = 1_000_000  # configurations; a larger space is full of holes after any number of trials
-_WALKABLE_CONSTRAINED = 100_000  # of more it is not known how many the constraints allow
 _MANY = 1000  # values of one parameter
 
 
@@ -67,7 +67,6 @@ class DistinctEngine:
         self._identity = Identity(space)
         self._told: set[bytes] = set()
         self._left: list[tuple[bytes, dict[str, Value]]] | None = None
-        self._walkable = _WALKABLE_CONSTRAINED if space.constraints else _WALKABLE
         self._finite = not any(map(continuous, space.parameters))
         self._in_order = Walk(space, self._identity)
         self._looking: tuple[int, int] | None = None
@@ -105,16 +104,20 @@ class DistinctEngine:
 
     def _elsewhere(self, pending: Sequence[Configuration], random: Random) -> dict[str, Value] | None:
         """One that is drawn, or left in a small space; None where draws lead to none."""
-        often, last = (_CONSTRAINED, _PROBES) if self._space.constraints else (_PROBES, _LAST_PROBES)
+        often, climbs, last = _PROBES, 0, _LAST_PROBES
+        if operations := self._space.operations:
+            often, climbs, last = (
+                max(1, min(count, _OPERATIONS // operations)) for count in (_CONSTRAINED, _CLIMBS, _PROBES)
+            )
         for _ in range(often if len(self._told) < self._size else 0):
             configuration = draw_allowed(self._space, random)
             if self._is_new(configuration, pending):
                 return configuration
-        if self._size <= self._walkable:
+        if self._size <= _WALKABLE:
             return self._walk(pending, random)
-        if self._finite and self._space.constraints:
-            climbs = (climbed(self._space, random) for _ in range(_CLIMBS))
-            return next((found for found in climbs if self._is_new(found, pending)), None)
+        if self._finite and climbs:
+            ends = (climbed(self._space, random) for _ in range(climbs))
+            return next((end for end in ends if self._is_new(end, pending)), None)
         ways = _ways_to_many(self._space)
         for _ in range(last):
             if self._space.constraints:

@@ -8,6 +8,7 @@ are not allowed some are mended by another parameter: what is allowed may be as 
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from itertools import islice
 from random import Random
@@ -21,9 +22,9 @@ from orchestune.errors import BadInput, Problem
 _DRAWS = 300
 _EXAMPLES = 3000
 _CLIMBS, _CLIMB = 30, 400
-_MOST_WALKED = 100_000
-_STEPS = 300_000
-"""of a walk through a larger finite space, which take less than a second"""
+_STEPS, _STEPS_OPERATIONS = 300_000, 6_000_000
+"""of a walk through a finite space that is too large to be counted, and operations of the constraints on them, which
+take some seconds"""
 _WALK = 60
 _FURTHER, _LONGER = 5, 100
 """climbs that go on where none came to the end, and their steps for each parameter"""
@@ -124,7 +125,7 @@ def example(space: Space) -> dict[str, Value]:
     for configuration in drawn:
         if space.allows(configuration):
             return configuration
-    if space.size() <= _MOST_WALKED:
+    if space.size() < math.inf:
         for configuration in space.walk():
             return configuration
         raise BadInput([Problem(f"no configuration fulfils {_list(space)}", "constraints", hint=_why(space, drawn))])
@@ -137,7 +138,7 @@ def example(space: Space) -> dict[str, Value]:
             if space.allows(found) and not _alone(space, found):
                 return found
     if not any(map(continuous, space.parameters)):
-        for step in islice(space.steps(), _STEPS):
+        for step in islice(space.steps(), min(_STEPS, _STEPS_OPERATIONS // space.operations)):
             if step is not None:
                 return step
     message = f"no configuration was found that fulfils {_list(space)}"

@@ -11,8 +11,8 @@ from orchestune.ports.engine import StillLooking
 
 MOST = 10_000_000
 """steps from one configuration to the next, which take minutes: more are not worth it"""
-_TURN = 2000
-"""steps of one ask"""
+_TURN, _TURN_OPERATIONS = 2000, 100_000
+"""steps of one ask, and operations of the constraints on them: a turn takes a tenth of a second at most"""
 
 
 class Walk:
@@ -21,6 +21,7 @@ class Walk:
     def __init__(self, space: Space, identity: Identity) -> None:
         self._space, self._identity = space, identity
         self._steps = space.steps()
+        self._turn = min(_TURN, _TURN_OPERATIONS // max(space.operations, 1))
         self._passed: list[tuple[bytes, dict[str, Value]]] = []
         """walked through, and not told yet"""
         self.barren = 0
@@ -43,7 +44,7 @@ class Walk:
                     self._passed.append((name, found))
                     if name not in busy:
                         return dict(found)
-                if turn >= _TURN:
+                if turn >= self._turn:
                     raise StillLooking
         except KeyboardInterrupt:  # which ends the generator: it would seem to have come to the end of the space
             self._steps, self._passed, self.barren = self._space.steps(), [], 0

@@ -22,6 +22,9 @@ from orchestune.store.attempts import AttemptRow
 from orchestune.wire.answers import Kept, Published, Uploaded
 from orchestune.wire.files import Artifact, KeepArtifacts, PublishCheckpoint
 
+# of an event: all paths of one call may have 2 MB, and everybody who looks at the experiment reads its events
+_SHOWN_PATHS, _SHOWN_CHARACTERS = 3, 200
+
 
 def _upload(worker: str, digest: str) -> str:
     return f"{worker}-{check_digest(digest)}"
@@ -140,7 +143,8 @@ def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> Kept:
             artifacts.put(ledger.session, artifact)
         if not call.more:
             handing_in.arrived(ledger, attempt.id)
-        ledger.record("artifacts_kept", {"trial": attempt.trial, "paths": [below + item.path for item in call.files]})
+        paths = [(below + item.path)[:_SHOWN_CHARACTERS] for item in call.files[:_SHOWN_PATHS]]
+        ledger.record("artifacts_kept", {"trial": attempt.trial, "files": len(call.files), "paths": paths})
     return Kept([item.path for item in call.files])
 
 

@@ -699,6 +699,27 @@ def test_logs_merge_whole_lines_with_the_worker_in_front(server: FakeServer, cli
     }
 
 
+def test_a_terminal_obeys_nothing_of_logs_but_colours(
+    server: FakeServer, cli: Cli, terminal: Callable[..., Terminal]
+) -> None:
+    hostile = "\x1b]52;c;ZXZpbA==\x07\x9d0;title\x07\x1b[2J\x1b[31mred"
+    server.log(f"{hostile}\nend\n", trial=1, worker="w\x1b[2J")
+    assert cli("logs", "sgd/1").out == f"{hostile}\nend\n", "what goes into a file or a program is as it was printed"
+    screen = terminal("logs", "sgd")
+    screen.wait_for("end")
+    assert "\x1b[31mred\x1b[0m" in screen.screen
+    assert not any(escape in screen.screen for escape in ("\x1b]", "\x1b[2J", "\x9d", "\x07"))
+
+
+@pytest.mark.parametrize("handle", ["sgd-$(touch executed)", "sgd-7f3a\x1b[2J", "-sgd", "../sgd", "", "SGD-7f3a"])
+def test_a_handle_that_no_server_makes_is_refused(server: FakeServer, cli: Cli, handle: str) -> None:
+    server.world.experiments["sgd-7f3a"]["handle"] = handle
+    for command in (["status", "sgd-7f3a"], ["status"]):
+        refused = cli(*command)
+        assert refused.code == 1 and "the server answered with the handle '" in refused.err
+        assert "\x1b" not in refused.err and handle not in refused.out.split()
+
+
 def test_logs_say_which_fold_a_line_is_from(server: FakeServer, cli: Cli) -> None:
     server.log("epoch 1\n", fold=0, worker="w1")
     server.log("hel", fold=1, worker="w2")

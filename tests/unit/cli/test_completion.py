@@ -14,8 +14,9 @@ from select import select
 
 import pytest
 
+from orchestune.cli import completion
 from orchestune.cli.completion import SHELLS, script
-from orchestune.cli.main import build_parser
+from orchestune.cli.main import build_parser, main
 from orchestune.client.whereabouts import Started, Whereabouts
 from tests.unit.cli.conftest import SOURCE, Result
 
@@ -26,6 +27,7 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LI
 _shtab_orchestune
 printf '%s\\n' "${COMPREPLY[@]}"
 """
+HOSTILE = "first-$(touch executed)`touch executed`"
 CASES = [
     ("orchestune res", {"resume"}),
     ("orchestune cluster disc", {"disconnect"}),
@@ -52,6 +54,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tmp_path / "experiment.yml").touch()
     (tmp_path / "home").mkdir()
     Whereabouts(tmp_path / "home").add(Started("first-7f3a", "id", "local", "folder"))
+    Whereabouts(tmp_path / "home").add(Started(HOSTILE, "other", "local", "folder"))
     return tmp_path
 
 
@@ -75,6 +78,18 @@ def said(folder: Path, *command: str) -> set[str]:
 def test_bash(line: str, expected: set[str], scripts: Path) -> None:
     needs("bash")
     assert said(scripts, "bash", "-c", BASH, "bash", str(scripts / "bash"), *line.split()) == expected
+
+
+@pytest.mark.parametrize("kind", ["experiments", "clusters"])
+def test_a_name_that_a_shell_would_run_is_not_completed(
+    kind: str, scripts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(completion, "_NAMES", {kind: lambda console: [HOSTILE, "x y", "a-1", "b;c"]})
+    assert main(["completion", "--names", kind]) == 0
+    assert capsys.readouterr().out == "a-1\n"
+    needs("bash")
+    assert said(scripts, "bash", "-c", BASH, "bash", str(scripts / "bash"), "orchestune", "logs", "f") == {"first-7f3a"}
+    assert not (scripts / "executed").exists()
 
 
 @pytest.mark.parametrize(("line", "expected"), CASES)

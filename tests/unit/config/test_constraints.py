@@ -66,3 +66,18 @@ def test_an_older_experiment_that_has_one_is_still_read() -> None:
 def test_a_configuration_to_try_first_that_they_do_not_allow_is_refused() -> None:
     with pytest.raises(BadInput, match=r"experiment.yml:6:13: try_first\[0\]: constraints `width < 9` does not hold"):
         read("width < 9", "try_first: [{lr: 0.1, width: 9, opt: sgd, run.x: s}]\n")
+
+
+def test_a_grid_that_cannot_be_counted_needs_a_budget() -> None:
+    grid = """\
+run: train {args}
+parameters: {a: 1..100, b: 1..100, c: 1..100}
+metrics: {loss: minimize}
+engine: grid
+constraints: a + b == c
+"""
+    with pytest.raises(BadInput, match="budget: is missing, and the grid is too large for its size to be the default"):
+        parse(grid, "experiment.yml")
+    assert parse(f"{grid}budget: 10", "experiment.yml").specification.budget == 10
+    small = parse(grid.replace("100", "9"), "experiment.yml").specification
+    assert small.budget == small.space.size() == 36

@@ -366,6 +366,10 @@ def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, message
         ("[true, 1, True]", "4:10: parameters.alpha: lists true twice"),
         ("[2, 1, 2.0, 2]", "4:10: parameters.alpha: lists 2 more than once"),
         ("[a, .nan]", "4:14: parameters.alpha[1]: found .nan, expected a finite number"),
+        (
+            f"[a, {'x' * 1001}]",
+            f"4:14: parameters.alpha[1]: found '{'x' * 57}...', expected text of at most 1,000 characters",
+        ),
         ("[a, null]", "4:14: parameters.alpha[1]: has no value, expected text, a number, true or false"),
         ("[a, [b]]", "4:14: parameters.alpha[1]: found a list, expected text, a number, true or false"),
         (

@@ -148,6 +148,31 @@ def test_what_braces_and_quotes_are_for_is_told_where_they_are_missing(text: str
     assert caught.value.hint == hint
 
 
+@pytest.mark.parametrize(
+    "nested",
+    ["({} < 1)", "(0 < {} < 1)", "({} in [2, 3, 4])", "({} not in [2, 3, 4])", "({} + 0.5 - lr < 1)", "(-{} == 1)"],
+)
+def test_a_nested_comparison_is_built_and_evaluated_once(nested: str) -> None:
+    text = "lr"
+    for _ in range(12):
+        text = nested.format(text)
+    kinds, values = Reads({"lr": "number"}), Reads({"lr": 0.25})
+    made = constraint(text, kinds)
+    made.holds(values)
+    made.distance(values)
+    assert kinds.reads < 200 and values.reads < 200, "two readings at each of 12 levels would be thousands"
+
+
+class Reads(dict[str, Any]):
+    """A mapping that counts how often a value is read."""
+
+    reads = 0
+
+    def __getitem__(self, name: str) -> Any:
+        self.reads += 1
+        return super().__getitem__(name)
+
+
 @settings(derandomize=True, database=None, max_examples=300)
 @given(st.text("lropt<>=+-*/()[]{}'., 0123456789andorif\n\0\\", max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:

@@ -6,8 +6,9 @@ import math
 
 import pytest
 
+from orchestune.domain.constraints import Constraint
 from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Space, key
+from orchestune.domain.space import Configuration, Space, key
 from orchestune.errors import BadInput
 
 PENALTY = Parameter("penalty", "categorical", choices=("l1", "l2", "elasticnet"))
@@ -48,6 +49,10 @@ def test_what_is_no_point_of_the_space_is_told(configuration: dict[str, object],
         ((Parameter("a", "float", 0.0, 1.0, step=2.0),), "step"),
         ((Parameter("a", "categorical"),), "no values"),
         ((Parameter("a", "categorical", choices=(1, 1)),), "twice"),
+        (
+            (Parameter("a", "categorical", choices=("x" * 1001, 1)),),
+            "1,001 characters .expected at most 1,000",
+        ),
         ((Parameter("a", "float", 0.0, math.inf),), "finite"),
         ((RATIO,), "unknown parameter 'penalty'"),
         ((PENALTY, PENALTY), "twice"),
@@ -239,3 +244,64 @@ def test_an_upper_bound_that_steps_meet_is_a_value(
 ) -> None:
     parameter = Parameter("a", "float", low, high, step=step)
     assert (parameter.count(), parameter.snap(high)) == (count, last)
+
+
+def test_a_space_is_counted_only_where_that_takes_few_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def holds(self: Constraint, configuration: Configuration) -> bool:
+        nonlocal looks
+        looks += self.operations
+        return True
+
+    monkeypatch.setattr(Constraint, "holds", holds)
+    axes = tuple(Parameter(name, "int", 1, 18) for name in "abc")
+    assert Space.of(axes, ["a * b <= 9"]).size() == 18**3
+    assert 0 < looks < 1_000_000
+    looks = 0
+    slow = " + ".join(["abs(a * b - c)"] * 12) + " < 1"
+    assert Space.of(axes, [f"{slow}{place}" for place in range(10)]).size() == math.inf
+    assert looks == 0
+
+
+def test_branches_with_many_conditions_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+    is_active = Space.is_active
+
+    def counting(self: Space, name: str, configuration: Configuration) -> bool:
+        nonlocal looks
+        looks += 1
+        return is_active(self, name, configuration)
+
+    monkeypatch.setattr(Space, "is_active", counting)
+    parents = (Parameter("a", "int", 1, 90), Parameter("b", "int", 1, 90))
+    leaves = [Parameter(f"leaf{place}", "int", 1, 2, when=(("a", (1,)), ("b", (1,)))) for place in range(900)]
+    assert Space.of((*parents, *leaves)).size() == math.inf
+    assert looks < 1_000_000
+
+
+def test_constraints_are_refused_that_have_too_many_operations_together() -> None:
+    axes = tuple(Parameter(name, "int", 1, 9) for name in "ab")
+    with pytest.raises(BadInput, match=r"constraints: have 1,015 names, .* together \(expected at most 1,000\)"):
+        Space.of(axes, [f"{' + '.join(['a * b'] * 7)} < {place}" for place in range(35)])
+
+
+def test_every_configuration_is_walked_with_conditions_and_constraints() -> None:
+    parameters = (
+        Parameter("a", "categorical", choices=("x", "y", "z")),
+        Parameter("b", "int", 1, 2, when=(("a", ("x", "y")),)),
+        Parameter("c", "bool", choices=(False, True), when=(("b", (2,)),)),
+        Parameter("d", "int", 1, 2),
+    )
+    walked = list(Space.of(parameters, ["not (a == 'x' and b == 2)", "c or d == 1"]).walk())
+    assert [list(configuration.items()) for configuration in walked] == [
+        [("a", "x"), ("d", 1), ("b", 1)],
+        [("a", "x"), ("d", 2), ("b", 1)],
+        [("a", "y"), ("d", 1), ("b", 1)],
+        [("a", "y"), ("d", 1), ("b", 2), ("c", False)],
+        [("a", "y"), ("d", 1), ("b", 2), ("c", True)],
+        [("a", "y"), ("d", 2), ("b", 1)],
+        [("a", "y"), ("d", 2), ("b", 2), ("c", True)],
+        [("a", "z"), ("d", 1)],
+        [("a", "z"), ("d", 2)],
+    ]
