@@ -282,7 +282,7 @@ class Writer:
         declared = {metric["name"] for metric in plan.metrics}
         self.rows["trial_metrics"] += [
             {"experiment": self.id, "trial": number, "name": name, "value": value, "stddev": None,
-             "declared": int(name in declared)}
+             "is_declared": name in declared}
             for name, value in metrics.items()
         ]  # fmt: skip
         self._attempts(number, state, reason, slot, started, finished, outcome)

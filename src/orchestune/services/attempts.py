@@ -281,7 +281,7 @@ def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) 
     if found is None:
         return
     if reached:
-        losses = (found.lost_attempts, found.isolated, found.failures)
+        losses = (found.lost_attempts, found.is_isolated, found.failures)
         trials.lost(ledger, found.trial, found.fold, found.trial_state, *losses, reason.message)
     else:
         _offer_again(ledger, found, Cause.LOSE)
@@ -328,9 +328,9 @@ def _prune(ledger: Ledger, attempt: str) -> bool:
 
 def _offer_again(ledger: Ledger, found: AttemptInTrial, cause: Cause, **values: Any) -> None:
     """The fold, with these `values`; one of a trial that keeps losing its worker is still run alone."""
-    kept = {"failures": found.failures, "isolated": found.isolated}
+    kept = {"failures": found.failures, "is_isolated": found.is_isolated}
     trials.change_fold(ledger, found.trial, found.fold, found.fold_state, cause, **kept | values)
-    trials.requeue(ledger, found.trial, found.trial_state, cause, found.lost_attempts, found.isolated)
+    trials.requeue(ledger, found.trial, found.trial_state, cause, found.lost_attempts, found.is_isolated)
 
 
 def _close(ledger: Ledger, attempt: str, cause: Cause, reason: Reason) -> AttemptInTrial | None:

@@ -39,9 +39,8 @@ _COLUMNS: Mapping[type[Struct], Mapping[str, str]] = {
         "last_worker": "worker_seq",
         "results": "history_seq",
     },
-    format.Trial: {"result": "history_seq", "checkpoint": "initial_checkpoint", "is_isolated": "isolated"},
-    format.Metric: {"is_declared": "declared"},
-    format.Fold: {"attempts": "lease_token", "is_isolated": "isolated"},
+    format.Trial: {"result": "history_seq", "checkpoint": "initial_checkpoint"},
+    format.Fold: {"attempts": "lease_token"},
     format.Attempt: {"points": "point_count"},
     format.Observation: {"sequence": "seq"},
     format.Event: {"number": "seq"},
@@ -87,8 +86,6 @@ def row_of(item: Item, experiment: str) -> Row:
         if isinstance(value, Raw):
             text = bytes(value).decode()
             value = None if text == "null" and (kind, name) in format.NULLABLE else text
-        elif isinstance(value, bool):
-            value = int(value)
         row[column] = value
     if not isinstance(item, format.Experiment | format.Point):
         row["experiment"] = experiment

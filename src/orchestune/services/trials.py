@@ -95,8 +95,8 @@ def queue_again(ledger: Ledger) -> None:
 
 
 def change_fold(ledger: Ledger, trial: int, fold: int, old: FoldState, cause: Cause, **values: Any) -> None:
-    """Move a fold by the table; `values` may set not_before, failures, isolated."""
-    parameters = {"not_before": 0.0, "failures": 0, "isolated": 0} | values
+    """Move a fold by the table; `values` may set not_before, failures, is_isolated."""
+    parameters = {"not_before": 0.0, "failures": 0, "is_isolated": False} | values
     parameters |= {"experiment": ledger.row.id, "trial": trial, "fold": fold, "old": old}
     state = after(FOLD, old, cause)
     if ledger.session.run(hot.CHANGE_FOLD, parameters | {"state": state}) != 1:
@@ -104,12 +104,12 @@ def change_fold(ledger: Ledger, trial: int, fold: int, old: FoldState, cause: Ca
     ledger.row.pending_folds += (state is FoldState.PENDING) - (old is FoldState.PENDING)
 
 
-def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: int, isolated: int) -> None:
+def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: int, is_isolated: bool) -> None:
     """Offer a trial, or one of its folds, again."""
     goes_on = ledger.row.specification.folds.count > 1 and _others_go_on(ledger, number)
     new = after(TRIAL, old, Cause.CONTINUE if goes_on else cause)
     parameters = {"experiment": ledger.row.id, "number": number, "old": old, "state": new}
-    if ledger.session.run(hot.REQUEUE_TRIAL, parameters | {"lost_attempts": losses, "isolated": isolated}) != 1:
+    if ledger.session.run(hot.REQUEUE_TRIAL, parameters | {"lost_attempts": losses, "is_isolated": is_isolated}) != 1:
         raise Forbidden(f"trial {number} is no longer {old}")
     count(ledger, old, new)
     ledger.record("trial_requeued", {"trial": number, "cause": cause})
@@ -169,7 +169,7 @@ def finish(
                 "name": name,
                 "value": value.value,
                 "stddev": value.stddev,
-                "declared": int(name in declared),
+                "is_declared": name in declared,
             }
             for name, value in measured.items()
             if math.isfinite(value.value)
@@ -296,14 +296,21 @@ LOSSES_IN_ISOLATION = 2
 
 
 def lost(
-    ledger: Ledger, trial: int, fold: int, trial_state: TrialState, losses: int, isolated: int, failures: int, why: str
+    ledger: Ledger,
+    trial: int,
+    fold: int,
+    trial_state: TrialState,
+    losses: int,
+    is_isolated: bool,
+    failures: int,
+    why: str,
 ) -> None:
     """The trial's worker was lost: offer it again; alone once it has lost several; then pause. `why` is for people."""
     losses += 1
-    alone = int(losses >= LOSSES_BEFORE_ISOLATION)
-    change_fold(ledger, trial, fold, FoldState.ACTIVE, Cause.LOSE, failures=failures, isolated=alone)
+    alone = losses >= LOSSES_BEFORE_ISOLATION
+    change_fold(ledger, trial, fold, FoldState.ACTIVE, Cause.LOSE, failures=failures, is_isolated=alone)
     requeue(ledger, trial, trial_state, Cause.LOSE, losses, alone)
-    if isolated and losses >= LOSSES_BEFORE_ISOLATION + LOSSES_IN_ISOLATION:
+    if is_isolated and losses >= LOSSES_BEFORE_ISOLATION + LOSSES_IN_ISOLATION:
         text = f"trial {trial} lost its worker {losses} times, the last {LOSSES_IN_ISOLATION} times while running alone"
         if "exit code" not in why:  # a worker that ends by itself says why; one that is killed cannot
             text += "; does it use too much memory, or kill its parent process?"

@@ -203,12 +203,12 @@ class _Call:
         farthest = now + 2 * attempts.LONGEST_DELAY  # what is due after that was put off before the clock jumped back
         where = {"experiment": row.id, "now": now, "farthest": farthest, "limit": room, "memory": self.row.memory}
         candidates = session.rows(hot.PENDING_FOLDS, where)
-        if candidates and candidates[0].isolated:  # only isolated trials are left: one at a time, alone
+        if candidates and candidates[0].is_isolated:  # only isolated trials are left: one at a time, alone
             candidates = candidates[:1] if row.live_attempts == 0 else []
         elif candidates and row.live_attempts and self._isolated_live():
             candidates = []
         leases = [
-            self._grant(candidate) for candidate in candidates if not (candidate.isolated and len(candidates) > 1)
+            self._grant(candidate) for candidate in candidates if not (candidate.is_isolated and len(candidates) > 1)
         ]
         return leases
 

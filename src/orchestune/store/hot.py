@@ -29,7 +29,7 @@ class CallingWorker(Struct, frozen=True, gc=False):
     gpus: str | None
     memory: int
     next_experiment: str | None
-    sends_files: int
+    sends_files: bool
     protocol: int | None
 
     @property
@@ -69,8 +69,8 @@ class Present(Struct, frozen=True, gc=False):
     """bytes of each slot, for trials that need more than the file says; 0: what the file says"""
     next_experiment: str | None
     """the experiment with which it goes on, while it drains"""
-    sends_files: int
-    """1 while files of its trials have not arrived"""
+    sends_files: bool
+    """while files of its trials have not arrived"""
     phase: str | None
     """while it starts: what the backend reported last, None before it reported anything"""
 
@@ -115,12 +115,12 @@ UPDATE trials SET state = :state, reason = :reason, history_seq = :history_seq, 
 WHERE experiment = :experiment AND number = :number AND state = :old
 """
 REQUEUE_TRIAL = """
-UPDATE trials SET state = :state, lost_attempts = :lost_attempts, isolated = :isolated WHERE experiment = :experiment
-AND number = :number AND state = :old
+UPDATE trials SET state = :state, lost_attempts = :lost_attempts, is_isolated = :is_isolated
+WHERE experiment = :experiment AND number = :number AND state = :old
 """
 INSERT_METRIC = """
-INSERT INTO trial_metrics (experiment, trial, name, value, stddev, declared) VALUES (:experiment, :trial, :name,
-:value, :stddev, :declared) ON CONFLICT DO NOTHING
+INSERT INTO trial_metrics (experiment, trial, name, value, stddev, is_declared) VALUES (:experiment, :trial, :name,
+:value, :stddev, :is_declared) ON CONFLICT DO NOTHING
 """
 IS_NOISY = Query(
     int,
@@ -137,7 +137,7 @@ class PendingFold(Struct, frozen=True, gc=False):
     trial: int
     fold: int
     lease_token: int
-    isolated: int
+    is_isolated: bool
     trial_state: str
     parameters: str
     seed: int
@@ -149,12 +149,12 @@ class PendingFold(Struct, frozen=True, gc=False):
 PENDING_FOLDS = Query(
     PendingFold,
     """
-SELECT t.trial, t.fold, t.lease_token, t.isolated, r.state AS trial_state, r.parameters, r.seed, r.bundle, r.revision,
-COALESCE(t.checkpoint, r.initial_checkpoint) AS checkpoint
+SELECT t.trial, t.fold, t.lease_token, t.is_isolated, r.state AS trial_state, r.parameters, r.seed, r.bundle,
+r.revision, COALESCE(t.checkpoint, r.initial_checkpoint) AS checkpoint
 FROM folds t JOIN trials r ON r.experiment = t.experiment AND r.number = t.trial
 WHERE t.experiment = :experiment AND t.state = 'pending'
 AND (t.not_before <= :now OR t.not_before > :farthest) AND t.memory = :memory
-ORDER BY t.isolated, t.trial, t.fold LIMIT :limit
+ORDER BY t.is_isolated, t.trial, t.fold LIMIT :limit
 """,
 )
 LEASE_FOLD = """
@@ -182,7 +182,7 @@ PUBLISH_CHECKPOINT = """
 UPDATE folds SET checkpoint = :checkpoint WHERE experiment = :experiment AND trial = :trial AND fold = :fold
 """
 CHANGE_FOLD = """
-UPDATE folds SET state = :state, not_before = :not_before, failures = :failures, isolated = :isolated
+UPDATE folds SET state = :state, not_before = :not_before, failures = :failures, is_isolated = :is_isolated
 WHERE experiment = :experiment AND trial = :trial AND fold = :fold AND state = :old
 """
 RAISE_MEMORY = """
@@ -254,7 +254,7 @@ class AttemptInTrial(Struct, gc=False):
     failures: int
     trial_state: TrialState
     lost_attempts: int
-    isolated: int
+    is_isolated: bool
 
     def __post_init__(self) -> None:
         self.state = AttemptState(self.state)
@@ -273,7 +273,7 @@ SELECT_ATTEMPT = Query(
     """
 SELECT a.state, a.attempt_number, a.trial, a.fold, a.stop_order, a.point_count, a.log_end, a.started_at, a.worker,
 a.reason, a.resumed_from, a.non_finite, t.state AS fold_state, t.lease_token, t.failures, r.state AS trial_state,
-r.lost_attempts, r.isolated
+r.lost_attempts, r.is_isolated
 FROM attempts a JOIN folds t ON t.experiment = a.experiment AND t.trial = a.trial AND t.fold = a.fold
 JOIN trials r ON r.experiment = a.experiment AND r.number = a.trial
 WHERE a.id = :id AND a.experiment = :experiment
@@ -502,7 +502,7 @@ HISTORY_METRICS = Query(
     """
 SELECT m.trial, m.name, m.value, m.stddev FROM trial_metrics m JOIN trials r
 ON r.experiment = m.experiment AND r.number = m.trial
-WHERE m.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto AND m.declared = 1
+WHERE m.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto AND m.is_declared
 AND r.history_seq % :every = 0
 """,
 )

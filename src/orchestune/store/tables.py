@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     Index,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -38,6 +40,10 @@ _WORD = String(64)
 
 def _count(name: str) -> Column[int]:
     return Column(name, Integer, nullable=False, default=0, server_default="0")
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False, default=False, server_default=false())
 
 
 def _where(condition: str) -> dict[str, Any]:
@@ -76,8 +82,8 @@ experiments = Table(
     Column("visibility", _WORD, nullable=False, server_default="listed"),  # listed | hidden | purging
     Column("program", _WORD, nullable=False, server_default="command"),  # command | function
     Column("waived_guards", Text, nullable=False, server_default="[]"),  # json, codes: passed, or waived by a resume
-    _count("is_exhausted"),  # its space has no configuration left that was not tried
-    _count("awaits_suggestion"),  # its engine has not found the next configuration yet
+    _flag("is_exhausted"),  # its space has no configuration left that was not tried
+    _flag("awaits_suggestion"),  # its engine has not found the next configuration yet
     _count("last_trial"),  # the highest trial number
     _count("queued"),
     _count("running"),
@@ -141,7 +147,7 @@ trials = Table(
     Column("revision", Integer, nullable=False),
     Column("initial_checkpoint", Text),  # json {attempt, digest, step}: what it starts from (`rerun --continue`)
     _count("lost_attempts"),
-    _count("isolated"),
+    _flag("is_isolated"),
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
@@ -158,7 +164,7 @@ trial_metrics = Table(
     Column("name", Text, nullable=False),
     Column("value", Float, nullable=False),
     Column("stddev", Float),
-    Column("declared", Integer, nullable=False),
+    Column("is_declared", Boolean, nullable=False),
     PrimaryKeyConstraint("experiment", "trial", "name"),
     Index(None, "experiment", "name", "value"),
 )
@@ -175,11 +181,11 @@ folds = Table(
     Column("checkpoint", Text),  # json {attempt, digest, step}: the newest accepted one
     _count("lease_token"),  # how often it was leased: the fencing token of the newest attempt
     _count("failures"),
-    _count("isolated"),
+    _flag("is_isolated"),
     _bytes("memory"),  # of the next attempt; 0: what the file says
     _count("memory_raises"),  # how often its memory was raised
     PrimaryKeyConstraint("experiment", "trial", "fold"),
-    Index(None, "experiment", "state", "isolated", "trial", "fold"),
+    Index(None, "experiment", "state", "is_isolated", "trial", "fold"),
 )
 
 attempts = Table(
@@ -295,7 +301,7 @@ workers = Table(
     Column("boot_id", _WORD),
     Column("last_call", BigInteger, nullable=False, server_default="0"),
     Column("next_experiment", _ID),  # of a draining worker that continues with another experiment
-    _count("sends_files"),  # files of its trials have not arrived yet
+    _flag("sends_files"),  # files of its trials have not arrived yet
     Column("previous_experiment", _WORD),  # the handle of the experiment that it worked for before
     Column("protocol", Integer),
     Column("version", _WORD),

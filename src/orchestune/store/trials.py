@@ -43,7 +43,7 @@ class TrialRow(Struct, frozen=True, gc=False):
     revision: int
     initial_checkpoint: str | None
     lost_attempts: int
-    isolated: int
+    is_isolated: bool
     created_at: float
     started_at: float | None
     finished_at: float | None
@@ -67,7 +67,7 @@ class FoldRow(Struct, frozen=True, gc=False):
     checkpoint: str | None
     lease_token: int
     failures: int
-    isolated: int
+    is_isolated: bool
     memory: int
     memory_raises: int
 
@@ -86,7 +86,7 @@ class MetricRow(Struct, frozen=True, gc=False):
     name: str
     value: float
     stddev: float | None
-    declared: int
+    is_declared: bool
 
     @property
     def measured(self) -> Measured:
@@ -216,7 +216,7 @@ def with_best_value(session: Session, among: Sequence[str]) -> dict[str, Measure
     }
     of_best = and_(trial_metrics.c.experiment == experiments.c.id, trial_metrics.c.trial == experiments.c.best_trial)
     values = select(trial_metrics).join(experiments, of_best)
-    values = values.order_by(trial_metrics.c.declared.desc(), trial_metrics.c.name)
+    values = values.order_by(trial_metrics.c.is_declared.desc(), trial_metrics.c.name)
     for metric in session.among(values, experiments.c.id, among, MetricRow):
         best_trials[metric.experiment].metrics[metric.name] = metric.measured
     return best_trials
@@ -232,7 +232,7 @@ def metrics_of(session: Session, experiment: str, numbers: Iterable[int]) -> dic
 
 def _metric_rows(session: Session, experiment: str, numbers: Iterable[int]) -> list[MetricRow]:
     query = select(trial_metrics).where(trial_metrics.c.experiment == experiment)
-    query = query.order_by(trial_metrics.c.declared.desc(), trial_metrics.c.name)
+    query = query.order_by(trial_metrics.c.is_declared.desc(), trial_metrics.c.name)
     return session.among(query, trial_metrics.c.trial, numbers, MetricRow)
 
 

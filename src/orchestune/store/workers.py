@@ -40,7 +40,7 @@ class WorkerRow(Struct, frozen=True, gc=False):
     boot_id: str | None
     last_call: int
     next_experiment: str | None
-    sends_files: int
+    sends_files: bool
     previous_experiment: str | None
     protocol: int | None
     version: str | None

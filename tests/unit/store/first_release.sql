@@ -47,10 +47,10 @@ CREATE TABLE attempts (
 	CONSTRAINT pk_attempts PRIMARY KEY (id), 
 	CONSTRAINT uq_attempts_experiment_trial_fold_attempt_number UNIQUE (experiment, trial, fold, attempt_number)
 );
-INSERT INTO "attempts" VALUES('018bcfe5-681f-73d8-9173-6110e578cea6','018bcfe5-6801-75b1-a522-4a58b791f1d8',1,0,1,'succeeded',NULL,NULL,NULL,NULL,'018bcfe5-680d-74bb-86c3-d1c427104c41',1,'here',NULL,0,NULL,1.70000000003099775314e+09,1.69999999953499746326e+09,1.70000000003499746317e+09,0.5,0.1,1048576,0,24,24,'loss=0.6600335564120912
+INSERT INTO "attempts" VALUES('018bcfe5-681f-73d8-9173-6110e578cea6','018bcfe5-6801-75b1-a522-4a58b791f1d8',1,0,1,'succeeded',NULL,NULL,NULL,NULL,'018bcfe5-6810-79eb-af1e-7bd5d47ecec2',1,'here',NULL,0,NULL,1.70000000003099775314e+09,1.69999999953499746326e+09,1.70000000003499746317e+09,0.5,0.1,1048576,0,24,24,'loss=0.6600335564120912
 ',NULL,NULL,NULL);
-INSERT INTO "attempts" VALUES('018bcfe5-6821-7676-ae61-16c6e9c9bf35','018bcfe5-6801-75b1-a522-4a58b791f1d8',2,0,1,'leased',NULL,NULL,NULL,NULL,'018bcfe5-6810-79eb-af1e-7bd5d47ecec2',1,'here',NULL,NULL,NULL,1.70000000003299760816e+09,NULL,NULL,NULL,NULL,NULL,0,0,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "attempts" VALUES('018bcfe5-682e-7c2e-8718-822ce47c4107','018bcfe5-6801-75b1-a522-4a58b791f1d8',3,0,1,'leased',NULL,NULL,NULL,NULL,'018bcfe5-680d-74bb-86c3-d1c427104c41',3,'here',NULL,NULL,NULL,1.70000000004599666593e+09,NULL,NULL,NULL,NULL,NULL,0,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "attempts" VALUES('018bcfe5-6821-7676-ae61-16c6e9c9bf35','018bcfe5-6801-75b1-a522-4a58b791f1d8',2,0,1,'leased',NULL,NULL,NULL,NULL,'018bcfe5-680d-74bb-86c3-d1c427104c41',1,'here',NULL,NULL,NULL,1.70000000003299760816e+09,NULL,NULL,NULL,NULL,NULL,0,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "attempts" VALUES('018bcfe5-682e-7c2e-8718-822ce47c4107','018bcfe5-6801-75b1-a522-4a58b791f1d8',3,0,1,'leased',NULL,NULL,NULL,NULL,'018bcfe5-6810-79eb-af1e-7bd5d47ecec2',3,'here',NULL,NULL,NULL,1.70000000004599666593e+09,NULL,NULL,NULL,NULL,NULL,0,0,NULL,NULL,NULL,NULL,NULL);
 CREATE TABLE audit (
 	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	at FLOAT NOT NULL, 
@@ -104,14 +104,14 @@ INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',2,1.700000000
 INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',3,1.70000000002299833301e+09,'server','trial_queued','{"trial": 2, "source": "random"}');
 INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',4,1.70000000002299833301e+09,'server','trial_queued','{"trial": 3, "source": "random"}');
 INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',5,1.70000000002299833301e+09,'server','trial_queued','{"trial": 4, "source": "random"}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',6,1.70000000002599811546e+09,'w1','worker_started','{"worker": "w1", "node": "here", "slots": 1}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',7,1.70000000002899789809e+09,'w2','worker_started','{"worker": "w2", "node": "here", "slots": 1}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',8,1.70000000003099775314e+09,'w1','attempt_leased','{"attempt": "018bcfe5-681f-73d8-9173-6110e578cea6", "trial": 1, "fold": 0, "worker": "w1"}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',9,1.70000000003099775314e+09,'w1','experiment_state','{"state": "running", "reason": null}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',10,1.70000000003299760816e+09,'w2','attempt_leased','{"attempt": "018bcfe5-6821-7676-ae61-16c6e9c9bf35", "trial": 2, "fold": 0, "worker": "w2"}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',11,1.70000000003499746317e+09,'w1','attempt_ended','{"attempt": "018bcfe5-681f-73d8-9173-6110e578cea6", "trial": 1, "fold": 0, "state": "succeeded", "reason": null}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',12,1.70000000003499746317e+09,'w1','trial_finished','{"trial": 1, "state": "completed", "reason": null, "metrics": {"loss": 0.6600335564120912}}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',13,1.70000000004599666593e+09,'w1','attempt_leased','{"attempt": "018bcfe5-682e-7c2e-8718-822ce47c4107", "trial": 3, "fold": 0, "worker": "w1"}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',6,1.70000000002599811546e+09,'w2','worker_started','{"worker": "w2", "node": "here", "slots": 1}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',7,1.70000000002899789809e+09,'w1','worker_started','{"worker": "w1", "node": "here", "slots": 1}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',8,1.70000000003099775314e+09,'w2','attempt_leased','{"attempt": "018bcfe5-681f-73d8-9173-6110e578cea6", "trial": 1, "fold": 0, "worker": "w2"}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',9,1.70000000003099775314e+09,'w2','experiment_state','{"state": "running", "reason": null}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',10,1.70000000003299760816e+09,'w1','attempt_leased','{"attempt": "018bcfe5-6821-7676-ae61-16c6e9c9bf35", "trial": 2, "fold": 0, "worker": "w1"}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',11,1.70000000003499746317e+09,'w2','attempt_ended','{"attempt": "018bcfe5-681f-73d8-9173-6110e578cea6", "trial": 1, "fold": 0, "state": "succeeded", "reason": null}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',12,1.70000000003499746317e+09,'w2','trial_finished','{"trial": 1, "state": "completed", "reason": null, "metrics": {"loss": 0.6600335564120912}}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',13,1.70000000004599666593e+09,'w2','attempt_leased','{"attempt": "018bcfe5-682e-7c2e-8718-822ce47c4107", "trial": 3, "fold": 0, "worker": "w2"}');
 CREATE TABLE experiments (
 	id VARCHAR(36) NOT NULL, 
 	handle VARCHAR(64) NOT NULL, 
@@ -137,8 +137,8 @@ CREATE TABLE experiments (
 	visibility VARCHAR(64) DEFAULT 'listed' NOT NULL, 
 	program VARCHAR(64) DEFAULT 'command' NOT NULL, 
 	waived_guards TEXT DEFAULT '[]' NOT NULL, 
-	is_exhausted INTEGER DEFAULT '0' NOT NULL, 
-	awaits_suggestion INTEGER DEFAULT '0' NOT NULL, 
+	is_exhausted BOOLEAN DEFAULT 0 NOT NULL, 
+	awaits_suggestion BOOLEAN DEFAULT 0 NOT NULL, 
 	last_trial INTEGER DEFAULT '0' NOT NULL, 
 	queued INTEGER DEFAULT '0' NOT NULL, 
 	running INTEGER DEFAULT '0' NOT NULL, 
@@ -182,7 +182,7 @@ CREATE TABLE folds (
 	checkpoint TEXT, 
 	lease_token INTEGER DEFAULT '0' NOT NULL, 
 	failures INTEGER DEFAULT '0' NOT NULL, 
-	isolated INTEGER DEFAULT '0' NOT NULL, 
+	is_isolated BOOLEAN DEFAULT 0 NOT NULL, 
 	memory BIGINT DEFAULT '0' NOT NULL, 
 	memory_raises INTEGER DEFAULT '0' NOT NULL, 
 	CONSTRAINT pk_folds PRIMARY KEY (experiment, trial, fold)
@@ -288,7 +288,7 @@ CREATE TABLE trial_metrics (
 	name TEXT NOT NULL, 
 	value FLOAT NOT NULL, 
 	stddev FLOAT, 
-	declared INTEGER NOT NULL, 
+	is_declared BOOLEAN NOT NULL, 
 	CONSTRAINT pk_trial_metrics PRIMARY KEY (experiment, trial, name)
 );
 INSERT INTO "trial_metrics" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',1,'loss',6.60033556412091160225e-01,NULL,1);
@@ -308,7 +308,7 @@ CREATE TABLE trials (
 	revision INTEGER NOT NULL, 
 	initial_checkpoint TEXT, 
 	lost_attempts INTEGER DEFAULT '0' NOT NULL, 
-	isolated INTEGER DEFAULT '0' NOT NULL, 
+	is_isolated BOOLEAN DEFAULT 0 NOT NULL, 
 	created_at FLOAT NOT NULL, 
 	started_at FLOAT, 
 	finished_at FLOAT, 
@@ -348,7 +348,7 @@ CREATE TABLE workers (
 	boot_id VARCHAR(64), 
 	last_call BIGINT DEFAULT '0' NOT NULL, 
 	next_experiment VARCHAR(36), 
-	sends_files INTEGER DEFAULT '0' NOT NULL, 
+	sends_files BOOLEAN DEFAULT 0 NOT NULL, 
 	previous_experiment VARCHAR(64), 
 	protocol INTEGER, 
 	version VARCHAR(64), 
@@ -360,8 +360,8 @@ CREATE TABLE workers (
 	ended_at FLOAT, 
 	CONSTRAINT pk_workers PRIMARY KEY (id)
 );
-INSERT INTO "workers" VALUES('018bcfe5-680d-74bb-86c3-d1c427104c41','018bcfe5-6801-75b1-a522-4a58b791f1d8','local','w1','alive',NULL,NULL,'here',1,0,NULL,NULL,'{"worker": "018bcfe5-680d-74bb-86c3-d1c427104c41"}','boot-104c41-1',3,NULL,0,NULL,2,'','[]',1,0,1.70000000001499891287e+09,1.70000000004599666593e+09,NULL);
-INSERT INTO "workers" VALUES('018bcfe5-6810-79eb-af1e-7bd5d47ecec2','018bcfe5-6801-75b1-a522-4a58b791f1d8','local','w2','alive',NULL,NULL,'here',1,0,NULL,NULL,'{"worker": "018bcfe5-6810-79eb-af1e-7bd5d47ecec2"}','boot-7ecec2-1',1,NULL,0,NULL,2,'','[]',0,0,1.70000000001799869532e+09,1.70000000003299760816e+09,NULL);
+INSERT INTO "workers" VALUES('018bcfe5-680d-74bb-86c3-d1c427104c41','018bcfe5-6801-75b1-a522-4a58b791f1d8','local','w1','alive',NULL,NULL,'here',1,0,NULL,NULL,'{"worker": "018bcfe5-680d-74bb-86c3-d1c427104c41"}','boot-104c41-1',1,NULL,0,NULL,2,'','[]',0,0,1.70000000001499891287e+09,1.70000000003299760816e+09,NULL);
+INSERT INTO "workers" VALUES('018bcfe5-6810-79eb-af1e-7bd5d47ecec2','018bcfe5-6801-75b1-a522-4a58b791f1d8','local','w2','alive',NULL,NULL,'here',1,0,NULL,NULL,'{"worker": "018bcfe5-6810-79eb-af1e-7bd5d47ecec2"}','boot-7ecec2-1',3,NULL,0,NULL,2,'','[]',1,0,1.70000000001799869532e+09,1.70000000004599666593e+09,NULL);
 CREATE INDEX ix_artifacts_digest ON artifacts (digest);
 CREATE INDEX ix_attempts_experiment_state ON attempts (experiment, state);
 CREATE INDEX ix_attempts_worker_state ON attempts (worker, state);
@@ -369,7 +369,7 @@ CREATE INDEX ix_credentials_expires_at ON credentials (expires_at);
 CREATE INDEX ix_experiments_folder_created_at ON experiments (folder, created_at);
 CREATE INDEX ix_experiments_state ON experiments (state);
 CREATE INDEX ix_experiments_visibility_created_at ON experiments (visibility, created_at);
-CREATE INDEX ix_folds_experiment_state_isolated_trial_fold ON folds (experiment, state, isolated, trial, fold);
+CREATE INDEX ix_folds_experiment_state_is_isolated_trial_fold ON folds (experiment, state, is_isolated, trial, fold);
 CREATE INDEX ix_idempotency_expires_at ON idempotency (expires_at);
 CREATE INDEX ix_log_segments_attempt_offset ON log_segments (attempt, "offset");
 CREATE INDEX ix_log_segments_experiment_trial_seq ON log_segments (experiment, trial, seq);

@@ -47,7 +47,7 @@ def test_as_many_trials_may_be_named_as_there_are(
         for table, row in {
             "trials": {"state": TrialState.COMPLETED, "parameters": "{}", "source": "user", "seed": 1, "revision": 1,
                        "created_at": 1.0, "finished_at": 2.0, "history_seq": 1},
-            "trial_metrics": {"name": "loss", "value": 1.0, "declared": 1},
+            "trial_metrics": {"name": "loss", "value": 1.0, "is_declared": True},
             "attempts": {"fold": 0, "attempt_number": 1, "state": "succeeded", "worker": "w", "node": "",
                          "leased_at": 1.0},
             "artifacts": {"path": "model", "attempt": "a", "digest": "d", "size": 1, "created_at": 1.0},

@@ -152,8 +152,8 @@ def upgrade() -> None:
         sa.Column("visibility", sa.String(length=64), server_default="listed", nullable=False),
         sa.Column("program", sa.String(length=64), server_default="command", nullable=False),
         sa.Column("waived_guards", sa.Text(), server_default="[]", nullable=False),
-        sa.Column("is_exhausted", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("awaits_suggestion", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("is_exhausted", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("awaits_suggestion", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("last_trial", sa.Integer(), server_default="0", nullable=False),
         sa.Column("queued", sa.Integer(), server_default="0", nullable=False),
         sa.Column("running", sa.Integer(), server_default="0", nullable=False),
@@ -202,15 +202,15 @@ def upgrade() -> None:
         sa.Column("checkpoint", sa.Text(), nullable=True),
         sa.Column("lease_token", sa.Integer(), server_default="0", nullable=False),
         sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("isolated", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("is_isolated", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("memory", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("memory_raises", sa.Integer(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("experiment", "trial", "fold", name=op.f("pk_folds")),
     )
     op.create_index(
-        op.f("ix_folds_experiment_state_isolated_trial_fold"),
+        op.f("ix_folds_experiment_state_is_isolated_trial_fold"),
         "folds",
-        ["experiment", "state", "isolated", "trial", "fold"],
+        ["experiment", "state", "is_isolated", "trial", "fold"],
         unique=False,
     )
     op.create_table(
@@ -336,7 +336,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("value", sa.Float(), nullable=False),
         sa.Column("stddev", sa.Float(), nullable=True),
-        sa.Column("declared", sa.Integer(), nullable=False),
+        sa.Column("is_declared", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("experiment", "trial", "name", name=op.f("pk_trial_metrics")),
     )
     op.create_index(
@@ -359,7 +359,7 @@ def upgrade() -> None:
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("initial_checkpoint", sa.Text(), nullable=True),
         sa.Column("lost_attempts", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("isolated", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("is_isolated", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("started_at", sa.Float(), nullable=True),
         sa.Column("finished_at", sa.Float(), nullable=True),
@@ -403,7 +403,7 @@ def upgrade() -> None:
         sa.Column("boot_id", sa.String(length=64), nullable=True),
         sa.Column("last_call", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("next_experiment", sa.String(length=36), nullable=True),
-        sa.Column("sends_files", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("sends_files", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("previous_experiment", sa.String(length=64), nullable=True),
         sa.Column("protocol", sa.Integer(), nullable=True),
         sa.Column("version", sa.String(length=64), nullable=True),
