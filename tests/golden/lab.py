@@ -7,7 +7,7 @@ import math
 import random
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from orchestune.services import (
     rerun_trial,
     uploads,
 )
+from orchestune.services.rerun_trial import Rerun
 from orchestune.testing.world import FakeClock, FakeWorker, World
 
 Document = dict[str, Any]
@@ -86,8 +87,8 @@ class Lab:
         """Create an experiment and let `count` of its attempts end as `outcome` says of their leases; its id."""
         bundle, owner = changes.pop("bundle", None), changes.pop("owner", "ada")
         request = self.world.request(name=name, seed=1, **changes)
-        request |= {"folder": f"{HOST}:{self.folder}", "bundle": bundle}
-        request["launch"] = {"env": {"LANG": "C"}, "root": str(self.folder)}
+        launch = {"env": {"LANG": "C"}, "root": str(self.folder)}
+        request = replace(request, folder=f"{HOST}:{self.folder}", bundle=bundle, launch=launch)
         status = create_experiment.create_experiment(self.world.core, request, owner)
         self.handles[name] = status["handle"]
         self.run(count, outcome)
@@ -210,7 +211,7 @@ def fill(lab: Lab) -> None:
         "folds", lambda lease: _values(loss=lease["parameters"]["x"] + lease["fold"] / 10), 4, budget=2, parallelism=1,
         folds={"count": 2}, try_first=[{"x": 0.25}, {"x": 0.5}],
     )  # fmt: skip
-    again = rerun_trial.rerun_trial(core, first, 3, {}, "grace")
+    again = rerun_trial.rerun_trial(core, first, 3, Rerun(), "grace")
     lab.handles["rerun"] = again["handle"]
     lab.run(1, _sgd)
     paused = lab.create("paused", loss, 1, budget=3, parallelism=1, try_first=[{"x": 0.5}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class Stage:
         owner = changes.pop("owner", "ada")
         secrets = changes.pop("secret_values", {})
         specification = {"budget": budget, "parallelism": 1, "seed": 1, "try_first": first} | changes
-        request = self.world.request(**specification) | {"secrets": secrets}
+        request = replace(self.world.request(**specification), secrets=secrets)
         return self.named(create_experiment.create_experiment(self.core, request, owner))
 
     def named(self, status: Mapping[str, Any]) -> str:

@@ -8,6 +8,8 @@ import pytest
 
 from orchestune.ports.backend import Gone
 from orchestune.services import change_experiment, queue_trial, rerun_trial, stop_trial
+from orchestune.services.change_experiment import Changes
+from orchestune.services.rerun_trial import Rerun
 from tests.golden.expected_files import Golden
 from tests.golden.stage import FAILED, PREEMPTED, Document, Stage
 
@@ -302,7 +304,7 @@ def budget_raised(stage: Stage) -> list[str]:
     worker = stage.worker()
     worker.finish(worker.lease())
     _end(stage)
-    changes = {"budget": 2, "parallelism": 2, "priority": 3, "labels": {"team": "vision"}}
+    changes = Changes(budget=2, parallelism=2, priority=3, labels={"team": "vision"})
     change_experiment.change_experiment(stage.core, experiment, changes, "grace")
     other = stage.worker()
     other.finish(other.lease())
@@ -316,7 +318,7 @@ def budget_lowered(stage: Stage) -> list[str]:
     worker = stage.worker()
     lease = worker.lease()
     stage.tick()
-    change_experiment.change_experiment(stage.core, experiment, {"budget": 1}, "ada")
+    change_experiment.change_experiment(stage.core, experiment, Changes(budget=1), "ada")
     worker.finish(lease)
     _end(stage)
     return [experiment]
@@ -339,7 +341,7 @@ def rerun(stage: Stage) -> list[str]:
     worker = stage.worker()
     worker.finish(worker.lease())
     _end(stage)
-    again = stage.named(rerun_trial.rerun_trial(stage.core, experiment, 1, {}, "grace"))
+    again = stage.named(rerun_trial.rerun_trial(stage.core, experiment, 1, Rerun(), "grace"))
     other = stage.worker()
     other.finish(other.lease())
     _end(stage)

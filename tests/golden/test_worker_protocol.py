@@ -11,6 +11,7 @@ import pytest
 from orchestune.domain.transitions import Cause
 from orchestune.ports.backend import Gone
 from orchestune.services import change_experiment, queue_trial, read_logs, stop_trial, uploads
+from orchestune.services.change_experiment import Changes
 from orchestune.store import workers
 from tests.golden.expected_files import Golden
 from tests.golden.stage import FAILED, HELLO, PREEMPTED, Document, Process, Stage
@@ -112,7 +113,7 @@ def register_after_the_worker_ended(stage: Stage) -> None:
 def job_of_a_later_revision(stage: Stage) -> None:
     experiment = stage.create()
     worker = stage.worker()
-    change_experiment.change_experiment(stage.core, experiment, {"budget": 5}, "ada")
+    change_experiment.change_experiment(stage.core, experiment, Changes(budget=5), "ada")
     worker.job(1)
     worker.job(2)
     worker.job(3)
@@ -503,7 +504,7 @@ def trial_that_runs_alone_after_it_lost_its_workers(stage: Stage) -> None:
         stage.tick()
         stage.pass_time(60)
     stage.note("trials that lost no worker come first, beside each other")
-    change_experiment.change_experiment(stage.core, experiment, {"parallelism": 2}, "ada")
+    change_experiment.change_experiment(stage.core, experiment, Changes(parallelism=2), "ada")
     stage.tick()
     first, second = stage.process(-2), stage.process(-1)
     first.register()

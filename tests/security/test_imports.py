@@ -22,6 +22,7 @@ from orchestune.archives import format, record
 from orchestune.archives.copying import Placed
 from orchestune.errors import BadInput, Unverified, UsageError
 from orchestune.services import change_experiment, export_record, import_record, points, uploads
+from orchestune.services.change_experiment import Changes
 from orchestune.store.tables import metadata
 from orchestune.testing.world import World
 from tests.unit.server.harness import Live, Reply, live
@@ -136,7 +137,7 @@ def workers_of(world: World, experiment: str) -> list[str]:
 
 def nothing_runs(world: World, experiment: str) -> None:
     """Assert that an imported experiment is over and stays so, whatever a user does but resuming or extending it."""
-    change_experiment.change_experiment(world.core, experiment, {"labels": {"seen": "yes"}, "priority": 3}, "bob")
+    change_experiment.change_experiment(world.core, experiment, Changes(labels={"seen": "yes"}, priority=3), "bob")
     change_experiment.drop_files(world.core, experiment)
     for _ in range(5):
         world.clock.pass_time(60.0)

@@ -15,7 +15,6 @@ from orchestune.clusters.existing.config import Connection
 from orchestune.domain.placement import Placement
 from orchestune.errors import BadInput, PolicyRefused
 from orchestune.ports.backend import WorkerOrder
-from orchestune.services import read_experiments
 from orchestune.testing.world import SPACE, FakeBackend, World
 from tests.security.pods_fixtures import Cluster, backend_on
 from tests.testbeds.seed import TOKEN, core_of
@@ -153,7 +152,7 @@ def test_an_allow_list_that_became_shorter_pauses_that_experiment_alone(tmp_path
         for _ in range(3):
             for controller in world.controllers:
                 controller.tick()
-        paused, running = (read_experiments.status(world.core, each) for each in (reading, honest))
+        paused, running = (world.status(each) for each in (reading, honest))
     finally:
         world.close()
         generous.close()

@@ -8,7 +8,7 @@ import pytest
 
 from orchestune.config.tokens import command_has_a_secret
 from orchestune.errors import BadInput
-from orchestune.services.change_experiment import change_experiment
+from orchestune.services.change_experiment import Changes, change_experiment
 from orchestune.services.core import Core
 from tests.unit.config.samples import changed, problems, with_lines
 
@@ -83,7 +83,7 @@ def test_a_command_of_a_file_is_refused_without_being_shown() -> None:
 
 def test_a_label_that_is_changed_over_http_is_refused_too(own_core: Core, handles: dict[str, str]) -> None:
     def change(**labels: Any) -> None:
-        change_experiment(own_core, handles["image model"], {"labels": labels}, "ada")
+        change_experiment(own_core, handles["image model"], Changes(labels=labels), "ada")
 
     change(team="vision")
     with pytest.raises(BadInput, match=r"labels\.note: looks like a token") as error:

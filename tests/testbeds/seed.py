@@ -244,7 +244,8 @@ class Writer:
         }  # fmt: skip
         self._workers(over or (plan.state == "running" and not plan.running))
         with self.store.transaction() as session:
-            experiments.add(session, values, plan.owner)
+            session.change(insert(tables.experiments).values(**values))
+            experiments.add_revision(session, self.id, 1, json.dumps(specification.to_json()), plan.owner)
             for name, found in self.rows.items():
                 if found:
                     session.connection.execute(insert(tables.metadata.tables[name]), found)

@@ -8,6 +8,8 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 Parameters = dict[str, bool | int | float | str]
+ExperimentState = Literal["pending", "running", "paused", "stopping", "completed", "failed", "stopped"]
+DesiredState = Literal["running", "paused", "stopped"]
 
 
 class Reason(TypedDict):
@@ -179,8 +181,8 @@ class Status(TypedDict):
         Annotated[bool, Field(description="the owner was proved when it was created here; false: the name is a claim")]
     ]
     cluster: str
-    state: Literal["pending", "running", "paused", "stopping", "completed", "failed", "stopped"]
-    desired: Literal["running", "paused", "stopped"]
+    state: ExperimentState
+    desired: DesiredState
     reason: Reason | None
     budget: int
     parallelism: int

@@ -8,7 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 Goal = Literal["maximize", "minimize"]
 
@@ -64,7 +67,7 @@ class Metric:
         """Whether `value` is at least as good as `limit`."""
         return value >= limit if self.goal == "maximize" else value <= limit
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> documents.Metric:
         """The long spelling of the experiment file, with the name."""
         return {"name": self.name, "goal": self.goal, "take": self.take, "threshold": self.threshold,
                 "constraint": str(self.limit) if self.limit else None, "optimized": self.optimized}  # fmt: skip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
+from orchestune import documents
 from orchestune.services import bundles
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
@@ -16,7 +16,7 @@ _CODE = ("root", "links", "code")
 """what of a launch belongs to the code: the folder, what is linked from it, what is left out of it"""
 
 
-def change_code(core: Core, ref: str, bundle: str, launch: Mapping[str, object], actor: str) -> dict[str, Any]:
+def change_code(core: Core, ref: str, bundle: str, launch: Mapping[str, object], actor: str) -> documents.Status:
     """Run the bundle from now on; its `Status`. The same code again changes nothing. NotFound without that bundle.
 
     `launch` has the keys of the launch (`_CODE`) that differ with the new code.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
+from orchestune import documents
 from orchestune.archives.record import FILES_DROPPED
 from orchestune.config.tokens import looks_like_a_secret
 from orchestune.domain.experiment import TEST_LABEL
@@ -27,25 +28,27 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session, parts
 
 
-def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What an owner changes of an experiment; None: it stays as it is."""
+
+    budget: int | None = None
+    parallelism: int | None = None
+    priority: int | None = None
+    labels: Mapping[str, str] | None = None
+
+
+def change_experiment(core: Core, ref: str, changes: Changes, actor: str) -> documents.Status:
     """Change budget, parallelism (up to what the budget holds), priority or labels.
 
     A finished experiment goes on when its budget grew.
     """
     experiment = resolve(core, ref)
-    problems = [
-        Problem(f"must be a whole number of at least 1, found {body[key]!r}", key=key)
-        for key in ("budget", "parallelism")
-        if body.get(key) is not None
-        and (not isinstance(body[key], int) or isinstance(body[key], bool) or body[key] < 1)
-    ]
-    if problems:
-        raise BadInput(problems)
     row = _read(core, experiment)
-    if (body.get("budget") or 0) > row.budget:
+    if (changes.budget or 0) > row.budget:
         _may_go_on(core, row)
     with locked(core, experiment, actor) as ledger:
-        _change(ledger, body)
+        _change(ledger, changes)
     return status(core, experiment)
 
 
@@ -60,36 +63,37 @@ def _refuse_secrets(labels: Mapping[str, str], former: Mapping[str, str]) -> Non
         raise BadInput(problems, "leave it out")
 
 
-def _change(ledger: Ledger, body: Mapping[str, Any]) -> None:
+def _change(ledger: Ledger, changes: Changes) -> None:
     row, session = ledger.row, ledger.session
-    if TEST_LABEL in (body.get("labels") or {}) and TEST_LABEL not in json.loads(row.labels_json):
+    if TEST_LABEL in (changes.labels or {}) and TEST_LABEL not in json.loads(row.labels_json):
         # what has it is removed for good once its command line falls silent, and that is an owner's to ask for
         raise BadInput.one("belongs to tests alone, and this is none", f"labels.{TEST_LABEL}", "name it otherwise")
-    if body.get("parallelism"):  # as where an experiment is created
-        most = (body.get("budget") or row.budget) * row.specification.folds.count
-        body = {**body, "parallelism": min(body["parallelism"], most)}
-    changes: dict[str, Any] = {
-        key: body[key]
-        for key in ("budget", "parallelism", "priority")
-        if body.get(key) not in (None, getattr(row, key))
+    budget = changes.budget if changes.budget != row.budget else None
+    parallelism = changes.parallelism
+    if parallelism is not None:  # as where an experiment is created
+        parallelism = min(parallelism, (changes.budget or row.budget) * row.specification.folds.count)
+    counts = {"budget": budget, "parallelism": parallelism, "priority": changes.priority}
+    columns: dict[str, object] = {
+        key: count for key, count in counts.items() if count is not None and count != getattr(row, key)
     }
-    spare = _beyond(ledger, changes["budget"]) if "budget" in changes else []
-    if "labels" in body and body["labels"] is not None:
-        _refuse_secrets(body["labels"], json.loads(row.labels_json))
-        changes["labels"] = json.dumps(dict(body["labels"]))
-    if not changes:
+    event = dict(columns)
+    spare = _beyond(ledger, budget) if budget is not None else []
+    if changes.labels is not None:
+        _refuse_secrets(changes.labels, json.loads(row.labels_json))
+        columns["labels"], event["labels"] = json.dumps(dict(changes.labels)), dict(changes.labels)
+    if not columns:
         return
-    grew = changes.get("budget", 0) > row.budget
-    if "budget" in changes:
+    grew = budget is not None and budget > row.budget
+    if budget is not None:
         _show(ledger)
-    experiments.change(session, row.id, revision=row.revision, **changes)
-    for key, value in changes.items():
-        setattr(row, "labels_json" if key == "labels" else key, value)
-    ledger.record("experiment_changed", {key: body[key] for key in changes})
+    experiments.change(session, row.id, revision=row.revision, **columns)
+    for column, value in columns.items():
+        setattr(row, "labels_json" if column == "labels" else column, value)
+    ledger.record("experiment_changed", event)
     for trial in spare:
         reason = Reason(ReasonCode.STOPPED, f"the budget was lowered {by(ledger.actor)}")
         trials.cancel(ledger, trial, TrialState.QUEUED, reason)
-    if "budget" in changes and row.ended_by is not None and row.desired is Desired.PAUSED:
+    if budget is not None and row.ended_by is not None and row.desired is Desired.PAUSED:
         row.desired = Desired.RUNNING  # a pause is over with what was paused
     if grew and row.desired is Desired.STOPPED:
         _begin_again(ledger)
@@ -138,7 +142,7 @@ def _show(ledger: Ledger) -> None:
         raise Conflict(f"{ledger.row.handle} is being removed for good")
 
 
-def pause(core: Core, ref: str, now: bool, actor: str) -> dict[str, Any]:
+def pause(core: Core, ref: str, now: bool, actor: str) -> documents.Status:
     """Start no more trials; `now`: also take back those that run, to be offered again on `resume`.
 
     Of what is over or comes to its end nothing is paused.
@@ -155,7 +159,7 @@ def pause(core: Core, ref: str, now: bool, actor: str) -> dict[str, Any]:
     return status(core, experiment)
 
 
-def resume(core: Core, ref: str, actor: str) -> dict[str, Any]:
+def resume(core: Core, ref: str, actor: str) -> documents.Status:
     """Go on. The guard that paused it does not fire again; a trial that lost workers starts from zero."""
     experiment = resolve(core, ref)
     before = _read(core, experiment)
@@ -183,7 +187,7 @@ def _begin_again(ledger: Ledger) -> None:
         trials.queue_again(ledger)
 
 
-def stop(core: Core, ref: str, actor: str) -> dict[str, Any]:
+def stop(core: Core, ref: str, actor: str) -> documents.Status:
     """End it now: queued trials are cancelled, running ones get SIGTERM; results stay."""
     experiment = resolve(core, ref)
     with locked(core, experiment, actor) as ledger:

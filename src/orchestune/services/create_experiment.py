@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from orchestune import documents
 from orchestune.config.kinds import MOST_AT_ONCE, MOST_ENTRIES, MOST_FOLDS, MOST_TRIALS, MOST_TRY_FIRST, PRIORITIES
 from orchestune.domain import ids
 from orchestune.domain.annotations import misfits
 from orchestune.domain.experiment import TEST_LABEL, Specification
 from orchestune.domain.resources import fits
+from orchestune.domain.space import Configuration
 from orchestune.domain.states import Desired, ExperimentState
 from orchestune.domain.warm_start import WarmStart, mapped, to_json
 from orchestune.engines import registry
@@ -26,54 +27,96 @@ from orchestune.services import bundles, trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
 from orchestune.services.outgoing import settled, store_key
-from orchestune.services.read_experiments import document
+from orchestune.services.read_experiments import status_of
 from orchestune.services.signals import ACTING, EXPERIMENTS, SUGGESTING
 from orchestune.services.trials import Suggestion
 from orchestune.store import blobs, experiments, warm_starts
 from orchestune.store import tracked as tracking
-from orchestune.store.experiments import ExperimentRow
+from orchestune.store.experiments import ExperimentRow, NewExperimentRow
 
 
-def create_experiment(
-    core: Core, body: Mapping[str, Any], actor: str, *, principal: str | None = None
-) -> dict[str, Any]:
-    """Create what `POST /experiments` describes and return its `Status`. BadInput where the description is wrong.
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """For whom an experiment is created, from where, and with which secrets."""
+
+    owner: str | None = None
+    """None: the caller"""
+    folder: str = ""
+    """where it was started, as `host:/abs/path`"""
+    launch: Mapping[str, object] = field(default_factory=dict)
+    """what the caller's shell was like"""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    outgoing: Mapping[str, str] = field(default_factory=dict)
+    """addresses and secrets of `notify` and `mlflow` by name"""
+    request_key: str | None = None
+    """the request's Idempotency-Key: the same one again finds the experiment that it made"""
+
+
+@dataclass(frozen=True)
+class WarmResults:
+    """Results that the engine is told before the first trial; `source`: where they come from, for people."""
+
+    source: str
+    results: Sequence[Mapping[str, object]]
+
+
+@dataclass(frozen=True)
+class FirstTrial:
+    """The first trial, before any is suggested."""
+
+    parameters: Configuration
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewExperiment(Submission):
+    """An experiment as `POST /experiments` describes it."""
+
+    specification: Mapping[str, object]
+    cluster: str | None = None
+    """None: the server's own"""
+    bundle: str | None = None
+    """digest of its code"""
+    warm_start: WarmResults | None = None
+    first: FirstTrial | None = None
+
+
+def create_experiment(core: Core, new: NewExperiment, actor: str, *, principal: str | None = None) -> documents.Status:
+    """Create an experiment and return its `Status`. BadInput where the description is wrong.
 
     `principal`: the authenticated caller, see `ownership`.
     """
-    specification = parse(body.get("specification") or {})
-    cluster = str(body.get("cluster") or core.default_cluster)
-    check(core, specification, cluster, body)
-    warm = _warm_start(specification, body.get("warm_start"))
-    outgoing = settled(core, specification, body.get("outgoing") or {})
-    bundle = body.get("bundle")
-    if bundle is not None:
-        bundles.need(core, bundle)
-    first = _first(specification, body.get("first"))
-    body = {**body, "outgoing": outgoing}
+    specification = parse(new.specification)
+    cluster = new.cluster or core.default_cluster
+    check(core, specification, cluster, new)
+    warm = _warm_start(specification, new.warm_start)
+    outgoing = settled(core, specification, new.outgoing)
+    if new.bundle is not None:
+        bundles.need(core, new.bundle)
+    first = _first(specification, new.first)
     return add(
         core,
         specification,
-        body,
+        replace(new, outgoing=outgoing),
         actor,
         cluster=cluster,
-        bundle=bundle,
+        bundle=new.bundle,
         first=first,
         warm=warm,
         principal=principal,
     )
 
 
-def _first(specification: Specification, document: Mapping[str, Any] | None) -> Suggestion | None:
-    if document is None:
+def _first(specification: Specification, trial: FirstTrial | None) -> Suggestion | None:
+    if trial is None:
         return None
-    problems = specification.space.configuration_problems(document["parameters"])
+    problems = specification.space.configuration_problems(trial.parameters)
     if problems:
         raise BadInput([replace(problem, key=f"first.{problem.key}") for problem in problems])
-    return Suggestion(specification.space.exact(document["parameters"]), "user", seed=document["seed"])
+    return Suggestion(specification.space.exact(trial.parameters), "user", seed=trial.seed)
 
 
-def parse(document: Mapping[str, Any]) -> Specification:
+def parse(document: Mapping[str, object]) -> Specification:
     """A specification from JSON; every mistake as `BadInput`."""
     try:
         specification = Specification.from_json(document)
@@ -130,19 +173,16 @@ def _refuse_long_lists(specification: Specification) -> None:
             raise BadInput.one(f"has {len(entries):,} entries (expected at most {most:,})", key)
 
 
-def check(core: Core, specification: Specification, cluster: str, body: Mapping[str, Any]) -> None:
-    """What can be known now to go wrong later: the cluster, what a trial needs, the engine's options, the secrets.
-
-    `body`: the request, of which `launch` and `secrets` count.
-    """
+def check(core: Core, specification: Specification, cluster: str, submission: Submission) -> None:
+    """What can be known now to go wrong later: the cluster, what a trial needs, the engine's options, the secrets."""
     backend = core.backends.get(cluster)
     if backend is None:
         known = ", ".join(core.backends) or "none"
         raise NotFound(f"there is no cluster '{cluster}'", f"known here: {known}")
-    each = backend.needs(specification.resources, body.get("launch") or {})
+    each = backend.needs(specification.resources, submission.launch)
     placement = specification.placement
     if isinstance(backend, Guard):
-        backend.refuse(each, placement, body.get("launch") or {})
+        backend.refuse(each, placement, submission.launch)
     backend.check(each, placement)
     capacity, taken = backend.capacity(), backend.takes(each, placement)
     problem = fits(capacity, taken, placement.pool, backend.closed_to(each, placement))
@@ -157,16 +197,16 @@ def check(core: Core, specification: Specification, cluster: str, body: Mapping[
     registry.check(specification.engine, specification.engine_options, specification.space, specification.metrics)
     if specification.early_stopping is not None:
         pruners.check(specification.early_stopping, specification.metrics)
-    missing = [secret.name for secret in specification.secrets if secret.name not in (body.get("secrets") or {})]
+    missing = [secret.name for secret in specification.secrets if secret.name not in submission.secrets]
     if missing:
         raise UsageError(f"no value came for the secrets {', '.join(missing)}", "set them where you call `run`")
 
 
-def _warm_start(specification: Specification, found: Mapping[str, Any] | None) -> WarmStart | None:
+def _warm_start(specification: Specification, given: WarmResults | None) -> WarmStart | None:
     """BadInput where results came of which none can be used."""
-    if not found:
+    if given is None:
         return None
-    made = mapped(found["source"], found["results"], specification.space, specification.metrics)
+    made = mapped(given.source, given.results, specification.space, specification.metrics)
     if not made.observations:
         raise BadInput.one("none of its results can be used", "warm_start", "; ".join(made.notes))
     return made
@@ -175,7 +215,7 @@ def _warm_start(specification: Specification, found: Mapping[str, Any] | None) -
 def add(
     core: Core,
     specification: Specification,
-    body: Mapping[str, Any],
+    submission: Submission,
     actor: str,
     *,
     cluster: str,
@@ -184,50 +224,47 @@ def add(
     first: Suggestion | None = None,
     warm: WarmStart | None = None,
     principal: str | None = None,
-) -> dict[str, Any]:
-    """Insert a checked experiment; `first` is queued with it. Secrets are kept before the row is there, not after.
-
-    `request_key` in the body is the request's Idempotency-Key: the same one again finds the experiment that it made.
-    """
-    if request_key := body.get("request_key"):
+) -> documents.Status:
+    """Insert a checked experiment; `first` is queued with it. Secrets are kept before the row is there, not after."""
+    if submission.request_key:
         with core.store.reading() as session:
-            made = experiments.made_by(session, request_key)
+            made = experiments.made_by(session, submission.request_key)
             if made is not None:
-                return document(core, session, experiments.get(session, made), details=True)
+                return status_of(core, session, experiments.get(session, made), details=True)
     identity = new_id(core.clock)
-    kept = {identity: body.get("secrets"), store_key(identity): body.get("outgoing")}
-    values = {
-        "id": identity,
-        "name": specification.name,
-        "owner": str(body.get("owner") or actor),
-        "principal": principal,
-        "cluster": cluster,
-        "folder": str(body.get("folder") or ""),
-        "specification": json.dumps(specification.to_json()),
-        "launch": json.dumps(body.get("launch") or {}),
-        "program": specification.program,
-        "bundle": bundle,
-        "rerun_of": origin,
-        "idempotency_key": request_key,
-        "budget": specification.budget,
-        "parallelism": min(specification.parallelism, specification.most_parallelism),
-        "priority": specification.priority,
-        "labels": json.dumps(dict(specification.labels)),
-        "desired": Desired.RUNNING,
-        "state": ExperimentState.PENDING,
-    }
+    kept = {identity: submission.secrets, store_key(identity): submission.outgoing}
+    new = NewExperimentRow(
+        id=identity,
+        name=specification.name,
+        owner=submission.owner or actor,
+        principal=principal,
+        cluster=cluster,
+        folder=submission.folder,
+        specification=json.dumps(specification.to_json()),
+        launch=json.dumps(submission.launch),
+        bundle=bundle,
+        program=specification.program,
+        rerun_of=origin,
+        idempotency_key=submission.request_key,
+        budget=specification.budget,
+        parallelism=min(specification.parallelism, specification.most_parallelism),
+        priority=specification.priority,
+        labels=json.dumps(dict(specification.labels)),
+        desired=Desired.RUNNING,
+        state=ExperimentState.PENDING,
+    )
     try:
         for name, secrets in kept.items():
             if secrets:
                 core.secrets.put(name, secrets)
-        row = _insert(core, values, actor, first, warm, tracked=_is_tracked(core, specification))
+        row = _insert(core, new, actor, first, warm, tracked=_is_tracked(core, specification))
     except BaseException:
         for name in kept:
             core.secrets.delete(name)
         raise
     core.signals.notify(ACTING, SUGGESTING, EXPERIMENTS, f"events:{row.id}")
     with core.store.reading() as session:
-        return document(core, session, experiments.get(session, row.id), details=True)
+        return status_of(core, session, experiments.get(session, row.id), details=True)
 
 
 def _is_tracked(core: Core, specification: Specification) -> bool:
@@ -239,23 +276,21 @@ def _is_tracked(core: Core, specification: Specification) -> bool:
 
 def _insert(
     core: Core,
-    values: dict[str, Any],
+    new: NewExperimentRow,
     actor: str,
     first: Suggestion | None,
     warm: WarmStart | None,
     tracked: bool,
 ) -> ExperimentRow:
     for _ in range(5):
-        handle = ids.handle(values["name"], core.clock.entropy(4))
+        handle = ids.handle(new.name, core.clock.entropy(4))
         try:
             with core.store.transaction() as session:
-                if values["bundle"] is not None and not blobs.use(session, values["bundle"]):
-                    raise bundles.missing(values["bundle"])
+                if new.bundle is not None and not blobs.use(session, new.bundle):
+                    raise bundles.missing(new.bundle)
                 if first and first.checkpoint and not blobs.use(session, first.checkpoint["digest"]):
-                    raise Conflict(
-                        f"the checkpoint of {values['rerun_of']} is no longer here", "rerun it from the start"
-                    )
-                row = experiments.add(session, values | {"handle": handle, "created_at": session.now}, actor)
+                    raise Conflict(f"the checkpoint of {new.rerun_of} is no longer here", "rerun it from the start")
+                row = experiments.add(session, new, handle, actor)
                 ledger = Ledger(session, row, actor)
                 ledger.record("experiment_created", {"handle": handle, "budget": row.budget, "name": row.name})
                 if tracked:

@@ -252,7 +252,7 @@ class _Import:
         if row.best_trial is not None and trials.get(session, row.id, row.best_trial) is None:
             raise BadInput.one(f"its best trial is {row.best_trial}, which does not exist", key=self._head.handle)
         try:
-            read_experiments.document(self._core, session, row, details=True)
+            read_experiments.status_of(self._core, session, row, details=True)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             text = f"its rows contradict each other ({type(error).__name__}: {error!s:.100})"
             raise BadInput.one(text, key=self._head.handle) from error

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from orchestune import documents
 from orchestune.domain.states import ExperimentState
 from orchestune.errors import BadInput, NotFound
 from orchestune.services.core import Core
-from orchestune.services.read_experiments import Document, documents, estimated
+from orchestune.services.read_experiments import estimated, statuses_of
 from orchestune.store import experiments
 from orchestune.store.experiments import ExperimentRow, Outline
 
@@ -35,7 +36,7 @@ def listed(
     limit: int = 50,
     folder: str | None = None,
     hidden: bool = False,
-) -> Document:
+) -> documents.StatusPage:
     """`limit` of the experiments that fit from `offset` on, how many fit, and how many there are: `items` are `Status`.
 
     `search` is looked for in names, handles, owners, clusters and labels. `sort`: a column, downwards where it begins
@@ -51,11 +52,11 @@ def listed(
         if sort != "age":  # they come like that
             found.sort(key=order, reverse=sort.startswith("-"))
         wanted = [row.id for row in found[offset : offset + limit]]
-        items = documents(core, session, experiments.of_ids(session, wanted), details=False)
+        items = statuses_of(core, session, experiments.of_ids(session, wanted), details=False)
     return {"items": items, "next": None, "total": len(found), "known": len(known)}
 
 
-def several(core: Core, refs: Sequence[str]) -> list[Document]:
+def several(core: Core, refs: Sequence[str]) -> list[documents.Status]:
     """The `Status` of each that is still there. NotFound where none is."""
     found: dict[str, ExperimentRow] = {}
     missing: NotFound | None = None
@@ -72,7 +73,7 @@ def several(core: Core, refs: Sequence[str]) -> list[Document]:
                 found.setdefault(row.id, row)
         if missing is not None and not found:
             raise missing
-        return documents(core, session, list(found.values()), details=False)
+        return statuses_of(core, session, list(found.values()), details=False)
 
 
 def _fits(row: Outline, words: Sequence[str]) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from orchestune import documents
+from orchestune.domain.space import Configuration
 from orchestune.domain.states import Reason, ReasonCode, TrialState
 from orchestune.errors import BadInput, Conflict
 from orchestune.services import read_trials, trials
@@ -19,7 +17,7 @@ from orchestune.store import trials as rows
 
 
 def queue_trial(
-    core: Core, ref: str, parameters: Mapping[str, Any], actor: str, asked: Asked | None = None
+    core: Core, ref: str, parameters: Configuration, actor: str, asked: Asked | None = None
 ) -> documents.Trial:
     """Queue one configuration; it counts for the budget. Where each trial of the budget has its configuration, it takes
     the place of the last that was suggested and has not begun; Conflict where there is none, or it was stopped.

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from math import isfinite
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
-from orchestune.documents import Best
-from orchestune.documents import Reason as ReasonDocument
+from orchestune import documents
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import Desired, Reason, ReasonCode, Visibility, WorkerState
 from orchestune.domain.time_left import LAST, pace
@@ -25,7 +24,6 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.store.workers import WorkerLoad
 
-Document = dict[str, Any]
 _T = TypeVar("_T")
 _LAST = 16
 """so many suggestions say what the search does now"""
@@ -37,15 +35,22 @@ _FULL = (
 )
 
 
+class EventBatch(documents.EventPage):
+    """A page for streams."""
+
+    over: bool
+    """none will come any more"""
+
+
 def resolve(core: Core, ref: str) -> str:
     """The id of the experiment that `ref` names."""
     with core.store.reading() as session:
         return experiments.find(session, ref).id
 
 
-def status(core: Core, ref: str) -> Document:
+def status(core: Core, ref: str) -> documents.Status:
     """One `Status`, with running trials and workers."""
-    return _shown(core, ref, lambda session, row: document(core, session, row, details=True))
+    return _shown(core, ref, lambda session, row: status_of(core, session, row, details=True))
 
 
 def statuses(
@@ -55,7 +60,7 @@ def statuses(
     before: str | None = None,
     hidden: bool = False,
     details: bool = False,
-) -> Document:
+) -> documents.StatusPage:
     """A page of `Status`, newest first, without running trials and workers unless `details`.
 
     `next` is the cursor for `before`.
@@ -63,11 +68,11 @@ def statuses(
     with core.store.reading() as session:
         cursor = float(before) if before else None
         rows = experiments.page(session, folder=folder, limit=limit + 1, before=cursor, hidden=hidden)
-        items = documents(core, session, rows[:limit], details=details)
+        items = statuses_of(core, session, rows[:limit], details=details)
     return {"items": items, "next": repr(rows[limit - 1].created_at) if len(rows) > limit else None}
 
 
-def specification(core: Core, ref: str, revision: int | None = None) -> Document:
+def specification(core: Core, ref: str, revision: int | None = None) -> documents.Specification:
     """What the experiment was created with, as it is now, or as it was at `revision`: that of one of its trials."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
@@ -80,14 +85,14 @@ def specification(core: Core, ref: str, revision: int | None = None) -> Document
             "priority": row.priority,
             "labels": json.loads(row.labels_json),
         },
-        "launch": launch,
+        "launch": {**launch},
         "bundle": row.bundle,
         "revision": revision or row.revision,
         "origin": row.rerun_of,
     }
 
 
-def best(core: Core, ref: str) -> list[Best]:
+def best(core: Core, ref: str) -> list[documents.Best]:
     """The best trial, or the Pareto front."""
     return _shown(core, ref, lambda session, row: bests.of_all(core, session, [row])[row.id])
 
@@ -126,31 +131,39 @@ def declared(row: ExperimentRow, name: str | None) -> Metric:
     raise UsageError(f"{row.handle} has no metric '{name}'", f"it has {known}")
 
 
-def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = ()) -> Document:
+def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = ()) -> EventBatch:
     """Events behind `after` (of some kinds, or all), the cursor to go on from, whether it is over and all was read."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         found = logs.events_after(session, row.id, after, limit, kinds)
-    items = [
+    items: list[documents.Event] = [
         {"seq": e.seq, "at": rfc3339(e.at), "actor": e.actor, "kind": e.kind, "data": json.loads(e.data)} for e in found
     ]
     last = items[-1]["seq"] if len(items) >= limit else max(row.event_seq, after)
     return {"items": items, "next": last, "over": row.state.over and last >= row.event_seq}
 
 
-def document(core: Core, session: Session, row: ExperimentRow, *, details: bool) -> Document:
+def status_of(core: Core, session: Session, row: ExperimentRow, *, details: bool) -> documents.Status:
     """The `Status` of a row that was read in this session."""
-    return documents(core, session, [row], details=details)[0]
+    return statuses_of(core, session, [row], details=details)[0]
 
 
-def documents(core: Core, session: Session, rows: Sequence[ExperimentRow], *, details: bool) -> list[Document]:
+def statuses_of(
+    core: Core, session: Session, rows: Sequence[ExperimentRow], *, details: bool
+) -> list[documents.Status]:
     """The same of several: of what is over the store is asked as often as of one."""
     best = bests.of_all(core, session, rows)
-    more = _details(core, session, rows) if details else [_at_a_glance(core, row) for row in rows]
-    return [_document(core, session, row, best[row.id]) | shown for row, shown in zip(rows, more, strict=True)]
+    shown = [_document(core, session, row, best[row.id]) for row in rows]
+    if details:
+        _add_details(core, session, rows, shown)
+        return shown
+    for row, document in zip(rows, shown, strict=True):
+        if waits := _waits(core, row):
+            document["notes"] = [waits]
+    return shown
 
 
-def _document(core: Core, session: Session, row: ExperimentRow, best: list[Best]) -> Document:
+def _document(core: Core, session: Session, row: ExperimentRow, best: list[documents.Best]) -> documents.Status:
     return {
         "schema": 1,
         "id": row.id,
@@ -159,8 +172,8 @@ def _document(core: Core, session: Session, row: ExperimentRow, best: list[Best]
         "owner": row.owner,
         "owner_authenticated": is_authenticated(core, row),
         "cluster": row.cluster,
-        "state": row.state,
-        "desired": row.desired,
+        "state": cast("documents.ExperimentState", row.state),
+        "desired": cast("documents.DesiredState", row.desired),
         "reason": _reason(row),
         "budget": row.budget,
         "parallelism": row.parallelism,
@@ -171,7 +184,12 @@ def _document(core: Core, session: Session, row: ExperimentRow, best: list[Best]
         "engine": row.specification.engine,
         "metrics": [metric.to_json() for metric in row.specification.metrics],
         "counts": {
-            name: getattr(row, name) for name in ("queued", "running", "completed", "failed", "pruned", "cancelled")
+            "queued": row.queued,
+            "running": row.running,
+            "completed": row.completed,
+            "failed": row.failed,
+            "pruned": row.pruned,
+            "cancelled": row.cancelled,
         },
         "best": best,
         "origin": row.rerun_of,
@@ -183,20 +201,17 @@ def _document(core: Core, session: Session, row: ExperimentRow, best: list[Best]
     }
 
 
-def _at_a_glance(core: Core, row: ExperimentRow) -> Document:
-    waits = _waits(core, row)
-    return {"notes": [waits]} if waits else {}
-
-
-def _details(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> list[Document]:
+def _add_details(
+    core: Core, session: Session, rows: Sequence[ExperimentRow], shown: Sequence[documents.Status]
+) -> None:
+    """Add what lists leave out to the `Status` of each row."""
     ids = [row.id for row in rows]
     begun, sources = warm_starts.summaries(session, ids), trials.last_sources(session, ids, _LAST)
     staff = workers.of_late(session, {row.id: row.specification.grace for row in rows}, _ENDED_WORKERS)
-    found = []
-    for row in rows:
+    for row, document in zip(rows, shown, strict=True):
         wanted, warm = row.specification, begun.get(row.id)
         known = row.completed + (warm.count if warm else 0)
-        search = doing(
+        document["search"] = doing(
             wanted.engine,
             wanted.metrics,
             wanted.engine_options,
@@ -206,19 +221,13 @@ def _details(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> lis
             pruned=row.pruned,
             failed=row.failed,
         )
-        found.append(
-            {
-                "search": search,
-                "notes": _notes(core, session, row),
-                "warm_start": {"source": warm.source, "results": warm.count} if warm else None,
-                "files_dropped_at": rfc3339(row.files_deleted_at),
-                "running": _running(session, row) if row.live_attempts else [],
-                "resources": _resources(core, row),
-                "workers": [_worker(worker) for worker in staff[row.id].workers],
-                "workers_left_out": staff[row.id].left_out,
-            }
-        )
-    return found
+        document["notes"] = _notes(core, session, row)
+        document["warm_start"] = {"source": warm.source, "results": warm.count} if warm else None
+        document["files_dropped_at"] = rfc3339(row.files_deleted_at)
+        document["running"] = _running(session, row) if row.live_attempts else []
+        document["resources"] = _resources(core, row)
+        document["workers"] = [_worker(worker) for worker in staff[row.id].workers]
+        document["workers_left_out"] = staff[row.id].left_out
 
 
 def _notes(core: Core, session: Session, row: ExperimentRow) -> list[str]:
@@ -241,11 +250,11 @@ def _deleted(row: ExperimentRow) -> str | None:
     return f"deleted: lists leave it out; {purge}; {back}" if row.visibility is Visibility.HIDDEN else None
 
 
-def _running(session: Session, row: ExperimentRow) -> list[Document]:
+def _running(session: Session, row: ExperimentRow) -> list[documents.RunningTrial]:
     """Attempts that are live, with what each reported last of the metric that counts."""
     live = attempts.live(session, row.id)
     latest = attempts.latest_points(session, [attempt.id for attempt in live], row.specification.objective.name)
-    found = []
+    found: list[documents.RunningTrial] = []
     for attempt in live:
         point = latest.get(attempt.id)
         found.append(
@@ -262,7 +271,7 @@ def _running(session: Session, row: ExperimentRow) -> list[Document]:
     return found
 
 
-def _resources(core: Core, row: ExperimentRow) -> Document:
+def _resources(core: Core, row: ExperimentRow) -> documents.RoomForTrials:
     """What each trial asked for, what was measured, and what is set aside for the next one."""
     asked, peaks, backend = row.specification.resources, row.peaks, core.backends.get(row.cluster)
     return {
@@ -272,7 +281,7 @@ def _resources(core: Core, row: ExperimentRow) -> Document:
     }
 
 
-def _worker(worker: WorkerLoad) -> Document:
+def _worker(worker: WorkerLoad) -> documents.Worker:
     state = worker.state
     if state == WorkerState.ALIVE:
         state = "busy" if worker.running or worker.ending else "idle"
@@ -291,7 +300,7 @@ def _worker(worker: WorkerLoad) -> Document:
     }
 
 
-def _reason(row: ExperimentRow) -> ReasonDocument | None:
+def _reason(row: ExperimentRow) -> documents.Reason | None:
     reason = row.reason
     if reason is None and row.desired is Desired.RUNNING:
         reason = row.waiting

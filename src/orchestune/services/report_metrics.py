@@ -6,8 +6,8 @@ import json
 import math
 import reprlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
+from orchestune import documents
 from orchestune.domain.floats import as_float
 from orchestune.domain.metrics import HTTP_SEQUENCE, Point
 from orchestune.errors import BadInput, Conflict, Denied
@@ -28,7 +28,7 @@ MOST_VALUES = 5000
 """Values of one report, before those that are no numbers are left out; the store is locked while they are read."""
 
 
-def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def report(core: Core, attempt: str, signature: str, values: Mapping[str, object]) -> documents.ShouldStop:
     """Take values by name, as a line of JSON has them; the step and `stddev` belong to all of them, as far as they are
     finite.
 
@@ -70,7 +70,7 @@ def _refuse_many_names(ledger: Ledger, attempt: str, stored: int, taken: Sequenc
         raise BadInput.one(message, key=f"{extra:.100}", hint="keep other values in files of the trial (`keep`)")
 
 
-def should_stop(core: Core, attempt: str, signature: str) -> dict[str, Any]:
+def should_stop(core: Core, attempt: str, signature: str) -> documents.ShouldStop:
     """Whether a trial should stop: `{"stop", "reason"}`. Denied for a wrong signature."""
     experiment = _experiment(core, attempt, signature)
     with core.store.reading() as session:
@@ -78,7 +78,7 @@ def should_stop(core: Core, attempt: str, signature: str) -> dict[str, Any]:
     return _answer(row)
 
 
-def _answer(found: hot.AttemptInTrial | None) -> dict[str, Any]:
+def _answer(found: hot.AttemptInTrial | None) -> documents.ShouldStop:
     goes_on = found is not None and found.stop_order is None and found.open
     known = json.loads(found.reason) if found is not None and found.reason and not goes_on else None
     return {"stop": not goes_on, "reason": known}
@@ -112,7 +112,7 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _numbers(values: Mapping[str, Any], needed: Collection[str]) -> dict[str, float]:
+def _numbers(values: Mapping[str, object], needed: Collection[str]) -> dict[str, float]:
     found = {}
     for name, value in values.items():
         try:

@@ -2,41 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from orchestune import documents
 from orchestune.domain.experiment import TEST_LABEL, Program, Specification, StopRules
 from orchestune.errors import Conflict
 from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
-from orchestune.services.create_experiment import add, check
+from orchestune.services.create_experiment import Submission, add, check
 from orchestune.services.trials import Suggestion
 from orchestune.store import experiments
 from orchestune.store import trials as rows
 
 
-def rerun_trial(
-    core: Core, ref: str, number: int, body: Mapping[str, Any], actor: str, *, principal: str | None = None
-) -> dict[str, Any]:
-    """A new experiment of budget 1 with the trial's configuration, seed, revision and bundle; `origin` names it.
+@dataclass(frozen=True, kw_only=True)
+class Rerun:
+    """How a trial is repeated; None: as in the experiment that it belongs to."""
 
-    It runs in the same `cluster`, unless another one is named; where that is not here, in the server's own.
-    `continue`: it starts from the trial's last checkpoint; Conflict where there is none. `run`: another command, which
-    trains longer, say.
+    from_checkpoint: bool = False
+    """start from the trial's last checkpoint"""
+    run: str | Sequence[str] | None = None
+    """another command, which trains longer, say"""
+    cluster: str | None = None
+    """None: the same one; if that is not here, the server's own"""
+    launch: Mapping[str, object] | None = None
+    secrets: Mapping[str, str] | None = None
+    folder: str | None = None
+    owner: str | None = None
+    """None: the caller"""
+    request_key: str | None = None
+    """see `Submission`"""
+
+
+def rerun_trial(
+    core: Core, ref: str, number: int, rerun: Rerun, actor: str, *, principal: str | None = None
+) -> documents.Status:
+    """Create an experiment of budget 1 with the trial's configuration, seed, revision and bundle; `origin` names it.
+
+    Conflict if it is to start from a checkpoint and there is none.
     """
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         trial = rows.need(session, row, number)
         specification, launch = experiments.at_revision(session, row, trial.revision)
         checkpoint = rows.checkpoint_of(session, trial)
-    if body.get("continue") and specification.folds.count > 1:
+    if rerun.from_checkpoint and specification.folds.count > 1:
         raise Conflict(f"{row.handle}/{number} has {specification.folds.count} folds", "rerun it without --continue")
-    if body.get("continue") and checkpoint is None:
+    if rerun.from_checkpoint and checkpoint is None:
         raise _nothing_to_continue(f"{row.handle}/{number}", specification, row.files_deleted_at)
-    if body.get("run") and specification.program is Program.FUNCTION:
+    if rerun.run and specification.program is Program.FUNCTION:
         raise Conflict(f"{row.handle}/{number} is a call of a function", "rerun it without a command")
-    run = body.get("run") or specification.run
+    run = rerun.run or specification.run
     parallelism = min(row.parallelism, specification.folds.count)
     specification = replace(
         specification,
@@ -49,27 +66,26 @@ def rerun_trial(
         mlflow=None,
         labels={name: value for name, value in specification.labels.items() if name != TEST_LABEL},
     )
-    secrets = dict(body.get("secrets") or core.secrets.get(row.id))
-    request = {
-        "owner": body.get("owner") or actor,
-        "folder": body.get("folder") or row.folder,
-        "launch": body.get("launch") or launch,
-        "secrets": secrets,
-        "request_key": body.get("request_key"),
-    }
-    cluster = body.get("cluster") or (row.cluster if row.cluster in core.backends else core.default_cluster)
-    check(core, specification, cluster, request)
+    submission = Submission(
+        owner=rerun.owner,
+        folder=rerun.folder or row.folder,
+        launch=rerun.launch or launch,
+        secrets=rerun.secrets or core.secrets.get(row.id),
+        request_key=rerun.request_key,
+    )
+    cluster = rerun.cluster or (row.cluster if row.cluster in core.backends else core.default_cluster)
+    check(core, specification, cluster, submission)
     first = Suggestion(
         parameters=trial.configuration,
         source="rerun",
         seed=trial.seed,
         parent=number,
-        checkpoint=checkpoint if body.get("continue") else None,
+        checkpoint=checkpoint if rerun.from_checkpoint else None,
     )
     return add(
         core,
         specification,
-        request,
+        submission,
         actor,
         cluster=cluster,
         bundle=trial.bundle,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import TypedDict
 
 from msgspec import Struct
+from msgspec.structs import asdict
 from sqlalchemy import and_, case, func, insert, or_, select, update
 
 from orchestune.domain.experiment import Program, Specification
@@ -19,6 +20,14 @@ from orchestune.store.removal import purged_at
 from orchestune.store.rows import Query, StateCount
 from orchestune.store.session import Session
 from orchestune.store.tables import artifacts, experiments, revisions
+
+
+class Launch(TypedDict, total=False):
+    """What the caller's shell was like: the keys that the server reads. Clients send more (see protocol.md)."""
+
+    env: dict[str, str]
+    root: str | None
+    links: list[str]
 
 
 @dataclass
@@ -160,9 +169,9 @@ class ExperimentRow:
         return read_specification(self.specification_json)
 
     @property
-    def launch(self) -> dict[str, Any]:
+    def launch(self) -> Launch:
         """What the caller's shell was like (see protocol.md)."""
-        launch: dict[str, Any] = json.loads(self.launch_json)
+        launch: Launch = json.loads(self.launch_json)
         return launch
 
     @property
@@ -242,11 +251,34 @@ def save(session: Session, row: ExperimentRow) -> None:
     session.run(SAVE, {field: getattr(row, field) for field in _SAVED})
 
 
-def add(session: Session, values: Mapping[str, Any], actor: str) -> ExperimentRow:
-    """Insert an experiment with its first revision; `values` by column name."""
-    session.change(insert(experiments).values(**values))
-    add_revision(session, values["id"], 1, values["specification"], actor)
-    return lock(session, values["id"])
+class NewExperimentRow(Struct, frozen=True, gc=False):
+    """The columns of a new experiment that have no default. JSON: `specification`, `launch`, `labels`."""
+
+    id: str
+    name: str
+    owner: str
+    principal: str | None
+    cluster: str
+    folder: str
+    specification: str
+    launch: str
+    program: Program
+    bundle: str | None
+    rerun_of: str | None
+    idempotency_key: str | None
+    budget: int
+    parallelism: int
+    priority: int
+    labels: str
+    desired: Desired
+    state: ExperimentState
+
+
+def add(session: Session, new: NewExperimentRow, handle: str, actor: str) -> ExperimentRow:
+    """Insert an experiment with its first revision."""
+    session.change(insert(experiments).values(handle=handle, created_at=session.now, **asdict(new)))
+    add_revision(session, new.id, 1, new.specification, actor)
+    return lock(session, new.id)
 
 
 def add_revision(session: Session, experiment: str, revision: int, specification: str, actor: str) -> None:
@@ -265,7 +297,7 @@ class Revision(Struct, frozen=True, gc=False):
     launch: str | None
 
 
-def at_revision(session: Session, row: ExperimentRow, revision: int) -> tuple[Specification, dict[str, Any]]:
+def at_revision(session: Session, row: ExperimentRow, revision: int) -> tuple[Specification, Launch]:
     """Specification and launch as they were at `revision`."""
     query = select(revisions.c.specification, revisions.c.launch).where(
         revisions.c.experiment == row.id, revisions.c.revision == revision

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 
 from orchestune.errors import UsageError
+
+if TYPE_CHECKING:
+    from psycopg import Connection as DriverConnection
+    from psycopg.abc import AdaptContext, Buffer, Dumper
+    from psycopg.adapt import AdaptersMap
 
 _IDLE, _BETWEEN, _TIMES = 5, 3, 3
 """seconds of silence, seconds from one question to the next, and how many stay unanswered"""
@@ -87,7 +92,7 @@ def _session(connection: Connection) -> int:
     return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
 
 
-def _tell(connection: Any, _: object) -> None:
+def _tell(connection: DriverConnection[object], _: object) -> None:
     """For the whole session: what it is asked, outside of any transaction, and how it writes texts."""
     connection.adapters.register_dumper(str, _without_nul(connection.adapters))
     before, connection.autocommit = connection.autocommit, True
@@ -95,22 +100,22 @@ def _tell(connection: Any, _: object) -> None:
     connection.autocommit = before
 
 
-def _without_nul(adapters: Any) -> type:
+def _without_nul(adapters: AdaptersMap) -> type[Dumper]:
     """What writes a text as before, and U+FFFD for U+0000, which PostgreSQL refuses: programs print it."""
-    from psycopg.adapt import Dumper, PyFormat  # an extra, like the driver
+    from psycopg import adapt  # an extra, like the driver
 
-    usual: Any = adapters.get_dumper(str, PyFormat.TEXT)
+    usual = adapters.get_dumper(str, adapt.PyFormat.TEXT)
 
-    class WithoutNul(Dumper):
+    class WithoutNul(adapt.Dumper):
         """Asks the usual one, which is compiled and calls nothing that a subclass of it has."""
 
         oid = usual.oid
 
-        def __init__(self, cls: type, context: Any = None) -> None:
+        def __init__(self, cls: type, context: AdaptContext | None = None) -> None:
             super().__init__(cls, context)
             self._usual = usual(cls, context)
 
-        def dump(self, obj: str) -> Any:
+        def dump(self, obj: str) -> Buffer | None:
             return self._usual.dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
 
     return WithoutNul

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +14,12 @@ from orchestune.domain.states import Reason, ReasonCode
 from orchestune.errors import BadInput, NotFound
 from orchestune.services import attempts, bundles, change_experiment, create_experiment, read_experiments, rerun_trial
 from orchestune.services.change_code import change_code
+from orchestune.services.change_experiment import Changes
+from orchestune.services.create_experiment import FirstTrial
 from orchestune.services.ledger import locked
 from orchestune.services.read_trials import blob_key
 from orchestune.services.register_worker import job
+from orchestune.services.rerun_trial import Rerun
 from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
 
@@ -30,10 +34,11 @@ def put(world: World, content: bytes) -> str:
 def begin(world: World, **changes: Any) -> tuple[str, str, str]:
     """An experiment with code, its bundle, and another bundle."""
     old, new = put(world, b"old"), put(world, b"new")
-    request = world.request(**changes) | {
-        "bundle": old,
-        "launch": {"env": {"PATH": "/bin"}, "root": "/old", "links": ["data"]},
-    }
+    request = replace(
+        world.request(**changes),
+        bundle=old,
+        launch={"env": {"PATH": "/bin"}, "root": "/old", "links": ["data"]},
+    )
     return create_experiment.create_experiment(world.core, request, "ada")["id"], old, new
 
 
@@ -147,7 +152,7 @@ class CodeContract(WorldContract):
         world.run(experiment)
         change_code(world.core, experiment, new, {}, "bob")
         assert world.status(experiment)["state"] == "completed"
-        change_experiment.change_experiment(world.core, experiment, {"budget": 4}, "bob")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=4), "bob")
         world.run(experiment)
         assert ran(world, experiment) == {1: old, 2: old, 3: new, 4: new}
 
@@ -155,9 +160,9 @@ class CodeContract(WorldContract):
         experiment, old, new = begin(world, budget=2, parallelism=1)
         world.run(experiment)
         change_code(world.core, experiment, new, {"root": "/new", "links": ["x"]}, "bob")
-        change_experiment.change_experiment(world.core, experiment, {"budget": 3}, "bob")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=3), "bob")
         world.run(experiment)
-        again = {n: rerun_trial.rerun_trial(world.core, experiment, n, {}, "ada")["id"] for n in (1, 3)}
+        again = {n: rerun_trial.rerun_trial(world.core, experiment, n, Rerun(), "ada")["id"] for n in (1, 3)}
         made = {n: read_experiments.specification(world.core, ref) for n, ref in again.items()}
         assert {n: document["bundle"] for n, document in made.items()} == {1: old, 3: new}
         assert {n: document["launch"]["root"] for n, document in made.items()} == {1: "/old", 3: "/new"}
@@ -165,15 +170,15 @@ class CodeContract(WorldContract):
 
     def test_the_first_trial_may_be_one_that_was_before(self, world: World) -> None:
         request = world.request(budget=2, parallelism=1, try_first=[{"x": 0.5}])
-        first = {"parameters": {"x": 0.25}, "seed": 4_000_000_000}
-        made = create_experiment.create_experiment(world.core, request | {"first": first}, "ada")["id"]
+        first = FirstTrial({"x": 0.25}, 4_000_000_000)
+        made = create_experiment.create_experiment(world.core, replace(request, first=first), "ada")["id"]
         world.run(made)
         trials = world.trials(made)
-        assert (trials[0]["parameters"], trials[0]["seed"]) == (first["parameters"], first["seed"])
+        assert (trials[0]["parameters"], trials[0]["seed"]) == (first.parameters, first.seed)
         assert len(trials) == 2
-        wrong = {"parameters": {"x": 25.0}, "seed": 1}
+        wrong = FirstTrial({"x": 25.0}, 1)
         with pytest.raises(BadInput, match=r"first\.x"):
-            create_experiment.create_experiment(world.core, request | {"first": wrong}, "ada")
+            create_experiment.create_experiment(world.core, replace(request, first=wrong), "ada")
 
     def test_the_code_of_each_trial_is_kept_as_long_as_the_trial_is(self, world: World) -> None:
         experiment, old, new = begin(world, budget=2, parallelism=1)

@@ -9,6 +9,7 @@ import pytest
 
 from orchestune.errors import Conflict
 from orchestune.services import read_logs, read_trials, rerun_trial, uploads
+from orchestune.services.rerun_trial import Rerun
 from orchestune.store import hot
 from orchestune.testing.world import FakeWorker, World
 from orchestune.testing.world_contract import WorldContract
@@ -239,8 +240,8 @@ class FoldsContract(WorldContract):
     def test_a_rerun_has_the_same_folds_and_continues_none(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=2, **folds(2))
         world.run(experiment)
-        again = rerun_trial.rerun_trial(world.core, experiment, 1, {}, "ada")
+        again = rerun_trial.rerun_trial(world.core, experiment, 1, Rerun(), "ada")
         assert world.run(again["id"])["counts"]["completed"] == 1
         assert len(world.trials(again["id"])[0]["attempts"]) == 2
         with pytest.raises(Conflict, match="2 folds"):
-            rerun_trial.rerun_trial(world.core, experiment, 1, {"continue": True}, "ada")
+            rerun_trial.rerun_trial(world.core, experiment, 1, Rerun(from_checkpoint=True), "ada")

@@ -12,7 +12,7 @@ from orchestune.services import change_experiment, read_experiments, report_metr
 from orchestune.services.boards import Boards
 from orchestune.services.signatures import report_signature
 from orchestune.store import hot
-from orchestune.testing.world import Document, FakeWorker, World
+from orchestune.testing.world import Document, FakeWorker, World, decoded
 from orchestune.testing.world_contract import WorldContract
 
 RULE = {"type": "asha", "min_steps": 1, "reduction": 2}
@@ -339,12 +339,12 @@ class PruningContract(WorldContract):
     def test_a_trial_may_ask_whether_to_stop_and_is_answered_also_when_it_is_over(self, world: World) -> None:
         experiment, _worker, bad = self.ordered(world)
         signature = report_signature(world.core, bad["attempt"])
-        asked = report_metrics.should_stop(world.core, bad["attempt"], signature)
+        asked = decoded(report_metrics.should_stop(world.core, bad["attempt"], signature))
         assert (asked["stop"], asked["reason"]["code"]) == (True, "pruned")
         with pytest.raises(Denied):
             report_metrics.should_stop(world.core, bad["attempt"], "0" * 40)
         change_experiment.stop(world.core, experiment, "ada")
-        asked = report_metrics.should_stop(world.core, bad["attempt"], signature)
+        asked = decoded(report_metrics.should_stop(world.core, bad["attempt"], signature))
         assert (asked["stop"], asked["reason"]["code"]) == (True, "stopped")
         with pytest.raises(Conflict):
             http(world, bad, {"loss": 0.5})
@@ -389,7 +389,10 @@ def end_as_ordered(worker: FakeWorker, lease: Document, points: list[Any] | None
 def http(world: World, lease: Document, values: Document) -> Document:
     """A report of the user's command."""
     attempt = lease["attempt"]
-    return report_metrics.report(world.core, attempt, report_signature(world.core, attempt), values)
+    answer: Document = decoded(
+        report_metrics.report(world.core, attempt, report_signature(world.core, attempt), values)
+    )
+    return answer
 
 
 def publish(world: World, worker: FakeWorker, lease: Document, step: float) -> None:

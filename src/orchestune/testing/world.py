@@ -31,6 +31,7 @@ from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
 from orchestune.ports.engine import Engine
 from orchestune.services import create_experiment, read_experiments, read_history, read_trials, register_worker, uploads
 from orchestune.services.core import Core
+from orchestune.services.create_experiment import NewExperiment, WarmResults
 from orchestune.services.work import GroupOver, work
 from orchestune.store import experiments
 from orchestune.store.database import open_store
@@ -304,9 +305,9 @@ class World:
         request = self.request(**changes)
         return str(create_experiment.create_experiment(self.core, request, owner, principal=principal)["id"])
 
-    def request(self, **changes: Any) -> Document:
-        """What a client sends: random search of one float, minimizing `loss`, unless `changes` say otherwise."""
-        beside = {"warm_start": changes.pop("warm_start")} if "warm_start" in changes else {}
+    def request(self, **changes: Any) -> NewExperiment:
+        """What a client asks for: random search of one float, minimizing `loss`, unless `changes` say otherwise."""
+        warm = changes.pop("warm_start", None)
         specification = {
             "name": "test",
             "run": "echo loss={x}",
@@ -316,7 +317,7 @@ class World:
             "parallelism": 2,
             "engine": "random",
         } | changes
-        return {"specification": specification, **beside}
+        return NewExperiment(specification=specification, warm_start=WarmResults(**warm) if warm else None)
 
     def tick(self, times: int = 1) -> None:
         """Let every controller act, and take in the workers that were started."""
@@ -338,7 +339,8 @@ class World:
 
     def status(self, experiment: str) -> Document:
         """Its `Status`."""
-        return read_experiments.status(self.core, experiment)
+        document: Document = decoded(read_experiments.status(self.core, experiment))
+        return document
 
     def trials(self, experiment: str) -> list[Document]:
         """All its trials."""

@@ -10,6 +10,7 @@ from orchestune.controllers.launching import Launching
 from orchestune.controllers.offering import Offering
 from orchestune.services import change_experiment
 from orchestune.services import signals as signals_module
+from orchestune.services.change_experiment import Changes
 from orchestune.services.signals import ACTING, SUGGESTING, Signals
 from orchestune.testing.world import World
 
@@ -158,7 +159,7 @@ def test_a_change_of_intent_concerns_everybody(world: World, change: str) -> Non
     elif change == "stop":
         change_experiment.stop(world.core, experiment, "ada")
     else:
-        change_experiment.change_experiment(world.core, experiment, {"budget": 60}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=60), "ada")
     assert {f"work:{experiment}", ACTING, SUGGESTING} <= seen.bumped()
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from orchestune.domain.states import TrialState
 from orchestune.domain.transitions import ATTEMPT, FOLD, TRIAL
 from orchestune.services import change_experiment
+from orchestune.services.change_experiment import Changes
 from orchestune.store.tables import attempts, experiments, folds, trials
 from orchestune.testing.world import FakeWorker, World
 
@@ -153,7 +154,7 @@ class Chaos(RuleBasedStateMachine):
     def extend(self, more: int) -> None:
         if self.budget < 20:
             self.budget += more
-            change_experiment.change_experiment(self.world.core, self.experiment, {"budget": self.budget}, "ada")
+            change_experiment.change_experiment(self.world.core, self.experiment, Changes(budget=self.budget), "ada")
 
     def rows(self, query: Any) -> list[Any]:
         with self.world.core.store.reading() as session:

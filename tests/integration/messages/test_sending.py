@@ -24,10 +24,10 @@ from orchestune.outgoing.link import Link
 from orchestune.outgoing.reach import Reach
 from orchestune.outgoing.settings import Outgoing
 from orchestune.services import read_experiments
-from orchestune.services.change_experiment import change_experiment, delete, pause, resume, stop
+from orchestune.services.change_experiment import Changes, change_experiment, delete, pause, resume, stop
 from orchestune.services.create_experiment import create_experiment
 from orchestune.services.estimates import LEAST
-from orchestune.services.rerun_trial import rerun_trial
+from orchestune.services.rerun_trial import Rerun, rerun_trial
 from orchestune.store.notices import Notice
 from orchestune.store.tables import metadata, notifications
 from orchestune.testing.world import World
@@ -51,9 +51,9 @@ def let(world: World, outgoing: Outgoing) -> None:
 def create(world: World, url: str, secret: str = "", budget: int = 2, **hook: Any) -> str:
     """An experiment that one hook hears of; its address comes as a client sends it: beside the specification."""
     described = Hook(url, "env:SECRET" if secret else "", **hook).to_json()
-    body = world.request(notify=[described], budget=budget, parallelism=1)
-    body["outgoing"] = {"notify.0.url": url, **({"notify.0.secret": secret} if secret else {})}
-    return str(create_experiment(world.core, body, "ada")["id"])
+    outgoing = {"notify.0.url": url, **({"notify.0.secret": secret} if secret else {})}
+    new = replace(world.request(notify=[described], budget=budget, parallelism=1), outgoing=outgoing)
+    return str(create_experiment(world.core, new, "ada")["id"])
 
 
 def waiting(world: World) -> list[Notice]:
@@ -135,10 +135,9 @@ def test_the_best_of_a_noisy_search_is_the_one_that_everybody_names(
 def test_each_moment_is_told_to_whoever_wants_it(world: World) -> None:
     with Receiver() as everything, Receiver() as failures:
         hooks = [Hook(everything.url).to_json(), Hook(failures.url, on=("failed",)).to_json()]
-        body = world.request(notify=hooks, budget=1) | {
-            "outgoing": {"notify.0.url": everything.url, "notify.1.url": failures.url}
-        }
-        experiment = str(create_experiment(world.core, body, "ada")["id"])
+        outgoing = {"notify.0.url": everything.url, "notify.1.url": failures.url}
+        new = replace(world.request(notify=hooks, budget=1), outgoing=outgoing)
+        experiment = str(create_experiment(world.core, new, "ada")["id"])
         pause(world.core, experiment, False, "ada")
         resume(world.core, experiment, "ada")
         [(worker, lease)] = world.lease()
@@ -238,9 +237,9 @@ def test_an_address_that_is_gone_is_given_up_at_once(world: World) -> None:
 def test_one_that_hangs_holds_nobody_else_up(world: World) -> None:
     with Receiver(["hang"]) as slow, Receiver() as quick:
         hooks = [Hook(slow.url)] * 4
-        body = world.request(notify=[hook.to_json() for hook in hooks], budget=1)
-        body["outgoing"] = {f"notify.{index}.url": slow.url for index in range(4)}
-        first = str(create_experiment(world.core, body, "ada")["id"])
+        outgoing = {f"notify.{index}.url": slow.url for index in range(4)}
+        new = replace(world.request(notify=[hook.to_json() for hook in hooks], budget=1), outgoing=outgoing)
+        first = str(create_experiment(world.core, new, "ada")["id"])
         world.run(first)
         sending = Notifying(world.core)
         sent(world, sending, lambda: len(slow.received) == 2)
@@ -338,7 +337,7 @@ def test_a_rerun_tells_nobody(world: World) -> None:
     with Receiver() as receiver:
         experiment = create(world, receiver.url, budget=1)
         world.run(experiment)
-        again = rerun_trial(world.core, experiment, 1, {}, "ada")
+        again = rerun_trial(world.core, experiment, 1, Rerun(), "ada")
         world.run(str(again["id"]))
         sent(world, Notifying(world.core))
         assert len(receiver.received) == 1
@@ -394,7 +393,7 @@ def test_an_experiment_that_goes_on_and_ends_again_is_told_again(world: World) -
     with Receiver() as receiver:
         experiment = create(world, receiver.url, budget=1)
         world.run(experiment)
-        change_experiment(world.core, experiment, {"budget": 2}, "ada")
+        change_experiment(world.core, experiment, Changes(budget=2), "ada")
         world.run(experiment)
         sent(world, Notifying(world.core))
         assert len({request.identity for request in receiver.received}) == 2

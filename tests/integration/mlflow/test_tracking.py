@@ -15,7 +15,7 @@ from orchestune.outgoing.mlflow import Mlflow as Client
 from orchestune.outgoing.reach import Reach
 from orchestune.outgoing.settings import Outgoing
 from orchestune.services import read_experiments
-from orchestune.services.change_experiment import change_experiment
+from orchestune.services.change_experiment import Changes, change_experiment
 from orchestune.store import tracked
 from orchestune.testing.world import FakeWorker, World
 from tests.testbeds.mlflow import Mlflow, named
@@ -175,7 +175,7 @@ def test_an_experiment_that_goes_on_later_goes_on_there(world: World, tracking: 
     experiment = world.create(name="extended", budget=1, mlflow={"uri": mlflow.url, "experiment": "a team's: runs"})
     world.run(experiment)
     catch_up(world, tracking)
-    change_experiment(world.core, experiment, {"budget": 2}, "ada")
+    change_experiment(world.core, experiment, Changes(budget=2), "ada")
     catch_up(world, tracking)
     assert mlflow.runs("a team's: runs")[0]["info"]["status"] == "RUNNING"
     world.run(experiment)

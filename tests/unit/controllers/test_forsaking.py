@@ -7,8 +7,8 @@ import pytest
 from orchestune.controllers.forsaking import PATIENCE_SECONDS, Forsaking
 from orchestune.domain.experiment import TEST_LABEL
 from orchestune.errors import BadInput, Purged
-from orchestune.services.change_experiment import change_experiment
-from orchestune.services.rerun_trial import rerun_trial
+from orchestune.services.change_experiment import Changes, change_experiment
+from orchestune.services.rerun_trial import Rerun, rerun_trial
 from orchestune.testing.world import World
 
 
@@ -40,14 +40,14 @@ def test_a_test_that_somebody_waits_for_goes_on_however_long_it_takes(world: Wor
     forsaking = Forsaking(world.core)
     for beat in range(1, 10):
         pass_time(world, forsaking, PATIENCE_SECONDS - 20)
-        change_experiment(world.core, waited_for, {"labels": {TEST_LABEL: str(beat)}}, "ada")
+        change_experiment(world.core, waited_for, Changes(labels={TEST_LABEL: str(beat)}), "ada")
     assert world.status(waited_for)["desired"] == "running"
 
 
 def test_what_is_run_again_of_a_test_is_none(world: World) -> None:
     tested = world.create(budget=1, labels={TEST_LABEL: "0", "team": "vision"})
     world.lease()
-    again = str(rerun_trial(world.core, tested, 1, {}, "ada")["id"])
+    again = str(rerun_trial(world.core, tested, 1, Rerun(), "ada")["id"])
     pass_time(world, Forsaking(world.core), PATIENCE_SECONDS + 20)
     assert (world.status(again)["desired"], world.status(again)["labels"]) == ("running", {"team": "vision"})
 
@@ -55,6 +55,6 @@ def test_what_is_run_again_of_a_test_is_none(world: World) -> None:
 def test_what_was_not_begun_as_a_test_cannot_become_one(world: World) -> None:
     usual = world.create(budget=1, labels={"team": "vision"})
     with pytest.raises(BadInput, match="belongs to tests alone"):
-        change_experiment(world.core, usual, {"labels": {"team": "vision", TEST_LABEL: "1"}}, "eve")
+        change_experiment(world.core, usual, Changes(labels={"team": "vision", TEST_LABEL: "1"}), "eve")
     pass_time(world, Forsaking(world.core), PATIENCE_SECONDS + 20)
     assert world.status(usual)["desired"] == "running" and world.status(usual)["labels"] == {"team": "vision"}

@@ -13,6 +13,7 @@ from orchestune.domain.metrics import Limit, Metric
 from orchestune.engines import analyses
 from orchestune.engines.process import EngineLost
 from orchestune.services import change_experiment, read_experiments
+from orchestune.services.change_experiment import Changes
 from orchestune.services.estimates import Estimates
 from orchestune.testing.world import World
 
@@ -129,7 +130,7 @@ def test_what_was_decided_stands_whoever_looks_at_the_rules_again(
     judged(world, experiment)
     world.close()
     world.open()
-    change_experiment.change_experiment(world.core, experiment, {"budget": 80}, "ada")
+    change_experiment.change_experiment(world.core, experiment, Changes(budget=80), "ada")
     world.tick(3)
     assert world.status(experiment)["reason"]["code"] == "target"
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from orchestune.domain.resources import Capacity, Machine, Resources
 from orchestune.errors import UsageError
 from orchestune.ports.backend import WorkerOrder
 from orchestune.services import change_experiment, create_experiment
+from orchestune.services.change_experiment import Changes
 from orchestune.store.tables import workers
 from orchestune.testing.world import FakeBackend, World
 
@@ -31,7 +33,7 @@ def test_an_experiment_that_grows_keeps_its_workers_and_gives_them_more_slots(tm
         experiment = world.create(budget=100, parallelism=2)
         world.tick(2)
         first = {worker["name"] for worker in world.status(experiment)["workers"]}
-        change_experiment.change_experiment(world.core, experiment, {"parallelism": 20}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(parallelism=20), "ada")
         world.tick(2)
         assert len(first) == 2
         assert {worker["name"] for worker in world.status(experiment)["workers"]} == first
@@ -59,7 +61,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def test_trouble_with_one_experiment_keeps_no_other_from_its_workers(world: World) -> None:
     first = world.create(owner="eve")
     other = world.create()
-    create_experiment.create_experiment(world.core, world.request() | {"cluster": "empty"}, "ada")
+    create_experiment.create_experiment(world.core, replace(world.request(), cluster="empty"), "ada")
     launching = world.controllers[2]
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
@@ -74,7 +76,7 @@ def test_workers_whose_end_nobody_noted_hold_up_nothing(world: World) -> None:
     world.run(experiment)
     with world.core.store.transaction() as session:
         session.change(update(workers).values(state="ended", ended_at=None))
-    change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "ada")
+    change_experiment.change_experiment(world.core, experiment, Changes(budget=6), "ada")
     world.backend.orders.clear()
     world.workers.clear()
     assert world.run(experiment)["counts"]["completed"] == 6

@@ -11,6 +11,7 @@ import pytest
 from orchestune.controllers.archiving import WHILE_NOISY, Archiving
 from orchestune.engines import analyses
 from orchestune.services import change_experiment, read_experiments, read_trials, uploads
+from orchestune.services.change_experiment import Changes
 from orchestune.store.database import Store
 from orchestune.store.experiments import ExperimentRow
 from orchestune.testing.world import World
@@ -104,7 +105,7 @@ def test_a_search_that_did_not_change_is_looked_at_once(world: World, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(world.core.store, "transaction", None)
         archiving.retain_artifacts()
-    change_experiment.change_experiment(world.core, experiment, {"budget": 3}, "ada")
+    change_experiment.change_experiment(world.core, experiment, Changes(budget=3), "ada")
     finish(world, {"loss": 0.1})
     archiving.retain_artifacts()
     assert with_files(world, experiment) == [3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from orchestune.controllers.sweeping import SECONDS, Sweeping
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import WorkerOrder
 from orchestune.services import read_experiments
-from orchestune.services.change_experiment import change_experiment, pause, stop
+from orchestune.services.change_experiment import Changes, change_experiment, pause, stop
 from orchestune.services.create_experiment import create_experiment
 from orchestune.testing.world import FakeBackend, World
 
@@ -39,7 +40,7 @@ class Unsteady(FakeBackend):
 
 def create_there(world: World) -> str:
     """An experiment at the other place."""
-    return str(create_experiment(world.core, world.request(parallelism=1) | {"cluster": "empty"}, "ada")["id"])
+    return str(create_experiment(world.core, replace(world.request(parallelism=1), cluster="empty"), "ada")["id"])
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_workers_that_are_ended_while_they_wait_for_their_place_say_nothing_of_t
     place.pending.update(dict.fromkeys(place.orders, "no node takes it"))
     world.tick()
     for parallelism in (1, 8):
-        change_experiment(world.core, experiment, {"parallelism": parallelism}, "ada")
+        change_experiment(world.core, experiment, Changes(parallelism=parallelism), "ada")
         world.tick(3)
     status = world.status(experiment)
     assert len(place.gone) == 7

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from orchestune import documents
 from orchestune.server import live as module
 from orchestune.server.context import Pace
 from orchestune.server.shared import Shared
 from orchestune.services import change_experiment, read_experiments
+from orchestune.services.change_experiment import Changes
 from orchestune.services.core import Core
 from orchestune.services.signals import EXPERIMENTS
 from orchestune.store import removal
@@ -68,7 +70,7 @@ def test_a_list_begins_with_everything_and_goes_on_with_what_changes(
         first.append(event[1]["handle"])
     assert sorted(first) == sorted(handles.values())
     assert event == ("list", {"ids": event[1]["ids"], "total": len(first), "known": len(first)})
-    change_experiment.change_experiment(own_core, handles["one trial"], {"budget": 5}, "ada")
+    change_experiment.change_experiment(own_core, handles["one trial"], Changes(budget=5), "ada")
     changed = (event[1] for event in stream if event[0] == "status" and event[1]["handle"] == handles["one trial"])
     assert next(changed)["budget"] == 5
     gone = read_experiments.resolve(own_core, handles["broken script"])
@@ -91,7 +93,7 @@ def test_fifty_pages_cost_one_reading(own_core: Core, handles: dict[str, str], m
     read = []
     real = read_experiments.status
 
-    def counted(core: Core, ref: str) -> dict[str, Any]:
+    def counted(core: Core, ref: str) -> documents.Status:
         read.append(ref)
         return real(core, ref)
 
@@ -110,7 +112,7 @@ def test_a_page_that_is_shown_what_another_one_read_hears_of_what_happened_since
     with live(replace(own_core), pace=Pace(ping=3600.0, look=1.0, shared=0.9)) as server:
         path = f"/api/v1/experiments/{handles['one trial']}"
         next(events(server.send("GET", path, token=TOKEN, headers=HEADERS)))
-        change_experiment.change_experiment(own_core, handles["one trial"], {"budget": 7}, "ada")
+        change_experiment.change_experiment(own_core, handles["one trial"], Changes(budget=7), "ada")
         later = events(server.send("GET", path, token=TOKEN, headers=HEADERS))
         assert 7 in (event[1]["budget"] for event in later if event[0] == "status")
 
@@ -152,8 +154,8 @@ def test_who_comes_back_hears_of_what_changed_meanwhile_and_of_nothing_else(
     path = "/api/v1/experiments?sort=name&search=size"
     place, said, whole = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))
     assert whole and [kind for kind, _ in said] == ["status", "list"]
-    change_experiment.change_experiment(own_core, handles["size against speed"], {"labels": {"n": "1"}}, "ada")
-    change_experiment.change_experiment(own_core, handles["size against speed"], {"labels": {"n": "2"}}, "ada")
+    change_experiment.change_experiment(own_core, handles["size against speed"], Changes(labels={"n": "1"}), "ada")
+    change_experiment.change_experiment(own_core, handles["size against speed"], Changes(labels={"n": "2"}), "ada")
     again = server.send("GET", path, token=TOKEN, headers=HEADERS | {"Last-Event-ID": place})
     place, said, whole = until_ready(heard(again))
     assert [(kind, document["handle"], document["labels"]) for kind, document in said] == [
@@ -230,7 +232,7 @@ def test_a_trial_its_points_and_what_it_uses_come_in_one_stream(
     stream = heard(server.send("GET", path, token=TOKEN, headers=HEADERS))
     _, said, _ = until_ready(stream)
     assert [kind for kind, _ in said] == ["status", "trial", "points", "usage"]
-    change_experiment.change_experiment(own_core, handles["image model"], {"budget": 321}, "ada")
+    change_experiment.change_experiment(own_core, handles["image model"], Changes(budget=321), "ada")
     _, said, _ = until_ready(stream)
     assert [(kind, document.get("budget")) for kind, document in said] == [("status", 321)]
     assert server.ask("GET", path.replace("/60", "/9999"), token=TOKEN, headers=HEADERS).status == 404

@@ -15,7 +15,10 @@ from starlette.routing import Route
 from orchestune.errors import StoreUnavailable
 from orchestune.server.app import create_app
 from orchestune.server.context import ANALYSIS_THREADS, STREAM_THREADS
+from orchestune.services.change_experiment import Changes
 from orchestune.services.core import Core
+from orchestune.services.create_experiment import NewExperiment
+from orchestune.services.rerun_trial import Rerun
 from orchestune.wire.files import KeepArtifacts, PublishCheckpoint
 from orchestune.wire.registration import Registration
 from tests.unit.server.harness import OWNER, PATIENCE, Live, live, until
@@ -56,7 +59,7 @@ CREATE = {
             ("sgd", DIGEST, {"root": "/p"}, "ada"),
             200,
         ),
-        ("PATCH", f"{X}/sgd", {"budget": 9}, "change_experiment", ("sgd", {"budget": 9}, "ada"), 200),
+        ("PATCH", f"{X}/sgd", {"budget": 9}, "change_experiment", ("sgd", Changes(budget=9), "ada"), 200),
         ("POST", f"{X}/sgd/pause", {"now": True}, "pause", ("sgd", True, "ada"), 200),
         ("POST", f"{X}/sgd/pause", None, "pause", ("sgd", False, "ada"), 200),
         ("POST", f"{X}/sgd/resume", {}, "resume", ("sgd", "ada"), 200),
@@ -81,11 +84,11 @@ CREATE = {
             f"{X}/sgd/trials/3/rerun",
             {"continue": True},
             "rerun_trial",
-            ("sgd", 3, {"continue": True}, "ada"),
+            ("sgd", 3, Rerun(from_checkpoint=True), "ada"),
             201,
         ),
         ("POST", f"{X}/sgd/trials/3/stop", {}, "stop_trial", ("sgd", 3, "ada"), 200),
-        ("POST", f"{X}/sgd/trials/3/rerun", None, "rerun_trial", ("sgd", 3, {}, "ada"), 201),
+        ("POST", f"{X}/sgd/trials/3/rerun", None, "rerun_trial", ("sgd", 3, Rerun(), "ada"), 201),
         ("GET", f"{X}/sgd/trials/3/artifacts", None, "artifacts", ("sgd", 3), 200),
         ("GET", f"{X}/sgd/contour?x=a&y=b&metric=c", None, "contour", ("sgd", "a", "b", "c"), 200),
         ("GET", f"{X}/sgd/trials/3/usage", None, "usage", ("sgd", 3), 200),
@@ -146,12 +149,15 @@ def test_each_route_calls_its_use_case_and_gives_its_answer(
 def test_an_experiment_is_created_with_everything_that_was_sent(server: Live) -> None:
     server.script.answers["create_experiment"] = {}
     server.ask("POST", X, {**CREATE, "launch": {"env": {"PATH": "/bin"}, "root": "/p", "links": ["data"]}})
-    ((document, actor),) = server.script.of("create_experiment")
+    ((new, actor),) = server.script.of("create_experiment")
     assert actor == "ada"
-    assert document == {
-        **CREATE,
-        "launch": {"env": {"PATH": "/bin"}, "root": "/p", "links": ["data"]},
-    }
+    assert new == NewExperiment(
+        specification={"name": "sgd"},
+        folder="host:/p",
+        secrets={"KEY": "v"},
+        outgoing={"notify.0.url": "https://a"},
+        launch={"env": {"PATH": "/bin"}, "root": "/p", "links": ["data"]},
+    )
 
 
 def test_the_server_says_which_it_is(server: Live) -> None:

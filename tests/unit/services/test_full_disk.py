@@ -92,6 +92,6 @@ def test_no_secret_is_left_of_what_could_not_be_created(tmp_path: Path, monkeypa
     monkeypatch.setattr(core.secrets, "put", full_by_then)
     asked = world.request(secrets=[{"name": "KEY", "source": "env:KEY"}], notify=[{"url": "https://192.0.2.1/hook"}])
     with pytest.raises(StoreUnavailable):
-        create_experiment.create_experiment(core, asked | {"secrets": {"KEY": "value"}}, "ada")
+        create_experiment.create_experiment(core, replace(asked, secrets={"KEY": "value"}), "ada")
     assert list((tmp_path / "secrets").iterdir()) == []
     world.close()

@@ -11,6 +11,7 @@ from sqlalchemy import event
 
 from orchestune.errors import BadInput, NotFound
 from orchestune.services import change_experiment, list_experiments, read_experiments
+from orchestune.services.change_experiment import Changes
 from orchestune.services.core import Core
 from tests.testbeds.seed import ACCURACY, SGD, Plan, Writer, core_of
 
@@ -112,7 +113,7 @@ def test_those_that_are_named_come_in_the_order_of_their_names_as_far_as_they_ar
 def test_what_is_over_is_shown_as_it_is_now(core: Core, names: list[str]) -> None:
     ref = list_experiments.listed(core, search="p21p")["items"][0]["handle"]
     for labels in ({"a": "1"}, {"a": "2"}):
-        change_experiment.change_experiment(core, ref, {"labels": labels}, "ada")
+        change_experiment.change_experiment(core, ref, Changes(labels=labels), "ada")
         assert list_experiments.several(core, [ref])[0]["labels"] == labels
         assert list_experiments.listed(core, search=f"a={labels['a']} run")["items"][0]["labels"] == labels
 

@@ -25,8 +25,8 @@ def test_a_reason_names_a_person_or_says_that_a_role_is_meant(actor: str, words:
     ref = world.create(budget=2)
     world.lease()
     stopped = decoded(stop_trial(world.core, ref, 1, actor))
-    paused = pause(world.core, ref, False, actor)
-    ended = stop(world.core, ref, actor)
+    paused = decoded(pause(world.core, ref, False, actor))
+    ended = decoded(stop(world.core, ref, actor))
     world.close()
     assert stopped["reason"]["message"] == f"stopped {words}"
     assert paused["reason"]["message"] == f"paused {words}"

@@ -12,7 +12,7 @@ from orchestune.archives.copying import copy
 from orchestune.archives.shelf import Shelf
 from orchestune.errors import StoreUnavailable
 from orchestune.files.folder import FolderFiles
-from orchestune.services.change_experiment import change_experiment, drop_files
+from orchestune.services.change_experiment import Changes, change_experiment, drop_files
 from orchestune.services.export_record import Records
 from orchestune.testing.world import World
 
@@ -27,7 +27,7 @@ def test_a_shelf_keeps_the_logs_that_a_server_has_dropped_since(tmp_path: Path) 
         drop_files(world.core, experiment)
     [kept] = shelf.records()
     assert (copied, kept.counts["log"]) == ([True, False], 1)
-    change_experiment(world.core, experiment, {"budget": 3}, "ada")
+    change_experiment(world.core, experiment, Changes(budget=3), "ada")
     world.run(experiment)
     copy(source, shelf, experiment, tmp_path)
     [kept] = shelf.records()
@@ -44,7 +44,7 @@ def test_a_shelf_that_is_full_when_a_newer_record_comes_keeps_the_older_one_or_h
     world.run(experiment)
     files, source = FolderFiles(tmp_path / "shelf"), Records(world.core)
     copy(source, Shelf(files), experiment, tmp_path)
-    change_experiment(world.core, experiment, {"budget": 3}, "ada")
+    change_experiment(world.core, experiment, Changes(budget=3), "ada")
     world.run(experiment)
     done = 0
 

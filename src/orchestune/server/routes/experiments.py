@@ -23,6 +23,8 @@ from orchestune.services import (
     list_experiments,
     read_experiments,
 )
+from orchestune.services.change_experiment import Changes
+from orchestune.services.create_experiment import FirstTrial, NewExperiment, WarmResults
 from orchestune.services.ownership import principal_of_new
 from orchestune.services.signals import EXPERIMENTS
 
@@ -32,11 +34,27 @@ router = routers.of_clients("experiments", "/experiments")
 @router.post("", status_code=201, response_model=documents.Status)
 def create(context: Here, caller: Known, body: requests.CreateExperiment, key: RequestKey = None) -> Response:
     """Start an experiment."""
-    document = body.model_dump(exclude={"specification", "launch"}, exclude_none=True)
-    document |= {"specification": body.specification, "launch": body.launch.document()}
-    document |= {"request_key": key} if key else {}
+    first = body.first
+    new = NewExperiment(
+        specification=body.specification,
+        cluster=body.cluster,
+        bundle=body.bundle,
+        warm_start=_warm_results(body.warm_start) if body.warm_start else None,
+        first=FirstTrial(first.parameters, first.seed) if first else None,
+        owner=body.owner,
+        folder=body.folder,
+        launch=body.launch.document(),
+        secrets=body.secrets,
+        outgoing=body.outgoing,
+        request_key=key or None,
+    )
     principal = principal_of_new(context.core, caller, body.owner)
-    return answer(create_experiment.create_experiment(context.core, document, caller.name, principal=principal), 201)
+    return answer(create_experiment.create_experiment(context.core, new, caller.name, principal=principal), 201)
+
+
+def _warm_results(given: requests.WarmStart) -> WarmResults:
+    results = [each.model_dump(exclude_none=True) for each in given.results]
+    return WarmResults(given.source, results)
 
 
 @router.get("", response_model=documents.StatusPage)
@@ -150,8 +168,8 @@ def change_code(context: Here, actor: Actor, ref: str, body: requests.ChangeCode
 @router.patch("/{ref}", response_model=documents.Status)
 def change(context: Here, actor: Actor, ref: str, body: requests.ChangeExperiment) -> Response:
     """Change budget, parallelism, priority or labels; a finished one goes on where its budget grew."""
-    document = body.model_dump(exclude_unset=True)
-    return answer(change_experiment.change_experiment(context.core, ref, document, actor))
+    changes = Changes(budget=body.budget, parallelism=body.parallelism, priority=body.priority, labels=body.labels)
+    return answer(change_experiment.change_experiment(context.core, ref, changes, actor))
 
 
 @router.post("/{ref}/pause", response_model=documents.Status)

@@ -29,6 +29,7 @@ from orchestune.server.parameters import (
 from orchestune.services import queue_trial, read_columns, read_experiments, read_trials, rerun_trial, stop_trial
 from orchestune.services import usage as read_usage
 from orchestune.services.ownership import principal_of_new
+from orchestune.services.rerun_trial import Rerun
 
 router = routers.of_clients("trials", "/experiments/{ref}/trials")
 
@@ -129,10 +130,19 @@ def rerun(
     key: RequestKey = None,
 ) -> Response:
     """Repeat it exactly, as a new experiment of budget 1."""
-    document = body.model_dump(by_alias=True, exclude_none=True) if body else {}
-    document |= {"request_key": key} if key else {}
-    principal = principal_of_new(context.core, caller, body.owner if body else None)
-    return answer(rerun_trial.rerun_trial(context.core, ref, number, document, caller.name, principal=principal), 201)
+    body = body or requests.RerunTrial()
+    again = Rerun(
+        from_checkpoint=body.continue_,
+        run=body.run,
+        cluster=body.cluster,
+        launch=body.launch.document() if body.launch else None,
+        secrets=body.secrets,
+        folder=body.folder,
+        owner=body.owner,
+        request_key=key or None,
+    )
+    principal = principal_of_new(context.core, caller, body.owner)
+    return answer(rerun_trial.rerun_trial(context.core, ref, number, again, caller.name, principal=principal), 201)
 
 
 @router.get("/{number}/artifacts", response_model=list[documents.Artifact])

@@ -26,6 +26,8 @@ from orchestune.services import (
     rerun_trial,
     uploads,
 )
+from orchestune.services.change_experiment import Changes
+from orchestune.services.rerun_trial import Rerun
 from orchestune.store import archive, experiments, imports, workers
 from orchestune.store.session import Session
 from orchestune.store.tables import metadata
@@ -63,7 +65,7 @@ class ArchivesContract(WorldContract):
             found = workers.of_experiment(session, experiment)
         assert len(found) == 2
         assert all(worker.state == "ended" and worker.ended_at == worker.seen_at for worker in found)
-        change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "bob")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=6), "bob")
         assert world.run(experiment)["counts"]["completed"] == 6
 
     def test_the_place_of_files_is_asked_for_several_at_once(
@@ -101,7 +103,7 @@ class ArchivesContract(WorldContract):
         before = world.status(experiment)
         world.core.backends.pop("local")  # type: ignore[attr-defined]
         with pytest.raises(Conflict, match="ran in the cluster 'local', which this server does not have") as caught:
-            change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "bob")
+            change_experiment.change_experiment(world.core, experiment, Changes(budget=6), "bob")
         assert "--warm-start" in caught.value.hint
         assert world.status(experiment) == {**before, "resources": world.status(experiment)["resources"]}
 
@@ -152,15 +154,15 @@ class ArchivesContract(WorldContract):
         with world.core.store.transaction() as session:
             experiments.change(session, experiment, cluster="prod")
         repeated = [
-            rerun_trial.rerun_trial(world.core, experiment, 1, body, "bob")["cluster"]
-            for body in ({}, {"cluster": "empty"})
+            rerun_trial.rerun_trial(world.core, experiment, 1, again, "bob")["cluster"]
+            for again in (Rerun(), Rerun(cluster="empty"))
         ]
         assert repeated == ["local", "empty"]
         with pytest.raises(NotFound, match="there is no cluster 'moon'"):
-            rerun_trial.rerun_trial(world.core, experiment, 1, {"cluster": "moon"}, "bob")
+            rerun_trial.rerun_trial(world.core, experiment, 1, Rerun(cluster="moon"), "bob")
 
     def _extended(self, world: World, experiment: str, budget: int) -> io.BytesIO:
-        change_experiment.change_experiment(world.core, experiment, {"budget": budget}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=budget), "ada")
         assert world.run(experiment)["counts"]["completed"] == budget
         return self._exported(world, experiment)
 
@@ -191,7 +193,7 @@ class ArchivesContract(WorldContract):
     ) -> None:
         experiment = world.create(budget=3)
         earlier = self._with_curves(world, experiment)
-        change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=6), "ada")
         later = self._with_curves(world, experiment)
         self._forget(world, experiment)
         self._read(world, earlier)
@@ -211,7 +213,7 @@ class ArchivesContract(WorldContract):
         as_sent, as_here = self._content(later), self._content(self._exported(world, experiment))
         assert [line for line in as_here if line not in as_sent and b'"type":"worker"' not in line] == []
         assert len(as_here) == len(as_sent)
-        change_experiment.change_experiment(world.core, experiment, {"budget": 9}, "bob")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=9), "bob")
         assert world.run(experiment)["counts"]["completed"] == 9
 
     def test_pages_show_nothing_of_what_was_removed_to_make_room_for_another_one(
@@ -248,7 +250,7 @@ class ArchivesContract(WorldContract):
     ) -> None:
         experiment, earlier, later = two_states
         self._read(world, earlier)
-        change_experiment.change_experiment(world.core, experiment, {"budget": 9}, "bob")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=9), "bob")
         world.lease()
         before = world.trials(experiment)
         with pytest.raises(Conflict, match="is running here") as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from orchestune.services import (
     rerun_trial,
 )
 from orchestune.services.authenticate import authenticate
+from orchestune.services.change_experiment import Changes
+from orchestune.services.rerun_trial import Rerun
 from orchestune.services.signatures import worker_token
 from orchestune.services.work import GroupOver
 from orchestune.testing.world import World
@@ -44,17 +47,17 @@ class BudgetsContract(WorldContract):
         world.tick()
         assert world.status(experiment)["counts"]["queued"] > 10
         with pytest.raises(Conflict, match="3 trials were handed out already") as caught:
-            change_experiment.change_experiment(world.core, experiment, {"budget": 2}, "ada")
+            change_experiment.change_experiment(world.core, experiment, Changes(budget=2), "ada")
         assert caught.value.hint == "the budget can be 3 or more"
         assert world.status(experiment)["counts"]["cancelled"] == 0
-        change_experiment.change_experiment(world.core, experiment, {"budget": 4}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=4), "ada")
         waiting = [trial["number"] for trial in world.trials(experiment) if trial["state"] == "queued"]
         assert waiting == [3, asked], "the suggestion that was made first"
         shown = world.run(experiment)
         assert (shown["state"], shown["counts"]["completed"], shown["reason"]["code"]) == ("completed", 4, "budget")
         why = {str(trial["reason"]["message"]) for trial in world.trials(experiment) if trial["state"] == "cancelled"}
         assert why == {"the budget was lowered by ada"}
-        change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=6), "ada")
         assert world.run(experiment)["counts"]["completed"] == 6
 
     def test_no_more_leases_are_out_than_parallelism_allows(self, world: World) -> None:
@@ -134,30 +137,30 @@ class BudgetsContract(WorldContract):
     def test_rerun_repeats_configuration_and_seed(self, world: World) -> None:
         experiment = world.create(budget=2)
         world.run(experiment)
-        again = rerun_trial.rerun_trial(world.core, experiment, 2, {}, "ada")
+        again = rerun_trial.rerun_trial(world.core, experiment, 2, Rerun(), "ada")
         shown = world.run(again["id"])
         assert shown["budget"] == 1
         assert shown["origin"].endswith("/2")
         (old, new) = (world.trial(e, n) for e, n in ((experiment, 2), (again["id"], 1)))
         assert (old["parameters"], old["seed"]) == (new["parameters"], new["seed"])
         with pytest.raises(Conflict, match="no checkpoint") as refused:
-            rerun_trial.rerun_trial(world.core, experiment, 2, {"continue": True}, "ada")
+            rerun_trial.rerun_trial(world.core, experiment, 2, Rerun(from_checkpoint=True), "ada")
         assert refused.value.hint == "only trials with `checkpoint:` can be continued"
 
     def test_a_rerun_may_have_another_command(self, world: World) -> None:
         experiment = world.create(budget=1)
         world.run(experiment)
-        ran = {"run": ["train", "{x}", "--epochs", "80"]}
-        again = rerun_trial.rerun_trial(world.core, experiment, 1, ran, "ada")["id"]
+        run = ["train", "{x}", "--epochs", "80"]
+        again = rerun_trial.rerun_trial(world.core, experiment, 1, Rerun(run=run), "ada")["id"]
         kept = read_experiments.specification(world.core, again)["specification"]
-        assert kept["run"] == ran["run"]
-        assert read_experiments.specification(world.core, experiment)["specification"]["run"] != ran["run"]
+        assert kept["run"] == run
+        assert read_experiments.specification(world.core, experiment)["specification"]["run"] != run
         assert world.run(again)["counts"]["completed"] == 1
 
     def test_a_rerun_that_was_stopped_and_goes_on_is_of_the_same_trial(self, world: World) -> None:
         experiment = world.create(budget=2, engine="random")
         world.run(experiment)
-        again = rerun_trial.rerun_trial(world.core, experiment, 2, {}, "ada")["id"]
+        again = rerun_trial.rerun_trial(world.core, experiment, 2, Rerun(), "ada")["id"]
         change_experiment.stop(world.core, again, "ada")
         change_experiment.resume(world.core, again, "ada")
         assert world.run(again)["counts"]["completed"] == 1
@@ -170,12 +173,12 @@ class BudgetsContract(WorldContract):
         experiment = world.create(budget=1, checkpoint_every=300.0)
         world.run(experiment)
         with pytest.raises(Conflict, match="no checkpoint") as refused:
-            rerun_trial.rerun_trial(world.core, experiment, 1, {"continue": True}, "ada")
+            rerun_trial.rerun_trial(world.core, experiment, 1, Rerun(from_checkpoint=True), "ada")
         assert "before the 300 s after which it is published (`checkpoint.every`)" in refused.value.hint
 
     def test_the_same_request_makes_one_experiment(self, world: World) -> None:
-        first = create_experiment.create_experiment(world.core, world.request() | {"request_key": "k"}, "ada")
-        second = create_experiment.create_experiment(world.core, world.request() | {"request_key": "k"}, "ada")
+        first = create_experiment.create_experiment(world.core, replace(world.request(), request_key="k"), "ada")
+        second = create_experiment.create_experiment(world.core, replace(world.request(), request_key="k"), "ada")
         assert first["id"] == second["id"]
         assert len(read_experiments.statuses(world.core)["items"]) == 1
 

@@ -10,7 +10,8 @@ from orchestune.services import (
     change_experiment,
     queue_trial,
 )
-from orchestune.testing.world import World
+from orchestune.services.change_experiment import Changes
+from orchestune.testing.world import World, decoded
 from orchestune.testing.world_contract import WorldContract
 
 
@@ -100,7 +101,7 @@ class GuardsContract(WorldContract):
         choices = [{"name": "x", "type": "categorical", "choices": [1, 2, 3]}]
         whole = world.run(world.create(budget=3, parallelism=2, parameters=choices))
         assert (whole["state"], whole["reason"]["code"]) == ("completed", "exhausted")
-        more = change_experiment.change_experiment(world.core, whole["id"], {"budget": 5}, "ada")
+        more = decoded(change_experiment.change_experiment(world.core, whole["id"], Changes(budget=5), "ada"))
         assert (more["state"], more["reason"]["code"]) == ("completed", "exhausted"), "there is nothing to go on with"
         part = world.run(world.create(budget=2, parallelism=2, parameters=choices))
         assert (part["state"], part["reason"]["code"]) == ("completed", "budget")

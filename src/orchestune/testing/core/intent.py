@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+
 import pytest
 
 from orchestune.errors import Ambiguous, Conflict, NotFound
@@ -12,6 +14,7 @@ from orchestune.services import (
     read_experiments,
     stop_trial,
 )
+from orchestune.services.change_experiment import Changes
 from orchestune.testing.world import World, decoded
 from orchestune.testing.world_contract import WorldContract
 
@@ -101,10 +104,10 @@ class IntentContract(WorldContract):
 
     def test_what_it_was_created_with_is_told_with_what_was_changed_since(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=1, labels={"team": "one"})
-        changes = {"budget": 4, "parallelism": 3, "priority": 5, "labels": {"team": "two", "for": "a paper"}}
+        changes = Changes(budget=4, parallelism=3, priority=5, labels={"team": "two", "for": "a paper"})
         change_experiment.change_experiment(world.core, experiment, changes, "ada")
         told = read_experiments.specification(world.core, experiment)["specification"]
-        assert told | changes == told
+        assert told | asdict(changes) == told
 
     def test_a_trial_that_waits_is_stopped_and_a_finished_one_is_not(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=1)
@@ -156,7 +159,7 @@ class IntentContract(WorldContract):
     def test_stop_cancels_everything_and_ends_when_the_workers_have(self, world: World) -> None:
         experiment = world.create(budget=10, parallelism=2)
         (worker, lease), _ = world.lease(2)
-        shown = change_experiment.stop(world.core, experiment, "ada")
+        shown = decoded(change_experiment.stop(world.core, experiment, "ada"))
         assert shown["state"] == "stopping"
         assert shown["counts"]["running"] == 0
         orders = worker.call()["orders"]
@@ -184,7 +187,7 @@ class IntentContract(WorldContract):
     def test_extend_goes_on_with_a_finished_experiment(self, world: World) -> None:
         experiment = world.create(budget=3)
         world.run(experiment)
-        change_experiment.change_experiment(world.core, experiment, {"budget": 7, "parallelism": 3}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=7, parallelism=3), "ada")
         shown = world.run(experiment)
         assert shown["counts"]["completed"] == 7
         assert shown["parallelism"] == 3
@@ -198,7 +201,7 @@ class IntentContract(WorldContract):
     @pytest.mark.parametrize(("folds", "most"), [(1, 7), (3, 21)])
     def test_no_more_at_a_time_than_the_budget_holds(self, world: World, folds: int, most: int) -> None:
         experiment = world.create(budget=5, parallelism=1, folds={"count": folds})
-        change_experiment.change_experiment(world.core, experiment, {"budget": 7, "parallelism": 50}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=7, parallelism=50), "ada")
         assert world.status(experiment)["parallelism"] == most
 
     def test_extend_goes_on_with_what_came_to_its_end_while_it_was_paused(self, world: World) -> None:
@@ -207,30 +210,30 @@ class IntentContract(WorldContract):
         change_experiment.pause(world.core, experiment, False, "ada")
         worker, lease = leases[0]
         worker.call(finished=[worker.finish(lease)])
-        change_experiment.change_experiment(world.core, experiment, {"budget": 3}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=3), "ada")
         assert world.status(experiment)["state"] == "paused"
-        change_experiment.change_experiment(world.core, experiment, {"budget": 2}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=2), "ada")
         worker, lease = leases[1]
         worker.call(finished=[worker.finish(lease)])
         world.tick(3)
         assert world.status(experiment)["state"] == "completed"
-        change_experiment.change_experiment(world.core, experiment, {"budget": 4}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=4), "ada")
         assert world.run(experiment)["counts"]["completed"] == 4
 
     def test_what_has_lost_its_secrets_on_the_way_here_does_not_go_on_without_them(self, world: World) -> None:
         request = world.request(budget=1, secrets=[{"name": "TOKEN", "source": "env:TOKEN"}])
-        made = create_experiment.create_experiment(world.core, {**request, "secrets": {"TOKEN": "x"}}, "ada")
+        made = create_experiment.create_experiment(world.core, replace(request, secrets={"TOKEN": "x"}), "ada")
         experiment = made["id"]
         world.run(experiment)
         world.core.secrets.delete(experiment)  # an archive does not have them
         with pytest.raises(Conflict, match="no value of its secrets TOKEN") as refused:
-            change_experiment.change_experiment(world.core, experiment, {"budget": 2}, "ada")
+            change_experiment.change_experiment(world.core, experiment, Changes(budget=2), "ada")
         assert f"--warm-start {made['handle']}" in str(refused.value.hint)
-        for body in ({"budget": 1}, {"parallelism": 3}):
-            assert change_experiment.change_experiment(world.core, experiment, body, "ada")["state"] == "completed"
+        for changes in (Changes(budget=1), Changes(parallelism=3)):
+            assert change_experiment.change_experiment(world.core, experiment, changes, "ada")["state"] == "completed"
         assert change_experiment.resume(world.core, experiment, "ada")["state"] == "completed"
         world.core.secrets.put(experiment, {"TOKEN": "x"})
-        change_experiment.change_experiment(world.core, experiment, {"budget": 2}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=2), "ada")
         change_experiment.stop(world.core, experiment, "ada")
         world.tick(3)
         world.core.secrets.delete(experiment)
@@ -242,7 +245,7 @@ class IntentContract(WorldContract):
         experiment = world.create(budget=10, parallelism=1)
         world.run(experiment)
         world.clock.pass_time(86_400.0)
-        change_experiment.change_experiment(world.core, experiment, {"budget": 20}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=20), "ada")
         left = world.status(experiment)["eta_seconds"]
         assert left is not None and 1.0 <= left <= 100.0
 
@@ -261,7 +264,7 @@ class IntentContract(WorldContract):
         experiment = world.create(budget=5)
         world.run(experiment)
         with pytest.raises(Conflict, match="5 trials"):
-            change_experiment.change_experiment(world.core, experiment, {"budget": 3}, "ada")
+            change_experiment.change_experiment(world.core, experiment, Changes(budget=3), "ada")
 
     def test_a_prefix_names_the_visible_one_and_a_hidden_one_only_where_no_other_has_it(self, world: World) -> None:
         hidden, shown = world.create(name="same"), world.create(name="same")
@@ -356,9 +359,9 @@ class IntentContract(WorldContract):
         world.lease()
         change_experiment.stop(world.core, experiment, "ada")
         world.tick(3)
-        shown = change_experiment.change_experiment(world.core, experiment, {"budget": 5}, "ada")
+        shown = change_experiment.change_experiment(world.core, experiment, Changes(budget=5), "ada")
         assert (shown["state"], shown["desired"], shown["budget"]) == ("stopped", "stopped", 5)
-        shown = change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "ada")
+        shown = change_experiment.change_experiment(world.core, experiment, Changes(budget=6), "ada")
         assert shown["desired"] == "running"
 
     def test_what_is_being_stopped_takes_no_configuration(self, world: World) -> None:
@@ -372,9 +375,9 @@ class IntentContract(WorldContract):
         experiment = world.create(budget=10, parallelism=2, stop={"target": 0.5})
         worker, lease = world.lease(2)[0]
         worker.call(finished=[worker.finish(lease, 0.1)])
-        shown = change_experiment.pause(world.core, experiment, False, "ada")
+        shown = decoded(change_experiment.pause(world.core, experiment, False, "ada"))
         assert (shown["desired"], shown["reason"]["code"]) == ("running", "target")
-        assert change_experiment.stop(world.core, experiment, "ada")["reason"]["code"] == "target"
+        assert decoded(change_experiment.stop(world.core, experiment, "ada"))["reason"]["code"] == "target"
         world.tick(3)
         shown = world.status(experiment)
         assert (shown["state"], shown["reason"]["code"]) == ("completed", "target")

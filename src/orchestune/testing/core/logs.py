@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import BinaryIO
 
 import pytest
@@ -28,7 +29,9 @@ from orchestune.services import (
     stop_trial,
     uploads,
 )
+from orchestune.services.change_experiment import Changes
 from orchestune.services.read_trials import blob_key
+from orchestune.services.rerun_trial import Rerun
 from orchestune.store import logs, removal
 from orchestune.store.session import Session
 from orchestune.store.tables import folds, log_segments
@@ -154,7 +157,7 @@ class LogsContract(WorldContract):
         code, state, weights = b"code", b"state", b"weights"
         digests = {content: hashlib.sha256(content).hexdigest() for content in (code, state, weights)}
         bundles.store(world.core, digests[code], io.BytesIO(code))
-        request = world.request(budget=1, parallelism=1, checkpoint_every=1.0) | {"bundle": digests[code]}
+        request = replace(world.request(budget=1, parallelism=1, checkpoint_every=1.0), bundle=digests[code])
         experiment = str(create_experiment.create_experiment(world.core, request, "ada")["id"])
         [(worker, lease)] = world.lease()
         for content in (state, weights):
@@ -179,7 +182,7 @@ class LogsContract(WorldContract):
         assert world.status(experiment)["files_dropped_at"] is not None
         assert sizes() == [4, None, None], "the code stays"
         with pytest.raises(Conflict, match=r"checkpoint of test-\w{4}/1 was dropped at 2023-"):
-            rerun_trial.rerun_trial(world.core, experiment, 1, {"continue": True}, "ada")
+            rerun_trial.rerun_trial(world.core, experiment, 1, Rerun(from_checkpoint=True), "ada")
         assert read_logs.logs(world.core, experiment, 0, 10)["items"] == []
         assert read_trials.artifacts(world.core, experiment, 1) == []
         assert world.trial(experiment, 1)["metrics"]["loss"]["value"] == 0.5
@@ -377,7 +380,7 @@ class LogsContract(WorldContract):
 
     def test_nothing_is_dropped_of_an_experiment_that_goes_on_by_then(self, world: World) -> None:
         experiment, text = self._with_moved_logs(world)
-        change_experiment.change_experiment(world.core, experiment, {"budget": 2}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=2), "ada")
         change_experiment.drop_files(world.core, experiment)
         assert [item["text"] for item in read_logs.logs(world.core, experiment, 0, 10)["items"]] == [text]
 
@@ -387,7 +390,7 @@ class LogsContract(WorldContract):
         expiring = Expiring(world.core, 3600.0)
         world.clock.pass_time(3700.0)
         expiring.tick()
-        change_experiment.change_experiment(world.core, experiment, {"budget": 2}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=2), "ada")
         world.run(experiment)
         world.clock.pass_time(1800.0)
         expiring.tick()

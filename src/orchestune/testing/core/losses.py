@@ -10,6 +10,7 @@ from orchestune.services import (
     read_columns,
     read_logs,
 )
+from orchestune.services.change_experiment import Changes
 from orchestune.services.work import work
 from orchestune.store import workers
 from orchestune.testing.world import World
@@ -237,7 +238,7 @@ class LossesContract(WorldContract):
             world.backend.gone[worker.id] = "killed by signal 9"
             world.tick()
         [(worker, lease)] = world.lease()
-        change_experiment.change_experiment(world.core, experiment, {"budget": 3, "parallelism": 2}, "ada")
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=3, parallelism=2), "ada")
         worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
         assert {lease["trial"] for _, lease in world.lease(2)} == {2, 3}
         assert world.run(experiment)["counts"]["completed"] == 3

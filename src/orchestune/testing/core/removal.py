@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -23,6 +24,7 @@ from orchestune.services import (
     rerun_trial,
     uploads,
 )
+from orchestune.services.change_experiment import Changes
 from orchestune.services.read_trials import blob_key
 from orchestune.store import blobs, logs, removal
 from orchestune.store.session import Session
@@ -155,10 +157,10 @@ class RemovalContract(WorldContract):
         world.run(extended)
         for experiment in (resumed, extended):
             change_experiment.delete(world.core, experiment, False, "ada")
-        change_experiment.change_experiment(world.core, extended, {"parallelism": 2}, "ada")
+        change_experiment.change_experiment(world.core, extended, Changes(parallelism=2), "ada")
         assert read_experiments.statuses(world.core)["items"] == []
         change_experiment.resume(world.core, resumed, "ada")
-        change_experiment.change_experiment(world.core, extended, {"budget": 2}, "ada")
+        change_experiment.change_experiment(world.core, extended, Changes(budget=2), "ada")
         assert {item["id"] for item in read_experiments.statuses(world.core)["items"]} == {resumed, extended}
         done = world.run(extended)
         assert (done["counts"]["completed"], done["notes"]) == (2, [])
@@ -169,7 +171,7 @@ class RemovalContract(WorldContract):
         with pytest.raises(Conflict, match="removed for good"):
             change_experiment.resume(world.core, experiment, "ada")
         with pytest.raises(Conflict, match="removed for good"):
-            change_experiment.change_experiment(world.core, experiment, {"budget": 9}, "ada")
+            change_experiment.change_experiment(world.core, experiment, Changes(budget=9), "ada")
         world.tick(4)
         with pytest.raises(Purged):
             world.status(experiment)
@@ -178,7 +180,7 @@ class RemovalContract(WorldContract):
         """The digest of code that nothing names any more."""
         digest = hashlib.sha256(code).hexdigest()
         bundles.store(world.core, digest, io.BytesIO(code))
-        request = world.request() | {"bundle": digest}
+        request = replace(world.request(), bundle=digest)
         purged = create_experiment.create_experiment(world.core, request, "ada")["id"]
         change_experiment.delete(world.core, purged, True, "ada")
         world.tick(4)
@@ -268,7 +270,7 @@ class RemovalContract(WorldContract):
             with pytest.raises(StoreUnavailable, match="just being removed"):
                 bundles.store(world.core, digest, io.BytesIO(b"own"))
             with pytest.raises(NotFound):
-                create_experiment.create_experiment(world.core, world.request() | {"bundle": digest}, "ada")
+                create_experiment.create_experiment(world.core, replace(world.request(), bundle=digest), "ada")
             delete(key)
 
         monkeypatch.setattr(world.core.files, "delete", meanwhile)
@@ -307,7 +309,7 @@ class RemovalContract(WorldContract):
         digest = self._orphan(world)
         assert bundles.has(world.core, digest)
         Archiving(world.core).drop_orphans()
-        created = create_experiment.create_experiment(world.core, world.request() | {"bundle": digest}, "ada")
+        created = create_experiment.create_experiment(world.core, replace(world.request(), bundle=digest), "ada")
         world.clock.pass_time(2 * ORPHAN_SECONDS)
         Archiving(world.core).drop_orphans()
         assert created["state"] == "pending" and world.core.files.size(blob_key(digest)) == 3
@@ -341,7 +343,9 @@ class RemovalContract(WorldContract):
                 archiving.drop_orphans()
 
         monkeypatch.setattr(rerun_trial, "check", meanwhile)
-        again = partial(rerun_trial.rerun_trial, world.core, experiment, 1, {"continue": True}, "ada")
+        again = partial(
+            rerun_trial.rerun_trial, world.core, experiment, 1, rerun_trial.Rerun(from_checkpoint=True), "ada"
+        )
         if swept:
             with pytest.raises(Conflict, match=r"checkpoint of .*/1 is no longer here"):
                 again()
@@ -366,9 +370,9 @@ class RemovalContract(WorldContract):
             bundles.store(world.core, digest, io.BytesIO(content))
         shared, own = contents
         request = world.request()
-        kept = create_experiment.create_experiment(world.core, request | {"bundle": shared}, "ada")["id"]
+        kept = create_experiment.create_experiment(world.core, replace(request, bundle=shared), "ada")["id"]
         purged = [
-            create_experiment.create_experiment(world.core, request | {"bundle": d}, "ada")["id"] for d in contents
+            create_experiment.create_experiment(world.core, replace(request, bundle=d), "ada")["id"] for d in contents
         ]
         for experiment in purged:
             change_experiment.delete(world.core, experiment, True, "ada")
