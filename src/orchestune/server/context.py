@@ -32,7 +32,8 @@ R = TypeVar("R")
 WORK_THREADS = 10
 STREAM_THREADS = 4
 COLD_THREADS = 8
-FILE_THREADS = 8
+FILE_THREADS = 6
+WORKER_FILE_THREADS = 6
 LOG_THREADS = 4
 ANALYSIS_THREADS = 2
 HOT_PATIENCE = 0.05
@@ -107,9 +108,12 @@ class Context:
     audience: Audience = field(default_factory=Audience)
     worker_turns: Turns = field(default_factory=Turns)
     """of each worker one call is applied at a time: the threads and the store's lock are shared with all others"""
+    worker_file_turns: Turns = field(default_factory=Turns)
+    """the same for its calls about files, which may be slow and must not delay its heartbeats"""
     work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))
     file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(FILE_THREADS))
-    """for files on their way in or out: where the place of files hangs, nobody else waits"""
+    """for people's files on their way in or out: where the place of files hangs, nobody else waits"""
+    worker_file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKER_FILE_THREADS))
     log_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOG_THREADS))
     """for what trials printed: the older part of it lies in the place of files, too, and what is new does not"""
     analysis_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(ANALYSIS_THREADS))
@@ -134,8 +138,13 @@ class Context:
         return await to_thread.run_sync(partial(function, *args, **kwargs))
 
     async def filing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call what stores or opens files in a thread."""
+        """Call what stores or opens people's files in a thread."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.file_threads)
+
+    async def filing_of(self, worker: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call what stores or opens files of a worker in a thread, when its other calls of this kind are over."""
+        async with self.worker_file_turns.of(worker):
+            return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.worker_file_threads)
 
     async def printed(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call what reads logs in a thread."""
