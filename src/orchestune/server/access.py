@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 from enum import StrEnum
@@ -22,11 +23,15 @@ from orchestune.server.caller_address import caller_address
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
 from orchestune.server.crowd import Crowd, Noted, key_of, most_of
+from orchestune.server.turns import Turns
 from orchestune.services import authenticate
 from orchestune.services.core import Caller
 from orchestune.services.retire_cluster import refuse
 
 API = "/api/v1/"
+EXPORTS_AT_ONCE = 2
+"""Exports of one caller in progress; each writes a temporary file, which is kept until it has been sent."""
+_EXPORT = re.compile(rf"{API}experiments/[^/]+/archive")
 USER_HEADER = b"orchestune-user"
 """the name that somebody gives who shares a token with others, percent-encoded where it is not ASCII"""
 _SEEN = ("experiments", "diff", "server", "cluster", "openapi.json")
@@ -116,6 +121,7 @@ class Access:
         self.context = context
         self._crowd = Crowd()
         self._noted = Noted()
+        self._exports = Turns(EXPORTS_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wanted = Need.NOTHING
@@ -147,8 +153,10 @@ class Access:
         key = key_of(caller)
         if key:
             self._noted.count(key, scope["method"], scope["path"])
+        is_export = key and _EXPORT.fullmatch(scope["path"])
         with self._crowd.one_of(key, most_of(caller)) if key else nullcontext():
-            await self.app(scope, receive, send)
+            async with self._exports.of(key) if is_export else nullcontext():
+                await self.app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:
         token = _bearer(scope)

@@ -34,6 +34,7 @@ STREAM_THREADS = 4
 COLD_THREADS = 8
 FILE_THREADS = 6
 WORKER_FILE_THREADS = 6
+EXPORT_THREADS = 3  # more than one caller may have in progress (`access.EXPORTS_AT_ONCE`)
 LOG_THREADS = 4
 ANALYSIS_THREADS = 2
 HOT_PATIENCE = 0.05
@@ -114,6 +115,7 @@ class Context:
     file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(FILE_THREADS))
     """for people's files on their way in or out: where the place of files hangs, nobody else waits"""
     worker_file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKER_FILE_THREADS))
+    export_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(EXPORT_THREADS))
     log_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOG_THREADS))
     """for what trials printed: the older part of it lies in the place of files, too, and what is new does not"""
     analysis_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(ANALYSIS_THREADS))
@@ -140,6 +142,10 @@ class Context:
     async def filing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call what stores or opens people's files in a thread."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.file_threads)
+
+    async def exporting(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call what writes the record of an experiment, which may take minutes, in a thread."""
+        return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.export_threads)
 
     async def filing_of(self, worker: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call what stores or opens files of a worker in a thread, when its other calls of this kind are over."""

@@ -1,0 +1,129 @@
+"""Attack: one caller asks for more than the server can do at once. Workers and other callers are served meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from starlette.requests import ClientDisconnect
+
+from orchestune.services import export_record
+from orchestune.services.signatures import report_signature
+from orchestune.testing.world import FakeWorker, World
+from tests.security.target import OWNER, Target
+from tests.unit.server.harness import PATIENCE, Live, live, until
+
+
+@pytest.fixture
+def target(world: World) -> Iterator[Target]:
+    with live(world.core) as server:
+        yield Target(world, server)
+
+
+class Gate:
+    """A service that returns once the block of the gate has ended."""
+
+    def __init__(self, answer: Callable[[], object]) -> None:
+        self._answer = answer
+        self._lock = threading.Lock()
+        self.running = self.most = 0
+        self._released = threading.Event()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        self._released.set()
+
+    def __call__(self, *_: object) -> Any:
+        with self._lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        assert self._released.wait(PATIENCE)
+        with self._lock:
+            self.running -= 1
+        return self._answer()
+
+
+def upload(server: Live, worker: FakeWorker) -> int:
+    """The status of a small upload."""
+    path = f"/api/v1/workers/{worker.id}/uploads/{hashlib.sha256(b'x').hexdigest()}?offset=0"
+    return server.ask("PUT", path, b"x", token=worker.token).status
+
+
+def report_path(world: World, attempt: str) -> str:
+    return f"/api/v1/report/{attempt}/{report_signature(world.core, attempt)}"
+
+
+def begin(server: Live, method: str, path: str, sent: bytes, token: str = "") -> socket.socket:
+    """Send a request with a part of its body, of which more is announced."""
+    client = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+    head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(sent) + 1}\r\n"
+    head += f"Authorization: Bearer {token}\r\n" if token else ""
+    client.sendall(head.encode() + b"\r\n" + sent)
+    return client
+
+
+def test_exports_of_one_caller_delay_neither_files_nor_exports_of_others(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 24 exports of a viewer, a worker's upload waited for 200 seconds."""
+    world, server = target.world, target.server
+    experiment = world.create()
+    ((worker, _),) = world.lease(1)
+    gate = Gate(lambda: (io.BytesIO(b"record"), 6))
+    monkeypatch.setattr(export_record, "open_archive", gate)
+    vera, eve = (target.token(name, "viewer") for name in ("vera", "eve"))
+    path = f"/api/v1/experiments/{experiment}/archive"
+    with ThreadPoolExecutor(11) as callers:
+        with gate:
+            replies = [callers.submit(server.ask, "GET", path, token=vera) for _ in range(10)]
+            until(lambda: gate.running == 2, "two exports of one caller")
+            replies.append(callers.submit(server.ask, "GET", path, token=eve))
+            until(lambda: gate.running == 3, "an export of another caller")
+            assert upload(server, worker) == 200
+            assert server.ask("GET", f"/api/v1/bundles/{'0' * 64}", token=eve).status == 404
+            assert gate.most == 3
+        assert {(reply.result().status, reply.result().body) for reply in replies} == {(200, b"record")}
+
+
+def test_export_ends_when_its_client_leaves(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = target.world.create()
+    started, ended = threading.Event(), threading.Event()
+
+    def endless(core: object, ref: str, check: Callable[[], None]) -> None:
+        started.set()
+        try:
+            while True:
+                check()
+        except ClientDisconnect:
+            ended.set()
+            raise
+
+    monkeypatch.setattr(export_record, "open_archive", endless)
+    client = target.server.connect()
+    client.request("GET", f"/api/v1/experiments/{experiment}/archive", headers={"Authorization": f"Bearer {OWNER}"})
+    assert started.wait(PATIENCE)
+    client.close()
+    assert ended.wait(PATIENCE)
+
+
+def test_export_can_be_ended_between_its_rows(world: World) -> None:
+    experiment = world.create(budget=3)
+    world.run(experiment)
+    checks = 0
+
+    def check() -> None:
+        nonlocal checks
+        checks += 1
+        if checks == 3:
+            raise ClientDisconnect
+
+    with pytest.raises(ClientDisconnect):
+        export_record.open_archive(world.core, experiment, check)
