@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect
 
-from orchestune.services import export_record
+from orchestune.server.context import COLD_THREADS, COLD_THREADS_OF_ONE_CALLER
+from orchestune.services import export_record, read_experiments
 from orchestune.services.signatures import report_signature
 from orchestune.testing.world import FakeWorker, World
 from tests.security.target import OWNER, Target
@@ -127,3 +128,35 @@ def test_export_can_be_ended_between_its_rows(world: World) -> None:
 
     with pytest.raises(ClientDisconnect):
         export_record.open_archive(world.core, experiment, check)
+
+
+def test_reads_of_callers_occupy_no_thread_of_workers_and_those_of_one_leave_some_to_others(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Filters and sorted tables for a viewer delayed registrations and reports by up to 40 seconds."""
+    world, server = target.world, target.server
+    experiment = world.create()
+    ((worker, lease),) = world.lease(1)
+    gate = Gate(list)
+    monkeypatch.setattr(read_experiments, "status", gate)  # called by a coroutine
+    monkeypatch.setattr(read_experiments, "best", gate)  # called by a function that runs in a thread
+    vera, eve = (target.token(name, "viewer") for name in ("vera", "eve"))
+    paths = [f"/api/v1/experiments/{experiment}{end}" for end in ("", "/best")] * 5
+    with ThreadPoolExecutor(20) as callers:
+        with gate:
+            replies = [callers.submit(server.ask, "GET", path, token=vera) for path in paths]
+            until(lambda: gate.running == COLD_THREADS_OF_ONE_CALLER, "as many reads as one caller may have")
+            assert server.ask("GET", "/api/v1/experiments", token=eve).status == 200
+            assert gate.most == COLD_THREADS_OF_ONE_CALLER
+            replies += [callers.submit(server.ask, "GET", path, token=eve) for path in paths]
+            until(lambda: gate.running == COLD_THREADS, "reads in all threads")
+            call = {"protocol": 2, "version": "1", "boot": worker.boot, "node": "n", "capabilities": []}
+            path = f"/api/v1/workers/{worker.id}"
+            assert server.ask("POST", f"{path}/register", call, token=worker.token).status == 200
+            assert server.ask("GET", f"{path}/jobs/1", token=worker.token).status == 200
+            worker.call(beats=[worker.started(lease)])
+            report = report_path(world, lease["attempt"])
+            assert server.ask("POST", report, {"loss": 0.5}, token=None).status == 200
+            assert server.ask("GET", report, token=None).status == 200
+            assert gate.most == COLD_THREADS
+        assert {reply.result().status for reply in replies} == {200}

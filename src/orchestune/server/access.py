@@ -22,7 +22,7 @@ from orchestune.server.auditing import notes_of
 from orchestune.server.caller_address import caller_address
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
-from orchestune.server.crowd import Crowd, Noted, key_of, most_of
+from orchestune.server.crowd import CALLER, Crowd, Noted, key_of, most_of
 from orchestune.server.turns import Turns
 from orchestune.services import authenticate
 from orchestune.services.core import Caller
@@ -151,6 +151,7 @@ class Access:
         if caller.browser or caller.source:
             send = self._while_known(scope, send)
         key = key_of(caller)
+        CALLER.set(key)
         if key:
             self._noted.count(key, scope["method"], scope["path"])
         is_export = key and _EXPORT.fullmatch(scope["path"])

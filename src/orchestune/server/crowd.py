@@ -1,4 +1,4 @@
-"""Limits on one caller: what it keeps open at once, and how often it does what the audit log notes."""
+"""Limits on one caller: what it keeps open or reads at once, and how often it does what the audit log notes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from orchestune.errors import Throttled
 from orchestune.server.failures import Buckets
@@ -16,6 +17,8 @@ from orchestune.services.core import Caller
 # the event loop 0.9 s.
 MOST_AT_ONCE = 200
 MOST_OF_SHARED = 500  # of a token that stands for the role of several people
+CALLER: ContextVar[str] = ContextVar("caller", default="")
+"""the key of the caller whose request this task answers (`key_of`); empty for those who are not limited"""
 
 
 NOTED_PER_MINUTE = 300

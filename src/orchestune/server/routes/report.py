@@ -36,15 +36,15 @@ async def report(context: Here, request: Request, attempt: str, signature: str) 
     report_metrics.check(context.core, attempt, signature)  # before anything is read: anybody may call this
     await _refuse_other_users(context, request, attempt, signature)
     body = await request.body()
-    values = parse(body) if len(body) < LARGE else await context.cold(parse, body)
-    return answer(await context.cold(report_metrics.report, context.core, attempt, signature, values))
+    values = parse(body) if len(body) < LARGE else await context.reporting(attempt, parse, body)
+    return answer(await context.reporting(attempt, report_metrics.report, context.core, attempt, signature, values))
 
 
 @router.get("/{attempt}/{signature}", response_model=documents.ShouldStop)
 async def should_stop(context: Here, request: Request, attempt: str, signature: str) -> Response:
     """Say whether the trial should stop."""
     await _refuse_other_users(context, request, attempt, signature)
-    return answer(await context.cold(report_metrics.should_stop, context.core, attempt, signature))
+    return answer(await context.reporting(attempt, report_metrics.should_stop, context.core, attempt, signature))
 
 
 async def _refuse_other_users(context: Context, request: Request, attempt: str, signature: str) -> None:
@@ -55,7 +55,7 @@ async def _refuse_other_users(context: Context, request: Request, attempt: str, 
     peer = peer_of(request.scope, context)
     if peer is None or await peer.is_owner():
         return
-    if await context.cold(report_metrics.runs_as_server, context.core, attempt, signature):
+    if await context.reporting(attempt, report_metrics.runs_as_server, context.core, attempt, signature):
         raise Denied("this trial's reports come from the user who started the server alone")
 
 
