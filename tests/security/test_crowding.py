@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import io
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from starlette.requests import ClientDisconnect
 
-from orchestune.server.context import COLD_THREADS, COLD_THREADS_OF_ONE_CALLER
+from orchestune.server import crowd
+from orchestune.server.context import COLD_THREADS, COLD_THREADS_OF_ONE_CALLER, REPORTS_READ_AT_ONCE
 from orchestune.services import export_record, read_experiments
 from orchestune.services.signatures import report_signature
 from orchestune.testing.world import FakeWorker, World
@@ -160,3 +163,42 @@ def test_reads_of_callers_occupy_no_thread_of_workers_and_those_of_one_leave_som
             assert server.ask("GET", report, token=None).status == 200
             assert gate.most == COLD_THREADS
         assert {reply.result().status for reply in replies} == {200}
+
+
+def test_attempt_has_few_reports_in_memory(target: Target) -> None:
+    """300 reports that were never complete occupied 270 MB."""
+    world, server = target.world, target.server
+    world.create(parallelism=2)
+    (worker, lease), (other, second) = world.lease(2)
+    worker.call(beats=[worker.started(lease)])
+    other.call(beats=[other.started(second)])
+    path = report_path(world, lease["attempt"])
+    with ExitStack() as opened, ThreadPoolExecutor(1) as callers:
+        unfinished = [opened.enter_context(begin(server, "POST", path, b"{")) for _ in range(REPORTS_READ_AT_ONCE)]
+        until(lambda: server.context.reports.count(lease["attempt"]) == len(unfinished), "unfinished reports")
+        waiting = callers.submit(server.ask, "POST", path, {"loss": 0.5}, token=None)
+        until(lambda: server.context.reports.count(lease["attempt"]) == len(unfinished) + 1, "one more report")
+        reply = server.ask("POST", report_path(world, second["attempt"]), {"loss": 0.5}, token=None)
+        assert reply.status == 200 and not waiting.done()
+        unfinished[0].close()
+        assert waiting.result(PATIENCE).status == 200
+
+
+def test_bodies_in_memory_are_limited_and_heartbeats_accepted(
+    target: Target, monkeypatch: pytest.MonkeyPatch, name: str, status: int
+) -> None:
+    world, server = target.world, target.server
+    world.create(parallelism=2)
+    (worker, _), (other, _) = world.lease(2)
+    monkeypatch.setattr(crowd, name, 2**20)
+    route = f"/uploads/{'0' * 64}?offset=0"
+    path, part = f"/api/v1/workers/{worker.id}", b"a" * 700_000
+    with ExitStack() as opened:
+        clients = [opened.enter_context(begin(server, "PUT", path + route, part, worker.token)) for _ in range(2)]
+        refused, _, _ = select.select(clients, [], [], PATIENCE)
+        assert [client.recv(12) for client in refused] == [b"HTTP/1.1 %d" % status]
+        beat = {"boot": worker.boot, "beat": 9, "want": 0, "live": []}
+        assert server.ask("POST", f"{path}/work", beat, token=worker.token).status == 200
+        reply = server.ask("PUT", f"/api/v1/workers/{other.id}{route}", part, token=other.token)
+        assert reply.status == (200 if status == 429 else 503)
+    until(lambda: server.ask("PUT", path + route, part, token=worker.token).status == 200, "memory is free again")
