@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import resource
 import select
 import socket
 import threading
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect
 
-from orchestune.server import crowd
+from orchestune.server import connections, crowd
 from orchestune.server.context import COLD_THREADS, COLD_THREADS_OF_ONE_CALLER, REPORTS_READ_AT_ONCE
 from orchestune.services import export_record, read_experiments
 from orchestune.services.signatures import report_signature
@@ -184,6 +185,7 @@ def test_attempt_has_few_reports_in_memory(target: Target) -> None:
         assert waiting.result(PATIENCE).status == 200
 
 
+@pytest.mark.parametrize(("name", "status"), [("BODIES_OF_ONE_CALLER", 429), ("BODIES", 503)])
 def test_bodies_in_memory_are_limited_and_heartbeats_accepted(
     target: Target, monkeypatch: pytest.MonkeyPatch, name: str, status: int
 ) -> None:
@@ -202,3 +204,28 @@ def test_bodies_in_memory_are_limited_and_heartbeats_accepted(
         reply = server.ask("PUT", f"/api/v1/workers/{other.id}{route}", part, token=other.token)
         assert reply.status == (200 if status == 429 else 503)
     until(lambda: server.ask("PUT", path + route, part, token=worker.token).status == 200, "memory is free again")
+
+
+def test_idle_connections_of_strangers_do_not_use_up_the_descriptors(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, server = target.world, target.server
+    world.create()
+    ((worker, _),) = world.lease(1)
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (80, 80))
+    monkeypatch.setattr(connections, "ASKING", 1000.0)  # silent ones are closed after that anyway
+    beat = {"boot": worker.boot, "beat": 9, "want": 0, "live": []}
+    path = f"/api/v1/workers/{worker.id}/work"
+    kept = server.connect()
+    server.send("POST", path, beat, token=worker.token, connection=kept).read()
+    with ExitStack() as opened:
+
+        def connect(source: str) -> socket.socket:
+            address = ("127.0.0.1", server.port)
+            return opened.enter_context(socket.create_connection(address, PATIENCE, source_address=(source, 0)))
+
+        neighbours = [connect("127.0.0.2") for _ in range(5)]
+        strangers = [connect("127.0.0.1") for _ in range(400)]
+        until(lambda: len(select.select(strangers, [], [], 0)[0]) >= 355, "connections are closed")
+        assert select.select(neighbours, [], [], 0)[0] == []
+        assert server.send("POST", path, beat, token=worker.token, connection=kept).status == 200
