@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import random
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,9 @@ import requests
 
 from orchestune.services import read_experiments, register_worker, uploads
 from orchestune.services import work as service
-from orchestune.store import workers
+from orchestune.store import artifacts, workers
 from orchestune.testing.world import FakeWorker, World
+from orchestune.wire.answers import Published
 from orchestune.wire.registration import PROTOCOL, Registration
 from tests.unit.server.harness import Live, live
 
@@ -175,5 +177,59 @@ def test_event_of_many_artifacts_stays_short(world: World) -> None:
     files = [{"path": f"{number}/{'x' * 2000}", "digest": digest, "size": len(content)} for number in range(200)]
     kept = worker.keep_artifacts({"attempt": lease["attempt"], "token": lease["token"], "files": files})
     assert len(kept["kept"]) == 200
-    (event,) = read_experiments.events(world.core, experiment, 0, 100, ["artifacts_kept"])["items"]
-    assert event["data"] == {"trial": 1, "files": 200, "paths": [f"{n}/{'x' * 198}" for n in range(3)]}
+    event, _ = read_experiments.events(world.core, experiment, 0, 100, ["artifacts_kept"])["items"]
+    assert event["data"] == {"trial": 1, "files": 100, "paths": [f"{n}/{'x' * 198}" for n in range(3)]}
+
+
+def test_one_worker_occupies_one_thread_with_its_files(
+    world: World, server: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight calls of one worker held the write lock in turns: heartbeats of others waited for 15 seconds."""
+    world.create(parallelism=2)
+    (worker, _), (other, _) = world.lease(2)
+    release, started, at_once = threading.Event(), threading.Semaphore(0), []
+
+    def occupy(core: object, name: str, *args: object) -> Published:
+        at_once.append(name)
+        started.release()
+        assert release.wait(60)
+        return Published(True)
+
+    monkeypatch.setattr(uploads, "keep_artifacts", occupy)
+    monkeypatch.setattr(uploads, "checkpoint", occupy)
+    owned = {"attempt": "a", "token": 1}
+    bodies = {"artifacts": owned | {"files": []}, "checkpoint": owned | {"digest": "0" * 64}}
+
+    def ask(sender: FakeWorker, route: str) -> int:
+        path = f"/api/v1/workers/{sender.id}/{route}"
+        return server.ask("POST", path, bodies[route], token=sender.token).status
+
+    with ThreadPoolExecutor(21) as callers:
+        replies = [callers.submit(ask, worker, route) for route in [*bodies] * 10]
+        assert started.acquire(timeout=60)
+        replies.append(callers.submit(ask, other, "artifacts"))
+        assert started.acquire(timeout=60), "a thread for the other worker"
+        beat = {"boot": worker.boot, "beat": 9, "want": 0, "live": []}
+        assert server.ask("POST", f"/api/v1/workers/{worker.id}/work", beat, token=worker.token).status == 200
+        assert sorted(at_once) == sorted([worker.id, other.id])
+        release.set()
+        assert [reply.result() for reply in replies] == [200] * 21
+
+
+def test_no_transaction_records_more_than_a_hundred_files(world: World, server: Live) -> None:
+    experiment = world.create()
+    ((worker, lease),) = world.lease(1)
+    call = {"attempt": lease["attempt"], "token": lease["token"]}
+    digest = hashlib.sha256(b"x").hexdigest()
+    files = [{"path": f"{number:04}", "digest": digest, "size": 1} for number in range(1000)]
+    path = f"/api/v1/workers/{worker.id}"
+    for more in (True, False):  # the second one replaces the rows of the first one
+        assert server.ask("PUT", f"{path}/uploads/{digest}?offset=0", b"x", token=worker.token).status == 200
+        reply = server.ask("POST", f"{path}/artifacts", call | {"files": files, "more": more}, token=worker.token)
+        assert reply.status == 200, reply.body
+    with world.core.store.reading() as session:
+        assert len(artifacts.of_trial(session, experiment, 1)) == 1000
+    events = server.ask(
+        "GET", f"/api/v1/experiments/{experiment}/events?kind=artifacts_kept&limit=1000", token="secret-token"
+    )
+    assert [event["data"]["files"] for event in events.json()["items"]] == [100] * 20

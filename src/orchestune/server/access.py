@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 from enum import StrEnum
@@ -21,12 +22,16 @@ from orchestune.server.auditing import notes_of
 from orchestune.server.caller_address import caller_address
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
-from orchestune.server.crowd import Crowd, Noted, key_of, most_of
+from orchestune.server.crowd import CALLER, Crowd, Noted, key_of, most_of
+from orchestune.server.turns import Turns
 from orchestune.services import authenticate
 from orchestune.services.core import Caller
 from orchestune.services.retire_cluster import refuse
 
 API = "/api/v1/"
+EXPORTS_AT_ONCE = 2
+"""Exports of one caller in progress; each writes a temporary file, which is kept until it has been sent."""
+_EXPORT = re.compile(rf"{API}experiments/[^/]+/archive")
 USER_HEADER = b"orchestune-user"
 """the name that somebody gives who shares a token with others, percent-encoded where it is not ASCII"""
 _SEEN = ("experiments", "diff", "server", "cluster", "openapi.json")
@@ -116,6 +121,7 @@ class Access:
         self.context = context
         self._crowd = Crowd()
         self._noted = Noted()
+        self._exports = Turns(EXPORTS_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wanted = Need.NOTHING
@@ -145,10 +151,13 @@ class Access:
         if caller.browser or caller.source:
             send = self._while_known(scope, send)
         key = key_of(caller)
+        CALLER.set(key)
         if key:
             self._noted.count(key, scope["method"], scope["path"])
+        is_export = key and _EXPORT.fullmatch(scope["path"])
         with self._crowd.one_of(key, most_of(caller)) if key else nullcontext():
-            await self.app(scope, receive, send)
+            async with self._exports.of(key) if is_export else nullcontext():
+                await self.app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:
         token = _bearer(scope)

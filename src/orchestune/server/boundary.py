@@ -12,8 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchestune.errors import ERROR_HEADER, BadInput, OrchestuneError, StoreDamaged, StoreUnavailable, TooLarge
 from orchestune.server.access import API
 from orchestune.server.context import Context
+from orchestune.server.crowd import BodyMemory, key_of
 from orchestune.server.pages.render import refused
 from orchestune.server.readiness import NotReady
+from orchestune.services.core import Caller
 
 logger = logging.getLogger("orchestune.server")
 
@@ -25,7 +27,9 @@ WORK_LIMIT = 2 * MEBIBYTE
 CREATE_LIMIT = 4 * MEBIBYTE  # carries the results of a warm start, up to 3 MiB (`domain.warm_start`)
 PART_LIMIT = 4 * MEBIBYTE
 STREAM_LIMIT = 4096 * MEBIBYTE  # never in memory as a whole
+UNCOUNTED = 2**16  # first bytes of each body that `BodyMemory` does not count: heartbeats are always accepted
 _ANY_METHOD = ""
+_NO_CALLER = "no caller"
 _LIMITS: tuple[tuple[str, re.Pattern[str], int], ...] = (
     ("PUT", re.compile(rf"{API}bundles/.*"), STREAM_LIMIT),
     ("POST", re.compile(rf"{API}archive"), STREAM_LIMIT),
@@ -64,13 +68,14 @@ class Boundary:
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
         self.context = context
+        self._bodies = BodyMemory()
         self._complained: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send)
+        exchange = _Exchange(scope, receive, send, self._bodies)
         scope.setdefault("state", {})
         try:
             await self.app(scope, exchange.receive, exchange.send)
@@ -83,6 +88,8 @@ class Boundary:
             if scope["method"] == "HEAD":
                 response.headers[ERROR_HEADER] = bytes(response.body).decode()
             await response(scope, receive, exchange.send)
+        finally:
+            exchange.release()
         seconds = exchange.seconds - scope["state"].get("waited", 0.0)
         if seconds > self.context.pace.slow:
             entry = {"method": scope["method"], "path": scope["path"], "status": exchange.status}
@@ -114,13 +121,15 @@ class Boundary:
 class _Exchange:
     """One request and its answer: how many bytes came, and how long the server itself took to begin its answer."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, bodies: BodyMemory) -> None:
         self.status = 0
         self.seconds = 0.0
         self._receive, self._send = receive, send
         self._most = limit(scope["method"], scope["path"])
         self._announced = next((_length(value) for name, value in scope["headers"] if _is_length(name, value)), 0)
         self._counted = 0
+        self._scope, self._bodies = scope, bodies
+        self._held: tuple[str, int] = ("", 0)
         self._began = time.monotonic()
 
     async def receive(self) -> Message:
@@ -133,7 +142,24 @@ class _Exchange:
             self._counted += len(message.get("body", b""))
             if self._counted > self._most:
                 raise self._too_large()
+            if self._most < STREAM_LIMIT:
+                self._hold()
         return message
+
+    def _hold(self) -> None:
+        """Count the body in memory, up to what has come of it."""
+        caller: Caller | None = self._scope["state"].get("caller")
+        key = _NO_CALLER if caller is None else key_of(caller)
+        _, held = self._held
+        more = max(0, self._counted - UNCOUNTED) - held
+        if more > 0:
+            self._bodies.hold(key, more)
+            self._held = key, held + more
+
+    def release(self) -> None:
+        """Stop counting the body in memory: the request is over."""
+        self._bodies.release(*self._held)
+        self._held = "", 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

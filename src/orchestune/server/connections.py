@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import resource
 from asyncio import Task, TimerHandle, Transport
+from collections import defaultdict
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from httptools import HttpParserError
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from orchestune.server.caller_address import throttle_key
 from orchestune.server.peers import FOR_WORKERS, OF_ONE_USER, STATE, Peer
+from orchestune.services.core import Caller
 
 ASKING = 30.0
 """seconds from the first byte of a request to the end of its headers, and from each part of its body to the next one"""
@@ -17,6 +22,8 @@ TAKING = 300.0
 """seconds in which a client has to take something of what is sent to it"""
 LARGEST = 1 << 16
 """bytes of headers, or of whatever else is no body"""
+_AROUND_HEADER = len(b": \r\n")
+_TOO_LARGE = f"The headers have more than {LARGEST} bytes."
 UNCHECKED = 128
 """connections of an embedded server up to which other users may hold some that have not asked for anything"""
 
@@ -32,6 +39,12 @@ class Connection(HttpToolsProtocol):
     """when something of an answer has to have been taken"""
     _aside = 0
     """bytes that came since there was a body"""
+    _began = 0.0
+    """when the connection was accepted"""
+    _head = 0
+    """bytes of the headers, or of the trailers, that are being received"""
+    _running: RequestResponseCycle | None = None
+    """the request that is being answered, which may have others behind it"""
     _check: Task[None] | None = None
     """of the user at the other end, while many connections are open"""
 
@@ -41,13 +54,23 @@ class Connection(HttpToolsProtocol):
         peer = Peer(transport, for_workers=for_workers)
         self.app_state = {**self.app_state, STATE: peer}
         self._expect(self.loop.time() + ASKING)
-        if self.app_state.get(OF_ONE_USER) and not peer.is_unix and len(self.connections) > UNCHECKED:
-            self._spare_descriptors(peer, for_workers=for_workers)
+        self._began = self.loop.time()
+        checks_users = self.app_state.get(OF_ONE_USER) and not for_workers and not peer.is_unix
+        if checks_users and len(self.connections) > UNCHECKED:
+            self._check = self.loop.create_task(self._refuse_other_users(peer))
+        if self._are_many() and not peer.is_unix:
+            self._make_room()
+            if for_workers and self._are_many():
+                self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
         self.resume_writing()
         super().connection_lost(exc)
+        if self._running is not None and not self._running.response_complete:
+            # uvicorn says so to the request that came last alone: an earlier one would write to a closed connection
+            self._running.disconnected = True
+            self._running.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         silent = self.timeout_keep_alive_task
@@ -56,16 +79,32 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._aside > LARGEST:
-            self._refuse()
+            self.send_400_response(_TOO_LARGE)
         elif silent is not None and self._due is None and self._answered():  # it was no request: the time goes on
             self.timeout_keep_alive_task = self.loop.call_at(silent.when(), self.timeout_keep_alive_handler)
 
+    def send_400_response(self, msg: str) -> None:
+        if self._answered():
+            super().send_400_response(msg)
+        else:  # what has been sent of the answer in progress would go on with this one
+            self.transport.abort()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._head = 0
         self._expect(self.loop.time() + ASKING)
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._count(len(name) + len(value) + _AROUND_HEADER)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        self._head = 0
         self._expect(self.loop.time() + ASKING)
 
     def on_body(self, body: bytes) -> None:
@@ -89,20 +128,48 @@ class Connection(HttpToolsProtocol):
             self._stuck.cancel()
             self._stuck = None
 
+    def _count(self, size: int) -> None:
+        """Count bytes of headers. Those that came in one segment are parsed before `_aside` is looked at."""
+        self._head += size
+        if self._head > LARGEST:
+            raise HttpParserError(_TOO_LARGE)
+
     def _expect(self, when: float | None) -> None:
         """Go on with the request until then; None: nothing of one is awaited."""
         if self._due is not None:
             self._due.cancel()
         self._due = None if when is None else self.loop.call_at(when, self._late)
 
-    def _spare_descriptors(self, peer: Peer, *, for_workers: bool) -> None:
-        """Close the connection if it is another user's, or one of too many at the address for workers, where users are
-        not known. Without free descriptors the server could not accept its own user's at the Unix socket either.
+    def _are_many(self) -> bool:
+        """Return True if connections occupy half of the descriptors. Without free ones the server could neither open
+        files nor accept connections, not even of its own user.
         """
-        if not for_workers:
-            self._check = self.loop.create_task(self._refuse_other_users(peer))
-        elif len(self.connections) > resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2:
-            self.transport.abort()
+        return len(self.connections) > resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+
+    def _make_room(self) -> None:
+        """Close the older half of the idle connections of the address that has most of them.
+
+        One at a time would cost a look at all of them for each new connection.
+        """
+        idle: defaultdict[str, list[Connection]] = defaultdict(list)
+        for other in self.connections:
+            if isinstance(other, Connection) and other is not self and other.is_idle and other.client is not None:
+                idle[throttle_key(other.client[0])].append(other)
+        most = max(idle.values(), key=lambda connections: len(connections), default=[])
+        most.sort(key=lambda connection: connection._began)
+        for connection in most[: (len(most) + 1) // 2]:
+            connection.transport.abort()
+            self.connections.discard(connection)
+
+    @property
+    def is_idle(self) -> bool:
+        """Return True if the connection may be closed without loss: it has no request in progress and is no worker's,
+        or its client is unknown and has not sent all of a request.
+        """
+        caller: Caller | None = self._running.scope["state"].get("caller") if self._running is not None else None
+        if caller is None:
+            return self._due is not None or self._answered()
+        return self._answered() and caller.role != "worker"
 
     async def _refuse_other_users(self, peer: Peer) -> None:
         if not await peer.is_owner():
@@ -117,8 +184,6 @@ class Connection(HttpToolsProtocol):
     def _answered(self) -> bool:
         return self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]
 
-    def _refuse(self) -> None:
-        if self._answered():
-            self.send_400_response(f"The headers have more than {LARGEST} bytes.")
-        else:
-            self.transport.abort()
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)

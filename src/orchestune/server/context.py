@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -14,6 +14,7 @@ from anyio import CapacityLimiter, to_thread
 from orchestune.errors import StoreUnavailable
 from orchestune.server.addresses import Addresses
 from orchestune.server.caller_address import Network
+from orchestune.server.crowd import CALLER, Crowd
 from orchestune.server.draining import Draining
 from orchestune.server.failures import Failures
 from orchestune.server.journal import Journal, Lines, Seen
@@ -32,7 +33,12 @@ R = TypeVar("R")
 WORK_THREADS = 10
 STREAM_THREADS = 4
 COLD_THREADS = 8
-FILE_THREADS = 8
+COLD_THREADS_OF_ONE_CALLER = 4
+REPORT_THREADS = 2
+REPORTS_READ_AT_ONCE = 8
+FILE_THREADS = 6
+WORKER_FILE_THREADS = 6
+EXPORT_THREADS = 3  # more than one caller may have in progress (`access.EXPORTS_AT_ONCE`)
 LOG_THREADS = 4
 ANALYSIS_THREADS = 2
 HOT_PATIENCE = 0.05
@@ -107,9 +113,22 @@ class Context:
     audience: Audience = field(default_factory=Audience)
     worker_turns: Turns = field(default_factory=Turns)
     """of each worker one call is applied at a time: the threads and the store's lock are shared with all others"""
+    worker_file_turns: Turns = field(default_factory=Turns)
+    """the same for its calls about files, which may be slow and must not delay its heartbeats"""
+    cold_turns: Turns = field(default_factory=lambda: Turns(COLD_THREADS_OF_ONE_CALLER))
+    """of each caller: expensive reads of one leave threads to the others"""
+    report_turns: Turns = field(default_factory=Turns)
+    """of each attempt one report is applied at a time"""
+    report_body_turns: Turns = field(default_factory=lambda: Turns(REPORTS_READ_AT_ONCE))
+    """of each attempt so many reports are received at a time: nothing but a signature limits who sends them"""
+    reports: Crowd = field(default_factory=Crowd)
+    """requests in progress by attempt, those included that wait for their turn"""
     work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))
     file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(FILE_THREADS))
-    """for files on their way in or out: where the place of files hangs, nobody else waits"""
+    """for people's files on their way in or out: where the place of files hangs, nobody else waits"""
+    worker_file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKER_FILE_THREADS))
+    report_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(REPORT_THREADS))
+    export_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(EXPORT_THREADS))
     log_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOG_THREADS))
     """for what trials printed: the older part of it lies in the place of files, too, and what is new does not"""
     analysis_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(ANALYSIS_THREADS))
@@ -131,11 +150,30 @@ class Context:
 
     async def cold(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call what may take its time in a thread, one of those in which plain routes run."""
-        return await to_thread.run_sync(partial(function, *args, **kwargs))
+        async with self.cold_turn():
+            return await to_thread.run_sync(partial(function, *args, **kwargs))
+
+    def cold_turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait until the caller occupies fewer than its share of the threads for plain routes."""
+        return self.cold_turns.of(key) if (key := CALLER.get()) else nullcontext()
+
+    async def reporting(self, attempt: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call what a report of an attempt asks for in a thread, when its other reports have been applied."""
+        async with self.report_turns.of(attempt):
+            return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.report_threads)
 
     async def filing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call what stores or opens files in a thread."""
+        """Call what stores or opens people's files in a thread."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.file_threads)
+
+    async def exporting(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call what writes the record of an experiment, which may take minutes, in a thread."""
+        return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.export_threads)
+
+    async def filing_of(self, worker: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call what stores or opens files of a worker in a thread, when its other calls of this kind are over."""
+        async with self.worker_file_turns.of(worker):
+            return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.worker_file_threads)
 
     async def printed(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call what reads logs in a thread."""

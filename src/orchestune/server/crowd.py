@@ -1,4 +1,4 @@
-"""Limits on one caller: what it keeps open at once, and how often it does what the audit log notes."""
+"""Limits on one caller: what it keeps open or reads at once, and how often it does what the audit log notes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
-from orchestune.errors import Throttled
+from orchestune.errors import StoreUnavailable, Throttled
 from orchestune.server.failures import Buckets
 from orchestune.services.core import Caller
 
@@ -16,7 +17,12 @@ from orchestune.services.core import Caller
 # the event loop 0.9 s.
 MOST_AT_ONCE = 200
 MOST_OF_SHARED = 500  # of a token that stands for the role of several people
+CALLER: ContextVar[str] = ContextVar("caller", default="")
+"""the key of the caller whose request this task answers (`key_of`); empty for those who are not limited"""
 
+BODIES = 2**28
+"""Bytes of bodies that are in memory at once. What a slow client has sent stays there until the rest has come."""
+BODIES_OF_ONE_CALLER = BODIES // 4
 
 NOTED_PER_MINUTE = 300
 """Actions of one caller that the audit log notes each time. The log keeps 100,000 rows: without a limit a viewer could
@@ -39,18 +45,47 @@ class Noted:
             raise Throttled(text, "retry in a second", math.ceil(wait))
 
 
+class BodyMemory:
+    """Counts the bytes of request bodies that are in memory, by caller. Used on the event loop alone.
+
+    Callers without a token share one count. Owners of the server, whose key is empty, count in the total alone.
+    """
+
+    def __init__(self) -> None:
+        self._held: Counter[str] = Counter()
+
+    def hold(self, key: str, count: int) -> None:
+        """Add bytes. Throttled if the caller would hold more than its share, StoreUnavailable beyond the total."""
+        if key and self._held[key] + count > BODIES_OF_ONE_CALLER:
+            text = f"the bodies of this caller's requests exceed {BODIES_OF_ONE_CALLER // 2**20} MiB at once"
+            raise Throttled(text, "send fewer requests at once, and retry", 1)
+        if self._held.total() + count > BODIES:
+            raise StoreUnavailable("the server holds as many bodies of requests as it can", "retry in a second")
+        self._held[key] += count
+
+    def release(self, key: str, count: int) -> None:
+        """Subtract bytes that `hold` has added."""
+        self._held[key] -= count
+        if not self._held[key]:
+            del self._held[key]
+
+
 class Crowd:
     """Counts requests in progress by caller. Used on the event loop alone."""
 
     def __init__(self) -> None:
         self._present: Counter[str] = Counter()
 
+    def count(self, key: str) -> int:
+        """Return how many requests of this caller are in progress."""
+        return self._present[key]
+
     @contextmanager
     def one_of(self, key: str, most: int) -> Iterator[None]:
         """Count a request of this caller until it is over. Throttled if the caller has `most` already."""
         if self._present[key] >= most:
             text = f"this caller has {most} requests in progress, which is the most at once"
-            raise Throttled(text, "close streams that are not needed, and retry", 1)
+            raise Throttled(text, "wait for answers, close streams that are not needed, and retry", 1)
         self._present[key] += 1
         try:
             yield

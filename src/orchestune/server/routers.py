@@ -6,6 +6,7 @@ FastAPI's `include_router` makes each route a second time with the first request
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from inspect import iscoroutinefunction
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,6 +15,7 @@ from fastapi.security import HTTPBearer
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from orchestune import documents
+from orchestune.server.context import Context
 from orchestune.server.decoding import decoded
 
 V1 = "/api/v1"
@@ -28,13 +30,23 @@ class _Decoding(Request):
 
 
 class _Route(APIRoute):
-    """A route that hands a `_Decoding` to the framework, which asks it for the JSON."""
+    """A route that hands a `_Decoding` to the framework, which asks it for the JSON.
+
+    One whose function is no coroutine runs in a thread: it waits until its caller may occupy one more of them.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
+        in_thread = not iscoroutinefunction(self.endpoint)
 
         async def handle(request: Request) -> Response:
-            return await handler(_Decoding(request.scope, request.receive))
+            decoding = _Decoding(request.scope, request.receive)
+            if not in_thread:
+                return await handler(decoding)
+            await decoding.body()  # before its turn, which a slow client would hold
+            context: Context = request.app.state.context
+            async with context.cold_turn():
+                return await handler(decoding)
 
         return handle
 

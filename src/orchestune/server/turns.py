@@ -1,4 +1,4 @@
-"""Turns: one request of a kind at a time, the others wait outside of the threads. Used on the event loop alone."""
+"""Turns: few requests of a kind at a time, the others wait outside of the threads. Used on the event loop alone."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from contextlib import asynccontextmanager
 
 
 class Turns:
-    """A lock for each key that is in use."""
+    """A semaphore for each key that is in use, which admits `at_once` requests."""
 
-    def __init__(self) -> None:
-        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+    def __init__(self, at_once: int = 1) -> None:
+        self._at_once = at_once
+        self._semaphores: dict[str, tuple[asyncio.Semaphore, int]] = {}
 
     @asynccontextmanager
     async def of(self, key: str) -> AsyncIterator[None]:
-        """Wait until no other request with this key has its turn, in the order in which they came."""
-        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
-        self._locks[key] = (lock, users + 1)
+        """Wait until fewer than `at_once` other requests with this key have their turn, first come, first served."""
+        semaphore, users = self._semaphores.get(key) or (asyncio.Semaphore(self._at_once), 0)
+        self._semaphores[key] = (semaphore, users + 1)
         try:
-            async with lock:
+            async with semaphore:
                 yield
         finally:
-            lock, users = self._locks.pop(key)
+            semaphore, users = self._semaphores.pop(key)
             if users > 1:
-                self._locks[key] = (lock, users - 1)
+                self._semaphores[key] = (semaphore, users - 1)

@@ -32,12 +32,20 @@ from orchestune.store.logs import Segment
 _CONCURRENCY = 16  # requests to the file store at a time: a bucket answers each after some hundredths of a second
 
 
-def open_archive(core: Core, ref: str) -> tuple[BinaryIO, int]:
-    """Open the record of an experiment and return it with its size. The caller closes it, which removes it."""
+def _continue() -> None:
+    """Let an export go on."""
+
+
+def open_archive(core: Core, ref: str, check: Callable[[], None] = _continue) -> tuple[BinaryIO, int]:
+    """Open the record of an experiment and return it with its size. The caller closes it, which removes it.
+
+    `check` is called at the start and before each row; what it raises ends the export.
+    """
+    check()
     spool = tempfile.TemporaryFile(prefix="orchestune-archive-")  # noqa: SIM115
     try:
         with disk_errors(Path(tempfile.gettempdir())):
-            write(core, ref, spool)
+            write(core, ref, spool, check)
         size = spool.tell()
         spool.seek(0)
     except BaseException:
@@ -46,7 +54,7 @@ def open_archive(core: Core, ref: str) -> tuple[BinaryIO, int]:
     return spool, size
 
 
-def write(core: Core, ref: str, target: BinaryIO) -> None:
+def write(core: Core, ref: str, target: BinaryIO, check: Callable[[], None] = _continue) -> None:
     """Write the signed record of an experiment that is over. Conflict for one that is not."""
     with ExitStack() as reading:
         session = reading.enter_context(core.store.reading())
@@ -60,16 +68,22 @@ def write(core: Core, ref: str, target: BinaryIO) -> None:
         blobs = {digest: size for digest, size in named.items() if there[digest] is not None}
         head = Head(__version__, row.id, row.handle, blobs, row.event_seq)
         rows = archive.rows(session, row.id)
-        record.write(target, head, _items(core, rows, reading.close), partial(record_signature, core))
+        record.write(target, head, _items(core, rows, reading.close, check), partial(record_signature, core))
 
 
-def _items(core: Core, rows: Iterator[tuple[str, archive.Row]], all_are_read: Callable[[], None]) -> Iterator[Item]:
+def _items(
+    core: Core,
+    rows: Iterator[tuple[str, archive.Row]],
+    all_are_read: Callable[[], None],
+    check: Callable[[], None],
+) -> Iterator[Item]:
     """Yield the items of all rows, logs with their bytes.
 
     Logs in the file store come last, after the read transaction has ended: fetching them may take long.
     """
     with tempfile.TemporaryFile("w+", prefix="orchestune-archive-") as elsewhere:
         for table, row in rows:
+            check()
             if table != "log_segments":
                 yield item_of(table, row)
             elif row["object_key"] is None:
@@ -80,6 +94,7 @@ def _items(core: Core, rows: Iterator[tuple[str, archive.Row]], all_are_read: Ca
         elsewhere.seek(0)
         with LogBytes(core.files) as content:
             for segment in map(json.loads, elsewhere):
+                check()
                 yield item_of("log_segments", segment | {"data": content.read(msgspec.convert(segment, Segment))})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 from orchestune.domain.artifact_path import problem_of
@@ -24,6 +24,7 @@ from orchestune.wire.files import Artifact, KeepArtifacts, PublishCheckpoint
 
 # of an event: all paths of one call may have 2 MB, and everybody who looks at the experiment reads its events
 _SHOWN_PATHS, _SHOWN_CHARACTERS = 3, 200
+_FILES_AT_ONCE = 100  # artifacts per transaction: each holds the experiment and, in SQLite, the store's write lock
 
 
 def _upload(worker: str, digest: str) -> str:
@@ -125,27 +126,47 @@ def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> Kept:
         return Kept([])
     announced = {item.digest: item.size for item in call.files}  # the same bytes may have several names
     sizes = {digest: _commit(core, attempt, digest, size) for digest, size in announced.items()}
-    with locked(core, attempt.experiment) as ledger:
-        for digest, size in sizes.items():  # what is not wanted is swept, as it is known
-            blobs.put(ledger.session, digest, "artifact", size)
-        if _newest(ledger, attempt) is None:
-            return Kept([])
-        for item in call.files:
-            artifact = ArtifactRow(
-                experiment=attempt.experiment,
-                trial=attempt.trial,
-                path=below + item.path,
-                attempt=attempt.id,
-                digest=item.digest,
-                size=sizes[item.digest],
-                created_at=ledger.now,
-            )
-            artifacts.put(ledger.session, artifact)
-        if not call.more:
-            handing_in.arrived(ledger, attempt.id)
-        paths = [(below + item.path)[:_SHOWN_CHARACTERS] for item in call.files[:_SHOWN_PATHS]]
-        ledger.record("artifacts_kept", {"trial": attempt.trial, "files": len(call.files), "paths": paths})
+    for start in range(0, max(1, len(call.files)), _FILES_AT_ONCE):
+        batch = call.files[start : start + _FILES_AT_ONCE]
+        is_last = not call.more and start + _FILES_AT_ONCE >= len(call.files)
+        with locked(core, attempt.experiment) as ledger:
+            if not _keep(ledger, attempt, below, batch, sizes, is_last=is_last):
+                return Kept([])
     return Kept([item.path for item in call.files])
+
+
+def _keep(
+    ledger: Ledger,
+    attempt: AttemptRow,
+    below: str,
+    batch: Sequence[Artifact],
+    sizes: Mapping[str, int],
+    *,
+    is_last: bool,
+) -> bool:
+    """Record artifacts, whose sizes are keyed by digest; return False if a newer attempt has replaced this one."""
+    for digest in {item.digest for item in batch}:  # the sweep knows those that are not kept by their row
+        blobs.put(ledger.session, digest, "artifact", sizes[digest])
+    if _newest(ledger, attempt) is None:
+        return False
+    rows = [
+        ArtifactRow(
+            experiment=attempt.experiment,
+            trial=attempt.trial,
+            path=below + item.path,
+            attempt=attempt.id,
+            digest=item.digest,
+            size=sizes[item.digest],
+            created_at=ledger.now,
+        )
+        for item in batch
+    ]
+    artifacts.put(ledger.session, rows)
+    if is_last:
+        handing_in.arrived(ledger, attempt.id)
+    paths = [row.path[:_SHOWN_CHARACTERS] for row in rows[:_SHOWN_PATHS]]
+    ledger.record("artifacts_kept", {"trial": attempt.trial, "files": len(rows), "paths": paths})
+    return True
 
 
 def checkpoint(core: Core, worker: str, call: PublishCheckpoint) -> Published:

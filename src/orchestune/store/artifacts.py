@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 from msgspec.structs import asdict
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestune.store.session import Session, parts
 from orchestune.store.tables import artifacts, trials
@@ -33,10 +36,14 @@ def get(session: Session, experiment: str, number: int, path: str) -> ArtifactRo
     return session.first(select(artifacts).where(*_is(experiment, number, path)), ArtifactRow)
 
 
-def put(session: Session, artifact: ArtifactRow) -> None:
-    """Record an artifact; a later attempt's file replaces the earlier one's."""
-    session.change(delete(artifacts).where(*_is(artifact.experiment, artifact.trial, artifact.path)))
-    session.change(insert(artifacts).values(**asdict(artifact)))
+def put(session: Session, rows: Sequence[ArtifactRow]) -> None:
+    """Record artifacts; a later attempt's file replaces the earlier one's."""
+    if not rows:
+        return
+    insert = (postgresql if session.postgres else sqlite).insert(artifacts)
+    key = artifacts.primary_key.columns.keys()
+    others = {column.name: column for column in insert.excluded if column.name not in key}
+    session.change(insert.on_conflict_do_update(index_elements=key, set_=others), [asdict(row) for row in rows])
 
 
 def _is(experiment: str, number: int, path: str) -> tuple[ColumnElement[bool], ...]:

@@ -97,6 +97,8 @@ class Session:
         values = result.first()
         return None if values is None else row_builder(row, tuple(result.keys()))(*values)
 
-    def change(self, statement: Executable) -> int:
-        """Execute a cold change and return how many rows it touched."""
-        return int(self.connection.execute(statement).rowcount)
+    def change(self, statement: Executable, parameters: Sequence[Parameters] = ()) -> int:
+        """Execute a cold change, once per element of `parameters` if there are any, and return how many rows it
+        touched.
+        """
+        return int(self.connection.execute(statement, list(parameters) or None).rowcount)

@@ -46,7 +46,7 @@ def test_experiments_of_which_nothing_is_new_are_not_looked_at_again(
     experiment = world.create(budget=1, keep={"patterns": ["model"], "best": best})
     world.run(experiment)
     with world.core.store.transaction() as session:
-        artifacts.put(session, ArtifactRow(experiment, 1, "model", "a", "d", 1, created_at=1.0))
+        artifacts.put(session, [ArtifactRow(experiment, 1, "model", "a", "d", 1, created_at=1.0)])
     looked: list[str] = []
 
     def specification(row: ExperimentRow) -> Specification:

@@ -219,6 +219,25 @@ def test_a_connection_that_is_over_leaves_nothing_behind() -> None:
     assert all(timer.cancelled for timer in client.loop.timers)
 
 
+@pytest.mark.parametrize("start", [b"GET / HTTP/1.1\r\nHost: a\r\nX: ", b"GET /"], ids=["header", "address"])
+def test_long_headers_in_one_segment_are_refused(start: bytes) -> None:
+    for size, is_refused in ((LARGEST - 1000, False), (LARGEST + 1000, True)):
+        client = Client()
+        client.send(start + b"a" * size + (b" HTTP/1.1" if start.endswith(b"/") else b"") + b"\r\n\r\n")
+        assert (client.ended() == "closed" and client.wire.written.startswith(b"HTTP/1.1 400")) is is_refused
+        assert (client.connection.cycle is None) is is_refused
+
+
+def test_all_requests_of_a_connection_that_is_lost_are_told() -> None:
+    client = Client()
+    client.send(ASKED)
+    first = client.connection.cycle
+    client.send(ASKED)
+    assert client.connection.cycle is not first
+    client.connection.connection_lost(None)
+    assert first.disconnected, "it would write to a closed connection"
+
+
 @pytest.mark.parametrize("line", [b"a: b\r\n" * 1000, b"a" * 6000], ids=["many", "one"])
 def test_headers_without_an_end_are_refused(server: Live, line: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:

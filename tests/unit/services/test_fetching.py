@@ -24,9 +24,11 @@ DIGEST = hashlib.sha256(MODEL).hexdigest()
 
 def keep(core: Core, experiment: str, numbers: range) -> None:
     with core.store.transaction() as session:
-        for number in numbers:
-            file = ArtifactRow(experiment, 1, f"out/{number}.pt", "a", DIGEST, len(MODEL), created_at=1.0)
-            artifacts.put(session, file)
+        files = [
+            ArtifactRow(experiment, 1, f"out/{number}.pt", "a", DIGEST, len(MODEL), created_at=1.0)
+            for number in numbers
+        ]
+        artifacts.put(session, files)
 
 
 def test_each_file_is_found_without_all_others(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from orchestune.domain.audit import AuditKind
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.parameters import Audit, Here, Range
-from orchestune.server.receiving import received
+from orchestune.server.receiving import noticing_departure, received
 from orchestune.services import export_record, import_record, signatures
 
 router = routers.of_clients("archive")
@@ -25,9 +25,10 @@ _BODY: dict[str, Any] = {
 
 
 @router.get("/experiments/{ref}/archive", response_class=Response)
-async def fetch(context: Here, audit: Audit, ref: str, wanted: Range = None) -> Response:
+async def fetch(context: Here, request: Request, audit: Audit, ref: str, wanted: Range = None) -> Response:
     """The whole record of an experiment that is over; its blobs are fetched as bundles are."""
-    file, size = await context.filing(export_record.open_archive, context.core, ref)
+    async with noticing_departure(request) as check:
+        file, size = await context.exporting(export_record.open_archive, context.core, ref, check)
     audit.add(AuditKind.EXPERIMENT_EXPORTED, ref)
     return file_answer(file, size, wanted, context.file_threads)
 

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from orchestune import documents
 from orchestune.server import routers
 from orchestune.server.answers import answer, file_answer
-from orchestune.server.parameters import Digest, Here, OnlyOf, Range
+from orchestune.server.parameters import Digest, Here, Known, OnlyOf, Range
 from orchestune.server.receiving import received
 from orchestune.services import bundles
 
@@ -39,7 +39,10 @@ async def store(context: Here, request: Request, digest: Digest) -> Response:
 
 
 @router.get("", response_class=Response)
-async def fetch(context: Here, only: OnlyOf, digest: Digest, wanted: Range = None) -> Response:
+async def fetch(context: Here, caller: Known, only: OnlyOf, digest: Digest, wanted: Range = None) -> Response:
     """The archive."""
-    file, size = await context.filing(bundles.open_bundle, context.core, digest, only)
-    return file_answer(file, size, wanted, context.file_threads)
+    if only is None:
+        file, size = await context.filing(bundles.open_bundle, context.core, digest)
+        return file_answer(file, size, wanted, context.file_threads)
+    file, size = await context.filing_of(caller.worker, bundles.open_bundle, context.core, digest, only)
+    return file_answer(file, size, wanted, context.worker_file_threads)

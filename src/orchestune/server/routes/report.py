@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
@@ -12,6 +14,7 @@ from orchestune.errors import BadInput, Denied
 from orchestune.server import routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Context
+from orchestune.server.crowd import MOST_AT_ONCE
 from orchestune.server.decoding import LARGE
 from orchestune.server.parameters import Here
 from orchestune.server.peers import peer_of
@@ -33,18 +36,31 @@ _BODY = {
 @router.post("/{attempt}/{signature}", response_model=documents.ShouldStop, openapi_extra=_BODY)
 async def report(context: Here, request: Request, attempt: str, signature: str) -> Response:
     """Take values by name, and say whether the trial should stop."""
-    report_metrics.check(context.core, attempt, signature)  # before anything is read: anybody may call this
-    await _refuse_other_users(context, request, attempt, signature)
-    body = await request.body()
-    values = parse(body) if len(body) < LARGE else await context.cold(parse, body)
-    return answer(await context.cold(report_metrics.report, context.core, attempt, signature, values))
+    async with _admitted(context, request, attempt, signature):
+        body = await request.body()
+        values = parse(body) if len(body) < LARGE else await context.reporting(attempt, parse, body)
+        return answer(await context.reporting(attempt, report_metrics.report, context.core, attempt, signature, values))
 
 
 @router.get("/{attempt}/{signature}", response_model=documents.ShouldStop)
 async def should_stop(context: Here, request: Request, attempt: str, signature: str) -> Response:
     """Say whether the trial should stop."""
-    await _refuse_other_users(context, request, attempt, signature)
-    return answer(await context.cold(report_metrics.should_stop, context.core, attempt, signature))
+    async with _admitted(context, request, attempt, signature):
+        return answer(await context.reporting(attempt, report_metrics.should_stop, context.core, attempt, signature))
+
+
+@asynccontextmanager
+async def _admitted(context: Context, request: Request, attempt: str, signature: str) -> AsyncIterator[None]:
+    """Wait until few enough requests of the attempt are in progress. Denied for a wrong signature or another user's
+    request; Throttled if too many wait.
+
+    Nothing of the body is read before: anybody may call these routes.
+    """
+    report_metrics.check(context.core, attempt, signature)
+    with context.reports.one_of(attempt, MOST_AT_ONCE):
+        await _refuse_other_users(context, request, attempt, signature)
+        async with context.report_body_turns.of(attempt):
+            yield
 
 
 async def _refuse_other_users(context: Context, request: Request, attempt: str, signature: str) -> None:
@@ -55,7 +71,7 @@ async def _refuse_other_users(context: Context, request: Request, attempt: str, 
     peer = peer_of(request.scope, context)
     if peer is None or await peer.is_owner():
         return
-    if await context.cold(report_metrics.runs_as_server, context.core, attempt, signature):
+    if await context.reporting(attempt, report_metrics.runs_as_server, context.core, attempt, signature):
         raise Denied("this trial's reports come from the user who started the server alone")
 
 

@@ -42,7 +42,7 @@ async def user(context: Here, caller: Known, request: Request, ref: str, body: r
 @of_workers.put("", response_model=documents.TerminalAnswer)
 async def trial(context: Here, request: Request, worker: str, body: requests.Terminal) -> Response:
     """The trial's end: `data` was printed, or what was typed behind `after` is asked for."""
-    await context.cold(terminals.of_worker, context.core, worker, body.attempt)
+    await context.working(terminals.of_worker, context.core, worker, body.attempt)
     terminal = context.terminals.of(body.attempt)
     terminal.code = terminal.code if body.over is None else body.over
     if body.after is None:

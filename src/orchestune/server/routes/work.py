@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestune.server.context import Context
 from orchestune.server.decoding import LARGE
+from orchestune.server.receiving import departure
 from orchestune.services import work as service
 from orchestune.services.core import Caller
 from orchestune.wire.answers import Answer, encode
@@ -64,8 +65,7 @@ async def _wait(context: Context, request: Request, topic: str, version: int, se
 
     async def watch() -> None:
         nonlocal gone
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
+        await departure(request)
         gone = True
 
     await context.draining.race(context.core.signals.wait(topic, version, seconds), watch())

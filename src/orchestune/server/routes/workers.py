@@ -18,26 +18,28 @@ router = routers.of_trials("/workers/{worker}")
 async def register(context: Here, request: Request, worker: str) -> Response:
     """Take a worker in, at its start and after each restart of either side."""
     call = registration.decode(await request.body())
-    return _answer(await context.cold(register_worker.register, context.core, worker, call))
+    async with context.worker_turns.of(worker):
+        return _answer(await context.working(register_worker.register, context.core, worker, call))
 
 
 @router.get("/jobs/{revision}")
-def job(context: Here, worker: str, revision: int) -> Response:
+async def job(context: Here, worker: str, revision: int) -> Response:
     """What all trials of one revision share."""
-    return _answer(register_worker.job(context.core, worker, revision))
+    async with context.worker_turns.of(worker):
+        return _answer(await context.working(register_worker.job, context.core, worker, revision))
 
 
 @router.put("/uploads/{digest}")
 async def upload(context: Here, request: Request, worker: str, digest: Digest, offset: Cursor = 0) -> Response:
     """A part of a file."""
     data = await request.body()
-    return _answer(await context.filing(uploads.append, context.core, worker, digest, offset, data))
+    return _answer(await context.filing_of(worker, uploads.append, context.core, worker, digest, offset, data))
 
 
 @router.head("/uploads/{digest}")
 async def uploaded(context: Here, worker: str, digest: Digest) -> Response:
     """How much of a file is there."""
-    size, complete = await context.filing(uploads.state, context.core, worker, digest)
+    size, complete = await context.filing_of(worker, uploads.state, context.core, worker, digest)
     return Response(headers={"X-Size": str(size), **({"X-Complete": "1"} if complete else {})})
 
 
@@ -45,21 +47,21 @@ async def uploaded(context: Here, worker: str, digest: Digest) -> Response:
 async def keep_artifacts(context: Here, request: Request, worker: str) -> Response:
     """Turn uploads into artifacts of a trial."""
     call = files.decode_artifacts(await request.body())
-    return _answer(await context.filing(uploads.keep_artifacts, context.core, worker, call))
+    return _answer(await context.filing_of(worker, uploads.keep_artifacts, context.core, worker, call))
 
 
 @router.post("/checkpoint")
 async def checkpoint(context: Here, request: Request, worker: str) -> Response:
     """Publish a checkpoint."""
     call = files.decode_checkpoint(await request.body())
-    return _answer(await context.filing(uploads.checkpoint, context.core, worker, call))
+    return _answer(await context.filing_of(worker, uploads.checkpoint, context.core, worker, call))
 
 
 @router.get("/blobs/{digest}")
 async def blob(context: Here, worker: str, digest: Digest, wanted: Range = None) -> Response:
     """The bytes of a checkpoint."""
-    file, size = await context.filing(uploads.open_blob, context.core, worker, digest)
-    return file_answer(file, size, wanted, context.file_threads)
+    file, size = await context.filing_of(worker, uploads.open_blob, context.core, worker, digest)
+    return file_answer(file, size, wanted, context.worker_file_threads)
 
 
 def _answer(document: Struct) -> Response:

@@ -1,0 +1,231 @@
+"""Attack: one caller asks for more than the server can do at once. Workers and other callers are served meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import resource
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from starlette.requests import ClientDisconnect
+
+from orchestune.server import connections, crowd
+from orchestune.server.context import COLD_THREADS, COLD_THREADS_OF_ONE_CALLER, REPORTS_READ_AT_ONCE
+from orchestune.services import export_record, read_experiments
+from orchestune.services.signatures import report_signature
+from orchestune.testing.world import FakeWorker, World
+from tests.security.target import OWNER, Target
+from tests.unit.server.harness import PATIENCE, Live, live, until
+
+
+@pytest.fixture
+def target(world: World) -> Iterator[Target]:
+    with live(world.core) as server:
+        yield Target(world, server)
+
+
+class Gate:
+    """A service that returns once the block of the gate has ended."""
+
+    def __init__(self, answer: Callable[[], object]) -> None:
+        self._answer = answer
+        self._lock = threading.Lock()
+        self.running = self.most = 0
+        self._released = threading.Event()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        self._released.set()
+
+    def __call__(self, *_: object) -> Any:
+        with self._lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        assert self._released.wait(PATIENCE)
+        with self._lock:
+            self.running -= 1
+        return self._answer()
+
+
+def upload(server: Live, worker: FakeWorker) -> int:
+    """The status of a small upload."""
+    path = f"/api/v1/workers/{worker.id}/uploads/{hashlib.sha256(b'x').hexdigest()}?offset=0"
+    return server.ask("PUT", path, b"x", token=worker.token).status
+
+
+def report_path(world: World, attempt: str) -> str:
+    return f"/api/v1/report/{attempt}/{report_signature(world.core, attempt)}"
+
+
+def begin(server: Live, method: str, path: str, sent: bytes, token: str = "") -> socket.socket:
+    """Send a request with a part of its body, of which more is announced."""
+    client = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+    head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(sent) + 1}\r\n"
+    head += f"Authorization: Bearer {token}\r\n" if token else ""
+    client.sendall(head.encode() + b"\r\n" + sent)
+    return client
+
+
+def test_exports_of_one_caller_delay_neither_files_nor_exports_of_others(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 24 exports of a viewer, a worker's upload waited for 200 seconds."""
+    world, server = target.world, target.server
+    experiment = world.create()
+    ((worker, _),) = world.lease(1)
+    gate = Gate(lambda: (io.BytesIO(b"record"), 6))
+    monkeypatch.setattr(export_record, "open_archive", gate)
+    vera, eve = (target.token(name, "viewer") for name in ("vera", "eve"))
+    path = f"/api/v1/experiments/{experiment}/archive"
+    with ThreadPoolExecutor(11) as callers:
+        with gate:
+            replies = [callers.submit(server.ask, "GET", path, token=vera) for _ in range(10)]
+            until(lambda: gate.running == 2, "two exports of one caller")
+            replies.append(callers.submit(server.ask, "GET", path, token=eve))
+            until(lambda: gate.running == 3, "an export of another caller")
+            assert upload(server, worker) == 200
+            assert server.ask("GET", f"/api/v1/bundles/{'0' * 64}", token=eve).status == 404
+            assert gate.most == 3
+        assert {(reply.result().status, reply.result().body) for reply in replies} == {(200, b"record")}
+
+
+def test_export_ends_when_its_client_leaves(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = target.world.create()
+    started, ended = threading.Event(), threading.Event()
+
+    def endless(core: object, ref: str, check: Callable[[], None]) -> None:
+        started.set()
+        try:
+            while True:
+                check()
+        except ClientDisconnect:
+            ended.set()
+            raise
+
+    monkeypatch.setattr(export_record, "open_archive", endless)
+    client = target.server.connect()
+    client.request("GET", f"/api/v1/experiments/{experiment}/archive", headers={"Authorization": f"Bearer {OWNER}"})
+    assert started.wait(PATIENCE)
+    client.close()
+    assert ended.wait(PATIENCE)
+
+
+def test_export_can_be_ended_between_its_rows(world: World) -> None:
+    experiment = world.create(budget=3)
+    world.run(experiment)
+    checks = 0
+
+    def check() -> None:
+        nonlocal checks
+        checks += 1
+        if checks == 3:
+            raise ClientDisconnect
+
+    with pytest.raises(ClientDisconnect):
+        export_record.open_archive(world.core, experiment, check)
+
+
+def test_reads_of_callers_occupy_no_thread_of_workers_and_those_of_one_leave_some_to_others(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Filters and sorted tables for a viewer delayed registrations and reports by up to 40 seconds."""
+    world, server = target.world, target.server
+    experiment = world.create()
+    ((worker, lease),) = world.lease(1)
+    gate = Gate(list)
+    monkeypatch.setattr(read_experiments, "status", gate)  # called by a coroutine
+    monkeypatch.setattr(read_experiments, "best", gate)  # called by a function that runs in a thread
+    vera, eve = (target.token(name, "viewer") for name in ("vera", "eve"))
+    paths = [f"/api/v1/experiments/{experiment}{end}" for end in ("", "/best")] * 5
+    with ThreadPoolExecutor(20) as callers:
+        with gate:
+            replies = [callers.submit(server.ask, "GET", path, token=vera) for path in paths]
+            until(lambda: gate.running == COLD_THREADS_OF_ONE_CALLER, "as many reads as one caller may have")
+            assert server.ask("GET", "/api/v1/experiments", token=eve).status == 200
+            assert gate.most == COLD_THREADS_OF_ONE_CALLER
+            replies += [callers.submit(server.ask, "GET", path, token=eve) for path in paths]
+            until(lambda: gate.running == COLD_THREADS, "reads in all threads")
+            call = {"protocol": 2, "version": "1", "boot": worker.boot, "node": "n", "capabilities": []}
+            path = f"/api/v1/workers/{worker.id}"
+            assert server.ask("POST", f"{path}/register", call, token=worker.token).status == 200
+            assert server.ask("GET", f"{path}/jobs/1", token=worker.token).status == 200
+            worker.call(beats=[worker.started(lease)])
+            report = report_path(world, lease["attempt"])
+            assert server.ask("POST", report, {"loss": 0.5}, token=None).status == 200
+            assert server.ask("GET", report, token=None).status == 200
+            assert gate.most == COLD_THREADS
+        assert {reply.result().status for reply in replies} == {200}
+
+
+def test_attempt_has_few_reports_in_memory(target: Target) -> None:
+    """300 reports that were never complete occupied 270 MB."""
+    world, server = target.world, target.server
+    world.create(parallelism=2)
+    (worker, lease), (other, second) = world.lease(2)
+    worker.call(beats=[worker.started(lease)])
+    other.call(beats=[other.started(second)])
+    path = report_path(world, lease["attempt"])
+    with ExitStack() as opened, ThreadPoolExecutor(1) as callers:
+        unfinished = [opened.enter_context(begin(server, "POST", path, b"{")) for _ in range(REPORTS_READ_AT_ONCE)]
+        until(lambda: server.context.reports.count(lease["attempt"]) == len(unfinished), "unfinished reports")
+        waiting = callers.submit(server.ask, "POST", path, {"loss": 0.5}, token=None)
+        until(lambda: server.context.reports.count(lease["attempt"]) == len(unfinished) + 1, "one more report")
+        reply = server.ask("POST", report_path(world, second["attempt"]), {"loss": 0.5}, token=None)
+        assert reply.status == 200 and not waiting.done()
+        unfinished[0].close()
+        assert waiting.result(PATIENCE).status == 200
+
+
+@pytest.mark.parametrize(("name", "status"), [("BODIES_OF_ONE_CALLER", 429), ("BODIES", 503)])
+def test_bodies_in_memory_are_limited_and_heartbeats_accepted(
+    target: Target, monkeypatch: pytest.MonkeyPatch, name: str, status: int
+) -> None:
+    world, server = target.world, target.server
+    world.create(parallelism=2)
+    (worker, _), (other, _) = world.lease(2)
+    monkeypatch.setattr(crowd, name, 2**20)
+    route = f"/uploads/{'0' * 64}?offset=0"
+    path, part = f"/api/v1/workers/{worker.id}", b"a" * 700_000
+    with ExitStack() as opened:
+        clients = [opened.enter_context(begin(server, "PUT", path + route, part, worker.token)) for _ in range(2)]
+        refused, _, _ = select.select(clients, [], [], PATIENCE)
+        assert [client.recv(12) for client in refused] == [b"HTTP/1.1 %d" % status]
+        beat = {"boot": worker.boot, "beat": 9, "want": 0, "live": []}
+        assert server.ask("POST", f"{path}/work", beat, token=worker.token).status == 200
+        reply = server.ask("PUT", f"/api/v1/workers/{other.id}{route}", part, token=other.token)
+        assert reply.status == (200 if status == 429 else 503)
+    until(lambda: server.ask("PUT", path + route, part, token=worker.token).status == 200, "memory is free again")
+
+
+def test_idle_connections_of_strangers_do_not_use_up_the_descriptors(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, server = target.world, target.server
+    world.create()
+    ((worker, _),) = world.lease(1)
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (80, 80))
+    monkeypatch.setattr(connections, "ASKING", 1000.0)  # silent ones are closed after that anyway
+    beat = {"boot": worker.boot, "beat": 9, "want": 0, "live": []}
+    path = f"/api/v1/workers/{worker.id}/work"
+    kept = server.connect()
+    server.send("POST", path, beat, token=worker.token, connection=kept).read()
+    with ExitStack() as opened:
+
+        def connect(source: str) -> socket.socket:
+            address = ("127.0.0.1", server.port)
+            return opened.enter_context(socket.create_connection(address, PATIENCE, source_address=(source, 0)))
+
+        neighbours = [connect("127.0.0.2") for _ in range(5)]
+        strangers = [connect("127.0.0.1") for _ in range(400)]
+        until(lambda: len(select.select(strangers, [], [], 0)[0]) >= 355, "connections are closed")
+        assert select.select(neighbours, [], [], 0)[0] == []
+        assert server.send("POST", path, beat, token=worker.token, connection=kept).status == 200
