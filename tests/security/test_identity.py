@@ -150,7 +150,7 @@ def test_an_embedded_server_has_one_user(world: World) -> None:
 
 
 def test_a_claimed_name_opens_no_terminal_of_an_experiment_whose_owner_is_proved(world: World) -> None:
-    experiment = world.create(budget=1, owner="grace")
+    experiment = world.create(budget=1, owner="grace", env={"ORCHESTUNE_TERMINAL": "{}"})
     ((_, lease),) = world.lease()
     attempt = lease["attempt"]
     for stranger in (Caller("grace", "editor", shared=True), Caller("mallory", "editor", source="m" * 64)):
