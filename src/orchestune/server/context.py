@@ -14,6 +14,7 @@ from anyio import CapacityLimiter, to_thread
 from orchestune.errors import StoreUnavailable
 from orchestune.server.addresses import Addresses
 from orchestune.server.caller_address import Network
+from orchestune.server.crowd import SignIns
 from orchestune.server.draining import Draining
 from orchestune.server.failures import Failures
 from orchestune.server.journal import Journal, Lines, Seen
@@ -94,6 +95,7 @@ class Context:
     """where it listens, beside the address that `core` names"""
     known: KnownCallers = field(default_factory=KnownCallers)
     failures: Failures = field(default_factory=Failures)
+    sign_ins: SignIns = field(default_factory=SignIns)
     proxies: Sequence[Network] = ()
     """addresses of proxies whose `X-Forwarded-For` is believed"""
     terminals: Terminals = field(default_factory=Terminals)
