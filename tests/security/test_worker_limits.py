@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestune.services import read_logs
+import pytest
+
+from orchestune.services import points, read_experiments, read_logs, report_metrics
 from orchestune.services.attempt_logs import LOG_CAP
+from orchestune.services.signatures import report_signature
 from orchestune.testing.world import FakeWorker, World
 from orchestune.worker.output import TAIL
 
@@ -57,3 +60,63 @@ def test_the_head_and_the_tail_that_a_worker_keeps_are_stored_whole(world: World
     chunks = log_of(world, experiment)
     assert sum(len(chunk["text"]) for chunk in chunks) == TAIL
     assert [chunk["gap"] for chunk in chunks] == [50 * 2**20, 0, 0, 0]
+
+
+@pytest.fixture
+def few_points(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(points, "MOST_POINTS", 100)
+    return 100
+
+
+def stored_points(world: World, lease: dict[str, Any]) -> int:
+    with world.core.store.reading() as session:
+        return sum(len(points.curve(session, lease["attempt"], name)) for name in ("loss", "other"))
+
+
+def report(worker: FakeWorker, lease: dict[str, Any], start: int, count: int) -> None:
+    values = [[start + at, name, float(start + at), None, None] for at in range(count) for name in ("loss", "other")]
+    answer = worker.call(beats=[worker.started(lease) | {"points": values}])
+    assert answer["acks"][0]["result"] == "ok"
+
+
+def limit_events(world: World, experiment: str) -> list[Any]:
+    events = read_experiments.events(world.core, experiment, 0, 1000)["items"]
+    return [event["data"] for event in events if event["kind"] == "points_limit_reached"]
+
+
+def test_a_worker_that_reports_for_ever_stores_a_limited_number_of_points(world: World, few_points: int) -> None:
+    experiment = world.create(budget=1)
+    ((worker, lease),) = world.lease()
+    for start in range(0, 1000, 40):
+        report(worker, lease, start, 40)
+    assert few_points <= stored_points(world, lease) < few_points + 25, "beyond it one value for each report"
+    for start in range(1000, 1300):
+        report(worker, lease, start, 1)
+    assert stored_points(world, lease) == 2 * few_points
+    assert limit_events(world, experiment) == [{"trial": 1, "attempt": lease["attempt"], "most": few_points}]
+
+
+def test_the_last_value_decides_a_trial_also_beyond_the_limit(world: World, few_points: int) -> None:
+    experiment = world.create(budget=1)
+    ((worker, lease),) = world.lease()
+    report(worker, lease, 0, 2 * few_points)
+    end = worker.finish(lease, points=[[2 * few_points, "loss", 0.25, None, None]])
+    worker.call(finished=[end])
+    assert world.trial(experiment, 1)["metrics"]["loss"]["value"] == 0.25
+
+
+def test_a_command_that_reports_by_http_for_ever_stores_a_limited_number_of_points(
+    world: World, few_points: int
+) -> None:
+    experiment = world.create(budget=1)
+    ((worker, lease),) = world.lease()
+    worker.call(beats=[worker.started(lease)])
+    signature = report_signature(world.core, lease["attempt"])
+    for at in range(3 * few_points):
+        values = {"loss": float(at), "other": 1} if at % 2 else {"other": 1, "loss": float(at)}
+        assert not report_metrics.report(world.core, lease["attempt"], signature, values)["stop"]
+    assert stored_points(world, lease) == 2 * few_points
+    with world.core.store.reading() as session:
+        losses = [point.value for point in points.curve(session, lease["attempt"], "loss")]
+    assert losses == sorted(losses) and len(set(losses)) == len(losses)
+    assert len(limit_events(world, experiment)) == 1

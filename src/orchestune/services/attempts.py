@@ -97,8 +97,9 @@ def beat(ledger: Ledger, worker: str, item: Beat, boards: Boards) -> Result:
     return "ok"
 
 
-def _points(ledger: Ledger, found: AttemptInTrial, item: Report) -> Sequence[Point]:
-    return reported.within_names(ledger, item.attempt, found.points, reported.reported(item.points))
+def _points(ledger: Ledger, found: AttemptInTrial, item: Report, *, at_end: bool = False) -> Sequence[Point]:
+    points = reported.within_names(ledger, item.attempt, found.points, reported.reported(item.points))
+    return reported.within_limit(ledger, item.attempt, found.trial, found.points, points, at_end=at_end)
 
 
 def progress(
@@ -127,7 +128,7 @@ def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Re
     if not found.open:
         ledger.session.run(hot.CLOSE_ATTEMPT, told)
         return ("ok" if found.state in ENDS_OF_ITS_OWN else "superseded"), None
-    points = _points(ledger, found, item)
+    points = _points(ledger, found, item, at_end=True)
     pruning.take(boards, ledger, attempt, found.trial, found.fold, points)  # others are compared with it
     verdict = _verdict(ledger, attempt, found, item, points)
     if verdict.cause is Cause.FAIL and not late:
