@@ -23,6 +23,7 @@ from orchestune.server.shared import Shared
 from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
 from orchestune.server.turns import Turns
+from orchestune.server.unfinished import UnfinishedUploads
 from orchestune.services.core import Core
 from orchestune.services.recent import Latest
 
@@ -99,6 +100,7 @@ class Context:
     proxies: Sequence[Network] = ()
     """addresses of proxies whose `X-Forwarded-For` is believed"""
     terminals: Terminals = field(default_factory=Terminals)
+    unfinished: UnfinishedUploads = field(default_factory=UnfinishedUploads)
     journals: Latest[str, Journal] = field(default_factory=lambda: Latest(200))
     """of the views that were looked at last"""
     seen: Shared[Seen] = field(default_factory=Shared)
