@@ -100,9 +100,13 @@ def test_deletes_exports_and_refused_requests_are_noted(server: Live, handles: d
     assert (denied["actor"], denied["role"], denied["subject"]) == ("a viewer", "viewer", f"DELETE {experiment}")
     assert events(server, "experiment_deleted") == []
     assert server.ask("GET", f"{experiment}/archive", token=TOKEN).status == 200
-    assert the_event(server, "experiment_exported")["subject"] == handles["one trial"]
-    assert server.ask("DELETE", f"{experiment}?purge=true", token=TOKEN).status == 204
-    assert the_event(server, "experiment_deleted")["details"] == {"purge": "true"}
+    exported = the_event(server, "experiment_exported")
+    assert exported["subject"] == handles["one trial"]
+    prefix = experiment[:-1]  # a caller chooses how to name what is deleted
+    assert server.ask("DELETE", f"{prefix}?purge=true", token=TOKEN).status == 204
+    deleted = the_event(server, "experiment_deleted")
+    assert deleted["subject"] == handles["one trial"]
+    assert deleted["details"] == {"experiment": exported["details"]["experiment"], "purge": "true"}
 
 
 class PolicyRefused(Conflict):

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -31,22 +31,31 @@ from orchestune.store.logs import Segment
 _CONCURRENCY = 16  # requests to the file store at a time: a bucket answers each after some hundredths of a second
 
 
-def open_archive(core: Core, ref: str) -> tuple[BinaryIO, int]:
-    """Open the record of an experiment and return it with its size. The caller closes it, which removes it."""
+class OpenArchive(NamedTuple):
+    """The record of an experiment as a file, with its size in bytes. Closing the file removes it."""
+
+    file: BinaryIO
+    size: int
+    experiment: str
+    handle: str
+
+
+def open_archive(core: Core, ref: str) -> OpenArchive:
+    """Open the record of an experiment. The caller closes it."""
     spool = tempfile.TemporaryFile(prefix="orchestune-archive-")  # noqa: SIM115
     try:
         with disk_errors(Path(tempfile.gettempdir())):
-            write(core, ref, spool)
+            head = write(core, ref, spool)
         size = spool.tell()
         spool.seek(0)
     except BaseException:
         spool.close()
         raise
-    return spool, size
+    return OpenArchive(spool, size, head.experiment, head.handle)
 
 
-def write(core: Core, ref: str, target: BinaryIO) -> None:
-    """Write the signed record of an experiment that is over. Conflict for one that is not."""
+def write(core: Core, ref: str, target: BinaryIO) -> Head:
+    """Write the signed record of an experiment that is over and return its head. Conflict for one that is not."""
     with ExitStack() as reading:
         session = reading.enter_context(core.store.reading())
         row = experiments.find(session, ref)
@@ -60,6 +69,7 @@ def write(core: Core, ref: str, target: BinaryIO) -> None:
         head = Head(__version__, row.id, row.handle, blobs, row.event_seq)
         rows = archive.rows(session, row.id)
         record.write(target, head, _items(core, rows, reading.close), partial(record_signature, core))
+    return head
 
 
 def _items(core: Core, rows: Iterator[tuple[str, archive.Row]], all_are_read: Callable[[], None]) -> Iterator[Item]:

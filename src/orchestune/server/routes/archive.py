@@ -27,9 +27,9 @@ _BODY: dict[str, Any] = {
 @router.get("/experiments/{ref}/archive", response_class=Response)
 async def fetch(context: Here, audit: Audit, ref: str, wanted: Range = None) -> Response:
     """The whole record of an experiment that is over; its blobs are fetched as bundles are."""
-    file, size = await context.filing(export_record.open_archive, context.core, ref)
-    audit.add(AuditKind.EXPERIMENT_EXPORTED, ref)
-    return file_answer(file, size, wanted, context.file_threads)
+    archive = await context.filing(export_record.open_archive, context.core, ref)
+    audit.add(AuditKind.EXPERIMENT_EXPORTED, archive.handle, experiment=archive.experiment)
+    return file_answer(archive.file, archive.size, wanted, context.file_threads)
 
 
 Trust = Annotated[
