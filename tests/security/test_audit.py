@@ -15,12 +15,16 @@ import pytest
 
 from orchestune.cli.console import Console
 from orchestune.cli.main import main
-from orchestune.domain.audit import AuditEvent, AuditKind
+from orchestune.domain.audit import LASTING, AuditEvent, AuditKind
 from orchestune.errors import Conflict, StoreUnavailable
 from orchestune.server.context import Pace
+from orchestune.server.crowd import SIGN_INS_PER_MINUTE
 from orchestune.server.logs import JsonFormatter, PlainFormatter, Redaction
 from orchestune.services import audit
-from orchestune.services.core import Core
+from orchestune.services import sign_in as enter
+from orchestune.services.authenticate import session_of
+from orchestune.services.core import Caller, Core
+from orchestune.services.grant_access import share
 from orchestune.store import audit as rows
 from orchestune.store.database import Store, open_store
 from tests.testbeds.seed import TOKEN
@@ -96,9 +100,13 @@ def test_deletes_exports_and_refused_requests_are_noted(server: Live, handles: d
     assert (denied["actor"], denied["role"], denied["subject"]) == ("a viewer", "viewer", f"DELETE {experiment}")
     assert events(server, "experiment_deleted") == []
     assert server.ask("GET", f"{experiment}/archive", token=TOKEN).status == 200
-    assert the_event(server, "experiment_exported")["subject"] == handles["one trial"]
-    assert server.ask("DELETE", f"{experiment}?purge=true", token=TOKEN).status == 204
-    assert the_event(server, "experiment_deleted")["details"] == {"purge": "true"}
+    exported = the_event(server, "experiment_exported")
+    assert exported["subject"] == handles["one trial"]
+    prefix = experiment[:-1]  # a caller chooses how to name what is deleted
+    assert server.ask("DELETE", f"{prefix}?purge=true", token=TOKEN).status == 204
+    deleted = the_event(server, "experiment_deleted")
+    assert deleted["subject"] == handles["one trial"]
+    assert deleted["details"] == {"experiment": exported["details"]["experiment"], "purge": "true"}
 
 
 class PolicyRefused(Conflict):
@@ -253,9 +261,62 @@ def test_the_oldest_rows_go_and_numbers_are_never_given_twice(own_core: Core) ->
     with store.reading() as session:
         kept = rows.newest(session, 1000)
     assert (len(kept), kept[-1].seq) == (60, 210)  # the others are older than a year
-    _append(store, [], most=0)
+    _append(store, [replace(event, at=own_core.clock.now())] * 200, most=0)
     _append(store, [replace(event, at=own_core.clock.now())])
-    assert [item["seq"] for item in audit.page(own_core, 210, 10)["items"]] == [211]
+    assert [item["seq"] for item in audit.page(own_core, 0, 10)["items"]] == [411]
+
+
+def test_no_number_of_sign_ins_pushes_out_a_grant_or_a_deletion(own_core: Core) -> None:
+    at = own_core.clock.now()
+    lasting = [AuditEvent(kind, at) for kind in LASTING]
+    others = [AuditEvent(kind, at) for kind in AuditKind if kind not in LASTING]
+    _append(own_core.store, lasting, most=100)
+    for _ in range(3):
+        _append(own_core.store, others * 50, most=100)
+    with own_core.store.reading() as session:
+        kept = [row.kind for row in rows.newest(session, 1000)]
+    assert sorted(kind for kind in kept if kind in LASTING) == sorted(LASTING)
+    assert len(kept) - len(LASTING) < 100 + 50 * len(others)
+    _append(own_core.store, [AuditEvent(AuditKind.GRANT_CREATED, at)] * 400, most=100)
+    with own_core.store.reading() as session:
+        kept = [row.kind for row in rows.newest(session, 1000)]
+    assert kept.count("grant_created") == 100, "these have a bound of their own"
+
+
+def test_a_guest_link_makes_neither_rows_nor_sessions_without_bound(server: Live, handles: dict[str, str]) -> None:
+    link = server.ask("POST", f"/api/v1/experiments/{handles['one trial']}/shares", {}, token=TOKEN).json()["path"]
+    statuses = [server.ask("GET", link, token=None).status for _ in range(3 * SIGN_INS_PER_MINUTE)]
+    assert set(statuses) == {303, 429} and statuses[:SIGN_INS_PER_MINUTE] == [303] * SIGN_INS_PER_MINUTE
+    assert len(events(server, "sign_in")) == statuses.count(303) < 2 * SIGN_INS_PER_MINUTE
+    assert server.ask("GET", link, token=None).headers["retry-after"]
+    other = server.ask("POST", f"/api/v1/experiments/{handles['one trial']}/shares", {}, token=TOKEN).json()["path"]
+    assert server.ask("GET", other, token=None).status == 303, "another link has a limit of its own"
+
+
+def test_a_viewer_signs_in_a_limited_number_of_times_and_an_owner_always(server: Live) -> None:
+    viewer = issue(server, "viewer")["token"]
+    statuses = [sign_in(server, viewer).status for _ in range(2 * SIGN_INS_PER_MINUTE)]
+    assert set(statuses) == {303, 429}
+    assert [sign_in(server, TOKEN).status for _ in range(2 * SIGN_INS_PER_MINUTE)] == [303] * 2 * SIGN_INS_PER_MINUTE
+
+
+def test_the_oldest_session_of_a_link_ends_where_there_are_too_many(
+    own_core: Core, handles: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enter, "MOST_SESSIONS", 3)
+    ada = Caller("ada", "owner", source="a")
+    mine = enter.begin(own_core, replace(ada, source="")).token
+    code = share(own_core, handles["one trial"], ada, name="", days=1)["path"].partition("code=")[2]
+    tokens = [enter.enter_share(own_core, code).token for _ in range(5)]
+    assert sum(session_of(own_core, token) is not None for token in tokens) == 3
+    assert session_of(own_core, tokens[-1]) is not None
+    assert session_of(own_core, mine) is not None, "sessions of others stay"
+
+
+def test_a_sign_in_link_counts_as_a_sign_in_and_not_as_a_grant(server: Live) -> None:
+    assert server.ask("POST", "/api/v1/sign-in", {}, token=issue(server, "viewer")["token"]).status == 201
+    assert the_event(server, "sign_in_link_created")["actor"] == "a viewer"
+    assert AuditKind.SIGN_IN_LINK_CREATED not in LASTING
 
 
 def _append(store: Store, batch: list[AuditEvent], most: int = rows.MOST_ROWS) -> None:
@@ -267,9 +328,9 @@ def test_on_postgres_rows_come_in_the_order_of_their_numbers(postgres_database: 
     store = open_store(postgres_database.replace("postgresql+psycopg://", "postgresql://"))
     try:
         with store.transaction() as session:
-            rows.append(session, [AuditEvent(AuditKind.SIGN_IN, session.now, "ada")] * 3, most=2)
+            rows.append(session, [AuditEvent(AuditKind.SIGN_IN, session.now, "ada")] * 300, most=2)
         with store.reading() as session:
-            assert [row.seq for row in rows.after(session, 0, 10)] == [2, 3]
+            assert [row.seq for row in rows.after(session, 0, 10)] == [299, 300]
     finally:
         store.close()
 

@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.security.target import Target, Trial, attacked, digest_of
+from orchestune.controllers.archiving import UPLOAD_SECONDS
+from orchestune.errors import Throttled
+from orchestune.server import unfinished
+from tests.security.target import SPECIFICATION, Target, Trial, attacked, digest_of
+from tests.unit.server.harness import Reply
 
 SECRET = b"weights of another team" * 100
 
@@ -154,3 +158,70 @@ def test_very_many_files_in_one_call_are_refused(target: Target) -> None:
     trial = target.trial()
     files = [{"path": str(number), "digest": "0" * 64, "size": 1} for number in range(1001)]
     assert trial.keep(*files).status == 422
+
+
+def keep(trial: Trial, path: str, data: bytes) -> Reply:
+    return trial.keep({"path": path, "digest": trial.upload(data), "size": len(data)})
+
+
+def test_a_worker_that_ignores_the_limit_of_keep_is_refused(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SPECIFICATION, "keep", {"patterns": ["*"], "best": None, "limit": 100})
+    trial = target.trial()
+    assert keep(trial, "a", b"a" * 60).status == 200
+    refused = keep(trial, "b", b"b" * 60)
+    assert refused.status == 413 and "keep.limit" in refused.json()["error"]["message"]
+    assert trial.artifacts() == ["a"]
+    assert keep(trial, "a", b"A" * 100).status == 200, "a call that is repeated replaces the file"
+    assert keep(trial, "b", b"").status == 200
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "a/b"), ("a/b", "a"), ("a", "a/b/c")])
+def test_a_path_below_a_file_is_refused(target: Target, first: str, second: str) -> None:
+    trial = target.trial()
+    assert keep(trial, first, b"first").status == 200
+    refused = keep(trial, second, b"second")
+    assert refused.status == 400 and "is a file too" in refused.json()["error"]["message"]
+    assert keep(trial, "a.b", b"third").status == 200, "a name that only begins in the same way"
+    assert sorted(trial.artifacts()) == sorted([first, "a.b"])
+
+
+def test_two_files_of_one_call_cannot_be_below_each_other(target: Target) -> None:
+    trial = target.trial()
+    files = [{"path": path, "digest": trial.upload(path.encode()), "size": len(path)} for path in ("a", "a/b")]
+    assert trial.keep(*files).status == 400 and trial.artifacts() == []
+
+
+def test_a_worker_has_a_limited_number_of_unfinished_uploads(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unfinished, "MOST_UPLOADS", 3)
+    trial, other = target.trial(), target.trial()
+    contents = [bytes([number]) * 10 for number in range(4)]
+    for data in contents[:3]:
+        trial.upload(data)
+    refused = trial.ask("PUT", f"uploads/{digest_of(contents[3])}?offset=0", contents[3])
+    assert refused.status == 429 and "unfinished uploads" in refused.json()["error"]["message"]
+    assert trial.upload(contents[0]), "a part that comes again"
+    other.upload(contents[3])
+    assert keep(trial, "a", contents[0]).status == 200
+    trial.upload(contents[3])
+
+
+def test_a_worker_has_a_limited_number_of_unfinished_bytes(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unfinished, "MOST_BYTES", 100)
+    trial = target.trial()
+    trial.upload(b"a" * 60)
+    more, larger = b"b" * 60, b"c" * 101
+    assert trial.ask("PUT", f"uploads/{digest_of(more)}?offset=0", more).status == 429
+    assert trial.ask("PUT", f"uploads/{digest_of(larger)}?offset=0", larger).status == 413
+    assert trial.publish(digest_of(b"a" * 60)).json() == {"accepted": True}
+    trial.upload(more)
+
+
+def test_uploads_that_the_file_store_has_removed_make_room() -> None:
+    now = [0.0]
+    uploads = unfinished.UnfinishedUploads(lambda: now[0])
+    for number in range(unfinished.MOST_UPLOADS):
+        uploads.admit("w", str(number), 1)
+    with pytest.raises(Throttled):
+        uploads.admit("w", "more", 1)
+    now[0] = UPLOAD_SECONDS + 1
+    uploads.admit("w", "more", 1)

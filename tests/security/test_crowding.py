@@ -82,7 +82,7 @@ def test_exports_of_one_caller_delay_neither_files_nor_exports_of_others(
     world, server = target.world, target.server
     experiment = world.create()
     ((worker, _),) = world.lease(1)
-    gate = Gate(lambda: (io.BytesIO(b"record"), 6))
+    gate = Gate(lambda: export_record.OpenArchive(io.BytesIO(b"record"), 6, experiment, "test"))
     monkeypatch.setattr(export_record, "open_archive", gate)
     vera, eve = (target.token(name, "viewer") for name in ("vera", "eve"))
     path = f"/api/v1/experiments/{experiment}/archive"

@@ -102,7 +102,7 @@ def test_a_browser_proves_as_much_as_the_token_by_which_it_signed_in(world: Worl
     core = replace(world.core, owners={SHARED: UNNAMED, OWNER: "ada"})
     proved = {}
     for token in (SHARED, OWNER):
-        session = sign_in.enter_with_token(core, token).token
+        session = sign_in.begin(core, sign_in.caller_of(core, token)).token
         caller = authenticate.session_of(core, session)
         assert caller is not None
         proved[token] = principal(core, caller)
@@ -150,7 +150,7 @@ def test_an_embedded_server_has_one_user(world: World) -> None:
 
 
 def test_a_claimed_name_opens_no_terminal_of_an_experiment_whose_owner_is_proved(world: World) -> None:
-    experiment = world.create(budget=1, owner="grace")
+    experiment = world.create(budget=1, owner="grace", env={"ORCHESTUNE_TERMINAL": "{}"})
     ((_, lease),) = world.lease()
     attempt = lease["attempt"]
     for stranger in (Caller("grace", "editor", shared=True), Caller("mallory", "editor", source="m" * 64)):

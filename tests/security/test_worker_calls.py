@@ -73,7 +73,7 @@ def test_no_document_of_a_worker_is_a_fault_of_the_server(
 ) -> None:
     chance = random.Random(3)
     faults = []
-    world.create(budget=1000, parallelism=2)
+    world.create(budget=1000, parallelism=2, env={"ORCHESTUNE_TERMINAL": "{}"})
     (worker, lease), (other, running) = world.lease(2)
     other.call(beats=[other.started(running)])
     with requests.Session() as session, caplog.at_level(logging.ERROR):

@@ -19,6 +19,7 @@ from orchestune.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from orchestune import documents
+    from orchestune.client.api import Client
 
 _LOOK = 0.5
 """seconds between two looks"""
@@ -98,6 +99,20 @@ def fetched(folder: Path) -> bool:
         return False
 
 
+def _fetched(client: Client, ref: str, number: int, artifact: documents.Artifact, target: Path) -> bool:
+    """Download a file. Return False if its name, or a part of its path, is taken by a folder, or by another file.
+
+    Then others may still be written; UsageError if the disk refuses for another reason.
+    """
+    try:
+        client.download(ref, number, artifact, target)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        return False
+    except OSError as exc:
+        raise UsageError(f"{target} cannot be written: {exc.strerror}") from exc
+    return True
+
+
 def get(console: Console, args: argparse.Namespace) -> int:
     """Download each file; whole or not at all."""
     client = console.client
@@ -123,18 +138,21 @@ def get(console: Console, args: argparse.Namespace) -> int:
         why = missing or _why(client.specification(ref)["specification"], trial["state"])
         raise NotFound(f"{handle}/{number} has no files", why)
     folder: Path = args.output or _own_folder(console.folder / f"{handle}-{number}")
-    fetched = []
+    fetched, unwritable = [], []
     for artifact in artifacts:
         target = local_name(folder, artifact["path"])
-        try:
-            client.download(ref, number, artifact, target)
-        except OSError as exc:
-            raise UsageError(f"{target} cannot be written: {exc.strerror}") from exc
+        if not _fetched(client, ref, number, artifact, target):
+            unwritable.append(one_line(str(target)))
+            continue
         fetched.append({**artifact, "file": str(target)})
         if not console.json:
             console.say(f"{one_line(str(target))}  {console.paint.dim(size(artifact['size']))}")
     if console.json:
         console.document(fetched)
+    if unwritable:
+        text = f"cannot write {', '.join(unwritable[:3])}{', …' if len(unwritable) > 3 else ''}"
+        hint = "move that file or folder away, or name another folder with -o"
+        raise UsageError(f"{text}: a file is where a folder is needed, or the other way round", hint)
     if missing:
         console.note(f"not all files of {handle}/{number} are here: {one_line(missing)}")
     return 0

@@ -14,6 +14,7 @@ class AuditKind(StrEnum):
     """The kind of a security event."""
 
     SIGN_IN = "sign_in"
+    SIGN_IN_LINK_CREATED = "sign_in_link_created"
     SIGN_IN_FAILED = "sign_in_failed"
     TOKEN_FAILED = "token_failed"
     ACCESS_DENIED = "access_denied"
@@ -32,6 +33,19 @@ FAILURES = frozenset(
     {AuditKind.SIGN_IN_FAILED, AuditKind.TOKEN_FAILED, AuditKind.ACCESS_DENIED, AuditKind.POLICY_REFUSED}
 )
 """kinds that a caller can cause at will: these are rate-limited, so that no caller can fill the table"""
+LASTING = frozenset(
+    {
+        AuditKind.POLICY_REFUSED,
+        AuditKind.GRANT_CREATED,
+        AuditKind.GRANT_REVOKED,
+        AuditKind.ROLE_CHANGED,
+        AuditKind.EXPERIMENT_DELETED,
+        AuditKind.EXPERIMENT_IMPORTED,
+        AuditKind.NODE_RELEASED,
+        AuditKind.SERVER_SHUTDOWN,
+    }
+)
+"""kinds whose rows no number of other events pushes out: sign-ins, refusals and exports have a bound of their own"""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from anyio import CapacityLimiter, to_thread
 from orchestune.errors import StoreUnavailable
 from orchestune.server.addresses import Addresses
 from orchestune.server.caller_address import Network
-from orchestune.server.crowd import CALLER, Crowd
+from orchestune.server.crowd import CALLER, Crowd, SignIns
 from orchestune.server.draining import Draining
 from orchestune.server.failures import Failures
 from orchestune.server.journal import Journal, Lines, Seen
@@ -23,6 +23,7 @@ from orchestune.server.shared import Shared
 from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
 from orchestune.server.turns import Turns
+from orchestune.server.unfinished import UnfinishedUploads
 from orchestune.services.core import Core
 from orchestune.services.recent import Latest
 
@@ -100,9 +101,11 @@ class Context:
     """where it listens, beside the address that `core` names"""
     known: KnownCallers = field(default_factory=KnownCallers)
     failures: Failures = field(default_factory=Failures)
+    sign_ins: SignIns = field(default_factory=SignIns)
     proxies: Sequence[Network] = ()
     """addresses of proxies whose `X-Forwarded-For` is believed"""
     terminals: Terminals = field(default_factory=Terminals)
+    unfinished: UnfinishedUploads = field(default_factory=UnfinishedUploads)
     journals: Latest[str, Journal] = field(default_factory=lambda: Latest(200))
     """of the views that were looked at last"""
     seen: Shared[Seen] = field(default_factory=Shared)

@@ -1,4 +1,4 @@
-"""Limits on one caller: what it keeps open or reads at once, and how often it does what the audit log notes."""
+"""Limits on one caller: what it keeps open or reads at once, and how often it signs in or does what is audited."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ BODIES_OF_ONE_CALLER = BODIES // 4
 NOTED_PER_MINUTE = 300
 """Actions of one caller that the audit log notes each time. The log keeps 100,000 rows: without a limit a viewer could
 push all others out of it within minutes."""
-_NOTED = re.compile(r"POST /api/v1/sign-in|GET /api/v1/experiments/[^/]+/archive|DELETE /api/v1/experiments/.*")
+_NOTED = re.compile(
+    r"POST /api/v1/sign-in|GET /api/v1/experiments/[^/]+/archive|DELETE /api/v1/(experiments|shares)/.*"
+    r"|POST /api/v1/experiments/[^/]+/shares"
+)
+SIGN_INS_PER_MINUTE = 30  # by one token or link: each is a row of the audit log and a session
 
 
 class Noted:
@@ -41,7 +45,7 @@ class Noted:
         if not _NOTED.fullmatch(f"{method} {path}"):
             return
         if wait := self._buckets.take(key):
-            text = f"this caller signs in, exports or deletes too often (at most {NOTED_PER_MINUTE} times a minute)"
+            text = f"too many links, exports or deletions by this caller (at most {NOTED_PER_MINUTE} a minute)"
             raise Throttled(text, "retry in a second", math.ceil(wait))
 
 
@@ -68,6 +72,20 @@ class BodyMemory:
         self._held[key] -= count
         if not self._held[key]:
             del self._held[key]
+
+
+class SignIns:
+    """Limits how often browsers sign in by one token or one link. Used on the event loop alone."""
+
+    def __init__(self) -> None:
+        self._buckets = Buckets(SIGN_INS_PER_MINUTE)
+
+    def count(self, caller: Caller) -> None:
+        """Count a sign-in as `caller`. Throttled if there were too many within a minute."""
+        key = key_of(caller)
+        if key and (wait := self._buckets.take(key)):
+            text = f"too many browsers signed in as '{caller.name}' (at most {SIGN_INS_PER_MINUTE} a minute)"
+            raise Throttled(text, "retry in a minute", math.ceil(wait))
 
 
 class Crowd:

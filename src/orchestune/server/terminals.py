@@ -9,10 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from orchestune.errors import Throttled
+
 MOST = 256 * 2**10
 """bytes that wait for the other end; who sends more waits"""
 FORGOTTEN = 600.0
 """seconds after which a terminal that nobody calls for is dropped"""
+MOST_OF_WORKER = 8  # terminals of one worker, each with two pipes of `MOST` bytes; `orchestune shell` opens one
+MOST_TERMINALS = 200  # terminals of all workers: 100 MiB at most
 
 
 class Pipe:
@@ -32,10 +36,11 @@ class Pipe:
         return len(self._data) >= MOST
 
     def put(self, at: int, data: bytes) -> None:
-        """Take what is new of `data`, which begins at place `at`."""
+        """Take what is new of `data`, which begins at place `at`, until the pipe holds `MOST` bytes."""
         if at > self.end:  # it knows of a server before this one
             self._start, self._data = at, bytearray()
-        self._data += data[self.end - at :] if at <= self.end else b""
+        new = data[self.end - at :] if at <= self.end else b""
+        self._data += new[: MOST - len(self._data)]
 
     def take(self, after: int) -> bytes:
         """Everything behind place `after`; what is before it has arrived, and is dropped."""
@@ -49,7 +54,8 @@ class Pipe:
 class Terminal:
     """Both directions, the window's size, and how each end ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: str = "") -> None:
+        self.worker = worker
         self.to_trial, self.to_user = Pipe(), Pipe()
         self.size: list[int] | None = None
         """rows and columns"""
@@ -67,11 +73,28 @@ class Terminals:
         self._clock = clock
         self._found: dict[str, Terminal] = {}
 
-    def of(self, attempt: str) -> Terminal:
-        """That of an attempt, which somebody calls for."""
+    def of(self, attempt: str, worker: str, is_open: bool = True) -> Terminal:
+        """Return the terminal of an attempt of `worker`; unless `is_open`, one that is not there is not kept either.
+
+        Beyond `MOST_OF_WORKER` the one of the same worker goes that was not called for the longest. Throttled if there
+        are `MOST_TERMINALS` of other workers.
+        """
         now = self._clock()
         for name in [name for name, terminal in self._found.items() if now - terminal.called > FORGOTTEN]:
             del self._found[name]
-        found = self._found.setdefault(attempt, Terminal())
-        found.called = now
-        return found
+        terminal = self._found.get(attempt)
+        if terminal is None:
+            terminal = Terminal(worker)
+            if is_open:
+                self._make_room(worker)
+                self._found[attempt] = terminal
+        terminal.called = now
+        return terminal
+
+    def _make_room(self, worker: str) -> None:
+        own = [name for name, terminal in self._found.items() if terminal.worker == worker]
+        if len(own) >= MOST_OF_WORKER:
+            del self._found[min(own, key=lambda name: self._found[name].called)]
+        if len(self._found) >= MOST_TERMINALS:
+            text = f"cannot open another terminal: this server has {MOST_TERMINALS}, which is the most at once"
+            raise Throttled(text, "retry when others have closed theirs")

@@ -17,13 +17,14 @@ from orchestune.domain.states import AttemptState, Reason, ReasonCode
 from orchestune.domain.transitions import ATTEMPT, Cause, Forbidden, after
 from orchestune.services import folds, handing_in, pruning, quarantine, trials, usage
 from orchestune.services import points as reported
+from orchestune.services.attempt_logs import append_logs
 from orchestune.services.boards import Boards
 from orchestune.services.ledger import Ledger
 from orchestune.services.raise_memory import applies, consider, raise_memory
 from orchestune.store import hot
 from orchestune.store.hot import AttemptInTrial
 from orchestune.wire.answers import Result
-from orchestune.wire.work import Beat, EndState, Finished, LogPart, Report
+from orchestune.wire.work import Beat, EndState, Finished, Report
 
 LOSSES_OF_WORKERS_BEFORE_PAUSE = 5
 ENDS_OF_ITS_OWN = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED, AttemptState.PRUNED)
@@ -63,24 +64,6 @@ def _own(ledger: Ledger, attempt: str, token: int, worker: str) -> AttemptInTria
     return found if found is not None and found.attempt_number == token and found.worker == worker else None
 
 
-def append_logs(ledger: Ledger, attempt: str, found: AttemptInTrial, parts: Sequence[LogPart]) -> int:
-    """Store the parts of the log that are new, in order, and return the end of the log in bytes."""
-    end = found.log_end
-    for part in parts:
-        data = part.data
-        if part.gap and part.offset >= end:
-            end = part.offset  # the worker dropped `gap` bytes before this part
-        elif part.offset > end:
-            break  # a part before this one did not arrive: it will come again
-        elif part.offset + len(data) <= end:
-            continue
-        new = data[end - part.offset :]
-        if new:
-            ledger.add_segment(attempt, found.trial, end, new, part.gap if part.offset == end else 0)
-            end += len(new)
-    return end
-
-
 def beat(ledger: Ledger, worker: str, item: Beat, boards: Boards) -> Result:
     """An attempt of `worker` goes on: its start, logs and points. Returns the `result` of the acknowledgement."""
     attempt = item.attempt
@@ -88,7 +71,7 @@ def beat(ledger: Ledger, worker: str, item: Beat, boards: Boards) -> Result:
     if found is None:
         return "unknown"
     if item.logs:
-        end = append_logs(ledger, attempt, found, item.logs)
+        end = append_logs(ledger, attempt, found.trial, found.log_end, item.logs)
         ledger.session.run(hot.GROW_LOG, {"id": attempt, "log_end": end})
     if item.usage:
         usage.take(ledger, attempt, item.usage, ended=not found.state.live)
@@ -114,8 +97,9 @@ def beat(ledger: Ledger, worker: str, item: Beat, boards: Boards) -> Result:
     return "ok"
 
 
-def _points(ledger: Ledger, found: AttemptInTrial, item: Report) -> Sequence[Point]:
-    return reported.within_names(ledger, item.attempt, found.point_count, reported.reported(item.points))
+def _points(ledger: Ledger, found: AttemptInTrial, item: Report, *, at_end: bool = False) -> Sequence[Point]:
+    points = reported.within_names(ledger, item.attempt, found.point_count, reported.reported(item.points))
+    return reported.within_limit(ledger, item.attempt, found.trial, found.point_count, points, at_end=at_end)
 
 
 def progress(
@@ -136,7 +120,7 @@ def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Re
     found = _own(ledger, attempt, item.token, worker)
     if found is None:
         return "unknown", None
-    log_end = append_logs(ledger, attempt, found, item.logs)
+    log_end = append_logs(ledger, attempt, found.trial, found.log_end, item.logs)
     if item.usage or item.wall > usage.LASTING:
         usage.take(ledger, attempt, item.usage, ended=True)
     late = found.state is AttemptState.LOST
@@ -144,7 +128,7 @@ def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Re
     if not found.open:
         ledger.session.run(hot.CLOSE_ATTEMPT, told)
         return ("ok" if found.state in ENDS_OF_ITS_OWN else "superseded"), None
-    points = _points(ledger, found, item)
+    points = _points(ledger, found, item, at_end=True)
     pruning.take(boards, ledger, attempt, found.trial, found.fold, points)  # others are compared with it
     verdict = _verdict(ledger, attempt, found, item, points)
     if verdict.cause is Cause.FAIL and not late:

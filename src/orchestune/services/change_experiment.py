@@ -203,19 +203,21 @@ def stop(core: Core, ref: str, actor: str) -> documents.Status:
     return status(core, experiment)
 
 
-def delete(core: Core, ref: str, purge: bool, actor: str) -> None:
+def delete(core: Core, ref: str, purge: bool, actor: str) -> ExperimentRow | None:
     """Stop it and hide it; `purge`: the finishing controller removes records and files once nothing of it runs.
 
-    What was purged already is deleted: nothing is left to do.
+    Return the experiment that `ref` names; None if it was purged already, and nothing is left to do.
     """
     try:
-        experiment = resolve(core, ref)
-        stop(core, experiment, actor)
+        with core.store.reading() as session:
+            row = experiments.find(session, ref)
+        stop(core, row.id, actor)
     except Purged:
-        return
+        return None
     with core.store.transaction() as session:
-        experiments.hide(session, experiment, purge=purge)
+        experiments.hide(session, row.id, purge=purge)
     core.signals.notify(ACTING, EXPERIMENTS)
+    return row
 
 
 def remove(core: Core, experiment: str) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -36,8 +36,17 @@ def _continue() -> None:
     """Let an export go on."""
 
 
-def open_archive(core: Core, ref: str, check: Callable[[], None] = _continue) -> tuple[BinaryIO, int]:
-    """Open the record of an experiment and return it with its size. The caller closes it, which removes it.
+class OpenArchive(NamedTuple):
+    """The record of an experiment as a file, with its size in bytes. Closing the file removes it."""
+
+    file: BinaryIO
+    size: int
+    experiment: str
+    handle: str
+
+
+def open_archive(core: Core, ref: str, check: Callable[[], None] = _continue) -> OpenArchive:
+    """Open the record of an experiment. The caller closes it.
 
     `check` is called at the start and before each row; what it raises ends the export.
     """
@@ -45,17 +54,17 @@ def open_archive(core: Core, ref: str, check: Callable[[], None] = _continue) ->
     spool = tempfile.TemporaryFile(prefix="orchestune-archive-")  # noqa: SIM115
     try:
         with disk_errors(Path(tempfile.gettempdir())):
-            write(core, ref, spool, check)
+            head = write(core, ref, spool, check)
         size = spool.tell()
         spool.seek(0)
     except BaseException:
         spool.close()
         raise
-    return spool, size
+    return OpenArchive(spool, size, head.experiment, head.handle)
 
 
-def write(core: Core, ref: str, target: BinaryIO, check: Callable[[], None] = _continue) -> None:
-    """Write the signed record of an experiment that is over. Conflict for one that is not."""
+def write(core: Core, ref: str, target: BinaryIO, check: Callable[[], None] = _continue) -> Head:
+    """Write the signed record of an experiment that is over and return its head. Conflict for one that is not."""
     with ExitStack() as reading:
         session = reading.enter_context(core.store.reading())
         row = experiments.find(session, ref)
@@ -69,6 +78,7 @@ def write(core: Core, ref: str, target: BinaryIO, check: Callable[[], None] = _c
         head = Head(__version__, row.id, row.handle, blobs, row.event_seq)
         rows = archive.rows(session, row.id)
         record.write(target, head, _items(core, rows, reading.close, check), partial(record_signature, core))
+    return head
 
 
 def _items(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from orchestune import documents
-from orchestune.errors import NotFound
+from orchestune.errors import Denied, NotFound
 from orchestune.ports.clock import rfc3339
 from orchestune.services.authenticate import TOKEN_PREFIX
 from orchestune.services.core import Caller, Core
@@ -46,8 +46,16 @@ def shares(core: Core) -> list[documents.Grant]:
     return _every(core, "share")
 
 
-def unshare(core: Core, identity: str) -> None:
-    """Take a link back, and the sessions that it began. NotFound where there is none."""
+def unshare(core: Core, identity: str, caller: Caller) -> None:
+    """Take a link back, and the sessions that it began.
+
+    NotFound if there is no such link; Denied if `caller` neither created it nor owns the server.
+    """
+    with core.store.reading() as session:
+        links = [link for link in credentials.every(session, "share") if link.digest[:IDENTITY] == identity]
+    other = next((link.created_by for link in links if link.created_by != caller.name), None)
+    if other is not None and caller.role != "owner":
+        raise Denied(f"cannot take back the link {identity}: '{other}' created it", "ask them, or an owner")
     _revoke(core, "share", identity)
 
 

@@ -17,6 +17,8 @@ from orchestune.wire.work import Measurement
 MOST_NAMES = 1000
 """Names of metrics that are kept of one attempt, besides those of the experiment. Every view of a trial carries all."""
 
+MOST_POINTS = 1_000_000  # of one attempt, about 100 MB of rows; a value per second for 11 days
+
 
 def reported(measurements: Sequence[Measurement]) -> list[Point]:
     """Return the values of a report, in its order."""
@@ -39,6 +41,26 @@ def within_names(ledger: Ledger, attempt: str, stored: int, points: Sequence[Poi
         room = MOST_NAMES - (ledger.session.row(hot.COUNT_NAMES, {"attempt": attempt, "most": MOST_NAMES}) or 0)
         known |= set([name for name in others if name not in known][: max(0, room)])
     return [point for point in points if point.name in known or point.name in declared]
+
+
+def within_limit(
+    ledger: Ledger, attempt: str, trial: int, stored: int, points: Sequence[Point], *, at_end: bool = False
+) -> Sequence[Point]:
+    """Return the points that the attempt may still store; `stored` is how many it has.
+
+    From `MOST_POINTS` on, which an event notes once, only the last value of each declared metric is left of a report,
+    for it decides the trial; from twice as many on also that comes with the end alone.
+    """
+    room = MOST_POINTS - stored
+    if len(points) < room:
+        return points
+    if room > 0:
+        ledger.record("points_limit_reached", {"trial": trial, "attempt": attempt, "most": MOST_POINTS})
+    kept, rest = list(points[: max(0, room)]), points[max(0, room) :]
+    if at_end or room > -MOST_POINTS:
+        declared = {metric.name for metric in ledger.row.specification.metrics}
+        kept += {point.name: point for point in rest if point.name in declared}.values()
+    return kept
 
 
 def _is_reported(session: Session, attempt: str, name: str) -> bool:

@@ -11,6 +11,7 @@ from orchestune.domain.transitions import Cause
 from orchestune.errors import Conflict
 from orchestune.ports.clock import new_id
 from orchestune.services import attempts, handing_in
+from orchestune.services.attempt_logs import LOG_CAP
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
 from orchestune.services.signatures import worker_token
@@ -20,8 +21,6 @@ from orchestune.store.session import Session
 from orchestune.store.workers import WorkerRow
 from orchestune.wire.answers import ConfigFile, Job, Keep, MetricSource, Registered
 from orchestune.wire.registration import ACCEPTED, PROTOCOL, Registration
-
-LOG_CAP = 64 * 2**20
 
 
 def register(core: Core, worker: str, call: Registration) -> Registered:

@@ -6,6 +6,7 @@ import json
 import math
 import reprlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from orchestune import documents
 from orchestune.domain.floats import as_float
@@ -43,17 +44,19 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, object
         found = attempts.find(ledger, attempt)
         if found is None or not found.open:
             raise Conflict("this attempt is over")
-        first = HTTP_SEQUENCE + found.point_count
         declared = {metric.name.lower(): metric.name for metric in ledger.row.specification.metrics}
         named = _numbers(values, {*declared, *STEP_NAMES, "stddev"})
         step, stddev = _finite(step_of(named)), _finite(named.pop("stddev", None))
         taken = [
-            Point(declared.get(folded(name)) or mask.text(name), value, step, stddev, first + index)
-            for index, (name, value) in enumerate(named.items())
+            Point(declared.get(folded(name)) or mask.text(name), value, step, stddev)
+            for name, value in named.items()
             if folded(name) in declared or folded(name) not in STEP_NAMES
         ]
         _refuse_many_names(ledger, attempt, found.point_count, taken)
         points.note_not_finite(ledger, attempt, found.non_finite, taken)
+        kept = points.within_limit(ledger, attempt, found.trial, found.point_count, taken)
+        first = HTTP_SEQUENCE + found.point_count
+        taken = [replace(point, sequence=first + index) for index, point in enumerate(kept)]
         if found.state.live:
             attempts.progress(ledger, attempt, found, taken, core.boards)
         else:

@@ -18,6 +18,7 @@ LINK_SECONDS = 300.0
 SESSION_SECONDS = 7 * 24 * 3600.0
 VOUCHED_SECONDS = 24 * 3600.0
 """of a session that rests on the word of another place, which may take it back"""
+MOST_SESSIONS = 200  # sessions of one token or link: a link may be for a whole course, and each browser has its own
 _PREFIX = "s."
 
 
@@ -28,8 +29,6 @@ class Entered:
     token: str
     seconds: float
     caller: Caller
-    handle: str = ""
-    """of the one experiment that a guest may see"""
 
 
 def invite(core: Core, caller: Caller) -> documents.Invitation:
@@ -59,7 +58,7 @@ def enter(core: Core, code: str) -> Entered:
         link = credentials.find(session, digest(code), "link")
     if link is None or not _used_up(core, code):
         raise Denied("this link was used already, or is older than five minutes", "`orchestune ui` makes a new one")
-    return _begin(core, Caller(link.name, link.role, source=link.source))
+    return begin(core, Caller(link.name, link.role, source=link.source))
 
 
 def _used_up(core: Core, code: str) -> bool:
@@ -67,12 +66,12 @@ def _used_up(core: Core, code: str) -> bool:
         return credentials.drop(session, digest(code))
 
 
-def enter_with_token(core: Core, token: str) -> Entered:
-    """The same by the token of an owner, or of a place that vouches for people. Denied for any other."""
+def caller_of(core: Core, token: str) -> Caller:
+    """Return the person whose token was typed in. Denied if it is unknown, or a worker's."""
     caller = authenticate(core, token) or identify(core, token)
     if caller is None or caller.role == "worker":
         raise Denied("this token is unknown", "it is what ORCHESTUNE_TOKEN holds on your machine")
-    return _begin(core, caller)
+    return caller
 
 
 def leave(core: Core, session_token: str) -> None:
@@ -81,7 +80,8 @@ def leave(core: Core, session_token: str) -> None:
         credentials.drop(session, digest(session_token))
 
 
-def _begin(core: Core, caller: Caller) -> Entered:
+def begin(core: Core, caller: Caller) -> Entered:
+    """Begin a session of a person. Beyond `MOST_SESSIONS` of the same token the oldest one ends."""
     seconds = SESSION_SECONDS if caller.source else VOUCHED_SECONDS
     with core.store.transaction() as session:
         token = _put(core, session, caller, seconds)
@@ -89,7 +89,7 @@ def _begin(core: Core, caller: Caller) -> Entered:
 
 
 def _put(core: Core, session: Session, caller: Caller, seconds: float) -> str:
-    """The token of a session that is made here."""
+    """Create a session, and end the oldest ones of its source beyond `MOST_SESSIONS`; return its token."""
     token = _PREFIX + secret(core)
     credentials.put(
         session,
@@ -101,29 +101,31 @@ def _put(core: Core, session: Session, caller: Caller, seconds: float) -> str:
         experiment=caller.experiment or None,
         seconds=seconds,
     )
+    credentials.drop_sessions_beyond(session, MOST_SESSIONS, caller.source, caller.name)
     return token
 
 
 def enter_share(core: Core, code: str) -> Entered:
-    """The session of a guest that a link to one experiment begins."""
-    handle = shared(core, code)
+    """Begin the session of a guest by a link to one experiment. Beyond `MOST_SESSIONS` of it the oldest one ends."""
+    guest = guest_of(core, code)
     with core.store.transaction() as session:
         share = credentials.find(session, digest(code), "share")
         if share is None:
             raise _over()
         seconds = min(SESSION_SECONDS, share.expires_at - session.now)
-        guest = Caller(share.name, share.role, source=share.digest, experiment=share.experiment or "")
         token = _put(core, session, guest, seconds)
-    return Entered(token, seconds, guest, handle)
+    return Entered(token, seconds, guest)
 
 
-def shared(core: Core, code: str) -> str:
-    """The handle of the experiment to which a link leads. Denied where it leads nowhere any more."""
+def guest_of(core: Core, code: str) -> Caller:
+    """Return the guest whom a link to one experiment lets in. Denied if the link is not valid any more."""
     with core.store.reading() as session:
         share = credentials.find(session, digest(code), "share")
     if share is None:
         raise _over()
-    return str(share.handle)
+    return Caller(
+        share.name, share.role, experiment=share.experiment or "", handle=share.handle or "", source=share.digest
+    )
 
 
 def _over() -> Denied:

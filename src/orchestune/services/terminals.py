@@ -8,23 +8,38 @@ from __future__ import annotations
 from orchestune.errors import Denied, NotFound
 from orchestune.services.core import Caller, Core
 from orchestune.services.ownership import may_act_as_owner
-from orchestune.store import attempts, experiments, workers
+from orchestune.store import experiments, hot, workers
+from orchestune.store.hot import AttemptInTrial
+from orchestune.worker.job import TOLD
 
 
-def of_user(core: Core, ref: str, attempt: str, caller: Caller) -> None:
-    """NotFound unless the attempt is one of that experiment; Denied but for who opened it, and owners of the server."""
+def of_user(core: Core, ref: str, attempt: str, caller: Caller) -> AttemptInTrial:
+    """Return the attempt, which may be over: what it printed last is still to be read.
+
+    NotFound unless the experiment has it and its trials are terminals; Denied unless `caller` opened it or owns the
+    server.
+    """
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
-        found = attempts.find(session, attempt)
-    if found is None or found.experiment != experiment.id:
+        found = session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": experiment.id})
+    if found is None:
         raise NotFound(f"{experiment.handle} has no such attempt")
     if not may_act_as_owner(caller, experiment):
         raise Denied(f"the terminal of {experiment.handle} is {experiment.owner}'s", "open one of your own")
+    if TOLD not in experiment.specification.env:
+        raise NotFound(f"the trials of {experiment.handle} are no terminals", "open one with `orchestune shell`")
+    return found
 
 
-def of_worker(core: Core, worker: str, attempt: str) -> None:
-    """NotFound unless that worker runs the attempt."""
+def of_worker(core: Core, worker: str, attempt: str) -> AttemptInTrial:
+    """Return the attempt. NotFound unless it is open, that worker runs it, and its trial is a terminal."""
     with core.store.reading() as session:
-        found, row = attempts.find(session, attempt), workers.get(session, worker)
-    if found is None or row is None or found.worker != row.id:
-        raise NotFound("this worker has no such attempt")
+        row = workers.get(session, worker)
+        experiment = experiments.get(session, row.experiment) if row else None
+        where = {"id": attempt, "experiment": experiment.id if experiment else ""}
+        found = session.row(hot.SELECT_ATTEMPT, where)
+    if experiment is None or found is None or found.worker != worker or not found.open:
+        raise NotFound("this worker runs no such attempt")
+    if TOLD not in experiment.specification.env:
+        raise NotFound("this attempt is no terminal")
+    return found

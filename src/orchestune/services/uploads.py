@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from orchestune.domain.artifact_path import problem_of
 from orchestune.domain.metrics import storable
 from orchestune.domain.states import AttemptState
-from orchestune.errors import BadInput, NotFound, Problem, StoreUnavailable
+from orchestune.errors import BadInput, NotFound, Problem, StoreUnavailable, TooLarge
 from orchestune.services import handing_in, points
 from orchestune.services.bundles import check_digest
 from orchestune.services.core import Core
@@ -108,6 +109,25 @@ def _check_paths(below: str, files: Sequence[Artifact]) -> None:
         raise BadInput(problems)
 
 
+def _check_files(core: Core, attempt: AttemptRow, files: Mapping[str, int]) -> None:
+    """Refuse files (path → size) beyond `keep.limit` (TooLarge), or below another file's path (BadInput).
+
+    The worker keeps to both. Calls of one worker at the same time may each find room: there are few threads for them.
+    """
+    with core.store.reading() as session:
+        limit = experiments.get(session, attempt.experiment).specification.keep.limit
+        kept = artifacts.of_trial(session, attempt.experiment, attempt.trial)
+    own = {**{artifact.path: artifact.size for artifact in kept if artifact.attempt == attempt.id}, **files}
+    if sum(own.values()) > limit:
+        text = f"the files have {sum(own.values()):,} bytes together (expected at most {limit:,}, see `keep.limit`)"
+        raise TooLarge(text, "raise the limit in the experiment file")
+    paths = own.keys() | {artifact.path for artifact in kept}
+    for path in paths:
+        for folder in map(str, PurePosixPath(path).parents):
+            if folder in paths and (path in files or folder in files):
+                raise BadInput.one(f"{path[:200]!r} cannot be kept: {folder[:200]!r} is a file too (expected a folder)")
+
+
 def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> Kept:
     """Turn finished uploads into artifacts of the attempt's trial; a newer attempt's files replace older ones, and no
     older one's come after them.
@@ -124,6 +144,7 @@ def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> Kept:
         with locked(core, attempt.experiment) as ledger:
             handing_in.refused(ledger, attempt.id, call.refused)
         return Kept([])
+    _check_files(core, attempt, {below + item.path: item.size for item in call.files})
     announced = {item.digest: item.size for item in call.files}  # the same bytes may have several names
     sizes = {digest: _commit(core, attempt, digest, size) for digest, size in announced.items()}
     for start in range(0, max(1, len(call.files)), _FILES_AT_ONCE):

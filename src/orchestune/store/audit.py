@@ -6,15 +6,15 @@ import json
 from collections.abc import Sequence
 
 from msgspec import Struct
-from sqlalchemy import delete, func, insert, or_, select, text
+from sqlalchemy import delete, func, insert, select, text
 
-from orchestune.domain.audit import AuditEvent, AuditKind
+from orchestune.domain.audit import LASTING, AuditEvent, AuditKind
 from orchestune.store.session import Session
 from orchestune.store.tables import audit
 
-MOST_ROWS = 100_000
+MOST_ROWS = 100_000  # of the kinds in `LASTING`, and as many of all others
 OLDEST_SECONDS = 365 * 24 * 3600.0
-_STEP = 200  # oldest rows considered for removal by each append; more than a batch adds, so the bound holds
+_STEP = 200  # rows between two searches for those beyond `MOST_ROWS`, which read as many; old rows removed at once
 _LOCK = 7_021_601  # any fixed number: the advisory lock under which numbers are given on PostgreSQL
 
 
@@ -38,7 +38,10 @@ class AuditRow(Struct, frozen=True, gc=False):
 
 
 def append(session: Session, events: Sequence[AuditEvent], most: int = MOST_ROWS) -> None:
-    """Insert `events` and remove the oldest rows beyond `most` or `OLDEST_SECONDS`, at most `_STEP` of them."""
+    """Insert `events`, remove some rows older than `OLDEST_SECONDS`, and every `_STEP` rows those beyond `most`.
+
+    The kinds in `LASTING` have `most` rows, and all others together: who repeats one kind pushes out no other one.
+    """
     if session.postgres:  # else a reader's cursor could pass a number whose transaction is still open
         session.connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
     rows = [
@@ -53,11 +56,17 @@ def append(session: Session, events: Sequence[AuditEvent], most: int = MOST_ROWS
         }
         for event in events
     ]
+    before = end(session)
     if rows:
         session.change(insert(audit).values(rows))
     oldest = select(audit.c.seq).order_by(audit.c.seq).limit(_STEP)
-    excess = or_(audit.c.seq <= end(session) - most, audit.c.at < session.now - OLDEST_SECONDS)
-    session.change(delete(audit).where(audit.c.seq.in_(oldest.scalar_subquery()), excess))
+    is_old = audit.c.at < session.now - OLDEST_SECONDS
+    session.change(delete(audit).where(audit.c.seq.in_(oldest.scalar_subquery()), is_old))
+    if end(session) // _STEP > before // _STEP:
+        lasting = [kind.value for kind in LASTING]
+        for of_class in (audit.c.kind.in_(lasting), audit.c.kind.not_in(lasting)):
+            newest_excess = select(audit.c.seq).where(of_class).order_by(audit.c.seq.desc()).offset(most).limit(1)
+            session.change(delete(audit).where(of_class, audit.c.seq <= newest_excess.scalar_subquery()))
 
 
 def after(session: Session, cursor: int, limit: int) -> list[AuditRow]:

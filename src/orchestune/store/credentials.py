@@ -8,7 +8,7 @@ from msgspec import Struct
 from sqlalchemy import Select, delete, insert, select
 
 from orchestune.domain.states import Visibility
-from orchestune.store.session import Session
+from orchestune.store.session import Session, parts
 from orchestune.store.tables import credentials, experiments
 
 IDENTITY = 16
@@ -89,6 +89,15 @@ def _valid(session: Session, kind: str) -> Select[tuple[object, ...]]:
 def drop(session: Session, digest: str) -> bool:
     """Forget it; of several who do so at once one hears True."""
     return session.change(delete(credentials).where(credentials.c.digest == digest)) == 1
+
+
+def drop_sessions_beyond(session: Session, most: int, source: str, name: str) -> None:
+    """Forget all but the newest `most` sessions that `name` began by the credential `source`."""
+    own = (credentials.c.kind == "session") & (credentials.c.source == source) & (credentials.c.name == name)
+    newest_first = (credentials.c.created_at.desc(), credentials.c.digest)
+    excess = session.select(select(credentials.c.digest).where(own).order_by(*newest_first).offset(most), str)
+    for part in parts(excess):
+        session.change(delete(credentials).where(credentials.c.digest.in_(part)))
 
 
 def revoke(session: Session, kind: str, identity: str) -> bool:

@@ -154,6 +154,12 @@ def newest_of(session: Session, attempt: str, limit: int) -> list[SegmentRow]:
     return session.select(query.order_by(log_segments.c.offset.desc()).limit(limit), SegmentRow)
 
 
+def newest_lengths(session: Session, attempt: str, start: int, limit: int) -> list[int]:
+    """Return the lengths of the newest segments of one attempt at position `start` or behind it, the newest first."""
+    query = select(log_segments.c.length).where(log_segments.c.attempt == attempt, log_segments.c.offset >= start)
+    return session.select(query.order_by(log_segments.c.offset.desc()).limit(limit), int)
+
+
 def ended(session: Session, experiment: str, trial: int) -> bool:
     """Whether a trial is over, and all has arrived that its attempts said at their end to have printed.
 

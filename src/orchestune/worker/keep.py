@@ -7,8 +7,8 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from orchestune.worker.uploads import Outbox
@@ -86,14 +86,13 @@ def choose(
                 outside.add(name)
                 note(f"keep: {name} is left out, it is outside of the trial's folder")
     chosen: list[tuple[str, Path]] = []
-    names, total, listing, beyond = set(), 0, 0, 0
+    names: set[str] = set()
+    total, listing, beyond = 0, 0, 0
     for raw, path in sorted(found.items()):
         name = _NOT_IN_PATHS.sub("\ufffd", raw)
-        if len(name.encode()) > _LONGEST:
-            note(f"keep: {name[:80]}… is left out, its path is longer than {_LONGEST:,} bytes")
-            continue
-        if name in names:
-            note(f"keep: another file that reads as {name} is left out")
+        problem = _problem_of(name, names)
+        if problem is not None:
+            note(f"keep: {problem}")
             continue
         size = path.stat().st_size
         if total + size > limit:
@@ -109,6 +108,16 @@ def choose(
     if beyond:
         note(f"keep: {beyond:,} files are left out, a trial can keep about {len(chosen):,} of them: archive them")
     return chosen
+
+
+def _problem_of(name: str, names: Collection[str]) -> str | None:
+    """Return why the server would refuse the path `name` beside those in `names`; None if it takes it."""
+    if len(name.encode()) > _LONGEST:
+        return f"{name[:80]}… is left out, its path is longer than {_LONGEST:,} bytes"
+    if name in names:
+        return f"another file that reads as {name} is left out"
+    above = next((str(folder) for folder in PurePosixPath(name).parents if str(folder) in names), None)
+    return f"{name} is left out, {above} is a file already" if above is not None else None
 
 
 def pack(outbox: Outbox, trial: Path, attempt: str, token: int, chosen: list[tuple[str, Path]]) -> Path:

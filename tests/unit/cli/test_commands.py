@@ -577,6 +577,20 @@ def test_get_fetches_the_files_of_a_trial_or_of_the_best(server: FakeServer, cli
     assert json.loads(result.out)[0]["file"] == str(tmp_path / "best" / "plots" / "a.png")
 
 
+def test_get_goes_on_with_the_others_where_one_file_cannot_be_written(
+    server: FakeServer, cli: Cli, tmp_path: Path
+) -> None:
+    files = []
+    for path in ("a", "a/b", "z"):  # as older servers took them
+        server.world.files[path] = path.encode()
+        files.append({"path": path, "digest": hashlib.sha256(path.encode()).hexdigest(), "size": len(path)})
+    server.world.trials["sgd-7f3a"] = [trial(2, artifacts=files)]
+    target = tmp_path / "two"
+    result = cli("get", "sgd/2", "-o", str(target))
+    assert result.code == 2 and f"cannot write {target}/a/b: a file is where a folder is needed" in result.err
+    assert (target / "a").read_bytes() == b"a" and (target / "z").read_bytes() == b"z"
+
+
 def test_what_get_puts_into_the_folder_of_the_project_is_no_code_of_the_next_run(
     server: FakeServer, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

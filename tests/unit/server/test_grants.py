@@ -139,6 +139,40 @@ def test_a_guest_does_not_see_a_configuration_file(server: Live, handles: dict[s
     assert found.json()["specification"]["config"]["name"] == "base.yml"
 
 
+def test_a_guest_does_not_see_what_else_may_hold_secrets(server: Live, handles: dict[str, str]) -> None:
+    pod = {"spec": {"containers": [{"name": "trial", "env": [{"name": "KEY", "value": "hunter2"}]}]}}
+    specification = {
+        "name": "with a pod",
+        "run": "train",
+        "parameters": [{"name": "x", "type": "float", "min": 0, "max": 1}],
+        "metrics": [{"name": "loss", "goal": "minimize"}],
+        "budget": 1,
+        "parallelism": 1,
+        "engine": "random",
+        "placement": {"image": "python:3.12", "pod": pod},
+        "stdin": "hunter2 {x}",
+    }
+    made = call(server, "POST", "/experiments", {"specification": specification}, expect=201)
+    path = f"/api/v1/experiments/{made['handle']}/specification"
+    assert b"hunter2" in server.ask("GET", path, token=TOKEN).body
+    cookie, where = come_in(server, share(server, made["handle"])["path"])
+    found = as_guest(server, "GET", f"/api/v1{where}/specification", cookie)
+    assert found.status == 200 and b"hunter2" not in found.body
+    assert found.json()["specification"]["placement"]["image"] == "python:3.12"
+
+
+def test_an_editor_takes_back_its_own_links_and_an_owner_all(server: Live, handles: dict[str, str]) -> None:
+    editor = token_for(server, "editor")
+    path = f"/experiments/{handles['one trial']}/shares"
+    own = call(server, "POST", path, {}, expect=201, token=editor)
+    other = call(server, "POST", path, {}, expect=201)
+    call(server, "DELETE", f"/shares/{other['id']}", expect=403, token=editor)
+    call(server, "DELETE", f"/shares/{own['id']}", expect=204, token=editor)
+    own = call(server, "POST", path, {}, expect=201, token=editor)
+    for link in (own, other):
+        call(server, "DELETE", f"/shares/{link['id']}", expect=204)
+
+
 def test_an_editor_cannot_have_a_record_removed_by_calling_it_a_test(server: Live, handles: dict[str, str]) -> None:
     path = f"/experiments/{handles['one trial']}"
     body = {"labels": {"orchestune.dev/test": "1"}}

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from orchestune.server.terminals import FORGOTTEN, MOST, Pipe, Terminals
+from orchestune.domain.states import AttemptState, FoldState, TrialState
+from orchestune.errors import Throttled
+from orchestune.server.terminals import FORGOTTEN, MOST, MOST_OF_WORKER, MOST_TERMINALS, Pipe, Terminals
+from orchestune.store.hot import AttemptInTrial
 from tests.unit.server.harness import WORKER, Live, live
 
 USER, TRIAL = "/api/v1/experiments/sgd/terminal", "/api/v1/workers/worker-1/terminal"
@@ -47,18 +50,63 @@ def test_what_nobody_fetches_is_taken_only_up_to_a_limit() -> None:
 def test_a_terminal_that_nobody_calls_for_is_forgotten() -> None:
     now = [0.0]
     terminals = Terminals(lambda: now[0])
-    first = terminals.of("a")
+    first = terminals.of("a", "w")
     now[0] = FORGOTTEN - 1
-    assert terminals.of("a") is first
+    assert terminals.of("a", "w") is first
     now[0] += FORGOTTEN + 1
-    terminals.of("b")
-    assert terminals.of("a") is not first
+    terminals.of("b", "w")
+    assert terminals.of("a", "w") is not first
+
+
+def test_one_call_cannot_bring_more_than_a_pipe_holds() -> None:
+    pipe = Pipe()
+    pipe.put(0, bytes(MOST - 1))
+    pipe.put(MOST - 1, b"ab" * MOST)
+    assert pipe.end == MOST
+    assert pipe.take(0)[-1:] == b"a"
+
+
+def test_a_worker_that_opens_many_terminals_loses_its_own_oldest() -> None:
+    now = [0.0]
+    terminals = Terminals(lambda: now[0])
+    other = terminals.of("other", "victim")
+    own = []
+    for number in range(MOST_OF_WORKER + 1):
+        now[0] += 1
+        own.append(terminals.of(f"a{number}", "attacker"))
+    assert terminals.of("other", "victim") is other
+    assert terminals.of("a1", "attacker") is own[1]
+    assert terminals.of("a0", "attacker") is not own[0]
+
+
+def test_a_server_keeps_a_limited_number_of_terminals_and_those_that_are_open() -> None:
+    terminals = Terminals()
+    first = terminals.of("0", "w0")
+    for number in range(1, MOST_TERMINALS):
+        terminals.of(str(number), f"w{number}")
+    with pytest.raises(Throttled):
+        terminals.of("more", "another")
+    assert terminals.of("0", "w0") is first
+
+
+def test_a_terminal_of_an_attempt_that_is_over_is_not_kept() -> None:
+    terminals = Terminals()
+    assert terminals.of("a", "w", is_open=False) is not terminals.of("a", "w", is_open=False)
+    known = terminals.of("b", "w")
+    assert terminals.of("b", "w", is_open=False) is known, "what it printed last is still to be read"
+
+
+ATTEMPT = AttemptInTrial(
+    state=AttemptState.RUNNING, attempt_number=1, trial=1, fold=0, stop_order=None, point_count=0, log_end=0,
+    started_at=None, worker="worker-1", reason=None, resumed_from=None, non_finite=None,
+    fold_state=FoldState.ACTIVE, lease_token=1, failures=0, trial_state=TrialState.RUNNING, lost_attempts=0, is_isolated=False,
+)  # fmt: skip
 
 
 @pytest.fixture
 def server() -> Iterator[Live]:
     with live() as found:
-        found.script.answers |= {"of_user": None, "of_worker": None}
+        found.script.answers |= {"of_user": ATTEMPT, "of_worker": ATTEMPT}
         yield found
 
 

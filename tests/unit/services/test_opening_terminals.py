@@ -9,11 +9,12 @@ from orchestune.services import terminals
 from orchestune.services.core import Caller
 from orchestune.testing.world import World
 
+SHELL = {"ORCHESTUNE_TERMINAL": "{}"}
 ADA, GRACE = Caller("ada", "editor"), Caller("grace", "editor")
 
 
 def test_who_opened_a_terminal_may_type_into_it_and_an_owner_of_the_server(world: World) -> None:
-    shell = world.create(budget=1, owner="ada")
+    shell = world.create(budget=1, owner="ada", env=SHELL)
     ((_, lease),) = world.lease()
     terminals.of_user(world.core, shell, lease["attempt"], ADA)
     terminals.of_user(world.core, shell, lease["attempt"], Caller("grace", "owner"))
@@ -22,8 +23,36 @@ def test_who_opened_a_terminal_may_type_into_it_and_an_owner_of_the_server(world
 
 
 def test_a_terminal_is_not_found_under_another_experiment(world: World) -> None:
-    world.create(budget=1)
+    world.create(budget=1, env=SHELL)
     ((_, lease),) = world.lease()
-    other = world.create(budget=1, owner="grace")
+    other = world.create(budget=1, owner="grace", env=SHELL)
     with pytest.raises(NotFound, match="no such attempt"):
         terminals.of_user(world.core, other, lease["attempt"], GRACE)
+
+
+def test_only_the_worker_that_runs_it_is_at_the_other_end(world: World) -> None:
+    world.create(budget=1, env=SHELL)
+    ((worker, lease),) = world.lease()
+    assert terminals.of_worker(world.core, worker.id, lease["attempt"]).worker == worker.id
+    world.create(budget=1, env=SHELL)
+    ((other, _),) = world.lease()
+    with pytest.raises(NotFound, match="no such attempt"):
+        terminals.of_worker(world.core, other.id, lease["attempt"])
+
+
+def test_a_worker_opens_no_terminal_for_an_attempt_that_is_over(world: World) -> None:
+    shell = world.create(budget=1, owner="ada", env=SHELL)
+    ((worker, lease),) = world.lease()
+    worker.call(finished=[worker.finish(lease)])
+    with pytest.raises(NotFound, match="no such attempt"):
+        terminals.of_worker(world.core, worker.id, lease["attempt"])
+    assert not terminals.of_user(world.core, shell, lease["attempt"], ADA).open, "to read what it printed last"
+
+
+def test_a_trial_that_is_no_terminal_has_none(world: World) -> None:
+    plain = world.create(budget=1, owner="ada")
+    ((worker, lease),) = world.lease()
+    with pytest.raises(NotFound, match="no terminal"):
+        terminals.of_worker(world.core, worker.id, lease["attempt"])
+    with pytest.raises(NotFound, match="no terminals"):
+        terminals.of_user(world.core, plain, lease["attempt"], ADA)

@@ -241,6 +241,17 @@ def test_links_stay_out_of_the_bundle_s_way(tmp_path: Path, pristine: Bundle) ->
     assert found == {"data": str(tmp_path / "data")}
 
 
+def test_a_name_below_another_file_is_left_out(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.touch()
+    other.touch()
+    notes: list[str] = []
+    named = [("a", one), ("a/b", other), ("a/b/c", other), ("a.b", other)]
+    chosen = keep.choose(tmp_path, [], 1000, notes.append, named)
+    assert [name for name, _ in chosen] == ["a", "a.b"]
+    assert len(notes) == 2 and "a/b is left out, a is a file already" in notes[0]
+
+
 def test_files_are_kept_by_patterns_within_the_limit(tmp_path: Path) -> None:
     trial = tmp_path / "trial"
     (trial / "plots" / "deep").mkdir(parents=True)

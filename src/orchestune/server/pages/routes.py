@@ -85,15 +85,16 @@ async def sign_in_by_link(context: Here, request: Request, code: str = "", next:
 async def share(context: Here, request: Request, code: str = "") -> Response:
     """Show one experiment to whoever comes by its link; who is signed in stays who they are."""
     try:
-        handle = await context.cold(sign_in.shared, context.core, code)
+        guest = await context.cold(sign_in.guest_of, context.core, code)
         known = cookies.session_token(request.scope)
         caller = await context.cold(authenticate.session_of, context.core, known) if known else None
         if caller is not None and caller.role != "guest":
-            return RedirectResponse(f"/experiments/{handle}", 303, {"Cache-Control": "no-store"})
-        entered = await context.cold(sign_in.enter_share, context.core, code)
+            return RedirectResponse(f"/experiments/{guest.handle}", 303, {"Cache-Control": "no-store"})
     except Denied as exc:
         return _turned_away(context, request, exc, "share")
-    return _welcome(context, request, entered, "share", f"/experiments/{entered.handle}")
+    context.sign_ins.count(guest)
+    entered = await context.cold(sign_in.enter_share, context.core, code)
+    return _welcome(context, request, entered, "share", f"/experiments/{guest.handle}")
 
 
 @router.post("/sign-in")
@@ -104,9 +105,11 @@ async def sign_in_with_token(context: Here, request: Request) -> Response:
     if not cookies.from_our_pages(request.scope, context.core.url):
         raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
     try:
-        entered = await context.cold(sign_in.enter_with_token, context.core, token)
+        caller = await context.cold(sign_in.caller_of, context.core, token)
     except Denied as exc:
         return _turned_away(context, request, exc, "token", next_page)
+    context.sign_ins.count(caller)
+    entered = await context.cold(sign_in.begin, context.core, caller)
     return _welcome(context, request, entered, "token", next_page)
 
 
@@ -136,7 +139,7 @@ def _turned_away(context: Context, request: Request, error: Denied, by: str, wan
 
 
 def _welcome(context: Context, request: Request, entered: Entered, by: str, wanted: str) -> Response:
-    notes_of(request.scope).add(AuditKind.SIGN_IN, entered.handle, entered.caller, by=by)
+    notes_of(request.scope).add(AuditKind.SIGN_IN, entered.caller.handle, entered.caller, by=by)
     response = RedirectResponse(_inside(wanted) or "/experiments", 303, {"Cache-Control": "no-store"})
     secure = request.url.scheme == "https" or context.core.url.startswith("https:")
     name = cookies.name(request.scope)

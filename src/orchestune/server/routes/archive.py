@@ -28,9 +28,9 @@ _BODY: dict[str, Any] = {
 async def fetch(context: Here, request: Request, audit: Audit, ref: str, wanted: Range = None) -> Response:
     """The whole record of an experiment that is over; its blobs are fetched as bundles are."""
     async with noticing_departure(request) as check:
-        file, size = await context.exporting(export_record.open_archive, context.core, ref, check)
-    audit.add(AuditKind.EXPERIMENT_EXPORTED, ref)
-    return file_answer(file, size, wanted, context.file_threads)
+        archive = await context.exporting(export_record.open_archive, context.core, ref, check)
+    audit.add(AuditKind.EXPERIMENT_EXPORTED, archive.handle, experiment=archive.experiment)
+    return file_answer(archive.file, archive.size, wanted, context.file_threads)
 
 
 Trust = Annotated[

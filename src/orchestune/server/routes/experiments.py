@@ -148,13 +148,22 @@ async def status(
 def specification(context: Here, caller: Known, ref: str, revision: MaybeNumber = None) -> Response:
     """What it was started with, as it is now, or as it was at the revision of a trial.
 
-    A guest sees neither the environment nor the user's configuration file: they were not meant for others.
+    A guest does not see what may hold secrets: the environment, the user's configuration file, standard input, the pod,
+    the names of secrets, messages and MLflow.
     """
     document = read_experiments.specification(context.core, ref, revision)
     if caller.role == "guest":
-        config = document["specification"]["config"]
-        hidden = {"env": {}, "config": config and {**config, "parts": []}}
-        document |= {"launch": {}, "specification": document["specification"] | hidden}
+        known = document["specification"]
+        config, placement = known["config"], known["placement"]
+        hidden: dict[str, object] = {
+            "env": {},
+            "secrets": [],
+            "stdin": "",
+            "notify": [],
+            "mlflow": None,
+            "placement": {**placement, "pod": {}},
+        }
+        document |= {"launch": {}, "specification": known | hidden | {"config": config and {**config, "parts": []}}}
     return answer(document)
 
 
@@ -194,8 +203,10 @@ def stop(context: Here, actor: Actor, ref: str, body: requests.Nothing | None = 
 @router.delete("/{ref}", status_code=204, response_class=Response)
 def delete(context: Here, actor: Actor, audit: Audit, ref: str, purge: bool = False) -> Response:
     """Stop and hide it; with `purge` its records and files are removed."""
-    change_experiment.delete(context.core, ref, purge, actor)
-    audit.add(AuditKind.EXPERIMENT_DELETED, ref, purge="true" if purge else "false")
+    row = change_experiment.delete(context.core, ref, purge, actor)
+    if row is not None:  # `ref` may be the beginning of a name, which says nothing later
+        is_purge = "true" if purge else "false"
+        audit.add(AuditKind.EXPERIMENT_DELETED, row.handle, experiment=row.id, purge=is_purge)
     return Response(status_code=204)
 
 

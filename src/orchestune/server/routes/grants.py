@@ -30,9 +30,9 @@ def shares(context: Here) -> Response:
 
 
 @router.delete("/shares/{identity}", status_code=204, response_class=Response)
-async def unshare(context: Here, audit: Audit, identity: str) -> Response:
-    """Take a link back; who came by it is out."""
-    await context.cold(grant_access.unshare, context.core, identity)
+async def unshare(context: Here, caller: Known, audit: Audit, identity: str) -> Response:
+    """Take a link back, an editor its own and an owner all; who came by it is out."""
+    await context.cold(grant_access.unshare, context.core, identity, caller)
     context.known.clear()
     audit.add(AuditKind.GRANT_REVOKED, identity, grant="share")
     return Response(status_code=204)

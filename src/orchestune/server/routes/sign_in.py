@@ -18,5 +18,5 @@ router = routers.of_clients("server")
 def invite(context: Here, caller: Known, audit: Audit, body: requests.Nothing | None = None) -> Response:
     """Make a link that opens the pages in one browser as the caller; it works once, within five minutes."""
     link = sign_in.invite(context.core, caller)
-    audit.add(AuditKind.GRANT_CREATED, grant="sign-in link", expires_at=link["expires_at"])
+    audit.add(AuditKind.SIGN_IN_LINK_CREATED, expires_at=link["expires_at"])
     return answer(link, 201)

@@ -25,8 +25,8 @@ of_workers = routers.of_trials("/workers/{worker}/terminal", "workers")
 @router.put("", response_model=documents.TerminalAnswer)
 async def user(context: Here, caller: Known, request: Request, ref: str, body: requests.Terminal) -> Response:
     """The user's end: `data` was typed, or what was printed behind `after` is asked for."""
-    await context.cold(terminals.of_user, context.core, ref, body.attempt, caller)
-    terminal = context.terminals.of(body.attempt)
+    attempt = await context.cold(terminals.of_user, context.core, ref, body.attempt, caller)
+    terminal = context.terminals.of(body.attempt, attempt.worker, attempt.open)
     terminal.size = body.size or terminal.size
     terminal.left = terminal.left or body.over is not None
 
@@ -43,7 +43,7 @@ async def user(context: Here, caller: Known, request: Request, ref: str, body: r
 async def trial(context: Here, request: Request, worker: str, body: requests.Terminal) -> Response:
     """The trial's end: `data` was printed, or what was typed behind `after` is asked for."""
     await context.working(terminals.of_worker, context.core, worker, body.attempt)
-    terminal = context.terminals.of(body.attempt)
+    terminal = context.terminals.of(body.attempt, worker)
     terminal.code = terminal.code if body.over is None else body.over
     if body.after is None:
         return answer(await _put(context, request, body, terminal.to_user, lambda: False))
@@ -64,8 +64,7 @@ async def _put(
         raise BadInput.one(f"is no base64: {exc}", key="data") from exc
     if data:
         await _until(context, request, body, lambda: not pipe.full or in_vain())
-    if not pipe.full:
-        pipe.put(body.at, data)
+    pipe.put(body.at, data)
     context.core.signals.notify(_topic(body))
     return {"next": pipe.end}
 

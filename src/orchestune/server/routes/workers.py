@@ -33,6 +33,7 @@ async def job(context: Here, worker: str, revision: int) -> Response:
 async def upload(context: Here, request: Request, worker: str, digest: Digest, offset: Cursor = 0) -> Response:
     """A part of a file."""
     data = await request.body()
+    context.unfinished.admit(worker, digest, offset + len(data))
     return _answer(await context.filing_of(worker, uploads.append, context.core, worker, digest, offset, data))
 
 
@@ -47,14 +48,18 @@ async def uploaded(context: Here, worker: str, digest: Digest) -> Response:
 async def keep_artifacts(context: Here, request: Request, worker: str) -> Response:
     """Turn uploads into artifacts of a trial."""
     call = files.decode_artifacts(await request.body())
-    return _answer(await context.filing_of(worker, uploads.keep_artifacts, context.core, worker, call))
+    kept = await context.filing_of(worker, uploads.keep_artifacts, context.core, worker, call)
+    context.unfinished.finish(worker, [item.digest for item in call.files])
+    return _answer(kept)
 
 
 @router.post("/checkpoint")
 async def checkpoint(context: Here, request: Request, worker: str) -> Response:
     """Publish a checkpoint."""
     call = files.decode_checkpoint(await request.body())
-    return _answer(await context.filing_of(worker, uploads.checkpoint, context.core, worker, call))
+    published = await context.filing_of(worker, uploads.checkpoint, context.core, worker, call)
+    context.unfinished.finish(worker, [call.digest])
+    return _answer(published)
 
 
 @router.get("/blobs/{digest}")

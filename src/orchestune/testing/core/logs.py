@@ -265,7 +265,7 @@ class LogsContract(WorldContract):
         assert [item["text"] for item in shown] == [f"orchestune: {gone}\n", "short"]
         with pytest.raises(NotFound, match=r"'best\.pt' of trial 1 is no longer where the server keeps files"):
             read_trials.open_artifact(world.core, experiment, 1, "best.pt")
-        stream, _ = export_record.open_archive(world.core, experiment)
+        stream = export_record.open_archive(world.core, experiment).file
         with stream:
             found = record.verify(stream)
             assert (found.lost, found.head.files) == (2, {})

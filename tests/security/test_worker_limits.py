@@ -1,0 +1,122 @@
+"""Attack: a trial with its worker's token sends more than any worker does. The server keeps to the limits itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestune.services import points, read_experiments, read_logs, report_metrics
+from orchestune.services.attempt_logs import LOG_CAP
+from orchestune.services.signatures import report_signature
+from orchestune.testing.world import FakeWorker, World
+from orchestune.worker.output import TAIL
+
+HEAD = LOG_CAP - TAIL
+
+
+def send_log(worker: FakeWorker, lease: dict[str, Any], offset: int, text: str, gap: int = 0) -> None:
+    answer = worker.call(beats=[worker.started(lease) | {"logs": [[offset, text, gap]]}])
+    assert answer["acks"][0]["result"] == "ok", "else its worker would send it for ever"
+
+
+def log_of(world: World, experiment: str) -> list[Any]:
+    return list(read_logs.logs(world.core, experiment, 0, 5000)["items"])
+
+
+def test_a_worker_that_ignores_the_cap_of_a_log_fills_no_store(world: World) -> None:
+    experiment = world.create(budget=1)
+    ((worker, lease),) = world.lease()
+    sent = 10 * 2**20
+    for start in range(0, sent, 2**20):
+        send_log(worker, lease, HEAD + start, "x" * 2**20, gap=0 if start else HEAD)
+    chunks = log_of(world, experiment)
+    assert sum(len(chunk["text"]) for chunk in chunks) == 2 * TAIL
+    assert [chunk["gap"] for chunk in chunks if not chunk["text"]] == [2**20], "one gap, not one for each part"
+    end = worker.finish(lease, logs=[[HEAD + sent, "loss=1\n", 0]], log_bytes=HEAD + sent + 7)
+    assert worker.call(finished=[end])["acks"][0]["result"] == "ok"
+    assert world.trial(experiment, 1)["attempts"][0]["logs_complete"]
+    assert world.trial(experiment, 1)["state"] == "completed"
+
+
+def test_a_flood_of_tiny_parts_behind_the_head_ends_too(world: World) -> None:
+    experiment = world.create(budget=1)
+    ((worker, lease),) = world.lease()
+    send_log(worker, lease, HEAD, "x", gap=HEAD)
+    for call in range(4):
+        parts = [[HEAD + 1 + call * 1000 + number, "x", 0] for number in range(1000)]
+        worker.call(beats=[worker.started(lease) | {"logs": parts}])
+    stored = sum(len(chunk["text"]) for chunk in log_of(world, experiment))
+    assert 1000 < stored <= 2000
+
+
+def test_the_head_and_the_tail_that_a_worker_keeps_are_stored_whole(world: World) -> None:
+    experiment = world.create(budget=1)
+    ((worker, lease),) = world.lease()
+    skipped = HEAD + 50 * 2**20
+    part = TAIL // 4
+    for number in range(4):
+        send_log(worker, lease, skipped + number * part, "y" * part, gap=0 if number else 50 * 2**20)
+    chunks = log_of(world, experiment)
+    assert sum(len(chunk["text"]) for chunk in chunks) == TAIL
+    assert [chunk["gap"] for chunk in chunks] == [50 * 2**20, 0, 0, 0]
+
+
+@pytest.fixture
+def few_points(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(points, "MOST_POINTS", 100)
+    return 100
+
+
+def stored_points(world: World, lease: dict[str, Any]) -> int:
+    with world.core.store.reading() as session:
+        return sum(len(points.curve(session, lease["attempt"], name)) for name in ("loss", "other"))
+
+
+def report(worker: FakeWorker, lease: dict[str, Any], start: int, count: int) -> None:
+    values = [[start + at, name, float(start + at), None, None] for at in range(count) for name in ("loss", "other")]
+    answer = worker.call(beats=[worker.started(lease) | {"points": values}])
+    assert answer["acks"][0]["result"] == "ok"
+
+
+def limit_events(world: World, experiment: str) -> list[Any]:
+    events = read_experiments.events(world.core, experiment, 0, 1000)["items"]
+    return [event["data"] for event in events if event["kind"] == "points_limit_reached"]
+
+
+def test_a_worker_that_reports_for_ever_stores_a_limited_number_of_points(world: World, few_points: int) -> None:
+    experiment = world.create(budget=1)
+    ((worker, lease),) = world.lease()
+    for start in range(0, 1000, 40):
+        report(worker, lease, start, 40)
+    assert few_points <= stored_points(world, lease) < few_points + 25, "beyond it one value for each report"
+    for start in range(1000, 1300):
+        report(worker, lease, start, 1)
+    assert stored_points(world, lease) == 2 * few_points
+    assert limit_events(world, experiment) == [{"trial": 1, "attempt": lease["attempt"], "most": few_points}]
+
+
+def test_the_last_value_decides_a_trial_also_beyond_the_limit(world: World, few_points: int) -> None:
+    experiment = world.create(budget=1)
+    ((worker, lease),) = world.lease()
+    report(worker, lease, 0, 2 * few_points)
+    end = worker.finish(lease, points=[[2 * few_points, "loss", 0.25, None, None]])
+    worker.call(finished=[end])
+    assert world.trial(experiment, 1)["metrics"]["loss"]["value"] == 0.25
+
+
+def test_a_command_that_reports_by_http_for_ever_stores_a_limited_number_of_points(
+    world: World, few_points: int
+) -> None:
+    experiment = world.create(budget=1)
+    ((worker, lease),) = world.lease()
+    worker.call(beats=[worker.started(lease)])
+    signature = report_signature(world.core, lease["attempt"])
+    for at in range(3 * few_points):
+        values = {"loss": float(at), "other": 1} if at % 2 else {"other": 1, "loss": float(at)}
+        assert not report_metrics.report(world.core, lease["attempt"], signature, values)["stop"]
+    assert stored_points(world, lease) == 2 * few_points
+    with world.core.store.reading() as session:
+        losses = [point.value for point in points.curve(session, lease["attempt"], "loss")]
+    assert losses == sorted(losses) and len(set(losses)) == len(losses)
+    assert len(limit_events(world, experiment)) == 1
