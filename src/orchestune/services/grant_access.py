@@ -1,4 +1,4 @@
-"""What people give to others: tokens of the server, and links to one experiment. Each has an end and can be revoked."""
+"""What lets people in: tokens, links to one experiment, sessions of browsers. Each has an end and can be revoked."""
 
 from __future__ import annotations
 
@@ -82,6 +82,16 @@ def tokens(core: Core) -> list[documents.Grant]:
 def revoke_token(core: Core, identity: str) -> None:
     """Take a token back, and the sessions that it began. NotFound where there is none."""
     _revoke(core, "token", identity)
+
+
+def sessions(core: Core) -> list[documents.Grant]:
+    """Return the sessions of browsers, the newest first."""
+    return _every(core, "session")
+
+
+def end_session(core: Core, identity: str) -> None:
+    """End the session of a browser. NotFound if there is none."""
+    _revoke(core, "session", identity)
 
 
 def _every(core: Core, kind: str) -> list[documents.Grant]:

@@ -1,4 +1,4 @@
-"""What lets others in: links to one experiment, and tokens. Both are told once, when they are made."""
+"""What lets others in: links to one experiment, and tokens, which are shown once, and sessions of browsers."""
 
 from __future__ import annotations
 
@@ -58,6 +58,21 @@ async def revoke(context: Here, audit: Audit, identity: str) -> Response:
     await context.cold(grant_access.revoke_token, context.core, identity)
     context.known.clear()
     audit.add(AuditKind.GRANT_REVOKED, identity, grant="token")
+    return Response(status_code=204)
+
+
+@router.get("/sessions", response_model=list[documents.Grant])
+def sessions(context: Here) -> Response:
+    """Return the browsers that are signed in."""
+    return answer(grant_access.sessions(context.core))
+
+
+@router.delete("/sessions/{identity}", status_code=204, response_class=Response)
+async def end_session(context: Here, audit: Audit, identity: str) -> Response:
+    """Sign a browser out; a token that is still valid signs in again."""
+    await context.cold(grant_access.end_session, context.core, identity)
+    context.known.clear()
+    audit.add(AuditKind.GRANT_REVOKED, identity, grant="session")
     return Response(status_code=204)
 
 
