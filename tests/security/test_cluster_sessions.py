@@ -1,4 +1,4 @@
-"""People of a cluster: sessions and streams end with their tokens."""
+"""People of a cluster: sessions and streams end with their tokens, and names that they claim change no limit."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.errors import Denied
+from orchestune.domain.audit import FAILURES, AuditKind
+from orchestune.errors import Denied, Throttled
 from orchestune.ports.identity import Person
+from orchestune.server import auditing
 from orchestune.server.context import Pace
+from orchestune.server.crowd import MOST_AT_ONCE, Crowd, key_of
 from orchestune.services import authenticate, sign_in
 from orchestune.services.authenticate import VOUCHED_SECONDS
-from orchestune.services.core import Core
+from orchestune.services.core import Caller, Core
 from orchestune.testing.world import World
-from tests.security.target import OWNER
-from tests.unit.server.harness import Live, live
+from tests.security.target import OWNER, SPECIFICATION
+from tests.unit.server.harness import Live, live, until
 
 EDITOR, OTHER = "a-token-of-a-cluster", "another-token-of-it"
 SAME_SITE = {"Sec-Fetch-Site": "same-origin"}
@@ -129,6 +132,45 @@ def test_a_stream_ends_after_the_cluster_has_taken_the_role_away(server: Live, c
     del cluster.people[EDITOR]
     server.context.known.clear()  # as after a minute
     assert len(list(islice(stream, 1000))) < 1000, "the stream goes on"
+
+
+def test_names_that_callers_claim_neither_escape_nor_use_up_a_limit() -> None:
+    named = [Caller(name, "editor", shared=True, source=token) for name, token in (("bob", "1"), ("eve", "2"))]
+    assert len({key_of(caller) for caller in named}) == 1
+    crowd = Crowd()
+    held = [crowd.one_of(key_of(replace(named[0], name=f"u{i}")), MOST_AT_ONCE) for i in range(MOST_AT_ONCE)]
+    for each in held:
+        each.__enter__()
+    with pytest.raises(Throttled), crowd.one_of(key_of(named[0]), MOST_AT_ONCE):
+        pass
+    victim = Caller("eve", "editor", source="3")
+    with crowd.one_of(key_of(victim), MOST_AT_ONCE):
+        pass
+
+
+def test_unknown_tokens_hide_no_refusal_of_a_caller_from_the_same_address(server: Live) -> None:
+    for number in range(auditing._ROWS_ALL + 10):
+        assert server.ask("GET", "/api/v1/experiments", token=f"t.junk{number}").status in (401, 429)
+    for token in (EDITOR, OTHER):  # one of them has used up what is its own
+        for _ in range(auditing._ROWS_EACH + 5 if token == EDITOR else 1):
+            assert server.ask("GET", "/api/v1/audit", token=token, headers={"Orchestune-User": token}).status == 403
+    until(lambda: OTHER in [each["actor"] for each in events(server, "access_denied")], "the other one's refusal")
+    denied = [each["actor"] for each in events(server, "access_denied")]
+    assert denied.count(EDITOR) <= auditing._ROWS_EACH + 1
+    assert len(events(server, "token_failed")) <= auditing._ROWS_EACH + 1
+
+
+def test_every_kind_of_failure_has_a_budget_of_its_own(server: Live) -> None:
+    assert {AuditKind.POLICY_REFUSED, AuditKind.ACCESS_DENIED} < FAILURES
+    created = server.ask("POST", "/api/v1/experiments", {"specification": SPECIFICATION}, token=EDITOR)
+    assert created.status == 201
+    for _ in range(auditing._ROWS_ALL + 10):
+        server.ask("GET", "/api/v1/audit", token=EDITOR)
+    path = f"/api/v1/experiments/{created.json()['handle']}?purge=true"
+    assert server.ask("DELETE", path, token=OWNER).status == 204
+    assert len(events(server, "experiment_deleted")) == 1
+    assert server.ask("GET", "/api/v1/experiments", token="t.junk").status == 401
+    until(lambda: events(server, "token_failed"), "the unknown token")
 
 
 def events(server: Live, kind: str) -> list[dict[str, object]]:

@@ -61,9 +61,14 @@ class Crowd:
 
 
 def key_of(caller: Caller) -> str:
-    """Return what one caller's requests have in common; empty for owners of the server, who are not limited."""
+    """Return what one caller's requests have in common; empty for owners of the server, who are not limited.
+
+    Callers who share a role count together: the names that they send, and the tokens that they request, cost nothing.
+    """
     if caller.role == "owner":
         return ""
+    if caller.shared:
+        return f"every {caller.role}"
     return caller.source or f"{caller.role} {caller.name} {caller.experiment} {caller.worker}"
 
 
