@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 from orchestune import documents
@@ -10,7 +11,7 @@ from orchestune.ports.clock import rfc3339
 from orchestune.services.authenticate import TOKEN_PREFIX
 from orchestune.services.core import Caller, Core
 from orchestune.services.sign_in import secret
-from orchestune.services.signatures import digest
+from orchestune.services.signatures import digest, repeatable_secret
 from orchestune.store import credentials, experiments
 from orchestune.store.credentials import IDENTITY, Credential
 
@@ -52,13 +53,23 @@ def unshare(core: Core, identity: str) -> None:
 
 
 def issue_token(
-    core: Core, caller: Caller, *, name: str, role: Literal["viewer", "editor", "owner"], days: int
+    core: Core,
+    caller: Caller,
+    *,
+    name: str,
+    role: Literal["viewer", "editor", "owner"],
+    days: int,
+    request_key: str | None = None,
 ) -> documents.IssuedToken:
     """Create a token for the person `name`, valid for so many days.
 
-    Only its digest is stored, so the token is in this result and nowhere else.
+    Only its digest is stored, so the token is in this result and nowhere else. `request_key`: the Idempotency-Key; the
+    same request of the same caller with it gets the same token, also from several servers at once.
     """
     token = TOKEN_PREFIX + secret(core)
+    if request_key is not None:
+        request = json.dumps([request_key, caller.source, caller.name, name, role, days])
+        token = TOKEN_PREFIX + repeatable_secret(core, request)
     with core.store.transaction() as session:
         credentials.put(
             session,

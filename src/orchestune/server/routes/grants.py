@@ -9,7 +9,7 @@ from orchestune.domain.audit import AuditKind
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer
 from orchestune.server.auditing import Note
-from orchestune.server.parameters import Audit, Here, Known
+from orchestune.server.parameters import Audit, Here, Known, RequestKey
 from orchestune.services import grant_access
 
 router = routers.of_clients("access")
@@ -39,9 +39,11 @@ async def unshare(context: Here, audit: Audit, identity: str) -> Response:
 
 
 @router.post("/tokens", status_code=201, response_model=documents.IssuedToken)
-def issue(context: Here, caller: Known, audit: Audit, body: requests.IssueToken) -> Response:
+def issue(context: Here, caller: Known, audit: Audit, body: requests.IssueToken, key: RequestKey = None) -> Response:
     """Make a token for somebody."""
-    grant = grant_access.issue_token(context.core, caller, name=body.name, role=body.role, days=body.days)
+    grant = grant_access.issue_token(
+        context.core, caller, name=body.name, role=body.role, days=body.days, request_key=key
+    )
     _created(audit, "token", grant)
     return answer(grant, 201)
 
