@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from orchestune.services.core import Caller
 from orchestune.services.create_experiment import MOST_SECRETS
 from tests.security.target import OWNER, SPECIFICATION, Target, attacked
 
-HARMLESS = {"owner": "a" * 200, "folder": "host:/" + "a" * 4000}
+HARMLESS: dict[str, Any] = {"owner": "a" * 200, "folder": "host:/" + "a" * 4000}
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def target(tmp_path: Path) -> Iterator[Target]:
         {"specification": {**SPECIFICATION, "placement": {"image": "a" * 501}}},
     ],
 )
-def test_texts_that_no_experiment_file_could_hold_are_refused(target: Target, fields: dict[str, object]) -> None:
+def test_texts_that_no_experiment_file_could_hold_are_refused(target: Target, fields: dict[str, Any]) -> None:
     assert target.create(**fields).status == 400
     trial = target.trial()
     if "specification" not in fields:
@@ -50,7 +51,8 @@ def test_texts_within_the_limits_are_accepted(target: Target) -> None:
 def test_secrets_of_an_experiment_are_small(target: Target, key: str) -> None:
     specification = {**SPECIFICATION, "secrets": [{"name": "KEY"}]} if key == "secrets" else SPECIFICATION
     values = {"KEY": "a" * (MOST_SECRETS - 100)}
-    refused = target.create(specification=specification, **{key: {**values, "OTHER": "a" * 200}})
+    fields: dict[str, Any] = {"specification": specification, key: {**values, "OTHER": "a" * 200}}
+    refused = target.create(**fields)
     assert refused.status == 413, refused.body
     if key == "secrets":
         assert target.create(specification=specification, secrets=values).status == 201
