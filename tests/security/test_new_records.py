@@ -49,7 +49,9 @@ def test_texts_within_the_limits_are_accepted(target: Target) -> None:
 
 @pytest.mark.parametrize("key", ["secrets", "outgoing"])
 def test_secrets_of_an_experiment_are_small(target: Target, key: str) -> None:
-    specification = {**SPECIFICATION, "secrets": [{"name": "KEY"}]} if key == "secrets" else SPECIFICATION
+    specification = (
+        {**SPECIFICATION, "secrets": [{"name": "KEY", "source": "env:KEY"}]} if key == "secrets" else SPECIFICATION
+    )
     values = {"KEY": "a" * (MOST_SECRETS - 100)}
     fields: dict[str, Any] = {"specification": specification, key: {**values, "OTHER": "a" * 200}}
     refused = target.create(**fields)
