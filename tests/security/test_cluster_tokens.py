@@ -21,11 +21,12 @@ class Reviewing:
     """An API server that holds every token for one of an editor."""
 
     def __init__(self) -> None:
-        self.reviewed = 0
+        self.reviewed, self.revoked = 0, False
 
     def call(self, method: str, path: str, body: object = None, **_: Any) -> dict[str, Any]:
         self.reviewed += 1
-        return {"status": {"authenticated": True, "user": {"username": "system:serviceaccount:ml:orchestune-editor"}}}
+        user = {"username": "system:serviceaccount:ml:orchestune-editor"}
+        return {"status": {"authenticated": not self.revoked, "user": user}}
 
 
 def token(**claims: Any) -> str:
@@ -57,4 +58,22 @@ def test_a_token_that_outlives_a_role_is_refused(seconds: float) -> None:
     ids=["of the command line", "of a pod", "of a Secret", "odd", "opaque", "damaged"],
 )
 def test_what_the_cluster_vouches_for_is_accepted(shown: str) -> None:
-    assert who(shown) == Person("orchestune-editor", "editor")
+    person = who(shown)
+    assert person is not None and (person.name, person.role) == ("orchestune-editor", "editor")
+
+
+def test_the_end_of_a_token_is_known() -> None:
+    assert who(token(iat=1_000_000, exp=1_000_000 + HOUR)) == Person("orchestune-editor", "editor", 1_000_000 + HOUR)
+    for odd in ("soon", -1, 10**400, float("inf"), float("nan"), None):
+        person = who(token(iat=1_000_000, exp=odd, **{"kubernetes.io": {"pod": {}}}))
+        assert person is not None and person.expires_at is None
+
+
+def test_a_token_that_was_accepted_is_reviewed_again() -> None:
+    api = Reviewing()
+    accounts = ServiceAccounts(cast(Api, api), CONFIG)
+    assert accounts.who("opaque") is not None
+    api.revoked = True
+    assert accounts.who("opaque") is None
+    api.revoked, reviewed = False, api.reviewed
+    assert accounts.who("opaque") is None and api.reviewed == reviewed, "a refused token costs one review a minute"

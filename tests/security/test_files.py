@@ -37,7 +37,8 @@ def readable_by_others(folder: Path) -> list[str]:
     """What others may open of a folder. The code that a worker unpacks has the modes that its trials expect, in folders
     that are closed.
     """
-    paths = [path for path in (folder, *folder.rglob("*")) if "bundles" not in path.parts or path.is_dir()]
+    code = {"bundles", "workers"}  # files in folders of the user alone keep the modes that they had in the project
+    paths = [path for path in (folder, *folder.rglob("*")) if not code.intersection(path.parts) or path.is_dir()]
     return [str(path.relative_to(folder)) for path in paths if not path.is_symlink() and mode(path) & OTHERS]
 
 

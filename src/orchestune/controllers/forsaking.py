@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 
+from orchestune.domain.audit import AuditEvent, AuditKind
 from orchestune.domain.experiment import TEST_LABEL
+from orchestune.services import audit
 from orchestune.services.change_experiment import delete
 from orchestune.services.core import Core
 from orchestune.store import experiments
@@ -48,5 +50,15 @@ class Forsaking:
                 self._heard[row.id] = (beats[row.id], now)
             elif now - known[1] >= PATIENCE_SECONDS:
                 log.info("removing %s, a test that nobody waits for any more", row.handle)
+                self._note(row.handle, row.owner)
                 delete(self._core, row.id, True, "server")
         self._heard = {name: known for name, known in self._heard.items() if name in beats}
+
+    def _note(self, handle: str, owner: str) -> None:
+        """Write into the audit log that a test is removed: an editor can make any new experiment one, by a label."""
+        details = {"purge": "true", "owner": owner, "reason": "test without its command line"}
+        event = AuditEvent(
+            AuditKind.EXPERIMENT_DELETED, self._core.clock.now(), "server", subject=handle, details=details
+        )
+        audit.log(event)
+        audit.record(self._core, [event])

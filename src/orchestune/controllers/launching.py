@@ -281,7 +281,9 @@ def _machines(capacity: Capacity, row: ExperimentRow, each: Resources, closed: f
 
 
 def _demand(row: ExperimentRow, part: Part, closed: frozenset[str]) -> Demand:
-    return Demand(part.key, part.slots, part.each, row.owner, row.specification.placement.pool, closed)
+    # who claims the name of an authenticated owner does not use up that owner's share
+    owner = f"{row.principal or 'claimed'} {row.owner}"
+    return Demand(part.key, part.slots, part.each, owner, row.specification.placement.pool, closed)
 
 
 def slots_wanted(row: ExperimentRow) -> int:

@@ -61,13 +61,13 @@ class Invitation(TypedDict):
 
 
 class Grant(TypedDict):
-    """A token, or a link to one experiment."""
+    """A token, a link to one experiment, or the session of a browser."""
 
     id: str
     name: str
     role: Literal["guest", "viewer", "editor", "owner"]
     experiment: Annotated[str | None, Field(description="handle of the one experiment that it shows; null: every one")]
-    made_by: str
+    made_by: Annotated[str, Field(description="empty for a session")]
     created_at: str
     expires_at: str
 

@@ -13,6 +13,8 @@ class Person:
     name: str
     role: str
     """`viewer`, `editor` or `owner`"""
+    expires_at: float | None = None
+    """end of the token, as seconds since 1970; None if unknown"""
 
 
 class Identity(Protocol):

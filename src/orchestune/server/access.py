@@ -16,7 +16,7 @@ from orchestune import __version__
 from orchestune.client.versions import HEADER
 from orchestune.domain.audit import AuditKind
 from orchestune.domain.cluster import SERVER_ROLES
-from orchestune.errors import Denied, Throttled
+from orchestune.errors import Denied, TemporaryError, Throttled
 from orchestune.server import cookies
 from orchestune.server.auditing import notes_of
 from orchestune.server.caller_address import caller_address
@@ -147,9 +147,7 @@ class Access:
             refuse(self.context.core)
         scope["state"]["caller"] = caller
         if caller.role != "worker":
-            send = _with_version(send)
-        if caller.browser or caller.source:
-            send = self._while_known(scope, send)
+            send = self._while_known(scope, _with_version(send))
         key = key_of(caller)
         CALLER.set(key)
         if key:
@@ -209,7 +207,7 @@ class Access:
             elif streams:
                 try:
                     await self._caller(scope)
-                except (Unknown, Throttled):
+                except (Unknown, Throttled, TemporaryError):  # also if the cluster cannot be asked: clients reconnect
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
                     raise ClientDisconnect from None  # nobody is there who may see more
             await send(message)

@@ -16,6 +16,7 @@ from orchestune.domain.audit import FAILURES, AuditEvent, AuditKind
 from orchestune.errors import OrchestuneError, TemporaryError, Throttled
 from orchestune.server.caller_address import caller_address, throttle_key
 from orchestune.server.context import Context
+from orchestune.server.crowd import key_of
 from orchestune.server.failures import MINUTE, Buckets
 from orchestune.services import audit
 from orchestune.services.core import Caller
@@ -25,7 +26,7 @@ logger = logging.getLogger("orchestune.server")
 POLICY_REFUSED = "policy_refused"
 """`code` of the errors by which a policy of the cluster or of this server refuses something"""
 KEPT_SECONDS = 2.0  # an answer waits at most that long for the row of what it did; its log line is there before
-_ROWS_EACH, _ROWS_ALL = 10, 120  # rows of failures per minute: from one address, from all of them
+_ROWS_EACH, _ROWS_ALL = 10, 120  # rows of one kind of failure per minute: of one caller or address, of all of them
 _BATCH = 100
 _QUEUED = 1000  # events that wait for a store that is away; beyond that they are in the log only
 _RETRY_SECONDS = 5.0
@@ -101,7 +102,7 @@ class Auditing:
                 note.subject,
                 {**note.details, **claimed},
             )
-            self.trail.add(event)
+            self.trail.add(event, _source(caller, address))
             done |= note.kind not in FAILURES
         notes.clear()
         if done:
@@ -128,6 +129,14 @@ class Auditing:
         return sending
 
 
+def _source(caller: Caller | None, address: str) -> str:
+    """Return what the failures of one caller have in common: who it is if authenticated, otherwise the address.
+
+    Behind a port-forward all callers have one address.
+    """
+    return f"address {throttle_key(address)}" if caller is None else f"caller {caller.source or key_of(caller)}"
+
+
 class Trail:
     """Events on their way into the log, at once, and into the store, in batches. Used on the event loop alone.
 
@@ -139,13 +148,16 @@ class Trail:
         self._queue: deque[AuditEvent] = deque(maxlen=_QUEUED)
         self._thread = CapacityLimiter(1)  # of its own: a store that hangs must hold up no other request
         self._writing: asyncio.Task[None] | None = None
-        self._each, self._all = Buckets(_ROWS_EACH), Buckets(_ROWS_ALL, most=1)
+        self._each, self._all = Buckets(_ROWS_EACH), Buckets(_ROWS_ALL, most=len(FAILURES))
         self._omitted: Counter[str] = Counter()
         self._summary: asyncio.TimerHandle | None = None
 
-    def add(self, event: AuditEvent) -> None:
-        """Log `event` and have it stored soon."""
-        if event.kind in FAILURES and (self._each.take(throttle_key(event.address)) or self._all.take("")):
+    def add(self, event: AuditEvent, source: str) -> None:
+        """Log `event` and have it stored soon. `source`: what failures of one kind are limited by.
+
+        Each kind has limits of its own: unknown tokens, which anybody can send, displace no refusal of a caller.
+        """
+        if event.kind in FAILURES and (self._each.take(f"{event.kind} {source}") or self._all.take(event.kind)):
             self._omit(event)
             return
         audit.log(event)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from orchestune.config.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES
@@ -35,6 +35,17 @@ def _at_most(count: int) -> BeforeValidator:
 Parameters = Annotated[dict[str, bool | int | float | str], _at_most(MOST_PARAMETERS)]
 Texts = Annotated[dict[str, str], _at_most(_MOST_ENTRIES)]
 Names = Annotated[list[str], Field(fail_fast=True)]
+
+
+def _printable(text: str) -> str:
+    """Refuse control characters and line breaks, as in the header `Orchestune-User`."""
+    if not text.isprintable():
+        raise PydanticCustomError("not_printable", "must be printable, on one line")
+    return text
+
+
+Owner = Annotated[str, Field(max_length=200, description=_OWNER), AfterValidator(_printable)]
+Folder = Annotated[str, Field(max_length=4096), AfterValidator(_printable)]
 
 
 class _Request(BaseModel):
@@ -106,8 +117,8 @@ class CreateExperiment(_Request):
     specification: dict[str, Any] = Field(description="the normalised experiment file")
     bundle: str | None = Field(default=None, description="SHA-256 of the archive of the code")
     cluster: str | None = Field(default=None, description="the server's own place where it is left out")
-    folder: str = Field(default="", description="where it was started, as `host:/abs/path`")
-    owner: str | None = Field(default=None, description=_OWNER)
+    folder: Folder = Field(default="", description="where it was started, as `host:/abs/path`")
+    owner: Owner | None = None
     launch: Launch = Launch()
     secrets: Texts = Field(default={}, description="never stored with the record, never given back")
     outgoing: Texts = Field(
@@ -178,8 +189,8 @@ class RerunTrial(_Request):
     )
     launch: Launch | None = None
     secrets: Texts | None = None
-    folder: str | None = None
-    owner: str | None = Field(default=None, description=_OWNER)
+    folder: Folder | None = None
+    owner: Owner | None = None
 
 
 class ShareExperiment(_Request):

@@ -11,6 +11,8 @@ from orchestune.store.session import Session
 
 TOKEN_PREFIX = "t."
 """of a token that the server issued"""
+VOUCHED_SECONDS = 3600.0
+"""how long the word of a cluster counts for a browser, at most: it may take it back"""
 
 
 def authenticate(core: Core, token: str) -> Caller | None:
@@ -35,12 +37,13 @@ def session_of(core: Core, token: str) -> Caller | None:
     """The caller whose browser shows this; None where the session is over, or the token it came from was taken away."""
     with core.store.reading() as session:
         row = credentials.find(session, digest(token), "session")
-        if row is None or not _stands(core, session, row):
+        if row is None:
+            return None
+        is_vouched = credentials.find(session, row.source, "vouched") is not None
+        if not is_vouched and not _stands(core, session, row):
             return None
     # who signed in by a shared token is in the session under a name that nothing proves
-    shared = not row.source or any(
-        digest(known) == row.source and name == UNNAMED for known, name in core.owners.items()
-    )
+    shared = is_vouched or any(digest(known) == row.source and name == UNNAMED for known, name in core.owners.items())
     return Caller(
         name=row.name,
         role=row.role,
@@ -53,8 +56,8 @@ def session_of(core: Core, token: str) -> Caller | None:
 
 
 def _stands(core: Core, session: Session, row: Credential) -> bool:
-    """Whether what a session came from is still there."""
-    if not row.source or row.source in map(digest, core.owners):
+    """Whether the token or link that a session came from is still there."""
+    if row.source in map(digest, core.owners):
         return True
     return credentials.find(session, row.source, "share" if row.experiment else "token") is not None
 
@@ -64,5 +67,7 @@ def identify(core: Core, token: str) -> Caller | None:
     for identity in core.identities:
         person = identity.who(token)
         if person is not None:
-            return Caller(name=person.name, role=person.role, shared=True)
+            latest = core.clock.now() + VOUCHED_SECONDS
+            end = latest if person.expires_at is None else min(person.expires_at, latest)
+            return Caller(name=person.name, role=person.role, shared=True, source=digest(token), expires_at=end)
     return None

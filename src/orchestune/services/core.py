@@ -73,6 +73,8 @@ class Caller:
     shared: bool = False
     """the token stands for a role that several people have, or for nobody by name: they say their names themselves"""
     source: str = ""
-    """digest of the token or the share that this rests on; empty where it rests on none"""
+    """digest of the token or the share that this rests on; empty for workers"""
+    expires_at: float | None = None
+    """when the token of a cluster ends at the latest, as seconds since 1970; None for all other tokens"""
     browser: bool = False
     """known by the session of a browser"""

@@ -19,7 +19,7 @@ from orchestune.domain.space import Configuration
 from orchestune.domain.states import Desired, ExperimentState
 from orchestune.domain.warm_start import WarmStart, mapped, to_json
 from orchestune.engines import registry
-from orchestune.errors import PROBLEMS_SHOWN, BadInput, Conflict, NotFound, Problem, UsageError
+from orchestune.errors import PROBLEMS_SHOWN, BadInput, Conflict, NotFound, Problem, TooLarge, UsageError
 from orchestune.ports.backend import Guard
 from orchestune.ports.clock import new_id
 from orchestune.pruners import registry as pruners
@@ -33,6 +33,10 @@ from orchestune.services.trials import Suggestion
 from orchestune.store import blobs, experiments, warm_starts
 from orchestune.store import tracked as tracking
 from orchestune.store.experiments import ExperimentRow, NewExperimentRow
+
+MOST_SECRETS = 64 * 1024  # bytes of one experiment: in a cluster they lie in etcd, which is small and everybody's
+_MOST_IMAGE = 500  # characters, as in experiment files
+_MOST_LABEL_NAME, _MOST_LABEL = 200, 1000  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +135,7 @@ def parse(document: Mapping[str, object]) -> Specification:
     if problems:
         raise BadInput(problems)
     _refuse_long_lists(specification)
+    _refuse_long_texts(specification)
     if not specification.metrics:
         problems.append(Problem("at least one metric is needed", key="metrics"))
     counts = {
@@ -173,6 +178,16 @@ def _refuse_long_lists(specification: Specification) -> None:
             raise BadInput.one(f"has {len(entries):,} entries (expected at most {most:,})", key)
 
 
+def _refuse_long_texts(specification: Specification) -> None:
+    """BadInput for a label or an image name that no experiment file may have."""
+    texts = [(f"labels.{name:.100}", text, _MOST_LABEL) for name, text in specification.labels.items()]
+    texts += [("labels", name, _MOST_LABEL_NAME) for name in specification.labels]
+    texts.append(("image", specification.placement.image or "", _MOST_IMAGE))
+    for key, text, most in texts:
+        if len(text) > most:
+            raise BadInput.one(f"has {len(text):,} characters (expected at most {most:,})", key)
+
+
 def check(core: Core, specification: Specification, cluster: str, submission: Submission) -> None:
     """What can be known now to go wrong later: the cluster, what a trial needs, the engine's options, the secrets."""
     backend = core.backends.get(cluster)
@@ -197,6 +212,11 @@ def check(core: Core, specification: Specification, cluster: str, submission: Su
     registry.check(specification.engine, specification.engine_options, specification.space, specification.metrics)
     if specification.early_stopping is not None:
         pruners.check(specification.early_stopping, specification.metrics)
+    for key, values in (("secrets", submission.secrets), ("outgoing", submission.outgoing)):
+        size = len(json.dumps(dict(values)))
+        if size > MOST_SECRETS:
+            text = f"{key}: take {size:,} bytes (expected at most {MOST_SECRETS:,}: stopped experiments keep them too)"
+            raise TooLarge(text, "give large ones as files on a volume")
     missing = [secret.name for secret in specification.secrets if secret.name not in submission.secrets]
     if missing:
         raise UsageError(f"no value came for the secrets {', '.join(missing)}", "set them where you call `run`")

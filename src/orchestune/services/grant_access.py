@@ -1,7 +1,8 @@
-"""What people give to others: tokens of the server, and links to one experiment. Each has an end and can be revoked."""
+"""What lets people in: tokens, links to one experiment, sessions of browsers. Each has an end and can be revoked."""
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 from orchestune import documents
@@ -10,7 +11,7 @@ from orchestune.ports.clock import rfc3339
 from orchestune.services.authenticate import TOKEN_PREFIX
 from orchestune.services.core import Caller, Core
 from orchestune.services.sign_in import secret
-from orchestune.services.signatures import digest
+from orchestune.services.signatures import digest, repeatable_secret
 from orchestune.store import credentials, experiments
 from orchestune.store.credentials import IDENTITY, Credential
 
@@ -60,13 +61,23 @@ def unshare(core: Core, identity: str, caller: Caller) -> None:
 
 
 def issue_token(
-    core: Core, caller: Caller, *, name: str, role: Literal["viewer", "editor", "owner"], days: int
+    core: Core,
+    caller: Caller,
+    *,
+    name: str,
+    role: Literal["viewer", "editor", "owner"],
+    days: int,
+    request_key: str | None = None,
 ) -> documents.IssuedToken:
     """Create a token for the person `name`, valid for so many days.
 
-    Only its digest is stored, so the token is in this result and nowhere else.
+    Only its digest is stored, so the token is in this result and nowhere else. `request_key`: the Idempotency-Key; the
+    same request of the same caller with it gets the same token, also from several servers at once.
     """
     token = TOKEN_PREFIX + secret(core)
+    if request_key is not None:
+        request = json.dumps([request_key, caller.source, caller.name, name, role, days])
+        token = TOKEN_PREFIX + repeatable_secret(core, request)
     with core.store.transaction() as session:
         credentials.put(
             session,
@@ -90,6 +101,16 @@ def tokens(core: Core) -> list[documents.Grant]:
 def revoke_token(core: Core, identity: str) -> None:
     """Take a token back, and the sessions that it began. NotFound where there is none."""
     _revoke(core, "token", identity)
+
+
+def sessions(core: Core) -> list[documents.Grant]:
+    """Return the sessions of browsers, the newest first."""
+    return _every(core, "session")
+
+
+def end_session(core: Core, identity: str) -> None:
+    """End the session of a browser. NotFound if there is none."""
+    _revoke(core, "session", identity)
 
 
 def _every(core: Core, kind: str) -> list[documents.Grant]:

@@ -16,8 +16,6 @@ from orchestune.store.session import Session
 
 LINK_SECONDS = 300.0
 SESSION_SECONDS = 7 * 24 * 3600.0
-VOUCHED_SECONDS = 24 * 3600.0
-"""of a session that rests on the word of another place, which may take it back"""
 MOST_SESSIONS = 200  # sessions of one token or link: a link may be for a whole course, and each browser has its own
 _PREFIX = "s."
 
@@ -40,6 +38,7 @@ def invite(core: Core, caller: Caller) -> documents.Invitation:
         raise Denied("a browser that is signed in lets no other one in", "`orchestune ui` makes a link")
     code = secret(core)
     with core.store.transaction() as session:
+        _keep_end(session, caller)
         expires = credentials.put(
             session,
             digest(code),
@@ -47,7 +46,7 @@ def invite(core: Core, caller: Caller) -> documents.Invitation:
             name=caller.name,
             role=caller.role,
             source=caller.source,
-            seconds=LINK_SECONDS,
+            seconds=LINK_SECONDS if caller.expires_at is None else min(LINK_SECONDS, caller.expires_at - session.now),
         )
     return {"path": f"/sign-in?code={code}", "expires_at": rfc3339(expires)}
 
@@ -82,10 +81,20 @@ def leave(core: Core, session_token: str) -> None:
 
 def begin(core: Core, caller: Caller) -> Entered:
     """Begin a session of a person. Beyond `MOST_SESSIONS` of the same token the oldest one ends."""
-    seconds = SESSION_SECONDS if caller.source else VOUCHED_SECONDS
     with core.store.transaction() as session:
+        _keep_end(session, caller)
+        vouched = credentials.find(session, caller.source, "vouched")
+        seconds = min(SESSION_SECONDS, vouched.expires_at - session.now) if vouched else SESSION_SECONDS
         token = _put(core, session, caller, seconds)
     return Entered(token, seconds, caller)
+
+
+def _keep_end(session: Session, caller: Caller) -> None:
+    """Keep when the token of a cluster ends: links and sessions that come from it end with it."""
+    if caller.expires_at is not None:
+        credentials.drop(session, caller.source)
+        seconds = caller.expires_at - session.now
+        credentials.put(session, caller.source, "vouched", name=caller.name, role=caller.role, seconds=seconds)
 
 
 def _put(core: Core, session: Session, caller: Caller, seconds: float) -> str:

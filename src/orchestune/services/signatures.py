@@ -17,6 +17,11 @@ def same(given: str, genuine: str) -> bool:
     return hmac.compare_digest(given.encode(), genuine.encode())
 
 
+def repeatable_secret(core: Core, request: str) -> str:
+    """Return the secret of a grant that a request asks for: the same one if the request is repeated."""
+    return _sign(core, "grant", request)
+
+
 def worker_token(core: Core, worker: str, experiment: str) -> str:
     """What a worker shows: it reaches the routes of this worker, and its experiment's bundles and blobs."""
     return f"w.{worker}.{experiment}.{_sign(core, 'worker', f'{worker}/{experiment}')}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
-from sqlalchemy import Select, delete, insert, select
+from sqlalchemy import Select, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestune.domain.states import Visibility
 from orchestune.store.session import Session, parts
@@ -42,22 +43,25 @@ def put(
     made_by: str = "",
     experiment: str | None = None,
 ) -> float:
-    """Take a credential for so many seconds, and forget those that have expired; when it expires."""
+    """Take a credential for so many seconds, and forget those that have expired; when it expires.
+
+    A credential that is there already, or is put by another server at the same time, stays as it is.
+    """
     session.change(delete(credentials).where(credentials.c.expires_at <= session.now))
     expires = session.now + seconds
-    session.change(
-        insert(credentials).values(
-            digest=digest,
-            kind=kind,
-            name=name,
-            role=role,
-            source=source,
-            created_at=session.now,
-            expires_at=expires,
-            created_by=made_by,
-            experiment=experiment,
-        )
+    dialect = postgresql if session.postgres else sqlite
+    row = dialect.insert(credentials).values(
+        digest=digest,
+        kind=kind,
+        name=name,
+        role=role,
+        source=source,
+        created_at=session.now,
+        expires_at=expires,
+        created_by=made_by,
+        experiment=experiment,
     )
+    session.change(row.on_conflict_do_nothing())
     return expires
 
 

@@ -434,10 +434,10 @@ credentials = Table(  # what browsers show, as digests: who reads the rows canno
     "credentials",
     metadata,
     Column("digest", _WORD, primary_key=True),
-    Column("kind", _WORD, nullable=False),  # session | link | token | share
+    Column("kind", _WORD, nullable=False),  # session | link | token | share | vouched: the token of a cluster
     Column("name", Text, nullable=False),
     Column("role", _WORD, nullable=False),
-    Column("source", _WORD, nullable=False),  # digest of the token or share that it came from; empty: of none
+    Column("source", _WORD, nullable=False),  # digest of the token or share that it came from; else empty
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False, index=True),
     Column("created_by", Text, nullable=False, server_default=""),  # of a token or a share

@@ -7,6 +7,7 @@ import pytest
 from orchestune.controllers.forsaking import PATIENCE_SECONDS, Forsaking
 from orchestune.domain.experiment import TEST_LABEL
 from orchestune.errors import BadInput, Purged
+from orchestune.services import audit
 from orchestune.services.change_experiment import Changes, change_experiment
 from orchestune.services.rerun_trial import Rerun, rerun_trial
 from orchestune.testing.world import World
@@ -25,8 +26,12 @@ def test_a_test_that_nobody_waits_for_is_stopped_and_removed(world: World) -> No
     forsaking = Forsaking(world.core)
     pass_time(world, forsaking, PATIENCE_SECONDS)
     assert world.status(forsaken)["state"] in ("pending", "running")
+    assert audit.page(world.core, None, 10)["items"] == []
     pass_time(world, forsaking, 20)
     assert world.status(forsaken)["desired"] == "stopped"
+    (event,) = audit.page(world.core, None, 10)["items"]
+    assert (event["kind"], event["actor"]) == ("experiment_deleted", "server")
+    assert (event["subject"], event["details"]["purge"]) == (world.status(forsaken)["handle"], "true")
     for worker in world.backend.orders:
         world.backend.gone[worker] = ""
     world.tick(3)

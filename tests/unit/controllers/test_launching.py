@@ -117,3 +117,15 @@ def test_more_memory_leaves_room_for_what_comes_with_each_trial(tmp_path: Path) 
             assert session.select(select(workers.c.memory_next), int) == [3 * 2**30 - 2**29]
     finally:
         world.close()
+
+
+def test_a_claimed_name_uses_up_no_share_of_its_authenticated_owner(tmp_path: Path) -> None:
+    world = World(tmp_path, None, Capacity((Machine(4, 2**34),)))
+    try:
+        for _ in range(3):
+            world.create(budget=100, parallelism=4, principal=None, resources={"cpu": 1})
+        proved = world.create(budget=100, parallelism=4, resources={"cpu": 1})
+        world.tick(3)
+        assert sum(worker["slots"] for worker in world.status(proved)["workers"]) == 2
+    finally:
+        world.close()

@@ -99,7 +99,8 @@ def test_a_terminal_of_an_attempt_that_is_over_is_not_kept() -> None:
 ATTEMPT = AttemptInTrial(
     state=AttemptState.RUNNING, attempt_number=1, trial=1, fold=0, stop_order=None, point_count=0, log_end=0,
     started_at=None, worker="worker-1", reason=None, resumed_from=None, non_finite=None,
-    fold_state=FoldState.ACTIVE, lease_token=1, failures=0, trial_state=TrialState.RUNNING, lost_attempts=0, is_isolated=False,
+    fold_state=FoldState.ACTIVE, lease_token=1, failures=0, trial_state=TrialState.RUNNING,
+    lost_attempts=0, is_isolated=False,
 )  # fmt: skip
 
 

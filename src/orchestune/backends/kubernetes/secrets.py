@@ -11,11 +11,9 @@ from collections.abc import Mapping
 from orchestune.backends.kubernetes.client import Api, Document
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.labels import EXPERIMENT
-from orchestune.errors import BadInput, Conflict, NotFound, TooLarge
+from orchestune.errors import BadInput, Conflict, NotFound
 from orchestune.kubeapi.labels import COMPONENT, OURS, are_in
 
-_MOST = 1024 * 1024
-"""bytes that a Secret may hold"""
 _KEY = "values.json"
 """one key for all: what a variable may be called, a key of a Secret may not always be"""
 _REMEMBERED = 256
@@ -86,13 +84,8 @@ def name(experiment: str) -> str:
 
 
 def secret(config: KubernetesConfig, experiment: str, values: Mapping[str, str]) -> Document:
-    """The Secret that holds them. TooLarge where it would not."""
+    """The Secret that holds them: at most `create_experiment.MOST_SECRETS` bytes, and a Secret may hold 1 MiB."""
     content = json.dumps(dict(values)).encode()
-    if len(content) > _MOST:
-        raise TooLarge(
-            f"the secrets of an experiment take {len(content)} bytes, and a Secret of Kubernetes holds {_MOST}",
-            "give large ones as files on a volume",
-        )
     return {
         "apiVersion": "v1",
         "kind": "Secret",

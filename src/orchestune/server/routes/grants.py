@@ -1,4 +1,4 @@
-"""What lets others in: links to one experiment, and tokens. Both are told once, when they are made."""
+"""What lets others in: links to one experiment, and tokens, which are shown once, and sessions of browsers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestune.domain.audit import AuditKind
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer
 from orchestune.server.auditing import Note
-from orchestune.server.parameters import Audit, Here, Known
+from orchestune.server.parameters import Audit, Here, Known, RequestKey
 from orchestune.services import grant_access
 
 router = routers.of_clients("access")
@@ -39,9 +39,11 @@ async def unshare(context: Here, caller: Known, audit: Audit, identity: str) -> 
 
 
 @router.post("/tokens", status_code=201, response_model=documents.IssuedToken)
-def issue(context: Here, caller: Known, audit: Audit, body: requests.IssueToken) -> Response:
+def issue(context: Here, caller: Known, audit: Audit, body: requests.IssueToken, key: RequestKey = None) -> Response:
     """Make a token for somebody."""
-    grant = grant_access.issue_token(context.core, caller, name=body.name, role=body.role, days=body.days)
+    grant = grant_access.issue_token(
+        context.core, caller, name=body.name, role=body.role, days=body.days, request_key=key
+    )
     _created(audit, "token", grant)
     return answer(grant, 201)
 
@@ -58,6 +60,21 @@ async def revoke(context: Here, audit: Audit, identity: str) -> Response:
     await context.cold(grant_access.revoke_token, context.core, identity)
     context.known.clear()
     audit.add(AuditKind.GRANT_REVOKED, identity, grant="token")
+    return Response(status_code=204)
+
+
+@router.get("/sessions", response_model=list[documents.Grant])
+def sessions(context: Here) -> Response:
+    """Return the browsers that are signed in."""
+    return answer(grant_access.sessions(context.core))
+
+
+@router.delete("/sessions/{identity}", status_code=204, response_class=Response)
+async def end_session(context: Here, audit: Audit, identity: str) -> Response:
+    """Sign a browser out; a token that is still valid signs in again."""
+    await context.cold(grant_access.end_session, context.core, identity)
+    context.known.clear()
+    audit.add(AuditKind.GRANT_REVOKED, identity, grant="session")
     return Response(status_code=204)
 
 

@@ -14,12 +14,14 @@ const ROLES = { viewer: "may look", editor: "may also change experiments", owner
 const owner = document.body.dataset.role === "owner";
 const tokens = h("section", { class: "card", "aria-label": "Tokens" });
 const shares = h("section", { class: "card", "aria-label": "Shared links" });
+const sessions = h("section", { class: "card", "aria-label": "Sessions" });
 const server = h("div");
 
 function start() {
-  fill(byId("page"), h("div", { class: "grid" }, h("div", { class: "stack" }, owner && tokens, mayEdit() && shares), h("div", { class: "stack" }, server, theme())));
+  fill(byId("page"), h("div", { class: "grid" }, h("div", { class: "stack" }, owner && tokens, mayEdit() && shares, owner && sessions), h("div", { class: "stack" }, server, theme())));
   if (owner) show(tokens, "/tokens", "Tokens", drawTokens);
   if (mayEdit()) show(shares, "/shares", "Shared links", drawShares);
+  if (owner) show(sessions, "/sessions", "Sessions", drawSessions);
   drawServer();
 }
 
@@ -54,10 +56,16 @@ function drawShares(found) {
   );
 }
 
+/** @param {Grant[]} found */
+function drawSessions(found) {
+  const rows = found.map((grant) => [grant.name, grant.experiment ? `${grant.role} of ${grant.experiment}` : grant.role, ...rest(grant, () => endSession(grant))]);
+  fill(sessions, h("h2", {}, "Sessions"), table(["User", "Role", "Signed in", "Ends"], rows));
+}
+
 /** @param {Grant} grant @param {() => void} revoke */
 function rest(grant, revoke) {
   return [
-    h("span", { title: moment(grant.created_at) }, `${ago(grant.created_at)} by ${grant.made_by}`),
+    h("span", { title: moment(grant.created_at) }, `${ago(grant.created_at)}${grant.made_by && ` by ${grant.made_by}`}`),
     moment(grant.expires_at),
     h("button", { type: "button", class: "quiet small", "aria-label": `Revoke ${grant.name}`, onclick: revoke }, "Revoke"),
   ];
@@ -122,6 +130,19 @@ async function revokeShare(grant) {
   });
   if (done) note(`the link to ${grant.experiment} is revoked`);
   if (done) show(shares, "/shares", "Shared links", drawShares);
+}
+
+/** @param {Grant} grant */
+async function endSession(grant) {
+  const done = await confirm({
+    title: `Sign out ${grant.name}?`,
+    text: "It ends this session alone: revoke the token or link too, if there is one.",
+    action: "Sign out",
+    danger: true,
+    run: () => ask(`/sessions/${grant.id}`, { method: "DELETE" }),
+  });
+  if (done) note(`a session of ${grant.name} is over`);
+  if (done) show(sessions, "/sessions", "Sessions", drawSessions);
 }
 
 async function drawServer() {

@@ -1,0 +1,181 @@
+"""People of a cluster: sessions and streams end with their tokens, and names that they claim change no limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from orchestune.domain.audit import FAILURES, AuditKind
+from orchestune.errors import Denied, Throttled
+from orchestune.ports.identity import Person
+from orchestune.server import auditing
+from orchestune.server.context import Pace
+from orchestune.server.crowd import MOST_AT_ONCE, Crowd, key_of
+from orchestune.services import authenticate, sign_in
+from orchestune.services.authenticate import VOUCHED_SECONDS
+from orchestune.services.core import Caller, Core
+from orchestune.testing.world import World
+from tests.security.target import OWNER, SPECIFICATION
+from tests.unit.server.harness import Live, live, until
+
+EDITOR, OTHER = "a-token-of-a-cluster", "another-token-of-it"
+SAME_SITE = {"Sec-Fetch-Site": "same-origin"}
+
+
+class Cluster:
+    """A cluster that vouches for the holders of its tokens, until they are removed."""
+
+    def __init__(self) -> None:
+        self.people = {each: Person("orchestune-editor", "editor") for each in (EDITOR, OTHER)}
+
+    def who(self, token: str) -> Person | None:
+        return self.people.get(token)
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    created = World(tmp_path)
+    yield created
+    created.close()
+
+
+@pytest.fixture
+def core(world: World, cluster: Cluster) -> Core:
+    return replace(world.core, identities=(cluster,))
+
+
+@pytest.fixture
+def server(core: Core) -> Iterator[Live]:
+    with live(core, pace=Pace(ping=0.05, look=0.05)) as running:
+        yield running
+
+
+def by_token(core: Core, token: str) -> str:
+    caller = authenticate.identify(core, token)
+    assert caller is not None
+    return sign_in.begin(core, caller).token
+
+
+def by_link(core: Core, token: str) -> str:
+    caller = authenticate.identify(core, token)
+    assert caller is not None
+    return sign_in.enter(core, sign_in.invite(core, caller)["path"].partition("code=")[2]).token
+
+
+@pytest.mark.parametrize("enter", [by_token, by_link])
+@pytest.mark.parametrize("lifetime", [600.0, 24 * 3600.0, None])
+def test_a_session_ends_with_the_token_of_the_cluster(
+    world: World, core: Core, cluster: Cluster, enter: Callable[[Core, str], str], lifetime: float | None
+) -> None:
+    end = None if lifetime is None else world.clock.now() + lifetime
+    cluster.people[EDITOR] = Person("orchestune-editor", "editor", end)
+    session = enter(core, EDITOR)
+    expected = min(lifetime or VOUCHED_SECONDS, VOUCHED_SECONDS)
+    world.clock.pass_time(expected - 10)
+    caller = authenticate.session_of(core, session)
+    assert caller is not None and (caller.role, caller.shared) == ("editor", True)
+    world.clock.pass_time(20)
+    assert authenticate.session_of(core, session) is None
+
+
+def test_a_link_does_not_outlive_the_token_of_the_cluster(world: World, core: Core, cluster: Cluster) -> None:
+    cluster.people[EDITOR] = Person("orchestune-editor", "editor", world.clock.now() + 60)
+    caller = authenticate.identify(core, EDITOR)
+    assert caller is not None
+    link = sign_in.invite(core, caller)["path"].partition("code=")[2]
+    world.clock.pass_time(70)
+    with pytest.raises(Denied):
+        sign_in.enter(core, link)
+
+
+def test_signing_in_again_does_not_prolong_a_session(world: World, core: Core) -> None:
+    session = by_token(core, EDITOR)
+    world.clock.pass_time(VOUCHED_SECONDS - 10)
+    by_token(core, EDITOR)
+    world.clock.pass_time(20)
+    assert authenticate.session_of(core, session) is None
+
+
+def test_owners_see_sessions_and_end_them_and_that_is_noted(server: Live) -> None:
+    form = {**SAME_SITE, "Content-Type": "application/x-www-form-urlencoded"}
+    entered = server.ask("POST", "/sign-in", f"token={EDITOR}".encode(), token=None, headers=form)
+    headers = {"Cookie": entered.headers["set-cookie"].partition(";")[0]}
+    (listed,) = server.ask("GET", "/api/v1/sessions", token=OWNER).json()
+    assert (listed["name"], listed["role"]) == ("orchestune-editor", "editor")
+    for method, path in (("GET", "/api/v1/sessions"), ("DELETE", f"/api/v1/sessions/{listed['id']}")):
+        assert server.ask(method, path, token=EDITOR).status == 403
+    assert server.ask("GET", "/api/v1/experiments", token=None, headers=headers).status == 200
+    assert server.ask("DELETE", f"/api/v1/sessions/{listed['id']}", token=OWNER).status == 204
+    assert server.ask("GET", "/api/v1/experiments", token=None, headers=headers).status == 401
+    assert server.ask("GET", "/api/v1/sessions", token=OWNER).json() == []
+    assert server.ask("DELETE", f"/api/v1/sessions/{listed['id']}", token=OWNER).status == 404
+    (event,) = events(server, "grant_revoked")
+    assert (event["subject"], event["details"]) == (listed["id"], {"grant": "session"})
+
+
+def test_a_stream_ends_after_the_cluster_has_taken_the_role_away(server: Live, cluster: Cluster) -> None:
+    stream = server.send(
+        "GET",
+        "/api/v1/experiments",
+        token=EDITOR,
+        headers={"Accept": "text/event-stream"},
+        connection=server.connect(),
+    )
+    assert stream.status == 200 and stream.readline()
+    del cluster.people[EDITOR]
+    server.context.known.clear()  # as after a minute
+    assert len(list(islice(stream, 1000))) < 1000, "the stream goes on"
+
+
+def test_names_that_callers_claim_neither_escape_nor_use_up_a_limit() -> None:
+    named = [Caller(name, "editor", shared=True, source=token) for name, token in (("bob", "1"), ("eve", "2"))]
+    assert len({key_of(caller) for caller in named}) == 1
+    crowd = Crowd()
+    held = [crowd.one_of(key_of(replace(named[0], name=f"u{i}")), MOST_AT_ONCE) for i in range(MOST_AT_ONCE)]
+    for each in held:
+        each.__enter__()
+    with pytest.raises(Throttled), crowd.one_of(key_of(named[0]), MOST_AT_ONCE):
+        pass
+    victim = Caller("eve", "editor", source="3")
+    with crowd.one_of(key_of(victim), MOST_AT_ONCE):
+        pass
+
+
+def test_unknown_tokens_hide_no_refusal_of_a_caller_from_the_same_address(server: Live) -> None:
+    for number in range(auditing._ROWS_ALL + 10):
+        assert server.ask("GET", "/api/v1/experiments", token=f"t.junk{number}").status in (401, 429)
+    for token in (EDITOR, OTHER):  # one of them has used up what is its own
+        for _ in range(auditing._ROWS_EACH + 5 if token == EDITOR else 1):
+            assert server.ask("GET", "/api/v1/audit", token=token, headers={"Orchestune-User": token}).status == 403
+    until(lambda: OTHER in [each["actor"] for each in events(server, "access_denied")], "the other one's refusal")
+    denied = [each["actor"] for each in events(server, "access_denied")]
+    assert denied.count(EDITOR) <= auditing._ROWS_EACH + 1
+    assert len(events(server, "token_failed")) <= auditing._ROWS_EACH + 1
+
+
+def test_every_kind_of_failure_has_a_budget_of_its_own(server: Live) -> None:
+    assert {AuditKind.POLICY_REFUSED, AuditKind.ACCESS_DENIED} < FAILURES
+    created = server.ask("POST", "/api/v1/experiments", {"specification": SPECIFICATION}, token=EDITOR)
+    assert created.status == 201
+    for _ in range(auditing._ROWS_ALL + 10):
+        server.ask("GET", "/api/v1/audit", token=EDITOR)
+    path = f"/api/v1/experiments/{created.json()['handle']}?purge=true"
+    assert server.ask("DELETE", path, token=OWNER).status == 204
+    assert len(events(server, "experiment_deleted")) == 1
+    assert server.ask("GET", "/api/v1/experiments", token="t.junk").status == 401
+    until(lambda: events(server, "token_failed"), "the unknown token")
+
+
+def events(server: Live, kind: str) -> list[dict[str, object]]:
+    reply = server.ask("GET", "/api/v1/audit?limit=1000", token=OWNER)
+    assert reply.status == 200
+    return [event for event in reply.json()["items"] if event["kind"] == kind]

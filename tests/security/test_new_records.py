@@ -1,0 +1,87 @@
+"""What a request for an experiment or a token may hold, and that a repeated one leaves no second token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.services import grant_access
+from orchestune.services.core import Caller
+from orchestune.services.create_experiment import MOST_SECRETS
+from tests.security.target import OWNER, SPECIFICATION, Target, attacked
+
+HARMLESS: dict[str, Any] = {"owner": "a" * 200, "folder": "host:/" + "a" * 4000}
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[Target]:
+    with attacked(tmp_path) as created:
+        yield created
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"owner": text} for text in ("a" * 201, "a\x1b[2J", "a\0b", "a\nb", "a\u202eb")),
+        *({"folder": text} for text in ("a" * 4097, "host:/a\x1b[2J", "host:/a\nb")),
+        {"specification": {**SPECIFICATION, "labels": {"team": "a" * 1001}}},
+        {"specification": {**SPECIFICATION, "labels": {"a" * 201: "b"}}},
+        {"specification": {**SPECIFICATION, "placement": {"image": "a" * 501}}},
+    ],
+)
+def test_texts_that_no_experiment_file_could_hold_are_refused(target: Target, fields: dict[str, Any]) -> None:
+    assert target.create(**fields).status == 400
+    trial = target.trial()
+    if "specification" not in fields:
+        path = f"/api/v1/experiments/{trial.handle}/trials/1/rerun"
+        assert target.server.ask("POST", path, fields, token=OWNER).status == 400
+
+
+def test_texts_within_the_limits_are_accepted(target: Target) -> None:
+    labels = {"a" * 200: "b" * 1000}
+    created = target.create(**HARMLESS, specification={**SPECIFICATION, "labels": labels})
+    assert created.status == 201 and created.json()["labels"] == labels
+
+
+@pytest.mark.parametrize("key", ["secrets", "outgoing"])
+def test_secrets_of_an_experiment_are_small(target: Target, key: str) -> None:
+    specification = (
+        {**SPECIFICATION, "secrets": [{"name": "KEY", "source": "env:KEY"}]} if key == "secrets" else SPECIFICATION
+    )
+    values = {"KEY": "a" * (MOST_SECRETS - 100)}
+    fields: dict[str, Any] = {"specification": specification, key: {**values, "OTHER": "a" * 200}}
+    refused = target.create(**fields)
+    assert refused.status == 413, refused.body
+    if key == "secrets":
+        assert target.create(specification=specification, secrets=values).status == 201
+
+
+def test_a_repeated_request_for_a_token_makes_one_token(target: Target) -> None:
+    core = target.world.core
+
+    def issue(caller: str = "ada", name: str = "bob") -> str:
+        return grant_access.issue_token(
+            core, Caller(caller, "owner"), name=name, role="editor", days=1, request_key="one-key"
+        )["token"]
+
+    with ThreadPoolExecutor(8) as pool:
+        tokens = set(pool.map(lambda _: issue(), range(8)))
+    assert len(tokens) == len(grant_access.tokens(core)) == 1
+    assert len({*tokens, issue("eve"), issue(name="carl")}) == 3, "another caller or request gets another token"
+
+
+def test_the_header_makes_a_request_for_a_token_one_request(target: Target) -> None:
+    def issue(key: str) -> str:
+        body, headers = {"name": "bob", "role": "editor"}, {"Idempotency-Key": key}
+        reply = target.server.ask("POST", "/api/v1/tokens", body, token=OWNER, headers=headers)
+        assert reply.status == 201, reply.body
+        return str(reply.json()["token"])
+
+    token = issue("first")
+    assert issue("first") == token != issue("second")
+    assert target.server.ask("GET", "/api/v1/experiments", token=token).status == 200
+    assert len(target.server.ask("GET", "/api/v1/tokens", token=OWNER).json()) == 2
