@@ -166,6 +166,8 @@ def _warn(settings: Settings, tightened: int) -> None:
         logger.warning("a secret shows in the list of processes: give it in %s or the file of --config", name)
     for path in settings.readable_by_all:
         logger.warning("every user of this machine can read %s; chmod 600 it", path)
+    for path, reason in settings.changeable_by_others.items():
+        logger.warning("others can change %s: %s; chown it to this user and chmod 600 it", path, reason)
     if tightened:
         text = "tightened %s below %s: other users of this machine could read them"
         logger.warning(text, plural(tightened, "file"), settings.state)
