@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import stat
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from orchestune.images.runtime import _open_to_containers
 from orchestune.ports.backend import WorkerOrder
 from orchestune.server import main as server_main
 from orchestune.server.permissions import tighten
+from orchestune.system import private
 from orchestune.system.private import refuse_foreign, replaceable_by_others
 from orchestune.worker import umask
 from tests.testbeds.home import Home
@@ -50,6 +53,15 @@ def plant(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: path.lstat().st_uid + 1)
 
 
+def share(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a group that has other members write to `path`, or claim so where a change of the group needs root."""
+    if os.geteuid() == 0:
+        os.chown(path, -1, NOBODY)
+    else:
+        monkeypatch.setattr(private, "_group_of_others", lambda number: "lab")
+    path.chmod(0o2775)
+
+
 @pytest.fixture
 def careless() -> Iterator[None]:
     """A shell that keeps nothing from anybody."""
@@ -67,7 +79,7 @@ def test_whoever_made_the_state_folder_others_read_nothing_in_it_and_trials_keep
     with Home() as home:
         home.folder.chmod(0o775)
         for name in LOOSE[3:]:
-            (home.folder / name).touch(0o666)
+            (home.folder / name).touch(0o644)
         words = ("run", "--minimize", "loss", "x=0.0..1.0", "--budget", "1", "--", "sh", "train.sh")
         home.run(*words, cwd=project)
         assert readable_by_others(home.folder) == []
@@ -155,22 +167,123 @@ def test_a_link_of_another_user_leads_nowhere(tmp_path: Path, monkeypatch: pytes
         refuse_foreign(link, "the state folder", "")
 
 
-def test_a_folder_above_in_which_others_can_rename_is_named(tmp_path: Path) -> None:
+def starts(state: Path) -> list[Callable[[], object]]:
+    """Everything that reads what is in a state folder; the hosted server is the last."""
+    environ, words = {"ORCHESTUNE_HOME": str(state)}, ["--port", "0", "--state", str(state)]
+    return [
+        partial(client_home.state_path, environ),
+        partial(client_home.state_folder, environ),
+        partial(server_main.main, ["--embedded", *words], unbuilt),
+        partial(server_main.main, words, unbuilt),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["orchestune.db", "orchestune.db-wal", "key", "token", "clusters.json", "files", "run"]
+)
+def test_what_another_user_has_put_into_a_state_folder_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    (state / name).touch(mode=0o600)
+    if os.geteuid() == 0:
+        plant(state / name, monkeypatch)
+    else:
+        (state / name).chmod(0o666)
+    for start in starts(state):
+        with pytest.raises(UsageError, match=f"because of .*/{name}: ") as refused:
+            start()
+        assert "move it away" in refused.value.hint
+    assert [path.name for path in state.iterdir()] == [name]
+
+
+def test_a_state_folder_that_everybody_can_write_to_is_refused(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    state.chmod(0o777)
+    for start in starts(state):
+        with pytest.raises(UsageError, match="every user of this machine can write to it"):
+            start()
+
+
+def test_a_state_folder_with_own_files_alone_is_closed_to_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "key").touch(mode=0o600)
+    monkeypatch.setattr(private, "logger", logging.getLogger("private"))
+    share(state, monkeypatch)
+    client_home.state_path({"ORCHESTUNE_HOME": str(state)})
+    assert mode(state) == 0o2755
+    assert "took the right to write to the state folder" in caplog.text
+    share(state, monkeypatch)
+    (state / "key").chmod(0o666)
+    with pytest.raises(UsageError, match=r"because of .*/key: every user"):
+        client_home.state_path({"ORCHESTUNE_HOME": str(state)})
+
+
+def test_a_database_and_files_elsewhere_that_others_can_change_are_refused(tmp_path: Path) -> None:
+    for option, name, value in (("--database-url", "db-wal", "sqlite:///{}/db"), ("--files", "files", "{}/files")):
+        path = tmp_path / name
+        path.mkdir()
+        path.chmod(0o777)
+        words = ["--port", "0", "--state", str(tmp_path / "state"), option, value.format(tmp_path)]
+        with pytest.raises(UsageError, match=f"/{name}: every user"):
+            server_main.main(words, unbuilt)
+        path.rmdir()
+
+
+def test_a_folder_above_in_which_others_can_rename_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     above = tmp_path / "lab"
-    state = above / "home" / "state"
+    state, link = above / "home" / "state", tmp_path / "link"
     state.mkdir(parents=True)
-    assert replaceable_by_others(state) is None
+    link.symlink_to(state)
+
+    def replaceable() -> set[Path | None]:
+        return {found.folder if (found := replaceable_by_others(path)) else None for path in (state, link)}
+
+    assert replaceable() == {None}
     above.chmod(0o777)
-    assert replaceable_by_others(state) == above
+    assert replaceable() == {above}
     above.chmod(0o1777)
-    assert replaceable_by_others(state) is None
+    assert replaceable() == {None}
+    above.chmod(0o775)
+    monkeypatch.setattr(private, "_group_of_others", lambda number: "")
+    assert replaceable() == {None}, "the group is this user's own"
+    monkeypatch.undo()
+    share(above, monkeypatch)
+    assert replaceable() == {above}
+    above.chmod(0o1777)
+    if os.geteuid() == 0:
+        plant(above, monkeypatch)
+        assert replaceable() == {above}, "its owner can rename what is in a sticky folder"
+        os.chown(above, 54321, 54321)
+        assert replaceable() == {None}, "there is no such user"
+
+
+def test_a_state_folder_that_others_can_replace_is_refused_by_commands_and_told_by_a_hosted_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    above = tmp_path / "lab"
+    state = above / "state"
+    state.mkdir(parents=True, mode=0o700)
+    share(above, monkeypatch)
+    *refusing, hosted = starts(state)
+    for start in refusing:
+        with pytest.raises(UsageError, match=r"others can replace it, by .*/lab: the group"):
+            start()
+    with pytest.raises(AssertionError, match="began"):
+        hosted()
+    assert f"others can replace {state}" in capsys.readouterr().err
 
 
 def test_a_folder_that_all_users_share_is_no_state_folder(tmp_path: Path) -> None:
     shared = tmp_path / "tmp"
     shared.mkdir()
     shared.chmod(0o1777)
-    with pytest.raises(UsageError, match="every user of this machine can write into it"):
+    with pytest.raises(UsageError, match="every user of this machine can write to it"):
         client_home.state_folder({"ORCHESTUNE_HOME": str(shared)})
     assert list(shared.iterdir()) == [] and mode(shared) == 0o1777
 
@@ -190,6 +303,26 @@ def test_a_folder_of_nodes_that_another_user_has_planted_is_refused(
         plant(shared, monkeypatch)
         with pytest.raises(UsageError, match="cannot use the folder that nodes share"):
             server_main.main(["--port", "0", "--state", str(tmp_path / "s"), "--shared", str(shared)], unbuilt)
+
+
+def test_programs_for_nodes_in_folders_that_others_can_change_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "shared"
+    backend = SlurmBackend(tmp_path / "state", shared, lambda port: "http://127.0.0.1:1", worker_program=("true",))
+
+    def submit() -> None:
+        backend._submit(WorkerOrder("w" * 8, "e", "t", 1), backend._folder("018bcfe5-0000-7000-8000-000000000001"))
+
+    runtime = shared / "slurm" / "runtime-1"
+    runtime.mkdir(parents=True)
+    share(shared, monkeypatch)
+    with pytest.raises(UsageError, match="/shared: the group"):
+        submit()
+    shared.chmod(0o755)
+    runtime.chmod(0o777)
+    with pytest.raises(UsageError, match=r"because of .*/runtime-1: every user"):
+        submit()
 
 
 def unbuilt(*_: object) -> server_main.Running:

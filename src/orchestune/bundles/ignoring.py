@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -16,6 +17,7 @@ from orchestune.errors import BadInput, Problem
 GIT_FILE = ".gitignore"
 OWN_FILE = ".orchestuneignore"
 _EXCLUDE = ".git/info/exclude"
+_LARGEST = 1 << 20  # bytes of an ignore file that are read; real ones have kilobytes
 
 NEVER = frozenset((".git", ".hg", ".svn", ".orchestune"))
 """names that no pattern brings back"""
@@ -94,26 +96,49 @@ def rules_above(folder: str) -> Rules:
     """What the .gitignore files above a folder (its real path) say, up to the top of its git repository, and the file
     with what this copy of the repository ignores.
 
-    Nothing where they ignore the folder itself, or there is no repository: then git says nothing of what is in it.
+    Nothing where they ignore the folder itself, or there is no repository: then git says nothing of what is in it. What
+    belongs to another user than this one, root and the folder's owner is passed over: anybody can write to /tmp.
     """
+    owners = {os.geteuid(), 0}
+    with suppress(OSError):  # the walk reports a folder that is missing or closed
+        owners.add(os.stat(folder).st_uid)
     top = Path(folder)
-    while not os.path.lexists(top / ".git"):
+    while not _is_owned(top / ".git", owners):
         if top == top.parent:
             return Rules()
         top = top.parent
-    rules, base = _with_file(Rules(), "", top / _EXCLUDE), ""
+    rules, base = _with_file(Rules(), "", top / _EXCLUDE, owners), ""
     for name in Path(folder).relative_to(top).parts:
-        rules = _with_file(rules, base, top / base / GIT_FILE)
+        rules = _with_file(rules, base, top / base / GIT_FILE, owners)
         if rules.verdict(base + name, name, is_folder=True) is not Verdict.TAKEN:
             return Rules()
         base += f"{name}/"
     return replace(rules, base=base)
 
 
-def _with_file(rules: Rules, prefix: str, file: Path) -> Rules:
+def _is_owned(path: Path, owners: Collection[int]) -> bool:
+    try:
+        return path.lstat().st_uid in owners
+    except OSError:
+        return False
+
+
+def _with_file(rules: Rules, prefix: str, file: Path, owners: Collection[int]) -> Rules:
     with suppress(OSError):
-        return rules.within(prefix, {GIT_FILE: file.read_bytes()}) if file.is_file() else rules
+        return rules.within(prefix, {GIT_FILE: read_ignore_file(file, owners)}) if _is_owned(file, owners) else rules
     return rules
+
+
+def read_ignore_file(path: str | Path, owners: Collection[int] | None = None) -> bytes:
+    """Return the lines in the first MiB of an ignore file; nothing if it is not a regular file, or belongs to none of
+    `owners`. Never waits for a writer, as of a named pipe. OSError if it cannot be read.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or (owners is not None and status.st_uid not in owners):
+            return b""
+        content = file.read(_LARGEST)
+        return content if status.st_size <= _LARGEST else content[: content.rfind(b"\n") + 1]
 
 
 def rules_for(ignore: Sequence[str], above: Rules) -> Rules:

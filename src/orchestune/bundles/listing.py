@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from orchestune.bundles.ignoring import GIT_FILE, OWN_FILE, Rules, Verdict, rules_above, rules_for
+from orchestune.bundles.ignoring import GIT_FILE, OWN_FILE, Rules, Verdict, read_ignore_file, rules_above, rules_for
 from orchestune.bundles.secrecy import has_private_key, is_secret_name
 from orchestune.domain.code import ENVIRONMENT_MARKS, FETCHED, STATE_MARK
 from orchestune.errors import BadInput, Problem, TooLarge
@@ -210,7 +210,7 @@ def _ignore_files(children: Sequence[os.DirEntry[str]]) -> dict[str, bytes]:
     for child in children:
         if child.name in (GIT_FILE, OWN_FILE) and child.is_file():
             with suppress(FileNotFoundError):
-                contents[child.name] = Path(child.path).read_bytes()
+                contents[child.name] = read_ignore_file(child.path)
     return contents
 
 

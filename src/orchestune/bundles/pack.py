@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +24,8 @@ LEVEL = 1
 """of gzip: source shrinks to a third at 100 MB/s; level 6 takes four times as long for a fifth less"""
 _BLOCK = 1 << 20
 _TRIES = 3
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHANGED = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO)
 """errors of opening a path which was a file when the folder was listed and is none now"""
 
@@ -108,24 +110,29 @@ class _Compressed:
 
 def _write_members(listing: Listing, output: _Compressed) -> int:
     files = 0
-    for entry in listing.entries:
-        if entry.kind is Kind.FILE:
-            files += _write_file(listing.folder, entry, output)
-        elif entry.kind is Kind.LINK:
-            files += 1
-            output.write(_header(entry.path, tarfile.SYMTYPE, 0o777, target=entry.target))
-        else:
-            output.write(_header(entry.path, tarfile.DIRTYPE, 0o755))
+    try:
+        folder = os.open(listing.folder, _FOLDER)
+    except OSError as exc:
+        raise BadInput([unreadable(str(listing.folder), exc)]) from exc
+    try:
+        for entry in listing.entries:
+            if entry.kind is Kind.FILE:
+                files += _write_file(folder, entry, output)
+            elif entry.kind is Kind.LINK:
+                files += 1
+                output.write(_header(entry.path, tarfile.SYMTYPE, 0o777, target=entry.target))
+            else:
+                output.write(_header(entry.path, tarfile.DIRTYPE, 0o755))
+    finally:
+        os.close(folder)
     output.write(bytes(2 * tarfile.BLOCKSIZE))
     return files
 
 
-def _write_file(folder: Path, entry: Entry, output: _Compressed) -> bool:
+def _write_file(folder: int, entry: Entry, output: _Compressed) -> bool:
     """Add one file as long as it is now; False when it is no file any more."""
     try:
-        handle = os.open(
-            os.path.join(folder, entry.source or entry.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        )
+        handle = os.open(entry.source, _FILE) if entry.source else _open_below(folder, entry.path)
     except OSError as exc:
         if exc.errno in _CHANGED:
             return False
@@ -145,6 +152,18 @@ def _write_file(folder: Path, entry: Entry, output: _Compressed) -> bool:
     finally:
         os.close(handle)
     return True
+
+
+def _open_below(folder: int, path: str) -> int:
+    """Open a file below the open `folder`, and follow no link: somebody who may write to it could have put one in the
+    place of a folder in it since it was listed, to have other files of this user in the bundle.
+    """
+    with ExitStack() as stack:
+        *folders, name = path.split("/")
+        for each in folders:
+            folder = os.open(each, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+            stack.callback(os.close, folder)
+        return os.open(name, _FILE, dir_fd=folder)
 
 
 def _read(handle: int, count: int, path: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
+import secrets
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -90,13 +90,14 @@ def _target(path: Path | None) -> Iterator[TextIO]:
         return
     if path.is_dir():
         raise UsageError(f"{path} is a folder", "name a file in it; with --all whole experiments go into a folder")
-    part = path.with_name(f".{path.name[:40]}.{os.getpid()}.part")  # short: names may be as long as names can be
+    # Short, as names may be as long as names can be; not predictable, as others may write to the folder.
+    part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.part")
     try:
         if path.is_symlink() or (path.exists() and not path.is_file()):
             with path.open("w", newline="", encoding="utf-8") as file:
                 yield file
             return
-        with part.open("w", newline="", encoding="utf-8") as file:
+        with part.open("x", newline="", encoding="utf-8") as file:
             yield file
         part.replace(path)
     except OSError as exc:

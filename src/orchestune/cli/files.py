@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,7 +78,9 @@ def _lost(trial: documents.Trial) -> str:
 
 
 def _own_folder(folder: Path) -> Path:
-    """Made here where it is missing, as one that neither git nor the next run's code takes up."""
+    """Made here where it is missing, as one that neither git nor the next run's code takes up. UsageError if another
+    user has made it, who could exchange what is fetched.
+    """
     from orchestune.bundles.ignoring import GIT_FILE  # pathspec is slow to import, and only needed here
 
     if not folder.exists():
@@ -86,6 +89,8 @@ def _own_folder(folder: Path) -> Path:
             (folder / GIT_FILE).write_text(FETCHED)
         except OSError as exc:
             raise UsageError(f"{folder} cannot be written: {exc.strerror}", "-o names another folder") from exc
+    if any(status.st_uid not in (os.geteuid(), 0) for status in (folder.lstat(), folder.stat())):
+        raise UsageError(f"{folder} belongs to another user", "-o names another folder")
     return folder
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestune.client import room
 from orchestune.domain.code import STATE_MARK
 from orchestune.errors import UsageError
-from orchestune.system.private import refuse_foreign
+from orchestune.system.private import claim, refuse_replaceable
 
 OWN_FOLDER = "set ORCHESTUNE_HOME to a folder of your own"
 LONGEST = 480
@@ -24,18 +24,19 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     UsageError where it cannot be made, or its path is too long.
     """
     folder = _made(state_path(environ))
-    refuse_foreign(folder, "the state folder", OWN_FOLDER)  # again: another user may have made it meanwhile
+    claim(folder, "the state folder", OWN_FOLDER)  # again: another user may have made it meanwhile
     mark(folder)
     return folder
 
 
 def state_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where that folder is or would be, for who only reads. UsageError where its path is too long, or if the folder is
-    another user's.
+    """Where that folder is or would be, for who only reads. UsageError where its path is too long, or if another user
+    could have put something there, or can put something else in its place.
     """
     folder = chosen_home(environ) or _base(environ) / "orchestune"
     check_length(folder, "the state folder", "set ORCHESTUNE_HOME to a folder with a shorter path")
-    refuse_foreign(folder, "the state folder", OWN_FOLDER)
+    claim(folder, "the state folder", OWN_FOLDER)
+    refuse_replaceable(folder, "the state folder", "ORCHESTUNE_HOME")
     return folder
 
 

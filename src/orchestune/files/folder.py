@@ -43,7 +43,7 @@ class FolderFiles:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._uploads = root / UPLOADS
-        sweep(self._uploads)
+        self._swept = False
 
     def put(self, key: str, data: BinaryIO) -> int:
         path = self._free_path(key)
@@ -53,6 +53,9 @@ class FolderFiles:
         with ExitStack() as stack:
             with disk_errors(self._root):
                 make_folder(self._uploads)
+                if not self._swept:  # not where it is only read, as an archive of somebody else
+                    sweep(self._uploads)
+                    self._swept = True
                 handle, temporary = stack.enter_context(temporary_file(self._uploads))
             while block := data.read(_BLOCK):
                 with disk_errors(self._root):
@@ -66,7 +69,7 @@ class FolderFiles:
         path = self._root / checked_key(key)
         with disk_errors(self._root, reading=True):
             try:
-                file = path.open("rb")
+                file = open(path, "rb", opener=_open_object)  # noqa: SIM115 -- the caller closes it
             except _NO_OBJECT:
                 raise NotFound(f"there is no file {key!r}") from None
         file.seek(start)
@@ -178,9 +181,23 @@ class FolderFiles:
                 yield prefix + name
 
 
+def _open_object(path: str, flags: int) -> int:
+    """Open an object, which is a regular file. FileNotFoundError for a link, and for a pipe, which would block."""
+    try:
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as exc:
+        if exc.errno in (errno.ELOOP, errno.ENXIO):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from exc
+        raise
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+
 def _size(path: Path) -> int | None:
     try:
-        status = path.stat()
+        status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -30,8 +30,10 @@ def temporary_file(folder: Path) -> Iterator[tuple[int, Path]]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files whose writer is dead. What cannot be removed stays."""
+    """Remove temporary files whose writer is dead. What cannot be removed, or lies behind a link, stays."""
     with suppress(OSError):
+        if folder.is_symlink():
+            return
         for name in os.listdir(folder):
             if name.startswith(TEMPORARY):
                 with suppress(OSError):
@@ -39,7 +41,7 @@ def sweep(folder: Path) -> None:
 
 
 def _remove_unlocked(path: Path) -> None:
-    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink()

@@ -28,7 +28,11 @@ def main(path: str) -> None:
 
 
 def _loaded(path: str) -> Any:
+    """Return what is called, with the module path of the program that called `tune` in place: PYTHONPATH lacks those of
+    its folders that other users can write to.
+    """
     with open(path, "rb") as file:
+        sys.path[1:] = dict.fromkeys([*pickle.load(file), *sys.path[1:]])
         return pickle.load(file)
 
 

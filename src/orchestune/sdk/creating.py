@@ -24,6 +24,7 @@ from orchestune.sdk import submitting
 from orchestune.sdk.plain import read_keys
 from orchestune.sdk.taking import note_of_secrets, taken
 from orchestune.sdk.warm_start import gathered
+from orchestune.system.private import access_of_others
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -113,7 +114,13 @@ def _remember(chosen: Place, status: documents.Status, folder: Path) -> None:
         Whereabouts(state_folder()).add(started)
 
 
+def module_path(path: Sequence[str]) -> list[str]:
+    """This process's module path for another one: absolute, without what does not exist."""
+    return list(dict.fromkeys(os.path.abspath(entry or ".") for entry in path if os.path.exists(entry or ".")))
+
+
 def importable(path: Sequence[str]) -> str:
-    """This process's module path for another one."""
-    entries = [os.path.abspath(entry or ".") for entry in path if os.path.exists(entry or ".")]
-    return os.pathsep.join(dict.fromkeys(entries))
+    """The value of PYTHONPATH for a process with this module path, without folders that other users can write to:
+    Python imports `sitecustomize` at its start from the first folder with one, also from such as /tmp.
+    """
+    return os.pathsep.join(entry for entry in module_path(path) if not access_of_others(Path(entry)))

@@ -24,7 +24,7 @@ from orchestune.domain.experiment import Program, Specification
 from orchestune.errors import BadInput, NothingCompleted, TooLarge, UsageError
 from orchestune.sdk.asking import nothing_more
 from orchestune.sdk.call import Call, takes_names
-from orchestune.sdk.creating import create, importable
+from orchestune.sdk.creating import create, importable, module_path
 from orchestune.sdk.experiments import Experiment
 
 _FILE = "function.pkl"
@@ -166,13 +166,15 @@ _NOT_SENDABLE = (pickle.PicklingError, TypeError, AttributeError, ValueError)
 
 
 def pickled(call: Call) -> bytes:
-    """The call for another process; a function whose module nobody can import there takes its code along."""
+    """This process's module path and the call, for another process; a function whose module nobody can import there
+    takes its code along.
+    """
     module = sys.modules.get(getattr(call.function, "__module__", None) or "")
     if module is None or module.__name__ == "__main__" or _importable(module):
         module = None
     try:
         with _by_value(module) if module is not None else nullcontext():
-            return _dumped(call)
+            return pickle.dumps(module_path(sys.path)) + _dumped(call)
     except _NOT_SENDABLE as exc:
         held = _unsendable(call.function) or "what it holds"
         raise UsageError(

@@ -129,22 +129,7 @@ def acquire(state: Path, patience: float = _PATIENCE) -> Lock:
         found = Endpoint.read(state / endpoint.FILE)
         which = f" (pid {found.process.pid}, {found.url})" if found else ""
         raise Conflict(f"a server{which} runs already for {state}", "use it, or end it first")
-    try:
-        _refuse_shared(state)
-    except UsageError:
-        os.close(descriptor)
-        raise
     return Lock(state, descriptor)
-
-
-def _refuse_shared(state: Path) -> None:
-    """Raise UsageError if another user could replace what lies in the state folder, the server's socket included."""
-    try:
-        local_socket.refuse_shared_folder(state)
-    except local_socket.SharedFolder as exc:
-        raise UsageError(
-            f"cannot use the state folder: {exc}", "choose a folder of your own in ORCHESTUNE_HOME, with mode 700"
-        ) from exc
 
 
 def listen_locally(state: Path, backlog: int, clean_up: Callable[[Callable[[], None]], object]) -> LocalListener:

@@ -31,7 +31,14 @@ from orchestune.server.serving import BACKLOG, STOPPING, Deadline, Server, liste
 from orchestune.server.settings import Settings, load
 from orchestune.services import audit, read_server
 from orchestune.services.core import Core
-from orchestune.system.private import refuse_foreign, replaceable_by_others
+from orchestune.system.private import (
+    TAKE_BACK,
+    Replaceable,
+    claim,
+    refuse_foreign,
+    refuse_replaceable,
+    replaceable_by_others,
+)
 
 logger = logging.getLogger("orchestune.server")
 
@@ -42,6 +49,8 @@ FILES = 65536
 each worker takes one"""
 PRIVATE_UMASK = 0o077
 """of all that a server writes: only its user reads the files, also in a folder made by another program"""
+_OF_SQLITE = ("", "-journal", "-shm", "-wal")
+"""what SQLite appends to the name of a database for its files"""
 SWITCHING = 0.001
 """seconds that a controller may go on computing while a request waits for the interpreter; Python's default is 0.005"""
 
@@ -134,10 +143,21 @@ def _load_privately(argv: Sequence[str], stack: contextlib.ExitStack) -> Setting
 
 
 def _refuse_foreign(settings: Settings) -> None:
-    """UsageError if a folder could hold what another user has put there."""
-    if settings.kubernetes is None:  # a pod has no other users, and its volume may be anybody's
-        refuse_foreign(settings.state, "the state folder", "see --state")
-        refuse_foreign(settings.shared, "the folder that nodes share", "see --shared")
+    """Raise UsageError if a file or folder could hold what another user has put there, or (embedded) another user can
+    put something else in its place.
+    """
+    if settings.kubernetes is not None:  # a pod has no other users, and its volume may be anybody's
+        return
+    claim(settings.state, "the state folder", "see --state")
+    refuse_foreign(settings.shared, "the folder that nodes share", "chmod go-w it, or see --shared")
+    if database := _file(settings.database_url):
+        for suffix in _OF_SQLITE:
+            refuse_foreign(Path(f"{database}{suffix}"), "the database", TAKE_BACK)
+    if "://" not in settings.files:
+        refuse_foreign(Path(settings.files), "the folder for files", TAKE_BACK)
+    if settings.embedded:
+        for folder in (*_folders(settings), settings.shared):
+            refuse_replaceable(folder, "the folder", "--state")
 
 
 def _warn(settings: Settings, tightened: int) -> None:
@@ -146,18 +166,28 @@ def _warn(settings: Settings, tightened: int) -> None:
         logger.warning("a secret shows in the list of processes: give it in %s or the file of --config", name)
     for path in settings.readable_by_all:
         logger.warning("every user of this machine can read %s; chmod 600 it", path)
+    for path, reason in settings.changeable_by_others.items():
+        logger.warning("others can change %s: %s; chown it to this user and chmod 600 it", path, reason)
     if tightened:
         text = "tightened %s below %s: other users of this machine could read them"
         logger.warning(text, plural(tightened, "file"), settings.state)
-    for folder in (settings.state, settings.shared):
-        if settings.kubernetes is None and (above := replaceable_by_others(folder)):
-            logger.warning("every user of this machine can replace %s: take the right to write from %s", folder, above)
+    for above, folder in _replaceable(settings).items():
+        text = "others can replace %s and run programs as this user, by %s: %s; chown that folder, or chmod go-w it"
+        logger.warning(text, folder, above.folder, above.reason)
     if settings.unencrypted:
         logger.warning(
             "tokens travel unencrypted: listening on %s without TLS; set tls_cert and tls_key, or put a proxy with"
             " TLS in front and set public_url to its https address",
             settings.host,
         )
+
+
+def _replaceable(settings: Settings) -> dict[Replaceable, Path]:
+    """Return the folders of the server that others can replace, each with the folder by which they can."""
+    if settings.kubernetes is not None:
+        return {}
+    folders = (settings.shared, *reversed(_folders(settings)))
+    return {above: folder for folder in folders if (above := replaceable_by_others(folder))}
 
 
 def open_more_files() -> None:

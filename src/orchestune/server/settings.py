@@ -24,6 +24,7 @@ from orchestune.server import options
 from orchestune.server.caller_address import Network
 from orchestune.server.options import setting
 from orchestune.server.owners import read_owners
+from orchestune.system.private import access_of_others
 
 HOSTED_PORT = 8470
 _LEAST = {"lease_seconds": 3.0, "beat_seconds": 0.2}
@@ -133,6 +134,8 @@ class Settings:
     """token → name of everybody who may do everything"""
     umask: int | None = field(default=None, metadata={"kind": "derived"})
     """that of the shell which started it, with which commands are started; None: the process's own"""
+    config: Path | None = field(default=None, metadata={"kind": "derived"})
+    """the file of --config if it holds secrets"""
     exposed: Sequence[str] = field(default=(), metadata={"kind": "derived"})
     """variables of what the command line should not have: everybody sees it in the list of processes"""
 
@@ -149,8 +152,16 @@ class Settings:
     @property
     def readable_by_all(self) -> list[Path]:
         """Files with secrets that every user of this machine may read."""
-        files = [path for path in (self.token_file, self.tls_key) if path is not None]
-        return [path for path in files if path.stat().st_mode & stat.S_IROTH]
+        return [path for path in self._secret_files if path.stat().st_mode & stat.S_IROTH]
+
+    @property
+    def changeable_by_others(self) -> Mapping[Path, str]:
+        """Files with secrets that other users of this machine may change, each with the reason."""
+        return {path: reason for path in self._secret_files if (reason := access_of_others(path))}
+
+    @property
+    def _secret_files(self) -> list[Path]:
+        return [path for path in (self.token_file, self.tls_key, self.config) if path is not None]
 
     @property
     def unencrypted(self) -> bool:
@@ -200,9 +211,10 @@ def load(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settin
     if strange:
         raise unrecognized(parser, strange)
     given = vars(read)
-    config = given["config"] or environ.get(f"{options.ENVIRONMENT}CONFIG")
+    named = given["config"] or environ.get(f"{options.ENVIRONMENT}CONFIG")
     problems: list[Problem] = []
-    found = _from_file(Path(config), problems) if config else {}
+    config = Path(named) if named else None
+    found = _from_file(config, problems) if config else {}
     for item in SETTABLE:
         if environ.get(options.variable(item)):
             found[item.name] = (environ[options.variable(item)], options.variable(item))
@@ -220,12 +232,15 @@ def load(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settin
     if problems:
         raise BadInput(problems)
     exposed = [options.variable(item) for item in SETTABLE if _is_secret(settings, given[item.name])]
-    return replace(_complete(settings, environ), exposed=exposed)
+    has_secrets = any(_is_secret(settings, raw) for raw, source in found.values() if source == str(config))
+    return replace(_complete(settings, environ), exposed=exposed, config=config if has_secrets else None)
 
 
-def _is_secret(settings: Settings, raw: str | None) -> bool:
-    """Whether a flag gave what is for nobody else. The address of a database has a password, or none."""
-    if raw and raw == settings.database_url:
+def _is_secret(settings: Settings, raw: object) -> bool:
+    """Return True if a setting is for nobody else. The address of a database has a password, or none."""
+    if not isinstance(raw, str) or not raw:
+        return False
+    if raw == settings.database_url:
         return urlsplit(raw).password is not None or "password=" in raw
     return raw in settings.secrets
 

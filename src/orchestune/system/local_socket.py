@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,20 +61,6 @@ def connect(path: str, timeout: float) -> socket.socket:
         connection.close()
         raise
     return connection
-
-
-def refuse_shared_folder(folder: Path) -> None:
-    """Raise SharedFolder if `folder` belongs to another user or if every user can write to it: they could replace what
-    lies in it, the folder of the socket included. A group that can write, as by a umask of 002, can no longer after it.
-    """
-    status = os.stat(folder)
-    if status.st_uid != os.geteuid():
-        raise SharedFolder(f"{folder} belongs to another user (uid {status.st_uid})")
-    if status.st_mode & stat.S_IWGRP and not status.st_mode & stat.S_IWOTH:
-        os.chmod(folder, stat.S_IMODE(status.st_mode) & ~stat.S_IWGRP)
-        status = os.stat(folder)
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise SharedFolder(f"other users can write to {folder} (mode {stat.S_IMODE(status.st_mode):04o})")
 
 
 def _make_private(descriptor: int, folder: Path) -> None:

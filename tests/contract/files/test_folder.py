@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.errors import BadInput, StoreUnavailable
+from orchestune.errors import BadInput, NotFound, StoreUnavailable
 from orchestune.files.folder import FolderFiles
+from orchestune.files.keys import UPLOADS
 from orchestune.ports.files import FileStore
 from orchestune.testing.files_contract import FilesContract, content, put, sha256
 from tests.testbeds.disks import small_disk
@@ -173,7 +174,7 @@ def test_a_key_below_another_object_is_refused(tmp_path: Path) -> None:
     assert list(files.keys("")) == ["a", "b/c"]
 
 
-def test_a_killed_put_is_absent_and_swept_by_the_next_start(tmp_path: Path) -> None:
+def test_a_killed_put_is_absent_and_swept_by_the_next_put(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from orchestune.files.folder import FolderFiles;"
         "FolderFiles(Path(sys.argv[1])).put('a/b', sys.stdin.buffer)"
@@ -183,13 +184,40 @@ def test_a_killed_put_is_absent_and_swept_by_the_next_start(tmp_path: Path) -> N
         process.stdin.write(bytes(4 << 20))  # returns once all but a pipe's length was read, so the file is there
         process.stdin.flush()
         assert len(everything_in(tmp_path)) == 1
-        FolderFiles(tmp_path)
-        assert len(everything_in(tmp_path)) == 1, "the file of a living writer stays"
+        put(FolderFiles(tmp_path), "other", b"x")
+        assert len(everything_in(tmp_path)) == 2, "the file of a living writer stays"
         process.send_signal(signal.SIGKILL)
         process.wait(60)
     files = FolderFiles(tmp_path)
-    assert everything_in(tmp_path) == []
+    put(files, "another", b"x")
+    assert everything_in(tmp_path) == [tmp_path / "another", tmp_path / "other"]
     assert files.size("a/b") is None
+
+
+def test_an_archive_of_somebody_else_removes_nothing_elsewhere(tmp_path: Path) -> None:
+    archive, precious = tmp_path / "archive", tmp_path / "precious" / ".tmp-work"
+    precious.parent.mkdir()
+    precious.touch()
+    archive.mkdir()
+    (archive / "uploads").symlink_to(precious.parent)
+    assert (archive / UPLOADS).exists()
+    files = FolderFiles(archive)
+    assert precious.exists()
+    put(files, "a", b"x")
+    assert precious.exists()
+
+
+@pytest.mark.timeout(60)
+def test_neither_a_pipe_nor_a_link_is_an_object(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    files = FolderFiles(tmp_path / "store")
+    put(files, "a/object", b"x")
+    os.mkfifo(tmp_path / "store" / "a" / "pipe")
+    (tmp_path / "store" / "a" / "link").symlink_to(tmp_path / "secret")
+    for key in ("a/pipe", "a/link", "a"):
+        assert files.size(key) is None
+        with pytest.raises(NotFound):
+            files.open(key)
 
 
 def test_processes_that_append_to_one_upload_make_one_whole_object(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from orchestune.bundles.ignoring import read_ignore_file
 from orchestune.bundles.listing import Kind, Listing, plan
 from orchestune.client.home import state_folder
 from orchestune.domain.code import FETCHED
 from orchestune.errors import BadInput, TooLarge
 
 LIMIT = 1 << 20
+NOBODY = 65534
 
 
 def write(folder: Path, *names: str, text: str = "x") -> None:
@@ -105,6 +107,38 @@ def test_what_git_ignores_in_this_copy_of_a_repository_alone_is_left_out(tmp_pat
     listing = plan(tmp_path / project, (), LIMIT)
     assert paths(listing) == [".gitignore", "kept.txt", "model.py"]
     assert listing.left_out == ("data", "notes.txt")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
+def test_a_repository_or_ignore_file_of_another_user_above_the_folder_decides_nothing(tmp_path: Path) -> None:
+    project = tmp_path / "shared/project"
+    write(project, "model.py", "data.csv")
+    write(tmp_path, "shared/.git/info/exclude", text="*.csv\n")
+    write(tmp_path, "shared/.gitignore", text="*.py\n")
+    assert paths(plan(project, (), LIMIT)) == []
+    os.chown(tmp_path / "shared/.gitignore", NOBODY, NOBODY)
+    assert paths(plan(project, (), LIMIT)) == ["model.py"]
+    os.chown(tmp_path / "shared/.git/info/exclude", NOBODY, NOBODY)
+    assert paths(plan(project, (), LIMIT)) == ["data.csv", "model.py"]
+    os.chown(tmp_path / "shared/.gitignore", 0, 0)
+    os.chown(tmp_path / "shared/.git", NOBODY, NOBODY)
+    assert paths(plan(project, (), LIMIT)) == ["data.csv", "model.py"]
+    os.chown(project, NOBODY, NOBODY)
+    assert paths(plan(project, (), LIMIT)) == [], "the owner of the code decides"
+
+
+@pytest.mark.parametrize("place", ["", "project"])
+def test_an_ignore_file_that_is_a_pipe_or_huge_neither_blocks_nor_fills_the_memory(tmp_path: Path, place: str) -> None:
+    project, file = tmp_path / "project", tmp_path / place / ".gitignore"
+    write(project, "model.py", "data.csv")
+    (tmp_path / ".git").mkdir()
+    os.mkfifo(file)
+    assert "data.csv" in paths(plan(project, (), LIMIT))
+    assert read_ignore_file(file) == b""
+    file.unlink()
+    file.write_text("*.csv\n")
+    os.truncate(file, 1 << 40)
+    assert "data.csv" not in paths(plan(project, (), 1 << 50))
 
 
 @pytest.mark.parametrize("ignored", ["*", "project", "projects/", "/projects/*"])

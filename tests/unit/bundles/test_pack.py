@@ -6,10 +6,11 @@ import shutil
 import tarfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestune.bundles.listing import Kind, plan
+from orchestune.bundles.listing import Kind, Listing, plan
 from orchestune.bundles.pack import pack
 from orchestune.bundles.unpack import archive_at, members
 from orchestune.errors import BadInput, Conflict, OrchestuneError, TooLarge
@@ -185,3 +186,25 @@ def test_listing_half_an_archive_is_refused(project: Path, tmp_path: Path) -> No
     half.write_bytes(bundle.path.read_bytes()[: bundle.size // 2])
     with pytest.raises(BadInput, match="not a complete"):
         listing(half)
+
+
+def test_a_folder_that_becomes_a_link_after_it_was_listed_takes_no_files_from_elsewhere(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = tmp_path / "private" / "deep"
+    private.mkdir(parents=True)
+    (private / "notes.txt").write_text("secret")
+    (project / "inner" / "deep").mkdir(parents=True)
+    (project / "inner" / "deep" / "notes.txt").write_text("decoy")
+
+    def plan_and_exchange(*arguments: Any) -> Listing:
+        listed = plan(*arguments)
+        (project / "inner").rename(tmp_path / "old")
+        (project / "inner").symlink_to(tmp_path / "private")
+        return listed
+
+    monkeypatch.setattr("orchestune.bundles.pack.plan", plan_and_exchange)
+    bundle = pack(project, [], 10**9, tmp_path / "bundles")
+    with tarfile.open(bundle.path) as archive:
+        names = archive.getnames()
+    assert "inner/deep/notes.txt" not in names and "model.py" in names

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
 import threading
 import time
@@ -480,6 +481,18 @@ def test_export_writes_every_trial_as_csv_or_json(
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_an_export_follows_no_link_that_waits_for_its_temporary_file(
+    server: FakeServer, cli: Cli, tmp_path: Path
+) -> None:
+    server.world.specification = {"specification": {"parameters": [{"name": "alpha"}]}}
+    precious = tmp_path / "precious.txt"
+    precious.write_text("precious")
+    (tmp_path / f".out.csv.{os.getpid()}.part").symlink_to(precious)
+    assert cli("export", "sgd", "-o", str(tmp_path / "out.csv")).code == 0
+    assert precious.read_text() == "precious"
+    assert (tmp_path / "out.csv").read_text().startswith("trial,")
+
+
 def test_texts_come_back_from_an_exported_table_as_they_were(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
     texts = ["a\rb", "a\nb", "a\r\nb", 'a"b', "a,b", "=1+1", " é🎉"]
     server.world.trials["sgd-7f3a"] = [trial(number) for number in range(1, len(texts) + 1)]
@@ -607,6 +620,21 @@ def test_what_get_puts_into_the_folder_of_the_project_is_no_code_of_the_next_run
     (tmp_path / "mine").mkdir()
     assert cli("get", "sgd/2", "-o", "mine").code == 0
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["model.pt"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder to another user")
+def test_get_puts_nothing_into_a_folder_that_another_user_has_made(
+    server: FakeServer, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    server.world.files["model.pt"] = b"weights"
+    digest = hashlib.sha256(b"weights").hexdigest()
+    server.world.trials["sgd-7f3a"] = [trial(2, artifacts=[{"path": "model.pt", "digest": digest, "size": 7}])]
+    planted = tmp_path / "sgd-7f3a-2"
+    planted.mkdir(mode=0o777)
+    os.chown(planted, 65534, 65534)
+    assert "belongs to another user" in cli("get", "sgd/2").err
+    assert list(planted.iterdir()) == []
 
 
 def test_get_says_why_there_is_no_best_trial(server: FakeServer, cli: Cli) -> None:

@@ -110,3 +110,34 @@ def test_of_what_cannot_be_reported_there_is_nothing_to_show_but_the_words(tmp_p
     done = called(tmp_path, "wordy")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "'good'" in done.stderr
+
+
+def test_modules_of_a_folder_that_others_can_write_to_are_found_but_not_run_at_the_start(tmp_path: Path) -> None:
+    """As of a notebook that was started in /tmp."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (shared / "sitecustomize.py").write_text(f"open({str(tmp_path / 'planted')!r}, 'w')")
+    (shared / "bowl.py").write_text("def bowl(x):\n    return x * 2\n")
+    code = """if True:
+    import sys
+    sys.path.insert(0, "")
+    import bowl
+    from orchestune.sdk.call import Call
+    from orchestune.sdk.creating import importable
+    from orchestune.sdk.tuning import pickled
+    sys.stdout.buffer.write(importable(sys.path).encode() + b"\\n" + pickled(Call(bowl.bowl, ("y",), True)))
+    """
+    command = [sys.executable, "-P", "-c", code]
+    modules, _, call = subprocess.run(command, cwd=shared, stdout=subprocess.PIPE, check=True).stdout.partition(b"\n")
+    assert str(shared) not in modules.decode().split(os.pathsep)
+    assert not (tmp_path / "planted").exists()
+    trial = tmp_path / "trial"
+    trial.mkdir()
+    (trial / "call.pkl").write_bytes(call)
+    (trial / "params.json").write_text('{"x": 4}')
+    environ = {**os.environ, "ORCHESTUNE_PARAMS": "params.json", "ORCHESTUNE_METRICS": "metrics.jsonl"}
+    environ["PYTHONPATH"] = modules.decode()
+    subprocess.run([sys.executable, "-m", "orchestune.sdk.calling", "call.pkl"], cwd=trial, env=environ, check=True)
+    assert json.loads((trial / "metrics.jsonl").read_text()) == {"name": "y", "value": 8.0}
+    assert not (tmp_path / "planted").exists()

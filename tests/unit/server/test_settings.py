@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,24 @@ def test_files_of_secrets_that_everybody_can_read_are_known(home: dict[str, str]
     key.chmod(0o600)
     assert settings.readable_by_all == []
     assert load([], home).readable_by_all == []
+
+
+def test_files_of_secrets_that_others_can_read_or_change_are_known(home: dict[str, str], tmp_path: Path) -> None:
+    tokens, config = tmp_path / "tokens", tmp_path / "server.toml"
+    tokens.write_text("ada 0123456789abcdef\n")
+    tokens.chmod(0o602)
+    config.write_text('notify_url = "https://hooks.example/s3cr3t"\n')
+    config.chmod(0o644)
+    settings = load(["--token-file", str(tokens), "--config", str(config)], home)
+    assert settings.readable_by_all == [config]
+    assert settings.changeable_by_others == {tokens: "every user of this machine can write to it"}
+    config.write_text('log_level = "debug"\n')
+    tokens.chmod(0o600)
+    settings = load(["--token-file", str(tokens), "--config", str(config)], home)
+    assert settings.readable_by_all == [] and settings.changeable_by_others == {}, "there is no secret in the file"
+    if os.geteuid() == 0:
+        os.chown(tokens, 65534, 65534)
+        assert list(settings.changeable_by_others) == [tokens]
 
 
 def test_a_state_folder_brings_database_and_files_with_it(home: dict[str, str], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.system.local_socket import SharedFolder, connect, listen, refuse_shared_folder
+from orchestune.system.local_socket import connect, listen
 from orchestune.worker.dialling import Address, dial
 
 
@@ -62,12 +62,3 @@ def test_a_link_in_the_place_of_the_folder_is_not_followed(tmp_path: Path) -> No
     (tmp_path / "run").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="run"):
         listen(tmp_path / "run" / "server.sock", 5)
-
-
-def test_a_folder_that_a_group_may_change_is_closed_to_it(tmp_path: Path) -> None:
-    tmp_path.chmod(0o775)
-    refuse_shared_folder(tmp_path)
-    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
-    tmp_path.chmod(0o777)
-    with pytest.raises(SharedFolder, match="mode 0777"):
-        refuse_shared_folder(tmp_path)

@@ -29,7 +29,7 @@ from orchestune.domain.survey import Surveyed
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.images import made
 from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
-from orchestune.system.private import refuse_foreign
+from orchestune.system.private import claim, refuse_foreign
 
 _log = logging.getLogger(__name__)
 
@@ -207,8 +207,9 @@ class SlurmBackend:
         return self._whereabouts.tell() / ADDRESS if self._whereabouts else None
 
     def _submit(self, order: WorkerOrder, place: WorkerFolder) -> str:
-        for common in (self._common.parent, self._common):  # others could put programs there, which nodes run
-            refuse_foreign(common, "the folder that nodes share", "see --shared")
+        # Others could put programs there, which nodes run.
+        refuse_foreign(self._common.parent, "the folder that nodes share", "see --shared")
+        claim(self._common, "the folder that nodes share", "see --shared")
         runtime, address = self._runtime(), self._tell_address()
         place.prepare(plan.document(order, self._url, address, place.state, self._umask))
         script = plan.script(runtime, place.file, self._program)
