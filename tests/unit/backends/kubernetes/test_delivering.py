@@ -229,7 +229,7 @@ def test_a_pod_of_a_users_own_shape_says_nothing_about_the_pods_of_others(
 REFUSALS = {
     "the namespace": ('pods "x-1" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true', True),
     "a user's container": (
-        'pods "x-1" is forbidden: violates PodSecurity "baseline:latest": violates PodSecurity "restricted:", runAsNonRoot',
+        'pods "x-1" is forbidden: violates PodSecurity "baseline:v1": violates PodSecurity "restricted:", runAsNonRoot',
         False,
     ),
 }
