@@ -14,7 +14,7 @@ from orchestune.domain.experiment import TEST_LABEL
 from orchestune.domain.states import Desired, Reason, ReasonCode, TrialState
 from orchestune.domain.words import plural
 from orchestune.errors import BadInput, Conflict, Problem, Purged
-from orchestune.services import trials
+from orchestune.services import allowing, trials
 from orchestune.services.actors import by
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
@@ -44,6 +44,8 @@ def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str)
     row = _read(core, experiment)
     if (body.get("budget") or 0) > row.budget:
         _may_go_on(core, row)
+    if any((body.get(key) or 0) > getattr(row, key) for key in ("budget", "parallelism")):
+        allowing.refuse(core, row)
     with locked(core, experiment, actor) as ledger:
         _change(ledger, body)
     return status(core, experiment)
@@ -161,6 +163,7 @@ def resume(core: Core, ref: str, actor: str) -> dict[str, Any]:
     before = _read(core, experiment)
     if before.desired is Desired.STOPPED:
         _may_go_on(core, before)
+    allowing.refuse(core, before)
     with locked(core, experiment, actor) as ledger:
         row, reason = ledger.row, ledger.row.reason
         if row.desired is Desired.PAUSED and reason is not None:

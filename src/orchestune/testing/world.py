@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from orchestune.controllers.allowing import Allowing
 from orchestune.controllers.early_deaths import EarlyDeaths
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.launching import Launching
@@ -283,7 +284,8 @@ class World:
         self.suggesting = Suggesting(self.core, self._engine)
         sparing, deaths = Sparing(self.core), EarlyDeaths(self.core)
         self.reaping = Reaping(self.core, deaths)
-        acting = (Finishing(self.core, sparing), self.reaping, Launching(self.core, sparing, deaths))
+        launching = Launching(self.core, sparing, deaths)
+        acting = (Finishing(self.core, sparing), self.reaping, Allowing(self.core), launching)
         self.controllers = (*acting, self.suggesting, Removing(self.core))
         for worker in self.workers.values():
             worker.core = self.core
