@@ -91,7 +91,7 @@ _LIFECYCLE: Check = table({"postStart": _HANDLER, "preStop": _HANDLER, "stopSign
 def _variable(scope: Scope, path: str, value: object) -> Iterator[Problem]:
     """Runtimes of vendors give uncounted GPUs by such a variable, also to a container without a request."""
     item = mapping(value)
-    if item.get("name") in DEVICES and ("valueFrom" in item or item.get("value") not in _NO_GPUS):
+    if item.get("name") in tuple(DEVICES) and ("valueFrom" in item or item.get("value") not in _NO_GPUS):
         yield scope.refuse(path, "takes GPUs that are not requested (expected them in `resources.gpu`)")
     yield from table({"name": free, "value": free, "valueFrom": table(_SOURCES)})(scope, path, value)
 
