@@ -16,6 +16,7 @@ from orchestune.backends.local.backend import LocalBackend
 from orchestune.backends.slurm.backend import SlurmBackend
 from orchestune.backends.slurm.client import Slurm
 from orchestune.backends.slurm.reaching import address_for_nodes, own_address
+from orchestune.controllers.allowing import Allowing
 from orchestune.controllers.archiving import Archiving
 from orchestune.controllers.checkpointing import Checkpointing
 from orchestune.controllers.early_deaths import EarlyDeaths
@@ -141,6 +142,7 @@ def build(
     acting: tuple[Controller, ...] = (
         Finishing(core, sparing),
         Reaping(core, deaths),
+        Allowing(core),
         Launching(core, sparing, deaths),
         Offering(core),
         Sweeping(core),

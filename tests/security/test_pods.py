@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +13,10 @@ import pytest
 from orchestune.backends.kubernetes.backend import KubernetesBackend
 from orchestune.clusters.existing.config import Connection
 from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Resources
 from orchestune.errors import BadInput, PolicyRefused
 from orchestune.ports.backend import WorkerOrder
+from orchestune.services.change_experiment import Changes, change_experiment
 from orchestune.testing.world import SPACE, FakeBackend, World
 from tests.security.pods_fixtures import Cluster, backend_on
 from tests.testbeds.seed import TOKEN, core_of
@@ -161,6 +163,34 @@ def test_an_allow_list_that_became_shorter_pauses_that_experiment_alone(tmp_path
     assert "volumes[0].claim: claim 'datasets' is not allowed" in paused["reason"]["message"]
     assert running["desired"] == "running"
     assert {job["metadata"]["labels"]["orchestune.dev/experiment"] for job in cluster.jobs()} == {honest}
+
+
+class Guarding(FakeBackend):
+    """A place whose administrator may take everything back."""
+
+    is_strict = False
+
+    def refuse(self, each: Resources, placement: Placement, launch: Mapping[str, Any]) -> None:
+        if self.is_strict:
+            raise PolicyRefused.one("experiments may not have it", "pod.spec.hostPID", "leave it out")
+
+
+def test_workers_that_run_end_when_the_allowance_of_their_experiment_is_taken_back(tmp_path: Path) -> None:
+    backend = Guarding()
+    world = World(tmp_path, backend=backend)
+    experiment = world.create(budget=10, parallelism=1)
+    [(worker, _)] = world.lease()
+    backend.is_strict = True
+    world.close()
+    world.open()
+    world.tick()
+    answer = worker.call()
+    with pytest.raises(PolicyRefused):
+        change_experiment(world.core, experiment, Changes(budget=1000), "ada")
+    paused = world.status(experiment)
+    world.close()
+    assert paused["desired"] == "paused" and "pod.spec.hostPID" in paused["reason"]["message"]
+    assert answer["drain"] and [order["state"] for order in answer["orders"]] == ["preempted"]
 
 
 def test_a_folder_that_a_trial_could_replace_by_a_link_is_not_mounted(tmp_path: Path, cluster: Cluster) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestune.config.kinds import LARGEST, NUMBER, TIME, Key, Kind, one_of, text
+from orchestune.config.kinds import GRACE, LARGEST, NUMBER, Key, Kind, one_of, text
 from orchestune.config.nodes import Scalar
 from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, section
@@ -34,7 +34,7 @@ _KEYS = (
     Key("reduction", _more_than(1), "The best 1/reduction of the trials go on from each look: asha, hyperband,"
         " percentile. For the first two, the next look is at `reduction` times the steps.",
         "2"),
-    Key("grace", TIME, "From SIGTERM to SIGKILL.", "the experiment's"),
+    Key("grace", GRACE, "From SIGTERM to SIGKILL.", "the experiment's"),
 )  # fmt: skip
 _SECTION = section(_KEYS, also={"min_epochs": "min_steps", "grace_period": "min_steps", "warmup_steps": "min_steps",
                                 "reduction_factor": "reduction", "eta": "reduction", "name": "type", "rule": "type",

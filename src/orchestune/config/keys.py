@@ -8,6 +8,7 @@ from orchestune.config.engine import ENGINE
 from orchestune.config.environment import ENV, SECRETS
 from orchestune.config.keeping import CHECKPOINT, KEEP
 from orchestune.config.kinds import (
+    GRACE,
     MOST_AT_ONCE,
     MOST_TRIALS,
     MOST_TRY_FIRST,
@@ -113,7 +114,7 @@ KEYS = (
         " each trial is a copy of the process that has imported them. For commands that are Python with a script.",
         "each trial imports for itself"),
     Key("timeout", TIME, "How long one attempt may take; then it is ended and the trial has failed.", "no limit"),
-    Key("grace", TIME, "From SIGTERM to SIGKILL.", "10s"),
+    Key("grace", GRACE, "From SIGTERM to SIGKILL.", "10s"),
     Key("retry", RETRY, "How often a failed trial is tried again before it counts as failed.", "0"),
     Key("stop", STOP, "When the experiment ends before its budget."),
     Key("early_stopping", EARLY_STOPPING, "Which trials are ended before they are through, by the values that they"

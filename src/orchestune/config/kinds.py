@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from orchestune.config.nodes import Scalar
 from orchestune.config.report import Field
+from orchestune.domain.experiment import MOST_GRACE
 from orchestune.domain.resources import parse_bytes, parse_seconds
 from orchestune.domain.words import did_you_mean
 
@@ -175,6 +176,12 @@ TIME = amount(
     "a length of time such as 30s, 5m, 1h30m or 2d",
     r"(?:[0-9]+(?:\.[0-9]+)?[dhms])+|[0-9]+(?:\.[0-9]+)?",
     _seconds,
+)
+GRACE = amount(
+    "a length of time of at most an hour, such as 30s or 5m",
+    r"(?:[0-9]+(?:\.[0-9]+)?[dhms])+|[0-9]+(?:\.[0-9]+)?",
+    _seconds,
+    lambda seconds: "" if seconds <= MOST_GRACE else f"must be at most {MOST_GRACE:g} seconds, found {seconds:g}",
 )
 SIZE_PATTERN = r"[0-9]+(?:\.[0-9]+)?\s*(?:[kKMGTP]i?)?[bB]?"
 SIZE = amount(

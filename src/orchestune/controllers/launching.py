@@ -18,12 +18,14 @@ from orchestune.domain.cards import Deck
 from orchestune.domain.resources import Capacity, Resources, fits
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.ports.backend import Backend
+from orchestune.services import quarantine
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.room import room
 from orchestune.store import experiments, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.hot import Present
+from orchestune.store.quarantines import QuarantineRow
 
 _USABLE = (WorkerState.STARTING, WorkerState.ALIVE)
 MANY_SLOTS = 4
@@ -42,6 +44,8 @@ class _Cluster:
     capacity: Capacity
     closed: Mapping[str, frozenset[str]]
     """experiment → machines that take no trial of it"""
+    shut: Mapping[str, frozenset[str]]
+    """experiment → those of them that are in quarantine for it"""
     granted: Mapping[str, int]
     """slots of each part"""
     holding: Sequence[ExperimentRow]
@@ -70,8 +74,7 @@ class Launching:
         for name, backend in self._core.backends.items():
             mine = [row for row in rows if row.cluster == name]
             if mine or present[name]:
-                nodes = frozenset(quarantine.node for quarantine in shut[name])
-                jobs.append(partial(self._cluster, backend, mine, present[name], nodes))
+                jobs.append(partial(self._cluster, backend, mine, present[name], shut[name]))
         try:
             do_each(jobs)
         finally:
@@ -79,29 +82,39 @@ class Launching:
             self._told.clear()
 
     def _cluster(
-        self, backend: Backend, rows: Sequence[ExperimentRow], present: Sequence[Present], shut: frozenset[str]
+        self,
+        backend: Backend,
+        rows: Sequence[ExperimentRow],
+        present: Sequence[Present],
+        quarantined: Sequence[QuarantineRow],
     ) -> None:
-        capacity = backend.capacity().without(shut)
-        for worker in present:
-            if worker.node in shut:
-                self._drain(worker)
-        present = [worker for worker in present if worker.node not in shut or worker.state not in _USABLE]
+        capacity = backend.capacity()
+        sizes = {row.id: cache(partial(room, backend, row)) for row in rows}
+        needs = {experiment: size(0) for experiment, size in sizes.items()}
+        closed = {row.id: backend.closed_to(needs[row.id], row.specification.placement) for row in rows}
+        with self._core.store.reading() as session:
+            wanted = {row.id: parts(session, row, sizes[row.id], slots_wanted(row)) for row in rows}
+        shut: dict[str, frozenset[str]] = {}
+        for row in rows if quarantined else ():
+            largest = sizes[row.id](max((part.memory for part in wanted[row.id]), default=0))
+            machines = _machines(capacity, row, largest, closed[row.id])
+            shut[row.id] = quarantine.closed(quarantined, quarantine.principal(row), machines)
+            closed[row.id] |= shut[row.id]
+        in_quarantine = [worker for worker in present if worker.node in shut.get(worker.experiment, ())]
+        for worker in in_quarantine:
+            self._drain(worker)
+        present = [worker for worker in present if worker not in in_quarantine or worker.state not in _USABLE]
         present, told = self._sparing.hand_over(backend, rows, present)
         self._told.update(told)
         by_experiment: dict[str, list[Present]] = {}
         for worker in present:
             if worker.state != WorkerState.LOST:
                 by_experiment.setdefault(worker.experiment, []).append(worker)
-        sizes = {row.id: cache(partial(room, backend, row)) for row in rows}
-        needs = {experiment: size(0) for experiment, size in sizes.items()}
-        with self._core.store.reading() as session:
-            wanted = {row.id: parts(session, row, sizes[row.id], slots_wanted(row)) for row in rows}
         inside = without_queued(backend, rows, by_experiment)
         let_in = {
             part.key: admitted(inside.get(row.id, ()), part.memory)
             for row in rows if in_queue(backend, row) for part in wanted[row.id]
         }  # fmt: skip
-        closed = {row.id: backend.closed_to(needs[row.id], row.specification.placement) for row in rows}
         demands = [_demand(row, part, closed[row.id]) for row in rows for part in wanted[row.id]]
         granted = share_out(capacity, demands, let_in)
         holding = [row for row in rows if row.running or any(granted[part.key] for part in wanted[row.id])]
@@ -111,7 +124,7 @@ class Launching:
             cards.hold(dict.fromkeys(worker.assigned_gpus, min(held, 1.0)))
         may_be_on = {row.id: _machines(capacity, row, needs[row.id], closed[row.id]) for row in rows}
         left = self._room(backend, capacity, sizes, inside, may_be_on)
-        cluster = _Cluster(backend, capacity, closed, granted, holding, left, cards)
+        cluster = _Cluster(backend, capacity, closed, shut, granted, holding, left, cards)
         jobs = [partial(self._experiment, cluster, row, wanted[row.id], by_experiment.get(row.id, [])) for row in rows]
         over = by_experiment.keys() - {row.id for row in rows}
         do_each([*jobs, *(partial(self._let_go, backend, by_experiment[experiment], rows) for experiment in over)])
@@ -149,7 +162,8 @@ class Launching:
     ) -> None:
         why, left = None, slots_wanted(row)
         for part in wanted:
-            site = Site(cluster.backend, cluster.capacity, row, part, cluster.closed[row.id])
+            capacity = cluster.capacity.without(cluster.shut.get(row.id, frozenset()))
+            site = Site(cluster.backend, capacity, row, part, cluster.closed[row.id])
             mine = [worker for worker in present if worker.memory == part.memory]
             give = min(cluster.granted[part.key], left)
             slots = self._slots(cluster, site, mine, give)
@@ -264,9 +278,8 @@ def _why(
         never = fits(site.capacity, each, site.pool, site.closed)
         holders = [other.handle for other in holding if other.id != site.row.id]
         by = f", held by {', '.join(holders[:3])}" if holders else ""
-        if never and shut:
-            never, by = None, f"; in quarantine: {', '.join(sorted(shut))}"
-        if never:
+        by += f"; in quarantine: {', '.join(sorted(shut))}" if shut else ""
+        if never and not shut:
             return Reason(ReasonCode.NEVER_FITS, never)
         return Reason(ReasonCode.WAITING_FOR_RESOURCES, f"waits for {each}{by}")
     if wanted > 0 and not any(worker.state == WorkerState.ALIVE for worker in mine):

@@ -14,7 +14,7 @@ NAMED: Mapping[str, str] = {
     "claim": "a PersistentVolumeClaim",
     "configmap": "a ConfigMap",
     "csi-driver": "a driver of inline CSI volumes",
-    "label": "a label of pods that has a domain or that Services commonly select by, such as app",
+    "label": "a label of pods, such as app; those that begin with user.orchestune.dev/ need none",
     "path": "one folder of the nodes (hostPath), without those below it",
     "priority-class": "a PriorityClass",
     "pull-secret": "a Secret for pulling images",

@@ -84,6 +84,9 @@ class Secret:
     """`env:NAME` or `file:PATH` on the caller's machine"""
 
 
+MOST_GRACE = 3600.0  # seconds: for so long a trial may keep its resources after its end was ordered
+
+
 @dataclass(frozen=True)
 class Specification:
     """An experiment as the file describes it. `run` is a list (executed as it stands) or one string."""

@@ -31,6 +31,10 @@ class Expired(TemporaryError):
     """A watch was to go on from a point that the API server no longer remembers: list again."""
 
 
+class Changed(TemporaryError):
+    """The object was changed after it was read: read it again."""
+
+
 @dataclass(frozen=True)
 class Asker:
     """Who asked, for the words of a refusal."""
@@ -75,7 +79,8 @@ def refusal(status: int, content: str, asker: Asker) -> OrchestuneError:
         return Conflict(message)
     if status in (408, 409, 429) or status >= 500:
         text = f"the API server of {asker.cluster} answers {status}: {message}"
-        return TemporaryError(text, "try again in a moment")
+        error = Changed if status == 409 else TemporaryError
+        return error(text, "try again in a moment")
     return UsageError(f"{asker.cluster} refuses this: {message}")
 
 

@@ -15,7 +15,7 @@ from orchestune.domain.experiment import TEST_LABEL
 from orchestune.domain.states import Desired, Reason, ReasonCode, TrialState
 from orchestune.domain.words import plural
 from orchestune.errors import BadInput, Conflict, Problem, Purged
-from orchestune.services import trials
+from orchestune.services import allowing, trials
 from orchestune.services.actors import by
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
@@ -47,6 +47,8 @@ def change_experiment(core: Core, ref: str, changes: Changes, actor: str) -> doc
     row = _read(core, experiment)
     if (changes.budget or 0) > row.budget:
         _may_go_on(core, row)
+    if (changes.budget or 0) > row.budget or (changes.parallelism or 0) > row.parallelism:
+        allowing.refuse(core, row)
     with locked(core, experiment, actor) as ledger:
         _change(ledger, changes)
     return status(core, experiment)
@@ -165,6 +167,7 @@ def resume(core: Core, ref: str, actor: str) -> documents.Status:
     before = _read(core, experiment)
     if before.desired is Desired.STOPPED:
         _may_go_on(core, before)
+    allowing.refuse(core, before)
     with locked(core, experiment, actor) as ledger:
         row, reason = ledger.row, ledger.row.reason
         if row.desired is Desired.PAUSED and reason is not None:

@@ -13,7 +13,7 @@ from orchestune import documents
 from orchestune.config.kinds import MOST_AT_ONCE, MOST_ENTRIES, MOST_FOLDS, MOST_TRIALS, MOST_TRY_FIRST, PRIORITIES
 from orchestune.domain import ids
 from orchestune.domain.annotations import misfits
-from orchestune.domain.experiment import TEST_LABEL, Specification
+from orchestune.domain.experiment import MOST_GRACE, TEST_LABEL, Specification
 from orchestune.domain.resources import fits
 from orchestune.domain.space import Configuration
 from orchestune.domain.states import Desired, ExperimentState
@@ -37,6 +37,9 @@ from orchestune.store.experiments import ExperimentRow, NewExperimentRow
 MOST_SECRETS = 64 * 1024  # bytes of one experiment: in a cluster they lie in etcd, which is small and everybody's
 _MOST_IMAGE = 500  # characters, as in experiment files
 _MOST_LABEL_NAME, _MOST_LABEL = 200, 1000  # characters
+
+_MOST_BYTES = 2**60
+_MOST_UNITS = 10**6  # cores or GPUs of one trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,16 +141,24 @@ def parse(document: Mapping[str, object]) -> Specification:
     _refuse_long_texts(specification)
     if not specification.metrics:
         problems.append(Problem("at least one metric is needed", key="metrics"))
-    counts = {
+    rule, each = specification.early_stopping, specification.resources
+    numbers: dict[str, tuple[float | None, float, float]] = {
         "budget": (specification.budget, 1, MOST_TRIALS),
         "parallelism": (specification.parallelism, 1, MOST_AT_ONCE),
         "folds": (specification.folds.count, 1, MOST_FOLDS),
         "priority": (specification.priority, *PRIORITIES),
+        "grace": (specification.grace, 0, MOST_GRACE),
+        "early_stopping.grace": (rule.grace if rule else None, 0, MOST_GRACE),
+        "shm": (specification.placement.shm, 0, _MOST_BYTES),
+        "resources.cpu": (each.cpu, 0, _MOST_UNITS),
+        "resources.memory": (each.memory, 0, _MOST_BYTES),
+        "resources.gpu": (each.gpu, 0, _MOST_UNITS),
+        "resources.gpu_memory": (each.gpu_memory, 0, _MOST_BYTES),
     }
-    for key, (count, least, most) in counts.items():
-        if not least <= count <= most:
-            bound = f"at least {least}" if count < least else f"at most {most:,}"
-            problems.append(Problem(f"must be {bound}, found {count}", key=key))
+    for key, (number, least, most) in numbers.items():
+        if number is not None and not least <= number <= most:
+            bound = f"at least {least}" if number < least else f"at most {most:,}"
+            problems.append(Problem(f"must be {bound}, found {str(number)[:40]}", key=key))
     for index, configuration in enumerate(specification.try_first):
         if len(problems) > PROBLEMS_SHOWN:
             break  # each configuration may lack a thousand parameters

@@ -1,16 +1,64 @@
-"""Failures that are the machine's: offered again elsewhere, and the machine gets no trials for a while."""
+"""Quarantine of machines on which trials fail that succeed elsewhere: such trials are requeued.
+
+The evidence comes from trials, whose programs decide where they fail. So a quarantine holds for the experiments of the
+principal whose trials are its evidence, and for all only with evidence of two authenticated principals or of the server
+itself. It never closes the last machine that an experiment could use.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
 
 from orchestune.domain import quarantine
 from orchestune.domain.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
 from orchestune.errors import NotFound
+from orchestune.services import ownership
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
 from orchestune.services.signals import ACTING, EXPERIMENTS
 from orchestune.store import quarantines, workers
-from orchestune.store.quarantines import Quarantine
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.quarantines import Quarantine, QuarantineRow
+
+_EXPERIMENT = "experiment:"
+"""begin of the principal of an experiment whose owner is a claim: it stands for itself alone"""
+
+
+def principal(row: ExperimentRow) -> str:
+    """Return whose evidence the trials of an experiment are."""
+    return row.principal or f"{_EXPERIMENT}{row.id}"
+
+
+def is_shared(of_machine: Sequence[QuarantineRow]) -> bool:
+    """Return True if the quarantines of one machine hold for everyone."""
+    principals = {each.principal for each in of_machine}
+    authenticated = [each for each in principals if not each.startswith(_EXPERIMENT)]
+    return not principals.isdisjoint(("", ownership.LOCAL)) or len(authenticated) > 1
+
+
+def by_machine(present: Iterable[QuarantineRow]) -> dict[str, list[QuarantineRow]]:
+    """Return the quarantines of each machine, in the order in which they are given."""
+    machines: dict[str, list[QuarantineRow]] = {}
+    for each in present:
+        machines.setdefault(each.node, []).append(each)
+    return machines
+
+
+def closed(present: Iterable[QuarantineRow], principal: str, usable: Collection[str] = ()) -> frozenset[str]:
+    """Return the machines that take no trial of that principal's experiment; `present`: the oldest first.
+
+    `usable`: all machines that have what its trials need. If every one of them is in quarantine, the one that was the
+    last to get there stays open.
+    """
+    nodes = [
+        node
+        for node, of_machine in by_machine(present).items()
+        if is_shared(of_machine) or any(each.principal == principal for each in of_machine)
+    ]
+    if usable and set(usable) <= set(nodes):
+        nodes.remove(next(node for node in reversed(nodes) if node in usable))
+    return frozenset(nodes)
 
 
 def judge(ledger: Ledger, worker: str, tail: str) -> Reason | None:
@@ -19,14 +67,23 @@ def judge(ledger: Ledger, worker: str, tail: str) -> Reason | None:
     tallies = quarantines.tallies(ledger.session, ledger.row.id)
     if row is None or len(tallies) < 2:  # nothing to compare it with
         return None
-    known = [found for found in quarantines.present(ledger.session, ledger.row.cluster) if found.node == row.node]
-    gpus = ledger.row.specification.resources.gpu > 0
-    why = known[0].reason if known else quarantine.blame(row.node, tallies, gpus=gpus, tail=tail)
+    evidence_of, present = principal(ledger.row), quarantines.present(ledger.session, ledger.row.cluster)
+    shut = closed(present, evidence_of)
+    if row.node in shut:
+        [latest] = [each for each in present if each.node == row.node][-1:]
+        if row.created_at > latest.at:  # the worker was started there since no other machine is left
+            return None
+        why: str | None = latest.reason
+    else:
+        gpus = ledger.row.specification.resources.gpu > 0
+        why = quarantine.blame(row.node, tallies, gpus=gpus, tail=tail)
+        if not any(tally.succeeded for node, tally in tallies.items() if node != row.node and node not in shut):
+            return None
     if why is None:
         return None
-    if not known:
-        found = Quarantine(row.node, why, ledger.now + quarantine.SECONDS)
-        quarantines.put(ledger.session, ledger.row.cluster, found)
+    if row.node not in shut:
+        until = ledger.now + quarantine.SECONDS
+        quarantines.put(ledger.session, ledger.row.cluster, Quarantine(row.node, why, until, evidence_of))
         ledger.record("node_quarantined", {"node": row.node, "reason": why, "cluster": ledger.row.cluster})
     _drain(ledger, row.node)
     return Reason(ReasonCode.NODE_QUARANTINED, f"{row.node} is in quarantine: {why}")
@@ -44,6 +101,6 @@ def lift(core: Core, cluster: str | None, node: str) -> None:
     name = cluster or core.default_cluster
     with core.store.transaction() as session:
         if not quarantines.lift(session, name, node):
-            nodes = ", ".join(found.node for found in quarantines.present(session, name)) or "none"
+            nodes = ", ".join(sorted(by_machine(quarantines.present(session, name)))) or "none"
             raise NotFound(f"{node} is in no quarantine", f"in quarantine: {nodes}")
     core.signals.notify(ACTING, EXPERIMENTS)

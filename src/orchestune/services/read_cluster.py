@@ -13,7 +13,7 @@ from orchestune.domain.survey import Surveyed
 from orchestune.errors import NotFound
 from orchestune.ports.backend import Backend, Surveyor
 from orchestune.ports.clock import rfc3339
-from orchestune.services import retire_cluster
+from orchestune.services import quarantine, retire_cluster
 from orchestune.services.cluster_events import recent
 from orchestune.services.cluster_gpus import Held, gpus
 from orchestune.services.core import Core
@@ -22,7 +22,7 @@ from orchestune.services.room import room
 from orchestune.store import experiments, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.hot import Present
-from orchestune.store.quarantines import Quarantine
+from orchestune.store.quarantines import QuarantineRow
 from orchestune.store.workers import PRESENT
 
 
@@ -33,7 +33,7 @@ def cluster(core: Core, name: str | None = None) -> documents.Cluster:
     if backend is None:
         raise NotFound(f"this server has no cluster '{chosen}'", f"it has {', '.join(sorted(core.backends))}")
     with core.store.reading() as session:
-        shut = {found.node: found for found in quarantines.present(session, chosen)}
+        shut = quarantine.by_machine(quarantines.present(session, chosen))
         rows = [row for row in experiments.unfinished(session) if row.cluster == chosen]
         present = [worker for worker in workers.present(session, chosen) if worker.state in PRESENT]
         handles = {row.id: row.handle for row in rows}
@@ -49,7 +49,8 @@ def cluster(core: Core, name: str | None = None) -> documents.Cluster:
         "machines": [_with_quarantine(machine, shut).to_json() for machine in found],
         "gpus": gpus(backend, found, Held(needs, present, trials, handles)),
         "quarantined": [
-            {"node": shown.node, "reason": shown.reason, "until": rfc3339(shown.until)} for shown in shut.values()
+            {"node": node, "reason": of_machine[-1].reason, "until": rfc3339(of_machine[-1].until)}
+            for node, of_machine in sorted(shut.items())
         ],
         "events": events,
         "notes": list(backend.notes()) if isinstance(backend, Surveyor) else [],
@@ -58,12 +59,13 @@ def cluster(core: Core, name: str | None = None) -> documents.Cluster:
     }
 
 
-def _with_quarantine(machine: Surveyed, shut: Mapping[str, Quarantine]) -> Surveyed:
+def _with_quarantine(machine: Surveyed, shut: Mapping[str, Sequence[QuarantineRow]]) -> Surveyed:
     if machine.name not in shut:
         return machine
-    found = shut[machine.name]
-    until = datetime.fromtimestamp(found.until, UTC)
-    text = f"in quarantine until {until:%Y-%m-%d %H:%M} UTC: {found.reason}"
+    latest = shut[machine.name][-1]
+    until = datetime.fromtimestamp(latest.until, UTC)
+    for_whom = "" if quarantine.is_shared(shut[machine.name]) else " for the experiments of one user"
+    text = f"in quarantine{for_whom} until {until:%Y-%m-%d %H:%M} UTC: {latest.reason}"
     return replace(machine, trouble="; ".join(filter(None, (machine.trouble, text))))
 
 

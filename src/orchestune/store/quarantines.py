@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 from msgspec.structs import asdict
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import ColumnElement, and_, delete, func, insert, select
 
 from orchestune.domain.quarantine import SECONDS, Tally
 from orchestune.store.session import Session
@@ -17,6 +17,8 @@ class Quarantine(Struct, frozen=True, gc=False):
     node: str
     reason: str
     until: float
+    principal: str = ""
+    """whose experiments are the evidence; empty: the server itself found the machine broken"""
 
 
 class QuarantineRow(Struct, frozen=True, gc=False):
@@ -24,6 +26,7 @@ class QuarantineRow(Struct, frozen=True, gc=False):
 
     cluster: str
     node: str
+    principal: str
     reason: str
     at: float
     until: float
@@ -36,23 +39,30 @@ class _TallyRow(Struct, frozen=True, gc=False):
 
 
 def put(session: Session, cluster: str, quarantine: Quarantine) -> None:
-    """Note it, in the place of an older one of the same machine."""
-    lift(session, cluster, quarantine.node)
+    """Record it, in place of an older one on the evidence of the same principal."""
+    same = (_of_machine(cluster, quarantine.node), quarantines.c.principal == quarantine.principal)
+    session.change(delete(quarantines).where(*same))
     session.change(insert(quarantines).values(cluster=cluster, at=session.now, **asdict(quarantine)))
 
 
 def lift(session: Session, cluster: str, node: str) -> bool:
     """Let the machine get trials again; False where it did anyhow."""
-    where = (quarantines.c.cluster == cluster, quarantines.c.node == node)
-    return bool(session.change(delete(quarantines).where(*where)))
+    return bool(session.change(delete(quarantines).where(_of_machine(cluster, node))))
 
 
-def present(session: Session, cluster: str) -> list[Quarantine]:
-    """Those that are not over. What seems to last much longer than any was put before the clock jumped back."""
+def _of_machine(cluster: str, node: str) -> ColumnElement[bool]:
+    return and_(quarantines.c.cluster == cluster, quarantines.c.node == node)
+
+
+def present(session: Session, cluster: str) -> list[QuarantineRow]:
+    """Return those that are not over, the oldest first.
+
+    One that seems to last much longer than any other was recorded before the clock jumped back: it is left out.
+    """
     farthest = session.now + 2 * SECONDS
-    query = select(quarantines.c.node, quarantines.c.reason, quarantines.c.until)
-    query = query.where(quarantines.c.cluster == cluster, quarantines.c.until.between(session.now, farthest))
-    return session.select(query.order_by(quarantines.c.node), Quarantine)
+    query = select(quarantines).where(quarantines.c.cluster == cluster)
+    query = query.where(quarantines.c.until.between(session.now, farthest))
+    return session.select(query.order_by(quarantines.c.at, quarantines.c.node), QuarantineRow)
 
 
 def lately(session: Session, cluster: str, most: int) -> list[QuarantineRow]:

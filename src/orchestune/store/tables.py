@@ -414,10 +414,11 @@ quarantines = Table(
     metadata,
     Column("cluster", _WORD, nullable=False),
     Column("node", String(255), nullable=False),
+    Column("principal", Text, nullable=False, server_default=""),  # whose evidence it rests on; empty: the server's own
     Column("reason", Text, nullable=False),
     Column("at", Float, nullable=False),
     Column("until", Float, nullable=False),
-    PrimaryKeyConstraint("cluster", "node"),
+    PrimaryKeyConstraint("cluster", "node", "principal"),
 )
 
 idempotency = Table(

@@ -136,7 +136,7 @@ def replaceable_by_others(folder: Path) -> Replaceable | None:
 def refuse_replaceable(folder: Path, name: str, setting: str) -> None:
     """Raise UsageError if another user can put something else in the place of `folder`; `setting` chooses another."""
     if above := replaceable_by_others(folder):
-        hint = f"choose a folder below your home folder ({setting}), or let only you and root own and change {above.folder}"
+        hint = f"choose a folder below your home folder ({setting}), or let only you and root change {above.folder}"
         raise UsageError(f"cannot use {name} {folder}: others can replace it, by {above.folder}: {above.reason}", hint)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from orchestune.controllers.allowing import Allowing
 from orchestune.controllers.early_deaths import EarlyDeaths
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.launching import Launching
@@ -285,7 +286,7 @@ class World:
         sparing, deaths = Sparing(self.core), EarlyDeaths(self.core)
         self.reaping = Reaping(self.core, deaths)
         acting = (Finishing(self.core, sparing), self.reaping, Launching(self.core, sparing, deaths))
-        self.controllers = (*acting, self.suggesting, Removing(self.core))
+        self.controllers = (*acting, self.suggesting, Removing(self.core), Allowing(self.core))
         for worker in self.workers.values():
             worker.core = self.core
 

@@ -388,7 +388,8 @@ def test_a_machine_on_which_trials_fail_that_succeed_elsewhere_is_put_in_quarant
     assert shown["counts"]["failed"] < 7, "those before the evidence was there"
     assert shown["counts"]["completed"] + shown["counts"]["failed"] == 40
     machines = {machine["name"]: machine["trouble"] for machine in cluster(world.core, "local")["machines"]}
-    assert re.search(r"in quarantine until 20\d\d-\d\d-\d\d \d\d:\d\d UTC: ", machines["cpu1"] or "")
+    trouble = r"in quarantine for the experiments of one user until 20\d\d-\d\d-\d\d \d\d:\d\d UTC: "
+    assert re.search(trouble, machines["cpu1"] or "")
     assert machines["cpu2"] is None
     again = [a for t in world.trials(experiment) for a in t["attempts"] if a["state"] == "preempted"]
     assert again
@@ -406,24 +407,85 @@ def test_a_quarantine_of_before_the_clock_jumped_back_is_over(world: World) -> N
     with world.core.store.transaction() as session:
         shut = quarantines.Quarantine("cpu1", "its card is broken", session.now + 3600)
         quarantines.put(session, "local", shut)
-        assert quarantines.present(session, "local") == [shut]
+        assert [each.node for each in quarantines.present(session, "local")] == ["cpu1"]
     world.clock.wall -= 30 * 86_400.0
     with world.core.store.reading() as session:
         assert quarantines.present(session, "local") == []
 
 
-def test_a_quarantine_ends_by_itself_or_by_word(world: World) -> None:
+def put(world: World, node: str, principal: str = "") -> None:
     with world.core.store.transaction() as session:
-        for node in ("cpu1", "cpu2"):
-            quarantines.put(session, "local", quarantines.Quarantine(node, "its card is broken", session.now + 3600))
-    waiting = world.create(budget=5, parallelism=1, resources={"cpu": 1}, placement={"pool": "cpu"})
+        until = session.now + 3600
+        quarantines.put(session, "local", quarantines.Quarantine(node, "its card is broken", until, principal))
+
+
+def avoided(world: World, owner: str, principal: str | None = None, **changes: Any) -> frozenset[str]:
+    """The machines of the CPU pool that a new experiment of that owner's is kept from."""
+    known = set(world.backend.orders)
+    options = {"budget": 1, "parallelism": 1, "resources": {"cpu": 0.5}, **changes}
+    experiment = world.create(owner=owner, principal=principal, **options)
     world.tick(2)
-    assert world.status(waiting)["reason"]["message"] == "waits for 1 cpu; in quarantine: cpu1, cpu2"
+    [order] = [order for worker, order in world.backend.orders.items() if worker not in known]
+    assert order.experiment == experiment
+    return order.avoid - {"gpu1"}
+
+
+def test_a_quarantine_ends_by_itself_or_by_word(world: World) -> None:
+    put(world, "cpu1")
+    world.create(budget=20, parallelism=4, resources={"cpu": 1}, placement={"pool": "cpu"})
+    waiting = world.create(budget=5, parallelism=1, resources={"cpu": 4}, placement={"pool": "cpu"})
+    world.tick(2)
+    assert world.status(waiting)["reason"]["message"].endswith("; in quarantine: cpu1")
     with pytest.raises(NotFound, match="gpu1 is in no quarantine"):
         lift(world.core, "local", "gpu1")
-    lift(world.core, "local", "cpu2")
+    lift(world.core, "local", "cpu1")
     world.tick(2)
     assert world.status(waiting)["reason"] is None
+    put(world, "cpu1")
     world.clock.pass_time(3601)
     with world.core.store.reading() as session:
         assert quarantines.present(session, "local") == []
+
+
+def test_what_trials_of_one_principal_show_keeps_a_machine_from_nobody_else(world: World) -> None:
+    put(world, "cpu1", "token:eve")
+    assert avoided(world, "eve", "token:eve") == {"cpu1"}
+    assert avoided(world, "ada", "token:ada") == frozenset()
+    assert avoided(world, "eve") == frozenset(), "a name that is a claim"
+    put(world, "cpu1", "experiment:1")
+    put(world, "cpu1", "experiment:2")
+    assert avoided(world, "ada", "token:ada") == frozenset(), "names that are claims count as one user"
+    put(world, "cpu1", "token:bob")
+    assert avoided(world, "ada", "token:ada") == {"cpu1"}
+
+
+def test_a_quarantine_never_closes_the_last_machine_that_has_what_a_trial_needs(world: World) -> None:
+    put(world, "cpu1")
+    world.clock.pass_time(1)
+    put(world, "cpu2")
+    assert avoided(world, "ada", placement={"pool": "cpu"}) == {"cpu1"}, "the last one to get there stays open"
+    put(world, "gpu1")
+    world.create(budget=1, parallelism=1, resources={"gpu": 1})
+    world.tick(2)
+    assert world.backend.orders.popitem()[1].avoid == {"cpu1", "cpu2"}
+
+
+def test_failures_on_the_last_machine_that_is_open_are_the_models(world: World) -> None:
+    """Otherwise such trials would be requeued again and again."""
+    put(world, "cpu2", "token:ada")
+    experiment = world.create(budget=40, parallelism=4, resources={"cpu": 1}, placement={"pool": "cpu"})
+    held = world.lease(4)
+    spread_out(world, experiment, {worker.id: f"cpu{1 + index % 2}" for index, (worker, _) in enumerate(held)})
+    with world.core.store.transaction() as session:
+        for index, (worker, _) in enumerate(held):  # all that succeeded did so on the machine that is closed by now
+            workers.change(session, worker.id, succeeded=index % 2 * 10, failed=0 if index % 2 else 9)
+    bad, lease = held[0]
+    reason = {"code": "exit_code", "message": "exit code 1"}
+    bad.call(finished=[bad.finish(lease, state="failed", exit_code=1, reason=reason)])
+    assert [shut.node for shut in present(world)] == ["cpu2"]
+    assert world.status(experiment)["counts"]["failed"] == 1
+
+
+def present(world: World) -> list[quarantines.QuarantineRow]:
+    with world.core.store.reading() as session:
+        return quarantines.present(session, "local")

@@ -14,7 +14,7 @@ from orchestune.clusters.existing.objects import path
 from orchestune.clusters.existing.permissions import Right
 from orchestune.clusters.existing.rights import account, role_rules, server_rules
 from orchestune.domain.cluster import SERVER_ROLES
-from orchestune.errors import NotFound, OrchestuneError, UsageError
+from orchestune.errors import Conflict, NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi.forwarding import FORWARDING
 from orchestune.kubeapi.labels import OURS, SERVERS
 from orchestune.kubeapi.refusals import Forbidden
@@ -89,6 +89,20 @@ def test_a_connect_that_was_interrupted_anywhere_is_completed_by_the_next_one() 
         assert world.objects == whole.objects
         found = provisioner.present(world.api, "ml")
         assert found is not None and found.current and found.connection == LAB
+
+
+def test_settings_that_another_command_has_changed_since_they_were_read_are_not_overwritten() -> None:
+    """Else an allowance that was taken back meanwhile would come again."""
+    world = Ready()
+    deploy(world, LAB.with_changes({"allow": ["host-pid"]}))
+    before = provisioner.present(world.api, "ml")
+    assert before is not None
+    deploy(world, LAB.with_changes({"disallow": ["host-pid"]}), version=before.version)
+    world.objects["/api/v1/namespaces/ml/configmaps/orchestune-config"]["metadata"]["resourceVersion"] = "2"
+    with pytest.raises(Conflict, match="another command has changed the ConfigMap"):
+        deploy(world, before.connection.with_changes({"elastic": True}), version=before.version)
+    after = provisioner.present(world.api, "ml")
+    assert after is not None and after.connection == LAB and after.current
 
 
 def test_settings_that_reached_the_cluster_but_not_the_server_are_seen() -> None:

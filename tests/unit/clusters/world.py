@@ -9,6 +9,7 @@ from typing import Any, cast
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.objects import collection, path
 from orchestune.errors import NotFound
+from orchestune.kubeapi.refusals import Changed
 
 Manifest = dict[str, Any]
 
@@ -49,6 +50,9 @@ class World:
 
     def apply(self, document: Manifest) -> Manifest:
         found = self.objects.get(path(document), {"metadata": {"uid": path(document), "resourceVersion": "1"}})
+        version = found["metadata"].get("resourceVersion")
+        if document["metadata"].get("resourceVersion", version) != version:
+            raise Changed("the object has been modified")
         metadata = {**found["metadata"], **document["metadata"]}
         self.objects[path(document)] = {**found, **copy.deepcopy(document), "metadata": metadata}
         self.applied.append(path(document))

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
-from orchestune.kubeapi.refusals import Asker, Expired, Forbidden, Unauthenticated, answered, refusal
+from orchestune.kubeapi.refusals import Asker, Changed, Expired, Forbidden, Unauthenticated, answered, refusal
 
 SERVER = Asker(
     "the server",
@@ -46,7 +46,7 @@ def status(message: str, reason: str = "") -> str:
         (404, status('pods "x" not found', "NotFound"), NotFound, 'pods "x" not found'),
         (404, status('namespaces "ml" not found'), NotFound, "there is no namespace ml"),
         (409, status('jobs.batch "x" already exists', "AlreadyExists"), Conflict, "already exists"),
-        (409, status("the object has been modified", "Conflict"), TemporaryError, "has been modified"),
+        (409, status("the object has been modified", "Conflict"), Changed, "has been modified"),
         (410, status("too old resource version"), Expired, "too old"),
         (422, status("spec.template: Invalid value"), UsageError, "the cluster refuses this: spec.template"),
         (429, status("try again"), TemporaryError, "429: try again"),

@@ -105,6 +105,19 @@ def test_a_text_that_is_none_is_refused(shop: Shop) -> None:
         ),
         ({"budget": 10**30}, ("budget", f"must be at most 1,000,000,000, found {10**30}")),
         ({"priority": -(10**30)}, ("priority", f"must be at least -1000, found {-(10**30)}")),
+        ({"grace": -1}, ("grace", "must be at least 0, found -1.0")),
+        ({"grace": 3601}, ("grace", "must be at most 3,600.0, found 3601.0")),
+        (
+            {"early_stopping": {"type": "median", "grace": 1e300}},
+            ("early_stopping.grace", "must be at most 3,600.0, found 1e+300"),
+        ),
+        ({"placement": {"shm": -5}}, ("shm", "must be at least 0, found -5")),
+        ({"resources": {"cpu": -1}}, ("resources.cpu", "must be at least 0, found -1")),
+        ({"resources": {"gpu": -1}}, ("resources.gpu", "must be at least 0, found -1")),
+        (
+            {"resources": {"memory": 10**400}},
+            ("resources.memory", f"must be at most {2**60:,}, found 1{'0' * 39}"),
+        ),
     ],
 )
 def test_what_is_of_another_kind_than_a_specification_holds_is_refused_by_its_name(

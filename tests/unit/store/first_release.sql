@@ -47,10 +47,10 @@ CREATE TABLE attempts (
 	CONSTRAINT pk_attempts PRIMARY KEY (id), 
 	CONSTRAINT uq_attempts_experiment_trial_fold_attempt_number UNIQUE (experiment, trial, fold, attempt_number)
 );
-INSERT INTO "attempts" VALUES('018bcfe5-681f-73d8-9173-6110e578cea6','018bcfe5-6801-75b1-a522-4a58b791f1d8',1,0,1,'succeeded',NULL,NULL,NULL,NULL,'018bcfe5-6810-79eb-af1e-7bd5d47ecec2',1,'here',NULL,0,NULL,1.70000000003099775314e+09,1.69999999953499746326e+09,1.70000000003499746317e+09,0.5,0.1,1048576,0,24,24,'loss=0.6600335564120912
+INSERT INTO "attempts" VALUES('018bcfe5-6820-73d8-9173-6110e578cea6','018bcfe5-6801-75b1-a522-4a58b791f1d8',1,0,1,'succeeded',NULL,NULL,NULL,NULL,'018bcfe5-6811-79eb-af1e-7bd5d47ecec2',1,'here',NULL,0,NULL,1.70000000003199768072e+09,1.6999999995359973907e+09,1.70000000003599739074e+09,0.5,0.1,1048576,0,24,24,'loss=0.6600335564120912
 ',NULL,NULL,NULL);
-INSERT INTO "attempts" VALUES('018bcfe5-6821-7676-ae61-16c6e9c9bf35','018bcfe5-6801-75b1-a522-4a58b791f1d8',2,0,1,'leased',NULL,NULL,NULL,NULL,'018bcfe5-680d-74bb-86c3-d1c427104c41',1,'here',NULL,NULL,NULL,1.70000000003299760816e+09,NULL,NULL,NULL,NULL,NULL,0,0,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "attempts" VALUES('018bcfe5-682e-7c2e-8718-822ce47c4107','018bcfe5-6801-75b1-a522-4a58b791f1d8',3,0,1,'leased',NULL,NULL,NULL,NULL,'018bcfe5-6810-79eb-af1e-7bd5d47ecec2',3,'here',NULL,NULL,NULL,1.70000000004599666593e+09,NULL,NULL,NULL,NULL,NULL,0,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "attempts" VALUES('018bcfe5-6822-7676-ae61-16c6e9c9bf35','018bcfe5-6801-75b1-a522-4a58b791f1d8',2,0,1,'leased',NULL,NULL,NULL,NULL,'018bcfe5-680e-74bb-86c3-d1c427104c41',1,'here',NULL,NULL,NULL,1.70000000003399753573e+09,NULL,NULL,NULL,NULL,NULL,0,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "attempts" VALUES('018bcfe5-6830-7c2e-8718-822ce47c4107','018bcfe5-6801-75b1-a522-4a58b791f1d8',3,0,1,'leased',NULL,NULL,NULL,NULL,'018bcfe5-6811-79eb-af1e-7bd5d47ecec2',3,'here',NULL,NULL,NULL,1.70000000004799652099e+09,NULL,NULL,NULL,NULL,NULL,0,0,NULL,NULL,NULL,NULL,NULL);
 CREATE TABLE audit (
 	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	at FLOAT NOT NULL, 
@@ -100,18 +100,18 @@ CREATE TABLE events (
 	CONSTRAINT pk_events PRIMARY KEY (experiment, seq)
 );
 INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',1,1.70000000000199985505e+09,'ada','experiment_created','{"handle": "first-gy1d", "budget": 4, "name": "first"}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',2,1.70000000002299833301e+09,'server','trial_queued','{"trial": 1, "source": "random"}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',3,1.70000000002299833301e+09,'server','trial_queued','{"trial": 2, "source": "random"}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',4,1.70000000002299833301e+09,'server','trial_queued','{"trial": 3, "source": "random"}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',5,1.70000000002299833301e+09,'server','trial_queued','{"trial": 4, "source": "random"}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',6,1.70000000002599811546e+09,'w2','worker_started','{"worker": "w2", "node": "here", "slots": 1}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',7,1.70000000002899789809e+09,'w1','worker_started','{"worker": "w1", "node": "here", "slots": 1}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',8,1.70000000003099775314e+09,'w2','attempt_leased','{"attempt": "018bcfe5-681f-73d8-9173-6110e578cea6", "trial": 1, "fold": 0, "worker": "w2"}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',9,1.70000000003099775314e+09,'w2','experiment_state','{"state": "running", "reason": null}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',10,1.70000000003299760816e+09,'w1','attempt_leased','{"attempt": "018bcfe5-6821-7676-ae61-16c6e9c9bf35", "trial": 2, "fold": 0, "worker": "w1"}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',11,1.70000000003499746317e+09,'w2','attempt_ended','{"attempt": "018bcfe5-681f-73d8-9173-6110e578cea6", "trial": 1, "fold": 0, "state": "succeeded", "reason": null}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',12,1.70000000003499746317e+09,'w2','trial_finished','{"trial": 1, "state": "completed", "reason": null, "metrics": {"loss": 0.6600335564120912}}');
-INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',13,1.70000000004599666593e+09,'w2','attempt_leased','{"attempt": "018bcfe5-682e-7c2e-8718-822ce47c4107", "trial": 3, "fold": 0, "worker": "w2"}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',2,1.70000000002399826045e+09,'server','trial_queued','{"trial": 1, "source": "random"}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',3,1.70000000002399826045e+09,'server','trial_queued','{"trial": 2, "source": "random"}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',4,1.70000000002399826045e+09,'server','trial_queued','{"trial": 3, "source": "random"}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',5,1.70000000002399826045e+09,'server','trial_queued','{"trial": 4, "source": "random"}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',6,1.70000000002699804303e+09,'w2','worker_started','{"worker": "w2", "node": "here", "slots": 1}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',7,1.70000000002999782566e+09,'w1','worker_started','{"worker": "w1", "node": "here", "slots": 1}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',8,1.70000000003199768072e+09,'w2','attempt_leased','{"attempt": "018bcfe5-6820-73d8-9173-6110e578cea6", "trial": 1, "fold": 0, "worker": "w2"}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',9,1.70000000003199768072e+09,'w2','experiment_state','{"state": "running", "reason": null}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',10,1.70000000003399753573e+09,'w1','attempt_leased','{"attempt": "018bcfe5-6822-7676-ae61-16c6e9c9bf35", "trial": 2, "fold": 0, "worker": "w1"}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',11,1.70000000003599739074e+09,'w2','attempt_ended','{"attempt": "018bcfe5-6820-73d8-9173-6110e578cea6", "trial": 1, "fold": 0, "state": "succeeded", "reason": null}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',12,1.70000000003599739074e+09,'w2','trial_finished','{"trial": 1, "state": "completed", "reason": null, "metrics": {"loss": 0.6600335564120912}}');
+INSERT INTO "events" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',13,1.70000000004799652099e+09,'w2','attempt_leased','{"attempt": "018bcfe5-6830-7c2e-8718-822ce47c4107", "trial": 3, "fold": 0, "worker": "w2"}');
 CREATE TABLE experiments (
 	id VARCHAR(36) NOT NULL, 
 	handle VARCHAR(64) NOT NULL, 
@@ -171,7 +171,7 @@ CREATE TABLE experiments (
 	CONSTRAINT uq_experiments_handle UNIQUE (handle), 
 	CONSTRAINT uq_experiments_idempotency_key UNIQUE (idempotency_key)
 );
-INSERT INTO "experiments" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8','first-gy1d','first','ada','local','','{"name": "first", "run": "echo loss={x}", "parameters": [{"name": "x", "type": "float", "min": 0.0, "max": 1.0}], "constraints": [], "metrics": [{"name": "loss", "goal": "minimize", "take": "last", "threshold": null, "constraint": null, "optimized": true}], "budget": 4, "parallelism": 2, "folds": {"count": 1, "prune_after": null}, "resources": {"cpu": null, "memory": null, "gpu": 0}, "preload": [], "env": {}, "secrets": [], "timeout": null, "grace": 10.0, "retries": 0, "oom_retries": 0, "memory_factor": 1.5, "stop": {"max_failures": null, "target": null, "time": null, "patience": null, "futile": null}, "early_stopping": null, "try_first": [], "keep": {"patterns": [], "best": null, "limit": 1073741824}, "checkpoint_every": null, "seed": 0, "engine": "random", "engine_options": {}, "priority": 0, "labels": {}, "notify": [], "mlflow": null, "placement": {"image": null, "pool": null, "queue": null, "service_account": null, "priority_class": null, "shm": null, "volumes": [], "pod": {}}, "config": null, "stdin": "", "program": "command", "collect": []}','{}',NULL,NULL,NULL,1,4,2,0,'{}','running','running',NULL,NULL,NULL,'listed','command','[]',0,0,4,1,2,1,0,0,0,2,1,13,1,1,2,1,6.60033556412091160225e-01,0,NULL,'6c20c935cb48194f35467745',1,1,1048576,0,1.70000000000199985505e+09,1.70000000003099775314e+09,NULL,NULL,NULL,'token:ada');
+INSERT INTO "experiments" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8','first-gy1d','first','ada','local','','{"name": "first", "run": "echo loss={x}", "parameters": [{"name": "x", "type": "float", "min": 0.0, "max": 1.0}], "constraints": [], "metrics": [{"name": "loss", "goal": "minimize", "take": "last", "threshold": null, "constraint": null, "optimized": true}], "budget": 4, "parallelism": 2, "folds": {"count": 1, "prune_after": null}, "resources": {"cpu": null, "memory": null, "gpu": 0}, "preload": [], "env": {}, "secrets": [], "timeout": null, "grace": 10.0, "retries": 0, "oom_retries": 0, "memory_factor": 1.5, "stop": {"max_failures": null, "target": null, "time": null, "patience": null, "futile": null}, "early_stopping": null, "try_first": [], "keep": {"patterns": [], "best": null, "limit": 1073741824}, "checkpoint_every": null, "seed": 0, "engine": "random", "engine_options": {}, "priority": 0, "labels": {}, "notify": [], "mlflow": null, "placement": {"image": null, "pool": null, "queue": null, "service_account": null, "priority_class": null, "shm": null, "volumes": [], "pod": {}}, "config": null, "stdin": "", "program": "command", "collect": []}','{}',NULL,NULL,NULL,1,4,2,0,'{}','running','running',NULL,NULL,NULL,'listed','command','[]',0,0,4,1,2,1,0,0,0,2,1,13,1,1,2,1,6.60033556412091160225e-01,0,NULL,'6c20c935cb48194f35467745',1,1,1048576,0,1.70000000000199985505e+09,1.70000000003199768072e+09,NULL,NULL,NULL,'token:ada');
 CREATE TABLE folds (
 	experiment VARCHAR(36) NOT NULL, 
 	trial INTEGER NOT NULL, 
@@ -218,7 +218,7 @@ CREATE TABLE log_segments (
 	object_offset BIGINT, 
 	CONSTRAINT pk_log_segments PRIMARY KEY (experiment, seq)
 );
-INSERT INTO "log_segments" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',1,'018bcfe5-681f-73d8-9173-6110e578cea6',1,0,24,0,1.70000000003499746317e+09,X'6C6F73733D302E363630303333353536343132303931320A',NULL,NULL);
+INSERT INTO "log_segments" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',1,'018bcfe5-6820-73d8-9173-6110e578cea6',1,0,24,0,1.70000000003599739074e+09,X'6C6F73733D302E363630303333353536343132303931320A',NULL,NULL);
 CREATE TABLE notifications (
 	experiment VARCHAR(36) NOT NULL, 
 	seq INTEGER NOT NULL, 
@@ -254,10 +254,11 @@ CREATE TABLE pruner_observations (
 CREATE TABLE quarantines (
 	cluster VARCHAR(64) NOT NULL, 
 	node VARCHAR(255) NOT NULL, 
+	principal TEXT DEFAULT '' NOT NULL, 
 	reason TEXT NOT NULL, 
 	at FLOAT NOT NULL, 
 	until FLOAT NOT NULL, 
-	CONSTRAINT pk_quarantines PRIMARY KEY (cluster, node)
+	CONSTRAINT pk_quarantines PRIMARY KEY (cluster, node, principal)
 );
 CREATE TABLE revisions (
 	experiment VARCHAR(36) NOT NULL, 
@@ -314,10 +315,10 @@ CREATE TABLE trials (
 	finished_at FLOAT, 
 	CONSTRAINT pk_trials PRIMARY KEY (experiment, number)
 );
-INSERT INTO "trials" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',1,'completed',NULL,'{"x": 0.6600335564120912}','random','3',0,1,NULL,3278692055,NULL,1,NULL,0,0,1.70000000002299833301e+09,1.70000000003099775314e+09,1.70000000003499746317e+09);
-INSERT INTO "trials" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',2,'running',NULL,'{"x": 0.5691193039201615}','random','3',0,NULL,NULL,3289472636,NULL,1,NULL,0,0,1.70000000002299833301e+09,1.70000000003299760816e+09,NULL);
-INSERT INTO "trials" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',3,'running',NULL,'{"x": 0.2062978140493965}','random','3',0,NULL,NULL,3231143710,NULL,1,NULL,0,0,1.70000000002299833301e+09,1.70000000004599666593e+09,NULL);
-INSERT INTO "trials" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',4,'queued',NULL,'{"x": 0.42082779741691967}','random','3',0,NULL,NULL,2806734395,NULL,1,NULL,0,0,1.70000000002299833301e+09,NULL,NULL);
+INSERT INTO "trials" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',1,'completed',NULL,'{"x": 0.6600335564120912}','random','3',0,1,NULL,3278692055,NULL,1,NULL,0,0,1.70000000002399826045e+09,1.70000000003199768072e+09,1.70000000003599739074e+09);
+INSERT INTO "trials" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',2,'running',NULL,'{"x": 0.5691193039201615}','random','3',0,NULL,NULL,3289472636,NULL,1,NULL,0,0,1.70000000002399826045e+09,1.70000000003399753573e+09,NULL);
+INSERT INTO "trials" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',3,'running',NULL,'{"x": 0.2062978140493965}','random','3',0,NULL,NULL,3231143710,NULL,1,NULL,0,0,1.70000000002399826045e+09,1.70000000004799652099e+09,NULL);
+INSERT INTO "trials" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8',4,'queued',NULL,'{"x": 0.42082779741691967}','random','3',0,NULL,NULL,2806734395,NULL,1,NULL,0,0,1.70000000002399826045e+09,NULL,NULL);
 CREATE TABLE usage (
 	attempt VARCHAR(36) NOT NULL, 
 	experiment VARCHAR(36) NOT NULL, 
@@ -360,8 +361,8 @@ CREATE TABLE workers (
 	ended_at FLOAT, 
 	CONSTRAINT pk_workers PRIMARY KEY (id)
 );
-INSERT INTO "workers" VALUES('018bcfe5-680d-74bb-86c3-d1c427104c41','018bcfe5-6801-75b1-a522-4a58b791f1d8','local','w1','alive',NULL,NULL,'here',1,0,NULL,NULL,'{"worker": "018bcfe5-680d-74bb-86c3-d1c427104c41"}','boot-104c41-1',1,NULL,0,NULL,2,'','[]',0,0,1.70000000001499891287e+09,1.70000000003299760816e+09,NULL);
-INSERT INTO "workers" VALUES('018bcfe5-6810-79eb-af1e-7bd5d47ecec2','018bcfe5-6801-75b1-a522-4a58b791f1d8','local','w2','alive',NULL,NULL,'here',1,0,NULL,NULL,'{"worker": "018bcfe5-6810-79eb-af1e-7bd5d47ecec2"}','boot-7ecec2-1',3,NULL,0,NULL,2,'','[]',1,0,1.70000000001799869532e+09,1.70000000004599666593e+09,NULL);
+INSERT INTO "workers" VALUES('018bcfe5-680e-74bb-86c3-d1c427104c41','018bcfe5-6801-75b1-a522-4a58b791f1d8','local','w1','alive',NULL,NULL,'here',1,0,NULL,NULL,'{"worker": "018bcfe5-680e-74bb-86c3-d1c427104c41"}','boot-104c41-1',1,NULL,0,NULL,2,'','[]',0,0,1.70000000001599884031e+09,1.70000000003399753573e+09,NULL);
+INSERT INTO "workers" VALUES('018bcfe5-6811-79eb-af1e-7bd5d47ecec2','018bcfe5-6801-75b1-a522-4a58b791f1d8','local','w2','alive',NULL,NULL,'here',1,0,NULL,NULL,'{"worker": "018bcfe5-6811-79eb-af1e-7bd5d47ecec2"}','boot-7ecec2-1',3,NULL,0,NULL,2,'','[]',1,0,1.7000000000189986229e+09,1.70000000004799652099e+09,NULL);
 CREATE INDEX ix_artifacts_digest ON artifacts (digest);
 CREATE INDEX ix_attempts_experiment_state ON attempts (experiment, state);
 CREATE INDEX ix_attempts_worker_state ON attempts (worker, state);

@@ -17,7 +17,7 @@ from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.delivering import Delivering, start_failure, uses_volume
 from orchestune.backends.kubernetes.judgement import Judgement
-from orchestune.backends.kubernetes.labels import WORKER
+from orchestune.backends.kubernetes.labels import EXPERIMENT, WORKER
 from orchestune.backends.kubernetes.quantities import requests
 from orchestune.backends.kubernetes.queues import Workload
 from orchestune.backends.kubernetes.reasons import Evidence, judge
@@ -185,8 +185,8 @@ class KubernetesBackend:
         """Create the worker's Job; in the other way where the cluster takes no image volume."""
         nodes = self._world.nodes.all()
         ground = capacity.ground(nodes, order.placement.pool, order.each)
-        by_volume = self._delivering.decide(nodes).volume
-        setting = plan.Setting(self._security.restricted(), ground, by_volume)
+        by_volume = self._delivering.decide(nodes, order.experiment).volume
+        setting = plan.Setting(self._security.restricted(order.experiment), ground, by_volume)
         # before the attempt below, which takes a refusal that speaks of volumes for one of image volumes
         guarding.refuse_template(self._config, order, setting)
         try:
@@ -197,7 +197,7 @@ class KubernetesBackend:
             if not by_volume or not self._delivering.doubts(exc.message, suspect="volume" in exc.message):
                 raise
             made = self._create(self._manifest(order, replace(setting, image_volume=False)), order.worker)
-            self._delivering.give_up(exc.message)
+            self._delivering.give_up(exc.message, order.experiment, ours=not order.placement.pod)
             return made
 
     def _manifest(self, order: WorkerOrder, setting: plan.Setting) -> Document:
@@ -257,7 +257,7 @@ class KubernetesBackend:
         handle = _handle(job) if job is not None else handle
         sighting = Sighting(worker, found.phase, handle, found.words, found.gone, node)
         if found.phase is Phase.GONE:
-            if found.gone is Gone.REFUSED and self._security.learn(found.words):
+            if found.gone is Gone.REFUSED and self._security.learn(found.non_root, _experiment(last or job)):
                 sighting = replace(sighting, gone=Gone.PLACE)
             if handle or last is not None:  # else it may still have to be started
                 with self._lock:
@@ -282,7 +282,7 @@ class KubernetesBackend:
         if said or phase != "Failed":
             suspect = bool(said) or (pod is None and found.gone is Gone.REFUSED and "volume" in found.words)
             if self._delivering.doubts(said or found.words, suspect=suspect):
-                self._delivering.give_up(said or found.words)
+                self._delivering.give_up(said or found.words, _experiment(pod or job))
                 return True
         return False
 
@@ -307,6 +307,11 @@ class KubernetesBackend:
 
 def _handle(job: Document) -> Mapping[str, Any]:
     return {"namespace": job["metadata"]["namespace"], "job": job["metadata"]["name"]}
+
+
+def _experiment(document: Document | None) -> str:
+    labels = (document or {"metadata": {}})["metadata"].get("labels") or {}
+    return str(labels.get(EXPERIMENT, ""))
 
 
 def _name(document: Document | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from orchestune.backends.kubernetes.judgement import Judgement, refused, waiting
+from orchestune.backends.kubernetes.judgement import Judgement, NonRoot, refused, waiting
 from orchestune.backends.kubernetes.quantities import amount
 from orchestune.backends.kubernetes.views import Event
 
@@ -16,6 +16,8 @@ _TRANSIENT = re.compile(
     r"no route to host|Too Many Requests|etcdserver|not yet ready to handle request|unable to handle the request|"
     r"Internal error occurred|connection reset|handshake timeout|code = Unavailable|status unknown for quota"
 )
+_RESTRICTED = re.compile(r'pods "[-.a-z0-9]+" is forbidden: violates PodSecurity "restricted:')
+"""how the API server's own admission begins; text of the experiment, such as names of containers, comes behind it"""
 _QUOTA = re.compile(r"exceeded quota: (?P<name>[^,]+), requested: (?P<asked>.*?), used: .*?, limited: (?P<limit>.*)$")
 
 
@@ -33,9 +35,12 @@ def judge(events: Sequence[Event], stuck: float) -> Judgement:
     if _TRANSIENT.search(said):
         return waiting(f"its pod cannot be made now: {said}", "creation")
     if "violates PodSecurity" in said:
-        return refused(f"the namespace's Pod Security refuses it: {said.partition('violates PodSecurity')[2].strip()}")
+        words = said.partition("violates PodSecurity")[2].strip()
+        non_root = NonRoot.NAMESPACE if _RESTRICTED.match(said) else NonRoot.UNKNOWN
+        return refused(f"the namespace's Pod Security refuses it: {words}", non_root)
     if "admission webhook" in said or "denied the request" in said:
-        return refused(f"an admission rule of the cluster refuses it: {said}")
+        non_root = NonRoot.POD if "runAsNonRoot" in said else NonRoot.UNKNOWN
+        return refused(f"an admission rule of the cluster refuses it: {said}", non_root)
     how = "; say them in `resources: {cpu: …, memory: …}`" if "must specify" in said else ""
     return refused(f"the cluster refuses its pod: {said.partition('forbidden: ')[2] or said}{how}")
 

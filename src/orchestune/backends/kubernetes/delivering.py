@@ -1,7 +1,8 @@
 """How the private Python comes into a worker's pod: as an image volume where the cluster has them, else as a copy.
 
 An image volume mounts the image that holds the Python, read-only, and costs nothing at a pod's start. An init container
-that copies it works everywhere. What the versions promise is believed until a pod says otherwise.
+that copies it works everywhere. What the versions promise is believed until a pod says otherwise: for its experiment,
+since the words of kubelets and runtimes repeat text of the experiment, and for all if they leave no room for that.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ _TELLING = re.compile(
     re.IGNORECASE,
 )
 """how API servers, kubelets and runtimes say that they have no image volumes, or that nothing is in one"""
+_HAS_NONE = re.compile(
+    r"(?:rpc error: code = \w+ desc = )?(?:failed to create containerd container: )?"
+    r'(?:failed to generate spec: failed to mkdir "": mkdir : no such file or directory|mount\.HostPath is empty)'
+)
+"""the whole of what runtimes without image volumes say: nothing in it can come from an experiment"""
 _NOT_STARTED = {
     "waiting": ("CreateContainerError", "RunContainerError"),
     "terminated": ("StartError", "ContainerCannotRun"),
@@ -85,12 +91,14 @@ class Delivering:
         self._lock = threading.Lock()
         self._version: str | None = None
         self._failed = ""
+        self._failed_for: dict[str, str] = {}
+        """by experiment"""
         self._proved = False
 
-    def decide(self, nodes: Iterable[Node]) -> Delivery:
-        """How the next pod gets it. TemporaryError where the API server is away."""
-        if self._failed:
-            return Delivery(False, f"image volumes do not work here ({self._failed})")
+    def decide(self, nodes: Iterable[Node], experiment: str = "") -> Delivery:
+        """Return how the next pod (of that experiment) gets it. TemporaryError if the API server is away."""
+        if why := self._failed or self._failed_for.get(experiment):
+            return Delivery(False, f"image volumes do not work here ({why})")
         return decide(self._setting, self._known_version() if self._setting is None else "", nodes)
 
     def prove(self) -> None:
@@ -106,11 +114,18 @@ class Delivering:
             return False
         return bool(_TELLING.search(words)) or (suspect and not self._proved)
 
-    def give_up(self, words: str) -> None:
-        """No pod gets an image volume any more."""
+    def give_up(self, words: str, experiment: str, *, ours: bool = False) -> None:
+        """Use no image volume any more for that experiment's pods, or for all.
+
+        `ours`: nothing of the experiment can be the cause.
+        """
+        why = " ".join(words.split())[:300]
+        if not ours and not _HAS_NONE.fullmatch(words):
+            self._failed_for[experiment] = why
+            return
         with self._lock:
             if not self._failed:
-                self._failed = " ".join(words.split())[:300]
+                self._failed = why
                 log.warning("pods get a copy of the worker's Python from now on: no image volumes here: %s", words)
 
     def _known_version(self) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from orchestune.backends.kubernetes.judgement import Judgement, refused, waiting
+from orchestune.backends.kubernetes.judgement import Judgement, NonRoot, refused, waiting
 from orchestune.backends.kubernetes.views import Document, Event, container_statuses
 from orchestune.images.distrust import remedy
 
@@ -75,10 +75,10 @@ def _container(status: Document, found: Document, events: Sequence[Event], stuck
         return refused(text) if certain or stuck >= IMAGE_PATIENCE else waiting(f"{text}; trying again", "image")
     if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
         text = f"the container {status['name']} cannot be made: {message or reason}"
-        root = "runAsNonRoot" in message
+        root = reason == "CreateContainerConfigError" and message.startswith("container has runAsNonRoot")
         hint = "; the image's user must not be root here: set `pod: {spec: {securityContext: {runAsUser: …}}}`"
         if root or stuck >= CONFIG_PATIENCE:
-            return refused(text + (hint if root else ""))
+            return refused(text + (hint if root else ""), NonRoot.POD if root else NonRoot.UNKNOWN)
         return waiting(text, "container")
     return waiting(f"the container {status['name']} waits: {message or reason}", "container")
 

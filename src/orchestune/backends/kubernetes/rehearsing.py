@@ -16,8 +16,8 @@ from orchestune.ports.backend import WorkerOrder
 
 _UNKNOWN = re.compile(r'unknown field "(?P<path>[^"]+)"')
 _STEP = re.compile(r"[^.\[\]]+")
-_NO_REHEARSAL = "does not support dry run"
-"""what is said of an admission webhook of the cluster: then only the Job itself can tell"""
+_NO_REHEARSAL = re.compile(r'[^"]*admission webhook "[^"]+" does not support dry run')
+"""the whole of what is said of an admission webhook of the cluster: then only the Job itself can tell"""
 _HINT = "correct `pod:`; `kubectl explain job.spec.template` says what a pod has"
 
 
@@ -31,7 +31,7 @@ def rehearse(api: Api, config: KubernetesConfig, each: Resources, placement: Pla
         raise UsageError(f"`pod:` names what a pod of this cluster does not have: {shown}", _HINT)
     if _UNKNOWN.search(said):  # what an older cluster does not know yet of ours, and leaves out
         said = _refusal(api, config, job, "Ignore")
-    if said and _NO_REHEARSAL not in said:
+    if said and not _NO_REHEARSAL.fullmatch(said):
         raise UsageError(said, _HINT)
 
 

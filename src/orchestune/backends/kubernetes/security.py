@@ -1,9 +1,10 @@
-"""Whether the namespace lets pods run as root: by its labels, or by what it refused."""
+"""Whether pods must not run as root: by the labels of the namespace, or by what was refused."""
 
 from __future__ import annotations
 
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.delivering import Caller
+from orchestune.backends.kubernetes.judgement import NonRoot
 from orchestune.errors import Denied, NotFound
 from orchestune.kubeapi.labels import is_restricted
 
@@ -14,21 +15,25 @@ class Security:
     def __init__(self, api: Caller, config: KubernetesConfig) -> None:
         self._api, self._config = api, config
         self._known = config.restricted
+        self._experiments: set[str] = set()
 
-    def restricted(self) -> bool:
-        """Whether pods must say that they do not run as root. TemporaryError."""
+    def restricted(self, experiment: str = "") -> bool:
+        """Return True if pods (of that experiment) must say that they do not run as root. TemporaryError."""
         if self._known is None:
             try:
-                found = self._api.call("GET", f"/api/v1/namespaces/{self._config.namespace}")
+                namespace = self._api.call("GET", f"/api/v1/namespaces/{self._config.namespace}")
             except (Denied, NotFound):
                 self._known = False
             else:
-                self._known = is_restricted(found)
-        return self._known
+                self._known = is_restricted(namespace)
+        return self._known or experiment in self._experiments
 
-    def learn(self, words: str) -> bool:
-        """From the words of a refusal; whether the next pod will be another one than that which was refused."""
-        if self._config.restricted is not None or self._known or "runAsNonRoot" not in words:
+    def learn(self, non_root: NonRoot, experiment: str) -> bool:
+        """Take in a refusal of one of the experiment's pods. Return True if its next pod will be another one."""
+        if non_root is NonRoot.UNKNOWN or self._config.restricted is not None or self.restricted(experiment):
             return False
-        self._known = True
+        if non_root is NonRoot.NAMESPACE:
+            self._known = True
+        else:
+            self._experiments.add(experiment)
         return True

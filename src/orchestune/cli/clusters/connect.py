@@ -179,7 +179,14 @@ def bring(console: Console, cluster: Cluster, wishes: Wishes, *, ask: bool) -> i
         return say_hello(console, wanted, joining)
     with repeatable(console):
         deployed = _deploy(
-            console, cluster_api, cluster, wanted, certificates, database_url=wishes.database_url, ask=ask
+            console,
+            cluster_api,
+            cluster,
+            wanted,
+            certificates,
+            database_url=wishes.database_url,
+            ask=ask,
+            version=found.version if found is not None else None,
         )
     return say_hello(console, deployed, known(console).get(cluster.name))
 
@@ -217,7 +224,9 @@ def upgrade(console: Console, args: argparse.Namespace) -> int:
     renewed = replace(found.connection, server_image=args.server_image or "", version="", architecture=kind)
     wanted = provisioner.rediscovered(cluster_api, renewed)
     with repeatable(console):
-        deployed = _deploy(console, cluster_api, cluster, wanted, found.certificates, ask=not args.yes)
+        deployed = _deploy(
+            console, cluster_api, cluster, wanted, found.certificates, ask=not args.yes, version=found.version
+        )
     console.note(_upgraded(found, deployed))
     return say_hello(console, deployed, known(console).get(cluster.name))
 
@@ -258,9 +267,10 @@ def _deploy(
     certificates: str,
     *,
     ask: bool,
+    version: str | None,
     database_url: str | None = None,
 ) -> Connection:
-    """Everything is checked before anything is changed."""
+    """Everything is checked before anything is changed. `version`: of the settings from which `wanted` was made."""
     provisioner.check_rights(cluster_api, permissions.to_deploy(wanted), f"deploy into {wanted.namespace}")
     provisioner.check_namespace(cluster_api, wanted)
     provisioner.check_secrets(cluster_api, wanted)
@@ -271,7 +281,13 @@ def _deploy(
     wanted = server_image(console, cluster_api, wanted, profile(console, cluster.profile))
     _remember(console, cluster, cluster_api, wanted)
     provisioner.deploy(
-        cluster_api, wanted, console.note, database_url=database_url, certificates=certificates, grant=grant
+        cluster_api,
+        wanted,
+        console.note,
+        database_url=database_url,
+        certificates=certificates,
+        grant=grant,
+        version=version,
     )
     if not grant:
         console.note(

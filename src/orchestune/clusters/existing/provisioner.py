@@ -17,10 +17,10 @@ from orchestune.clusters.existing.objects import about, called
 from orchestune.clusters.existing.permissions import Right
 from orchestune.clusters.existing.rights import queue_rules
 from orchestune.domain.words import some
-from orchestune.errors import NotFound, OrchestuneError, UsageError
+from orchestune.errors import Conflict, NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi import forwarding
 from orchestune.kubeapi.labels import OURS, SERVERS, are_in, selector
-from orchestune.kubeapi.refusals import MAKE_NAMESPACE, Forbidden
+from orchestune.kubeapi.refusals import MAKE_NAMESPACE, Changed, Forbidden
 
 Manifest = dict[str, Any]
 Note = Callable[[str], None]
@@ -64,6 +64,8 @@ class Present:
     """the Deployment is what these settings ask for (one that was interrupted later may be an older one)"""
     certificates: str = ""
     archived: bool = False
+    version: str | None = None
+    """`resourceVersion` of the ConfigMap that holds the settings, as it was read"""
 
 
 def present(api: Api, namespace: str) -> Present | None:
@@ -76,7 +78,8 @@ def present(api: Api, namespace: str) -> Present | None:
     deployment = api.get("apps/v1", "Deployment", SERVER, namespace)
     current = deployment is not None and _is_current(api, connection, certificates, deployment)
     marks: Mapping[str, str] = found["metadata"].get("annotations") or {}
-    return Present(connection, deployment is not None, current, certificates, ARCHIVED in marks)
+    version = found["metadata"].get("resourceVersion")
+    return Present(connection, deployment is not None, current, certificates, ARCHIVED in marks, version)
 
 
 def _is_current(api: Api, connection: Connection, certificates: str, deployment: Manifest) -> bool:
@@ -194,8 +197,13 @@ def deploy(
     database_url: str | None = None,
     certificates: str = "",
     grant: bool = False,
+    version: str | None = None,
 ) -> None:
-    """Apply everything and wait until the server is ready. NotUp says why it is not."""
+    """Apply everything and wait until the server is ready. NotUp says why it is not.
+
+    `version`: that of the settings from which `connection` was made. Conflict if another command has changed them
+    since: they hold the allowances, and one that was taken back would come again.
+    """
     key = _key(api, connection) if database_url else b""
     for document in plan.foundation(connection, database_url, key, server_pods(api, connection)):
         if document["kind"] == "Namespace" and _is_there(api, document):
@@ -207,6 +215,8 @@ def deploy(
     for document in plan.server(connection, certificates=certificates, secret=_secret_mark(api, connection)):
         if document["kind"] == "PersistentVolumeClaim" and _is_there(api, document):
             continue  # what a claim asks for cannot be changed afterwards
+        if document["kind"] == "ConfigMap" and version is not None:
+            document = {**document, "metadata": {**document["metadata"], "resourceVersion": version}}
         _apply(api, document)
     _mark_archived(api, connection, None)  # a removal that was not completed has left it: there will be more to copy
     note("waiting for the server to start")
@@ -219,8 +229,14 @@ def server_pods(api: Api, connection: Connection) -> list[str]:
 
 
 def _apply(api: Api, document: Manifest) -> None:
-    with about(document):
-        api.apply(document)
+    try:
+        with about(document):
+            api.apply(document)
+    except Changed as exc:
+        raise Conflict(
+            f"another command has changed the {called(document)} at the same time",
+            "repeat the command: it goes on from the present settings",
+        ) from exc
 
 
 def _is_there(api: Api, document: Manifest) -> bool:

@@ -179,17 +179,21 @@ def seen(backend: KubernetesBackend, number: int, enough: Callable[[Sighting], b
 
 
 @pytest.mark.parametrize(
-    ("phase", "state"),
+    ("phase", "state", "for_all"),
     [
-        ("Pending", {"waiting": {"reason": "CreateContainerError", "message": OLD_CONTAINERD}}),
-        ("Pending", {"waiting": {"reason": "CreateContainerError", "message": OLD_CRIO}}),
-        ("Failed", {"terminated": {"reason": "StartError", "exitCode": 128, "message": NOTHING_IN_IT}}),
-        ("Failed", {"terminated": {"reason": "StartError", "exitCode": 128, "message": NOEXEC}}),
-        ("Failed", {"terminated": {"reason": "StartError", "exitCode": 128, "message": "a runtime's own words"}}),
+        ("Pending", {"waiting": {"reason": "CreateContainerError", "message": OLD_CONTAINERD}}, True),
+        ("Pending", {"waiting": {"reason": "CreateContainerError", "message": OLD_CRIO}}, True),
+        ("Failed", {"terminated": {"reason": "StartError", "exitCode": 128, "message": NOTHING_IN_IT}}, False),
+        ("Failed", {"terminated": {"reason": "StartError", "exitCode": 128, "message": NOEXEC}}, False),
+        (
+            "Failed",
+            {"terminated": {"reason": "StartError", "exitCode": 128, "message": "a runtime's own words"}},
+            False,
+        ),
     ],
 )
 def test_where_a_kubelet_cannot_the_next_pod_gets_a_copy_and_nothing_is_counted(
-    place: Callable[..., tuple[KubernetesBackend, FakeApi]], phase: str, state: Document
+    place: Callable[..., tuple[KubernetesBackend, FakeApi]], phase: str, state: Document, for_all: bool
 ) -> None:
     backend, api = place()
     assert backend.notes() == ["the worker's Python comes into pods as an image volume"]
@@ -200,7 +204,77 @@ def test_where_a_kubelet_cannot_the_next_pod_gets_a_copy_and_nothing_is_counted(
     backend.start(order(2))
     assert not uses_volume(api.jobs[1])
     assert api.jobs[1]["spec"]["template"]["spec"]["initContainers"]
-    assert "as a copy by an init container: image volumes do not work here" in backend.notes()[0]
+    backend.start(replace(order(3), experiment="another"))
+    assert uses_volume(api.jobs[2]) is not for_all, "words that may be the experiment's count for it alone"
+    assert ("as a copy by an init container: image volumes do not work" in backend.notes()[0]) is for_all
+
+
+def test_a_pod_of_a_users_own_shape_says_nothing_about_the_pods_of_others(
+    place: Callable[..., tuple[KubernetesBackend, FakeApi]],
+) -> None:
+    backend, api = place()
+
+    def refuse(job: Document) -> None:
+        if uses_volume(job) and len(job["spec"]["template"]["spec"].get("initContainers") or ()):
+            raise UsageError("spec.template.spec.initContainers[0].image: Required value (volume)")
+
+    api.refuse = refuse
+    own_shape = {"spec": {"initContainers": [{"name": "runtime"}]}}
+    backend.start(replace(order(1), placement=Placement(pod=own_shape)))
+    backend.start(replace(order(2), experiment="another"))
+    assert [uses_volume(job) for job in api.jobs] == [False, True]
+    assert backend.notes() == ["the worker's Python comes into pods as an image volume"]
+
+
+REFUSALS = {
+    "the namespace": ('pods "x-1" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true', True),
+    "a user's container": (
+        'pods "x-1" is forbidden: violates PodSecurity "baseline:v1": violates PodSecurity "restricted:", runAsNonRoot',
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("message", "restricted"), REFUSALS.values(), ids=REFUSALS)
+def test_only_the_standard_that_a_namespace_enforces_makes_the_pods_of_all_others_run_without_root(
+    place: Callable[..., tuple[KubernetesBackend, FakeApi]], message: str, restricted: bool
+) -> None:
+    backend, api = place()
+    backend.start(order(1))
+    job = api.jobs[0]
+    job["metadata"]["resourceVersion"] = "7"
+    event = {
+        "metadata": {"namespace": "ml", "name": "e", "resourceVersion": "8"},
+        "involvedObject": {"kind": "Job", "name": job["metadata"]["name"]},
+        "reason": "FailedCreate", "type": "Warning", "message": f"Error creating: {message}",
+    }  # fmt: skip
+    api.tell("events", event)
+    gone = seen(backend, 1, lambda sighting: sighting.phase is Phase.GONE).gone
+    assert (gone is Gone.PLACE) is restricted
+    backend.start(replace(order(2), experiment="another"))
+    assert api.jobs[1]["spec"]["template"]["spec"]["securityContext"].get("runAsNonRoot", False) is restricted
+
+
+IMAGES = {
+    "InvalidImageName": 'Failed to apply default image tag "runAsNonRoot": couldn\'t parse image name',
+    "CreateContainerConfigError": "container has runAsNonRoot and image will run as root (container: worker)",
+}
+
+
+@pytest.mark.parametrize(("reason", "message"), IMAGES.items())
+def test_what_a_kubelet_says_of_one_image_changes_the_pods_of_no_other_experiment(
+    place: Callable[..., tuple[KubernetesBackend, FakeApi]], reason: str, message: str
+) -> None:
+    backend, api = place()
+    backend.start(order(1))
+    api.tell("pods", pod_of(api.jobs[0], "Pending", waiting={"reason": reason, "message": message}))
+    gone = seen(backend, 1, lambda sighting: sighting.phase is Phase.GONE).gone
+    about_root = reason == "CreateContainerConfigError"
+    assert gone is (Gone.PLACE if about_root else Gone.REFUSED)
+    backend.start(order(2))
+    backend.start(replace(order(3), experiment="another"))
+    non_root = [job["spec"]["template"]["spec"]["securityContext"].get("runAsNonRoot", False) for job in api.jobs[1:]]
+    assert non_root == [about_root, False]
 
 
 @pytest.mark.parametrize("words", [DROPPED, POLICY])

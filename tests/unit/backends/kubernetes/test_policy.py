@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ruamel.yaml import YAML
@@ -14,6 +14,7 @@ from orchestune.backends.kubernetes import plan
 from orchestune.backends.kubernetes.checking import check_pod
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.guarding import refuse_placement, refuse_template
+from orchestune.backends.kubernetes.policy.hardening import DEVICES, hardened
 from orchestune.domain.allowances import Allowances
 from orchestune.domain.placement import Placement, Volume
 from orchestune.domain.resources import Resources
@@ -159,6 +160,11 @@ REFUSED: list[tuple[Pod, str]] = [
     (spec(affinity={"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
         {"namespaceSelector": {}, "topologyKey": "kubernetes.io/os"}]}}),
      f"{SPEC}.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution"),
+    (spec(terminationGracePeriodSeconds=-1), f"{SPEC}.terminationGracePeriodSeconds"),
+    (worker(livenessProbe={"exec": {}, "terminationGracePeriodSeconds": 3601}),
+     f"{WORKER}.livenessProbe.terminationGracePeriodSeconds"),
+    (worker(resources={"requests": {"cpu": "-5"}}), f"{WORKER}.resources.requests.cpu"),
+    (side(resources={"limits": {"memory": -1}}), f"{SIDE}.resources.limits.memory"),
     # devices that are not counted
     (side(resources={"limits": {"nvidia.com/mig-1g.5gb": 1}}), f"{SIDE}.resources.limits.nvidia.com/mig-1g.5gb"),
     (side(resources={"claims": [{"name": "gpu"}]}), f"{SIDE}.resources.claims"),
@@ -173,6 +179,8 @@ REFUSED: list[tuple[Pod, str]] = [
      "pod.metadata.annotations.iam.amazonaws.com/role"),
     ({"metadata": {"annotations": {"cdi.k8s.io/x": "nvidia.com/gpu=all"}}}, "pod.metadata.annotations.cdi.k8s.io/x"),
     ({"metadata": {"labels": {"app": "payments"}}}, "pod.metadata.labels.app"),
+    ({"metadata": {"labels": {"project": "payments"}}}, "pod.metadata.labels.project"),
+    ({"metadata": {"labels": {"orchestune.dev/user": "x"}}}, "pod.metadata.labels.orchestune.dev/user"),
     ({"metadata": {"labels": {"azure.workload.identity/use": "true"}}},
      "pod.metadata.labels.azure.workload.identity/use"),
     ({"metadata": {"labels": {"sidecar.istio.io/inject": "true"}}}, "pod.metadata.labels.sidecar.istio.io/inject"),
@@ -240,7 +248,8 @@ ACCEPTED: list[Pod] = [
     spec(affinity={"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}]}}),
     spec(affinity={"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}),
     spec(activeDeadlineSeconds=60, terminationGracePeriodSeconds=3600, dnsPolicy="Default", schedulerName=None),
-    {"metadata": {"annotations": {"team": "vision", "prometheus.io/scrape": "true"}, "labels": {"project": "x"}}},
+    {"metadata": {"annotations": {"team": "vision", "prometheus.io/scrape": "true"}}},
+    {"metadata": {"labels": {"user.orchestune.dev/project": "x"}}},
     {"metadata": {"labels": {"orchestune.dev/worker": "another"}}},  # ours is put in its place
     {"metadata": {"labels": None}},
 ]
@@ -256,7 +265,7 @@ def test_what_is_known_to_be_harmless_is_accepted(pod: Pod) -> None:
 def test_orchestunes_own_pods_are_accepted_whatever_the_cluster_asks_for(
     setting: plan.Setting, each: Resources
 ) -> None:
-    order = WorkerOrder("w-1", "e", "t", 1, each=each, placement=Placement(image="x", shm=2**20, pool="p"), grace=1e5)
+    order = WorkerOrder("w-1", "e", "t", 1, each=each, placement=Placement(image="x", shm=2**20, pool="p"), grace=3600)
     refuse_template(CONFIG, order, setting)
 
 
@@ -356,7 +365,11 @@ def test_containers_that_an_experiment_adds_are_hardened_and_its_own_settings_st
     [_, added] = plan.template(CONFIG, order, plan.Setting(), [])["spec"]["containers"]
     dropped = {"drop": ["MKNOD", "NET_RAW"]}
     assert added["securityContext"] == {"runAsUser": 5, "allowPrivilegeEscalation": False, "capabilities": dropped}
-    assert added["env"] == [{"name": "A", "value": "1"}, {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}]
+    assert added["env"][0] == {"name": "A", "value": "1"}
+    assert {item["name"]: item["value"] for item in added["env"][1:]} == {
+        "AMD_VISIBLE_DEVICES": "", "ASCEND_VISIBLE_DEVICES": "", "HABANA_VISIBLE_DEVICES": "",
+        "MTHREADS_VISIBLE_DEVICES": "", "NVIDIA_VISIBLE_DEVICES": "void",
+    }  # fmt: skip
     [_, added] = plan.template(CONFIG, order, plan.Setting(restricted=True), [])["spec"]["containers"]
     assert added["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
@@ -383,6 +396,24 @@ def test_a_container_without_a_gpu_sees_none_whatever_its_image_says(
     [container] = [each for each in containers if each["name"] == name]
     variables = {item["name"]: item.get("value") for item in container.get("env", [])}
     assert ("NVIDIA_VISIBLE_DEVICES" in variables) is void
+
+
+@pytest.mark.parametrize(
+    ("resource", "counted", "open_to"),
+    [
+        ("amd.com/gpu", "amd.com/gpu", {"AMD_VISIBLE_DEVICES"}),
+        ("habana.ai/gaudi", "nvidia.com/gpu", {"HABANA_VISIBLE_DEVICES"}),
+        ("lab/slices", "lab/slices", set(DEVICES)),
+        ("lab/slices", "nvidia.com/gpu", set()),
+        ("cpu", "nvidia.com/gpu", set()),
+    ],
+)
+def test_a_container_has_the_devices_of_a_vendor_only_if_it_requests_some(
+    resource: str, counted: str, open_to: set[str]
+) -> None:
+    given = {"name": "side", "resources": {"limits": {resource: 1}}}
+    [container] = cast(list[dict[str, Any]], hardened([given], frozenset(), counted, restricted=False))
+    assert set(DEVICES) - {item["name"] for item in container["env"]} == open_to
 
 
 def _documented() -> Mapping[str, Pod]:

@@ -67,6 +67,11 @@ def test_what_is_wrong_otherwise_is_told_in_its_words() -> None:
     assert refusal(Server(UsageError(LABEL))) == LABEL
 
 
+def test_text_of_the_experiment_does_not_skip_the_rehearsal() -> None:
+    words = f'{LABEL[:-1]}: admission webhook "policy.lab" does not support dry run"'
+    assert refusal(Server(UsageError(words))) == words
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -75,7 +80,7 @@ def test_what_is_wrong_otherwise_is_told_in_its_words() -> None:
         TemporaryError("a quota of the namespace has no room"),
         Forbidden("the server may not create jobs"),
         Conflict("there is such a Job"),
-        UsageError("the cluster refuses this: admission webhook policy.lab does not support dry run"),
+        UsageError('the cluster refuses this: admission webhook "policy.lab" does not support dry run'),
     ],
 )
 def test_who_cannot_ask_believes(answer: OrchestuneError | None) -> None:

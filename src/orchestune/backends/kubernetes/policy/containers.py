@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from orchestune.backends.kubernetes.policy.hardening import gains_privileges
+from orchestune.backends.kubernetes.policy.hardening import DEVICES, gains_privileges
 from orchestune.backends.kubernetes.policy.rules import (
     Check,
     Scope,
@@ -21,17 +21,13 @@ from orchestune.backends.kubernetes.policy.rules import (
     unless,
 )
 from orchestune.backends.kubernetes.policy.volumes import config_map_reference, mount_path, mounts, secret_reference
+from orchestune.domain.experiment import MOST_GRACE
 from orchestune.errors import Problem
 
 PROFILE: Check = unless("unconfined", {"type": "RuntimeDefault"})
 """the default profile of seccomp or AppArmor"""
 UNCONFINED: Check = unless("unconfined")
 _NO_GPUS = ("void", "none", "")
-_DEVICES = (
-    "AMD_VISIBLE_DEVICES", "ASCEND_VISIBLE_DEVICES", "HABANA_VISIBLE_DEVICES", "MTHREADS_VISIBLE_DEVICES",
-    "NVIDIA_VISIBLE_DEVICES",
-)  # fmt: skip
-"""variables by which the container runtimes of vendors choose devices"""
 _COUNTED = ("cpu", "memory", "ephemeral-storage")
 
 
@@ -79,7 +75,15 @@ _ACTION: Table = {
     "tcpSocket": table({"host": _no_host, "port": free}),
 }
 _TIMING = ("failureThreshold", "initialDelaySeconds", "periodSeconds", "successThreshold", "timeoutSeconds")
-_PROBE: Check = table({**_ACTION, **dict.fromkeys(_TIMING, free), "terminationGracePeriodSeconds": free})
+
+
+def grace(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    """Check for how long a container may delay its own end."""
+    if not isinstance(value, int) or not 0 <= value <= MOST_GRACE:
+        yield scope.refuse(path, f"found {shown(value)} (expected 0 to {MOST_GRACE:g} seconds)")
+
+
+_PROBE: Check = table({**_ACTION, **dict.fromkeys(_TIMING, free), "terminationGracePeriodSeconds": grace})
 _HANDLER: Check = table(_ACTION)
 _LIFECYCLE: Check = table({"postStart": _HANDLER, "preStop": _HANDLER, "stopSignal": free})
 
@@ -87,7 +91,7 @@ _LIFECYCLE: Check = table({"postStart": _HANDLER, "preStop": _HANDLER, "stopSign
 def _variable(scope: Scope, path: str, value: object) -> Iterator[Problem]:
     """Runtimes of vendors give uncounted GPUs by such a variable, also to a container without a request."""
     item = mapping(value)
-    if item.get("name") in _DEVICES and ("valueFrom" in item or item.get("value") not in _NO_GPUS):
+    if item.get("name") in tuple(DEVICES) and ("valueFrom" in item or item.get("value") not in _NO_GPUS):
         yield scope.refuse(path, "takes GPUs that are not requested (expected them in `resources.gpu`)")
     yield from table({"name": free, "value": free, "valueFrom": table(_SOURCES)})(scope, path, value)
 
@@ -107,7 +111,9 @@ _ALL_FROM: Table = {
 
 def amounts(scope: Scope, path: str, value: object) -> Iterator[Problem]:
     """Check requests or limits: devices beside the GPUs that Orchestune counts need an allowance."""
-    for name in mapping(value):
+    for name, count in mapping(value).items():
+        if str(count).strip().startswith("-"):
+            yield scope.refuse(f"{path}.{shown(name)}", f"found {shown(count)} (expected no negative amount)")
         counted = name in (*_COUNTED, scope.gpu_resource) or str(name).startswith("hugepages-")
         if not counted and not scope.allowances.permit("resource", str(name)):
             yield scope.refuse(f"{path}.{shown(name)}", "is not counted by Orchestune", "resource", str(name))

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from orchestune.backends.kubernetes.quantities import amount
 
 _DROPPED = ["MKNOD", "NET_RAW"]  # of the default capabilities: common programs do without, attacks do not
-_GPUS = "NVIDIA_VISIBLE_DEVICES"
+DEVICES = {
+    "AMD_VISIBLE_DEVICES": "amd.com",
+    "ASCEND_VISIBLE_DEVICES": "huawei.com",
+    "HABANA_VISIBLE_DEVICES": "habana.ai",
+    "MTHREADS_VISIBLE_DEVICES": "mthreads.com",
+    "NVIDIA_VISIBLE_DEVICES": "nvidia.com",
+}
+"""variables by which the container runtimes of vendors choose devices, and the domain of each vendor's resources"""
+_NONE = {"NVIDIA_VISIBLE_DEVICES": "void"}  # with an empty one old images for CUDA get all GPUs
 
 
 def hardened(containers: object, own: frozenset[str], gpu_resource: str, *, restricted: bool) -> object:
     """Return the containers with defaults in place of what an experiment left open; `own` names Orchestune's.
 
-    No privilege escalation, no raw sockets, and none of the node's GPUs if none is requested: images for GPUs
-    set the variable by which NVIDIA's runtime hands all of them out.
+    No privilege escalation, no raw sockets, and none of a vendor's devices of the node if none is requested: images set
+    the variables by which the runtimes of vendors hand all of them out.
 
     `restricted`: the namespace allows no capability at all.
     """
@@ -40,8 +48,7 @@ def _container(
     security = copy.get("securityContext")
     if security is None or isinstance(security, Mapping):
         copy["securityContext"] = _security(security or {}, ["ALL"] if restricted or ours else _DROPPED)
-    if not _takes_gpus(copy, gpu_resource):
-        copy["env"] = _without_gpus(copy.get("env"))
+    copy["env"] = _without_devices(copy.get("env"), _requested(copy, gpu_resource))
     return copy
 
 
@@ -59,19 +66,21 @@ def _security(given: Mapping[str, object], dropped: list[str]) -> dict[str, obje
     return security
 
 
-def _takes_gpus(container: Mapping[str, object], gpu_resource: str) -> bool:
-    """Return True if it requests a GPU: then the device plugin says in the variable which one."""
+def _requested(container: Mapping[str, object], gpu_resource: str) -> Collection[str]:
+    """Return the variables of the vendors whose devices it requests: the device plugin says in them which ones."""
     resources = container.get("resources")
     parts = [resources.get("requests"), resources.get("limits")] if isinstance(resources, Mapping) else []
     amounts = [item for part in parts if isinstance(part, Mapping) for item in part.items()]
-    return any(
-        amount(count) > 0 for name, count in amounts if name == gpu_resource or str(name).startswith("nvidia.com/")
-    )
+    names = {str(name) for name, count in amounts if amount(count) > 0}
+    domains = {name.partition("/")[0] for name in names}
+    if gpu_resource in names and gpu_resource.partition("/")[0] not in DEVICES.values():
+        return DEVICES  # a name of the cluster's own for the devices of any vendor
+    return {variable for variable, domain in DEVICES.items() if domain in domains}
 
 
-def _without_gpus(env: object) -> object:
-    if env is None:
-        return [{"name": _GPUS, "value": "void"}]
-    if not isinstance(env, list) or any(isinstance(item, Mapping) and item.get("name") == _GPUS for item in env):
+def _without_devices(env: object, requested: Collection[str]) -> object:
+    if env is not None and not isinstance(env, list):
         return env
-    return [*env, {"name": _GPUS, "value": "void"}]
+    given: list[object] = env or []
+    names = [item.get("name") for item in given if isinstance(item, Mapping)] + list(requested)
+    return [*given, *({"name": name, "value": _NONE.get(name, "")} for name in DEVICES if name not in names)]

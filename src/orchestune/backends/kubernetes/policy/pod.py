@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
-from orchestune.backends.kubernetes.policy.containers import PROFILE, RESOURCES, UNCONFINED, container
+from orchestune.backends.kubernetes.policy.containers import PROFILE, RESOURCES, UNCONFINED, container, grace
 from orchestune.backends.kubernetes.policy.rules import (
     Check,
     Scope,
@@ -27,12 +27,9 @@ from orchestune.errors import Problem
 
 MOST_BYTES = 64 * 1024
 """size of what an experiment adds to the template: an object of the API server holds 1.5 MiB with all copies of it"""
-MOST_GRACE = 3600
-"""seconds for which a pod may delay its own end"""
-_SELECTING = frozenset(
-    ("aadpodidbinding", "app", "component", "instance", "k8s-app", "name", "release", "role", "run", "service", "tier")
-)
-"""labels without a domain by which Services, network policies and identity providers commonly choose pods"""
+USER_LABELS = "user.orchestune.dev/"
+"""begin of the labels that experiments may give their pods: by any other one a Service, a network policy, a disruption
+budget or an identity provider of another team may select pods"""
 _HARMLESS = ("karpenter.sh", "cluster-autoscaler.kubernetes.io", "prometheus.io")
 """domains of annotations that only keep a pod on its node, or have its metrics read"""
 _ACCOUNTS = ("serviceAccountName", "serviceAccount")
@@ -53,10 +50,11 @@ def refusals(scope: Scope, template: Mapping[str, object]) -> list[Problem]:
 def _labels(scope: Scope, path: str, value: object) -> Iterator[Problem]:
     own = mapping(mapping(scope.own.get("metadata")).get("labels"))
     for key, text in mapping(value).items():
-        plain = _PLAIN.fullmatch(str(key)) and str(key).lower() not in _SELECTING
-        if (key in own and own[key] == text) or plain or scope.allowances.permit("label", str(key)):
+        free_key = str(key).startswith(USER_LABELS)
+        if (key in own and own[key] == text) or free_key or scope.allowances.permit("label", str(key)):
             continue
-        yield scope.refuse(f"{path}.{shown(key)}", "others may act on this label of a pod", "label", str(key))
+        message = f"others may act on this label of a pod (expected a key that begins with {USER_LABELS})"
+        yield scope.refuse(f"{path}.{shown(key)}", message, "label", str(key))
 
 
 def _annotations(scope: Scope, path: str, value: object) -> Iterator[Problem]:
@@ -89,8 +87,7 @@ def _pull_secret(scope: Scope, path: str, value: object) -> Iterator[Problem]:
 
 def _grace(scope: Scope, path: str, value: object) -> Iterator[Problem]:
     own = mapping(scope.own.get("spec")).get("terminationGracePeriodSeconds")
-    if value != own and not (isinstance(value, int) and 0 <= value <= MOST_GRACE):
-        yield scope.refuse(path, f"found {shown(value)} (expected at most {MOST_GRACE} seconds)")
+    return iter(()) if value == own else grace(scope, path, value)
 
 
 def _sysctl(scope: Scope, path: str, value: object) -> Iterator[Problem]:

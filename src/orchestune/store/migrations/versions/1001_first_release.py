@@ -291,10 +291,11 @@ def upgrade() -> None:
         "quarantines",
         sa.Column("cluster", sa.String(length=64), nullable=False),
         sa.Column("node", sa.String(length=255), nullable=False),
+        sa.Column("principal", sa.Text(), server_default="", nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
         sa.Column("until", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("cluster", "node", name=op.f("pk_quarantines")),
+        sa.PrimaryKeyConstraint("cluster", "node", "principal", name=op.f("pk_quarantines")),
     )
     op.create_table(
         "revisions",

@@ -1,0 +1,29 @@
+"""Pauses experiments that their places do not allow any more."""
+
+from __future__ import annotations
+
+from orchestune.errors import TemporaryError
+from orchestune.services import allowing
+from orchestune.services.core import Core
+from orchestune.store import experiments
+
+
+class Allowing:
+    """Checks each unfinished experiment once: another allow-list starts the server anew."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._checked: set[str] = set()
+
+    def tick(self) -> None:
+        """Check those that are not checked yet. What cannot be checked now is checked at the next tick."""
+        with self._core.store.reading() as session:
+            rows = experiments.unfinished(session)
+        for row in rows:
+            if row.id not in self._checked:
+                try:
+                    allowing.withdraw(self._core, row)
+                except TemporaryError:
+                    continue
+                self._checked.add(row.id)
+        self._checked.intersection_update(row.id for row in rows)

@@ -1,0 +1,32 @@
+"""The allowances of a place, checked again for an experiment that exists: they may have become fewer since."""
+
+from __future__ import annotations
+
+from orchestune.domain.states import Reason, ReasonCode, WorkerState
+from orchestune.errors import PolicyRefused
+from orchestune.ports.backend import Guard
+from orchestune.services.core import Core
+from orchestune.services.ledger import locked
+from orchestune.store import changes, workers
+from orchestune.store.experiments import ExperimentRow
+
+
+def refuse(core: Core, row: ExperimentRow) -> None:
+    """PolicyRefused if the experiment asks for access that its place does not allow; TemporaryError if unknown."""
+    backend = core.backends.get(row.cluster)
+    if backend is not None and isinstance(backend, Guard):
+        backend.refuse(backend.needs(row.specification.resources, row.launch), row.specification.placement, row.launch)
+
+
+def withdraw(core: Core, row: ExperimentRow) -> None:
+    """Pause the experiment if it is not allowed any more: requeue its trials and drain its workers. TemporaryError."""
+    try:
+        refuse(core, row)
+    except PolicyRefused as refusal:
+        with locked(core, row.id) as ledger:
+            ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"it is not allowed any more: {refusal}"))
+            ledger.session.run(changes.ORDER_LIVE, {"experiment": row.id, "stop_order": "preempted"})
+            for worker in workers.of_experiment(ledger.session, row.id):
+                if worker.state in (WorkerState.STARTING, WorkerState.ALIVE):
+                    workers.drain(ledger.session, worker.id)
+        core.signals.notify(f"work:{row.id}")
