@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from orchestune import documents
 from orchestune.errors import Denied
 from orchestune.ports.clock import rfc3339
-from orchestune.services.authenticate import authenticate, identify
+from orchestune.services.authenticate import authenticate, identify, session_prefix
 from orchestune.services.core import Caller, Core
 from orchestune.services.signatures import digest
 from orchestune.store import credentials
@@ -18,7 +18,6 @@ LINK_SECONDS = 300.0
 SESSION_SECONDS = 7 * 24 * 3600.0
 VOUCHED_SECONDS = 24 * 3600.0
 """of a session that rests on the word of another place, which may take it back"""
-_PREFIX = "s."
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def invite(core: Core, caller: Caller) -> documents.Invitation:
             source=caller.source,
             seconds=LINK_SECONDS,
         )
-    return {"path": f"/sign-in?code={code}", "expires_at": rfc3339(expires)}
+    return {"path": f"/sign-in?code={code}", "host": core.pages_host, "expires_at": rfc3339(expires)}
 
 
 def enter(core: Core, code: str) -> Entered:
@@ -90,7 +89,7 @@ def _begin(core: Core, caller: Caller) -> Entered:
 
 def _put(core: Core, session: Session, caller: Caller, seconds: float) -> str:
     """The token of a session that is made here."""
-    token = _PREFIX + secret(core)
+    token = session_prefix(core) + secret(core)
     credentials.put(
         session,
         digest(token),
