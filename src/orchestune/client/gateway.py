@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from orchestune.errors import OrchestuneError
-from orchestune.system.peers import End, NoTable, UnknownPeer, is_this_user
+from orchestune.system.peers import NoTable, UnknownPeer, is_this_user
 
 _HOST = "127.0.0.1"
 _PIECE = 1 << 16
@@ -63,8 +63,8 @@ def _serve(near: socket.socket, dial: Callable[[float], socket.socket]) -> None:
 def _is_this_user(near: socket.socket) -> bool:
     """Return True if a process of this user, or of root, connected; also if the system does not list sockets."""
     try:
-        return is_this_user(End(*near.getpeername()[:2]), End(*near.getsockname()[:2]))
-    except (UnknownPeer, OSError):  # the client is gone already
+        return is_this_user(near)
+    except UnknownPeer:  # the client is gone already
         return False
     except NoTable:
         return True
