@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from orchestune.client.address import Access
 from orchestune.client.api import Client
+from orchestune.client.gateway import gateway
 from orchestune.services.core import Core
 from tests.testbeds.ports import free_port
 from tests.testbeds.seed import TOKEN, core_of, serve
@@ -97,3 +100,23 @@ def test_a_program_at_another_port_of_the_machine_is_sent_no_session(browser: Br
         page.goto(other.url)
     context.close()
     assert cookies and not any(cookies)
+
+
+def test_the_pages_work_through_a_gateway_that_keeps_the_session(browser: Browser, core: Core) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    with serve(core) as url:
+
+        def dial(timeout: float) -> socket.socket:
+            return socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout)
+
+        client = Client.connect(lambda: Access(url, TOKEN))
+        with gateway(dial) as address:
+            page.goto(address + client.invite()["path"])
+            expect(page.get_by_role("heading", name="Experiments")).to_be_visible()
+            expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+            cookies = context.cookies()
+            assert [cookie["domain"] for cookie in cookies] == [urlsplit(address).hostname]
+            assert not any("s." in cookie["value"][:2] for cookie in cookies)
+        client.close()
+        context.close()
