@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
+import shutil
+import subprocess
 from collections.abc import Mapping
 from http.client import HTTPConnection
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -61,3 +66,19 @@ def test_names_of_metrics_do_not_control_the_terminal() -> None:
     with pytest.raises(UsageError) as error:
         chosen(seen)
     assert "\x1b" not in str(error.value)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
+def test_the_documented_command_keeps_the_address_out_of_its_arguments(tmp_path: Path) -> None:
+    """They are visible to all users of the machine."""
+    text = (Path(__file__).parents[3] / "docs/reference/protocol.md").read_text()
+    command = re.search(r"\| `ORCHESTUNE_REPORT_URL` \| `([^`]+)`", text)
+    assert command is not None
+    (tmp_path / "curl").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\nexec {shutil.which("curl")} "$@"\n')
+    (tmp_path / "curl").chmod(0o700)
+    with Reports() as reports:
+        environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "ORCHESTUNE_REPORT_URL": reports.url}
+        subprocess.run(["sh", "-c", command[1].replace("\\|", "|")], env=environ, check=True, timeout=60)
+        assert [json.loads(report) for report in reports.received] == [{"accuracy": 0.92, "step": 3.0}]
+        arguments = (tmp_path / "arguments").read_text()
+        assert "accuracy=0.92" in arguments and "127.0.0.1" not in arguments
