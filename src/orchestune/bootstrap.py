@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -129,6 +130,7 @@ def build(
         url=site.url,
         owners=settings.owners,
         identities=site.identities,
+        pages_host=f"{secrets.token_hex(8)}.localhost" if settings.serves_one_browser else "",
         single_user=settings.embedded,
         default_cluster=site.default,
         outgoing=settings.outgoing,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 from http.client import HTTPConnection
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestune.client.gateway import gateway
@@ -27,38 +26,25 @@ def test_another_user_does_not_come_through_a_gateway_also_with_a_token() -> Non
             return local_socket.connect(server.socket, timeout)
 
         with gateway(dial) as url:
-            assert ask(url, "/api/v1/server", Authorization=authorization) == b"200"
-            assert as_nobody(lambda: ask(url, "/api/v1/server", Authorization=authorization)) == b"403"
-            assert as_nobody(lambda: ask(url, "/healthz")) == b"403"
+            name = urlsplit(url).netloc
+            address = f"http://127.0.0.1:{urlsplit(url).port}"
+            assert ask(address, "/api/v1/server", Authorization=authorization, Host=name) == b"200"
+            assert as_nobody(lambda: ask(address, "/api/v1/server", Authorization=authorization, Host=name)) == b"403"
+            assert as_nobody(lambda: ask(address, "/healthz")) == b"403"
 
 
 @as_another_user
 def test_the_link_to_the_pages_of_an_embedded_server_is_of_no_use_to_another_user() -> None:
     with Home() as home:
         home.run("status")
-        link = home.run("ui", "--print", timeout=60).stdout.strip()
-        parts = urlsplit(link)
-        assert link.startswith(published(home).url)  # its own port, and not a way to its Unix socket
-        path = f"{parts.path}?{parts.query}"
-        assert as_nobody(lambda: ask(link, path)) == b"403"
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-        connection.request("GET", path)
+        parts = urlsplit(home.run("ui", "--print", timeout=60).stdout.strip())
+        url, path = published(home).url, f"{parts.path}?{parts.query}"
+        assert parts.port == urlsplit(url).port  # its own port, and not a way to its Unix socket
+        assert as_nobody(lambda: ask(url, path, Host=parts.netloc)) == b"403"
+        assert as_nobody(lambda: ask(url, "/")) == b"403"  # which would lead to the name of the pages
+        connection = HTTPConnection("127.0.0.1", parts.port, timeout=30)
+        connection.request("GET", path, headers={"Host": parts.netloc})
         cookie = connection.getresponse().getheader("Set-Cookie", "").partition(";")[0]
         connection.close()
-        assert ask(link, "/api/v1/experiments", Cookie=cookie) == b"200"
-        assert as_nobody(lambda: ask(link, "/api/v1/experiments", Cookie=cookie)) == b"403"
-
-
-def test_a_gateway_takes_its_own_user(tmp_path: Path) -> None:
-    listening = local_socket.listen(tmp_path / "run" / "s", 1)
-
-    def dial(timeout: float) -> socket.socket:
-        return local_socket.connect(str(tmp_path / "run" / "s"), timeout)
-
-    with listening, gateway(dial) as url:
-        parts = urlsplit(url)
-        with socket.create_connection((parts.hostname or "", parts.port or 0), 30) as near:
-            near.sendall(b"ping")
-            far, _ = listening.accept()
-            with far:
-                assert far.recv(4) == b"ping"
+        assert ask(url, "/api/v1/experiments", Cookie=cookie, Host=parts.netloc) == b"200"
+        assert as_nobody(lambda: ask(url, "/api/v1/experiments", Cookie=cookie, Host=parts.netloc)) == b"403"

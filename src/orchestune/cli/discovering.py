@@ -14,7 +14,7 @@ from orchestune.cli.configuring import configuration
 from orchestune.cli.console import Console
 from orchestune.cli.metric_names import goal, likely, ranked
 from orchestune.cli.preparing import Prepared
-from orchestune.cli.render import duration, number
+from orchestune.cli.render import duration, number, one_line
 from orchestune.cli.trying import try_one
 from orchestune.config.metrics import unfit
 from orchestune.domain.parameters import Value, as_written
@@ -100,12 +100,14 @@ def table(console: Console, seen: Seen) -> list[str]:
         "it reported" if seen.values else "it reported no metric; a line such as loss=0.5 on its output is one"
     )
     order = ranked(seen.values)
-    width = max(map(len, order), default=0)
+    width = max((len(one_line(name)) for name in order), default=0)
     for name in order[:12]:
         values = seen.values[name]
         times = f", {len(values)} times" if len(values) > 1 else ""
         times += f", in {seen.sources[name].where}" if name in seen.sources else ""
-        lines.append(f"  {name:{width}}  {console.paint.bold(number(values[-1], 6))}{console.paint.dim(times)}")
+        lines.append(
+            f"  {one_line(name):{width}}  {console.paint.bold(number(values[-1], 6))}{console.paint.dim(times)}"
+        )
     return lines + ([f"  and {len(order) - 12} more"] if len(order) > 12 else [])
 
 
@@ -113,14 +115,18 @@ def chosen(seen: Seen) -> tuple[str, str]:
     """The likeliest metric and its goal, with nobody to ask. UsageError where none suggests itself."""
     order = [name for name in ranked(seen.values) if likely(name)]
     if not order:
-        what = f"of what it reported ({', '.join(seen.values)}) no name" if seen.values else "it reported nothing that"
+        what = (
+            f"of what it reported ({one_line(', '.join(seen.values))}) no name"
+            if seen.values
+            else "it reported nothing that"
+        )
         raise UsageError(f"{what} looks like a metric", "name it with --minimize METRIC or --maximize METRIC")
     return order[0], goal(order[0])
 
 
 def asked(console: Console, seen: Seen) -> tuple[str, str]:
     """The metric and the goal that are typed."""
-    order = ranked(seen.values)
+    order = [name for name in ranked(seen.values) if name.isprintable()]
     name = ""
     while not name:
         name = answer(

@@ -87,7 +87,7 @@ def _advice(name: str, outcome: Outcome) -> str:
         return f": {one_line(told)}"
     near = get_close_matches(name, outcome.extra, 1, 0.4)
     if near:
-        return f"; did you mean {near[0]}, which it reported?"
+        return f"; did you mean {one_line(near[0])}, which it reported?"
     return "" if outcome.problem else f"; print a line such as `{name}=0.5`"
 
 

@@ -7,7 +7,7 @@ import html
 import time
 import webbrowser
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_cluster, add_command
@@ -43,12 +43,12 @@ def ui(console: Console, args: argparse.Namespace) -> int:
     if access.dial is None or console.place.embedded:
         # A browser uses the server's own port, which refuses other users of the machine. A gateway to its Unix socket
         # would let them in as this one.
-        _show(console, access.url + _invitation(console, where), args.only_print)
+        _show(console, _link(console, access.url, where), args.only_print)
         return 0
     from orchestune.client.gateway import gateway  # only where no address leads to the server
 
     with gateway(access.dial) as url:
-        _show(console, url + _invitation(console, where), args.only_print)
+        _show(console, _link(console, url, where), args.only_print)
         console.note(f"this is the way to {access.name}; it stays open until you press Ctrl-C")
         while True:
             time.sleep(3600)
@@ -60,8 +60,12 @@ def _page(console: Console, text: str) -> str:
     return page if number is None else f"{page}/trials/{console.client.trial(ref, number)['number']}"
 
 
-def _invitation(console: Console, where: str) -> str:
-    return f"{console.client.invite()['path']}&next={quote(where, safe='')}"
+def _link(console: Console, url: str, where: str) -> str:
+    invitation = console.client.invite()
+    if host := invitation["host"]:
+        parts = urlsplit(url)
+        url = parts._replace(netloc=f"{host}:{parts.port}").geturl()
+    return f"{url}{invitation['path']}&next={quote(where, safe='')}"
 
 
 def _show(console: Console, link: str, only_print: bool) -> None:

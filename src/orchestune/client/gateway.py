@@ -1,88 +1,195 @@
-"""A door on this machine to a server that no address leads to: what a browser uses where a command dials by itself."""
+"""A way for a browser to a server that no address leads to, where a command dials by itself.
+
+Browsers send the cookies of a host to all of its ports, and run what one program has installed at an origin also with
+the next one. So the gateway has a host name of its own, `RANDOM.localhost`, and keeps the sessions: for each the
+browser gets a secret that is of use at this gateway alone, until it ends.
+"""
 
 from __future__ import annotations
 
+import secrets
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from orchestune.errors import OrchestuneError
-from orchestune.system.peers import End, NoTable, UnknownPeer, is_this_user
+from orchestune.system.peers import NoTable, UnknownPeer, is_this_user
 
 _HOST = "127.0.0.1"
 _PIECE = 1 << 16
 _DIALING = 20.0
 """seconds in which a connection to the far end comes about, or does not"""
-
-_REFUSAL = (
-    b"HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+_OF_ONE_CONNECTION = frozenset(
+    ("connection", "expect", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade")
 )
+"""headers that are not passed on"""
+
+Dial = Callable[[float], socket.socket]
 
 
 @contextmanager
-def gateway(dial: Callable[[float], socket.socket]) -> Iterator[str]:
-    """The address of the door, open as long as the block runs. It refuses other users of the machine: the server, which
-    asks for a session or a token, cannot know them from this one.
+def gateway(dial: Dial) -> Iterator[str]:
+    """Yield the address of a gateway that is open as long as the block runs. It refuses other users of the machine: the
+    server, which asks for a session or a token, cannot tell them from this one.
     """
-    with socket.create_server((_HOST, 0), backlog=64) as listening:
-        threading.Thread(target=_accept, args=(listening, dial), daemon=True).start()
-        yield f"http://{_HOST}:{listening.getsockname()[1]}"
+    with _Gateway(dial) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://{server.host}:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+class _Gateway(ThreadingHTTPServer):
+    request_queue_size = 64
+    block_on_close = False  # a page's stream may stay open for hours
+
+    def __init__(self, dial: Dial) -> None:
+        super().__init__((_HOST, 0), _Browser)
+        self.dial = dial
+        self.host = f"{secrets.token_hex(8)}.localhost"
+        self.sessions: dict[str, str] = {}
+        """value of the server's cookie by the value that a browser has"""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: an end that breaks off is no error of the command."""
+
+
+class _Browser(BaseHTTPRequestHandler):
+    """One connection of a browser, and the one to the server on which its requests are sent."""
+
+    protocol_version = "HTTP/1.1"
+    server: _Gateway
+
+    def setup(self) -> None:
+        super().setup()
+        self._is_this_user = _is_this_user(self.connection)
+        self._far: HTTPConnection | None = None
+
+    def finish(self) -> None:
+        self._hang_up()
+        super().finish()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def _pass_on(self) -> None:
+        if not self._is_this_user:
+            self._refuse(403, "this address is for the user who opened it")
+        elif self.headers.get("Host", "").lower() != f"{self.server.host}:{self.server.server_port}":
+            self._refuse(421, "the pages have another address; `orchestune ui` opens them")
+        elif "Transfer-Encoding" in self.headers:
+            self._refuse(411, "the length of the body is missing")
+        else:
+            try:
+                far = self._connect()
+            except (OrchestuneError, OSError) as exc:
+                self._refuse(503, str(exc))
+                return
+            try:
+                self._send(far)
+                self._answer(far.getresponse())
+            except (OSError, HTTPException):  # the browser sends a request again that was not answered at all
+                self._hang_up()
+                self.close_connection = True
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _pass_on
+
+    def _connect(self) -> HTTPConnection:
+        """Return the connection to the server, a new one if there is none or the server has closed it."""
+        if self._far is not None and select.select([self._far.sock], [], [], 0)[0]:
+            self._hang_up()
+        if self._far is None:
+            far = HTTPConnection(_HOST)
+            far.auto_open = 0  # it is connected by `dial` alone
+            far.sock = self.server.dial(_DIALING)
+            far.sock.settimeout(None)
+            self._far = far
+        return self._far
+
+    def _hang_up(self) -> None:
+        if self._far is not None:
+            self._far.close()
+            self._far = None
+
+    def _send(self, far: HTTPConnection) -> None:
+        far.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, text in self.headers.items():
+            if name.lower() == "cookie":
+                text = self._with_sessions(text)
+            if name.lower() not in _OF_ONE_CONNECTION:
+                far.putheader(name, text)
+        far.endheaders()
+        left = int(self.headers.get("Content-Length") or 0)
+        while left > 0:
+            piece = self.rfile.read1(min(left, _PIECE))
+            if not piece:
+                raise ConnectionAbortedError("the browser has closed the connection")
+            far.send(piece)
+            left -= len(piece)
+
+    def _answer(self, answer: HTTPResponse) -> None:
+        with answer:
+            self.send_response_only(answer.status, answer.reason)
+            for name, text in answer.getheaders():
+                if name.lower() == "set-cookie":
+                    text = self._with_secret(text)
+                if name.lower() not in _OF_ONE_CONNECTION:
+                    self.send_header(name, text)
+            left = answer.length
+            if left is None:
+                self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            while left is None and (piece := answer.read1(_PIECE)):
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            if left is None:
+                self.wfile.write(b"0\r\n\r\n")
+            while left:
+                piece = answer.read1(min(left, _PIECE))
+                if not piece:
+                    raise ConnectionAbortedError("the server has closed the connection")
+                self.wfile.write(piece)
+                left -= len(piece)
+        if answer.will_close:
+            self._hang_up()
+
+    def _with_sessions(self, cookies: str) -> str:
+        """Replace what the browser has by what the server gave; leave out all other cookies."""
+        pairs = (pair.strip().partition("=") for pair in cookies.split(";"))
+        sessions = self.server.sessions
+        return "; ".join(f"{name}={sessions[value]}" for name, _, value in pairs if value in sessions)
+
+    def _with_secret(self, cookie: str) -> str:
+        """Replace a session that the server begins by a secret; one that it ends has no value."""
+        pair, _, attributes = cookie.partition(";")
+        name, _, value = pair.partition("=")
+        if not value.strip('"'):
+            return cookie
+        secret = secrets.token_urlsafe(32)
+        self.server.sessions[secret] = value
+        return f"{name}={secret};{attributes}"
+
+    def _refuse(self, status: int, reason: str) -> None:
+        text = reason.encode()
+        self.close_connection = True
+        self.send_response_only(status)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Connection", "close")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
         with suppress(OSError):
-            listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-
-
-def _accept(listening: socket.socket, dial: Callable[[float], socket.socket]) -> None:
-    while True:
-        try:
-            near, _ = listening.accept()
-        except OSError:
-            return
-        threading.Thread(target=_serve, args=(near, dial), daemon=True).start()
-
-
-def _serve(near: socket.socket, dial: Callable[[float], socket.socket]) -> None:
-    with near:
-        if not _is_this_user(near):
-            _refuse(near, b"403 Forbidden", "this address is for the user who opened it")
-            return
-        try:
-            far = dial(_DIALING)
-        except (OrchestuneError, OSError) as exc:
-            _refuse(near, b"503 Service Unavailable", str(exc))
-            return
-        with far:
-            near.settimeout(None)
-            far.settimeout(None)
-            other = threading.Thread(target=_pump, args=(far, near), daemon=True)
-            other.start()
-            _pump(near, far)
-            other.join()
+            self.wfile.write(text if self.command != "HEAD" else b"")
 
 
 def _is_this_user(near: socket.socket) -> bool:
     """Return True if a process of this user, or of root, connected; also if the system does not list sockets."""
     try:
-        return is_this_user(End(*near.getpeername()[:2]), End(*near.getsockname()[:2]))
-    except (UnknownPeer, OSError):  # the client is gone already
+        return is_this_user(near)
+    except UnknownPeer:  # the client is gone already
         return False
     except NoTable:
         return True
-
-
-def _refuse(near: socket.socket, status: bytes, reason: str) -> None:
-    text = reason.encode()
-    with suppress(OSError):
-        near.settimeout(_DIALING)
-        near.recv(_PIECE)
-        near.sendall(_REFUSAL % (status, len(text), text))
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Pass on what comes until either end is done, then end the other one too."""
-    with suppress(OSError):
-        while piece := source.recv(_PIECE):
-            target.sendall(piece)
-    for side in (source, target):
-        with suppress(OSError):
-            side.shutdown(socket.SHUT_RDWR)

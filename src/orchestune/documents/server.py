@@ -57,6 +57,8 @@ class Invitation(TypedDict):
     """A link that lets one browser in, once."""
 
     path: str
+    host: str
+    """where the pages of an embedded server are until its end; empty: at the server's address"""
     expires_at: str
 
 

@@ -14,7 +14,6 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from multiprocessing import AuthenticationError, connection
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +24,13 @@ from orchestune.errors import Conflict
 from orchestune.sdk.bridge import OFFER
 from orchestune.sdk.parameters import Params
 from orchestune.sdk.reporting import by_name, records
+from orchestune.system import local_socket
 
 if TYPE_CHECKING:
     from orchestune import documents
+
+_ANSWERS = 10.0
+"""seconds in which the process behind an offer says which trial it is"""
 
 
 class OpenTrial:
@@ -260,13 +263,17 @@ def take(folder: Path) -> OpenTrial | None:
         mine = offer.with_suffix(".taken")
         try:
             offer.rename(mine)
-            about = json.loads(mine.read_text())
+            path = json.loads(mine.read_text())["socket"]
             mine.unlink()
-            line = connection.Client(("127.0.0.1", about["port"]), authkey=bytes.fromhex(about["key"]))
-        except (OSError, EOFError, AuthenticationError):
+            connected = local_socket.connect(path, _ANSWERS)
+        except OSError:
             continue  # another process was quicker, or the one behind the offer is gone
+        connected.settimeout(None)
+        line: Connection[Any, Any] = Connection(connected.detach())
         try:
-            return OpenTrial(line, json.loads(line.recv_bytes()))
+            if line.poll(_ANSWERS):
+                return OpenTrial(line, json.loads(line.recv_bytes()))
         except (OSError, EOFError):
-            line.close()
+            pass
+        line.close()
     return None

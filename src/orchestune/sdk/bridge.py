@@ -2,25 +2,26 @@
 
 Under the ordinary worker, so leases, beats, orders and the budget are those of any trial. An offer is a file in the
 folder that the experiment names; who renames it has it. A process that goes away without an outcome makes it offer the
-trial again.
+trial again. The processes talk by a Unix socket beside the offer, in a folder that only their user can enter.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
 import select
 import sys
 import time
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Connection, Listener
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from orchestune.sdk.ending import should_stop
 from orchestune.sdk.parameters import params
 from orchestune.sdk.reporting import append
+from orchestune.system import local_socket
+from orchestune.system.local_socket import LocalListener, SharedFolder
 
 OFFER = ".offer"
 _ABOUT = {"number": "ORCHESTUNE_TRIAL", "seed": "ORCHESTUNE_SEED", "fold": "ORCHESTUNE_FOLD"}
@@ -35,36 +36,46 @@ def main(folder: str, longest: float | None = None) -> int:
 
     `longest`: seconds that a process may take. While the trial is on offer none of them pass, which may be for hours.
     """
-    key = secrets.token_bytes(16)
     offer = Path(folder, f"{int(os.environ['ORCHESTUNE_TRIAL']):09}-{os.getpid()}{OFFER}")
-    with Listener(("127.0.0.1", 0), authkey=key) as listener:
-        try:
-            while True:
-                code = _serve(_taken(listener, offer, key), longest)
-                if code is not None:
-                    return code
-        finally:
-            offer.unlink(missing_ok=True)
-
-
-def _taken(listener: Listener, offer: Path, key: bytes) -> Connection[Any, Any]:
-    """Offer the trial until somebody who knows the key has come. SystemExit where the trial is to end."""
     while True:
-        if not offer.exists():
-            offer.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # gone too, where it was over and goes on
+        code = _serve(_taken(offer), longest)
+        if code is not None:
+            return code
+
+
+def _taken(offer: Path) -> Connection[Any, Any]:
+    """Offer the trial until a process of this user has connected. SystemExit if the trial is to end."""
+    while True:
+        offer.parent.mkdir(
+            parents=True, exist_ok=True, mode=0o700
+        )  # removed with an experiment that was extended since
+        with ExitStack() as stack:
+            listener = _listen(offer.with_suffix(".sock"), stack)
             part = offer.with_suffix(".part")
             part.touch(0o600)
-            part.write_text(json.dumps({"port": listener.address[1], "key": key.hex()}))
+            part.write_text(json.dumps({"socket": str(listener.path)}))
             part.replace(offer)
-        until = time.monotonic() + _CLAIMED
-        while time.monotonic() < until:
-            if should_stop():
-                raise SystemExit(0)
-            if select.select([listener._listener._socket], [], [], _LOOK)[0]:  # type: ignore[attr-defined]
-                try:
-                    return listener.accept()
-                except (AuthenticationError, EOFError, OSError):
-                    continue  # no process of ours
+            stack.callback(offer.unlink, missing_ok=True)
+            claimed: float | None = None
+            while claimed is None or time.monotonic() < claimed + _CLAIMED:
+                if should_stop():
+                    raise SystemExit(0)
+                if select.select([listener.socket], [], [], _LOOK)[0]:
+                    return Connection(listener.socket.accept()[0].detach())
+                if claimed is None and not offer.exists():
+                    claimed = time.monotonic()
+
+
+def _listen(path: Path, stack: ExitStack) -> LocalListener:
+    try:
+        listener = LocalListener(local_socket.listen(path, 1), path)
+    except SharedFolder:
+        raise
+    except OSError:
+        listener = local_socket.listen_elsewhere(path.name, 1, stack.callback)
+    stack.callback(listener.path.unlink, missing_ok=True)
+    stack.enter_context(listener.socket)
+    return listener
 
 
 def _serve(connection: Connection[Any, Any], longest: float | None) -> int | None:

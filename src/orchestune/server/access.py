@@ -181,7 +181,8 @@ class Access:
 
     async def _session(self, scope: Scope) -> Caller:
         """Whose browser it is. A session counts for more than looking only where one of our pages sent the request."""
-        token = cookies.session_token(scope)
+        host = self.context.core.pages_host
+        token = cookies.session_token(scope) if not host or cookies.host_name(scope) == host else ""
         if not token:
             raise Unknown("a token is missing", _HINT)
         caller = self.context.known.get(token)

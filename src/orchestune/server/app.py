@@ -35,6 +35,7 @@ from orchestune.server.caller_address import Network
 from orchestune.server.context import COLD_THREADS, Context, Pace
 from orchestune.server.draining import Draining
 from orchestune.server.pages import routes as pages
+from orchestune.server.pages.origin import Origin
 from orchestune.server.pages.render import refused
 from orchestune.server.peers import PeerCheck
 from orchestune.server.readiness import Readiness
@@ -112,7 +113,7 @@ def create_app(
     )
     layers = [
         Middleware(layer, context=context)
-        for layer in (StrictTransport, Boundary, Auditing, PeerCheck, Access, work.Shortcut, Repeats)
+        for layer in (StrictTransport, Boundary, Auditing, PeerCheck, Origin, Access, work.Shortcut, Repeats)
     ]
     app = FastAPI(
         title="Orchestune",

@@ -13,6 +13,13 @@ def header(scope: Scope, wanted: bytes) -> str:
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
 
 
+def host_name(scope: Scope) -> str:
+    """Return the name by which the client reaches the server, in lower case and without the port."""
+    host = header(scope, b"host").lower()
+    name, _, port = host.rpartition(":")
+    return name if port.isdecimal() else host
+
+
 def name(scope: Scope) -> str:
     """Browsers keep one set of cookies for all ports of a host, on which several servers may be: one name for each."""
     port = header(scope, b"host").rpartition(":")[2]

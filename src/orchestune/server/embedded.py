@@ -9,13 +9,10 @@ import logging
 import os
 import random
 import secrets
-import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from anyio import to_thread
 
@@ -25,6 +22,7 @@ from orchestune.client.endpoint import Endpoint
 from orchestune.client.filesystem import LOCAL_DISK, NETWORK, filesystem
 from orchestune.errors import Conflict, StoreUnavailable, UsageError
 from orchestune.system import local_socket
+from orchestune.system.local_socket import LocalListener
 from orchestune.system.private import create_private, write_private
 from orchestune.system.process import Process
 
@@ -40,13 +38,6 @@ _HOST = "127.0.0.1"
 _LOWEST_PORT = 20000
 _PATIENCE = 2.0
 """seconds to wait for the lock: a command that looks whether a server runs holds it for a moment"""
-
-
-class LocalListener(NamedTuple):
-    """A Unix socket that listens, and its path."""
-
-    socket: socket.socket
-    path: Path
 
 
 class Lock:
@@ -145,10 +136,9 @@ def listen_locally(state: Path, backlog: int, clean_up: Callable[[Callable[[], N
         raise UsageError(f"cannot listen at {path}: {exc}", f"remove {path.parent}") from exc
     except OSError as exc:
         error = exc
-    folder = Path(tempfile.mkdtemp(prefix="orchestune-"))
-    clean_up(lambda: shutil.rmtree(folder, ignore_errors=True))
-    logger.warning("cannot listen at %s (%s); listening in %s instead", path, error, folder)
-    return LocalListener(local_socket.listen(folder / path.name, backlog), folder / path.name)
+    listener = local_socket.listen_elsewhere(path.name, backlog, clean_up)
+    logger.warning("cannot listen at %s (%s); listening in %s instead", path, error, listener.path.parent)
+    return listener
 
 
 def hold_database(path: Path) -> Callable[[], None]:

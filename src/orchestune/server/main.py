@@ -31,6 +31,7 @@ from orchestune.server.serving import BACKLOG, STOPPING, Deadline, Server, liste
 from orchestune.server.settings import Settings, load
 from orchestune.services import audit, read_server
 from orchestune.services.core import Core
+from orchestune.system.local_socket import LocalListener
 from orchestune.system.private import (
     TAKE_BACK,
     Replaceable,
@@ -80,7 +81,7 @@ class Listeners(NamedTuple):
     """Where a server listens from its start on."""
 
     tcp: socket.socket
-    local: embedded.LocalListener | None
+    local: LocalListener | None
     """of an embedded server"""
     addresses: Addresses
 

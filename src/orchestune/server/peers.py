@@ -6,8 +6,9 @@ can open; its TCP port is for browsers, for the reports of trials, and for worke
 
 from __future__ import annotations
 
+import os
 from asyncio import BaseTransport
-from socket import AF_UNIX
+from socket import AF_UNIX, socket
 
 from anyio import CapacityLimiter, to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,7 +17,7 @@ from orchestune.errors import Denied
 from orchestune.server.access import API
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
-from orchestune.system.peers import End, NoTable, UnknownPeer, is_loopback, is_this_user
+from orchestune.system.peers import NoTable, UnknownPeer, is_loopback, is_this_user
 
 STATE = "peer"
 """the key of a connection's `Peer` in the state of its requests"""
@@ -24,16 +25,16 @@ FOR_WORKERS = "for_workers"
 """the key, in the state of a listener, that it is there for workers alone"""
 OF_ONE_USER = "of_one_user"
 """the key, in the state of all listeners, that the server is embedded"""
-_LOOKUPS = CapacityLimiter(1)  # each holds the interpreter for milliseconds, and another user may cause thousands
+_LOOKUPS = CapacityLimiter(1)  # on some systems each takes milliseconds, and another user may cause thousands
 
 
 class Peer:
     """The other end of one connection. The user there is looked up once, with the first request."""
 
     def __init__(self, transport: BaseTransport, *, for_workers: bool) -> None:
-        connection = transport.get_extra_info("socket")
-        self.is_unix = connection is not None and connection.family == AF_UNIX
-        self._client, self._server = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self._transport = transport
+        self._socket = transport.get_extra_info("socket")
+        self.is_unix = self._socket is not None and self._socket.family == AF_UNIX
         self._is_owner: bool | None = None
         if self.is_unix or for_workers:
             self._is_owner = self.is_unix
@@ -43,17 +44,18 @@ class Peer:
         allowed in by the setting `host`; tokens decide then.
         """
         if self._is_owner is None:
-            self._is_owner = await to_thread.run_sync(self._looked_up, limiter=_LOOKUPS)
+            if self._socket is None or self._transport.is_closing():
+                return False  # its descriptor may be another connection's by now
+            with socket(fileno=os.dup(self._socket.fileno())) as connection:
+                self._is_owner = await to_thread.run_sync(self._look_up, connection, limiter=_LOOKUPS)
         return self._is_owner
 
-    def _looked_up(self) -> bool:
-        if not isinstance(self._client, tuple) or not isinstance(self._server, tuple):
-            return False
-        client, server = End(*self._client[:2]), End(*self._server[:2])
+    def _look_up(self, connection: socket) -> bool:
         try:
-            return is_this_user(client, server)
+            return is_this_user(connection)
         except UnknownPeer:
-            return not is_loopback(client.host)
+            client = self._transport.get_extra_info("peername")
+            return isinstance(client, tuple) and not is_loopback(client[0])
         except NoTable:
             return True
 

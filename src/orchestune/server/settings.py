@@ -180,6 +180,11 @@ class Settings:
         tracker = Tracker(self.mlflow_tracking_uri, self.mlflow_tracking_token) if self.mlflow_tracking_uri else None
         return Outgoing(reach, hook, tracker)
 
+    @property
+    def serves_one_browser(self) -> bool:
+        """Return True if the pages are for browsers that reach a loopback address, of this machine or by a tunnel."""
+        return self.embedded and _is_loopback(self.host) and not (self.tls_cert or self.public_url)
+
     def address(self, port: int) -> str:
         """How others reach the server that listens on `port`; without a slash at the end."""
         if self.public_url:

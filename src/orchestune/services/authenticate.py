@@ -33,8 +33,16 @@ def authenticate(core: Core, token: str) -> Caller | None:
     return None
 
 
+def session_prefix(core: Core) -> str:
+    """Return what the tokens of sessions begin with. It differs at each start if the name of the pages does."""
+    start = core.pages_host.partition(".")[0]
+    return f"s.{start}." if start else "s."
+
+
 def session_of(core: Core, token: str) -> Caller | None:
     """The caller whose browser shows this; None where the session is over, or the token it came from was taken away."""
+    if not token.startswith(session_prefix(core)):
+        return None  # it began before the embedded server's last start
     with core.store.reading() as session:
         row = credentials.find(session, digest(token), "session")
         if row is None:

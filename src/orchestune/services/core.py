@@ -42,6 +42,8 @@ class Core:
     """token → name of everybody who may do everything"""
     identities: Sequence[Identity] = ()
     """places whose tokens are taken as well"""
+    pages_host: str = ""
+    """the only host name of the pages, new at each start of an embedded server; empty: pages have any name"""
     single_user: bool = False
     """an embedded server: every caller is its user"""
     default_cluster: str = "local"

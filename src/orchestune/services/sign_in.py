@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from orchestune import documents
 from orchestune.errors import Denied
 from orchestune.ports.clock import rfc3339
-from orchestune.services.authenticate import authenticate, identify
+from orchestune.services.authenticate import authenticate, identify, session_prefix
 from orchestune.services.core import Caller, Core
 from orchestune.services.signatures import digest
 from orchestune.store import credentials
@@ -17,7 +17,6 @@ from orchestune.store.session import Session
 LINK_SECONDS = 300.0
 SESSION_SECONDS = 7 * 24 * 3600.0
 MOST_SESSIONS = 200  # sessions of one token or link: a link may be for a whole course, and each browser has its own
-_PREFIX = "s."
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def invite(core: Core, caller: Caller) -> documents.Invitation:
             source=caller.source,
             seconds=LINK_SECONDS if caller.expires_at is None else min(LINK_SECONDS, caller.expires_at - session.now),
         )
-    return {"path": f"/sign-in?code={code}", "expires_at": rfc3339(expires)}
+    return {"path": f"/sign-in?code={code}", "host": core.pages_host, "expires_at": rfc3339(expires)}
 
 
 def enter(core: Core, code: str) -> Entered:
@@ -99,7 +98,7 @@ def _keep_end(session: Session, caller: Caller) -> None:
 
 def _put(core: Core, session: Session, caller: Caller, seconds: float) -> str:
     """Create a session, and end the oldest ones of its source beyond `MOST_SESSIONS`; return its token."""
-    token = _PREFIX + secret(core)
+    token = session_prefix(core) + secret(core)
     credentials.put(
         session,
         digest(token),

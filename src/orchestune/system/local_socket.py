@@ -7,14 +7,24 @@ the server. A socket file in a folder of mode 0700 can be replaced by its owner 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import struct
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 _LONGEST_PATH = 100  # bytes; `sun_path` holds 108 on Linux and 104 elsewhere, with the null byte at the end
 _CREDENTIALS = struct.Struct("3i")  # pid, uid and gid of a peer (struct ucred)
+
+
+class LocalListener(NamedTuple):
+    """A Unix socket that listens, and its path."""
+
+    socket: socket.socket
+    path: Path
 
 
 class SharedFolder(PermissionError):
@@ -45,6 +55,16 @@ def listen(path: Path, backlog: int) -> socket.socket:
     finally:
         os.close(folder)
     return listening
+
+
+def listen_elsewhere(name: str, backlog: int, clean_up: Callable[[Callable[[], None]], object]) -> LocalListener:
+    """Listen in a new private folder for temporary files, as a file system without sockets or permissions requires.
+
+    `clean_up` takes the removal of the folder.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="orchestune-"))
+    clean_up(lambda: shutil.rmtree(folder, ignore_errors=True))
+    return LocalListener(listen(folder / name, backlog), folder / name)
 
 
 def connect(path: str, timeout: float) -> socket.socket:

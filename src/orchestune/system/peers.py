@@ -1,8 +1,14 @@
-"""The user at the other end of a TCP connection within this machine, as the kernel's table of sockets lists it."""
+"""The user at the other end of a TCP connection within this machine, as the kernel knows it.
+
+A query for one socket (NETLINK_SOCK_DIAG) takes equally long however many sockets there are. If the kernel does not
+answer it, its table of all sockets is read.
+"""
 
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -11,6 +17,17 @@ from typing import NamedTuple
 
 _TABLES = Path("/proc/self/net")
 _ESTABLISHED = "01"
+_ESTABLISHED_STATE, _LISTEN_STATE = 1, 10  # of include/net/tcp_states.h
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_NLM_F_REQUEST = 1
+_HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
+_PROTOCOL = struct.Struct("=BBBxI")  # the start of inet_diag_req_v2: family, protocol, extensions, states
+_PORTS = struct.Struct("!HH")  # the start of inet_diag_sockid: source, destination
+_ANY_INTERFACE_AND_COOKIE = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
+_ANSWER = struct.Struct(
+    "=BBBB48xIIIII"
+)  # inet_diag_msg: family, state, timer, retransmits, id, expires, queues, uid, inode
 
 
 class End(NamedTuple):
@@ -21,23 +38,78 @@ class End(NamedTuple):
 
 
 class UnknownPeer(Exception):
-    """The kernel lists no such connection: it came from another machine, or its client has closed it already."""
+    """The kernel knows no such connection: it came from another machine, or its client has closed it already."""
 
 
 class NoTable(Exception):
     """The kernel's table of sockets cannot be read here (no /proc/net/tcp)."""
 
 
-def is_this_user(client: End, server: End, tables: Path = _TABLES) -> bool:
+class _Socket(NamedTuple):
+    state: int
+    uid: int
+    inode: int
+
+
+def is_this_user(connection: socket.socket) -> bool:
     """Return True if a process of this user, or of root, holds the client's end of a connection. Blocking, short.
 
     Raises UnknownPeer and NoTable.
     """
-    return user_of(client, server, tables) in (os.geteuid(), 0)
+    return user_of(connection) in (os.geteuid(), 0)
 
 
-def user_of(client: End, server: End, tables: Path = _TABLES) -> int:
-    """Return the uid of the process that holds the client's end. Raises UnknownPeer and NoTable."""
+def user_of(connection: socket.socket) -> int:
+    """Return the uid of the process that holds the client's end of a connection, given the server's end.
+
+    Raises UnknownPeer and NoTable.
+    """
+    try:
+        client, server = End(*connection.getpeername()[:2]), End(*connection.getsockname()[:2])
+    except OSError as exc:
+        raise UnknownPeer("the client has closed the connection") from exc
+    uid = _queried_user(client, server)
+    if uid is None:
+        uid = listed_user(client, server)
+    # Addresses and ports are those of one connection only as long as it is open: after a reset another process, which
+    # the kernel has just named, may have the client's port.
+    if connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED_STATE:
+        raise UnknownPeer("the client has closed the connection")
+    return uid
+
+
+def _queried_user(client: End, server: End) -> int | None:
+    """Return the uid of the client's end, None if the kernel does not answer queries. Raises UnknownPeer."""
+    if not hasattr(socket, "AF_NETLINK") or "%" in client.host:
+        return None
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+            found, own = _query(kernel, client, server), _query(kernel, server, client)
+    except OSError:
+        return None
+    if own is None:
+        return None  # it answers alike if it has no such socket and if it cannot be asked
+    # A socket that no process holds any more has uid 0 and inode 0. It does not belong to root.
+    if found is None or found.state != _ESTABLISHED_STATE or not found.inode:
+        raise UnknownPeer(f"no socket of this machine is {client.host} port {client.port}")
+    return found.uid
+
+
+def _query(kernel: socket.socket, local: End, remote: End) -> _Socket | None:
+    here, there = _unmapped(local.host), _unmapped(remote.host)
+    family = socket.AF_INET if isinstance(here, IPv4Address) else socket.AF_INET6
+    ends = _PORTS.pack(local.port, remote.port) + here.packed.ljust(16, b"\0") + there.packed.ljust(16, b"\0")
+    query = _PROTOCOL.pack(family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF) + ends + _ANY_INTERFACE_AND_COOKIE
+    kernel.send(_HEADER.pack(_HEADER.size + len(query), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0) + query)
+    answer = kernel.recv(1 << 13)
+    if _HEADER.unpack_from(answer)[1] != _SOCK_DIAG_BY_FAMILY:
+        return None
+    _, state, *_, uid, inode = _ANSWER.unpack_from(answer, _HEADER.size)
+    return None if state == _LISTEN_STATE else _Socket(state, uid, inode)
+
+
+def listed_user(client: End, server: End, tables: Path = _TABLES) -> int:
+    """Return the uid of the client's end as the kernel's tables list it. Raises UnknownPeer and NoTable."""
     wanted = (_unmapped(client.host), client.port, _unmapped(server.host), server.port)
     # Another user may have ten thousands of sockets, and reading each address takes 60 times as long as this test.
     local, remote = f":{client.port:04X} ", f":{server.port:04X} {_ESTABLISHED} "

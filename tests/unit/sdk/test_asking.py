@@ -6,6 +6,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -21,10 +22,11 @@ from orchestune.domain.metrics import Metric
 from orchestune.domain.parameters import Parameter
 from orchestune.domain.space import Space
 from orchestune.errors import BadInput
-from orchestune.sdk import experiments
+from orchestune.sdk import asking, experiments
 from orchestune.sdk.asking import Looks, OpenTrial, take
 from orchestune.sdk.creating import BRIDGE, _timed
 from orchestune.sdk.experiments import Experiment
+from orchestune.system import local_socket
 
 
 def test_the_server_is_asked_at_once_and_then_less_and_less_often_up_to_a_limit() -> None:
@@ -54,6 +56,40 @@ def test_a_trial_that_was_taken_says_which_fold_it_is(tmp_path: Path) -> None:
         finally:
             bridge.kill()
     assert json.loads(files["ORCHESTUNE_METRICS"].read_text()) == {"name": "y", "value": 0.5}
+
+
+def offered(folder: Path, path: Path) -> None:
+    """An offer of a process that listens, or listened, at `path`."""
+    (folder / "000000001-1.offer").write_text(json.dumps({"socket": str(path)}))
+
+
+def test_an_offer_of_a_process_that_is_gone_is_passed_over(tmp_path: Path) -> None:
+    with local_socket.listen(tmp_path / "1.sock", 1):
+        pass
+    for path in (tmp_path / "1.sock", tmp_path / "2.sock"):
+        offered(tmp_path, path)
+        assert take(tmp_path) is None
+        assert not list(tmp_path.glob("*.offer"))
+
+
+def test_an_offer_behind_which_nothing_answers_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_ANSWERS", 0.1)
+    with local_socket.listen(tmp_path / "1.sock", 1):
+        offered(tmp_path, tmp_path / "1.sock")
+        assert take(tmp_path) is None
+
+
+def test_another_user_reaches_no_trial_on_offer(one_at_a_time: Experiment, tmp_path: Path) -> None:
+    offers = tmp_path / "offers"
+    while not list(offers.glob("*.offer")):
+        time.sleep(0.02)
+    offer = next(offers.glob("*.offer"))
+    path = json.loads(offer.read_text())["socket"]
+    assert (stat.S_IMODE(offers.stat().st_mode), stat.S_IMODE(os.stat(path).st_mode)) == (0o700, 0o600)
+    trial = one_at_a_time.ask()
+    assert trial is not None
+    trial.tell({"y": 1.0})
+    assert not list(offers.iterdir())
 
 
 class _Server:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,22 +13,34 @@ import pytest
 from orchestune.errors import Denied
 from orchestune.server import peers
 from orchestune.server.peers import STATE, Peer, PeerCheck
-from orchestune.system.peers import End, NoTable, UnknownPeer
+from orchestune.system.peers import NoTable, UnknownPeer
+
+_OPEN: list[socket.socket] = []
 
 
-def peer(host: str = "127.0.0.1", *, for_workers: bool = False, family: int = socket.AF_INET) -> Peer:
-    known = {"socket": SimpleNamespace(family=family), "peername": (host, 4000), "sockname": (host, 80)}
-    if family == socket.AF_UNIX:
-        known |= {"peername": "", "sockname": "/run/server.sock"}
-    return Peer(cast(Any, SimpleNamespace(get_extra_info=known.get)), for_workers=for_workers)
+@pytest.fixture(autouse=True)
+def close_sockets() -> Iterator[None]:
+    """Close those that `peer` has opened."""
+    yield
+    while _OPEN:
+        _OPEN.pop().close()
 
 
-def listed(monkeypatch: pytest.MonkeyPatch, outcome: bool | Exception) -> list[End]:
-    """The kernel says that; what is looked up."""
-    asked: list[End] = []
+def peer(
+    host: str = "127.0.0.1", *, for_workers: bool = False, family: int = socket.AF_INET, is_closing: bool = False
+) -> Peer:
+    _OPEN.append(socket.socket(family))
+    known = {"socket": _OPEN[-1], "peername": "" if family == socket.AF_UNIX else (host, 4000)}
+    transport = SimpleNamespace(get_extra_info=known.get, is_closing=lambda: is_closing)
+    return Peer(cast(Any, transport), for_workers=for_workers)
 
-    def look(client: End, server: End) -> bool:
-        asked.append(client)
+
+def listed(monkeypatch: pytest.MonkeyPatch, outcome: bool | Exception) -> list[int]:
+    """The kernel says that; the descriptors of what is looked up."""
+    asked: list[int] = []
+
+    def look(connection: socket.socket) -> bool:
+        asked.append(connection.fileno())
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -50,7 +63,14 @@ def test_the_user_at_the_other_end_decides_once_for_a_connection(
         return [await connection.is_owner() for _ in range(2)]
 
     assert asyncio.run(twice()) == [expected] * 2
-    assert asked == [End(host, 4000)]
+    assert len(asked) == 1
+
+
+def test_the_user_of_a_closed_connection_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its descriptor may be that of a later connection."""
+    asked, connection = listed(monkeypatch, True), peer(is_closing=True)
+    assert not asyncio.run(connection.is_owner())
+    assert asked == []
 
 
 def test_a_unix_socket_is_the_owners_and_a_listener_for_workers_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Metrics by HTTP, from any language: `curl -d accuracy=0.92 $ORCHESTUNE_REPORT_URL`."""
+"""Metrics by HTTP, from any language: `echo "url=$ORCHESTUNE_REPORT_URL" | curl -K - -d accuracy=0.92`."""
 
 from __future__ import annotations
 
