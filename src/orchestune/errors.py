@@ -1,26 +1,26 @@
 """The whole error tree.
 
-    OrchestuneError                 code, message, hint; shown to people as it stands
-    ├── UsageError                  wrong use; exit 2, HTTP 400
-    │   ├── BadInput                a file or a value is wrong; carries every problem found
+    OrchestuneError                 code, message, hint; shown to users unchanged
+    ├── UsageError                  invalid request; exit 2, HTTP 400
+    │   ├── BadInput                invalid file or value; lists every problem
     │   │   ├── InvalidCall         a worker's call does not fit the protocol; HTTP 422
-    │   │   └── PolicyRefused       the place forbids it to experiments; exit 2, HTTP 403
-    │   └── TooLarge                something is over its limit; HTTP 413
+    │   │   └── PolicyRefused       the cluster's policy forbids it; exit 2, HTTP 403
+    │   └── TooLarge                over a size limit; HTTP 413
     ├── NotFound                    no such experiment, trial, file; exit 2, HTTP 404
-    │   └── Purged                  it was there, and was removed for good; exit 2, HTTP 410
-    ├── Ambiguous                   a prefix names several experiments; exit 2, HTTP 409
-    ├── Conflict                    the state of things forbids it; exit 2, HTTP 409
-    │   ├── Unverified              another server wrote the archive, whose contents have to be confirmed first
-    │   └── SpaceExhausted          an Optimizer has nothing to suggest that it has not suggested before
-    ├── Denied                      the token is missing or may not do this; exit 2, HTTP 401 or 403
-    │   └── Throttled               too many unknown tokens from this address; exit 2, HTTP 429
-    ├── StoreDamaged                the file of the store is broken; exit 2, HTTP 500
-    ├── NothingCompleted            no trial of a search completed; holds the traceback of one
-    └── TemporaryError              the same call may work later; exit 3
+    │   └── Purged                  deleted permanently; exit 2, HTTP 410
+    ├── Ambiguous                   a prefix matches several experiments; exit 2, HTTP 409
+    ├── Conflict                    not possible in the current state; exit 2, HTTP 409
+    │   ├── Unverified              archive of another server; its contents must be confirmed first
+    │   └── SpaceExhausted          every configuration of the space was suggested
+    ├── Denied                      token missing or not permitted; exit 2, HTTP 401 or 403
+    │   └── Throttled               rate limit exceeded; exit 2, HTTP 429
+    ├── StoreDamaged                the database file is corrupt; exit 2, HTTP 500
+    ├── NothingCompleted            no trial of a search completed; contains one traceback
+    └── TemporaryError              retry later; exit 3
         ├── Unreachable             the server cannot be reached
-        └── StoreUnavailable        the store is locked, full or away; HTTP 503
+        └── StoreUnavailable        the store is locked, full or unreachable; HTTP 503
 
-Whether a call may be repeated is the type: only a `TemporaryError` may.
+Only a call that raised a `TemporaryError` is worth a retry.
 
 >>> import orchestune
 >>> from orchestune.errors import BadInput
@@ -39,7 +39,7 @@ from typing import ClassVar, Self
 
 
 class OrchestuneError(Exception):
-    """Anything that goes wrong in a way which a user can understand."""
+    """An error that is reported to the user with a message and a hint, without a traceback."""
 
     code: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
@@ -50,15 +50,15 @@ class OrchestuneError(Exception):
         self.message = message
         self.hint = hint
         if hint:
-            self.add_note(f"hint: {hint}")  # so that a traceback tells it
+            self.add_note(f"hint: {hint}")  # shown below a traceback
 
     def to_json(self) -> dict[str, object]:
-        """The `{"error": {...}}` document of the command line and of the API."""
+        """Return the `{"error": {...}}` document of the command line and the API."""
         return {"error": {"code": self.code, "message": self.message, "hint": self.hint}}
 
 
 class UsageError(OrchestuneError):
-    """The request itself is wrong; repeating it cannot help."""
+    """The request is invalid; a retry cannot succeed."""
 
     code = "usage"
     exit_code = 2
@@ -66,12 +66,12 @@ class UsageError(OrchestuneError):
 
 
 PROBLEMS_SHOWN = 20
-"""The most problems of one input that are reported one by one; a last line counts the others."""
+"""Number of problems of one input that are reported individually; a last line counts the others."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in an input: where it is, what was found, what is allowed."""
+    """One mistake in an input: its location, the value, and the allowed values."""
 
     message: str
     key: str = ""
@@ -90,7 +90,7 @@ class Problem:
 
 
 class BadInput(UsageError):
-    """One or several mistakes in a file or a value, reported at once: the first `PROBLEMS_SHOWN` and a count."""
+    """A file or value is invalid. All problems are reported at once: the first `PROBLEMS_SHOWN` and a count."""
 
     code = "bad_input"
 
@@ -100,34 +100,34 @@ class BadInput(UsageError):
         self.problems = problems
 
     def to_json(self) -> dict[str, object]:
-        """Also each mistake by itself, without what is not known of it."""
+        """Return the document with the list of problems; empty fields are left out."""
         problems = [{name: value for name, value in vars(problem).items() if value} for problem in self.problems]
         return {"error": {"code": self.code, "message": self.message, "hint": self.hint, "problems": problems}}
 
     def __reduce__(self) -> tuple[type[BadInput], tuple[list[Problem], str]]:
-        """Made anew from the mistakes where it comes to another process: its text alone would be taken for a list."""
+        """Pickle the problems: the default would pass the message string as the list of problems."""
         return type(self), (self.problems, self.hint)
 
     @classmethod
     def first_of(cls, problems: list[Problem], hint_if_many: str = "") -> Self:
-        """Build the error; `hint_if_many` is its hint if not all problems are shown."""
+        """Return an error with these problems; `hint_if_many` is its hint if some are not shown."""
         return cls(problems, hint_if_many if len(problems) > PROBLEMS_SHOWN else "")
 
     @classmethod
     def one(cls, message: str, key: str = "", hint: str = "") -> Self:
-        """A single mistake in the value of `key`."""
+        """Return an error with one problem, in the value of `key`."""
         return cls([Problem(message, key=key, hint=hint)])
 
 
 class InvalidCall(BadInput):
-    """A call of a worker does not fit the protocol as a whole, so nothing of it was taken."""
+    """The envelope of a worker's call is invalid; no report in it was applied."""
 
     code = "invalid_call"
     status = 422
 
 
 def more_problems(count: int) -> Problem:
-    """Return the line that stands for `count` problems which are not shown."""
+    """Return the line that replaces `count` problems that are not shown."""
     return Problem(f"{_MORE}{count:,} more")
 
 
@@ -135,7 +135,7 @@ _MORE = "… and "
 
 
 def _first(problems: list[Problem]) -> list[Problem]:
-    """Return the problems that are shown. Applying it twice changes nothing: errors come again through HTTP."""
+    """Return the problems that are shown. Idempotent, since clients rebuild errors from their documents."""
     counted = len(problems) == PROBLEMS_SHOWN + 1 and problems[-1].message.startswith(_MORE)
     if len(problems) <= PROBLEMS_SHOWN or counted:
         return problems
@@ -143,21 +143,21 @@ def _first(problems: list[Problem]) -> list[Problem]:
 
 
 class PolicyRefused(BadInput):
-    """The experiment asks for access to its place that only an administrator can allow; names every such key."""
+    """The experiment requests access that only an administrator can allow; names every such key."""
 
     code = "policy_refused"
     status = 403
 
 
 class TooLarge(UsageError):
-    """Something is over its size limit; the message names the limit and what to leave out."""
+    """A size limit is exceeded; the message names the limit and how to stay below it."""
 
     code = "too_large"
     status = 413
 
 
 class NotFound(OrchestuneError):
-    """What was asked for does not exist."""
+    """The requested object does not exist."""
 
     code = "not_found"
     exit_code = 2
@@ -165,14 +165,14 @@ class NotFound(OrchestuneError):
 
 
 class Purged(NotFound):
-    """It was there once, and was removed for good."""
+    """The requested object was deleted permanently."""
 
     code = "purged"
     status = 410
 
 
 class Ambiguous(OrchestuneError):
-    """A prefix names more than one experiment; the message lists them."""
+    """A prefix matches more than one experiment; the message lists them."""
 
     code = "ambiguous"
     exit_code = 2
@@ -180,7 +180,7 @@ class Ambiguous(OrchestuneError):
 
 
 class Conflict(OrchestuneError):
-    """The present state forbids it; the message says what would allow it."""
+    """The request is not possible in the current state; the hint says what would make it possible."""
 
     code = "conflict"
     exit_code = 2
@@ -188,7 +188,7 @@ class Conflict(OrchestuneError):
 
 
 class Unverified(Conflict):
-    """Another server wrote the archive: it is imported once a user has seen and confirmed what it contains."""
+    """Another server wrote the archive; a user must confirm its contents before it is imported."""
 
     code = "unverified"
 
@@ -197,20 +197,20 @@ class Unverified(Conflict):
         self.contents = contents
 
     def to_json(self) -> dict[str, object]:
-        """Also what the archive contains."""
+        """Return the document with a summary of the archive."""
         return {"error": {"code": self.code, "message": self.message, "hint": self.hint, "contents": self.contents}}
 
 
 class SpaceExhausted(Conflict):
-    """Every configuration of the space was suggested once, or no other one was found."""
+    """Every configuration of the space was suggested, or the search for another one gave up."""
 
     code = "exhausted"
 
 
 class Denied(OrchestuneError):
-    """The caller is unknown (401) or known and not allowed to do this (403).
+    """The caller is not authenticated (401) or not authorized (403).
 
-    Wrong use, not a server that cannot be reached: waiting for it does not help, another token does.
+    Not a `TemporaryError`: a retry needs another token.
     """
 
     code = "denied"
@@ -219,8 +219,8 @@ class Denied(OrchestuneError):
 
 
 class Throttled(Denied):
-    """Too many unknown tokens came from the caller's address, from which a right token is accepted all the same; or
-    the caller has too many requests in progress.
+    """A rate limit is exceeded: too many unknown tokens from an address (a valid token is still accepted), too many
+    requests in progress, or an action repeated too often.
     """
 
     code = "throttled"
@@ -229,17 +229,17 @@ class Throttled(Denied):
     def __init__(self, message: str, hint: str = "", seconds: int = 60) -> None:
         super().__init__(message, hint)
         self.seconds = seconds
-        """after which another request may be answered: the `Retry-After` of the answer"""
+        """until a retry may succeed: the `Retry-After` header of the response"""
 
 
 class NothingCompleted(OrchestuneError):
-    """Every trial of a search failed; the message holds the traceback of one."""
+    """No trial of a search completed; the message contains the traceback of one."""
 
     code = "nothing_completed"
 
 
 class TemporaryError(OrchestuneError):
-    """The same call may work later."""
+    """The same call may succeed later."""
 
     code = "temporary"
     exit_code = 3
@@ -253,24 +253,24 @@ class Unreachable(TemporaryError):
 
 
 class StoreUnavailable(TemporaryError):
-    """The store is locked, full, read-only or away."""
+    """The store is locked, full, read-only or unreachable."""
 
     code = "store_unavailable"
 
 
 class StoreDamaged(OrchestuneError):
-    """The file of the store is broken."""
+    """The database file is corrupt."""
 
     code = "store_damaged"
     exit_code = 2
 
 
 ERROR_HEADER = "Orchestune-Error"
-"""in which the answer to a HEAD, which has no body, carries the document of its error"""
+"""header with the error document in the response to a HEAD request, which has no body"""
 
 
 def from_json(document: dict[str, object]) -> OrchestuneError:
-    """Rebuild the error that a server sent, so that the command line exits as if it had raised it itself."""
+    """Return the error that a server sent, of the same class, so that the exit code is the same."""
     body = document.get("error")
     body = body if isinstance(body, dict) else {}
     message, hint = str(body.get("message", "unknown error")), str(body.get("hint", ""))
@@ -301,11 +301,11 @@ def from_json(document: dict[str, object]) -> OrchestuneError:
 
 
 def _problems(documents: object) -> list[Problem]:
-    """Those of `BadInput.to_json`; what a newer server says more of them is left out."""
+    """Return the problems of a `BadInput.to_json` document; fields that a newer server added are ignored."""
     names = {field.name for field in fields(Problem)}
-    found = (
+    items = (
         [item for item in documents if isinstance(item, dict) and item.get("message")]
         if isinstance(documents, list)
         else []
     )
-    return [Problem(**{name: value for name, value in item.items() if name in names}) for item in found]
+    return [Problem(**{name: value for name, value in item.items() if name in names}) for item in items]
