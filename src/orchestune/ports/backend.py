@@ -1,4 +1,4 @@
-"""What starts, observes and ends workers."""
+"""The interface of a backend, which starts, observes and terminates workers."""
 
 from __future__ import annotations
 
@@ -14,152 +14,155 @@ from orchestune.domain.survey import Surveyed
 
 @dataclass(frozen=True)
 class WorkerOrder:
-    """One worker to be started."""
+    """A request to start one worker."""
 
     worker: str
-    """the worker's id, chosen by the server; starting the same id twice starts one worker"""
+    """the worker's id, chosen by the server; `start` is idempotent per id"""
     experiment: str
-    """for which it is started; it may go on with another one of the same owner"""
+    """the first experiment of the worker; a warm worker may continue with another one of the same owner"""
     token: str
-    """reaches this experiment's worker routes only; handed over by file or environment, never by argument"""
+    """valid for this experiment's worker routes only; passed by file or environment, never by argument"""
     slots: int
     gpus: tuple[str, ...] = ()
-    """ids of the place's GPUs that it may use; empty where the place hands them out itself"""
+    """ids of the GPUs assigned to it; empty if the backend assigns GPUs itself"""
     launch: Mapping[str, Any] = field(default_factory=dict)
-    """what the experiment was created with: environment and folders of the caller's shell (see protocol.md)"""
+    """environment and folders of the shell that created the experiment (see protocol.md)"""
     each: Resources = Resources()
-    """what one slot needs, as `Backend.needs` told"""
+    """resources of one slot, as returned by `Backend.needs`"""
     placement: Placement = Placement()
     handle: str = ""
-    """the experiment's handle, for names and labels that people read"""
+    """the experiment's handle, for readable names and labels"""
     owner: str = ""
     avoid: frozenset[str] = frozenset()
-    """machines that it must not use"""
+    """nodes on which it must not run"""
     grace: float = 10.0
-    """seconds that the user's command has between SIGTERM and SIGKILL"""
+    """seconds between SIGTERM and SIGKILL for the user's command"""
 
 
 class Phase(StrEnum):
-    """What the backend sees of a worker, which the server may see otherwise."""
+    """The state of a worker as the backend observes it, which may differ from the server's."""
 
     PENDING = "pending"
-    """not started yet; the sighting's reason tells what it waits for"""
+    """not started yet; `Sighting.reason` says what it is blocked on"""
     QUEUED = "queued"
-    """the same, in a queue of the place: until its turn has come, it holds nothing"""
+    """pending in a queue of the backend: no resources are allocated yet"""
     RUNNING = "running"
     GONE = "gone"
 
     @property
     def waits(self) -> bool:
-        """Whether it has not started yet."""
+        """True if the worker has not started yet."""
         return self in (Phase.PENDING, Phase.QUEUED)
 
 
 class Gone(StrEnum):
-    """Whose fault it is that a worker is gone."""
+    """The cause of a worker's disappearance."""
 
     UNKNOWN = "unknown"
-    """it ended, and nothing says why: its trial is offered again, and losses are counted at the trial"""
+    """unknown: its trial is requeued, and counts the loss"""
     PLACE = "place"
-    """preempted, evicted, drained, its machine went away: its trial is offered again and nothing is counted"""
+    """preempted, evicted, drained, or its node was lost: its trial is requeued without counting a loss"""
     OUT_OF_MEMORY = "out_of_memory"
-    """the trial used more than its limit: the model's failure"""
+    """OOM killed: the trial used more than its limit, which is a model failure"""
     REFUSED = "refused"
-    """it can never start as it was ordered (image, quota, admission): the experiment pauses with the reason"""
+    """rejected permanently (image, quota, admission): the experiment pauses with the reason"""
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """One worker as the backend sees it now. `handle` is what the backend needs to find it again after a restart."""
+    """The observed state of one worker. `handle` lets the backend find it after a restart of the server."""
 
     worker: str
     phase: Phase
     handle: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
-    """for people: why it is gone, or what it waits for"""
+    """why it is gone, or what it is blocked on, as text for users"""
     gone: Gone = Gone.UNKNOWN
     node: str = ""
-    """the machine, where it is known"""
+    """the node, if known"""
 
 
 class Backend(Protocol):
-    """A place where workers run. Never touches the store. Blocking; called by controllers in their own thread.
+    """Runs workers on one cluster or machine. Blocking; controllers call it in their own thread. Never uses the store.
 
-    Every call is idempotent. `TemporaryError` means: try the same again at the next tick. Workers outlive the
-    server; after a restart they are found by the handles that the store kept.
+    Every call is idempotent. After a `TemporaryError` the caller retries at the next tick. Workers outlive the server;
+    after a restart they are found by the stored handles.
     """
 
     name: str
     slots_per_worker: int | None
-    """None: a worker takes as many as are wanted, on the one machine that the place is"""
+    """None if a worker may have any number of slots (a backend of a single machine)"""
     assigns_gpus: bool
-    """True: the server picks the GPUs of each worker from `Capacity.gpus`; False: the place itself does"""
+    """True if the server assigns GPUs from `Capacity.gpus`; False if the backend does"""
 
     limits_memory: bool
-    """True: a trial gets no more memory than it asked for; False: what it asked for is what it is expected to take"""
+    """True if the requested memory is a hard limit; False if it is only an estimate for scheduling"""
     queues: bool
-    """True: every worker waits in a queue of the place, and holds nothing until its turn has come; False: at most those
-    of experiments that name a `queue`
+    """True if every worker waits in a queue of the backend without allocated resources; False if at most those of
+    experiments with a `queue` do
     """
 
     def capacity(self) -> Capacity:
-        """What the place has for trials, whether in use by us or not. Cheap: asked at every tick."""
+        """Return the resources for trials, allocated or not. Cheap: called at every tick."""
 
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
-        """What a trial gets here, given what its file says and how the shell that started it was: fills in what the
-        place cannot leave open. Cheap: asked at every tick.
+        """Return the requested resources with the backend's defaults filled in, given the file and the caller's shell.
+
+        Cheap: called at every tick.
         """
 
     def takes(self, each: Resources, placement: Placement) -> Resources:
-        """What a machine has to have for a trial that gets so much: more where other programs come with it. Cheap:
-        asked at every tick.
+        """Return what a node must have available for such a trial, sidecar containers included.
+
+        Cheap: called at every tick.
         """
 
     def check(self, each: Resources, placement: Placement) -> None:
-        """UsageError where such a trial can never run here, for another reason than the capacity. May ask the place."""
+        """Raise UsageError if such a trial can never run here for a reason other than capacity. May use the network."""
 
     def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
-        """Machines of `capacity` that take no such trial, whatever is free there. Cheap: asked at every tick."""
+        """Return the nodes of `capacity` on which such a trial cannot be scheduled. Cheap: called at every tick."""
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
-        """Start one worker and return its handle (JSON); returns before the worker registers.
+        """Start one worker and return its handle (JSON), without waiting for its registration.
 
-        An OrchestuneError that is no TemporaryError says that it can never start: the experiment pauses with it.
+        An OrchestuneError other than TemporaryError is permanent: the experiment pauses with it as the reason.
         """
 
     def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
-        """What is seen of those workers (id → handle): one batched call; a worker it knows nothing of is `GONE`.
+        """Return the state of these workers (id → handle) in one batched call; an unknown worker is `GONE`.
 
-        A worker that the place is still about to judge (killed, the verdict not in yet) is not `GONE` before that.
+        A killed worker is not `GONE` before the cause is known, if the backend will report one.
         """
 
     def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
-        """SIGTERM now, SIGKILL after `grace` seconds, to the worker and all that it started. Does not wait."""
+        """Terminate the worker and its processes: SIGTERM now, SIGKILL after `grace` seconds. Does not wait."""
 
     def sweep(self, workers: frozenset[str]) -> None:
-        """Remove what the place has of ours for other workers than these (not known to be gone), as a server that was
-        killed in the middle leaves it. Never touches what is not ours.
+        """Delete our objects of workers other than these, as a killed server leaves them behind.
+
+        Never touches objects that are not ours.
         """
 
 
 @runtime_checkable
 class Guard(Protocol):
-    """A backend that starts workers with more rights than the authors of experiments have."""
+    """A backend that starts workers with more rights than the authors of experiments have themselves."""
 
     def refuse(self, each: Resources, placement: Placement, launch: Mapping[str, Any]) -> None:
-        """Refuse an experiment whose workers would get access that only an administrator can allow.
+        """Raise PolicyRefused, with every key, if the workers would get access that only an administrator can allow.
 
-        PolicyRefused with every key; the experiment does not exist yet. `start` must refuse the same by itself, since
-        code, links and the allow-list may change later. Cheap; may ask the place for single objects (TemporaryError).
+        Called before the experiment exists. `start` must check the same, since code, links and the allow-list may
+        change later. Cheap; may read single objects of the cluster (TemporaryError).
         """
 
 
 @runtime_checkable
 class Surveyor(Protocol):
-    """A backend whose place shows who else uses it."""
+    """A backend that can show who else uses its cluster."""
 
     def survey(self) -> Sequence[Surveyed]:
-        """Every machine, those too on which nothing may be started. Cheap, from what the backend watches anyway."""
+        """Return every node, unschedulable ones included. Cheap: reads the backend's watch cache."""
 
     def notes(self) -> Sequence[str]:
-        """What else is worth knowing of the place, a line each. As cheap."""
+        """Return notes about the cluster for users, one line each. Cheap."""

@@ -1,4 +1,4 @@
-"""Time and randomness, so that tests own them; and how a time is written."""
+"""Time and randomness behind an interface that tests replace, and the format of times."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from orchestune.domain.ids import uuid7
 
 
 class Clock(Protocol):
-    """Where the core takes time and entropy from."""
+    """The source of time and entropy for the core."""
 
     def now(self) -> float:
-        """Wall time: seconds since 1970 in UTC. May jump; never used to decide that a lease has expired."""
+        """Return the wall time in seconds since 1970, UTC. May jump, so leases do not expire by it."""
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never jumps; comparable within this process only."""
+        """Return seconds of a clock that never jumps; comparable within this process only."""
 
     def entropy(self, count: int) -> bytes:
-        """Random bytes for identities and tokens."""
+        """Return random bytes for ids and tokens."""
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The clocks of the operating system."""
 
     def now(self) -> float:
         return time.time()
@@ -37,7 +37,7 @@ class SystemClock:
 
 
 def new_id(clock: Clock) -> str:
-    """A fresh UUIDv7."""
+    """Return a new UUIDv7."""
     return uuid7(int(clock.now() * 1000), clock.entropy(10))
 
 
@@ -46,7 +46,7 @@ def rfc3339(seconds: float) -> str: ...
 @overload
 def rfc3339(seconds: None) -> None: ...
 def rfc3339(seconds: float | None) -> str | None:
-    """A time as the API and the log write it: UTC, milliseconds, `Z`."""
+    """Format a time as in the API and the log: RFC 3339 in UTC with milliseconds."""
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""What suggests configurations."""
+"""The interface of a search engine, which suggests configurations."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from orchestune.domain.trial import Observation
 
 
 class Exhausted(Exception):
-    """Every configuration was suggested once, or none was found that was not."""
+    """Every configuration was suggested, or the search for another one gave up."""
 
 
 class StillLooking(Exception):
-    """There is no answer yet. Whoever asks again lets the engine go on where it was."""
+    """The search needs more time; the next `ask` continues it."""
 
 
 class Engine(Protocol):
-    """Ask and tell for one experiment. Not thread-safe; the suggesting controller owns it.
+    """Ask and tell for one experiment. Not thread-safe; owned by the suggesting controller.
 
-    An answer depends on the space, the observations told (in that order), the pending configurations, the trial
-    number and the seed, and on nothing else: an engine that is built again and told the same history answers the
-    same. It never suggests a configuration that was told or is pending while the space has another one; what is told of
-    a warm start (number 0) is history alone, and may be suggested.
+    A suggestion is a function of the space, the observations (in that order), the pending configurations, the trial
+    number and the seed: an engine that is recreated and told the same history suggests the same. A configuration that
+    was told or is pending is not suggested while the space has another one; observations of a warm start (number 0)
+    are exempt.
     """
 
     name: str
     version: str
-    """changes when the same history may lead to another answer; recorded with each trial"""
+    """changed whenever the same history may lead to another suggestion; recorded with each trial"""
     source: str
-    """which method made the latest answer, such as `tpe`, or `random` where a model was not ready; one word"""
+    """method of the last suggestion, one word such as `tpe`, or `random` while a model has too few observations"""
     uses_history: bool
-    """False: the answer depends on the number and the seed alone, so suggestions may be made far ahead"""
+    """False if a suggestion depends on the number and the seed alone, so that it can be prefetched"""
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Append to the history. Cheap: the work belongs in `ask`."""
+        """Append observations to the history. Cheap: models are fitted in `ask`."""
 
     def ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        """The configuration of trial `number`, active parameters only. May take 100 ms; raises `Exhausted`,
-        or `StillLooking` where it would take longer, and OrchestuneError where it has looked for long enough.
+        """Return the configuration of trial `number`, active parameters only.
 
-        `pending` holds the configurations handed out and not yet told. Blocking; never called on an event loop.
+        `pending`: configurations that were suggested and not yet told. Blocking, about 100 ms; never called on an event
+        loop. Raises `Exhausted`, `StillLooking` if more time is needed, and OrchestuneError if the search timed out.
         """
 
     def close(self) -> None:
-        """Release what the engine holds (a process, memory). Idempotent."""
+        """Release the engine's resources (a process, memory). Idempotent."""

@@ -1,4 +1,4 @@
-"""Where bytes live: log segments, bundles, artifacts, checkpoints."""
+"""The interface of a file store for log segments, bundles, artifacts and checkpoints."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from orchestune.errors import StoreUnavailable
 
 
 class Away(StoreUnavailable):
-    """The place does not answer, or has nobody who could: that took a while, and what is asked next takes as long."""
+    """The store does not respond. The timeout has passed once and will pass again for the next request."""
 
 
 class FileStore(Protocol):
     """Immutable objects under keys such as `blobs/ab/ab12…` (`/`-separated, no `..`, at most 512 characters).
 
     Every method is blocking and safe to repeat and to call from several threads and processes. An object is
-    complete or absent: a reader never sees half of one, whatever dies. A missing key raises `NotFound`; a store
-    that is full, read-only or away raises `StoreUnavailable` (`Away`, where waiting in vain was part of it) and leaves
-    nothing behind.
+    complete or absent: a reader never sees a partial one, whichever process is killed. A missing key raises `NotFound`;
+    a store that is full, read-only or unreachable raises `StoreUnavailable` (`Away` after a timeout) and leaves nothing
+    behind.
     """
 
     def put(self, key: str, data: BinaryIO) -> int:
-        """Store everything that `data` holds under `key` and return its size in bytes. An existing object stays."""
+        """Store the content of `data` under `key` and return its size in bytes. An existing object is kept."""
 
     def open(self, key: str, start: int = 0) -> BinaryIO:
-        """A reader of the object from byte `start` on, which is none behind its last; the caller closes it."""
+        """Return a reader of the object from byte `start` on; the caller closes it."""
 
     def size(self, key: str) -> int | None:
-        """Bytes, or None where there is no such object."""
+        """Return the size in bytes, None if absent."""
 
     def delete(self, key: str) -> None:
-        """Remove the object; a missing one is no error."""
+        """Delete the object if it exists."""
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Every key that starts with `prefix`, sorted."""
+        """Yield the keys that start with `prefix`, sorted."""
 
     def append(self, upload: str, offset: int, data: bytes) -> int:
-        """Add to the unfinished upload `upload` at `offset` and return how many bytes it holds now.
+        """Append to the unfinished upload `upload` at `offset` and return its size.
 
-        A repeated part is ignored, a gap is refused by returning the present size unchanged: the sender goes on
-        from the returned number. `data` is at most 8 MiB.
+        A repeated part is ignored; after a gap the size is returned unchanged. The sender continues from the returned
+        offset. `data` has at most 8 MiB.
         """
 
     def commit(self, upload: str, key: str, digest: str, *, needs_upload: bool = False) -> int:
@@ -53,7 +53,7 @@ class FileStore(Protocol):
         """
 
     def abort(self, upload: str) -> None:
-        """Drop an unfinished upload; a missing one is no error."""
+        """Delete an unfinished upload if it exists."""
 
     def sweep(self, seconds: float) -> None:
-        """Drop unfinished uploads to which nothing was added for so long, by the clock of the place itself."""
+        """Delete unfinished uploads that were not appended to for `seconds`, by the clock of the store."""

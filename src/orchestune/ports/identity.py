@@ -1,4 +1,4 @@
-"""Who else than the holders of our own tokens may call: what the place says of a bearer token."""
+"""The interface of an identity provider: who a bearer token belongs to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Person:
-    """Who a token stands for, in the words of the place that issued it."""
+    """The owner of a token, as the identity provider names it."""
 
     name: str
     role: str
@@ -18,7 +18,7 @@ class Person:
 
 
 class Identity(Protocol):
-    """A place that issues tokens. Blocking; `TemporaryError` where it cannot be asked now."""
+    """An identity provider. Blocking; raises TemporaryError if it cannot be reached."""
 
     def who(self, token: str) -> Person | None:
-        """None for a token that is not genuine, has expired, or stands for somebody without a role here."""
+        """Return the owner of a token; None if it is invalid, has expired, or its owner has no role here."""

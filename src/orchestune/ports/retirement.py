@@ -1,4 +1,4 @@
-"""What destroys the cluster that asks for it."""
+"""The interface for tearing down the cluster in which the server itself runs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class Undertaker(Protocol):
-    """Stands outside of the cluster, with rights that nobody inside has."""
+    """A job outside of the cluster, with permissions that nothing inside has."""
 
     def begin(self) -> None:
-        """Have the destruction begin, and return at once. May be repeated: what goes on is not begun twice.
+        """Start the teardown and return at once. Idempotent: a running teardown is not started twice.
 
-        TemporaryError leaves open whether it has begun; other errors say why it has not.
+        After a TemporaryError it is unknown whether it has started; other errors say why it has not.
         """

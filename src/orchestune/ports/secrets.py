@@ -1,4 +1,4 @@
-"""Where the values of secrets live while an experiment needs them."""
+"""The interface of a store for the values of secrets."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Protocol
 
 
 class SecretStore(Protocol):
-    """Values by experiment; never in the record. Blocking, idempotent, safe to call from several threads."""
+    """Secrets by experiment, apart from the record. Blocking, idempotent, thread-safe."""
 
     def put(self, experiment: str, values: Mapping[str, str]) -> None:
-        """Keep the values of one experiment, readable by the server's user alone."""
+        """Store the secrets of an experiment, readable by the server's user only."""
 
     def get(self, experiment: str) -> dict[str, str]:
-        """The values, an empty mapping where there are none."""
+        """Return the secrets of an experiment, empty if there are none."""
 
     def delete(self, experiment: str) -> None:
-        """Forget them; a missing experiment is no error."""
+        """Delete the secrets of an experiment, if any."""
