@@ -1,4 +1,4 @@
-"""Who gets the places: fair share by user, then priority; trials with GPUs never wait behind trials without."""
+"""Slot allocation: fair share by user, then priority; trials with GPUs never wait behind trials without."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestune.domain.resources import Capacity, Machine, Resources, holds, off
 
 @dataclass(frozen=True)
 class Demand:
-    """How many slots an experiment could use now, and what each of them takes. Sorted by priority, then age."""
+    """Number of slots that an experiment could use now, and the request of each. Sorted by priority, then age."""
 
     experiment: str
     slots: int
@@ -20,12 +20,12 @@ class Demand:
     owner: str = ""
     pool: str | None = None
     avoid: frozenset[str] = frozenset()
-    """machines it must not use"""
+    """names of machines that it must not use"""
 
 
 @dataclass
 class Free:
-    """What is left of one machine."""
+    """Available resources of one machine."""
 
     machine: Machine
     cpu: float
@@ -34,18 +34,18 @@ class Free:
 
     @classmethod
     def whole(cls, machine: Machine) -> Free:
-        """An empty machine."""
+        """Return the resources of an idle machine."""
         return cls(machine, machine.cpu, float(machine.memory), Deck(machine.gpus))
 
     def take(self, each: Resources, slots: int = 1) -> None:
-        """So many trials hold what they need; less than nothing may be left."""
+        """Allocate resources to `slots` trials. The available amount may become negative."""
         self.cpu -= (each.cpu or 0) * slots
         self.memory -= (each.memory or 0) * slots
         for _ in range(slots if each.gpu else 0):
             self.gpus.take(each.wanted)
 
     def fit(self, each: Resources, slots: int) -> int:
-        """How many of so many trials find a place."""
+        """Return how many of `slots` trials fit."""
         if each.cpu:
             slots = min(slots, int((self.cpu + 1e-9) // each.cpu))
         if each.memory:
@@ -56,15 +56,15 @@ class Free:
 
 
 class Room:
-    """What is free of a place."""
+    """Available resources of all machines of a backend."""
 
     def __init__(self, capacity: Capacity) -> None:
         self._capacity = capacity
         self._free = [Free.whole(machine) for machine in capacity.machines]
 
     def take(self, each: Resources, slots: int, machine: str = "", among: Iterable[str] | None = None) -> None:
-        """So many trials hold what they need, on that machine, or, where it is not known, on any (of those) that has
-        room. On one that takes no more they hold nothing of the others.
+        """Allocate resources to `slots` trials on `machine` or, if that is unknown, on any machine `among` those given
+        that has enough available. Trials on a cordoned or excluded machine use nothing of the other machines.
         """
         if machine in self._capacity.shut | self._capacity.away:
             return
@@ -79,7 +79,7 @@ class Room:
                 found.take(each)
 
     def fit(self, each: Resources, slots: int, machines: Iterable[str] | None = None) -> int:
-        """How many of so many trials find a place (on those machines)."""
+        """Return how many of `slots` trials fit (on `machines`, if given)."""
         if self._capacity.elastic:
             return slots
         return min(slots, sum(free.fit(each, slots) for free in self._among(machines)))
@@ -92,10 +92,10 @@ class Room:
 
 
 def usable(capacity: Capacity, each: Resources, pool: str | None, avoid: frozenset[str] = frozenset()) -> list[Machine]:
-    """The machines on which such a trial may run.
+    """Return the machines on which a trial with these resources may run.
 
-    One without GPUs leaves machines with GPUs alone, unless it fits nowhere else or names their pool: a trial that
-    needs them would wait for it.
+    A trial without GPUs does not use machines with GPUs, unless it fits nowhere else or names their pool: it would
+    block trials that need the GPUs.
     """
     fitting = [
         machine
@@ -109,23 +109,23 @@ def usable(capacity: Capacity, each: Resources, pool: str | None, avoid: frozens
 
 @dataclass
 class _Owner:
-    """What one user asks for and was given."""
+    """Demands of one user and the share allocated so far."""
 
     demands: deque[Demand] = field(default_factory=deque)
     share: float = 0.0
-    """the largest part that the user holds of anything: cores, memory or GPUs of the place (dominant resource
+    """dominant share: the largest fraction of all cores, memory or GPUs that the user holds (dominant resource
     fairness: Ghodsi et al., NSDI 2011)"""
 
 
 def allocate(capacity: Capacity, demands: Sequence[Demand]) -> dict[str, int]:
-    """Slots per experiment. The user with the smallest share is next; of a user's demands, the first one is."""
+    """Return slots per experiment. The user with the smallest share is served next, first demand first."""
     granted = dict.fromkeys((demand.experiment for demand in demands), 0)
     free = {machine.name: Free.whole(machine) for machine in capacity.machines}
     rooms: dict[str, deque[Free]] = {}
     owners: dict[str, _Owner] = {}
     for demand in demands:
         if capacity.elastic or not (demand.each.cpu or demand.each.memory or demand.each.gpu):
-            granted[demand.experiment] = max(demand.slots, 0)  # it takes nothing, or nobody knows from what
+            granted[demand.experiment] = max(demand.slots, 0)  # it requests nothing, or the capacity is unknown
         elif demand.slots > 0:
             owners.setdefault(demand.owner, _Owner()).demands.append(demand)
             allowed = usable(capacity, demand.each, demand.pool, demand.avoid)
@@ -135,7 +135,7 @@ def allocate(capacity: Capacity, demands: Sequence[Demand]) -> dict[str, int]:
         name = min(owners, key=lambda owner: owners[owner].share)
         owner = owners[name]
         demand = owner.demands[0]
-        # alone it may take all at once; beside others one slot at a time
+        # a single user gets all slots at once; several users get one slot at a time
         wanted = demand.slots - granted[demand.experiment]
         got = _place(rooms[demand.experiment], demand.each, wanted if len(owners) == 1 else min(wanted, 1))
         granted[demand.experiment] += got
@@ -148,8 +148,8 @@ def allocate(capacity: Capacity, demands: Sequence[Demand]) -> dict[str, int]:
 
 
 def _place(room: deque[Free], each: Resources, wanted: int) -> int:
-    """How many of so many trials find a place, which they take. A machine without room for one leaves `room`: it never
-    has any again, and there may be thousands of slots to be given away one by one.
+    """Allocate resources to up to `wanted` trials and return how many fit. Machines without space for one more are
+    removed from `room`: nothing frees space on them, and thousands of slots may be allocated one by one.
     """
     placed = 0
     while room and placed < wanted:

@@ -1,4 +1,4 @@
-"""GPUs: what each one is, which ones suit a trial, and how much of each is free."""
+"""GPUs: their properties, which ones match a request, and how much of each is available."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 _NOMINAL = 11 / 12
-"""what a card shows of the memory on its box at least: the system keeps some of it (a T4 of 16 GiB shows 15)"""
+"""minimum ratio of reported to nominal memory: the system reserves some (a T4 of 16 GiB reports 15)"""
 _EXACT = 1e-6
 _ENDS_THE_LIST = re.compile(r"-\d+|NoDevFiles|none|void", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Card:
-    """One GPU, or a part of one that is cut up."""
+    """One GPU, or one partition of a GPU."""
 
     id: str
-    """what goes into `CUDA_VISIBLE_DEVICES`"""
+    """id as used in `CUDA_VISIBLE_DEVICES`"""
     model: str = ""
-    """as its maker calls it; empty: not known"""
+    """name given by the manufacturer; empty: unknown"""
     memory: int = 0
-    """bytes; 0: not known"""
+    """bytes; 0: unknown"""
 
     def __str__(self) -> str:
         size = f"{self.memory / 2**30:.3g} GiB" if self.memory else "memory not known"
@@ -31,29 +31,29 @@ class Card:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a trial wants of GPUs."""
+    """GPU request of a trial."""
 
     count: float
-    """whole cards, or a share of one"""
+    """number of whole GPUs, or a fraction of one"""
     type: str | None = None
     memory: int | None = None
-    """bytes that each card has at least"""
+    """minimum bytes per GPU"""
     ids: tuple[str, ...] | None = None
-    """the only ones that will do; None: any"""
+    """ids of the only allowed GPUs; None: any"""
 
     def suited_by(self, card: Card) -> bool:
-        """Whether a card is one of those that will do."""
+        """Return True if `card` matches the request."""
         allowed = self.ids is None or card.id in self.ids
         return allowed and suits(card.model, card.memory, self.type, self.memory)
 
 
 def suits(model: str, memory: int, type: str | None, least: int | None) -> bool:
-    """Whether a card is of the wanted type and has the wanted bytes."""
+    """Return True if a GPU is of the requested type and has at least `least` bytes."""
     return (type is None or _is(model, type)) and (not least or memory >= least * _NOMINAL)
 
 
 def _is(model: str, type: str) -> bool:
-    """`a100` and `rtx4090` mean whole words of the model's name, whatever stands between them: `a10` is no `a100`."""
+    """Return True if `type` matches consecutive whole words of `model`, separators ignored: `a10` is not an `a100`."""
     wanted = "".join(_words(type))
     words = _words(model)
     starts = range(len(words))
@@ -65,7 +65,7 @@ def _words(text: str) -> list[str]:
 
 
 def listing(cards: Iterable[Card]) -> str:
-    """`2 x NVIDIA A100-SXM4-40GB (40 GiB), 1 x Tesla T4 (15 GiB)`; empty where nothing is known of any."""
+    """Return `2 x NVIDIA A100-SXM4-40GB (40 GiB), 1 x Tesla T4 (15 GiB)`; empty if nothing is known of any GPU."""
     counted = Counter(replace(card, id="") for card in cards)
     if not any(card.model or card.memory for card in counted):
         return ""
@@ -73,41 +73,41 @@ def listing(cards: Iterable[Card]) -> str:
 
 
 def named(visible: str) -> tuple[str, ...]:
-    """The words of `CUDA_VISIBLE_DEVICES`, each once."""
+    """Return the ids in `CUDA_VISIBLE_DEVICES`, without duplicates."""
     found: list[str] = []
     for word in (part.strip() for part in visible.split(",")):
         if not word or _ENDS_THE_LIST.fullmatch(word):
-            break  # as CUDA reads it: what follows an invalid id is not visible
+            break  # as CUDA does: ids after an invalid one are not visible
         if word not in found:
             found.append(word)
     return tuple(found)
 
 
 class Deck:
-    """What is free of some cards. Whole ones go to one trial; of a shared one only the rest is given away."""
+    """Available capacity of a set of GPUs: a whole GPU goes to one trial, the rest of a shared GPU to others."""
 
     def __init__(self, cards: Iterable[Card]) -> None:
         self._cards = tuple(cards)
         self._free = {card.id: 1.0 for card in self._cards}
 
     def hold(self, held: Mapping[str, float]) -> None:
-        """So much of each card is in use already."""
+        """Mark fractions of GPUs (id → fraction) as in use."""
         for card, part in held.items():
             if card in self._free:
                 self._free[card] = max(self._free[card] - part, 0.0)
 
     def fit(self, wanted: Wanted) -> int:
-        """How many such trials find a place."""
+        """Return how many trials with this request fit."""
         free = [self._free[card.id] for card in self._cards if wanted.suited_by(card)]
         if wanted.count < 1:
             return sum(int((part + _EXACT) // wanted.count) for part in free)
         return int(sum(part > 1 - _EXACT for part in free) // wanted.count)
 
     def take(self, wanted: Wanted) -> tuple[str, ...]:
-        """The ids of the cards for one more trial; none where it finds no place.
+        """Allocate GPUs to one more trial and return their ids; empty if it does not fit.
 
-        Of those that suit: a share comes from the card of which the least is free, so that whole ones stay whole; and
-        the smaller and older cards go first, so that the larger ones are there for whoever names them.
+        Among matching GPUs, a fraction comes from the one with the least available, so that whole ones stay free, and
+        smaller and older GPUs are used first, so that larger ones remain for trials that name them.
         """
         if not self.fit(wanted):
             return ()
