@@ -1,4 +1,4 @@
-"""Access that experiments have only if an administrator of their cluster allows it: `claim:datasets`, `privileged`."""
+"""Permissions that an administrator of a cluster grants to experiments, such as `claim:datasets` or `privileged`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMED: Mapping[str, str] = {
     "sysctl": "a sysctl of pods",
     "volume": "volumes of the kind nfs or image",
 }
-"""kinds that take a name, and what the name is"""
+"""kinds that take a name → meaning of the name"""
 PLAIN: Mapping[str, str] = {
     "anti-affinity": "required pod anti-affinity, which can keep other pods off all nodes",
     "host-ipc": "the IPC namespace of the node",
@@ -39,9 +39,9 @@ PLAIN: Mapping[str, str] = {
     "privileged": "privileged containers: root on the node",
     "unconfined": "another seccomp, AppArmor or SELinux profile than the default, and an unmasked /proc",
 }
-"""kinds without a name"""
+"""kinds without a name → what they permit"""
 RESERVED = "orchestune-"
-"""begin of the names of everything that the server creates for itself"""
+"""prefix of the names of all objects that the server creates for itself"""
 _OURS = ("claim", "configmap", "pull-secret", "secret", "service-account")
 _NAME = re.compile(r"[A-Za-z0-9/]([-A-Za-z0-9_./]{0,314}[A-Za-z0-9_])?")
 _PATH = re.compile(r"/[^\x00-\x1f\x7f:]{0,999}")
@@ -50,7 +50,7 @@ _VOLUMES = ("image", "nfs")
 
 @dataclass(frozen=True, order=True)
 class Allowance:
-    """One permission. `str()` is how administrators write it."""
+    """One permission. `str()` returns the form that administrators write, `KIND[:NAME]`."""
 
     kind: str
     name: str = ""
@@ -60,12 +60,12 @@ class Allowance:
 
     @property
     def is_reserved(self) -> bool:
-        """Return True if it names an object of the server itself, which no experiment may ever use."""
+        """True if it names an object of the server itself, which no experiment may ever use."""
         return self.kind in _OURS and (self.name == RESERVED.rstrip("-") or self.name.startswith(RESERVED))
 
 
 def parse(text: str) -> Allowance:
-    """Parse `KIND[:NAME]`. ValueError says what was expected."""
+    """Parse `KIND[:NAME]`. Raises ValueError, which says what was expected, if `text` is invalid."""
     kind, _, name = text.strip().partition(":")
     if kind in PLAIN:
         if name:
@@ -100,28 +100,28 @@ def _name(kind: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class Allowances:
-    """What an administrator allows to all experiments of a cluster."""
+    """Permissions that an administrator grants to all experiments of a cluster."""
 
     granted: frozenset[Allowance] = frozenset()
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Allowances:
-        """Parse a list. ValueError for the first that cannot be parsed."""
+        """Parse a list of permissions. Raises ValueError for the first invalid one."""
         return cls(frozenset(parse(text) for text in texts))
 
     def permit(self, kind: str, name: str = "") -> bool:
-        """Return True if it is granted. Objects of the server never are."""
+        """Return True if the permission is granted. Objects of the server never are."""
         asked = Allowance(kind, name)
         return asked in self.granted and not asked.is_reserved
 
     def around(self, path: str) -> str | None:
-        """Return another granted folder that holds this one; None if there is none.
+        """Return another granted folder that contains `path`; None if there is none.
 
-        Who may write in the outer folder can replace the inner one by a link to anywhere on the node.
+        A trial that can write to the outer folder can replace the inner one by a link to anywhere on the node.
         """
         paths = [each.name for each in self.granted if each.kind == "path" and each.name != path]
         return min((each for each in paths if path.startswith(each.rstrip("/") + "/")), default=None)
 
     def texts(self) -> list[str]:
-        """Return them as administrators write them, sorted."""
+        """Return the permissions in the form that administrators write, sorted."""
         return [str(each) for each in sorted(self.granted)]

@@ -1,4 +1,4 @@
-"""Security events: who signed in, what was granted, destroyed or refused."""
+"""Security events: sign-ins, grants, deletions and refusals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-MOST_TEXT = 200  # characters of one value: callers choose names, paths and references
+MOST_TEXT = 200  # characters per value: callers choose names, paths and references
 _MOST_REASON = 500  # characters of a refusal's message
 
 
@@ -45,12 +45,12 @@ LASTING = frozenset(
         AuditKind.SERVER_SHUTDOWN,
     }
 )
-"""kinds whose rows no number of other events pushes out: sign-ins, refusals and exports have a bound of their own"""
+"""kinds whose rows the other kinds never evict: sign-ins, denied access and exports share a row limit"""
 
 
 @dataclass(frozen=True)
 class AuditEvent:
-    """One security event. Every text is printable and on one line; none of them is a token."""
+    """One security event. All texts are printable and single-line; none of them is a token."""
 
     kind: AuditKind
     at: float
@@ -71,6 +71,6 @@ class AuditEvent:
 
 
 def printable(text: str, most: int = MOST_TEXT) -> str:
-    """Return `text` with U+FFFD for every control character and line break, and cut to `most` characters."""
+    """Return `text` with control characters and line breaks replaced by U+FFFD, truncated to `most` characters."""
     line = "".join(character if character.isprintable() else "\ufffd" for character in text[:most])
     return line if len(text) <= most else f"{line[: most - 1]}…"

@@ -1,4 +1,4 @@
-"""What a cluster at a cloud provider shall be, and what is told of making, changing and removing one."""
+"""Specification of a cluster at a cloud provider, and the events of creating, changing and removing one."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 SYSTEM = "system"
-"""the pool that is there for the server, and for what a cluster needs itself"""
+"""name of the pool for the server and the cluster's own components"""
 SERVER_ROLES = ("viewer", "editor", "owner")
-"""what the server knows, from the weakest to the strongest"""
+"""roles of the server, from the weakest to the strongest"""
 ROLES = (*SERVER_ROLES, "admin")
-"""the same; `admin` may do everything in the cluster, beside what the server has"""
+"""SERVER_ROLES and `admin`, which may also do everything in the cluster itself"""
 
 
 @dataclass(frozen=True)
 class Taint:
-    """Keeps pods away that do not tolerate it."""
+    """A node taint, which repels pods that do not tolerate it."""
 
     key: str
     value: str
@@ -26,59 +26,59 @@ class Taint:
 
 @dataclass(frozen=True)
 class Pool:
-    """Machines of one kind, between a least and a largest number."""
+    """A node pool of between `least` and `most` nodes."""
 
     name: str
     instance_types: tuple[str, ...]
-    """the first that has room is taken; all are of one architecture"""
+    """in order of preference: the first with capacity is used; all have one architecture"""
     least: int = 0
     most: int = 1
     disk: int = 100 * 2**30
     """bytes"""
     spot: bool = False
     gpu: bool = False
-    """whether the file says that they have GPUs"""
+    """True if the file says that the nodes have GPUs"""
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Taint, ...] = ()
     key: str = ""
-    """where it stands in the file"""
+    """key of the pool in the file"""
     any_type: bool = False
-    """of `instance_types` those will do that are offered where the cluster is: the file does not name them"""
+    """the file names no types: of `instance_types`, those offered at the cluster's location are used"""
 
 
 @dataclass(frozen=True)
 class Network:
-    """Where the machines stand. Without `vpc` a network is made."""
+    """Network of the nodes, created if `vpc` is empty."""
 
     vpc: str = ""
     subnets: tuple[str, ...] = ()
-    """of `vpc`, in which machines and control plane get addresses"""
+    """subnets of `vpc` for nodes and control plane"""
     cidr: str = "10.42.0.0/16"
-    """of a network that is made"""
+    """address range of a created network"""
     endpoint: str = "public"
-    """who reaches the API server: `public` (who has credentials, from everywhere) or `private` (from the network)"""
+    """access to the API server: `public` (from everywhere, with credentials) or `private` (from the network)"""
     allow: tuple[str, ...] = ()
-    """networks that reach a public endpoint; empty: every one"""
+    """networks that can reach a public endpoint; empty: all"""
 
 
 @dataclass(frozen=True)
 class Grant:
-    """Somebody else who may use the cluster."""
+    """Access to the cluster for another user or role."""
 
     who: str
-    """as the provider names people and roles"""
+    """user or role, in the provider's notation"""
     role: str
     """one of ROLES"""
 
 
 @dataclass(frozen=True)
 class Retirement:
-    """That a cluster destroys itself once nobody uses it."""
+    """Settings of the automatic teardown of an unused cluster."""
 
     after: float
-    """seconds with nothing unfinished and no worker"""
+    """seconds without unfinished experiments and workers"""
     archive: str
-    """where its records and files go first, `s3://BUCKET/PREFIX`: a place that is not the cluster's own"""
+    """destination of records and files before the teardown, `s3://BUCKET/PREFIX`, outside the cluster's own storage"""
 
 
 @dataclass(frozen=True)
@@ -89,40 +89,40 @@ class ClusterSpec:
     name: str
     pools: tuple[Pool, ...]
     region: str = ""
-    """empty: what the provider's own settings say"""
+    """empty: the default of the provider's own settings"""
     zones: tuple[str, ...] = ()
-    """empty: chosen by what they offer"""
+    """empty: up to three that offer the pools' instance types"""
     version: str = ""
-    """of Kubernetes; empty: the provider's default"""
+    """Kubernetes version; empty: the provider's default"""
     network: Network = Network()
     access: tuple[Grant, ...] = ()
     scale_down: float = 600.0
-    """seconds after which a machine without work goes"""
+    """seconds after which an idle node is removed"""
     retirement: Retirement | None = None
-    """None: it stays until somebody destroys it"""
+    """None: the cluster stays until a user destroys it"""
     bucket: bool = False
-    """whether files lie in an object store of the provider"""
+    """True if files are stored in an object store of the provider"""
     policies: tuple[str, ...] = ()
-    """more rights for machines, as the provider names them"""
+    """additional policies of the nodes, in the provider's notation"""
     images: Mapping[str, str] = field(default_factory=dict)
-    """what runs beside the server from another registry than its publisher's"""
+    """images of components beside the server that do not come from their publisher's registry"""
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Payer:
-    """Who pays for a cluster, and where it stands."""
+    """Account and region in which a cluster is billed."""
 
     provider: str
     account: str
     region: str
     identity: str
-    """who asks, as the provider names him"""
+    """the caller, in the provider's notation"""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One resource that is to be there."""
+    """One resource of the plan."""
 
     kind: str
     name: str
@@ -130,12 +130,12 @@ class Planned:
 
     @property
     def called(self) -> str:
-        """How messages call it."""
+        """Name of the resource in messages."""
         return f"{self.kind} {self.name}"
 
 
 class Happened(StrEnum):
-    """What became of a resource."""
+    """Progress of one resource."""
 
     WAITING = "waiting"
     FOUND = "found"
@@ -147,7 +147,7 @@ class Happened(StrEnum):
 
 @dataclass(frozen=True)
 class Event:
-    """Told while a cluster is made, changed or removed."""
+    """Progress report while a cluster is created, changed or removed."""
 
     what: Happened
     resource: Planned
@@ -157,17 +157,17 @@ class Event:
 
 @dataclass(frozen=True)
 class Complaint:
-    """Something that the provider will not do as the file asks."""
+    """A setting of the file that the provider cannot fulfil."""
 
     key: str
-    """where it stands in the file, such as `pools.big.instance_type`"""
+    """key in the file, such as `pools.big.instance_type`"""
     message: str
     hint: str = ""
 
 
 @dataclass(frozen=True)
 class Left:
-    """Something that is still there after a removal, or could not be looked for."""
+    """A resource that remains after a removal, or could not be checked."""
 
     service: str
     kind: str
@@ -177,29 +177,29 @@ class Left:
 
 @dataclass(frozen=True)
 class Proof:
-    """Whether anything is left of a cluster, service by service."""
+    """Check for remaining resources of a cluster, service by service."""
 
     looked: tuple[str, ...]
-    """at these services, completely"""
+    """services that were checked completely"""
     left: tuple[Left, ...] = ()
 
 
 @dataclass(frozen=True)
 class Reached:
-    """How the API server of a cluster that was made is reached, and what belongs to it."""
+    """Addresses of a created cluster: API server, registry and file storage."""
 
     server: str
     authority: str
-    """certificates (PEM) in base64, as kubeconfigs have it"""
+    """CA certificates (PEM) in base64, as in kubeconfigs"""
     registry: str = ""
-    """where images are pushed to; empty: there is none"""
+    """registry to push images to; empty: none"""
     files: str = ""
-    """where files lie; empty: on the server's disk"""
+    """storage of files; empty: the server's disk"""
 
 
 @dataclass(frozen=True)
 class PoolState:
-    """A pool as it is."""
+    """Current state of a pool."""
 
     name: str
     state: str
@@ -213,14 +213,14 @@ class PoolState:
 
 @dataclass(frozen=True)
 class Standing:
-    """A cluster as the provider shows it."""
+    """Status of a cluster as the provider reports it."""
 
     name: str
     region: str
     state: str
-    """in the provider's words"""
+    """in the provider's terms"""
     version: str = ""
     pools: tuple[PoolState, ...] = ()
     trouble: str = ""
     up: bool = True
-    """its API server answers"""
+    """True if its API server answers"""
