@@ -1,9 +1,9 @@
-"""Conditions that every configuration fulfils: texts such as `lr * 2 + momentum <= 1`, read without running them.
+"""Constraints on configurations, such as `lr * 2 + momentum <= 1`, parsed without running them as Python code.
 
-The grammar is the part of Python's that is arithmetic, comparison, `and`, `or`, `not`, `in` with a list,
-`a if b else c` and a few functions of numbers. Names are parameters, `{val/x-y}` stands for one that is no word of
-Python. A constraint one of whose parameters does not apply holds; one that cannot be computed (a division by zero)
-does not. Numbers that differ by rounding alone are equal: 0.1 + 0.2 is 0.3.
+The grammar is the subset of Python's with arithmetic, comparisons, `and`, `or`, `not`, `in` with a list,
+`a if b else c` and a few numeric functions. Names are parameters; `{val/x-y}` stands for a name that is not a Python
+identifier. A constraint holds if one of its parameters does not apply, and is violated if it cannot be computed (a
+division by zero). Numbers that differ only by rounding are equal: 0.1 + 0.2 is 0.3.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from orchestune.domain.words import did_you_mean
 
 LONGEST = 1000
 DEEPEST = 100
-"""levels of a text: what is deeper would not fit onto the stack of Python"""
+"""nesting levels: a deeper expression would overflow Python's stack"""
 Kind = Literal["number", "decimal", "text", "truth", "any"]
-"""of a parameter; `decimal`: a number without a step"""
+"""type of a parameter or term; `decimal`: a number without a step"""
 _Term = Callable[[Mapping[str, Any]], Any]
 _Sum = tuple[Any, Any]
-"""a value, and of a number how large its summands are together, but for the sign"""
+"""a value and, for a number, the sum of the magnitudes of its summands (up to the sign)"""
 _Check = Callable[[Any, Any], Any]
-"""whether a comparison holds of two operands, which were evaluated"""
+"""predicate that compares two evaluated operands"""
 
 _ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
@@ -45,17 +45,17 @@ _FUNCTIONS: Mapping[str, tuple[Callable[..., Any], int, int]] = {
     "log": (math.log, 1, 1), "log2": (math.log2, 1, 1), "log10": (math.log10, 1, 1),
     "floor": (math.floor, 1, 1), "ceil": (math.ceil, 1, 1), "round": (round, 1, 1),
 }  # fmt: skip
-"""name → function, fewest and most arguments"""
+"""name → function, minimum and maximum number of arguments"""
 _TRUTHS = {"true": True, "false": False}
-"""as experiment files spell them"""
+"""spelling in experiment files"""
 _ROUNDED = 1e-14
-"""of the sum of all that is added or subtracted on both sides: by so much rounding may move one from the other"""
+"""largest difference caused by rounding, relative to the sum of the magnitudes of all summands on both sides"""
 _QUOTED = re.compile(r"\{([^{}]*)\}")
 _ALSO = {"&&": "and", "||": "or", "=<": "<=", "=>": ">="}
 
 
 class WrongConstraint(ValueError):
-    """The message says what is wrong with a text, `hint` what to do."""
+    """Invalid constraint. The message says what is wrong, `hint` how to fix it."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -64,24 +64,24 @@ class WrongConstraint(ValueError):
 
 @dataclass(frozen=True)
 class Constraint:
-    """A condition over `names`, and the texts that it compares some of them with. Equal where the texts are."""
+    """A condition over parameters `names`; `compared` holds (parameter, text) pairs. Equality is that of `text`."""
 
     text: str
     names: frozenset[str] = field(compare=False)
     compared: frozenset[tuple[str, str]] = field(compare=False)
     equations: frozenset[frozenset[str]] = field(compare=False)
-    """what stands in each equation that has a number without a step in it"""
+    """names in each equation that contains a number without a step"""
     operations: int = field(compare=False)
-    """names, constants, operators and functions in the text: one evaluation takes time in proportion to them"""
+    """number of names, constants, operators and functions: the time of an evaluation is proportional to it"""
     _holds: _Term = field(compare=False, repr=False)
     _distance: _Term = field(compare=False, repr=False)
 
     def holds(self, configuration: Mapping[str, Any]) -> bool:
-        """Whether it is fulfilled, or does not apply."""
+        """Return True if the constraint is fulfilled or does not apply."""
         return not self.names <= configuration.keys() or bool(_computed(self._holds, configuration, False))
 
     def distance(self, configuration: Mapping[str, Any]) -> float:
-        """0 where it holds; else larger the further away that is. Infinite where it cannot be computed."""
+        """Return 0 if the constraint holds; otherwise the size of the violation, infinite if it cannot be computed."""
         if self.holds(configuration):
             return 0.0
         found = _computed(self._distance, configuration, math.inf)
@@ -96,7 +96,7 @@ def _computed(term: _Term, configuration: Mapping[str, Any], otherwise: Any) -> 
 
 
 def constraint(text: str, kinds: Mapping[str, Kind]) -> Constraint:
-    """The constraint that `text` says of parameters of these kinds. WrongConstraint where it says none."""
+    """Parse a constraint over parameters of these kinds. Raises WrongConstraint if `text` is invalid."""
     if len(text) > LONGEST:
         raise WrongConstraint(f"is longer than {LONGEST} characters")
     quoted: dict[str, str] = {}
@@ -137,7 +137,7 @@ def constraint(text: str, kinds: Mapping[str, Kind]) -> Constraint:
 
 
 def _in_braces(text: str, kinds: Mapping[str, Kind]) -> str:
-    """The hint for a text that has a name as it stands which is no word of Python."""
+    """Return a hint if `text` has a name without braces that is not a Python identifier; otherwise empty."""
     plain = _QUOTED.sub("", text)
     for name in kinds:
         words = all(word.isidentifier() and not keyword.iskeyword(word) for word in name.split("."))
@@ -147,10 +147,10 @@ def _in_braces(text: str, kinds: Mapping[str, Kind]) -> str:
 
 
 class _Reader:
-    """Turns a tree into functions of a configuration, and refuses everything that it does not know.
+    """Compiles a syntax tree to functions of a configuration, and rejects every node that it does not know.
 
-    Each node becomes one function, which evaluates every function below it once: a node that were built or evaluated
-    twice at each of 100 levels would take 2**100 times as long.
+    Each node becomes one function, which calls each function below it once: building or evaluating nodes twice at
+    each of 100 levels would take 2**100 times as long.
     """
 
     def __init__(self, kinds: Mapping[str, Kind], quoted: Mapping[str, str]) -> None:
@@ -161,7 +161,7 @@ class _Reader:
         self.equations: set[frozenset[str]] = set()
 
     def term(self, node: ast.expr) -> tuple[_Term, Kind]:
-        """Return the function that evaluates `node`, always the same one, and the kind of its values."""
+        """Return the (cached) function that evaluates `node`, and the kind of its values."""
         if node not in self._terms:
             self._terms[node] = self._built(node)
         return self._terms[node]
@@ -200,8 +200,8 @@ class _Reader:
         raise WrongConstraint(f"{_shown(node)} is not allowed here", "arithmetic, comparisons, and, or, not are")
 
     def distance(self, node: ast.expr, wanted: bool = True) -> _Term:
-        """How far a configuration is from one of which the tree is as `wanted`: a number where numbers are compared,
-        else 0 or 1.
+        """Return a function for the distance of a configuration from one for which `node` is `wanted`: a number if
+        numbers are compared, otherwise 0 or 1.
         """
         match node:
             case ast.UnaryOp(op=ast.Not(), operand=operand):
@@ -241,7 +241,7 @@ class _Reader:
         if isinstance(value, bool):
             return (lambda values: value), "truth"
         if isinstance(value, (int, float)):
-            number = float(value) if abs(value) < 1e300 else math.inf  # whole numbers of any size would take for ever
+            number = float(value) if abs(value) < 1e300 else math.inf  # huge integers could take unlimited time
             return (lambda values: number), "number"
         if isinstance(value, str):
             text = self._text(value)
@@ -304,7 +304,7 @@ class _Reader:
         return lambda values: check(one(values), other(values))
 
     def _operand(self, node: ast.expr) -> _Term:
-        """A side of a comparison, for a `_Check`: the elements of a list, evaluated one by one; else a `_Sum`."""
+        """Return one side of a comparison, for a `_Check`: list elements, evaluated lazily, or a `_Sum`."""
         if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
             choices = [self.term(element)[0] for element in node.elts]
             return lambda values: (choice(values) for choice in choices)
@@ -344,12 +344,12 @@ class _Reader:
         return lambda one, other: compare(one[0], other[0])
 
     def _named(self, node: ast.expr) -> frozenset[str]:
-        """The parameters in it."""
+        """Return the parameters in `node`."""
         words = [each for each in ast.walk(node) if isinstance(each, (ast.Name, ast.Attribute))]
         return frozenset(name for name in map(self._name, words) if name in self._kinds)
 
     def _summed(self, node: ast.expr) -> Callable[[Mapping[str, Any]], _Sum]:
-        """The function that evaluates `node` together with what is added or subtracted in it."""
+        """Return the function that evaluates `node` together with the magnitude of its summands."""
         match node:
             case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
                 one, other, applied = self._summed(left), self._summed(right), _ARITHMETIC[type(op)]
@@ -395,7 +395,7 @@ class _Reader:
 
 
 def _together(terms: Sequence[_Term], every: bool) -> _Term:
-    """The distance from where every one of them is 0, or any."""
+    """Combine distances: 0 if `every` one is 0 (their sum), or if any is 0 (their minimum)."""
     if len(terms) == 1:
         return terms[0]
     together = sum if every else min
@@ -403,7 +403,7 @@ def _together(terms: Sequence[_Term], every: bool) -> _Term:
 
 
 def _unless_rounded(compare: Callable[[Any, Any], Any]) -> _Check:
-    """The comparison of two numbers, which are equal where they differ by rounding alone."""
+    """Return a comparison that treats numbers as equal if they differ only by rounding."""
     of_equal = compare(0, 0)
 
     def holds(one: _Sum, other: _Sum) -> Any:
@@ -417,12 +417,12 @@ def _unless_rounded(compare: Callable[[Any, Any], Any]) -> _Check:
 
 
 def _equality(one: Kind, other: Kind) -> Callable[[Any, Any], bool]:
-    """Of a parameter that has both, `true` is not 1; of a switch it is."""
+    """Return the equality test: `true` differs from 1 for a parameter that allows both, but not for a switch."""
     return same if "any" in (one, other) else operator.eq
 
 
 def _as_number(value: object) -> float:
-    """A decimal: a power of whole numbers, or a text times one, would take all time and memory. TypeError."""
+    """Return a float: integer powers, or a text times one, take unbounded time and memory. Raises TypeError if text."""
     if isinstance(value, (int, float)):
         return float(value)
     raise TypeError(f"{value!r} is no number")

@@ -1,6 +1,6 @@
-"""How much of a distribution lies where: what the standard library has no functions for, or only rough ones.
+"""Probabilities of normal and beta distributions for which the standard library has no precise functions.
 
-Exact where the distribution is far narrower or far wider than what is asked about, or lies beside it.
+Accurate even if the distribution is far narrower or far wider than the interval, or lies outside it.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 import math
 
 _NARROW = 1e-3
-"""standard deviations in which the normal density is as good as straight"""
+"""standard deviations: in a narrower interval the normal density is practically linear"""
 _MANY = 1000.0
-"""shapes of a beta distribution beyond which it is all but normal on a scale of its own"""
+"""shape parameters above which a beta distribution is practically normal on a transformed scale"""
 _STEPS = 10_000
 _TINY = 1e-300
 
 
 def normal(below: float, above: float) -> float:
-    """Of the standard normal distribution, between two numbers."""
+    """Return the probability that a standard normal variable lies between `below` and `above`."""
     if above - below < _NARROW:
         middle = (below + above) / 2
         return (above - below) * math.exp(-middle * middle / 2) / math.sqrt(2 * math.pi)
@@ -26,7 +26,7 @@ def normal(below: float, above: float) -> float:
 
 
 def beta(a: float, b: float, share: float, rest: float) -> float:
-    """Of the beta distribution below `share`, of which `rest` is 1 less: it may be too small to be told from that."""
+    """Return the beta CDF at `share`. `rest` is 1 - `share`: if it is tiny, the subtraction would lose its digits."""
     if share <= 0 or rest <= 0:
         return float(rest <= 0)
     if min(a, b) > _MANY:
@@ -37,7 +37,7 @@ def beta(a: float, b: float, share: float, rest: float) -> float:
 
 
 def _fraction(a: float, b: float, share: float, rest: float) -> float:
-    """The continued fraction of the incomplete beta function by the method of Lentz (Numerical Recipes, 6.4)."""
+    """Return the incomplete beta function: its continued fraction by Lentz's method (Numerical Recipes, 6.4)."""
     logs = [math.log1p(-other) if one > other else math.log(one) for one, other in ((share, rest), (rest, share))]
     log = a * logs[0] + b * logs[1] - _log_beta(a, b) - math.log(a)
     if log < -700:
@@ -60,7 +60,7 @@ def _not_zero(number: float) -> float:
 
 
 def _log_beta(a: float, b: float) -> float:
-    """The logarithm of the beta function, also where one of the two is so large that the gammas cancel each other."""
+    """Return the log of the beta function, even if one argument is so large that the gammas cancel each other."""
     a, b = min(a, b), max(a, b)
     if b < 10:
         return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
@@ -69,13 +69,13 @@ def _log_beta(a: float, b: float) -> float:
 
 
 def _stirling(number: float) -> float:
-    """What Stirling's formula leaves of the logarithm of gamma."""
+    """Return the remainder of Stirling's formula for the log-gamma function."""
     square = number * number
     return (1 / 12 - (1 / 360 - 1 / (1260 * square)) / square) / number
 
 
 def _all_but_normal(a: float, b: float, share: float, rest: float) -> float:
-    """Peizer and Pratt (1968)."""
+    """Return the beta CDF by the normal approximation of Peizer and Pratt (1968)."""
     n = a + b - 1
     away = a - 1 / 3 - (n + 1 / 3) * share + 0.02 * (rest / a - share / b + (rest - 0.5) / (a + b))
     bends = rest * _bend((a - 0.5) / (n * share)) + share * _bend((b - 0.5) / (n * rest))

@@ -1,4 +1,4 @@
-"""Measured facts about a search, in plain words. Each says how much it rests on; none is a proof."""
+"""Findings about a search, in plain words. Each gives its evidence, such as the number of trials; none is a proof."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from orchestune.domain.trial import Observation
 from orchestune.domain.words import plural
 
 ENOUGH = 10
-"""trials below which nothing is said of a parameter"""
+"""minimum number of trials for a finding about a parameter"""
 _CLEAR = 0.35
-"""rank correlations that are worth a sentence"""
+"""minimum absolute rank correlation for a finding"""
 _EDGE = 0.05
-"""how much of a range, on the parameter's scale, counts as near its end"""
+"""fraction of a range, on the parameter's scale, that counts as near a bound"""
 _FEW = 3
-"""trials that are worth a sentence"""
+"""minimum number of affected trials for a finding"""
 _CHANCE = 0.01
-"""what could have been chance with more than this probability is not told"""
+"""significance level: effects with a larger p-value are not reported"""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact; `parameter` is None for one about the search as a whole."""
+    """One finding; `parameter` is None if it is about the search as a whole."""
 
     code: str
     message: str
@@ -39,14 +39,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Whole:
-    """A search of which an even selection of trials alone is looked at."""
+    """Facts about all trials of a search, if only an even sample of them is analysed."""
 
     count: int
-    """trials that finished"""
+    """number of finished trials"""
     best: Mapping[int, Observation]
-    """the best trial of all, or those of the Pareto front, by their places in the order in which all finished"""
+    """the best trial, or those of the Pareto front, keyed by position in the order in which trials finished"""
     repeated: int
-    """trials with a configuration that another one had before"""
+    """number of trials whose configuration an earlier trial had"""
 
 
 def findings(
@@ -57,12 +57,12 @@ def findings(
     folds: int = 1,
     whole: Whole | None = None,
 ) -> list[Finding]:
-    """The facts about the trials of `history` (in the order in which they finished), the most useful ones first.
-    `whole`: what is known of all trials, where these are a selection.
+    """Return findings about the trials of `history` (in the order in which they finished), most useful first.
+    `whole` describes all trials if `history` is a sample.
 
-    The best ones are those of the trials that keep every limit of `metrics`. Whether the search still gets better is
-    told of the Pareto front where several of these have a goal, whichever `metric` the rest is about, and of the first
-    that has one where `metric` has none. Values are the means of so many `folds`.
+    The best trials are chosen among those that keep every limit of `metrics`. Progress is reported for the Pareto
+    front if several of these have a goal, whichever `metric` the other findings are about, and for the first that has
+    one if `metric` has none. Values are means over `folds` folds.
     """
     done = [seen for seen in history if _value(metric, seen) is not None]
     kept = [seen for seen in done if feasible(metrics, seen.metrics)]
@@ -157,7 +157,7 @@ def _edge(parameter: Parameter, metric: Metric, done: Sequence[Observation]) -> 
 
 
 def _place(parameter: Parameter, value: Value) -> float:
-    """Where a number lies in its range, from 0 to 1, on the parameter's scale."""
+    """Return the position of a number in its range, from 0 to 1, on the parameter's scale."""
     low, high, at = float(parameter.low or 0), float(parameter.high or 0), float(value)
     if parameter.log:
         low, high, at = math.log(low), math.log(high), math.log(at)
@@ -182,9 +182,9 @@ def _direction(parameter: Parameter, metric: Metric, done: Sequence[Observation]
 
 
 def _clear_by_chance(count: int) -> float:
-    """The rank correlation that so many trials reach by chance alone in one of a hundred cases.
+    """Return the absolute rank correlation that `count` trials reach by chance with probability `_CHANCE`.
 
-    By the transformation of Fisher, for ranks (Fieller, Hartley and Pearson, 1957).
+    Fisher's transformation, for ranks (Fieller, Hartley and Pearson, 1957).
     """
     return math.tanh(NormalDist().inv_cdf(1 - _CHANCE / 2) * math.sqrt(1.06 / (count - 3)))
 
@@ -210,9 +210,9 @@ def _choices(parameter: Parameter, metric: Metric, done: Sequence[Observation]) 
 
 
 def _same_by_chance(groups: Sequence[Sequence[float]]) -> bool:
-    """Whether groups of values that differ in nothing lie as far apart in more than one of a hundred cases.
+    """Return True if the differences between the groups are not significant at level `_CHANCE`.
 
-    The test of Kruskal and Wallis (1952), with the approximation of Wilson and Hilferty (1931) to its distribution.
+    Kruskal-Wallis test (1952), with the Wilson-Hilferty approximation (1931) of its distribution.
     """
     ranks = iter(_ranks([value for group in groups for value in group]))
     by_group = [[next(ranks) for _ in group] for group in groups]
@@ -225,7 +225,7 @@ def _same_by_chance(groups: Sequence[Sequence[float]]) -> bool:
 
 
 def _median(values: Sequence[float]) -> float:
-    """Finite, however large the two in the middle are."""
+    """Return the median, without overflow for large values."""
     return mean_of((statistics.median_low(values), statistics.median_high(values)))
 
 
@@ -234,7 +234,7 @@ def _word(value: object) -> str:
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
-    """From 1; equal values share the mean of their ranks."""
+    """Return ranks from 1; equal values share the mean of their ranks."""
     order = sorted(range(len(values)), key=lambda index: values[index])
     ranks = [0.0] * len(values)
     start = 0
@@ -249,7 +249,7 @@ def _ranks(values: Sequence[float]) -> list[float]:
 
 
 def _failures(parameter: Parameter, history: Sequence[Observation]) -> Iterator[Finding]:
-    """Whether failures lie together: in one choice, the most striking one, or in the lower or upper half."""
+    """Yield a finding if failures cluster in one choice (the most significant) or in one half of the range."""
     having = [seen for seen in history if parameter.name in seen.parameters]
     failed = [seen for seen in having if seen.state is TrialState.FAILED]
     if len(failed) < _FEW or len(having) < ENOUGH:
@@ -267,9 +267,9 @@ def _failures(parameter: Parameter, history: Sequence[Observation]) -> Iterator[
 
 
 def _at_least(hits: int, count: int, there: int, total: int) -> float:
-    """The probability that so many of `count` or more are among the `there` of `total`, drawn without regard to them.
+    """Return the probability that `count` trials drawn from `total` include at least `hits` of `there` given ones.
 
-    Fisher's exact test.
+    Fisher's exact test, one-sided.
     """
 
     def ways(chosen: int, among: int) -> float:

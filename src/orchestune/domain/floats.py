@@ -1,4 +1,4 @@
-"""Numbers of every kind as floats."""
+"""Conversion of numbers of every type to floats."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 
 def as_float(value: Any) -> float:
-    """What `float` makes of it; infinite where it is larger than any float. TypeError or ValueError for no number."""
+    """Return `float(value)`, infinite if out of range. Raises TypeError or ValueError if `value` is not a number."""
     try:
         return float(value)
-    except OverflowError:  # whole numbers have no largest one
+    except OverflowError:  # Python integers are unbounded
         return math.inf if value > 0 else -math.inf
