@@ -1,4 +1,4 @@
-"""The learning curve of a trial, as far as rules of early stopping look at it. A loss: smaller is better."""
+"""Learning curve of a trial, summarized for early stopping rules. Values are losses: smaller is better."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from dataclasses import dataclass
 from orchestune.domain.metrics import Metric
 
 WORST = 1e300
-"""the loss of a value that is not finite: worse than any other, and small enough to be averaged"""
+"""loss of a value that is not finite: worse than any other, and small enough to be averaged"""
 
 _FURTHEST = 1e100
-"""the largest step, so that no look of a rule overflows"""
+"""upper bound of steps, so that the arithmetic of rules cannot overflow"""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """How a trial stood when it came to a step at which its rule looks; all values are losses."""
+    """Snapshot of a trial when it reached a decision step of its rule; all values are losses."""
 
     trial: int
     step: float
-    """the step of the look; the value may have been reported a little later"""
+    """the decision step; the value may have been reported a little later"""
     loss: float
-    """the last one"""
+    """last reported value"""
     best: float
-    """of all so far"""
+    """minimum so far"""
     mean: float
-    """of all so far"""
+    """mean so far"""
 
 
 class Curve:
-    """The values of one metric in the order in which a trial reported them, summed up."""
+    """Running summary of the values of one metric, in the order in which a trial reported them."""
 
     def __init__(self, metric: Metric) -> None:
         self._metric = metric
@@ -40,7 +40,7 @@ class Curve:
         self.loss = self.best = WORST
 
     def add(self, value: float, step: float | None) -> None:
-        """One more value. Without a step it belongs to the one after the last."""
+        """Add a value. If `step` is None or not finite, it is the last step plus 1."""
         step = step if step is not None and math.isfinite(step) else self.step + 1
         self.step = max(min(step, _FURTHEST), -_FURTHEST)
         self.furthest = max(self.furthest, self.step)
@@ -50,25 +50,25 @@ class Curve:
         self._total += self.loss
 
     def pass_over(self, count: int) -> None:
-        """So many values without a step that were no finite numbers, and of which nothing was kept."""
+        """Count values without a step that were not finite and therefore not stored."""
         self.step = min(self.step + count, _FURTHEST)
         self.loss = WORST
         self._count += count
         self._total += WORST * count
 
     def mark(self, trial: int, step: float) -> Mark:
-        """How the trial stands; the step of the look is `step`."""
+        """Return a snapshot of the trial for the decision step `step`."""
         mean = max(min(self._total / max(self._count, 1), WORST), -WORST)
         return Mark(trial, step, self.loss, self.best, mean)
 
 
 def loss(metric: Metric, value: float) -> float:
-    """Smaller is better, and always finite."""
+    """Return `value` as a loss: smaller is better, and always finite."""
     if not math.isfinite(value):
         return WORST
     return max(min(value if metric.goal == "minimize" else -value, WORST), -WORST)
 
 
 def shown(metric: Metric, loss: float) -> str:
-    """A loss as the value that was reported, for people."""
+    """Format a loss as the value that was reported."""
     return "not finite" if loss >= WORST else f"{loss if metric.goal == 'minimize' else -loss:.6g}"

@@ -1,4 +1,4 @@
-"""Which running trials are ended before their time: what a user wrote of it."""
+"""User settings of early stopping, which terminates unpromising trials before they finish."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     "percentile": frozenset({"min_steps", "interval", "reduction"}),
     "wilcoxon": frozenset({"min_steps", "interval"}),
 }
-"""which numbers each rule takes"""
+"""numeric options of each rule"""
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """A rule and its numbers; None: the rule's own default (see `pruners.registry`)."""
+    """A rule and its options; None: the rule's own default (see `pruners.registry`)."""
 
     type: str
     metric: str | None = None
-    """a declared metric; None: the first one"""
+    """name of a declared metric; None: the first one"""
     min_steps: float | None = None
-    """no trial is looked at before this step"""
+    """no trial is evaluated before this step"""
     interval: float | None = None
-    """steps from one look to the next"""
+    """steps between two decisions"""
     reduction: float | None = None
-    """the best 1/reduction of the trials go on"""
+    """the best 1/reduction of the trials continue"""
     grace: float | None = None
-    """seconds between SIGTERM and SIGKILL; None: those of the experiment"""
+    """seconds between SIGTERM and SIGKILL; None: the experiment's `grace`"""
 
     def numbers(self) -> dict[str, float]:
-        """What was given of `min_steps`, `interval` and `reduction`."""
+        """Return those of `min_steps`, `interval` and `reduction` that are set."""
         given = {"min_steps": self.min_steps, "interval": self.interval, "reduction": self.reduction}
         return {name: value for name, value in given.items() if value is not None}
 
     def to_json(self) -> dict[str, Any]:
-        """The long spelling of the experiment file."""
+        """Return the long form of the experiment file."""
         return {"type": self.type, "metric": self.metric, "grace": self.grace} | {
             name: getattr(self, name) for name in ("min_steps", "interval", "reduction")
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any] | None) -> EarlyStopping | None:
-        """The inverse of `to_json`; None for nothing."""
+        """Parse the output of `to_json`; None if empty."""
         if not document:
             return None
         names = ("metric", "min_steps", "interval", "reduction", "grace")

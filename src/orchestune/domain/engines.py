@@ -1,4 +1,4 @@
-"""What every engine is called, and the options that a user may set of it."""
+"""Names of the engines, and the options that a user may set for each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 NAMES = ("auto", "gp", "tpe", "cma", "evolution", "swarm", "random", "sobol", "halton", "latin", "grid")
 LEARNERS = ("auto", "gp", "tpe", "cma", "evolution", "swarm")
-"""those that results make a difference to"""
+"""engines whose suggestions depend on results"""
 OPTIONS: Mapping[str, Mapping[str, int]] = {
     "auto": {"startup": 1, "candidates": 1, "history": 50},
     "cma": {"startup": 1, "population": 4},
@@ -16,13 +16,13 @@ OPTIONS: Mapping[str, Mapping[str, int]] = {
     "swarm": {"particles": 2},
     "tpe": {"startup": 1, "candidates": 1, "history": 50},
 }
-"""whole numbers all, each with the least that it may be; the other engines have none"""
+"""minimum of each option, all of them whole numbers; the other engines have none"""
 MOST: Mapping[str, int] = {
     "startup": 100_000,
     "candidates": 1000,
     "history": 5000,
     "population": 10_000,
     "particles": 10_000,
-    "size": 10_000,  # the points of a hypercube are in the server's memory, one number for each parameter
+    "size": 10_000,  # the points of a hypercube are in the server's memory, one number per parameter
 }
-"""the most that each option may be: all experiments share the process and the turns in which engines compute"""
+"""maximum of each option: all experiments share the process, and their engines take turns computing"""

@@ -1,4 +1,4 @@
-"""What a user wrote down: the specification of an experiment, normalised."""
+"""Normalised specification of an experiment."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from orchestune.domain.ways import ConfigFile, Source
 
 @dataclass(frozen=True)
 class Futile:
-    """The search fails where its best value is still on the wrong side of `limit` after so many finished trials."""
+    """Stop rule: the search fails if its best value is on the wrong side of `limit` after `after` finished trials."""
 
     limit: float
     after: int
     side: str
-    """the wrong one: `below` where the first metric is maximized, `above` where it is minimized"""
+    """the wrong side: `below` if the first metric is maximized, `above` if it is minimized"""
 
 
 class Program(StrEnum):
-    """What a trial runs."""
+    """Kind of program that a trial runs."""
 
     COMMAND = "command"
     """a command that a user wrote"""
@@ -38,58 +38,58 @@ class Program(StrEnum):
     """a Python function, sent by `tune`"""
 
 
-IMPORTED = " (imported)"  # behind the owner of an imported experiment, whom this server has not authenticated
+IMPORTED = " (imported)"  # suffix of the owner of an imported experiment, whom this server has not authenticated
 TEST_LABEL = "orchestune.dev/test"
-"""of an experiment that `orchestune test` waits for: its value changes as long as somebody does"""
+"""label of an ephemeral run (`orchestune test`); its value is a heartbeat that the waiting client changes"""
 
 
 @dataclass(frozen=True)
 class StopRules:
-    """When an experiment ends before its budget; None: never for that reason."""
+    """Conditions for stopping an experiment before its budget is used up; None disables a rule."""
 
     max_failures: int | None = None
     target: float | None = None
-    """ends as completed once the first metric reaches this value"""
+    """value of the first metric at which the experiment ends as completed"""
     time: float | None = None
     """seconds from the first lease"""
     patience: int | None = None
-    """finished trials in a row without a better value"""
+    """consecutive finished trials without a better value"""
     futile: Futile | None = None
 
     @property
     def ask_for_the_best(self) -> bool:
-        """Whether one of them looks at the best trial."""
+        """True if a rule depends on the best trial."""
         return self.target is not None or self.patience is not None or self.futile is not None
 
 
 @dataclass(frozen=True)
 class Keep:
-    """Which files of a trial become artifacts."""
+    """Selection of the files of a trial that become artifacts."""
 
     patterns: tuple[str, ...] = ()
-    """globs, relative to the trial's folder"""
+    """globs relative to the trial's folder"""
     best: int | None = None
-    """only the artifacts of that many best trials are retained"""
+    """number of best trials whose artifacts are retained; None: all"""
     limit: int = 2**30
-    """bytes for one trial"""
+    """bytes per trial"""
 
 
 @dataclass(frozen=True)
 class Secret:
-    """A value that the caller's machine supplies when the experiment is created, and that stands in no record."""
+    """A value that the client's machine supplies when the experiment is created, and that is stored in no record."""
 
     name: str
-    """the environment variable of the user's command"""
+    """environment variable of the user's command"""
     source: str
-    """`env:NAME` or `file:PATH` on the caller's machine"""
+    """`env:NAME` or `file:PATH` on the client's machine"""
 
 
-MOST_GRACE = 3600.0  # seconds: for so long a trial may keep its resources after its end was ordered
+MOST_GRACE = 3600.0  # seconds: upper bound on how long a trial keeps its resources after SIGTERM
 
 
 @dataclass(frozen=True)
 class Specification:
-    """An experiment as the file describes it. `run` is a list (executed as it stands) or one string."""
+    """An experiment as its file describes it. `run` is a list (executed unchanged) or one string."""
 
     name: str
     run: str | tuple[str, ...]
@@ -97,7 +97,7 @@ class Specification:
     metrics: tuple[Metric, ...]
     budget: int
     parallelism: int = 1
-    """attempts at the same time: trials, or folds of trials where there are any"""
+    """maximum number of concurrent attempts: trials, or folds if trials have several"""
     folds: Folds = Folds()
     resources: Resources = Resources()
     preload: tuple[str, ...] = ()
@@ -105,15 +105,15 @@ class Specification:
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
     timeout: float | None = None
-    """seconds that one attempt may take"""
+    """seconds per attempt"""
     grace: float = 10.0
     """seconds between SIGTERM and SIGKILL"""
     retries: int = 0
-    """how often a failed fold is tried again before the trial fails"""
+    """retries of a failed fold before the trial fails"""
     oom_retries: int = 0
-    """how often a fold that was killed for memory is tried again with more; `retries` does not count for it then"""
+    """retries of an OOM-killed fold with more memory, which do not count towards `retries`"""
     memory_factor: float = 1.5
-    """how much more"""
+    """factor by which each such retry multiplies the requested memory"""
     stop: StopRules = StopRules()
     early_stopping: EarlyStopping | None = None
     try_first: tuple[Mapping[str, Value], ...] = ()
@@ -129,25 +129,25 @@ class Specification:
     mlflow: Tracker | None = None
     placement: Placement = Placement()
     config: ConfigFile | None = None
-    """a file that is copied for each trial with its values"""
+    """config file that is copied for each trial, with its values filled in"""
     collect: tuple[Source, ...] = ()
-    """where metrics are read beside the usual ways"""
+    """additional sources of metrics"""
     stdin: str = ""
-    """what the command reads: `json` for its parameters, else nothing"""
+    """standard input of the command: `json` for its parameters, otherwise empty"""
     program: Program = Program.COMMAND
 
     @property
     def most_parallelism(self) -> int:
-        """How many attempts there can be at the same time."""
+        """Upper bound on concurrent attempts."""
         return self.budget * self.folds.count
 
     @property
     def objective(self) -> Metric:
-        """The metric that decides what is best (the first)."""
+        """The first metric, which decides which trial is best."""
         return self.metrics[0]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as stored with the experiment and sent to the server."""
+        """Return the complete document, as stored with the experiment and sent to the server."""
         return {
             "name": self.name,
             "run": self.run if isinstance(self.run, str) else list(self.run),
@@ -187,7 +187,7 @@ class Specification:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Specification:
-        """The inverse of `to_json`. BadInput where the space is wrong, KeyError where a required key is missing."""
+        """Parse the output of `to_json`. Raises BadInput if the space is invalid, KeyError if a key is missing."""
         futile = (document.get("stop") or {}).get("futile")
         run, stop, keep = document["run"], document.get("stop") or {}, document.get("keep") or {}
         folds = document.get("folds") or {}

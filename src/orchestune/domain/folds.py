@@ -1,4 +1,4 @@
-"""Folds: one configuration, measured on several parts of the data, one fold each."""
+"""Folds: measurements of one configuration on several parts of the data, one fold each."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from orchestune.domain.metrics import Measured, Metric, averaged, mean_of
 
 @dataclass(frozen=True)
 class Folds:
-    """How many folds a trial has."""
+    """Number of folds of a trial, and the pruning between folds."""
 
     count: int = 1
     prune_after: int | None = None
-    """done folds after which a trial is pruned as soon as its mean cannot become the best; None: never"""
+    """completed folds after which a trial is pruned once its mean can no longer become the best; None: never"""
 
 
 def combine(folds: Sequence[Mapping[str, Measured]]) -> dict[str, Measured]:
-    """Mean and sample standard deviation of every metric that all `folds` (at least one) reported.
+    """Return the mean and sample standard deviation of each metric that all `folds` (at least one) reported.
 
-    With one fold its own standard deviation stays, if it reported one.
+    A single fold keeps its own standard deviation, if it reported one.
     """
     if len(folds) == 1:
         return dict(folds[0])
@@ -29,14 +29,14 @@ def combine(folds: Sequence[Mapping[str, Measured]]) -> dict[str, Measured]:
 
 
 def note_bests(metric: Metric, bests: Sequence[float | None], fold: int, value: float) -> list[float | None]:
-    """The best value that any trial reached in each fold, now that one reached `value` in `fold`."""
+    """Return the best value of any trial in each fold, updated with `value` in `fold`."""
     return [value if index == fold and metric.better(value, best) else best for index, best in enumerate(bests)]
 
 
 def at_best(done: Mapping[int, float], bests: Sequence[float | None]) -> float | None:
-    """The mean of a trial if each of its folds that are not done were as good as any trial was in that fold.
+    """Return the mean of a trial if each pending fold matched the best value of any trial in that fold.
 
-    None while nobody knows how good a fold can be.
+    None if the best value of a pending fold is unknown.
     """
     values = [done.get(fold, best) for fold, best in enumerate(bests)]
     known = [value for value in values if value is not None]
@@ -44,7 +44,7 @@ def at_best(done: Mapping[int, float], bests: Sequence[float | None]) -> float |
 
 
 Bests = Mapping[str, Sequence[float | None]]
-"""of each metric the best value of any trial in each fold"""
+"""metric → best value of any trial in each fold"""
 
 
 def hopeless(
@@ -54,9 +54,9 @@ def hopeless(
     bests: Bests,
     best: Mapping[str, float],
 ) -> str | None:
-    """Why a trial whose folds `done` measured this need not go on; None where it may still become the best.
+    """Return why to prune a trial, given its completed folds `done`; None if it may still become the best.
 
-    Of several `metrics` all have to say so: what beats the `best` trial in one may belong to the front.
+    With several `metrics`, all have to agree: a trial that beats the `best` value of one may be on the Pareto front.
     """
     if folds.prune_after is None or len(done) < folds.prune_after:
         return None
