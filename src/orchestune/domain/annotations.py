@@ -1,4 +1,4 @@
-"""Whether values hold what the annotations of their classes say: those that were made of what somebody sent may not."""
+"""Type checks of values against the annotations of their classes, for values deserialized from client input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WORDS = {
 
 
 def misfits(value: Any, kind: Any, key: str = "") -> Iterator[Problem]:
-    """Whatever in `value` is not of its kind; dataclasses are looked through field by field."""
+    """Yield a problem for each part of `value` that is not of type `kind`; dataclasses are checked field by field."""
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     fit = next((each for each in kinds if _is(value, each)), None)
     if fit is None:
@@ -58,6 +58,6 @@ def _words(kind: Any) -> str:
 
 @lru_cache
 def _hints(kind: type) -> tuple[tuple[str, Any], ...]:
-    """Of what the class is made of, without what it makes itself."""
+    """Return the names and types of the fields that the class takes in `__init__`, without computed fields."""
     known = get_type_hints(kind)
     return tuple((each.name, known[each.name]) for each in fields(kind) if each.init)

@@ -1,13 +1,13 @@
-"""The paths that artifacts may have: relative, `/`-separated, and safe to create below any folder."""
+"""Validation of artifact paths: relative, `/`-separated, and safe to create below any folder."""
 
 from __future__ import annotations
 
 LONGEST = 2048
-"""bytes in UTF-8: the path is part of a key, and a row of an index of PostgreSQL has at most 2,704 bytes"""
+"""bytes in UTF-8: the path is part of a key, and an index row of PostgreSQL has at most 2,704 bytes"""
 
 
 def problem_of(path: str) -> str | None:
-    """Return why `path` cannot be the path of an artifact; None if it can."""
+    """Return why `path` is not a valid artifact path; None if it is valid."""
     if not path:
         return "it is empty"
     if path.startswith("/"):

@@ -1,4 +1,4 @@
-"""What of the project's folder travels with an experiment."""
+"""Settings of the code bundle: files of the project folder that are uploaded with an experiment."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 DEFAULT_LIMIT = 200 * 2**20
 STATE_MARK = ".orchestune-state"
-"""a file in each folder of Orchestune's state, which never travels: it holds tokens and secrets"""
+"""marker file in each of Orchestune's state folders, which are never bundled: they hold tokens and secrets"""
 FETCHED = "# `orchestune get` made this folder\n*\n"
-"""the ignore file of a folder with files of a trial, which later code does not take up"""
+"""ignore file of a folder with downloaded files of a trial, which are not bundled with later code"""
 ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
-"""what is in a folder that is a virtual environment, whatever it is called, and so tied to this machine"""
+"""names that identify a folder as a virtual environment, which is tied to this machine, whatever the folder's name"""
 
 
 @dataclass(frozen=True)
 class Code:
-    """The section `code`: what the bundle leaves out, and how large it may be."""
+    """The section `code`: exclusions and size limit of the bundle."""
 
     ignore: tuple[str, ...] = ()
     """patterns as in .gitignore"""
     limit: int = DEFAULT_LIMIT
     """bytes"""
     modules: tuple[str, ...] = ()
-    """files of ours that go with it, relative to the folder: in the place of a service's module that is gone"""
+    """files of Orchestune that are added, relative to the folder, to replace the module of a discontinued service"""

@@ -1,4 +1,4 @@
-"""What is different between two trials. The documents are those of the API."""
+"""Differences between two trials. The documents are those of the API."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 Document = Mapping[str, Any]
 Pair = list[Any]
-"""what it is in the first trial, and in the second one; None: nothing"""
+"""values in the first and the second trial; None: absent"""
 
 
 class Side:
-    """One of the trials, and what was in force when it was queued."""
+    """One of the two trials, with the specification and launch settings at the time it was queued."""
 
     def __init__(self, status: Document, trial: Document, document: Document) -> None:
         self.name = f"{status['handle']}/{trial['number']}"
@@ -22,11 +22,11 @@ class Side:
         self._status, self._specification, self._launch = status, document["specification"], document["launch"] or {}
 
     def metrics(self) -> dict[str, Any]:
-        """What was measured."""
+        """Return the measured values by metric."""
         return {name: found["value"] for name, found in self.trial["metrics"].items()}
 
     def configuration(self) -> dict[str, Any]:
-        """What the command was told, and how it was called."""
+        """Return the parameters, the seed and the command with its inputs."""
         wanted = self._specification
         found: dict[str, Any] = {f"parameters.{name}": value for name, value in self.trial["parameters"].items()}
         found |= {
@@ -38,7 +38,7 @@ class Side:
         return {**found, "stdin": wanted.get("stdin") or None, "config": config["name"] if config else None}
 
     def environment(self) -> dict[str, Any]:
-        """Where it ran, and with what."""
+        """Return the cluster, node, image, Python, resources and environment variables."""
         wanted, launch = self._specification, self._launch
         placement, python = wanted.get("placement") or {}, launch.get("python") or {}
         last = self.trial["attempts"][-1] if self.trial["attempts"] else None
@@ -59,7 +59,7 @@ class Side:
 
 
 def document(old: Side, new: Side, files: Sequence[ChangedFile]) -> Difference:
-    """All of it, as `diff --json` prints it; `files`: those of the code that are different."""
+    """Return the document that `diff --json` prints; `files` are the code files that differ."""
     return {
         "schema": 1,
         "trials": [old.name, new.name],
@@ -71,7 +71,7 @@ def document(old: Side, new: Side, files: Sequence[ChangedFile]) -> Difference:
 
 
 def different(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Pair]:
-    """The keys whose values are not the same, in their order."""
+    """Return both values for each key whose values differ, in the order of the keys."""
     return dict(_different(old, new))
 
 
