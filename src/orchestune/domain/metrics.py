@@ -1,4 +1,4 @@
-"""What an experiment measures, and how the values that a trial reported become one."""
+"""Declared metrics, and the reduction of the values that a trial reported to one value per metric."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Goal = Literal["maximize", "minimize"]
 
 @dataclass(frozen=True)
 class Limit:
-    """What a value must not exceed, or (`least`) not fall below, so that its trial may become the best one."""
+    """Upper bound of a metric, or lower bound if `least`; a trial that violates it cannot become the best one."""
 
     bound: float
     least: bool
 
     def excess(self, value: float) -> float:
-        """By how much `value` is on the wrong side; 0 or less where it is not."""
+        """Return the amount by which `value` violates the limit; 0 or less if it satisfies it."""
         return self.bound - value if self.least else value - self.bound
 
     def __str__(self) -> str:
@@ -32,7 +32,7 @@ class Limit:
 
     @classmethod
     def parse(cls, text: str) -> Limit:
-        """The inverse of `str`. ValueError."""
+        """Parse the text that `str` returns. Raises ValueError if the text is malformed or its bound is not finite."""
         sign, number = text.strip()[:2], text.strip()[2:]
         if sign not in ("<=", ">=") or not math.isfinite(float(number)):
             raise ValueError(text)
@@ -47,34 +47,34 @@ class Metric:
     goal: Goal
     take: str = "last"
     threshold: float | None = None
-    """from which value on a trial is good enough"""
+    """value from which on a trial counts as good enough"""
     limit: Limit | None = None
     optimized: bool = True
-    """False: it has a limit, and is as good as any within it; `goal` says which way that lies"""
+    """False: a constraint only; all values within `limit` are equally good, and `goal` is the direction towards them"""
 
     @property
     def counted(self) -> int:
-        """How many of the last values `take` makes the mean of; 1 where it makes none."""
+        """Number of last values that `take` averages; 1 if it does not average."""
         return int(self.take.removeprefix("mean:")) if self.take.startswith("mean:") else 1
 
     def better(self, value: float, than: float | None) -> bool:
-        """Whether `value` is strictly better than `than`."""
+        """Return True if `value` is strictly better than `than`, or if `than` is None."""
         if than is None:
             return True
         return value > than if self.goal == "maximize" else value < than
 
     def reached(self, value: float, limit: float) -> bool:
-        """Whether `value` is at least as good as `limit`."""
+        """Return True if `value` is at least as good as `limit`."""
         return value >= limit if self.goal == "maximize" else value <= limit
 
     def to_json(self) -> documents.Metric:
-        """The long spelling of the experiment file, with the name."""
+        """Serialize to the long form of the experiment file, with the name."""
         return {"name": self.name, "goal": self.goal, "take": self.take, "threshold": self.threshold,
                 "constraint": str(self.limit) if self.limit else None, "optimized": self.optimized}  # fmt: skip
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Metric:
-        """The inverse of `to_json`."""
+        """Parse the output of `to_json`."""
         limit = document.get("constraint")
         return cls(
             document["name"],
@@ -87,14 +87,15 @@ class Metric:
 
 
 def objectives(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
-    """Those that are optimized; they stand before the others."""
+    """Return the optimized metrics; they precede the others in every list of metrics."""
     return tuple(metric for metric in metrics if metric.optimized)
 
 
 def aimed(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
-    """The metrics as an engine is to see them: of several objectives the front beyond the thresholds is searched.
+    """Return the metrics as an engine gets them: with several objectives each threshold becomes a limit.
 
-    A threshold is a limit to the engine alone; the front is that of all trials. One objective is improved anyway.
+    The engine then searches the part of the Pareto front beyond the thresholds. Only the engine sees these limits; the
+    reported front is that of all trials. A single objective is left as it is, since engines improve it in any case.
     """
     if len(objectives(metrics)) < 2:
         return tuple(metrics)
@@ -105,7 +106,7 @@ def aimed(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
 
 
 def _tighter(metric: Metric) -> Limit:
-    """The threshold or the limit; a limit on the other side, which no threshold can stand for, stays."""
+    """Return the tighter of threshold and limit; a limit in the opposite direction is kept as it is."""
     assert metric.threshold is not None
     least, limit = metric.goal == "maximize", metric.limit
     if limit is None:
@@ -116,7 +117,7 @@ def _tighter(metric: Metric) -> Limit:
 
 
 def excesses(metrics: Sequence[Metric], values: Mapping[str, float]) -> tuple[float, ...]:
-    """By how much each limit is exceeded, 0 or less where it is kept; infinite where there is no value."""
+    """Return the violation of each limit: 0 or less if satisfied, infinite if the value is absent or not finite."""
     return tuple(
         metric.limit.excess(values[metric.name]) if math.isfinite(values.get(metric.name, math.nan)) else math.inf
         for metric in metrics
@@ -125,18 +126,18 @@ def excesses(metrics: Sequence[Metric], values: Mapping[str, float]) -> tuple[fl
 
 
 def feasible(metrics: Sequence[Metric], values: Mapping[str, float]) -> bool:
-    """Whether every limit is kept."""
+    """Return True if every limit is satisfied."""
     return all(excess <= 0 for excess in excesses(metrics, values))
 
 
 HTTP_SEQUENCE = 1_000_000_000
-"""Points that trials report by HTTP are numbered from here, out of the way of those that workers count."""
+"""First sequence number of points that trials report over HTTP, above the range that workers count in."""
 
 
 def storable(number: float | None) -> float | None:
-    """Return a step or standard deviation as the store can keep it; None if it is not finite.
+    """Return a step or standard deviation in a form that the store accepts; None if it is not finite.
 
-    Whole numbers beyond the databases' 64 bits become floating-point numbers.
+    Integers beyond the databases' 64 bits become floating-point numbers.
     """
     if number is None:
         return None
@@ -151,7 +152,7 @@ def storable(number: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Point:
-    """One value that a trial reported; `sequence` counts the points of one attempt and metric."""
+    """One reported value of a metric; `sequence` numbers the points of one attempt and metric."""
 
     name: str
     value: float
@@ -162,33 +163,34 @@ class Point:
 
 @dataclass(frozen=True)
 class Measured:
-    """The value of a metric that counts for a trial."""
+    """Reduced value of a metric for one trial or attempt."""
 
     value: float
     stddev: float | None = None
 
     def to_json(self) -> dict[str, float | None]:
-        """`{"value", "stddev"}`."""
+        """Serialize to `{"value", "stddev"}`."""
         return {"value": self.value, "stddev": self.stddev}
 
 
 def reduce(metric: Metric | None, points: Sequence[Point]) -> Measured:
-    """What counts of `points` (at least one, in the order reported); an undeclared metric takes its last value."""
+    """Reduce `points` (at least one, in reporting order) by `take`; an undeclared metric (None) takes the last one."""
     if metric and metric.take == "best":
         finite = [point for point in points if math.isfinite(point.value)]
         best = (max if metric.goal == "maximize" else min)(finite or points, key=lambda point: point.value)
         return Measured(best.value, best.stddev)
     if metric and metric.take.startswith("mean:"):
-        last = points[-1]  # as the server keeps them: what is not finite counts where nothing came after it
+        # like the server: a value that is not finite counts only if it is the last one
+        last = points[-1]
         kept = [point.value for point in points if point is last or math.isfinite(point.value)]
         return averaged(kept[-metric.counted :])
     return Measured(points[-1].value, points[-1].stddev)
 
 
 def averaged(values: Sequence[float]) -> Measured:
-    """The mean, and the sample standard deviation of two and more.
+    """Return the mean, and the sample standard deviation of two or more values.
 
-    Of any numbers: the sum or the squares of what diverges may be none, and its mean is finite all the same.
+    The sum or the squares of very large finite values may overflow; mean and deviation are finite all the same.
     """
     if not all(map(math.isfinite, values)):
         return Measured(sum(values) / len(values))
@@ -196,7 +198,7 @@ def averaged(values: Sequence[float]) -> Measured:
     if len(values) == 1:
         return Measured(mean)
     if min(values) == max(values):
-        return Measured(values[0], 0.0)  # which the mean may miss by its last bit
+        return Measured(values[0], 0.0)  # the computed mean may differ in its last bit
     try:
         spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
     except OverflowError:
@@ -205,7 +207,7 @@ def averaged(values: Sequence[float]) -> Measured:
 
 
 def mean_of(values: Sequence[float]) -> float:
-    """The mean of finite values, which is finite."""
+    """Return the mean of finite values, which is finite even if their sum overflows."""
     try:
         return math.fsum(values) / len(values)
     except OverflowError:
@@ -213,9 +215,9 @@ def mean_of(values: Sequence[float]) -> float:
 
 
 def pareto_front(metrics: Sequence[Metric], trials: Sequence[tuple[int, Mapping[str, float]]]) -> list[int]:
-    """The numbers of the trials that no other one dominates, of equal ones the first; with one metric the best alone.
+    """Return the sorted numbers of the trials that are not dominated; with one objective, the best trial alone.
 
-    Only trials that keep every limit count.
+    Of trials with equal values only the first counts, and only trials that satisfy every limit.
     """
     trials = [(number, values) for number, values in trials if feasible(metrics, values)]
     metrics = objectives(metrics)
@@ -226,7 +228,9 @@ def pareto_front(metrics: Sequence[Metric], trials: Sequence[tuple[int, Mapping[
     ]
     points.sort(key=lambda item: (item[1], item[0]))
     front: list[int] = []
-    least: list[Sequence[float]] = []  # of the losses behind the first, in which a trial is as good as those after it
+    # Trials are sorted by their first loss, so that an earlier one dominates a later one if it is as good in the rest:
+    # `least` is the front of these remaining losses.
+    least: list[Sequence[float]] = []
     for number, (_, *rest) in points:
         if not any(map(_as_good, least, repeat(rest))):
             front.append(number)

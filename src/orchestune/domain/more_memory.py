@@ -1,4 +1,4 @@
-"""More memory for a trial that was killed for want of it."""
+"""Memory request of the next attempt after a trial was OOM killed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ def next_memory(
     avoid: frozenset[str] = frozenset(),
     beside: int = 0,
 ) -> int | None:
-    """Bytes for the next attempt of a trial to which `each.memory` was not enough, in whole MiB.
+    """Return the bytes, in whole MiB, that the next attempt of an OOM killed trial requests.
 
-    No more than the largest machine for such trials has, `beside` of which something else takes with each of them; 0:
-    no machine has more than `each`. None: nobody knows what the trial may take, so there is nothing to raise.
+    The upper bound is the largest usable machine less `beside`, the bytes that something else takes with each trial
+    (such as sidecars). Returns 0 if no machine has more than `each.memory`, and None if the trial requested no memory,
+    so that there is nothing to raise.
     """
     if each.memory is None:
         return None
@@ -34,10 +35,10 @@ def next_memory(
 
 
 def sized(each: Resources, memory: int) -> Resources:
-    """What a trial takes that gets so many bytes; 0: what the file says."""
+    """Return `each` with so many bytes of memory; 0 keeps the request of the experiment file."""
     return replace(each, memory=memory) if memory else each
 
 
 def size(amount: int) -> str:
-    """`96 MiB`, `1.5 GiB`."""
+    """Format bytes, as `96 MiB` or `1.5 GiB`."""
     return f"{amount / 2**30:.3g} GiB" if amount >= 2**30 else f"{amount / 2**20:.4g} MiB"

@@ -1,4 +1,4 @@
-"""Who is told what of an experiment, and how an address is shown that is a secret itself."""
+"""Webhooks of an experiment, and the redaction of URLs that are secrets themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestune.domain.metrics import Metric
 from orchestune.domain.states import ExperimentState
 
 MOMENTS = ("finished", "failed", "paused")
-"""what a hook hears of unless it says otherwise"""
+"""default events of a hook"""
 BETTER, STUCK = "better", "stuck"
 FORMATS = ("json", "slack")
 
@@ -27,33 +27,33 @@ _SLACK = re.compile(r"https://hooks\.slack(?:-gov)?\.com/|https?://[^?#]*/slack/
 
 @dataclass(frozen=True)
 class Hook:
-    """An address that hears of an experiment."""
+    """Webhook that gets the events of an experiment."""
 
     url: str
-    """the address, or `env:NAME` or `file:PATH` on the caller's machine; records have no more than its host"""
+    """the URL, or `env:NAME` or `file:PATH` on the client's machine; only its origin is stored"""
     secret: str = ""
-    """`env:NAME` or `file:PATH` of what the messages are signed with; empty: they are not"""
+    """`env:NAME` or `file:PATH` of the key that signs the messages; empty: unsigned"""
     on: tuple[str, ...] = MOMENTS
     better: float | None = None
-    """also when the first metric becomes better than this"""
+    """also notify when the first metric becomes better than this value"""
     stuck: float | None = None
-    """also after so many seconds in which nothing moved"""
+    """also notify after so many seconds without progress"""
     format: str = ""
-    """one of `FORMATS`; empty: what the address tells"""
+    """one of `FORMATS`; empty: inferred from the URL"""
 
     def hears(self, moment: str) -> bool:
-        """Whether it wants to know of this."""
+        """Return True if the hook subscribes to this event."""
         return moment in self.on
 
     def crossed(self, objective: Metric, before: float | None, value: float | None) -> bool:
-        """Whether the best value went beyond its limit just now."""
+        """Return True if the best value has just crossed the hook's `better` limit, from `before` to `value`."""
         limit = self.better
         if limit is None or value is None or not objective.better(value, limit):
             return False
         return before is None or not objective.better(before, limit)
 
     def to_json(self) -> dict[str, Any]:
-        """As records have it."""
+        """Serialize for storage, with the URL redacted."""
         return {
             "url": shown(self.url),
             "secret": self.secret,
@@ -65,7 +65,7 @@ class Hook:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Hook:
-        """The inverse, as far as records go."""
+        """Parse a stored hook; its URL remains redacted."""
         return cls(
             str(document["url"]),
             str(document.get("secret") or ""),
@@ -77,17 +77,17 @@ class Hook:
 
 
 def moment(before: ExperimentState, state: ExperimentState) -> str:
-    """What a change of state is called; empty where nobody is told of it."""
+    """Return the event name of a state change; empty if it triggers no notification."""
     return _OF_STATE.get(state, "") if state is not before else ""
 
 
 def is_address(text: str) -> bool:
-    """Whether this is an address, and not where one is found."""
+    """Return True if the text is a URL itself and not an `env:` or `file:` reference."""
     return _ADDRESS.match(text) is not None
 
 
 def shown(url: str) -> str:
-    """Without what may be a secret: Slack's addresses, for one, are keys by themselves."""
+    """Return the URL without parts that may be secret: credentials, path and query (a Slack URL is itself a key)."""
     found = _ADDRESS.match(url)
     if found is None:
         return url
@@ -96,5 +96,5 @@ def shown(url: str) -> str:
 
 
 def format_of(hook_format: str, url: str) -> str:
-    """How the messages to this address are written."""
+    """Return the message format: the configured one, otherwise `slack` for Slack URLs and `json` for others."""
     return hook_format or ("slack" if _SLACK.match(url) else "json")
