@@ -1,4 +1,4 @@
-"""One dimension of a space: what values it has, and how often each is drawn."""
+"""One dimension of a search space: its values and their prior."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from orchestune.domain.words import some
 Value = float | int | str | bool
 Kind = Literal["float", "int", "categorical", "bool"]
 
-LONGEST_TEXT = 1000  # characters of a choice: every trial has its own copy
+LONGEST_TEXT = 1000  # characters of a choice; bounded because every trial stores its own copy
 _ROUNDING = 1e-13  # exp(log(1e-6)) is 1.0000000000000004e-06
 
 
 def token(value: object) -> tuple[bool, object]:
-    """What tells values apart: `true` and 1 are two of them, which Python takes for one; 1 and 1.0 are one."""
+    """Return a key that distinguishes `true` from 1, which Python treats as equal; 1 and 1.0 have the same key."""
     return isinstance(value, bool), value
 
 
 def same(one: object, other: object) -> bool:
-    """Whether two values are one."""
+    """Return True if two values are equal and both or neither are booleans."""
     return one == other and isinstance(one, bool) is isinstance(other, bool)
 
 
@@ -45,7 +45,7 @@ class Parameter:
     when: tuple[tuple[str, tuple[Value, ...]], ...] = ()
     prior: Prior | None = None
     _truths: tuple[bool, ...] = field(init=False, repr=False)
-    """which of its values are truth values: a parameter that has 1 is another one than one that has `true`"""
+    """flags of the boolean values, so that parameters with 1 and with `true` do not compare equal"""
 
     def __post_init__(self) -> None:
         values = (*self.choices, *(value for _, wanted in self.when for value in wanted))
@@ -53,15 +53,15 @@ class Parameter:
 
     @property
     def numeric(self) -> bool:
-        """Whether the values have an order and a distance."""
+        """True if the values have an order and a distance."""
         return self.kind in ("float", "int")
 
     def levels(self) -> tuple[Value, ...] | None:
-        """Every value, where there are finitely many (a float without a step has none to list)."""
+        """Return all values in order; None for a float without a step."""
         return None if self.kind == "float" and self.step is None else tuple(self.each())
 
     def each(self) -> Iterator[Value]:
-        """Every value of finitely many in order, one at a time: there may be more of them than fit into memory."""
+        """Yield each value of a finite parameter in order, lazily: there may be more of them than fit into memory."""
         if not self.numeric:
             yield from self.choices
             return
@@ -74,7 +74,7 @@ class Parameter:
             yield _level(self.low, self.step, index)
 
     def count(self) -> float:
-        """How many values there are; infinity for a float without a step."""
+        """Return the number of values; infinity for a float without a step."""
         if not self.numeric:
             return len(self.choices)
         assert self.low is not None and self.high is not None
@@ -83,16 +83,16 @@ class Parameter:
         if self.step is None:
             return math.inf
         steps = (self.high - self.low) / self.step
-        whole = _whole(steps, self._unsure(self.high), 1e-9)  # a bound just below a value leaves that out
+        whole = _whole(steps, self._unsure(self.high), 1e-9)  # a bound just below a value excludes it
         return (round(steps) if whole else math.floor(steps)) + 1
 
     def reaches_a_second(self) -> bool:
-        """Whether a step from the lower bound stays within the range, but for rounding."""
+        """Return True if one step above the lower bound is within the range, within rounding."""
         assert self.low is not None and self.high is not None and self.step
         return 1 - (self.high - self.low) / self.step <= max(1e-9, self._unsure(self.high))
 
     def problem(self, value: object) -> str | None:
-        """What is wrong with `value`, or None where it is allowed."""
+        """Return the reason why `value` is invalid; None if it is valid."""
         if not self.numeric:
             if any(same(value, choice) for choice in self.choices):
                 return None
@@ -109,14 +109,14 @@ class Parameter:
         return None
 
     def _unsure(self, value: float) -> float:
-        """What rounding alone may change of how many steps a number lies above the lower bound."""
+        """Return the rounding error, in steps, of the distance between `value` and the lower bound."""
         assert self.low is not None and self.step
         return 4 * math.ulp(max(abs(value), abs(self.low))) / self.step
 
     def within(self, value: float) -> bool:
-        """Whether a number lies between the bounds, or no further outside than one that was rounded on its way.
+        """Return True if a number lies between the bounds, with a tolerance for rounding during transport.
 
-        In the logarithm that is little beside the bound itself: the other one may be a thousand million times as large.
+        On a log scale the tolerance is relative to each bound, since the other one may be 10**9 times as large.
         """
         assert self.low is not None and self.high is not None
         most = min(1e-6 * (self.high - self.low), 0.5 if self.kind == "int" else math.inf)
@@ -127,7 +127,7 @@ class Parameter:
         )
 
     def exact(self, value: Value) -> Value:
-        """A value that is allowed as this parameter spells it, which may have come as 1 where it is 1.0, or rounded."""
+        """Return a valid value in this parameter's type and precision; it may have arrived as 1 for 1.0, or rounded."""
         if not self.numeric:
             return next((choice for choice in self.choices if same(value, choice)), value)
         if self.kind == "float" and self.step is not None:
@@ -136,13 +136,13 @@ class Parameter:
         return int(value) if self.kind == "int" else min(max(float(value), float(self.low)), float(self.high))
 
     def snap(self, value: float) -> float | int:
-        """The allowed number nearest to `value` (numeric parameters only)."""
+        """Return the valid number nearest to `value` (numeric parameters only)."""
         assert self.low is not None and self.high is not None
         value = min(max(value, self.low), self.high)
         for bound in (self.low, self.high):
             if abs(value - bound) <= min(_ROUNDING * abs(bound), _ROUNDING * (self.high - self.low)):
                 value = bound
-        if self.kind == "int":  # in whole numbers: a decimal has no place for each of them beyond 2**53
+        if self.kind == "int":  # integer arithmetic: a float is not exact beyond 2**53
             low, step = int(self.low), int(self.step or 1)
             return low + step * min(round((value - low) / step), int(self.count()) - 1)
         if self.step is not None:
@@ -150,26 +150,26 @@ class Parameter:
         return float(value)
 
     def from_unit(self, position: float) -> Value:
-        """The value at `position` in [0, 1): uniform, or uniform in the logarithm; the way in for every sampler."""
+        """Return the value at `position` in [0, 1), uniform or log-uniform; used by every sampler."""
         if not self.numeric:
             return self.choices[min(int(position * len(self.choices)), len(self.choices) - 1)]
         return self.snap(self._value_at(position))
 
     def drawn(self, position: float) -> Value:
-        """The same, as often as its prior says."""
+        """Return the value at `position` in [0, 1) under the prior; that of `from_unit` without one."""
         if self.prior is None:
             return self.from_unit(position)
         found = self.density().quantile(position)
         return self.snap(found) if self.numeric else self.from_unit(found)
 
     def density(self) -> Density:
-        """The prior over the positions in [0, 1); of a categorical one bin for each choice."""
+        """Return the prior as a density over positions in [0, 1); for a categorical one bin per choice."""
         return _density(self)
 
     def ends(self) -> tuple[float, float]:
-        """Of the values that are rounded to ones of a number: half a step beyond the first and the last of them.
+        """Return the range of real numbers that round to values: half a step beyond the first and the last value.
 
-        The last may lie below the bound, which the step need not meet.
+        The last value may be below `high`, as the range need not be a multiple of the step.
         """
         assert self.low is not None and self.high is not None
         half = 0.5 if self.kind == "int" and self.step is None else (self.step or 0.0) / 2
@@ -184,7 +184,7 @@ class Parameter:
         return low * (1 - position) + high * position
 
     def to_json(self) -> dict[str, Any]:
-        """The long spelling of the experiment file; keys that say nothing are left out."""
+        """Serialize to the long form of the experiment file, without keys that have their defaults."""
         document: dict[str, Any] = {"name": self.name, "type": self.kind}
         if self.numeric:
             document |= {"min": self.low, "max": self.high}
@@ -202,7 +202,7 @@ class Parameter:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Parameter:
-        """The inverse of `to_json`; the caller checks the space as a whole with `Space.problems`."""
+        """Parse the output of `to_json`; the caller validates the whole space with `Space.problems`."""
         return cls(
             name=document["name"],
             kind=document["type"],
@@ -225,29 +225,29 @@ def _density(parameter: Parameter) -> Density:
 
 
 def _level(low: float, step: float, index: int) -> float:
-    """So many steps above `low`, as people write it: the third of 0.1 is 0.3 and not 0.30000000000000004."""
+    """Return `low + index * step`, rounded to their decimals: three steps of 0.1 are 0.3, not 0.30000000000000004."""
     return round(low + index * step, max(_decimals(low), _decimals(step)))
 
 
 @lru_cache
 def _decimals(number: float) -> int:
-    """Digits behind the point."""
+    """Return the number of decimal places."""
     exponent = Decimal(repr(number)).as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def _whole(steps: float, unsure: float, least: float) -> bool:
-    """Whether it is a whole number but for rounding, which grows with the number, and with what it was counted from."""
+    """Return True if `steps` is an integer within rounding, which grows with `steps` and its operands (`unsure`)."""
     return abs(steps - round(steps)) <= max(least, 1e-15 * abs(steps), unsure)
 
 
 def as_written(value: object, otherwise: Callable[[object], str] = str) -> str:
-    """As files and the command line have it: `true`."""
+    """Format a value as in files and on the command line: `true`, not `True`; others by `otherwise`."""
     return ("true" if value else "false") if isinstance(value, bool) else otherwise(value)
 
 
 def shape_problems(parameter: Parameter) -> Iterator[str]:
-    """What is wrong with the parameter by itself."""
+    """Yield the mistakes in the parameter that do not involve other parameters."""
     wrong = parameter.prior and parameter.prior.problem(parameter.numeric, len(parameter.choices))
     if wrong:
         yield f"the prior {wrong}" if not wrong.startswith("of ") else f"a prior {wrong}"

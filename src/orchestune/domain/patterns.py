@@ -1,4 +1,4 @@
-"""Regular expressions that people write."""
+"""Regular expressions from users."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import AnyStr
 
 
 def compiled(pattern: AnyStr) -> re.Pattern[AnyStr]:
-    """ValueError says why it is none. What Python may read otherwise some day, as `[[`, is no mistake."""
+    """Compile a pattern. Raises ValueError with the reason if it is invalid.
+
+    A FutureWarning, as for `[[`, is not an error.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)

@@ -1,8 +1,8 @@
-"""What somebody believes about where the good values of a parameter lie, as a density over its range.
+"""Users' priors over the good values of a parameter, as densities over its range.
 
-`normal` is given by mean and standard deviation, `log_normal` by its median and the factor around it that holds two
-thirds, `beta` by its two shapes over the range, `weights` by one number for each choice. A share of each stays uniform,
-so that nothing is ever impossible.
+`normal` has a mean and a standard deviation, `log_normal` a median and the factor around it that holds two thirds of
+the mass, `beta` its two shape parameters over the range, `weights` one number per choice. A share of each density
+stays uniform, so that no value is ever impossible.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from orchestune.domain import distributions
 Kind = Literal["normal", "log_normal", "beta", "weights"]
 BINS = 256
 _MUCH, _STEEP, _LITTLE = 1 / 32, 0.6, 1 / 1000
-"""A part of the range is halved where it holds that much of what is believed, or where one half of it holds that share
-of the part, and the part is worth it."""
+"""A bin is halved if it holds more than `_MUCH` of the mass, or if one half holds more than `_STEEP` of the bin's mass;
+bins with less than `_LITTLE` of the mass are not."""
 _UNIFORM = 0.1
-"""the share that stays uniform"""
+"""share of the mass that stays uniform"""
 _FAR = 6.0
-"""standard deviations between a prior and the range beyond which their common mass is mostly rounding"""
+"""standard deviations between prior and range beyond which the mass in the range is mostly rounding error"""
 KEYS: Mapping[Kind, tuple[str, ...]] = {
     "normal": ("mean", "std"), "log_normal": ("median", "factor"), "beta": ("a", "b"), "weights": ("weights",),
 }  # fmt: skip
@@ -33,13 +33,13 @@ KEYS: Mapping[Kind, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Prior:
-    """A belief; `numbers` are those of `KEYS`, or the weights of the choices in their order."""
+    """Prior of one parameter; `numbers` are the values of `KEYS`, or the weights in the order of the choices."""
 
     kind: Kind
     numbers: tuple[float, ...]
 
     def problem(self, numeric: bool, choices: int) -> str | None:
-        """What is wrong with it for a parameter of that kind."""
+        """Return the reason why the prior does not suit such a parameter; None if it does."""
         if numeric is (self.kind == "weights"):
             return (
                 "of a number has mean and std, median and factor, or a and b" if numeric else "of choices has weights"
@@ -56,7 +56,7 @@ class Prior:
         return None if first > 0 and second > 0 else "a and b must be positive"
 
     def beyond(self, low: float, high: float) -> str | None:
-        """That the range is so far from it that the belief says nothing about it."""
+        """Return a problem if the range is so far away that the prior has no usable mass in it; None otherwise."""
         if self.kind not in ("normal", "log_normal"):
             return None
         middle, spread = self.numbers
@@ -71,14 +71,14 @@ class Prior:
         return f"has its {words[0]} {middle:g} more than {_FAR:g} {words[1]} outside of {low:g}..{high:g}"
 
     def to_json(self) -> dict[str, Any]:
-        """The keys of the experiment file."""
+        """Serialize to the keys of the experiment file."""
         if self.kind == "weights":
             return {"weights": list(self.numbers)}
         return dict(zip(KEYS[self.kind], self.numbers, strict=True))
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Prior:
-        """The inverse of `to_json`. KeyError."""
+        """Parse the output of `to_json`. Raises KeyError if a key is missing."""
         if "weights" in document:
             return cls("weights", tuple(document["weights"]))
         kind = next((kind for kind in ("log_normal", "beta") if KEYS[kind][0] in document), "normal")
@@ -87,13 +87,13 @@ class Prior:
 
 @dataclass(frozen=True)
 class Scale:
-    """The values of a number at the positions of a unit interval."""
+    """Mapping from positions in the unit interval to the values of a numeric parameter."""
 
     value_at: Callable[[float], float]
     log: bool
 
     def between(self, one: float, other: float, share: float) -> float:
-        """The value at this share of the way from one to the other, however close they are."""
+        """Interpolate between two values on this scale; accurate even if they are very close."""
         if self.log:
             return one * math.exp(share * math.log(other / one))
         return one * (1 - share) + other * share
@@ -101,17 +101,17 @@ class Scale:
 
 @dataclass(frozen=True)
 class Density:
-    """What is believed, of equal parts of the unit interval, and of as many smaller ones as narrow beliefs need."""
+    """Prior mass of equal bins of the unit interval, and of adaptive smaller bins that resolve narrow priors."""
 
     masses: tuple[float, ...]
-    """of the equal parts; together 1"""
+    """of the equal bins; their sum is 1"""
     _edges: tuple[float, ...]
-    """values of a number, else positions"""
+    """edges of the adaptive bins: values if numeric, else positions"""
     _sums: tuple[float, ...]
     _scale: Scale | None = None
 
     def quantile(self, share: float) -> float:
-        """The value of a number below which this share of the mass lies; of choices the position."""
+        """Return the value below which this share of the mass lies; for choices the position."""
         index = min(bisect_right(self._sums, share), len(self._sums) - 1)
         before = self._sums[index - 1] if index else 0.0
         mass = self._sums[index] - before
@@ -120,7 +120,7 @@ class Density:
         return between(self._edges[index], self._edges[index + 1], inside)
 
     def logs(self) -> list[float]:
-        """The logarithm of the density in each equal part; 0 where it is the uniform one."""
+        """Return the log density of each equal bin; 0 is the uniform density."""
         return [math.log(max(mass * len(self.masses), 1e-300)) for mass in self.masses]
 
 
@@ -129,14 +129,14 @@ def _straight(one: float, other: float, share: float) -> float:
 
 
 def weights(numbers: Sequence[float]) -> Density:
-    """Of choices, one part for each."""
+    """Return the density over choices, one bin each."""
     masses = _mixed(numbers, [1 / len(numbers)] * len(numbers))
     edges = [index / len(masses) for index in range(len(masses) + 1)]
     return Density(tuple(masses), tuple(edges), tuple(accumulate(masses)))
 
 
 def density(prior: Prior, scale: Scale) -> Density:
-    """Of a number on its scale."""
+    """Return the density of a numeric parameter on its scale."""
     below = [scale.value_at(index / BINS) for index in range(BINS + 1)]
     mass = _mass(prior, below[0], below[-1])
     masses = [mass(one, other) for one, other in pairwise(below)]
@@ -149,11 +149,11 @@ def density(prior: Prior, scale: Scale) -> Density:
 
 
 _Part = tuple[float, float, float]
-"""two values, and the share of the unit interval that lies between them"""
+"""two values, and the share of the unit interval between them"""
 
 
 def _halved(scale: Scale, mass: Callable[[float, float], float], whole: _Part, total: float) -> Iterator[_Part]:
-    """Parts in each of which the mass lies about evenly, in order, as far as there are numbers between their ends."""
+    """Yield bins in order, each halved until its mass is about even or no float lies between its ends."""
     waiting = [whole]
     while waiting:
         one, other, width = waiting.pop()
@@ -169,10 +169,10 @@ def _uneven(left: float, right: float, total: float) -> bool:
 
 
 def _mass(prior: Prior, low: float, high: float) -> Callable[[float, float], float]:
-    """How much lies between two values; of a beta over the range from `low` to `high`."""
+    """Return a function for the mass between two values; a beta prior spans `low` to `high`."""
     first, second = prior.numbers
     if prior.kind == "beta":
-        width = high / 2 - low / 2  # halves: large numbers are infinitely far apart
+        width = high / 2 - low / 2  # halved first: the difference of large numbers may overflow
 
         @cache
         def below(value: float) -> float:
@@ -192,7 +192,7 @@ def _mass(prior: Prior, low: float, high: float) -> Callable[[float, float], flo
 
 
 def _mixed(found: Sequence[float], even: Sequence[float]) -> list[float]:
-    """Shares of the mass, a part of it spread evenly."""
+    """Return the masses normalized to 1 and mixed with the uniform share; `even` if they cannot be normalized."""
     total = math.fsum(found)
     if not (total > 0 and math.isfinite(total)):
         return list(even)
