@@ -1,4 +1,4 @@
-"""How much memory trials were seen to take, and how much is set aside for the next one because of it."""
+"""Measured peak memory of trials, and the memory reserved for the next one from it."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from dataclasses import dataclass, replace
 from orchestune.domain.resources import Resources
 
 ENOUGH = 5
-"""measured attempts before they say anything of the next one"""
-_MARGIN, _SPARE, _STEP = 1.25, 16 * 2**20, 2**20
+"""measured attempts before memory is predicted from them"""
+_MARGIN, _SPARE, _STEP = 1.25, 16 * 2**20, 2**20  # factor, and bytes added to the peak; rounded up to whole MiB
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """What the attempts of an experiment took at most."""
+    """Peak memory of an experiment's attempts."""
 
     count: int = 0
     highest: int = 0
     """bytes"""
     surprises: int = 0
-    """attempts that took more than those before them let expect, or were killed for memory"""
+    """attempts that took more than was expected from the earlier ones, or were OOM killed"""
 
     @property
     def expected(self) -> int | None:
-        """Bytes that the next one will not need more of, with a margin; None where too few were measured."""
+        """Expected upper bound of the next attempt's memory in bytes, with a margin; None if too few were measured."""
         if self.count < ENOUGH:
             return None
         return -(-int(self.highest * _MARGIN + _SPARE) // _STEP) * _STEP
 
     def with_one_more(self, memory: int, killed: bool = False) -> Peaks:
-        """An attempt has ended that took so many bytes; `killed`: because there were no more."""
+        """Return the peaks including an attempt that took `memory` bytes; `killed`: it was OOM killed."""
         expected = self.expected
         surprise = killed or (expected is not None and memory > expected)
         return Peaks(self.count + 1, max(self.highest, memory), self.surprises + surprise)
 
 
 def set_aside(asked: Resources, peaks: Peaks, most: int) -> Resources:
-    """What a trial is given room for, where nothing keeps it within what it asked for. `most`: all there is.
+    """Return the resources to reserve for a trial if the backend does not enforce memory limits.
 
-    What was measured decides, in either direction. Once a trial was a surprise, what was asked for is the least again,
-    and where nothing was asked, twice what is expected.
+    The measured peaks replace the requested memory, up or down. After a surprise the request is the lower bound again,
+    and without a request twice the expected memory is reserved. `most`: memory of the largest machine, the upper bound.
     """
     expected = peaks.expected
     if expected is None:

@@ -1,4 +1,4 @@
-"""In what and where a trial runs, for places that have images, pools and queues."""
+"""Container image, node pool, queue and volumes of a trial, for backends that have them."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Volume:
-    """Storage of the place that is mounted into each trial: exactly one of `claim` and `path` is given."""
+    """Storage of the cluster that is mounted into each trial: exactly one of `claim` and `path` is set."""
 
     mount: str
     """absolute path in the trial"""
     claim: str | None = None
     """name of a PersistentVolumeClaim"""
     path: str | None = None
-    """absolute path on the machine"""
+    """absolute path on the node"""
     read_only: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name."""
+        """Serialize the fields by name."""
         return {"mount": self.mount, "claim": self.claim, "path": self.path, "read_only": self.read_only}
 
 
 @dataclass(frozen=True)
 class Placement:
-    """What the file says of the place. A backend that knows nothing of a field says so (`Backend.check`)."""
+    """Placement options of the experiment file. `Backend.check` rejects fields that the backend does not support."""
 
     image: str | None = None
-    """full reference, by digest once the experiment is there"""
+    """full reference, pinned by digest once the experiment is created"""
     pool: str | None = None
-    """node pool; None: chosen by what the trial needs"""
+    """node pool; None: any that has the requested resources"""
     queue: str | None = None
     """Kueue's LocalQueue"""
     service_account: str | None = None
     priority_class: str | None = None
     shm: int | None = None
-    """bytes of /dev/shm; None: what the place gives"""
+    """bytes of /dev/shm; None: the backend's default"""
     volumes: tuple[Volume, ...] = ()
     pod: Mapping[str, Any] = field(default_factory=dict)
-    """merged into the pod template of Kubernetes"""
+    """merged into the Kubernetes pod template"""
     slurm: Mapping[str, Any] = field(default_factory=dict)
     """options of Slurm's `sbatch` by their long names"""
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name."""
+        """Serialize the fields by name."""
         return {
             "image": self.image,
             "pool": self.pool,
@@ -60,7 +60,7 @@ class Placement:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Placement:
-        """The inverse of `to_json`."""
+        """Parse the output of `to_json`."""
         volumes = tuple(
             Volume(item["mount"], item.get("claim"), item.get("path"), bool(item.get("read_only")))
             for item in document.get("volumes") or ()

@@ -1,4 +1,4 @@
-"""The places that are always there, under the server of the user's own machine."""
+"""Built-in clusters of the server on the user's own machine."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ OWN = {
     "docker": "this machine, in containers",
     "slurm": "jobs of Slurm that this machine submits",
 }
-"""their names, which no other cluster can have, and what each means"""
+"""descriptions by name; other clusters cannot use these names"""

@@ -1,4 +1,4 @@
-"""When a machine, and not the model, is to blame for failures."""
+"""Detection of nodes that cause trial failures, as opposed to failures of the model."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from math import comb
 
 SECONDS = 3600.0
-"""how long a machine gets no trials; then it has another chance"""
+"""duration of a quarantine; then the node gets trials again"""
 _SURE = 0.01
-"""how likely it may be at most that the failures fell on one machine by chance"""
+"""significance level: maximum probability that the failures concentrate on one node by chance"""
 _FAILURES = 3
 _ELSEWHERE = 5
 _RATE = 0.2
-"""more failures than that elsewhere: then the model fails, wherever it runs"""
+"""failure rate on other nodes above which the model is assumed to fail everywhere"""
 
 _GPU = re.compile(
     r"uncorrectable ECC error|GPU has fallen off the bus|\bXid\b.{0,40}\d+|NVML: (?:Unknown Error|GPU is lost)"
@@ -23,28 +23,28 @@ _GPU = re.compile(
     r"|hipErrorNoDevice|NCCL.{0,80}unhandled (?:system|cuda) error",
     re.IGNORECASE,
 )
-"""what broken cards make programs say (CUDA's error strings, NVIDIA's Xid messages)"""
+"""error messages of broken GPUs (CUDA's error strings, NVIDIA's Xid messages)"""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How an experiment's trials ended on one machine."""
+    """Trial outcomes of one experiment on one node."""
 
     succeeded: int = 0
     failed: int = 0
 
     @property
     def count(self) -> int:
-        """All of them."""
+        """Number of trials that ended on the node."""
         return self.succeeded + self.failed
 
 
 def blame(node: str, tallies: Mapping[str, Tally], *, gpus: bool, tail: str) -> str | None:
-    """Why the machine on which a trial has just failed is to blame, or None where the model may be.
+    """Return the reason to quarantine the node on which a trial has just failed; None if the model may be the cause.
 
-    `tallies` has one experiment's trials by machine, without this one; `tail` is the end of its log, `gpus` whether
-    it used any. Two kinds of evidence: the words of a broken card where trials succeeded on other machines, or
-    failures that fall on this machine alone (Fisher's exact test, one-sided).
+    `tallies` has the experiment's outcomes by node without this trial; `tail` is its log tail, `gpus` is True if it
+    used GPUs. There are two kinds of evidence: an error message of a broken GPU while trials succeeded on other nodes,
+    or failures that concentrate on this node (Fisher's exact test, one-sided).
     """
     here = tallies.get(node, Tally())
     others = [tally for name, tally in tallies.items() if name != node]
@@ -61,7 +61,7 @@ def blame(node: str, tallies: Mapping[str, Tally], *, gpus: bool, tail: str) -> 
 
 
 def _chance(failed: int, count: int, failed_elsewhere: int, count_elsewhere: int) -> float:
-    """How likely at least so many of the failures fall on `count` trials that were drawn from all of them."""
+    """Return the probability that `count` trials drawn from all of them contain at least `failed` failures."""
     failures, everything = failed + failed_elsewhere, count + count_elsewhere
     most = min(failures, count)
     ways = sum(comb(failures, k) * comb(everything - failures, count - k) for k in range(failed, most + 1))
