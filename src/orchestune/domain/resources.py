@@ -1,4 +1,4 @@
-"""What a trial needs, what a machine has, and who gets it."""
+"""Resources that trials request and that machines have, and the check whether they can ever fit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from orchestune.documents import Asked
 
 _AMOUNT = r"\d{1,18}(?:\.\d{1,30})?"
-"""in digits of which a float has at most 21 behind the point"""
+"""decimal number without exponent; a float printed in this form has at most 21 decimals"""
 _UNITS = {
     "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15,
     "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50,
@@ -21,7 +21,7 @@ _UNITS = {
 
 
 def parse_bytes(text: str | int | float) -> int:
-    """`2Gi`, `500M`, `1024` in bytes (the suffixes of Kubernetes). ValueError says what is allowed."""
+    """Parse `2Gi`, `500M` or `1024` (Kubernetes suffixes) to bytes. Raises ValueError with the allowed forms."""
     match = re.fullmatch(rf"\s*({_AMOUNT})\s*([kKMGTP]i?)?[bB]?\s*", str(text))
     if match:
         unit = match[2] or ""
@@ -32,7 +32,7 @@ def parse_bytes(text: str | int | float) -> int:
 
 
 def parse_cpu(text: str | int | float) -> float:
-    """`2`, `0.5` or `500m` in cores. ValueError says what is allowed."""
+    """Parse `2`, `0.5` or `500m` to cores. Raises ValueError with the allowed forms."""
     match = re.fullmatch(rf"\s*({_AMOUNT})(m?)\s*", str(text))
     if match and float(match[1]) > 0:
         return float(match[1]) / (1000 if match[2] else 1)
@@ -40,7 +40,7 @@ def parse_cpu(text: str | int | float) -> float:
 
 
 def parse_seconds(text: object) -> float:
-    """`90`, `90s`, `5m`, `1h30m`, `2d` in seconds. ValueError says what is allowed."""
+    """Parse `90`, `90s`, `5m`, `1h30m` or `2d` to seconds. Raises ValueError with the allowed forms."""
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         if text > 0:
             return float(text)
@@ -56,29 +56,29 @@ def parse_seconds(text: object) -> float:
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial needs. None for cpu or memory: not said, so nothing is reserved and `parallelism` alone rules."""
+    """Requests of one trial. None for cpu or memory: unset, nothing is reserved and only `parallelism` limits."""
 
     cpu: float | None = None
     memory: int | None = None
     """bytes"""
     gpu: float = 0
-    """whole cards, or a share of one"""
+    """whole GPUs, or a fraction of one"""
     gpu_type: str | None = None
-    """words of the cards' name, such as a100"""
+    """words of the GPU's model name, such as a100"""
     gpu_memory: int | None = None
-    """bytes that each card has at least"""
+    """minimum bytes of each GPU"""
     pin: bool = False
-    """whether each trial has its cores for itself"""
+    """True: each trial gets exclusive cores"""
     gpu_ids: tuple[str, ...] | None = None
-    """the only cards that it may have, where it runs; None: any. No file says so, but the shell that said `run`"""
+    """the only GPUs it may use; None: any. Set from the environment of the shell that called `run`, never by a file"""
 
     @property
     def wanted(self) -> Wanted:
-        """What it needs of GPUs."""
+        """The GPU part of the request."""
         return Wanted(self.gpu, self.gpu_type, self.gpu_memory, self.gpu_ids)
 
     def times(self, slots: int) -> Resources:
-        """What that many trials side by side need."""
+        """Return the total request of so many concurrent trials."""
         return replace(
             self,
             cpu=None if self.cpu is None else self.cpu * slots,
@@ -87,7 +87,7 @@ class Resources:
         )
 
     def to_json(self) -> Asked:
-        """`{"cpu", "memory", "gpu"}`, memory in bytes, and what else is asked for."""
+        """Serialize to `{"cpu", "memory", "gpu"}`, memory in bytes, and the other fields that are set."""
         document: Asked = {"cpu": self.cpu, "memory": self.memory, "gpu": self.gpu}
         if self.gpu_type:
             document["gpu_type"] = self.gpu_type
@@ -99,7 +99,7 @@ class Resources:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Resources:
-        """The inverse of `to_json`."""
+        """Parse the output of `to_json`."""
         gpu = document.get("gpu") or 0
         return cls(
             document.get("cpu"),
@@ -112,7 +112,7 @@ class Resources:
 
     @property
     def cards(self) -> str:
-        """What it needs of GPUs, for people; empty where it needs none."""
+        """GPU request as text for users; empty without GPUs."""
         if not self.gpu:
             return ""
         text = f"{self.gpu:g} gpu"
@@ -132,27 +132,27 @@ class Resources:
 
 @dataclass(frozen=True)
 class Machine:
-    """What one machine has for our trials: cores, bytes, and its GPUs by id. What others hold of it is left out."""
+    """Resources of one machine for Orchestune's trials: cores, bytes, GPUs; without what other workloads hold."""
 
     cpu: float
     memory: int
     gpus: tuple[Card, ...] = ()
     name: str = "this machine"
     pool: str = ""
-    """the node pool, where the place has several"""
+    """the node pool, if the cluster has several"""
     lent: Resources = Resources(0.0, 0, 0)
-    """what others hold of it and may give back one day; `gpu_type` and `gpu_memory` say which cards"""
+    """held by other workloads that may release it later; `gpu_type` and `gpu_memory` describe these GPUs"""
     hides: str = ""
-    """what may keep cards of it from us, in words"""
+    """setting that may hide GPUs of the machine, as text such as `NAME='value'`; empty if none"""
 
     @property
     def whole(self) -> Resources:
-        """What it would have if nobody else were there."""
+        """Resources of the machine without other workloads."""
         lent = self.lent
         return Resources(self.cpu + (lent.cpu or 0), self.memory + (lent.memory or 0), len(self.gpus) + lent.gpu)
 
     def suitable(self, each: Resources) -> float:
-        """How many of its cards, those that others hold included, are what the trial asks for."""
+        """Return the number of GPUs that match the request, including those that other workloads hold."""
         own = sum(each.wanted.suited_by(card) for card in self.gpus)
         lent = self.lent
         fits = suits(lent.gpu_type or "", lent.gpu_memory or 0, each.gpu_type, each.gpu_memory)
@@ -161,18 +161,18 @@ class Machine:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a place has for our trials, whether we use it already or not."""
+    """Resources of a cluster for Orchestune's trials, including those that its trials already use."""
 
     machines: tuple[Machine, ...] = ()
     elastic: bool = False
-    """more than this may come (machines that are started on demand), or the place does not show what it has"""
+    """machines may be added on demand, or the cluster does not show its machines"""
     shut: frozenset[str] = frozenset()
-    """machines that are there and get nothing for now"""
+    """existing machines on which nothing is started for now"""
     away: frozenset[str] = frozenset()
-    """machines on which trials of ours may run yet, and that take no more (cordoned, about to go)"""
+    """machines that accept no new trials but may still run some (cordoned, draining)"""
 
     def without(self, shut: frozenset[str]) -> Capacity:
-        """The same place where those machines get nothing."""
+        """Return this capacity with the named machines moved to `shut`."""
         if not shut:
             return self
         left = tuple(machine for machine in self.machines if machine.name not in shut)
@@ -180,16 +180,16 @@ class Capacity:
 
     @property
     def gpus(self) -> tuple[Card, ...]:
-        """Every GPU of the place."""
+        """All GPUs of the cluster."""
         return tuple(gpu for machine in self.machines for gpu in machine.gpus)
 
 
 def fits(
     capacity: Capacity, each: Resources, pool: str | None = None, avoid: frozenset[str] = frozenset()
 ) -> str | None:
-    """Why a trial could never run here, or None where it could: no machine has all of what it needs at once.
+    """Return the reason why no machine can ever satisfy the request; None if one can, or if capacity is elastic.
 
-    `avoid`: machines that it must not use.
+    `avoid`: machines that the trial must not use.
     """
     if capacity.elastic:
         return None
@@ -213,7 +213,7 @@ def fits(
 
 
 def _lacking(machines: Sequence[Machine], each: Resources, pool: str | None) -> list[str]:
-    """What even the largest of them has too little of, in the words behind `a trial needs`."""
+    """Return the resources that even the largest machine lacks, as texts that complete `a trial needs`."""
     found = []
     for name, unit, amount in _AMOUNTS:
         largest = max(machines, key=lambda machine: amount(machine.whole))
@@ -228,7 +228,7 @@ def _lacking(machines: Sequence[Machine], each: Resources, pool: str | None) -> 
 
 
 def _there(machines: Sequence[Machine]) -> str:
-    """What cards there are, the machine with the most first."""
+    """Return the GPUs by machine as text, the machine with the most first."""
     ranked = sorted(machines, key=lambda machine: -machine.whole.gpu)
     texts = [f"{machine.name} has {_listed(machine)}" for machine in ranked if machine.whole.gpu]
     return "; ".join(texts[:_SHOWN]) + (f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else "")
@@ -250,12 +250,12 @@ _AMOUNTS: tuple[tuple[str, int, Callable[[Resources], float]], ...] = (
 
 
 def holds(machine: Machine, each: Resources) -> bool:
-    """Whether the machine, otherwise empty, has what one trial needs."""
+    """Return True if the machine satisfies the request of one trial when it is otherwise empty."""
     whole = machine.whole
     enough = (each.cpu or 0) <= (whole.cpu or 0) + 1e-9 and (each.memory or 0) <= (whole.memory or 0)
     return enough and each.gpu <= machine.suitable(each)
 
 
 def offers(machine: Machine, pool: str | None) -> bool:
-    """Whether the machine is there for trials that name this pool (None: none)."""
+    """Return True if trials of this pool may use the machine; a trial without a pool (None) may use any."""
     return pool in (None, machine.pool)

@@ -1,4 +1,4 @@
-"""Stretches of time, of which some lie side by side."""
+"""Time intervals that may overlap."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def together(spans: Iterable[tuple[float, float]]) -> float:
-    """Seconds in which at least one of them lasted; each is when it began, and how long it was."""
+    """Return the seconds covered by at least one span; each is (start, duration)."""
     seconds, until = 0.0, float("-inf")
     for start, length in sorted(spans):
         seconds += max(0.0, length - max(0.0, until - start))

@@ -1,4 +1,4 @@
-"""Who holds what of a place's machines, as far as the place shows it."""
+"""Allocation of a cluster's machines, as far as the cluster shows it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Surveyed:
-    """One machine: what it has, and who uses it."""
+    """Capacity of one machine, and its use by Orchestune (`ours`) and by other workloads (`others`)."""
 
     name: str
     pool: str
     has: Resources
     ours: Resources
     others: Resources | None
-    """None: the place does not show it"""
+    """None: not shown by the cluster"""
     trouble: str = ""
-    """why nothing is started there, in words; empty where all is well"""
+    """reason why nothing is started there; empty if there is none"""
 
     def to_json(self) -> SurveyedMachine:
-        """The fields by name."""
+        """Serialize the fields by name."""
         return {
             "name": self.name,
             "pool": self.pool,

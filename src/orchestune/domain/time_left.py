@@ -1,4 +1,4 @@
-"""How long the rest of an experiment takes, by how the trials that ended last went."""
+"""Estimate of an experiment's remaining time from its most recent attempts."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LAST = 50
-"""attempts that ended, so many are looked at"""
+"""number of most recently ended attempts that the estimate uses"""
 _NEARLY = 0.9
-"""as much of a running trial is done at most, however long it has run"""
+"""upper bound of the completed share of a running trial, however long it has run"""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of attempts that a trial takes, and how many attempts run side by side."""
+    """Attempt seconds per trial, and number of attempts that run concurrently (`lanes`)."""
 
     seconds: float
     lanes: float
 
     def left(self, remaining: int, running: int, live: int, done: float, folds: int = 1) -> float:
-        """Seconds until `remaining` trials have ended, of which `running` have begun.
+        """Return the seconds until `remaining` trials have ended, of which `running` have started.
 
-        Those have `done` seconds behind them together, in attempts of which `live` run now.
+        Their attempts, of which `live` are running, have taken `done` seconds in total.
         """
         lanes = min(max(self.lanes, live), max(remaining, 1) * folds)
         return max(remaining * self.seconds - min(done, _NEARLY * running * self.seconds), 0.0) / lanes
 
 
 def pace(spans: Sequence[tuple[float, float]], trials: int) -> Pace:
-    """Of all attempts of so many trials, when each began and ended, in the order in which they ended; one at least.
+    """Return the pace from the (start, end) of at least one attempt of `trials` trials, ordered by end.
 
-    Time in which none of them ran says nothing: the experiment was paused or over, or its server was off. What ran
-    beside the first one, and before it, does not tell how many run side by side.
+    Time without a running attempt is ignored: the experiment was paused or over, or its server was down. Time before
+    the start of `spans[0]` does not count for the concurrency.
     """
     began = spans[0][0]
     clipped = sorted((max(start, began), end) for start, end in spans if end > max(start, began))

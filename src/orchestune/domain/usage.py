@@ -1,4 +1,4 @@
-"""What attempts used over time, as it is kept: few samples, whatever they last."""
+"""Resource usage of attempts over time, downsampled to a bounded number of samples."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 Sample = Sequence[Any]
-"""number, seconds since the attempt's start, cores, bytes, share of its GPUs' time (0 to 1) and bytes on them; the last
-two are None where they are not known"""
+"""number, seconds since the attempt's start, cores, bytes of memory, GPU utilization (0 to 1) and bytes of GPU memory;
+the last two are None if unknown"""
 
 MOST, AT_THE_END = 480, 120
-"""samples that are kept while an attempt runs, and of one that has ended"""
+"""maximum samples of a running and of an ended attempt"""
 NEWEST = 30
-"""that are kept one by one, behind the others"""
+"""most recent samples, which are never downsampled"""
 
 
 def with_more(kept: Sequence[Sample], new: Sequence[Sample], most: int = MOST) -> list[Sample]:
-    """Those that are kept, with those of higher numbers; where there are too many, every k-th of the older ones."""
+    """Return `kept` and the `new` samples with higher numbers; if too many, only every k-th of the older ones."""
     last = kept[-1][0] if kept else -1
     found = [*kept, *(sample for sample in new if sample[0] > last)]
     if len(found) <= NEWEST:
