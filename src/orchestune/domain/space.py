@@ -1,7 +1,7 @@
-"""Parameters and the space that they span, conditions included.
+"""Search space: parameters, conditions between them and constraints.
 
-A configuration is a plain mapping from parameter names to values which holds the *active* parameters only.
-A parameter with `when` is active while each of its parents is active and has one of the listed values.
+A configuration is a plain mapping from parameter names to values that holds the *active* parameters only.
+A parameter with `when` is active if each of its parents is active and has one of the listed values.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from orchestune.errors import PROBLEMS_SHOWN, BadInput, Problem
 
 Configuration = Mapping[str, Value]
 
-# As many as experiment files may have: checking a space takes time that grows with the square of its parts.
+# Limits of experiment files: checking a space takes time quadratic in its parts.
 MOST_PARAMETERS = 1000
 MOST_CONSTRAINTS = 100
 _MOST_CONDITIONS = 10_000  # parents in the `when` of all parameters together
 _MOST_COMPARED = 10**7  # values in `when`, each compared with every choice of its parent
-MOST_OPERATIONS = 1000  # in all constraints together: each configuration that is looked at takes that many
-_MOST_COUNTED = 1_000_000  # operations that count a space, which take about a second
-_MOST_BRANCHES = 10_000  # combinations of parents that are counted; more than that counts as infinitely many
+MOST_OPERATIONS = 1000  # in all constraints together: the cost of checking one configuration
+_MOST_COUNTED = 1_000_000  # operations for counting a space, about one second
+_MOST_BRANCHES = 10_000  # combinations of parents that are counted; a space with more counts as infinite
 
 
 @dataclass(frozen=True)
 class Space:
-    """Parameters in an order in which every parent stands before its children."""
+    """Parameters in topological order: every parent precedes its children."""
 
     parameters: tuple[Parameter, ...]
     constraints: tuple[Constraint, ...] = ()
-    """what every configuration fulfils besides"""
+    """conditions that every configuration must satisfy"""
     by_name: Mapping[str, Parameter] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class Space:
 
     @classmethod
     def of(cls, parameters: tuple[Parameter, ...], constraints: Sequence[str] = ()) -> Space:
-        """A checked space, parents first; BadInput names every mistake. `constraints` are their texts."""
+        """Validate and return a space, parents first; `constraints` are texts. Raises BadInput with all mistakes."""
         _refuse_many(parameters)
         problems = Space(parameters).problems()
         if problems:
@@ -60,7 +60,7 @@ class Space:
         return cls(tuple(placed.values())).constrained(constraints)
 
     def constrained(self, texts: Sequence[str]) -> Space:
-        """The same parameters with these constraints alone; BadInput names mistakes by their places in the list."""
+        """Return a space with these constraints only. Raises BadInput with the mistakes by their index in the list."""
         if len(texts) > MOST_CONSTRAINTS:
             raise BadInput.one(f"has {len(texts):,} entries (expected at most {MOST_CONSTRAINTS:,})", "constraints")
         kinds, problems, read = {p.name: _kind_in_constraints(p) for p in self.parameters}, [], []
@@ -70,7 +70,7 @@ class Space:
             except WrongConstraint as exc:
                 problems.append(Problem(f"`{text[:80]}`: {exc}", key=f"constraints[{index}]", hint=exc.hint))
                 if len(problems) == PROBLEMS_SHOWN:
-                    break  # a hint looks for similar names among all parameters
+                    break  # each hint costs a search for similar names among all parameters
         if problems:
             raise BadInput(problems)
         space = Space(self.parameters, tuple(read))
@@ -81,15 +81,15 @@ class Space:
 
     @property
     def operations(self) -> int:
-        """How many operations the constraints have together: what `allows` takes at most."""
+        """Number of operations in all constraints: the upper bound of the cost of `allows`."""
         return sum(each.operations for each in self.constraints)
 
     def allows(self, configuration: Configuration) -> bool:
-        """Whether a configuration of these parameters fulfils every constraint."""
+        """Return True if a configuration satisfies every constraint."""
         return all(constraint.holds(configuration) for constraint in self.constraints)
 
     def problems(self) -> list[Problem]:
-        """Every mistake in the parameters and in their conditions; `key` is the parameter's name."""
+        """Return the mistakes in the parameters and their conditions; `key` is the parameter's name."""
         found: list[Problem] = []
         seen: set[str] = set()
         for parameter in self.parameters:
@@ -114,7 +114,7 @@ class Space:
         return found
 
     def never_active(self) -> list[Problem]:
-        """Parameters that apply in no configuration, since the conditions of their parents exclude each other."""
+        """Return a problem for each parameter that is never active, as its parents' conditions exclude each other."""
         found: dict[str, Problem] = {}
         needed: dict[str, dict[str, tuple[Value, ...]]] = {}
         for parameter in self.parameters:
@@ -145,14 +145,14 @@ class Space:
                     stack += [(name, True), *((parent, False) for parent, _ in self.by_name[name].when)]
 
     def is_active(self, name: str, configuration: Configuration) -> bool:
-        """Whether every parent of `name` is present in `configuration` with a value that `when` lists."""
+        """Return True if every parent of `name` is in `configuration` with a value that `when` lists."""
         return all(
             parent in configuration and _among(configuration[parent], values)
             for parent, values in self.by_name[name].when
         )
 
     def active(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """The configuration which remains of `values` when what is inactive is left out; parents first."""
+        """Return `values` without inactive and unknown parameters; parents first."""
         configuration: dict[str, Value] = {}
         for parameter in self.parameters:
             if parameter.name in values and self.is_active(parameter.name, configuration):
@@ -160,11 +160,11 @@ class Space:
         return configuration
 
     def exact(self, configuration: Configuration) -> dict[str, Value]:
-        """A configuration without problems, each value as its parameter spells it: what a program is to get."""
+        """Return a valid configuration in its parameters' types and precision, as the command gets it."""
         return {name: self.by_name[name].exact(value) for name, value in configuration.items()}
 
     def configuration_problems(self, configuration: Mapping[str, object]) -> list[Problem]:
-        """What keeps `configuration` from being a point of this space: unknown, missing, inactive or bad values."""
+        """Return the problems of a configuration: unknown, missing, inactive or invalid values, broken constraints."""
         found = [
             Problem("is no parameter of this experiment", key=name)
             for name in configuration
@@ -192,15 +192,15 @@ class Space:
         return found
 
     def size(self) -> float:
-        """How many configurations there are, conditions and constraints respected.
+        """Return the number of configurations, with conditions and constraints taken into account.
 
-        Infinity where a float without a step may be active, and where counting would take more than a million
-        operations: a space that is not counted is one that no search exhausts by number, and is not listed either.
+        Infinity if a float without a step may be active, or if counting would take more than a million operations:
+        such a space is never treated as exhausted by its size, and is not enumerated either.
         """
         return _counted(self)
 
     def _size(self, most: int) -> float:
-        """The number without constraints; infinity where the parents' values combine in more than `most` ways."""
+        """Return the size without constraints; infinity if the parents have more than `most` combinations of values."""
         parents = {parent for parameter in self.parameters for parent, _ in parameter.when}
         trunk = Space(tuple(parameter for parameter in self.parameters if parameter.name in parents))
         leaves = [parameter for parameter in self.parameters if parameter.name not in parents]
@@ -214,14 +214,14 @@ class Space:
         return total
 
     def walk(self) -> Iterator[dict[str, Value]]:
-        """Every configuration of a finite space once, the last parameter fastest."""
+        """Yield each configuration of a finite space once; the last parameter varies fastest."""
         return (found for found in self.steps() if found is not None)
 
     def steps(self) -> Iterator[dict[str, Value] | None]:
-        """The same, with None for each step that leads to none yet: where constraints allow little there are many.
+        """Yield the configurations of `walk`, and None for each step without one, so that callers can bound the steps.
 
-        A constraint is looked at as soon as its last parameter has a value, so that no step is made beyond what it
-        does not allow.
+        There are many such steps if constraints allow little. A constraint is checked as soon as its last parameter has
+        a value, so that subtrees that violate it are skipped.
         """
         places = {parameter.name: place for place, parameter in enumerate(self.parameters, start=1)}
         closing: dict[int, list[Constraint]] = {}
@@ -242,8 +242,9 @@ class Space:
                 yield None
 
     def _branches(self, place: int, configuration: dict[str, Value]) -> Iterator[int]:
-        """Give the next parameter that applies, from `place` on, each of its values in turn, and yield the place behind
-        it. Afterwards the configuration is as it was before.
+        """Set the next active parameter at or after `place` to each of its values, and yield the index behind it.
+
+        The configuration is restored at the end.
         """
         while place < len(self.parameters) and not self.is_active(self.parameters[place].name, configuration):
             place += 1
@@ -257,21 +258,21 @@ class Space:
         del configuration[parameter.name]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The parameters in their long spelling, parents first."""
+        """Serialize the parameters in their long form, parents first."""
         return [parameter.to_json() for parameter in self.parameters]
 
     @classmethod
     def from_json(cls, document: list[dict[str, Any]], constraints: Sequence[str] = ()) -> Space:
-        """The inverse of `to_json`, checked, with these constraints."""
+        """Parse and validate the output of `to_json`, with these constraints."""
         return cls.of(tuple(Parameter.from_json(item) for item in document), constraints)
 
     def texts(self) -> list[str]:
-        """The constraints as they were written."""
+        """Return the source texts of the constraints."""
         return [each.text for each in self.constraints]
 
 
 def _refuse_many(parameters: tuple[Parameter, ...]) -> None:
-    """BadInput for so many parameters or conditions that the checks of a space would take minutes."""
+    """Raise BadInput if parameters or conditions are so many that validating the space would take minutes."""
     choices = {parameter.name: len(parameter.choices) for parameter in parameters}
     conditions = [condition for parameter in parameters for condition in parameter.when]
     compared = sum(len(values) * choices.get(parent, 0) for parent, values in conditions)
@@ -286,7 +287,7 @@ def _refuse_many(parameters: tuple[Parameter, ...]) -> None:
 
 @lru_cache(maxsize=64)
 def _counted(space: Space) -> float:
-    """`Space.size`."""
+    """Cache `Space.size`."""
     conditions = sum(len(values) for parameter in space.parameters for _, values in parameter.when)
     most = _MOST_COUNTED // max(len(space.parameters) + conditions + space.operations, 1)
     total = space._size(min(most, _MOST_BRANCHES))
@@ -296,7 +297,7 @@ def _counted(space: Space) -> float:
 
 
 def _exact(parameter: Parameter, parents: Mapping[str, Parameter]) -> tuple[tuple[str, tuple[Value, ...]], ...]:
-    """Its conditions with each value as the parent has it: 0.30000000000000004 is the 0.3 of a step of 0.1."""
+    """Return the conditions with values in the parent's precision: 0.30000000000000004 is 0.3 with a step of 0.1."""
     return tuple((parent, tuple(map(parents[parent].exact, values))) for parent, values in parameter.when)
 
 
@@ -315,6 +316,6 @@ def _kind_in_constraints(parameter: Parameter) -> Kind:
 
 
 def key(configuration: Configuration) -> str:
-    """A digest that is equal for equal configurations, whatever the order of their names."""
+    """Return a digest of a configuration that does not depend on the order of its names."""
     text = json.dumps(dict(configuration), sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
