@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Desired(StrEnum):
-    """What the owner wants of an experiment."""
+    """Desired state of an experiment, set by its owner."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -19,17 +19,17 @@ class Desired(StrEnum):
 
 
 class Visibility(StrEnum):
-    """Where an experiment is shown."""
+    """Visibility of an experiment in lists."""
 
     LISTED = "listed"
     HIDDEN = "hidden"
-    """deleted: lists leave it out, and it can be shown again"""
+    """deleted: not listed, and can be restored"""
     PURGING = "purging"
-    """it is being removed with its files, which cannot be undone"""
+    """being removed with its files; cannot be undone"""
 
 
 class ExperimentState(StrEnum):
-    """What is observed of an experiment."""
+    """Observed state of an experiment."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -41,12 +41,12 @@ class ExperimentState(StrEnum):
 
     @property
     def over(self) -> bool:
-        """Nothing of it runs and nothing will, unless somebody resumes or extends it."""
+        """True if nothing runs and nothing will, unless a user resumes or extends the experiment."""
         return self in (ExperimentState.COMPLETED, ExperimentState.FAILED, ExperimentState.STOPPED)
 
 
 class TrialState(StrEnum):
-    """Completed, failed and pruned are *finished*: they count for the budget; cancelled is not."""
+    """State of a trial. Completed, failed and pruned are *finished* and count towards the budget; cancelled is not."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -57,17 +57,17 @@ class TrialState(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Counts as one of the budget's trials."""
+        """True if the trial counts towards the budget."""
         return self in (TrialState.COMPLETED, TrialState.FAILED, TrialState.PRUNED)
 
     @property
     def over(self) -> bool:
-        """Will not change any more."""
+        """True if the state is final."""
         return self.finished or self is TrialState.CANCELLED
 
 
 class FoldState(StrEnum):
-    """A fold is active while one of its attempts is live."""
+    """State of a fold, which is active while one of its attempts is live."""
 
     PENDING = "pending"
     ACTIVE = "active"
@@ -77,7 +77,7 @@ class FoldState(StrEnum):
 
 
 class AttemptState(StrEnum):
-    """Leased and running are *live*: they hold a lease."""
+    """State of an attempt. Leased and running are *live*: they hold a lease."""
 
     LEASED = "leased"
     RUNNING = "running"
@@ -90,12 +90,12 @@ class AttemptState(StrEnum):
 
     @property
     def live(self) -> bool:
-        """Holds a lease, and so one of the experiment's `parallelism` places."""
+        """True if the attempt holds a lease and occupies one slot of the experiment's `parallelism`."""
         return self in (AttemptState.LEASED, AttemptState.RUNNING)
 
 
 class WorkerState(StrEnum):
-    """Starting until it registers, lost when its beats stop, ended when it is gone for good."""
+    """State of a worker: starting until it registers, lost when its heartbeats stop, ended when it will not return."""
 
     STARTING = "starting"
     ALIVE = "alive"
@@ -105,9 +105,9 @@ class WorkerState(StrEnum):
 
 
 class ReasonCode(StrEnum):
-    """Why an experiment, a trial or an attempt is in its state; scripts may rely on these words."""
+    """Reason for the state of an experiment, trial or attempt; a stable part of the API."""
 
-    # an experiment that ended before its budget, or at it
+    # an experiment that ended at or before its budget
     BUDGET = "budget"
     TARGET = "target"
     TIME = "time"
@@ -116,7 +116,7 @@ class ReasonCode(StrEnum):
     EXHAUSTED = "exhausted"
     MAX_FAILURES = "max_failures"
     STOPPED = "stopped"
-    # an experiment that is paused or that waits
+    # an experiment that is paused or pending
     PAUSED_BY_USER = "paused_by_user"
     METRIC_MISSING_AT_FIRST = "metric_missing_at_first"
     FIRST_TRIALS_FAILED = "first_trials_failed"
@@ -126,7 +126,7 @@ class ReasonCode(StrEnum):
     WAITING_FOR_RESOURCES = "waiting_for_resources"
     NEVER_FITS = "never_fits"
     ENGINE_FAILED = "engine_failed"
-    # a trial or an attempt whose user command went wrong
+    # a trial or an attempt whose command failed
     EXIT_CODE = "exit_code"
     SIGNAL = "signal"
     TIMEOUT = "timeout"
@@ -134,7 +134,7 @@ class ReasonCode(StrEnum):
     METRIC_NOT_FINITE = "metric_not_finite"
     COMMAND_NOT_FOUND = "command_not_found"
     OUT_OF_MEMORY = "out_of_memory"
-    # an attempt that ended through no fault of the model
+    # an attempt that ended for reasons other than its command
     WORKER_LOST = "worker_lost"
     WORKER_STOPPED = "worker_stopped"
     REPORT_REJECTED = "report_rejected"
@@ -146,23 +146,23 @@ class ReasonCode(StrEnum):
     SUPERSEDED = "superseded"
     CANCELLED = "cancelled"
     PRUNED = "pruned"
-    # an attempt that succeeded, of whose files something is to be told
+    # an attempt that succeeded, but whose files are not all uploaded
     FILES_ON_THE_WAY = "files_on_the_way"
     FILES_LOST = "files_lost"
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A code for programs and a sentence for people."""
+    """Code for programs and message for users."""
 
     code: ReasonCode
     message: str
 
     def to_json(self) -> documents.Reason:
-        """The `{"code", "message"}` of the API."""
+        """Serialize to the API's `{"code", "message"}`."""
         return {"code": self.code.value, "message": self.message}
 
     @classmethod
     def from_json(cls, document: dict[str, Any] | None) -> Reason | None:
-        """The inverse of `to_json`; ValueError for a code that is unknown."""
+        """Parse the output of `to_json`; None if there is none. Raises ValueError if the code is unknown."""
         return cls(ReasonCode(document["code"]), str(document.get("message", ""))) if document else None

@@ -1,4 +1,4 @@
-"""When an experiment ends, and when it should pause before it burns its budget."""
+"""Stop rules of experiments, and guards that pause one before it wastes its budget."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestune.domain.words import plural
 
 @dataclass(frozen=True)
 class Progress:
-    """What the rules look at; everything of it is counted as trials finish, so that no rule scans trials."""
+    """Input of the stop rules, counted incrementally as trials finish, so that no rule scans trials."""
 
     budget: int
     finished: int
@@ -25,31 +25,31 @@ class Progress:
     """queued or running"""
     best_value: float | None
     since_best: int
-    """finished trials since the best value last got better, with several objectives since the front last grew"""
+    """finished trials since the best value last improved; with several objectives, since the Pareto front last grew"""
     seconds: float
     """since the first lease"""
     exhausted: bool = False
-    """no configuration is left, or was found, that was not tried"""
+    """no untried configuration is left, or none was found"""
     size: float = 0
-    """how many configurations the space has, as far as that can be counted; for what is exhausted"""
+    """number of configurations in the space if it can be counted; set only if exhausted"""
     front: bool = False
     """there are several objectives"""
     unsure: bool = False
-    """the best value is noisy, and what a model expects of the best trial is not known here"""
+    """the best value is noisy, and the surrogate's expected value of the best trial is not available"""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The best trial as people are shown it."""
+    """Best trial (incumbent) as shown to users."""
 
     value: float
-    """what is expected of it, or what it had"""
+    """its expected value under the surrogate, or its measured value"""
     place: int
-    """how many trials had finished with it"""
+    """number of trials that had finished when it did, itself included"""
 
 
 def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | None:
-    """Why the experiment is at its end, or None while it goes on. While the best is unsure, rules about it wait."""
+    """Return the stop rule that ends the experiment; None if none applies. Rules about an unsure best are skipped."""
     best, target = progress.best_value, rules.target
     if progress.unsure:
         rules = replace(rules, target=None, futile=None, patience=None)
@@ -90,9 +90,9 @@ def _reached(metric: Metric, best: float | None, limit: float) -> bool:
 
 
 OF_THE_BEST = frozenset({ReasonCode.TARGET, ReasonCode.FUTILE, ReasonCode.PATIENCE})
-"""Ends that the best trial decides."""
+"""Reasons that depend on the best trial."""
 FAILURE_CODES = frozenset({ReasonCode.MAX_FAILURES})
-"""Ends that mean that the experiment failed."""
+"""Reasons with which the experiment counts as failed."""
 
 
 def missing_metric(
@@ -104,8 +104,9 @@ def missing_metric(
     of_function: bool = False,
     printed: str = "",
 ) -> str:
-    """The sentence for a command that succeeded without a declared metric, which `files` might have held too; or for a
-    function that ended so. `printed` is the last of its output.
+    """Return the error message for a command or function that succeeded without reporting a declared metric.
+
+    `files` are the files in which `collect` looked for it; `printed` is the log tail.
     """
     who = "function" if of_function else "command"
     if not of_function and (told := unread(name, printed)):
@@ -130,7 +131,7 @@ def missing_metric(
 
 
 def not_finite(name: str, value: float, printed: str = "") -> str:
-    """The sentence for a metric whose value is no finite number; `printed` is the last of the output."""
+    """Return the error message for a metric whose value is not finite; `printed` is the log tail."""
     if told := unsure(name, printed):
         return f"the value of {name} is not known: {told}"
     return f"{name} is {value}; only finite values count"
@@ -138,22 +139,22 @@ def not_finite(name: str, value: float, printed: str = "") -> str:
 
 @dataclass(frozen=True)
 class Guarded:
-    """What the guards look at, after a trial finished."""
+    """Input of the guards after a trial has finished."""
 
     completed: int
     failed: int
     finished: int
     same_count: int
-    """completed trials, from the first one on, whose metrics were all exactly the same"""
+    """completed trials with identical metrics, counted from the first one"""
     metric_missing: str | None
-    """the sentence of `missing_metric`, where this trial ended so"""
+    """message of `missing_metric` if this trial failed with it"""
     last_failure: str
     configurations: float
-    """size of the space"""
+    """number of configurations in the space"""
 
 
 def guard(seen: Guarded, passed: frozenset[str]) -> Reason | None:
-    """Why the experiment should pause, or None. `passed` holds the codes that were waved through by `resume`."""
+    """Return the reason to pause the experiment, or None. `passed`: guards that the user overrode with `resume`."""
     code = ReasonCode.METRIC_MISSING_AT_FIRST
     if code not in passed and seen.metric_missing and not seen.completed:
         return Reason(code, seen.metric_missing)

@@ -1,8 +1,8 @@
-"""The one table of state changes. Nothing else decides which state follows which.
+"""State machines of trials, folds, attempts and workers, and the derived state of experiments; defined only here.
 
-Each machine maps (state, cause) to the next state. A cause that the table does not list in a state is refused with
-`Forbidden`; the store applies a change as a compare-and-set on the old state, so of two causes that race the first
-one wins and the other is refused.
+Each machine maps (state, cause) to the next state. A cause that is not listed for a state raises `Forbidden`. The
+store applies a transition as a compare-and-set on the old state, so that of two causes that race the first one wins
+and the other is rejected.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ S = TypeVar("S", bound=StrEnum)
 
 
 class Cause(StrEnum):
-    """What happened; the word that stands on the arrow in the diagrams."""
+    """Event that triggers a transition; the label of the arrow in the diagrams."""
 
     LEASE = "lease"
     START = "start"
@@ -30,16 +30,16 @@ class Cause(StrEnum):
     CANCEL = "cancel"
     RETRY = "retry"
     CONTINUE = "continue"
-    """a fold of a trial came to its end, or back into the queue, and others are done or go on"""
+    """a fold of a trial ended or was requeued, while others are done or running"""
     REGISTER = "register"
     DRAIN = "drain"
     END = "end"
     MOVE = "move"
-    """a worker that has nothing left to do for its experiment goes on with another one"""
+    """a worker without work left for its experiment is assigned to another one"""
 
 
 class Forbidden(Conflict):
-    """The table has no such change."""
+    """The state machine has no such transition."""
 
     code = "forbidden_transition"
 
@@ -47,7 +47,7 @@ class Forbidden(Conflict):
 _A = AttemptState
 ATTEMPT: Mapping[tuple[AttemptState, Cause], AttemptState] = {
     (_A.LEASED, Cause.START): _A.RUNNING,
-    # a short command is over before its start was ever reported
+    # a short command may end before its start is reported
     (_A.LEASED, Cause.SUCCEED): _A.SUCCEEDED,
     (_A.LEASED, Cause.FAIL): _A.FAILED,
     (_A.LEASED, Cause.PRUNE): _A.PRUNED,
@@ -60,7 +60,7 @@ ATTEMPT: Mapping[tuple[AttemptState, Cause], AttemptState] = {
     (_A.RUNNING, Cause.LOSE): _A.LOST,
     (_A.RUNNING, Cause.PREEMPT): _A.PREEMPTED,
     (_A.RUNNING, Cause.CANCEL): _A.CANCELLED,
-    # late results are good results, until a newer attempt of the fold is leased (the fencing token decides that)
+    # late results count until a newer attempt of the fold is leased, as decided by the fencing token
     (_A.LOST, Cause.SUCCEED): _A.SUCCEEDED,
     (_A.LOST, Cause.FAIL): _A.FAILED,
     (_A.LOST, Cause.PREEMPT): _A.PREEMPTED,
@@ -70,7 +70,7 @@ _T = FoldState
 FOLD: Mapping[tuple[FoldState, Cause], FoldState] = {
     (_T.PENDING, Cause.LEASE): _T.ACTIVE,
     (_T.PENDING, Cause.CANCEL): _T.CANCELLED,
-    (_T.PENDING, Cause.SUCCEED): _T.DONE,  # a late result of the lost attempt
+    (_T.PENDING, Cause.SUCCEED): _T.DONE,  # late result of the lost attempt
     (_T.PENDING, Cause.FAIL): _T.FAILED,
     (_T.ACTIVE, Cause.SUCCEED): _T.DONE,
     (_T.ACTIVE, Cause.FAIL): _T.FAILED,
@@ -84,10 +84,10 @@ FOLD: Mapping[tuple[FoldState, Cause], FoldState] = {
 _R = TrialState
 TRIAL: Mapping[tuple[TrialState, Cause], TrialState] = {
     (_R.QUEUED, Cause.LEASE): _R.RUNNING,
-    (_R.QUEUED, Cause.CONTINUE): _R.RUNNING,  # a late result of one fold
+    (_R.QUEUED, Cause.CONTINUE): _R.RUNNING,  # late result of one fold
     (_R.QUEUED, Cause.SUCCEED): _R.COMPLETED,
     (_R.QUEUED, Cause.FAIL): _R.FAILED,
-    (_R.QUEUED, Cause.PRUNE): _R.PRUNED,  # by a late result of one fold
+    (_R.QUEUED, Cause.PRUNE): _R.PRUNED,  # due to a late result of one fold
     (_R.QUEUED, Cause.CANCEL): _R.CANCELLED,
     (_R.RUNNING, Cause.LEASE): _R.RUNNING,
     (_R.RUNNING, Cause.CONTINUE): _R.RUNNING,
@@ -114,7 +114,7 @@ WORKER: Mapping[tuple[WorkerState, Cause], WorkerState] = {
     (_W.DRAINING, Cause.LOSE): _W.LOST,
     (_W.DRAINING, Cause.END): _W.ENDED,
     (_W.DRAINING, Cause.MOVE): _W.STARTING,
-    (_W.LOST, Cause.REGISTER): _W.ALIVE,  # it was frozen or cut off, and is back
+    (_W.LOST, Cause.REGISTER): _W.ALIVE,  # it was frozen or disconnected, and has returned
     (_W.LOST, Cause.END): _W.ENDED,
 }
 
@@ -127,7 +127,7 @@ MACHINES: Mapping[str, Mapping[tuple[StrEnum, Cause], StrEnum]] = {
 
 
 def after(table: Mapping[tuple[S, Cause], S], state: S, cause: Cause) -> S:
-    """The state that follows; `Forbidden` where the table has no such change."""
+    """Return the next state. Raises Forbidden if the table has no such transition."""
     try:
         return table[state, cause]
     except KeyError:
@@ -136,7 +136,7 @@ def after(table: Mapping[tuple[S, Cause], S], state: S, cause: Cause) -> S:
 
 
 def trial_state(folds: Iterable[FoldState]) -> TrialState:
-    """The state of a trial that nobody pruned or cancelled, from the states of its folds (one per fold)."""
+    """Return the state of a trial that was not pruned or cancelled, from the states of its folds (one per fold)."""
     states = list(folds)
     if FoldState.FAILED in states:
         return TrialState.FAILED
@@ -151,7 +151,7 @@ def trial_state(folds: Iterable[FoldState]) -> TrialState:
 
 _X = ExperimentState
 EXPERIMENT: Mapping[tuple[Desired, bool, bool], ExperimentState] = {
-    # (desired, something live, ended by its budget or a stop rule) → observed
+    # (desired, has live attempts, ended by its budget or a stop rule) → observed
     (Desired.RUNNING, False, False): _X.PENDING,
     (Desired.RUNNING, True, False): _X.RUNNING,
     (Desired.RUNNING, True, True): _X.STOPPING,
@@ -168,10 +168,10 @@ EXPERIMENT: Mapping[tuple[Desired, bool, bool], ExperimentState] = {
 
 
 def experiment_state(desired: Desired, *, live: bool, ended: bool, failed: bool, started: bool) -> ExperimentState:
-    """What an experiment is, from what is wanted of it and what was seen of it.
+    """Return the observed state of an experiment from its desired state and its progress.
 
-    `live`: an attempt holds a lease; `ended`: its budget is spent or a stop rule holds; `failed`: that rule is one
-    that means failure (`max_failures`), or nothing but failures came out; `started`: an attempt was ever leased.
+    `live`: an attempt holds a lease; `ended`: its budget is spent or a stop rule holds; `failed`: that rule
+    means failure (`max_failures`), or all trials failed; `started`: at least one attempt has been leased.
     """
     state = EXPERIMENT[desired, live, ended]
     if state is _X.COMPLETED and failed:
