@@ -1,4 +1,4 @@
-"""Where else an experiment is recorded while it runs."""
+"""External experiment tracker that records an experiment while it runs."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from orchestune.domain.notify import shown
 
 @dataclass(frozen=True)
 class Tracker:
-    """A tracking server of MLflow."""
+    """MLflow tracking server."""
 
     uri: str
-    """its address, or `env:NAME` or `file:PATH` on the caller's machine; records have no more than its host"""
+    """the URL, or `env:NAME` or `file:PATH` on the client's machine; only its origin is stored"""
     token: str = ""
-    """`env:NAME` or `file:PATH` of what is shown there; empty: nothing"""
+    """`env:NAME` or `file:PATH` of the access token; empty: none"""
     experiment: str = ""
-    """the experiment there that takes the runs; empty: one of the same name"""
+    """MLflow experiment for the runs; empty: the one with the same name"""
 
     def to_json(self) -> dict[str, Any]:
-        """As records have it."""
+        """Serialize for storage, with the URL redacted."""
         return {"uri": shown(self.uri), "token": self.token, "experiment": self.experiment}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any] | None) -> Tracker | None:
-        """The inverse, as far as records go."""
+        """Parse a stored tracker, None if absent; its URL remains redacted."""
         if not document:
             return None
         return cls(str(document["uri"]), str(document.get("token") or ""), str(document.get("experiment") or ""))

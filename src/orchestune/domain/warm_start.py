@@ -1,9 +1,9 @@
-"""Results from elsewhere as the history that a search begins with: mapped by name onto the space at hand.
+"""Warm start: results from other sources as the initial history of a search, mapped by name onto its space.
 
-A result is a document: `{"parameters": {…}, "metrics": {…}, "state": …}` as trials have it, or one flat mapping of
-names to values, as tables have it. Values may be texts. They become observations with number 0, which say nothing
-about parameters that the result lacks; what cannot have been a result of this space is left out and told. Where a
-result says of how many folds its values are the means, in `folds` or by its attempts as trials do, its standard
+A result is a document: `{"parameters": {…}, "metrics": {…}, "state": …}` like a trial, or a flat mapping from names to
+values like a table row. Values may be strings. Results become observations with number 0, without values for the
+parameters that they lack. Results that are impossible in this space are skipped and reported in the notes. If a result
+has a number of folds, in `folds` or as a trial's `attempts`, its values are means over the folds, and its standard
 deviations are those of one fold.
 """
 
@@ -24,32 +24,32 @@ from orchestune.domain.trial import Observation
 from orchestune.domain.words import plural, some
 
 MOST = 5000
-"""results of one warm start; models are made of fewer"""
+"""maximum results of one warm start; models are fitted to fewer"""
 MAPPED = "results are mapped by the names of parameters and metrics"
-"""the hint where none fits"""
+"""hint if no result can be mapped"""
 IDLE = "has no effect: this engine learns nothing from results"
-"""the note where none is made use of"""
-_MOST_BYTES = 3 * 2**20  # of JSON: with very many parameters fewer results, so that they fit into one request of 4 MiB
-_MEASURED = 100  # results of which the size in JSON is measured
+"""note if the engine ignores the results"""
+_MOST_BYTES = 3 * 2**20  # of JSON, so that the results fit into one request of 4 MiB even with very many parameters
+_MEASURED = 100  # results sampled to measure the size of their JSON
 _PARAMETER_NAMES = ("params_{}", "param_{}", "params.{}", "parameters.{}", "config.{}", "config/{}", "{}")
 _METRIC_NAMES = ("metrics.{}", "metrics/{}", "values_{}", "{}", "mean_test_{}")
 _SPREAD_NAMES = ("metrics.{}.stddev", "{}.stddev", "{}_stddev", "stddev.{}", "std_test_{}")
-"""how columns are called; the more a name says first, as a plain `seed` may be that of the trial"""
+"""column names, the most specific first, since a plain `seed` may be that of the trial"""
 _STATES = {
     **dict.fromkeys(("", "completed", "complete", "finished", "succeeded", "success", "done"), TrialState.COMPLETED),
     **dict.fromkeys(("failed", "fail", "error", "crashed"), TrialState.FAILED),
     **dict.fromkeys(("pruned", "early_stopped"), TrialState.PRUNED),
 }
 _STATE_NAMES = ("state", "status", "State", "trial_status")
-"""the last two as tables of Weights & Biases and of Ax have it"""
+"""the last two are those of tables from Weights & Biases and Ax"""
 _ROUNDED = 1e-3
-"""of a step: so much a table may have rounded; what lies further from a value of the space was measured elsewhere"""
+"""in steps: tolerance for values that a table rounded; a value further off is outside the space"""
 _TRUE, _FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0")
 
 
 @dataclass(frozen=True)
 class WarmStart:
-    """What one source gave."""
+    """Observations of one source."""
 
     source: str
     observations: tuple[Observation, ...]
@@ -58,16 +58,16 @@ class WarmStart:
 
 @dataclass(frozen=True)
 class WarmStarts:
-    """What a search begins with, as it was written down."""
+    """Sources of a warm start as the user listed them."""
 
     known: tuple[WarmStart, ...] = ()
-    """from files, and from the experiment file itself"""
+    """from files and from the experiment file itself"""
     experiments: tuple[str, ...] = ()
-    """whose results a server has"""
+    """experiments whose results are on a server"""
 
 
 def mapped(source: str, documents: Sequence[Mapping[str, Any]], space: Space, metrics: Sequence[Metric]) -> WarmStart:
-    """The observations in `documents`, with notes about what was left out and what they do not say."""
+    """Map `documents` to observations, with notes about skipped results and missing values."""
     tally = _Tally()
     found = [seen for document in documents if (seen := _observation(document, space, metrics, tally)) is not None]
     if tally.left_out[_no_value(metrics[0])] and all(seen.state is not TrialState.COMPLETED for seen in found):
@@ -81,7 +81,7 @@ def mapped(source: str, documents: Sequence[Mapping[str, Any]], space: Space, me
 
 
 def _not_pruned(found: Sequence[Observation], tally: _Tally) -> list[Observation]:
-    """Those that say something where nothing was measured of the first metric: another one decided who is pruned."""
+    """Drop the pruned results of a source without values of the first metric: they were pruned by another metric."""
     kept = [seen for seen in found if seen.state is not TrialState.PRUNED]
     for _ in range(len(found) - len(kept)):
         tally.leave_out("pruned by another metric")
@@ -89,7 +89,7 @@ def _not_pruned(found: Sequence[Observation], tally: _Tally) -> list[Observation
 
 
 def together(found: Sequence[WarmStart], space: Space, metrics: Sequence[Metric]) -> WarmStart:
-    """Several as one; its source is `118 results of sgd-7f3a, 20 of old.csv`."""
+    """Merge several sources into one, whose source is `118 results of sgd-7f3a, 20 of old.csv`."""
     observations = _thinned([seen for made in found for seen in made.observations], metrics)
     counts = [f"{len(made.observations)} of {made.source}" for made in found]
     if counts:
@@ -99,13 +99,13 @@ def together(found: Sequence[WarmStart], space: Space, metrics: Sequence[Metric]
 
 
 def unusable(made: WarmStart) -> str:
-    """Why nothing of a source can be used."""
+    """Return the error message for a source without usable results."""
     why = "; ".join(note.removeprefix(f"{made.source}: ") for note in made.notes)
     return f"{made.source} has no result that can be used{f': {why}' if why else ''}"
 
 
 def to_json(observation: Observation) -> dict[str, Any]:
-    """An observation as a document that `mapped` reads."""
+    """Serialize an observation to a document that `mapped` reads."""
     measured = {
         name: {"value": value, "stddev": observation.stddev.get(name)} for name, value in observation.metrics.items()
     }
@@ -113,7 +113,7 @@ def to_json(observation: Observation) -> dict[str, Any]:
 
 
 class _Tally:
-    """What was left out, and why."""
+    """Counts of skipped results by reason, of missing values and of unknown names."""
 
     def __init__(self) -> None:
         self.left_out: Counter[str] = Counter()
@@ -170,13 +170,13 @@ def _observation(
 
 
 def _told_state(document: Mapping[str, Any], taken: Collection[str]) -> tuple[str, str]:
-    """The key that has a result's state, none of those `taken`, and what stands there."""
+    """Return the key of a result's state, none of those `taken`, and its value; empty if absent."""
     keys = (key for key in _STATE_NAMES if key not in taken and document.get(key))
     return next(((key, str(document[key])) for key in keys), ("", ""))
 
 
 def _lacking(seen: Observation, space: Space) -> Iterator[str]:
-    """The parameters that apply to a result, and of which it says nothing."""
+    """Yield the active parameters without a value in a result."""
     for name in space.by_name:
         if name not in seen.parameters and space.is_active(name, seen.parameters):
             yield name
@@ -185,7 +185,7 @@ def _lacking(seen: Observation, space: Space) -> Iterator[str]:
 def _outcome(
     measured: Mapping[str, Any], metrics: Sequence[Metric], state: TrialState, tally: _Tally
 ) -> tuple[TrialState, dict[str, float], dict[str, float]] | None:
-    """The state, values and standard deviations; None where a completed one lacks a metric, or one cannot be."""
+    """Return state, values and standard deviations; None if a completed result lacks a metric or has an invalid one."""
     if state is not TrialState.COMPLETED:
         return state, {}, {}
     values: dict[str, float] = {}
@@ -213,10 +213,10 @@ def _outcome(
 
 
 def _folds(document: Mapping[str, Any], given: Mapping[str, Any], space: Space) -> float:
-    """Of how many folds its values are the means."""
+    """Return the number of folds over which the values are means."""
     told = _number(document.get("folds"))
     if given is document and "folds" in space.by_name and _looked_up(document, "folds", _PARAMETER_NAMES[:-1]) is None:
-        told = None  # the column is that of the parameter
+        told = None  # the column belongs to the parameter of this name
     attempts = document.get("attempts")
     if told is None and isinstance(attempts, list):
         told = len({str(each.get("fold")) for each in attempts if isinstance(each, Mapping)})
@@ -228,7 +228,7 @@ def _no_value(metric: Metric) -> str:
 
 
 def _parts(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Parameters and metrics; of a flat document both are the whole."""
+    """Return the mappings with parameters and metrics; for a flat document both are the document."""
     given = document.get("parameters", document.get("params"))
     if not isinstance(given, Mapping):
         return document, document
@@ -260,7 +260,7 @@ def _number(raw: Any) -> float | None:
 
 
 def _value(parameter: Parameter, raw: Any) -> Value | None:
-    """The value of the parameter that `raw` means; None where it has none."""
+    """Return the parameter's value for `raw`; None if it is outside the space."""
     if parameter.numeric:
         number = _number(raw)
         if number is None or not math.isfinite(number) or not parameter.within(number):
@@ -269,12 +269,12 @@ def _value(parameter: Parameter, raw: Any) -> Value | None:
         step = parameter.step or (1 if parameter.kind == "int" else math.inf)
         return found if abs(found - number) <= _ROUNDED * step else None
     exact = [choice for choice in parameter.choices if same(choice, raw)]
-    others = sorted(parameter.choices, key=lambda choice: isinstance(choice, bool))  # a text 1 is a 1 before a true
+    others = sorted(parameter.choices, key=lambda choice: isinstance(choice, bool))  # text "1": 1 rather than true
     return next(iter([*exact, *(choice for choice in others if _means(raw, choice))]), None)
 
 
 def _means(raw: Any, choice: Value) -> bool:
-    """Whether `raw`, perhaps a text of a table, is this choice."""
+    """Return True if `raw`, possibly a string from a table, denotes this choice."""
     text = str(raw).strip().casefold()
     if isinstance(choice, bool):
         return text in (_TRUE if choice else _FALSE)
@@ -284,13 +284,13 @@ def _means(raw: Any, choice: Value) -> bool:
 
 
 def _size(found: Sequence[Observation]) -> float:
-    """Return the bytes of JSON that one result takes on average, by a sample of them."""
+    """Return the average bytes of JSON per result, measured on a sample."""
     sample = found[:: max(1, len(found) // _MEASURED)]
     return sum(len(json.dumps(to_json(seen))) + 2 for seen in sample) / max(1, len(sample)) or 1.0
 
 
 def _thinned(found: list[Observation], metrics: Sequence[Metric]) -> list[Observation]:
-    """Not too many, in their order: a tenth of them the best by the first metric, the rest evenly."""
+    """Limit the results, in their order: a tenth are the best by the first metric, the rest an even selection."""
     metric, most = metrics[0], min(MOST, max(1, int(_MOST_BYTES / _size(found))))
     if len(found) <= most:
         return found

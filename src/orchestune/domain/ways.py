@@ -1,4 +1,4 @@
-"""Ways on which values reach the user's command, beside arguments and variables."""
+"""Inputs and outputs of the command besides arguments, environment variables and printed metrics."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """The user's configuration file, cut where values of parameters stand."""
+    """Template of the user's configuration file, split at the values of parameters."""
 
     name: str
-    """of the file, without its folder"""
+    """file name without its folder"""
     parts: tuple[str | tuple[str, str], ...]
-    """text, or a parameter and what stands there without it"""
+    """literal text, or a parameter name and the original text at its position"""
 
     def to_json(self) -> dict[str, Any]:
-        """As stored and as workers get it."""
+        """Serialize for the store and for workers."""
         return {"name": self.name, "parts": [part if isinstance(part, str) else list(part) for part in self.parts]}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any] | None) -> ConfigFile | None:
-        """The inverse of `to_json`."""
+        """Parse the output of `to_json`; None if absent."""
         if not document:
             return None
         parts = (part if isinstance(part, str) else (str(part[0]), str(part[1])) for part in document["parts"])
@@ -31,20 +31,20 @@ class ConfigFile:
 
 @dataclass(frozen=True)
 class Source:
-    """Where metrics are read that a command does not print in a usual spelling."""
+    """Source of metrics that the command does not print in a standard format."""
 
     kind: str
     """`regex`, `csv`, `jsonl`, `json`, `tensorboard` or `mlflow`"""
     where: str
-    """a regular expression for `regex`; else a path in the trial's folder, whose later parts may be patterns"""
+    """a regular expression for `regex`; otherwise a path in the trial's folder, whose later parts may be globs"""
 
     def to_json(self) -> dict[str, str]:
-        """As stored and as workers get it."""
+        """Serialize for the store and for workers."""
         return {"kind": self.kind, "where": self.where}
 
     @property
     def private(self) -> str:
-        """What must be neither packed nor linked, so that only the trial itself writes there."""
+        """Path that must be neither bundled nor linked, so that only the trial writes there; empty for `regex`."""
         if self.kind == "regex":
             return ""
         parts = self.where.split("/")

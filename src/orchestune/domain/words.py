@@ -1,26 +1,26 @@
-"""How counts and lists are put into words, and what somebody meant who wrote another word."""
+"""Formatting of counts and lists in messages, and suggestions for misspelled names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
-_LONGEST_NAME = 60  # nobody mistypes more than that, and comparing long texts takes its time
+_LONGEST_NAME = 60  # longer names are hardly typos, and comparing long texts is slow
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 trial`, `2 trials`."""
+    """Return the count with its noun, as `1 trial` or `2 trials`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def some(words: Sequence[str], most: int = 10) -> str:
-    """`l1, l2`; of many the first ones, and how many more there are."""
+    """Join the words, as `l1, l2`; of more than `most` only the first ones and the number of the others."""
     left = len(words) - most
     return ", ".join(words[:most]) + (f" and {left:,} more" if left > 0 else "")
 
 
 def closest(name: str, allowed: Iterable[str], known: Mapping[str, str] | None = None) -> str:
-    """The allowed name that `name` is close to, or that is `known` under it; else nothing."""
+    """Return the name to which `known` maps `name`, else the most similar allowed one; empty if there is none."""
     if len(name) > _LONGEST_NAME:
         return ""
     other = (known or {}).get(name.casefold())
@@ -32,6 +32,6 @@ def closest(name: str, allowed: Iterable[str], known: Mapping[str, str] | None =
 
 
 def did_you_mean(name: str, allowed: Iterable[str], known: Mapping[str, str] | None = None) -> str:
-    """`did you mean budget?`, or nothing."""
+    """Return a hint such as `did you mean budget?`; empty if no name is similar."""
     meant = closest(name, allowed, known)
     return f"did you mean {meant}?" if meant else ""
