@@ -1,1 +1,1 @@
-"""The system of record: rows in SQLite or PostgreSQL. Never calls out; decides nothing that the domain can decide."""
+"""The system of record: rows in SQLite or PostgreSQL. Makes no calls to other systems; decisions are the domain's."""

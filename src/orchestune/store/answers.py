@@ -1,4 +1,4 @@
-"""Answers that are given again to who repeats a request."""
+"""Stored responses for requests with an idempotency key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestune.store.tables import idempotency
 
 
 class StoredAnswer(Struct, frozen=True, gc=False):
-    """The answer to the first request with an idempotency key."""
+    """The response to the first request with an idempotency key."""
 
     request_hash: str
     status: int
@@ -18,13 +18,13 @@ class StoredAnswer(Struct, frozen=True, gc=False):
 
 
 def remembered(session: Session, key: str) -> StoredAnswer | None:
-    """The answer that was given to an idempotency key and has not expired."""
+    """Return the unexpired response stored for an idempotency key, or None."""
     query = select(idempotency.c.request_hash, idempotency.c.status, idempotency.c.response)
     return session.first(query.where(idempotency.c.key == key, idempotency.c.expires_at > session.now), StoredAnswer)
 
 
 def remember(session: Session, key: str, request_hash: str, status: int, answer: str, seconds: float) -> None:
-    """Keep an answer for so many seconds; drops what has expired."""
+    """Store a response for `seconds`, replacing one with the same key, and delete expired responses."""
     session.change(delete(idempotency).where((idempotency.c.expires_at <= session.now) | (idempotency.c.key == key)))
     session.change(
         insert(idempotency).values(

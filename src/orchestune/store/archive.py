@@ -1,4 +1,4 @@
-"""All rows of one experiment, out of a store and into another one."""
+"""Export and import of all rows of one experiment."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ TABLES = {
         artifacts, events, log_segments,
     )
 }  # fmt: skip
-"""in the order in which they are written"""
+"""tables of an archive by name, in the order in which they are written"""
 _AT_ONCE = 500
 OF_THIS_SERVER = frozenset(("principal",))
-"""columns that an archive neither has nor sets: what the tokens of one server prove says nothing to another one"""
+"""columns that archives exclude: a principal is authenticated by the tokens of one server only"""
 _TRIAL, _ATTEMPT = ("trial", "trials", "number"), ("attempt", "attempts", "id")
 _PARENTS: Mapping[str, Sequence[tuple[str, str, str]]] = {
     "trial_metrics": [_TRIAL],
@@ -57,18 +57,18 @@ _PARENTS: Mapping[str, Sequence[tuple[str, str, str]]] = {
     "artifacts": [_TRIAL, _ATTEMPT],
     "log_segments": [_TRIAL, _ATTEMPT],
 }
-"""columns that name a row of the same experiment: (column, its table, its column)"""
+"""table → its references to rows of the same experiment: (column, referenced table, referenced column)"""
 
 
 class Extent(Struct, frozen=True, gc=False):
-    """An experiment and the number of its last event, which changes when it does."""
+    """An experiment and the sequence number of its last event, which grows with every change."""
 
     id: str
     event_seq: int
 
 
 class StoredExperiment(Struct, frozen=True, gc=False):
-    """The experiment with which an imported record is compared."""
+    """The stored experiment with which an imported record is compared."""
 
     handle: str
     state: str
@@ -82,7 +82,7 @@ class _Blob(Struct, frozen=True, gc=False):
 
 
 def rows(session: Session, experiment: str) -> Iterator[tuple[str, Row]]:
-    """Every row with its table's name; logs lie attempt by attempt."""
+    """Yield every row with the name of its table; log segments are ordered by attempt and offset."""
     for name, table in TABLES.items():
         found = session.connection.execution_options(yield_per=_AT_ONCE).execute(_of(table, experiment))
         columns = list(found.keys())
@@ -92,31 +92,31 @@ def rows(session: Session, experiment: str) -> Iterator[tuple[str, Row]]:
 
 
 def everything(session: Session) -> list[Extent]:
-    """The extent of every experiment; what is about to be removed is left out."""
+    """Return the extent of every experiment, except those that are being purged."""
     query = select(experiments.c.id, experiments.c.event_seq).where(experiments.c.visibility != Visibility.PURGING)
     return session.select(query.order_by(experiments.c.id), Extent)
 
 
 def blobs_of(session: Session, experiment: str) -> dict[str, int]:
-    """Digest → bytes of its bundles, artifacts and checkpoints."""
+    """Return the sizes in bytes of the experiment's bundles, artifacts and checkpoints by digest."""
     named = named_by(session, experiment)
     rows = session.among(select(blobs.c.digest, blobs.c.size), blobs.c.digest, named, _Blob)
     return {row.digest: row.size for row in rows}
 
 
 def handle_is_taken(session: Session, handle: str) -> bool:
-    """Whether an experiment has this handle."""
+    """Return True if an experiment has this handle."""
     return bool(session.select(select(experiments.c.id).where(experiments.c.handle == handle), str))
 
 
 def present(session: Session, experiment: str) -> StoredExperiment | None:
-    """The experiment with this id, None if it is absent."""
+    """Return the experiment with this id, None if absent."""
     query = select(*(experiments.c[name] for name in StoredExperiment.__struct_fields__))
     return session.first(query.where(experiments.c.id == experiment), StoredExperiment)
 
 
 def add(session: Session, table: str, found: Sequence[Row]) -> None:
-    """Insert rows that have the same columns. BadInput if a key exists, in this experiment or in another one."""
+    """Insert rows that have the same columns. Raises BadInput if a key exists, in this experiment or another."""
     names = list(found[0]) if found else []
     columns, values = ", ".join(f'"{name}"' for name in names), ", ".join(f":{name}" for name in names)
     try:
@@ -126,13 +126,13 @@ def add(session: Session, table: str, found: Sequence[Row]) -> None:
 
 
 def workers_elsewhere(session: Session, experiment: str, found: Sequence[Row]) -> Collection[str]:
-    """Return the ids of those workers that are stored with another experiment."""
+    """Return the ids of the worker rows that belong to another experiment in this store."""
     query = select(workers.c.id).where(workers.c.experiment != experiment)
     return set(session.among(query, workers.c.id, [row["id"] for row in found], str))
 
 
 def dangling(session: Session, experiment: str, table: str, found: Sequence[Row]) -> tuple[str, object] | None:
-    """Return the first column, with its value, that names a row which this experiment does not have; else None."""
+    """Return the first column and value that reference a row missing from this experiment, or None."""
     for column, parent, key in _PARENTS.get(table, ()):
         named = {row[column] for row in found}
         own = TABLES[parent].c[key]
@@ -144,7 +144,7 @@ def dangling(session: Session, experiment: str, table: str, found: Sequence[Row]
 
 
 def as_here(session: Session, table: str, found: Sequence[Row]) -> list[Row | None]:
-    """What is here of each of these rows of one experiment: the row with its key."""
+    """Return, for each of these rows of one experiment, the stored row with the same primary key, None if absent."""
     keys = [column.name for column in TABLES[table].primary_key.columns]
     own, column = (keys[0], keys[1]) if len(keys) > 1 else (None, keys[0])
     query = select(TABLES[table])
@@ -158,9 +158,9 @@ def as_here(session: Session, table: str, found: Sequence[Row]) -> list[Row | No
 
 
 def put(session: Session, table: str, found: Sequence[Row]) -> None:
-    """`add`, in the place of those that have their keys."""
+    """Insert rows like `add`, replacing stored rows of this experiment with the same primary keys."""
     keys = [column.name for column in TABLES[table].primary_key.columns]
-    if "experiment" in TABLES[table].c and "experiment" not in keys:  # never the row of another experiment
+    if "experiment" in TABLES[table].c and "experiment" not in keys:  # never delete a row of another experiment
         keys.append("experiment")
     where = " AND ".join(f'"{key}" = :{key}' for key in keys)
     session.many(f"DELETE FROM {table} WHERE {where}", [{key: row[key] for key in keys} for row in found])
@@ -168,7 +168,7 @@ def put(session: Session, table: str, found: Sequence[Row]) -> None:
 
 
 def cut(session: Session, experiment: str, last: int) -> None:
-    """Forget the events behind the last one."""
+    """Delete the events with a number above `last`."""
     session.change(delete(events).where(events.c.experiment == experiment, events.c.seq > last))
 
 

@@ -1,4 +1,4 @@
-"""Rows of the files that trials left and that are kept."""
+"""Rows of artifacts: files of trials that were uploaded and kept."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class ArtifactRow(Struct, frozen=True, gc=False):
 
 
 def of_trial(session: Session, experiment: str, number: int) -> list[ArtifactRow]:
-    """Artifacts of one trial, by path."""
+    """Return the artifacts of one trial, ordered by path."""
     query = select(artifacts).where(artifacts.c.experiment == experiment, artifacts.c.trial == number)
     return session.select(query.order_by(artifacts.c.path), ArtifactRow)
 
 
 def get(session: Session, experiment: str, number: int, path: str) -> ArtifactRow | None:
-    """One artifact of a trial."""
+    """Return one artifact of a trial, None if absent."""
     return session.first(select(artifacts).where(*_is(experiment, number, path)), ArtifactRow)
 
 
 def put(session: Session, rows: Sequence[ArtifactRow]) -> None:
-    """Record artifacts; a later attempt's file replaces the earlier one's."""
+    """Insert artifacts; a file replaces one of an earlier attempt at the same path."""
     if not rows:
         return
     insert = (postgresql if session.postgres else sqlite).insert(artifacts)
@@ -51,7 +51,7 @@ def _is(experiment: str, number: int, path: str) -> tuple[ColumnElement[bool], .
 
 
 def drop(session: Session, experiment: str, kept: set[int]) -> None:
-    """Forget the artifacts of finished trials other than `kept`."""
+    """Delete the artifact rows of finished trials other than `kept`."""
     of_trial = (trials.c.experiment == artifacts.c.experiment) & (trials.c.number == artifacts.c.trial)
     over = select(artifacts.c.trial).distinct().join(trials, of_trial)
     over = over.where(artifacts.c.experiment == experiment, trials.c.finished_at.is_not(None))

@@ -1,4 +1,4 @@
-"""Rows of attempts, and of what they reported and used: the cold queries."""
+"""Cold queries on attempts, their reported points and their resource usage."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class AttemptRow(Struct, frozen=True, gc=False):
 
     @property
     def shown_reason(self) -> str | None:
-        """The reason of its state, or else what became of its files, as JSON."""
+        """The reason of the state or, without one, the status of the files' upload, as JSON."""
         if self.reason or self.files_state is None:
             return self.reason
         code = ReasonCode.FILES_LOST if self.files_state == "lost" else ReasonCode.FILES_ON_THE_WAY
@@ -62,7 +62,7 @@ class AttemptRow(Struct, frozen=True, gc=False):
 
 
 class AttemptOfWorker(AttemptRow, frozen=True, gc=False):
-    """An attempt with the name of its worker, None if that is no longer stored."""
+    """An attempt with the name of its worker, None if the worker is no longer stored."""
 
     worker_name: str | None
 
@@ -74,7 +74,7 @@ class LiveAttempt(AttemptOfWorker, frozen=True, gc=False):
 
 
 class NewestAttempt(Struct, frozen=True, gc=False):
-    """When and where an attempt ran."""
+    """Time, node and worker of an attempt."""
 
     trial: int
     fold: int
@@ -87,7 +87,7 @@ class NewestAttempt(Struct, frozen=True, gc=False):
 
 
 class UsageOfAttempt(Struct, frozen=True, gc=False):
-    """What an attempt used. `samples`: JSON."""
+    """Resource usage of an attempt. `samples`: JSON."""
 
     fold: int
     attempt_number: int
@@ -97,14 +97,14 @@ class UsageOfAttempt(Struct, frozen=True, gc=False):
 
 
 class CurvePoint(Struct, frozen=True, gc=False):
-    """A reported value; the step is counted if none was reported."""
+    """A reported value. `step`: the value's position in the curve if no step was reported."""
 
     step: float
     value: float
 
 
 class AttemptCurve(Struct, frozen=True):
-    """What an attempt reported of a metric: `reported` values in all, of which `points` may be every k-th."""
+    """The values of a metric that an attempt reported: `reported` in total, `points` possibly thinned to every k-th."""
 
     trial: int
     fold: int
@@ -115,12 +115,12 @@ class AttemptCurve(Struct, frozen=True):
 
 
 def find(session: Session, attempt: str) -> AttemptRow | None:
-    """One attempt by id."""
+    """Return one attempt by id, None if absent."""
     return session.first(select(attempts).where(attempts.c.id == attempt), AttemptRow)
 
 
 def of_trials(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, list[AttemptOfWorker]]:
-    """number → attempts in the order of their leases, each with its worker's name."""
+    """Return the attempts of these trials by trial number, ordered by fold and attempt number."""
     query = (
         select(attempts, workers.c.name.label("worker_name"))
         .join(workers, workers.c.id == attempts.c.worker, isouter=True)
@@ -134,8 +134,8 @@ def of_trials(session: Session, experiment: str, numbers: Iterable[int]) -> dict
 
 
 def live(session: Session, experiment: str, limit: int = 100) -> list[LiveAttempt]:
-    """Attempts that hold a lease, with their worker's name and their trial's parameters."""
-    by_trial = attempts.c.trial + 0  # a sum has no index: to be found by their state is what takes one
+    """Return up to `limit` attempts that hold a lease, ordered by trial and fold."""
+    by_trial = attempts.c.trial + 0  # an expression has no index, so that the planner uses the index by state
     query = (
         select(attempts, workers.c.name.label("worker_name"), trials.c.parameters)
         .join(workers, workers.c.id == attempts.c.worker, isouter=True)
@@ -148,7 +148,7 @@ def live(session: Session, experiment: str, limit: int = 100) -> list[LiveAttemp
 
 
 def newest(session: Session, experiment: str, limit: int) -> list[NewestAttempt]:
-    """When and where the attempts of the newest trials ran, the newest first. Reads no others."""
+    """Return the attempts of the newest trials, the latest lease first. Reads only `limit` attempts."""
     query = (
         select(
             attempts.c.trial,
@@ -169,9 +169,9 @@ def newest(session: Session, experiment: str, limit: int) -> list[NewestAttempt]
 
 
 def latest_points(session: Session, attempts_: Sequence[str], name: str) -> dict[str, Point]:
-    """Return the newest point that each of these attempts reported of a metric.
+    """Return the newest point of a metric by attempt; attempts without one are left out.
 
-    Asked one by one, which finds it at the end of its index: there may be millions before it.
+    One query per attempt reads the last entry of the index: an attempt may have millions of points.
     """
     newest_points: dict[str, Point] = {}
     for attempt in attempts_:
@@ -182,7 +182,7 @@ def latest_points(session: Session, attempts_: Sequence[str], name: str) -> dict
 
 
 def with_points(session: Session, experiment: str, limit: int) -> list[int]:
-    """The newest trials that reported values while they ran."""
+    """Return the newest trials that reported intermediate values (more than one point)."""
     query = (
         select(attempts.c.trial)
         .where(attempts.c.experiment == experiment, attempts.c.point_count > 1)
@@ -194,7 +194,7 @@ def with_points(session: Session, experiment: str, limit: int) -> list[int]:
 
 
 LEAST_POINTS = 100
-"""values of a curve that are worth drawing, however many curves there are"""
+"""lower bound on the values of a thinned curve, however many curves there are"""
 
 
 class _ReportedCount(Struct, frozen=True, gc=False):
@@ -236,10 +236,10 @@ def points_of(
     name: str | None = None,
     in_all: float = math.inf,
 ) -> list[AttemptCurve]:
-    """Return what attempts of these trials reported while they ran, by trial, fold, attempt and time.
+    """Return the curves that attempts of these trials reported, ordered by trial, fold, attempt and name.
 
-    Each curve has about `most` values, every k-th and the last; fewer if there are so many names that `in_all` would be
-    exceeded, but never fewer than `LEAST_POINTS`. They are read curve by curve, which their index has in order: sorting
+    A curve is thinned to about `most` values: every k-th and the last. If all curves together would exceed `in_all`,
+    each gets fewer, but at least `LEAST_POINTS`. Each curve is read by its own query in the order of the index: sorting
     a million values takes seconds.
     """
     query = select(attempts.c.trial, attempts.c.fold, attempts.c.attempt_number, attempts.c.id)
@@ -264,7 +264,7 @@ def points_of(
 
 
 def usage_of(session: Session, experiment: str, number: int) -> list[UsageOfAttempt]:
-    """What each attempt of a trial used, in order."""
+    """Return the resource usage of a trial's attempts, ordered by fold and attempt number."""
     query = (
         select(attempts.c.fold, attempts.c.attempt_number, attempts.c.state, attempts.c.started_at, usage.c.samples)
         .join(usage, usage.c.attempt == attempts.c.id)
@@ -274,26 +274,26 @@ def usage_of(session: Session, experiment: str, number: int) -> list[UsageOfAtte
 
 
 def spans_between(session: Session, experiment: str, after: int, upto: int) -> list[AttemptSpan]:
-    """The lease of every attempt of the trials in that part of the history."""
+    """Return the lease of every attempt of the trials with `after < history_seq <= upto`."""
     return session.rows(hot.SPANS_BETWEEN, {"experiment": experiment, "after": after, "upto": upto})
 
 
 def ran_between(session: Session, experiment: str, after: int, upto: int) -> RunColumns:
-    """Every attempt that ran, of the trials in that part of the history."""
+    """Return the attempts that ran, of the trials with `after < history_seq <= upto`."""
     return session.columns(hot.RAN_BETWEEN, {"experiment": experiment, "after": after, "upto": upto})
 
 
 def open_ran(session: Session, experiment: str) -> RunColumns:
-    """The same of the trials that are cancelled."""
+    """Return the attempts that ran, of cancelled trials."""
     return session.columns(hot.OPEN_RAN, {"experiment": experiment})
 
 
 def open_spans(session: Session, experiment: str) -> list[AttemptSpan]:
-    """The lease of every attempt of the trials that are queued, running or cancelled."""
+    """Return the lease of every attempt of queued, running and cancelled trials."""
     return session.rows(hot.OPEN_SPANS, {"experiment": experiment})
 
 
 def spans_of(session: Session, experiment: str, numbers: Sequence[int]) -> list[AttemptSpan]:
-    """The lease of every attempt of these trials."""
+    """Return the lease of every attempt of these trials."""
     query = select(attempts.c.trial, attempts.c.leased_at, attempts.c.finished_at)
     return session.among(query.where(attempts.c.experiment == experiment), attempts.c.trial, numbers, AttemptSpan)

@@ -1,4 +1,4 @@
-"""Rows of the audit log. Their numbers are in the order of the commits, also with several servers."""
+"""Rows of the audit log, numbered in commit order even with several servers on one database."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from orchestune.domain.audit import LASTING, AuditEvent, AuditKind
 from orchestune.store.session import Session
 from orchestune.store.tables import audit
 
-MOST_ROWS = 100_000  # of the kinds in `LASTING`, and as many of all others
+MOST_ROWS = 100_000  # limit for the kinds in `LASTING` together, and again for all other kinds together
 OLDEST_SECONDS = 365 * 24 * 3600.0
-_STEP = 200  # rows between two searches for those beyond `MOST_ROWS`, which read as many; old rows removed at once
-_LOCK = 7_021_601  # any fixed number: the advisory lock under which numbers are given on PostgreSQL
+_STEP = 200  # rows between two scans for excess rows, which read `MOST_ROWS`; old rows deleted per call
+_LOCK = 7_021_601  # arbitrary fixed key of the advisory lock under which PostgreSQL assigns numbers
 
 
 class AuditRow(Struct, frozen=True, gc=False):
@@ -32,17 +32,18 @@ class AuditRow(Struct, frozen=True, gc=False):
 
     @property
     def parsed_details(self) -> dict[str, str]:
-        """What else is known of the event, by name."""
+        """Further facts about the event by name."""
         details: dict[str, str] = json.loads(self.details)
         return details
 
 
 def append(session: Session, events: Sequence[AuditEvent], most: int = MOST_ROWS) -> None:
-    """Insert `events`, remove some rows older than `OLDEST_SECONDS`, and every `_STEP` rows those beyond `most`.
+    """Insert `events`, delete some rows older than `OLDEST_SECONDS`, and every `_STEP` rows those beyond `most`.
 
-    The kinds in `LASTING` have `most` rows, and all others together: who repeats one kind pushes out no other one.
+    The kinds in `LASTING` share a quota of `most` rows and all other kinds another one, so that a caller who floods the
+    log with ordinary events does not evict the lasting ones.
     """
-    if session.postgres:  # else a reader's cursor could pass a number whose transaction is still open
+    if session.postgres:  # otherwise a reader's cursor could skip a number whose transaction is still open
         session.connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
     rows = [
         {
@@ -70,22 +71,22 @@ def append(session: Session, events: Sequence[AuditEvent], most: int = MOST_ROWS
 
 
 def after(session: Session, cursor: int, limit: int) -> list[AuditRow]:
-    """Return the first `limit` rows behind `cursor`, the oldest first."""
+    """Return the first `limit` rows after `cursor`, oldest first."""
     return session.select(select(audit).where(audit.c.seq > cursor).order_by(audit.c.seq).limit(limit), AuditRow)
 
 
 def newest(session: Session, limit: int, since: float = 0.0) -> list[AuditRow]:
-    """Return the last `limit` rows not older than `since`, the oldest first."""
+    """Return the last `limit` rows not older than `since`, oldest first."""
     query = select(audit).where(audit.c.at >= since).order_by(audit.c.seq.desc()).limit(limit)
     return session.select(query, AuditRow)[::-1]
 
 
 def last(session: Session, kind: AuditKind, subject: str) -> AuditRow | None:
-    """Return the newest row of that kind about that subject; None if absent."""
+    """Return the newest row with this kind and subject, None if absent."""
     query = select(audit).where(audit.c.kind == kind.value, audit.c.subject == subject)
     return session.first(query.order_by(audit.c.seq.desc()).limit(1), AuditRow)
 
 
 def end(session: Session) -> int:
-    """Return the number of the newest row; 0 if there is none."""
+    """Return the number of the newest row, 0 if the log is empty."""
     return session.first(select(func.coalesce(func.max(audit.c.seq), 0)), int) or 0

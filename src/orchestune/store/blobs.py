@@ -1,4 +1,4 @@
-"""What the file store holds: bundles, artifacts and checkpoints by digest, until nothing names them any more."""
+"""Rows of the blobs in the file store: bundles, artifacts and checkpoints by digest, until they are unreferenced."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestune.store.session import Session, parts
 from orchestune.store.tables import artifacts, blobs, experiments, folds, trials
 
 _GOING = "going"
-"""the kind of a blob whose bytes are being deleted: for everybody else it is not there, and cannot be there yet"""
+"""kind of a blob whose bytes are being deleted: other callers can neither use it nor upload it again yet"""
 
 
 class BlobRow(Struct, frozen=True, gc=False):
@@ -27,8 +27,9 @@ class BlobRow(Struct, frozen=True, gc=False):
 
 
 def put(session: Session, digest: str, kind: str, size: int) -> None:
-    """Know that the file store holds these bytes; knowing it already, or at the same time, is no error, and makes it as
-    young as a new one. StoreUnavailable while they are being deleted: whoever sends them has to send them again.
+    """Record that the file store holds these bytes. Idempotent, also with concurrent calls; resets the blob's age.
+
+    Raises StoreUnavailable while the bytes are being deleted: the client has to upload them again.
     """
     if use(session, digest):
         return
@@ -39,35 +40,35 @@ def put(session: Session, digest: str, kind: str, size: int) -> None:
 
 
 def get(session: Session, digest: str) -> BlobRow | None:
-    """The row of a blob."""
+    """Return the row of a blob, None if it is absent or being deleted."""
     return session.first(select(blobs).where(blobs.c.digest == digest, blobs.c.kind != _GOING), BlobRow)
 
 
 def use(session: Session, digest: str) -> bool:
-    """Keep a blob from being swept before what is about to name it does; False where it is not there."""
+    """Reset a blob's age so that it is not swept before a reference is written. Return False if it is absent."""
     there = (blobs.c.digest == digest) & (blobs.c.kind != _GOING)
     return bool(session.change(update(blobs).where(there).values(created_at=session.now)))
 
 
 def hold(session: Session, digest: str) -> None:
-    """The same before its bytes are looked for in the file store: what is found there then stays.
+    """Like `use`, before the bytes are looked up in the file store: bytes present there then stay.
 
-    StoreUnavailable while they are being deleted.
+    Raises StoreUnavailable while they are being deleted.
     """
     if not use(session, digest) and session.select(select(blobs.c.digest).where(blobs.c.digest == digest), str):
         raise StoreUnavailable(f"the bytes {digest[:12]} are just being removed", "send them again in a moment")
 
 
 def runs_bundle(session: Session, experiment: str, digest: str) -> bool:
-    """Whether the experiment, or one of its trials, runs this bundle."""
+    """Return True if the experiment or one of its trials runs this bundle."""
     own = select(experiments.c.id).where(experiments.c.id == experiment, experiments.c.bundle == digest)
     older = select(trials.c.number).where(trials.c.experiment == experiment, trials.c.bundle == digest).limit(1)
     return bool(session.select(own, str)) or bool(session.select(older, int))
 
 
 def unreferenced(session: Session, older_than: float) -> list[str]:
-    """Digests that no experiment, trial or artifact names, older than a time (uploads come before their rows); also
-    those whose removal was cut off.
+    """Return the digests that no experiment, trial or artifact references and that are older than the time `older_than`
+    (bytes are uploaded before the rows that reference them), and those whose deletion was interrupted.
     """
     named = _of_checkpoints(session)
     for query in (
@@ -81,7 +82,7 @@ def unreferenced(session: Session, older_than: float) -> list[str]:
 
 
 def _of_checkpoints(session: Session, experiment: str | None = None) -> set[str]:
-    """Digests of the checkpoints of an experiment, or of all."""
+    """Return the digests of the checkpoints of one experiment, or of all."""
     found: set[str] = set()
     for checkpoint in (trials.c.initial_checkpoint, folds.c.checkpoint):
         query = select(checkpoint).where(checkpoint.is_not(None))
@@ -96,24 +97,24 @@ def _sweepable(older_than: float) -> ColumnElement[bool]:
 
 
 def let_go(session: Session, digest: str, older_than: float) -> bool:
-    """Its bytes are about to be deleted: nobody can name it from now on. False where somebody was about to."""
+    """Mark a blob as being deleted, so that no new reference is possible. Return False if it was used meanwhile."""
     ours = (blobs.c.digest == digest) & _sweepable(older_than)
     return bool(session.change(update(blobs).where(ours).values(kind=_GOING)))
 
 
 def keep(session: Session, digest: str) -> None:
-    """Its bytes could not be deleted: it is there, and as young as a new one, so that others have their turn."""
+    """Restore a blob whose bytes could not be deleted, with its age reset so that the next sweeps try others first."""
     ours = (blobs.c.digest == digest) & (blobs.c.kind == _GOING)
     session.change(update(blobs).where(ours).values(kind="kept", created_at=session.now))
 
 
 def drop(session: Session, digest: str) -> None:
-    """Forget a blob whose bytes were deleted."""
+    """Delete the row of a blob whose bytes were deleted."""
     session.change(delete(blobs).where(blobs.c.digest == digest, blobs.c.kind == _GOING))
 
 
 def named_by(session: Session, experiment: str) -> list[str]:
-    """Digests of an experiment's bundles, artifacts and checkpoints."""
+    """Return the sorted digests of an experiment's bundles, artifacts and checkpoints."""
     bundle = select(experiments.c.bundle).where(experiments.c.id == experiment, experiments.c.bundle.is_not(None))
     of_trials = select(trials.c.bundle).where(trials.c.experiment == experiment, trials.c.bundle.is_not(None))
     kept = select(artifacts.c.digest).where(artifacts.c.experiment == experiment)
@@ -124,6 +125,6 @@ def named_by(session: Session, experiment: str) -> list[str]:
 
 
 def make_old(session: Session, digests: Sequence[str]) -> None:
-    """They count as old from now on: what nothing names goes with the next sweep."""
+    """Mark blobs as old, so that the next sweep deletes those that are unreferenced."""
     for part in parts(digests):
         session.change(update(blobs).where(blobs.c.digest.in_(part)).values(created_at=0.0))

@@ -1,4 +1,4 @@
-"""Statements by which services end, cancel and hand in attempts, folds and trials. Parameters are named."""
+"""Statements with which services finish, cancel and stop attempts, folds and trials, and record their files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LiveAttempt(Struct, frozen=True, gc=False):
 
 
 class OpenFold(Struct, frozen=True, gc=False):
-    """A fold that is not over."""
+    """A pending or active fold."""
 
     trial: int
     fold: int
@@ -26,7 +26,7 @@ class OpenFold(Struct, frozen=True, gc=False):
 
 
 class OpenTrial(Struct, frozen=True, gc=False):
-    """A trial without an outcome."""
+    """A queued or running trial."""
 
     number: int
     state: str
@@ -66,7 +66,7 @@ SELECT 1 AS is_isolated FROM folds WHERE experiment = :experiment AND state = 'a
 
 
 class NewestLease(Struct, frozen=True, gc=False):
-    """The token of the newest attempt of a fold, and the state of the attempt that was asked for."""
+    """The fencing token of the newest attempt of a fold, and the state of the requested attempt."""
 
     lease_token: int
     state: str

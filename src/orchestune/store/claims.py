@@ -1,12 +1,12 @@
-"""Proofs that an experiment has the bytes of a blob: rows that only an upload of these bytes could have written."""
+"""Proof that an experiment possesses the bytes of a blob: rows that only an upload of these bytes can create."""
 
 from __future__ import annotations
 
 from orchestune.store.rows import Query
 from orchestune.store.session import Session
 
-# `artifacts` has an index by digest, `attempts` one by worker and state: no look at all rows of an experiment, which
-# an upload of each of its files would repeat.
+# `artifacts` has an index by digest, `attempts` one by worker and state. A scan of all rows of an experiment would be
+# repeated for each uploaded file.
 _HAS_ARTIFACT = Query(int, "SELECT 1 FROM artifacts WHERE digest = :digest AND experiment = :experiment LIMIT 1")
 _HAS_CHECKPOINT = Query(
     int,
@@ -28,7 +28,7 @@ SELECT 1 FROM trials WHERE experiment = :experiment AND initial_checkpoint LIKE 
 def is_held(session: Session, worker: str, experiment: str, digest: str, attempt: str = "") -> bool:
     """Return True if the experiment has published these bytes before, so that its worker need not upload them again.
 
-    Checkpoints count if they are of a fold that the worker runs, or of the one of `attempt`.
+    A checkpoint counts if it belongs to a fold that the worker runs, or to the fold of `attempt`.
     """
     if session.row(_HAS_ARTIFACT, {"digest": digest, "experiment": experiment}) is not None:
         return True
@@ -37,10 +37,10 @@ def is_held(session: Session, worker: str, experiment: str, digest: str, attempt
 
 
 def may_resume_from(session: Session, experiment: str, digest: str) -> bool:
-    """Return True if these bytes are a checkpoint from which a trial of the experiment may start."""
+    """Return True if these bytes are a checkpoint from which a trial of the experiment may resume."""
     return session.row(_MAY_RESUME, {"experiment": experiment, "pattern": _naming(digest)}) is not None
 
 
 def _naming(digest: str) -> str:
-    """The pattern of a checkpoint's JSON; a digest is 64 hexadecimal digits, so that it has no wildcard in it."""
+    """Return the LIKE pattern for a checkpoint's JSON. A digest is 64 hexadecimal digits and contains no wildcard."""
     return f"%{digest}%"
