@@ -1,4 +1,4 @@
-"""Rows of what lets people in: sessions of browsers, links that begin one, tokens, shares. Digests only."""
+"""Rows of credentials: browser sessions, sign-in links, tokens and shares. Only digests are stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestune.store.session import Session, parts
 from orchestune.store.tables import credentials, experiments
 
 IDENTITY = 16
-"""how much of a digest names a credential in a list"""
+"""characters of a digest that identify a credential in lists"""
 
 
 class Credential(Struct, frozen=True, gc=False):
@@ -43,9 +43,9 @@ def put(
     made_by: str = "",
     experiment: str | None = None,
 ) -> float:
-    """Take a credential for so many seconds, and forget those that have expired; when it expires.
+    """Store a credential for `seconds`, delete expired ones, and return the time at which it expires.
 
-    A credential that is there already, or is put by another server at the same time, stays as it is.
+    Leaves an existing credential with this digest unchanged, also if another server stores it concurrently.
     """
     session.change(delete(credentials).where(credentials.c.expires_at <= session.now))
     expires = session.now + seconds
@@ -66,13 +66,13 @@ def put(
 
 
 def find(session: Session, digest: str, kind: str) -> Credential | None:
-    """The credential with this digest, unless it has expired, or the experiment is hidden to which it is bound."""
+    """Return the credential; None if absent, expired or bound to an experiment that is not listed."""
     query = _valid(session, kind).where(credentials.c.digest == digest)
     return session.first(query, Credential)
 
 
 def every(session: Session, kind: str) -> list[Credential]:
-    """All of a kind that are of use, the newest first."""
+    """Return the valid credentials of a kind, newest first (see `find`)."""
     query = _valid(session, kind).order_by(credentials.c.created_at.desc(), credentials.c.digest)
     return session.select(query, Credential)
 
@@ -91,12 +91,12 @@ def _valid(session: Session, kind: str) -> Select[tuple[object, ...]]:
 
 
 def drop(session: Session, digest: str) -> bool:
-    """Forget it; of several who do so at once one hears True."""
+    """Delete a credential. Of several concurrent calls exactly one returns True."""
     return session.change(delete(credentials).where(credentials.c.digest == digest)) == 1
 
 
 def drop_sessions_beyond(session: Session, most: int, source: str, name: str) -> None:
-    """Forget all but the newest `most` sessions that `name` began by the credential `source`."""
+    """Delete all but the newest `most` sessions that `name` started with the credential `source`."""
     own = (credentials.c.kind == "session") & (credentials.c.source == source) & (credentials.c.name == name)
     newest_first = (credentials.c.created_at.desc(), credentials.c.digest)
     excess = session.select(select(credentials.c.digest).where(own).order_by(*newest_first).offset(most), str)
@@ -105,7 +105,7 @@ def drop_sessions_beyond(session: Session, most: int, source: str, name: str) ->
 
 
 def revoke(session: Session, kind: str, identity: str) -> bool:
-    """Forget the one that a list names `identity`, and the sessions that came from it."""
+    """Delete the credential that lists show as `identity`, and its sessions. Return False if there is none."""
     found = [row.digest for row in every(session, kind) if row.digest[:IDENTITY] == identity]
     for each in found:
         session.change(delete(credentials).where((credentials.c.digest == each) | (credentials.c.source == each)))

@@ -1,4 +1,4 @@
-"""Opening the store, transactions, and the one seam where errors of the drivers become ours."""
+"""Open the store, run transactions, and translate driver errors into errors of this project."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orchestune.store.session import Session
 from orchestune.store.turns import Turns
 
 SQLITE = "sqlite:///"
-"""before the path of a file, as it is: no character of it means anything else"""
+"""URL prefix of a file path, which is taken literally: no character is special"""
 PRIMARY = "name the primary, or all of them: …/NAME?host=A:5432&host=B:5432&target_session_attrs=read-write"
 DAMAGED = (
     "end the server, then put a copy in the place of orchestune.db and remove its -wal and -shm, or save what can be"
@@ -31,30 +31,30 @@ DAMAGED = (
 
 _TOO_LARGE = ("22001", "22003")  # SQLSTATE: text too long for its column, number out of range
 _FULL_SECONDS = 15.0
-"""how long a disk that took no more counts as full: workers and controllers try again in a third of that"""
+"""seconds for which the disk counts as full after a failed write: workers and controllers retry in a third of that"""
 
 
 class Full(StoreUnavailable):
-    """The disk of the store takes no more."""
+    """The disk of the store is full."""
 
 
 class _Patience(threading.local):
-    """How long the calls of one thread wait for who writes; None: as long as connections are opened to wait."""
+    """Timeout of the calling thread for the write lock. None: the default, `sqlite.BUSY_SECONDS`."""
 
     seconds: float | None = None
 
     @property
     def limit(self) -> float:
-        """In seconds."""
+        """The timeout in seconds."""
         return sqlite.BUSY_SECONDS if self.seconds is None else self.seconds
 
 
 class Store:
     """SQLite or PostgreSQL behind one interface; the contract tests run the same class against both.
 
-    `transaction` commits as a whole or not at all. On SQLite one writer at a time enters (a lock in the process,
-    which is fair, before the database's own, which polls); on PostgreSQL the row lock of the experiment does that.
-    `StoreUnavailable` means that nothing was changed and that the same call may work later.
+    `transaction` is atomic. SQLite has one writer at a time: a lock of the process, which queues threads, comes before
+    the lock of the database, which polls. On PostgreSQL the row lock of the experiment serializes writers.
+    `StoreUnavailable` means that nothing was changed and that a retry may succeed.
     """
 
     def __init__(self, engine: Engine, now: Callable[[], float] = time.time) -> None:
@@ -65,17 +65,19 @@ class Store:
         self._writing = threading.Lock()
         self._writer: Connection | None = None
         self._durable: bool | None = None
-        """what the writing connection is set to; None: it is new, or comes from the pool, set to anything"""
+        """durability to which the writing connection is set; None: unknown, since it is new or comes from the pool"""
         self._waits = 0.0
-        """seconds for which the writing connection waits for other processes"""
+        """timeout in seconds for which the writing connection waits for other processes"""
         self._patience = _Patience()
         self._full_at = -math.inf
         self._turns = Turns(engine)
 
     @contextmanager
     def transaction(self, durable: bool = True) -> Iterator[Session]:
-        """A session that may write. Not `durable`: a commit that may be undone, with all after it up to the next
-        durable one, when the power fails; it does not wait for the disk, and is for what nobody is told of.
+        """Open a read-write transaction. Commits on success, rolls back on an exception.
+
+        If not `durable`, the commit does not wait for the disk, and a power failure may undo it and the commits after
+        it up to the next durable one: only for changes that have not been acknowledged to a client.
         """
         if not self.inline:
             with self._translated(), self.engine.begin() as connection:
@@ -91,7 +93,7 @@ class Store:
 
     @contextmanager
     def _sqlite_transaction(self, durable: bool) -> Iterator[Connection]:
-        """The one writing connection, kept open: taking one from the pool costs more than a trial's statements."""
+        """Use the one writing connection, kept open: a pool checkout costs more than a trial's statements."""
         if self._writer is None:
             self._writer = self.engine.connect().execution_options(orchestune_begun=True)
             self._durable, self._waits = None, 0.0
@@ -106,7 +108,7 @@ class Store:
             self._begin(driver)
             yield connection
             driver.execute("COMMIT")
-            if connection.in_transaction():  # what SQLAlchemy believes since a Core statement ran
+            if connection.in_transaction():  # SQLAlchemy assumes so after a Core statement
                 connection.commit()
         except BaseException:
             if driver.in_transaction:
@@ -116,7 +118,7 @@ class Store:
             raise
 
     def _begin(self, driver: sqlite3.Connection) -> None:
-        """Begin, and wait for other processes as long as this thread's patience lasts. Who has begun waits no more."""
+        """Begin; wait for other processes up to this thread's timeout. After BEGIN IMMEDIATE no statement waits."""
         limit = self._patience.limit
         if limit != self._waits:
             driver.execute(f"PRAGMA busy_timeout={int(limit * 1000)}")
@@ -125,7 +127,7 @@ class Store:
 
     @contextmanager
     def impatient(self, seconds: float) -> Iterator[None]:
-        """In this thread, `StoreUnavailable` comes after about `seconds`, not after `BUSY_SECONDS`."""
+        """Raise `StoreUnavailable` in this thread after about `seconds` instead of `BUSY_SECONDS`."""
         self._patience.seconds = seconds
         try:
             yield
@@ -134,7 +136,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that sees one state of the store and must not write."""
+        """Open a read-only session on one snapshot of the store."""
         with translated(), self.engine.connect() as connection:
             connection = connection.execution_options(**self._reading)
             with connection.begin():
@@ -142,7 +144,7 @@ class Store:
 
     @property
     def full(self) -> bool:
-        """Whether a change met a full disk moments ago, so that what happens is recorded later."""
+        """True if a write failed on a full disk within the last seconds, so that changes are recorded later."""
         return 0.0 <= self._now() - self._full_at < _FULL_SECONDS
 
     @contextmanager
@@ -155,21 +157,22 @@ class Store:
             raise
 
     def take_turn(self, name: str) -> bool:
-        """Whether nobody else, here or in another server on this database, holds `name`, which is ours then until
-        `leave_turn`.
+        """Acquire the lock `name` without blocking, to be released by `leave_turn`.
+
+        Return False if another caller in this server or in another one on this database holds it.
         """
         with translated():
             return self._turns.take(name)
 
     def leave_turn(self, name: str) -> None:
-        """The end of a turn that was taken; raises nothing."""
+        """Release the lock `name`. Raises nothing."""
         self._turns.leave(name)
 
     def checkpoint(self) -> None:
-        """Write what was committed from SQLite's log into its file, so that no commit has to. Call it now and then.
+        """Copy SQLite's write-ahead log into the database file, so that no commit has to. Call it periodically.
 
-        Others go on reading and writing meanwhile, but for the last bit of a long log: while somebody writes all the
-        time, it could not begin again at its start, and would grow.
+        Other connections keep reading and writing. Only the end of a long log is copied under the write lock: under
+        continuous writes the log could not restart from its beginning and would grow.
         """
         if not self.inline:
             return
@@ -183,7 +186,7 @@ class Store:
                     self._writing.release()
 
     def close(self) -> None:
-        """Give back every connection."""
+        """Close every connection."""
         with self._writing:
             if self._writer is not None:
                 self._writer.close()
@@ -193,8 +196,8 @@ class Store:
 
 
 def open_store(url: str, now: Callable[[], float] = time.time) -> Store:
-    """The store at `sqlite:///PATH` or `postgresql://…`, its schema brought up to date (never down)."""
-    from orchestune.store.migrate import upgrade  # Alembic only where a store is opened
+    """Open the store at `sqlite:///PATH` or `postgresql://…` and upgrade its schema (never downgrade)."""
+    from orchestune.store.migrate import upgrade  # import Alembic only when a store is opened
 
     store = connect(url, now)
     try:
@@ -203,7 +206,7 @@ def open_store(url: str, now: Callable[[], float] = time.time) -> Store:
                 postgres.refuse_pooler(store.engine)
                 postgres.refuse_encoding(store.engine)
             upgrade(store.engine)
-    except DBAPIError as error:  # a right that is missing, an option that is none
+    except DBAPIError as error:  # a missing permission or an invalid option
         store.close()
         words = str(error.orig).splitlines()[0]
         hint = "look at its address, and at what its user may do there"
@@ -215,7 +218,7 @@ def open_store(url: str, now: Callable[[], float] = time.time) -> Store:
 
 
 def connect(url: str, now: Callable[[], float] = time.time) -> Store:
-    """`open_store` without looking at the schema."""
+    """Return the store like `open_store`, without checking or upgrading the schema."""
     if url.startswith(SQLITE):
         return Store(sqlite.create(Path(url.removeprefix(SQLITE))), now)
     parsed = make_url(url)
@@ -229,7 +232,7 @@ def connect(url: str, now: Callable[[], float] = time.time) -> Store:
 
 @contextmanager
 def translated(hint: str = "try again in a moment") -> Iterator[None]:
-    """Turn what drivers raise into `StoreUnavailable` where waiting may help; `hint`: what else may."""
+    """Translate driver errors, into `StoreUnavailable` if a retry may help. `hint` is for an unreachable store."""
     try:
         yield
     except PoolTimeout as error:
@@ -253,7 +256,7 @@ def translated(hint: str = "try again in a moment") -> Iterator[None]:
                 "the store is locked by another process", "try again; see `orchestune doctor`"
             ) from error
         away = OperationalError | sqlite3.OperationalError | postgres.error("OperationalError")
-        if isinstance(error, away) or "terminating connection" in text:  # of PostgreSQL, which has idled too long
+        if isinstance(error, away) or "terminating connection" in text:  # by PostgreSQL, after an idle timeout
             raise StoreUnavailable(f"the store is away: {text.splitlines()[0]}", hint) from error
         raise
     except OverflowError as error:

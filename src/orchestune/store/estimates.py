@@ -1,4 +1,4 @@
-"""Which trials a model of a noisy search takes for its best, once it is over."""
+"""Stored best trials (or Pareto front) of finished searches with noise, as estimated by the surrogate model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def put(
     best: tuple[int, float, float] | None,
     front: Sequence[int] | None,
 ) -> None:
-    """Keep what was found of so many results of a revision: trial, value and standard deviation, or the front."""
+    """Store the estimate for `version` = (history_seq, revision): trial, value and standard deviation, or the front."""
     trial, value, stddev = best or (None, None, None)
     row = {"history_seq": version[0], "revision": version[1], "trial": trial, "value": value, "stddev": stddev}
     session.change(delete(estimates).where(estimates.c.experiment == experiment))
@@ -40,6 +40,6 @@ def put(
 
 
 def of(session: Session, experiments: Sequence[str]) -> dict[str, EstimateRow]:
-    """By experiment, what was kept of them."""
+    """Return the stored estimates by experiment."""
     rows = session.among(select(estimates), estimates.c.experiment, experiments, EstimateRow)
     return {row.experiment: row for row in rows}

@@ -1,4 +1,4 @@
-"""Records that are being taken in, or whose import was cut off: rows of theirs are there, but none in `experiments`."""
+"""Running and interrupted imports of records: their rows are stored, except the one in `experiments`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestune.store.tables import imports
 
 
 def begin(session: Session, experiment: str, token: str) -> bool:
-    """From now on who has this token alone may write its rows; whether one that was cut off may have left some."""
+    """Reserve the import for the holder of `token`. Return True if an interrupted import may have left rows."""
     left = take_over(session, experiment, token)
     if not left:
         session.change(insert(imports).values(experiment=experiment, token=token))
@@ -18,23 +18,23 @@ def begin(session: Session, experiment: str, token: str) -> bool:
 
 
 def take_over(session: Session, experiment: str, token: str) -> bool:
-    """The same, where there is one."""
+    """Reserve an existing import for the holder of `token`. Return False if there is none."""
     own = imports.c.experiment == experiment
     return bool(session.change(update(imports).where(own).values(token=token)))
 
 
 def hold(session: Session, experiment: str, token: str) -> None:
-    """Nobody takes it over before this transaction ends. StoreUnavailable where somebody has."""
+    """Keep others from taking over the import during this transaction. Raises StoreUnavailable if one has."""
     own = (imports.c.experiment == experiment) & (imports.c.token == token)
     if not session.change(update(imports).where(own).values(token=token)):
         raise StoreUnavailable("another import of this experiment has begun since", "import it again in a moment")
 
 
 def end(session: Session, experiment: str) -> None:
-    """It is here as a whole, or nothing of it is left."""
+    """Delete the reservation: the import is complete, or all of its rows are removed."""
     session.change(delete(imports).where(imports.c.experiment == experiment))
 
 
 def begun(session: Session) -> list[str]:
-    """The experiments."""
+    """Return the ids of experiments whose import is running or interrupted."""
     return session.select(select(imports.c.experiment), str)

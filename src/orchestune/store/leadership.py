@@ -1,4 +1,4 @@
-"""Which of the servers on one database acts."""
+"""Leader election among the servers on one database."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from orchestune.store.database import Store, translated
 from orchestune.store.holding import HoldingConnection
 
 _LEADER = 7_021_502
-"""any fixed number: the advisory lock of the replica whose controllers act"""
+"""arbitrary fixed key of the advisory lock that the leader holds"""
 _SHARED = 7_021_503
-"""and of the locks that show what each replica has: so many of them from this number on"""
+"""first key of the shared advisory locks by which replicas compare their `common` values"""
 
 _OTHERS = text(
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2"
@@ -26,13 +26,14 @@ log = logging.getLogger(__name__)
 
 
 class Leadership:
-    """Whether this replica's controllers act: on SQLite always, on PostgreSQL whoever holds the advisory lock.
+    """Callable that returns True if this replica leads, that is, runs the controllers.
 
-    The lock lives as long as the connection that took it. Any thread may ask; StoreUnavailable where the database is
-    away, and then the lock is given up with its connection, to be taken anew once the database is back.
+    On SQLite it always leads; on PostgreSQL the holder of the advisory lock does. The lock lives as long as its
+    connection. Thread-safe. Raises StoreUnavailable if the database is unreachable; the lock is then released with its
+    connection, and acquired again once the database is back.
 
-    `common`: values that every replica has to have alike, by the warning that the log gets where one that came before
-    has another. Others see only digests of 32 bits, as locks beside the other one.
+    `common`: values that must be equal on all replicas, by the warning to log if an earlier replica has another one.
+    Replicas see only 32-bit digests of each other's values, as keys of shared advisory locks.
     """
 
     def __init__(self, store: Store, common: Mapping[str, bytes] | None = None) -> None:
@@ -43,7 +44,7 @@ class Leadership:
         self._held = False
 
     def __call__(self) -> bool:
-        """Whether it is so now."""
+        """Return True if this replica leads now; tries to acquire the lock."""
         if self._store.inline:
             return True
         with self._asking:
@@ -56,7 +57,7 @@ class Leadership:
             return self._held
 
     def resign(self) -> None:
-        """Let another replica lead; to ask again is to try again."""
+        """Release the lock so that another replica can lead; the next call tries to acquire it again."""
         with self._asking:
             self._give_up()
 

@@ -1,4 +1,4 @@
-"""Events and log segments, read in the order of their numbers."""
+"""Queries on events and log segments, in the order of their sequence numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EventRow(Struct, frozen=True, gc=False):
 
 
 class Segment(Struct, frozen=True, gc=False):
-    """The bytes of a log segment: `data`, or those of `object_key` in the file store from `object_offset` on."""
+    """The bytes of a log segment: `data`, or `length` bytes of `object_key` in the file store at `object_offset`."""
 
     length: int
     data: bytes | None
@@ -48,7 +48,7 @@ class SegmentRow(Segment, frozen=True, gc=False):
 
 
 class SegmentOfAttempt(SegmentRow, frozen=True, gc=False):
-    """A segment with its attempt's fold, token and length of the log, and the worker's name."""
+    """A segment with its attempt's fold, number and log length, and the worker's name."""
 
     fold: int
     attempt_number: int
@@ -57,7 +57,7 @@ class SegmentOfAttempt(SegmentRow, frozen=True, gc=False):
 
 
 class MovedSegment(Struct, frozen=True, gc=False):
-    """A segment whose bytes were moved to the position `at` of an object."""
+    """A segment whose bytes were moved to the offset `at` of an object."""
 
     experiment: str
     seq: int
@@ -72,7 +72,7 @@ class _SegmentLength(Struct, frozen=True, gc=False):
 def events_after(
     session: Session, experiment: str, after: int, limit: int, kinds: Sequence[str] = ()
 ) -> list[EventRow]:
-    """Events with a number above `after`; of some kinds, or all."""
+    """Return up to `limit` events with a number above `after`, of these kinds or of all."""
     query = select(events).where(events.c.experiment == experiment, events.c.seq > _cursor(after))
     if kinds:
         query = query.where(events.c.kind.in_(kinds))
@@ -80,12 +80,12 @@ def events_after(
 
 
 def _cursor(after: int) -> ColumnElement[int]:
-    """Return the parameter as a 64-bit number: PostgreSQL refuses one beyond the column's 32 bits."""
+    """Return the parameter typed as 64 bits: PostgreSQL rejects one beyond the column's 32 bits."""
     return literal(after, BigInteger)
 
 
 def last_event(session: Session, experiment: str, besides: str) -> int:
-    """The number of the newest event of another kind than `besides`; 0 where there is none."""
+    """Return the number of the newest event of a kind other than `besides`, 0 if there is none."""
     query = select(events.c.seq).where(events.c.experiment == experiment, events.c.kind != besides)
     return session.first(query.order_by(events.c.seq.desc()).limit(1), int) or 0
 
@@ -93,8 +93,9 @@ def last_event(session: Session, experiment: str, besides: str) -> int:
 def last_within(
     session: Session, experiment: str, after: int, most: int, trial: int | None, since: float | None, limit: int
 ) -> int | None:
-    """The number of the last of the next `limit` segments that have at most so many bytes together, the first in any
-    case; None where all of them fit.
+    """Return the number of the last of the next `limit` segments that fit into `most` bytes together; None if all fit.
+
+    The first segment always counts as fitting.
     """
     query = select(log_segments.c.seq, log_segments.c.length).where(*_behind(experiment, after, trial, since))
     segments = session.select(query.order_by(log_segments.c.seq).limit(limit), _SegmentLength)
@@ -118,7 +119,7 @@ def segments_after(
     since: float | None = None,
     upto: int | None = None,
 ) -> list[SegmentOfAttempt]:
-    """Segments with a number above `after`."""
+    """Return up to `limit` segments with a number above `after` and at most `upto`."""
     query = (
         select(
             log_segments,
@@ -139,7 +140,7 @@ def segments_after(
 def last_segments(
     session: Session, experiment: str, trial: int | None, limit: int, before: int | None = None
 ) -> list[SegmentRow]:
-    """The newest segments, or those with the highest numbers below `before`; newest first."""
+    """Return the last `limit` segments, or the last ones with a number below `before`, newest first."""
     query = select(log_segments).where(log_segments.c.experiment == experiment)
     if before is not None:
         query = query.where(log_segments.c.seq < before)
@@ -149,21 +150,22 @@ def last_segments(
 
 
 def newest_of(session: Session, attempt: str, limit: int) -> list[SegmentRow]:
-    """The newest segments of one attempt, the newest first."""
+    """Return the last `limit` segments of one attempt, newest first."""
     query = select(log_segments).where(log_segments.c.attempt == attempt)
     return session.select(query.order_by(log_segments.c.offset.desc()).limit(limit), SegmentRow)
 
 
 def newest_lengths(session: Session, attempt: str, start: int, limit: int) -> list[int]:
-    """Return the lengths of the newest segments of one attempt at position `start` or behind it, the newest first."""
+    """Return the lengths in bytes of an attempt's last segments with an offset of at least `start`, newest first."""
     query = select(log_segments.c.length).where(log_segments.c.attempt == attempt, log_segments.c.offset >= start)
     return session.select(query.order_by(log_segments.c.offset.desc()).limit(limit), int)
 
 
 def ended(session: Session, experiment: str, trial: int) -> bool:
-    """Whether a trial is over, and all has arrived that its attempts said at their end to have printed.
+    """Return True if a trial is finished and the server has received the complete logs of its attempts.
 
-    One that was ended from here may print more in its grace period, until its worker says that it ended, or is gone.
+    An attempt that the server stopped may print more during its grace period, until its worker reports its end or is
+    lost.
     """
     query = select(trials.c.state).where(trials.c.experiment == experiment, trials.c.number == trial)
     if not any(TrialState(state).over for state in session.select(query, str)):
@@ -187,12 +189,12 @@ def ended(session: Session, experiment: str, trial: int) -> bool:
 
 
 def prefix(experiment: str) -> str:
-    """What the keys of all moved logs of an experiment begin with."""
+    """Return the key prefix of an experiment's log objects in the file store."""
     return f"logs/{experiment}/"
 
 
 def to_move(session: Session, limit: int, inline_bytes: int) -> list[str]:
-    """Attempts that are over and hold more than `inline_bytes` of their log in rows."""
+    """Return finished attempts that have more than `inline_bytes` of their log in rows."""
     query = (
         select(log_segments.c.attempt)
         .join(attempts, attempts.c.id == log_segments.c.attempt)
@@ -207,11 +209,11 @@ def to_move(session: Session, limit: int, inline_bytes: int) -> list[str]:
 
 
 def inline_segments(session: Session, attempt: str) -> list[SegmentRow]:
-    """The segments of one attempt that still lie in rows, in order."""
+    """Return the segments of one attempt whose bytes are still in rows, ordered by offset."""
     query = select(log_segments).where(log_segments.c.attempt == attempt, log_segments.c.object_key.is_(None))
     return session.select(query.order_by(log_segments.c.offset), SegmentRow)
 
 
 def moved(session: Session, key: str, segments: Sequence[MovedSegment]) -> None:
-    """Segments' bytes lie in the object `key` of the file store from now on."""
+    """Record that the bytes of these segments are in the object `key` of the file store."""
     session.many(hot.MOVE_SEGMENT, [asdict(segment) | {"key": key} for segment in segments])

@@ -1,4 +1,4 @@
-"""The schema moves forward only: Alembic brings a store to the revision that this version knows."""
+"""Schema upgrades with Alembic, to the revision of this version. There are no downgrades."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from orchestune.errors import UsageError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _UNRELEASED = "00"
-"""what the revisions begin with that no release had; that of the first release is 1001"""
-_ADVISORY_LOCK = 7_021_501  # any fixed number: one replica migrates, the others wait for it
+"""prefix of revisions from before the first release, whose revision is 1001"""
+_ADVISORY_LOCK = 7_021_501  # arbitrary fixed key: one replica migrates while the others wait
 
 
 def head() -> str:
-    """The newest revision that this version knows."""
+    """Return the newest revision of this version."""
     return str(ScriptDirectory(str(MIGRATIONS)).get_current_head())
 
 
 def current(engine: Engine) -> str | None:
-    """The revision of the store, None for an empty one."""
+    """Return the revision of the store, None if it is empty."""
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the store to `head`. A store of a newer version is refused; an SQLite file is copied first."""
+    """Upgrade the store to `head`; an SQLite file is backed up first. Raises UsageError if a newer version wrote it."""
     known, present = head(), current(engine)
     if present == known:
         return
@@ -71,13 +71,15 @@ def run(connection: Connection, revision: str) -> None:
 
 
 def revisions() -> set[str]:
-    """Every revision that this version knows."""
+    """Return every revision known to this version."""
     return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
 
 
 def _copy(engine: Engine, path: Path, revision: str) -> None:
-    """By SQLite itself: whoever opens and closes its file otherwise takes the locks of this whole process away (POSIX
-    has it so), and then the next program that looks into the store removes the log in which this one writes.
+    """Back up the database with SQLite's backup API.
+
+    Opening and closing the file in another way would release the POSIX locks of the whole process, and the next
+    program that opens the store would then delete the write-ahead log that this process writes.
     """
     copy = path.with_name(f"{path.name}.before-{revision}")
     part = copy.with_name(f"{copy.name}.part")
