@@ -23,7 +23,7 @@ from orchestune.store.tables import artifacts, experiments, revisions
 
 
 class Launch(TypedDict, total=False):
-    """What the caller's shell was like: the keys that the server reads. Clients send more (see protocol.md)."""
+    """The environment of the client's shell: the keys that the server reads. Clients send more (see protocol.md)."""
 
     env: dict[str, str]
     root: str | None
@@ -32,9 +32,9 @@ class Launch(TypedDict, total=False):
 
 @dataclass
 class ExperimentRow:
-    """One row; fields that end in `_json` hold the text of the column without that suffix.
+    """A row of `experiments`; fields that end in `_json` hold the text of the column without that suffix.
 
-    Mutable: the holder of the lock changes it and saves it once.
+    Mutable: the holder of the row lock changes it and saves it once.
     """
 
     id: str
@@ -61,9 +61,9 @@ class ExperimentRow:
     program: Program
     waived_guards_json: str
     is_exhausted: bool
-    """its space has no configuration left that was not tried"""
+    """True if every configuration of the space has been tried"""
     awaits_suggestion: bool
-    """its engine has not found the next configuration yet"""
+    """True while the engine computes the next configuration"""
     last_trial: int
     queued: int
     running: int
@@ -90,11 +90,11 @@ class ExperimentRow:
     started_at: float | None
     finished_at: float | None
     files_deleted_at: float | None
-    """when its logs and files went; None where they are there"""
+    """when its logs and files were deleted; None if they were not"""
     imported_at: float | None
-    """when its record came from elsewhere; None where it began here"""
+    """when its record was imported; None if it was created on this server"""
     principal: str | None
-    """the authenticated caller that created it; None if its owner is a mere claim"""
+    """the authenticated caller that created it; None if its owner is unverified"""
 
     def __post_init__(self) -> None:
         self.desired = Desired(self.desired)
@@ -105,23 +105,23 @@ class ExperimentRow:
 
     @property
     def kept_as(self) -> tuple[str, float | None]:
-        """Under what anything made of it is kept in memory: what is imported in the place of one that was removed has
-        its id, and another history.
+        """Key for in-memory caches. The id alone does not suffice: an import in place of a removed experiment has the
+        same id and another history.
         """
         return self.id, self.imported_at
 
     @property
     def waived_guards(self) -> frozenset[str]:
-        """Codes of the guards that were passed, or waived when it was resumed."""
+        """Codes of the guards that were passed, or waived by a resume."""
         return frozenset(json.loads(self.waived_guards_json))
 
     def waive_guard(self, code: str) -> None:
-        """Let a guard pause it no more."""
+        """Keep a guard from pausing the experiment again."""
         self.waived_guards_json = json.dumps(sorted({*self.waived_guards, code}))
 
     @property
     def peaks(self) -> Peaks:
-        """The memory that its attempts took."""
+        """Statistics of the peak memory of its attempts."""
         return Peaks(self.memory_samples, self.peak_memory, self.memory_surprises)
 
     @peaks.setter
@@ -130,53 +130,53 @@ class ExperimentRow:
 
     @property
     def finished(self) -> int:
-        """Trials that count for the budget."""
+        """Number of trials that count towards the budget."""
         return self.completed + self.failed + self.pruned
 
     @property
     def open(self) -> int:
-        """Trials that were handed out or wait, and have no outcome yet."""
+        """Number of queued and running trials."""
         return self.queued + self.running
 
     @property
     def unqueued(self) -> int:
-        """Folds that wait although their trial runs: the other folds of it. They go before those of new trials."""
+        """Number of pending folds of running trials. They are leased before the folds of queued trials."""
         return self.pending_folds - self.queued * self.specification.folds.count
 
     @property
     def ending(self) -> bool:
-        """It is over, or comes to its end, by a rule or since somebody stopped it."""
+        """True if it is finished or stopping, because of a rule or because a user stopped it."""
         return self.ended_by is not None or self.desired is Desired.STOPPED
 
     @property
     def goes_on(self) -> bool:
-        """Trials may begin: nobody paused or stopped it, and no rule has ended it."""
+        """True if trials may start: it is neither paused nor stopped, and no rule has ended it."""
         return self.desired is Desired.RUNNING and self.ended_by is None
 
     @property
     def leasable(self) -> int:
-        """How many more attempts may run now, as far as the counters tell: some of them may have to wait a while."""
+        """Upper bound on the attempts that can be leased now, from the counters: some folds may still be in backoff."""
         return max(min(self.pending_folds, self.parallelism - self.live_attempts), 0) if self.goes_on else 0
 
     @property
     def unsuggested(self) -> int:
-        """Trials of the budget that have no configuration yet."""
+        """Number of trials of the budget that have no configuration yet."""
         return max(self.budget - self.finished - self.open, 0)
 
     @property
     def specification(self) -> Specification:
-        """The present revision's; budget, parallelism, priority and labels may have changed since: see the columns."""
+        """Specification of the current revision. Columns have the current budget, parallelism, priority and labels."""
         return read_specification(self.specification_json)
 
     @property
     def launch(self) -> Launch:
-        """What the caller's shell was like (see protocol.md)."""
+        """The parsed environment of the client's shell (see protocol.md)."""
         launch: Launch = json.loads(self.launch_json)
         return launch
 
     @property
     def reason(self) -> Reason | None:
-        """Why it is paused or has ended."""
+        """Reason why it is paused or has ended."""
         return Reason.from_json(json.loads(self.reason_json)) if self.reason_json else None
 
     @reason.setter
@@ -185,7 +185,7 @@ class ExperimentRow:
 
     @property
     def waiting(self) -> Reason | None:
-        """Why nothing moves although it should."""
+        """Reason why an experiment that should run makes no progress."""
         return Reason.from_json(json.loads(self.waiting_json)) if self.waiting_json else None
 
     @waiting.setter
@@ -194,8 +194,9 @@ class ExperimentRow:
 
 
 def read_specification(text: str) -> Specification:
-    """Read once: controllers look at each experiment that goes on again and again. A long text takes several times its
-    length in memory, and may have megabytes, so that fewer of those stay.
+    """Parse a specification, with a cache: controllers read every running experiment repeatedly.
+
+    Texts above `_LONG` have a smaller cache: they may have megabytes, and take several times their length in memory.
     """
     return (_read_long if len(text) > _LONG else _read)(text)
 
@@ -218,7 +219,7 @@ _UNSAVED = (
     *("budget", "parallelism", "priority", "labels", "visibility", "program", "created_at", "files_deleted_at"),
     *("imported_at", "principal"),
 )
-"""columns that `save` leaves alone: they never change, or by a statement of their own"""
+"""columns that `save` does not write: they are immutable or have their own statements"""
 _SAVED = {field: column for field, column in _COLUMN_OF.items() if column not in _UNSAVED}
 _ASSIGNED = ", ".join(f"{column} = :{field}" for field, column in _SAVED.items() if field != "id")
 
@@ -239,7 +240,7 @@ SAVE = f"UPDATE experiments SET {_ASSIGNED} WHERE id = :id"
 
 
 def lock(session: Session, experiment: str) -> ExperimentRow:
-    """Return the row, locked until the transaction ends (SQLite's transaction is the lock). NotFound if absent."""
+    """Return the row, locked until the transaction ends (on SQLite by the transaction). Raises NotFound if absent."""
     row = session.row(LOCK if session.postgres else SELECT, {"id": experiment})
     if row is None:
         raise NotFound(f"there is no experiment {experiment}")
@@ -275,14 +276,14 @@ class NewExperimentRow(Struct, frozen=True, gc=False):
 
 
 def add(session: Session, new: NewExperimentRow, handle: str, actor: str) -> ExperimentRow:
-    """Insert an experiment with its first revision."""
+    """Insert an experiment with its first revision, and return its locked row."""
     session.change(insert(experiments).values(handle=handle, created_at=session.now, **asdict(new)))
     add_revision(session, new.id, 1, new.specification, actor)
     return lock(session, new.id)
 
 
 def add_revision(session: Session, experiment: str, revision: int, specification: str, actor: str) -> None:
-    """Keep what the experiment was from now on (`specification`: JSON)."""
+    """Insert a revision of an experiment (`specification`: JSON)."""
     session.change(
         insert(revisions).values(
             experiment=experiment, revision=revision, specification=specification, actor=actor, at=session.now
@@ -291,14 +292,14 @@ def add_revision(session: Session, experiment: str, revision: int, specification
 
 
 class Revision(Struct, frozen=True, gc=False):
-    """What an experiment was at a revision, as JSON. `launch`: None if it is the experiment's."""
+    """Specification and launch of a revision, as JSON. `launch`: None if it equals the experiment's."""
 
     specification: str
     launch: str | None
 
 
 def at_revision(session: Session, row: ExperimentRow, revision: int) -> tuple[Specification, Launch]:
-    """Specification and launch as they were at `revision`."""
+    """Return specification and launch of `revision`. Raises NotFound if it does not exist."""
     query = select(revisions.c.specification, revisions.c.launch).where(
         revisions.c.experiment == row.id, revisions.c.revision == revision
     )
@@ -309,39 +310,40 @@ def at_revision(session: Session, row: ExperimentRow, revision: int) -> tuple[Sp
 
 
 def keep_launch(session: Session, row: ExperimentRow) -> None:
-    """Revisions so far keep the launch that they have: the experiment's is about to change."""
+    """Copy the launch into all revisions that share it, before the experiment's is changed."""
     older = (revisions.c.experiment == row.id) & revisions.c.launch.is_(None)
     session.change(update(revisions).where(older).values(launch=row.launch_json))
 
 
 def change(session: Session, experiment: str, **values: object) -> None:
-    """Change the columns that are not counters (budget, labels, …)."""
+    """Update columns that are not counters (budget, labels, …)."""
     session.change(update(experiments).where(experiments.c.id == experiment).values(**values))
 
 
 def hide(session: Session, experiment: str, *, purge: bool) -> None:
-    """Hide it from lists; `purge` also has it removed, which hiding it again does not undo."""
+    """Hide an experiment from lists. `purge` also schedules its removal, which a later `hide` does not undo."""
     shown = Visibility.PURGING if purge else Visibility.HIDDEN
     own = (experiments.c.id == experiment) & _IS_KEPT
     session.change(update(experiments).where(own).values(visibility=shown))
 
 
 def show(session: Session, experiment: str) -> bool:
-    """List it again. Returns False if it is about to be removed."""
+    """List an experiment again. Return False if it is being purged."""
     own = (experiments.c.id == experiment) & _IS_KEPT
     return session.change(update(experiments).where(own).values(visibility=Visibility.LISTED)) == 1
 
 
 _LONGEST = 36
-"""characters of an id; handles have less. Databases refuse to look for very long beginnings of names"""
+"""length of an id; handles are shorter. Databases reject very long LIKE patterns"""
 
 
 def find(session: Session, reference: str) -> ExperimentRow:
-    """By id, handle or unambiguous prefix of either; a prefix names a hidden one only where no other one has it.
+    """Return an experiment by id, handle or unambiguous prefix of either.
 
-    All of a handle before its four characters goes before a mere beginning: `sgd` is sgd-7f3a beside sgd-large-1b2c.
+    A prefix matches hidden experiments only if no listed one matches. A handle without its four random characters has
+    precedence over shorter prefixes: `sgd` matches sgd-7f3a although sgd-large-1b2c exists.
 
-    NotFound, Purged, Ambiguous.
+    Raises NotFound, Purged or Ambiguous.
     """
     name = reference.lower()
     exact = or_(experiments.c.id == name, experiments.c.handle == name)
@@ -369,7 +371,7 @@ _LISTED = 5
 
 
 def _listed(rows: Sequence[ExperimentRow]) -> str:
-    """`sgd-7f3a (running) or sgd-1b2c (completed)`, the newest first."""
+    """Return an enumeration such as `sgd-7f3a (running) or sgd-1b2c (completed)`."""
     names = [f"{row.handle} ({row.state})" for row in rows[:_LISTED]]
     if len(rows) > _LISTED:
         names.append(f"{len(rows) - _LISTED} more")
@@ -377,12 +379,12 @@ def _listed(rows: Sequence[ExperimentRow]) -> str:
 
 
 def made_by(session: Session, request_key: str) -> str | None:
-    """The id of the experiment which the request with this Idempotency-Key made."""
+    """Return the id of the experiment that the request with this Idempotency-Key created, None if absent."""
     return session.first(select(experiments.c.id).where(experiments.c.idempotency_key == request_key), str)
 
 
 def get(session: Session, experiment: str) -> ExperimentRow:
-    """By id, without a lock."""
+    """Return an experiment by id, without a lock. Raises NotFound if absent."""
     row = session.row(SELECT, {"id": experiment})
     if row is None:
         raise NotFound(f"there is no experiment {experiment}")
@@ -392,8 +394,9 @@ def get(session: Session, experiment: str) -> ExperimentRow:
 def page(
     session: Session, *, folder: str | None, limit: int, before: float | None, hidden: bool = False
 ) -> list[ExperimentRow]:
-    """Newest first, of one folder or of all; `before` is the creation time of the last one seen. With `hidden` those
-    that were deleted as well, but for what is being removed for good.
+    """Return up to `limit` experiments of one folder or of all, newest first, that were created before `before`.
+
+    `hidden` includes hidden experiments, except those that are being purged.
     """
     query = select(*_COLUMNS).where(_IS_KEPT if hidden else _IS_LISTED)
     if folder is not None:
@@ -405,7 +408,7 @@ def page(
 
 
 class Outline(Struct, frozen=True, gc=False):
-    """What a list is searched and sorted by."""
+    """The fields by which lists are searched and sorted."""
 
     id: str
     handle: str
@@ -432,35 +435,36 @@ AND (CAST(:folder AS TEXT) IS NULL OR folder = :folder) ORDER BY created_at DESC
 
 
 def outlines(session: Session, *, folder: str | None = None, hidden: bool = False) -> list[Outline]:
-    """All of them, of one folder or of any, the newest first."""
+    """Return the outlines of all experiments, of one folder or of any, newest first."""
     return session.rows(OUTLINES, {"folder": folder, "hidden": int(hidden)})
 
 
 def of_ids(session: Session, ids: Sequence[str]) -> list[ExperimentRow]:
-    """Those of them that are there, in this order."""
+    """Return the experiments with these ids in this order; absent ones are left out."""
     rows = {row.id: row for row in session.among(select(*_COLUMNS), experiments.c.id, ids, ExperimentRow)}
     return [rows[each] for each in ids if each in rows]
 
 
 def unfinished(session: Session) -> list[ExperimentRow]:
-    """Every experiment that is not over, in the order in which they get resources: priority, then age."""
+    """Return every unfinished experiment in the order of resource allocation: by priority, then age."""
     return session.rows(UNFINISHED, {})
 
 
 class WithFiles(Struct, frozen=True, gc=False):
-    """An experiment that has logs or files, and the time from which they are kept for as long as the server says."""
+    """An experiment that has logs or files, and the time at which their retention period starts."""
 
     since: float
     id: str
 
 
 FIRST = WithFiles(0.0, "")
-"""before every experiment"""
+"""cursor before every experiment"""
 
 
 def with_old_files(session: Session, before: float, limit: int, after: WithFiles) -> list[WithFiles]:
-    """Experiments that ended, or were imported after that, before a time, and have had logs or files since theirs were
-    dropped, if ever; the next ones `after` another one.
+    """Return up to `limit` experiments whose retention started before `before`, with files not deleted since.
+
+    Retention starts at the end of the experiment, or at a later import. `after` is the cursor: the last one returned.
     """
     dropped, ended, imported = (experiments.c[name] for name in ("files_deleted_at", "finished_at", "imported_at"))
     since = case((imported > ended, imported), else_=ended)
@@ -470,7 +474,7 @@ def with_old_files(session: Session, before: float, limit: int, after: WithFiles
 
 
 def to_remove(session: Session) -> list[str]:
-    """Ids of experiments that are over and whose removal was asked for."""
+    """Return the ids of finished experiments whose removal was requested."""
     over = [state for state in ExperimentState if state.over]
     return session.select(
         select(experiments.c.id).where(experiments.c.visibility == Visibility.PURGING, experiments.c.state.in_(over)),
@@ -479,13 +483,13 @@ def to_remove(session: Session) -> list[str]:
 
 
 def labelled(session: Session, label: str) -> list[ExperimentRow]:
-    """Experiments with that label that are not about to be removed."""
+    """Return the experiments with this label, except those that are being purged."""
     query = select(*_COLUMNS).where(_IS_KEPT, experiments.c.labels.contains(f'"{label}"', autoescape=True))
     return session.select(query, ExperimentRow)
 
 
 class WithArtifacts(Struct, frozen=True, gc=False):
-    """An experiment that kept files."""
+    """An experiment that has artifacts."""
 
     id: str
     imported_at: float | None
@@ -493,20 +497,20 @@ class WithArtifacts(Struct, frozen=True, gc=False):
 
 
 def with_artifacts(session: Session) -> dict[tuple[str, float | None], int]:
-    """Experiments that kept files, as in `kept_as`, each with the number of its last event."""
+    """Return the number of the last event of each experiment that has artifacts, by `ExperimentRow.kept_as`."""
     query = select(experiments.c.id, experiments.c.imported_at, experiments.c.event_seq)
     kept = query.where(experiments.c.id.in_(select(artifacts.c.experiment).distinct()))
     return {(row.id, row.imported_at): row.event_seq for row in session.select(kept, WithArtifacts)}
 
 
 def count_by_state(session: Session) -> dict[str, int]:
-    """How many experiments that were not deleted are in each state."""
+    """Return the number of listed experiments by state."""
     query = select(experiments.c.state, func.count().label("count")).where(_IS_LISTED)
     counts = session.select(query.group_by(experiments.c.state), StateCount)
     return {each.state: each.count for each in counts}
 
 
 def sums(session: Session, counters: Sequence[str]) -> dict[str, int]:
-    """These counters, each added up over all experiments."""
+    """Return the sum of each of these counters over all experiments."""
     totals = (func.coalesce(func.sum(experiments.c[name]), 0).label(name) for name in counters)
     return {name: int(total) for name, total in session.connection.execute(select(*totals)).mappings().one().items()}

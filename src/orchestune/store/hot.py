@@ -1,7 +1,7 @@
-"""The statements that run for every trial, as strings (see `session`). Guards on the old state are part of them.
+"""Statements that run for every trial, as strings (see `session`). Updates have the old state as a guard.
 
-`ORDER BY +number` sorts the few rows that were found; without the sign SQLite would rather look through all trials of
-the experiment, which are in that order already.
+`ORDER BY +number` sorts the few selected rows; without the sign SQLite would scan all trials of the experiment, because
+the primary key has that order already.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from orchestune.store.rows import Query
 
 
 class CallingWorker(Struct, frozen=True, gc=False):
-    """What a call of a worker needs of its row."""
+    """The columns of a worker that its calls need."""
 
     experiment: str
     name: str
@@ -52,7 +52,7 @@ failed = failed + :failed WHERE id = :id
 
 
 class Present(Struct, frozen=True, gc=False):
-    """What controllers look at, again and again, of a worker that is not known to be gone."""
+    """The columns that controllers poll, of a worker that has not ended."""
 
     id: str
     experiment: str
@@ -66,13 +66,13 @@ class Present(Struct, frozen=True, gc=False):
     boot_id: str | None
     last_call: int
     memory: int
-    """bytes of each slot, for trials that need more than the file says; 0: what the file says"""
+    """bytes per slot, for trials that need more than the specification requests; 0: as requested there"""
     next_experiment: str | None
-    """the experiment with which it goes on, while it drains"""
+    """while it drains: the experiment with which it continues afterwards"""
     sends_files: bool
-    """while files of its trials have not arrived"""
+    """True while files of its trials are being uploaded"""
     phase: str | None
-    """while it starts: what the backend reported last, None before it reported anything"""
+    """while it starts: the last phase that the backend reported, None before the first report"""
 
     @property
     def assigned_gpus(self) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ AND stddev > 0
 
 
 class PendingFold(Struct, frozen=True, gc=False):
-    """A fold that may be leased, with its trial."""
+    """A fold that can be leased, with its trial."""
 
     trial: int
     fold: int
@@ -195,7 +195,7 @@ MEMORY_RAISES = Query(
 
 
 class FoldsByMemory(Struct, frozen=True, gc=False):
-    """How many folds need that much memory, in bytes."""
+    """Number of folds that need `memory` bytes."""
 
     memory: int
     active: int
@@ -218,7 +218,7 @@ raised_memory, resumed_from) VALUES (:id, :experiment, :trial, :fold, :lease_tok
 
 
 class WorkerLease(Struct, frozen=True, gc=False):
-    """The lease of a live attempt, as its worker has it; `stop_order` is the state that a stop order asks for."""
+    """The lease of a live attempt. `stop_order`: the state in which a stop order requests the attempt to end."""
 
     id: str
     stop_order: str | None
@@ -263,7 +263,7 @@ class AttemptInTrial(Struct, gc=False):
 
     @property
     def open(self) -> bool:
-        """True if its end would count: it is live, or it was lost and its fold is still pending and unleased."""
+        """True if a report of its end counts: it is live, or it is lost and its fold has not been leased again."""
         lost = self.state is AttemptState.LOST and self.lease_token == self.attempt_number
         return self.state.live or (lost and self.fold_state is FoldState.PENDING)
 
@@ -282,7 +282,7 @@ WHERE a.id = :id AND a.experiment = :experiment
 
 
 class NotFinite(Struct, frozen=True, gc=False):
-    """The last values of an attempt's metrics that are no finite numbers, as JSON."""
+    """The last values of an attempt's metrics that are NaN or infinite, as JSON."""
 
     non_finite: str | None
 
@@ -292,7 +292,7 @@ NOTE_NOT_FINITE = "UPDATE attempts SET non_finite = :values WHERE id = :id"
 
 
 class Resumed(Struct, frozen=True, gc=False):
-    """What an attempt resumed from, as JSON: `{attempt, step}`."""
+    """The checkpoint from which an attempt resumed, as JSON: `{attempt, step}`."""
 
     resumed_from: str | None
 
@@ -334,7 +334,7 @@ GROUP BY name ORDER BY name
 """,
 )
 REPORTED = Query(int, "SELECT 1 AS is_reported FROM points WHERE attempt = :attempt AND name = :name LIMIT 1")
-# one step through the primary key for each name, however many points each of them has
+# one lookup in the primary key per name, independent of the number of points
 COUNT_NAMES = Query(
     int,
     """
@@ -355,7 +355,7 @@ LOWEST_POINT = Query(Point, f"{_POINTS_WITHIN} ORDER BY value, sequence LIMIT 1"
 
 
 class PointRow(Struct, frozen=True, gc=False):
-    """A reported value with the time at which it came."""
+    """A reported value with the time of its arrival."""
 
     name: str
     value: float
@@ -399,7 +399,7 @@ loss = excluded.loss, best = excluded.best, mean = excluded.mean
 
 
 class MarkRow(Struct, frozen=True, gc=False):
-    """How a trial stood when its rule of early stopping looked at it."""
+    """The losses of a trial when its pruner evaluated it."""
 
     seq: int
     fold: int
@@ -420,7 +420,7 @@ AND seq > :after ORDER BY seq
 
 
 class MarkOfPruned(Struct, frozen=True, gc=False):
-    """How a trial that was pruned stood when its rule of early stopping looked at it."""
+    """The loss of a pruned trial when its pruner evaluated it."""
 
     trial: int
     step: float
@@ -439,7 +439,7 @@ ORDER BY m.trial, m.step, m.fold
 
 
 class EndedTrial(Struct, frozen=True, gc=False):
-    """A trial that is finished, with its place in the history."""
+    """A finished trial, with its place in the history."""
 
     number: int
     state: str
@@ -489,7 +489,7 @@ AND history_seq % :every = 0 ORDER BY history_seq LIMIT :limit
 
 
 class MetricOfTrial(Struct, frozen=True, gc=False):
-    """The value of a metric that counts for a trial."""
+    """The final value of a metric of a trial."""
 
     trial: int
     name: str
@@ -574,7 +574,7 @@ WHERE r.experiment = :experiment AND r.history_seq > :after AND r.history_seq <=
 
 
 class AttemptSpan(Struct, frozen=True, gc=False):
-    """The lease of an attempt, from its begin to its end, in seconds since 1970."""
+    """Start and end of an attempt's lease, in seconds since 1970."""
 
     trial: int
     leased_at: float
@@ -592,7 +592,7 @@ WHERE r.experiment = :experiment AND r.history_seq > :after AND r.history_seq <=
 
 
 class RunColumns(Struct, frozen=True):
-    """Attempts that have run, by columns, for `Session.columns`: when each started, and for how many seconds it ran."""
+    """Start times and durations in seconds of attempts, by columns, for `Session.columns`."""
 
     trial: Sequence[int]
     started_at: Sequence[float]
@@ -616,7 +616,7 @@ WHERE r.experiment = :experiment AND r.history_seq IS NULL AND a.experiment = r.
 
 
 class EndedSpan(Struct, frozen=True, gc=False):
-    """The lease of an attempt that has ended, in seconds since 1970."""
+    """Start and end of an ended attempt's lease, in seconds since 1970."""
 
     trial: int
     leased_at: float
@@ -635,7 +635,7 @@ AND a.finished_at IS NOT NULL ORDER BY a.finished_at
 
 
 class RunSoFar(Struct, frozen=True, gc=False):
-    """The attempts of running trials: how many are live, and the seconds that all of them have taken."""
+    """The attempts of running trials: the number of live ones, and the total duration of all in seconds."""
 
     live: int
     seconds: float
@@ -653,7 +653,7 @@ WHERE r.experiment = :experiment AND r.state = 'running' AND a.experiment = r.ex
 
 
 class FailedTrial(Struct, frozen=True, gc=False):
-    """A trial that failed, and why, as JSON."""
+    """A failed trial with its reason as JSON."""
 
     number: int
     reason: str | None
