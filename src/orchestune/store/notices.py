@@ -1,4 +1,4 @@
-"""Rows of messages that are still to be sent."""
+"""The outbox: rows of notifications that are still to be delivered."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from orchestune.store.session import Session
 from orchestune.store.tables import events, notifications
 
 SERVER = "server"
-"""in the place of a hook's number: the server's own"""
+"""value of `hook` for the server's own hook, in place of a number"""
 
 
 class NewNotice(Struct, frozen=True, gc=False):
-    """A message to one hook that is not stored yet."""
+    """A message to one hook, to be stored."""
 
     experiment: str
     seq: int
@@ -26,7 +26,7 @@ class NewNotice(Struct, frozen=True, gc=False):
 
 
 class Notice(NewNotice, frozen=True, gc=False):
-    """A message to one hook."""
+    """A stored message to one hook."""
 
     at: float
     delivery_attempts: int
@@ -34,21 +34,22 @@ class Notice(NewNotice, frozen=True, gc=False):
 
     @property
     def identity(self) -> str:
-        """The same at each try, and no other message's."""
+        """Unique id of the message, equal for all of its delivery attempts."""
         return f"{self.experiment}.{self.seq}.{self.kind}.{self.hook}"
 
 
 def add(session: Session, messages: Sequence[NewNotice]) -> None:
-    """Insert messages, each to be sent now; `at` and `next_attempt_at` are this transaction's time."""
+    """Insert messages that are due immediately; `at` and `next_attempt_at` are this transaction's time."""
     if messages:
         times = {"at": session.now, "next_attempt_at": session.now}
         session.change(insert(notifications).values([asdict(message) | times for message in messages]))
 
 
 def due(session: Session, busy: Iterable[str], limit: int, longest: float) -> list[Notice]:
-    """What is to be sent now, the longest overdue first; not of the experiments that are `busy`.
+    """Return up to `limit` due messages, the longest overdue first, without those of experiments in `busy`.
 
-    Nothing is put off for more than `longest` seconds: what seems to be was, before the clock jumped back.
+    No backoff exceeds `longest` seconds: a message due later than that was postponed before the clock jumped back, and
+    is due now.
     """
     now = or_(notifications.c.next_attempt_at <= session.now, notifications.c.next_attempt_at > session.now + longest)
     query = select(notifications).where(now, notifications.c.experiment.not_in(list(busy)))
@@ -56,7 +57,7 @@ def due(session: Session, busy: Iterable[str], limit: int, longest: float) -> li
 
 
 def postpone(session: Session, notice: Notice, seconds: float) -> None:
-    """Note a try that failed; the next one is in so many seconds."""
+    """Record a failed delivery attempt; the next one is due in `seconds`."""
     session.change(
         update(notifications)
         .where(_is(notice))
@@ -65,24 +66,24 @@ def postpone(session: Session, notice: Notice, seconds: float) -> None:
 
 
 def drop(session: Session, notice: Notice) -> bool:
-    """It is sent, or given up; whether it was still there."""
+    """Delete a message that was delivered or abandoned. Return False if it was deleted before."""
     return bool(session.change(delete(notifications).where(_is(notice))))
 
 
 def waiting(session: Session, tries: int | None = None) -> int:
-    """How many messages are to be sent, or of them those that have been tried fewer than so many times."""
+    """Return the number of undelivered messages, or of those with fewer than `tries` delivery attempts."""
     query = select(func.count().label("count")).select_from(notifications)
     return session.first(query if tries is None else query.where(notifications.c.delivery_attempts < tries), int) or 0
 
 
 def last_event(session: Session, experiment: str, kinds: Sequence[str]) -> int:
-    """`seq` of the newest event of one of these kinds; 0 where there is none."""
+    """Return the number of the newest event of one of these kinds, 0 if there is none."""
     query = select(events.c.seq).where(events.c.experiment == experiment, events.c.kind.in_(kinds))
     return session.first(query.order_by(events.c.seq.desc()).limit(1), int) or 0
 
 
 def events_since(session: Session, experiment: str, kind: str, after: int) -> list[str]:
-    """The data of the events of a kind behind `after`."""
+    """Return the data of the events of a kind with a number above `after`."""
     query = select(events.c.data).where(events.c.experiment == experiment, events.c.kind == kind, events.c.seq > after)
     return session.select(query, str)
 

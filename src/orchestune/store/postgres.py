@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that notice within seconds when either end has gone without a word."""
+"""Connections to PostgreSQL that detect a dead peer within seconds, on either side."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from psycopg.adapt import AdaptersMap
 
 _IDLE, _BETWEEN, _TIMES = 5, 3, 3
-"""seconds of silence, seconds from one question to the next, and how many stay unanswered"""
+"""TCP keepalive: idle seconds, seconds between probes, unanswered probes until the connection is closed"""
 _KEEPALIVE = {
     "tcp_keepalives_idle": _IDLE,
     "tcp_keepalives_interval": _BETWEEN,
     "tcp_keepalives_count": _TIMES,
     "tcp_user_timeout": (_IDLE + _BETWEEN * _TIMES) * 1000,
 }
-"""what the database does; by its own settings a machine that lost its power holds its locks for two hours"""
+"""settings of the database's side; with its defaults a host that lost power keeps its locks for two hours"""
 _OURS = {
     "connect_timeout": 10,
     "keepalives_idle": _IDLE,
@@ -30,27 +30,27 @@ _OURS = {
     "keepalives_count": _TIMES,
     "tcp_user_timeout": (_IDLE + _BETWEEN * _TIMES) * 1000,
 }
-"""the same on this side, and how many seconds it takes to connect at most; without, two minutes"""
+"""settings of this side, and the connect timeout in seconds (default of the system: two minutes)"""
 _WRITING = "READ COMMITTED"
-"""rows are locked before they are read; in a stricter isolation, which a database may have, transactions fail"""
+"""rows are locked before they are read; under a stricter default isolation of a database, transactions would fail"""
 _ENCODINGS = ("UTF8", "SQL_ASCII")
-"""of databases that keep every text: the second one leaves it as it comes"""
+"""encodings that store every text: SQL_ASCII stores the bytes unchanged"""
 
 READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-"""options of a connection that reads: every statement sees what the first one saw"""
+"""options of a read-only connection: all statements see the snapshot of the first one"""
 
 
 def error(name: str = "Error") -> type[Exception]:
-    """What the driver raises where nothing stands between, as for hot statements; _Never where it is not in use."""
+    """Return an exception type of psycopg, which hot statements raise directly; `_Never` if psycopg is not loaded."""
     return getattr(sys.modules.get("psycopg"), name, _Never)
 
 
 class _Never(Exception):
-    """Raised by nobody."""
+    """Placeholder that is never raised."""
 
 
 def create(url: URL) -> Engine:
-    """The engine. ModuleNotFoundError where psycopg is missing."""
+    """Return an engine. Raises ModuleNotFoundError if psycopg is missing."""
     given = {name: value for name, value in _OURS.items() if name not in url.query}
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
@@ -64,7 +64,7 @@ def create(url: URL) -> Engine:
 
 
 def refuse_encoding(engine: Engine) -> None:
-    """UsageError where the database keeps only some characters: programs print any."""
+    """Raise UsageError if the database's encoding lacks characters: programs may print any."""
     with engine.connect() as connection:
         found = connection.execute(text("SHOW server_encoding")).scalar_one()
     if found not in _ENCODINGS:
@@ -75,8 +75,10 @@ def refuse_encoding(engine: Engine) -> None:
 
 
 def refuse_pooler(engine: Engine) -> None:
-    """UsageError where transactions of a connection go to one session of the database after the other, which other
-    connections use too: locks of a session hold for nobody there, so that no server would act, or several would.
+    """Raise UsageError if a pooler in transaction mode assigns each transaction another database session.
+
+    Connections then share sessions, so that session-level advisory locks exclude nobody: no server would lead, or
+    several would.
     """
     with engine.connect() as one, engine.connect() as other:
         one, other = (each.execution_options(isolation_level="AUTOCOMMIT") for each in (one, other))
@@ -93,7 +95,7 @@ def _session(connection: Connection) -> int:
 
 
 def _tell(connection: DriverConnection[object], _: object) -> None:
-    """For the whole session: what it is asked, outside of any transaction, and how it writes texts."""
+    """Configure a new connection: keepalive settings, set outside of any transaction, and the dumper of texts."""
     connection.adapters.register_dumper(str, _without_nul(connection.adapters))
     before, connection.autocommit = connection.autocommit, True
     connection.execute("; ".join(f"SET {name} = {value}" for name, value in _KEEPALIVE.items()))
@@ -101,13 +103,13 @@ def _tell(connection: DriverConnection[object], _: object) -> None:
 
 
 def _without_nul(adapters: AdaptersMap) -> type[Dumper]:
-    """What writes a text as before, and U+FFFD for U+0000, which PostgreSQL refuses: programs print it."""
-    from psycopg import adapt  # an extra, like the driver
+    """Return a text dumper that replaces U+0000 by U+FFFD: programs may print it, and PostgreSQL rejects it."""
+    from psycopg import adapt  # psycopg is an optional dependency
 
     usual = adapters.get_dumper(str, adapt.PyFormat.TEXT)
 
     class WithoutNul(adapt.Dumper):
-        """Asks the usual one, which is compiled and calls nothing that a subclass of it has."""
+        """Wraps the default dumper, which is compiled and would not call the methods of a subclass."""
 
         oid = usual.oid
 

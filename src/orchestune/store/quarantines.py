@@ -1,4 +1,4 @@
-"""Rows of machines that get no trials for a while."""
+"""Rows of quarantined nodes, which get no trials until the quarantine expires."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from orchestune.store.tables import quarantines, workers
 
 
 class Quarantine(Struct, frozen=True, gc=False):
-    """A machine of a cluster, and why it gets none until when."""
+    """A quarantined node, with the reason and the time at which the quarantine expires."""
 
     node: str
     reason: str
     until: float
     principal: str = ""
-    """whose experiments are the evidence; empty: the server itself found the machine broken"""
+    """owner of the experiments that are the evidence; empty: the server itself detected that the node is broken"""
 
 
 class QuarantineRow(Struct, frozen=True, gc=False):
@@ -39,14 +39,14 @@ class _TallyRow(Struct, frozen=True, gc=False):
 
 
 def put(session: Session, cluster: str, quarantine: Quarantine) -> None:
-    """Record it, in place of an older one on the evidence of the same principal."""
+    """Store a quarantine, replacing one of the same node and principal."""
     same = (_of_machine(cluster, quarantine.node), quarantines.c.principal == quarantine.principal)
     session.change(delete(quarantines).where(*same))
     session.change(insert(quarantines).values(cluster=cluster, at=session.now, **asdict(quarantine)))
 
 
 def lift(session: Session, cluster: str, node: str) -> bool:
-    """Let the machine get trials again; False where it did anyhow."""
+    """Delete all quarantines of a node. Return False if there is none."""
     return bool(session.change(delete(quarantines).where(_of_machine(cluster, node))))
 
 
@@ -55,9 +55,9 @@ def _of_machine(cluster: str, node: str) -> ColumnElement[bool]:
 
 
 def present(session: Session, cluster: str) -> list[QuarantineRow]:
-    """Return those that are not over, the oldest first.
+    """Return the active quarantines, oldest first.
 
-    One that seems to last much longer than any other was recorded before the clock jumped back: it is left out.
+    One that would last much longer than possible was recorded before the clock jumped back, and is left out.
     """
     farthest = session.now + 2 * SECONDS
     query = select(quarantines).where(quarantines.c.cluster == cluster)
@@ -66,13 +66,13 @@ def present(session: Session, cluster: str) -> list[QuarantineRow]:
 
 
 def lately(session: Session, cluster: str, most: int) -> list[QuarantineRow]:
-    """The newest ones, over or not."""
+    """Return up to `most` newest quarantines, active or expired."""
     query = select(quarantines).where(quarantines.c.cluster == cluster).order_by(quarantines.c.at.desc())
     return session.select(query.limit(most), QuarantineRow)
 
 
 def tallies(session: Session, experiment: str) -> dict[str, Tally]:
-    """How the experiment's trials ended, by machine, as its workers counted."""
+    """Return the numbers of succeeded and failed attempts of an experiment by node, from its workers' counters."""
     succeeded, failed = func.sum(workers.c.succeeded).label("succeeded"), func.sum(workers.c.failed).label("failed")
     query = select(workers.c.node, succeeded, failed)
     query = query.where(workers.c.experiment == experiment, workers.c.node != "").group_by(workers.c.node)

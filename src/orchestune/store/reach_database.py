@@ -1,4 +1,4 @@
-"""One attempt to reach PostgreSQL, before anything is built on it."""
+"""Preflight check of the connection to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _REFUSALS = (
     "authentication failed",
     "no password supplied",
     "no pg_hba.conf entry",
-    "does not exist",  # the database, the role, the file of a certificate
+    "does not exist",  # the database, the role or the file of a certificate
     "is not permitted to log in",
     "permission denied for database",
     "server does not support SSL",
     "certificate verify failed",
 )
-"""parts of what libpq says where a later attempt fails in the same way"""
+"""parts of libpq's messages about permanent errors, for which a retry is useless"""
 
 
 def attempt(url: str) -> None:
-    """Connect and run one statement. Blocking, for as long as the connection's timeout.
+    """Connect and run one statement. Blocks up to the connect timeout.
 
-    StoreUnavailable if a later attempt may succeed, UsageError if the database refuses this server.
+    Raises StoreUnavailable if a retry may succeed, UsageError if the database rejects this server.
     """
     store = connect(url)
     try:

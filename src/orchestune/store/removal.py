@@ -1,4 +1,4 @@
-"""The removal of an experiment's records, or of its files alone."""
+"""Removal of an experiment's records, or only of its files."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ _BATCH = 2000
 
 
 def shrink(session: Session, experiment: str) -> bool:
-    """Remove some rows of an experiment, so few that nobody waits for long; False where none is left but its own.
+    """Delete one batch of rows, small enough not to block other writers. Return False if only its own row is left.
 
-    For what nobody asks for any more, before `purge`, again and again. Rows name its blobs, which are made old first.
+    Call it repeatedly before `purge`, for an experiment that clients can no longer see. Mark its blobs as old first:
+    their digests are in these rows.
     """
     first = select(attempts.c.id).where(attempts.c.experiment == experiment).limit(_BATCH)
     if some := session.select(first, str):
@@ -57,15 +58,15 @@ def _batch(table: Table, experiment: str) -> Delete:
 
 
 def _some(table: Table, where: ColumnElement[bool]) -> ColumnElement[bool]:
-    """A batch of the rows that fit."""
+    """Return a condition for one batch of the rows that match `where`."""
     key = table.primary_key.columns
     return tuple_(*key).in_(select(*key).where(where).limit(_BATCH))
 
 
 def purge(session: Session, experiment: str) -> None:
-    """Remove every row of an experiment, and the answers about it that are kept for repeated requests.
+    """Delete every row of an experiment, its credentials and the stored responses of requests about it.
 
-    What stays are digests of its id and handle, so that purging it again is no mistake (see `purged_at`).
+    Digests of its id and handle remain as tombstones, so that purging it again is no error (see `purged_at`).
     """
     for handle in session.select(select(experiments.c.handle).where(experiments.c.id == experiment), str):
         for name in (_tombstone(experiment), _tombstone(handle)):
@@ -77,9 +78,9 @@ def purge(session: Session, experiment: str) -> None:
 
 
 def drop_rows(session: Session, experiment: str) -> None:
-    """Remove every row of an experiment.
+    """Delete every row of an experiment.
 
-    Its blobs count as old from now on, so that those that nothing else names go with the next sweep.
+    Marks its blobs as old, so that the next sweep deletes those that are unreferenced.
     """
     blobs.make_old(session, blobs.named_by(session, experiment))
     own = select(attempts.c.id).where(attempts.c.experiment == experiment)
@@ -90,8 +91,9 @@ def drop_rows(session: Session, experiment: str) -> None:
 
 
 def drop_files(session: Session, experiment: str) -> bool:
-    """Forget some of the logs, artifacts and checkpoints of an experiment that is over, as few at once as `shrink`;
-    False where none is left. The code stays.
+    """Delete one batch of the log, artifact and checkpoint rows of a finished experiment, like `shrink`.
+
+    Return False if none is left. The bundle stays.
     """
     if any(session.change(_batch(table, experiment)) for table in (log_segments, artifacts)):
         return True
@@ -103,12 +105,12 @@ def drop_files(session: Session, experiment: str) -> bool:
 
 
 def files_dropped(session: Session, experiment: str) -> None:
-    """Note that they are gone, their bytes too."""
+    """Record that logs and files of the experiment are deleted, including their bytes."""
     session.change(update(experiments).where(experiments.c.id == experiment).values(files_deleted_at=session.now))
 
 
 def purged_at(session: Session, name: str) -> float | None:
-    """When an experiment of this id or (whole) handle was removed for good; None where none was."""
+    """Return the time at which an experiment with this id or full handle was purged, None if none was."""
     return session.first(select(tombstones.c.at).where(tombstones.c.digest == _tombstone(name)), float)
 
 

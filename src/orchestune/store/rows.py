@@ -1,4 +1,4 @@
-"""Rows of queries, built by the names of their columns.
+"""Typed rows of queries, built by column name.
 
 A row is a `Struct` or a dataclass with one field for each column of its query, or a plain type (`int`, `str`) for a
 query of one column. The order of columns and fields does not matter; a column without a field, or a field without a
@@ -37,7 +37,7 @@ class Query(Generic[_Row]):
         self._builder: Callable[..., _Row] | None = None
 
     def builder(self, description: Sequence[Sequence[Any]]) -> Callable[..., _Row]:
-        """Return what builds a row from its values; `description` as of a DB-API cursor.
+        """Return a function that builds a row from its values; `description` is that of a DB-API cursor.
 
         A statement always has the same columns, so their names are compared only once.
         """
@@ -47,7 +47,7 @@ class Query(Generic[_Row]):
 
 
 def row_builder(row: type[_Row], columns: tuple[str, ...]) -> Callable[..., _Row]:
-    """Return what builds a `row` from the values of these columns, given in this order."""
+    """Return a function that builds a `row` from the values of these columns, in this order."""
     fields: Iterable[str] | None
     fields = getattr(row, "__struct_fields__", None) or getattr(row, "__dataclass_fields__", None)
     if fields is None:
@@ -62,7 +62,7 @@ def row_builder(row: type[_Row], columns: tuple[str, ...]) -> Callable[..., _Row
 def _arrangement(
     name: str, fields: tuple[str, ...], columns: tuple[str, ...]
 ) -> Callable[[Sequence[Any]], tuple[Any, ...]] | None:
-    """Return what sorts the values of the columns into the order of the fields, None if they are in that order."""
+    """Return a function that reorders column values into field order, None if the orders are equal."""
     if len(columns) != len(fields) or set(columns) != set(fields):
         difference = sorted(set(columns) ^ set(fields)) or ["a column twice"]
         raise TypeError(f"the columns of the query differ from the fields of {name}: {', '.join(difference)}")
@@ -74,7 +74,7 @@ def _same(value: Any) -> Any:
 
 
 class StateCount(Struct, frozen=True, gc=False):
-    """How many rows are in a state."""
+    """The number of rows in a state."""
 
     state: str
     count: int

@@ -1,4 +1,4 @@
-"""One transaction: cold statements through SQLAlchemy Core, hot ones as strings straight to the driver."""
+"""One transaction: cold statements through SQLAlchemy Core, hot ones as strings sent directly to the driver."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Parameters = Mapping[str, Any]
 _Value = TypeVar("_Value")
 _Row = TypeVar("_Row")
 _NAMED = 500
-"""values in one statement: databases take some thousands, or some ten thousands"""
+"""values per IN clause: databases accept some thousands to some ten thousands"""
 
 
 def parts(values: Iterable[_Value]) -> Iterator[list[_Value]]:
-    """All of them, so many at a time as a statement may name."""
+    """Return an iterator over lists of at most `_NAMED` values."""
     listed = list(values)
     return (listed[start : start + _NAMED] for start in range(0, len(listed), _NAMED))
 
@@ -30,10 +30,10 @@ def _pyformat(statement: str) -> str:
 
 
 class Session:
-    """The connection of an open transaction. Statements as strings name their parameters `:name`.
+    """The connection of an open transaction. Statements as strings have named parameters, `:name`.
 
     Building a Core statement costs more than executing it on SQLite (measured: 1.06 ms against 0.12 ms for all
-    statements of a trial), so what runs per trial is a string in `hot`; everything else is Core.
+    statements of a trial), so statements that run per trial are strings in `hot`; all others are Core.
     """
 
     def __init__(self, connection: Connection, now: float) -> None:
@@ -55,7 +55,7 @@ class Session:
         return None if values is None else query.builder(cursor.description)(*values)
 
     def columns(self, query: Query[_Row], parameters: Parameters) -> _Row:
-        """Return the columns of a hot query as one `_Row`, each field with the values of all rows in their order."""
+        """Return the columns of a hot query as one `_Row`; each field has the values of all rows, in row order."""
         cursor = self._execute(query.statement, parameters)
         columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(cursor.description)
         return query.builder(cursor.description)(*columns)
@@ -65,11 +65,11 @@ class Session:
         return cursor
 
     def run(self, statement: str, parameters: Parameters) -> int:
-        """Execute a hot change and return how many rows it touched."""
+        """Execute a hot change and return the number of affected rows."""
         return self._execute(statement, parameters).rowcount
 
     def many(self, statement: str, parameters: Sequence[Parameters]) -> int:
-        """Execute a hot change once per element and return how many rows were touched in all."""
+        """Execute a hot change once per element and return the total number of affected rows."""
         if not parameters:
             return 0
         cursor = self._driver.cursor()
@@ -85,9 +85,9 @@ class Session:
     def among(
         self, statement: Select[Any], column: ColumnElement[Any], values: Iterable[object], row: type[_Row]
     ) -> list[_Row]:
-        """Return the rows of a cold query that have one of these values in that column, however many there are.
+        """Return the rows of a cold query with one of these values in `column`, for any number of values.
 
-        The values are sent in parts; the rows of each part are in the order of the query.
+        Runs one statement per `_NAMED` values; the query's order holds only within each of them.
         """
         return [each for part in parts(values) for each in self.select(statement.where(column.in_(part)), row)]
 
@@ -98,7 +98,5 @@ class Session:
         return None if values is None else row_builder(row, tuple(result.keys()))(*values)
 
     def change(self, statement: Executable, parameters: Sequence[Parameters] = ()) -> int:
-        """Execute a cold change, once per element of `parameters` if there are any, and return how many rows it
-        touched.
-        """
+        """Execute a cold change, once per element of `parameters` if any, and return the number of affected rows."""
         return int(self.connection.execute(statement, list(parameters) or None).rowcount)

@@ -1,4 +1,4 @@
-"""How SQLite is opened, and how its write-ahead log is kept short."""
+"""Configuration of SQLite connections, and checkpoints of its write-ahead log."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _PAGE_BYTES = 4096
 _PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
-    # each connection has its own cache, and the system has the pages too: large ones only make the process grow
+    # each connection has its own cache, and the OS caches the pages too: larger ones only make the process grow
     "cache_size=-2048",
-    # `checkpoint` does it in a thread of its own; a commit only where that cannot keep up
+    # a background thread calls `checkpoint`; commits run one only if that cannot keep up
     f"wal_autocheckpoint={4 * LONG_LOG_PAGES}",
-    # kept and written over: to make a file longer takes a commit longer than to write over what is there
+    # keep the log file for reuse: extending a file makes a commit slower than overwriting it
     f"journal_size_limit={4 * LONG_LOG_PAGES * _PAGE_BYTES}",
 )
 
 
 def create(path: Path) -> Engine:
-    """An engine on the file, which is made when it is missing. Transactions begin as their options say."""
+    """Return an engine on the file, which is created if missing. Execution options select the kind of BEGIN."""
     url = URL.create("sqlite", database=str(path))
     engine = create_engine(url, pool_size=10, max_overflow=30, pool_reset_on_return=None)
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
+        connection.isolation_level = None  # no implicit BEGIN by the driver
         for pragma in (f"busy_timeout={int(BUSY_SECONDS * 1000)}", *_PRAGMAS):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -47,6 +47,6 @@ def create(path: Path) -> Engine:
 
 
 def checkpoint(connection: sqlite3.Connection) -> int:
-    """Copy as much of the log as can be copied without waiting for anybody. Returns the pages in the log."""
+    """Copy as much of the log as possible without blocking. Return the number of pages in the log."""
     _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     return int(pages)

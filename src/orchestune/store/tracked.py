@@ -1,4 +1,4 @@
-"""Rows of what is recorded in a tracking server: one for the experiment (trial 0), one for each trial."""
+"""Rows of runs in a tracking server: one for the experiment (trial 0) and one for each trial."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestune.store.session import Session
 from orchestune.store.tables import attempts, experiments, points, tracking_runs
 
 WHOLE = 0
-"""in the place of a trial's number: the experiment itself"""
+"""trial number of the experiment's own run"""
 
 
 class Tracked(Struct, frozen=True, gc=False):
@@ -22,15 +22,15 @@ class Tracked(Struct, frozen=True, gc=False):
     experiment: str
     trial: int
     run_id: str
-    """its id; empty: it is about to be made, or was made and nobody heard of it"""
+    """id of the run; empty if it is about to be created, or was created and the response was lost"""
     event_seq: int
-    """of the experiment: the last event that is recorded"""
+    """of the experiment's run: the last event that was logged"""
     logged_at: float
-    """of a trial: when the last value that is recorded was reported"""
+    """of a trial's run: the time at which the last logged value was reported"""
 
 
 class ReportedPoint(Struct, frozen=True, gc=False):
-    """A value that an attempt of this fold reported."""
+    """A value that an attempt of a trial reported."""
 
     fold: int
     attempt: str
@@ -43,7 +43,7 @@ class ReportedPoint(Struct, frozen=True, gc=False):
 
 
 class LastPoint(Struct, frozen=True, gc=False):
-    """The value of a metric that was reported last in this fold, with the highest step of any."""
+    """The last reported value of a metric in a fold, with the highest step of all its values."""
 
     fold: int
     name: str
@@ -52,34 +52,36 @@ class LastPoint(Struct, frozen=True, gc=False):
 
 
 def begin(session: Session, experiment: str, numbers: Iterable[int]) -> None:
-    """Note that runs are about to be made."""
+    """Insert rows for runs that are about to be created."""
     rows = [{"experiment": experiment, "trial": number} for number in numbers]
     if rows:
         session.change(insert(tracking_runs).values(rows))
 
 
 def behind(session: Session) -> list[str]:
-    """Experiments of which there are events that are not recorded."""
+    """Return the experiments that have events which are not logged yet."""
     query = select(tracking_runs.c.experiment).join(experiments, experiments.c.id == tracking_runs.c.experiment)
-    whole = tracking_runs.c.trial == literal_column(str(WHOLE))  # no parameter, of which no index is known to be right
+    whole = tracking_runs.c.trial == literal_column(str(WHOLE))  # with a parameter, the partial index is not used
     return session.select(query.where(whole, tracking_runs.c.event_seq < experiments.c.event_seq), str)
 
 
 def of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, Tracked]:
-    """Those of these trials that there are."""
+    """Return the stored runs of these trials by trial number."""
     query = select(tracking_runs).where(tracking_runs.c.experiment == experiment)
     return {row.trial: row for row in session.among(query, tracking_runs.c.trial, numbers, Tracked)}
 
 
 def change(session: Session, experiment: str, trial: int, **values: object) -> None:
-    """Note what is recorded."""
+    """Update the columns of a run."""
     where = (tracking_runs.c.experiment == experiment, tracking_runs.c.trial == trial)
     session.change(update(tracking_runs).where(*where).values(**values))
 
 
 def points_since(session: Session, experiment: str, trial: int, since: float, limit: int) -> list[ReportedPoint]:
-    """What a trial reported from a time on, in order, each with its fold; whole instants even beyond the limit, and not
-    that time alone where there is more.
+    """Return the points that a trial reported at or after `since`, ordered by time.
+
+    Points with equal times are never split, even beyond `limit`, and the result extends past `since` if later points
+    exist, so that a caller that continues at the last time makes progress.
     """
     query = (
         select(attempts.c.fold, points)
@@ -98,8 +100,10 @@ def points_since(session: Session, experiment: str, trial: int, since: float, li
 
 
 def last_points(session: Session, experiment: str, trial: int, first: int) -> list[LastPoint]:
-    """What a trial reported last of each metric in each fold. Where no step was named, that is the place of the value:
-    `first` is the sequence from which on what comes by HTTP is counted.
+    """Return the last reported point of each metric in each fold of a trial.
+
+    Without a step, the sequence number is the step, counted modulo `first`, at which sequence numbers of points
+    reported over HTTP start.
     """
     of_name: Any = {"partition_by": (attempts.c.fold, points.c.name)}
     order = points.c.at.desc(), points.c.sequence.desc()

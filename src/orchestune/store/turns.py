@@ -1,4 +1,4 @@
-"""Who carries out what must not be carried out twice at once, of several servers on one database too."""
+"""Named locks for work that must not run twice at once, also across several servers on one database."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from orchestune.store.holding import HoldingConnection
 
 
 class Turns:
-    """Names that one caller at a time holds. On PostgreSQL, which several servers may have, they are advisory locks of
-    one connection, which ends with its server: where it breaks, all its names are free again, whoever believes to hold
-    one. Any thread may ask; both calls are short.
+    """Non-blocking named locks, each with one holder at a time. Thread-safe; all calls are short.
+
+    On PostgreSQL, which several servers may share, they are advisory locks of one connection. If the connection breaks
+    or the server dies, all its locks are released, even if a caller still believes to hold one.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -23,7 +24,7 @@ class Turns:
         self._held: set[str] = set()
 
     def take(self, name: str) -> bool:
-        """Whether it is ours now, until `leave`; what the driver raises where the database is away."""
+        """Acquire the lock; return False if it is held. Raises the driver's error if the database is unreachable."""
         with self._asking:
             if name in self._held:
                 return False
@@ -38,7 +39,7 @@ class Turns:
             return taken
 
     def leave(self, name: str) -> None:
-        """Let another server have it; raises nothing."""
+        """Release the lock. Raises nothing."""
         with self._asking:
             if name not in self._held:
                 return
@@ -51,7 +52,7 @@ class Turns:
                 self._rest()
 
     def close(self) -> None:
-        """Let go of every name."""
+        """Release every lock."""
         with self._asking:
             self._give_up()
 

@@ -1,4 +1,4 @@
-"""What searches began with."""
+"""Results of earlier runs with which searches were started (warm starts)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestune.store.tables import warm_starts
 
 
 class WarmStart(Struct, frozen=True, gc=False):
-    """Where the results with which a search began came from, in words, and how many there are."""
+    """The source of a search's warm-start results, in words, and their number."""
 
     experiment: str
     source: str
@@ -21,19 +21,19 @@ class WarmStart(Struct, frozen=True, gc=False):
 
 
 def add(session: Session, experiment: str, source: str, results: Sequence[Mapping[str, object]]) -> None:
-    """Keep the results that the search of a new experiment begins with."""
+    """Store the warm-start results of a new experiment."""
     row = {"source": source, "count": len(results), "results": json.dumps(list(results))}
     session.change(insert(warm_starts).values(experiment=experiment, **row))
 
 
 def results(session: Session, experiment: str) -> list[Mapping[str, object]]:
-    """Them again; none where it began with nothing."""
+    """Return the warm-start results of an experiment; empty if it has none."""
     found = session.first(select(warm_starts.c.results).where(warm_starts.c.experiment == experiment), str)
     return list(json.loads(found)) if found else []
 
 
 def summaries(session: Session, experiments: Sequence[str]) -> dict[str, WarmStart]:
-    """By experiment, the warm starts of those of these experiments that began with one."""
+    """Return the warm starts of these experiments by experiment; those without one are left out."""
     columns = select(warm_starts.c.experiment, warm_starts.c.source, warm_starts.c["count"])
     rows = session.among(columns, warm_starts.c.experiment, experiments, WarmStart)
     return {row.experiment: row for row in rows}
