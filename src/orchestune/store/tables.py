@@ -1,7 +1,7 @@
 """The schema. Times are seconds since 1970 in UTC as floats; `json` in a comment means a JSON document as text.
 
-Rows of one experiment are written under the lock of its row in `experiments`, so numbers that are counted there
-(`event_seq`, `log_seq`, `history_seq`) are in the order of the commits, and the counters are always true.
+Rows of one experiment are written under the lock of its row in `experiments`. Sequence numbers assigned there
+(`event_seq`, `log_seq`, `history_seq`) are therefore in commit order, and the counters are always exact.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _flag(name: str) -> Column[bool]:
 
 
 def _where(condition: str) -> dict[str, Any]:
-    """Of an index that has few of the rows: those of which this is so."""
+    """Return the options of a partial index on the rows that satisfy `condition`."""
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
@@ -67,7 +67,7 @@ experiments = Table(
     Column("specification", Text, nullable=False),  # json, of the current revision
     Column("launch", Text, nullable=False),  # json
     Column("bundle", _WORD),
-    Column("rerun_of", Text),  # HANDLE/NUMBER that this one reruns
+    Column("rerun_of", Text),  # HANDLE/NUMBER of the trial that it reruns
     Column("idempotency_key", String(200), unique=True),  # of the request that created it
     Column("revision", Integer, nullable=False, server_default="1"),
     Column("budget", Integer, nullable=False),
@@ -77,13 +77,13 @@ experiments = Table(
     Column("desired", _WORD, nullable=False),
     Column("state", _WORD, nullable=False),
     Column("reason", Text),  # json: why it is paused or has ended
-    Column("waiting", Text),  # json: why nothing moves although it should
+    Column("waiting", Text),  # json: why it should run but makes no progress
     Column("ended_by", _WORD),  # code of the rule that ended it
     Column("visibility", _WORD, nullable=False, server_default="listed"),  # listed | hidden | purging
     Column("program", _WORD, nullable=False, server_default="command"),  # command | function
     Column("waived_guards", Text, nullable=False, server_default="[]"),  # json, codes: passed, or waived by a resume
-    _flag("is_exhausted"),  # its space has no configuration left that was not tried
-    _flag("awaits_suggestion"),  # its engine has not found the next configuration yet
+    _flag("is_exhausted"),  # every configuration of its space has been tried
+    _flag("awaits_suggestion"),  # its engine is computing the next configuration
     _count("last_trial"),  # the highest trial number
     _count("queued"),
     _count("running"),
@@ -92,7 +92,7 @@ experiments = Table(
     _count("pruned"),
     _count("cancelled"),
     _count("live_attempts"),  # attempts that hold a lease
-    _count("pending_folds"),  # folds that may be leased
+    _count("pending_folds"),  # folds that can be leased
     _count("event_seq"),
     _count("log_seq"),
     _count("history_seq"),
@@ -100,18 +100,18 @@ experiments = Table(
     Column("best_trial", Integer),
     Column("best_value", Float),
     _count("trials_since_best"),
-    Column("best_by_fold", Text),  # json: the best value of any trial in each fold, where folds may prune
+    Column("best_by_fold", Text),  # json: the best value per fold over all trials, if trials are pruned between folds
     Column("identical_digest", _WORD),
     _count("identical_count"),
-    _count("memory_samples"),  # attempts whose memory is known
-    _bytes("peak_memory"),  # what any of them took at most
-    _count("memory_surprises"),  # those that took more than the ones before them let expect
+    _count("memory_samples"),  # attempts with a measured peak memory
+    _bytes("peak_memory"),  # the maximum of any attempt
+    _count("memory_surprises"),  # attempts above the peak expected from earlier ones, or OOM killed
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
-    Column("files_deleted_at", Float),  # when its logs and the files of its trials went, as the server's retention says
-    Column("imported_at", Float),  # when its record came from elsewhere
-    Column("principal", Text),  # the authenticated caller that created it; null: its owner is a claim
+    Column("files_deleted_at", Float),  # when retention deleted its logs and its trials' files
+    Column("imported_at", Float),  # when its record was imported
+    Column("principal", Text),  # the authenticated caller that created it; null: its owner is unverified
     Index(None, "folder", "created_at"),
     Index(None, "visibility", "created_at"),
     Index(None, "state"),
@@ -139,13 +139,13 @@ trials = Table(
     Column("parameters", Text, nullable=False),  # json
     Column("source", _WORD, nullable=False),
     Column("engine_version", _WORD),
-    Column("suggested_after", Integer),  # results that the engine knew
-    Column("history_seq", Integer),  # its place among the finished trials; null until then
+    Column("suggested_after", Integer),  # number of results that the engine had
+    Column("history_seq", Integer),  # its place among the finished trials; null until it finishes
     Column("parent", Integer),
     Column("seed", BigInteger, nullable=False),
     Column("bundle", _WORD),
     Column("revision", Integer, nullable=False),
-    Column("initial_checkpoint", Text),  # json {attempt, digest, step}: what it starts from (`rerun --continue`)
+    Column("initial_checkpoint", Text),  # json {attempt, digest, step}: from which it resumes (`rerun --continue`)
     _count("lost_attempts"),
     _flag("is_isolated"),
     Column("created_at", Float, nullable=False),
@@ -179,11 +179,11 @@ folds = Table(
     Column("not_before", Float, nullable=False, server_default="0"),
     Column("metrics", Text),  # json name → {value, stddev}, once it is done, if the trial has several folds
     Column("checkpoint", Text),  # json {attempt, digest, step}: the newest accepted one
-    _count("lease_token"),  # how often it was leased: the fencing token of the newest attempt
+    _count("lease_token"),  # number of leases so far: the fencing token of the newest attempt
     _count("failures"),
     _flag("is_isolated"),
-    _bytes("memory"),  # of the next attempt; 0: what the file says
-    _count("memory_raises"),  # how often its memory was raised
+    _bytes("memory"),  # of the next attempt; 0: as requested in the specification
+    _count("memory_raises"),  # number of times that its memory was raised
     PrimaryKeyConstraint("experiment", "trial", "fold"),
     Index(None, "experiment", "state", "is_isolated", "trial", "fold"),
 )
@@ -197,12 +197,12 @@ attempts = Table(
     Column("fold", Integer, nullable=False),
     Column("attempt_number", Integer, nullable=False),
     Column("state", _WORD, nullable=False),
-    Column("stop_order", _WORD),  # the state that a stop order asks for
+    Column("stop_order", _WORD),  # the state in which a stop order requests it to end
     Column("reason", Text),  # json
-    Column("files_state", _WORD),  # of a succeeded one that leaves files: uploading | lost; null: all have arrived
+    Column("files_state", _WORD),  # of a succeeded attempt with files: uploading | lost; null: all uploaded
     Column("files_message", Text),  # what is missing, and why
     Column("worker", _ID, nullable=False),
-    Column("lease_call", Integer, nullable=False, server_default="0"),  # the call whose answer carried the lease
+    Column("lease_call", Integer, nullable=False, server_default="0"),  # the call whose response carried the lease
     Column("node", Text, nullable=False),
     Column("gpus", Text),  # json
     Column("exit_code", Integer),
@@ -217,9 +217,9 @@ attempts = Table(
     Column("log_end", BigInteger, nullable=False, server_default="0"),  # bytes received, gaps included
     Column("log_bytes", BigInteger),  # bytes in all, known at the end
     Column("log_tail", Text),
-    Column("raised_memory", BigInteger),  # bytes, where an attempt before it ran out of memory
+    Column("raised_memory", BigInteger),  # bytes, if an earlier attempt was OOM killed
     Column("resumed_from", Text),  # json {attempt, step}
-    Column("non_finite", Text),  # json: what came last of a metric, where it is no finite number: {name: [text, step]}
+    Column("non_finite", Text),  # json: last values that are NaN or infinite: {name: [text, step]}
     UniqueConstraint("experiment", "trial", "fold", "attempt_number"),
     Index(None, "worker", "state"),
     Index(None, "experiment", "state"),
@@ -238,7 +238,7 @@ points = Table(
     PrimaryKeyConstraint("attempt", "name", "sequence"),
 )
 
-usage = Table(  # what attempts used over time, thinned (domain/usage.py)
+usage = Table(  # resource usage of attempts over time, thinned (domain/usage.py)
     "usage",
     metadata,
     Column("attempt", _ID, primary_key=True),
@@ -246,14 +246,14 @@ usage = Table(  # what attempts used over time, thinned (domain/usage.py)
     Column("samples", Text, nullable=False),  # json
 )
 
-pruner_observations = Table(  # how trials stood when their rule of early stopping looked at them; values are losses
+pruner_observations = Table(  # losses of trials when their pruner evaluated them
     "pruner_observations",
     metadata,
     Column("experiment", _ID, nullable=False),
     Column("trial", Integer, nullable=False),
     Column("fold", Integer, nullable=False),
     Column("step", Float, nullable=False),
-    Column("seq", BigInteger, nullable=False),  # grows with each change, so that a reader continues behind the last one
+    Column("seq", BigInteger, nullable=False),  # grows with each change: the cursor of readers
     Column("loss", Float, nullable=False),
     Column("best", Float, nullable=False),
     Column("mean", Float, nullable=False),
@@ -261,25 +261,25 @@ pruner_observations = Table(  # how trials stood when their rule of early stoppi
     Index(None, "experiment", "seq"),
 )
 
-warm_starts = Table(  # results from elsewhere that a search begins with
+warm_starts = Table(  # results of earlier runs with which a search starts
     "warm_starts",
     metadata,
     Column("experiment", _ID, primary_key=True),
-    Column("source", Text, nullable=False),  # where they come from, in words
+    Column("source", Text, nullable=False),  # their origin, in words
     Column("count", Integer, nullable=False),
     Column("results", Text, nullable=False),  # json, as domain.warm_start.to_json writes each
 )
 
-estimates = Table(  # which trials a model of a noisy search takes for its best, once it is over
+estimates = Table(  # the best trials of a finished noisy search, as its surrogate estimates them
     "estimates",
     metadata,
     Column("experiment", _ID, primary_key=True),
-    Column("history_seq", Integer, nullable=False),  # of so many results
+    Column("history_seq", Integer, nullable=False),  # number of results that the surrogate had
     Column("revision", Integer, nullable=False),
-    Column("trial", Integer, nullable=True),  # null where it has several metrics, or values are taken as they are
+    Column("trial", Integer, nullable=True),  # null if it has several objectives, or values are taken as measured
     Column("value", Float, nullable=True),
     Column("stddev", Float, nullable=True),
-    Column("front", Text, nullable=True),  # json, of several metrics: numbers of trials
+    Column("front", Text, nullable=True),  # json: trial numbers of the Pareto front, if it has several objectives
 )
 
 workers = Table(
@@ -291,18 +291,18 @@ workers = Table(
     Column("name", _WORD, nullable=False),
     Column("state", _WORD, nullable=False),
     Column("reason", Text),
-    Column("phase", _WORD),  # while it starts: what the backend reported last
+    Column("phase", _WORD),  # while it starts: the last phase that the backend reported
     Column("node", Text, nullable=False, server_default=""),
     Column("slots", Integer, nullable=False),
-    _bytes("memory"),  # of each slot, for trials that need more than the file says; 0: what the file says
-    Column("memory_next", BigInteger),  # for a trial to which that was not enough; 0: no machine has more
+    _bytes("memory"),  # per slot, for trials that need more than the specification requests; 0: as requested
+    Column("memory_next", BigInteger),  # for trials that exceed `memory`; 0: no node has more
     Column("gpus", Text),  # json
-    Column("backend_handle", Text),  # json, the backend's
+    Column("backend_handle", Text),  # json, defined by the backend
     Column("boot_id", _WORD),
     Column("last_call", BigInteger, nullable=False, server_default="0"),
-    Column("next_experiment", _ID),  # of a draining worker that continues with another experiment
-    _flag("sends_files"),  # files of its trials have not arrived yet
-    Column("previous_experiment", _WORD),  # the handle of the experiment that it worked for before
+    Column("next_experiment", _ID),  # for which a draining worker continues
+    _flag("sends_files"),  # files of its trials are being uploaded
+    Column("previous_experiment", _WORD),  # handle of the experiment for which it worked before
     Column("protocol", Integer),
     Column("version", _WORD),
     Column("capabilities", Text),  # json
@@ -327,28 +327,28 @@ events = Table(
     PrimaryKeyConstraint("experiment", "seq"),
 )
 
-notifications = Table(  # messages that are still to be sent; deleted once delivered
+notifications = Table(  # outbox of undelivered messages; deleted after delivery
     "notifications",
     metadata,
     Column("experiment", _ID, nullable=False),
-    Column("seq", Integer, nullable=False),  # of the event that it is about
+    Column("seq", Integer, nullable=False),  # of the event that it reports
     Column("kind", _WORD, nullable=False),
     Column("hook", _WORD, nullable=False),  # place in the experiment's `notify`, or `server`
-    Column("data", Text, nullable=False),  # json: the facts as they were then
+    Column("data", Text, nullable=False),  # json: the facts at the time of the event
     Column("at", Float, nullable=False),
     _count("delivery_attempts"),
     Column("next_attempt_at", Float, nullable=False, index=True),
     PrimaryKeyConstraint("experiment", "seq", "kind", "hook"),
 )
 
-tracking_runs = Table(  # what is recorded in a tracking server: the experiment as trial 0, and its trials
+tracking_runs = Table(  # runs in a tracking server: the experiment as trial 0, and its trials
     "tracking_runs",
     metadata,
     Column("experiment", _ID, nullable=False),
     Column("trial", Integer, nullable=False),
     Column("run_id", _WORD, nullable=False, server_default=""),
-    _count("event_seq"),  # of the experiment: the last event that is recorded
-    Column("logged_at", Float, nullable=False, server_default="0"),  # of a trial: when its last recorded value came
+    _count("event_seq"),  # of the experiment's run: the last event that was logged
+    Column("logged_at", Float, nullable=False, server_default="0"),  # of a trial's run: time of its last logged value
     PrimaryKeyConstraint("experiment", "trial"),
     Index(None, "experiment", "event_seq", **_where("trial = 0")),
 )
@@ -365,7 +365,7 @@ log_segments = Table(
     Column("gap", BigInteger, nullable=False, server_default="0"),
     Column("at", Float, nullable=False),
     Column("data", LargeBinary),
-    Column("object_key", Text),  # key in the file store once the segment was moved there
+    Column("object_key", Text),  # key in the file store after the segment was moved there
     Column("object_offset", BigInteger),
     PrimaryKeyConstraint("experiment", "seq"),
     Index(None, "attempt", "offset"),
@@ -390,22 +390,22 @@ blobs = Table(
     "blobs",
     metadata,
     Column("digest", _WORD, primary_key=True),
-    Column("kind", _WORD, nullable=False),  # bundle | artifact | checkpoint | going | kept (after its removal failed)
+    Column("kind", _WORD, nullable=False),  # bundle | artifact | checkpoint | going (deleting) | kept (deletion failed)
     Column("size", BigInteger, nullable=False),
     Column("created_at", Float, nullable=False),
 )
 
-imports = Table(  # records that are being taken in; the experiment's own row comes last, and this one goes with it
+imports = Table(  # running imports; the experiment's own row is inserted last, and this one deleted with it
     "imports",
     metadata,
     Column("experiment", _ID, primary_key=True),
-    Column("token", _ID, nullable=False),  # who has it may write
+    Column("token", _ID, nullable=False),  # only its holder may write
 )
 
 tombstones = Table(
     "tombstones",
     metadata,
-    Column("digest", _WORD, primary_key=True),  # of an id or a handle: what was purged is known again, and not told
+    Column("digest", _WORD, primary_key=True),  # of a purged id or handle, recognizable but not readable
     Column("at", Float, nullable=False),
 )
 
@@ -414,7 +414,7 @@ quarantines = Table(
     metadata,
     Column("cluster", _WORD, nullable=False),
     Column("node", String(255), nullable=False),
-    Column("principal", Text, nullable=False, server_default=""),  # whose evidence it rests on; empty: the server's own
+    Column("principal", Text, nullable=False, server_default=""),  # owner of the evidence; empty: the server
     Column("reason", Text, nullable=False),
     Column("at", Float, nullable=False),
     Column("until", Float, nullable=False),
@@ -431,21 +431,21 @@ idempotency = Table(
     Column("expires_at", Float, nullable=False, index=True),
 )
 
-credentials = Table(  # what browsers show, as digests: who reads the rows cannot come in
+credentials = Table(  # digests only: a reader of these rows cannot sign in with them
     "credentials",
     metadata,
     Column("digest", _WORD, primary_key=True),
-    Column("kind", _WORD, nullable=False),  # session | link | token | share | vouched: the token of a cluster
+    Column("kind", _WORD, nullable=False),  # session | link | token | share | vouched (the token of a cluster)
     Column("name", Text, nullable=False),
     Column("role", _WORD, nullable=False),
-    Column("source", _WORD, nullable=False),  # digest of the token or share that it came from; else empty
+    Column("source", _WORD, nullable=False),  # digest of the token or share from which it was created, or empty
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False, index=True),
-    Column("created_by", Text, nullable=False, server_default=""),  # of a token or a share
-    Column("experiment", _WORD, nullable=True),  # beyond which it does not reach
+    Column("created_by", Text, nullable=False, server_default=""),  # creator of a token or share
+    Column("experiment", _WORD, nullable=True),  # to which its access is limited
 )
 
-audit = Table(  # security events, for owners; the oldest rows go as new ones come
+audit = Table(  # security events, for owners; new rows evict the oldest ones
     "audit",
     metadata,
     Column("seq", Integer, primary_key=True, autoincrement=True),
@@ -456,5 +456,5 @@ audit = Table(  # security events, for owners; the oldest rows go as new ones co
     Column("address", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("details", Text, nullable=False),  # json
-    sqlite_autoincrement=True,  # a number is never given twice, else cursors of readers would skip rows
+    sqlite_autoincrement=True,  # numbers are never reused, otherwise cursors of readers would skip rows
 )

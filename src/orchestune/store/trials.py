@@ -1,4 +1,4 @@
-"""Rows of trials, their folds and metrics: the cold queries."""
+"""Cold queries on trials, their folds and metrics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class TrialRow(Struct, frozen=True, gc=False):
-    """A trial. JSON: `reason`, `parameters`, `initial_checkpoint`."""
+    """A row of `trials`. JSON: `reason`, `parameters`, `initial_checkpoint`."""
 
     experiment: str
     number: int
@@ -73,13 +73,13 @@ class FoldRow(Struct, frozen=True, gc=False):
 
     @property
     def measured(self) -> dict[str, Measured]:
-        """The parsed metrics by name; empty until it is done, and if the trial has no folds."""
+        """The parsed metrics by name; empty until the fold is done, and if the trial has no folds."""
         metrics = json.loads(self.metrics) if self.metrics else {}
         return {name: Measured(each["value"], each.get("stddev")) for name, each in metrics.items()}
 
 
 class MetricRow(Struct, frozen=True, gc=False):
-    """The value of a metric that counts for a trial."""
+    """The final value of a metric of a trial."""
 
     experiment: str
     trial: int
@@ -103,7 +103,7 @@ class MeasuredTrial(Struct, frozen=True):
 
 
 class Reach(Struct, frozen=True, gc=False):
-    """How far an attempt came: its last step, the number of its values, and the seconds that it ran."""
+    """Progress of an attempt: its last step, the number of its values, and its wall time in seconds."""
 
     step: float
     values: int
@@ -111,12 +111,12 @@ class Reach(Struct, frozen=True, gc=False):
 
 
 def get(session: Session, experiment: str, number: int) -> TrialRow | None:
-    """Return one trial, None if it is absent."""
+    """Return one trial, None if absent."""
     return session.first(select(trials).where(trials.c.experiment == experiment, trials.c.number == number), TrialRow)
 
 
 def need(session: Session, experiment: ExperimentRow, number: int) -> TrialRow:
-    """Return one trial. Raises NotFound if the experiment has none of that number."""
+    """Return one trial. Raises NotFound if absent."""
     trial = get(session, experiment.id, number)
     if trial is None:
         raise NotFound(f"{experiment.handle} has no trial {number}", f"it has {experiment.last_trial} so far")
@@ -124,7 +124,7 @@ def need(session: Session, experiment: ExperimentRow, number: int) -> TrialRow:
 
 
 def page(session: Session, experiment: str, after: int, limit: int, state: str | None) -> list[TrialRow]:
-    """Trials with a number above `after`, in order."""
+    """Return up to `limit` trials with a number above `after`, ordered by number."""
     query = select(trials).where(trials.c.experiment == experiment, trials.c.number > after)
     if state:
         query = query.where(trials.c.state == state)
@@ -132,7 +132,7 @@ def page(session: Session, experiment: str, after: int, limit: int, state: str |
 
 
 def suggested(session: Session, experiment: str, count: int) -> list[int]:
-    """The newest trials that an engine suggested and nobody has begun, so many at most."""
+    """Return up to `count` newest queued trials that an engine suggested and that have no attempt."""
     begun = select(attempts.c.id).where(attempts.c.experiment == experiment, attempts.c.trial == trials.c.number)
     query = select(trials.c.number).where(
         trials.c.experiment == experiment,
@@ -144,7 +144,7 @@ def suggested(session: Session, experiment: str, count: int) -> list[int]:
 
 
 def tried_first(session: Session, experiment: str) -> int:
-    """How many configurations of `try_first` were handed out; one that is queued again has a parent."""
+    """Return the number of used `try_first` configurations; requeued ones have a parent and are not counted."""
     query = select(func.count()).where(
         trials.c.experiment == experiment, trials.c.source == "try_first", trials.c.parent.is_(None)
     )
@@ -157,8 +157,8 @@ class _Child(Struct, frozen=True, gc=False):
 
 
 def stopped_with_all(session: Session, experiment: str) -> list[TrialRow]:
-    """What somebody named, was cancelled when the whole experiment was stopped for the last time, and has not been
-    queued again since.
+    """Return the trials with user-defined configurations that the last stop of the whole experiment cancelled and that
+    have not been queued again since.
     """
     cancelled = and_(trials.c.experiment == experiment, trials.c.state == TrialState.CANCELLED)
     ends = select(trials.c.finished_at).where(cancelled, trials.c.finished_at.is_not(None))
@@ -180,7 +180,7 @@ def stopped_with_all(session: Session, experiment: str) -> list[TrialRow]:
 
 
 def may_still_run(session: Session, experiment: str) -> bool:
-    """Whether a worker has not told the end of an attempt that was cancelled, and may still be there."""
+    """Return True if a cancelled attempt has not been reported as ended and its worker may still run it."""
     query = select(attempts.c.id).join(workers, workers.c.id == attempts.c.worker)
     query = query.where(
         attempts.c.experiment == experiment,
@@ -197,7 +197,7 @@ class _Source(Struct, frozen=True, gc=False):
 
 
 def last_sources(session: Session, among: Sequence[str], count: int) -> dict[str, set[str]]:
-    """Where the newest trials of each of these experiments come from."""
+    """Return the sources of the newest `count` trials of each of these experiments."""
     newest = and_(trials.c.experiment == experiments.c.id, trials.c.number > experiments.c.last_trial - count)
     query = select(trials.c.experiment, trials.c.source).distinct().join(experiments, newest)
     sources: dict[str, set[str]] = {experiment: set() for experiment in among}
@@ -207,7 +207,7 @@ def last_sources(session: Session, among: Sequence[str], count: int) -> dict[str
 
 
 def with_best_value(session: Session, among: Sequence[str]) -> dict[str, MeasuredTrial]:
-    """Return the trial that has the best value of each of these experiments."""
+    """Return the trial with the best value of each of these experiments."""
     best = and_(trials.c.experiment == experiments.c.id, trials.c.number == experiments.c.best_trial)
     query = select(trials).join(experiments, best)
     best_trials = {
@@ -223,7 +223,7 @@ def with_best_value(session: Session, among: Sequence[str]) -> dict[str, Measure
 
 
 def metrics_of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, dict[str, Measured]]:
-    """Return the metrics of these trials by number and name, the declared ones first."""
+    """Return the metrics of these trials by number and name, declared metrics first."""
     metrics: dict[int, dict[str, Measured]] = defaultdict(dict)
     for metric in _metric_rows(session, experiment, numbers):
         metrics[metric.trial][metric.name] = metric.measured
@@ -239,7 +239,7 @@ def _metric_rows(session: Session, experiment: str, numbers: Iterable[int]) -> l
 def dominated(
     session: Session, experiment: str, metrics: Sequence[Metric], number: int, values: Mapping[str, float]
 ) -> bool:
-    """Whether another completed trial that keeps every limit is at least as good in each of these values."""
+    """Return True if another completed trial within every limit is at least as good in each of these values."""
     query = select(trials.c.number).where(
         trials.c.experiment == experiment, trials.c.state == TrialState.COMPLETED, trials.c.number != number
     )
@@ -265,9 +265,9 @@ class _LastPoint(Struct, frozen=True, gc=False):
 
 
 def reached(session: Session, experiment: str, name: str, count: int) -> list[Reach]:
-    """Return how far attempts of the newest completed trials came in reporting a metric.
+    """Return the progress at which succeeded attempts of the newest completed trials last reported a metric.
 
-    One value alone is no point: it is the trial's.
+    A single value is the result of the trial, not an intermediate one. Attempts without points count as one value.
     """
     newest = (
         select(trials.c.number)
@@ -280,7 +280,7 @@ def reached(session: Session, experiment: str, name: str, count: int) -> list[Re
         .limit(count)
     )
     numbers = session.select(newest, int)
-    # put together with nothing it has no index: to be found by their trials is what takes one
+    # an expression has no index, so that the planner uses the index by trial
     state = attempts.c.state.concat("")
     query = (
         select(
@@ -304,13 +304,13 @@ def reached(session: Session, experiment: str, name: str, count: int) -> list[Re
 
 
 def folds_of(session: Session, experiment: str, number: int) -> list[FoldRow]:
-    """The folds of a trial, by fold."""
+    """Return the folds of a trial, ordered by fold."""
     query = select(folds).where(folds.c.experiment == experiment, folds.c.trial == number)
     return session.select(query.order_by(folds.c.fold), FoldRow)
 
 
 def checkpoint_of(session: Session, trial: TrialRow) -> documents.Checkpoint | None:
-    """Return the newest checkpoint of a trial without folds, or the one that it began with."""
+    """Return the newest checkpoint of a trial without folds, or else its initial checkpoint."""
     newest = [fold.checkpoint for fold in folds_of(session, trial.experiment, trial.number)]
     text = newest[0] if len(newest) == 1 and newest[0] else trial.initial_checkpoint
     return json.loads(text) if text else None
@@ -325,8 +325,9 @@ class _Value(Struct, frozen=True, gc=False):
 def completed_values(
     session: Session, experiment: str, names: Sequence[str], after: int = 0
 ) -> dict[int, dict[str, float]]:
-    """Return the values of these metrics of every completed trial behind place `after` of the history, by number; scans
-    them, so only for several objectives.
+    """Return the values of these metrics of completed trials with `history_seq > after`, by trial number.
+
+    Scans these trials, so use it only for several objectives.
     """
     query = (
         select(trial_metrics.c.trial, trial_metrics.c.name, trial_metrics.c.value)
@@ -345,7 +346,7 @@ def completed_values(
 
 
 def best_numbers(session: Session, experiment: str, metrics: Sequence[Metric], count: int) -> list[int]:
-    """The completed trials with the best values of the first metric; those that keep every limit come first."""
+    """Return up to `count` completed trials with the best first metric; those within every limit come first."""
     objective, value = metrics[0], trial_metrics.c.value
     query = (
         select(trial_metrics.c.trial)
@@ -364,7 +365,7 @@ def best_numbers(session: Session, experiment: str, metrics: Sequence[Metric], c
 
 
 def _kept(name: str, limit: Limit) -> ColumnElement[bool]:
-    """Whether the trial of the metric that is looked at keeps this limit; not where it did not report it."""
+    """Return a condition that is true if the trial of a `trial_metrics` row reported `name` within `limit`."""
     other = trial_metrics.alias()
     keeps = select(other.c.value).where(
         other.c.experiment == trial_metrics.c.experiment,
@@ -376,28 +377,28 @@ def _kept(name: str, limit: Limit) -> ColumnElement[bool]:
 
 
 def finished_after(session: Session, experiment: str, after: int, limit: int) -> FinishedColumns:
-    """Finished trials behind place `after` of the history, in its order."""
+    """Return up to `limit` finished trials with `history_seq > after`, in history order."""
     return session.columns(hot.FINISHED_COLUMNS, {"experiment": experiment, "after": after, "limit": limit})
 
 
 def values_between(session: Session, experiment: str, after: int, upto: int) -> ValueColumns:
-    """Every metric of the trials in that part of the history."""
+    """Return every metric of the trials with `after < history_seq <= upto`."""
     return session.columns(hot.VALUE_COLUMNS, {"experiment": experiment, "after": after, "upto": upto})
 
 
 def without_history(session: Session, experiment: str) -> TrialColumns:
-    """Trials that are queued, running or cancelled, by number."""
+    """Return the queued, running and cancelled trials, ordered by number."""
     return session.columns(hot.OPEN_COLUMNS, {"experiment": experiment})
 
 
 def values_of(session: Session, experiment: str, numbers: Sequence[int]) -> ValueColumns:
-    """Every metric of these trials."""
+    """Return every metric of these trials."""
     rows = _metric_rows(session, experiment, numbers)
     return ValueColumns([row.trial for row in rows], [row.name for row in rows], [row.value for row in rows])
 
 
 def of_numbers(session: Session, experiment: str, numbers: Sequence[int]) -> list[TrialRow]:
-    """These trials, in the order in which they are named."""
+    """Return these trials in the order of `numbers`; absent ones are left out."""
     query = select(trials).where(trials.c.experiment == experiment)
     rows = {row.number: row for row in session.among(query, trials.c.number, numbers, TrialRow)}
     return [rows[number] for number in numbers if number in rows]
@@ -409,21 +410,21 @@ class _Place(Struct, frozen=True, gc=False):
 
 
 def places(session: Session, experiment: str, numbers: Sequence[int]) -> dict[int, int]:
-    """The places of these finished trials in the order in which all did, from 1."""
+    """Return the places of these trials in the history, from 1; unfinished ones are left out."""
     query = select(trials.c.number, trials.c.history_seq)
     query = query.where(trials.c.experiment == experiment, trials.c.history_seq.is_not(None))
     return {row.number: row.history_seq for row in session.among(query, trials.c.number, numbers, _Place)}
 
 
 def repeated(session: Session, experiment: str) -> int:
-    """How many finished trials had a configuration that another one had before."""
+    """Return the number of finished trials whose configuration an earlier one had."""
     count = (func.count() - func.count(trials.c.parameters.distinct())).label("count")
     query = select(count).where(trials.c.experiment == experiment, trials.c.history_seq > 0)
     return session.first(query, int) or 0
 
 
 def configurations(session: Session, experiment: str) -> list[Configuration]:
-    """Those of all trials but the cancelled ones, in no particular order."""
+    """Return the configurations of all trials except cancelled ones, in no particular order."""
     query = select(trials.c.parameters).where(
         trials.c.experiment == experiment, trials.c.state != TrialState.CANCELLED.value
     )
@@ -431,5 +432,5 @@ def configurations(session: Session, experiment: str) -> list[Configuration]:
 
 
 def failed_between(session: Session, experiment: str, after: int, upto: int) -> list[FailedTrial]:
-    """Those that failed in that part of the history."""
+    """Return the failed trials with `after < history_seq <= upto`."""
     return session.rows(hot.FAILED_BETWEEN, {"experiment": experiment, "after": after, "upto": upto})

@@ -1,4 +1,4 @@
-"""Rows of workers."""
+"""Queries on workers, and changes of their state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestune.store.tables import attempts, experiments, workers
 PRESENT = (WorkerState.STARTING, WorkerState.ALIVE, WorkerState.DRAINING)
 """States in which a worker holds its resources."""
 _TELLING_SECONDS = 10.0
-"""after its grace in which an attempt's end is told; of one that never is, its worker has begun anew"""
+"""time after the grace period in which a worker reports an attempt's end; later, it has restarted and never will"""
 
 
 class WorkerRow(Struct, frozen=True, gc=False):
@@ -53,24 +53,24 @@ class WorkerRow(Struct, frozen=True, gc=False):
 
 
 class WorkerLoad(WorkerRow, frozen=True, gc=False):
-    """A worker with the number of its attempts that are live (`running`), or cancelled and maybe in their grace
+    """A worker with its numbers of live attempts (`running`) and of cancelled ones possibly in their grace period
     (`ending`).
     """
 
     running: int
     ending: int
     alike: int
-    """workers of its experiment that have ended, if it has; else those that have not"""
+    """number of ended workers of its experiment if it has ended, otherwise of those that have not"""
 
 
 class Staff(Struct, frozen=True):
-    """The workers of an experiment that are shown, the oldest first, and the number of ended ones left out."""
+    """The workers of an experiment in a view, oldest first, and the number of ended ones left out."""
 
     workers: list[WorkerLoad]
 
     @property
     def left_out(self) -> int:
-        """The number of workers that ended and are not in `workers`."""
+        """The number of ended workers that are not in `workers`."""
         ended = [worker.alike for worker in self.workers if worker.state == WorkerState.ENDED]
         return ended[0] - len(ended) if ended else 0
 
@@ -97,24 +97,25 @@ class _CountOfState(Struct, frozen=True, gc=False):
 
 
 def add(session: Session, values: Mapping[str, object]) -> None:
-    """Insert a worker that is about to be started."""
+    """Insert a worker that is about to start."""
     session.change(insert(workers).values(**values))
 
 
 def get(session: Session, worker: str) -> WorkerRow | None:
-    """One worker by id."""
+    """Return one worker by id, None if absent."""
     return session.first(select(workers).where(workers.c.id == worker), WorkerRow)
 
 
 def of_experiment(session: Session, experiment: str) -> list[WorkerRow]:
-    """Every worker the experiment ever had, oldest first."""
+    """Return every worker that the experiment ever had, oldest first."""
     query = select(workers).where(workers.c.experiment == experiment).order_by(workers.c.created_at)
     return session.select(query, WorkerRow)
 
 
 def of_late(session: Session, graces: Mapping[str, float], most: int) -> dict[str, Staff]:
-    """Of each experiment, which are named with the grace of their attempts, the workers that are there and the last
-    `most` that ended.
+    """Return, for each experiment, its workers that have not ended and the last `most` that have.
+
+    `graces`: experiment → grace period of its attempts in seconds.
     """
     staff = {experiment: Staff([]) for experiment in graces}
     for grace in set(graces.values()):
@@ -143,31 +144,31 @@ def _of_late(among: Sequence[str], most: int, told_since: float) -> Select[tuple
 
 
 def ran_something(session: Session, worker: str) -> bool:
-    """Whether a command was ever started by the worker, as far as it told."""
+    """Return True if the worker has reported that it started a command."""
     started = attempts.c.started_at.is_not(None)
     query = select(attempts.c.id).where(attempts.c.worker == worker, started)
     return session.first(query.limit(1), str) is not None
 
 
 def present(session: Session, cluster: str) -> list[Present]:
-    """Workers of a cluster that are not known to be gone, oldest first: starting, alive, draining, lost."""
+    """Return the starting, alive, draining and lost workers of a cluster, oldest first."""
     return session.rows(hot.PRESENT_WORKERS, {"cluster": cluster})
 
 
 def are_there(session: Session, experiment: str | None = None) -> bool:
-    """Whether any worker, or one of that experiment, is not known to be gone."""
+    """Return True if a worker, of this experiment or of any, is starting, alive, draining or lost."""
     there = select(workers.c.id).where(workers.c.state.in_((*PRESENT, WorkerState.LOST)))
     mine = there if experiment is None else there.where(workers.c.experiment == experiment)
     return session.first(mine.limit(1), str) is not None
 
 
 def present_slots(session: Session, experiment: str) -> int:
-    """The slots of an experiment's workers that hold their resources."""
+    """Return the number of slots of an experiment's workers that hold resources (see `PRESENT`)."""
     return session.row(hot.PRESENT_SLOTS, {"experiment": experiment}) or 0
 
 
 def lately(session: Session, cluster: str, most: int) -> list[RecentWorker]:
-    """The workers of a cluster that came or went last, with the handle of their experiment."""
+    """Return up to `most` workers of a cluster, those that were created or ended last first."""
     last = func.coalesce(workers.c.ended_at, workers.c.created_at)
     query = (
         select(workers, experiments.c.handle.label("experiment_handle"))
@@ -178,7 +179,7 @@ def lately(session: Session, cluster: str, most: int) -> list[RecentWorker]:
 
 
 def trials_of(session: Session, cluster: str) -> dict[str, list[int]]:
-    """The trials that each worker of a cluster works on; those with none are left out."""
+    """Return the trials that each worker of a cluster runs; idle workers are left out."""
     query = (
         select(attempts.c.worker, attempts.c.trial)
         .join(workers, workers.c.id == attempts.c.worker)
@@ -192,7 +193,7 @@ def trials_of(session: Session, cluster: str) -> dict[str, list[int]]:
 
 
 def at_work(session: Session, cluster: str) -> dict[str, int]:
-    """How many attempts each worker of a cluster works on; those with none are left out."""
+    """Return the number of live attempts of each worker of a cluster; idle workers are left out."""
     query = (
         select(attempts.c.worker, func.count().label("attempts"))
         .join(workers, workers.c.id == attempts.c.worker)
@@ -203,7 +204,7 @@ def at_work(session: Session, cluster: str) -> dict[str, int]:
 
 
 def move(session: Session, worker: str, cause: Cause, **values: object) -> WorkerState | None:
-    """Apply a cause of the table `WORKER`; None where another change came first or the table forbids it."""
+    """Apply a transition of `WORKER` and return the new state. None if it is not allowed or lost a race."""
     row = get(session, worker)
     if row is None or (WorkerState(row.state), cause) not in WORKER:
         return None
@@ -215,30 +216,30 @@ def move(session: Session, worker: str, cause: Cause, **values: object) -> Worke
 
 
 def change(session: Session, worker: str, **values: object) -> None:
-    """Change columns other than the state."""
+    """Update columns other than the state."""
     session.change(update(workers).where(workers.c.id == worker).values(**values))
 
 
 def touch(session: Session, worker: str) -> None:
-    """Write a row as it is, to see whether anything can be written."""
+    """Write an unchanged row, to test if the store accepts writes."""
     change(session, worker, name=workers.c.name)
 
 
 def bequeath(session: Session, worker: str, heir: str) -> bool:
-    """Let a worker that is alive go on with another experiment once nothing of its own is left to do."""
+    """Drain a live worker so that it continues with the experiment `heir`. Return False if it cannot be drained."""
     return move(session, worker, Cause.DRAIN, next_experiment=heir) is not None
 
 
 def drain(session: Session, worker: str) -> None:
-    """Let it end once nothing is left to do."""
+    """Drain a worker: it finishes its attempts and then shuts down."""
     move(session, worker, Cause.DRAIN, next_experiment=None)
 
 
 def inherit(session: Session, worker: str, name: str, came_from: str, former: str) -> bool:
-    """Make it a worker of its heir, called `name`, which still has to register; False where it may not be one.
+    """Move a drained worker to its next experiment as `name`, where it has to register. Return False if not possible.
 
-    What it did before is from now on the work of `former`, a worker that has ended: records outlive the heir.
-    `came_from` is the handle of the experiment that it leaves.
+    Its previous attempts are reassigned to `former`, a new row of an ended worker in the previous experiment, whose
+    handle is `came_from`: the record of that experiment must not depend on the next one.
     """
     row = get(session, worker)
     if row is None or row.next_experiment is None or session.rows(hot.LIVE_OF_WORKER, {"worker": worker}):
@@ -259,6 +260,6 @@ def inherit(session: Session, worker: str, name: str, came_from: str, former: st
 
 
 def count_by_state(session: Session) -> dict[str, int]:
-    """How many workers are in each state, those that ended left out."""
+    """Return the number of workers by state, without ended ones."""
     query = select(workers.c.state, func.count().label("workers")).where(workers.c.state != WorkerState.ENDED)
     return {row.state: row.workers for row in session.select(query.group_by(workers.c.state), _CountOfState)}
