@@ -1,5 +1,5 @@
-"""The worker protocol as typed values, decoded and checked in one step.
+"""Typed messages of the worker protocol, decoded and validated in one step.
 
-Workers are the standard library alone and build these documents by hand; `tests/contract/wire` keeps both sides equal.
-docs/reference/protocol.md describes the documents.
+Workers use only the standard library and build these documents by hand; `tests/contract/wire` checks that both sides
+agree. docs/reference/protocol.md describes the documents.
 """

@@ -1,4 +1,4 @@
-"""What the server answers to workers. docs/reference/protocol.md explains each field."""
+"""Responses of the server to workers. docs/reference/protocol.md describes each field."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Lease(Struct, frozen=True, kw_only=True):
     trial: int
     fold: int
     folds: int
-    parameters: Raw  # a JSON object, as the store has it
+    parameters: Raw  # a JSON object, forwarded as stored
     seed: int
     revision: int
     bundle: str | None
@@ -167,5 +167,5 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 def encode(document: object) -> bytes:
-    """Return the document as JSON."""
+    """Serialize a response as JSON."""
     return _ENCODER.encode(document)

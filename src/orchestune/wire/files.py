@@ -1,4 +1,4 @@
-"""Calls about files of attempts: artifacts and checkpoints, whose bytes were uploaded before."""
+"""Calls that commit files of attempts: artifacts and checkpoints, whose bytes have been uploaded before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from orchestune.wire.decoding import Count, Digest, Id, Seconds, Text, decoded, replace_nul
 
-MAX_FILES = 1_000  # files that one call commits; workers send at most 100 at a time
+MAX_FILES = 1_000  # files in one call; workers send at most 100
 
 
 class Artifact(Struct, frozen=True):
@@ -55,10 +55,10 @@ _CHECKPOINT = msgspec.json.Decoder(PublishCheckpoint)
 
 
 def decode_artifacts(body: bytes) -> KeepArtifacts:
-    """Return the call. Raises InvalidCall if it does not fit."""
+    """Decode a call that commits artifacts. Raises InvalidCall if it is malformed."""
     return decoded(_ARTIFACTS, body)
 
 
 def decode_checkpoint(body: bytes) -> PublishCheckpoint:
-    """Return the call. Raises InvalidCall if it does not fit."""
+    """Decode a call that publishes a checkpoint. Raises InvalidCall if it is malformed."""
     return decoded(_CHECKPOINT, body)

@@ -1,4 +1,4 @@
-"""The `register` call: a worker introduces itself, at its start and after each restart of either side."""
+"""The `register` call, which a worker makes at its start and after each restart of the server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from msgspec import Meta, Struct
 
 from orchestune.wire.decoding import INT32, NO_NUL, Id, decoded
 
-PROTOCOL = 2  # the version that this server speaks; workers say theirs in `worker/loop.py`
-ACCEPTED = (PROTOCOL - 1, PROTOCOL)  # workers of the version before finish what they run and end
+PROTOCOL = 2  # version of this server; `worker/__init__.py` has that of workers
+ACCEPTED = (PROTOCOL - 1, PROTOCOL)  # workers of the previous version finish their attempts and shut down
 
 
 class Registration(Struct, frozen=True, kw_only=True):
@@ -27,5 +27,5 @@ _DECODER = msgspec.json.Decoder(Registration)
 
 
 def decode(body: bytes) -> Registration:
-    """Return the call. Raises InvalidCall if it does not fit."""
+    """Decode a registration. Raises InvalidCall if it is malformed."""
     return decoded(_DECODER, body)

@@ -1,7 +1,7 @@
-"""The `work` call: what a worker reports of its attempts, and how much more it can run.
+"""The `work` call: a worker's heartbeat with the reports of its attempts and the number of leases that it can take.
 
-A call is decoded as a whole. Only if an item does not fit its type are the items decoded one by one, so that one
-invalid item costs its own attempt and neither delays nor loses the reports of others.
+A call is decoded as a whole. Only if that fails are its reports decoded one by one, so that an invalid report affects
+its own attempt only and neither delays nor loses the reports of others.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from orchestune.domain.states import Reason, ReasonCode
 from orchestune.errors import InvalidCall
 from orchestune.wire.decoding import ERRORS, INT32, Age, Count, Id, Offset, Seconds, Text, decoded, replace_nul
 
-MAX_LIVE = 10_000  # attempts that a worker works on, or whose end was not acknowledged; machines have far fewer slots
+MAX_LIVE = 10_000  # attempts that run or whose end is not acknowledged; nodes have far fewer slots
 MAX_ITEMS = 10_000  # reports in one call
-MAX_POINTS = 10_000  # points of one report; workers send at most 2,000 at a time
-MAX_PARTS = 1_000  # parts of a log and samples of one report; workers keep at most 600 samples
-MAX_NAME = 500  # characters of a metric's name: databases limit what an index holds
+MAX_POINTS = 10_000  # points in one report; workers send at most 2,000
+MAX_PARTS = 1_000  # log parts, and usage samples, in one report; workers buffer at most 600 samples
+MAX_NAME = 500  # characters of a metric's name: databases limit the size of index entries
 
 NonFinite = Literal["nan", "inf", "-inf"]
 
@@ -30,7 +30,7 @@ class LogPart(Struct, array_like=True, frozen=True, gc=False):
     """A part of an attempt's output: `[offset, text, gap]`, offset and gap in bytes."""
 
     offset: Offset
-    text: str  # one byte for each character U+0000 to U+00FF
+    text: str  # Latin-1: one byte per character U+0000 to U+00FF
     gap: Count
 
     def __post_init__(self) -> None:
@@ -132,7 +132,7 @@ class Finished(Report, frozen=True, kw_only=True):
     memory: Count = 0
     log_bytes: Count = 0
     tail: Text = ""
-    files: Count = 0  # parcels of files that are still to come
+    files: Count = 0  # parcels of files that are still to be uploaded
 
     def __post_init__(self) -> None:
         replace_nul(self, "tail")
@@ -141,7 +141,7 @@ class Finished(Report, frozen=True, kw_only=True):
 class Rejected(Struct, frozen=True):
     """A report that does not fit its type. `problem` names the path and what was expected there."""
 
-    attempt: str | None  # None if not even that can be read
+    attempt: str | None  # None if it cannot be decoded either
     token: int | None
     problem: str
 
@@ -209,7 +209,7 @@ _LEASE = msgspec.json.Decoder(_Lease)
 
 
 def decode(body: bytes) -> Work:
-    """Return the call, its invalid reports under `rejected`. Raises InvalidCall if the envelope is not valid."""
+    """Decode a call, with its invalid reports in `rejected`. Raises InvalidCall if the envelope is invalid."""
     try:
         call = _WHOLE.decode(body)
     except ERRORS:
@@ -231,7 +231,7 @@ _Item = TypeVar("_Item")
 def _valid_items(
     decoder: msgspec.json.Decoder[_Item], items: list[Raw], name: str, rejected: list[Rejected]
 ) -> tuple[_Item, ...]:
-    """Return the items that fit, and add the others to `rejected`."""
+    """Return the valid items, and append the others to `rejected`."""
     valid = []
     for index, raw in enumerate(items):
         try:
@@ -252,7 +252,7 @@ def _rejected(raw: Raw, path: str, error: Exception) -> Rejected:
 
 
 def _refuse_repeated(name: str, items: tuple[Report, ...]) -> None:
-    """Refuse a call that reports an attempt twice: workers never do, and each time costs statements."""
+    """Raise InvalidCall if an attempt is reported twice: workers never do so, and each report costs statements."""
     if len({item.attempt for item in items}) < len(items):
         raise InvalidCall.one("names an attempt more than once", key=name)
 
