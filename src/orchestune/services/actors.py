@@ -1,4 +1,4 @@
-"""How whoever did something is called in the reasons that people read."""
+"""Names of actors in reasons that users read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from orchestune.domain.cluster import SERVER_ROLES
 
 
 def by(actor: str) -> str:
-    """`by ada`. A token without a name of its own, also one of a cluster, goes by its role, which is nobody's name."""
+    """Return for example `by ada`. Tokens without a name, cluster tokens included, are described by their role."""
     role = actor.removeprefix("orchestune-")
     return f"by somebody who has the role {role}" if role in SERVER_ROLES else f"by {actor}"

@@ -1,4 +1,4 @@
-"""How many suggestions an engine without memory makes ahead: they do not get old."""
+"""Prefetch size for engines without memory: their suggestions do not become stale."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from orchestune.store.experiments import ExperimentRow
 
 _PER_PLACE = 4
 _LEAST, _MOST = 16, 256
-"""suggestions per place, and the bounds of their sum"""
+"""prefetched suggestions per unit of parallelism, and the bounds of their sum"""
 
 
 def trials_for(row: ExperimentRow, places: int) -> int:
-    """How many trials have enough folds for so many places."""
+    """Return the number of trials whose folds fill `places` parallel attempts."""
     return -(-places // row.specification.folds.count)
 
 
 def missing(row: ExperimentRow) -> int:
-    """How many suggestions to make; none before half of those made ahead are used up."""
+    """Return the number of suggestions to make; 0 until half of the prefetched ones are used."""
     ahead = min(max(trials_for(row, row.parallelism) * _PER_PLACE, _LEAST), _MOST)
     free = trials_for(row, max(row.parallelism - row.live_attempts - row.unqueued, 0))
     return free + ahead - row.queued if row.queued <= free + ahead // 2 else 0

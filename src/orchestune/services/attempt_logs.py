@@ -1,4 +1,4 @@
-"""The log of an attempt as its worker sends it, and the limit on its bytes, which the server enforces too."""
+"""Storage of the attempt logs that workers send, with a size limit that the server enforces as well."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from orchestune.wire.work import LogPart
 from orchestune.worker.output import TAIL
 
 LOG_CAP = 64 * 2**20
-_HEAD = LOG_CAP - TAIL  # bytes; a worker sends the beginning up to here, and of what follows the last `TAIL`
-_TAIL_BYTES, _TAIL_SEGMENTS = 2 * TAIL, 2000  # stored behind the head; a worker sends half of it, in far fewer parts
+_HEAD = LOG_CAP - TAIL  # bytes; a worker sends the log up to here, and only the last `TAIL` bytes of the rest
+_TAIL_BYTES, _TAIL_SEGMENTS = 2 * TAIL, 2000  # behind the head; an honest worker needs half the bytes, far fewer parts
 
 
 def append_logs(ledger: Ledger, attempt: str, trial: int, log_end: int, parts: Sequence[LogPart]) -> int:
-    """Store the parts of the log that are new, in order, and return the end of the log in bytes.
+    """Store the new parts of the log in order and return the end offset of the log in bytes.
 
-    What is over the limit is dropped, and counts as received: its worker would send it for ever. An empty segment with
-    a gap stands for it, once.
+    Bytes beyond the limit are dropped but acknowledged, since the worker would otherwise resend them forever. One empty
+    segment with a gap marks the cut.
     """
     end = log_end
     room: _RoomBehindHead | None = None
@@ -28,7 +28,7 @@ def append_logs(ledger: Ledger, attempt: str, trial: int, log_end: int, parts: S
         if part.gap and part.offset >= end:
             end = part.offset  # the worker dropped `gap` bytes before this part
         elif part.offset > end:
-            break  # a part before this one did not arrive: it will come again
+            break  # an earlier part is missing: the worker will resend it
         elif part.offset + len(data) <= end:
             continue
         kept = new = data[end - part.offset :]
@@ -45,7 +45,7 @@ def append_logs(ledger: Ledger, attempt: str, trial: int, log_end: int, parts: S
 
 
 class _RoomBehindHead:
-    """What may still be stored of a log behind its head. No column counts it: a log so long is rare."""
+    """Remaining quota of a log behind its head. Computed from the segments: such long logs are rare."""
 
     def __init__(self, session: Session, attempt: str) -> None:
         lengths = logs.newest_lengths(session, attempt, _HEAD, _TAIL_SEGMENTS)
@@ -54,7 +54,7 @@ class _RoomBehindHead:
         self._segments = _TAIL_SEGMENTS - len(lengths)
 
     def take(self, data: bytes) -> bytes:
-        """Return the beginning of `data` that is to be stored."""
+        """Return the prefix of `data` that fits and reduce the quota."""
         if self.is_cut or self._segments <= 0:
             return b""
         kept = data[: max(0, self._bytes)]

@@ -1,4 +1,4 @@
-"""What a worker says of an attempt, turned into rows. All under the ledger's lock."""
+"""Apply workers' reports about attempts to the store. All functions run under the ledger's lock."""
 
 from __future__ import annotations
 
@@ -28,44 +28,44 @@ from orchestune.wire.work import Beat, EndState, Finished, Report
 
 LOSSES_OF_WORKERS_BEFORE_PAUSE = 5
 ENDS_OF_ITS_OWN = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED, AttemptState.PRUNED)
-"""ends that an attempt's worker told, and may tell again"""
+"""final states that the worker reports, possibly more than once"""
 _ENDED_FOR_IT = (AttemptState.CANCELLED, AttemptState.PRUNED)
-"""ends that the server decided: the worker hears of them by an order, and the process has its grace"""
+"""final states that the server decides: the worker gets a stop order, and the process its grace period"""
 _TOLD = ("exit_code", "signal", "wall", "cpu", "memory", "log_bytes", "tail")
-"""what a worker says of the process that ended"""
+"""fields that a worker reports about a process that ended"""
 RETRY_SECONDS = 2.0
 LONGEST_DELAY = 60.0
-"""seconds after which what failed or was lost is offered again at the latest"""
+"""seconds; upper bound of the backoff before a failed or lost attempt is retried"""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How an attempt ended, once the metrics were looked at."""
+    """Outcome of an attempt after evaluation of its metrics."""
 
     cause: Cause
     reason: Reason | None
     measured: Mapping[str, Measured]
     missing: str | None = None
     memory: int = 0
-    """bytes with which it is tried again, where it was killed for memory"""
+    """bytes for the retry if the attempt was OOM killed; 0 otherwise"""
 
 
 def find(ledger: Ledger, attempt: str) -> AttemptInTrial | None:
-    """The attempt, if this experiment has it."""
+    """Return the attempt; None if this experiment has no such attempt."""
     return ledger.session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": ledger.row.id})
 
 
 def _own(ledger: Ledger, attempt: str, token: int, worker: str) -> AttemptInTrial | None:
-    """Return the attempt if it was leased to this worker under this token.
+    """Return the attempt if it was leased to this worker under this token; None otherwise.
 
-    The token alone proves nothing: it is a small number, and an attempt's id is known wherever it is shown.
+    The token alone proves nothing: it is a small number, and the ids of attempts are visible to all viewers.
     """
     found = find(ledger, attempt)
     return found if found is not None and found.attempt_number == token and found.worker == worker else None
 
 
 def beat(ledger: Ledger, worker: str, item: Beat, boards: Boards) -> Result:
-    """An attempt of `worker` goes on: its start, logs and points. Returns the `result` of the acknowledgement."""
+    """Apply a heartbeat of an attempt of `worker` (start, logs, points); return the acknowledgement's `result`."""
     attempt = item.attempt
     found = _own(ledger, attempt, item.token, worker)
     if found is None:
@@ -79,7 +79,7 @@ def beat(ledger: Ledger, worker: str, item: Beat, boards: Boards) -> Result:
         if found.lease_token != found.attempt_number or found.state not in (AttemptState.LOST, *_ENDED_FOR_IT):
             return "superseded"
         if found.state is AttemptState.LOST:
-            reported.append(ledger, attempt, _points(ledger, found, item))  # its late end may still count
+            reported.append(ledger, attempt, _points(ledger, found, item))  # its end may still arrive late and count
         return "ok"
     if item.started and found.state is AttemptState.LEASED:
         ledger.session.run(
@@ -105,7 +105,7 @@ def _points(ledger: Ledger, found: AttemptInTrial, item: Report, *, at_end: bool
 def progress(
     ledger: Ledger, attempt: str, found: AttemptInTrial, points: Sequence[Point], boards: Boards
 ) -> Reason | None:
-    """A live attempt reported values. Returns why it should end now, if it should."""
+    """Store points of a live attempt. Return the reason to prune it now, or None."""
     why = pruning.take(boards, ledger, attempt, found.trial, found.fold, points)
     reported.append(ledger, attempt, points)
     reported.record(ledger, found.trial, points)
@@ -115,7 +115,7 @@ def progress(
 
 
 def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Result, AttemptState | None]:
-    """An attempt of `worker` is over. Returns the `result` of the acknowledgement and, if it counted, its state."""
+    """Apply the end of an attempt of `worker`. Return the acknowledgement's `result`, and the state if it counted."""
     attempt = item.attempt
     found = _own(ledger, attempt, item.token, worker)
     if found is None:
@@ -129,7 +129,7 @@ def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Re
         ledger.session.run(hot.CLOSE_ATTEMPT, told)
         return ("ok" if found.state in ENDS_OF_ITS_OWN else "superseded"), None
     points = _points(ledger, found, item, at_end=True)
-    pruning.take(boards, ledger, attempt, found.trial, found.fold, points)  # others are compared with it
+    pruning.take(boards, ledger, attempt, found.trial, found.fold, points)  # later trials are compared with this curve
     verdict = _verdict(ledger, attempt, found, item, points)
     if verdict.cause is Cause.FAIL and not late:
         machines_fault = quarantine.judge(ledger, found.worker, item.tail)
@@ -198,7 +198,7 @@ def _finite(measured: Mapping[str, Measured]) -> dict[str, Measured]:
 
 
 def measure(metrics: Sequence[Metric], points: Sequence[Point]) -> dict[str, Measured]:
-    """The value that counts of each name that was reported."""
+    """Return the aggregated value of each reported name."""
     declared = {metric.name: metric for metric in metrics}
     by_name: dict[str, list[Point]] = {}
     for point in points:
@@ -256,10 +256,10 @@ def _offer_again_later(ledger: Ledger, found: AttemptInTrial, reason: Reason | N
 
 
 def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) -> None:
-    """A live attempt's worker is gone, or never got the lease: offer the fold again, free of charge.
+    """Requeue the fold of a live attempt whose worker is lost or never got the lease; no retry is consumed.
 
-    What its worker got counts as a loss of the trial, also where the worker died before it could tell of the start: a
-    command may kill its worker at once. What never `reached` a worker says nothing of the trial.
+    A lease that reached its worker counts as a loss of the trial even if no start was reported, since a command may
+    kill its worker at once. A lease that never `reached` a worker says nothing about the trial.
     """
     found = None if _prune(ledger, attempt) else _close(ledger, attempt, Cause.LOSE, reason)
     if found is None:
@@ -272,23 +272,23 @@ def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) 
 
 
 def reject(ledger: Ledger, worker: str, attempt: str, token: int, reason: Reason) -> None:
-    """End a live attempt of which its worker sent an invalid report, and requeue the fold free of charge.
+    """End a live attempt whose worker sent an invalid report, and requeue the fold; no retry is consumed.
 
-    A stale token changes nothing: the report is one of an attempt that was replaced. Nor does another worker's report.
+    Reports with a stale token (of a replaced attempt) or from another worker are ignored.
     """
     if _own(ledger, attempt, token, worker) is not None:
         lose(ledger, attempt, reason)
 
 
 def preempt(ledger: Ledger, attempt: str, reason: Reason) -> None:
-    """The place took a live attempt's worker away: offer the fold again; nothing is counted."""
+    """Requeue the fold of a live attempt whose worker was preempted; no failure or loss is counted."""
     found = None if _prune(ledger, attempt) else _close(ledger, attempt, Cause.PREEMPT, reason)
     if found is not None:
         _offer_again(ledger, found, Cause.PREEMPT)
 
 
 def condemn(ledger: Ledger, attempt: str, reason: Reason) -> None:
-    """A live attempt's worker is gone through the model's fault: the attempt failed."""
+    """Fail a live attempt whose worker was lost through the fault of the trial."""
     found = None if _prune(ledger, attempt) else find(ledger, attempt)
     if found is None:
         return
@@ -298,7 +298,7 @@ def condemn(ledger: Ledger, attempt: str, reason: Reason) -> None:
 
 
 def _prune(ledger: Ledger, attempt: str) -> bool:
-    """Whether an attempt that its worker says nothing more of was ordered to end as pruned: then that is its end."""
+    """End a live attempt without a worker as pruned if that was ordered; return True if it was."""
     found = find(ledger, attempt)
     if found is None or not found.state.live or found.stop_order != "pruned":
         return False
@@ -311,14 +311,14 @@ def _prune(ledger: Ledger, attempt: str) -> bool:
 
 
 def _offer_again(ledger: Ledger, found: AttemptInTrial, cause: Cause, **values: Any) -> None:
-    """The fold, with these `values`; one of a trial that keeps losing its worker is still run alone."""
+    """Requeue the fold with these `values`; a trial isolated after repeated worker losses stays isolated."""
     kept = {"failures": found.failures, "is_isolated": found.is_isolated}
     trials.change_fold(ledger, found.trial, found.fold, found.fold_state, cause, **kept | values)
     trials.requeue(ledger, found.trial, found.trial_state, cause, found.lost_attempts, found.is_isolated)
 
 
 def _close(ledger: Ledger, attempt: str, cause: Cause, reason: Reason) -> AttemptInTrial | None:
-    """End a live attempt of which its worker says nothing more. None where it is not live."""
+    """End a live attempt whose worker reports no more. Return None if it is not live."""
     found = find(ledger, attempt)
     if found is None or not found.state.live:
         return None
@@ -335,7 +335,7 @@ def _write_end(
     told: Mapping[str, Any],
     files_message: str | None = None,
 ) -> None:
-    """End an attempt, with what its worker `told` of the process; `files_message`: what is still being uploaded."""
+    """Write the end of an attempt with the reported fields `told`; `files_message` describes pending uploads."""
     reason_json = reason.to_json() if reason else None
     values = {"old": found.state, "state": state, "now": ledger.now}
     values |= {"files_state": "uploading" if files_message else None, "files_message": files_message}
