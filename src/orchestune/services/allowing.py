@@ -1,4 +1,4 @@
-"""The allowances of a place, checked again for an experiment that exists: they may have become fewer since."""
+"""Re-check of an existing experiment against its cluster's access policy, which may have become stricter."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from orchestune.store.experiments import ExperimentRow
 
 
 def refuse(core: Core, row: ExperimentRow) -> None:
-    """PolicyRefused if the experiment asks for access that its place does not allow; TemporaryError if unknown."""
+    """Raise PolicyRefused if the cluster forbids access that the experiment requests; TemporaryError if unknown."""
     backend = core.backends.get(row.cluster)
     if backend is not None and isinstance(backend, Guard):
         backend.refuse(backend.needs(row.specification.resources, row.launch), row.specification.placement, row.launch)
 
 
 def withdraw(core: Core, row: ExperimentRow) -> None:
-    """Pause the experiment if it is not allowed any more: requeue its trials and drain its workers. TemporaryError."""
+    """If the policy forbids the experiment now, pause it, requeue its trials, drain its workers. TemporaryError."""
     try:
         refuse(core, row)
     except PolicyRefused as refusal:

@@ -1,4 +1,4 @@
-"""The users' code, by content."""
+"""Bundles: archives of users' code, addressed by their SHA-256."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _PART = 4 * 2**20
 
 
 def check_digest(digest: str) -> str:
-    """A SHA-256 in hex, or BadInput."""
+    """Return `digest`. Raises BadInput if it is not a SHA-256 in hex."""
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise BadInput.one(f"'{digest}' is no SHA-256 in hex", key="digest")
     return digest
 
 
 def has(core: Core, digest: str) -> bool:
-    """Whether the bundle is here already, and will be while whoever asks goes on to use it."""
+    """Return True if the bundle is stored; its garbage collection is then deferred so that the caller can use it."""
     with core.store.transaction() as session:
         known = blobs.use(session, check_digest(digest))
     return known and core.files.size(blob_key(digest)) is not None
 
 
 def need(core: Core, digest: str) -> None:
-    """NotFound where the bundle is not here."""
+    """Raise NotFound if the bundle is not stored."""
     with core.store.reading() as session:
         known = blobs.get(session, check_digest(digest)) is not None
     if not known:
@@ -38,12 +38,12 @@ def need(core: Core, digest: str) -> None:
 
 
 def missing(digest: str) -> NotFound:
-    """The error that says so."""
+    """Return the error for a bundle that is not stored."""
     return NotFound(f"there is no bundle {digest}", "upload it first")
 
 
 def store(core: Core, digest: str, stream: BinaryIO) -> documents.Bundle:
-    """Store an archive. BadInput if its SHA-256 is not `digest`; an interrupted call leaves nothing behind."""
+    """Store an archive. Raises BadInput if its SHA-256 is not `digest`. An interrupted call leaves nothing behind."""
     check_digest(digest)
     upload = f"bundle-{digest}-{core.clock.entropy(6).hex()}"
     received, offset = hashlib.sha256(), 0
@@ -64,7 +64,7 @@ def store(core: Core, digest: str, stream: BinaryIO) -> documents.Bundle:
 
 
 def open_bundle(core: Core, digest: str, experiment: str | None = None) -> tuple[BinaryIO, int]:
-    """A reader and the size; with `experiment` only what a trial of that experiment runs."""
+    """Return a stream and its size in bytes. With `experiment`, only bundles that its trials run are found."""
     with core.store.reading() as session:
         blob = blobs.get(session, check_digest(digest))
         if experiment is not None and not blobs.runs_bundle(session, experiment, digest):

@@ -1,4 +1,4 @@
-"""Other code for an experiment that goes on: what has begun ends with the old one, all else takes the new one."""
+"""Change the code of a running experiment: started trials keep the old code, queued ones get the new code."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from orchestune.services.read_experiments import resolve, status
 from orchestune.store import blobs, changes, experiments
 
 _CODE = ("root", "links", "code")
-"""what of a launch belongs to the code: the folder, what is linked from it, what is left out of it"""
+"""keys of a launch that describe the code: its folder, links and exclusions"""
 
 
 def change_code(core: Core, ref: str, bundle: str, launch: Mapping[str, object], actor: str) -> documents.Status:
-    """Run the bundle from now on; its `Status`. The same code again changes nothing. NotFound without that bundle.
+    """Use the bundle for all trials that have not started, and return the `Status`. Idempotent.
 
-    `launch` has the keys of the launch (`_CODE`) that differ with the new code.
+    `launch` has the keys of the launch (`_CODE`) that differ with the new code. Raises NotFound if the bundle is not
+    stored.
 
-    A trial that was ever leased keeps its bundle, with all its folds and attempts: it goes on, after a loss too, with
-    what it began with. A trial that waits has seen no code yet. So each trial runs one bundle, and its row says which.
+    A trial that was ever leased keeps its bundle for all its folds and attempts, also after a loss. A queued trial has
+    not run any code yet. So each trial runs exactly one bundle, and its row names it.
     """
     experiment = resolve(core, ref)
     bundles.need(core, bundle)
@@ -34,7 +35,7 @@ def change_code(core: Core, ref: str, bundle: str, launch: Mapping[str, object],
 
 
 def _launch(present: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
-    """The shell stays that of the first start; the folder is the one of the new code."""
+    """Return the launch with the code keys replaced; the shell environment stays that of the first start."""
     return {**present, **{name: given[name] for name in _CODE if name in given}}
 
 

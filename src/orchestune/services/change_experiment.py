@@ -1,4 +1,4 @@
-"""What an owner asks of a running or finished experiment. Everything here may be repeated."""
+"""Changes to running or finished experiments by users. All operations are idempotent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from orchestune.store.session import Session, parts
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What an owner changes of an experiment; None: it stays as it is."""
+    """Requested changes; None leaves a setting unchanged."""
 
     budget: int | None = None
     parallelism: int | None = None
@@ -39,9 +39,9 @@ class Changes:
 
 
 def change_experiment(core: Core, ref: str, changes: Changes, actor: str) -> documents.Status:
-    """Change budget, parallelism (up to what the budget holds), priority or labels.
+    """Change budget, parallelism (capped at budget times folds), priority or labels.
 
-    A finished experiment goes on when its budget grew.
+    A finished experiment continues if its budget is raised.
     """
     experiment = resolve(core, ref)
     row = _read(core, experiment)
@@ -55,7 +55,7 @@ def change_experiment(core: Core, ref: str, changes: Changes, actor: str) -> doc
 
 
 def _refuse_secrets(labels: Mapping[str, str], former: Mapping[str, str]) -> None:
-    """BadInput if a new label looks like a token or password, as in an experiment file."""
+    """Raise BadInput if a new label looks like a token or password, as for experiment files."""
     problems = [
         Problem("looks like a token or password, which all who see the experiment could read", key=f"labels.{name}")
         for name, text in labels.items()
@@ -68,11 +68,11 @@ def _refuse_secrets(labels: Mapping[str, str], former: Mapping[str, str]) -> Non
 def _change(ledger: Ledger, changes: Changes) -> None:
     row, session = ledger.row, ledger.session
     if TEST_LABEL in (changes.labels or {}) and TEST_LABEL not in json.loads(row.labels_json):
-        # what has it is removed for good once its command line falls silent, and that is an owner's to ask for
+        # experiments with this label are purged once their command line sends no heartbeat; only owners may purge
         raise BadInput.one("belongs to tests alone, and this is none", f"labels.{TEST_LABEL}", "name it otherwise")
     budget = changes.budget if changes.budget != row.budget else None
     parallelism = changes.parallelism
-    if parallelism is not None:  # as where an experiment is created
+    if parallelism is not None:  # same cap as in `create_experiment`
         parallelism = min(parallelism, (changes.budget or row.budget) * row.specification.folds.count)
     counts = {"budget": budget, "parallelism": parallelism, "priority": changes.priority}
     columns: dict[str, object] = {
@@ -96,14 +96,14 @@ def _change(ledger: Ledger, changes: Changes) -> None:
         reason = Reason(ReasonCode.STOPPED, f"the budget was lowered {by(ledger.actor)}")
         trials.cancel(ledger, trial, TrialState.QUEUED, reason)
     if budget is not None and row.ended_by is not None and row.desired is Desired.PAUSED:
-        row.desired = Desired.RUNNING  # a pause is over with what was paused
+        row.desired = Desired.RUNNING  # an experiment that has ended is no longer paused
     if grew and row.desired is Desired.STOPPED:
         _begin_again(ledger)
     ledger.evaluate()
 
 
 def _beyond(ledger: Ledger, budget: int) -> list[int]:
-    """The trials for which such a budget has no room. Conflict where they are others than suggestions that wait."""
+    """Return the queued suggestions beyond `budget`. Raises Conflict if other trials already exceed it."""
     row = ledger.row
     count = max(row.finished + row.open - budget, 0)
     found = rows.suggested(ledger.session, row.id, count) if count else []
@@ -120,7 +120,7 @@ def _read(core: Core, experiment: str) -> ExperimentRow:
 
 
 def _may_go_on(core: Core, row: ExperimentRow) -> None:
-    """Conflict for what is over and came in an archive, which has neither the place where it ran nor its secrets."""
+    """Raise Conflict if the experiment is over and its cluster or secrets are missing here, as after an import."""
     if not row.state.over:
         return
     if row.cluster not in core.backends:
@@ -139,15 +139,15 @@ def _stays_over(row: ExperimentRow, why: str) -> Conflict:
 
 
 def _show(ledger: Ledger) -> None:
-    """What was deleted and goes on is in the lists again. Conflict for what is being removed for good."""
+    """List a deleted experiment again, since it continues. Raises Conflict if it is being purged."""
     if not experiments.show(ledger.session, ledger.row.id):
         raise Conflict(f"{ledger.row.handle} is being removed for good")
 
 
 def pause(core: Core, ref: str, now: bool, actor: str) -> documents.Status:
-    """Start no more trials; `now`: also take back those that run, to be offered again on `resume`.
+    """Start no more trials; with `now`, also preempt running trials, which are requeued.
 
-    Of what is over or comes to its end nothing is paused.
+    Has no effect on an experiment that is over or ending.
     """
     experiment = resolve(core, ref)
     with locked(core, experiment, actor) as ledger:
@@ -157,12 +157,12 @@ def pause(core: Core, ref: str, now: bool, actor: str) -> documents.Status:
             row.reason = Reason(ReasonCode.PAUSED_BY_USER, f"paused {by(actor)}")
         if not row.ending and now:
             ledger.session.run(changes.ORDER_LIVE, {"experiment": row.id, "stop_order": "preempted"})
-    core.signals.notify(f"work:{experiment}")  # the orders may be all that changed
+    core.signals.notify(f"work:{experiment}")  # the ledger wakes no worker if only stop orders changed
     return status(core, experiment)
 
 
 def resume(core: Core, ref: str, actor: str) -> documents.Status:
-    """Go on. The guard that paused it does not fire again; a trial that lost workers starts from zero."""
+    """Resume the experiment. Waives the guard that paused it and resets the loss counters of trials."""
     experiment = resolve(core, ref)
     before = _read(core, experiment)
     if before.desired is Desired.STOPPED:
@@ -182,7 +182,7 @@ def resume(core: Core, ref: str, actor: str) -> documents.Status:
 
 
 def _begin_again(ledger: Ledger) -> None:
-    """It is wanted again, with what somebody named and was not tried for its stop."""
+    """Set the experiment to running and requeue user-named trials that its stop had cancelled."""
     row = ledger.row
     stopped = row.desired is Desired.STOPPED
     row.desired, row.reason = Desired.RUNNING, None
@@ -191,25 +191,25 @@ def _begin_again(ledger: Ledger) -> None:
 
 
 def stop(core: Core, ref: str, actor: str) -> documents.Status:
-    """End it now: queued trials are cancelled, running ones get SIGTERM; results stay."""
+    """Stop the experiment: cancel queued trials and send SIGTERM to running ones. Results are kept."""
     experiment = resolve(core, ref)
     with locked(core, experiment, actor) as ledger:
         row = ledger.row
         if not row.state.over and row.desired is not Desired.STOPPED:
             row.desired = Desired.STOPPED
             reason = Reason(ReasonCode.STOPPED, f"stopped {by(actor)}")
-            if row.ended_by is None:  # otherwise it ends for its own reason, only at once
+            if row.ended_by is None:  # otherwise it keeps its own reason and only ends sooner
                 row.reason = reason
             trials.cancel_open(ledger, reason)
-            if rows.may_still_run(ledger.session, row.id):  # what was cancelled before this stop
+            if rows.may_still_run(ledger.session, row.id):  # attempts cancelled before this stop
                 ledger.awaits_workers()
     return status(core, experiment)
 
 
 def delete(core: Core, ref: str, purge: bool, actor: str) -> ExperimentRow | None:
-    """Stop it and hide it; `purge`: the finishing controller removes records and files once nothing of it runs.
+    """Stop and hide an experiment; with `purge`, the finishing controller removes it once nothing of it runs.
 
-    Return the experiment that `ref` names; None if it was purged already, and nothing is left to do.
+    Return the experiment; None if it was purged already.
     """
     try:
         with core.store.reading() as session:
@@ -224,9 +224,9 @@ def delete(core: Core, ref: str, purge: bool, actor: str) -> ExperimentRow | Non
 
 
 def remove(core: Core, experiment: str) -> None:
-    """Remove the records and files of an experiment that is over and hidden for good.
+    """Remove the records and files of an experiment that is over and being purged.
 
-    Repeatable, wherever it was cut off.
+    Idempotent; an interrupted call can be retried.
     """
     core.secrets.delete(experiment)
     core.secrets.delete(store_key(experiment))
@@ -236,7 +236,7 @@ def remove(core: Core, experiment: str) -> None:
 
 
 def clear(core: Core, experiment: str, part: Callable[[], AbstractContextManager[Session]]) -> None:
-    """Remove its logs in files and all rows but its own, a few in each transaction `part`: others write meanwhile."""
+    """Remove log files and all rows but the experiment's own, in batches (`part`) so that writers are not blocked."""
     for key in list(core.files.keys(logs.prefix(experiment))):
         core.files.delete(key)
     _make_old(core, experiment)
@@ -247,7 +247,7 @@ def clear(core: Core, experiment: str, part: Callable[[], AbstractContextManager
 
 
 def _make_old(core: Core, experiment: str) -> None:
-    """Let its blobs go with the next sweep, as far as nothing names them then."""
+    """Mark its blobs as old: the next sweep deletes those without references."""
     with core.store.reading() as session:
         digests = blobs.named_by(session, experiment)
     for some in parts(digests):
@@ -258,8 +258,8 @@ def _make_old(core: Core, experiment: str) -> None:
 def drop_files(core: Core, experiment: str) -> None:
     """Remove the logs, artifacts and checkpoints of an experiment that is over; its records and its code stay.
 
-    Repeatable: where a server died on the way, files may be there that no row names any more. Rows change a few at a
-    time, as in `remove`.
+    Idempotent: after a server crash, files without rows may remain, which the next call removes. Rows are updated in
+    batches, as in `remove`.
     """
     objects = list(core.files.keys(logs.prefix(experiment)))
     _make_old(core, experiment)
@@ -267,7 +267,7 @@ def drop_files(core: Core, experiment: str) -> None:
     while more:
         with locked(core, experiment) as ledger:
             if not ledger.row.state.over:
-                return  # it goes on again
+                return  # it was resumed
             more = removal.drop_files(ledger.session, experiment)
     for key in objects:
         core.files.delete(key)
