@@ -1,4 +1,4 @@
-"""The audit log: written as lines of the server's log and as rows, read by owners."""
+"""The audit log: lines in the server log and rows in the store, readable by owners."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from orchestune.store import audit as rows
 from orchestune.store.audit import AuditRow
 
 logger = logging.getLogger("orchestune.audit")
-logger.setLevel(logging.INFO)  # whatever `log_level` is: who raises it must not lose the audit log
+logger.setLevel(logging.INFO)  # independent of `log_level`: raising it must not silence the audit log
 
 TOPIC = "audit"
 _OWNERS = "token file"
 
 
 class AuditBatch(documents.AuditPage):
-    """A page for streams; `over` is false, for the log never ends."""
+    """A page for streams; `over` is always false, since the log never ends."""
 
     over: bool
 
@@ -34,16 +34,16 @@ def log(event: AuditEvent) -> None:
 
 
 def record(core: Core, events: Sequence[AuditEvent]) -> None:
-    """Add rows for `events` and wake streams. StoreUnavailable if the store takes none; then nothing was added."""
+    """Add rows for `events` and wake streams. Raises StoreUnavailable if the store fails; then nothing was added."""
     with core.store.transaction() as session:
         rows.append(session, events)
     core.signals.notify(TOPIC)
 
 
 def page(core: Core, after: int | None, limit: int, since: str | None = None) -> AuditBatch:
-    """Return the events behind `after`, or without it the newest ones since `since`, and the cursor behind them.
+    """Return the events after cursor `after` (if None: the newest ones since `since`) and the next cursor.
 
-    The oldest comes first. BadInput if `since` is not a time.
+    Events are in ascending order. Raises BadInput if `since` is not a time.
     """
     earliest = time_of(since) or 0.0
     with core.store.reading() as session:
@@ -56,9 +56,9 @@ def page(core: Core, after: int | None, limit: int, since: str | None = None) ->
 
 
 def owners_event(core: Core) -> AuditEvent | None:
-    """Return an event if the token file has other owners or tokens than at the last start; None if nothing changed.
+    """Return an event if owners or tokens in the token file changed since the last start; None otherwise.
 
-    That file makes owners, and no request to the server is involved.
+    The token file grants the owner role without any request that could be audited.
     """
     text = "\n".join(sorted(f"{name} {token}" for token, name in core.owners.items()))
     fingerprint = hmac.digest(core.key, f"audit/{text}".encode(), "sha256").hex()[:16]

@@ -1,4 +1,4 @@
-"""Who a token stands for."""
+"""Authentication: the caller behind a token."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from orchestune.store.credentials import Credential
 from orchestune.store.session import Session
 
 TOKEN_PREFIX = "t."
-"""of a token that the server issued"""
+"""prefix of tokens that the server issued"""
 VOUCHED_SECONDS = 3600.0
-"""how long the word of a cluster counts for a browser, at most: it may take it back"""
+"""longest browser session based on a cluster's token: the cluster may revoke the token"""
 
 
 def authenticate(core: Core, token: str) -> Caller | None:
-    """The caller, or None for a token that is not genuine. GroupOver for that of a worker that has ended."""
+    """Return the caller, or None if the token is invalid. Raises GroupOver if its worker has ended."""
     found = read_worker_token(core, token)
     if found:
         with core.store.reading() as session:
-            wanted(session, found[0])  # no row has the token, and it has no end of its own
+            wanted(session, found[0])  # worker tokens are in no row and do not expire: check the worker itself
         return Caller(name=found[0], role="worker", experiment=found[1], worker=found[0])
     for known, name in core.owners.items():
         if same(token, known):
@@ -34,15 +34,15 @@ def authenticate(core: Core, token: str) -> Caller | None:
 
 
 def session_prefix(core: Core) -> str:
-    """Return what the tokens of sessions begin with. It differs at each start if the name of the pages does."""
+    """Return the prefix of session tokens. It changes at each start if the host name of the pages does."""
     start = core.pages_host.partition(".")[0]
     return f"s.{start}." if start else "s."
 
 
 def session_of(core: Core, token: str) -> Caller | None:
-    """The caller whose browser shows this; None where the session is over, or the token it came from was taken away."""
+    """Return the caller of a browser session; None if it has expired or its token was revoked."""
     if not token.startswith(session_prefix(core)):
-        return None  # it began before the embedded server's last start
+        return None  # created before the last start of the embedded server
     with core.store.reading() as session:
         row = credentials.find(session, digest(token), "session")
         if row is None:
@@ -50,7 +50,7 @@ def session_of(core: Core, token: str) -> Caller | None:
         is_vouched = credentials.find(session, row.source, "vouched") is not None
         if not is_vouched and not _stands(core, session, row):
             return None
-    # who signed in by a shared token is in the session under a name that nothing proves
+    # users who signed in with a shared token chose their name themselves: it is not verified
     shared = is_vouched or any(digest(known) == row.source and name == UNNAMED for known, name in core.owners.items())
     return Caller(
         name=row.name,
@@ -64,14 +64,14 @@ def session_of(core: Core, token: str) -> Caller | None:
 
 
 def _stands(core: Core, session: Session, row: Credential) -> bool:
-    """Whether the token or link that a session came from is still there."""
+    """Return True if the token or link that created the session is still valid."""
     if row.source in map(digest, core.owners):
         return True
     return credentials.find(session, row.source, "share" if row.experiment else "token") is not None
 
 
 def identify(core: Core, token: str) -> Caller | None:
-    """The caller, if the token is one of a place that vouches for people. Asks that place: blocking, a network call."""
+    """Return the caller if an identity provider accepts the token; None otherwise. Blocks on a network call."""
     for identity in core.identities:
         person = identity.who(token)
         if person is not None:

@@ -1,4 +1,4 @@
-"""The best trials of experiments: which they are, and what is told of them."""
+"""The best trials of experiments, and their API documents."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from orchestune.store.trials import MeasuredTrial
 
 
 def of_all(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, list[documents.Best]]:
-    """The best trial of each, or its Pareto front; rows that were read in this session. Of any number that have one
-    metric and no noise the store is asked as often as of one.
+    """Return the best trial or Pareto front of each experiment; `rows` must have been read in this session.
+
+    All experiments with one metric and no noise together take one query.
     """
     chosen = core.estimates.of(session, rows)
     plain = [row for row in rows if row.id not in chosen and not _several(row)]
@@ -34,13 +35,13 @@ def _others(session: Session, row: ExperimentRow, choice: Choice | None) -> list
 
 
 def numbers(core: Core, session: Session, row: ExperimentRow) -> Sequence[int]:
-    """Which trials these are."""
+    """Return the numbers of the best trials."""
     choice = core.estimates.of(session, [row]).get(row.id)
     return choice.trials if choice is not None else measured(session, row)
 
 
 def measured(session: Session, row: ExperimentRow) -> Sequence[int]:
-    """The best trial, or the Pareto front, by what was measured, however noisy that is."""
+    """Return the best trial or the Pareto front by measured values, ignoring noise."""
     if row.best_trial is None:
         return []
     return _front(session, row) if _several(row) else [row.best_trial]
@@ -67,7 +68,7 @@ def _entry(row: ExperimentRow, trial: MeasuredTrial, estimate: Estimate | None =
     declared = {name: trial.metrics[name] for name in names}
     return {
         "trial": trial.number,
-        "metrics": metric_documents(declared | trial.metrics),  # as they were declared, others behind them
+        "metrics": metric_documents(declared | trial.metrics),  # in order of declaration, undeclared ones last
         "parameters": trial.configuration,
         "expected": {"value": estimate.value, "stddev": estimate.stddev} if estimate is not None else None,
         "measured_best": row.best_trial if estimate is not None and trial.number != row.best_trial else None,
@@ -75,13 +76,13 @@ def _entry(row: ExperimentRow, trial: MeasuredTrial, estimate: Estimate | None =
 
 
 def metric_documents(metrics: Mapping[str, Measured]) -> dict[str, documents.Measured]:
-    """Return the metrics of a trial as the API shows them."""
+    """Return the metrics of a trial as API documents."""
     return {name: {"value": metric.value, "stddev": metric.stddev} for name, metric in metrics.items()}
 
 
 @dataclass(frozen=True)
 class _Front:
-    """The Pareto front of the first `history_seq` results, and the values of its trials."""
+    """The Pareto front of the first `history_seq` results, with the values of its trials."""
 
     history_seq: int
     values: Mapping[int, Mapping[str, float]]
@@ -92,7 +93,7 @@ _OF_FRONTS: Recent[Mapping[int, documents.Best]] = Recent()
 
 
 def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
-    """The Pareto front. What has finished since somebody looked is compared with the front of then alone."""
+    """Return the Pareto front, incrementally: new results are compared with the cached front only."""
     metrics = row.specification.metrics
 
     def made(before: _Front | None) -> _Front:
@@ -106,7 +107,7 @@ def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
 
 
 def _of_front(session: Session, row: ExperimentRow) -> Mapping[int, documents.Best]:
-    """Return the documents of its trials; those that were on it before are not read again."""
+    """Return the documents of the Pareto front; cached ones are reused."""
 
     def made(before: Mapping[int, documents.Best] | None) -> Mapping[int, documents.Best]:
         known, front = before or {}, _front(session, row)

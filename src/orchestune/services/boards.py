@@ -1,4 +1,4 @@
-"""What each experiment's rule of early stopping knows: rows, kept ready in memory."""
+"""In-memory state of the early stopping rules, rebuilt from rows."""
 
 from __future__ import annotations
 
@@ -23,18 +23,20 @@ _TRACKS = 20_000
 
 @dataclass
 class Track:
-    """The curve of an attempt, as far as its points were taken."""
+    """The curve of an attempt up to the last point processed."""
 
     curve: Curve
     looked: float | None = None
-    """the last step at which its rule looked"""
+    """last step at which the rule was evaluated"""
     counted: int = -1
     sent: int = -1
-    """the highest sequences of points that its worker counted, and of those that came by HTTP"""
+    """highest sequence numbers of points numbered by the worker, and of points reported by HTTP"""
 
     def take(self, point: Point, http: int) -> bool:
-        """Add a point; False for one that was taken before. What is missing among those that a worker counted was no
-        finite number: that is no row, from which a track is made again.
+        """Add a point; return False if it is a duplicate.
+
+        A gap in the worker's numbering stands for values that were not finite: they have no rows, so a track that is
+        rebuilt from rows sees only the gap.
         """
         if point.sequence <= (self.sent if point.sequence >= http else self.counted):
             return False
@@ -48,9 +50,9 @@ class Track:
 
 
 class Board:
-    """The rule of one experiment, told of everything in the rows up to two numbers that grow with them.
+    """The rule of one experiment, fed with all rows up to two cursors.
 
-    Other replicas write rows too, so whoever holds the experiment's lock refreshes it before asking.
+    Other replicas write rows too, so the holder of the experiment's lock calls `refresh` before each use.
     """
 
     def __init__(self, rule: EarlyStopping, row: ExperimentRow) -> None:
@@ -62,13 +64,13 @@ class Board:
         self._marks = self._ends = 0
 
     def pruner(self, fold: int) -> Pruner:
-        """The rule that compares the curves of one fold."""
+        """Return the pruner that compares the curves of one fold."""
         if fold not in self._folds:
             self._folds[fold] = registry.create(self.rule, self._metrics)
         return self._folds[fold]
 
     def refresh(self, session: Session, row: ExperimentRow) -> None:
-        """Learn what is new in the rows."""
+        """Feed the rule with rows added since the last refresh."""
         for mark in session.rows(hot.NEW_MARKS, {"experiment": row.id, "after": self._marks}):
             self.pruner(mark.fold).tell(Mark(mark.trial, mark.step, mark.loss, mark.best, mark.mean))
             self._marks = mark.seq
@@ -80,19 +82,19 @@ class Board:
             self._ends = trial.history_seq
 
     def keep(self, attempt: str, track: Track) -> None:
-        """Remember the curve of an attempt; those that nothing was heard of for longest are forgotten first."""
+        """Cache the curve of an attempt; the least recently updated ones are evicted first."""
         self.tracks.keep(attempt, track)
 
 
 class Boards:
-    """The boards of this server process. Each is used under its experiment's lock; forgetting one costs time alone."""
+    """Cache of the boards of this server process. Each is used under its experiment's lock; eviction is harmless."""
 
     def __init__(self) -> None:
         self._known: Latest[Hashable, tuple[EarlyStopping, Board]] = Latest(_BOARDS)
         self._lock = threading.Lock()
 
     def of(self, row: ExperimentRow) -> Board | None:
-        """The board of an experiment; None where nothing is ended early."""
+        """Return the board of an experiment; None if it has no early stopping."""
         rule = row.specification.early_stopping
         if rule is None:
             return None
@@ -103,12 +105,12 @@ class Boards:
             return self._known.keep(row.kept_as, found)[1]
 
     def keep(self, rows: Iterable[ExperimentRow]) -> None:
-        """Forget all others: they are over."""
+        """Evict the boards of all other experiments, which are over."""
         with self._lock:
             for over in self._known.keys() - {row.kept_as for row in rows}:
                 del self._known[over]
 
     def forget(self, row: ExperimentRow) -> None:
-        """After a transaction that was undone: what was learned in it is not so."""
+        """Evict the board after a rollback: it holds state of the transaction that was rolled back."""
         with self._lock:
             self._known.pop(row.kept_as, None)

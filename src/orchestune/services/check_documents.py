@@ -1,4 +1,4 @@
-"""Checks of the nested documents in a record, and of the fields whose bounds a type cannot say. Pure."""
+"""Validation of nested documents in a record, and of fields whose bounds a type cannot express. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestune.domain.floats import as_float
 from orchestune.domain.states import ReasonCode, TrialState
 from orchestune.wire.work import UsageSample
 
-_MAX_BRACKETS = 200_000  # lists and objects in one document: bounds what it takes once it is parsed
+_MAX_BRACKETS = 200_000  # lists and objects in one document: bounds the memory of the parsed document
 _MAX_COMMAS = 1_000_000
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -26,7 +26,7 @@ _QUOTED = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 def problem_of(item: Item) -> Iterator[tuple[str, str]]:
-    """Yield the fields of an item that are not as they must be, each with its problem: 'must be …'."""
+    """Yield the invalid fields of an item, each with its problem: 'must be …'."""
     for name, (words, fits) in _NESTED.get(type(item), {}).items():
         text = bytes(getattr(item, name))
         if text == b"null" and (type(item), name) in format.NULLABLE:
@@ -43,12 +43,12 @@ def problem_of(item: Item) -> Iterator[tuple[str, str]]:
 
 
 def is_finite(value: object) -> bool:
-    """Return True for a number that a float can hold, other than true and false."""
+    """Return True if `value` is a finite number that fits a float; booleans are not numbers."""
     return type(value) in (int, float) and math.isfinite(as_float(value))
 
 
 def parsed(text: bytes) -> object:
-    """Return what a nested document contains. ValueError, with the reason, if it is too large."""
+    """Parse a nested document. Raises ValueError, with the reason, if it is malformed or too large."""
     if len(text) > format.MAX_JSON:
         raise ValueError(f"must be JSON of at most {format.MAX_JSON:,} bytes")
     structure = _QUOTED.sub(b"", text)
@@ -97,7 +97,7 @@ def _is_checkpoint(document: object) -> bool:
 
 
 def is_text_mapping(document: object) -> bool:
-    """Return True for an object whose values are all texts."""
+    """Return True if all values of the object are strings."""
     return isinstance(document, dict) and all(isinstance(value, str) for value in document.values())
 
 
@@ -109,7 +109,7 @@ def _are_labels(document: object) -> bool:
 
 
 def is_launch(document: object) -> bool:
-    """Return True for what `POST /experiments` takes as `launch`."""
+    """Return True if `POST /experiments` accepts the document as `launch`."""
     if not isinstance(document, dict) or not is_text_mapping(document.get("env", {})):
         return False
     links = document.get("links", [])
@@ -121,7 +121,7 @@ def is_launch(document: object) -> bool:
 
 
 def are_measured(document: object) -> bool:
-    """Return True for values of metrics: name → {value, stddev}."""
+    """Return True if the document holds values of metrics: name → {value, stddev}."""
     return isinstance(document, dict) and all(
         is_finite(measured["value"]) and _is_step(measured.get("stddev")) for measured in document.values()
     )
@@ -146,7 +146,7 @@ def _are_samples(document: object) -> bool:
 
 
 def is_value(value: object) -> bool:
-    """Return True for a value that a parameter may have: text, truth or a finite number."""
+    """Return True if a parameter may have this value: a string, boolean or finite number."""
     return isinstance(value, str | bool) or is_finite(value)
 
 
