@@ -1,8 +1,8 @@
-"""Check the record of an experiment before anything of it is imported.
+"""Validation of an experiment's record before any of it is imported.
 
-A record is input from outside. The format checks the types and bounds of single fields when a line is decoded; here
-follow nested documents, and what items have to say of each other. Items that name other items are checked again where
-they are inserted (see `import_record`), since only the store can tell which ids belong to whom.
+A record is untrusted input. The format checks types and bounds of single fields when it decodes a line; this module
+checks nested documents and the consistency of items with each other. References between items are checked again on
+insertion (see `import_record`), since only the store knows which ids belong to which experiment.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from orchestune.errors import BadInput
 from orchestune.services.check_documents import is_value, parsed, problem_of
 from orchestune.services.create_experiment import parse
 
-_MAX_SPECIFICATIONS = 32 * 2**20  # bytes of all revisions together: what they are parsed to is kept meanwhile
+_MAX_SPECIFICATIONS = 32 * 2**20  # bytes of all revisions together: their parsed forms stay in memory during the check
 _ORDER: Mapping[type[object], int] = {item: place for place, item in enumerate(format.ITEMS)}
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A record whose items are sound."""
+    """A record whose items are valid."""
 
     head: Head
     program: Program
     trials: Mapping[TrialState, int]
-    """how many there are in each state"""
+    """number of trials in each state"""
 
 
 def check(head: Head, source: BinaryIO) -> Checked:
-    """Check every item of a verified stream, which is read from its beginning. BadInput names the first bad one."""
+    """Check every item of a verified stream from its beginning. Raises BadInput for the first invalid item."""
     checking = _Checking(head)
     source.seek(0)
     for item in record.items(source):
@@ -50,14 +50,14 @@ def check(head: Head, source: BinaryIO) -> Checked:
 
 
 def _located(error: BadInput, head: Head, item: Item, number: int) -> BadInput:
-    """Return the same error with the place of the item in front of each problem."""
+    """Return the error with the item's position prefixed to the key of each problem."""
     place = f"{head.handle}: {format.type_of(item)} {number}"
     return BadInput([replace(one, key=f"{place}: {one.key}" if one.key else place) for one in error.problems])
 
 
 @dataclass
 class _Checking:
-    """The state of one check: what later items are compared with."""
+    """State of one check, against which later items are compared."""
 
     head: Head
     own: Experiment | None = None
@@ -69,7 +69,7 @@ class _Checking:
     _parsed: dict[bytes, Specification] = field(default_factory=dict)
 
     def take(self, item: Item) -> None:
-        """Check the next item."""
+        """Check the next item and update the state."""
         self.counts[type(item)] += 1
         if _ORDER[type(item)] < _ORDER[self._type]:
             raise BadInput.one("is in the wrong place")
@@ -100,7 +100,7 @@ class _Checking:
         return self.own
 
     def specification(self, item: Experiment | Revision) -> Specification:
-        """Return the specification of an item, checked as one of a new experiment. Revisions often share theirs."""
+        """Parse the specification of an item like that of a new experiment. Cached, since revisions often share one."""
         text = bytes(item.specification)
         if text not in self._parsed:
             if sum(map(len, self._parsed)) + len(text) > _MAX_SPECIFICATIONS:
@@ -137,7 +137,7 @@ class _Checking:
 
 
 def _within(name: str, number: int, low: int, high: int) -> None:
-    """Refuse a number beyond a counter of the experiment: the next one that this server gives would be the same."""
+    """Refuse a number beyond a counter of the experiment: this server would assign the same number again."""
     if not low <= number <= high:
         raise BadInput.one(f"is {number} (expected {low:,} to {high:,})", key=name)
 
@@ -157,7 +157,7 @@ def _parse(text: bytes) -> Specification:
 
 
 def finished(trials: Mapping[TrialState, int]) -> dict[str, int]:
-    """Return the counters of an experiment over which no trial is open, from the number of trials in each state."""
+    """Return the counters of a finished experiment from the number of trials in each state; no trial is open."""
     over = [state for state in TrialState if state.over]
     return {"queued": 0, "running": 0, "live_attempts": 0, "pending_folds": 0} | {
         state.value: trials.get(state, 0) for state in over

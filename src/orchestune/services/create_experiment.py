@@ -1,4 +1,4 @@
-"""A new experiment: checked as a whole, then there as a whole."""
+"""Validation and atomic creation of experiments."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from orchestune.store import blobs, experiments, warm_starts
 from orchestune.store import tracked as tracking
 from orchestune.store.experiments import ExperimentRow, NewExperimentRow
 
-MOST_SECRETS = 64 * 1024  # bytes of one experiment: in a cluster they lie in etcd, which is small and everybody's
-_MOST_IMAGE = 500  # characters, as in experiment files
+MOST_SECRETS = 64 * 1024  # bytes per experiment: Kubernetes stores them in etcd, which is small and shared
+_MOST_IMAGE = 500  # characters, as for experiment files
 _MOST_LABEL_NAME, _MOST_LABEL = 200, 1000  # characters
 
 _MOST_BYTES = 2**60
@@ -44,24 +44,24 @@ _MOST_UNITS = 10**6  # cores or GPUs of one trial
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """For whom an experiment is created, from where, and with which secrets."""
+    """Origin, owner and secrets of a new experiment."""
 
     owner: str | None = None
     """None: the caller"""
     folder: str = ""
-    """where it was started, as `host:/abs/path`"""
+    """working directory of the submission, as `host:/abs/path`"""
     launch: Mapping[str, object] = field(default_factory=dict)
-    """what the caller's shell was like"""
+    """shell environment and code folder of the caller"""
     secrets: Mapping[str, str] = field(default_factory=dict)
     outgoing: Mapping[str, str] = field(default_factory=dict)
     """addresses and secrets of `notify` and `mlflow` by name"""
     request_key: str | None = None
-    """the request's Idempotency-Key: the same one again finds the experiment that it made"""
+    """Idempotency-Key of the request: a retry with the same key returns the experiment already created"""
 
 
 @dataclass(frozen=True)
 class WarmResults:
-    """Results that the engine is told before the first trial; `source`: where they come from, for people."""
+    """Results fed to the engine before the first trial; `source`: their origin, for display."""
 
     source: str
     results: Sequence[Mapping[str, object]]
@@ -69,7 +69,7 @@ class WarmResults:
 
 @dataclass(frozen=True)
 class FirstTrial:
-    """The first trial, before any is suggested."""
+    """A given first trial, run before any suggestion."""
 
     parameters: Configuration
     seed: int
@@ -81,15 +81,15 @@ class NewExperiment(Submission):
 
     specification: Mapping[str, object]
     cluster: str | None = None
-    """None: the server's own"""
+    """None: the server's default"""
     bundle: str | None = None
-    """digest of its code"""
+    """digest of the code"""
     warm_start: WarmResults | None = None
     first: FirstTrial | None = None
 
 
 def create_experiment(core: Core, new: NewExperiment, actor: str, *, principal: str | None = None) -> documents.Status:
-    """Create an experiment and return its `Status`. BadInput where the description is wrong.
+    """Create an experiment and return its `Status`. Raises BadInput if the description is invalid.
 
     `principal`: the authenticated caller, see `ownership`.
     """
@@ -124,7 +124,7 @@ def _first(specification: Specification, trial: FirstTrial | None) -> Suggestion
 
 
 def parse(document: Mapping[str, object]) -> Specification:
-    """A specification from JSON; every mistake as `BadInput`."""
+    """Parse and validate a specification. Raises BadInput with all problems found."""
     try:
         specification = Specification.from_json(document)
     except KeyError as error:
@@ -172,7 +172,7 @@ def parse(document: Mapping[str, object]) -> Specification:
 
 
 def _refuse_long_lists(specification: Specification) -> None:
-    """BadInput for lists and mappings that no experiment file may have: views and controllers walk through them."""
+    """Raise BadInput if a list or mapping is too long, as for files: views and controllers iterate over them."""
     for key, entries, most in (
         ("metrics", specification.metrics, MOST_ENTRIES),
         ("try_first", specification.try_first, MOST_TRY_FIRST),
@@ -190,7 +190,7 @@ def _refuse_long_lists(specification: Specification) -> None:
 
 
 def _refuse_long_texts(specification: Specification) -> None:
-    """BadInput for a label or an image name that no experiment file may have."""
+    """Raise BadInput if a label or image name is too long, as for experiment files."""
     texts = [(f"labels.{name:.100}", text, _MOST_LABEL) for name, text in specification.labels.items()]
     texts += [("labels", name, _MOST_LABEL_NAME) for name in specification.labels]
     texts.append(("image", specification.placement.image or "", _MOST_IMAGE))
@@ -200,7 +200,7 @@ def _refuse_long_texts(specification: Specification) -> None:
 
 
 def check(core: Core, specification: Specification, cluster: str, submission: Submission) -> None:
-    """What can be known now to go wrong later: the cluster, what a trial needs, the engine's options, the secrets."""
+    """Run the preflight checks: cluster, policy, resources of a trial, engine options, early stopping, secrets."""
     backend = core.backends.get(cluster)
     if backend is None:
         known = ", ".join(core.backends) or "none"
@@ -234,7 +234,7 @@ def check(core: Core, specification: Specification, cluster: str, submission: Su
 
 
 def _warm_start(specification: Specification, given: WarmResults | None) -> WarmStart | None:
-    """BadInput where results came of which none can be used."""
+    """Map the results to the new space; None if none were given. Raises BadInput if none is usable."""
     if given is None:
         return None
     made = mapped(given.source, given.results, specification.space, specification.metrics)
@@ -256,7 +256,7 @@ def add(
     warm: WarmStart | None = None,
     principal: str | None = None,
 ) -> documents.Status:
-    """Insert a checked experiment; `first` is queued with it. Secrets are kept before the row is there, not after."""
+    """Insert a validated experiment and queue `first`. Secrets are stored before the row becomes visible."""
     if submission.request_key:
         with core.store.reading() as session:
             made = experiments.made_by(session, submission.request_key)
@@ -299,7 +299,7 @@ def add(
 
 
 def _is_tracked(core: Core, specification: Specification) -> bool:
-    """Whether a tracking server records it."""
+    """Return True if a tracking server records the experiment."""
     if TEST_LABEL in specification.labels:
         return False
     return specification.mlflow is not None or core.outgoing.tracker is not None
@@ -333,5 +333,5 @@ def _insert(
                 ledger.close()
                 return row
         except IntegrityError:
-            continue  # the four characters are taken: others then
+            continue  # the handle is taken: retry with other random characters
     raise UsageError("no free handle was found", "try again, or use another name")

@@ -1,4 +1,4 @@
-"""Export an experiment: its whole record as a stream, signed by this server."""
+"""Export of an experiment's whole record as a stream, signed by this server."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from orchestune.services.signatures import record_signature
 from orchestune.store import archive, experiments
 from orchestune.store.logs import Segment
 
-_CONCURRENCY = 16  # requests to the file store at a time: a bucket answers each after some hundredths of a second
+_CONCURRENCY = 16  # parallel requests to the file store: a bucket takes tens of milliseconds for each
 
 
 def _continue() -> None:
-    """Let an export go on."""
+    """Default check of `open_archive` and `write`: never aborts the export."""
 
 
 class OpenArchive(NamedTuple):
-    """The record of an experiment as a file, with its size in bytes. Closing the file removes it."""
+    """A temporary file with the record of an experiment, and its size in bytes. Closing the file deletes it."""
 
     file: BinaryIO
     size: int
@@ -46,9 +46,9 @@ class OpenArchive(NamedTuple):
 
 
 def open_archive(core: Core, ref: str, check: Callable[[], None] = _continue) -> OpenArchive:
-    """Open the record of an experiment. The caller closes it.
+    """Export an experiment into a temporary file, which the caller closes.
 
-    `check` is called at the start and before each row; what it raises ends the export.
+    `check` is called at the start and before each row; an exception of it aborts the export.
     """
     check()
     spool = tempfile.TemporaryFile(prefix="orchestune-archive-")  # noqa: SIM115
@@ -64,16 +64,16 @@ def open_archive(core: Core, ref: str, check: Callable[[], None] = _continue) ->
 
 
 def write(core: Core, ref: str, target: BinaryIO, check: Callable[[], None] = _continue) -> Head:
-    """Write the signed record of an experiment that is over and return its head. Conflict for one that is not."""
+    """Write the signed record of an experiment and return its head. Raises Conflict if it is not over."""
     with ExitStack() as reading:
         session = reading.enter_context(core.store.reading())
         row = experiments.find(session, ref)
         if not row.state.over:
             raise Conflict(f"{row.handle} is {row.state}", f"stop it first: orchestune stop {row.handle}")
-        if row.visibility is Visibility.PURGING:  # some of its rows may be gone
+        if row.visibility is Visibility.PURGING:  # some of its rows may be deleted already
             raise Conflict(f"{row.handle} is being removed for good")
         named = archive.blobs_of(session, row.id)
-        there = blob_sizes(core, named)  # a rule of the bucket, or a person, may have removed some
+        there = blob_sizes(core, named)  # a lifecycle rule of the bucket, or a user, may have deleted some
         blobs = {digest: size for digest, size in named.items() if there[digest] is not None}
         head = Head(__version__, row.id, row.handle, blobs, row.event_seq)
         rows = archive.rows(session, row.id)
@@ -89,7 +89,7 @@ def _items(
 ) -> Iterator[Item]:
     """Yield the items of all rows, logs with their bytes.
 
-    Logs in the file store come last, after the read transaction has ended: fetching them may take long.
+    Logs in the file store come last, after the read transaction has ended, since fetching them may take long.
     """
     with tempfile.TemporaryFile("w+", prefix="orchestune-archive-") as elsewhere:
         for table, row in rows:
@@ -109,7 +109,7 @@ def _items(
 
 
 class Records:
-    """The experiments of this server that are over; fulfils `copying.Source`."""
+    """Finished experiments of this server as a `copying.Source`."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -128,6 +128,6 @@ class Records:
 
 
 def blob_sizes(core: Core, digests: Collection[str]) -> dict[str, int | None]:
-    """Return the size of each blob in the file store, None if absent. Asks concurrently: there may be thousands."""
+    """Return the size of each blob in the file store, None if absent. Concurrent, since there may be thousands."""
     with ThreadPoolExecutor(_CONCURRENCY) as threads:
         return dict(zip(digests, threads.map(core.files.size, map(blob_key, digests)), strict=True))

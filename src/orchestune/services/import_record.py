@@ -1,8 +1,8 @@
-"""Import the record of an experiment that comes from another server, or from this one at an earlier time.
+"""Import of an experiment's record from another server, or from this one at an earlier time.
 
-A record is input like any other, and may come from an attacker. It is checked item by item (`check_record`). One that
-this server has not signed is refused until its contents were confirmed. Whatever its rows say, an imported experiment
-is over and stopped, its trials are over and its workers have ended, so that nothing of it runs before a user resumes,
+A record is untrusted input and may come from an attacker. It is checked item by item (`check_record`). A record not
+signed by this server is refused until the caller has confirmed its contents. Regardless of its rows, an imported
+experiment is stopped, its trials are over and its workers have ended, so that nothing runs before a user resumes,
 extends or reruns it.
 """
 
@@ -36,13 +36,11 @@ from orchestune.store import archive, blobs, experiments, imports, logs, trials
 from orchestune.store.session import Session
 
 _PATIENCE, _GLANCE = 10.0, 0.05
-"""seconds for which one import of an experiment waits for another one, and from one look whether that is over to the
-next
-"""
+"""timeout and polling interval, in seconds, of an import blocked on another import of the same experiment"""
 
 
 def read(core: Core, source: BinaryIO, trust: str = "") -> Placed:
-    """Import a record as a whole or not at all. An experiment that exists stays, unless the record continues it.
+    """Import a record atomically. An existing experiment is kept unless the record continues it.
 
     `source` is read several times. `trust` is the digest of a record whose contents the caller has confirmed; this
     server's own records need none.
@@ -82,9 +80,7 @@ def _unverified(verified: record.Record, source: BinaryIO) -> Unverified:
 
 @contextmanager
 def _turn(core: Core, head: Head) -> Iterator[None]:
-    """Hold the lock of an import: of several at once one begins, and the others wait. StoreUnavailable where that
-    takes long.
-    """
+    """Hold the import lock of an experiment. Raises StoreUnavailable if it is not free within `_PATIENCE`."""
     name, until = _name(head.experiment), time.monotonic() + _PATIENCE
     while not core.store.take_turn(name):
         if time.monotonic() > until:
@@ -108,16 +104,16 @@ def _part(core: Core, experiment: str, token: str) -> Iterator[Session]:
 
 
 class _Import:
-    """One record on its way into the store."""
+    """The import of one record into the store."""
 
     def __init__(self, core: Core, checked: Checked, is_own: bool) -> None:
         self._core, self._head, self._is_own = core, checked.head, is_own
         self._program, self._trials = checked.program, checked.trials
 
     def take_in(self, source: BinaryIO) -> str:
-        """Insert the rows, a few at a time: others write meanwhile. Returns the handle.
+        """Insert the rows in batches, so that other writers are not blocked. Return the handle.
 
-        The experiment's own row comes last, and nothing finds the others before. If a row is refused, all are removed.
+        The experiment's own row comes last, which makes the other rows visible. If a row is refused, all are removed.
         """
         core, experiment = self._core, self._head.experiment
         token = new_id(core.clock)
@@ -153,9 +149,9 @@ class _Import:
         return handle
 
     def replace(self, known: archive.StoredExperiment, source: BinaryIO) -> None:
-        """Write the rows that differ from those of the store in one transaction: cut off, it changes nothing.
+        """Write the rows that differ from those of the store in one transaction; an interruption changes nothing.
 
-        They are looked for before, while others write.
+        The differences are computed before the transaction, while others can write.
         """
         core, experiment = self._core, self._head.experiment
         with tempfile.TemporaryFile(prefix="orchestune-archive-") as news:
@@ -181,9 +177,9 @@ class _Import:
         write: Callable[[Session, str, list[archive.Row]], None],
         batch: Sequence[Item],
     ) -> None:
-        """Write items whose ids belong to this experiment. BadInput if one of them points to another one."""
+        """Write items of this experiment. Raises BadInput if one refers to an item outside the record."""
         table, received = TABLE_OF[type(batch[0])], self._rows(batch)
-        if table == "workers":  # one that moved on with another experiment may have come with that already
+        if table == "workers":  # a worker reused by another experiment may have been imported with that one already
             elsewhere = archive.workers_elsewhere(session, self._head.experiment, received)
             received = [row for row in received if row["id"] not in elsewhere]
         lost = archive.dangling(session, self._head.experiment, table, received)
@@ -194,11 +190,11 @@ class _Import:
         write(session, table, received)
 
     def _rows(self, batch: Sequence[Item]) -> list[archive.Row]:
-        """Return the rows of items of one type as they are stored: nothing that waits or runs."""
+        """Return the rows to store for items of one type, with no pending or running state."""
         return [_received(item, row_of(item, self._head.experiment)) for item in batch]
 
     def _own(self, row: archive.Row, handle: str, now: float) -> archive.Row:
-        """Return the experiment's row as it is stored: over, stopped, and listed even if it was deleted elsewhere."""
+        """Return the experiment's row to store: over, stopped, and listed even if it was deleted elsewhere."""
         counters = finished(self._trials)
         ended = row["ended_by"] is not None
         over = counters["completed"] + counters["failed"] + counters["pruned"]
@@ -225,7 +221,7 @@ class _Import:
         )
 
     def _news(self, session: Session, source: BinaryIO) -> Iterator[Item]:
-        """Yield the items that differ from the rows here; the points of an attempt only if the attempt differs."""
+        """Yield the items that differ from the stored rows. Points are skipped if their attempt is unchanged."""
         attempts: set[str] = set()
         source.seek(0)
         for batch in record.batches(source):
@@ -235,7 +231,7 @@ class _Import:
                 match item:
                     case format.Point():
                         is_news = item.attempt in attempts
-                    case format.Log():  # its bytes are the same, wherever they are
+                    case format.Log():  # the bytes of a stored segment never change, only their location
                         is_news = stored is None
                     case format.Experiment():
                         is_news = True
@@ -247,7 +243,7 @@ class _Import:
                     yield item
 
     def _need_presentable(self, session: Session) -> None:
-        """Refuse an experiment whose status fails: lists show it beside others, and would fail with it."""
+        """Refuse an experiment whose status cannot be computed: it would break every list that contains it."""
         row = experiments.get(session, self._head.experiment)
         if row.best_trial is not None and trials.get(session, row.id, row.best_trial) is None:
             raise BadInput.one(f"its best trial is {row.best_trial}, which does not exist", key=self._head.handle)
@@ -259,7 +255,7 @@ class _Import:
 
 
 def sweep(core: Core, experiment: str) -> None:
-    """Remove what an interrupted import left; nothing of one that still runs."""
+    """Remove the rows of an interrupted import. Does nothing while an import of the experiment is running."""
     if not core.store.take_turn(_name(experiment)):
         return
     try:
@@ -275,8 +271,9 @@ def sweep(core: Core, experiment: str) -> None:
 
 
 def _goes_on(session: Session, known: archive.StoredExperiment, head: Head, source: BinaryIO) -> bool:
-    """Whether the record goes on from what is here. Conflict unless one of the two is the other one at an earlier time,
-    and the one here is over if it is that.
+    """Return True if the record continues the stored experiment, False if it is the same or an earlier state of it.
+
+    Raises Conflict if the two have diverged, or if the stored one is the earlier state but is not over.
     """
     if known.visibility == Visibility.PURGING:
         raise Conflict(f"{known.handle} is being removed for good here", "import it again once it is gone")
@@ -298,7 +295,7 @@ def _goes_on(session: Session, known: archive.StoredExperiment, head: Head, sour
 
 
 def _received(item: Item, row: archive.Row) -> archive.Row:
-    """Return an item's row as it is stored: nothing that waits or runs."""
+    """Return an item's row to store, with ended workers and no open folds."""
     row = _without_nul(row)
     if isinstance(item, format.Worker):
         last = item.ended_at or item.seen_at or item.created_at
@@ -327,7 +324,7 @@ def _take_blobs(core: Core, head: Head) -> None:
 
 
 def _free_handle(core: Core, session: Session, wanted: str) -> str:
-    """The same handle, or, where another experiment has it here, one with other characters at its end."""
+    """Return the handle, or one with another random suffix if it is taken here."""
     handle = wanted
     while archive.handle_is_taken(session, handle):
         handle = ids.handle(wanted.rpartition("-")[0] or wanted, core.clock.entropy(4))
