@@ -1,4 +1,4 @@
-"""A fold of a trial is over: what it measured is kept, and the trial goes on, or ends. All under the ledger's lock."""
+"""End of folds: store the metrics, then continue or end the trial. All functions run under the ledger's lock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Folds = dict[int, Mapping[str, Measured]]
 
 
 def done(ledger: Ledger, trial: int, fold: int, old: TrialState, measured: Mapping[str, Measured]) -> None:
-    """A fold succeeded. The last one completes the trial; an earlier one may show that the trial need not go on."""
+    """Record a succeeded fold. The last one completes the trial; an earlier one may prune it as hopeless."""
     _keep(ledger, trial, fold, measured)
     states, found = _tasks(ledger, trial)
     if all(state is FoldState.DONE for state in states):
@@ -43,7 +43,7 @@ def ended(
     measured: Mapping[str, Measured],
     missing: str | None,
 ) -> None:
-    """A fold failed for good or was pruned, and the trial with it: the other folds are not needed any more."""
+    """End the trial of a fold that was pruned or failed without retries left, and cancel the other folds."""
     why = f": {reason.message}" if reason else ""
     word = "was pruned" if cause is Cause.PRUNE else "failed"
     trials.cancel_folds(ledger, trial, Reason(ReasonCode.CANCELLED, f"another fold {word}{why}"))
@@ -65,7 +65,7 @@ def _hopeless(ledger: Ledger, found: Folds) -> str | None:
 
 
 def _bests(row: ExperimentRow) -> dict[str, list[float | None]]:
-    """Of one metric that is optimized the store has a list alone."""
+    """Return the best values per fold by objective. With a single objective the store holds a bare list."""
     known = json.loads(row.best_by_fold) if row.best_by_fold else {}
     return known if isinstance(known, dict) else {row.specification.objective.name: known}
 
@@ -83,7 +83,7 @@ def _keep(ledger: Ledger, trial: int, fold: int, measured: Mapping[str, Measured
 
 
 def _tasks(ledger: Ledger, trial: int) -> tuple[list[FoldState], Folds]:
-    """The state of each fold, and what those that are done measured."""
+    """Return the state of each fold, and the metrics of the completed ones."""
     folds = ledger.session.rows(hot.FOLDS_OF_TRIAL, {"experiment": ledger.row.id, "trial": trial})
     measured = {fold.fold: json.loads(fold.metrics) for fold in folds if fold.state == FoldState.DONE and fold.metrics}
     found: Folds = {

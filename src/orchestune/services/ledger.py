@@ -1,4 +1,4 @@
-"""One experiment under its lock: what happens to it in one transaction, written down as a whole."""
+"""One locked experiment in one transaction: collects all changes and writes them at the end."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _USES = ("last_trial", "queued", "running", "pending_folds", "history_seq")
 
 
 class Ledger:
-    """The locked row, the events and the log segments of this transaction.
+    """The locked row of an experiment, with the events and log segments of one transaction.
 
-    Changes are made to `row` and through the functions in `trials` and `attempts`; `close` derives the state, and
-    writes row, events and segments at once.
+    Callers change `row` and use the functions in `trials` and `attempts`; `close` derives the state and writes row,
+    events and segments at once.
     """
 
     def __init__(self, session: Session, row: ExperimentRow, actor: str) -> None:
@@ -39,7 +39,7 @@ class Ledger:
         self.actor = actor
         self.now = session.now
         self.to_be_cancelled = False
-        """set when the experiment ended while trials were open; who does not cancel them leaves it to `Finishing`"""
+        """True if the experiment ended with open trials; if the caller does not cancel them, `Finishing` does"""
         self._before = (row.state, row.reason_json)
         self._loaded = vars(row).copy()
         self._events: list[dict[str, Any]] = []
@@ -66,7 +66,7 @@ class Ledger:
         )
 
     def add_segment(self, attempt: str, trial: int, offset: int, data: bytes, gap: int) -> None:
-        """Add a part of an attempt's log, which the caller knows to be new."""
+        """Add a segment of an attempt's log. The caller ensures that it is new."""
         self.row.log_seq += 1
         self._segments.append(
             {
@@ -83,7 +83,7 @@ class Ledger:
         )
 
     def progress(self, chosen: stopping.Chosen | None) -> stopping.Progress:
-        """What the stop rules look at; `chosen`: the best trial where the best value is not it."""
+        """Return the input of the stop rules; `chosen`: the incumbent if it is not the trial with the best value."""
         row = self.row
         exhausted = bool(row.is_exhausted) or self._all_tried()
         found = stopping.Progress(
@@ -105,7 +105,7 @@ class Ledger:
         return replace(found, best_value=chosen.value, since_best=row.finished - chosen.place)
 
     def _all_tried(self) -> bool:
-        """Whether the budget came to its end where the space did, so that no larger one would find anything new."""
+        """Return True if the budget is used up and the space too, so that a larger budget would find nothing new."""
         row = self.row
         if row.finished < row.budget:
             return False
@@ -113,9 +113,10 @@ class Ledger:
         return size <= row.budget and len(set(map(key, trials.configurations(self.session, row.id)))) >= size
 
     def evaluate(self, chosen: stopping.Chosen | None = None) -> None:
-        """Apply the stop rules; a rule that holds ends the experiment, one that no longer does lets it go on.
+        """Apply the stop rules: end the experiment if one holds, let it continue if none holds any more.
 
-        What a noisy best decided stands: only the controller that brings `chosen` can tell.
+        An end decided by the best value stands while noise makes that value uncertain: only the controller that passes
+        `chosen` can revert it.
         """
         row = self.row
         specification = row.specification
@@ -133,44 +134,44 @@ class Ledger:
         self.to_be_cancelled = row.open > 0
 
     def pause(self, reason: Reason) -> None:
-        """Start nothing new, for a reason that `resume` waves through."""
+        """Pause the experiment for a reason that `resume` waives."""
         if self.row.goes_on:
             self.row.desired, self.row.reason = Desired.PAUSED, reason
 
     def orders(self) -> None:
-        """An order waits for a worker, which hears of it at once if it waits for work."""
+        """Note a pending stop order: `announce` wakes the workers in long polls for it."""
         self._ordered = True
 
     def note_stuck(self, seconds: float, hooks: Sequence[str]) -> None:
-        """Tell these hooks that nothing was seen of the experiment for so long."""
+        """Notify these hooks that the experiment made no progress for `seconds`."""
         self.record("experiment_stuck", {"seconds": seconds})
         notices.note_stuck(self.session, self.row, seconds, hooks)
         self._noticed = True
 
     def if_undone(self, action: Callable[[], None]) -> None:
-        """Do something should this transaction come to nothing: to forget what was learned of it in memory."""
+        """Register an action for a rollback, for example to evict in-memory state derived from this transaction."""
         self._undo.append(action)
 
     def undone(self, *error: object) -> None:
-        """The transaction is over; with an error it came to nothing."""
+        """Run the registered actions if the transaction ended with an error. Used as an `__exit__` callback."""
         if error[0] is not None:
             for action in self._undo:
                 action()
 
     def awaits_workers(self) -> None:
-        """Attempts were cancelled whose processes may still run: it is over only when its workers have ended."""
+        """Keep the experiment stopping until its workers end: processes of cancelled attempts may still run."""
         self._unconfirmed = True
 
     def needs_other_workers(self) -> None:
-        """A trial waits for a worker of another size than those that are there."""
+        """Note that a trial is blocked on a worker of another size than the present ones."""
         self._other_workers = True
 
     def workers_ended(self) -> None:
-        """Every worker has ended: what is stopping is over."""
+        """Note that all workers have ended, so that a stopping experiment is over."""
         self._workers_ended = True
 
     def _derive(self) -> None:
-        """Bring `state` in line with what is wanted and what was counted."""
+        """Derive `state` from the desired state and the counters."""
         row = self.row
         ended = row.ended_by is not None
         unconfirmed = self._unconfirmed or (row.state is ExperimentState.STOPPING and not self._workers_ended)
@@ -178,7 +179,7 @@ class Ledger:
         state = experiment_state(
             row.desired,
             live=row.live_attempts > 0
-            or (row.ending and (unconfirmed or row.open > 0)),  # what is open is cancelled first
+            or (row.ending and (unconfirmed or row.open > 0)),  # open trials are cancelled first
             ended=ended,
             failed=failed,
             started=row.started_at is not None,
@@ -193,7 +194,7 @@ class Ledger:
         row.state = state
 
     def close(self) -> None:
-        """Write everything."""
+        """Derive the state and write all changes."""
         self._derive()
         row = self.row
         if (row.state, row.reason_json) != self._before:
@@ -206,11 +207,11 @@ class Ledger:
             experiments.save(self.session, row)
 
     def announce(self, signals: Signals) -> None:
-        """Wake whom this concerns. For once it is committed.
+        """Wake waiting workers, clients and controllers. Call after the commit.
 
-        A change of state or intent concerns everybody. A lease, or a trial that ended, concerns as many of the workers
-        that wait as there are leases to give, and no controller but the one that fills the queue; while an experiment
-        comes to its end or to rest, the others have something to do after each event.
+        A change of state or desired state wakes all of them. A lease or an ended trial wakes only as many waiting
+        workers as there are leases available, and only the controller that fills the queue; while an experiment ends
+        or pauses, the other controllers have work after each event.
         """
         row, topics = self.row, []
         moved = any(getattr(row, name) != self._loaded[name] for name in _MOVES)
@@ -235,7 +236,7 @@ class Ledger:
 
 @contextmanager
 def locked(core: Core, experiment: str, actor: str = "server") -> Iterator[Ledger]:
-    """The ledger of an experiment (by id) in a transaction of its own; waiters are woken after the commit."""
+    """Yield the ledger of an experiment (by id) in a new transaction; wake waiters after the commit."""
     undone = ExitStack()
     with undone, core.store.transaction() as session:
         ledger = Ledger(session, experiments.lock(session, experiment), actor)

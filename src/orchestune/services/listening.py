@@ -1,19 +1,19 @@
-"""The time in which workers could be heard: that in which the event loop of this process ran."""
+"""Clock of the time in which this process could receive heartbeats, that is while its event loop ran."""
 
 from __future__ import annotations
 
 TICK_SECONDS = 0.25
-"""Seconds from one tick of the event loop to the next."""
+"""seconds between two ticks of the event loop"""
 LONGEST_GAP = 1.0
-"""Seconds that count of a longer pause between two ticks: the loop was blocked, or the machine stood still."""
+"""upper bound, in seconds, of the counted time between two ticks: the loop was blocked or the host suspended"""
 
 
 class Listening:
-    """A monotonic clock that stands still while the event loop is blocked.
+    """A monotonic clock that stops while the event loop is blocked.
 
-    The loop ticks; the reaper reads in its thread. Heartbeats wait in sockets while the loop is blocked, so silence
-    during that time says nothing about a worker. Without an event loop (tests of the core, tools) nothing ticks, and
-    the clock is the monotonic one.
+    The loop ticks; the reaper reads in its thread. Heartbeats queue in sockets while the loop is blocked, so a missing
+    heartbeat during that time says nothing about a worker. Without an event loop (tests of the core, tools) nothing
+    ticks, and the clock equals the monotonic one.
     """
 
     def __init__(self) -> None:
@@ -27,5 +27,5 @@ class Listening:
         self._ticked = now
 
     def seconds(self, now: float) -> float:
-        """Return the clock's time, in seconds; only differences mean something."""
+        """Return the clock's time in seconds; only differences are meaningful."""
         return now if self._heard is None else self._heard

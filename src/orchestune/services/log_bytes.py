@@ -1,4 +1,4 @@
-"""The bytes of log segments, wherever they lie."""
+"""Bytes of log segments, from the database or the file store."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from orchestune.worker.output import LAST, last_lines
 
 
 class LogBytes:
-    """Reads segments one by one. Those that follow one another in an object are one reading of it, however many."""
+    """Reader of single segments. Consecutive segments of an object share one open stream."""
 
     def __init__(self, files: FileStore) -> None:
         self._files = files
         self._stream: BinaryIO = io.BytesIO()
         self._place = ("", 0)
-        """the object of the stream, and how far it was read"""
+        """object key of the stream, and the offset read so far"""
 
     def __enter__(self) -> LogBytes:
         return self
@@ -29,12 +29,12 @@ class LogBytes:
         self._stream.close()
 
     def read(self, segment: Segment) -> bytes:
-        """Its bytes, or a sentence in their place where somebody removed them: the rest of the log is worth reading."""
+        """Return the segment's bytes, or a message if they were deleted, so that the rest of the log stays readable."""
         key, start, length = segment.object_key, segment.object_offset or 0, segment.length
         if key is None or not length:
             return segment.data or b""
         goes_on = self._place == (key, start)
-        self._place = ("", 0)  # where reading fails, nobody knows
+        self._place = ("", 0)  # unknown if reading fails
         try:
             if not goes_on:
                 self._stream.close()
@@ -47,7 +47,7 @@ class LogBytes:
 
 
 def read_all(files: FileStore, segments: Sequence[Segment]) -> list[bytes]:
-    """The bytes of each; several logs may alternate in them, and each of their objects is read once all the same."""
+    """Return the bytes of each segment. Each object is read only once, even if segments of several logs alternate."""
 
     def place(number: int) -> tuple[str, int]:
         return segments[number].object_key or "", segments[number].object_offset or 0
@@ -59,7 +59,7 @@ def read_all(files: FileStore, segments: Sequence[Segment]) -> list[bytes]:
 
 
 def end_of(files: FileStore, newest: Sequence[Segment]) -> str:
-    """The end of a log for people, as its worker tells it when it ends; of its newest segments, the newest first."""
+    """Return the log tail in the form that workers report it at the end; `newest`: segments, newest first."""
     needed, size = list[Segment](), 0
     for segment in newest:
         needed.insert(0, segment)

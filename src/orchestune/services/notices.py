@@ -1,4 +1,4 @@
-"""Messages about an experiment: written with what they are about, sent by a controller afterwards."""
+"""Notifications about an experiment: stored in the transaction of the change, sent later by a controller."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestune.store.session import Session
 
 
 class BestTrial(TypedDict):
-    """The best trial so far, by the first metric."""
+    """The incumbent by the first metric."""
 
     trial: int
     metric: str
@@ -27,7 +27,7 @@ class BestTrial(TypedDict):
 
 
 class Facts(TypedDict):
-    """What a message says of an experiment, as it is stored with the message."""
+    """Snapshot of the experiment that is stored with a message."""
 
     experiment: str
     id: str
@@ -42,17 +42,17 @@ class Facts(TypedDict):
     pruned: int
     best: BestTrial | None
     seconds: NotRequired[float]
-    """without progress, of a message that says so"""
+    """seconds without progress; only in messages about a stuck experiment"""
 
 
 class Message(Facts):
-    """What is sent."""
+    """The payload that is sent."""
 
     text: str
 
 
 def note(session: Session, row: ExperimentRow, before: ExperimentState, best_before: float | None) -> bool:
-    """Write the messages of a change, in its transaction; whether there were any."""
+    """Store the messages about a change in its transaction; return True if there are any."""
     kind = moment(before, row.state)
     if not kind and row.best_value == best_before:
         return False
@@ -67,7 +67,7 @@ def note(session: Session, row: ExperimentRow, before: ExperimentState, best_bef
 
 
 def note_stuck(session: Session, row: ExperimentRow, seconds: float, hooks: Sequence[str]) -> None:
-    """The same for an experiment of which nothing was seen for so long, to those hooks."""
+    """Store messages to `hooks` about an experiment without progress for `seconds`."""
     _write(session, row, [(hook, STUCK) for hook in hooks], seconds)
 
 
@@ -83,9 +83,9 @@ def _write(session: Session, row: ExperimentRow, told: Sequence[tuple[str, str]]
 
 
 def document(core: Core, row: ExperimentRow, kind: str, data: str) -> Message:
-    """What is sent: the facts of that moment, and a line for people. Takes up to a second.
+    """Return the payload: the stored facts and a line of text. Takes up to a second.
 
-    Of a search that is over they name the best trial as all others do: where values are noisy, a model chooses it.
+    For a finished search the best trial is the one shown elsewhere: if values are noisy, a model selects it.
     """
     facts: Facts = json.loads(data)
     if row.state.over and facts["best"] and facts["completed"] == row.completed:
@@ -127,7 +127,7 @@ def _best(session: Session, row: ExperimentRow, number: int | None) -> BestTrial
 
 
 def _text(kind: str, facts: Facts) -> str:
-    """One line for people."""
+    """Return the message as one line of text."""
     best, reason, name = facts["best"], facts["reason"], facts["name"]
     found = f"{best['metric']} {best['value']:.6g} (trial {best['trial']})" if best else ""
     if kind == BETTER:
