@@ -1,4 +1,4 @@
-"""What happened lately in a cluster: workers that came and went, and machines that were put into quarantine."""
+"""Recent events of a cluster: workers started and ended, nodes quarantined."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOST = 50
 
 
 def recent(session: Session, cluster: str) -> list[documents.ClusterEvent]:
-    """The newest first."""
+    """Return the most recent events, newest first."""
     events = []
     for worker in workers.lately(session, cluster, _MOST):
         name = f"{worker.experiment_handle or '?'} {worker.name}"

@@ -1,4 +1,4 @@
-"""The GPUs of a cluster one by one, and who holds each, as far as that is known."""
+"""The GPUs of a cluster and the workers that hold them, as far as known."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from orchestune.ports.backend import Backend
 from orchestune.store.hot import Present
 
 MOST = 2000
-"""cards that are listed"""
+"""limit on listed GPUs"""
 
 
 @dataclass(frozen=True)
 class Held:
-    """Who may hold cards: the workers that are there."""
+    """The present workers, which may hold GPUs."""
 
     needs: Mapping[str, Resources]
-    """of one trial, by experiment"""
+    """resources of one trial, by experiment"""
     present: Sequence[Present]
     trials: Mapping[str, Sequence[int]]
-    """that each worker runs now"""
+    """running trials by worker"""
     handles: Mapping[str, str]
 
 
 def gpus(backend: Backend, machines: Sequence[Surveyed], held: Held) -> list[documents.Gpu]:
-    """Each card with its holders; `holders` is None where the place hands cards out and does not tell whom."""
+    """Return each GPU with its holders; `holders` is None if the cluster allocates GPUs without saying to whom."""
     gpus = _told(backend, held) if backend.assigns_gpus else _counted(machines)
     return gpus[:MOST]
 
@@ -59,7 +59,7 @@ def _told(backend: Backend, held: Held) -> list[documents.Gpu]:
 
 
 def _counted(machines: Sequence[Surveyed]) -> list[documents.Gpu]:
-    """All that is known is how many there are, and how many of them are held."""
+    """Return the GPUs of a cluster that reports only totals and allocated counts."""
     return [
         {
             "machine": machine.name,

@@ -1,4 +1,4 @@
-"""The trials of an experiment as columns of numbers, kept in memory: what sorts, filters and draws 100,000 of them."""
+"""In-memory numeric columns of an experiment's trials, to sort, filter and plot 100,000 of them."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _NUMBERS = {float, int, type(None)}
 
 @dataclass
 class Column:
-    """Values of one parameter or metric; NaN where a trial has none. Words are kept as places in `words`."""
+    """Values of one parameter or metric; NaN if a trial has none. Categories are stored as indices into `words`."""
 
     values: list[Numbers] = field(default_factory=list)
     words: list[Value] | None = None
-    """None for numbers"""
+    """the categories; None for numeric columns"""
 
     def codes(self, values: Sequence[Value | None]) -> Numbers:
-        """The numbers that stand for values; None for a trial without one."""
+        """Encode values as numbers; None (no value) becomes NaN. Appends new categories to `words`."""
         if self.words is None:
             plain = set(map(type, values)) <= _NUMBERS
             return np.array(values if plain else [_number(value) for value in values], float)
-        keys = list(zip(map(type, values), values, strict=True))  # True is 1, but another word
+        keys = list(zip(map(type, values), values, strict=True))  # True equals 1 but is another category
         known: dict[tuple[type, Value | None], float] = {
             (type(word), word): float(place) for place, word in enumerate(self.words)
         }
@@ -52,14 +52,14 @@ class Column:
         return np.array(list(map(known.__getitem__, keys)), float)
 
     def array(self) -> Numbers:
-        """All of them."""
+        """Return all values as one array."""
         if len(self.values) != 1:
             self.values = [np.concatenate(self.values) if self.values else np.empty(0)]
         return self.values[0]
 
 
 class Columns:
-    """The finished trials of an experiment in the order in which they finished, and then the others by number."""
+    """The finished trials of an experiment in order of completion, followed by the open ones by number."""
 
     def __init__(self, row: ExperimentRow) -> None:
         self.told = 0
@@ -73,7 +73,7 @@ class Columns:
         self.length = 0
 
     def add(self, trials: TrialColumns, measured: ValueColumns, runs: RunColumns) -> None:
-        """Append trials, what they measured, and when their attempts ran."""
+        """Append trials with their metrics and the run times of their attempts."""
         numbers = trials.number
         plain = {
             "number": numbers,
@@ -86,7 +86,7 @@ class Columns:
         for name, column in self.plain.items():
             column.values.append(np.array(plain[name], float))
         configurations: list[Configuration] = json.loads(f"[{','.join(trials.parameters)}]")
-        for name in sorted(set().union(*configurations) - self.parameters.keys()):  # of a space that was changed since
+        for name in sorted(set().union(*configurations) - self.parameters.keys()):  # from earlier search spaces
             value = next(configuration[name] for configuration in configurations if name in configuration)
             self.parameters[name] = Column([np.full(self.length, np.nan)], None if _number(value) == value else [])
         for name, column in self.parameters.items():
@@ -106,7 +106,7 @@ class Columns:
             column.values.append(values)
 
     def with_open(self, trials: TrialColumns, measured: ValueColumns, runs: RunColumns) -> Columns:
-        """A view to which trials that are not over are added; this one stays as it is."""
+        """Return a copy with the open trials appended; `self` is unchanged."""
         view = Columns.__new__(Columns)
         view.told, view.length = self.told, self.length
         for kind in ("parameters", "metrics", "plain"):
@@ -116,15 +116,15 @@ class Columns:
         return view
 
     def number(self) -> Numbers:
-        """The trials' numbers."""
+        """Return the trials' numbers."""
         return self.plain["number"].array()
 
     def state(self) -> Numbers:
-        """The trials' states, as places in `STATES`."""
+        """Return the trials' states as indices into `STATES`."""
         return self.plain["state"].array()
 
     def good(self, metrics: Sequence[Metric]) -> NDArray[np.bool_]:
-        """Which completed and keep every limit: one of these alone may be the best."""
+        """Return the mask of completed trials within all limits: only these are candidates for the best."""
         kept: NDArray[np.bool_] = self.state() == STATES.index(TrialState.COMPLETED.value)
         for metric in metrics:
             if metric.limit is not None:
@@ -133,11 +133,11 @@ class Columns:
         return kept
 
     def seconds(self) -> Numbers:
-        """For how long attempts of each ran, those side by side counted once; not known before it is over."""
+        """Return the run time of each trial in seconds; overlapping attempts count once. Unknown until it is over."""
         return self.plain["seconds"].array()
 
     def column(self, key: str) -> Column:
-        """By its name in a query: `number`, `seconds`, `metrics.loss`, `parameters.alpha`. BadInput for any other."""
+        """Return a column by name (`number`, `seconds`, `metrics.loss`, `parameters.x`). Raises BadInput if unknown."""
         if key in self.plain:
             return self.plain[key]
         kind, _, name = key.partition(".")
@@ -149,7 +149,7 @@ class Columns:
         return found
 
     def matching(self, where: str | None, state: str | None = None) -> Places:
-        """Places of the trials that fit. `where` is a JSON object: column → [low, high] or a list of words."""
+        """Return the indices of matching trials. `where` is JSON: column → [low, high] or a list of categories."""
         keep = np.ones(self.length, bool)
         if state:
             wanted = [_CODES[word] for word in state.split(",") if word in _CODES]
@@ -170,7 +170,7 @@ class Columns:
         return np.isin(values, places)
 
     def order(self, places: Places, sort: str) -> Places:
-        """`places` by a column, downwards where it begins with `-`; trials without a value come last."""
+        """Sort `places` by a column, descending if it starts with `-`; trials without a value come last."""
         descending, key = sort.startswith("-"), sort.removeprefix("-")
         column = self.column(key)
         values = column.array()[places]
@@ -187,7 +187,7 @@ class Columns:
 def _took(numbers: Sequence[int], runs: RunColumns) -> list[float]:
     spans: dict[int, list[tuple[float, float]]] = {}
     for number, start, seconds in zip(runs.trial, runs.started_at, runs.seconds, strict=True):
-        spans.setdefault(number, []).append((start, max(seconds, 0.0)))  # below zero if the clock went back meanwhile
+        spans.setdefault(number, []).append((start, max(seconds, 0.0)))  # negative if the clock was set back
     return [together(spans[number]) if number in spans else float("nan") for number in numbers]
 
 

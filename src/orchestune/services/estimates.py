@@ -1,6 +1,6 @@
-"""What a model expects of the best trials of noisy searches, kept: who looks again pays nothing.
+"""Cached posterior estimates of the best trials of noisy searches.
 
-The model is made in the engines' process, so never inside a transaction: `refresh` before one, `known` within.
+Models are fitted in the engines' process, so never inside a transaction: call `refresh` before one, `known` within.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from orchestune.store.session import Session
 log = logging.getLogger(__name__)
 
 LEAST = 10
-"""completed trials below which no model is asked"""
+"""completed trials below which no model is fitted"""
 _MOST, _BEST = 500, 100
-"""results that the model chooses from: an even selection, and so many of the best"""
+"""results given to the model: an evenly spaced selection, and additional best ones"""
 _PATIENCE = 10.0
-"""seconds that are waited for a model that somebody else has made of a search that is over"""
+"""timeout in seconds while another thread fits the model of a search that is over"""
 _KEPT = 200
 _NOTHING = -1
-"""the length of a history of which the store has no estimate"""
+"""history length that marks an experiment without an estimate in the store"""
 _LOOK_AGAIN = 10.0
-"""seconds after which another server may have stored one"""
+"""seconds until the store is checked again, since another server may have written an estimate"""
 _REST = 10.0
-"""times what a model took, until a search that goes on is given another one"""
+"""pause between two fits of a running search, as a multiple of the duration of the last fit"""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The trial that is best by its expected value, and that value of the first metric with its standard deviation."""
+    """The incumbent by posterior mean, with mean and standard deviation of the first metric."""
 
     trial: int
     value: float
@@ -52,32 +52,33 @@ class Estimate:
 
 
 def unsure(session: Session, row: ExperimentRow) -> bool:
-    """Whether the trial with the best value may not be the best: an exact value that beats all noisy ones is.
+    """Return True if noise may hide a better trial than the one with the best value, as stop rules see it.
 
-    As stop rules see it: of several metrics `patience` looks at each, the others at the first one.
+    An exact value that beats all noisy ones is certain. Of several metrics, `patience` looks at all, the other rules at
+    the first one.
     """
     return noisy(session, row, 1 if row.specification.stop.patience is None else None)
 
 
 def noisy(session: Session, row: ExperimentRow, first: int | None = None) -> bool:
-    """Whether the best trial says how noisy a metric is that is optimized, or one of so many `first` of them."""
+    """Return True if the best trial reports the noise of an objective (of one of the `first` ones, if given)."""
     optimized = objectives(row.specification.metrics)[:first] if row.best_trial is not None else ()
-    where = {"experiment": row.id, "trial": row.best_trial}  # stop rules ask after every trial
+    where = {"experiment": row.id, "trial": row.best_trial}  # a cheap query, since stop rules run it after every trial
     return any(session.row(hot.IS_NOISY, where | {"name": metric.name}) is not None for metric in optimized)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a model chose."""
+    """The best trial or trials according to a model."""
 
     estimate: Estimate | None
-    """None of several metrics"""
+    """None with several metrics"""
     front: Sequence[int]
-    """of several metrics"""
+    """Pareto front with several metrics"""
 
     @property
     def trials(self) -> Sequence[int]:
-        """The best one, or the front."""
+        """The numbers of the best trial or of the front."""
         return [self.estimate.trial] if self.estimate is not None else self.front
 
 
@@ -88,7 +89,7 @@ class _Kept:
     version: tuple[int, int]
     again: float
     stored: bool = False
-    """so that a server that begins later knows it"""
+    """written to the store, for servers started later"""
 
 
 def _past(kept: _Kept) -> bool:
@@ -96,7 +97,7 @@ def _past(kept: _Kept) -> bool:
 
 
 class Estimates:
-    """Of the experiments that somebody looks at. Any thread."""
+    """Cache of the estimates of viewed experiments. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -105,13 +106,13 @@ class Estimates:
         self._kept: Latest[Hashable, _Kept] = Latest(_KEPT)
 
     def known(self, session: Session, row: ExperimentRow) -> Estimate | None:
-        """What `refresh` found last; None where the raw best one stands, or there are several metrics."""
+        """Return the last estimate of `refresh`; None if the measured best trial stands, or with several metrics."""
         choice = self.of(session, [row]).get(row.id)
         return choice.estimate if choice is not None else None
 
     def of(self, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, Choice]:
-        """The same of many experiments, by their ids, and the fronts of several metrics. Where there is none, the raw
-        one stands.
+        """Return the known choices, including fronts, by experiment id. For absent experiments the measured best
+        trials stand.
         """
         kept = {row.id: self._of(row) for row in rows}
         kept |= self._stored(session, [row for row in rows if kept[row.id] is None and row.state.over])
@@ -122,12 +123,12 @@ class Estimates:
         }
 
     def fresh(self, row: ExperimentRow) -> bool:
-        """Whether `known` rests on all results of the row."""
+        """Return True if `known` includes all results of the row."""
         kept = self._of(row)
         return kept is not None and kept.version[0] == row.history_seq
 
     def _of(self, row: ExperimentRow) -> _Kept | None:
-        """What is kept of an experiment as it is set up now."""
+        """Return the cache entry for the current revision; None if absent or to be read from the store again."""
         with self._lock:
             kept = self._kept.get(row.kept_as)
         if kept is None or kept.version[1] != row.revision or (kept.version[0] == _NOTHING and _past(kept)):
@@ -135,7 +136,7 @@ class Estimates:
         return kept
 
     def _stored(self, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, _Kept]:
-        """What the store has of those that are over: a server that began since has it from there."""
+        """Load the estimates of experiments that are over, as written by this or another server, into the cache."""
         found = estimates.of(session, [row.id for row in rows])
         kept = {row.id: self._from(found.get(row.id), row) for row in rows}
         for row in rows:
@@ -157,10 +158,10 @@ class Estimates:
             self._kept.keep(row.kept_as, kept)
 
     def refresh(self, store: Store, row: ExperimentRow) -> None:
-        """Bring what is known up to date, where results say how noisy they are. Takes up to a second.
+        """Update the estimate if results report their noise. Takes up to a second.
 
-        Nothing is known where the engines' process is gone. Whoever looks while a model is being made sees the last, or
-        waits for it where the experiment is over.
+        No estimate is available if the engines' process has died. While another thread fits the model, callers keep the
+        last estimate; if the experiment is over, they block until the fit is done or `_PATIENCE` has passed.
         """
         version, now = (row.history_seq, row.revision), time.monotonic()
         if row.state.over and self._of(row) is None:
@@ -195,13 +196,13 @@ class Estimates:
                 self._done.notify_all()
 
     def _found(self, store: Store, row: ExperimentRow) -> tuple[Estimate | None, Sequence[int] | None]:
-        """The best trial of one metric, or the front of several."""
+        """Fit the best trial of one metric, or the front of several."""
         if len(objectives(row.specification.metrics)) > 1:
             return None, self._front(store, row)
         return self._estimate(store, row), None
 
     def of_the_first(self, store: Store, row: ExperimentRow) -> Estimate | None:
-        """Of several metrics: the trial that is best in the first one, as `known` has it of a single one. Not kept."""
+        """Return the best trial by the first of several metrics, estimated like a single one. Not cached."""
         try:
             return self._estimate(store, row)
         except OrchestuneError as error:
@@ -233,7 +234,7 @@ class Estimates:
 
 
 def _first_alone(metrics: Sequence[Metric]) -> list[Metric]:
-    """The first metric, and of the others what limits them."""
+    """Return the first metric, and those others that have limits, as constraints only."""
     return [metrics[0], *(replace(metric, optimized=False) for metric in metrics[1:] if metric.limit is not None)]
 
 

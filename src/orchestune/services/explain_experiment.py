@@ -1,4 +1,4 @@
-"""What a search shows about its parameters."""
+"""Importance of parameters and other findings about a search."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
 _MOST = 3000
-"""trials that are looked at; more of them change little and take seconds, or minutes for a measure of importance"""
+"""trials analyzed; more change the result little but take seconds, or minutes for the importance"""
 
 
 def importance(core: Core, ref: str, metric: str | None) -> documents.Importance:
-    """Return how much each parameter matters for a declared metric; for the first one if `metric` is None."""
+    """Return the importance of each parameter for a declared metric; None selects the first one."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         history = _selection(session, row)
@@ -31,7 +31,7 @@ def importance(core: Core, ref: str, metric: str | None) -> documents.Importance
 
 
 def explain(core: Core, ref: str, metric: str | None) -> documents.Explanation:
-    """Return the importance of each parameter with measured facts about the search, in sentences for people."""
+    """Return the importance of each parameter, and findings about the search as readable sentences."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         history = _selection(session, row)
@@ -41,7 +41,7 @@ def explain(core: Core, ref: str, metric: str | None) -> documents.Explanation:
     spec = row.specification
     weighed = _importance(row, chosen, history)
     facts = findings.findings(spec.space, chosen, history, spec.metrics, spec.folds.count, whole)
-    if not weighed["parameters"]:  # a random search ends at bounds, too
+    if not weighed["parameters"]:  # random searches have best values at bounds, too
         facts = [fact for fact in facts if fact.code != "at_bound"]
     facts += [findings.Finding("nothing_pruned", idle)] if idle else []
     return {

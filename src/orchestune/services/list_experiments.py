@@ -1,4 +1,4 @@
-"""The list of experiments as people look through it: by words, state and order, a part at a time."""
+"""The list of experiments with search, filter, sort order and pagination."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def listed(
     folder: str | None = None,
     hidden: bool = False,
 ) -> documents.StatusPage:
-    """`limit` of the experiments that fit from `offset` on, how many fit, and how many there are: `items` are `Status`.
+    """Return one page of matching experiments, with the numbers of matching (`total`) and of all (`known`) ones.
 
-    `search` is looked for in names, handles, owners, clusters and labels. `sort`: a column, downwards where it begins
-    with `-`; among equals the newest one comes first. BadInput.
+    `search`: words that must occur in name, handle, owner, cluster or labels. `sort`: a column, descending if it starts
+    with `-`; ties are newest first. Raises BadInput if `sort` is unknown.
     """
     order = _ORDERS.get(sort.removeprefix("-"))
     if order is None:
@@ -49,7 +49,7 @@ def listed(
         known = experiments.outlines(session, folder=folder, hidden=hidden)
         words = search.casefold().split()
         found = [row for row in known if (not state or row.state == state) and (not words or _fits(row, words))]
-        if sort != "age":  # they come like that
+        if sort != "age":  # already in this order
             found.sort(key=order, reverse=sort.startswith("-"))
         wanted = [row.id for row in found[offset : offset + limit]]
         items = statuses_of(core, session, experiments.of_ids(session, wanted), details=False)
@@ -57,7 +57,7 @@ def listed(
 
 
 def several(core: Core, refs: Sequence[str]) -> list[documents.Status]:
-    """The `Status` of each that is still there. NotFound where none is."""
+    """Return the `Status` of each existing experiment. Raises NotFound if none exists."""
     found: dict[str, ExperimentRow] = {}
     missing: NotFound | None = None
     for ref in refs:
