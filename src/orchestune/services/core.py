@@ -1,4 +1,4 @@
-"""What every use case works with."""
+"""Dependencies shared by all services, and the authenticated caller."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from orchestune.store.database import Store
 
 @dataclass(frozen=True)
 class Core:
-    """The parts behind the services and the controllers, put together by `bootstrap` alone."""
+    """Dependencies of the services and controllers, assembled by `bootstrap` only."""
 
     store: Store
     files: FileStore
@@ -37,46 +37,46 @@ class Core:
     shelf: Shelf = field(default_factory=Shelf)
     estimates: Estimates = field(default_factory=Estimates)
     url: str = ""
-    """how workers and people reach this server; without a slash at the end"""
+    """URL of this server for workers and users, without a trailing slash"""
     owners: Mapping[str, str] = field(default_factory=dict)
-    """token → name of everybody who may do everything"""
+    """token → name of each user with the role owner"""
     identities: Sequence[Identity] = ()
-    """places whose tokens are taken as well"""
+    """identity providers whose tokens are accepted as well"""
     pages_host: str = ""
-    """the only host name of the pages, new at each start of an embedded server; empty: pages have any name"""
+    """the only host name accepted for pages, new at each start of an embedded server; empty: any"""
     single_user: bool = False
-    """an embedded server: every caller is its user"""
+    """embedded server: every caller is its user"""
     default_cluster: str = "local"
-    """where an experiment runs that names no cluster"""
+    """cluster of experiments that name none"""
     outgoing: Outgoing = Outgoing()
-    """what it sends to servers elsewhere, and which of them it may call"""
+    """outgoing notifications and tracking, and the servers that may be called"""
     retirement: Retirement | None = None
-    """when the cluster destroys itself; None: never"""
+    """schedule of the cluster teardown; None: never"""
     lease_seconds: float = 15.0
     beat_seconds: float = 2.0
 
 
 UNNAMED = "owner"
-"""what a token is called to which the operator gave no name"""
+"""name for tokens that the operator left unnamed"""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a token stands for."""
+    """The identity and role behind a token."""
 
     name: str
     role: str
-    """`owner` may do everything, `editor` all but what concerns the server or destroys records, `viewer` may look,
-    `guest` may look at `experiment` alone; `worker` reaches the routes of the one worker `worker` of `experiment`"""
+    """`owner`: everything; `editor`: all but server administration and deletion of records; `viewer`: read-only;
+    `guest`: read-only for `experiment`; `worker`: only the routes of the worker `worker` of `experiment`"""
     experiment: str = ""
     handle: str = ""
-    """what people call the experiment of a guest"""
+    """handle of a guest's experiment"""
     worker: str = ""
     shared: bool = False
-    """the token stands for a role that several people have, or for nobody by name: they say their names themselves"""
+    """the token is shared or unnamed, so users state their names themselves"""
     source: str = ""
-    """digest of the token or the share that this rests on; empty for workers"""
+    """digest of the underlying token or share; empty for workers"""
     expires_at: float | None = None
-    """when the token of a cluster ends at the latest, as seconds since 1970; None for all other tokens"""
+    """latest expiry of a cluster's token in seconds since 1970; None for all other tokens"""
     browser: bool = False
-    """known by the session of a browser"""
+    """authenticated by a browser session"""

@@ -1,4 +1,4 @@
-"""What lets people in: tokens, links to one experiment, sessions of browsers. Each has an end and can be revoked."""
+"""Credentials of users: tokens, links to one experiment, browser sessions. All expire and can be revoked."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ DAY = 24 * 3600.0
 
 
 def share(core: Core, ref: str, caller: Caller, *, name: str, days: int) -> documents.Share:
-    """Create a link that shows one experiment to anyone who has it, for so many days.
+    """Create a link that gives read access to one experiment for `days` days.
 
-    Only its digest is stored, so the link is in this result and nowhere else. NotFound if there is no such experiment.
+    Only its digest is stored, so this is the only time that the link is returned. Raises NotFound if there is no such
+    experiment.
     """
     code = secret(core)
     with core.store.transaction() as session:
@@ -43,14 +44,14 @@ def share(core: Core, ref: str, caller: Caller, *, name: str, days: int) -> docu
 
 
 def shares(core: Core) -> list[documents.Grant]:
-    """Return the valid links, the newest first."""
+    """Return the valid links, newest first."""
     return _every(core, "share")
 
 
 def unshare(core: Core, identity: str, caller: Caller) -> None:
-    """Take a link back, and the sessions that it began.
+    """Revoke a link and the sessions created with it.
 
-    NotFound if there is no such link; Denied if `caller` neither created it nor owns the server.
+    Raises NotFound if there is no such link, Denied if `caller` neither created it nor has the role owner.
     """
     with core.store.reading() as session:
         links = [link for link in credentials.every(session, "share") if link.digest[:IDENTITY] == identity]
@@ -69,10 +70,10 @@ def issue_token(
     days: int,
     request_key: str | None = None,
 ) -> documents.IssuedToken:
-    """Create a token for the person `name`, valid for so many days.
+    """Create a token for the user `name`, valid for `days` days.
 
-    Only its digest is stored, so the token is in this result and nowhere else. `request_key`: the Idempotency-Key; the
-    same request of the same caller with it gets the same token, also from several servers at once.
+    Only its digest is stored, so this is the only time that the token is returned. `request_key`: the Idempotency-Key;
+    a retry of the request by the same caller gets the same token, also from several replicas at once.
     """
     token = TOKEN_PREFIX + secret(core)
     if request_key is not None:
@@ -94,22 +95,22 @@ def issue_token(
 
 
 def tokens(core: Core) -> list[documents.Grant]:
-    """Return the valid tokens that the server issued, the newest first; those of the token file are not included."""
+    """Return the valid tokens that the server issued, newest first, without those of the token file."""
     return _every(core, "token")
 
 
 def revoke_token(core: Core, identity: str) -> None:
-    """Take a token back, and the sessions that it began. NotFound where there is none."""
+    """Revoke a token and the sessions created with it. Raises NotFound if there is no such token."""
     _revoke(core, "token", identity)
 
 
 def sessions(core: Core) -> list[documents.Grant]:
-    """Return the sessions of browsers, the newest first."""
+    """Return the browser sessions, newest first."""
     return _every(core, "session")
 
 
 def end_session(core: Core, identity: str) -> None:
-    """End the session of a browser. NotFound if there is none."""
+    """Revoke a browser session. Raises NotFound if there is none."""
     _revoke(core, "session", identity)
 
 

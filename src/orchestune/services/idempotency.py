@@ -1,4 +1,4 @@
-"""Requests that may be repeated: the first answer is given again."""
+"""Idempotent requests: retries with the same key get the stored first response."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that may be repeated."""
+    """A request with an Idempotency-Key."""
 
     key: str
     hash: str
 
     def answered(self, session: Session, status: int, answer: Mapping[str, object]) -> None:
-        """Store the answer (JSON) for 24 hours, in the transaction of what the request changes.
+        """Store the response (JSON) for 24 hours, in the same transaction as the request's changes.
 
-        A retry is then not carried out again if the server dies before it has sent the answer.
+        A retry is then not executed twice if the server dies before it has sent the response.
         """
         answers.remember(session, self.key, self.hash, status, json.dumps(answer), SECONDS)
 
 
 def take(core: Core, key: str) -> bool:
-    """Whether no other server on the same database carries out a request with this key; then `leave` it at the end."""
+    """Lock the key across replicas; return False if another one is executing it. Release the lock with `leave`."""
     return core.store.take_turn(f"idempotency/{key}")
 
 
 def leave(core: Core, key: str) -> None:
-    """The request with this key is over, and its answer remembered; raises nothing."""
+    """Release the lock of `take` after the response was stored. Never raises."""
     core.store.leave_turn(f"idempotency/{key}")
 
 
 def remembered(core: Core, key: str, request_hash: str) -> tuple[int, str] | None:
-    """Status and answer of the first request with this key; Conflict where that was another request."""
+    """Return status and response stored for this key, or None. Raises Conflict if the requests differ."""
     with core.store.reading() as session:
         row = answers.remembered(session, key)
     if row is None:
@@ -51,6 +51,6 @@ def remembered(core: Core, key: str, request_hash: str) -> tuple[int, str] | Non
 
 
 def remember(core: Core, key: str, request_hash: str, status: int, answer: str) -> None:
-    """Keep the answer for 24 hours."""
+    """Store the response for 24 hours."""
     with core.store.transaction() as session:
         answers.remember(session, key, request_hash, status, answer, SECONDS)
