@@ -26,7 +26,7 @@ def append_logs(ledger: Ledger, attempt: str, trial: int, log_end: int, parts: S
     for part in parts:
         data = part.data
         if part.gap and part.offset >= end:
-            end = part.offset  # the worker dropped `gap` bytes before this part
+            end = part.offset  # not a lost part: the worker itself dropped `gap` bytes here
         elif part.offset > end:
             break  # an earlier part is missing: the worker will resend it
         elif part.offset + len(data) <= end:

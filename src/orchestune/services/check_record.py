@@ -64,7 +64,7 @@ class _Checking:
     counts: Counter[type[Item]] = field(default_factory=Counter)
     trials: Counter[TrialState] = field(default_factory=Counter)
     specifications: dict[int, Specification] = field(default_factory=dict)
-    """by revision"""
+    """specifications by revision"""
     _type: type[Item] = Experiment
     _parsed: dict[bytes, Specification] = field(default_factory=dict)
 
@@ -96,7 +96,7 @@ class _Checking:
 
     @property
     def _own(self) -> Experiment:
-        assert self.own is not None  # `take` refuses items before it
+        assert self.own is not None  # `take` refuses items before the experiment
         return self.own
 
     def specification(self, item: Experiment | Revision) -> Specification:
@@ -128,7 +128,7 @@ class _Checking:
         if specification is None:
             raise BadInput.one(f"is {trial.revision}, which the record does not contain", key="revision")
         parameters = parsed(bytes(trial.parameters))
-        assert isinstance(parameters, dict)  # `problem_of`
+        assert isinstance(parameters, dict)  # ensured by `problem_of`
         if not all(map(is_value, parameters.values())):
             raise BadInput.one("must be text, truth or finite numbers", key="parameters")
         if problems := specification.space.configuration_problems(parameters):
@@ -144,7 +144,7 @@ def _within(name: str, number: int, low: int, high: int) -> None:
 
 def _parse(text: bytes) -> Specification:
     document = parsed(text)
-    assert isinstance(document, dict)  # `problem_of`
+    assert isinstance(document, dict)  # ensured by `problem_of`
     try:
         return parse(document)
     except BadInput as error:

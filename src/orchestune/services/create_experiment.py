@@ -47,7 +47,7 @@ class Submission:
     """Origin, owner and secrets of a new experiment."""
 
     owner: str | None = None
-    """None: the caller"""
+    """None: the caller becomes the owner"""
     folder: str = ""
     """working directory of the submission, as `host:/abs/path`"""
     launch: Mapping[str, object] = field(default_factory=dict)
@@ -161,7 +161,7 @@ def parse(document: Mapping[str, object]) -> Specification:
             problems.append(Problem(f"must be {bound}, found {str(number)[:40]}", key=key))
     for index, configuration in enumerate(specification.try_first):
         if len(problems) > PROBLEMS_SHOWN:
-            break  # each configuration may lack a thousand parameters
+            break  # each configuration may have a thousand problems
         problems += [
             replace(problem, key=f"try_first[{index}].{problem.key}")
             for problem in specification.space.configuration_problems(configuration)
