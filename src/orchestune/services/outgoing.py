@@ -1,4 +1,7 @@
-"""Where a server sends something of its experiments: settings of it, and what users name, which no record has."""
+"""Outgoing connections of experiments: webhooks and tracking servers, set by the server or by users.
+
+The users' addresses and secrets live in the secret store; no record contains them.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,15 @@ from orchestune.store.notices import SERVER
 
 
 def store_key(experiment: str) -> str:
-    """Under which name the secret store has an experiment's addresses: apart from the secrets that workers get."""
+    """Return the secret store's key for an experiment's addresses; workers never get what is stored below it."""
     return f"{experiment}-outgoing"
 
 
 def settled(core: Core, specification: Specification, given: Mapping[str, str]) -> dict[str, str]:
-    """The addresses and secrets of a specification by name, such as `notify.0.url`, checked.
+    """Return the validated addresses and secrets of a specification, keyed by names such as `notify.0.url`.
 
-    `given` has those that the caller's machine knew alone. BadInput, Denied, UsageError where one is missing.
+    `given`: values resolved on the caller's machine. Raises UsageError if a value is missing, BadInput or Denied if an
+    address is invalid or not allowed.
     """
     wanted: dict[str, str] = {}
     for index, hook in enumerate(specification.notify):
@@ -47,7 +51,7 @@ def settled(core: Core, specification: Specification, given: Mapping[str, str]) 
 
 
 def hook_of(core: Core, specification: Specification, experiment: str, name: str) -> Hook | None:
-    """The hook of that name with the values themselves; None where there is none, or no longer."""
+    """Return the hook `name` with its resolved address and secret; None if absent or deleted."""
     if name == SERVER:
         return core.outgoing.hook
     values = core.secrets.get(store_key(experiment))
@@ -60,7 +64,7 @@ def hook_of(core: Core, specification: Specification, experiment: str, name: str
 
 
 def tracker_of(core: Core, specification: Specification, experiment: str) -> Tracker | None:
-    """The tracking server of an experiment, its own before the server's, with the values themselves."""
+    """Return the experiment's tracking server with resolved values; the default is the one of the server."""
     own = specification.mlflow
     if own is None:
         return core.outgoing.tracker

@@ -12,9 +12,9 @@ from orchestune.services.core import Caller, Core
 from orchestune.store.experiments import ExperimentRow
 
 LOCAL = "local"
-"""principal of everything on an embedded server, which has one user"""
+"""Principal of everything on an embedded server, which has a single user."""
 _DIGITS = 32
-"""of a token's digest: enough that no two tokens share them"""
+"""Length of the prefix of a token's digest that identifies the token: long enough to exclude collisions."""
 
 
 def principal(core: Core, caller: Caller) -> str | None:

@@ -1,4 +1,4 @@
-"""The values that attempts report while they run, as rows. All under the ledger's lock."""
+"""Store and read the intermediate values that attempts report. Callers that write hold the ledger's lock."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from orchestune.store.session import Session
 from orchestune.wire.work import Measurement
 
 MOST_NAMES = 1000
-"""Names of metrics that are kept of one attempt, besides those of the experiment. Every view of a trial carries all."""
+"""Metric names stored per attempt, besides the declared metrics. Each view of a trial contains all of them."""
 
-MOST_POINTS = 1_000_000  # of one attempt, about 100 MB of rows; a value per second for 11 days
+MOST_POINTS = 1_000_000  # stored per attempt, about 100 MB of rows; a value per second for 11 days
 
 
 def reported(measurements: Sequence[Measurement]) -> list[Point]:
-    """Return the values of a report, in its order."""
+    """Return the values of a report as points, in the order of the report."""
     return [measurement.point() for measurement in measurements]
 
 
 def within_names(ledger: Ledger, attempt: str, stored: int, points: Sequence[Point]) -> Sequence[Point]:
-    """Return the points whose names the attempt may still report; `stored` is how many points came before.
+    """Return the points whose names the attempt may still report; `stored` is its number of stored points.
 
-    Declared metrics always count. A name that came before is found by the primary key, so an attempt with a million
+    Declared metrics are always allowed. Known names are looked up by the primary key, so an attempt with a million
     points of a few names costs a few lookups.
     """
     names = dict.fromkeys(point.name for point in points)
@@ -46,10 +46,10 @@ def within_names(ledger: Ledger, attempt: str, stored: int, points: Sequence[Poi
 def within_limit(
     ledger: Ledger, attempt: str, trial: int, stored: int, points: Sequence[Point], *, at_end: bool = False
 ) -> Sequence[Point]:
-    """Return the points that the attempt may still store; `stored` is how many it has.
+    """Return the points that the attempt may still store; `stored` is its number of stored points.
 
-    From `MOST_POINTS` on, which an event notes once, only the last value of each declared metric is left of a report,
-    for it decides the trial; from twice as many on also that comes with the end alone.
+    Beyond `MOST_POINTS` (recorded once as an event) only the last value of each declared metric in a report is kept,
+    because it decides the trial; beyond twice as many, only if the report is the attempt's final one (`at_end`).
     """
     room = MOST_POINTS - stored
     if len(points) < room:
@@ -68,7 +68,7 @@ def _is_reported(session: Session, attempt: str, name: str) -> bool:
 
 
 def append(ledger: Ledger, attempt: str, points: Sequence[Point]) -> None:
-    """Keep intermediate values; those whose sequence is there already are the same ones again."""
+    """Insert finite intermediate values; a sequence that is stored already is a retransmission and skipped."""
     rows = [
         {
             "attempt": attempt,
@@ -87,7 +87,7 @@ def append(ledger: Ledger, attempt: str, points: Sequence[Point]) -> None:
 
 
 def note_not_finite(ledger: Ledger, attempt: str, known: str | None, points: Sequence[Point]) -> None:
-    """Keep of each name what came last, where it is no finite number: it is no row, and decides the trial."""
+    """Store the last value of each name if it is not finite: it has no row, but it decides the trial."""
     before: dict[str, Any] = json.loads(known) if known else {}
     after = before | {point.name: [repr(point.value), point.step] for point in points}
     after = {name: said for name, said in after.items() if not math.isfinite(float(said[0]))}
@@ -97,14 +97,16 @@ def note_not_finite(ledger: Ledger, attempt: str, known: str | None, points: Seq
 
 
 def by_http(known: str | None, others: Sequence[Point]) -> list[Point]:
-    """What `note_not_finite` kept, but of names that came in another way too: which was the last is not known."""
+    """Return the values stored by `note_not_finite`, except names that the worker reported too: for these it is unknown
+    which value was the last.
+    """
     told = {point.name for point in others if point.sequence < HTTP_SEQUENCE}
     return [point for point in _not_finite(known) if point.name not in told]
 
 
 def handed_on(session: Session, experiment: str, attempt: str, points: Sequence[Point]) -> list[Point]:
-    """What `note_not_finite` kept of the attempt that this one goes on from, of names that it says nothing of itself:
-    neither in `points` nor before.
+    """Return the values that `note_not_finite` stored for the attempt that this one resumed from, except names that
+    this attempt reported itself, in `points` or before.
     """
     *before, _ = _lineage(session, experiment, attempt)
     if not before:
@@ -122,16 +124,17 @@ def _not_finite(known: str | None) -> list[Point]:
 
 
 def record(ledger: Ledger, trial: int, points: Sequence[Point]) -> None:
-    """An event for each of the last few."""
+    """Record an event for each of the last 20 points."""
     for point in points[-20:]:
         data = {"trial": trial, "name": point.name, "value": point.value, "step": point.step}
         ledger.record("metric_reported", data)
 
 
 def that_count(session: Session, experiment: str, attempt: str, metrics: Sequence[Metric]) -> list[Point]:
-    """In order: the few of its values, and of those before the checkpoint that it went on from, which `reduce` needs.
+    """Return, in order, the few points that `reduce` needs: the attempt's own and those before its checkpoint.
 
-    It may have reported millions. Where both its worker and HTTP brought values of a name, which is rare, they are all.
+    An attempt may have millions of points. If the worker and HTTP both reported a name, which is rare, all its points
+    are returned.
     """
     declared = {metric.name: metric for metric in metrics}
     found: list[Point] = []
@@ -151,7 +154,7 @@ def that_count(session: Session, experiment: str, attempt: str, metrics: Sequenc
 
 
 def furthest(session: Session, attempt: str, until: float, step: float | None) -> float | None:
-    """The step that came by HTTP last, up to a time, or `step`, which its worker knows of, where that is higher."""
+    """Return the last step reported by HTTP up to the time `until`, or `step`, known to the worker, if it is higher."""
     last = session.row(hot.LAST_STEP_BEYOND, {"attempt": attempt, "sequence": HTTP_SEQUENCE, "until": until})
     if last is None or (step is not None and step >= last):
         return step
@@ -159,14 +162,15 @@ def furthest(session: Session, attempt: str, until: float, step: float | None) -
 
 
 def curve(session: Session, attempt: str, name: str) -> list[Point]:
-    """In order: what this attempt itself reported of one metric."""
+    """Return the points of one metric that this attempt itself reported, in order."""
     return _in_order(session.rows(hot.SELECT_CURVE, {"attempt": attempt, "name": name}))
 
 
 def _in_order(rows: Sequence[hot.PointRow]) -> list[Point]:
-    """What the worker and what HTTP brought, each as it was numbered, together by the time at which it came.
+    """Merge the points from the worker and from HTTP by arrival time; each source keeps the order of its sequence.
 
-    That is the wall's time, which may have jumped back meanwhile: it never puts a value before one of a lower number.
+    Arrival is wall time, which may jump back; a running maximum per source keeps a point from moving before one of a
+    lower sequence.
     """
     latest: dict[tuple[str, bool], float] = {}
     found: list[tuple[float, int, Point]] = []
@@ -179,17 +183,15 @@ def _in_order(rows: Sequence[hot.PointRow]) -> list[Point]:
 
 
 def inherited(session: Session, experiment: str, attempt: str, name: str) -> list[list[Point]]:
-    """What was reported of a metric of the model that an attempt goes on with, by each attempt; nothing where it began
-    anew.
-    """
+    """Return one metric's points from each earlier attempt whose model this one resumed; empty if it started afresh."""
     *before, _ = _lineage(session, experiment, attempt)
     return [_within(curve(session, origin, name), upto) for origin, upto in before]
 
 
 def _lineage(session: Session, experiment: str, attempt: str) -> list[tuple[str, float]]:
-    """The attempts whose model this one has, which is the last, each with the step up to which its points count.
+    """Return the chain of attempts that this one resumed from, itself last, each with the last step that counts.
 
-    Points behind the step of the checkpoint are left out: what made them is lost. Without a step all of them count.
+    Points after the checkpoint's step are excluded: the model that produced them is lost. Without a step all count.
     """
     found, upto, visited = [(attempt, math.inf)], math.inf, {attempt}
     row = session.row(hot.RESUMED_FROM, {"id": attempt, "experiment": experiment})

@@ -1,7 +1,8 @@
-"""Points of a running trial reach its rule of early stopping, which may order it to end. Under the ledger's lock.
+"""Early stopping: pass points of a running trial to its pruner, which may order it to stop. Under the ledger's lock.
 
-The order is a column of the attempt's row, written with the points that caused it: it outlives a restart, is repeated
-in every answer until the worker says how the attempt ended, and decides what a lost worker's trial becomes.
+The order is a column of the attempt's row, written in the same transaction as the points that caused it: it survives a
+restart, is repeated in every answer until the worker reports the attempt's end, and decides the state of the trial if
+the worker is lost.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from orchestune.store import hot
 from orchestune.store.session import Session
 
 _HIGHEST = 2**31 - 1
-"""sequence of a point"""
+"""Upper bound of a point's sequence."""
 
 
 def take(boards: Boards, ledger: Ledger, attempt: str, trial: int, fold: int, points: Sequence[Point]) -> Reason | None:
-    """Take points that are not among the rows yet; why the rule would end the attempt, or None."""
+    """Pass points that are not stored yet to the pruner; return why it would prune the attempt, or None."""
     board = boards.of(ledger.row)
     if board is None or all(point.name != board.metric.name for point in points):
         return None
@@ -47,13 +48,13 @@ def take(boards: Boards, ledger: Ledger, attempt: str, trial: int, fold: int, po
 
 
 def order(ledger: Ledger, attempt: str, reason: Reason) -> None:
-    """Have a live attempt end as pruned, unless it was ordered to end otherwise."""
+    """Order a live attempt to stop as pruned, unless it has another stop order already."""
     if ledger.session.run(hot.ORDER_PRUNE, {"id": attempt, "reason": json.dumps(reason.to_json())}):
         ledger.orders()
 
 
 def _marks(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int, points: Sequence[Point]) -> list[Mark]:
-    """The looks to which the attempt came with these points."""
+    """Return a mark for each step reached with these points at which the pruner compares trials."""
     pruner, name = board.pruner(fold), board.metric.name
     track = board.tracks.get(attempt)
     if track is None or _is_behind(track, ledger.session, attempt, name):
@@ -71,14 +72,14 @@ def _marks(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int, po
 
 
 def _is_behind(track: Track, session: Session, attempt: str, name: str) -> bool:
-    """Whether another server took points of the attempt since."""
+    """Return True if another server has stored points of the attempt that `track` does not contain."""
     unknown = (track.counted, HTTP_SEQUENCE), (max(track.sent, HTTP_SEQUENCE - 1), _HIGHEST)
     where = {"attempt": attempt, "name": name}
     return any(session.row(hot.ANY_BETWEEN, {**where, "after": one, "before": end}) is not None for one, end in unknown)
 
 
 def _track(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int) -> Track:
-    """The curve of an attempt as the rows have it, that of the attempts which it goes on from included."""
+    """Rebuild the curve of an attempt from its rows, including the attempts that it resumed from."""
     track, name, session = Track(Curve(board.metric)), board.metric.name, ledger.session
     for points in [*rows.inherited(session, ledger.row.id, attempt, name), rows.curve(session, attempt, name)]:
         track.counted = track.sent = -1

@@ -22,11 +22,11 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.quarantines import Quarantine, QuarantineRow
 
 _EXPERIMENT = "experiment:"
-"""begin of the principal of an experiment whose owner is a claim: it stands for itself alone"""
+"""Prefix of the principal of an experiment whose owner is only claimed: each such experiment is its own principal."""
 
 
 def principal(row: ExperimentRow) -> str:
-    """Return whose evidence the trials of an experiment are."""
+    """Return the principal to which evidence from the experiment's trials is attributed."""
     return row.principal or f"{_EXPERIMENT}{row.id}"
 
 
@@ -38,7 +38,7 @@ def is_shared(of_machine: Sequence[QuarantineRow]) -> bool:
 
 
 def by_machine(present: Iterable[QuarantineRow]) -> dict[str, list[QuarantineRow]]:
-    """Return the quarantines of each machine, in the order in which they are given."""
+    """Group quarantines by machine, in the given order."""
     machines: dict[str, list[QuarantineRow]] = {}
     for each in present:
         machines.setdefault(each.node, []).append(each)
@@ -46,10 +46,10 @@ def by_machine(present: Iterable[QuarantineRow]) -> dict[str, list[QuarantineRow
 
 
 def closed(present: Iterable[QuarantineRow], principal: str, usable: Collection[str] = ()) -> frozenset[str]:
-    """Return the machines that take no trial of that principal's experiment; `present`: the oldest first.
+    """Return the machines closed to trials of that principal; `present`: current quarantines, oldest first.
 
-    `usable`: all machines that have what its trials need. If every one of them is in quarantine, the one that was the
-    last to get there stays open.
+    `usable`: all machines that satisfy the trials' requests. If every one of them is in quarantine, the one that was
+    quarantined last stays open.
     """
     nodes = [
         node
@@ -62,16 +62,16 @@ def closed(present: Iterable[QuarantineRow], principal: str, usable: Collection[
 
 
 def judge(ledger: Ledger, worker: str, tail: str) -> Reason | None:
-    """What to say in the place of a failure on this worker's machine; None where the failure is the model's."""
+    """Return the reason that replaces a failure if the worker's machine is to blame; None if the program is."""
     row = workers.get(ledger.session, worker)
     tallies = quarantines.tallies(ledger.session, ledger.row.id)
-    if row is None or len(tallies) < 2:  # nothing to compare it with
+    if row is None or len(tallies) < 2:  # no other machine to compare with
         return None
     evidence_of, present = principal(ledger.row), quarantines.present(ledger.session, ledger.row.cluster)
     shut = closed(present, evidence_of)
     if row.node in shut:
         [latest] = [each for each in present if each.node == row.node][-1:]
-        if row.created_at > latest.at:  # the worker was started there since no other machine is left
+        if row.created_at > latest.at:  # the worker was started there because no other machine was left
             return None
         why: str | None = latest.reason
     else:
@@ -90,14 +90,14 @@ def judge(ledger: Ledger, worker: str, tail: str) -> Reason | None:
 
 
 def _drain(ledger: Ledger, node: str) -> None:
-    """Nothing more for this experiment on that machine, from this very call on; `launching` looks after the others."""
+    """Drain the experiment's workers on the machine, effective from this call on; `launching` drains the others."""
     for worker in workers.of_experiment(ledger.session, ledger.row.id):
         if worker.node == node and worker.state in (WorkerState.STARTING, WorkerState.ALIVE):
             workers.move(ledger.session, worker.id, Cause.DRAIN)
 
 
 def lift(core: Core, cluster: str | None, node: str) -> None:
-    """Let a machine get trials again. NotFound where it is in no quarantine."""
+    """Lift the quarantine of a machine. Raises NotFound if it is not in quarantine."""
     name = cluster or core.default_cluster
     with core.store.transaction() as session:
         if not quarantines.lift(session, name, node):

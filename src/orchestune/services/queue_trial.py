@@ -1,4 +1,4 @@
-"""A configuration that a user wants tried."""
+"""Queue a configuration that a user chose."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from orchestune.store import trials as rows
 def queue_trial(
     core: Core, ref: str, parameters: Configuration, actor: str, asked: Asked | None = None
 ) -> documents.Trial:
-    """Queue one configuration; it counts for the budget. Where each trial of the budget has its configuration, it takes
-    the place of the last that was suggested and has not begun; Conflict where there is none, or it was stopped.
+    """Queue one configuration; it counts towards the budget. If the budget is used up, it replaces the last suggested
+    trial that has not started; raises Conflict if there is none or if the experiment is ending.
 
-    `asked`: the request, where that may be repeated.
+    `asked`: the request, for idempotent retries.
     """
     experiment = resolve(core, ref)
     with locked(core, experiment, actor) as ledger:

@@ -1,4 +1,4 @@
-"""What was killed for memory is tried again with more of it, where the file says so. Under the ledger's lock."""
+"""Retry OOM-killed attempts with more memory, if the experiment file allows it. Under the ledger's lock."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from orchestune.store import hot, workers
 
 @dataclass(frozen=True)
 class Raised:
-    """What follows from an attempt that was killed for memory."""
+    """Decision after an attempt was OOM killed."""
 
     reason: Reason
-    """with what is done about it"""
+    """The attempt's reason, extended by the decision."""
     memory: int
-    """bytes that the next attempt gets; 0: there is none"""
+    """Bytes for the next attempt; 0: no retry."""
 
 
 def applies(ledger: Ledger, reason: Reason | None) -> bool:
-    """Whether more memory is the answer to that failure."""
+    """Return True if the attempt was OOM killed and the experiment allows retries with more memory."""
     killed = reason is not None and reason.code is ReasonCode.OUT_OF_MEMORY
     return killed and ledger.row.specification.oom_retries > 0
 
 
 def consider(ledger: Ledger, worker: str, trial: int, fold: int, reason: Reason) -> Raised:
-    """How much the next attempt gets of what was not enough on that worker, or why there is none."""
+    """Return how much memory the next attempt gets after that worker's was too small, or why there is no retry."""
     where = {"experiment": ledger.row.id, "trial": trial, "fold": fold}
     present = workers.get(ledger.session, worker)
     raised, most = ledger.session.row(hot.MEMORY_RAISES, where) or 0, ledger.row.specification.oom_retries
@@ -42,7 +42,7 @@ def consider(ledger: Ledger, worker: str, trial: int, fold: int, reason: Reason)
 
 
 def raise_memory(ledger: Ledger, trial: int, fold: int, memory: int) -> None:
-    """The next attempt gets so many bytes."""
+    """Request `memory` bytes for the next attempt of the fold."""
     where = {"experiment": ledger.row.id, "trial": trial, "fold": fold}
     ledger.session.run(hot.RAISE_MEMORY, where | {"memory": memory})
     ledger.needs_other_workers()

@@ -1,4 +1,4 @@
-"""The machines behind the server, who uses them, and why experiments wait."""
+"""Cluster view: the machines, their usage by experiment, and why experiments are pending."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from orchestune.store.workers import PRESENT
 
 
 def cluster(core: Core, name: str | None = None) -> documents.Cluster:
-    """One cluster of this server; where none is named the one where experiments run that name none."""
+    """Return the view of one cluster, by default the server's default cluster. Raises NotFound if it is unknown."""
     chosen = name or core.default_cluster
     backend = core.backends.get(chosen)
     if backend is None:
@@ -70,7 +70,7 @@ def _with_quarantine(machine: Surveyed, shut: Mapping[str, Sequence[QuarantineRo
 
 
 def machines(backend: Backend, needs: dict[str, Resources], present: Sequence[Present]) -> Sequence[Surveyed]:
-    """What the place shows; where it does not show who uses it, what our workers hold."""
+    """Return the backend's survey; for a backend without one, its capacity and the resources held by our workers."""
     if isinstance(backend, Surveyor):
         return backend.survey()
     found = backend.capacity().machines

@@ -1,4 +1,4 @@
-"""The code that trials run: what a bundle holds, and what is different between two trials."""
+"""The code of trials: the files of a bundle, and the differences between two trials."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from orchestune.services.recent import Recent
 from orchestune.store import blobs, experiments
 
 _MOST = 5000
-"""files of a bundle that are listed"""
+"""Upper bound of the listed files of a bundle."""
 _MEMBERS: Recent[dict[str, Member]] = Recent()
 
 
 def code(core: Core, ref: str, number: int | None) -> documents.Code:
-    """The files that trial `number` has, or the next trial where none is named."""
+    """Return the files in the bundle of trial `number`; with None, in that of the next trial."""
     digest = _digest(core, ref, number)
     if digest is None:
         return {"bundle": None, "size": None, "files": [], "more": False}
@@ -43,7 +43,7 @@ def code(core: Core, ref: str, number: int | None) -> documents.Code:
 
 
 def text(core: Core, ref: str, number: int | None, path: str) -> documents.CodeFile:
-    """What one of these files says; `text` is None where it is none, or a large one."""
+    """Return the content of one file; `text` is None if it is not text or too large. Raises NotFound if absent."""
     digest = _digest(core, ref, number)
     member = _members(core, digest).get(path) if digest else None
     if digest is None or member is None or member.kind == "link":
@@ -53,7 +53,7 @@ def text(core: Core, ref: str, number: int | None, path: str) -> documents.CodeF
 
 
 def diff(core: Core, old: str, new: str) -> documents.Difference:
-    """What is different between two trials, each `EXP/N`; the changes of the code are those from `old` to `new`."""
+    """Return the differences between two trials, each `EXP/N`; the code changes lead from `old` to `new`."""
     one, other = _side(core, old, "old"), _side(core, new, "new")
     before, after = (_archive(core, side.trial["bundle"]) if side.trial["bundle"] else None for side in (one, other))
     changes = [] if one.trial["bundle"] == other.trial["bundle"] else compare(before, after)

@@ -1,4 +1,4 @@
-"""What plots and long tables show: trials by columns, summarised on this side where they are too many to send."""
+"""Data of plots and long tables: trials by columns, summarized on the server if there are too many to send."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from orchestune.store.attempts import AttemptCurve
 from orchestune.store.experiments import ExperimentRow
 
 _BEST = 0.25
-"""of the trials that are shown where not all are: so many are the best ones"""
+"""Share of the best trials in a sample, if not all trials are shown."""
 _CURVE, _CURVES = 5000, 500
-"""values of each curve that are shown: of one trial, of many"""
+"""Points shown per curve: in a view of one trial, in a view of many."""
 _OF_TRIAL = 25_000
-"""values of all curves of one trial, about: its page reads them whenever anything happens in its experiment"""
+"""Approximate number of points of all curves of one trial: its page reads them on each event of the experiment."""
 _BINS = 240
-"""steps of time in which busy slots are counted"""
+"""Time bins of the plot of running attempts."""
 
 
 def ordered(
     core: Core, ref: str, sort: str, where: str | None, state: str | None, offset: int, limit: int
 ) -> documents.TrialPage:
-    """Return a part of the trials that fit, in the order of `sort`, and how many there are in all."""
+    """Return a page of the matching trials in the order of `sort`, and their total number."""
     row, columns = core.shelf.columns(core.store, ref)
     places = columns.order(columns.matching(where, state), sort)
     numbers = [int(number) for number in columns.number()[places[offset : offset + limit]]]
@@ -45,9 +45,9 @@ def ordered(
 
 
 def columns(core: Core, ref: str, limit: int, where: str | None, metric: str | None = None) -> documents.Columns:
-    """Return trials by columns, at most `limit` of them: the best ones, and every k-th of the others.
+    """Return at most `limit` trials by columns: the best ones, and every k-th of the others.
 
-    The best values so far, of a metric or of the first one, and the Pareto front are those of all trials.
+    The best values so far of `metric` (default: the first one) and the Pareto front are computed from all trials.
     """
     row, columns = core.shelf.columns(core.store, ref)
     matching = columns.matching(where)
@@ -84,7 +84,7 @@ def _chosen(columns: Columns, places: Places, objective: Metric, limit: int) -> 
 
 
 def _low(columns: Columns, objective: Metric, places: Places, count: int) -> Places:
-    """Those places among which the best ones are: few more than `count`, where so many have a value."""
+    """Return a superset of the `count` best places: only slightly larger if at least `count` trials have a value."""
     values = columns.metrics[objective.name].array()[places]
     loss = np.nan_to_num(-values if objective.goal == "maximize" else values, nan=np.inf)
     low: Places = places[loss <= np.partition(loss, count)[count]]
@@ -92,7 +92,7 @@ def _low(columns: Columns, objective: Metric, places: Places, count: int) -> Pla
 
 
 def _best_so_far(columns: Columns, metrics: Sequence[Metric], metric: Metric) -> documents.BestSoFar:
-    """Every step to a better value: how many trials had finished (with this one), when, and what all those had cost."""
+    """Return each improvement: the number of trials finished by then (including it), the time and the total cost."""
     values = columns.metrics[metric.name].array()
     done = columns.good(metrics) & ~np.isnan(values)
     loss = np.where(done, -values if metric.goal == "maximize" else values, np.inf)
@@ -117,14 +117,14 @@ def _shown(column: Column, places: Places) -> list[Value | None]:
 
 
 def _plain(values: Numbers) -> list[float | None]:
-    """Numbers with six digits, which no pixel shows more of; None for what is not finite."""
+    """Return the values rounded to six significant digits, more than a plot resolves; None if not finite."""
     size = np.abs(values)
     with np.errstate(all="ignore"):
         power = np.floor(np.log10(size))
         up, down = 10.0 ** np.maximum(5 - power, 0), 10.0 ** np.maximum(power - 5, 0)
         rounded = np.round(values * up / down) / up * down
     rounded[size == 0] = 0.0
-    exact = (size == 0) | ((size > 1e-16) & (size < 1e22))  # of which powers of ten are
+    exact = (size == 0) | ((size > 1e-16) & (size < 1e22))  # the powers of ten needed for these are exact in float64
     plain: list[float | None] = rounded.tolist()
     for place in np.flatnonzero(~exact):
         value = float(values[place])
@@ -139,7 +139,7 @@ def overview(core: Core, ref: str) -> documents.Overview:
 
 
 def _busy(busy: Busy) -> documents.Busy:
-    """Return how many attempts ran on average in each of equal steps of time."""
+    """Return the average number of running attempts in each of `_BINS` equal time bins."""
     if not len(busy.begins):
         return {"from": None, "step_seconds": 0.0, "running": []}
     first, last = float(busy.begins[0]), float(max(busy.ends[-1], busy.begins[0] + 1.0))
@@ -151,7 +151,7 @@ def _busy(busy: Busy) -> documents.Busy:
 
 
 def _before(ordered_times: Numbers, edges: Numbers) -> Numbers:
-    """For each edge: the seconds that have passed since those times that lie before it, summed up."""
+    """Return for each edge the sum of `edge - time` over all times before it, in seconds."""
     count = np.searchsorted(ordered_times, edges)
     total = np.concatenate([[0.0], np.cumsum(ordered_times - ordered_times[0])])
     sums: Numbers = count * (edges - ordered_times[0]) - total[count]
@@ -159,7 +159,7 @@ def _before(ordered_times: Numbers, edges: Numbers) -> Numbers:
 
 
 def timeline(core: Core, ref: str, limit: int) -> documents.Timeline:
-    """Return the newest attempts: where each ran, from when to when, and how it ended."""
+    """Return the newest attempts: the node, the start and end, and the state of each."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         newest = attempts.newest(session, row.id, limit + 1)
@@ -180,7 +180,7 @@ def timeline(core: Core, ref: str, limit: int) -> documents.Timeline:
 
 
 def curves(core: Core, ref: str, metric: str | None, limit: int) -> documents.Curves:
-    """Return what the newest trials and the best one reported of a metric while they ran, by attempt."""
+    """Return the learning curves of a metric, by attempt, for the newest trials and the best one."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         name = _metric_name(row, metric)
@@ -217,7 +217,7 @@ def _metric_name(row: ExperimentRow, metric: str | None) -> str:
 
 
 def points(core: Core, ref: str, number: int) -> documents.Points:
-    """Return what a trial reported while it ran."""
+    """Return the learning curves of one trial."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         rows.need(session, row, number)
