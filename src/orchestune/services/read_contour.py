@@ -1,4 +1,4 @@
-"""A metric over two parameters: the mean of the trials around each place, made of every completed one."""
+"""Contour plot of a metric over two parameters: a kernel-weighted mean of all completed trials on a grid."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from orchestune.services.recent import Recent
 from orchestune.store.experiments import ExperimentRow
 
 _CELLS = 40
-"""along each axis; fewer where a parameter has fewer values"""
+"""Grid cells along each axis; fewer if a parameter has fewer values."""
 _WIDTH, _LEAST, _MOST = 0.25, 0.03, 0.15
-"""how far a trial counts, as a part of an axis: less where there are many of them"""
+"""Kernel width as a share of the axis: at one trial (it shrinks with their number), its lower and upper bound."""
 _NEAR = 0.135
-"""weight of a trial that lies two widths away: where all of them together have less, nothing is known"""
+"""Weight of a trial two kernel widths away. Cells whose total weight is smaller are left empty."""
 _REACH = 6.0
-"""times the middle half of the values: what lies farther off counts as lying there"""
+"""Outlier bound in interquartile ranges beyond the quartiles; values outside are clipped to it."""
 _LARGE = 1e290
-"""beyond which a sum of values may be infinite"""
+"""Values beyond this are scaled down first, because their sum may overflow."""
 _CONTOURS: Recent[Contour] = Recent()
 
 
 def contour(core: Core, ref: str, x: str, y: str, metric: str | None) -> Contour:
-    """Return the mean of a metric around each point of a grid over `x` and `y`; None if no trial is near.
+    """Return the local mean of a metric (default: the objective) on a grid over `x` and `y`; None if no trial is near.
 
-    BadInput if `x` or `y` is not a parameter; UsageError if both are the same one, or for an unknown metric.
+    Raises BadInput if `x` or `y` is not a parameter, UsageError if both are the same or the metric is unknown.
     """
     row, columns = core.shelf.columns(core.store, ref)
     known = {parameter.name: parameter for parameter in row.specification.space.parameters}
@@ -53,15 +53,15 @@ def _version(row: ExperimentRow) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Axis:
-    """The cells along one parameter."""
+    """Grid cells along one parameter."""
 
     name: str
     levels: tuple[Value, ...]
-    """the middle of each"""
+    """Center of each cell."""
     places: Numbers
-    """the cell of each trial, NaN without a value"""
+    """Cell of each trial, NaN without a value."""
     ordered: bool
-    """neighbours have something to do with each other"""
+    """True if neighboring cells are related, False for categories."""
 
     @classmethod
     def of(cls, parameter: Parameter, column: Column) -> _Axis:
@@ -83,7 +83,7 @@ class _Axis:
         return cls(parameter.name, tuple(float(f"{centre:.6g}") for centre in centres), places, ordered=True)
 
     def reach(self, trials: int) -> Numbers:
-        """How much a trial in one cell counts in another one."""
+        """Return the weight matrix, shape (cells, cells): how much a trial in one cell counts in another."""
         count = len(self.levels)
         if not self.ordered:
             return np.eye(count)
@@ -127,7 +127,7 @@ def _document(metric: str, axes: tuple[_Axis, _Axis], values: Numbers) -> Contou
 
 
 def _within_reach(values: Numbers) -> Numbers:
-    """One result that diverged is not to hide all the others."""
+    """Clip outliers, so that a single diverged result does not hide all others."""
     if len(values) < 20:
         return values
     low, high = np.quantile(values, [0.25, 0.75])

@@ -1,4 +1,4 @@
-"""Experiments as the API shows them."""
+"""Experiment documents of the API."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from orchestune.store.workers import WorkerLoad
 
 _T = TypeVar("_T")
 _LAST = 16
-"""so many suggestions say what the search does now"""
+"""Number of latest suggestions from which the current phase of the search is derived."""
 _ENDED_WORKERS = 50
-"""so many that ended are shown: an experiment of weeks may have had thousands"""
+"""Upper bound of the ended workers shown: an experiment of weeks may have had thousands."""
 _FULL = (
     "the disk of the store is full: what happens is recorded, and goes on, once there is room"
     " (`orchestune doctor` says where); nothing is lost"
@@ -36,20 +36,20 @@ _FULL = (
 
 
 class EventBatch(documents.EventPage):
-    """A page for streams."""
+    """Page of events for streams."""
 
     over: bool
-    """none will come any more"""
+    """True if no more events will follow."""
 
 
 def resolve(core: Core, ref: str) -> str:
-    """The id of the experiment that `ref` names."""
+    """Return the ID of the experiment that `ref` names."""
     with core.store.reading() as session:
         return experiments.find(session, ref).id
 
 
 def status(core: Core, ref: str) -> documents.Status:
-    """One `Status`, with running trials and workers."""
+    """Return one `Status`, including running trials and workers."""
     return _shown(core, ref, lambda session, row: status_of(core, session, row, details=True))
 
 
@@ -61,7 +61,7 @@ def statuses(
     hidden: bool = False,
     details: bool = False,
 ) -> documents.StatusPage:
-    """A page of `Status`, newest first, without running trials and workers unless `details`.
+    """Return a page of `Status`, newest first, without running trials and workers unless `details`.
 
     `next` is the cursor for `before`.
     """
@@ -73,7 +73,7 @@ def statuses(
 
 
 def specification(core: Core, ref: str, revision: int | None = None) -> documents.Specification:
-    """What the experiment was created with, as it is now, or as it was at `revision`: that of one of its trials."""
+    """Return the current specification and launch options, or those of `revision`, such as one of a trial."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         found, launch = experiments.at_revision(session, row, revision or row.revision)
@@ -93,15 +93,15 @@ def specification(core: Core, ref: str, revision: int | None = None) -> document
 
 
 def best(core: Core, ref: str) -> list[documents.Best]:
-    """The best trial, or the Pareto front."""
+    """Return the best trial, or the Pareto front."""
     return _shown(core, ref, lambda session, row: bests.of_all(core, session, [row])[row.id])
 
 
 def _shown(core: Core, ref: str, made: Callable[[Session, ExperimentRow], _T]) -> _T:
-    """What is made of an experiment, with the best of a noisy search known.
+    """Return the result of `made` for an experiment, with the best trial of a noisy search up to date.
 
-    One that came to its end while a model was made is looked at again: that model knows some of its results alone, and
-    who hears that a search is over asks no more.
+    An experiment that ended while the model was fitted is read again: the model misses some results, and a client that
+    sees the final state does not ask again.
     """
     while True:
         before = estimated(core, ref)
@@ -112,7 +112,7 @@ def _shown(core: Core, ref: str, made: Callable[[Session, ExperimentRow], _T]) -
 
 
 def estimated(core: Core, ref: str) -> ExperimentRow:
-    """See to it that the best of a noisy search is known; the experiment as it was."""
+    """Refresh the estimated best of a noisy search; return the experiment's row read before the refresh."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
     core.estimates.refresh(core.store, row)
@@ -120,7 +120,7 @@ def estimated(core: Core, ref: str) -> ExperimentRow:
 
 
 def declared(row: ExperimentRow, name: str | None) -> Metric:
-    """The metric of that name, the first one where none is named. UsageError."""
+    """Return the declared metric `name`, by default the first one. Raises UsageError if it is unknown."""
     metrics = row.specification.metrics
     if name is None:
         return metrics[0]
@@ -132,7 +132,7 @@ def declared(row: ExperimentRow, name: str | None) -> Metric:
 
 
 def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = ()) -> EventBatch:
-    """Events behind `after` (of some kinds, or all), the cursor to go on from, whether it is over and all was read."""
+    """Return events after `after` (of `kinds`, by default all), the next cursor, and `over`: ended and all read."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         found = logs.events_after(session, row.id, after, limit, kinds)
@@ -144,14 +144,14 @@ def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = 
 
 
 def status_of(core: Core, session: Session, row: ExperimentRow, *, details: bool) -> documents.Status:
-    """The `Status` of a row that was read in this session."""
+    """Return the `Status` of a row that was read in this session."""
     return statuses_of(core, session, [row], details=details)[0]
 
 
 def statuses_of(
     core: Core, session: Session, rows: Sequence[ExperimentRow], *, details: bool
 ) -> list[documents.Status]:
-    """The same of several: of what is over the store is asked as often as of one."""
+    """Return the `Status` of several rows; finished experiments take as many queries together as one alone."""
     best = bests.of_all(core, session, rows)
     shown = [_document(core, session, row, best[row.id]) for row in rows]
     if details:
@@ -204,7 +204,7 @@ def _document(core: Core, session: Session, row: ExperimentRow, best: list[docum
 def _add_details(
     core: Core, session: Session, rows: Sequence[ExperimentRow], shown: Sequence[documents.Status]
 ) -> None:
-    """Add what lists leave out to the `Status` of each row."""
+    """Add the fields that lists omit to the `Status` of each row."""
     ids = [row.id for row in rows]
     begun, sources = warm_starts.summaries(session, ids), trials.last_sources(session, ids, _LAST)
     staff = workers.of_late(session, {row.id: row.specification.grace for row in rows}, _ENDED_WORKERS)
@@ -242,7 +242,7 @@ def _waits(core: Core, row: ExperimentRow) -> str | None:
 
 
 def _deleted(row: ExperimentRow) -> str | None:
-    """What became of it, where it is in no list, and what can be done about that."""
+    """Return a note on a hidden or purged experiment with the possible commands; None if it is listed."""
     if row.visibility is Visibility.PURGING:
         return "deleted: its records, logs and files go as soon as nothing of it runs"
     back = "it is listed again once it goes on (`resume`, or `extend` by a larger budget)"
@@ -251,7 +251,7 @@ def _deleted(row: ExperimentRow) -> str | None:
 
 
 def _running(session: Session, row: ExperimentRow) -> list[documents.RunningTrial]:
-    """Attempts that are live, with what each reported last of the metric that counts."""
+    """Return the live attempts, each with its latest value of the objective."""
     live = attempts.live(session, row.id)
     latest = attempts.latest_points(session, [attempt.id for attempt in live], row.specification.objective.name)
     found: list[documents.RunningTrial] = []
@@ -272,7 +272,7 @@ def _running(session: Session, row: ExperimentRow) -> list[documents.RunningTria
 
 
 def _resources(core: Core, row: ExperimentRow) -> documents.RoomForTrials:
-    """What each trial asked for, what was measured, and what is set aside for the next one."""
+    """Return the resources requested per trial, the measured peaks, and what is allocated for the next trial."""
     asked, peaks, backend = row.specification.resources, row.peaks, core.backends.get(row.cluster)
     return {
         "asked": asked.to_json(),
@@ -310,7 +310,7 @@ def _reason(row: ExperimentRow) -> documents.Reason | None:
 
 
 def _eta(session: Session, row: ExperimentRow) -> float | None:
-    """Seconds that the rest takes at the pace of late; None before anything finished and when nothing moves."""
+    """Return the remaining seconds at the recent pace; None if no trial has finished or the experiment does not run."""
     if row.state.over or not row.finished or not row.started_at or row.desired is not Desired.RUNNING:
         return None
     folds = row.specification.folds.count

@@ -1,4 +1,4 @@
-"""Finished trials as an engine is told them."""
+"""Finished trials as observations for an engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAGE = 1000
 
 
 def warm_start(session: Session, row: ExperimentRow) -> list[Observation]:
-    """What the search began with, which comes before all else."""
+    """Return the warm-start observations, which precede the experiment's own history."""
     specification = row.specification
     return list(
         mapped("", warm_starts.results(session, row.id), specification.space, specification.metrics).observations
@@ -25,7 +25,7 @@ def warm_start(session: Session, row: ExperimentRow) -> list[Observation]:
 
 
 def observations(session: Session, row: ExperimentRow, after: int, every: int = 1) -> list[Observation]:
-    """What is behind place `after` of the history, in its order; with `every`, one of so many."""
+    """Return the observations after position `after` of the history, in order; only each `every`-th one."""
     history: list[Observation] = []
     while after < row.history_seq:
         rows = session.rows(hot.HISTORY, {"experiment": row.id, "after": after, "every": every, "limit": _PAGE})
@@ -49,12 +49,12 @@ def observations(session: Session, row: ExperimentRow, after: int, every: int = 
 
 
 def best(session: Session, row: ExperimentRow, count: int) -> list[Observation]:
-    """The completed trials with the best values."""
+    """Return the `count` completed trials with the best values."""
     return completed(session, row, trials.best_numbers(session, row.id, row.specification.metrics, count))
 
 
 def completed(session: Session, row: ExperimentRow, numbers: Sequence[int]) -> list[Observation]:
-    """These completed trials."""
+    """Return the observations of these completed trials."""
     measured = trials.metrics_of(session, row.id, numbers)
     return [
         Observation(
@@ -73,13 +73,13 @@ def completed(session: Session, row: ExperimentRow, numbers: Sequence[int]) -> l
 
 
 def _of_the_mean(row: ExperimentRow, stddev: float) -> float:
-    """How sure the value is: over folds the spread is that of one fold, and the value is their mean."""
+    """Return the standard error: `stddev` is the spread of one fold, and the value is the mean over the folds."""
     return stddev / math.sqrt(row.specification.folds.count)
 
 
 def _last_marks(session: Session, row: ExperimentRow, after: int, upto: int) -> list[hot.MarkOfPruned]:
-    """Return where the pruned trials in that part of the history were ended, the last mark of each behind the others;
-    nothing if the metric compared is not the first one.
+    """Return the marks of the pruned trials in that part of the history, the last mark of each trial after its others;
+    empty if the pruner does not compare the first metric.
     """
     rule, objective = row.specification.early_stopping, row.specification.objective
     if rule is None or rule.metric not in (None, objective.name):

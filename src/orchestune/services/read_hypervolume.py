@@ -1,6 +1,6 @@
-"""How much of the space between several objectives results cover: the dominated hypervolume, result by result.
+"""Dominated hypervolume of multi-objective experiments over the finished trials.
 
-Losses throughout: smaller is better.
+All values are losses: smaller is better.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from orchestune.services.recent import Recent
 from orchestune.store.experiments import ExperimentRow
 
 _PLACES = 20_000
-"""for three and four objectives: the volume is right to about half a percent of the box"""
+"""Monte Carlo samples for three or more objectives: the error is about half a percent of the box's volume."""
 _VOLUMES: Recent[Hypervolume] = Recent()
 _MARGIN = 0.1
-"""of the front's width in each objective, by which the reference lies behind it"""
+"""Distance of the reference point behind the front, as a share of the front's width in each objective."""
 
 
 def hypervolume(core: Core, ref: str) -> Hypervolume:
     """Return the dominated volume after each trial that increased it. Only trials that keep every limit count.
 
-    The reference point is the threshold of each metric that has one, otherwise the result of `reference`. UsageError
-    for an experiment with a single objective.
+    The reference point is the threshold of each metric that has one, otherwise the result of `reference`. Raises
+    UsageError for an experiment with a single objective.
     """
     row, columns = core.shelf.columns(core.store, ref)
     optimized = objectives(row.specification.metrics)
@@ -56,7 +56,7 @@ def _volumes(row: ExperimentRow, columns: Columns) -> Hypervolume:
     for place, metric in enumerate(optimized):
         if metric.threshold is not None:
             where[place] = signs[place] * metric.threshold
-    with np.errstate(over="ignore", invalid="ignore"):  # volumes of diverged losses may be beyond all numbers
+    with np.errstate(over="ignore", invalid="ignore"):  # volumes of diverged losses may overflow
         steps = [(place, volume) for place, volume in growth(points, where) if np.isfinite(volume)]
     reached = places[[place for place, _ in steps]] if steps else places[:0]
     return {
@@ -69,9 +69,9 @@ def _volumes(row: ExperimentRow, columns: Columns) -> Hypervolume:
 
 
 def reference(points: Numbers, front: Numbers) -> Numbers:
-    """Where the volume begins: behind the front by a tenth of its width, or at the median result where that is worse.
+    """Return the reference point: a tenth of the front's width behind it, or the median result if that is worse.
 
-    One result that diverged so decides nothing, and a front of one point has a volume.
+    So a single diverged result has no influence, and a front of one point still has a volume.
     """
     worst, best = front.max(axis=0), front.min(axis=0)
     found: Numbers = np.maximum(worst + _MARGIN * (worst - best), np.median(points, axis=0))
@@ -79,9 +79,9 @@ def reference(points: Numbers, front: Numbers) -> Numbers:
 
 
 def undominated(points: Numbers) -> Numbers:
-    """Those points, each once, that no other one is at least as good as in everything."""
+    """Return the distinct nondominated points (the Pareto front), shape (points, objectives)."""
     kept: list[Numbers] = []
-    ordered = np.unique(points, axis=0)  # in this order none is beaten by a later one
+    ordered = np.unique(points, axis=0)  # in lexicographic order no point is dominated by a later one
     while len(ordered):
         kept.append(ordered[0])
         ordered = ordered[1:][~(ordered[0] <= ordered[1:]).all(axis=1)]
@@ -89,15 +89,18 @@ def undominated(points: Numbers) -> Numbers:
 
 
 def growth(points: Numbers, reference: Numbers) -> Iterator[tuple[int, float]]:
-    """The place of each point that makes the volume larger, and the volume from then on."""
+    """Yield the index of each point that increases the volume, and the volume including it."""
     inside = np.flatnonzero((points < reference).all(axis=1))
     if len(inside):
         yield from (_area if points.shape[1] == 2 else _share)(points, inside, reference)
 
 
 def _area(points: Numbers, inside: Places, reference: Numbers) -> Iterator[tuple[int, float]]:
-    """Of two objectives: what a point adds lies below the steps of the front that it reaches, up to the next one."""
-    firsts, seconds = list[float](), list[float]()  # of the front: upwards, and so downwards
+    """Compute `growth` exactly for two objectives.
+
+    A new point adds the area below the steps of the front that it dominates, up to the next step.
+    """
+    firsts, seconds = list[float](), list[float]()  # the front: first objective ascending, so the second descending
     right, height = reference.tolist()
     total = 0.0
     for place in inside:
@@ -116,7 +119,7 @@ def _area(points: Numbers, inside: Places, reference: Numbers) -> Iterator[tuple
 
 
 def _share(points: Numbers, inside: Places, reference: Numbers) -> Iterator[tuple[int, float]]:
-    """Of more objectives, where the exact volume takes too long: the share of random places that a point covers."""
+    """Estimate `growth` for more objectives by random samples in the box; the exact volume takes too long."""
     corner = points[inside].min(axis=0)
     open_places = corner + (reference - corner) * np.random.default_rng(0).random((_PLACES, len(reference)))
     box = float(np.prod(reference - corner))

@@ -1,4 +1,4 @@
-"""Logs as the API shows them: segments in the order in which they arrived."""
+"""Log documents of the API: segments in order of arrival."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from orchestune.store import logs as rows
 from orchestune.store.logs import SegmentOfAttempt
 
 _MOST_BYTES = 4 * 2**20
-"""of what was printed on one page, unless a single segment has more"""
+"""Upper bound of the log bytes on one page, unless a single segment is larger."""
 _TAIL_BYTES, _TAIL_LINE = 2**20, 2000
-"""so much of a log is looked through for where a tail starts, or so much for each line, where that is more"""
+"""Bytes searched for the start of a log tail: in total, or per requested line if that is more."""
 _TAIL_PARTS = 2000
-"""segments, or two for each line: a bar that moves makes many without an end of a line"""
+"""Segments searched, or two per line if that is more: a progress bar produces many segments without a newline."""
 _AT_ONCE = 50
-"""segments of a tail that are read at once"""
+"""Segments read per query when searching for the start of a log tail."""
 
 
 class LogBatch(documents.LogPage):
-    """A page for streams."""
+    """Page of log chunks for streams."""
 
     more: bool
-    """more chunks are there already"""
+    """True if more chunks are available already."""
     over: bool
-    """none will come any more"""
+    """True if no more chunks will follow."""
 
 
 def logs(
@@ -41,11 +41,11 @@ def logs(
     since: str | None = None,
     tail: int | None = None,
 ) -> LogBatch:
-    """A page of `LogChunk`s, the cursor to go on from, whether more are there already, and whether it, or the `trial`,
-    is over and all was read. There may be fewer than `limit` though more are there, where they are large.
+    """Return a page of `LogChunk`s, the next cursor, `more` if more are available, and `over` if the experiment (or the
+    `trial`) has ended and all was read. A page of large chunks may have fewer than `limit` although more are available.
 
-    `tail` starts near the end, so that about that many lines follow (never fewer, where as many are not too far from
-    it); the reader cuts. It counts for the first page only: later ones say `after`.
+    `tail` starts near the end, so that at least that many lines follow, unless they lie beyond the search bounds; the
+    client cuts the surplus. It applies to the first page only: later ones pass `after`.
     """
     start = time_of(since)
     if tail is not None and after == 0:
@@ -64,7 +64,7 @@ def logs(
 
 
 def _before_tail(core: Core, ref: str, trial: int | None, tail: int) -> int:
-    """The cursor behind which so many lines end; of each attempt one more, whose beginning may lie before it."""
+    """Return the cursor after which `tail` lines end, plus one per attempt, as its first line may start before it."""
     room, parts, lines = max(tail * _TAIL_LINE, _TAIL_BYTES), max(tail * 2, _TAIL_PARTS), 0
     attempts: set[str] = set()
     before: int | None = None
@@ -81,7 +81,7 @@ def _before_tail(core: Core, ref: str, trial: int | None, tail: int) -> int:
 
 
 def end(core: Core, ref: str) -> int:
-    """The cursor behind all that was printed so far."""
+    """Return the cursor after the newest log segment."""
     with core.store.reading() as session:
         return experiments.find(session, ref).log_seq
 
@@ -103,7 +103,7 @@ def _chunk(row: SegmentOfAttempt, data: bytes, several: bool) -> documents.LogCh
 
 
 def time_of(text: str | None) -> float | None:
-    """Return the seconds since 1970 of a time that a caller wrote. BadInput if it is not a time."""
+    """Parse an ISO 8601 time into seconds since 1970. Raises BadInput if it is invalid."""
     if text is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""How the server itself is."""
+"""Health checks and metrics of the server itself."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from orchestune.store import answers, experiments, notices, tracked, workers
 
 @dataclass(frozen=True)
 class Gauge:
-    """What a name of `/metrics` counts."""
+    """Description of one name of `/metrics`."""
 
     about: str
     label: str = ""
     values: tuple[str, ...] = ()
-    """that the label may have"""
+    """Values that the label may have."""
 
 
 _COUNTED = ("queued", "running", "completed", "failed", "pruned", "cancelled")
@@ -35,16 +35,16 @@ GAUGES: Mapping[str, Gauge] = {
     "orchestune_waiting_messages": Gauge("Messages of `notify` that nobody has taken yet."),
     "orchestune_unrecorded_experiments": Gauge("Experiments of which MLflow has not heard everything."),
 }  # fmt: skip
-"""every name that `metrics` gives"""
+"""All names that `metrics` returns."""
 _CHECK_SECONDS = 5.0
-"""how long somebody may wait for the answer that the store is locked"""
+"""Timeout after which a locked store is reported."""
 _FILES_SECONDS = 15.0
-"""the same for a bucket, whose own attempts take a minute"""
+"""Timeout of the file store: the retries of a bucket client alone take a minute."""
 Sample = tuple[str, dict[str, str], float]
 
 
 def health(core: Core) -> None:
-    """Raise StoreUnavailable if the store cannot be read, or took no change moments ago because its disk is full."""
+    """Raise StoreUnavailable if the store cannot be read, or if its last write failed because its disk is full."""
     if core.store.full:
         raise StoreUnavailable("the disk of the store is full", "free some space; nothing was lost")
     with core.store.reading() as session:
@@ -52,9 +52,9 @@ def health(core: Core) -> None:
 
 
 def check(core: Core) -> None:
-    """Write something of no meaning, as a row and as a file, which is read and removed.
+    """Check that the store is writable: write a dummy row and a dummy file, which is read and deleted.
 
-    StoreUnavailable where one of them cannot be done: full, read-only, locked, away.
+    Raises StoreUnavailable if one of them fails: disk full, read-only, locked, unreachable.
     """
     with core.store.impatient(_CHECK_SECONDS), core.store.transaction() as session:
         answers.remember(session, "orchestune-check", "", 204, "", 0.0)
@@ -81,7 +81,7 @@ def _keep_a_file(core: Core) -> None:
 
 
 def metrics(core: Core) -> list[Sample]:
-    """Name, labels and value of each sample; cheap however many trials there are."""
+    """Return name, labels and value of each sample; the cost does not depend on the number of trials."""
     with core.store.reading() as session:
         samples: list[Sample] = [
             ("orchestune_experiments", {"state": state}, count)

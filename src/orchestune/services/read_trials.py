@@ -1,4 +1,4 @@
-"""Trials as the API shows them, and the files they left."""
+"""Trial documents of the API, and the artifacts of trials."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from orchestune.store.trials import FoldRow, TrialRow
 from orchestune.worker.command import render
 
 _SEGMENTS = 40
-"""newest segments of a log in which its last lines are looked for"""
+"""Newest log segments that are searched for the log tail."""
 
 
 def blob_key(digest: str) -> str:
-    """Where the file store keeps bytes by their SHA-256."""
+    """Return the file store's key of a blob with this SHA-256 digest."""
     return f"blobs/{digest[:2]}/{digest}"
 
 
 def trials(core: Core, ref: str, after: int, limit: int, state: str | None, tails: bool = False) -> documents.TrialPage:
-    """Return a page of trials behind number `after`; `next` is the number to go on from, None at the end.
+    """Return a page of trials with numbers above `after`; `next` is the cursor of the next page, None at the end.
 
-    `tails`: with the last lines of each attempt.
+    `tails`: include the log tail of each attempt.
     """
     with core.store.reading() as session:
         experiment = experiments.find(session, ref).id
@@ -47,11 +47,11 @@ def trials(core: Core, ref: str, after: int, limit: int, state: str | None, tail
 
 
 def trial(core: Core, ref: str, number: int) -> documents.Trial:
-    """Return one trial, with the last lines of each attempt, the artifacts and its command."""
+    """Return one trial, with the log tail of each attempt, the artifacts and its command."""
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
         shown = of_number(session, experiment, number)
-        untold = [attempt for attempt in shown["attempts"] if not attempt["tail"]]  # it runs, or its worker died
+        untold = [attempt for attempt in shown["attempts"] if not attempt["tail"]]  # it runs, or its worker was lost
         printed = [logs.newest_of(session, attempt["id"], _SEGMENTS) for attempt in untold]
     for attempt, newest in zip(untold, printed, strict=True):
         attempt["tail"] = end_of(core.files, newest)
@@ -59,7 +59,7 @@ def trial(core: Core, ref: str, number: int) -> documents.Trial:
 
 
 def of_number(session: Session, experiment: ExperimentRow, number: int) -> documents.Trial:
-    """Return the same in a session, with the last lines of attempts whose workers have reported them."""
+    """Return one trial within a session, with the log tails that workers have reported."""
     row = rows.need(session, experiment, number)
     specification, _ = experiments.at_revision(session, experiment, row.revision)
     [document] = trial_documents(session, experiment.id, [row], tails=True)
@@ -71,18 +71,18 @@ def of_number(session: Session, experiment: ExperimentRow, number: int) -> docum
 
 
 def _command(specification: Specification, parameters: Mapping[str, Value]) -> str:
-    """The command line, for people: where its file of values will be is not known here, its name is."""
+    """Return the command line for display: of the config file only the name is known here, not its directory."""
     config = specification.config.name if specification.config else ""
     names = [parameter.name for parameter in specification.space.parameters]
     try:
         words = render(specification.run, parameters, names, config)
-    except ValueError:  # which the trial says, if it ever began
+    except ValueError:  # the trial fails with this error when it starts
         return specification.run if isinstance(specification.run, str) else shlex.join(specification.run)
     return words[2] if words[:2] == ["sh", "-c"] and isinstance(specification.run, str) else shlex.join(words)
 
 
 def artifacts(core: Core, ref: str, number: int) -> list[documents.Artifact]:
-    """What a trial left behind."""
+    """Return the artifacts of a trial."""
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
         rows.need(session, experiment, number)
@@ -97,7 +97,10 @@ def _artifacts(session: Session, experiment: str, number: int) -> list[documents
 
 
 def open_artifact(core: Core, ref: str, number: int, path: str) -> tuple[BinaryIO, int]:
-    """A reader and the size of one artifact. Looks at no other: whoever fetches all of a trial's asks for each."""
+    """Return a reader and the size of one artifact. Reads only its row: clients fetch a trial's artifacts one by one.
+
+    Raises NotFound if the artifact does not exist or its file was deleted.
+    """
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
         rows.need(session, experiment, number)
@@ -119,7 +122,7 @@ def _opened(core: Core, name: str, digest: str) -> BinaryIO:
 def trial_documents(
     session: Session, experiment: str, trial_rows: Sequence[TrialRow], *, tails: bool = False
 ) -> list[documents.Trial]:
-    """Return trials whose rows were read in this session, without what lists leave out."""
+    """Return documents of trials whose rows were read in this session, without the fields that lists omit."""
     numbers = [row.number for row in trial_rows]
     metrics = rows.metrics_of(session, experiment, numbers)
     attempts = attempts_of(session, experiment, numbers)
@@ -145,7 +148,7 @@ def trial_documents(
 
 
 def _fold(fold: FoldRow) -> documents.Fold:
-    """One for each fold; a trial without folds has one, and its metrics are the trial's."""
+    """Return one fold; a trial without cross-validation has a single fold, whose metrics are the trial's."""
     return {"fold": fold.fold, "state": fold.state, "metrics": metric_documents(fold.measured)}
 
 

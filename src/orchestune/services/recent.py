@@ -1,4 +1,4 @@
-"""What was used last, and what was computed last, for whoever looks again and again, as pages do."""
+"""LRU caches for results that clients, such as polling pages, request repeatedly."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 
 class Latest(OrderedDict[K, T]):
-    """Remembers so many entries: those that were kept last."""
+    """Mapping bounded to the `most` entries that were kept last."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
         self._most = most
 
     def keep(self, key: K, value: T) -> T:
-        """Remember it as the last one; it is returned."""
+        """Insert or refresh the entry as the newest one, evict the oldest ones beyond the bound, and return `value`."""
         self[key] = value
         self.move_to_end(key)
         while len(self) > self._most:
@@ -28,18 +28,21 @@ class Latest(OrderedDict[K, T]):
 
 
 class Recent(Generic[T]):
-    """One thing for each of the last `kept` keys. Any thread; two that come at once may both make it."""
+    """Cache of one versioned value for each of the last `kept` keys.
+
+    Thread-safe; two threads that miss at the same time may both compute the value.
+    """
 
     def __init__(self, kept: int = 50) -> None:
         self._lock = threading.Lock()
         self._kept: Latest[Hashable, tuple[Hashable, T]] = Latest(kept)
 
     def get(self, key: Hashable, version: Hashable, make: Callable[[], T]) -> T:
-        """What `make` returns for this version."""
+        """Return the cached value of this version, or compute it with `make`."""
         return self.grown(key, version, lambda _: make())
 
     def grown(self, key: Hashable, version: Hashable, make: Callable[[T | None], T]) -> T:
-        """The same; `make` gets what it returned last for another version, which may be a later one."""
+        """Return the cached value like `get`; on a miss `make` gets that of another, possibly later version or None."""
         with self._lock:
             kept = self._kept.get(key)
         if kept is not None and kept[0] == version:

@@ -46,7 +46,7 @@ _COLUMNS: Mapping[type[Struct], Mapping[str, str]] = {
     format.Event: {"number": "seq"},
     format.Log: {"number": "seq"},
 }
-"""field → column, where their names differ"""
+"""Field → column, if their names differ."""
 _FIELDS = {
     item: [
         (field.name, _COLUMNS.get(item, {}).get(field.name, field.name), field.type)
@@ -66,7 +66,7 @@ _BOOLEAN = {(item, name) for item, fields in _FIELDS.items() for name, _, kind i
 
 
 def item_of(table: str, row: Mapping[str, Any]) -> Item:
-    """Return the item of a row; the bytes of a part of a log are those in `data`."""
+    """Convert a row to an item; the bytes of a log segment must be in `data`."""
     kind = _TYPE_OF[table]
     values = {name: row[column] for name, column, _ in _FIELDS[kind]}
     for name, value in values.items():
@@ -74,11 +74,11 @@ def item_of(table: str, row: Mapping[str, Any]) -> Item:
             values[name] = format.raw(value)
         elif (kind, name) in _BOOLEAN:
             values[name] = bool(value)
-    return kind(**values)  # type: ignore[return-value]  # `_TYPE_OF` has items alone
+    return kind(**values)  # type: ignore[return-value]  # `_TYPE_OF` contains only items
 
 
 def row_of(item: Item, experiment: str) -> Row:
-    """Return the columns of an item's row that the format has. Raises UnicodeDecodeError if JSON is not UTF-8."""
+    """Convert an item to a row with the columns that the format has. Raises UnicodeDecodeError for non-UTF-8 JSON."""
     kind = type(item)
     row: Row = {}
     for name, column, _ in _FIELDS[kind]:

@@ -1,4 +1,4 @@
-"""A worker says hello, and learns what all trials of its experiment share."""
+"""Register workers, and send them the job description that all trials of their experiment share."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from orchestune.wire.registration import ACCEPTED, PROTOCOL, Registration
 
 
 def register(core: Core, worker: str, call: Registration) -> Registered:
-    """Take a worker in, or take it in again after a restart of either side, or for another experiment (see `_inherit`).
+    """Register a worker: new, after a restart of the worker or the server, or for another experiment (see `_inherit`).
 
-    GroupOver where it is not wanted.
+    Raises GroupOver if the worker has ended or is no longer needed, Conflict if its protocol is not supported.
     """
     if call.protocol not in ACCEPTED:
         accepted = " and ".join(map(str, ACCEPTED))
@@ -39,7 +39,7 @@ def register(core: Core, worker: str, call: Registration) -> Registered:
     if row.state == WorkerState.DRAINING and row.next_experiment is not None and row.boot_id != call.boot:
         row = _inherit(core, row, row.next_experiment)
     with locked(core, row.experiment, row.name) as ledger:
-        row = wanted(ledger.session, worker)  # it may have been ended meanwhile
+        row = wanted(ledger.session, worker)  # it may have ended before the lock was acquired
         if row.experiment != ledger.row.id:
             raise GroupOver("this worker went on with another experiment")
         if row.boot_id not in (None, call.boot):
@@ -50,7 +50,7 @@ def register(core: Core, worker: str, call: Registration) -> Registered:
             Cause.REGISTER,
             boot_id=call.boot,
             last_call=0,
-            node=row.node or call.node,  # workers do not move: whoever names another machine could accuse it
+            node=row.node or call.node,  # fixed: a worker that named another machine could get it quarantined
             protocol=call.protocol,
             version=call.version,
             capabilities=json.dumps(call.capabilities),
@@ -75,7 +75,7 @@ def register(core: Core, worker: str, call: Registration) -> Registered:
 
 
 def wanted(session: Session, worker: str) -> WorkerRow:
-    """Its row. GroupOver where it has ended, or went with its experiment."""
+    """Return the worker's row. Raises GroupOver if it has ended or was deleted with its experiment."""
     row = workers.get(session, worker)
     if row is None or row.state == WorkerState.ENDED:
         raise GroupOver("this worker is no longer wanted")
@@ -83,9 +83,9 @@ def wanted(session: Session, worker: str) -> WorkerRow:
 
 
 def _inherit(core: Core, row: WorkerRow, experiment: str) -> WorkerRow:
-    """Its row as a worker of its heir. GroupOver where the heir is over.
+    """Move a warm worker to the next experiment and return its new row. Raises GroupOver if that experiment is over.
 
-    The worker says itself when it is ready for it: whatever belonged to its old experiment has been told and sent.
+    The worker calls when it is ready: all reports and files of its old experiment have been sent by then.
     """
     with locked(core, experiment, "server") as ledger:
         heir = ledger.row
@@ -100,13 +100,13 @@ def _inherit(core: Core, row: WorkerRow, experiment: str) -> WorkerRow:
 
 
 def _forget_leases(ledger: Ledger, worker: str) -> None:
-    """Another process answers to this id now: what the one before held is gone with it."""
+    """Lose the leases of the worker's previous process: a new process has registered with the same ID."""
     for attempt in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker}):
         attempts.lose(ledger, attempt.id, Reason(ReasonCode.WORKER_LOST, "the worker was started again"))
 
 
 def job(core: Core, worker: str, revision: int) -> Job:
-    """The `Job` of a revision, with the values of the secrets. GroupOver for a worker that has ended."""
+    """Return the `Job` of a revision, including secret values. Raises GroupOver if the worker has ended."""
     with core.store.reading() as session:
         row = wanted(session, worker)
         experiment = experiments.get(session, row.experiment)
