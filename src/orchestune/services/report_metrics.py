@@ -1,4 +1,4 @@
-"""Metrics that the user's command reports by HTTP."""
+"""Take metrics that the user's command reports by HTTP."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from orchestune.worker.mask import Mask, spellings
 from orchestune.worker.metrics import STEP_NAMES, folded, step_of
 
 LOCAL = "local"
-"""the cluster whose workers are processes of the server's own user"""
+"""Name of the cluster whose workers are processes of the server's own user."""
 MOST_VALUES = 5000
-"""Values of one report, before those that are no numbers are left out; the store is locked while they are read."""
+"""Upper bound of the values in one report, non-numeric ones included: the store is locked while they are parsed."""
 
 
 def report(core: Core, attempt: str, signature: str, values: Mapping[str, object]) -> documents.ShouldStop:
-    """Take values by name, as a line of JSON has them; the step and `stddev` belong to all of them, as far as they are
-    finite.
+    """Store values by name, as parsed from a line of JSON; step and `stddev`, if finite, apply to all of them.
 
-    Answers whether the trial should stop, these values considered: `{"stop", "reason"}`. Denied for a wrong signature,
-    BadInput for a declared metric, a step or `stddev` that is no number; anything else that is none is left out.
+    Return if the trial should stop, these values considered: `{"stop", "reason"}`. Raises Denied for a wrong signature,
+    Conflict if the attempt is over, BadInput if a declared metric, a step or `stddev` is not a number or for too many
+    values or names; other non-numeric values are skipped.
     """
     if len(values) > MOST_VALUES:
         raise BadInput.one(f"found {len(values):,} values in one report (expected at most {MOST_VALUES:,})")
@@ -74,7 +74,7 @@ def _refuse_many_names(ledger: Ledger, attempt: str, stored: int, taken: Sequenc
 
 
 def should_stop(core: Core, attempt: str, signature: str) -> documents.ShouldStop:
-    """Whether a trial should stop: `{"stop", "reason"}`. Denied for a wrong signature."""
+    """Return if a trial should stop: `{"stop", "reason"}`. Raises Denied for a wrong signature."""
     experiment = _experiment(core, attempt, signature)
     with core.store.reading() as session:
         row = session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": experiment})
@@ -88,14 +88,15 @@ def _answer(found: hot.AttemptInTrial | None) -> documents.ShouldStop:
 
 
 def check(core: Core, attempt: str, signature: str) -> None:
-    """Denied for a wrong signature. Asks nobody."""
+    """Raise Denied for a wrong signature. Does not read the store."""
     if not same(signature, report_signature(core, attempt)):
         raise Denied("this address is not genuine", "use $ORCHESTUNE_REPORT_URL as it stands")
 
 
 def runs_as_server(core: Core, attempt: str, signature: str) -> bool:
-    """Return True if the attempt's cluster is this machine, where trials run as the server's own user. Denied for a
-    wrong signature.
+    """Return True if the attempt's cluster is this machine, where trials run as the server's own user.
+
+    Raises Denied for a wrong signature.
     """
     experiment = _experiment(core, attempt, signature)
     with core.store.reading() as session:

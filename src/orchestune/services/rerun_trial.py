@@ -1,4 +1,4 @@
-"""The same trial once more, as an experiment of its own."""
+"""Rerun a trial as an experiment of its own."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from orchestune.store import trials as rows
 
 @dataclass(frozen=True, kw_only=True)
 class Rerun:
-    """How a trial is repeated; None: as in the experiment that it belongs to."""
+    """Options of a rerun; None: the value of the trial's experiment."""
 
     from_checkpoint: bool = False
-    """start from the trial's last checkpoint"""
+    """Start from the trial's last checkpoint."""
     run: str | Sequence[str] | None = None
-    """another command, which trains longer, say"""
+    """Command to run instead, for example one that trains longer."""
     cluster: str | None = None
-    """None: the same one; if that is not here, the server's own"""
+    """None: the same cluster; if this server does not have it, the default one."""
     launch: Mapping[str, object] | None = None
     secrets: Mapping[str, str] | None = None
     folder: str | None = None
     owner: str | None = None
-    """None: the caller"""
+    """None: the caller."""
     request_key: str | None = None
-    """see `Submission`"""
+    """See `Submission`."""
 
 
 def rerun_trial(
@@ -40,7 +40,8 @@ def rerun_trial(
 ) -> documents.Status:
     """Create an experiment of budget 1 with the trial's configuration, seed, revision and bundle; `origin` names it.
 
-    Conflict if it is to start from a checkpoint and there is none.
+    Raises Conflict if it should start from a checkpoint but has none or has several folds, or if a command is given for
+    a trial that calls a function.
     """
     with core.store.reading() as session:
         row = experiments.find(session, ref)

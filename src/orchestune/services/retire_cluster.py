@@ -1,4 +1,4 @@
-"""What the end of an idle cluster asks of its server: whether it may come, what is to be copied, what is refused."""
+"""Server side of an idle cluster's teardown: when it may start, which records to copy, which requests to refuse."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HINT = "`orchestune cluster create` makes a new one, `orchestune import` brings
 
 
 def refuse(core: Core) -> None:
-    """Conflict once the end has begun: what came now would be lost."""
+    """Raise Conflict once the teardown has started: new records would be lost."""
     if core.retirement is not None and core.retirement.begun:
         raise Conflict(
             f"this cluster was idle and is being destroyed; its records are in {core.retirement.archive}", _HINT
@@ -22,19 +22,19 @@ def refuse(core: Core) -> None:
 
 
 def at_rest(core: Core) -> bool:
-    """Nothing is unfinished, not even paused, and no worker is there. Blocking, short."""
+    """Return True if no experiment is unfinished (paused counts) and no worker exists. Blocks briefly on the store."""
     with core.store.reading() as session:
         return not unfinished(session) and not workers.are_there(session)
 
 
 def kept(core: Core) -> list[Extent]:
-    """Every experiment with the number of its last event, which changes when it does."""
+    """Return every experiment with the number of its last event, which changes whenever the experiment does."""
     with core.store.reading() as session:
         return archive.everything(session)
 
 
 def document(core: Core) -> documents.Retirement | None:
-    """As the API tells it; None where the cluster stays until somebody destroys it."""
+    """Return the teardown plan as an API document; None if the cluster has no idle timeout."""
     plan = core.retirement
     if plan is None:
         return None

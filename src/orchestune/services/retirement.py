@@ -1,4 +1,4 @@
-"""The end of a cluster that destroys itself when nobody uses it, as its server sees it coming."""
+"""State of the teardown of a cluster that destroys itself after an idle timeout."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ _MARK = "retiring"
 
 @dataclass
 class Retirement:
-    """One cluster's. Written by one controller; read by routes, which see whole values."""
+    """Teardown plan and state of one cluster. Written by one controller; routes read each field atomically."""
 
     after: float
-    """seconds without work"""
+    """Idle timeout in seconds."""
     archive: str
     place: dict[str, Any]
-    """what the provider's undertaker needs"""
+    """Options of the provider's teardown."""
     mark: Path
-    """a file that is there once the end has begun, so that a server which is started again knows it"""
+    """File that exists once the teardown has started, so that a restarted server knows it."""
     since: float | None = None
-    """wall time since when there is no work, for people; None: there is some"""
+    """Wall time since when the cluster is idle, for display; None if it is not idle."""
     trouble: str = ""
-    """why it does not end, although it should"""
+    """Error that blocks the teardown; empty if none."""
 
     @property
     def begun(self) -> bool:
-        """Whether records are copied for the last time, and nothing new is taken any more."""
+        """True while the final copy of the records is made and new requests are refused."""
         return self.mark.exists()
 
     def begin(self) -> None:
-        """Take nothing new from here on."""
+        """Start the teardown: refuse new requests from now on."""
         self.mark.touch()
 
     def call_off(self) -> None:
-        """Take what comes, as before."""
+        """Cancel the teardown: accept requests again. Idempotent."""
         self.mark.unlink(missing_ok=True)
 
 
 def read(file: Path, state: Path) -> Retirement:
-    """What the file says that `cluster create` left for the server. UsageError where it cannot be read."""
+    """Parse the plan that `cluster create` wrote for the server. Raises UsageError if it cannot be read."""
     try:
         found = json.loads(file.read_text())
         return Retirement(float(found.pop("after")), str(found.pop("archive")), found, state / _MARK)
@@ -52,5 +52,5 @@ def read(file: Path, state: Path) -> Retirement:
 
 
 def forget(state: Path) -> None:
-    """The end was called off while no server ran."""
+    """Delete the mark of a teardown that was cancelled while no server ran. Idempotent."""
     (state / _MARK).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What is set aside for each trial of an experiment at the place where it runs."""
+"""Resources allocated for each trial of an experiment on its backend."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from orchestune.store.experiments import ExperimentRow
 
 
 def room(backend: Backend, row: ExperimentRow, memory: int = 0) -> Resources:
-    """What its file asks for, or what its trials were seen to take where nothing limits them to that.
+    """Return the requested resources, or the measured memory if the backend does not enforce the request.
 
-    `memory`: bytes for a trial that gets more; 0: what the file says.
+    `memory`: bytes for a trial retried with more memory; 0: the default.
     """
     asked = backend.needs(row.specification.resources, row.launch)
     if backend.limits_memory or row.peaks.expected is None:

@@ -1,4 +1,4 @@
-"""What a tracking server is told of an experiment and its trials, read from the rows."""
+"""Convert the rows of an experiment and its trials to runs for a tracking server."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from orchestune.store.tracked import LastPoint, ReportedPoint, last_points, poin
 from orchestune.store.trials import TrialRow
 
 EXPERIMENT_TAG, TRIAL_TAG = "orchestune.experiment", "orchestune.trial"
-"""by which a run is found again: the experiment's id, and the trial's number"""
+"""Tags that identify a run: the experiment's ID and the trial's number."""
 PARENT_TAG = "mlflow.parentRunId"
 MOST_POINTS = 5000
 _FAR = 2**63
-"""beyond the steps that it counts"""
+"""First step beyond MLflow's range (signed 64-bit)."""
 
 STATUS: Mapping[str, str] = {
     TrialState.QUEUED: "SCHEDULED",
@@ -40,25 +40,25 @@ _STATUS_OF_EXPERIMENT: Mapping[ExperimentState, str] = {
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it is to be."""
+    """Desired state of a run on the tracking server."""
 
     trial: int
     name: str
     at: int
-    """when it began, in milliseconds since 1970"""
+    """Start time in milliseconds since 1970."""
     status: str
     ended_at: int | None
     tags: Mapping[str, str]
     params: Mapping[str, Value] = field(default_factory=dict)
     measures: Sequence[Measure] = ()
     told_at: float = 0.0
-    """when the last of the measures was reported"""
+    """Time at which the last of the measures was reported."""
     more: bool = False
-    """there are more measures than are told at once"""
+    """True if there are more measures than `MOST_POINTS`, the limit of one upload."""
 
 
 def of_experiment(row: ExperimentRow) -> Run:
-    """The run that has those of the trials in it."""
+    """Return the parent run, which contains the runs of the trials."""
     state = row.state
     tags = {EXPERIMENT_TAG: row.id, TRIAL_TAG: "0", "orchestune.handle": row.handle, "orchestune.state": state}
     tags |= {"mlflow.user": row.owner, **_reason(row.reason_json)}
@@ -73,7 +73,7 @@ def of_experiment(row: ExperimentRow) -> Run:
 
 
 def of_trials(session: Session, row: ExperimentRow, since: Mapping[int, float]) -> list[Run]:
-    """The runs of these trials, with what they reported since the times."""
+    """Return the runs of these trials with the points reported since the given times; `since`: trial → time."""
     measured = trials.metrics_of(session, row.id, since)
     return [
         _of_trial(session, row, trial, since[trial.number], measured.get(trial.number, {}))
@@ -87,7 +87,7 @@ def _of_trial(
     found = points_since(session, row.id, trial.number, since, MOST_POINTS)
     more = len(found) >= MOST_POINTS and found[-1].at > since
     folds = row.specification.folds.count > 1
-    if trial.finished_at is not None and since and not more:  # what is told twice is there once
+    if trial.finished_at is not None and since and not more:  # send all again: MLflow drops duplicates
         everything = points_since(session, row.id, trial.number, 0.0, MOST_POINTS)
         found = everything if len(everything) < MOST_POINTS else found
     measures = _measures(found, folds)
@@ -113,7 +113,7 @@ def _of_trial(
 
 
 def _measures(found: Iterable[ReportedPoint], folds: bool) -> list[Measure]:
-    """Where a program names no step, values are counted by their place in what the attempt reported."""
+    """Convert points to measures; a point without a step gets its position in the attempt's report as step."""
     measures = []
     for point in found:
         step = point.sequence % HTTP_SEQUENCE if point.step is None else point.step
@@ -122,7 +122,7 @@ def _measures(found: Iterable[ReportedPoint], folds: bool) -> list[Measure]:
 
 
 def _final(measured: Mapping[str, Measured], last: Mapping[str, LastPoint], at: float) -> list[Measure]:
-    """What counts of a trial, where it is another value than the last one that was reported: as a step behind all."""
+    """Return the final values that differ from the last reported ones, each one step after the last reported step."""
     return [
         Measure(name, final.value, _milliseconds(at), _step(_step(last[name].step) + 1) if name in last else 0)
         for name, final in measured.items()
@@ -135,12 +135,12 @@ def _name(point: ReportedPoint | LastPoint, folds: bool) -> str:
 
 
 def _step(step: float) -> int:
-    """As far as MLflow counts."""
+    """Round the step and clip it to MLflow's range."""
     return min(max(round(step), -_FAR), _FAR - 1)
 
 
 def _of_folds(session: Session, row: ExperimentRow, number: int) -> dict[str, Measured]:
-    """What counts of each fold."""
+    """Return the final values of each fold, keyed by names such as `fold 0/loss`."""
     return {
         f"fold {task.fold}/{name}": measured
         for task in trials.folds_of(session, row.id, number)

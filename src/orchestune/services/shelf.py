@@ -1,4 +1,4 @@
-"""What is kept in memory of the experiments that somebody looks at, read on from where it was. Any thread."""
+"""In-memory cache of the experiments that clients view, updated incrementally. Thread-safe."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
 _PAGE = 2000
-"""trials that are read at once; with more at a time it takes longer (measured: 10,000 a quarter)"""
+"""Trials read per query; larger pages are slower (measured: 10,000 takes a quarter longer)."""
 _KEPT = 8
-"""experiments that stay in memory"""
+"""Experiments kept in the cache."""
 
 
 @dataclass
 class _Kept:
-    """One experiment."""
+    """Cache entry of one experiment."""
 
     turn: threading.Lock = field(default_factory=threading.Lock)
     done: Columns | None = None
-    """its finished trials"""
+    """Finished trials."""
     all: Columns | None = None
+    """Finished and unfinished trials."""
     version: tuple[int, int] | None = None
-    """of what is in `all`"""
+    """Version of `all`: the experiment's last event and its revision."""
     tally: Tally = field(default_factory=Tally)
 
 
 class Shelf:
-    """Of each experiment its trials by columns, and a tally of its attempts."""
+    """Cache of the trials by columns and of the tally of attempts, per experiment."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: Latest[Hashable, _Kept] = Latest(_KEPT)
 
     def columns(self, store: Store, ref: str) -> tuple[ExperimentRow, Columns]:
-        """The experiment and its trials."""
+        """Return the experiment and its trials by columns."""
         with self._turn(store, ref) as (session, row, kept):
             version = row.event_seq, row.revision
             if kept.all is None or kept.version != version:
@@ -54,14 +55,16 @@ class Shelf:
             return row, kept.all
 
     def attempts(self, store: Store, ref: str) -> tuple[Busy, list[documents.Failures]]:
-        """Return when attempts ran, and the reasons of failed trials."""
+        """Return when attempts ran, and the failure reasons of trials."""
         with self._turn(store, ref) as (session, row, kept):
             return kept.tally.read(session, row), kept.tally.failures()
 
     @contextmanager
     def _turn(self, store: Store, ref: str) -> Iterator[tuple[Session, ExperimentRow, _Kept]]:
-        """One at a time for each experiment: nobody reads on from what is newer than his own view of the store, and two
-        threads that both go through many rows take twice as long together.
+        """Hold the lock of the experiment's cache entry, with a session opened after it was acquired.
+
+        So no thread continues from an entry newer than its own snapshot of the store, and two threads do not scan the
+        same rows, which together takes twice as long.
         """
         with store.reading() as session:
             found = experiments.find(session, ref)
@@ -72,7 +75,7 @@ class Shelf:
 
 
 def _read_on(session: Session, row: ExperimentRow, done: Columns) -> Columns:
-    """Add to `done` what has finished since; with the trials that are not over."""
+    """Append the trials that have finished since to `done`; return a view that also has the unfinished trials."""
     while (finished := rows.finished_after(session, row.id, done.told, _PAGE)).number:
         last = finished.history_seq[-1]
         values = rows.values_between(session, row.id, done.told, last)

@@ -1,4 +1,4 @@
-"""How a browser gets a session: by a link that works once, or by a token that is typed in."""
+"""Browser sessions: started by a one-time link, by a token that is typed in, or by a share link."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from orchestune.store.session import Session
 
 LINK_SECONDS = 300.0
 SESSION_SECONDS = 7 * 24 * 3600.0
-MOST_SESSIONS = 200  # sessions of one token or link: a link may be for a whole course, and each browser has its own
+MOST_SESSIONS = 200  # per token or share link: a link may be for a whole course, with one session per browser
 
 
 @dataclass(frozen=True)
 class Entered:
-    """A session that has begun."""
+    """New session."""
 
     token: str
     seconds: float
@@ -31,7 +31,7 @@ class Entered:
 def invite(core: Core, caller: Caller) -> documents.Invitation:
     """Create a link that signs one browser in as the caller, once and within `LINK_SECONDS`.
 
-    Denied if the caller is such a browser itself: it could renew its session for ever, whatever was revoked meanwhile.
+    Raises Denied if the caller is a browser session itself: it could renew itself forever, despite a revoked token.
     """
     if caller.browser:
         raise Denied("a browser that is signed in lets no other one in", "`orchestune ui` makes a link")
@@ -51,8 +51,8 @@ def invite(core: Core, caller: Caller) -> documents.Invitation:
 
 
 def enter(core: Core, code: str) -> Entered:
-    """The session that a link begins. Denied for a link that was used or is too old."""
-    with core.store.reading() as session:  # anybody may guess, and is not to take turns with those who write
+    """Start the session of a link. Raises Denied if the link was used or has expired."""
+    with core.store.reading() as session:  # no write lock for guessed codes: this route needs no authentication
         link = credentials.find(session, digest(code), "link")
     if link is None or not _used_up(core, code):
         raise Denied("this link was used already, or is older than five minutes", "`orchestune ui` makes a new one")
@@ -65,7 +65,7 @@ def _used_up(core: Core, code: str) -> bool:
 
 
 def caller_of(core: Core, token: str) -> Caller:
-    """Return the person whose token was typed in. Denied if it is unknown, or a worker's."""
+    """Return the user whose token was typed in. Raises Denied if it is unknown or a worker's token."""
     caller = authenticate(core, token) or identify(core, token)
     if caller is None or caller.role == "worker":
         raise Denied("this token is unknown", "it is what ORCHESTUNE_TOKEN holds on your machine")
@@ -79,7 +79,7 @@ def leave(core: Core, session_token: str) -> None:
 
 
 def begin(core: Core, caller: Caller) -> Entered:
-    """Begin a session of a person. Beyond `MOST_SESSIONS` of the same token the oldest one ends."""
+    """Start a session of a user. Beyond `MOST_SESSIONS` of the same token the oldest one is deleted."""
     with core.store.transaction() as session:
         _keep_end(session, caller)
         vouched = credentials.find(session, caller.source, "vouched")
@@ -89,7 +89,7 @@ def begin(core: Core, caller: Caller) -> Entered:
 
 
 def _keep_end(session: Session, caller: Caller) -> None:
-    """Keep when the token of a cluster ends: links and sessions that come from it end with it."""
+    """Store the expiry of a cluster's token, which bounds the links and sessions created with it."""
     if caller.expires_at is not None:
         credentials.drop(session, caller.source)
         seconds = caller.expires_at - session.now
@@ -97,7 +97,7 @@ def _keep_end(session: Session, caller: Caller) -> None:
 
 
 def _put(core: Core, session: Session, caller: Caller, seconds: float) -> str:
-    """Create a session, and end the oldest ones of its source beyond `MOST_SESSIONS`; return its token."""
+    """Create a session and return its token; delete the oldest ones of its source beyond `MOST_SESSIONS`."""
     token = session_prefix(core) + secret(core)
     credentials.put(
         session,
@@ -114,7 +114,10 @@ def _put(core: Core, session: Session, caller: Caller, seconds: float) -> str:
 
 
 def enter_share(core: Core, code: str) -> Entered:
-    """Begin the session of a guest by a link to one experiment. Beyond `MOST_SESSIONS` of it the oldest one ends."""
+    """Start a guest session by a share link to one experiment. Beyond `MOST_SESSIONS` of it the oldest one is deleted.
+
+    Raises Denied if the link has expired or was revoked.
+    """
     guest = guest_of(core, code)
     with core.store.transaction() as session:
         share = credentials.find(session, digest(code), "share")
@@ -126,7 +129,7 @@ def enter_share(core: Core, code: str) -> Entered:
 
 
 def guest_of(core: Core, code: str) -> Caller:
-    """Return the guest whom a link to one experiment lets in. Denied if the link is not valid any more."""
+    """Return the guest of a share link to one experiment. Raises Denied if the link has expired or was revoked."""
     with core.store.reading() as session:
         share = credentials.find(session, digest(code), "share")
     if share is None:
@@ -141,5 +144,5 @@ def _over() -> Denied:
 
 
 def secret(core: Core) -> str:
-    """Something that nobody guesses."""
+    """Return a random URL-safe secret with 264 bits of entropy."""
     return base64.urlsafe_b64encode(core.clock.entropy(33)).decode()

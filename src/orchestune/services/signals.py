@@ -1,4 +1,4 @@
-"""Who waits for what inside one server process: long polls, streams and controllers."""
+"""In-process notifications between threads and coroutines: for long polls, streams and controllers."""
 
 from __future__ import annotations
 
@@ -8,43 +8,44 @@ from collections import OrderedDict, defaultdict
 from itertools import islice
 
 EXPERIMENTS = "experiments"
-"""something happened in any of them, for whoever shows a list"""
+"""Topic of changes in any experiment, for clients that show a list."""
 ACTING, SUGGESTING, NOTIFYING = "acting", "suggesting", "notifying"
-"""the loops of controllers: what starts and ends things, what fills the queues, and what sends messages"""
+"""Topics of the controller loops: resources are started and ended, queues are filled, messages are sent."""
 
 _KEPT = 10_000
-"""topics that are remembered: a server that runs for months has had many more experiments and trials"""
+"""Upper bound of the stored topics: a server that runs for months has many more experiments and trials."""
 
 
 class Signals:
-    """Counters by topic that threads bump and coroutines or threads wait on. A hint, never a truth: rows are.
+    """Counters by topic that threads increment and coroutines or threads wait on.
 
-    Topics: `work:ID` (something may be leased in that experiment, or an order waits), `events:ID`, `logs:ID`,
-    `terminal:ATTEMPT`, `experiments`, `acting`, `suggesting` and `notifying`. A waiter reads the counter first, then
-    the rows, then waits for the counter to move on.
+    Only a hint to read again: the rows are the source of truth. Topics: `work:ID` (the experiment has something to
+    lease, or a stop order is pending), `events:ID`, `logs:ID`, `terminal:ATTEMPT`, `experiments`, `acting`,
+    `suggesting` and `notifying`. To miss no change, read the counter first, then the rows, then wait for the counter
+    to change.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._threads: dict[str, threading.Condition] = {}
-        """what threads wait on, by topic: to wake one that waits for another costs more than a trial's statements"""
+        """One condition per topic: waking threads of other topics costs more than the statements of a trial."""
         self._versions: OrderedDict[str, int] = OrderedDict()
-        """the one that was bumped the longest ago first, since one count gives all of them their numbers"""
+        """Topic → version, the least recently incremented first; all versions come from the single `_count`."""
         self._count = self._forgotten = 0
-        """the last number that was given, and the last of a topic that is not remembered: its, as far as anybody knows,
-        who may look once in vain for it"""
+        """Last version assigned, and highest version of the evicted topics. The latter is the version of every topic
+        that is not stored, which costs its waiters at most one spurious wakeup."""
         self._waiting: dict[str, dict[asyncio.Event, asyncio.AbstractEventLoop]] = defaultdict(dict)
-        """who waits, the longest first"""
+        """Waiting coroutines by topic, the longest waiting first."""
         self.without_memory: set[str] = set()
-        """experiments whose engine learns nothing from results, so that these concern nobody who fills queues"""
+        """Experiments whose engine ignores results, so that a result need not wake the `suggesting` loop."""
 
     def version(self, topic: str) -> int:
-        """The present counter of `topic`."""
+        """Return the current counter of `topic`."""
         with self._lock:
             return self._version(topic)
 
     def notify(self, *topics: str) -> None:
-        """Move the counters on and wake whoever waits. Any thread; never blocks for long."""
+        """Increment the counters and wake all waiters. Thread-safe; never blocks for long."""
         with self._lock:
             for topic in topics:
                 self._move_on(topic)
@@ -52,9 +53,9 @@ class Signals:
                     _wake(event, loop)
 
     def offer(self, topic: str, count: int) -> None:
-        """`notify` for what only `count` can have: of the coroutines that wait, so many are woken, the longest first.
+        """Increment the counter and wake only `count` coroutines, the longest waiting first: for `count` items.
 
-        Who was woken and cannot take it offers it again.
+        A woken waiter that cannot take its item must call `offer` again.
         """
         with self._lock:
             self._move_on(topic)
@@ -82,7 +83,7 @@ class Signals:
         return self.version(topic)
 
     def wait_blocking(self, topic: str, version: int, timeout: float) -> int:
-        """`wait` for threads."""
+        """Block a thread like `wait`."""
         with self._lock:
             moved = self._threads.setdefault(topic, threading.Condition(self._lock))
             moved.wait_for(lambda: self._version(topic) != version, timeout)

@@ -1,4 +1,4 @@
-"""Tokens and addresses that prove themselves: signed with the server's key, stored nowhere."""
+"""Self-verifying tokens and addresses: signed with the server's key, not stored."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ def _sign(core: Core, purpose: str, text: str) -> str:
 
 
 def same(given: str, genuine: str) -> bool:
-    """Whether a secret is the right one, in a time that tells nothing of it; it may be any text."""
+    """Return True if both secrets are equal, compared in constant time; `given` may be any text."""
     return hmac.compare_digest(given.encode(), genuine.encode())
 
 
 def repeatable_secret(core: Core, request: str) -> str:
-    """Return the secret of a grant that a request asks for: the same one if the request is repeated."""
+    """Return the secret of the grant that a request creates: the same one if the request is retried."""
     return _sign(core, "grant", request)
 
 
 def worker_token(core: Core, worker: str, experiment: str) -> str:
-    """What a worker shows: it reaches the routes of this worker, and its experiment's bundles and blobs."""
+    """Return a worker's token: it authorizes the routes of this worker, and its experiment's bundles and blobs."""
     return f"w.{worker}.{experiment}.{_sign(core, 'worker', f'{worker}/{experiment}')}"
 
 
 def read_worker_token(core: Core, token: str) -> tuple[str, str] | None:
-    """The worker and the experiment of a genuine token."""
+    """Return the worker and the experiment of a worker's token; None if its signature or format is invalid."""
     parts = token.split(".")
     if len(parts) != 4 or parts[0] != "w":
         return None
@@ -38,29 +38,31 @@ def read_worker_token(core: Core, token: str) -> tuple[str, str] | None:
 
 
 def proof(core: Core, worker: str, experiment: str, nonce: str, address: str) -> str:
-    """Return the MAC that only a server which knows the worker's token can compute, over the worker's `nonce` and the
-    `host:port` that it dialled. It reveals nothing of the token, and looks the same for a worker that does not exist.
+    """Return a MAC over the worker's `nonce` and the `host:port` that it dialed, keyed by the worker's token.
+
+    Only a server that knows the token can compute it. It reveals nothing of the token, and a worker that does not exist
+    gets an indistinguishable one.
     """
     key = hashlib.sha256(worker_token(core, worker, experiment).encode()).digest()
     return hmac.digest(key, f"orchestune proof 1\n{nonce}\n{address}".encode(), "sha256").hex()
 
 
 def report_signature(core: Core, attempt: str) -> str:
-    """What stands in `$ORCHESTUNE_REPORT_URL` behind the attempt."""
+    """Return the signature in `$ORCHESTUNE_REPORT_URL`, its last path segment."""
     return _sign(core, "report", attempt)
 
 
 def report_address(core: Core, attempt: str) -> str:
-    """`$ORCHESTUNE_REPORT_URL` of an attempt."""
+    """Return the `$ORCHESTUNE_REPORT_URL` of an attempt."""
     return f"{core.url}/api/v1/report/{attempt}/{report_signature(core, attempt)}"
 
 
 def digest(secret: str) -> str:
-    """What is kept of a secret that has enough entropy of its own."""
+    """Return the digest under which a secret is stored; unsalted, because secrets have enough entropy."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-_ARCHIVE_KEY = b"orchestune archive records"  # derives a key of its own: no other signature passes for a record's
+_ARCHIVE_KEY = b"orchestune archive records"  # derives a separate key: no other signature is valid for a record
 
 
 def record_signature(core: Core, digest: str) -> str:

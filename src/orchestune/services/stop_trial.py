@@ -1,4 +1,4 @@
-"""One trial that its user does not want to wait for."""
+"""Stop a single trial."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from orchestune.store import trials as rows
 
 
 def stop_trial(core: Core, ref: str, number: int, actor: str) -> documents.Trial:
-    """Cancel a trial: queued ones never start, running ones get SIGTERM. Idempotent; what is over stays as it is.
+    """Cancel a trial: a queued one never starts, a running one gets SIGTERM. Idempotent; a finished one is unchanged.
 
-    It says nothing of its configuration, so that the engine is not told of it, and it is none of the N trials of the
-    budget: another one takes its place.
+    A cancelled trial says nothing about its configuration, so the engine does not learn of it. It does not count
+    towards the budget: another trial replaces it.
     """
     experiment = resolve(core, ref)
     with locked(core, experiment, actor) as ledger:

@@ -1,4 +1,4 @@
-"""How many attempts of an experiment ran over time, and why its trials failed: read on from where it was."""
+"""Running attempts over time and failure reasons of an experiment, updated incrementally."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from orchestune.store.session import Session
 Numbers = NDArray[np.float64]
 
 _MOST = 200
-"""reasons that are told of"""
+"""Upper bound of the failure reasons returned."""
 _UNKNOWN: documents.Reason = {"code": "unknown", "message": "no reason is known"}
 
 
 @dataclass(frozen=True)
 class Busy:
-    """When attempts began and ended, each in order, in seconds since 1970."""
+    """Start and end times of attempts, each sorted, in seconds since 1970."""
 
     begins: Numbers
     ends: Numbers
@@ -32,7 +32,7 @@ class Busy:
 
 @dataclass(frozen=True)
 class FailureCount:
-    """How many trials failed for the same reason, and the newest of them."""
+    """Number of trials that failed for one reason, and the newest of them."""
 
     trials: int
     newest: int
@@ -40,22 +40,22 @@ class FailureCount:
 
 @dataclass
 class Tally:
-    """Of the trials that were over when it was read last. What is over stays as it is, but an attempt of such a trial
-    may end after it.
+    """Totals of the trials that had finished at the last read. Finished trials do not change, but an attempt may end
+    after its trial.
     """
 
     told: int = 0
-    """the place in the history up to which it was read"""
+    """Position in the history up to which it was read."""
     begins: Numbers = field(default_factory=lambda: np.empty(0))
     ends: Numbers = field(default_factory=lambda: np.empty(0))
-    """of attempts that are over, each in order"""
+    """Start and end times of ended attempts, each sorted."""
     late: set[int] = field(default_factory=set)
-    """trials that are over with attempts that are not"""
+    """Finished trials with attempts that have not ended."""
     reasons: dict[str | None, FailureCount] = field(default_factory=dict)
-    """by the reason as JSON"""
+    """Failure counts, keyed by the reason as JSON."""
 
     def read(self, session: Session, row: ExperimentRow) -> Busy:
-        """Return when attempts ran; one that is live ends now."""
+        """Read new rows and return when attempts ran; live attempts end now."""
         spans = attempts.spans_between(session, row.id, self.told, row.history_seq)
         spans += attempts.spans_of(session, row.id, sorted(self.late))
         for trial in rows.failed_between(session, row.id, self.told, row.history_seq):
@@ -72,7 +72,7 @@ class Tally:
         return Busy(_merged(self.begins, [span.leased_at for span in live]), _merged(self.ends, ends))
 
     def failures(self) -> list[documents.Failures]:
-        """Return the reasons of failed trials, the most frequent one first, at most `_MOST` of them."""
+        """Return at most `_MOST` failure reasons of trials, the most frequent one first."""
         ordered = sorted(self.reasons.items(), key=lambda each: -each[1].trials)
         return [
             {"reason": json.loads(text) if text else _UNKNOWN, "trials": count.trials, "newest": count.newest}
@@ -81,7 +81,7 @@ class Tally:
 
 
 def _merged(ordered: Numbers, more: Sequence[float]) -> Numbers:
-    """Both in order; quick where there are few more."""
+    """Merge `more` into the sorted `ordered`; fast if `more` is short, as the stable sort exploits sorted runs."""
     merged = np.concatenate([ordered, np.array(more, float)])
     merged.sort(kind="stable")
     return merged

@@ -1,6 +1,6 @@
-"""Who may be at which end of a trial's terminal. What goes through it is not recorded.
+"""Authorization for both ends of a trial's terminal. Terminal traffic is not recorded.
 
-Among those who share a token this keeps mistakes away, and nobody who means it: they say their names themselves.
+Among users who share a token this prevents mistakes, not attacks: they state their names themselves.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from orchestune.worker.job import TOLD
 
 
 def of_user(core: Core, ref: str, attempt: str, caller: Caller) -> AttemptInTrial:
-    """Return the attempt, which may be over: what it printed last is still to be read.
+    """Return the attempt; it may be over, because its last output can still be read.
 
-    NotFound unless the experiment has it and its trials are terminals; Denied unless `caller` opened it or owns the
-    server.
+    Raises NotFound unless the experiment has the attempt and its trials are terminals, Denied unless `caller` opened
+    it or owns the server.
     """
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
@@ -32,7 +32,7 @@ def of_user(core: Core, ref: str, attempt: str, caller: Caller) -> AttemptInTria
 
 
 def of_worker(core: Core, worker: str, attempt: str) -> AttemptInTrial:
-    """Return the attempt. NotFound unless it is open, that worker runs it, and its trial is a terminal."""
+    """Return the attempt. Raises NotFound unless it is open, that worker runs it, and its trial is a terminal."""
     with core.store.reading() as session:
         row = workers.get(session, worker)
         experiment = experiments.get(session, row.experiment) if row else None

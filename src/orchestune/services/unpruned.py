@@ -1,4 +1,4 @@
-"""An experiment whose rule of early stopping ends nothing is told why."""
+"""Diagnose early stopping that never prunes a trial."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
 _ENOUGH = 5
-"""completed trials before anything is said"""
+"""Minimum of completed trials for a diagnosis."""
 _LOOKED_AT = 20
-"""of the newest ones it is seen how far they came"""
+"""Newest trials whose last steps are examined."""
 
 
 def unpruned(session: Session, row: ExperimentRow) -> str | None:
-    """Why nothing was ended early, where something is wrong; None where all is well, or too little is known."""
+    """Return why no trial was pruned if the cause is a misconfiguration; None if there is none, or too few trials."""
     rule = row.specification.early_stopping
     if rule is None or row.pruned or row.completed < _ENOUGH:
         return None

@@ -1,4 +1,4 @@
-"""What attempts use while they run: taken from their workers, and shown."""
+"""Resource usage of attempts over time: store the samples of workers, and return them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from orchestune.store import trials as rows
 from orchestune.wire.work import UsageSample
 
 LASTING = 900.0
-"""seconds: of an attempt that ran for longer there may be more samples than are kept of it"""
+"""Seconds of run time beyond which an attempt may have more samples than are stored."""
 
 
 def take(ledger: Ledger, attempt: str, items: Sequence[UsageSample], *, ended: bool) -> None:
-    """Keep what is new, thinned. Under the ledger's lock."""
+    """Append new samples and thin the series. Under the ledger's lock."""
     stored = ledger.session.row(hot.SELECT_USAGE, {"attempt": attempt})
     kept = json.loads(stored) if stored is not None else []
     new: list[Sample] = [list(astuple(sample)) for sample in items]
@@ -32,7 +32,7 @@ def take(ledger: Ledger, attempt: str, items: Sequence[UsageSample], *, ended: b
 
 
 def usage(core: Core, ref: str, number: int) -> documents.Usage:
-    """Return what each attempt of a trial used over time."""
+    """Return the usage samples of each attempt of a trial."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         rows.need(session, row, number)
