@@ -1,8 +1,8 @@
-"""Ownership of records: the name that an experiment is recorded under, and what proves it.
+"""Ownership of experiments: the owner's recorded name, and the authenticated principal behind it.
 
-A name can be claimed: holders of a shared token (a role's token of a cluster, an owner's token without a name) say
-their names themselves. `experiments.principal` keeps what the caller proved when the experiment was created, so that
-nothing that matters rests on a claim.
+A name may be only claimed: holders of a shared token (a role's token of a cluster, an owner's token without a name)
+state their names themselves. `experiments.principal` stores the identity that the caller proved when the experiment was
+created, so that no authorization depends on a claim.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _DIGITS = 32
 
 
 def principal(core: Core, caller: Caller) -> str | None:
-    """Return a stable identifier of the authenticated caller; None if the caller's name is a mere claim."""
+    """Return a stable identifier of the authenticated caller; None if the caller's name is only claimed."""
     if core.single_user:
         return LOCAL
     return f"token:{caller.source[:_DIGITS]}" if caller.source and not caller.shared else None
@@ -27,9 +27,9 @@ def principal(core: Core, caller: Caller) -> str | None:
 def principal_of_new(core: Core, caller: Caller, owner: str | None) -> str | None:
     """Return the principal of an experiment that `caller` creates for `owner`, if given.
 
-    Owners of the server may record on behalf of others. Denied if an editor names another person: quietly recording
-    another owner than the one asked for would hide a mistake as well as an attack. Editors who share a token claim
-    their names in any case, so that one more claim changes nothing.
+    Owners of the server may record on behalf of others. Raises Denied if an editor names another user: silently
+    recording a different owner than requested would hide a mistake as well as an attack. Editors who share a token
+    only claim their names anyway, so one more claim changes nothing.
     """
     if owner and owner != caller.name and caller.role != "owner" and not caller.shared:
         text = f"cannot record an experiment of '{owner}' (expected '{caller.name}'): this needs an owner"
@@ -38,14 +38,14 @@ def principal_of_new(core: Core, caller: Caller, owner: str | None) -> str | Non
 
 
 def is_authenticated(core: Core, row: ExperimentRow) -> bool:
-    """Return True if the owner of a record was proved when the experiment was created on this server."""
+    """Return True if the owner was authenticated when the experiment was created on this server."""
     if row.imported_at is not None:
         return False
     return row.principal is not None or core.single_user
 
 
 def may_act_as_owner(caller: Caller, row: ExperimentRow) -> bool:
-    """Return True if `caller` is the experiment's owner, as far as both of them have proved it, or owns the server."""
+    """Return True if `caller` owns the server or the experiment; a claimed name matches only a claimed owner."""
     if caller.role == "owner":
         return True
     return caller.name == row.owner and (row.principal is None or not caller.shared)

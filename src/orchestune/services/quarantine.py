@@ -1,8 +1,8 @@
-"""Quarantine of machines on which trials fail that succeed elsewhere: such trials are requeued.
+"""Quarantine of machines on which trials fail that succeed elsewhere; the failed trials are requeued.
 
-The evidence comes from trials, whose programs decide where they fail. So a quarantine holds for the experiments of the
-principal whose trials are its evidence, and for all only with evidence of two authenticated principals or of the server
-itself. It never closes the last machine that an experiment could use.
+The evidence comes from trials, and a user's program can fail wherever it likes. So a quarantine applies to experiments
+of the principal whose trials are the evidence, and to all only with evidence from two authenticated principals or from
+the server itself. It never closes the last machine that an experiment could use.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def principal(row: ExperimentRow) -> str:
 
 
 def is_shared(of_machine: Sequence[QuarantineRow]) -> bool:
-    """Return True if the quarantines of one machine hold for everyone."""
+    """Return True if the quarantines of one machine apply to all principals."""
     principals = {each.principal for each in of_machine}
     authenticated = [each for each in principals if not each.startswith(_EXPERIMENT)]
     return not principals.isdisjoint(("", ownership.LOCAL)) or len(authenticated) > 1

@@ -32,7 +32,7 @@ MOST_VALUES = 5000
 def report(core: Core, attempt: str, signature: str, values: Mapping[str, object]) -> documents.ShouldStop:
     """Store values by name, as parsed from a line of JSON; step and `stddev`, if finite, apply to all of them.
 
-    Return if the trial should stop, these values considered: `{"stop", "reason"}`. Raises Denied for a wrong signature,
+    Return the stop decision after these values: `{"stop", "reason"}`. Raises Denied for a wrong signature,
     Conflict if the attempt is over, BadInput if a declared metric, a step or `stddev` is not a number or for too many
     values or names; other non-numeric values are skipped.
     """
@@ -74,7 +74,7 @@ def _refuse_many_names(ledger: Ledger, attempt: str, stored: int, taken: Sequenc
 
 
 def should_stop(core: Core, attempt: str, signature: str) -> documents.ShouldStop:
-    """Return if a trial should stop: `{"stop", "reason"}`. Raises Denied for a wrong signature."""
+    """Return the stop decision for a trial: `{"stop", "reason"}`. Raises Denied for a wrong signature."""
     experiment = _experiment(core, attempt, signature)
     with core.store.reading() as session:
         row = session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": experiment})

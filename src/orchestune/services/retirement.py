@@ -30,7 +30,7 @@ class Retirement:
 
     @property
     def begun(self) -> bool:
-        """True while the final copy of the records is made and new requests are refused."""
+        """True once the teardown has started: the final copy of the records is made, new requests are refused."""
         return self.mark.exists()
 
     def begin(self) -> None:

@@ -81,7 +81,7 @@ class Tally:
 
 
 def _merged(ordered: Numbers, more: Sequence[float]) -> Numbers:
-    """Merge `more` into the sorted `ordered`; fast if `more` is short, as the stable sort exploits sorted runs."""
+    """Merge `more` into the sorted `ordered`; fast if `more` is short."""
     merged = np.concatenate([ordered, np.array(more, float)])
     merged.sort(kind="stable")
     return merged

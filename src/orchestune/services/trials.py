@@ -1,4 +1,4 @@
-"""What happens to trials and their folds: queued, leased, lost, cancelled, finished. All under the ledger's lock."""
+"""State changes of trials and folds: queue, requeue, finish, cancel, lose. Callers hold the ledger's lock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from orchestune.store import trials as rows
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A configuration to be tried, and where it came from."""
+    """Configuration to try, and its origin."""
 
     parameters: Configuration
     source: str
@@ -34,7 +34,7 @@ class Suggestion:
 
 
 def count(ledger: Ledger, old: TrialState | None, new: TrialState) -> None:
-    """Keep the experiment's counters true, which are named like the states."""
+    """Update the experiment's counters for a state change; they are named like the states. `old` None: a new trial."""
     row = ledger.row
     if old is not None:
         setattr(row, old.value, getattr(row, old.value) - 1)
@@ -42,7 +42,7 @@ def count(ledger: Ledger, old: TrialState | None, new: TrialState) -> None:
 
 
 def queue(ledger: Ledger, suggestions: Sequence[Suggestion]) -> list[int]:
-    """Add trials at the end of the queue and return their numbers. The caller has checked that the budget has room."""
+    """Append trials to the queue and return their numbers. The caller has checked the budget."""
     row, experiment = ledger.row, ledger.row.id
     seed, folds = row.specification.seed, row.specification.folds.count
     trials: list[dict[str, Any]] = []
@@ -78,7 +78,7 @@ def queue(ledger: Ledger, suggestions: Sequence[Suggestion]) -> list[int]:
 
 
 def queue_again(ledger: Ledger) -> None:
-    """Queue what somebody named and a stop of the whole experiment cancelled, where the budget has room for it."""
+    """Requeue, as new trials, those that users chose and that a stop of the experiment cancelled, within the budget."""
     row = ledger.row
     stopped = rows.stopped_with_all(ledger.session, row.id)
     again = [
@@ -95,7 +95,10 @@ def queue_again(ledger: Ledger) -> None:
 
 
 def change_fold(ledger: Ledger, trial: int, fold: int, old: FoldState, cause: Cause, **values: Any) -> None:
-    """Move a fold by the table; `values` may set not_before, failures, is_isolated."""
+    """Apply `cause` to a fold by the table `FOLD`; `values` may set not_before, failures, is_isolated.
+
+    Raises Forbidden if the fold is no longer in state `old` or the table has no such change.
+    """
     parameters = {"not_before": 0.0, "failures": 0, "is_isolated": False} | values
     parameters |= {"experiment": ledger.row.id, "trial": trial, "fold": fold, "old": old}
     state = after(FOLD, old, cause)
@@ -105,7 +108,7 @@ def change_fold(ledger: Ledger, trial: int, fold: int, old: FoldState, cause: Ca
 
 
 def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: int, is_isolated: bool) -> None:
-    """Offer a trial, or one of its folds, again."""
+    """Put a trial, or one of its folds, back into the queue. The trial keeps running if other folds are active."""
     goes_on = ledger.row.specification.folds.count > 1 and _others_go_on(ledger, number)
     new = after(TRIAL, old, Cause.CONTINUE if goes_on else cause)
     parameters = {"experiment": ledger.row.id, "number": number, "old": old, "state": new}
@@ -121,7 +124,7 @@ def _others_go_on(ledger: Ledger, number: int) -> bool:
 
 
 def go_on(ledger: Ledger, number: int, old: TrialState) -> None:
-    """One of its folds is done, and others are not."""
+    """Keep a trial running after one of its folds is done and others are not."""
     new = after(TRIAL, old, Cause.CONTINUE)
     if new is old:
         return
@@ -140,7 +143,9 @@ def finish(
     measured: Mapping[str, Measured],
     missing: str | None = None,
 ) -> None:
-    """Close a trial: its state, its metrics, its place in the history, the best so far, the guards, the stop rules."""
+    """Finish a trial: write its state, metrics and position in the history; update the incumbent; apply the stop rules
+    and the guards.
+    """
     row = ledger.row
     state = after(TRIAL, old, cause)
     row.history_seq += 1
@@ -201,7 +206,7 @@ def _note_best(ledger: Ledger, number: int, state: TrialState, measured: Mapping
         row.best_trial, row.best_value, row.trials_since_best = number, value, 0
     elif kept and row.specification.stop.patience is not None and _front_grew(ledger, number, measured):
         row.trials_since_best = 0
-    if row.identical_count == row.completed - 1:  # all of those before had the same values
+    if row.identical_count == row.completed - 1:  # all completed trials before had the same values
         values = [(name, measured[name].value) for name in sorted(measured)]
         digest = hashlib.blake2b(repr(values).encode(), digest_size=12).hexdigest()
         if row.completed == 1 or row.identical_digest == digest:
@@ -209,7 +214,7 @@ def _note_best(ledger: Ledger, number: int, state: TrialState, measured: Mapping
 
 
 def _front_grew(ledger: Ledger, number: int, measured: Mapping[str, Measured]) -> bool:
-    """Whether a trial that keeps every limit came onto the Pareto front of several objectives."""
+    """Return True if a feasible trial joins the Pareto front; False with a single objective."""
     metrics = ledger.row.specification.metrics
     values = {metric.name: measured[metric.name].value for metric in objectives(metrics)}
     return len(values) > 1 and not rows.dominated(ledger.session, ledger.row.id, metrics, number, values)
@@ -218,7 +223,7 @@ def _front_grew(ledger: Ledger, number: int, measured: Mapping[str, Measured]) -
 def _guard(ledger: Ledger, reason: Reason | None, missing: str | None) -> None:
     row = ledger.row
     if row.completed > 5 and row.identical_count < row.completed:
-        return  # the usual case, quickly: no guard can fire any more
+        return  # fast path for the usual case: no guard can fire any more
     seen = stopping.Guarded(
         completed=row.completed,
         failed=row.failed,
@@ -234,9 +239,9 @@ def _guard(ledger: Ledger, reason: Reason | None, missing: str | None) -> None:
 
 
 def cancel_open(ledger: Ledger, reason: Reason | None = None) -> None:
-    """Cancel every trial without an outcome, its folds and its attempts; workers learn of it at their next call.
+    """Cancel all open trials, their folds and their attempts; workers get the stop orders at their next call.
 
-    `reason`: that of the experiment's end, unless another one is given.
+    `reason`: defaults to the reason of the experiment's end.
     """
     session, where = ledger.session, {"experiment": ledger.row.id}
     reason = reason or ledger.row.reason or Reason(ReasonCode.CANCELLED, "the experiment is over")
@@ -248,7 +253,7 @@ def cancel_open(ledger: Ledger, reason: Reason | None = None) -> None:
 
 
 def cancel(ledger: Ledger, number: int, old: TrialState, reason: Reason) -> None:
-    """Cancel one trial without an outcome, its folds and its attempts."""
+    """Cancel one open trial, its folds and its attempts."""
     cancel_folds(ledger, number, reason)
     _cancel_trial(ledger, number, old, reason)
 
@@ -264,7 +269,7 @@ def _cancel_trial(ledger: Ledger, number: int, old: TrialState, reason: Reason) 
 
 
 def cancel_folds(ledger: Ledger, trial: int, reason: Reason) -> None:
-    """Cancel the folds of a trial that are not over, and their attempts: its outcome is known without them."""
+    """Cancel the open folds of a trial and their attempts, because its outcome is known without them."""
     session, where = ledger.session, {"experiment": ledger.row.id, "trial": trial}
     live, folds = (
         session.rows(changes.LIVE_ATTEMPTS_OF_TRIAL, where),
@@ -305,14 +310,18 @@ def lost(
     failures: int,
     why: str,
 ) -> None:
-    """The trial's worker was lost: offer it again; alone once it has lost several; then pause. `why` is for people."""
+    """Requeue a fold whose worker was lost. `why`: how the worker was lost, for display.
+
+    After `LOSSES_BEFORE_ISOLATION` losses the trial runs in isolation; after `LOSSES_IN_ISOLATION` more the experiment
+    is paused.
+    """
     losses += 1
     alone = losses >= LOSSES_BEFORE_ISOLATION
     change_fold(ledger, trial, fold, FoldState.ACTIVE, Cause.LOSE, failures=failures, is_isolated=alone)
     requeue(ledger, trial, trial_state, Cause.LOSE, losses, alone)
     if is_isolated and losses >= LOSSES_BEFORE_ISOLATION + LOSSES_IN_ISOLATION:
         text = f"trial {trial} lost its worker {losses} times, the last {LOSSES_IN_ISOLATION} times while running alone"
-        if "exit code" not in why:  # a worker that ends by itself says why; one that is killed cannot
+        if "exit code" not in why:  # a worker that exits by itself reports the cause; one that is killed cannot
             text += "; does it use too much memory, or kill its parent process?"
         text += f"\nThe last time: {why}"
         ledger.pause(Reason(ReasonCode.TRIAL_KILLS_WORKERS, text))

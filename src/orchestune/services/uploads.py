@@ -1,4 +1,4 @@
-"""Files that trials leave: parts of uploads, artifacts, checkpoints. All of it may be repeated."""
+"""Receive files of trials: upload parts, artifacts, checkpoints. All calls are idempotent."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from orchestune.store.attempts import AttemptRow
 from orchestune.wire.answers import Kept, Published, Uploaded
 from orchestune.wire.files import Artifact, KeepArtifacts, PublishCheckpoint
 
-# of an event: all paths of one call may have 2 MB, and everybody who looks at the experiment reads its events
+# Bounds of the paths in an event: those of one call may have 2 MB, and every client of the experiment reads its events.
 _SHOWN_PATHS, _SHOWN_CHARACTERS = 3, 200
-_FILES_AT_ONCE = 100  # artifacts per transaction: each holds the experiment and, in SQLite, the store's write lock
+_FILES_AT_ONCE = 100  # artifacts per transaction, which locks the experiment and, in SQLite, the whole store for writes
 
 
 def _upload(worker: str, digest: str) -> str:
@@ -33,15 +33,15 @@ def _upload(worker: str, digest: str) -> str:
 
 
 def append(core: Core, worker: str, digest: str, offset: int, data: bytes) -> Uploaded:
-    """Add a part to the worker's own upload; the answer says from where to go on."""
+    """Append a part to the worker's own upload; return the offset at which to continue."""
     return Uploaded(core.files.append(_upload(worker, digest), offset, data))
 
 
 def state(core: Core, worker: str, digest: str) -> tuple[int, bool]:
-    """Return how many bytes of the worker's upload have arrived, and True if it need not upload any more of them.
+    """Return how many bytes of the worker's upload have arrived, and True if it need not upload any more.
 
-    Bytes of other experiments do not count, although the store may have them: a worker that names a digest would
-    otherwise learn that they exist, and take them for its own.
+    Blobs of other experiments do not count, even if the store has them: otherwise a worker that names a digest could
+    find out that the blob exists, and claim it as its own.
     """
     check_digest(digest)
     with core.store.reading() as session:
@@ -56,9 +56,9 @@ def state(core: Core, worker: str, digest: str) -> tuple[int, bool]:
 def _commit(core: Core, attempt: AttemptRow, digest: str, size: int | None) -> int:
     """Turn the worker's upload into a blob and return its size.
 
-    The worker has to have uploaded every byte of it, unless its experiment has published the same bytes before.
-    StoreUnavailable if it has not, also because they were swept meanwhile: it is to upload them again. BadInput if
-    they are not of the announced `size`.
+    The worker must have uploaded every byte, unless its experiment has published the same bytes before. If bytes are
+    missing, also because they were swept meanwhile, raises StoreUnavailable, which makes the worker upload them again.
+    Raises BadInput if the blob does not have the announced `size`.
     """
     with core.store.transaction() as session:
         blobs.hold(session, check_digest(digest))
@@ -77,7 +77,7 @@ def _commit(core: Core, attempt: AttemptRow, digest: str, size: int | None) -> i
 
 
 def _own_attempt(core: Core, worker: str, call: KeepArtifacts | PublishCheckpoint) -> AttemptRow:
-    """The attempt of which a worker speaks. NotFound where it is not one of its own."""
+    """Return the attempt of a call. Raises NotFound if it is not one of this worker."""
     with core.store.reading() as session:
         attempt = attempts.find(session, call.attempt)
     if attempt is None or attempt.attempt_number != call.token or attempt.worker != worker:
@@ -86,20 +86,20 @@ def _own_attempt(core: Core, worker: str, call: KeepArtifacts | PublishCheckpoin
 
 
 def _newest(ledger: Ledger, attempt: AttemptRow) -> AttemptState | None:
-    """The state of an attempt; None where a newer one of its fold has replaced it."""
+    """Return the state of an attempt; None if a newer attempt of its fold has replaced it."""
     lease = ledger.session.row(changes.NEWEST_LEASE, {"id": attempt.id})
     return AttemptState(lease.state) if lease is not None and lease.lease_token == attempt.attempt_number else None
 
 
 def _folder_of(core: Core, attempt: AttemptRow) -> str:
-    """The folder of the attempt's artifacts among those of its trial, with a slash at the end; empty if it is alone."""
+    """Return the path prefix of the attempt's artifacts within its trial: `fold-K/`, or empty without folds."""
     with core.store.reading() as session:
         several = experiments.get(session, attempt.experiment).specification.folds.count > 1
     return f"fold-{attempt.fold}/" if several else ""
 
 
 def _check_paths(below: str, files: Sequence[Artifact]) -> None:
-    """Refuse paths with which a client that fetches the artifacts could write elsewhere, or no file at all. BadInput"""
+    """Raise BadInput for paths with which a client that downloads artifacts could write elsewhere, or not at all."""
     problems = [
         Problem(f"{item.path[:200]!r} cannot be the path of an artifact: {problem}", key=f"files[{index}].path")
         for index, item in enumerate(files)
@@ -110,9 +110,10 @@ def _check_paths(below: str, files: Sequence[Artifact]) -> None:
 
 
 def _check_files(core: Core, attempt: AttemptRow, files: Mapping[str, int]) -> None:
-    """Refuse files (path → size) beyond `keep.limit` (TooLarge), or below another file's path (BadInput).
+    """Raise TooLarge if the files (path → size) exceed `keep.limit`, BadInput if one lies below another file's path.
 
-    The worker keeps to both. Calls of one worker at the same time may each find room: there are few threads for them.
+    Honest workers respect both. Concurrent calls of one worker may each pass the check and together exceed the limit,
+    by no more than the few server threads allow.
     """
     with core.store.reading() as session:
         limit = experiments.get(session, attempt.experiment).specification.keep.limit
@@ -129,11 +130,12 @@ def _check_files(core: Core, attempt: AttemptRow, files: Mapping[str, int]) -> N
 
 
 def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> Kept:
-    """Turn finished uploads into artifacts of the attempt's trial; a newer attempt's files replace older ones, and no
-    older one's come after them.
+    """Turn finished uploads into artifacts of the attempt's trial.
 
-    Where a trial has several folds, the files of each lie below `fold-K/`. With `refused`, which says why, none of
-    those will come that are still missing: StoreUnavailable while the attempt's end is not known.
+    Files of a newer attempt replace those of older ones; files of an attempt that was replaced are ignored.
+
+    If a trial has several folds, the files of each lie below `fold-K/`. `refused`: why the missing files will not be
+    uploaded; raises StoreUnavailable if the attempt has not ended yet.
     """
     attempt = _own_attempt(core, worker, call)
     below = _folder_of(core, attempt)
@@ -145,7 +147,7 @@ def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> Kept:
             handing_in.refused(ledger, attempt.id, call.refused)
         return Kept([])
     _check_files(core, attempt, {below + item.path: item.size for item in call.files})
-    announced = {item.digest: item.size for item in call.files}  # the same bytes may have several names
+    announced = {item.digest: item.size for item in call.files}  # several paths may have the same content
     sizes = {digest: _commit(core, attempt, digest, size) for digest, size in announced.items()}
     for start in range(0, max(1, len(call.files)), _FILES_AT_ONCE):
         batch = call.files[start : start + _FILES_AT_ONCE]
@@ -166,7 +168,7 @@ def _keep(
     is_last: bool,
 ) -> bool:
     """Record artifacts, whose sizes are keyed by digest; return False if a newer attempt has replaced this one."""
-    for digest in {item.digest for item in batch}:  # the sweep knows those that are not kept by their row
+    for digest in {item.digest for item in batch}:  # the sweep finds blobs without an artifact by these rows
         blobs.put(ledger.session, digest, "artifact", sizes[digest])
     if _newest(ledger, attempt) is None:
         return False
@@ -191,9 +193,9 @@ def _keep(
 
 
 def checkpoint(core: Core, worker: str, call: PublishCheckpoint) -> Published:
-    """Publish a checkpoint, if the attempt still is the newest of its fold: two processes never share one.
+    """Publish a checkpoint if the attempt is still the newest of its fold, so that two processes never share one.
 
-    With `age`, the seconds since its files stood still, a higher step that had come by HTTP until then is its step.
+    `age`: seconds since the last change of its files; a higher step reported by HTTP until then becomes its step.
     """
     attempt = _own_attempt(core, worker, call)
     step = storable(call.step)
@@ -213,7 +215,10 @@ def checkpoint(core: Core, worker: str, call: PublishCheckpoint) -> Published:
 
 
 def open_blob(core: Core, worker: str, digest: str) -> tuple[BinaryIO, int]:
-    """The bytes of a checkpoint that a trial of this worker's experiment may resume from. NotFound for all others."""
+    """Open a checkpoint that a trial of this worker's experiment may resume from; return a reader and its size.
+
+    Raises NotFound for all other blobs, GroupOver if the worker no longer exists.
+    """
     with core.store.reading() as session:
         row = workers.get(session, worker)
         blob = blobs.get(session, check_digest(digest))

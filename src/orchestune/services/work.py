@@ -1,4 +1,4 @@
-"""The one call of a worker: take what it finished, hear how the rest goes on, hand out what is next."""
+"""The periodic call of a worker: apply its results and heartbeats, return stop orders and new leases."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from orchestune.wire.work import Rejected, Work
 
 
 class Answered(NamedTuple):
-    """An answer, and the experiment for which its worker works."""
+    """Answer, and the experiment of its worker."""
 
     answer: Answer
     experiment: str
 
 
 class GroupOver(OrchestuneError):
-    """The worker's group is over: it ends what it runs, and itself."""
+    """The worker is no longer needed: it terminates its trials and shuts down."""
 
     code: ClassVar[str] = "gone"
     status: ClassVar[int] = 410
 
 
 def work(core: Core, worker: str, call: Work) -> Answered:
-    """Apply one call and return its `Answer` (protocol.md), in one transaction. Safe to repeat.
+    """Apply one call and return its `Answer` (protocol.md), in one transaction. Idempotent.
 
-    A call that brings nothing and wants nothing says that its worker is alive: the next one says it again.
+    A call without news is only a heartbeat. Its transaction need not be durable, as the next heartbeat repeats it.
     """
     undone = ExitStack()
     with undone, core.store.transaction(durable=call.has_news) as session:
@@ -59,10 +59,10 @@ def work(core: Core, worker: str, call: Work) -> Answered:
 
 
 def _locked(session: Session, worker: str) -> tuple[CallingWorker, ExperimentRow]:
-    """The worker as it is now, and its experiment, locked."""
+    """Lock the worker's experiment; return the worker's current row and the experiment."""
     row = _worker(session, worker)
     experiment = experiments.lock(session, row.experiment)
-    if session.postgres:  # it may have been told to drain, or ended, by whoever had the lock before
+    if session.postgres:  # the previous holder of the lock may have drained or ended the worker
         row = _worker(session, worker)
         if row.experiment != experiment.id:
             raise GroupOver("this worker went on with another experiment")
@@ -80,7 +80,7 @@ def _worker(session: Session, worker: str) -> CallingWorker:
 
 
 def _is_outdated(worker: CallingWorker) -> bool:
-    """Return True if it speaks an older protocol: it finishes what it runs, and another worker replaces it."""
+    """Return True if the worker has an older protocol: it drains, and another worker replaces it."""
     return worker.protocol is not None and worker.protocol < PROTOCOL
 
 
@@ -88,12 +88,12 @@ class _Call:
     def __init__(self, core: Core, ledger: Ledger, worker: str, row: CallingWorker, call: Work) -> None:
         self.core, self.ledger, self.worker, self.row, self.call = core, ledger, worker, row, call
         self._begun: set[int] = set()
-        """trials of which this call leased a fold"""
+        """Trials of which this call leased a fold."""
         self._ended: set[str] = set()
-        """attempts whose end this call brought: the worker says that it works on them until it hears that we know"""
+        """Attempts ended by this call; the worker lists them as live until their end is acknowledged."""
         self.beat = call.beat
         if call.boot == row.boot_id:
-            self.beat = max(self.beat, row.last_call)  # of two calls on the way at once, the older one may come later
+            self.beat = max(self.beat, row.last_call)  # two calls in flight may arrive in reverse order
 
     def answer(self) -> Answer:
         acks: list[Ack] = []
@@ -107,7 +107,7 @@ class _Call:
                 self._ended.add(end.attempt)
             succeeded += state is AttemptState.SUCCEEDED
             failed += state is AttemptState.FAILED
-            if state is AttemptState.PREEMPTED:  # its machine may be in quarantine since then
+            if state is AttemptState.PREEMPTED:  # its machine may have been quarantined, which drains the worker
                 self.row = _worker(self.ledger.session, self.worker)
         acks += [self._reject(report) for report in self.call.rejected]
         held, orders = self._compare()
@@ -137,7 +137,7 @@ class _Call:
     def _reject(self, report: Rejected) -> Ack:
         """End the attempt of an invalid report as an infrastructure failure, and return the acknowledgement.
 
-        Without that its worker would send the same report for ever, and its trial would never end.
+        Otherwise the worker would retry the same report forever, and the trial would never end.
         """
         if report.attempt is not None and report.token is not None:
             text = f"worker {self.row.name} sent a report that does not fit the protocol: {report.problem}"
@@ -146,7 +146,7 @@ class _Call:
         return Ack(report.attempt or "", "rejected", report.problem)
 
     def _note_files(self) -> None:
-        """Whether files of its trials are on their way: reports say so, a poll that is answered late does not."""
+        """Update the worker's `sends_files` flag; only reports contain it, long polls do not."""
         if self.call.sending is None:
             return
         sends = bool(self.call.sending)
@@ -155,7 +155,10 @@ class _Call:
             workers.change(self.ledger.session, self.worker, sends_files=sends, reason=reason)
 
     def _compare(self) -> tuple[int, list[StopOrder]]:
-        """How many leases this worker holds, and what it must stop: what it works on set against what we know."""
+        """Compare the worker's running attempts with its leases, and lose the leases that never reached it.
+
+        Return the number of remaining leases and the stop orders.
+        """
         session = self.ledger.session
         live = {attempt.id: attempt for attempt in session.rows(hot.LIVE_OF_WORKER, {"worker": self.worker})}
         ordered = [self._ordered(attempt, attempt.stop_order) for attempt in live.values() if attempt.stop_order]
@@ -164,7 +167,7 @@ class _Call:
         claimed = set(self.call.live) - self._ended
         held = len(live)
         for leased in live.values():
-            told = leased.lease_call <= self.call.beat - 2  # a later call of this worker may have got the lease
+            told = leased.lease_call <= self.call.beat - 2  # a newer lease may still be in flight to the worker
             if leased.id not in claimed and told and self.call.boot == self.row.boot_id:
                 reason = Reason(ReasonCode.WORKER_LOST, f"the lease never reached {self.row.name}")
                 attempts.lose(self.ledger, leased.id, reason, reached=False)
@@ -173,17 +176,17 @@ class _Call:
         for attempt in claimed - live.keys():
             found = attempts.find(self.ledger, attempt)
             if found is not None and found.state is AttemptState.LOST and found.attempt_number == found.lease_token:
-                continue  # declared lost, but nobody else has it yet: it may finish
+                continue  # declared lost, but not leased again yet: it may finish
             state = found.state if found else AttemptState.CANCELLED
             if state in (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED):
-                continue  # its end was taken; the acknowledgement is on its way
+                continue  # its end was recorded; the acknowledgement is in flight
             known = Reason.from_json(json.loads(found.reason)) if found and found.reason else None
             said = "pruned" if state is AttemptState.PRUNED else "cancelled"
             orders.append(_order(attempt, said, known or Reason(ReasonCode.SUPERSEDED, "a newer attempt took over")))
         return held, orders
 
     def _ordered(self, attempt: WorkerLease, state: str) -> StopOrder:
-        """Return the order that ends a live attempt in this state."""
+        """Return the order to stop a live attempt, which then ends in `state`."""
         known = Reason.from_json(json.loads(attempt.reason)) if attempt.reason else None
         rule = self.ledger.row.specification.early_stopping
         grace = rule.grace if state == AttemptState.PRUNED and rule is not None else None
@@ -194,16 +197,16 @@ class _Call:
         if not row.goes_on or self.row.state != WorkerState.ALIVE or _is_outdated(self.row):
             return []
         if self.call.boot != self.row.boot_id:
-            return []  # a call from before it registered anew: nobody would hear of the lease
+            return []  # a call of the worker's previous process, which would never receive the lease
         room = min(self.call.want, self.row.slots - held, row.parallelism - row.live_attempts)
         if room <= 0 or row.pending_folds == 0:
             return []
         session = self.ledger.session
         now = self.ledger.now
-        farthest = now + 2 * attempts.LONGEST_DELAY  # what is due after that was put off before the clock jumped back
+        farthest = now + 2 * attempts.LONGEST_DELAY  # a later `not_before` predates a clock jump: due now
         where = {"experiment": row.id, "now": now, "farthest": farthest, "limit": room, "memory": self.row.memory}
         candidates = session.rows(hot.PENDING_FOLDS, where)
-        if candidates and candidates[0].is_isolated:  # only isolated trials are left: one at a time, alone
+        if candidates and candidates[0].is_isolated:  # only isolated trials are left, which run one at a time
             candidates = candidates[:1] if row.live_attempts == 0 else []
         elif candidates and row.live_attempts and self._isolated_live():
             candidates = []
