@@ -93,7 +93,8 @@ def test_a_damaged_record_is_refused_and_nothing_of_it_is_there(archived: tuple[
     with files.open(key) as file:
         whole = file.read()
     others = {_handle(files, one) for one in files.keys("experiments/")} - {handle}
-    changed = gzip.compress(gzip.decompress(whole).replace(b'"completed"', b'"cancelled"', 1))
+    trial = b'"type":"trial","number":1,"state":"'
+    changed = gzip.compress(gzip.decompress(whole).replace(trial + b"completed", trial + b"cancelled", 1))
     for damaged, word in ((whole[: len(whole) // 2], "damaged or not whole"), (changed, "its checksum is another one")):
         files.delete(key)
         (tmp_path / "damaged").write_bytes(damaged)
