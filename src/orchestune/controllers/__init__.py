@@ -1,1 +1,1 @@
-"""What moves experiments along. Level-triggered: each looks at the rows as they are and does what is missing."""
+"""Controllers that advance experiments. Level-triggered: each tick reads the current rows and does what is missing."""

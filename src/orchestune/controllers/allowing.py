@@ -1,4 +1,4 @@
-"""Pauses experiments that their places do not allow any more."""
+"""Pauses experiments that their cluster's policy no longer allows."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from orchestune.store import experiments
 
 
 class Allowing:
-    """Checks each unfinished experiment once: another allow-list starts the server anew."""
+    """Checks each unfinished experiment once per server start: a changed allow-list requires a restart."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._checked: set[str] = set()
 
     def tick(self) -> None:
-        """Check those that are not checked yet. What cannot be checked now is checked at the next tick."""
+        """Check the experiments not checked yet; retry at the next tick after a TemporaryError."""
         with self._core.store.reading() as session:
             rows = experiments.unfinished(session)
         for row in rows:

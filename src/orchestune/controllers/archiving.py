@@ -1,4 +1,4 @@
-"""Moves what is finished out of the way: long logs into files, files that nothing names into nowhere."""
+"""Garbage collection and archiving: moves long logs into objects, deletes unreferenced files and old uploads."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ from orchestune.store.session import Session
 log = logging.getLogger(__name__)
 
 INLINE_BYTES = 64 * 1024
-"""logs up to this size stay in their rows: thousands of tiny files would help nobody"""
+"""logs up to this size stay in their rows: thousands of tiny objects would gain nothing"""
 ORPHAN_SECONDS = 3600.0
 EVERY_SECONDS = 30.0
 REST = 50.0
-"""times as long as it took to look for what there is to do passes until the next look, where that is more: with very
-many trials it goes through all of them
+"""the next scan starts at least 50x the last scan's duration later: with very many trials a scan reads all of them, and
+may take at most 2 % of the time
 """
 _LOGS = 1000
-"""that are moved after one look"""
+"""maximum number of logs moved per scan"""
 UPLOAD_SECONDS = 86_400.0
-"""how long an upload may rest: its worker, if it is there, begins anew after that"""
+"""age at which an unfinished upload is deleted; a worker that is still alive restarts the upload"""
 SWEEP_SECONDS = 6 * 3600.0
 WHILE_NOISY = 20
-"""trials that keep their files while it is not known which one is the best"""
+"""trials that keep their files while noise leaves open which one is the best"""
 
 _T = TypeVar("_T")
 
 
 class Archiving:
-    """Runs rarely; everything it does may be repeated or cut off anywhere."""
+    """Runs rarely; every step is idempotent and may be interrupted anywhere."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._next = core.clock.monotonic() + EVERY_SECONDS
         self._sweep = self._next
         self._looked = 0.0
-        """seconds that the looks of this time took"""
+        """seconds spent on the scans of this run"""
         self._retained_at: dict[tuple[str, float | None], int] = {}
-        """experiment → its last event when what is not the best went, if anything has to; it has not changed since"""
+        """experiment → number of its last event when retention was applied; unchanged experiments are skipped"""
 
     def tick(self) -> None:
-        """Do a little, now and then."""
+        """Run all steps if the interval has passed."""
         if self._core.clock.monotonic() < self._next:
             return
         self._looked = 0.0
@@ -71,7 +71,7 @@ class Archiving:
         return found
 
     def move_logs(self) -> None:
-        """Long logs of finished attempts become one object each."""
+        """Move each long log of a finished attempt into one object."""
         attempts = self._look(lambda session: logs.to_move(session, _LOGS, INLINE_BYTES))
         each(partial(self._move_log, attempt) for attempt in attempts)
 
@@ -81,7 +81,7 @@ class Archiving:
         if not segments:
             return
         first, data = segments[0], b"".join(segment.data or b"" for segment in segments)
-        # its length too: where an earlier try was cut off, an object that is shorter may be there, and stays
+        # The key includes the length: objects are immutable, and an interrupted run may have left a shorter one.
         key = f"{logs.prefix(first.experiment)}{attempt}-{first.offset}-{len(data)}"
         self._core.files.put(key, io.BytesIO(data))
         starts = accumulate((segment.length for segment in segments), initial=0)
@@ -95,16 +95,17 @@ class Archiving:
             self._sweep = self._core.clock.monotonic() + SWEEP_SECONDS
 
     def retain_artifacts(self) -> None:
-        """`keep.best`: the artifacts of other trials go.
+        """Delete the artifacts of trials beyond `keep.best`.
 
-        What `best` shows stays in any case. While a noisy search goes on, that may become any of the good ones.
+        Trials that `best` shows are always kept. While a noisy search runs, any of the good trials may become the best
+        one, so at least `WHILE_NOISY` of them are kept.
         """
         found = self._look(experiments.with_artifacts)
         self._retained_at = {name: at for name, at in self._retained_at.items() if found.get(name) == at}
         for experiment, _ in [name for name in found if name not in self._retained_at]:
             with self._core.store.reading() as session:
                 rows = experiments.of_ids(session, [experiment])
-            for row in rows:  # none where it was purged meanwhile
+            for row in rows:  # empty if it was purged meanwhile
                 self._retain(row)
 
     def _retain(self, row: ExperimentRow) -> None:
@@ -128,8 +129,8 @@ class Archiving:
         return kept.union([number for number in others if number not in kept][: max(0, count - len(kept))])
 
     def drop_orphans(self) -> None:
-        """Delete blobs that nothing names any more. A row goes after its bytes: those that cannot be deleted are tried
-        again, and are there meanwhile for whoever needs the same ones.
+        """Delete unreferenced blobs. A row is deleted after its bytes: if deleting fails, it is retried later, and the
+        blob can be referenced again meanwhile.
         """
         limit = self._core.clock.now() - ORPHAN_SECONDS
         orphans = self._look(lambda session: blobs.unreferenced(session, limit))
@@ -147,7 +148,7 @@ class Archiving:
         try:
             files.delete(key)
         except Away:
-            raise  # whether the bytes are there would be asked in vain
+            raise  # the file store is unreachable: checking if the bytes exist would fail, too
         except StoreUnavailable:
             if files.size(key) is not None:
                 with self._core.store.transaction() as session:

@@ -1,4 +1,4 @@
-"""Keeps the log of the store short, beside everything else that is done."""
+"""Checkpoints SQLite's write-ahead log, so that it stays short."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from orchestune.services.core import Core
 
 
 class Checkpointing:
-    """Runs in a thread of its own, since it waits for the disk."""
+    """Runs in its own thread, since a checkpoint blocks on the disk."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
 
     def tick(self) -> None:
-        """Do what has come up."""
+        """Copy the committed part of the log into the database file."""
         self._core.store.checkpoint()

@@ -1,4 +1,4 @@
-"""What a controller has to do to many things, of which one may be in trouble."""
+"""Runs a controller's jobs so that one failing job does not stop the others."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from orchestune.errors import StoreUnavailable
 from orchestune.ports.files import Away
 
 _IN_VAIN = 2
-"""so many find the place of files away, and the others are not tried: each would wait as long. One may be so alone"""
+"""failures with `Away` after which the rest is skipped: each would block as long. One alone may be an exception"""
 
 
 def each(jobs: Iterable[Callable[[], object]]) -> None:
-    """Do all of them: one that fails keeps no other from it. Where the place of files is away, the rest waits for the
-    next time.
+    """Run all jobs; one that fails does not stop the others. If the file store is unreachable, skip the remaining jobs
+    until the next call.
 
-    Raises afterwards: that the place is away, else the first that is more than a refusal, else the first one.
+    Raises one error at the end: `Away` if jobs were skipped, else the first error that is not a StoreUnavailable, else
+    the first error.
     """
     troubles: list[Exception] = []
     for job in jobs:
         try:
             job()
-        except Exception as error:  # whatever it is, it is raised once the others have had their turn
+        except Exception as error:  # raised after the other jobs have run
             troubles.append(error)
             if sum(isinstance(trouble, Away) for trouble in troubles) == _IN_VAIN:
                 raise

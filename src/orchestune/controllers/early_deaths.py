@@ -1,4 +1,4 @@
-"""Workers that end before they have run anything: the next ones wait longer, and after several nothing is started."""
+"""Crash-loop backoff: delays new workers after some ended before running a trial, and pauses the experiment finally."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from orchestune.store import workers
 from orchestune.store.experiments import ExperimentRow
 
 DEATHS_BEFORE_PAUSE = 5
-"""workers in a row that ended without having run anything"""
+"""consecutive workers that ended without having run a trial, after which the experiment is paused"""
 LONGEST_WAIT = 30.0
-"""seconds until the next ones are started after such ends"""
+"""upper bound of the backoff, in seconds"""
 
 
 @dataclass
 class _Failures:
     deaths: int = 0
     taken: int = 0
-    """looks in a row at which the place had taken workers away that had run nothing"""
+    """consecutive checks that saw evicted or preempted workers which had run nothing"""
     not_before: float = 0.0
     counted: int = 0
-    """workers of the experiment that ended and were looked at"""
+    """ended workers of the experiment counted so far"""
 
 
 class EarlyDeaths:
-    """What was seen of each experiment that is not over since this server started."""
+    """The backoff state of each unfinished experiment. In memory only: a restart of the server resets it."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._failures: dict[str, _Failures] = {}
         self._excused: dict[str, str] = {}
-        """workers that the place took away (drained, evicted, preempted), with their experiments"""
+        """drained, evicted or preempted workers → their experiments"""
 
     def excuse(self, worker: str, experiment: str) -> None:
-        """The end of this worker says nothing of those that come after it, which wait a while all the same."""
+        """Do not count the end of this worker as an early death; the backoff applies all the same."""
         self._excused[worker] = experiment
 
     def keep(self, experiments: Collection[str]) -> None:
-        """Forget all others: they are over."""
+        """Drop the state of all other experiments: they are finished."""
         self._failures = {name: seen for name, seen in self._failures.items() if name in experiments}
         self._excused = {worker: name for worker, name in self._excused.items() if name in experiments}
 
     def too_early(self, row: ExperimentRow) -> bool:
-        """Whether starting must wait, since the last workers died at once; pauses where that goes on."""
+        """Return True if no worker may be started yet, since the last ones died at once; pause if that continues."""
         first_look = row.id not in self._failures
         seen = self._failures.setdefault(row.id, _Failures())
         now = self._core.clock.monotonic()
@@ -57,7 +57,7 @@ class EarlyDeaths:
             ran = {worker.id for worker in fresh if workers.ran_something(session, worker.id)}
         taken = False
         for worker in fresh:
-            # one that ran a trial did start; where the trial killed it, losses are counted at the trial
+            # A worker that ran a trial did start. If the trial killed it, the loss counts against the trial.
             useful = worker.succeeded or worker.failed or worker.id in ran or worker.reason is None
             excused = self._excused.pop(worker.id, None) is not None
             taken |= excused and not useful

@@ -1,4 +1,4 @@
-"""Drops the logs and files of experiments that ended long ago, where the server keeps them for some time alone."""
+"""Deletes the logs and files of experiments whose retention period has passed, if the server has one."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 600.0
 MOST = 20
-"""experiments at one look; the next look comes at once where there are more"""
+"""experiments per tick; if there are more, the next tick continues without waiting for the interval"""
 
 
 class Expiring:
-    """Counts from the end of an experiment, which one that goes on has again, or from a later import."""
+    """Counts the retention from the end of an experiment (the new one if it was resumed), or from a later import."""
 
     def __init__(self, core: Core, retention: float) -> None:
         self._core, self._retention = core, retention
         self._next = core.clock.monotonic()
         self._seen = FIRST
-        """the last one that was looked at, while there are more"""
+        """cursor: the last experiment processed, while there are more"""
 
     def tick(self) -> None:
-        """Look now and then. One whose files cannot be removed keeps no other."""
+        """Delete expired files if the interval has passed. A failure for one experiment does not stop the others."""
         now = self._core.clock.monotonic()
         if now < self._next:
             return

@@ -1,4 +1,4 @@
-"""Brings experiments to their end: time limits, open trials, workers."""
+"""Finishes experiments: enforces time limits, cancels open trials, terminates workers."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from orchestune.store.hot import Present
 log = logging.getLogger(__name__)
 
 FILES_SECONDS = 3600.0
-"""how long a worker of an experiment that has come to its end may take to hand in what its trials keep"""
+"""timeout for a worker of a finished experiment to upload the files its trials keep"""
 STOPPED_FILES_SECONDS = 300.0
-"""the same of one that somebody stopped: what its completed trials keep was on its way already"""
+"""timeout if a user stopped the experiment: the uploads of completed trials have already begun"""
 
 
 class Finishing:
-    """Ends what is over."""
+    """Finishes experiments and terminates their workers."""
 
     def __init__(self, core: Core, sparing: Sparing) -> None:
         self._core, self._sparing = core, sparing
         self._told: set[str] = set()
         self._sending: dict[str, tuple[float, int]] = {}
-        """worker → since when it is waited for, and its beat then"""
+        """worker → when waiting for its uploads began, and its last heartbeat then"""
 
     def tick(self) -> None:
-        """Look at every experiment that is not over, and at workers of those that are.
+        """Process every unfinished experiment, and the workers of finished ones.
 
-        TemporaryError, at the end, if a place was away.
+        Raises TemporaryError, after all others were processed, if a cluster is unreachable.
         """
         with self._core.store.reading() as session:
             rows, now = experiments.unfinished(session), session.now
@@ -69,7 +69,7 @@ class Finishing:
                 ledger.workers_ended()
 
     def _workers_of_the_dead(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> list[Present]:
-        """The workers of experiments that are over or are being stopped, but those that are spared."""
+        """Return the workers of finished or stopping experiments, except those kept warm."""
         backend = self._core.backends[cluster]
         with self._core.store.reading() as session:
             present = workers.present(session, cluster)
@@ -78,8 +78,8 @@ class Finishing:
         return [worker for worker in ending if not self._sparing.keeps(backend, worker, rows)]
 
     def _end(self, backend: Backend, ending: Sequence[Present], unfinished: dict[str, ExperimentRow]) -> None:
-        """End those that were not told yet. The ones with files that have not arrived get the time for it: they end
-        their trials as they are ordered, drain, and end by themselves.
+        """Terminate the workers not terminated yet. Workers with pending uploads get time for these: they end their
+        trials as ordered, drain, and exit on their own.
         """
         for worker in ending:
             if worker.id in self._told or not worker.backend_handle or self._hands_in_files(worker):
@@ -99,7 +99,7 @@ class Finishing:
         stopped, now = row.desired is Desired.STOPPED, self._core.clock.monotonic()
         since, beat = self._sending.setdefault(worker.id, (now, worker.last_call))
         if stopped and worker.last_call == beat and now - since >= self._core.beat_seconds:
-            return False  # it does not hear that its trials are to end: its place has to end it
+            return False  # no heartbeat: it cannot receive the stop order, so the backend must terminate it
         most = STOPPED_FILES_SECONDS if stopped else FILES_SECONDS
         if now - since < most:
             return True
@@ -114,7 +114,7 @@ def _timed_out(row: ExperimentRow, now: float) -> bool:
 
 
 def workers_to_end(present: Sequence[Present], unfinished: dict[str, ExperimentRow]) -> list[Present]:
-    """Workers whose experiment is over, or is being stopped."""
+    """Return the workers whose experiment is finished or being stopped."""
     found = []
     for worker in present:
         row = unfinished.get(worker.experiment)

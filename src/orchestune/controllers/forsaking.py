@@ -1,4 +1,4 @@
-"""Ends and removes tests whose command line has died: nobody else would."""
+"""Ends and removes ephemeral runs (tests) whose command line has died without removing them."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
-"""how long nobody has to be heard of; several times the pace of the command line"""
+"""timeout of the command line's heartbeat; several times its interval"""
 
 
 class Forsaking:
-    """A test's experiment carries a label that its command line changes again and again, like the beat of a worker.
+    """A test's experiment has a label that its command line updates periodically, like a worker's heartbeat.
 
-    Silence is counted on this process's own clock, as by the reaper: a server that restarts gives all clients the
-    whole patience, and one whose event loop is blocked hears no command line.
+    The timeout is measured on this process's own clock, as in the reaper: after a restart of the server all clients
+    have the full timeout, and the time during which the event loop is blocked does not count.
     """
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._next = 0.0
         self._heard: dict[str, tuple[str, float]] = {}
-        """experiment → its label, and when it was seen first"""
+        """experiment → its label's value, and when that value was first seen"""
 
     def tick(self) -> None:
-        """Look now and then."""
+        """Remove tests without a heartbeat, if the interval has passed."""
         now = self._core.listening.seconds(self._core.clock.monotonic())
         if now < self._next:
             return
@@ -44,7 +44,7 @@ class Forsaking:
         beats = {name: str(labels[name][TEST_LABEL]) for name in labels if TEST_LABEL in labels[name]}
         for row in found:
             if row.id not in beats:
-                continue  # it has the word in a value
+                continue  # the search also matches a label's value
             known = self._heard.get(row.id)
             if known is None or known[0] != beats[row.id]:
                 self._heard[row.id] = (beats[row.id], now)
@@ -55,7 +55,7 @@ class Forsaking:
         self._heard = {name: known for name, known in self._heard.items() if name in beats}
 
     def _note(self, handle: str, owner: str) -> None:
-        """Write into the audit log that a test is removed: an editor can make any new experiment one, by a label."""
+        """Record the removal in the audit log: an editor can make any new experiment a test by setting the label."""
         details = {"purge": "true", "owner": owner, "reason": "test without its command line"}
         event = AuditEvent(
             AuditKind.EXPERIMENT_DELETED, self._core.clock.now(), "server", subject=handle, details=details

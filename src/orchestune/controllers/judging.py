@@ -1,4 +1,4 @@
-"""Ends searches whose results are noisy by what is expected of their best trial, as `best` shows it."""
+"""Applies stop rules to noisy searches by the expected value of their best trial, as `best` shows it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from orchestune.store.experiments import ExperimentRow
 
 
 class Judging:
-    """A model takes up to a second, so that it has no place where trials finish: rules that ask for the best wait for
-    this controller, and for as many results as a model needs, where the best value says how unsure it is.
+    """Fitting a model takes up to a second, too long for the path on which trials finish. So if the best value has a
+    reported noise, rules that depend on the best trial wait for this controller, and for enough results for a model.
     """
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._judged: dict[str, int] = {}
-        """how long the history was"""
+        """experiment → length of the history when its rules were last evaluated"""
         self._going: set[str] = set()
 
     def tick(self) -> None:
-        """Look at what has grown since."""
+        """Evaluate the experiments whose history has grown."""
         with self._core.store.reading() as session:
             going = {row.id: row for row in experiments.unfinished(session)}
             gone = self._going - set(going)
@@ -38,7 +38,7 @@ class Judging:
         for row in noisy:
             self._experiment(row)
         self._going = set(going)
-        for row in ended:  # what lists show of it from now on
+        for row in ended:  # lists show this estimate from now on
             self._core.estimates.refresh(self._core.store, row)
             self._core.signals.notify(EXPERIMENTS, f"events:{row.id}")
 
@@ -46,7 +46,7 @@ class Judging:
         estimates = self._core.estimates
         estimates.refresh(self._core.store, row)
         if not estimates.fresh(row):
-            return  # a model was made a moment ago, or somebody else makes one just now
+            return  # a model was fitted a moment ago, or another thread is fitting one
         chosen = self._chosen(row)
         with locked(self._core, row.id) as ledger:
             if ledger.row.desired is not Desired.STOPPED:
@@ -56,7 +56,7 @@ class Judging:
         self._judged[row.id] = row.history_seq
 
     def _chosen(self, row: ExperimentRow) -> Chosen:
-        """The best trial; of several metrics the best of the first one, and the last that came onto the front."""
+        """Return the best trial; with several objectives, the best in the first and the latest on the Pareto front."""
         estimates, several = self._core.estimates, len(objectives(row.specification.metrics)) > 1
         with self._core.store.reading() as session:
             choice = estimates.of(session, [row]).get(row.id)

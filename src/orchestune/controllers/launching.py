@@ -1,4 +1,4 @@
-"""Gives experiments their workers: as many as they can use and the place has room for."""
+"""Scales workers: as many per experiment as it can use and its cluster has room for."""
 
 from __future__ import annotations
 
@@ -29,42 +29,41 @@ from orchestune.store.quarantines import QuarantineRow
 
 _USABLE = (WorkerState.STARTING, WorkerState.ALIVE)
 MANY_SLOTS = 4
-"""slots per core beyond which one worker serves `CORES_SERVED` of them"""
+"""slots per core beyond which one worker serves `CORES_SERVED` cores"""
 CORES_SERVED = 4
 MOST_PENDING = 10
-"""workers of one experiment that may wait for machines to come, where the place does not say how many it has, or for
-their turn in a queue"""
+"""maximum pending workers of one experiment on an elastic cluster, whose size is unknown, or in a queue"""
 
 
 @dataclass(frozen=True)
 class _Cluster:
-    """What there is to give away at one place in one tick; `room` and `cards` shrink as it is given."""
+    """The resources of one cluster during one tick; `room` and `cards` shrink as they are allocated."""
 
     backend: Backend
     capacity: Capacity
     closed: Mapping[str, frozenset[str]]
-    """experiment → machines that take no trial of it"""
+    """experiment → nodes that its trials cannot use"""
     shut: Mapping[str, frozenset[str]]
-    """experiment → those of them that are in quarantine for it"""
+    """experiment → the subset of these that is quarantined for it"""
     granted: Mapping[str, int]
-    """slots of each part"""
+    """slots granted to each part"""
     holding: Sequence[ExperimentRow]
     room: Room
     cards: Deck
-    """GPUs, as far as nobody holds them, where the server hands them out; `room` leaves them out there"""
+    """free GPUs if the server assigns them; `room` does not count GPUs then"""
 
 
 class Launching:
-    """Starts, resizes and drains workers. A worker holds what its slots need for as long as it lives."""
+    """Starts, resizes and drains workers. A worker holds the resources of its slots until it ends."""
 
     def __init__(self, core: Core, sparing: Sparing, deaths: EarlyDeaths) -> None:
         self._core, self._sparing, self._deaths = core, sparing, deaths
         self._starting = Starting(core)
         self._told: set[str] = set()
-        """experiments with workers that have to hear of a change"""
+        """experiments whose workers must be notified of a change"""
 
     def tick(self) -> None:
-        """Bring every cluster's workers to where they should be. Trouble with one experiment keeps no other from it."""
+        """Reconcile the workers of every cluster. A failure for one experiment does not stop the others."""
         with self._core.store.reading() as session:
             rows = experiments.unfinished(session)
             present = {name: list(workers.present(session, name)) for name in self._core.backends}
@@ -120,7 +119,7 @@ class Launching:
         holding = [row for row in rows if row.running or any(granted[part.key] for part in wanted[row.id])]
         cards = Deck(capacity.gpus)
         for worker in present:
-            held = needs.get(worker.experiment, Resources()).gpu or 1.0  # an experiment that is over: all of the card
+            held = needs.get(worker.experiment, Resources()).gpu or 1.0  # finished experiment: the whole GPU
             cards.hold(dict.fromkeys(worker.assigned_gpus, min(held, 1.0)))
         may_be_on = {row.id: _machines(capacity, row, needs[row.id], closed[row.id]) for row in rows}
         left = self._room(backend, capacity, sizes, inside, may_be_on)
@@ -130,7 +129,7 @@ class Launching:
         do_each([*jobs, *(partial(self._let_go, backend, by_experiment[experiment], rows) for experiment in over)])
 
     def _let_go(self, backend: Backend, present: Sequence[Present], rows: Sequence[ExperimentRow]) -> None:
-        """Drain the workers of an experiment that is over, unless they stay for another one."""
+        """Drain the workers of a finished experiment, except those kept warm for another one."""
         for worker in present:
             if not self._sparing.keeps(backend, worker, rows):
                 self._drain(worker)
@@ -143,7 +142,7 @@ class Launching:
         by_experiment: Mapping[str, Sequence[Present]],
         may_be_on: Mapping[str, Sequence[str]],
     ) -> Room:
-        """What nobody holds: a trial that ends on a draining worker, or beyond its new slots, needs its place still."""
+        """Return the unallocated room. Trials still running on draining or shrunk workers count as allocated."""
         left = Room(capacity)
         limited = {experiment: size for experiment, size in sizes.items() if size(0).cpu or size(0).memory}
         if limited:
@@ -173,11 +172,11 @@ class Launching:
         self._say(row, why)
         for worker in present:
             if worker.memory not in {part.memory for part in wanted}:
-                self._drain(worker)  # the trials for which it was started are over
+                self._drain(worker)  # no trial of its memory size is left
 
     @staticmethod
     def _slots(cluster: _Cluster, site: Site, mine: Sequence[Present], wanted: int) -> int:
-        """How many slots a part has or can have now; what it lacks is taken from the room."""
+        """Return how many slots a part has or can get now; allocate the missing ones from the room."""
         have = sum(worker.slots for worker in mine if worker.state in _USABLE)
         each, missing = site.part.each, max(wanted - have, 0)
         if each.gpu and site.backend.assigns_gpus:
@@ -194,8 +193,8 @@ class Launching:
         return have + missing
 
     def _bring(self, site: Site, present: Sequence[Present], slots: int, cards: Deck) -> None:
-        """Bring the workers of a part to so many slots."""
-        # started never, or nobody knows
+        """Scale the workers of a part to `slots`."""
+        # Without a handle it is unknown if the backend has started the worker; starting is idempotent.
         absent = [
             worker for worker in present if worker.state == WorkerState.STARTING and worker.backend_handle is None
         ]
@@ -207,10 +206,10 @@ class Launching:
             self._grow(site, present, slots - have, cards)
 
     def _shrink(self, site: Site, present: Sequence[Present], spare: int) -> None:
-        """Those with the least to do go first, since they hold their places for nothing; of several those on machines
-        that take no more, and then the newest.
+        """Release `spare` slots: drain the least busy workers first, then those on nodes that accept no new trials.
 
-        Of those that share cards the ones with the fewest beside them: their card becomes a whole one again.
+        Among workers that share GPUs, those with the fewest neighbours come first, since their GPU becomes a whole one
+        again. Ties go to the newest worker.
         """
         with self._core.store.reading() as session:
             busy = workers.at_work(session, site.backend.name)
@@ -272,7 +271,7 @@ class Launching:
 def _why(
     site: Site, wanted: int, slots: int, mine: Sequence[Present], holding: Sequence[ExperimentRow]
 ) -> Reason | None:
-    """Why nothing of that part moves although it should."""
+    """Return the reason why the part is pending, None if it is not."""
     each, shut = site.part.each, site.capacity.shut
     if slots == 0 and wanted > 0:
         never = fits(site.capacity, each, site.pool, site.closed)
@@ -294,28 +293,28 @@ def _machines(capacity: Capacity, row: ExperimentRow, each: Resources, closed: f
 
 
 def _demand(row: ExperimentRow, part: Part, closed: frozenset[str]) -> Demand:
-    # who claims the name of an authenticated owner does not use up that owner's share
+    # A client that only claims the name of an authenticated owner must not use up that owner's share.
     owner = f"{row.principal or 'claimed'} {row.owner}"
     return Demand(part.key, part.slots, part.each, owner, row.specification.placement.pool, closed)
 
 
 def slots_wanted(row: ExperimentRow) -> int:
-    """How many attempts of it could run now."""
+    """Return how many attempts of the experiment could run now."""
     if row.goes_on:
         return min(row.parallelism, unfinished(row))
     return row.live_attempts if row.desired is Desired.PAUSED and row.ended_by is None else 0
 
 
 def workers_for(cores: int, slots: int) -> int:
-    """How many workers share a machine: one per core, so that what kills one of them ends few trials.
+    """Return how many workers share a machine: one per core, so that a crash of one ends few trials.
 
-    Many slots per core are for trials that are brief or wait: there fewer workers serve them, since a call that ends
-    and leases many trials costs server and worker much less for each (measured with 16 slots on two cores: a sixth).
+    Many slots per core are used for trials that are short or mostly wait. Fewer workers serve these: one call that
+    finishes and leases many trials costs much less per trial (measured with 16 slots on two cores: a sixth).
     """
     return max(cores // CORES_SERVED if slots > MANY_SLOTS * cores else cores, 1)
 
 
 def spread(slots: int, processes: int) -> list[int]:
-    """Slots over at most so many processes, as even as can be."""
+    """Return the slots of each process: `slots` spread evenly over at most `processes`."""
     count = max(min(slots, processes), 1)
     return [slots // count + (index < slots % count) for index in range(count)]

@@ -1,4 +1,4 @@
-"""The threads that controllers run in."""
+"""Threads that run the controllers."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from orchestune.services.core import Core
 log = logging.getLogger(__name__)
 
 _QUIET = 30.0
-"""seconds without trouble after which it has passed: who finds the disk full may have nothing to write in between"""
+"""seconds without an error until recovery is logged: after a full disk there may be nothing to write for a while"""
 
 _REST = 0.5
-"""seconds of rest after trouble"""
+"""seconds of pause after an error"""
 
 _Answer = TypeVar("_Answer")
 
 
 class Controller(Protocol):
-    """`tick` looks at the rows and does what is missing; it is called again and again."""
+    """An object whose `tick` reads the rows and does what is missing; it is called repeatedly."""
 
     def tick(self) -> None: ...
 
 
 class Loop:
-    """One thread that ticks its controllers whenever the topic of its name is bumped, and once per `seconds` anyway."""
+    """A thread that ticks its controllers when the topic of its name is notified, and at least every `seconds`."""
 
     def __init__(
         self,
@@ -44,19 +44,19 @@ class Loop:
         self._core, self._controllers, self._seconds, self._leads = core, controllers, seconds, leads
         self._topic = name
         self._pause = pause
-        """seconds from one tick to the next at least: a burst of changes is one tick, a single one waits for nothing"""
+        """minimum seconds between ticks: coalesces a burst of changes; a single change is handled at once"""
         self._quiet = quiet
         self._said: dict[str, tuple[str, float]] = {}
-        """the last trouble of each of them that has not passed, and when it was: told once, and not every second"""
+        """controller → its last error not recovered from, and when: a repeated error is logged once"""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """End after the present tick; gives up waiting after `timeout` seconds."""
+        """Stop after the current tick; wait for it at most `timeout` seconds."""
         self._ending.set()
         self._core.signals.notify(self._topic)
         self._thread.join(timeout)
@@ -71,17 +71,17 @@ class Loop:
             self._ending.wait(max(self._pause - (time.monotonic() - began), 0.0))
 
     def _acts(self) -> bool:
-        """Whether this server leads; where that cannot be known, it does not."""
+        """Return True if this server is the leader; False if that is unknown."""
         return bool(self._survive(self._topic, self._leads))
 
     def _tick(self, controller: Controller) -> None:
         self._survive(type(controller).__name__.lower(), controller.tick)
 
     def _survive(self, who: str, act: Callable[[], _Answer]) -> _Answer | None:
-        """Do it, whatever comes of it: the next time looks at the rows anew. None where it failed."""
+        """Call `act` and log any error; the next tick reads the rows again. Returns None if it failed."""
         try:
             answer = act()
-        except Exception as error:  # a loop that must survive anything
+        except Exception as error:  # the loop must survive any error
             before, _ = self._said.get(who, ("", 0.0))
             said = f"{type(error).__name__}: {error}"
             self._said[who] = said, time.monotonic()

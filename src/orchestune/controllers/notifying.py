@@ -1,4 +1,4 @@
-"""Sends the messages that wait in their rows, again and again until somebody takes them."""
+"""Sends the queued notifications, with retries and backoff until they are accepted."""
 
 from __future__ import annotations
 
@@ -27,36 +27,38 @@ from orchestune.store.notices import Notice
 log = logging.getLogger(__name__)
 
 PAUSES = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
-"""seconds from each try to the next: 16 hours in all"""
+"""seconds between delivery attempts: 16 hours in total"""
 _MOST, _MOST_EACH = 8, 2
-"""messages on their way at once: in all, and of one experiment or to one host: no slow one holds up the others"""
+"""concurrent messages: in total, and per experiment or host, so that a slow host does not block the others"""
 _AT_ONCE = 100
-"""messages that are looked at; of ten times as many it is remembered where they go"""
+"""messages per query; the hosts of ten times as many are cached"""
 _GONE = 410
 _REST = 5.0
-"""seconds for which nothing is sent after the store refused to keep what came of a message"""
+"""seconds without sending after the store failed to record the result of a delivery"""
 
 
 class Notifying:
-    """A row goes after its message was taken: whoever gets one twice, since a server died in between, knows it by its
-    identity.
+    """At-least-once delivery: a row is deleted after its message was accepted. If the server dies in between, the
+    message is sent twice; the receiver recognizes duplicates by their identity.
     """
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._lock = threading.Lock()
         self._sending: dict[Notice, str] = {}
-        """with the host to which each goes"""
+        """messages being sent → their hosts"""
         self._hosts: Latest[tuple[str, str], str] = Latest(10 * _AT_ONCE)
-        """by experiment and hook"""
+        """(experiment, hook) → host"""
         self._ended = set[str]()
-        """tries that ended while it was read what is due: what was read of them may be old"""
+        """messages whose delivery ended while due rows were being read: the rows read may be stale"""
         self._unwritten: dict[str, Callable[[], None]] = {}
-        """by message, how to note what came of the last try, until that is done: who took it is not sent it again"""
+        """message → function that records the result of its last delivery, until that has succeeded: an accepted message
+        is not sent again
+        """
         self._rests_until = core.clock.monotonic()
 
     def tick(self) -> None:
-        """Begin to send what is due, unless what comes of it could not be written."""
+        """Start sending the due messages, unless the store could not record the results."""
         if self._core.store.full or self._core.clock.monotonic() < self._rests_until:
             return
         with self._lock:
@@ -75,10 +77,10 @@ class Notifying:
             waits = {notice.experiment for notice in found if counts[self._host(notice)] >= _MOST_EACH} - full
             if len(found) < _AT_ONCE or not waits:
                 return
-            full |= waits  # and look at those behind them
+            full |= waits  # also read the messages queued behind these
 
     def _host(self, notice: Notice) -> str:
-        """Where it goes; empty where that is not known, or nobody is told any more."""
+        """Return the receiving host; empty if it is unknown or the hook no longer exists."""
         key = notice.experiment, notice.hook
         found = self._hosts.get(key) or self._found_host(notice)
         return self._hosts.keep(key, found) if found else ""
@@ -88,11 +90,11 @@ class Notifying:
             _, hook = self._hook(notice)
             target = parse(hook.url) if hook is not None else None
             return f"{target.host}:{target.port}" if target is not None else ""
-        except (BadInput, TemporaryError):  # its thread meets it too, and says so
+        except (BadInput, TemporaryError):  # the sending thread runs into the same error and reports it
             return ""
 
     def _hook(self, notice: Notice) -> tuple[ExperimentRow | None, Hook | None]:
-        """The experiment and the hook, as far as there are any."""
+        """Return the experiment and the hook, each None if absent."""
         with self._core.store.reading() as session:
             try:
                 row = experiments.get(session, notice.experiment)
@@ -114,10 +116,10 @@ class Notifying:
                 self._unwritten[notice.identity] = self._send(notice)
             self._unwritten[notice.identity]()
             del self._unwritten[notice.identity]
-        except TemporaryError as error:  # of the store: the row is still there, and due
+        except TemporaryError as error:  # from the store: the row still exists and is due
             self._rests_until = self._core.clock.monotonic() + _REST
             log.warning("a message waits: %s", error)
-        except Exception:  # a thread of its own; the row is still there, and the next try may tell more
+        except Exception:  # nothing else catches it in this thread; the row remains for a retry
             log.exception("a message could not be sent")
             self._unwritten[notice.identity] = partial(self._later, notice, None)
         finally:
@@ -127,7 +129,7 @@ class Notifying:
             self._core.signals.notify(NOTIFYING)
 
     def _send(self, notice: Notice) -> Callable[[], None]:
-        """Try once; how to note what came of it."""
+        """Attempt one delivery; return the function that records its result."""
         row, hook = self._hook(notice)
         if row is None or hook is None:
             return partial(self._drop, notice)
@@ -163,7 +165,7 @@ class Notifying:
             notices.postpone(session, notice, min(max(pause, seconds or 0.0), PAUSES[-1]))
 
     def _give_up(self, notice: Notice, hook: Hook, why: str) -> None:
-        """Say so where people look: in the events of the experiment."""
+        """Drop the message and record the failure in the events of the experiment, where users see it."""
         log.warning("the message %s to %s is given up: %s", notice.kind, shown(hook.url), why)
         with locked(self._core, notice.experiment) as ledger:
             if notices.drop(ledger.session, notice):

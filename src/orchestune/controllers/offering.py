@@ -1,4 +1,4 @@
-"""Wakes workers that wait, where something may be leased that no event told of."""
+"""Wakes idle workers for trials that became leasable without an event."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from orchestune.store import experiments
 
 
 class Offering:
-    """A trial that is to be tried again after a while gets due without an event; and who was woken may have died."""
+    """A trial with a retry delay becomes due without an event, and a worker that was woken may have died."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
 
     def tick(self) -> None:
-        """Wake no more workers than there is work, so that a thousand that wait cost nothing."""
+        """Wake at most as many workers as there are leasable trials, so that a thousand idle workers cost nothing."""
         with self._core.store.reading() as session:
             rows = experiments.unfinished(session)
         for row in rows:

@@ -1,4 +1,4 @@
-"""The parts of an experiment whose trials take the same: what its file says, or more memory after that ran out."""
+"""Parts of an experiment: trials with the same request, from its file or with more memory after an OOM kill."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from orchestune.store.session import Session
 
 @dataclass(frozen=True)
 class Part:
-    """Trials that can share workers."""
+    """A group of trials that can share workers."""
 
     experiment: str
     memory: int
-    """bytes that each gets; 0: what the file says"""
+    """bytes per trial; 0: the request in the file"""
     each: Resources
-    """what is set aside for each"""
+    """resources allocated per trial"""
     slots: int
-    """how many of them could run now, where nothing else of the experiment does"""
+    """trials that could run now if nothing else of the experiment ran"""
 
     @property
     def key(self) -> str:
-        """Tells it from every other part of every experiment."""
+        """An identifier that is unique over all experiments."""
         return f"{self.experiment}+{self.memory}"
 
 
 def parts(session: Session, row: ExperimentRow, room: Callable[[int], Resources], wanted: int) -> list[Part]:
-    """The parts of an experiment that could use so many slots in all: trials that wait for more memory first, those of
-    the file's size last. A part may count slots that the parts before it get. `room` tells what is set aside for a
-    trial that gets so many bytes.
+    """Return the parts of an experiment that could use `wanted` slots in total: trials that need more memory first,
+    those with the file's request last. A part may count slots that the parts before it get. `room` maps the bytes of a
+    trial to the resources allocated for it.
     """
     found: list[Part] = []
     others = unfinished(row)
@@ -47,15 +47,15 @@ def parts(session: Session, row: ExperimentRow, room: Callable[[int], Resources]
 
 
 def unfinished(row: ExperimentRow) -> int:
-    """Attempts that are to come or run, as far as its budget goes."""
+    """Return the number of attempts that run or are still to run within the budget."""
     return row.unsuggested * row.specification.folds.count + row.pending_folds + row.live_attempts
 
 
 def memory_after(
     capacity: Capacity, row: ExperimentRow, asked: Resources, taken: Resources, closed: frozenset[str] = frozenset()
 ) -> int | None:
-    """What a trial gets to which so much was not enough; see `next_memory`. `taken`: what it took of its machine;
-    `closed`: machines that do not take it.
+    """Return the memory for retrying a trial that ran out of `asked`; see `next_memory`. None if retries are disabled.
+    `taken`: the resources it used on its node; `closed`: nodes that its trials cannot use.
     """
     wanted = row.specification
     if not wanted.oom_retries:

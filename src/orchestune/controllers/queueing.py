@@ -1,4 +1,4 @@
-"""Places with a queue of their own: what waits there holds nothing, and its turn is not ours to give."""
+"""Clusters with their own queue: a queued worker holds no resources, and the cluster decides when to admit it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from orchestune.store.hot import Present
 
 
 def in_queue(backend: Backend, row: ExperimentRow) -> bool:
-    """Whether its workers are admitted by a queue of the place."""
+    """Return True if a queue of the cluster admits the experiment's workers."""
     return backend.queues or row.specification.placement.queue is not None
 
 
 def queued(worker: Present) -> bool:
-    """Whether a worker of such an experiment has not been let in yet, as far as anybody knows."""
+    """Return True if a worker of such an experiment is not known to have been admitted yet."""
     return worker.state == WorkerState.STARTING and worker.phase in (None, Phase.QUEUED)
 
 
 def without_queued(
     backend: Backend, rows: Sequence[ExperimentRow], present: Mapping[str, Sequence[Present]]
 ) -> Mapping[str, Sequence[Present]]:
-    """The workers of each experiment without those that hold nothing yet."""
+    """Return the workers of each experiment without those still queued."""
     waiting = {row.id for row in rows if in_queue(backend, row)}
     return {
         experiment: [worker for worker in found if not queued(worker)] if experiment in waiting else found
@@ -35,14 +35,14 @@ def without_queued(
 
 
 def admitted(workers: Sequence[Present], memory: int) -> int:
-    """The slots of so much memory of those that were let in."""
+    """Return the number of slots with this memory of the admitted workers."""
     usable = (WorkerState.STARTING, WorkerState.ALIVE)
     return sum(worker.slots for worker in workers if worker.state in usable and worker.memory == memory)
 
 
 def share_out(capacity: Capacity, demands: Sequence[Demand], let_in: Mapping[str, int]) -> dict[str, int]:
-    """Slots of each demand. Those of `let_in`, which wait in queues and have so many slots already, get what they would
-    get without one, so that they may grow whenever the queue lets them; the others get what those do not use now.
+    """Return the slots of each demand. Demands in `let_in` (key → admitted slots) wait in queues; they get what they
+    would get without a queue, so that they can grow whenever it admits more. The others get what these do not use now.
     """
     granted = allocate(capacity, demands)
     if not let_in or len(let_in) == len(demands):
