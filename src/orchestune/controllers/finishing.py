@@ -27,7 +27,7 @@ STOPPED_FILES_SECONDS = 300.0
 
 
 class Finishing:
-    """Finishes experiments and terminates their workers."""
+    """Finishes experiments, and terminates the workers that finished experiments leave behind."""
 
     def __init__(self, core: Core, sparing: Sparing) -> None:
         self._core, self._sparing = core, sparing

@@ -52,8 +52,8 @@ class Notifying:
         self._ended = set[str]()
         """messages whose delivery ended while due rows were being read: the rows read may be stale"""
         self._unwritten: dict[str, Callable[[], None]] = {}
-        """message → function that records the result of its last delivery, until that has succeeded: an accepted message
-        is not sent again
+        """message → function that records the result of its last delivery, until that has succeeded: accepted messages
+        are not sent again
         """
         self._rests_until = core.clock.monotonic()
 

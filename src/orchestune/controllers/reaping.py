@@ -1,4 +1,4 @@
-"""Notices workers that are gone: by the backend's word at once, by silence after the lease time."""
+"""Detects lost workers: at once if the backend reports their end, otherwise when their lease expires."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from orchestune.store.hot import Present
 log = logging.getLogger(__name__)
 
 GIVE_UP_SECONDS = 120.0
-"""how long a worker that is lost may still come back, before what it holds of its place is given to others"""
+"""timeout for a lost worker to come back, after which it is terminated and its resources are released"""
 START_SECONDS = 120.0
-"""how long a worker may take from its start to its first word"""
+"""timeout from the start of a worker to its registration"""
 LATE_SECONDS = 1.5
-"""from one look to the next that count at least, where that many passed; others count up to a third of the lease"""
+"""a gap between two ticks counts in full up to this, or up to a third of the lease if that is longer"""
 
 
 class Reaping:
-    """Declares losses. Silence is counted on this process's own monotonic clock only, and only while it could have
-    heard something (`Listening`): a jump of the wall clock, a restart of the server, a long outage of it or of its
-    store, a request that blocks its event loop, or a machine that stood still with it expire nothing.
+    """Declares workers lost. Silence is measured on this process's own monotonic clock, and only while the server could
+    have received heartbeats (`Listening`). So no lease expires because of a jump of the wall clock, a restart or long
+    outage of the server or its store, a request that blocks the event loop, or a suspended machine.
     """
 
     def __init__(self, core: Core, deaths: EarlyDeaths) -> None:
@@ -41,12 +41,12 @@ class Reaping:
         self._most = max(core.lease_seconds / 3, LATE_SECONDS)
         self._looked = core.listening.seconds(core.clock.monotonic())
         self._listened = 0.0
-        """seconds so far in which somebody who spoke would have been heard"""
+        """seconds so far during which a heartbeat would have been received"""
         self._heard: dict[str, tuple[object, float]] = {}
         self._lost_since: dict[str, float] = {}
 
     def tick(self) -> None:
-        """Look at every worker that is not known to be gone. TemporaryError, at the end, if a place was away."""
+        """Check every worker not known to have ended. Raises TemporaryError at the end if a cluster is unreachable."""
         now = self._core.listening.seconds(self._core.clock.monotonic())
         self._listened += min(now - self._looked, self._most)
         self._looked = now
@@ -59,12 +59,12 @@ class Reaping:
                 del of_workers[gone]
 
     def _forget(self) -> None:
-        """Workers could not say anything either: all of them have their time from the next look on."""
+        """Restart all timeouts at the next tick: the workers could not send heartbeats either."""
         self._heard.clear()
         self._lost_since.clear()
 
     def _look(self, name: str, known: set[str]) -> None:
-        """Look at the workers of one place, and add them to `known`."""
+        """Check the workers of one cluster, and add them to `known`."""
         try:
             with self._core.store.reading() as session:
                 present = workers.present(session, name)
@@ -89,9 +89,9 @@ class Reaping:
             if sighting is not None and sighting.phase is Phase.GONE and begun:
                 self._gone(worker, sighting)
             elif not begun:
-                self._heard[worker.id] = ((worker.boot_id, worker.last_call), now)  # it is still to be started
+                self._heard[worker.id] = ((worker.boot_id, worker.last_call), now)  # not started yet
             elif worker.state == WorkerState.DRAINING and worker.boot_id is None:
-                # nobody is there to be told; what it waits for may never come
+                # It never registered, so it cannot receive the order to drain, and it may stay pending forever.
                 self._end(backend, worker, handles[worker.id])
             elif sighting is not None and sighting.phase.waits and worker.boot_id is None:
                 self._pending(worker, sighting, now)
@@ -124,17 +124,17 @@ class Reaping:
         return silence >= limit
 
     def _write(self, worker: Present) -> None:
-        """StoreUnavailable where the store can be read alone, so that no worker could be heard either."""
+        """Write a row as a probe. Raises StoreUnavailable if the store is read-only, so that no heartbeat is stored."""
         with self._core.store.transaction(durable=False) as session:
             workers.touch(session, worker.id)
 
     def _locate(self, worker: Present, node: str) -> None:
-        """Record the machine that the backend names, whatever the worker said: its failures count against it."""
+        """Record the node that the backend reports, whatever the worker said: failures count against this node."""
         with self._core.store.transaction(durable=False) as session:
             workers.change(session, worker.id, node=node)
 
     def _pending(self, worker: Present, sighting: Sighting, now: float) -> None:
-        """It waits for its machine or its image, for as long as that takes: say for what."""
+        """Record why the worker is pending (node, image, …); there is no timeout for that."""
         self._heard[worker.id] = ((worker.boot_id, worker.last_call), now)
         if (sighting.reason, sighting.phase) != (worker.reason or "", worker.phase):
             with self._core.store.transaction() as session:
@@ -144,7 +144,7 @@ class Reaping:
         drained = worker.state == WorkerState.DRAINING and (not sighting.reason or worker.boot_id is None)
         text = sighting.reason or ("drained" if drained else "its process ended")
         if worker.state == WorkerState.LOST and worker.reason:
-            text = f"{worker.reason}; {text}"  # what came of it says nothing of what it was lost for
+            text = f"{worker.reason}; {text}"  # keep the reason for the loss: the way it ended does not explain it
         if sighting.gone is Gone.PLACE:
             self._deaths.excuse(worker.id, worker.experiment)
         with locked(self._core, worker.experiment) as ledger:
@@ -171,7 +171,7 @@ class Reaping:
         with locked(self._core, worker.experiment) as ledger:
             current = workers.get(ledger.session, worker.id)
             if current is None or current.last_call != worker.last_call or current.boot_id != worker.boot_id:
-                return  # it spoke while we waited for the lock
+                return  # a heartbeat arrived while this thread waited for the lock
             text = f"worker {worker.name} has not been heard of for {self._core.lease_seconds:g} s"
             if workers.move(ledger.session, worker.id, Cause.LOSE, reason=text) is None:
                 return

@@ -1,4 +1,4 @@
-"""Removes experiments for good, files first, then rows; and what is left of imports that were cut off."""
+"""Purges deleted experiments, files before rows, and the remains of interrupted imports."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from orchestune.store import experiments, imports, workers
 
 
 class Removing:
-    """Waits until the workers of what is to go have ended."""
+    """Purges an experiment once all its workers have ended."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
 
     def tick(self) -> None:
-        """Remove what nobody works on any more. One whose files cannot be removed keeps no other."""
+        """Purge the experiments without workers. A failure for one does not stop the others."""
         with self._core.store.reading() as session:
             doomed, begun = experiments.to_remove(session), imports.begun(session)
         each(

@@ -1,4 +1,4 @@
-"""Ends a cluster that nobody uses: copies all that its server has to a place that stays, then has it destroyed."""
+"""Cluster teardown: copies all records of an idle cluster's server to an archive, then has the cluster destroyed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from orchestune.store.archive import Extent
 log = logging.getLogger(__name__)
 
 AGAIN = 300.0
-"""seconds after which what failed, or what was asked for and did not happen, is tried again"""
+"""seconds until a retry after a failure, or if the requested teardown did not happen"""
 
 
 class Retiring:
-    """Counts on a clock that does not jump, and from the start of this server on: it ends nothing too early.
+    """Measures idle time on the monotonic clock, from the start of this server on, so that it never ends too early.
 
-    First everything is copied while work may still come; then nothing new is taken, what changed meanwhile is copied,
-    and the undertaker is called, again and again until this server is gone.
+    First everything is copied while new work is still accepted. Then new work is refused, the changes made meanwhile
+    are copied, and the teardown is requested repeatedly until this server is terminated.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Retiring:
         self._copied: list[Extent] | None = None
 
     def tick(self) -> None:
-        """Go one step towards the end, or back."""
+        """Advance the teardown by one step, or call it off if there is work again."""
         if not retire_cluster.at_rest(self._core):
             self._go_back()
             return
@@ -60,7 +60,7 @@ class Retiring:
         self._since = self._plan.since = None
         self._wait_until = float("-inf")
         self._plan.trouble = ""
-        if self._plan.begun:  # what was on its way when the end began has come in
+        if self._plan.begun:  # requests in flight when the teardown began have created work
             self._plan.call_off()
 
     def _step(self) -> None:
@@ -74,7 +74,7 @@ class Retiring:
         self._wait_until = self._core.clock.monotonic() + AGAIN
 
     def _copy(self) -> None:
-        """Everything that is not there as it is here; each is read again where it arrived."""
+        """Copy all experiments that are missing or outdated in the archive; each is verified by reading it back."""
         found = retire_cluster.kept(self._core)
         if found == self._copied:
             return

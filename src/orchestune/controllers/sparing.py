@@ -1,4 +1,4 @@
-"""Workers of tests: kept warm for the next one, and handed over to it."""
+"""Warm worker pool: keeps the workers of tests (ephemeral runs) and hands them over to the next test."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.hot import Present
 
 WARM_SECONDS = 120.0
-"""how long the worker of a test that has ended waits for the next one, while nobody waits for its place"""
+"""how long the worker of a finished test is kept for the next one, while no experiment is pending for its resources"""
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """What a worker was made for. One of the same kind does for another experiment."""
+    """The properties a worker was created with. Experiments of an equal kind can take it over."""
 
     owner: str
     principal: str
@@ -36,21 +36,21 @@ class _Kind:
 
 
 class Sparing:
-    """What `test`, `try` and `shell` start is gone soon, and the place for it is slow to make: a container, a pod,
-    perhaps a machine. So a test takes over the worker of another experiment of its owner, of the same image, resources
-    and mounts, where one has nothing to do. Silence is counted on this process's own clock.
+    """Runs of `test`, `try` and `shell` are short, but their workers start slowly: a container, a pod, perhaps a node.
+    So a test takes over an idle worker of another experiment of its owner with the same image, resources and mounts.
+    Time is measured on this process's own clock.
 
-    What ran in a worker before may read what runs in it next. So the same authenticated principal has to have created
-    both experiments, and none that proves nothing hands over a worker: names alone are claims.
+    Code that ran in a worker before may read what runs in it next. So both experiments must have been created by the
+    same authenticated principal. Unauthenticated owners hand over no worker: a name alone is only a claim.
     """
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._since: dict[str, float] = {}
-        """worker → when it was first seen without an experiment that goes on"""
+        """worker → when its experiment was first seen finished"""
 
     def keeps(self, backend: Backend, worker: Present, rows: Sequence[ExperimentRow]) -> bool:
-        """Whether a worker whose experiment is over stays for now; `rows`: the unfinished experiments of its place."""
+        """Return True if the worker of a finished experiment is kept; `rows`: the cluster's unfinished experiments."""
         if worker.state == WorkerState.DRAINING and worker.next_experiment in {row.id for row in rows}:
             return True
         if worker.state != WorkerState.ALIVE or not _movable(backend, worker) or any(row.waiting for row in rows):
@@ -67,8 +67,8 @@ class Sparing:
     def hand_over(
         self, backend: Backend, rows: Sequence[ExperimentRow], present: Sequence[Present]
     ) -> tuple[list[Present], list[str]]:
-        """Give tests that have no worker yet those that do nothing. Returns the workers as they are to be counted
-        from now on, each with the experiment that has it or will have it, and the experiments that have to hear of it.
+        """Hand idle workers over to tests without a worker. Returns all workers, each with the experiment that has it
+        or takes it over, and the experiments whose workers must be notified.
         """
         here = {worker.id for worker in present}
         self._since = {name: at for name, at in self._since.items() if name in here}
@@ -90,7 +90,7 @@ class Sparing:
     def _idle(
         self, backend: Backend, seen: Sequence[Present], rows: Sequence[ExperimentRow]
     ) -> list[tuple[Present, _Kind]]:
-        """The workers that could be handed over and have nothing to do, with what each was made for."""
+        """Return the idle workers that can be handed over, each with its kind."""
         alive = [worker for worker in seen if worker.state == WorkerState.ALIVE and _movable(backend, worker)]
         known = {row.id: row for row in rows}
         with self._core.store.reading() as session:
@@ -103,7 +103,7 @@ class Sparing:
         return [(worker, kinds[worker.experiment]) for worker in free]
 
     def _bequeath(self, worker: Present, test: ExperimentRow) -> bool:
-        """The lock of its experiment sees to it that it is given nothing else meanwhile."""
+        """Hand the worker over if it is idle. The lock on its experiment prevents that it leases a trial meanwhile."""
         with self._core.store.transaction() as session:
             experiments.lock(session, worker.experiment)
             idle = worker.id not in workers.at_work(session, test.cluster)
@@ -111,7 +111,7 @@ class Sparing:
 
 
 def _movable(backend: Backend, worker: Present) -> bool:
-    """Places where a worker is a container with one slot; where it is a process of the user it starts at once."""
+    """Return True if the worker is a container with one slot. Workers that are plain processes start fast anyway."""
     return backend.slots_per_worker == 1 and worker.slots == 1 and not worker.memory
 
 
@@ -124,7 +124,7 @@ def _is_test(row: ExperimentRow) -> bool:
 
 
 def _as_heirs(worker: Present) -> Present:
-    """A worker that is about to go on with another experiment is one that this experiment has started."""
+    """Return a worker that is being handed over as a starting worker of the experiment that takes it over."""
     if worker.state != WorkerState.DRAINING or worker.next_experiment is None:
         return worker
     return replace(worker, experiment=worker.next_experiment, state=WorkerState.STARTING)

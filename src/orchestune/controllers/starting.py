@@ -1,4 +1,4 @@
-"""Starts workers: first a row, then the backend's part; what was cut off between goes on with the next tick."""
+"""Starts workers: first the row, then the backend. An interruption in between is resumed by the next tick."""
 
 from __future__ import annotations
 
@@ -27,41 +27,41 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Site:
-    """A part of an experiment, and the place where it runs, as one tick sees them."""
+    """A part of an experiment and its cluster, as seen by one tick."""
 
     backend: Backend
     capacity: Capacity
     row: ExperimentRow
     part: Part
     closed: frozenset[str] = frozenset()
-    """machines that take no trial of it"""
+    """nodes that its trials cannot use"""
 
     @property
     def pool(self) -> str | None:
-        """The pool that the file names."""
+        """The node pool named in the experiment's file."""
         return self.row.specification.placement.pool
 
     @property
     def each(self) -> Resources:
-        """What each trial gets."""
+        """The resources of each trial."""
         return sized(self.backend.needs(self.row.specification.resources, self.row.launch), self.part.memory)
 
     @property
     def machines(self) -> tuple[str, ...]:
-        """Names of those which may run such trials."""
+        """Names of the nodes that can run such trials."""
         return tuple(machine.name for machine in usable(self.capacity, self.part.each, self.pool, self.closed))
 
 
 class Starting:
-    """Every start is the work of the launching controller, which decides how many."""
+    """Starts single workers for the launching controller, which decides how many."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._said: Recent[None] = Recent(kept=500)
-        """why workers could not be started, as it was logged: told once, and not every second"""
+        """start failures already logged: each is logged once, not every second"""
 
     def start(self, site: Site, slots: int, gpus: tuple[str, ...] = ()) -> bool:
-        """A new worker, unless the experiment was ended or paused in the meantime; whether another one may follow."""
+        """Start a worker unless the experiment was ended or paused. Returns True if another one may be started."""
         row, part, worker = site.row, site.part, new_id(self._core.clock)
         each = site.each
         taken = site.backend.takes(each, row.specification.placement)
@@ -85,8 +85,8 @@ class Starting:
         return self.hand_over(site, worker, slots, gpus)
 
     def hand_over(self, site: Site, worker: str, slots: int, gpus: tuple[str, ...]) -> bool:
-        """Let the backend start a worker whose row is there; the same one twice is one. Whether it could: what is in
-        the way of one (a place that is away, or has no room for more) is in the way of the others too.
+        """Let the backend start a worker whose row exists; idempotent. Returns False if it could not: the obstacle (an
+        unreachable or full cluster) concerns further workers, too.
         """
         row = site.row
         order = WorkerOrder(
@@ -105,7 +105,7 @@ class Starting:
         )
         try:
             handle = site.backend.start(order)
-        except TemporaryError as error:  # the next tick tries again: the row is there, and without a handle
+        except TemporaryError as error:  # the next tick retries, since the row has no handle
             text = str(error)
             self._said.get(worker, text, lambda: log.warning("%s: a worker could not be started: %s", row.handle, text))
             with self._core.store.transaction() as session:
@@ -127,7 +127,7 @@ class Starting:
 
 
 def _avoided(site: Site) -> frozenset[str]:
-    """Machines that have room for such a trial and are kept for others."""
+    """Return the nodes to avoid: those that accept no trials now, and GPU nodes reserved for other trials."""
     allowed = set(site.machines)
     kept = {machine.name for machine in site.capacity.machines if machine.whole.gpu and machine.name not in allowed}
     return site.capacity.shut | kept

@@ -1,4 +1,4 @@
-"""Keeps a few suggestions ready, so that no worker waits for an engine and no suggestion gets old."""
+"""Prefetches a few suggestions, so that workers do not wait for an engine and no suggestion becomes stale."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ log = logging.getLogger(__name__)
 
 EngineFactory = Callable[[ExperimentRow], Engine]
 _EMPTY = 0.01
-"""how often a worker may find nothing ready"""
+"""accepted probability that a worker finds no suggestion ready"""
 _OLD = 8
-"""trials that run for each suggestion that is kept ready for those moments"""
+"""running trials per suggestion prefetched to reach that probability: limits the share of stale suggestions"""
 _MOST_TASKS = 5000  # rows of one transaction: about 0.2 s, in which no worker's report can be stored
 _TURN = 0.1
-"""seconds for the suggestions of one experiment, then it is the turn of the next one"""
+"""seconds for the suggestions of one experiment before the next one has its turn"""
 
 
 @dataclass
 class _Open:
-    """An engine that was told the history up to `told`, and `warm` results of a warm start before it."""
+    """An engine, fed with `warm` results of a warm start and then with the history up to `told`."""
 
     engine: Engine
     revision: int
     warm: int
     told: int = 0
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=8))
-    """how long the last asks took"""
+    """durations of the last asks"""
     history: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=8))
-    """when how many trials were finished: the pace at which suggestions are used up"""
+    """(time, finished trials): the rate at which suggestions are consumed"""
 
 
 class Suggesting:
-    """Asks engines and queues what they answer. Runs in a thread of its own; owns the engines."""
+    """Asks engines and queues their suggestions. Runs in its own thread; owns the engines."""
 
     def __init__(self, core: Core, make_engine: EngineFactory) -> None:
         self._core = core
         self._make = make_engine
         self._open: dict[str, _Open] = {}
         self._tried_first: set[str] = set()
-        """experiments of which all that `try_first` has was handed out"""
+        """experiments whose `try_first` configurations have all been queued"""
 
     def tick(self) -> None:
-        """Bring every experiment's queue to where it should be. StoreUnavailable, at the end, if that refused any."""
+        """Fill the queue of every experiment. Raises StoreUnavailable at the end if the store failed for any."""
         with self._core.store.reading() as session:
             rows = experiments.unfinished(session)
         going = {row.id for row in rows}
@@ -74,7 +74,7 @@ class Suggesting:
         each(partial(self._experiment, row) for row in rows if row.goes_on and row.unsuggested)
 
     def close(self) -> None:
-        """Give back every engine."""
+        """Close all engines."""
         for experiment in [*self._open]:
             self._drop(experiment)
 
@@ -82,14 +82,14 @@ class Suggesting:
         try:
             self._fill(row)
         except StoreUnavailable:
-            self._drop(row.id)  # from the rows again, next time
+            self._drop(row.id)  # rebuilt from the rows at the next tick
             raise
         except TemporaryError as error:  # the engine's process died
             log.warning("%s: %s; the engine is built again", row.handle, error)
             self._drop(row.id)
         except OrchestuneError as error:
             self._engine_failed(row, f"{error}; {error.hint}" if error.hint else str(error))
-        except Exception as error:  # an engine is other people's mathematics: it may raise anything
+        except Exception as error:  # engines use third-party libraries, which may raise anything
             log.exception("the engine of %s failed", row.handle)
             self._engine_failed(row, f"{type(error).__name__}: {error}")
 
@@ -130,7 +130,7 @@ class Suggesting:
         self._ask(row, opened, pending, wanted)
 
     def _first(self, row: ExperimentRow) -> list[Suggestion]:
-        """What of `try_first` was not handed out yet."""
+        """Return the `try_first` configurations not queued yet."""
         first = row.specification.try_first
         if not first or row.id in self._tried_first:
             return []
@@ -160,7 +160,7 @@ class Suggesting:
             pending[number] = found
             made.append(Suggestion(found, opened.engine.source, opened.engine.version, opened.warm + opened.told))
             if opened.engine.uses_history:
-                break  # one at a time: the next answer may know more
+                break  # one at a time: more results may have arrived before the next ask
             if clock.monotonic() - start > _TURN or len(made) >= _trials_at_once(row):
                 self._core.signals.notify(SUGGESTING)
                 break
@@ -180,7 +180,7 @@ class Suggesting:
         return opened
 
     def _wanted(self, session: Session, row: ExperimentRow, opened: _Open) -> int:
-        """How many suggestions are missing from the queue now."""
+        """Return how many suggestions the queue lacks now."""
         left = row.unsuggested
         if not row.goes_on:
             return 0
@@ -188,21 +188,21 @@ class Suggesting:
             return min(left, 1 - row.open)
         if not opened.engine.uses_history:
             return min(left, missing(row))
-        if row.history_seq == 0:  # nothing is known yet: none of them can get old
+        if row.history_seq == 0:  # no results yet: no suggestion can become stale
             return min(left, trials_for(row, row.parallelism - row.live_attempts - row.pending_folds))
         slots = workers.present_slots(session, row.id)
         free = max(min(slots, row.parallelism) - row.live_attempts - row.unqueued, 0)
         return min(left, trials_for(row, free) + self._standby(row, opened) - row.queued)
 
     def _standby(self, row: ExperimentRow, opened: _Open) -> int:
-        """So many that they are seldom all used up while the engine thinks about another."""
+        """Return how many suggestions to prefetch so that the queue is seldom empty while the engine is busy."""
         opened.history.append((self._core.clock.monotonic(), row.finished))
         (start, before), (now, finished) = opened.history[0], opened.history[-1]
         pace = (finished - before) / (now - start) if now > start else 0.0
         return standby(pace * max(opened.seconds, default=0.0), row.parallelism)
 
     def _queue(self, row: ExperimentRow, suggestions: list[Suggestion]) -> None:
-        """Apply, if the experiment still is as it was when the engine was asked; otherwise the next tick asks anew."""
+        """Queue the suggestions if the experiment has not changed since the ask; otherwise the next tick asks again."""
         with locked(self._core, row.id) as ledger:
             now = ledger.row
             if now.last_trial != row.last_trial or now.revision != row.revision or not now.goes_on:
@@ -216,7 +216,7 @@ class Suggesting:
             ledger.evaluate()
 
     def _look_further(self, row: ExperimentRow) -> None:
-        """In another turn: the other experiments have theirs before."""
+        """Schedule another ask after the other experiments have had their turns."""
         if not row.awaits_suggestion:
             with locked(self._core, row.id) as ledger:
                 ledger.row.awaits_suggestion = True
@@ -229,12 +229,12 @@ def _trials_at_once(row: ExperimentRow) -> int:
 
 
 def standby(used: float, parallelism: int) -> int:
-    """How many suggestions to have ready where `used` of them are used up while one is made.
+    """Return how many suggestions to prefetch if `used` of them are consumed while one is computed.
 
-    One more than that keeps up with the pace. Results come in bunches, so that of a hundred workers one or two a minute
-    would still find nothing: with more of them in stock fewer than one in a hundred does, if results come at random
-    (the stock is empty as often as a queue with random arrivals is that long). What is in stock gets old, which costs
-    quality where it is much beside what runs: an eighth of that at most.
+    One more than `used` keeps up with the rate. But results arrive in bursts: of a hundred workers one or two a minute
+    would still find nothing. A larger stock keeps this below 1 % if arrivals are random (the stock is empty as often as
+    a queue with random arrivals has that length). Suggestions in stock become stale, which costs quality if they are
+    many relative to the running trials: the upper bound is an eighth of these.
     """
     least = 1 + math.ceil(used)
     calm = math.ceil(math.log(_EMPTY) / math.log(used)) if _EMPTY < used < 1 else least

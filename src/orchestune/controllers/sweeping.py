@@ -1,4 +1,4 @@
-"""Has each place remove what it has of ours and nobody wants any more."""
+"""Has each backend delete resources that Orchestune created and no longer needs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from orchestune.services.core import Core
 from orchestune.store import workers
 
 SECONDS = 2.0
-"""between two looks; a backend calls its place only for what is to go"""
+"""interval; a backend calls its cluster's API only if there is something to delete"""
 
 
 class Sweeping:
-    """Tells backends which workers there still are. Nothing else counts as wanted."""
+    """Passes the workers that still exist to each backend, which deletes the resources of all others."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._next = core.clock.monotonic()
 
     def tick(self) -> None:
-        """Now and then. TemporaryError, at the end, if a place was away."""
+        """Sweep if the interval has passed. Raises TemporaryError at the end if a cluster is unreachable."""
         now = self._core.clock.monotonic()
         if now < self._next:
             return

@@ -1,4 +1,4 @@
-"""Records experiments in MLflow while they run: follows their events, and is never waited for."""
+"""Records running experiments in MLflow by following their events; nothing else blocks on it."""
 
 from __future__ import annotations
 
@@ -27,42 +27,42 @@ from orchestune.store.tracked import WHOLE, Tracked
 log = logging.getLogger(__name__)
 
 _EVENTS = 500
-"""of one experiment at once, so that several get their turn"""
+"""events of one experiment per step, so that all experiments get their turn"""
 _TELLING = ("attempt_leased", "metric_reported", "trial_finished", "trial_requeued")
-"""events after which the run of their trial is not as it was"""
+"""events after which the MLflow run of their trial must be updated"""
 _SHORTEST, _LONGEST = 2.0, 300.0
-"""seconds after which a tracking server that failed is tried again: twice as long each time"""
+"""bounds of the exponential backoff after a tracking server failed, in seconds"""
 _MOST = 20
-"""tracking servers that are talked to at once, and that are remembered while there is nothing to tell them"""
+"""tracking servers written to concurrently, and idle ones whose connections are kept"""
 _PATIENCE = 1.0
-"""seconds for which they are waited for"""
+"""seconds that a tick waits for their threads"""
 
 
 @dataclass
 class _Trouble:
-    """A tracking server that fails for an experiment."""
+    """The backoff of a tracking server that fails for an experiment."""
 
     pause: float
     until: float
 
 
 class Tracking:
-    """What is recorded stands in rows: how far the events were followed, and which run a trial has. A row is there
-    before its run is made, so that whoever goes on after a crash looks for the run first.
+    """Progress is stored in rows: the last event recorded, and the MLflow run of each trial. A row is created before
+    its run, so that after a crash the run is looked up before another one is created.
 
-    Each tracking server is talked to in a thread of its own: one that hangs holds up nobody who records elsewhere.
+    Each tracking server has its own thread, so that one that hangs does not delay the others.
     """
 
     def __init__(self, core: Core, patience: float = _PATIENCE) -> None:
         self._core, self._patience = core, patience
         self._servers: dict[str, _Server] = {}
-        """by address"""
+        """address → server"""
         self._addresses: dict[str, str] = {}
-        """by experiment, of those of which there is something new"""
+        """experiment with new events → address"""
 
     def tick(self) -> None:
-        """Go on a little with each experiment of which there is something new; what takes longer than a moment goes on
-        by itself. Raises what went wrong in any of them.
+        """Record the next events of each experiment that has new ones; slow servers continue in the background. Raises
+        the error of any of them.
         """
         with self._core.store.reading() as session:
             found = tracked.behind(session)
@@ -81,7 +81,7 @@ class Tracking:
             server.close()
 
     def _address(self, experiment: str) -> str:
-        """Empty where there is none, or no longer."""
+        """Return the tracker's address; empty if the experiment has no tracker or no longer exists."""
         with self._core.store.reading() as session:
             try:
                 row = experiments.get(session, experiment)
@@ -91,7 +91,7 @@ class Tracking:
         return tracker.uri if tracker is not None else ""
 
     def _forget(self) -> None:
-        """Those that there is nothing to tell, where there are many."""
+        """Close the connections to idle servers beyond the limit."""
         wanted = set(self._addresses.values())
         idle = [address for address, server in self._servers.items() if address not in wanted and not server.busy]
         for address in idle[: max(len(self._servers) - _MOST, 0)]:
@@ -99,13 +99,13 @@ class Tracking:
 
 
 class _Server:
-    """One tracking server, and the thread that talks to it while there is something to tell."""
+    """One tracking server, and the thread that writes to it while there are events to record."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._links: dict[Tracker, Mlflow] = {}
         self._places: dict[tuple[Tracker, str], str] = {}
-        """id of the experiment there, by its name"""
+        """(tracker, experiment name) → id of the MLflow experiment"""
         self._troubles: dict[str, _Trouble] = {}
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -113,11 +113,11 @@ class _Server:
 
     @property
     def busy(self) -> bool:
-        """Whether its thread runs; nobody else touches the rest of it then."""
+        """True while its thread runs, which alone may access the other attributes then."""
         return self._thread is not None and self._thread.is_alive()
 
     def begin(self, found: Sequence[str]) -> None:
-        """Go on with those of these experiments that are not in trouble, unless it is busy."""
+        """Start a thread for those of the experiments that are not backing off, unless one is running."""
         if self.busy:
             return
         self._troubles = {name: trouble for name, trouble in self._troubles.items() if name in found}
@@ -128,7 +128,7 @@ class _Server:
             self._thread.start()
 
     def wait(self, until: float) -> None:
-        """For its thread, until then at most; raises what went wrong in it."""
+        """Wait for the thread until the deadline `until` (monotonic); raise its error, if any."""
         if self._thread is not None:
             self._thread.join(max(until - time.monotonic(), 0.0))
         if self._error is not None and not self.busy:
@@ -144,7 +144,7 @@ class _Server:
     def _run(self, due: Sequence[str]) -> None:
         try:
             each(partial(self._experiment, experiment) for experiment in due)
-        except BaseException as error:  # noqa: BLE001 - the loop is told of anything
+        except BaseException as error:  # noqa: BLE001 - `wait` raises it in the loop
             self._error = error
 
     def _experiment(self, experiment: str) -> None:
@@ -156,7 +156,7 @@ class _Server:
             except NotFound:
                 return
         tracker = tracker_of(self._core, row.specification, experiment)
-        if tracker is None:  # it has been taken from somewhere without its address: nothing will be recorded
+        if tracker is None:  # imported without the tracker's address: nothing to record
             with self._core.store.transaction() as session:
                 tracked.change(session, experiment, WHOLE, event_seq=row.event_seq)
             return
@@ -183,7 +183,7 @@ class _Server:
         return self._places[tracker, name]
 
     def _failed(self, experiment: str, tracker: Tracker, error: OrchestuneError, shortest: float = _SHORTEST) -> None:
-        """Try later; say so in the events, once for each time that it begins to fail."""
+        """Back off; record the failure in the events once, when it begins."""
         known = self._troubles.get(experiment)
         pause = min(known.pause * 2, _LONGEST) if known else shortest
         self._troubles[experiment] = _Trouble(pause, self._core.clock.monotonic() + pause)
@@ -195,13 +195,13 @@ class _Server:
 
 
 class _Telling:
-    """One step with one experiment."""
+    """One step of recording one experiment."""
 
     def __init__(self, core: Core, row: ExperimentRow, there: Mlflow, place: str) -> None:
         self._core, self._row, self._there, self._place = core, row, there, place
 
     def tell(self) -> None:
-        """Record what the next events are about."""
+        """Record the trials of the next events."""
         row = self._row
         with self._core.store.reading() as session:
             cursor = tracked.of(session, row.id, [WHOLE])[WHOLE]
@@ -234,7 +234,7 @@ class _Telling:
         return run
 
     def _known(self, numbers: Iterable[int]) -> Mapping[int, Tracked]:
-        """The rows of these trials, those included that are made now."""
+        """Return the rows of these trials; create the missing ones."""
         wanted = list(numbers)
         with self._core.store.transaction() as session:
             known = tracked.of(session, self._row.id, wanted)
@@ -243,7 +243,7 @@ class _Telling:
             return tracked.of(session, self._row.id, wanted)
 
     def _make(self, run: Run, more: Mapping[str, str], fresh: bool = False) -> str:
-        """The run there, found or new; one whose row is `fresh` cannot be there yet."""
+        """Return the id of the MLflow run, existing or new; one whose row is `fresh` cannot exist yet."""
         by = {EXPERIMENT_TAG: self._row.id, TRIAL_TAG: str(run.trial)}
         found = None if fresh else self._there.find(self._place, by)
         return found or self._there.create(self._place, run.name, run.at, {**run.tags, **more})

@@ -1,4 +1,4 @@
-"""Notices experiments of which nothing is seen any more, for those who want to hear of that."""
+"""Detects stuck experiments for the notification hooks that ask for it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from orchestune.store.notices import SERVER
 EVERY_SECONDS = 2.0
 SIGNS = ("experiment_created", "experiment_state", "experiment_changed", "attempt_leased", "attempt_started",
          "trial_finished", "metric_reported")  # fmt: skip
-"""events which say that an experiment moves; a worker that comes and goes does not"""
+"""events that count as progress; workers starting and ending do not"""
 
 
 @dataclass
 class _Still:
-    """What was seen last of an experiment, since when, and whom that was told."""
+    """The last progress event of an experiment, when it was first seen, and the limits (s) already notified."""
 
     sign: int
     since: float
@@ -29,8 +29,8 @@ class _Still:
 
 
 class Watching:
-    """Time is counted on this process's own clock, so that neither a laptop's sleep nor an outage of the server counts
-    as one of the experiment; after a restart everybody has the whole time again.
+    """Time is measured on this process's own clock, so that neither a suspended laptop nor an outage of the server
+    counts as one of the experiment. After a restart the full time applies again.
     """
 
     def __init__(self, core: Core) -> None:
@@ -39,7 +39,7 @@ class Watching:
         self._known: dict[str, _Still] = {}
 
     def tick(self) -> None:
-        """Look now and then."""
+        """Check the unfinished experiments if the interval has passed."""
         now = self._core.clock.monotonic()
         if now < self._next:
             return
@@ -53,7 +53,7 @@ class Watching:
         self._known = {name: still for name, still in self._known.items() if name in wanted}
 
     def _limits(self, row: ExperimentRow) -> Mapping[float, Sequence[str]]:
-        """The hooks that want to hear of it, by seconds; none while nothing has to move."""
+        """Return the hooks to notify by limit in seconds; empty while no progress is expected."""
         if not row.goes_on:
             return {}
         found: dict[float, list[str]] = {}
