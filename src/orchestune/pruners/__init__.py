@@ -1,1 +1,1 @@
-"""Early stopping: rules that end trials which are not worth finishing."""
+"""Early stopping: rules that prune unpromising trials."""

@@ -1,4 +1,4 @@
-"""Why a rule of early stopping ends nothing, where that lies in its numbers or in what trials report."""
+"""Explains why an early stopping rule prunes nothing, if its options or the trials' reports are the cause."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from orchestune.pruners.registry import REDUCTION
 from orchestune.pruners.wilcoxon import PAIRS
 
 _BRIEF = 0.5
-"""seconds in which the word of a value may not have reached the server, and the order to end not the trial"""
+"""seconds; shorter trials may end before a value reaches the server and the stop order reaches the trial"""
 
 
 @dataclass(frozen=True)
 class Reached:
-    """How far a trial came: the last step, how many values it reported, how long that took."""
+    """The progress of a trial: its last step, the number of values reported, its duration."""
 
     step: float
     values: int
     seconds: float = math.inf
-    """that it ran"""
+    """duration of the run"""
 
 
 def why_idle(rule: EarlyStopping, metric: Metric, seen: Sequence[Reached], budget: int) -> str | None:
-    """What keeps the rule from ending trials like these, which ran to their end; None where nothing does."""
+    """Return why the rule cannot prune trials like these, which ran to their end; None if it can."""
     if not seen:
         return None
     furthest = max(reached.step for reached in seen)

@@ -1,11 +1,11 @@
-"""The median stopping rule and the percentile rule: a trial against those that ran to their end.
+"""Median and percentile pruner: compares a trial with the completed ones.
 
-Median: Golovin, Solnik, Moitra, Kochanski, Karro, Sculley (2017), *Google Vizier*, KDD, section 3.2: a trial ends at a
-step if its best value so far is strictly worse than the median of the running averages, up to that step, of the
-completed trials. Percentile: Optuna's reading of it: the best value so far against a quantile of the best values that
+Median: Golovin, Solnik, Moitra, Kochanski, Karro, Sculley (2017), *Google Vizier*, KDD, section 3.2: a trial is pruned
+at a step if its best value so far is strictly worse than the median of the completed trials' running averages up to
+that step. Percentile: Optuna's variant, which compares the best value so far with a quantile of the best values that
 the completed trials had at that step.
 
-Both need a few completed trials at the step before they say anything.
+Both prune only at steps that a few completed trials have reached.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from orchestune.domain.states import TrialState
 from orchestune.pruners.looks import every
 
 COMPLETED = 5
-"""completed trials at a step, with fewer of which nobody is compared"""
+"""minimum number of completed trials at a step; with fewer no trial is pruned there"""
 
 
 class QuantilePruner:
-    """`reduction`: the best 1/reduction go on; None: the median rule."""
+    """`reduction`: the best 1/reduction of the trials continue; None: the median rule."""
 
     def __init__(
         self, name: str, metric: Metric, *, min_steps: float, interval: float, reduction: float | None = None
@@ -34,7 +34,7 @@ class QuantilePruner:
         self._first, self._interval = min_steps, interval
         self._open: dict[int, dict[float, Mark]] = {}
         self._completed: dict[float, array[float]] = {}
-        """by step, in order: running averages, or best values"""
+        """step → sorted running averages, or best values"""
 
     def look(self, trial: int, step: float) -> float | None:
         return every(self._first, self._interval, step)
@@ -64,7 +64,7 @@ class QuantilePruner:
 
 
 def quantile(ordered: array[float] | tuple[float, ...], share: float) -> float:
-    """The quantile of ordered values, between two of them by their distance (as NumPy does it)."""
+    """Return the quantile of sorted values, with linear interpolation (NumPy's default)."""
     position = share * (len(ordered) - 1)
     below = math.floor(position)
     above = min(below + 1, len(ordered) - 1)

@@ -1,4 +1,4 @@
-"""Rules of early stopping by name."""
+"""Early stopping rules by name."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from orchestune.pruners.rungs import BRACKETS, RungPruner
 from orchestune.pruners.wilcoxon import WilcoxonPruner
 
 REDUCTION = 2.0
-"""the papers have 3 or 4: on real curves 2 loses less, and saves nearly as much (docs/early-stopping.md)"""
+"""the papers use 3 or 4; on real learning curves 2 loses less and saves nearly as much (docs/early-stopping.md)"""
 
 _SHORTEST = 1e-100
-"""so that a step divided by it is a number"""
+"""lower bound, so that a step divided by it stays finite"""
 
 
 def create(rule: EarlyStopping, metrics: Iterable[Metric]) -> Pruner:
-    """A new one that was told nothing. BadInput: see `check`."""
+    """Return a new pruner without history. Raises BadInput, see `check`."""
     metric = check(rule, metrics)
     first, interval = (max(number or 1.0, _SHORTEST) for number in (rule.min_steps, rule.interval))
     reduction = rule.reduction or REDUCTION
@@ -35,7 +35,9 @@ def create(rule: EarlyStopping, metrics: Iterable[Metric]) -> Pruner:
 
 
 def check(rule: EarlyStopping, metrics: Iterable[Metric]) -> Metric:
-    """The metric that the rule looks at. BadInput: no such rule or metric, a number that it lacks or cannot have."""
+    """Return the metric that the rule evaluates. Raises BadInput for an unknown rule, metric or option, or an
+    option out of range.
+    """
     if rule.type not in TYPES:
         hint = did_you_mean(rule.type, TYPES) or f"there are {', '.join(TYPES)}"
         raise BadInput([Problem(f"'{rule.type}' is no rule", key="early_stopping.type", hint=hint)])

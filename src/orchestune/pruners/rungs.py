@@ -1,13 +1,14 @@
-"""Asynchronous successive halving (ASHA) and Hyperband over it.
+"""Asynchronous successive halving (ASHA), and Hyperband on top of it.
 
 ASHA: Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht, Talwalkar (2020), *A System for Massively Parallel
-Hyperparameter Tuning*, MLSys. Theirs pauses a trial at a rung and may promote it later; a trial here keeps its place,
-so the stopping form is used, as Ray Tune and Syne Tune do: whoever comes to a rung goes on if it is among the best
-1/reduction of those who came there so far, and ends if not. Fewer than `reduction` trials tell nothing: all go on.
+Hyperparameter Tuning*, MLSys. The paper pauses a trial at a rung and may promote it later. Here a trial keeps its slot,
+so the stopping variant is used, as in Ray Tune and Syne Tune: a trial that reaches a rung continues if it is among the
+best 1/reduction of the trials that reached it so far, otherwise it is pruned. While fewer than `reduction` trials have
+reached the rung, all continue.
 
 Hyperband: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar (2018), *Hyperband*, JMLR 18(185). Several brackets with
-later first rungs, so that slow starters have a chance; a trial's bracket follows from its number, in the proportions
-that give each bracket about the same number of steps.
+later first rungs give slow starters a chance. A trial's bracket follows from its number, in proportions that give each
+bracket about the same number of steps.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ BRACKETS = 3
 
 
 class RungPruner:
-    """Rungs at `min_steps`, `min_steps * reduction`, …; with several `brackets` each has rungs of its own."""
+    """Rungs at `min_steps`, `min_steps * reduction`, …; each of several `brackets` has its own rungs."""
 
     def __init__(self, name: str, metric: Metric, *, min_steps: float, reduction: float, brackets: int = 1) -> None:
         self.name = name
@@ -38,7 +39,7 @@ class RungPruner:
         if step < first:
             return None
         rung = math.floor(math.log(step / first, self._reduction))
-        while first * self._reduction ** (rung + 1) <= step:  # the logarithm may be off by a hair
+        while first * self._reduction ** (rung + 1) <= step:  # the logarithm may be off by a rounding error
             rung += 1
         while first * self._reduction**rung > step:
             rung -= 1
@@ -49,7 +50,7 @@ class RungPruner:
         self._rungs.setdefault(key, _Rung()).put(mark.trial, self._standing(mark))
 
     def finish(self, trial: int, state: TrialState) -> None:
-        """What it was at a rung stays true."""
+        """Do nothing: the trial's losses stay in the rungs."""
 
     def judge(self, mark: Mark) -> str | None:
         losses = self._rungs[self._bracket(mark.trial), mark.step].losses
@@ -75,7 +76,7 @@ class RungPruner:
 
 
 class _Rung:
-    """The losses of those who came to it, in order."""
+    """The sorted losses of the trials that reached a rung."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []

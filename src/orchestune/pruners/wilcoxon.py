@@ -1,8 +1,8 @@
-"""The signed-rank test of a trial against the best completed one, step by step.
+"""Wilcoxon pruner: a signed-rank test of a trial against the best completed one, paired by step.
 
-Wilcoxon (1945), *Individual comparisons by ranking methods*; as a rule for trials whose steps are the same instances
-(folds, problems, seeds) in Optuna's `WilcoxonPruner`. The steps of a learning curve depend on each other, so for those
-its probabilities are no probabilities: docs/early-stopping.md tells how it fares there.
+Wilcoxon (1945), *Individual comparisons by ranking methods*; used like Optuna's `WilcoxonPruner` for trials whose steps
+are the same instances (folds, problems, seeds). The steps of a learning curve depend on each other, so its p-values are
+not valid there; docs/early-stopping.md measures how it performs on these.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from orchestune.domain.states import TrialState
 from orchestune.pruners.looks import every
 
 PROBABILITY = 0.1
-"""of being at least as bad by chance, below which a trial ends (Optuna's default)"""
+"""p-value threshold below which a trial is pruned (Optuna's default)"""
 PAIRS = 4
-"""with fewer no such test can say anything at that probability"""
+"""minimum number of pairs: with fewer no p-value is below the threshold"""
 _EXACT = 50
-"""differences up to which their signs are counted; the sum of the ranks of more is as good as normally distributed"""
+"""differences up to which the exact distribution is used; with more the normal approximation is accurate enough"""
 
 
 class WilcoxonPruner:
-    """The best completed trial is the one with the best average over its looks."""
+    """Prunes against the completed trial with the best average over its evaluation steps."""
 
     name = "wilcoxon"
 
@@ -66,16 +66,16 @@ class WilcoxonPruner:
 
 
 def by_chance(differences: Sequence[float]) -> float:
-    """The probability that the ranks of what is above 0 have a sum as large if each difference may have either sign.
+    """Return the one-sided p-value: the probability of a positive rank sum at least as large under random signs.
 
-    Equal sizes share the mean of their ranks; what is 0 has a rank and no sign (Pratt, 1959). Counted sum by sum, since
-    libraries try all signs of a dozen differences with equal sizes, which takes a second.
+    Ties share the mean of their ranks; zeros have a rank but no sign (Pratt, 1959). The exact distribution is computed
+    sum by sum, since libraries enumerate all signs of a dozen differences with ties, which takes a second.
     """
-    import numpy as np  # here: a tenth of a second, which only this rule should cost
+    import numpy as np  # imported here: takes a tenth of a second, which only this rule needs
 
     found = np.array(differences)
     _, places, counts = np.unique(np.abs(found), return_inverse=True, return_counts=True)
-    doubled = (2 * np.cumsum(counts) - counts + 1)[places]  # the ranks, times two: whole numbers
+    doubled = (2 * np.cumsum(counts) - counts + 1)[places]  # twice the ranks: integers
     reached, doubled = int(doubled[found > 0].sum()), doubled[found != 0]
     if len(found) > _EXACT:
         deviation = math.sqrt(float((doubled.astype(float) ** 2).sum())) / 2
