@@ -1,11 +1,11 @@
-"""Which of the configurations tried is best, where what was measured of them is noisy.
+"""Estimates which of the evaluated configurations is best if measurements are noisy.
 
-The best of many noisy values is the luckiest one as a rule. A Gaussian process that knows how noisy each is expects
-less of a value that nothing near it supports. Its mean at the configurations tried decides, and one standard deviation
-to the bad side: of two places that seem as good the one that it knows better is taken.
+The best of many noisy values is usually the luckiest one. A Gaussian process that knows the noise of each value expects
+less of a value that its neighbours do not support. Trials are ranked by the posterior mean plus one standard deviation
+to the bad side, so that of two equally good configurations the better known one is taken.
 
-What trials report bounds what it may take for noise. Else a few that diverged, of which no smooth function of the
-parameters tells, make all differences noise, and what is clearly worse seems as good.
+The noise reported by trials bounds the noise of the model. Otherwise a few diverged trials, which no smooth function of
+the parameters explains, would turn all differences into noise, and clearly worse trials would seem as good.
 """
 
 from __future__ import annotations
@@ -27,27 +27,29 @@ from orchestune.engines.history import best
 from orchestune.engines.posterior import Posterior
 
 LEAST = 10
-"""results below which a model says nothing"""
+"""minimum number of results for an estimate"""
 _FITTED, _MODELLED = 150, 250
-"""results that the scales are fitted to at most, and that the model is made of: the best and some of the others"""
+"""upper bounds of the results used to fit the scales and to build the model: the best and some of the others"""
 _CLEAR = 3.0
-"""joint reported standard deviations from which on a value is clearly worse than another one, whatever is expected"""
+"""joint reported standard deviations from which a value counts as clearly worse, whatever the posterior says"""
 _COMMON = 10.0
-"""times the reported variance that may be common to all beside it: scripts tell less noise than there is, too"""
+"""upper bound of the common noise, in multiples of the reported variance: scripts may report too little noise"""
 _OUTSIDE = 3.0
-"""times the middle half's width above it, and clearly worse than the best, a trial diverged: the model is without it"""
+"""trials this many interquartile ranges above the upper quartile, and clearly worse than the best, diverged; the model
+leaves them out
+"""
 _CLIFF = 300.0
-"""times what the better ones differ by: all beyond such a gap diverged, however many they are. Beside their values, as
-1e9 for what failed, a model could not tell the others apart"""
+"""a gap this many times as wide as the range of the better trials: all beyond it diverged, however many there are. With
+values such as 1e9 for failures a model could not tell the others apart"""
 _BETTER = 5
-"""results, of which fewer may be alike by chance"""
+"""minimum number of results better than such a gap: fewer may be similar by chance"""
 _HUGE = 1e300
-"""losses beyond which differ by more than there are numbers for"""
+"""losses beyond this may have differences that overflow"""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is expected of a trial's configuration in the first metric, and the standard deviation of that."""
+    """The posterior mean and standard deviation of the first metric at a trial's configuration."""
 
     number: int
     value: float
@@ -55,9 +57,9 @@ class Estimate:
 
 
 def best_estimate(space: Space, metrics: Sequence[Metric], history: Sequence[Observation]) -> Estimate | None:
-    """Of the trials that keep every limit the one that is best even if it is a standard deviation worse than expected.
+    """Return the feasible trial with the best posterior mean plus one standard deviation to the bad side.
 
-    None where nothing says how noisy it is, with several objectives, and with fewer than `LEAST` results.
+    None if no trial reports its noise, with several objectives, or with fewer than `LEAST` results.
     """
     cube, optimized = Cube(space), objectives(metrics)
     known = _known(cube, metrics, history)
@@ -71,16 +73,16 @@ def best_estimate(space: Space, metrics: Sequence[Metric], history: Sequence[Obs
         return None
     losses, deviations = expected
     behind = np.any(_clearly_worse(entries) & kept, axis=1)
-    place = int(np.where(kept & ~behind, losses / 2 + deviations / 2, np.inf).argmin())  # halves: of any size
+    place = int(np.where(kept & ~behind, losses / 2 + deviations / 2, np.inf).argmin())  # halved against overflow
     value = float(losses[place]) if optimized[0].goal == "minimize" else -float(losses[place])
     return Estimate(numbers[id(entries[place])], value, float(deviations[place]))
 
 
 def expected_front(space: Space, metrics: Sequence[Metric], history: Sequence[Observation]) -> list[int] | None:
-    """Of several objectives the trials that no other one beats in all, each a standard deviation worse than expected.
+    """Return the Pareto front by posterior mean plus one standard deviation to the bad side, with several objectives.
 
-    A process for each metric that says how noisy it is; the others count as they are. Only trials that keep every
-    limit, of many the least beaten ones. None where nothing says how noisy it is, and with fewer than `LEAST` results.
+    Each metric with reported noise has its own process; the others count as measured. Only feasible trials, and of many
+    the least dominated ones. None if no trial reports its noise, or with fewer than `LEAST` results.
     """
     cube = Cube(space)
     known = _known(cube, metrics, history)
@@ -107,9 +109,9 @@ def expected_front(space: Space, metrics: Sequence[Metric], history: Sequence[Ob
 
 
 def _beaten(expected: Floats, measured: Floats, clearly: Flags) -> Flags:
-    """Which are beaten by what is expected, but for those that are clearly better in a metric; or as they are, clearly.
+    """Return a mask of the dominated trials: by expectation unless clearly better in a metric, or clearly as measured.
 
-    All by metric; `clearly` has what is worse, than what.
+    All arguments have the metric as first axis; `clearly[m, i, j]`: `i` is clearly worse than `j`.
     """
     as_good = np.all(expected[:, None] <= expected[:, :, None], axis=0) & ~np.any(clearly, axis=0).T
     better = np.any(expected[:, None] < expected[:, :, None], axis=0)
@@ -128,13 +130,13 @@ def _known(cube: Cube, metrics: Sequence[Metric], history: Sequence[Observation]
 
 
 def _alone(item: Entry, place: int) -> Entry:
-    """With one of its losses only."""
+    """Return the entry with one of its losses only."""
     assert item.losses is not None
     return replace(item, losses=(item.losses[place],), deviations=(item.deviations[place],))
 
 
 def _clearly_worse(entries: Sequence[Entry]) -> Flags:
-    """Of entries with one loss each: which (row) are worse than which (column) by many deviations."""
+    """Return a mask for entries with one loss each: row is worse than column by many standard deviations."""
     losses = np.array([item.losses[0] for item in entries if item.losses is not None])
     spread = _spread(entries)
     with np.errstate(over="ignore"):
@@ -143,16 +145,16 @@ def _clearly_worse(entries: Sequence[Entry]) -> Flags:
 
 
 def _spread(entries: Sequence[Entry]) -> Floats:
-    """The reported standard deviations, none less than what is usual: a few folds may agree by chance."""
+    """Return the reported standard deviations, at least their median: a few folds may agree by chance."""
     reported = np.array([item.deviations[0] for item in entries])
     told = reported[reported > 0]
     return np.maximum(reported, np.median(told)) if len(told) else reported
 
 
 def _expected(cube: Cube, entries: Sequence[Entry]) -> tuple[Floats, Floats] | None:
-    """Of entries with one loss each: the losses that a process expects, and their standard deviations.
+    """Return posterior means and standard deviations for entries with one loss each.
 
-    Those that diverged count as they are. None where all others are equal, or few.
+    Diverged trials count as measured. None if all others are equal, or few.
     """
     losses = np.array([item.losses[0] for item in entries if item.losses is not None])
     worst = _worst(losses, float(np.median(_spread(entries))))
@@ -168,10 +170,10 @@ def _expected(cube: Cube, entries: Sequence[Entry]) -> tuple[Floats, Floats] | N
 
 
 def _worst(losses: Floats, spread: float) -> float | None:
-    """The loss beyond which trials diverged; None where that leaves fewer than `LEAST` below a cliff.
+    """Return the loss beyond which trials count as diverged; None if fewer than `LEAST` are below a gap (`_CLIFF`).
 
-    Where the others differ by less than is reported as noise, the model needs all of them, up to a cliff: without what
-    is far worse it would see nothing but noise.
+    If the others differ by less than the reported noise, the model needs all of them up to a gap: without the far worse
+    ones it would see only noise.
     """
     ordered, most = np.sort(losses), math.inf
     with np.errstate(over="ignore"):
@@ -193,7 +195,7 @@ def _modelled(cube: Cube, entries: Sequence[Entry]) -> tuple[Floats, Floats] | N
     evidence = gathered(entries, cube.width, "plain", (1.0,))
     losses = np.array([item.losses[0] for item in entries if item.losses is not None])
     unit = _HUGE if np.abs(losses).max() > _HUGE else 1.0
-    losses /= unit  # no difference of these overflows
+    losses /= unit  # differences cannot overflow now
     scale = _scale(losses, evidence.values)
     if scale is None:
         return None
@@ -215,9 +217,9 @@ def _times(unit: float, values: Floats) -> Floats:
 
 
 def _scale(losses: Floats, values: Floats) -> float | None:
-    """By what differences on the model's scale are multiplied to become losses; None where all are equal.
+    """Return the factor from differences on the model's scale to losses; None if all are equal.
 
-    Both ends are below the upper quartile, where nothing is cut.
+    Both reference points are below the upper quartile, where nothing is clipped.
     """
     order = np.argsort(losses, kind="stable")
     low, high = order[0], order[int(0.75 * (len(order) - 1))]

@@ -1,12 +1,12 @@
-"""What a Gaussian process makes of a history.
+"""Training data of a Gaussian process from a history.
 
-- completed, every metric finite: its loss;
-- completed with a reported standard deviation: the same, with that noise, or less where the results are less noisy than
-  that: what is reported is often how far folds lie apart, and not how far another run would;
-- pruned: worse than most. It enters midway from the upper quartile to the worst of the losses, with a large variance;
-- failed, or not finite: no loss. A process of its own tells how likely that is elsewhere;
-- a penalty, as scripts report for what failed: the same (`without_penalties`);
-- cancelled: nothing is known.
+- completed, every metric finite: the loss;
+- completed with a reported standard deviation: the loss with that noise, or less if the results are less noisy: scripts
+  often report the spread of folds, not that of repeated runs;
+- pruned: worse than most. Enters halfway between the upper quartile and the worst loss, with a large variance;
+- failed, or not finite: no loss. A separate process models the probability of failure;
+- a penalty, as scripts report for failures: treated as failed (`without_penalties`);
+- cancelled: ignored.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _PRUNED_VARIANCE = 0.25
 _MOST_VARIANCE = 100.0
 _NO_WIDTH = 1e-9
 _SHARED, _OTHERS = 3, 5
-"""trials that have to share a penalty, and those that have to lie before it: fewer may do so by chance"""
+"""minimum number of trials that share a penalty, and of better ones: fewer may do so by chance"""
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One observation: its point, and a loss per metric (smaller is better); None where there is none."""
+    """One observation: its point, and a loss per metric (smaller is better), None if it has no losses."""
 
     point: Floats
     losses: tuple[float, ...] | None
@@ -42,39 +42,39 @@ class Entry:
     """standard deviations of the losses, 0 where none was reported"""
     pruned: bool = False
     excesses: tuple[float, ...] = ()
-    """by how much each limit is exceeded; of a completed one that has a value for each"""
+    """excess over each limit; empty unless completed with a value for each"""
 
     @property
     def failed(self) -> bool:
-        """Whether it ended without a loss, and not because it was pruned."""
+        """True if it ended without a loss and was not pruned."""
         return self.losses is None and not self.pruned
 
     @property
     def feasible(self) -> bool:
-        """Whether it completed and keeps every limit."""
+        """True if it completed within every limit."""
         return self.losses is not None and all(excess <= 0 for excess in self.excesses)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the model is made of."""
+    """The training data of a model."""
 
     points: Floats
-    """a row each"""
+    """one row per observation"""
     values: Floats
     variances: Floats
-    """of each, beside what is common to all"""
+    """variance per value, in addition to the common noise"""
     reported: Floats
-    """what trials say of the variance of their value, 0 where they say nothing"""
+    """variance reported by the trial, 0 if none"""
 
     def noise(self, scales: Scales) -> Floats:
-        """The variances to reckon with."""
+        """Return the noise variances given the scales."""
         found: Floats = self.variances + scales.trust * self.reported
         return found
 
 
 def entry(cube: Cube, metrics: Sequence[Metric], observation: Observation) -> Entry | None:
-    """None where the observation says nothing about this space."""
+    """Return the entry of an observation; None if it was cancelled or is not in this space."""
     point = None if observation.state is TrialState.CANCELLED else cube.point(observation.parameters)
     if point is None:
         return None
@@ -91,10 +91,10 @@ def entry(cube: Cube, metrics: Sequence[Metric], observation: Observation) -> En
 
 
 def without_penalties(entries: Sequence[Entry]) -> list[Entry]:
-    """What several share as the worst loss, farther behind all others than these lie apart, counts as failed.
+    """Treat trials as failed if several share the worst loss and its gap to the others exceeds the range of these.
 
-    Many scripts report such a value, 1e9 or the loss of a guess, for what failed. Beside it a process could not tell
-    the others apart, and would take the cliff before it for a slope.
+    Many scripts report such a value for failures, 1e9 or the loss of a random guess. Beside it a process could not tell
+    the others apart, and would model the jump as a slope.
     """
     losses = [item.losses[0] for item in entries if item.losses is not None and len(item.losses) == 1]
     worst = max(losses, default=0.0)
@@ -107,14 +107,14 @@ def without_penalties(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def limit_evidence(entries: Sequence[Entry], width: int, index: int) -> tuple[Evidence, float] | None:
-    """How far one limit is exceeded where that is known, standardized, and where the limit lies on that scale."""
+    """Return the known excesses over one limit, standardized, and the limit on that scale; None if none is known."""
     known = [item for item in entries if item.excesses]
     if not known:
         return None
     found = np.array([item.excesses[index] for item in known])
     low, high = np.quantile(found, [0.1, 0.9])
     room = max(high - low, 1e-12 * float(np.abs(found).max()), 1e-300)
-    cut = np.clip(found, min(low - room, -room), max(high + room, room))  # how bad the worst is does not matter
+    cut = np.clip(found, min(low - room, -room), max(high + room, room))  # the size of extreme excesses does not matter
     deviation = float(cut.std())
     scale = 1 / deviation if deviation > 1e-300 else 0.0
     mean = float(cut.mean())
@@ -125,10 +125,10 @@ def limit_evidence(entries: Sequence[Entry], width: int, index: int) -> tuple[Ev
 
 
 def failure_evidence(entries: Sequence[Entry], width: int) -> tuple[Evidence, float] | None:
-    """Which trials failed, standardized, and what on that scale is halfway; None where all failed or none.
+    """Return failure labels (±1), standardized, and the midpoint on that scale; None if all trials failed or none.
 
-    A regression on labels in the place of a classification, which is enough to rank points (Rasmussen and Williams,
-    2006, 6.5).
+    Least-squares classification: a regression on labels, which suffices to rank points (Rasmussen and Williams, 2006,
+    6.5).
     """
     labels = np.array([1.0 if item.failed else -1.0 for item in entries])
     deviation = float(labels.std())
@@ -144,7 +144,7 @@ def _exact(points: Floats, values: Floats) -> Evidence:
 
 
 def thinned(entries: Sequence[Entry], most: int) -> list[Entry]:
-    """At most so many of them, in order: the best third by the first metric, and an even selection of the rest."""
+    """Return at most `most` entries in order: the best third by the first metric, the others evenly selected."""
     if len(entries) <= most:
         return list(entries)
     order = sorted(range(len(entries)), key=lambda i: (entries[i].losses or (math.inf,))[0])
@@ -154,9 +154,9 @@ def thinned(entries: Sequence[Entry], most: int) -> list[Entry]:
 
 
 def gathered(entries: Sequence[Entry], width: int, how: Warping, shares: Sequence[float]) -> Evidence:
-    """The evidence of `entries`, one of which at least has losses and none has failed.
+    """Return the evidence of `entries`: at least one must have losses, and none may have failed.
 
-    `shares` weigh metrics against each other.
+    `shares`: the weights of the metrics.
     """
     scored = [entry for entry in entries if entry.losses is not None]
     losses, deviations = (np.array([getattr(e, name) for e in scored]) for name in ("losses", "deviations"))
@@ -172,9 +172,9 @@ def gathered(entries: Sequence[Entry], width: int, how: Warping, shares: Sequenc
 
 
 def _scalar(losses: Floats, shares: Sequence[float]) -> Floats:
-    """The augmented Chebyshev scalarization of ParEGO (Knowles, 2006), each loss measured by the width of the front.
+    """Return the augmented Chebyshev scalarization of ParEGO (Knowles, 2006), with losses scaled by the front's width.
 
-    So the shares lie along the front; by the width of all losses most of them would point to its ends.
+    With that scale the weights spread along the front; with the width of all losses most would point to its ends.
     """
     columns = np.stack([warped(column, "plain")[0] for column in losses.T])
     front = columns[:, beaten(columns.T) == 0]

@@ -1,4 +1,4 @@
-"""The scales of a Gaussian process: those which are most probable given the points (maximum a posteriori)."""
+"""Fits the scales (hyperparameters) of a Gaussian process by maximum a posteriori."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from orchestune.engines.kernel import Scales, matern_and_slope, squared_differen
 
 JITTER = 1e-8
 MOST_SINGLES = 32
-"""coordinates; with more of them the sum of functions of one coordinate each takes too long"""
-_CELLS = 4_000_000  # numbers in a fit
+"""coordinates up to which the additive part is used; with more it takes too long"""
+_CELLS = 4_000_000  # array elements of a fit
 _ITERATIONS = 60
-_LENGTH_SPREAD = math.sqrt(3.0)  # the prior of Hvarfner et al. (2024), which grows with the dimensions
+_LENGTH_SPREAD = math.sqrt(3.0)  # prior of Hvarfner et al. (2024); its mean grows with the dimensions
 _NOISE_MEAN, _NOISE_SPREAD = -5.0, 2.0
-_SINGLE_MEAN, _SINGLE_SPREAD = -1.2, 1.0  # of the length scales of functions of one coordinate
+_SINGLE_MEAN, _SINGLE_SPREAD = -1.2, 1.0  # prior of the length scales of the additive part
 _SINGLE_ITERATIONS = 40
 _TRUST_SPREAD = 2.0
 _BOUNDS_LENGTH, _BOUNDS_AMPLITUDE, _BOUNDS_NOISE = (-5.0, 8.0), (-5.0, 5.0), (-16.0, 2.0)
-_BOUNDS_TRUST = (-9.0, 0.0)  # more noise than was reported is the common one's
+_BOUNDS_TRUST = (-9.0, 0.0)  # noise above the reported is attributed to the common noise
 _STARTS = (0.0, -1.5)
-"""where the search for the length scales begins, from their prior's mean"""
+"""offsets of the optimizer's starting points from the prior mean of the log length scales"""
 _SHORT = -3.0
-"""where one more begins if trials say how noisy they are: the others believe them, and may end where all is noise"""
+"""an additional starting point if trials report noise: the others rely on the reports and may end with noise alone"""
 _CLEARLY = 1.0
-"""by how much in the logarithm what that one finds has to be more probable: it follows a lucky value, too"""
+"""the result of that start must have a log posterior higher by this: it may also overfit a lucky value"""
 
 
 def most_fitted(width: int) -> int:
-    """Points that a fit has time and memory for: fewer with very many coordinates."""
+    """Return the maximum number of points of a fit: time and memory allow fewer with many coordinates."""
     return int((_CELLS / max(1, width)) ** 0.5)
 
 
@@ -50,11 +50,10 @@ def fit(
     quick: bool = True,
     most_noise: float | None = None,
 ) -> Scales:
-    """Scales for the standardized values at `features`.
+    """Return the scales for the standardized values at `features`.
 
-    `additive`: with a sum of functions of one coordinate each beside the function of all of them, looked for from one
-    start where `quick`: what coordinates do together may then pass for noise. `most_noise`: the largest variance of the
-    noise that is common to all.
+    `additive`: add a sum of functions of one coordinate each to the function of all. With `quick` it is fitted from one
+    start only, and may take interactions for noise. `most_noise`: the upper bound of the common noise's variance.
     """
     target = _Target(squared_differences(features, numeric), evidence, additive)
     if most_noise is not None:
@@ -70,10 +69,10 @@ def fit(
 
 
 def beyond_chance(features: Floats, evidence: Evidence, numeric: Flags, *, additive: bool = False) -> bool:
-    """Whether a process of the values is more probable than noise alone.
+    """Return True if a process explains the values better than noise alone.
 
-    Of their ranks, bent to the normal distribution (van der Waerden, 1952): so no odd distribution of the noise, and
-    nothing that trials say of it, passes for more.
+    Uses the ranks, transformed to normal scores (van der Waerden, 1952), so that neither an unusual distribution of the
+    noise nor the reported noise passes for a signal.
     """
     count = len(evidence.values)
     values = ndtri((rankdata(evidence.values) - 0.5) / count)
@@ -85,7 +84,7 @@ def beyond_chance(features: Floats, evidence: Evidence, numeric: Flags, *, addit
 
 
 def _searched(target: _Target, additive: bool, shift: float, enough: float = -math.inf) -> Any:
-    """The most probable scales from one start, or the first ones better than `enough`."""
+    """Return the optimum from one start, or the first iterate with a target below `enough`."""
 
     def stop(intermediate_result: Any) -> None:
         if intermediate_result.fun < enough:
@@ -103,10 +102,10 @@ def _searched(target: _Target, additive: bool, shift: float, enough: float = -ma
 
 
 class _Target:
-    """Minus the logarithm of the posterior, and its slope, by the logarithms of the scales.
+    """The negative log posterior and its gradient, as a function of the logarithms of the scales.
 
-    In this order: length scales, amplitude, noise; if additive length scales of the single coordinates, amplitude;
-    if trials report how noisy they are the trust in that.
+    Order: length scales, amplitude, noise; if additive, length scales of the single coordinates and their amplitude; if
+    trials report noise, the trust in it.
     """
 
     def __init__(self, differences: Floats, evidence: Evidence, additive: bool = False) -> None:
@@ -129,18 +128,18 @@ class _Target:
         self._means, self._spreads = np.array(means), np.array(spreads)
 
     def limit_noise(self, most: float) -> None:
-        """Allow no more variance of the common noise."""
+        """Set the upper bound of the common noise's variance."""
         least, largest = _BOUNDS_NOISE
         self.bounds[self._width + 1] = (least, min(max(math.log(most), least), largest))
 
     def start(self, shift: float) -> Floats:
-        """Where a search begins: the priors' means, with length scales shifted."""
+        """Return a starting point: the prior means, with the log length scales shifted."""
         found = self._means.copy()
         found[: self._width] += shift
         return found
 
     def scales(self, logs: Floats) -> Scales:
-        """What the logarithms stand for."""
+        """Return the scales of a vector of logarithms."""
         width = self._width
         weights, amplitude, noise = np.exp(-2 * logs[:width]), math.exp(logs[width]), math.exp(logs[width + 1])
         trust = math.exp(logs[-1]) if self.trusts else 1.0

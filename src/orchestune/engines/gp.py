@@ -1,8 +1,8 @@
-"""Gaussian processes with expected improvement, on NumPy and SciPy alone.
+"""Gaussian processes with expected improvement, using only NumPy and SciPy.
 
-The scales of the process (how far apart two values of a parameter are alike) are fitted after certain numbers of
-observations only, to what was known then, and serve until the next of these numbers: an answer so follows from the
-history, not from when somebody asked, and few asks wait for a fit. What is told or pending is in the process at once.
+The scales of the process (length scales, amplitudes, noise) are fitted only at certain numbers of observations, to the
+history at that number, and are used until the next of these. So a suggestion is a function of the history, not of the
+time of the asks, and few asks wait for a fit. New observations and pending trials enter the process at once.
 """
 
 from __future__ import annotations
@@ -44,31 +44,31 @@ from orchestune.engines.versions import version_of
 from orchestune.engines.warping import Warping
 
 HISTORY = 250
-"""observations that the process is made of where the options do not say"""
+"""default number of observations in the process"""
 _FEWEST = 50
 _MOST_FITTED = 150
-"""observations that the scales are fitted to; the time of a fit grows with their cube"""
+"""observations used to fit the scales; the time of a fit grows with their cube"""
 _PENDING = 100
 _PARENTS = 5
 _FAILURES = -1
-"""stands for the model of failures among those of limits"""
+"""index of the failure model among the models of limits"""
 _FORBIDDING = 100.0
-"""Where three of four trials fail nothing is tried: what the slope before a border promises far beyond it, times a
-small chance, would outweigh the little that is left to gain beside the border."""
+"""Penalty that excludes regions where three of four trials fail: otherwise the improvement extrapolated far beyond the
+border, times a small probability, would outweigh the small improvement possible next to the border."""
 _BELIEF = 10.0
-"""results after which a prior weighs as much as what is known"""
-_BEHIND = 1e6  # in the order of known points: those that exceed a limit come after the others
+"""results after which a user's prior has the same weight as the model"""
+_BEHIND = 1e6  # added when sorting known points: infeasible ones come last
 _LOOKED_AT = 300
-"""points, of which the first that is not known is suggested"""
+"""top points, of which the first new one is suggested"""
 _DIRECTIONS = 10
-"""weights of several metrics that take turns"""
+"""weight vectors for several metrics, chosen at random"""
 _SHORTER = 4.0
-"""times shorter are the lengths of a process that looks elsewhere"""
+"""factor by which length scales are shortened to explore elsewhere"""
 
 
 @dataclass(frozen=True)
 class View:
-    """One way to look at a history."""
+    """A variant of the model of a history."""
 
     warping: Warping
     additive: bool
@@ -76,15 +76,15 @@ class View:
 
 @dataclass(frozen=True)
 class _Bound:
-    """A process of what must not be beyond a limit: a metric, or failing."""
+    """A process that models a constraint: the limit of a metric, or failure."""
 
     model: Posterior
     limit: float
     worst: float
-    """beyond which nothing is tried that anything else could be tried for"""
+    """predictions beyond this are penalized so much that any other point is preferred"""
 
     def log_chance(self, features: Floats) -> Floats:
-        """The logarithm of the probability that it is kept."""
+        """Return the log probability that the constraint holds."""
         mean, deviation = self.model.at(features)
         found: Floats = log_ndtr((self.limit - mean) / deviation)
         return found - _FORBIDDING * np.maximum(mean - self.worst, 0.0)
@@ -92,13 +92,13 @@ class _Bound:
 
 _VIEWS = (View("plain", False), View("plain", True), View("power", False))
 _FIRST_VIEWS = (View("plain", True), View("power", True))
-"""while little is known: what each parameter does by itself is learnt from fewer results than what all do together"""
+"""used with few results: additive effects are learned from fewer results than interactions"""
 _FEW = 4
-"""results for each coordinate that are little"""
+"""results per coordinate below which the first views are used"""
 
 
 class GpProposer:
-    """A process for each of the views, which take turns, two trial numbers each."""
+    """One process per view; the views alternate, each for two consecutive trial numbers."""
 
     name = "gp"
     uses_history = True
@@ -138,15 +138,15 @@ class GpProposer:
         self._limit_scales: dict[int, Scales] = {}
 
     def ready(self, pending: int) -> bool:
-        """Whether enough is known for a model while so many trials are on their way."""
+        """Return True if there are enough results for a model, given the number of pending trials."""
         return begins(self._scored, self._failed, self._startup, pending) and self._cube.width > 0
 
     def looks_elsewhere(self, number: int) -> bool:
-        """Whether trial `number` is one of the quarter that a search which finds nothing better spends elsewhere.
+        """Return True if trial `number` is one of the quarter that a stalled search spends elsewhere.
 
-        That is in a niche, or where there is none anywhere: a process is sure of places that it has never seen where
-        its lengths are long, and these are fitted to where the search was. With shorter ones it is sure of its
-        neighbourhood alone (Wang and de Freitas, 2014).
+        Elsewhere is a niche, or anywhere if there is none. With long length scales, fitted to the region searched so
+        far, a process is certain about regions without observations. With shorter ones it is certain only about the
+        neighbourhood of observations (Wang and de Freitas, 2014).
         """
         return number % 4 == 1 and self._stall.lasts
 
@@ -218,12 +218,12 @@ class GpProposer:
         return self._cube.configuration(points[0])
 
     def _window(self) -> list[Entry]:
-        """What the model is made of; nothing where thousands of failures have left no value in it."""
+        """Return the entries of the model; empty if thousands of failures have displaced all values."""
         found = without_penalties([item for _, item in self._history.window()])
         return found if any(item.losses is not None for item in found) else []
 
     def _follow(self, found: Entry) -> None:
-        """Search niches while the search stalls."""
+        """Update the niches with a result; search them while the search is stalled."""
         if not self._stall.lasts:
             self._niches.leave()
             self._stalled = False
@@ -247,16 +247,16 @@ class GpProposer:
         return views[number // 2 % len(views)]
 
     def _inside(self, acquisition: Acquisition) -> Acquisition:
-        """In the niche that is searched alone."""
+        """Return the acquisition function restricted to the current niche."""
         return lambda features: np.where(self._niches.holds(features), acquisition(features), -math.inf)
 
     def _weighed(self, acquisition: Acquisition) -> Acquisition:
-        """Times the priors, to a power that falls with the results (Hvarfner et al., 2022)."""
+        """Return the acquisition times the priors, to a power that decays with the results (Hvarfner et al., 2022)."""
         weight = _BELIEF / max(self._scored, 1)
         return lambda features: acquisition(features) + weight * self._cube.log_prior(features)
 
     def _bound(self, index: int, entries: Sequence[Entry]) -> _Bound | None:
-        """What is known of a limit, or of failures; None where nothing is, or was at the last fit."""
+        """Return the model of a limit or of failures; None without evidence now or at the last fit."""
         found, scales = self._beyond(entries, index), self._scales_of_limit(index)
         if found is None or scales is None:
             return None
@@ -269,7 +269,7 @@ class GpProposer:
         return _Bound(model, limit, worst)
 
     def _beyond(self, entries: Sequence[Entry], index: int) -> tuple[Evidence, float] | None:
-        """What tells about a limit, or about failures; None where nothing does."""
+        """Return the evidence about a limit or about failures; None if there is none."""
         if index == _FAILURES:
             return failure_evidence(entries, self._cube.width)
         return limit_evidence(entries, self._cube.width, index)
@@ -303,16 +303,16 @@ class GpProposer:
 
 
 def _distinct(points: Floats) -> Floats:
-    """The first of them, each once: where the best is known, as in a corner, most climbs and children end there."""
+    """Return the first distinct points. If a corner is the known optimum, most climbs end in the same point."""
     _, first = np.unique(points, axis=0, return_index=True)
     found: Floats = points[np.sort(first)[:_LOOKED_AT]]
     return found
 
 
 def _within(posterior: Posterior, kept: Flags, bounds: Sequence[_Bound]) -> tuple[Floats, Acquisition]:
-    """What the known points are sorted by, and the improvement times the probability that every bound is kept.
+    """Return sort keys of the known points, and the log expected improvement plus the log probability of feasibility.
 
-    While no point is known that keeps them all, that probability alone (Gardner et al., 2014).
+    While no feasible point is known, the acquisition is that probability alone (Gardner et al., 2014).
     """
     any_kept = bool(kept.any())
     if any_kept:

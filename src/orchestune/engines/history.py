@@ -1,4 +1,4 @@
-"""The part of a long history that a model is made of."""
+"""Selection of the part of a long history that a model uses."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ _RECENT = 25
 
 
 class History(Generic[T]):
-    """At most `limit` of the entries added: the best, the most recent, and an even selection of the rest.
+    """At most `limit` of the entries added: the best, the most recent, and a uniform sample of the rest.
 
-    What is kept is a function of the sequence of entries alone, whenever somebody looks at it. Entries that are no
-    longer needed are forgotten. The best are those that TPE makes its model of good configurations of (a tenth, with
-    one metric at most 25), so that this model is the one of the whole history; the other model, a density over all
-    the rest, is estimated from the selection. With several metrics the best are those that the fewest others dominate.
+    The selection is a function of the sequence of entries only, not of the times of reading. Other entries are dropped.
+    The best are those from which TPE builds its model of good configurations (a tenth, with one metric at most 25), so
+    that this model equals the one of the whole history; the density of all others is estimated from the sample. With
+    several metrics the best are those that the fewest others dominate.
     """
 
     def __init__(self, limit: int, objectives: int) -> None:
         self._elite = math.ceil(limit / 10) if objectives > 1 else min(math.ceil(limit / 10), 25)
         self._recent: deque[tuple[int, T]] = deque(maxlen=min(_RECENT, limit // 4))
         self._rest = limit - self._elite - (self._recent.maxlen or 0)
-        self._sample: list[tuple[int, int, T]] = []  # a heap, the largest mark first
+        self._sample: list[tuple[int, int, T]] = []  # heap, largest mark first
         self._best: list[tuple[Losses, int, T]] = []
         self._count = 0
 
     def __len__(self) -> int:
-        """How many entries were added."""
+        """Return the number of entries added."""
         return self._count
 
     def add(self, entry: T, losses: Losses | None) -> None:
-        """Append an entry; `losses` (smaller is better) are None for one that cannot be good."""
+        """Append an entry; `losses` (smaller is better) are None for an entry that must not count as good."""
         index = self._count
         self._count += 1
         self._recent.append((index, entry))
@@ -55,7 +55,7 @@ class History(Generic[T]):
                 self._best = best(self._best, self._elite)
 
     def window(self) -> list[tuple[int, T]]:
-        """What is kept, each entry with its index in the whole history, in order."""
+        """Return the selected entries in order, each with its index in the whole history."""
         kept = dict(self._recent)
         kept |= {index: entry for _, index, entry in self._sample}
         kept |= {index: entry for _, index, entry in best(self._best, self._elite)}
@@ -63,7 +63,7 @@ class History(Generic[T]):
 
 
 def best(entries: list[tuple[Losses, int, T]], count: int) -> list[tuple[Losses, int, T]]:
-    """The `count` best of `entries`: with one loss the smallest, the earliest of equals."""
+    """Return the `count` best entries: with one loss the smallest, ties by age; with several the least dominated."""
     if len(entries) <= count:
         return entries
     if len(entries[0][0]) == 1:
@@ -74,7 +74,7 @@ def best(entries: list[tuple[Losses, int, T]], count: int) -> list[tuple[Losses,
 
 
 def _mark(index: int) -> int:
-    """A number that orders indices as if at random (the finalizer of splitmix64), so that the lowest are a sample."""
+    """Return a pseudorandom number of an index (finalizer of splitmix64): the lowest ones are a uniform sample."""
     value = (index + 1) * 0x9E3779B97F4A7C15 & (2**64 - 1)
     value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & (2**64 - 1)
     value = (value ^ value >> 27) * 0x94D049BB133111EB & (2**64 - 1)

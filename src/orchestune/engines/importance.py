@@ -1,9 +1,9 @@
-"""Which parameters a metric depends on.
+"""Parameter importance: which parameters a metric depends on.
 
-Functional analysis of variance (Hutter, Hoos and Leyton-Brown, ICML 2014) with a Gaussian process in the place of the
-forest: how much of what it expects changes where one parameter alone is drawn anew, over the whole space (the total
-effect of Homma and Saltelli, 1996, as Jansen, 1999, estimates it). A search looks where it expects good values, so that
-a measure which compares its good trials with all of them sees least of what the search has learnt best.
+Functional ANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014) with a Gaussian process in place of the random forest: the
+variance of its mean if one parameter alone is resampled, over the whole space (the total effect of Homma and Saltelli,
+1996, with the estimator of Jansen, 1999). A search concentrates where it expects good values, so a measure that
+compares its good trials with all of them would underrate exactly the parameters it has learned best.
 """
 
 from __future__ import annotations
@@ -23,21 +23,20 @@ from orchestune.engines.fitting import MOST_SINGLES, beyond_chance, fit, most_fi
 from orchestune.engines.posterior import Posterior
 
 _FITTED, _MODELLED = 150, 250
-"""completed trials that the scales are fitted to, and that the model is made of: the best and an even selection"""
+"""completed trials used to fit the scales and to build the model: the best and an even selection of the others"""
 _DRAWS, _LOOKS = 512, 20_000
-"""points whose parameters are drawn anew, and places that the model is asked about at most"""
+"""points whose parameters are resampled, and the upper bound of model evaluations"""
 _TRIES = 8
 _TIED = 0.9
-"""of so many points a parameter cannot be drawn anew: constraints tie it to others"""
+"""share of points at which resampling fails from which on a parameter counts as tied to others by constraints"""
 _GROUPS, _IN_GROUP = 10, 10
 
 
 def importance(space: Space, metric: Metric, history: Sequence[Observation]) -> dict[str, float]:
-    """The share of each parameter, the largest first; together they are 1. Empty where nothing can be said: of fewer
-    than `ENOUGH` completed trials, and of values that a process explains no better than chance.
+    """Return the share of each parameter, largest first; they sum to 1. Empty with fewer than `ENOUGH` completed
+    trials, or if a process explains the values no better than chance.
 
-    A parameter that does not apply in a part of the space changes nothing there. What constraints do not allow counts
-    for nothing.
+    An inactive parameter has no effect in that part of the space. Infeasible configurations do not count.
     """
     cube, alone = Cube(space), [replace(metric, limit=None, optimized=True)]
     found = [entry(cube, alone, seen) for seen in history]
@@ -83,8 +82,10 @@ def _total_effects(cube: Cube, entries: Sequence[Entry]) -> Floats:
 def _moved(
     cube: Cube, here: Floats, there: Floats, place: int, random: np.random.Generator, tries: int
 ) -> tuple[Floats, int]:
-    """With this coordinate from `there`, or drawn anew where the constraints do not allow that beside the others; the
-    same where none of so many tries was allowed, and how often that was so. No tries: whatever is drawn is allowed.
+    """Return the points with one coordinate resampled, from `there` or redrawn while infeasible, up to `tries` times.
+
+    Points without a feasible draw stay unchanged; their number is the second result. `tries` = 0: all draws count as
+    feasible.
     """
     moved, left = here.copy(), np.arange(len(here))
     if not tries:
@@ -103,10 +104,10 @@ def _moved(
 
 
 def _explained(values: Floats, expected: Floats) -> float:
-    """How much of the variance of what is expected the values of one parameter explain: their first-order effect.
+    """Return the variance of the expected values explained by one parameter: its first-order effect.
 
-    For those that constraints tie to others: where one is what the others leave of a sum, none can be drawn anew alone,
-    and yet they matter.
+    Used for parameters tied to others by constraints: if they must have a fixed sum, none can be resampled alone, yet
+    they matter.
     """
     groups = min(_GROUPS, len(values) // _IN_GROUP)
     if groups < 2:

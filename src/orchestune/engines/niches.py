@@ -1,8 +1,8 @@
-"""Searches in the other valleys of a loss, one after the other, for a search that finds nothing better where it is.
+"""Sequential niching: searches other local minima one after the other when a search is stalled.
 
-It may lie in the second best of several. What a model expects of the others it expects from the few results there, and
-none of these alone promises to beat the best; a search that has only to beat what lies around it comes to the bottom of
-each (sequential niches: Beasley, Bull and Martin, 1993).
+The stalled search may be in the second best of several basins. From its few results in the others a model does not
+expect to beat the incumbent there; a search that only has to beat results in its own niche finds the minimum of each
+(sequential niches: Beasley, Bull and Martin, 1993).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from orchestune.engines.cube import Flags, Floats
 from orchestune.engines.kernel import distances, matern
 
 _RESULTS = 20
-"""in a niche after the last that was better there: it ends"""
+"""results without improvement after which a niche ends"""
 _FREE = 0.7
-"""the correlation with every place that was left which a niche begins below"""
+"""a new niche must have a lower correlation with every place that was left"""
 _THERE = 0.95
-"""with one of them: the niche has led back"""
+"""correlation with a left place from which on the niche has led back to it"""
 _MOST_LEFT = 60
-"""places; those that were left longest ago may be entered again"""
+"""places remembered; those left longest ago may be entered again"""
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where a result is known."""
+    """A point with a result."""
 
     point: Floats
     """NaN where inactive"""
@@ -37,9 +37,9 @@ class Place:
 
 
 class Niches:
-    """The niche that is searched: what is more like its best place than like any that was left.
+    """The current niche: all points more correlated with its best place than with any place that was left.
 
-    Places are as alike as the process took them for when the first niche began.
+    Correlations use the process's length scales at the start of the first niche.
     """
 
     def __init__(self, numeric: Flags) -> None:
@@ -49,16 +49,16 @@ class Niches:
         self._entrance = np.empty(0)
         self._since = 0
         self.best: Place | None = None
-        """the best place of the niche; None while none is searched"""
+        """the best place of the niche; None while no niche is searched"""
 
     def begin(self, weights: Floats, known: Sequence[Place]) -> None:
-        """Leave the best of `known`, and enter the niche of the best that is unlike it."""
+        """Leave the best of `known`, and enter the niche of the best place that is not close to it."""
         self._weights = weights
         self._left.append(min(known, key=lambda place: place.loss).features)
         self.enter(known)
 
     def enter(self, known: Sequence[Place]) -> None:
-        """The niche of the best that is unlike all that was left; none where there is no such place."""
+        """Enter the niche of the best place not close to any that was left; none if there is no such place."""
         alike = self._alike(np.stack([place.features for place in known]), np.stack(self._left)).max(axis=1)
         free = [place for place, most in zip(known, alike, strict=True) if most < _FREE]
         self.best = min(free, key=lambda place: place.loss, default=None)
@@ -67,11 +67,11 @@ class Niches:
             self._entrance = self.best.features
 
     def leave(self) -> None:
-        """Search none any more."""
+        """Stop searching niches."""
         self.best = None
 
     def add(self, place: Place, worth: float) -> bool:
-        """One more result, wherever it lies; whether the niche ended with it. `worth`: the least that is better."""
+        """Add a result, in the niche or not; return True if the niche ends. `worth`: the least relevant improvement."""
         if self.best is None or not self.holds(place.features[None])[0]:
             return False
         self._since += 1
@@ -86,7 +86,7 @@ class Niches:
         return True
 
     def holds(self, features: Floats) -> Flags:
-        """Which of the places are in the niche."""
+        """Return a mask of the points in the niche."""
         assert self.best is not None
         here = self._alike(features, self.best.features[None])[:, 0]
         found: Flags = here > self._alike(features, np.stack(self._left)).max(axis=1)
