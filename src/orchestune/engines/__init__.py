@@ -1,1 +1,1 @@
-"""What suggests configurations, each behind `orchestune.ports.engine.Engine`; `registry` has them by name."""
+"""Search algorithms, each behind `orchestune.ports.engine.Engine`; `registry` creates them by name."""

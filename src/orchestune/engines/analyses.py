@@ -1,4 +1,4 @@
-"""What people ask about a search, computed in a process of its own: no suggestion waits the seconds that it takes."""
+"""Analyses of a search, computed in a separate process: they take seconds, and suggestions must not wait for them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from orchestune.errors import OrchestuneError
 log = logging.getLogger(__name__)
 
 ANALYSES = Host()
-"""the child of this process that answers; a server closes it as it ends"""
+"""the child process for analyses; a server closes it on shutdown"""
 atexit.register(ANALYSES.close)
 
 
 def importance(space: Space, metric: Metric, history: Sequence[Observation], host: Host = ANALYSES) -> dict[str, float]:
-    """`engines.importance.importance`, computed in the child. EngineLost where it has none, or it died."""
+    """Return `engines.importance.importance`, computed in the child. Raises EngineLost if it died or cannot start."""
     request = {
         "space": space.to_json(),
         "constraints": space.texts(),
@@ -40,7 +40,10 @@ def importance(space: Space, metric: Metric, history: Sequence[Observation], hos
 def best_estimate(
     space: Space, metrics: Sequence[Metric], history: Sequence[Observation], host: Host = ANALYSES
 ) -> tuple[int, float, float] | None:
-    """`engines.estimate.best_estimate`, computed in the child: number, value, standard deviation. EngineLost."""
+    """Return `engines.estimate.best_estimate` as (number, value, standard deviation), computed in the child.
+
+    Raises EngineLost.
+    """
     found = _estimate("estimate", space, metrics, history, host)
     return tuple(found) if found else None
 
@@ -48,7 +51,7 @@ def best_estimate(
 def expected_front(
     space: Space, metrics: Sequence[Metric], history: Sequence[Observation], host: Host = ANALYSES
 ) -> list[int] | None:
-    """`engines.estimate.expected_front`, computed in the child. EngineLost."""
+    """Return `engines.estimate.expected_front`, computed in the child. Raises EngineLost."""
     found: list[int] | None = _estimate("front", space, metrics, history, host)
     return found
 

@@ -1,4 +1,4 @@
-"""Parameters as Optuna sees them: on scales where nothing overflows, with nothing of their values left to guess."""
+"""Conversion of parameters to Optuna distributions, on scales that cannot overflow, with an exact inverse."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from orchestune.domain.parameters import Parameter, Value, token
 
-_MOST_LEVELS = 2**20  # more are as good as continuous
+_MOST_LEVELS = 2**20  # with more the parameter is treated as continuous
 _SLACK = 1e-6
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One dimension for Optuna. TPE does not care for shifts and scales, so a unit interval serves every float."""
+    """One dimension for Optuna. TPE is invariant to shifts and scales, so every float uses the unit interval."""
 
     name: str
     distribution: BaseDistribution
     inward: Callable[[Value], float | int | None]
-    """the position of a value; None where the parameter does not have it"""
+    """the position of a value; None if it is not a value of the parameter"""
     outward: Callable[[float], Value]
 
 
 def axis(parameter: Parameter) -> Axis:
-    """The axis of `parameter`: choices and steps by their index, log integers as they are, the rest in [0, 1]."""
+    """Return the axis of `parameter`: choices and steps by index, log integers unchanged, the rest in [0, 1]."""
     if not parameter.numeric:
         return _choices(parameter)
     if parameter.kind == "int" or parameter.step is not None:
@@ -87,7 +87,7 @@ def _logarithmic(parameter: Parameter) -> Axis:
 
 def _linear(parameter: Parameter) -> Axis:
     low, high = parameter.low or 0.0, parameter.high or 0.0
-    width = high / 2 - low / 2  # halves: the difference of two large floats is infinite
+    width = high / 2 - low / 2  # halved first: the difference of two large floats may overflow
 
     def inward(value: Value) -> float | None:
         if not isinstance(value, (int, float)):

@@ -1,4 +1,4 @@
-"""Where a high acquisition value may be: points everywhere and near the best ones, and a climb from there."""
+"""Maximizes an acquisition function: random points everywhere and near the best ones, then a local search."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from orchestune.engines.cube import Cube, Flags, Floats
 
 Acquisition = Callable[[Floats], Floats]
-"""from features to values, larger is better"""
+"""features (rows) → values, larger is better"""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How many points are looked at."""
+    """Numbers of points evaluated in each phase."""
 
     everywhere: int = 1000
     near: int = 300
@@ -28,19 +28,19 @@ class Effort:
 _NEAR, _CLOSE = 0.15, 0.03
 _FLIPS = 0.15
 _FEW = 3.0
-"""coordinates that half of the children change on average: in many dimensions a change of all at once seldom helps"""
+"""coordinates that half of the children change on average: in many dimensions changing all at once seldom helps"""
 
 
 def ranked(
     cube: Cube, acquisition: Acquisition, parents: Floats, random: np.random.Generator, effort: Effort
 ) -> Floats:
-    """Points without NaN, the most promising first. `parents` are the best known points, NaN where inactive."""
+    """Return points without NaN, highest acquisition first. `parents`: the best known points, NaN where inactive."""
     points = [cube.uniform(effort.everywhere, random)]
     if len(parents):
         for count, width in ((effort.near, _NEAR), (effort.close, _CLOSE)):
             chosen = parents[random.integers(len(parents), size=count)]
             found = mutated(cube, _filled(cube, chosen, random), width, random)
-            points.append(found[cube.allowed(found)])  # a parent of before the constraints may stand among them
+            points.append(found[cube.allowed(found)])  # parents may predate the constraints
     everything = np.concatenate(points)
     values = acquisition(cube.features(everything))
     top = np.argsort(-values, kind="stable")[: effort.climbers]
@@ -61,7 +61,7 @@ def _climbed(
     random: np.random.Generator,
     children: int,
 ) -> tuple[Floats, Floats]:
-    """Each climber, or the best of its children where that is higher."""
+    """Replace each climber by its best child if that is higher; return the points and their values."""
     found = mutated(cube, np.repeat(climbers, children, axis=0), width, random)
     values = acquisition(cube.features(found)).reshape(len(climbers), children)
     best = values.argmax(axis=1)
@@ -72,9 +72,9 @@ def _climbed(
 
 
 def mutated(cube: Cube, points: Floats, width: float, random: np.random.Generator) -> Floats:
-    """Children of the points: numbers moved by about `width`, at least by one step, and choices sometimes flipped.
+    """Return children of the points: numbers moved by about `width`, at least one step, and choices sometimes flipped.
 
-    A child that the constraints do not allow is its parent.
+    A child that violates the constraints is replaced by its parent.
     """
     shape = points.shape
     share = np.where(random.random((shape[0], 1)) < 0.5, 1.0, min(1.0, _FEW / max(1, shape[1])))

@@ -1,6 +1,6 @@
-"""The process in which engines that learn live: `python -m orchestune.engines.child FD`, started by `engines.process`.
+"""The process that runs the learning engines: `python -m orchestune.engines.child FD`, started by `engines.process`.
 
-It serves one request at a time and ends when the other end of its socket is closed, which the death of the server does.
+It serves one request at a time, and exits when the other end of its socket is closed, as by the death of the server.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from orchestune.engines.learners import proposer
 from orchestune.engines.wire import encode, observation_from_json
 from orchestune.ports.engine import Engine, Exhausted, StillLooking
 
-_NICENESS = 5  # the trials and the server come first
+_NICENESS = 5  # trials and the server have priority
 
 
 def serve(connection: socket.socket) -> None:
-    """Answer requests until the connection is closed."""
+    """Serve requests until the connection is closed."""
     engines: dict[int, Engine] = {}
     with connection, connection.makefile("rb") as requests, contextlib.suppress(ConnectionError):
         for line in requests:
@@ -50,7 +50,7 @@ def _answer(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str,
         return {"looking": True}
     except Exhausted as exc:
         return {"exhausted": str(exc)}
-    except Exception as exc:  # noqa: BLE001 (one engine's bug must not end the others; the server logs it)
+    except Exception as exc:  # noqa: BLE001 (a bug in one engine must not stop the others; the server logs it)
         return {"failed": f"{type(exc).__name__}: {exc}", "traceback": traceback.format_exc()}
 
 
@@ -69,7 +69,7 @@ def _ask(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str, An
 
 
 def _weigh(request: Mapping[str, Any]) -> dict[str, Any]:
-    from orchestune.engines.importance import importance  # here: few ask for it
+    from orchestune.engines.importance import importance  # imported here: rarely needed
 
     history = [observation_from_json(document) for document in request["history"]]
     space = Space.from_json(request["space"], request["constraints"])
@@ -78,14 +78,14 @@ def _weigh(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _estimate(request: Mapping[str, Any]) -> dict[str, Any]:
-    from orchestune.engines.estimate import best_estimate  # here: few ask for it
+    from orchestune.engines.estimate import best_estimate  # imported here: rarely needed
 
     found = best_estimate(*_told(request))
     return {"estimate": astuple(found) if found else None}
 
 
 def _front(request: Mapping[str, Any]) -> dict[str, Any]:
-    from orchestune.engines.estimate import expected_front  # here: few ask for it
+    from orchestune.engines.estimate import expected_front  # imported here: rarely needed
 
     return {"front": expected_front(*_told(request))}
 
@@ -96,7 +96,7 @@ def _told(request: Mapping[str, Any]) -> tuple[Space, list[Metric], list[Observa
 
 
 def main() -> None:
-    """Serve on the socket whose number is the argument."""
+    """Serve on the socket whose file descriptor is the first argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)

@@ -1,8 +1,8 @@
-"""CMA-ES with margin (Hamano et al., 2022) by the package `cmaes`, told results in the order in which they come.
+"""CMA-ES with margin (Hamano et al., 2022) by the package `cmaes`, updated with results in the order of arrival.
 
-A generation is as many results as the population has members, whoever suggested them: with many workers some are of the
-distribution before. Whole numbers with few levels, and choices as if they had an order, keep a margin of probability on
-each side, so that they do not get stuck. After convergence it begins anew elsewhere with a population twice as large.
+A generation consists of as many results as the population has members, whatever suggested them: with many workers some
+stem from the previous distribution. Integers with few levels, and choices (treated as ordered), keep a margin of
+probability on each side, so that they do not get stuck. After convergence it restarts elsewhere with twice the members.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from orchestune.engines.quasi import start_design
 from orchestune.engines.start import STARTUP
 from orchestune.engines.versions import version_of
 
-_MOST_LEVELS = 64  # more are as good as continuous
+_MOST_LEVELS = 64  # with more the parameter is treated as continuous
 _WIDTH = 0.25
 _LARGEST = 256
 
 
 class CmaProposer:
-    """Until `startup` results are there, points of a Sobol sequence; it begins at the best of them. One objective."""
+    """Suggests points of a Sobol sequence until there are `startup` results, and starts at the best. One objective."""
 
     name = "cma"
     uses_history = True
@@ -81,7 +81,7 @@ class CmaProposer:
         return self._cube.configuration(self._outward(position, np.random.default_rng(seed)))
 
     def _begin(self, start: Member | None) -> None:
-        """A new distribution around a member, or, after the first, around a draw."""
+        """Start with a new distribution around a member; on a restart around a random point."""
         random = np.random.default_rng([self._seed, self._begun])
         point = filled(self._cube, start, random) if start is not None else self._cube.uniform(1, random)[0]
         if self._begun:
@@ -108,7 +108,7 @@ class CmaProposer:
             self._begin(None)
 
     def _inward(self, point: Floats) -> Floats:
-        """The coordinates of the strategy, all in [0, 1]; where they are fewer than two, one more without a meaning."""
+        """Return the strategy's coordinates, all in [0, 1]; padded with an unused one if there are fewer than two."""
         sizes = np.maximum(self._cube.sizes, 1)
         unit = np.where(self._cube.numeric, point, (point + 0.5) / sizes)[self._free]
         padded = np.concatenate([unit, np.full(len(self._levels) - len(unit), 0.5)])
@@ -126,7 +126,7 @@ class CmaProposer:
 
 
 def _levels(space: Space, index: int) -> float:
-    """How many values a coordinate has where they are few and evenly apart, else 0."""
+    """Return the number of values of a coordinate if they are few and evenly spaced, else 0."""
     parameter = space.parameters[index]
     count = parameter.count()
     return count if count <= _MOST_LEVELS and not parameter.log else 0.0

@@ -1,9 +1,9 @@
-"""The space as a box that arithmetic is done in: one coordinate per parameter, conditions as a mask.
+"""The search space as a unit cube: one coordinate per parameter, conditions as a mask.
 
-A *point* is a row of floats: the position in [0, 1] of a number (in the logarithm where `log`, whole numbers and steps
-in the middle of their share), the index of a choice, NaN where a told configuration has no value. A point of this
-module's own making has a value in every coordinate, also where its conditions do not hold, so that another choice of
-the parent lands somewhere. What a model sees are *features*: the same without what is inactive.
+A *point* is a row of floats: for a number its position in [0, 1] (of the logarithm if `log`; integers and steps in the
+middle of their interval), for a choice its index, NaN if an observed configuration has no value. Points created by this
+module have a value in every coordinate, also in inactive ones, so that another choice of the parent has a value for
+them. Models use *features*: points with a constant in place of inactive coordinates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from orchestune.engines.feasible import example, wander
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-_MOST_LEVELS = 2**20  # more are as good as continuous
+_MOST_LEVELS = 2**20  # with more the parameter is treated as continuous
 _MIDDLE = 0.5
 _NO_CHOICE = -1.0
 _CLOSE = 1e-9
@@ -31,7 +31,7 @@ _MOST_WALKS = 100
 
 
 class Cube:
-    """Ways between the configurations of a space and its points."""
+    """Conversions between the configurations of a space and its points."""
 
     def __init__(self, space: Space) -> None:
         self._space = space
@@ -41,7 +41,7 @@ class Cube:
             for parameter in space.parameters
         ]
         self.sizes = np.array([len(parameter.choices) for parameter in space.parameters], dtype=np.int64)
-        """how many choices each coordinate has; 0 for a number"""
+        """number of choices of each coordinate; 0 for a number"""
         self.numeric: Flags = self.sizes == 0
         names = {parameter.name: index for index, parameter in enumerate(space.parameters)}
         self._conditions = [
@@ -54,11 +54,11 @@ class Cube:
 
     @property
     def width(self) -> int:
-        """How many coordinates there are."""
+        """The number of coordinates."""
         return len(self._lines)
 
     def point(self, configuration: Configuration) -> Floats | None:
-        """None where the configuration is not one of this space, such as one from before the space was changed."""
+        """Return the point of a configuration; None if it is not in the space, as after a change of the space."""
         if any(name not in self._space.by_name for name in configuration):
             return None
         row = np.full(self.width, math.nan)
@@ -71,11 +71,11 @@ class Cube:
         return row
 
     def _has(self, index: int, parameter: Parameter, value: Value) -> bool:
-        """Whether it is one of the parameter's values, looked up however many choices there are."""
+        """Return True if it is a value of the parameter; a lookup, also if there are many choices."""
         return parameter.problem(value) is None if parameter.numeric else token(value) in self._choices[index]
 
     def configuration(self, point: Floats) -> dict[str, Value]:
-        """What a point without NaN stands for: active parameters only."""
+        """Return the configuration of a point without NaN: active parameters only."""
         values: dict[str, Value] = {}
         for parameter, position in zip(self._space.parameters, point.tolist(), strict=True):
             values[parameter.name] = (
@@ -84,18 +84,18 @@ class Cube:
         return self._space.active(values)
 
     def uniform(self, count: int, random: np.random.Generator) -> Floats:
-        """Independent uniform points; where there are constraints, ones that they allow."""
+        """Return independent uniform points that satisfy the constraints."""
         if self._space.constraints:
             return self._allowed_points(count, random)
         return self.anywhere(count, random)
 
     def anywhere(self, count: int, random: np.random.Generator) -> Floats:
-        """Independent uniform points, whatever the constraints allow."""
+        """Return independent uniform points, ignoring the constraints."""
         points = random.random((count, self.width))
         return self.snapped(np.where(self.numeric, points, np.floor(points * self.sizes)))
 
     def allowed(self, points: Floats) -> Flags:
-        """Which of the points without NaN the constraints allow."""
+        """Return a mask of the points (without NaN) that satisfy the constraints."""
         if not self._space.constraints:
             return np.ones(len(points), dtype=np.bool_)
         parameters, columns = self._part.parameters, []
@@ -111,11 +111,11 @@ class Cube:
         return np.fromiter(map(self._part.allows, found), dtype=np.bool_, count=len(points))
 
     def _allowed_points(self, count: int, random: np.random.Generator) -> Floats:
-        """Of a few times as many uniform points those that are allowed; walks make up for what is missing."""
+        """Return allowed points by rejection sampling from `_TIMES * count` points; random walks fill up a shortage."""
         points = self.anywhere(count * _TIMES, random)
         found = points[: len(points) // _TIMES]
         found = found[self.allowed(found)]
-        if len(found) < count // _TIMES:  # rare ones: the other points are worth a look
+        if len(found) < count // _TIMES:  # allowed points are rare: check the other points, too
             rest = points[count:]
             found = np.concatenate([found, rest[self.allowed(rest)]])
         missing = min(count - len(found), _MOST_WALKS if len(found) < _MOST_WALKS else 0)
@@ -129,7 +129,7 @@ class Cube:
         return np.concatenate([found, stacked(walked, self.width)])[:count]
 
     def snapped(self, points: Floats) -> Floats:
-        """The points that numbers with steps allow, in place; positions outside go to the bounds."""
+        """Round the points to the steps of their parameters and clip them to the bounds, in place."""
         np.clip(points, 0.0, np.where(self.numeric, 1.0, self.sizes - 1.0), out=points)
         for index, line in enumerate(self._lines):
             if line is not None and line.levels:
@@ -137,23 +137,23 @@ class Cube:
         return points
 
     def constrained(self) -> Flags:
-        """On which coordinates constraints depend: parameters that they name, and those that decide what applies."""
+        """Return a mask of the coordinates that constraints depend on: parameters they name, and parents of any."""
         named = {name for each in self._space.constraints for name in each.names}
         if named:
             named |= {parent for parameter in self._space.parameters for parent, _ in parameter.when}
         return np.array([parameter.name in named for parameter in self._space.parameters], dtype=np.bool_)
 
     def spacing(self) -> Floats:
-        """For each coordinate the distance of neighbours where it has few, 0 for a continuous one and for choices."""
+        """Return the distance of neighbouring levels per coordinate; 0 for continuous ones and choices."""
         return np.array([1 / line.levels if line is not None and line.levels else 0.0 for line in self._lines])
 
     def features(self, points: Floats) -> Floats:
-        """The points as a model sees them: inactive numbers in the middle, inactive choices as one more choice."""
+        """Return the features of points: inactive numbers in the middle, inactive choices as an extra choice."""
         active = self._active(points)
         return np.where(active, points, np.where(self.numeric, _MIDDLE, _NO_CHOICE))
 
     def log_prior(self, features: Floats) -> Floats:
-        """The logarithm of the priors' density, 0 where it is the uniform one and for what does not apply."""
+        """Return the log density of the priors; 0 for uniform priors and inactive parameters."""
         total = np.zeros(len(features))
         active = self._active(features)
         for index, parameter in enumerate(self._space.parameters):
@@ -167,7 +167,7 @@ class Cube:
 
     @property
     def believes(self) -> bool:
-        """Whether any parameter has a prior."""
+        """True if any parameter has a prior."""
         return any(parameter.prior is not None for parameter in self._space.parameters)
 
     def _active(self, points: Floats) -> Flags:
@@ -185,7 +185,7 @@ class Cube:
 
 
 def _part(space: Space) -> Space:
-    """What constraints are about: the parameters that they name, and those that decide whether these apply."""
+    """Return the subspace that constraints depend on: the parameters they name, and the parents of these."""
     needed: set[str] = set()
     waiting = [name for each in space.constraints for name in each.names]
     while waiting:
@@ -197,7 +197,7 @@ def _part(space: Space) -> Space:
 
 
 class _Line:
-    """The axis of a number: the inverse of `Parameter.from_unit`, for arrays."""
+    """The axis of a numeric parameter: a vectorized inverse of `Parameter.from_unit`."""
 
     def __init__(self, parameter: Parameter) -> None:
         assert parameter.low is not None and parameter.high is not None
@@ -208,7 +208,7 @@ class _Line:
         low, high = parameter.ends()
         if self._log:
             low, high = math.log(low), math.log(high)
-        self._low, self._half_width = low, high / 2 - low / 2  # halves: large floats are infinitely far apart
+        self._low, self._half_width = low, high / 2 - low / 2  # halved first: a difference of large floats overflows
 
     def position(self, value: float) -> float:
         value = math.log(max(value, 5e-324)) if self._log else value
@@ -228,5 +228,5 @@ class _Line:
 
 
 def stacked(points: Sequence[Floats], width: int) -> Floats:
-    """Rows as a matrix, also when there is none."""
+    """Stack rows into a matrix of `width` columns, also if there are no rows."""
     return np.array(points) if len(points) else np.empty((0, width))

@@ -1,4 +1,4 @@
-"""Never the same configuration twice by accident, whatever proposes."""
+"""Deduplication: never suggests the same configuration twice, whatever the proposer."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from orchestune.engines.walk import MOST, Walk
 from orchestune.ports.engine import Exhausted, StillLooking
 
 _PROBES, _LAST_PROBES = 64, 1000
-_CONSTRAINED = 8  # as often where there are constraints: a draw may take a long walk among what they allow
+_CONSTRAINED = 8  # probes if there are constraints: a draw may need a long random walk
 _CLIMBS = 40
-_OPERATIONS = 4000  # of the constraints, times draws or climbs: each evaluates them hundreds of times
-_WALKABLE = 1_000_000  # configurations; a larger space is full of holes after any number of trials
+_OPERATIONS = 4000  # constraint operations times draws or climbs: each evaluates the constraints hundreds of times
+_WALKABLE = 1_000_000  # configurations; in a larger space there are always new ones to draw
 _MANY = 1000  # values of one parameter
 
 
 class Proposer(Protocol):
-    """An engine as far as it may propose a configuration again. The words mean what they mean in `Engine`."""
+    """A search algorithm that may propose known configurations. The members mean the same as in `Engine`."""
 
     @property
     def name(self) -> str: ...
@@ -33,29 +33,29 @@ class Proposer(Protocol):
     def version(self) -> str: ...
     @property
     def source(self) -> str:
-        """What made the latest proposal."""
+        """The method that made the latest proposal."""
 
     @property
     def uses_history(self) -> bool: ...
     @property
     def tries(self) -> int:
-        """How many proposals with varied seeds are worth their time before others are drawn uniformly."""
+        """The number of proposals with varied seeds before falling back to uniform draws."""
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Append to the history."""
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        """A configuration, perhaps a known one; depends on the history and the arguments alone."""
+        """Return a configuration, perhaps a known one; a function of the history and the arguments only."""
 
 
 class DistinctEngine:
-    """An `Engine` which gives out the proposals of a `Proposer` that were neither told nor are pending.
+    """An `Engine` that passes on the proposals of a `Proposer` that are neither observed nor pending.
 
-    Where the proposer repeats itself: a uniform draw; where draws repeat themselves, one of the configurations left
-    of a finite space, found by walking it; in a larger space a draw in which a parameter with many values is active, or
-    a climb to what constraints allow, and then, where it is finite, the first one left in order. `Exhausted` is raised
-    when there is no other configuration, or none was found. What a warm start tells counts for none: its best
-    configuration may be the best one here, and has to be tried.
+    If the proposer repeats itself, the fallback is a uniform draw. If draws repeat themselves: in a small finite space
+    one of the remaining configurations, found by enumeration; in a larger space a draw in which a parameter with many
+    values is active, or a climb to allowed configurations, and then, if the space is finite, the first remaining one in
+    order. `Exhausted` is raised if there is no other configuration, or none was found. Configurations of a warm start
+    do not count as observed: the best of them may be the best one here, and has to be tried.
     """
 
     def __init__(self, space: Space, proposer: Proposer) -> None:
@@ -70,7 +70,7 @@ class DistinctEngine:
         self._finite = not any(map(continuous, space.parameters))
         self._in_order = Walk(space, self._identity)
         self._looking: tuple[int, int] | None = None
-        """number and seed of the ask that is still looking: asked again, it goes on with its walk"""
+        """number and seed of an ask that raised StillLooking: repeated, it resumes the enumeration"""
 
     def tell(self, observations: Sequence[Observation]) -> None:
         self._told |= self._identity.set_of(observation.parameters for observation in observations if observation.own)
@@ -99,11 +99,11 @@ class DistinctEngine:
         if name in self._told or not self._space.allows(configuration):
             return False
         if self._identity.continuous(configuration) and configuration not in pending:
-            return True  # the same float twice is the same draw; only others need the longer comparison
+            return True  # an equal float is an equal draw; only others need the longer comparison
         return name not in self._identity.set_of(pending)
 
     def _elsewhere(self, pending: Sequence[Configuration], random: Random) -> dict[str, Value] | None:
-        """One that is drawn, or left in a small space; None where draws lead to none."""
+        """Return a new configuration by uniform draws, or by enumeration of a small space; None if draws find none."""
         often, climbs, last = _PROBES, 0, _LAST_PROBES
         if operations := self._space.operations:
             often, climbs, last = (
@@ -131,13 +131,13 @@ class DistinctEngine:
 
     @cached_property
     def _branches(self) -> list[Space]:
-        """The parts in which a parameter with many values is active and something is allowed; else the whole."""
-        ways = {repr(way): way for way in _ways_to_many(self._space)}  # by text: true and 1 are two values
+        """The allowed subspaces in which a parameter with many values is active; the whole space if there are none."""
+        ways = {repr(way): way for way in _ways_to_many(self._space)}  # keyed by text: true and 1 are different values
         branches = [_branch(self._space, way) for way in ways.values()]
         return [branch for branch in branches if allows_any(branch)] or [self._space]
 
     def _next(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        """The first one left in order."""
+        """Return the first remaining configuration in order."""
         self._looking, none = None, "no configuration was found that has not been suggested before"
         if not self._finite:
             raise Exhausted(none)
@@ -171,7 +171,7 @@ class DistinctEngine:
 
 
 def _branch(space: Space, way: Mapping[str, Sequence[Value]]) -> Space:
-    """The space in which the parents have these values alone."""
+    """Return the space with the parents in `way` restricted to these values."""
     parameters = (
         Parameter(each.name, "categorical", choices=tuple(way[each.name]), when=each.when) if each.name in way else each
         for each in space.parameters
@@ -180,9 +180,9 @@ def _branch(space: Space, way: Mapping[str, Sequence[Value]]) -> Space:
 
 
 def _ways_to_many(space: Space) -> list[Mapping[str, Sequence[Value]]]:
-    """For each parameter with many values the parents' values that make it active; one empty way where there is none.
+    """Return, for each parameter with many values, the parents' values that activate it; one empty mapping if none has.
 
-    Where there are floats without a step, for these alone.
+    If there are floats without a step, only these count.
     """
     ways: list[Mapping[str, Sequence[Value]]] = []
     endless = [parameter for parameter in space.parameters if continuous(parameter)]

@@ -1,4 +1,4 @@
-"""What an engine does now and why, in one line for people. Loads no engine."""
+"""One-line descriptions of what an engine does now and why. Imports no engine."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def doing(
     pruned: int = 0,
     failed: int = 0,
 ) -> str:
-    """The line for an engine that knows so many results with a value while so many trials are on their way.
+    """Return the description of an engine with `results` observed values and `running` pending trials.
 
-    `sources` are those of its last suggestions. A Gaussian process begins with trials that `failed` too, TPE with
-    `pruned` ones.
+    `sources`: the sources of its last suggestions. For the start of the model `failed` trials also count in a Gaussian
+    process, `pruned` ones in TPE.
     """
     if name in _FIXED:
         return _FIXED[name]

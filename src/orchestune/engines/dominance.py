@@ -1,4 +1,4 @@
-"""Which results beat which, where there are several losses each."""
+"""Pareto dominance of results with several losses."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 Counts = NDArray[np.int64]
 
 _ROWS = 500
-"""that are compared with all others at once: of very many a table of all pairs would not fit into memory"""
+"""rows compared with all others at once: a matrix of all pairs may not fit into memory"""
 
 
 def beaten(losses: NDArray[np.float64]) -> Counts:
-    """By how many others each row is beaten: they are at least as good in every column, and better in one."""
+    """Return how many others dominate each row: at least as good in every column, and better in one."""
     found = np.zeros(len(losses), dtype=np.int64)
     for start in range(0, len(losses), _ROWS):
         rows = slice(start, start + _ROWS)

@@ -1,9 +1,8 @@
-"""Differential evolution, and with several metrics NSGA-II, without generations: each result takes its place at once.
+"""Differential evolution, and NSGA-II with several metrics; asynchronous: each result updates the population at once.
 
-One metric (Storn and Price, 1997; current-to-pbest of JADE, Zhang and Sanderson, 2009): trial `number` stands for place
-`number % size`; it competes with the one that holds this place, and the better one stays. Several (Deb et al., 2002):
-parents are the winners of tournaments among the best of all. Numbers move along differences of two others, choices are
-inherited.
+One metric (Storn and Price, 1997; current-to-pbest of JADE, Zhang and Sanderson, 2009): trial `number` belongs to slot
+`number % size` and replaces the slot's member if it is better. Several metrics (Deb et al., 2002): parents are the
+winners of tournaments among the best of all. Numbers move along differences of two others, choices are inherited.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from orchestune.engines.cube import Floats
 from orchestune.engines.members import Member, Population, filled, order
 
 _RECENT = 400
-"""members that are kept where there are several metrics"""
+"""members kept with several metrics"""
 
 
 class EvolutionProposer(Population):
-    """Until as many results are there as the population has places, points of a Sobol sequence."""
+    """Suggests points of a Sobol sequence until there are as many results as the population has slots."""
 
     name = "evolution"
 
@@ -54,12 +53,12 @@ class EvolutionProposer(Population):
         return self._cube.configuration(self._child(members, target, random))
 
     def _population(self) -> list[Member]:
-        """The best first."""
+        """Return the members, best first."""
         members = self._everyone if self._several else [self._places[place] for place in sorted(self._places)]
         return [members[index] for index in order(members)[: self._size]]
 
     def _child(self, members: Sequence[Member], target: Member | None, random: np.random.Generator) -> Floats:
-        """`members` from the best to the worst."""
+        """Return a child; `members` are sorted, best first."""
 
         def winner() -> int:
             return int(random.integers(len(members), size=2).min())
@@ -81,6 +80,6 @@ class EvolutionProposer(Population):
 
 
 def _reflected(points: Floats) -> Floats:
-    """Numbers outside [0, 1] mirrored at the bound."""
+    """Return the points with coordinates outside [0, 1] mirrored at the bound."""
     folded = np.abs(points) % 2
     return np.where(folded > 1, 2 - folded, folded)

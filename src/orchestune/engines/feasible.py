@@ -1,9 +1,9 @@
-"""Draws that fulfil the constraints of a space, and whether there are any.
+"""Sampling of feasible configurations, and the check that a space has any.
 
-A draw is uniform where a few hundred uniform draws hold an allowed one. Where the allowed part is smaller, a walk leads
-to it from where one of them is mended to, or from an example: one parameter after the other is drawn anew, or moved by
-a step of any size, and the change kept where it is allowed (a Metropolis walk, uniform in the limit). Of changes that
-are not allowed some are mended by another parameter: what is allowed may be as thin as `abs(a + b + c - 1) <= 1e-12`.
+A draw is uniform if one of a few hundred uniform draws is feasible. If the feasible region is smaller, a random walk
+starts from a repaired draw or from an example: it redraws one or two parameters, or moves them by steps of any size,
+and keeps feasible changes (a Metropolis walk, uniform in the limit). Some infeasible changes are repaired by another
+parameter: the feasible region may be as thin as `abs(a + b + c - 1) <= 1e-12`.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ _DRAWS = 300
 _EXAMPLES = 3000
 _CLIMBS, _CLIMB = 30, 400
 _STEPS, _STEPS_OPERATIONS = 300_000, 6_000_000
-"""of a walk through a finite space that is too large to be counted, and operations of the constraints on them, which
-take some seconds"""
+"""limits of the enumeration of a large finite space: steps, and constraint operations, which take some seconds"""
 _WALK = 60
 _FURTHER, _LONGER = 5, 100
-"""climbs that go on where none came to the end, and their steps for each parameter"""
+"""climbs continued if none reached a feasible point, and their steps per parameter"""
 _REFUSED = 10
-"""of so many moves that are not allowed another parameter follows one"""
+"""one of this many infeasible moves is repaired by another parameter"""
 _HALVES = 45
 _MENDS = 5
 _LOOK_AROUND = 100
 
 
 def draw_allowed(space: Space, random: Random) -> dict[str, Value]:
-    """A configuration that the constraints allow. BadInput where none was found."""
+    """Return a feasible configuration. Raises BadInput if none was found."""
     for _ in range(_DRAWS if space.constraints else 1):
         configuration = draw(space, random)
         if space.allows(configuration):
@@ -46,7 +45,7 @@ def draw_allowed(space: Space, random: Random) -> dict[str, Value]:
 
 
 def wander(space: Space, start: Configuration, random: Random, steps: int = _WALK) -> dict[str, Value]:
-    """Where a walk among allowed configurations leads from `start`, which is one."""
+    """Return the end of a random walk among feasible configurations from `start`, which must be feasible."""
     here, refused = dict(start), 0
     for _ in range(steps):
         there = _moved(space, here, random)
@@ -60,14 +59,14 @@ def wander(space: Space, start: Configuration, random: Random, steps: int = _WAL
 
 
 def climbed(space: Space, random: Random) -> dict[str, Value]:
-    """Where a climb from a draw ends, which may be short of what is allowed: also far away from the example, where what
-    is allowed lies in places that no walk connects.
+    """Return the end of a climb from a draw, which may be infeasible. It also reaches feasible regions that no walk
+    connects with the example.
     """
     return _climbed(space, draw(space, random), random, _CLIMB)
 
 
 def mended(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
-    """With some numbers moved to where they break the constraints less. It may still break one."""
+    """Return the configuration repaired: some numbers moved to reduce violations. It may still be infeasible."""
     here = dict(configuration)
     for _ in range(_MENDS):
         if space.allows(here):
@@ -77,7 +76,7 @@ def mended(space: Space, configuration: Configuration, random: Random) -> dict[s
 
 
 def _followed(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
-    """With another number of a constraint that it breaks where it breaks them least, by halving what is left of it."""
+    """Move a random number of a violated constraint to its least total violation, by narrowing an interval."""
     broken = {name for each in space.constraints if not each.holds(configuration) for name in each.names}
     names = [p.name for p in space.parameters if p.numeric and p.name in broken and p.name in configuration]
     if not names:
@@ -95,15 +94,13 @@ def _followed(space: Space, configuration: Configuration, random: Random) -> dic
 
 
 def check(space: Space) -> None:
-    """BadInput, with the reason, where no configuration was found that fulfils the constraints."""
+    """Raise BadInput with the reason if no feasible configuration was found."""
     if space.constraints:
         example(space)
 
 
 def allows_any(space: Space) -> bool:
-    """Whether a configuration is found that fulfils the constraints, at a twentieth of what `example` looks at where
-    there is none.
-    """
+    """Return True if a feasible configuration is found. If there is none, it costs a twentieth of `example`."""
     random = Random(0)
     drawn = [draw(space, random) for _ in range(_DRAWS)]
     near = _closest(space, drawn, _FURTHER)
@@ -119,7 +116,7 @@ def allows_any(space: Space) -> bool:
 
 @lru_cache(maxsize=64)
 def example(space: Space) -> dict[str, Value]:
-    """One allowed configuration, always the same."""
+    """Return a feasible configuration, always the same. Raises BadInput if none was found."""
     random = Random(0)
     drawn = [draw(space, random) for _ in range(_EXAMPLES)]
     for configuration in drawn:
@@ -146,7 +143,7 @@ def example(space: Space) -> dict[str, Value]:
 
 
 def _alone(space: Space, configuration: Configuration) -> bool:
-    """Whether an equation with a decimal in it holds there as in a corner: not where one of what it ties changes."""
+    """Return True if an equation of floats holds at an isolated point: no parameter of it can change alone."""
     random = Random(0)
 
     def tied(name: str) -> bool:
@@ -181,7 +178,7 @@ def _distance(space: Space, configuration: Configuration) -> float:
 
 
 def _moved(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
-    """With one or two parameters changed: drawn anew, or a number moved a little."""
+    """Return the configuration with one or two parameters redrawn, or a number moved slightly."""
     names = random.sample(list(configuration), min(len(configuration), random.choice((1, 1, 2))))
     changed = {name: _changed(space.by_name[name], configuration[name], random) for name in names}
     return draw(space, random, {**configuration, **changed})
@@ -197,7 +194,7 @@ def _stepped(parameter: Parameter, value: float, random: Random) -> float | int:
     assert parameter.low is not None and parameter.high is not None
     scale = 10 ** random.uniform(-5, -0.3)
     if parameter.log:
-        share = min(scale * random.gauss(0, 1), 1.0)  # of the range: a power of more might be too large for a float
+        share = min(scale * random.gauss(0, 1), 1.0)  # at most the whole range: a larger power could overflow
         moved = value * (parameter.high / parameter.low) ** share
     else:
         moved = value + (parameter.high - parameter.low) * scale * random.gauss(0, 1)
@@ -212,7 +209,7 @@ def _list(space: Space) -> str:
 
 
 def _why(space: Space, drawn: list[dict[str, Value]]) -> str:
-    """Which of them was never fulfilled, or that each was, but never all."""
+    """Return a hint: which constraints never held, or that each held, but never all at once."""
     never = [each for each in space.constraints if not any(each.holds(configuration) for configuration in drawn)]
     if not never:
         return f"each of them holds somewhere, but of {len(drawn)} configurations none fulfils all"

@@ -1,4 +1,4 @@
-"""Every configuration of a finite space, one after the other."""
+"""Grid search: every configuration of a finite space in order."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from orchestune.ports.engine import Exhausted, StillLooking
 
 
 class GridEngine:
-    """An `Engine` that walks the space, the last parameter fastest, and skips what was told or is pending.
+    """An `Engine` that enumerates the space, the last parameter fastest, and skips observed and pending configurations.
 
-    The seed plays no part, nor does the number: a queued configuration of a user takes a number, but no grid point.
+    Ignores seed and number: a configuration queued by a user takes a number, but no grid point.
     """
 
     name = source = "grid"
@@ -24,7 +24,7 @@ class GridEngine:
     uses_history = False
 
     def __init__(self, space: Space) -> None:
-        """BadInput names the parameters which keep the space from being finite."""
+        """Raise BadInput with the continuous parameters if the space is not finite."""
         endless = [parameter for parameter in space.parameters if continuous(parameter)]
         if endless:
             raise BadInput(
@@ -53,4 +53,4 @@ class GridEngine:
         return found
 
     def close(self) -> None:
-        """It holds nothing."""
+        """Do nothing: it holds no resources."""

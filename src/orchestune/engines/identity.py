@@ -1,4 +1,4 @@
-"""When two configurations are the same one, however their values are spelled."""
+"""Equality of configurations, independent of the spelling of their values."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from hashlib import blake2b
 from orchestune.domain.parameters import Parameter, token
 from orchestune.domain.space import Configuration, Space
 
-_STRANGE = -2.0  # a value that the parameter does not have, such as one from before the space was changed
-_LONGEST = 64  # bytes that are kept as they stand
+_STRANGE = -2.0  # not a value of the parameter, for example from before a change of the space
+_LONGEST = 64  # bytes; longer keys are hashed
 
 
 class Identity:
-    """Names the configurations of one space.
+    """Maps the configurations of one space to keys.
 
-    In contrast to `domain.space.key` it sees that `1` and `1.0`, or `0.3` and the third step of 0.1, are one value,
-    which a configuration that a user typed and one that an engine drew may differ in; and it is faster.
+    Unlike `domain.space.key` it treats `1` and `1.0`, or `0.3` and the third step of 0.1, as equal: a value typed by a
+    user may differ in this from one drawn by an engine. It is also faster.
     """
 
     def __init__(self, space: Space) -> None:
@@ -25,7 +25,7 @@ class Identity:
         self._continuous = frozenset(parameter.name for parameter in space.parameters if continuous(parameter))
 
     def of(self, configuration: Configuration) -> bytes:
-        """Equal for equal configurations and for no others."""
+        """Return the key of a configuration: equal for equal configurations only."""
         name = array(
             "d",
             [
@@ -36,16 +36,16 @@ class Identity:
         return name if len(name) <= _LONGEST else blake2b(name, digest_size=16).digest()
 
     def continuous(self, configuration: Configuration) -> bool:
-        """Whether a float without a step is active, so that only a repeated draw gives the same configuration."""
+        """Return True if a float without a step is active: only a repeated draw gives an equal configuration then."""
         return not self._continuous.isdisjoint(configuration)
 
     def set_of(self, configurations: Iterable[Configuration]) -> set[bytes]:
-        """The names of several."""
+        """Return the keys of several configurations."""
         return {self.of(configuration) for configuration in configurations}
 
 
 def continuous(parameter: Parameter) -> bool:
-    """Whether the parameter has more values than can be listed."""
+    """Return True if the parameter is a float without a step, whose values cannot be enumerated."""
     return parameter.kind == "float" and parameter.step is None
 
 

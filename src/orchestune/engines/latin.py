@@ -1,4 +1,4 @@
-"""Latin hypercubes: of each block of points one lies in every slice of every parameter."""
+"""Latin hypercube sampling: each block has one point in every slice of every parameter."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SIZE = 32
 
 
 class LatinProposer:
-    """Blocks of `size` points each, one for every so many trials.
+    """Suggests blocks of `size` points, one block per `size` trials.
 
-    A block is whole only where as many trials are made of it, so `size` should be the budget or a part of it.
+    Only a complete block is evenly spread, so `size` should be the budget or divide it.
     """
 
     name = source = "latin"
@@ -31,7 +31,7 @@ class LatinProposer:
         self._block: tuple[int, list[list[float]]] | None = None
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Nothing is learnt."""
+        """Do nothing: the history is not used."""
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         block, place = divmod(max(number - 1, 0), self._size)

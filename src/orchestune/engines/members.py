@@ -1,4 +1,4 @@
-"""Told results as members of a population, with an order among them; what engines that keep one have in common."""
+"""Population of results with a ranking; the common base of population-based engines."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from orchestune.engines.versions import version_of
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A result of trial `number` (0: of a warm start)."""
+    """The result of trial `number` (0: from a warm start)."""
 
     number: int
     entry: Entry
 
 
 class Population:
-    """A population of `size` that begins with points of a Sobol sequence. A subclass says what a result changes."""
+    """A population of `size` members that starts with a Sobol sequence. Subclasses implement `_take`."""
 
     name: str
     uses_history = True
@@ -42,7 +42,7 @@ class Population:
         self.source = self._design.source
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Results in any order; those that say nothing are left out."""
+        """Add results in any order; those without information are ignored."""
         self._design.tell(observations)
         for observation in observations:
             found = entry(self._cube, self._metrics, observation)
@@ -55,10 +55,10 @@ class Population:
 
 
 def order(members: Sequence[Member]) -> list[int]:
-    """Their indices, the best first: those within the limits, by how many of these beat them, then at lonely places.
+    """Return the indices of the members, best first: feasible ones by the number of members dominating them, then by
+    crowding distance; then infeasible ones by total excess; then those without a result.
 
-    Then those beyond a limit, the least beyond first; then those without a result. With one metric the order is that of
-    the losses; with several it is the one of NSGA-II (Deb et al., 2002).
+    With one metric feasible members are sorted by loss; with several the order is that of NSGA-II (Deb et al., 2002).
     """
     found = [member.entry for member in members]
     kept = [index for index, entry in enumerate(found) if entry.feasible]
@@ -76,7 +76,7 @@ def order(members: Sequence[Member]) -> list[int]:
 
 
 def _ranks(losses: Sequence[tuple[float, ...]]) -> list[tuple[float, float]]:
-    """With one metric the loss, with several by how many others each is beaten, then how lonely it is: least first."""
+    """Return sort keys: with one metric the loss; with several the number of dominating members and crowding."""
     if all(len(each) == 1 for each in losses):
         return [(each[0], 0.0) for each in losses]
     counts = beaten(np.array(losses)).tolist()
@@ -84,7 +84,7 @@ def _ranks(losses: Sequence[tuple[float, ...]]) -> list[tuple[float, float]]:
 
 
 def _lonely(losses: Sequence[tuple[float, ...]], counts: Sequence[int]) -> list[float]:
-    """The crowding distance among those that are beaten by equally many."""
+    """Return the crowding distance of each member among those with the same domination count."""
     lonely = [0.0] * len(losses)
     groups: dict[int, list[int]] = {}
     for index, count in enumerate(counts):
@@ -101,6 +101,6 @@ def _lonely(losses: Sequence[tuple[float, ...]], counts: Sequence[int]) -> list[
 
 
 def filled(cube: Cube, member: Member, random: np.random.Generator) -> Floats:
-    """Its point with a draw where a parameter does not apply."""
+    """Return the member's point with inactive coordinates drawn at random."""
     point = member.entry.point
     return np.where(np.isnan(point), cube.uniform(1, random)[0], point)
