@@ -1,4 +1,4 @@
-"""Engines that take turns on one history: `auto`. docs/search.md tells what this was measured against."""
+"""The engine `auto`: alternates engines on one history. docs/search.md has the benchmarks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from orchestune.engines.versions import version_of
 
 
 class AutoProposer:
-    """A Gaussian process for even numbers, TPE for odd ones, of which half are the process's while nothing is found.
+    """A Gaussian process for even trial numbers, TPE for odd ones; half of these go to the process while it is stalled.
 
-    TPE learns from pruned trials too: where early stopping leaves few values, it begins before the process does. The
-    process learns from failed ones, and begins before TPE where most fail.
+    TPE also learns from pruned trials: if early stopping leaves few values, it starts before the process. The process
+    learns from failed trials, and starts before TPE if most fail.
     """
 
     name = "auto"

@@ -1,4 +1,4 @@
-"""A Gaussian process that has seen points: what it expects elsewhere, and how sure it is."""
+"""The posterior of a Gaussian process: means, standard deviations and expected improvement."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _FAR = -1e6
 
 
 class Posterior:
-    """Conditioned on `values` at `features` (a row each), and on pending points, taken to come out as expected.
+    """Conditioned on `values` at `features` (one row each), and on pending points with their posterior mean as value.
 
-    `variances` are the values' own, beside the noise that `scales` has for all.
+    `variances`: noise per value, in addition to the common noise in `scales`.
     """
 
     def __init__(
@@ -32,31 +32,31 @@ class Posterior:
         matrix[np.diag_indices_from(matrix)] += diagonal
         told = len(values)
         self._inverse_root = _inverse_root(matrix)
-        # The leading block of a triangular root is the root of the leading block: the points told alone.
+        # The leading block of a triangular root is the root of the leading block: the observed points only.
         root = self._inverse_root[:told, :told]
         mean = matrix[told:, :told] @ (root.T @ (root @ values))
         everything = np.concatenate([values, mean])
         self._alpha = self._inverse_root.T @ (self._inverse_root @ everything)
         self.expected = everything - diagonal * self._alpha
-        """at each of its own points, pending ones last"""
+        """posterior means at its own points, pending ones last"""
         self.best = float(self.expected.min())
 
     def at(self, features: Floats) -> tuple[Floats, Floats]:
-        """Means and standard deviations, without noise."""
+        """Return posterior means and standard deviations, without noise."""
         cross = covariance(features, self._features, self._numeric, self._scales)
         explained = cross @ self._inverse_root.T
         variance = self._scales.variance - np.einsum("ij,ij->i", explained, explained)
         return cross @ self._alpha, np.sqrt(np.maximum(variance, _LEAST_VARIANCE))
 
     def log_improvement(self, features: Floats) -> Floats:
-        """The logarithm of the expected improvement over the best expected value (Ament et al., 2023)."""
+        """Return the log expected improvement over the best posterior mean (Ament et al., 2023)."""
         mean, deviation = self.at(features)
         found: Floats = np.log(deviation) + _log_improvement((self.best - mean) / deviation)
         return found
 
 
 def _log_improvement(z: Floats) -> Floats:
-    """log(density(z) + z * distribution(z)), also where both are too small for floats."""
+    """Return log(density(z) + z * distribution(z)), also if both underflow."""
     low = np.minimum(z, -1.0)
     ratio = erfcx(-np.maximum(low, _FAR) / math.sqrt(2)) * math.sqrt(math.pi / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -68,7 +68,7 @@ def _log_improvement(z: Floats) -> Floats:
 
 
 def _inverse_root(matrix: Floats) -> Floats:
-    """The inverse of the lower triangular root; what is added to the diagonal grows until there is one."""
+    """Return the inverse of the lower Cholesky factor; jitter on the diagonal grows until the matrix has one."""
     jitter = 0.0
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Engines that learn, in a process of their own: their arithmetic would hold the server's interpreter lock."""
+"""Runs learning engines in a child process: their arithmetic would hold the server's interpreter lock."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 
 
 class EngineLost(TemporaryError):
-    """The process that held the engine's history is gone: create the engine again and tell it everything."""
+    """The process with the engine's history has died: recreate the engine and tell it the whole history."""
 
 
 class Child:
-    """One process and the socket to it. Requests of several threads take turns."""
+    """A child process and its socket. Requests of several threads are serialized."""
 
     def __init__(self, patience: float) -> None:
         ours, theirs = socket.socketpair()
@@ -51,14 +51,14 @@ class Child:
         self._answers = ours.makefile("rb")
         self._lock = threading.Lock()
         self.closed: set[int] = set()
-        """engines that are closed and that the process still has; it hears of them with the next request"""
+        """closed engines that the child still holds; the next request tells it to drop them"""
 
     def alive(self) -> bool:
-        """Whether it can be asked."""
+        """Return True if the process is running."""
         return self.process.poll() is None
 
     def request(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to one request; EngineLost, and the process ended, where there is none."""
+        """Return the answer to one request. Without an answer it kills the process and raises EngineLost."""
         with self._lock:
             try:
                 closed = list(self.closed)
@@ -74,7 +74,7 @@ class Child:
         return answer
 
     def end(self) -> None:
-        """End the process now, and wait until it has. Idempotent."""
+        """Kill the process and wait for its exit. Idempotent."""
         self.process.kill()
         self.process.wait()
         with contextlib.suppress(OSError):
@@ -85,20 +85,20 @@ class Child:
 def _start(fd: int) -> subprocess.Popen[bytes]:
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return subprocess.Popen(
-        # -P: a file of the user in the current folder must not stand in for a library
+        # -P: a file in the current directory must not shadow a library
         [sys.executable, "-P", "-m", "orchestune.engines.child", str(fd)],
         pass_fds=[fd],
         env={**os.environ, "PYTHONPATH": path, **dict.fromkeys(_THREADS, "1")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        process_group=0,  # Ctrl-C in the server's terminal is not for it
+        process_group=0,  # Ctrl-C in the server's terminal must not reach it
     )
 
 
 class Host:
-    """Holds the one child of a server: started when it is needed, replaced when it has died.
+    """Holds the single child of a server: started on demand, replaced after it died.
 
-    A child that gives no answer for `patience` seconds is stuck, and ended.
+    `patience`: timeout of a request in seconds, after which the child counts as stuck and is killed.
     """
 
     def __init__(self, patience: float = _PATIENCE) -> None:
@@ -107,7 +107,7 @@ class Host:
         self._child: Child | None = None
 
     def child(self) -> Child:
-        """A live child."""
+        """Return a running child; start one if necessary."""
         with self._lock:
             if self._child is None or not self._child.alive():
                 if self._child is not None:
@@ -117,7 +117,7 @@ class Host:
             return self._child
 
     def close(self) -> None:
-        """End the child; the engines in it are lost. A later call starts another one. Idempotent."""
+        """Kill the child; its engines are lost. A later `child` call starts another one. Idempotent."""
         with self._lock:
             if self._child is not None:
                 self._child.end()
@@ -125,7 +125,7 @@ class Host:
 
 
 HOST = Host()
-"""the child that all engines of this process share; a server closes it as it ends"""
+"""the child shared by all engines of this process; a server closes it on shutdown"""
 atexit.register(HOST.close)
 
 
@@ -135,9 +135,8 @@ _numbers = itertools.count()
 class ProcessEngine:
     """An `Engine` whose history and arithmetic are in the child. `ask` raises EngineLost once the child has died.
 
-    What is told is sent with the next `ask`; of a long history so many results at once that the engines of others get
-    their turns between, and that a child that works is not taken for a stuck one. Safe to use beside other engines in
-    other threads.
+    Observations are sent with the next `ask`; long histories in chunks, so that other engines get their turns and a
+    busy child does not run into the timeout. Other engines may be used in other threads at the same time.
     """
 
     uses_history = True
@@ -188,7 +187,7 @@ class ProcessEngine:
         return configuration
 
     def _request(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """Tell the first of what is unsent, and ask."""
+        """Send the first chunk of unsent observations with a question; return the answer."""
         sent = self._unsent[:_TOLD_AT_ONCE]
         request = {"engine": self._number, "observations": [observation_to_json(each) for each in sent], **question}
         if self._child is None:

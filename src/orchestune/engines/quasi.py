@@ -1,4 +1,4 @@
-"""Sobol and Halton sequences: points that fill the space more evenly than random ones."""
+"""Sobol and Halton sequences: quasi-random points that fill the space more evenly than random ones."""
 
 from __future__ import annotations
 
@@ -19,31 +19,30 @@ from orchestune.engines.identity import Identity
 _SEQUENCES = {"sobol": qmc.Sobol, "halton": qmc.Halton}
 
 _MOST_PASSED = 100
-"""points for each number that are looked at for one that is allowed"""
+"""upper bound of points tried per trial number to find a feasible one"""
 _MANY = 10
-"""numbers above which only some of them are likely to matter"""
+"""numeric parameters above which only some are likely to matter"""
 _EDGE = 1e-12
-"""what a position is at least and at most, since those of 0 and 1 are endlessly far out"""
+"""positions are clipped to [_EDGE, 1 - _EDGE], since 0 and 1 map to infinity"""
 
 
 def start_design(space: Space, seed: int) -> QuasiRandomProposer:
-    """What an engine that learns begins with: a Sobol sequence from the middle of the space outward."""
+    """Return the initial design of learning engines: a Sobol sequence from the center of the space outward."""
     return QuasiRandomProposer("sobol", space, seed, outward=True)
 
 
 class QuasiRandomProposer:
     """Point `number - 1` of a sequence that is scrambled with the experiment's seed (Owen, 1995; 2017 for Halton).
 
-    One dimension per parameter, also for those that its conditions leave out, so that a point depends on its number
-    alone. Points that the constraints of the space do not allow are passed over. A second proposal for the same number
-    would be the same point: the caller draws another one instead.
+    One dimension per parameter, including inactive ones, so that a point depends only on its number. Infeasible points
+    are skipped. A second proposal for the same number would be the same point: the caller draws another one instead.
 
-    `outward`: the first point is the middle of the space, and the others come the less far out the more numbers there
-    are. A space of d numbers is read as a normal distribution, and of n points the nearest to a best that is drawn from
-    it too comes closest where theirs has a variance of log n / d (Meunier et al., 2020). Nobody knows how many points
-    there will be, so n is the number of the point. Of many numbers often only a few matter (Bergstra and Bengio, 2012),
-    to which d is smaller: there every fourth point goes as far out as if a quarter of them did. Points whose results
-    are known from a warm start are passed over: the middle is the same for every seed.
+    `outward`: the first point is the center of the space, and the others stay the closer to it the more numeric
+    parameters there are. Let the optimum have a normal distribution over d numbers: the nearest of n points comes
+    closest to it if their variance is log n / d (Meunier et al., 2020). The number of points is unknown in advance, so
+    n is the number of the point. Of many numbers often only a few matter (Bergstra and Bengio, 2012), so that d is
+    smaller: then every fourth point spreads as if only a quarter of them mattered. Points with results from a warm
+    start are skipped, since the center is the same for every seed.
     """
 
     uses_history = False
@@ -63,7 +62,7 @@ class QuasiRandomProposer:
         self._sequence = _SEQUENCES[name](dimensions, scramble=True, rng=np.random.default_rng(seed))
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """What is known before the first trial is all that is learnt."""
+        """Remember the configurations of a warm start; nothing else is used."""
         if self._outward:
             self._known |= self._identity.set_of(seen.parameters for seen in observations if not seen.own)
 

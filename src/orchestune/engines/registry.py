@@ -19,7 +19,7 @@ from orchestune.ports.engine import Engine
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _SINGLE = ("cma", "swarm")
-"""those that optimize one metric"""
+"""engines limited to one objective"""
 
 
 def create(
@@ -31,26 +31,26 @@ def create(
     options: Mapping[str, Any] = _NONE,
     in_process: bool = False,
 ) -> Engine:
-    """A new engine with an empty history.
+    """Return a new engine with an empty history.
 
-    | name | what | when |
+    | name | method | use |
     |---|---|---|
-    | `auto` | Gaussian processes and TPE, which take turns (`engines.portfolio`) | nearly always |
+    | `auto` | Gaussian processes and TPE, alternating (`engines.portfolio`) | nearly always |
     | `gp` | a Gaussian process with expected improvement (`engines.gp`) | few numbers, a smooth loss |
     | `tpe` | tree-structured Parzen estimators (`engines.tpe`) | very many parameters or trials |
-    | `random` | uniform draws | as a yardstick |
+    | `random` | uniform draws | as a baseline |
     | `cma` | CMA-ES with margin (`engines.cma`) | numbers that depend on each other, several hundred trials |
     | `evolution` | differential evolution, NSGA-II (`engines.evolution`) | thousands of cheap trials |
     | `swarm` | particle swarm (`engines.swarm`) | thousands of cheap trials of numbers |
     | `latin` | Latin hypercubes (`engines.latin`) | a fixed number of points, even along each parameter |
-    | `sobol`, `halton` | points that fill the space evenly (`engines.quasi`) | to look at a whole space |
+    | `sobol`, `halton` | points that fill the space evenly (`engines.quasi`) | to explore a whole space |
     | `grid` | every configuration (`engines.grid`) | small finite spaces |
 
-    Options: `startup` (results before a model is asked), `history` (observations that a model is made of) and, of
-    `tpe` and `auto`, `candidates` (draws that TPE compares for one suggestion); `population`, `particles` and `size` of
-    those that have members or blocks. No answer depends on the budget, which may be extended. An engine that learns
-    lives in a process of its own (see `engines.process`) unless `in_process`. BadInput: an unknown name, an unknown
-    option or a value that it cannot have, a space that the engine cannot walk, more objectives than it looks at.
+    Options: `startup` (results before the model is used), `history` (observations in the model), for `tpe` and `auto`
+    `candidates` (draws that TPE compares per suggestion); `population`, `particles` and `size` for engines with members
+    or blocks. No suggestion depends on the budget, which may be extended. A learning engine runs in a child process
+    (see `engines.process`) unless `in_process`. Raises BadInput for an unknown name or option, an option out of range,
+    a space that the engine cannot enumerate, or more objectives than it supports.
     """
     check(name, options, space, metrics)
     metrics = aimed(metrics)
@@ -61,23 +61,21 @@ def create(
     if name in LEARNERS:
         if in_process:
             return DistinctEngine(space, learners.proposer(name, space, metrics, seed, options))
-        from orchestune.engines.process import ProcessEngine  # here: the command line needs no subprocess module
+        from orchestune.engines.process import ProcessEngine  # imported here: the CLI does not need subprocess
 
         return ProcessEngine(name, space, metrics, seed=seed, options=options)
     if name == "latin":
-        from orchestune.engines.latin import LatinProposer  # here: SciPy takes a second
+        from orchestune.engines.latin import LatinProposer  # imported here: SciPy takes a second
 
         return DistinctEngine(space, LatinProposer(space, seed, **options))
-    from orchestune.engines.quasi import QuasiRandomProposer  # here: SciPy takes a second
+    from orchestune.engines.quasi import QuasiRandomProposer  # imported here: SciPy takes a second
 
     return DistinctEngine(space, QuasiRandomProposer(name, space, seed))
 
 
 def check(name: str, options: Mapping[str, Any], space: Space, metrics: Sequence[Metric]) -> None:
-    """BadInput: an unknown name or option, a value that it cannot have, a space in which nothing is allowed, several
-    objectives for an engine that looks at one.
-
-    Quick; makes nothing.
+    """Raise BadInput for an unknown name or option, an option out of range, a space without a feasible configuration,
+    or several objectives for an engine that supports one. Fast; creates no engine.
     """
     if name not in NAMES:
         raise BadInput([Problem(f"'{name}' is no engine", key="engine", hint=_advice(name, NAMES))])

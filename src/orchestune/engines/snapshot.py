@@ -1,4 +1,4 @@
-"""An Optuna storage that shows one moment: the trials it is given, and one more that is being asked for."""
+"""An Optuna storage with a fixed content: the given trials, plus the one being asked for."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 class Snapshot(BaseStorage):
-    """One study which begins anew with each ask, so that nothing but its trials can decide an answer.
+    """A study that is reset for each ask, so that a suggestion depends on the given trials only.
 
-    Optuna's own storages keep every trial for ever and copy each deeply as it is added; an ask with running trials,
-    or with a part of the history, would need a new study each time.
+    Optuna's own storages keep every trial forever and deep-copy each on insertion; an ask with running trials, or with
+    part of the history, would need a new study each time.
     """
 
     def __init__(self, directions: Sequence[StudyDirection]) -> None:
@@ -23,7 +23,7 @@ class Snapshot(BaseStorage):
         self._trials: list[FrozenTrial] = []
 
     def show(self, trials: list[FrozenTrial]) -> None:
-        """Forget what was there, and have `trials`, which are not copied and must not change."""
+        """Replace the trials by `trials`, which are not copied and must not change."""
         self._trials = trials
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
@@ -100,7 +100,7 @@ def frozen(
     intermediate: dict[int, float] | None = None,
     excesses: Sequence[float] = (),
 ) -> FrozenTrial:
-    """A trial as Optuna keeps it, without the times, which play no part."""
+    """Return an Optuna trial without timestamps, which are not used."""
     noted = {"constraints": tuple(excesses)} if excesses else {}
     return FrozenTrial(
         number, state, None, None, None, parameters, distributions, {}, noted, intermediate or {}, number, values=values

@@ -1,4 +1,4 @@
-"""Whether a search has stopped finding anything better. Loads no library."""
+"""Detects that a search no longer improves. Imports no library."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import statistics
 from orchestune.engines.start import STARTUP
 
 ELSEWHERE = "gp-elsewhere"
-"""where a suggestion comes from that a search made elsewhere than where the best lies, since it found nothing better"""
+"""source of suggestions that a stalled search makes away from its incumbent"""
 _PATIENCE = 40
 _SHARE = 0.25
-"""of all results"""
+"""share of all results without improvement from which on the search is stalled, if they are at least `_PATIENCE`"""
 _GAIN = 0.01
-"""the least that counts as better, as a share of what was gained since the first results"""
+"""minimum relevant improvement, as a share of the total improvement since the first results"""
 
 
 class Stall:
-    """Looks at the losses (smaller is better) in the order in which they were told."""
+    """Observes the losses (smaller is better) in the order of arrival."""
 
     def __init__(self) -> None:
         self._first: list[float] = []
         self._count = self._since = 0
         self._best = math.inf
-        """the last that counted as better"""
+        """the last loss that counted as an improvement"""
 
     def add(self, loss: float) -> None:
-        """One more result."""
+        """Add a result."""
         self._count += 1
         if len(self._first) < STARTUP:
             self._first.append(loss)
@@ -35,10 +35,10 @@ class Stall:
 
     @property
     def worth(self) -> float:
-        """What a loss has to be less by to count as better."""
+        """The minimum decrease of the loss that counts as an improvement."""
         return _GAIN * max(statistics.median(self._first) - self._best, 0.0) if self._since else 0.0
 
     @property
     def lasts(self) -> bool:
-        """Whether nothing better was found for a quarter of all results, and 40 at least."""
+        """True if there was no improvement during the last quarter of all results, and at least 40."""
         return self._count - self._since >= max(_PATIENCE, _SHARE * self._count)

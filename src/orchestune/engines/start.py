@@ -1,25 +1,25 @@
-"""When an engine begins to learn. Loads no library."""
+"""Rules for the start of the model of an engine. Imports no library."""
 
 from __future__ import annotations
 
 STARTUP = 8
-"""trials before a model is asked, where the options do not say"""
+"""default number of trials before the model is used"""
 
 
 def least(startup: int) -> int:
-    """Results that a model needs at least."""
+    """Return the minimum number of results for a model."""
     return max(1, -(-startup // 2))
 
 
 def needed(startup: int, pending: int) -> int:
-    """Results with which a model begins while so many trials are on their way.
+    """Return the number of results with which the model starts, given the number of pending trials.
 
-    One worker brings `startup` results first. Many workers have as many trials on their way before the first result, so
-    half of the results will do: what waits for the others is spent on points that nothing was learnt for.
+    With one worker these are `startup` results. Many workers have as many trials pending before the first result, so
+    half of the results suffice: waiting for the others would spend trials on points chosen without a model.
     """
     return max(least(startup), startup - pending)
 
 
 def begins(results: int, failed: int, startup: int, pending: int) -> bool:
-    """Whether a model does that learns from trials that failed, too: where most fail, few results take a budget."""
+    """Return True if a model that also learns from failures can start: if most fail, few results cost much budget."""
     return results >= needed(startup, pending) or (results > 0 and results + failed >= startup)

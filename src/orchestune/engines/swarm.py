@@ -1,8 +1,8 @@
 """Particle swarm (Kennedy and Eberhart, 1995; constants of Clerc and Kennedy, 2002) without generations.
 
-Trial `number` is a step of particle `number % size`. Where a particle is, how fast it moves and what the best places
-are follows from the results told, so a late or lost one only leaves its particle where it was. The moves are a dozen
-lines on NumPy; the libraries that there are want to call the function themselves.
+Trial `number` is a step of particle `number % size`. Position, velocity and best positions follow from the observed
+results, so a late or lost result only leaves its particle where it was. The update is a dozen lines of NumPy; existing
+libraries want to call the objective function themselves.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from orchestune.engines.members import Member, Population, filled, order
 
 _INERTIA, _PULL = 0.7298, 1.4962
 _FASTEST = 0.5
-"""of the range in one step"""
+"""maximum step, as a share of the range"""
 
 
 class SwarmProposer(Population):
-    """Until as many results are there as there are particles, points of a Sobol sequence. One objective."""
+    """Suggests points of a Sobol sequence until there are as many results as particles. One objective."""
 
     name = "swarm"
 

@@ -1,19 +1,19 @@
-"""Arithmetic on one thread: an engine's matrices are small, and several threads are slower at them than one."""
+"""Limits BLAS to one thread: for an engine's small matrices several threads are slower than one."""
 
 from __future__ import annotations
 
 import threading
 from typing import Any
 
-import scipy.linalg  # noqa: F401 (it brings a BLAS of its own, which has to be there to be told)
+import scipy.linalg  # noqa: F401 (it has its own BLAS, which must be loaded to be limited)
 from threadpoolctl import ThreadpoolController
 
 
 class OneThread:
-    """A context in which the BLAS of this process uses one thread; afterwards what it used before.
+    """A context in which the BLAS of this process uses one thread; the previous limits are restored afterwards.
 
-    How many it uses holds for the whole process. So of the threads that are in here at once the first one tells it, and
-    the last one takes it back.
+    The limit applies to the whole process. So of several threads in the context the first one sets it, and the last one
+    restores it.
     """
 
     def __init__(self) -> None:

@@ -1,16 +1,16 @@
 """Tree-structured Parzen estimators (Bergstra et al., 2011; Watanabe, 2023) as Optuna implements them.
 
-What becomes of an observation:
+Treatment of observations:
 
-- completed, every metric finite: a value; where it exceeds a limit it ranks behind all that keep it, by how much;
-- pruned: no value, since what it had when it was ended is none of a finished one. Optuna ranks it behind every
-  completed one; of several the one that came further is the better one, of those that came equally far the one with
-  the smaller loss there;
-- pending: part of the density of what is not worth trying again (Optuna's `constant_liar`), so that suggestions made
-  at the same time keep away from each other;
-- failed, or not finite: the same as pending, for ever. Left out of the model, as Optuna does it, failures hold nothing
-  off: where the best values lie beside a region that fails (memory, divergence), most of a budget is spent inside it;
-- cancelled: nothing is known.
+- completed, every metric finite: a value; infeasible ones rank behind all feasible ones, by their excess;
+- pruned: no value, since the value at pruning is not that of a finished trial. Optuna ranks it behind every completed
+  one; among pruned trials the one with more steps is better, and at equal steps the one with the smaller loss there;
+- pending: part of the density of bad configurations (Optuna's `constant_liar`), so that simultaneous suggestions keep
+  apart from each other;
+- failed, or not finite: treated as pending, forever. If failures are left out of the model, as in Optuna, nothing keeps
+  suggestions away from them: if the best values are next to a failing region (memory, divergence), most of a budget is
+  spent inside it;
+- cancelled: ignored.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ from orchestune.engines.start import STARTUP, needed
 from orchestune.engines.versions import version_of
 
 HISTORY = 500
-"""observations that the model is made of where the options do not say; benchmarks/search_history_cap.py measures it"""
-_CELLS = 10_000  # numbers in the model: with many parameters fewer observations, so that an ask stays quick
+"""default number of observations in the model, measured by benchmarks/search_history_cap.py"""
+_CELLS = 10_000  # values in the model: fewer observations with many parameters, so that an ask stays fast
 _FEWEST = 100
-_ATTEMPTS = 2  # with constraints, which leave the best of the allowed candidates; where there is none, a mended one
+_ATTEMPTS = 2  # with constraints: the best feasible candidate is taken; if there is none, a repaired one
 _DRAWS = 8
-_BELIEF = 10.0  # with priors: the share of draws from them falls from a half, to a quarter after so many results
-_FINE = 1_000_000  # Optuna counts steps in whole numbers
+_BELIEF = 10.0  # with priors: the share of draws from them falls from 1/2; it is 1/4 after this many results
+_FINE = 1_000_000  # Optuna's steps are integers
 _Allowed = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
 class TpeProposer:
-    """The model is built anew for each ask, from what was told and is pending, with the seed of the ask."""
+    """Rebuilds the model for each ask, from the history and the pending trials, with the seed of the ask."""
 
     name = "tpe"
     uses_history = True
@@ -84,7 +84,7 @@ class TpeProposer:
         directions = [optuna.study.StudyDirection[metric.goal.upper()] for metric in self._metrics]
         self._snapshot = Snapshot(directions)
         self.source = self.name
-        # not created, of which Optuna would tell in the log; how that is set is for whoever uses Optuna beside this
+        # Loaded, not created: creating a study logs a message, and the log level belongs to other users of Optuna.
         self._study = optuna.load_study(study_name="snapshot", storage=self._snapshot, sampler=self._sampler(0))
 
     def tell(self, observations: Sequence[Observation]) -> None:
@@ -109,7 +109,7 @@ class TpeProposer:
                 self._ranked += state is not TrialState.RUNNING
 
     def ready(self, pending: int) -> bool:
-        """Whether enough is known for a model while so many trials are on their way; pruned ones count."""
+        """Return True if there are enough results, including pruned trials, given the number of pending trials."""
         return self._ranked >= needed(self._startup, pending) and self._completed > 0
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
@@ -129,14 +129,14 @@ class TpeProposer:
             self._snapshot.show(trials)
             varied = ask_seed(seed, attempt) if attempt else seed
             self._study.sampler = self._sampler(varied)
-            with np.errstate(all="ignore"):  # metrics of any size overflow in places that do not matter
+            with np.errstate(all="ignore"):  # very large metrics overflow, without consequences
                 found = mended(self._space, self._suggest(self._study.ask()), Random(varied))
             if self._space.allows(found):
                 break
         return found
 
     def _drawn(self, seed: int) -> dict[str, Value]:
-        """At random, and not what a warm start from a search with the same seed knows."""
+        """Return a random draw; avoid those already in the warm start of a search with the same seed."""
         found = draw_allowed(self._space, Random(seed))
         for attempt in range(1, _DRAWS if self._known else 1):
             if self._identity.of(found) not in self._known:
@@ -145,13 +145,13 @@ class TpeProposer:
         return found
 
     def _sampler(self, seed: int) -> TPESampler:
-        """A new one for each ask: it remembers how it has split the space into groups, which depends on its past."""
-        with warnings.catch_warnings():  # in the engines' own process there is no other thread that this could disturb
+        """Return a new sampler for each ask: a sampler caches its groups of parameters, which depend on past asks."""
+        with warnings.catch_warnings():  # not thread-safe, but the child has only one thread
             warnings.simplefilter("ignore", ExperimentalWarning)
             return _Sampler(self._allowed if self._space.constraints else None, seed, self._candidates)
 
     def _allowed(self, samples: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Which of the candidates for some of the parameters break no constraint between these."""
+        """Return a mask of the candidates, for a subset of the parameters, that violate no constraint among these."""
         outward = [(name, self._axes[name].outward, positions) for name, positions in samples.items()]
         count = len(next(iter(samples.values())))
         found = [{name: value(positions[place]) for name, value, positions in outward} for place in range(count)]
@@ -182,7 +182,7 @@ class TpeProposer:
         intermediate: dict[int, float] | None = None,
         excesses: Sequence[float] = (),
     ) -> FrozenTrial | None:
-        """None where the configuration is not one of this space, such as one from before the space was changed."""
+        """Return an Optuna trial; None if the configuration is not in this space, as after a change of the space."""
         positions: dict[str, float | int] = {}
         for name, value in configuration.items():
             parameter_axis = self._axes.get(name)
@@ -196,7 +196,7 @@ class TpeProposer:
         return frozen(number, state, positions, self._shapes[names], values, intermediate, excesses)
 
     def _intermediate(self, observation: Observation) -> dict[int, float] | None:
-        """Where a pruned trial was ended, as Optuna ranks it: it negates values that are to be maximized."""
+        """Return the last report of a pruned trial with the sign Optuna expects: it negates values to maximize."""
         if observation.last is None or len(self._metrics) > 1:
             return None
         step, loss = observation.last
@@ -214,8 +214,8 @@ class TpeProposer:
 
 
 class _Sampler(TPESampler):
-    """Chooses among the candidates that are allowed. Known bad results lie within what is allowed, too: of all
-    candidates the most promising would lie outside of it.
+    """Chooses among the feasible candidates only. All known bad results are feasible, so of all candidates the most
+    promising ones would be infeasible.
     """
 
     def __init__(self, allowed: _Allowed | None, seed: int, candidates: int) -> None:

@@ -1,4 +1,4 @@
-"""Random search, and the uniform draw that the other engines fall back on. Standard library only."""
+"""Random search, and the uniform draw used as fallback by other engines. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOTHING: Mapping[str, Value] = MappingProxyType({})
 
 
 def draw(space: Space, random: Random, fixed: Mapping[str, Value] = _NOTHING) -> dict[str, Value]:
-    """A draw along the tree of conditions, uniform or by priors; what is `fixed` keeps its value where it is active."""
+    """Return a draw along the tree of conditions, uniform or by priors; active `fixed` parameters keep their values."""
     configuration: dict[str, Value] = {}
     for parameter in space.parameters:
         name = parameter.name
@@ -36,7 +36,7 @@ class UniformProposer:
         self._space = space
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Nothing is learnt."""
+        """Do nothing: the history is not used."""
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         return draw(self._space, Random(seed))

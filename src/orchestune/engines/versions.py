@@ -1,4 +1,4 @@
-"""The versions of the engines that learn, without the libraries they come from."""
+"""Versions of the learning engines, determined without importing their libraries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 
 def version_of(name: str) -> str:
-    """What the same history, told to another version, may be answered differently by."""
+    """Return the version of an engine: another version may answer the same history differently."""
     return {
         "auto": f"14/optuna-{version('optuna')}/scipy-{version('scipy')}",
         "gp": f"14/scipy-{version('scipy')}",

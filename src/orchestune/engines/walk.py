@@ -1,4 +1,4 @@
-"""A walk through a finite space that goes on from ask to ask."""
+"""Enumeration of a finite space that continues from ask to ask."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from orchestune.engines.identity import Identity
 from orchestune.ports.engine import StillLooking
 
 MOST = 10_000_000
-"""steps from one configuration to the next, which take minutes: more are not worth it"""
+"""upper bound of the steps from one new configuration to the next; they take minutes"""
 _TURN, _TURN_OPERATIONS = 2000, 100_000
-"""steps of one ask, and operations of the constraints on them: a turn takes a tenth of a second at most"""
+"""steps per ask, and constraint operations on them: an ask takes at most 0.1 s"""
 
 
 class Walk:
-    """The configurations in order, the last parameter fastest."""
+    """Enumerates the configurations in order, the last parameter fastest."""
 
     def __init__(self, space: Space, identity: Identity) -> None:
         self._space, self._identity = space, identity
         self._steps = space.steps()
         self._turn = min(_TURN, _TURN_OPERATIONS // max(space.operations, 1))
         self._passed: list[tuple[bytes, dict[str, Value]]] = []
-        """walked through, and not told yet"""
+        """configurations passed and not observed yet"""
         self.barren = 0
-        """steps since the last configuration that was not told"""
+        """steps since the last configuration not observed yet"""
 
     def next(self, told: Set[bytes], busy: Set[bytes]) -> dict[str, Value] | None:
-        """The first one that is neither told nor busy; None where there is none.
+        """Return the first configuration that is neither told nor busy; None if there is none.
 
-        `StillLooking` after some steps: the next call goes on from there.
+        Raises StillLooking after a number of steps: the next call continues from there.
         """
         self._passed = [entry for entry in self._passed if entry[0] not in told]
         for name, configuration in self._passed:
@@ -46,7 +46,7 @@ class Walk:
                         return dict(found)
                 if turn >= self._turn:
                     raise StillLooking
-        except KeyboardInterrupt:  # which ends the generator: it would seem to have come to the end of the space
+        except KeyboardInterrupt:  # it ends the generator, which would look like the end of the space
             self._steps, self._passed, self.barren = self._space.steps(), [], 0
             raise
         return None

@@ -1,4 +1,4 @@
-"""Losses on a scale that a Gaussian process likes: mean 0, standard deviation 1, no value that outweighs all others."""
+"""Transforms losses for a Gaussian process: mean 0, standard deviation 1, outliers clipped."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _log = logging.getLogger(__name__)
 Warping = Literal["plain", "power"]
 
 _OUTSIDE = 10.0
-"""times the middle half's width above it a loss is cut: divergence is bad, how bad does not matter"""
+"""losses are clipped this many interquartile ranges above the upper quartile: the size of divergence is irrelevant"""
 
 
 def warped(losses: Floats, how: Warping) -> tuple[Floats, float]:
-    """Finite losses on the new scale, and by what a small difference of losses is multiplied on the way.
+    """Return the transformed losses (finite ones), and the factor by which a small difference of losses is scaled.
 
-    `plain` shifts and scales; `power` bends by the power (Yeo and Johnson, 2000) that makes them most like a normal
-    distribution. Order is kept but for the cut.
+    `plain` shifts and scales; `power` applies the power transform (Yeo and Johnson, 2000) closest to a normal
+    distribution. The order is preserved except for clipping.
     """
     values = _cut(losses)
     largest = float(np.abs(values).max(initial=0.0))
-    unit = 1 / largest if largest > 0 and np.isfinite(1 / largest) else 1.0  # no sum of these overflows
+    unit = 1 / largest if largest > 0 and np.isfinite(1 / largest) else 1.0  # sums cannot overflow now
     values = values * unit
     values, factor = _standardized(values)
     if how == "power" and factor > 0:
@@ -36,10 +36,10 @@ def warped(losses: Floats, how: Warping) -> tuple[Floats, float]:
 
 
 def _cut(losses: Floats) -> Floats:
-    """Without values that are bad beyond measure, before any arithmetic in which the others would vanish beside them.
+    """Clip extremely bad losses, before any arithmetic in which the others would vanish by rounding.
 
-    The middle half is between two of the losses: of those that are far apart no mean is taken, which could be infinite.
-    Where it has no width, that of the better half serves.
+    The quartiles are elements of `losses`, not interpolated: an interpolation could overflow. If the interquartile
+    range is 0, the range from the minimum to the upper quartile is used.
     """
     ordered = np.sort(losses)
     low, high = ordered[(len(ordered) - 1) // 4], ordered[-((len(ordered) - 1) // 4) - 1]
@@ -57,10 +57,10 @@ def _standardized(values: Floats) -> tuple[Floats, float]:
 
 def _bent(values: Floats) -> Floats:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # a power that overflows is looked at below
+        warnings.simplefilter("ignore")  # an overflow is checked below
         try:
             bent = np.asarray(yeojohnson(values)[0])
-        except Exception:  # noqa: BLE001 (its search for the power may fail in several ways; the values do as they are)
+        except Exception:  # noqa: BLE001 (its optimizer may fail in several ways; unbent values will do)
             _log.warning("%d losses are not bent", len(values), exc_info=True)
             return values
     return _standardized(bent)[0] if np.isfinite(bent).all() and bent.std() > 1e-9 else values

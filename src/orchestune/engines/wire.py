@@ -1,4 +1,4 @@
-"""What the server and the engines' own process say to each other: one JSON document per line, a request, an answer."""
+"""Protocol between the server and the engines' process: one JSON document per line, a request, then an answer."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from orchestune.domain.trial import Observation
 
 
 def encode(document: Mapping[str, Any]) -> bytes:
-    """One line; floats come out bit for bit as they went in."""
+    """Serialize a document to one line; floats are preserved bit for bit."""
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
 
 
 def observation_to_json(observation: Observation) -> list[Any]:
-    """Short, as a rebuilt engine is told thousands of them at once."""
+    """Return a compact document: a recreated engine receives thousands of them at once."""
     told = [observation.number, dict(observation.parameters), observation.state.value, dict(observation.metrics)]
     if observation.stddev or observation.last:
         told.append(dict(observation.stddev))
@@ -24,7 +24,7 @@ def observation_to_json(observation: Observation) -> list[Any]:
 
 
 def observation_from_json(document: list[Any]) -> Observation:
-    """The inverse of `observation_to_json`."""
+    """Parse the document of `observation_to_json`."""
     number, parameters, state, metrics, *rest = document
     stddev, last = [*rest, {}, None][:2] if not rest else [*rest, None][:2]
     return Observation(number, parameters, TrialState(state), metrics, stddev, tuple(last) if last else None)
