@@ -1,4 +1,4 @@
-"""Crash-loop backoff: delays new workers after some ended before running a trial, and pauses the experiment finally."""
+"""Crash-loop backoff: delays new workers after some ended without running a trial; finally pauses the experiment."""
 
 from __future__ import annotations
 

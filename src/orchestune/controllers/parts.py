@@ -54,7 +54,7 @@ def unfinished(row: ExperimentRow) -> int:
 def memory_after(
     capacity: Capacity, row: ExperimentRow, asked: Resources, taken: Resources, closed: frozenset[str] = frozenset()
 ) -> int | None:
-    """Return the memory for retrying a trial that ran out of `asked`; see `next_memory`. None if retries are disabled.
+    """Return the bytes for retrying a trial that ran out of `asked`, as in `next_memory`; None also without retries.
     `taken`: the resources it used on its node; `closed`: nodes that its trials cannot use.
     """
     wanted = row.specification

@@ -19,7 +19,7 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.hot import Present
 
 WARM_SECONDS = 120.0
-"""how long the worker of a finished test is kept for the next one, while no experiment is pending for its resources"""
+"""timeout for which the worker of a finished test is kept, while no experiment is pending for its resources"""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Sparing:
         return [(worker, kinds[worker.experiment]) for worker in free]
 
     def _bequeath(self, worker: Present, test: ExperimentRow) -> bool:
-        """Hand the worker over if it is idle. The lock on its experiment prevents that it leases a trial meanwhile."""
+        """Hand the worker over if it is idle. The lock on its experiment keeps it from leasing a trial meanwhile."""
         with self._core.store.transaction() as session:
             experiments.lock(session, worker.experiment)
             idle = worker.id not in workers.at_work(session, test.cluster)

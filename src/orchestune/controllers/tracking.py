@@ -76,7 +76,7 @@ class Tracking:
         each(partial(server.wait, until) for server in self._servers.values())
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         for server in self._servers.values():
             server.close()
 
@@ -99,7 +99,7 @@ class Tracking:
 
 
 class _Server:
-    """One tracking server, and the thread that writes to it while there are events to record."""
+    """A tracking server, and the thread that writes to it while there are events to record."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -136,7 +136,7 @@ class _Server:
             raise error
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._closed = True
         while self._links:
             self._links.popitem()[1].close()
@@ -195,7 +195,7 @@ class _Server:
 
 
 class _Telling:
-    """One step of recording one experiment."""
+    """A step of recording one experiment."""
 
     def __init__(self, core: Core, row: ExperimentRow, there: Mlflow, place: str) -> None:
         self._core, self._row, self._there, self._place = core, row, there, place

@@ -30,7 +30,7 @@ class _Still:
 
 class Watching:
     """Time is measured on this process's own clock, so that neither a suspended laptop nor an outage of the server
-    counts as one of the experiment. After a restart the full time applies again.
+    counts as inactivity of the experiment. After a restart the full time applies again.
     """
 
     def __init__(self, core: Core) -> None:
