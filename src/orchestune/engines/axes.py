@@ -1,4 +1,4 @@
-"""Conversion of parameters to Optuna distributions, on scales that cannot overflow, with an exact inverse."""
+"""Maps parameters to Optuna distributions over indices and unit intervals: Optuna neither overflows nor rounds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SLACK = 1e-6
 
 @dataclass(frozen=True)
 class Axis:
-    """One dimension for Optuna. TPE is invariant to shifts and scales, so every float uses the unit interval."""
+    """A dimension for Optuna. TPE is invariant to shifts and scales, so every float uses the unit interval."""
 
     name: str
     distribution: BaseDistribution

@@ -137,7 +137,7 @@ class Cube:
         return points
 
     def constrained(self) -> Flags:
-        """Return a mask of the coordinates that constraints depend on: parameters they name, and parents of any."""
+        """Return a mask of the coordinates that constraints depend on: named parameters, and parents in conditions."""
         named = {name for each in self._space.constraints for name in each.names}
         if named:
             named |= {parent for parameter in self._space.parameters for parent, _ in parameter.when}

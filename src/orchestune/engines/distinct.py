@@ -21,7 +21,7 @@ _CONSTRAINED = 8  # probes if there are constraints: a draw may need a long rand
 _CLIMBS = 40
 _OPERATIONS = 4000  # constraint operations times draws or climbs: each evaluates the constraints hundreds of times
 _WALKABLE = 1_000_000  # configurations; in a larger space there are always new ones to draw
-_MANY = 1000  # values of one parameter
+_MANY = 1000  # values from which on a parameter counts as having many
 
 
 class Proposer(Protocol):

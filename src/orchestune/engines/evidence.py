@@ -34,7 +34,7 @@ _SHARED, _OTHERS = 3, 5
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One observation: its point, and a loss per metric (smaller is better), None if it has no losses."""
+    """An observation: its point, and a loss per metric (smaller is better), None if it has no losses."""
 
     point: Floats
     losses: tuple[float, ...] | None

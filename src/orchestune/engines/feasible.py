@@ -28,7 +28,7 @@ _WALK = 60
 _FURTHER, _LONGER = 5, 100
 """climbs continued if none reached a feasible point, and their steps per parameter"""
 _REFUSED = 10
-"""one of this many infeasible moves is repaired by another parameter"""
+"""infeasible moves per one that is repaired by another parameter"""
 _HALVES = 45
 _MENDS = 5
 _LOOK_AROUND = 100

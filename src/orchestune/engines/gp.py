@@ -98,7 +98,7 @@ _FEW = 4
 
 
 class GpProposer:
-    """One process per view; the views alternate, each for two consecutive trial numbers."""
+    """Suggests by one process per view; the views alternate, each for two consecutive trial numbers."""
 
     name = "gp"
     uses_history = True

@@ -24,7 +24,7 @@ class Scales:
     """inverse squared length scale per coordinate"""
     amplitude: float
     noise: float
-    """variance"""
+    """variance of the common noise"""
     single: Floats | None = None
     """inverse length scale per coordinate in the additive part; None without that part"""
     single_amplitude: float = 0.0

@@ -28,7 +28,7 @@ class Walk:
         """steps since the last configuration not observed yet"""
 
     def next(self, told: Set[bytes], busy: Set[bytes]) -> dict[str, Value] | None:
-        """Return the first configuration that is neither told nor busy; None if there is none.
+        """Return the first configuration that is neither in `told` nor in `busy`; None if there is none.
 
         Raises StillLooking after a number of steps: the next call continues from there.
         """
