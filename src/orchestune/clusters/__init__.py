@@ -1,1 +1,1 @@
-"""Where clusters come from: one package for each way, all beside the backends that run workers in them."""
+"""Sources of clusters, one package each. Independent of the backends that run workers in them."""

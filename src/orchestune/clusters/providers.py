@@ -1,4 +1,4 @@
-"""Cloud providers by name; each is imported when it is asked for."""
+"""Registry of cloud providers; each is imported only when requested."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ NAMES = ("aws",)
 
 
 def open_provisioner(provider: str, region: str = "", profile: str = "") -> Provisioner:
-    """What makes clusters there. Nothing is asked yet.
+    """Return the provider's `Provisioner`, without making any request.
 
-    UsageError where there is no such provider, where its library is not installed, or where no region is named.
+    Raises UsageError if the provider is unknown, its library is not installed, or no region is set.
     """
     if provider == "aws":
         from orchestune.clusters.aws.client import Aws  # boto3 is optional, and slow to import

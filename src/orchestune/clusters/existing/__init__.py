@@ -1,1 +1,1 @@
-"""A Kubernetes cluster that is there already: what we put into a namespace of it, and how it is taken away again."""
+"""Deployment into an existing Kubernetes cluster: the objects created in one namespace, and their removal."""

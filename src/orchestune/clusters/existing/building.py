@@ -1,4 +1,4 @@
-"""Builds images by a Job in the cluster, for who has no docker, podman or buildah at hand."""
+"""Image builds as a Job in the cluster, for users without docker, podman or buildah."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from orchestune.kubeapi.labels import COMPONENT, NO_MESH_ANNOTATIONS, NO_MESH_LA
 Manifest = dict[str, Any]
 _POLL = 1.0
 _PATIENCE = 300.0
-"""seconds until the pod has to run"""
+"""seconds within which the pod must start"""
 _ENDED = ("Succeeded", "Failed")
 _GONE: Manifest = {"metadata": {"deletionTimestamp": "earlier"}, "status": {"phase": "Failed"}}
-"""what is shown of a pod that is no longer there"""
+"""placeholder for a pod that no longer exists"""
 _GRANTING = "an administrator of the namespace grants what docs/how-to/permissions.md lists"
 _HERE = "build with docker, podman or buildah on this machine"
 
 
 def settings(api: Api, namespace: str) -> Connection | None:
-    """What was said when the cluster was connected; None where nothing is there any more."""
+    """Return the connection settings stored in the namespace; None if there is no ConfigMap."""
     found = api.get("v1", "ConfigMap", CONFIG, namespace)
     return read(found.get("data") or {}) if found else None
 
 
 class InCluster:
-    """Fulfils `Builder`. What it makes in the namespace is removed when a build ends, however it ends."""
+    """Implements `Builder`. Deletes every object it created when a build ends, even after a failure."""
 
     def __init__(
         self,
@@ -81,16 +81,16 @@ class InCluster:
             "uid": made["metadata"]["uid"],
         }
         try:
-            for document in others:  # the pod waits for them; they go with the Job, whoever removes it
+            for document in others:  # the pod blocks on them; garbage collected with the Job
                 document["metadata"] = {**document["metadata"], "ownerReferences": [owner]}
                 self._api.create(document)
             self._follow(plan, job["metadata"]["name"], say, _how_to_trust(connection))
         finally:
-            with suppress(TemporaryError):  # it goes by itself, in an hour at most
+            with suppress(TemporaryError):  # the Job's TTL deletes it within an hour
                 self._api.delete(job)
 
     def documents(self, plan: Plan, connection: Connection, mark: str) -> list[Manifest]:
-        """What is made in the namespace: the Job, the files, and a Secret with the user's logins where it needs any."""
+        """Return the objects to create: the Job, the ConfigMap with the files, and a Secret if logins are needed."""
         name = f"orchestune-build-{str(plan.target.tag)[:12]}-{mark}"
         labels = {**OURS, COMPONENT: "build"}
         logins = self._logins(plan)
@@ -124,14 +124,14 @@ class InCluster:
         return [job, files, *made]
 
     def _logins(self, plan: Plan) -> dict[str, credentials.Credentials]:
-        """Of the user, for where the image goes, and for where those that it is made from are not for everybody."""
+        """Return the user's logins for the target registry and for the registries of private base images."""
         target, others = plan.target.registry, map(parse, bases(plan.dockerfile))
         wanted = [target, *(base.registry for base in others if base.registry != target and not self._is_public(base))]
         found = {registry: self._find(registry) for registry in wanted}
         return {registry: login for registry, login in found.items() if login is not None}
 
     def _follow(self, plan: Plan, job: str, say: Say, trust: str) -> None:
-        """Pass on the output until the Job is over. `trust` is what an untrusted registry takes."""
+        """Stream the build output until the Job ends. `trust` is the hint for an untrusted registry certificate."""
         output, runs = Output(say), False
         began = self._clock()
         until = lost = began + _PATIENCE
@@ -140,7 +140,7 @@ class InCluster:
             try:
                 found = self._look(job, output, now > until, runs)
                 lost = now + _PATIENCE
-            except TemporaryError:  # the build goes on, whoever looks
+            except TemporaryError:  # the build does not depend on this connection
                 if now > lost:
                     raise
                 found = None
@@ -165,7 +165,7 @@ class InCluster:
             self._sleep(_POLL)
 
     def _look(self, job: str, output: Output, late: bool, ran: bool) -> tuple[Manifest, str] | None:
-        """The pod once it runs, and its new output; None while it does not yet. `ran`: it was seen to."""
+        """Return the pod and its new output; None while it is pending. `ran`: the pod was seen running before."""
         pod = self._pod(job)
         if pod is None and ran:
             return _GONE, ""
@@ -175,7 +175,7 @@ class InCluster:
         return pod, self._text(pod["metadata"]["name"], output.since)
 
     def _refuse_to_wait(self, pod: Manifest | None, job: str, late: bool) -> None:
-        """Raise why no pod runs, where waiting is in vain or has taken long enough."""
+        """Raise OrchestuneError with the reason if the pod cannot start, or if the timeout has passed (`late`)."""
         if pod is None:
             why, vain = self._why_no_pod(job), True
             hint = f"the namespace must allow Pod Security `baseline` and have room for it; or {_HERE}"
@@ -195,11 +195,11 @@ class InCluster:
         place = f"/api/v1/namespaces/{self._namespace}/pods/{pod}/log"
         try:
             return self._api.text("GET", place, timestamps="true", sinceTime=since)
-        except (NotFound, UsageError):  # it begins, or has just gone
+        except (NotFound, UsageError):  # the container is starting, or the pod was just deleted
             return ""
 
     def _why_no_pod(self, job: str) -> str:
-        """Pod Security, a quota or an admission hook lets the Job make no pod: what its events say."""
+        """Return why the Job could not create its pod (Pod Security, quota, admission webhook), from its events."""
         for event in self._api.items("v1", "Event", self._namespace):
             about = event.get("involvedObject") or {}
             if about.get("kind") == "Job" and about.get("name") == job and event.get("reason") == "FailedCreate":
@@ -208,13 +208,13 @@ class InCluster:
 
 
 def _took_too_much(pod: Manifest) -> bool:
-    """Whether the kernel killed it for its memory."""
+    """Return True if a container was OOM killed."""
     states = [status.get("state") or {} for status in pod["status"].get("containerStatuses") or ()]
     return any((state.get("terminated") or {}).get("reason") == "OOMKilled" for state in states)
 
 
 def _taken(pod: Manifest, seconds: float) -> str:
-    """Why the cluster has ended a build that would have gone on; nothing where it has not."""
+    """Return why the cluster terminated the build (eviction, node loss, deadline); empty if it did not."""
     reason, message = pod["status"].get("reason"), str(pod["status"].get("message", "")).strip()
     if reason:  # of the pod, not of its container: Evicted, NodeShutdown
         return f"{reason}: {message}" if message else str(reason)
@@ -225,7 +225,7 @@ def _taken(pod: Manifest, seconds: float) -> str:
 
 
 def _how_to_trust(connection: Connection) -> str:
-    """What makes a build in the cluster trust a registry."""
+    """Return the hint on how to make builds in the cluster trust a registry's certificate."""
     command = f"`orchestune cluster connect -n {connection.name} --ca FILE`"
     more = ", in the place of those that it has: FILE needs these too" if connection.certificates else ""
     return f"{command} gives the cluster the registry's CA{more}; or {_HERE}"

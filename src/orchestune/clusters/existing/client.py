@@ -1,4 +1,4 @@
-"""The API of a cluster over plain requests: apply, get, list, delete. Its errors become ours here."""
+"""Blocking Kubernetes API client: apply, get, list, delete. Maps API errors to Orchestune's exceptions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PAGE = 500
 
 
 def _user(remedy: str) -> Asker:
-    """Whoever runs a command; `remedy` is what helps where the cluster does not know him."""
+    """Return the `Asker` for a user on the command line; `remedy` is the hint if authentication fails."""
     return Asker(
         "this user",
         lambda: Denied(
@@ -35,14 +35,14 @@ def _user(remedy: str) -> Asker:
 
 
 class Api:
-    """One context of a kubeconfig. Blocking; every call may be repeated.
+    """Client for one context of a kubeconfig. Blocking; every call may be retried.
 
-    Unreachable where the API server does not answer, Denied (verb and resource named) where it refuses, NotFound,
-    Conflict, UsageError with the API server's words where what was sent is wrong.
+    Raises Unreachable if the API server does not answer, Denied (naming verb and resource) if it refuses, NotFound,
+    Conflict, or UsageError with the API server's message if the request is invalid.
     """
 
     def __init__(self, kubeconfig: str | None = None, context: str | None = None) -> None:
-        import urllib3  # costs a tenth of a second, which no other command shall pay
+        import urllib3  # importing takes 0.1 s, which other commands must not pay
 
         self.kubeconfig, self.context = kubeconfig, context
         self._endpoint = load(kubeconfig, context)
@@ -52,12 +52,12 @@ class Api:
         self._timeout = urllib3.Timeout(connect=10.0, read=_SECONDS)
 
     def call(self, method: str, place: str, body: Any = None, kind: str = "application/json", **query: Any) -> Manifest:
-        """The document that the API server answers."""
+        """Send a request and return the JSON document of the response."""
         text = self.text(method, place, body, kind, **query)
         return answered(text, _user(self._endpoint.remedy))
 
     def text(self, method: str, place: str, body: Any = None, kind: str = "application/json", **query: Any) -> str:
-        """What the API server answers, as it stands."""
+        """Send a request and return the response body as text."""
         headers = {"Accept": "application/json", "Content-Type": kind, **self._endpoint.login()}
         given = {key: value for key, value in query.items() if value is not None}
         url = f"{self.host}{place}" + (f"?{urlencode(given)}" if given else "")
@@ -77,7 +77,7 @@ class Api:
         return content
 
     def get(self, version: str, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
-        """One object; None where there is none."""
+        """Return one object; None if absent."""
         try:
             return self.call("GET", f"{collection(version, kind, namespace)}/{name}")
         except NotFound:
@@ -86,7 +86,7 @@ class Api:
     def items(
         self, version: str, kind: str, namespace: str | None = None, selector: str | None = None
     ) -> Iterator[Manifest]:
-        """All objects of a kind, page by page."""
+        """Yield all objects of a kind, fetched page by page."""
         after: str | None = None
         while True:
             query: dict[str, Any] = {"labelSelector": selector, "limit": _PAGE, "continue": after}
@@ -98,19 +98,19 @@ class Api:
                 return
 
     def apply(self, document: Manifest) -> Manifest:
-        """Bring the object to what the document says, on the server's side, under our own field manager."""
+        """Apply the object server-side under the field manager `MANAGER`, taking over conflicting fields."""
         _check_owner(self, document)
         return self.call(
             "PATCH", path(document), document, "application/apply-patch+yaml", fieldManager=MANAGER, force="true"
         )
 
     def create(self, document: Manifest) -> Manifest:
-        """Make a new object; Conflict where there is one of that name."""
+        """Create an object. Raises Conflict if the name exists."""
         place = collection(document["apiVersion"], document["kind"], document["metadata"].get("namespace"))
         return self.call("POST", place, document, fieldManager=MANAGER)
 
     def delete(self, document: Manifest) -> bool:
-        """Remove an object and what it owns; whether there was one."""
+        """Delete an object and its dependents (foreground). Return False if it did not exist."""
         try:
             self.call("DELETE", path(document), {"propagationPolicy": "Foreground"})
         except NotFound:
@@ -118,11 +118,11 @@ class Api:
         return True
 
     def has_group(self, group: str) -> bool:
-        """Whether the cluster has an API group, that of OpenShift or of Kueue for instance."""
+        """Return True if the cluster serves an API group, for example that of OpenShift or Kueue."""
         return any(item["name"] == group for item in self.call("GET", "/apis")["groups"])
 
     def who_am_i(self) -> str:
-        """The name under which the cluster knows this user; empty where it does not say."""
+        """Return the user name the cluster knows this client by; empty if it cannot say."""
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         try:
             answer = self.call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body)
@@ -134,7 +134,7 @@ class Api:
 
 
 def _check_owner(api: Api, document: Manifest) -> None:
-    """Conflict where an object of that name is somebody else's: we do not take over what is not ours."""
+    """Raise Conflict if an object of that name exists without Orchestune's labels. Namespaces are exempt."""
     metadata = document["metadata"]
     found = api.get(document["apiVersion"], document["kind"], metadata["name"], metadata.get("namespace"))
     if found is None or document["kind"] == "Namespace":

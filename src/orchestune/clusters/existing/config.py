@@ -1,4 +1,4 @@
-"""What a connection to a cluster is made of: the settings, kept in the cluster beside what they made."""
+"""Connection settings of a cluster, stored in the cluster as a ConfigMap."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orchestune.kubeapi.forwarding import SERVER_ACCOUNT
 from orchestune.kubeapi.labels import POOL
 
 MANAGER = "orchestune"
-"""the field manager of what we apply"""
+"""field manager for server-side apply"""
 
 SERVER = SERVER_ACCOUNT
 SERVICE = "orchestune"
@@ -29,9 +29,9 @@ WORKER = "orchestune-worker"
 PORT = 8470
 RETIREMENT = "retirement.json"
 SETTINGS = "connection.json"
-"""the key of the ConfigMap that holds these settings"""
+"""key of the ConfigMap entry that holds these settings"""
 AUTHORITIES = "ca.crt"
-"""the key that holds the certificates of `--ca`"""
+"""key of the ConfigMap entry that holds the certificates of `--ca`"""
 
 _CLUSTER_INSIDE = ("localhost", "127.0.0.1", ".svc", ".cluster.local", "kubernetes.default")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
@@ -39,77 +39,77 @@ _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _QUALIFIED = re.compile(r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _PASSWORD = re.compile(r"^(?:[a-z0-9]+://)?[^/@]*:[^/@]*@")
 _SIZE = re.compile(r"\d+(\.\d+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
-"""amounts as Kubernetes takes them"""
+"""Kubernetes quantities"""
 _OPTIONAL = (
     "registry", "default_image", "claim", "files", "retention", "env_secret", "proxy", "no_proxy", "retirement",
 )  # fmt: skip
-"""settings that a server does without; `storage_class` has a meaning for nothing: the claims of no class"""
+"""optional settings: an empty value unsets them. `storage_class` is not listed: empty selects claims without a class"""
 
 
 @dataclass(frozen=True)
 class Connection:
-    """One server in one namespace. Nothing secret stands in it."""
+    """Settings of one server in one namespace. Contains no secrets."""
 
     name: str
     namespace: str
     server_image: str = ""
-    """full reference by digest; empty until it is known"""
+    """full reference with digest; empty until known"""
     version: str = ""
-    """of the server that `server_image` holds"""
+    """version of the server in `server_image`"""
     registry: str | None = None
-    """where images are pushed to and pulled from: `host:port[/path]`"""
+    """registry that images are pushed to and pulled from: `host:port[/path]`"""
     default_image: str | None = None
-    """what trials run in that name no image"""
+    """image for trials that name none"""
     storage_class: str | None = None
-    """None: the cluster's default"""
+    """None: the cluster's default class"""
     claim: str | None = None
-    """a claim that exists already, and stays when the server goes"""
+    """existing PersistentVolumeClaim of the user; never deleted"""
     size: str = "20Gi"
     database: bool = False
-    """PostgreSQL, whose address stands in the Secret"""
+    """True if the server uses PostgreSQL; its URL is in the Secret"""
     files: str | None = None
-    """where logs and artifacts live, if not on the claim: s3://BUCKET/PREFIX"""
+    """object storage for logs and artifacts instead of the claim: s3://BUCKET/PREFIX"""
     retention: str | None = None
-    """how long after the end logs and files are kept, such as 90d; None: for ever"""
+    """retention of logs and files after the end, such as 90d; None: forever"""
     gpu_resource: str = "nvidia.com/gpu"
     pool_label: str = POOL
     elastic: bool = False
-    """the cluster starts machines on demand"""
+    """True if the cluster adds nodes on demand"""
     create_namespace: bool = False
     pull_secrets: tuple[str, ...] = ()
     env_secret: str | None = None
-    """a Secret of the namespace whose entries become environment variables of the server"""
+    """Secret in the namespace whose entries become environment variables of the server"""
     proxy: str | None = None
     no_proxy: str | None = None
     certificates: bool = False
-    """a CA bundle is in the ConfigMap"""
+    """True if the ConfigMap contains a CA bundle"""
     user: int | None = 65532
-    """the server's user and group; None: the cluster assigns one (OpenShift)"""
+    """user and group ID of the server; None: assigned by the cluster (OpenShift)"""
     queues: bool = False
-    """Kueue is installed: the server may look at its workloads"""
+    """True if Kueue is installed and the server may read its workloads"""
     replicas: int = 1
     architecture: str = ""
-    """of the nodes that run the server's image, such as arm64; empty: all of them, or it is not known"""
+    """architecture of the nodes that can run the server's image, such as arm64; empty: any or unknown"""
     image_volumes: str = "auto"
-    """whether the worker's Python comes into pods by an image volume: auto, yes, no"""
+    """mounting of the worker's Python as an image volume: auto, yes or no"""
     retirement: Mapping[str, Any] | None = None
-    """when the server has the cluster destroyed; empty or None: never"""
+    """configuration of the automatic destruction of an idle cluster; empty or None: never"""
     allow: tuple[str, ...] = ()
-    """access beyond the default that experiments may have, such as claim:datasets"""
+    """permissions beyond the default for experiments, such as claim:datasets"""
 
     @property
     def url(self) -> str:
-        """How workers reach the server."""
+        """URL at which workers reach the server."""
         return f"http://{SERVICE}.{self.namespace}.svc:{PORT}"
 
     @property
     def platform(self) -> Platform:
-        """Where pods of the server's image run; nodes of Windows are often tainted for nobody."""
+        """Platform for pods with the server's image. Windows nodes need exclusion: they often have no taint."""
         return Platform(self.architecture)
 
     @property
     def way_out(self) -> dict[str, str]:
-        """What makes programs in a pod use the proxy, where there is one: variables as Kubernetes expands them."""
+        """Proxy environment variables for containers (Kubernetes expands references); empty without a proxy."""
         if not self.proxy:
             return {}
         inside = ",".join(filter(None, (*_CLUSTER_INSIDE, self.no_proxy, "$(KUBERNETES_SERVICE_HOST)")))
@@ -118,21 +118,21 @@ class Connection:
 
     @property
     def makes_claim(self) -> bool:
-        """Whether the server's storage is ours, and goes when the server goes."""
+        """True if Orchestune creates the claim, and deletes it with the server."""
         return self.claim is None and not self.stateless
 
     @property
     def stateless(self) -> bool:
-        """Nothing of the server lies on a claim: the database and the files are elsewhere."""
+        """True if the server needs no claim: database and files are both external."""
         return self.database and self.files is not None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name."""
+        """Return the fields by name, ready for JSON."""
         return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Connection:
-        """The inverse of `to_json`; what a later version has written beside it is left out."""
+        """Build a connection from `to_json` output, ignoring unknown fields written by later versions."""
         known = {item.name for item in fields(cls)}
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
@@ -140,7 +140,10 @@ class Connection:
         return cls(**{key: value for key, value in values.items() if key in known})
 
     def with_changes(self, changes: Mapping[str, Any]) -> Connection:
-        """The same with what was said anew; None: nothing was said. One kind of storage takes the place of another."""
+        """Return a changed copy (None: unchanged). `claim` and `storage_class` unset each other.
+
+        Raises BadInput with all problems.
+        """
         given = {key: _meant(key, value) for key, value in changes.items() if value is not None}
         if "claim" in given:
             given.setdefault("storage_class", None)
@@ -159,7 +162,7 @@ class Connection:
 
 
 def refuse_moves(now: Connection, changes: Mapping[str, Any]) -> None:
-    """UsageError where the server would go on elsewhere than its data, which does not follow by itself."""
+    """Raise UsageError if a change would move the server away from its data, which is not migrated."""
     for name in ("storage_class", "claim", "size", "files", "database"):
         wanted = changes.get(name)
         if wanted is not None and _meant(name, wanted) != getattr(now, name):
@@ -170,7 +173,7 @@ def refuse_moves(now: Connection, changes: Mapping[str, Any]) -> None:
 
 
 def read(data: Mapping[str, str]) -> Connection:
-    """What stands in the ConfigMap of a cluster. OrchestuneError where it cannot be understood."""
+    """Parse the data of a cluster's ConfigMap. Raises OrchestuneError if it is invalid."""
     if SETTINGS not in data:
         raise OrchestuneError(f"the ConfigMap {CONFIG} has no {SETTINGS}", "was it changed by hand?")
     try:
@@ -182,7 +185,7 @@ def read(data: Mapping[str, str]) -> Connection:
 
 
 def checked(connection: Connection) -> Connection:
-    """The same, or BadInput with everything that is wrong about it."""
+    """Return the connection unchanged, or raise BadInput with all its problems."""
     problems = []
     if not _NAME.fullmatch(connection.name):
         problems.append(
@@ -215,7 +218,7 @@ def checked(connection: Connection) -> Connection:
 
 
 def _unfit(given: Mapping[str, Any]) -> Iterator[Problem]:
-    """What is wrong with single settings. What a cluster has is not looked at: whoever joins it has not said it."""
+    """Yield the problems of individual settings. Existing settings are not checked: this user did not write them."""
     for name, noun, like in (("gpu_resource", "resource", "nvidia.com/gpu"), ("pool_label", "label", "team.lab/pool")):
         if name in given and not _QUALIFIED.fullmatch(given[name]):
             yield Problem(f"'{given[name]}' is no name of a {noun}", name, hint=f"write it like {like}")
@@ -238,7 +241,11 @@ def _unfit_allowances(key: str, texts: Iterable[str]) -> Iterator[Problem]:
 
 
 def _nested(texts: Iterable[str]) -> Iterator[Problem]:
-    """Folders that lie in others: a trial may replace one by a link, by which the next one would mount any folder."""
+    """Yield a problem for each allowed folder inside another allowed one.
+
+    A trial with access to the outer folder could replace the inner one by a symlink, and the next trial would then
+    mount an arbitrary folder.
+    """
     allowances = Allowances.of(texts)
     for each in sorted(allowances.granted):
         outer = allowances.around(each.name) if each.kind == "path" else None
@@ -248,7 +255,7 @@ def _nested(texts: Iterable[str]) -> Iterator[Problem]:
 
 
 def _meant(name: str, value: Any) -> Any:
-    """What was said of a setting: nothing in its place takes it away."""
+    """Return None for an empty value of an optional setting, otherwise the value."""
     return (value or None) if name in _OPTIONAL else value
 
 

@@ -1,5 +1,5 @@
-"""The server's Deployment: one pod that holds the claim, or several without one on different machines. One that is
-lost with its machine goes elsewhere within seconds.
+"""The server's Deployment: one pod with the claim, or several stateless replicas spread over nodes. A pod on a lost
+node is rescheduled within seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Manifest = dict[str, Any]
 CONFIG_FOLDER = "/etc/orchestune"
 CONFIGURATION = "orchestune.dev/configuration"
 LOST_SECONDS = 10
-"""how long the pod stays on a machine that does not answer; 300 where nothing is said"""
+"""seconds that the pod stays bound to an unreachable node; the default of Kubernetes is 300"""
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -38,11 +38,11 @@ _APART: Manifest = {
     "whenUnsatisfiable": "ScheduleAnyway",
     "labelSelector": {"matchLabels": SERVERS},
 }
-"""one machine that is lost takes one of several replicas with it"""
+"""best-effort spreading over nodes, so that a lost node takes only one replica down"""
 
 
 def deployment(connection: Connection, config: Manifest, secret: str) -> Manifest:
-    """The Deployment. `config` is the ConfigMap and `secret` a mark of the Secret: another one restarts the server."""
+    """Build the Deployment. A changed ConfigMap `config` or Secret version `secret` restarts the server."""
     several = connection.replicas > 1
     return manifest(
         "apps/v1",
@@ -68,19 +68,19 @@ def deployment(connection: Connection, config: Manifest, secret: str) -> Manifes
 
 
 def configuration(document: Manifest) -> str:
-    """What tells whether a Deployment was made from the same settings as another."""
+    """Return the digest of the settings that a Deployment was built from, for comparison."""
     annotations = document["spec"]["template"]["metadata"].get("annotations") or {}
     return str(annotations.get(CONFIGURATION, ""))
 
 
 def disruption_budget(connection: Connection) -> Manifest:
-    """One of several replicas may go at a time; with one replica it would only keep nodes from being drained."""
+    """Build a budget that allows one replica to be disrupted at a time. For one replica it would only block drains."""
     spec = {"maxUnavailable": 1, "selector": {"matchLabels": SERVERS}}
     return manifest("policy/v1", "PodDisruptionBudget", SERVER, connection, "server", spec=spec)
 
 
 def security(connection: Connection) -> Manifest:
-    """What Pod Security `restricted` asks of a pod. The user is left to the cluster where it assigns one itself."""
+    """Build the security context that Pod Security `restricted` requires; no user if the cluster assigns one."""
     made: Manifest = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     if connection.user is not None:
         made |= {"runAsUser": connection.user, "runAsGroup": connection.user, "fsGroup": connection.user}
@@ -159,7 +159,7 @@ def _probe(path: str, **timing: int) -> Manifest:
 
 
 def _environment(connection: Connection) -> list[Manifest]:
-    """A user without a name or a home, as an arbitrary uid is one, needs nothing else."""
+    """Build the environment; HOME and USER are set since an arbitrary UID has neither."""
     values = {"HOME": "/tmp", "USER": "orchestune", "ORCHESTUNE_HOME": "/data", "ORCHESTUNE_LOG_FORMAT": "json"}
     if connection.retention:
         values["ORCHESTUNE_RETENTION"] = connection.retention
@@ -179,7 +179,7 @@ def _volumes(connection: Connection) -> list[Manifest]:
         {"name": "config", "configMap": {"name": CONFIG}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
     ]
-    if connection.stateless:  # what lasts is in the database, the bucket and the Secret
+    if connection.stateless:  # persistent state is in the database, the bucket and the Secret
         secret = {"secretName": SERVER, "items": [{"key": "key", "path": "key"}]}
         return [{"name": "data", "emptyDir": {}}, *others, {"name": "secret", "secret": secret}]
     return [{"name": "data", "persistentVolumeClaim": {"claimName": connection.claim or DATA}}, *others]

@@ -1,4 +1,4 @@
-"""Emptying machines that go: nothing new starts there, and what runs there moves elsewhere."""
+"""Draining of node pools before removal: cordon the nodes, then evict their pods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestune.kubeapi.labels import WORKERS, are_in
 Manifest = dict[str, Any]
 _MERGE = "application/merge-patch+json"
 _DRAINING = "orchestune.dev/draining"
-"""an annotation"""
+"""annotation of nodes that this module cordoned"""
 _POLL = 1.0
 _SECONDS = 900.0
 
@@ -28,11 +28,11 @@ def drain(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Return once no pod runs on the nodes of a pool, but those of DaemonSets.
+    """Cordon a pool's nodes, evict their pods, and return once only DaemonSet and static pods are left.
 
-    Pods are evicted, so that disruption budgets hold. Workers go first: while the server is where it was, their trials
-    publish their checkpoints and are offered again. Idempotent. TemporaryError says what does not go. `beat` is called
-    now and then.
+    Evictions respect disruption budgets. Workers are evicted first: while the server still runs, their trials publish
+    checkpoints and are requeued. Idempotent. Raises TemporaryError naming the remaining pods after `_SECONDS`. Calls
+    `beat` on each poll.
     """
     until = clock() + _SECONDS
     while True:
@@ -57,7 +57,7 @@ def drain(
 
 
 def reopen(api: Api, label: str, pools: Container[str]) -> list[str]:
-    """Let pods come to the machines of pools that stay where a drain that was not completed has closed them; which."""
+    """Uncordon nodes of remaining `pools` that an interrupted drain has cordoned; return their names."""
     found = []
     for node in api.items("v1", "Node"):
         metadata = node["metadata"]
@@ -69,7 +69,7 @@ def reopen(api: Api, label: str, pools: Container[str]) -> list[str]:
 
 
 def _close(api: Api, node: Manifest, *, closed: bool) -> None:
-    """With a mark that tells machines that were closed here from those that somebody else has closed."""
+    """Cordon or uncordon a node; the annotation marks nodes cordoned here, not by an administrator."""
     value = {"metadata": {"annotations": {_DRAINING: "yes" if closed else None}}}
     with suppress(NotFound):
         place = f"/api/v1/nodes/{node['metadata']['name']}"
@@ -81,7 +81,7 @@ def _pods(api: Api) -> Iterable[Manifest]:
 
 
 def _moves(pod: Manifest) -> bool:
-    """Whether a pod keeps its machine from going."""
+    """Return True if the pod must be evicted before its node can go."""
     owners = pod["metadata"].get("ownerReferences") or ()
     over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
     return not over and not any(owner.get("kind") in ("DaemonSet", "Node") for owner in owners)
@@ -92,7 +92,7 @@ def _is_worker(pod: Manifest) -> bool:
 
 
 def _evict(api: Api, pod: Manifest) -> str:
-    """Ask for it to go; what stands against that, for now."""
+    """Request eviction; return why it is refused for now, or an empty string."""
     metadata = pod["metadata"]
     if metadata.get("deletionTimestamp"):
         return ""
@@ -106,7 +106,7 @@ def _evict(api: Api, pod: Manifest) -> str:
         api.call("POST", place, body)
     except NotFound:
         return ""
-    except OrchestuneError as exc:  # 429: a disruption budget
+    except OrchestuneError as exc:  # 429: blocked by a disruption budget
         if isinstance(exc, TemporaryError):
             return exc.message
         raise

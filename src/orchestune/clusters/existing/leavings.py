@@ -1,4 +1,4 @@
-"""What workloads have made outside a cluster, which would outlive it: load balancers and disks."""
+"""Cleanup of cloud resources that workloads created and that would outlive the cluster: load balancers and disks."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def clear(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Delete Services with load balancers and claims of disks, with the workloads that use them, in all namespaces.
+    """Delete Services of type LoadBalancer, claims, and the workloads using them, in all namespaces.
 
-    For clusters that go as a whole. Returns when the controllers have removed them outside, or after some minutes with
-    a note: what is left then is the provisioner's to find.
+    For cluster teardown only. Returns when the controllers have removed the external resources, or after `_SECONDS`
+    with a note; the provisioner then removes the rest.
     """
     until = clock() + _SECONDS
     said = ""
@@ -52,7 +52,7 @@ def clear(
 
 
 def _goes(volume: Manifest) -> bool:
-    """Whether the cluster removes the disk behind it by itself."""
+    """Return True if the CSI driver deletes the disk when the volume is released."""
     spec = volume["spec"]
     return spec.get("persistentVolumeReclaimPolicy") == "Delete" and "csi" in spec
 
@@ -66,7 +66,7 @@ def _claims(api: Api) -> list[Manifest]:
 
 
 def _workloads(api: Api) -> list[Manifest]:
-    """What keeps claims in use; what the cluster itself needs for removing them stays."""
+    """Return workloads and bare pods that may use claims; kube-system stays, since cleanup needs its controllers."""
     found = []
     for version, kind in _SCALED:
         found += [item for item in api.items(version, kind) if item["metadata"]["namespace"] not in _SYSTEM]

@@ -1,4 +1,4 @@
-"""Objects of the API as plain documents, and where each kind of them lives."""
+"""Kubernetes objects as plain dicts, and their API paths."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ PLURALS = {
     "StatefulSet": "statefulsets",
     "StorageClass": "storageclasses",
 }
-"""how the API calls several of a kind"""
+"""kind → plural resource name in API paths"""
 
 
 def manifest(
     version: str, kind: str, name: str, connection: Connection, component: str, *, namespaced: bool = True, **body: Any
 ) -> Manifest:
-    """An object of ours, with the labels by which it is found again."""
+    """Build an object with Orchestune's labels, by which it is found for removal."""
     metadata: Manifest = {"name": name, "labels": {**OURS, COMPONENT: component}}
     if namespaced:
         metadata["namespace"] = connection.namespace
@@ -50,27 +50,27 @@ def manifest(
 
 
 def collection(version: str, kind: str, namespace: str | None) -> str:
-    """The path of all objects of a kind."""
+    """Return the API path of a collection."""
     root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
     inside = f"/namespaces/{namespace}" if namespace else ""
     return f"{root}{inside}/{PLURALS[kind]}"
 
 
 def path(document: Manifest) -> str:
-    """The path of one object."""
+    """Return the API path of one object."""
     metadata = document["metadata"]
     place = collection(document["apiVersion"], document["kind"], metadata.get("namespace"))
     return f"{place}/{metadata['name']}"
 
 
 def called(document: Manifest) -> str:
-    """How an object is called in messages: `Deployment orchestune-server`."""
+    """Return the display name for messages: `Deployment orchestune-server`."""
     return f"{document['kind']} {document['metadata']['name']}"
 
 
 @contextmanager
 def about(document: Manifest) -> Iterator[None]:
-    """Errors of this block say which object they are about."""
+    """Prefix the messages of errors raised in the block with the object's display name."""
     try:
         yield
     except OrchestuneError as exc:

@@ -1,4 +1,4 @@
-"""What a pod writes, of which the API server is asked again and again for what is new."""
+"""Incremental reading of a pod's log by polling the API server."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 _KEPT = 25
-"""lines that an error shows"""
+"""log tail kept for error messages, in lines"""
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d) ?")
 _BUILT = "Successfully tagged"
 
 
 class Output:
-    """Tells each line once, though a log is had from a whole second on: the times in it tell its lines apart."""
+    """Emits each log line once. `sinceTime` has a resolution of one second, so timestamps identify repeated lines."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._known = Counter[str]()
-        """the lines of the log as it was had last"""
+        """lines of the last response, with their counts"""
         self.since: str | None = None
-        """the second from which on the log is wanted; None: all of it"""
+        """`sinceTime` of the next request; None: the whole log"""
         self.end = deque[str](maxlen=_KEPT)
         self.built = False
-        """an image was made, and is about to be pushed"""
+        """True once the image is built and only the push is left"""
 
     def take(self, text: str, *, complete: bool) -> None:
-        """The log from `since` on, with times. Unless it is `complete`, its last line may be half of one."""
+        """Process the log since `since`, with timestamps. Unless `complete`, an unfinished last line is dropped."""
         lines = text.split("\n")
         if not complete or not lines[-1]:
             lines.pop()

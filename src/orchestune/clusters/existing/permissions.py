@@ -1,4 +1,4 @@
-"""Which rights each step needs, and which of them this user has (SelfSubjectAccessReview)."""
+"""Permissions required for each operation, and a check of those this user has (SelfSubjectAccessReview)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 @dataclass(frozen=True)
 class Right:
-    """One verb on one resource; `namespace` None: in the whole cluster."""
+    """One verb on one resource. `namespace` None: cluster-wide."""
 
     verb: str
     resource: str
     group: str = ""
     namespace: str | None = None
     name: str = ""
-    """one object alone"""
+    """restricts the right to one object; empty: all"""
 
     def __str__(self) -> str:
         resource = f"{self.resource}.{self.group}" if self.group else self.resource
@@ -36,7 +36,7 @@ class Right:
 
 
 def to_deploy(connection: Connection) -> list[Right]:
-    """What `connect` and `upgrade` need: to apply every kind of the plan, and all that they hand on to the server."""
+    """Return the rights for `connect` and `upgrade`: all kinds in the plan, and all rights granted to the server."""
     space = connection.namespace
     kinds = [
         ("serviceaccounts", ""),
@@ -59,7 +59,7 @@ def to_deploy(connection: Connection) -> list[Right]:
 
 
 def to_destroy(connection: Connection) -> list[Right]:
-    """What `destroy` needs beside the way to the server."""
+    """Return the rights for `destroy`, without those for reaching the server."""
     space = connection.namespace
     kinds = {(right.resource, right.group) for right in to_deploy(connection) if right.verb == "patch"}
     kinds |= {("jobs", "batch"), ("pods", ""), ("secrets", ""), ("poddisruptionbudgets", "policy")}
@@ -68,13 +68,13 @@ def to_destroy(connection: Connection) -> list[Right]:
 
 
 def to_use(connection: Connection, pods: Sequence[str]) -> list[Right]:
-    """What every command needs that talks to the server in these pods: the way through the API server."""
+    """Return the rights that every command needs to reach the server's `pods`: port forwarding via the API server."""
     space = connection.namespace
     return [Right("list", "pods", "", space), *(Right("create", FORWARDING, "", space, pod) for pod in pods)]
 
 
 def to_build(connection: Connection, *, login: bool = True) -> list[Right]:
-    """What a build in the cluster needs beside that; `login`: one that has to log in at the registry."""
+    """Return the additional rights for an in-cluster build; `login`: the build needs registry credentials."""
     space = connection.namespace
     rights = [Right("get", "configmaps", "", space, CONFIG)]
     rights += [Right("create", kind, "", space) for kind in ("configmaps", *(("secrets",) if login else ()))]
@@ -83,14 +83,14 @@ def to_build(connection: Connection, *, login: bool = True) -> list[Right]:
 
 
 def to_grant() -> list[Right]:
-    """What the optional part needs, which goes beyond the namespace."""
+    """Return the rights for creating the optional cluster-wide roles."""
     kinds = ("clusterroles", "clusterrolebindings")
     rights = [Right(verb, kind, _RBAC) for kind in kinds for verb in ("get", "create", "patch")]
     return [*rights, *handed_on(cluster_rules(), None)]
 
 
 def handed_on(rules: Sequence[Manifest], namespace: str | None) -> list[Right]:
-    """Every single right of some rules: nobody may hand on what he does not hold."""
+    """Expand RBAC rules into single rights: Kubernetes lets a user grant only rights that the user holds."""
     return [
         Right(verb, resource, group, namespace, name)
         for rule in rules
@@ -102,13 +102,13 @@ def handed_on(rules: Sequence[Manifest], namespace: str | None) -> list[Right]:
 
 
 def distinct(rights: Sequence[Right]) -> list[Right]:
-    """Each once, and none for a single object that another one covers."""
+    """Remove duplicates, and rights on single objects that a right on all objects covers."""
     every = dict.fromkeys(rights)
     return [right for right in every if not right.name or replace(right, name="") not in every]
 
 
 def missing(api: Api, rights: Sequence[Right]) -> list[Right]:
-    """Those that this user does not have. Where the cluster does not tell, the right counts as there."""
+    """Return the rights that this user lacks. Rights that cannot be checked count as granted."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         answers = list(pool.map(lambda right: _allowed(api, right), rights))
     return [right for right, allowed in zip(rights, answers, strict=True) if not allowed]

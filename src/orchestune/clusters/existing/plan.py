@@ -1,4 +1,4 @@
-"""Everything that a connection puts into a cluster, in the order in which it is applied."""
+"""All objects of a connection, in the order in which they are applied."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ Manifest = dict[str, Any]
 def foundation(
     connection: Connection, database_url: str | None = None, key: bytes = b"", pods: Sequence[str] = ()
 ) -> list[Manifest]:
-    """What the server stands on: the namespace where we make it, accounts and their rights, the database's address
-    and the key that signs what workers show (on a disk it lies there). `pods`: those of a server that is there.
+    """Return the prerequisites: namespace (if Orchestune creates it), accounts, roles, and the Secret with database
+    URL and worker signing key (without a database, the key is on the disk). `pods`: existing server pods.
     """
     made = [namespace(connection)] if connection.create_namespace else []
     made += rights.namespaced(connection, pods)
@@ -39,9 +39,9 @@ def foundation(
 
 
 def server(connection: Connection, *, certificates: str = "", secret: str = "") -> list[Manifest]:
-    """The server itself, its storage, and the ways to it; the Deployment is last: once it is right, all is.
+    """Return the server, its storage and its network access. The Deployment is last: if it is current, all objects are.
 
-    `certificates` is a bundle in PEM. `secret` is a mark of the Secret, so that another one restarts the server.
+    `certificates` is a PEM bundle. `secret` is the version of the Secret; a change restarts the server.
     """
     config = settings(connection, certificates)
     made = [config, claim(connection)] if connection.makes_claim else [config]
@@ -51,24 +51,24 @@ def server(connection: Connection, *, certificates: str = "", secret: str = "") 
 
 
 def administrators_part(connection: Connection) -> list[Manifest]:
-    """What needs rights beyond the namespace. All of it is optional but the namespace itself."""
+    """Return the objects that need cluster-wide rights. All are optional."""
     return rights.cluster_wide(connection)
 
 
 def namespace(connection: Connection) -> Manifest:
-    """The namespace. How strict its Pod Security is stays the administrator's choice."""
+    """Build the namespace, without Pod Security labels: the level is the administrator's choice."""
     return manifest("v1", "Namespace", connection.namespace, connection, "namespace", namespaced=False)
 
 
 def database_secret(connection: Connection, database_url: str, key: bytes) -> Manifest:
-    """Where the database is, and the key."""
+    """Build the Secret with the database URL and the signing key."""
     values = {"database-url": database_url.encode(), "key": key}
     data = {name: base64.b64encode(value).decode() for name, value in values.items()}
     return manifest("v1", "Secret", SERVER, connection, "server", type="Opaque", data=data)
 
 
 def settings(connection: Connection, certificates: str = "") -> Manifest:
-    """The ConfigMap: what the server reads, and what this connection was made with."""
+    """Build the ConfigMap: the server's configuration and the connection settings."""
     backend = {
         "cluster": connection.name,
         "namespace": connection.namespace,
@@ -96,7 +96,7 @@ def settings(connection: Connection, certificates: str = "") -> Manifest:
 
 
 def claim(connection: Connection) -> Manifest:
-    """The server's disk: one pod at a time may hold it, since SQLite has one writer."""
+    """Build the server's claim. ReadWriteOncePod: SQLite allows one writer."""
     spec: Manifest = {
         "accessModes": ["ReadWriteOncePod"],
         "resources": {"requests": {"storage": connection.size}},
@@ -107,13 +107,13 @@ def claim(connection: Connection) -> Manifest:
 
 
 def service(connection: Connection) -> Manifest:
-    """Where workers find the server."""
+    """Build the Service through which workers reach the server."""
     spec = {"selector": SERVERS, "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]}
     return manifest("v1", "Service", SERVICE, connection, "server", spec=spec)
 
 
 def network_policy(connection: Connection) -> Manifest:
-    """Only our own pods reach the server; people come through the API server, which no policy stops."""
+    """Allow ingress only from Orchestune's pods. Users connect through the API server, which no policy blocks."""
     spec = {
         "podSelector": {"matchLabels": SERVERS},
         "policyTypes": ["Ingress"],

@@ -1,4 +1,4 @@
-"""Pods that are tried in a pool: does one start, find the server, see its GPUs? Does an image come from a registry?"""
+"""Probe pods: test if a pod of a pool starts, reaches the server and sees its GPUs, or if an image can be pulled."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _USER = 65532
 _POLL = 0.5
 _ENDED = ("Succeeded", "Failed")
 _MADE = ("CreateContainerError", "RunContainerError", "StartError", "CrashLoopBackOff")
-"""what a container waits for whose image is there"""
+"""waiting reasons that imply the image was pulled"""
 
 LOOK = f"""
 import glob, json, os, socket, time, urllib.request
@@ -43,7 +43,7 @@ print(json.dumps(said))
 
 @dataclass(frozen=True)
 class Pool:
-    """Where a pod is tried: nodes by name (none: wherever the cluster likes), and GPUs that it asks for."""
+    """Target of a probe: node names (none: any node) and the number of GPUs to request."""
 
     name: str
     nodes: tuple[str, ...] = ()
@@ -52,12 +52,12 @@ class Pool:
 
 @dataclass(frozen=True)
 class Look:
-    """What a pod saw, or why it saw nothing."""
+    """Result of a probe."""
 
     pool: Pool
     seconds: float
     failure: str = ""
-    """it never ran, and why"""
+    """reason why the pod never ran; empty if it ran"""
     dns_error: str = ""
     server: bool = False
     gpus: int = 0
@@ -65,10 +65,10 @@ class Look:
 
 
 def pod(connection: Connection, pool: Pool, mark: str, image: str = "") -> Manifest:
-    """The pod. It keeps to Pod Security `restricted`. Without an image it has the server's, and looks around; with one
-    it has only to be pulled: what it would run is not in it.
+    """Build the probe pod, conforming to Pod Security `restricted`. Without `image` it runs the checks in the server's
+    image; with one it only tests the pull, and its command does not exist.
     """
-    # a LimitRange may ask for a least, and for limits that are not many times what is requested
+    # a LimitRange may set minimum requests and a maximum ratio of limits to requests
     resources: Manifest = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "200m", "memory": "256Mi"}}
     if pool.gpus:
         resources["limits"][connection.gpu_resource] = str(pool.gpus)
@@ -109,7 +109,7 @@ def pod(connection: Connection, pool: Pool, mark: str, image: str = "") -> Manif
 
 
 def _on(nodes: Sequence[str]) -> Manifest:
-    """Any of these nodes; a term may name one alone."""
+    """Build a node selector for any of `nodes`; one term accepts only one name."""
     expressions = [{"key": "metadata.name", "operator": "In", "values": [node]} for node in nodes]
     return {"nodeSelectorTerms": [{"matchFields": [expression]} for expression in expressions]}
 
@@ -124,7 +124,7 @@ def look(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Look:
-    """Start such a pod, wait until it has looked, remove it. Blocking; raises what the cluster refuses."""
+    """Run a probe pod to completion and delete it. Blocking. Raises if the cluster refuses the pod."""
 
     def ended(found: Manifest, took: float) -> Look | None:
         over = (found.get("status") or {}).get("phase") in _ENDED
@@ -144,7 +144,7 @@ def pull(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Look:
-    """Have a node of the pool pull an image, asking its registry anew. As `look` otherwise."""
+    """Make a node of the pool pull an image, revalidating it with the registry. Otherwise like `look`."""
 
     def pulled(found: Manifest, took: float) -> Look | None:
         return Look(pool, took, node=str(found["spec"].get("nodeName", ""))) if _is_pulled(found) else None
@@ -192,7 +192,7 @@ def _tried(
 def _create(
     api: Api, document: Manifest, until: float, clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> None:
-    """Make the pod, once the one of an earlier, interrupted test is gone."""
+    """Create the pod after the one of an earlier, interrupted probe is deleted."""
     name, space = document["metadata"]["name"], document["metadata"]["namespace"]
     while api.get("v1", "Pod", name, space) is not None and clock() < until:
         sleep(_POLL)

@@ -1,4 +1,4 @@
-"""Puts the server into a namespace, brings it up to date, and takes all of it away. Every step may be repeated."""
+"""Deploys, upgrades and removes the server in a namespace. Every step is idempotent."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from orchestune.kubeapi.refusals import MAKE_NAMESPACE, Changed, Forbidden
 Manifest = dict[str, Any]
 Note = Callable[[str], None]
 ARCHIVED = "orchestune.dev/archived"
-"""annotation of the ConfigMap: everything was copied and checked, and what goes on is the removal"""
+"""annotation of the ConfigMap: the archive is complete and verified, only the removal is left"""
 _DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
-"""annotations that make one the default: older clusters have the other one, and it counts still"""
+"""annotations that mark the default class; the beta one of older clusters still counts"""
 _OPENSHIFT = "security.openshift.io"
 _KUEUE = "kueue.x-k8s.io"
 _KEY_BYTES = 32
 _GONE = 120.0
-"""seconds that the cluster has to remove what has ended"""
+"""seconds that the cluster has to delete terminated pods, beyond their grace period"""
 _QUIET, _POLL = 10.0, 0.5
-"""seconds after which it is told what is waited for, and between two looks"""
+"""seconds of waiting before progress is reported, and seconds between polls"""
 
 REMOVED = (
     ("apps/v1", "Deployment"),
@@ -50,26 +50,26 @@ REMOVED = (
     ("v1", "ServiceAccount"),
     ("v1", "ConfigMap"),
 )
-"""in this order; the ConfigMap, which says what else there was, goes last"""
+"""removal order; the ConfigMap is last, since it records the settings of the rest"""
 
 
 @dataclass(frozen=True)
 class Present:
-    """What is in the namespace already."""
+    """State of an existing deployment in a namespace."""
 
     connection: Connection
     deployed: bool
-    """there is a Deployment (a connect that was interrupted early has made none)"""
+    """True if the Deployment exists (an early interrupted connect leaves none)"""
     current: bool = True
-    """the Deployment is what these settings ask for (one that was interrupted later may be an older one)"""
+    """True if the Deployment matches the settings (after an interrupted upgrade it may be older)"""
     certificates: str = ""
     archived: bool = False
     version: str | None = None
-    """`resourceVersion` of the ConfigMap that holds the settings, as it was read"""
+    """`resourceVersion` of the ConfigMap with the settings at the time of reading"""
 
 
 def present(api: Api, namespace: str) -> Present | None:
-    """The server in that namespace, as far as an earlier connect came; None where there is nothing."""
+    """Return the state of the deployment, complete or not; None if there is none."""
     found = api.get("v1", "ConfigMap", CONFIG, namespace)
     if found is None:
         return None
@@ -86,14 +86,14 @@ def _is_current(api: Api, connection: Connection, certificates: str, deployment:
     try:
         secret = _secret_mark(api, connection)
     except (Forbidden, NotFound):
-        return True  # who may not read the Secret cannot deploy either
+        return True  # a user who may not read the Secret cannot deploy anyway
     wanted = plan.server(connection, certificates=certificates, secret=secret)
     planned = next(document for document in wanted if document["kind"] == "Deployment")
     return configuration(planned) == configuration(deployment)
 
 
 def discovered(api: Api, connection: Connection) -> Connection:
-    """The same with what the cluster says of itself: whether it assigns users, whether it has queues."""
+    """Return the connection with detected cluster features: assigned user IDs (OpenShift), queues (Kueue)."""
     made = replace(
         connection, queues=api.has_group(_KUEUE) and (connection.queues or _may_show_queues(api, connection))
     )
@@ -103,24 +103,24 @@ def discovered(api: Api, connection: Connection) -> Connection:
 
 
 def rediscovered(api: Api, connection: Connection) -> Connection:
-    """The same for a server that is there: what it was not told then, where this user may tell it now."""
+    """Detect features again for an existing server; keep the old settings if this user cannot grant the new rights."""
     made = discovered(api, connection)
     return made if made == connection or not permissions.missing(api, permissions.to_deploy(made)) else connection
 
 
 def _may_show_queues(api: Api, connection: Connection) -> bool:
-    """Whether this user can let the server look at Kueue's objects. It works without, and says less of what waits."""
+    """Return True if this user can grant access to Kueue. It is optional: status then shows no queue reasons."""
     return not permissions.missing(api, permissions.handed_on(queue_rules(), connection.namespace))
 
 
 def check_namespace(api: Api, connection: Connection) -> None:
-    """NotFound where there is none, and none is to be made."""
+    """Raise NotFound if the namespace is missing and is not to be created."""
     if not connection.create_namespace and api.get("v1", "Namespace", connection.namespace) is None:
         raise NotFound(f"there is no namespace {connection.namespace} in the cluster", MAKE_NAMESPACE)
 
 
 def check_secrets(api: Api, connection: Connection) -> None:
-    """NotFound where one is named that is not there: the server would wait for it, or its image."""
+    """Raise NotFound if a named Secret is missing: the server or its image pull would block on it."""
     named = [("--pull-secret", "docker-registry", name) for name in connection.pull_secrets]
     named += [("--env-secret", "generic", connection.env_secret)] if connection.env_secret else []
     for option, kind, name in named:
@@ -133,7 +133,7 @@ def check_secrets(api: Api, connection: Connection) -> None:
 
 
 def check_storage(api: Api, connection: Connection) -> None:
-    """UsageError where the server's data would have no place that lasts."""
+    """Raise UsageError (or NotFound, for a named claim) if the server's data has no persistent storage."""
     if connection.claim is not None:
         if api.get("v1", "PersistentVolumeClaim", connection.claim, connection.namespace) is None:
             raise NotFound(f"there is no claim {connection.claim} in the namespace {connection.namespace}")
@@ -143,7 +143,7 @@ def check_storage(api: Api, connection: Connection) -> None:
     try:
         classes = list(_classes(api))
     except Forbidden:
-        return  # a user who may not look: the claim's own state will tell
+        return  # not readable for this user; errors will show in the claim's state
     names = sorted(item["metadata"]["name"] for item in classes)
     if connection.storage_class is not None:
         if connection.storage_class not in names and connection.storage_class:
@@ -168,7 +168,7 @@ def _classes(api: Api) -> Iterator[Manifest]:
 
 
 def check_rights(api: Api, rights: Sequence[Right], what: str, hint: str | None = None) -> None:
-    """Forbidden, with every right that is missing, before anything was done."""
+    """Raise Forbidden naming every missing right, before any change is made."""
     lacking = permissions.missing(api, rights)
     if lacking:
         shown = some([str(right) for right in lacking], 12)
@@ -176,7 +176,7 @@ def check_rights(api: Api, rights: Sequence[Right], what: str, hint: str | None 
 
 
 def _granting(lacking: Sequence[Right]) -> str:
-    """Who can give such rights, and how."""
+    """Return the hint that says who can grant the rights, and how."""
     spaces = {right.namespace for right in lacking}
     if None in spaces:
         return "an administrator of the cluster has to make the namespace; docs/how-to/permissions.md lists all rights"
@@ -185,7 +185,7 @@ def _granting(lacking: Sequence[Right]) -> str:
 
 
 def may_grant(api: Api) -> bool:
-    """Whether this user can give the server its view of nodes and other people's pods."""
+    """Return True if this user can grant the server read access to nodes and to pods of other namespaces."""
     return not permissions.missing(api, permissions.to_grant())
 
 
@@ -199,32 +199,32 @@ def deploy(
     grant: bool = False,
     version: str | None = None,
 ) -> None:
-    """Apply everything and wait until the server is ready. NotUp says why it is not.
+    """Apply all objects and wait until the server is ready. Raises `rollout.NotUp` with the reason if it is not.
 
-    `version`: that of the settings from which `connection` was made. Conflict if another command has changed them
-    since: they hold the allowances, and one that was taken back would come again.
+    `version`: resourceVersion of the settings that `connection` was derived from. Raises Conflict if another command
+    has changed them since: they hold the allowances, and a revoked one must not be restored.
     """
     key = _key(api, connection) if database_url else b""
     for document in plan.foundation(connection, database_url, key, server_pods(api, connection)):
         if document["kind"] == "Namespace" and _is_there(api, document):
-            continue  # one that somebody else has made stays his: `destroy` takes away those with our labels
+            continue  # never label a foreign namespace: `destroy` deletes labelled ones
         _apply(api, document)
     if grant:
         for document in plan.administrators_part(connection):
             _apply(api, document)
     for document in plan.server(connection, certificates=certificates, secret=_secret_mark(api, connection)):
         if document["kind"] == "PersistentVolumeClaim" and _is_there(api, document):
-            continue  # what a claim asks for cannot be changed afterwards
+            continue  # the spec of a claim is immutable
         if document["kind"] == "ConfigMap" and version is not None:
             document = {**document, "metadata": {**document["metadata"], "resourceVersion": version}}
         _apply(api, document)
-    _mark_archived(api, connection, None)  # a removal that was not completed has left it: there will be more to copy
+    _mark_archived(api, connection, None)  # left by an interrupted removal; new data will need archiving
     note("waiting for the server to start")
     rollout.wait(api, connection, note)
 
 
 def server_pods(api: Api, connection: Connection) -> list[str]:
-    """The names of the server's pods, to which people forward ports."""
+    """Return the names of the server's pods, the targets of port forwarding."""
     return forwarding.server_pods(api.items("v1", "Pod", connection.namespace, selector(SERVERS)))
 
 
@@ -245,14 +245,14 @@ def _is_there(api: Api, document: Manifest) -> bool:
 
 
 def _key(api: Api, connection: Connection) -> bytes:
-    """The key of the server that is there, or a new one."""
+    """Return the existing server's signing key, or a new one."""
     found = api.get("v1", "Secret", SERVER, connection.namespace)
     text = ((found or {}).get("data") or {}).get("key", "")
     return base64.b64decode(text) or os.urandom(_KEY_BYTES)
 
 
 def _secret_mark(api: Api, connection: Connection) -> str:
-    """Changes when the Secret does."""
+    """Return a version string of the Secret; empty without a database. Raises NotFound if the Secret is missing."""
     if not connection.database:
         return ""
     found = api.get("v1", "Secret", SERVER, connection.namespace)
@@ -264,7 +264,7 @@ def _secret_mark(api: Api, connection: Connection) -> str:
 
 
 def mark_archived(api: Api, connection: Connection) -> None:
-    """From here on the removal needs the server no more."""
+    """Record that the archive is complete: the removal no longer needs the server."""
     _mark_archived(api, connection, "yes")
 
 
@@ -281,10 +281,10 @@ def remove(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
-    """Delete everything of ours in the namespace, and the administrator's part where this user may.
+    """Delete all labelled objects in the namespace, and the cluster-wide ones if this user may; return their names.
 
-    What was removed, in words. Nothing that is not labelled as ours is touched. What may not be deleted for lack of a
-    right raises Forbidden at its place; repeated, the rest follows.
+    Unlabelled objects are never touched. Raises Forbidden at the first object this user may not delete; a retry
+    with more rights removes the rest.
     """
     gone: list[str] = []
     for version, kind in REMOVED:
@@ -310,7 +310,7 @@ def _wait_gone(
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> None:
-    """As long as pods have to end in, which their experiments say, and the cluster a while to notice it."""
+    """Wait for deletion, at most the pods' longest grace period (set by experiments) plus `_GONE`."""
     (version, kind), space, began, said = what, connection.namespace, clock(), False
     until = began + _GONE + max((_notice(pod) for pod in _pods(api, space)), default=0)
     while any(True for _ in api.items(version, kind, space, selector(OURS))):
@@ -342,7 +342,9 @@ def _on_node(pod: Manifest) -> str:
 
 
 def _remove_namespace(api: Api, connection: Connection, note: Note) -> list[str]:
-    """One that we have made, as its labels say: an earlier, interrupted removal may have left nothing else of ours."""
+    """Delete the namespace if labelled as Orchestune's. The label decides, since after an interrupted removal nothing
+    else may be left.
+    """
     try:
         found = api.get("v1", "Namespace", connection.namespace)
     except Forbidden:
@@ -366,7 +368,7 @@ def _remove_namespace(api: Api, connection: Connection, note: Note) -> list[str]
 
 
 def _others(api: Api, namespace: str) -> list[str]:
-    """What other people have put there; what the cluster itself puts into every namespace does not count."""
+    """Return foreign objects in the namespace, without those that Kubernetes creates in every namespace."""
     kinds = (*REMOVED, ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"), ("batch/v1", "CronJob"))
     found = []
     for version, kind in kinds:

@@ -1,4 +1,4 @@
-"""Who may do what: the accounts in the namespace, their rights, and the part that an administrator has to grant."""
+"""RBAC: service accounts, roles in the namespace, and the cluster-wide part that an administrator grants."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _RBAC = f"{_RBAC_GROUP}/v1"
 
 
 def rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequence[str] = ()) -> Manifest:
-    """One rule of a Role."""
+    """Build one rule of a Role."""
     made: Manifest = {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
     return made | {"resourceNames": list(names)} if names else made
 
 
 def server_rules(connection: Connection) -> list[Manifest]:
-    """What the server needs in its namespace: it starts, watches and ends workers, and says why one does not run; it
-    keeps the names of its pods in the Roles of people, for which it has to hold each right of these Roles itself.
+    """Return the server's rights in its namespace: to create, watch and delete workers and explain pending ones, and
+    to keep its pod names in the users' Roles, for which it must itself hold every right in those Roles.
     """
     rules = [
         rule("batch", ["jobs"], ["create", "delete", "get", "list", "watch"]),
@@ -40,7 +40,7 @@ def server_rules(connection: Connection) -> list[Manifest]:
 
 
 def queue_rules() -> list[Manifest]:
-    """What the server needs to say what a queue of Kueue waits for."""
+    """Return the rights for explaining what a Kueue workload is pending on."""
     return [
         rule("kueue.x-k8s.io", ["localqueues"], ["get"]),
         rule("kueue.x-k8s.io", ["workloads"], ["get", "list", "watch"]),
@@ -48,7 +48,7 @@ def queue_rules() -> list[Manifest]:
 
 
 def cluster_rules() -> list[Manifest]:
-    """What an administrator may grant beyond the namespace: without it status says "others: unknown"."""
+    """Return the optional cluster-wide rights; without them status shows "others: unknown"."""
     return [
         rule("", ["nodes"], ["get", "list", "watch"]),
         rule("", ["pods"], ["get", "list", "watch"]),
@@ -58,14 +58,14 @@ def cluster_rules() -> list[Manifest]:
 
 
 def role_rules(role: str, pods: Sequence[str] = ()) -> list[Manifest]:
-    """What a person needs who shall be viewer, editor or owner: the way to the server, which is in `pods`, and its
-    token for that role. The server itself adds the names of later pods.
+    """Return the rights of a viewer, editor or owner: port forwarding to the server's `pods`, and a token for the
+    role. The server itself adds the names of later pods.
     """
     return [*_entry_rules(role), rule("", ["pods"], ["get", "list"]), *forwarding_rules(pods)]
 
 
 def _entry_rules(role: str) -> list[Manifest]:
-    """The tokens up to that role, and a look at what is installed."""
+    """Return rights to request tokens up to that role and to read the deployed version."""
     accounts = [account(each) for each in SERVER_ROLES[: SERVER_ROLES.index(role) + 1]]
     return [
         rule("", ["serviceaccounts/token"], ["create"], accounts),
@@ -75,18 +75,18 @@ def _entry_rules(role: str) -> list[Manifest]:
 
 
 def account(role: str) -> str:
-    """The ServiceAccount, and the Role, of people with that role."""
+    """Return the name of the ServiceAccount and the Role for users with that role."""
     return f"orchestune-{role}"
 
 
 def cluster_role(connection: Connection) -> str:
-    """The name of the ClusterRole, one for each namespace."""
+    """Return the name of the ClusterRole, unique for each namespace."""
     return f"orchestune-server-{connection.namespace}"
 
 
 def namespaced(connection: Connection, pods: Sequence[str] = ()) -> list[Manifest]:
-    """Accounts, Roles, and one binding: that of the server. Who gets the other Roles is the administrator's choice.
-    They lead to the server's `pods`.
+    """Return the accounts, the Roles, and the server's RoleBinding. Binding users to the other Roles is left to the
+    administrator. The Roles allow forwarding to the server's `pods`.
     """
     made = [manifest("v1", "ServiceAccount", SERVER, connection, "server")]
     made.append(manifest("v1", "ServiceAccount", WORKER, connection, "worker", automountServiceAccountToken=False))
@@ -104,7 +104,7 @@ def namespaced(connection: Connection, pods: Sequence[str] = ()) -> list[Manifes
 
 
 def shared(connection: Connection) -> list[Manifest]:
-    """One binding for each role, to the group that a provider puts people with it into: `orchestune:editor`."""
+    """Return one binding per role for the group that a cloud provider maps users to, such as `orchestune:editor`."""
     made = []
     for role in SERVER_ROLES:
         body: dict[str, Any] = {
@@ -116,7 +116,7 @@ def shared(connection: Connection) -> list[Manifest]:
 
 
 def cluster_wide(connection: Connection) -> list[Manifest]:
-    """The administrator's part."""
+    """Return the ClusterRole and its binding, created by an administrator."""
     name = cluster_role(connection)
     binding = _binding("ClusterRole", name, connection.namespace)
     return [

@@ -1,4 +1,4 @@
-"""Waiting for the server to come up, and why it does not: in words, as soon as the cluster shows it."""
+"""Waits for the server to become ready, and reports why it does not as soon as the cluster shows it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Manifest = dict[str, Any]
 _PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 _LINES = 20
 _CRASHES = 3
-"""restarts after which waiting is given up: the server ends at once, again and again"""
+"""restarts that count as a crash loop and end the wait"""
 _POLL = 0.5
 _SURE = 5.0
-"""seconds for which something hopeless must be seen: what is seen at first may be of an older try"""
+"""seconds for which a permanent failure must persist: the first status may belong to an earlier attempt"""
 _TRIED = "orchestune.dev/tried"
 _AWAITED = re.compile(r"waiting for the database: [^\"\n]*")
 _PASSED = ("Unhealthy", "FailedScheduling")
-"""reasons of warnings that say nothing: of a server that is not up yet, of a pod that has its machine by now"""
+"""event reasons ignored as outdated: from before the server was ready, or before the pod was scheduled"""
 
 
 class NotUp(OrchestuneError):
-    """The server does not come up."""
+    """The server does not become ready."""
 
     code = "not_up"
 
@@ -44,10 +44,10 @@ def wait(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Return once every replica of the newest Deployment is ready. `note` gets what it waits for, when that changes.
+    """Return once every replica of the newest Deployment is ready. `note` receives the pending reason on each change.
 
-    NotUp where it cannot come up as it is, or is not up after so many seconds. A cluster that refused the pod before,
-    or could not pull its image, is made to try again at once: by itself it would wait for up to a quarter of an hour.
+    Raises NotUp if the server cannot start as configured, or after `seconds`. If the cluster refused the pod or could
+    not pull its image before, it is made to retry at once: its own backoff would take up to 15 minutes.
     """
     said, until, hopeless_since = "", clock() + seconds, None
     replaced = provoke(api, connection)
@@ -72,9 +72,9 @@ def wait(
 
 
 def provoke(api: Api, connection: Connection) -> frozenset[str]:
-    """Have a pod that was refused, or waits for its image, tried again as a new one, under another mark.
+    """Replace a pod that was refused or is in image pull backoff, by changing an annotation of the pod template.
 
-    Returns the names of the pods that go for that; none where nothing has to be, or where one may not.
+    Returns the names of the replaced pods; empty if none is stuck, or if this user may not change the Deployment.
     """
     try:
         deployment = api.get("apps/v1", "Deployment", SERVER, connection.namespace)
@@ -92,7 +92,7 @@ def provoke(api: Api, connection: Connection) -> frozenset[str]:
 
 
 def is_ready(deployment: Manifest) -> bool:
-    """The newest form of the Deployment runs, all of it, and nothing of an older one."""
+    """Return True if all replicas of the newest revision are ready and no pod of an older one is left."""
     status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
     seen = _is_seen(deployment)
     counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")]
@@ -100,7 +100,7 @@ def is_ready(deployment: Manifest) -> bool:
 
 
 def _is_seen(deployment: Manifest) -> bool:
-    """Whether the status is about the newest form."""
+    """Return True if the status describes the newest generation."""
     observed: int = (deployment.get("status") or {}).get("observedGeneration", 0)
     return bool(observed >= deployment["metadata"]["generation"])
 
@@ -108,7 +108,7 @@ def _is_seen(deployment: Manifest) -> bool:
 def state(
     api: Api, connection: Connection, deployment: Manifest | None, replaced: Container[str] = ()
 ) -> tuple[str, bool]:
-    """What it waits for, and whether waiting is in vain; `replaced` are the names of pods that are about to go."""
+    """Return the pending reason, and True if waiting is hopeless. Pods in `replaced` are ignored."""
     if deployment is not None and not _is_seen(deployment):
         return "", False
     present = [pod for pod in _present(api, connection) if pod["metadata"]["name"] not in replaced]
@@ -131,7 +131,7 @@ def state(
 
 
 def _awaited(api: Api, connection: Connection, pod: Manifest) -> str:
-    """Return what a server that runs says it waits for before it answers; empty if nothing."""
+    """Return what a running but unready server is waiting for, from its log; empty if unknown."""
     for status in _statuses(pod):
         if status.get("ready") or "running" not in (status.get("state") or {}):
             continue
@@ -143,14 +143,14 @@ def _awaited(api: Api, connection: Connection, pod: Manifest) -> str:
 
 
 def _present(api: Api, connection: Connection) -> list[Manifest]:
-    """The server's pods that nobody has deleted, oldest first."""
+    """Return the server's pods that are not being deleted, oldest first."""
     pods = list(api.items("v1", "Pod", connection.namespace, selector(SERVERS)))
     pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
     return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
 
 def unscheduled(pod: Manifest) -> str:
-    """Why no machine takes the pod."""
+    """Return why the pod cannot be scheduled; empty if it can."""
     for condition in pod.get("status", {}).get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return f"no machine takes the pod: {condition.get('message', condition.get('reason', ''))}"
@@ -158,7 +158,7 @@ def unscheduled(pod: Manifest) -> str:
 
 
 def _refused(deployment: Manifest | None) -> str:
-    """What quotas and admission rules say, which shows at the Deployment alone."""
+    """Return why quotas or admission rejected the pod; only the Deployment's conditions show that."""
     for condition in ((deployment or {}).get("status") or {}).get("conditions") or ():
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             message = str(condition.get("message", ""))
@@ -174,7 +174,7 @@ def _statuses(pod: Manifest) -> Iterable[Manifest]:
 
 
 def pulling(pod: Manifest) -> tuple[str, bool] | None:
-    """Why a container of the pod is not made, and whether waiting is in vain."""
+    """Return why a container cannot be created, and True if waiting is hopeless; None if no container is stuck."""
     for status in _statuses(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _PULL:
@@ -187,7 +187,7 @@ def pulling(pod: Manifest) -> tuple[str, bool] | None:
 
 
 def _pulls_later(pod: Manifest) -> bool:
-    """Whether an image is tried again at a time that only the pod's node knows."""
+    """Return True if an image pull failed; only the pod's node knows when the next attempt starts."""
     waits = [(status.get("state") or {}).get("waiting") or {} for status in _statuses(pod)]
     return any(waiting.get("reason") in ("ErrImagePull", "ImagePullBackOff") for waiting in waits)
 
@@ -205,7 +205,7 @@ def _crash(api: Api, connection: Connection, pod: Manifest) -> tuple[str, bool] 
 
 
 def last_words(api: Api, connection: Connection, pod: Manifest, container: str, *, previous: bool) -> str:
-    """The last lines of a container's log, for an error message."""
+    """Return the log tail of a container, for an error message; empty if unavailable."""
     place = f"/api/v1/namespaces/{connection.namespace}/pods/{pod['metadata']['name']}/log"
     query: dict[str, Any] = {"container": container, "tailLines": _LINES, "previous": "true" if previous else None}
     try:
@@ -216,7 +216,7 @@ def last_words(api: Api, connection: Connection, pod: Manifest, container: str, 
 
 
 def _claim(api: Api, connection: Connection) -> str:
-    """Why the storage is not there."""
+    """Return why the claim is missing or not bound; empty if it is bound."""
     name = connection.claim or DATA
     if connection.stateless:
         return ""
@@ -236,7 +236,7 @@ def _claim(api: Api, connection: Connection) -> str:
 
 
 def _events(api: Api, document: Manifest) -> str:
-    """The newest warning about an object."""
+    """Return the message of the newest relevant warning event about an object; empty if none."""
     metadata = document["metadata"]
     place = f"/api/v1/namespaces/{metadata['namespace']}/events"
     query: dict[str, Any] = {"fieldSelector": f"involvedObject.uid={metadata['uid']}", "limit": 100}

@@ -1,4 +1,4 @@
-"""Manifests as people read them, and as `kubectl apply -f -` takes them."""
+"""Manifests as YAML for people and for `kubectl apply -f -`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Manifest = dict[str, Any]
 
 
 def as_yaml(documents: Iterable[Manifest]) -> str:
-    """One YAML document for each, with `---` before it; values of Secrets are left out."""
+    """Serialize documents to YAML, each preceded by `---`; values of Secrets are omitted."""
     writer = YAML()
     writer.width = 120
     writer.explicit_start = True
@@ -31,7 +31,7 @@ def _without_secrets(document: Manifest) -> Manifest:
 
 
 def _readable(value: Any) -> Any:
-    """Text of several lines stays text of several lines."""
+    """Convert multi-line strings to literal block scalars."""
     if isinstance(value, dict):
         return {key: _readable(item) for key, item in value.items()}
     if isinstance(value, list):
