@@ -1,1 +1,1 @@
-"""Clusters at AWS: EKS with managed node groups, in a network of its own or one that is there."""
+"""Clusters on AWS: EKS with managed node groups, in a new VPC or an existing one."""

@@ -1,4 +1,4 @@
-"""Making what lacks, step by step."""
+"""Creation of missing resources, step by step."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from orchestune.errors import OrchestuneError, TemporaryError
 
 Say = Callable[[Event], None]
 _FIRST, _LONGEST = 1.0, 60.0
-"""seconds between two tries of what AWS is too busy for: at first, and in the end"""
+"""initial and maximum delay in seconds between retries after a temporary error"""
 
 
 def apply(aws: Aws, steps: Sequence[Step], say: Say, beat: Callable[[], None]) -> Made:
-    """Find or make each, and wait until it can be used; the ids. Steps of one batch are begun together."""
+    """Find or create each resource and wait until it is usable; return the IDs. Steps of one batch start together."""
     made: Made = {}
     numbered = list(enumerate(steps))
     for _, together in groupby(numbered, key=lambda item: item[1].batch or f"step {item[0]}"):
@@ -32,7 +32,7 @@ def apply(aws: Aws, steps: Sequence[Step], say: Say, beat: Callable[[], None]) -
 
 
 def looked(steps: Sequence[Step]) -> Iterator[tuple[Step, Sequence[Mend] | None]]:
-    """Each with what it lacks inside; None where it is not there at all. Changes nothing."""
+    """Yield each step with the repairs it needs, or None if its resource is missing. Changes nothing."""
     made: Made = {}
     for step in steps:
         found = step.find(made)
@@ -53,7 +53,7 @@ def _begin(aws: Aws, step: Step, made: Made, say: Say) -> Happened:
 
 
 def _found_or_made(aws: Aws, step: Step, made: Made) -> Happened:
-    """What makes something is sent once; whether one that broke off took effect is seen by looking again."""
+    """Find or create the resource. Never retries a create blindly: `find` shows if it took effect."""
     what, pause = Happened.FOUND, _FIRST
     while (found := step.find(made)) is None:
         what = Happened.MADE

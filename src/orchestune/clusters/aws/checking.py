@@ -1,4 +1,4 @@
-"""Whether AWS can do what a file asks: instance types, zones, versions, the network, quotas. Nothing is changed."""
+"""Preflight checks of a cluster file against AWS: instance types, zones, versions, network, quotas. Read-only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestune.images.manifests import parse_platform
 def check(
     aws: Aws, spec: ClusterSpec, offer: Offer, zones: tuple[str, ...], versions: list[str], have: Mapping[str, int]
 ) -> tuple[list[Complaint], list[str]]:
-    """Complaints and notes. `have`: the machines of pools that are there already."""
+    """Return complaints and notes. `have`: number of existing nodes per pool."""
     said = [*_region(aws, spec, offer), *_version(spec, versions)]
     said += _types(aws, spec, offer)
     for pool in spec.pools:
@@ -32,7 +32,10 @@ def check(
 
 
 def region(aws: Aws, ask: Callable[[], object]) -> Complaint | None:
-    """Whether it is a mistyped name for which nobody answers; those that the SDK does not know yet may be there."""
+    """Return a complaint if no endpoint answers and the region's name looks mistyped; newer SDKs may know more regions.
+
+    Raises Unreachable otherwise.
+    """
     try:
         ask()
     except Unreachable:
@@ -45,7 +48,7 @@ def region(aws: Aws, ask: Callable[[], object]) -> Complaint | None:
 
 
 def subnets(aws: Aws, spec: ClusterSpec) -> tuple[dict[str, str], list[Complaint]]:
-    """The zone of each subnet that the file names, and what is wrong with them."""
+    """Return the zone of each subnet named in the file, and complaints about the subnets."""
     network = spec.network
     if not network.vpc:
         return {}, []
@@ -67,7 +70,7 @@ def subnets(aws: Aws, spec: ClusterSpec) -> tuple[dict[str, str], list[Complaint
 
 
 def archive(aws: Aws, names: Names, spec: ClusterSpec) -> tuple[list[Complaint], list[str]]:
-    """Whether an idle cluster has a place for its records that outlives it."""
+    """Check that the archive bucket of an idle cluster exists and outlives the cluster."""
     if spec.retirement is None:
         return [], []
     bucket = spec.retirement.archive.removeprefix("s3://").partition("/")[0]
@@ -150,7 +153,7 @@ def _zone_notes(spec: ClusterSpec, offer: Offer, zones: tuple[str, ...]) -> list
 
 
 def _server_note(spec: ClusterSpec, offer: Offer, zones: tuple[str, ...]) -> Iterator[str]:
-    """Where the machine of the server may come up again in another zone than the disk of the server."""
+    """Yield a note if the server's node may be replaced in another zone than its disk."""
     open_to_it = [pool for pool in spec.pools if pool.least and not pool.taints]
     keeping = [pool for pool in open_to_it if not any(machine.gpus for machine in offer.machines(pool))]
     if any(pool.name == SYSTEM or pool.least >= len(pool_zones(pool, zones, offer)) for pool in keeping):
@@ -164,7 +167,7 @@ def _server_note(spec: ClusterSpec, offer: Offer, zones: tuple[str, ...]) -> Ite
 
 
 def _image_note(spec: ClusterSpec, offer: Offer) -> Iterator[str]:
-    """Where no machine that the server may have runs what is made from this one."""
+    """Yield a note if no node pool for the server matches the architecture of images built on this machine."""
     own = parse_platform(platform.machine())
     types = {pool.key: offer.machines(pool) for pool in spec.pools if not pool.taints}
     open_to_it = {key: found for key, found in types.items() if not any(machine.gpus for machine in found)}
@@ -178,6 +181,6 @@ def _image_note(spec: ClusterSpec, offer: Offer) -> Iterator[str]:
 
 
 def need_two(aws: Aws, zones: tuple[str, ...]) -> None:
-    """NotFound where the region has too few zones."""
+    """Raise NotFound if the region has fewer than two usable zones."""
     if len(zones) < 2:
         raise NotFound(f"{aws.region} has no two zones that EKS works in", "name another region")

@@ -1,6 +1,6 @@
-"""Who makes, changes or removes a cluster at this moment: a mark on the role of its control plane, which is there once.
+"""Lock on a cluster while one process creates, changes or removes it: tags on the role of its control plane.
 
-IAM lets one of two make a role of a name. A mark that does not change any more is of somebody who has died.
+IAM role names are unique, so only one of two processes can create it. Tags without heartbeats mark a dead holder.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from orchestune.errors import Conflict, NotFound, OrchestuneError
 
 MAKER, BEAT = "orchestune.dev/maker", "orchestune.dev/beat"
 _EVERY = 5.0
-"""seconds between two changes of the mark"""
+"""heartbeat interval in seconds"""
 _DEAD = 60.0
-"""seconds without a change after which whoever set the mark is dead"""
+"""seconds without a heartbeat after which the holder counts as dead"""
 _LOOK = 2.0
 
 
 class Claim:
-    """One process's claim on a cluster, until the end of its block. Blocking; each step may be repeated."""
+    """One process's lock on a cluster, released at the end of the block. Blocking; every step may be retried."""
 
     def __init__(self, aws: Aws, names: Names) -> None:
         self._aws, self._names = aws, names
@@ -36,20 +36,23 @@ class Claim:
 
     @property
     def role(self) -> str:
-        """The role that bears the mark."""
+        """Name of the role that carries the tags."""
         return self._names.role(CONTROL)
 
     @property
     def marks(self) -> list[dict[str, str]]:
-        """The tags of whoever makes the role."""
+        """Tags of the holder, also set when creating the role."""
         return [{"Key": MAKER, "Value": self.me}, {"Key": BEAT, "Value": str(self._beats)}]
 
     def made(self) -> None:
-        """This process has made the role, with its marks."""
+        """Record that this process created the role, including its tags."""
         self._held = True
 
     def take(self) -> bool:
-        """Claim the role that is there; False: there is none. Conflict where somebody is at work, or it is not ours."""
+        """Acquire the lock; return False if the role does not exist.
+
+        Raises Conflict if another process holds it, or if the role is not Orchestune's.
+        """
         tags = role_tags(self._aws, self.role)
         if tags is None:
             return False
@@ -65,24 +68,24 @@ class Claim:
         return True
 
     def beat(self) -> None:
-        """Show that this process is alive; seldom enough that it may be called at any time."""
+        """Renew the tags at most once per `_EVERY` seconds; may be called at any rate."""
         if self._held and self._aws.clock() - self._beaten >= _EVERY:
             self._beats, self._beaten = self._beats + 1, self._aws.clock()
-            with suppress(NotFound):  # whoever removes the cluster removes the role in the end
+            with suppress(NotFound):  # removing the cluster deletes the role last
                 self._aws.call("iam", "TagRole", {"RoleName": self.role, "Tags": self.marks}, about=f"role {self.role}")
 
     def __enter__(self) -> Claim:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the marks away. Nothing is raised: one that is left behind is that of a dead process."""
+        """Remove the tags. Errors are ignored: leftover tags expire like those of a dead process."""
         if self._held:
             self._held = False
             with suppress(OrchestuneError):
                 self._aws.call("iam", "UntagRole", {"RoleName": self.role, "TagKeys": [MAKER, BEAT]})
 
     def _outlive(self, tags: list[dict[str, str]]) -> None:
-        """Return once nobody else is at work; Conflict as soon as somebody shows that he is."""
+        """Return once no other process holds the lock; raise Conflict at another process's first heartbeat."""
         maker, beat = named(tags, MAKER), named(tags, BEAT)
         until = self._aws.clock() + _DEAD
         while maker and maker != self.me and not _dead_here(maker):
@@ -106,13 +109,13 @@ class Claim:
 
 
 def role_tags(aws: Aws, name: str) -> list[dict[str, str]] | None:
-    """Of a role, whoever made it; None where there is none."""
+    """Return the tags of a role, regardless of who created it; None if absent."""
     found = aws.find("iam", "GetRole", {"RoleName": name}, about=f"role {name}")
     return None if found is None else list(found["Role"].get("Tags") or [])
 
 
 def _me() -> str:
-    """`ada@laptop 1234 7f3a2b`: the last word tells two runs of one process apart."""
+    """Return the holder's ID, `ada@laptop 1234 7f3a2b`: the random last word tells two runs of one process apart."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -122,7 +125,7 @@ def _me() -> str:
 
 
 def _dead_here(maker: str) -> bool:
-    """Whether it was a process of this machine that is no more."""
+    """Return True if the holder was a process on this host that has exited."""
     who, pid = [*maker.split(" "), "", ""][:2]
     if who.rpartition("@")[2] != socket.gethostname() or not pid.isdigit():
         return False
@@ -130,6 +133,6 @@ def _dead_here(maker: str) -> bool:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # it is there, and somebody else's
+    except PermissionError:  # alive, but another user's
         pass
     return False

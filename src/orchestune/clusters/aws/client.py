@@ -1,4 +1,4 @@
-"""The way to AWS: a call, its pages, waiting. Each error becomes ours here, each call needs its entry in `rights`."""
+"""AWS client: calls, pagination, waiting. Maps errors to Orchestune's; every call must have an entry in `rights`."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from orchestune.clusters.aws.errors import code_of, translated
 
 Document = dict[str, Any]
 _TRIES = 10
-"""of one call that AWS throttles or that breaks, with growing waits between them"""
+"""attempts per call on throttling and connection errors, with exponential backoff"""
 _ONCE = "Create", "Allocate"
-"""how operations begin that make another thing when they are sent again: botocore must not do that by itself"""
+"""prefixes of operations that are not idempotent: botocore must not retry them by itself"""
 _SAME = "CreateRoute"
-"""begins like those, and makes the same again"""
+"""idempotent in spite of its prefix"""
 _SETTLING = 120.0
-"""seconds in which what was just made gets known everywhere"""
+"""timeout in seconds for eventual consistency after a create"""
 _FIRST, _LONGEST = 0.5, 15.0
-"""seconds between two looks: at first, and in the end"""
+"""initial and maximum polling interval in seconds"""
 
 
 class Aws:
-    """One identity in one region. Blocking; for one thread.
+    """Client for one identity in one region. Blocking; not thread-safe.
 
-    Every call raises errors of ours alone. Throttling is waited out within, except of calls that make something:
-    those are sent once, and TemporaryError leaves open whether they took effect.
+    Raises only Orchestune's errors. Throttled calls are retried internally, except those that create something: they
+    are sent once, and after TemporaryError it is unknown if they took effect.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Aws:
     def call(
         self, service: str, operation: str, request: Mapping[str, Any] | None = None, *, about: str = ""
     ) -> Document:
-        """The answer. `about` is the resource, for messages."""
+        """Return the response. `about` names the resource in error messages."""
         right = rights.of(service, operation)
         try:
             once = operation.startswith(_ONCE) and operation != _SAME
@@ -78,7 +78,7 @@ class Aws:
         return made
 
     def find(self, service: str, operation: str, request: Mapping[str, Any], *, about: str) -> Document | None:
-        """The same about something that may not be there: None where it is not."""
+        """Like `call`, but return None if the resource does not exist."""
         try:
             return self.call(service, operation, request, about=about)
         except NotFound:
@@ -87,7 +87,7 @@ class Aws:
     def pages(
         self, service: str, operation: str, key: str, request: Mapping[str, Any] | None = None, *, about: str = ""
     ) -> Iterator[Any]:
-        """What stands under `key` in every page of an answer, one by one."""
+        """Yield the elements under `key` of all pages."""
         right = rights.of(service, operation)
         try:
             client = self._client(service)
@@ -101,13 +101,13 @@ class Aws:
             raise translated(exc, service, operation, about, right.actions[0], self._profile) from exc
 
     def known_regions(self) -> list[str]:
-        """Those that the SDK knows, of all partitions. Nothing is asked."""
+        """Return the regions known to the SDK, of all partitions. Makes no request."""
         session = self._session
         return [name for partition in session.get_available_partitions()
                 for name in session.get_available_regions("eks", partition)]  # fmt: skip
 
     def listed(self, service: str, shape: str) -> tuple[str, ...]:
-        """The values that the SDK knows for a parameter of a service, oldest first. Nothing is asked."""
+        """Return the values of a service parameter known to the SDK, oldest first. Makes no request."""
         return tuple(self._client(service).meta.service_model.shape_for(shape).enum)
 
     def settled(
@@ -119,9 +119,9 @@ class Aws:
         about: str = "",
         unknown: Callable[[str, str], bool] | None = None,
     ) -> Document:
-        """The answer to a call about what was just made: while AWS does not know of that everywhere, it is repeated.
+        """Call an operation on a new resource, retrying until AWS knows the resource everywhere (at most `_SETTLING`).
 
-        `unknown` tells by code and message whether that is so; by default where something is not found.
+        `unknown` decides by error code and message if a retry may help; by default for "not found" errors.
         """
         judge = unknown or _not_found
         until, pause = self.clock() + _SETTLING, _FIRST
@@ -137,7 +137,7 @@ class Aws:
     def wait(
         self, look: Callable[[], str | None], seconds: float, about: str, beat: Callable[[], None] = lambda: None
     ) -> None:
-        """Until `look` says nothing; what it says is what is waited for. TemporaryError after so many seconds."""
+        """Poll until `look` returns None instead of a pending state. Raises TemporaryError after `seconds`."""
         until, pause = self.clock() + seconds, _FIRST
         while (why := look()) is not None:
             if self.clock() > until:
@@ -164,5 +164,5 @@ def _not_found(code: str, message: str) -> bool:
 
 
 def named(tags: Sequence[Mapping[str, str]], key: str) -> str:
-    """The value of a tag; empty where there is none."""
+    """Return the value of a tag; empty if absent."""
     return next((str(tag["Value"]) for tag in tags if tag["Key"] == key), "")

@@ -1,4 +1,4 @@
-"""`update`: from where the API server answers."""
+"""`update`: access to the API server's endpoint (public or private)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _SECONDS = 1800.0
 
 
 def planned(site: Site) -> list[Planned]:
-    """One, or none."""
+    """Return at most one planned change."""
     shown = (described(site.aws, site.spec.name) or {}).get("resourcesVpcConfig") or {}
     now, wanted = _answers(shown), _answers(control.endpoint(site.spec.network))
     return [Planned("endpoint", site.spec.name, f"{now} → {wanted}")] if now != wanted else []
 
 
 def change(site: Site, say: Say, beat: Callable[[], None]) -> None:
-    """Have it answer from where the file says; what a run before has begun is waited for first."""
+    """Update endpoint access to the file's setting, after waiting for an update begun by an earlier run."""
     site.aws.wait(lambda: cluster_state(site.aws, site.spec.name), _SECONDS, f"control plane {site.spec.name}", beat)
     for what in planned(site):
         _change(site, what, say, beat)
@@ -44,7 +44,7 @@ def _change(site: Site, what: Planned, say: Say, beat: Callable[[], None]) -> No
 
 
 def _answers(config: dict[str, Any]) -> str:
-    """From where it answers, in words."""
+    """Describe the endpoint access for people."""
     if not config.get("endpointPublicAccess"):
         return "private"
     return f"public, for {', '.join(sorted(config.get('publicAccessCidrs') or [control.EVERYWHERE]))}"

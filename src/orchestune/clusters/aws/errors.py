@@ -1,4 +1,4 @@
-"""The one place where what AWS refuses becomes an error of ours: the resource, the reason, what to do."""
+"""Mapping from AWS errors to Orchestune's, with resource, reason and hint. No other module does that."""
 
 from __future__ import annotations
 
@@ -42,37 +42,37 @@ _QUOTA = re.compile(
 _MISSING = re.compile(r"NotFound$|^NoSuch|NotFoundException$|^ResourceNotFound|^404$|\.Unknown$|NotFoundFault$")
 _TAKEN = re.compile(r"AlreadyExists|\.Duplicate|^EntityAlreadyExists|^BucketAlready|ResourceInUseException|\.Conflict$")
 IN_USE = re.compile(r"DependencyViolation|DeleteConflict|ResourceInUse|\.InUse$|VolumeInUse|InvalidIPAddress\.InUse")
-"""codes of what cannot be removed yet"""
+"""error codes of resources that are still in use and cannot be deleted yet"""
 _ACTION = re.compile(r"perform:? (?P<action>[a-z0-9\-]+:\w+)")
 _ENCODED = re.compile(r"\s*Encoded authorization failure message: \S+")
 _RETIRED = re.compile(r"\s*\(Service: [^)]*\)")
 
 
 class Refused(OrchestuneError):
-    """AWS does not do it, for a reason that stands in its answer; repeated as it is, it will not either."""
+    """AWS rejected the request for the given reason; a retry would fail too."""
 
     code = "refused_by_provider"
 
 
 class OverQuota(Refused):
-    """A quota of the account."""
+    """A quota of the account is exceeded."""
 
     code = "over_quota"
 
 
 class Expired(Denied):
-    """The credentials have run out in the middle; new ones go on."""
+    """The credentials have expired during the operation; it can be resumed with new ones."""
 
 
 def code_of(exc: BaseException) -> str:
-    """AWS's own code of an error; empty where it is none of AWS."""
+    """Return the AWS error code; empty if the error is not from AWS."""
     cause: Any = exc.__cause__ if isinstance(exc, OrchestuneError) else exc
     return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, vendor.ClientError) else ""
 
 
 @contextmanager
 def already(*codes: str) -> Iterator[None]:
-    """What an earlier run has done is no mistake: errors of AWS with these codes end the block."""
+    """Ignore errors with these codes, which mean that an earlier run has done the work; the block ends there."""
     try:
         yield
     except OrchestuneError as exc:
@@ -83,9 +83,9 @@ def already(*codes: str) -> Iterator[None]:
 def translated(
     exc: Exception, service: str, operation: str, resource: str, action: str, profile: str = ""
 ) -> OrchestuneError:
-    """The error of ours for one of botocore's.
+    """Return the Orchestune error for a botocore exception.
 
-    `resource` is what the call was about, `action` the right it takes, `profile` as whom it was made.
+    `resource` is the subject of the call, `action` the required IAM action, `profile` the AWS profile in use.
     """
     login = _LOGIN.format(f"`aws sso login{f' --profile {profile}' if profile else ''}`")
     if isinstance(exc, vendor.ClientError):
@@ -116,7 +116,7 @@ def _answered(
     about = f"{resource}: " if resource else ""
     if code in _EXPIRED:
         return Expired(f"{about}the credentials for AWS have run out", login)
-    if code == "AuthFailure" and operation == "ReleaseAddress":  # so it says that something uses it still
+    if code == "AuthFailure" and operation == "ReleaseAddress":  # the address is still in use
         return Conflict(f"{about}{said}")
     if code in _UNKNOWN or (code == "AuthFailure" and "validate" in said):
         return Denied(f"AWS does not know these credentials ({code})", f"{_CREDENTIALS}; {_OPT_IN}")

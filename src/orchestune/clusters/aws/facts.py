@@ -1,4 +1,4 @@
-"""What a region offers: zones, machines, versions of Kubernetes and of add-ons. Looked up, never assumed."""
+"""Offerings of a region, always looked up: zones, instance types, versions of Kubernetes and add-ons."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from orchestune.domain.cluster import ClusterSpec, Pool
 from orchestune.errors import NotFound, OrchestuneError
 
 _NO_EKS = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
-"""ids of zones without control planes: docs.aws.amazon.com/eks/latest/userguide/network-reqs.html"""
+"""IDs of zones that EKS control planes do not support: docs.aws.amazon.com/eks/latest/userguide/network-reqs.html"""
 _MOST_ZONES = 3
 _TYPES = 100
-"""of which one call tells"""
+"""maximum number of instance types per request"""
 
 
 @dataclass(frozen=True)
 class MachineType:
-    """One instance type, where it is offered."""
+    """One instance type that the region offers."""
 
     name: str
     cores: int
@@ -29,27 +29,27 @@ class MachineType:
     nvidia: bool = True
     spot: bool = True
     card: str = ""
-    """what its cards are called"""
+    """GPU model"""
     card_memory: int = 0
-    """MiB of each card"""
+    """memory per GPU in MiB"""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What a region has for a spec."""
+    """Offerings of a region that concern a spec."""
 
     zones: tuple[str, ...]
-    """those of the region in which EKS works"""
+    """zones of the region that EKS supports"""
     types: Mapping[str, MachineType]
-    """those of the pools that are offered in the region"""
+    """the pools' instance types that are offered in the region"""
 
     def machines(self, pool: Pool) -> list[MachineType]:
-        """What the pool's types are like, as far as they are offered."""
+        """Return the offered instance types of a pool."""
         return [self.types[name] for name in pool.instance_types if name in self.types]
 
 
 def offer(aws: Aws, spec: ClusterSpec) -> Offer:
-    """Looks at zones and at the pools' instance types."""
+    """Look up the zones and the pools' instance types."""
     zones = tuple(sorted(_zones(aws)))
     wanted = sorted({name for pool in spec.pools for name in pool.instance_types})
     return Offer(zones, machine_types(aws, wanted))
@@ -64,7 +64,7 @@ def _zones(aws: Aws) -> Iterable[str]:
 
 
 def machine_types(aws: Aws, names: list[str]) -> dict[str, MachineType]:
-    """Those of `names` that are offered somewhere in the region."""
+    """Return those of `names` that any zone of the region offers."""
     zones: dict[str, set[str]] = {}
     for start in range(0, len(names), _TYPES):
         filters = [{"Name": "instance-type", "Values": names[start : start + _TYPES]}]
@@ -96,12 +96,12 @@ def _described(aws: Aws, names: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def architecture(supported: list[str]) -> str:
-    """`arm64` or `x86_64`."""
+    """Return `arm64` or `x86_64`."""
     return "arm64" if "arm64" in supported else "x86_64"
 
 
 def settled(spec: ClusterSpec, offered: Offer) -> ClusterSpec:
-    """The same; pools for which one of several types will do have those that are offered, all where none is."""
+    """Reduce pools with interchangeable instance types to the offered ones; keep all if none is offered."""
 
     def pool(each: Pool) -> Pool:
         there = tuple(name for name in each.instance_types if name in offered.types)
@@ -111,13 +111,13 @@ def settled(spec: ClusterSpec, offered: Offer) -> ClusterSpec:
 
 
 def offered_names(aws: Aws) -> list[str]:
-    """Every instance type of the region, for who has mistyped one."""
+    """Return all instance types of the region, for suggestions on typos."""
     pages = aws.pages("ec2", "DescribeInstanceTypeOfferings", "InstanceTypeOfferings", {"LocationType": "region"})
     return sorted({str(item["InstanceType"]) for item in pages})
 
 
 def chosen_zones(spec: ClusterSpec, offered: Offer) -> tuple[str, ...]:
-    """The zones of a network that is made: the file's, or those in which most pools find machines."""
+    """Return the zones for a new network: the file's, or those that offer instances for most pools (at most 3)."""
     if spec.zones:
         return spec.zones
 
@@ -129,12 +129,12 @@ def chosen_zones(spec: ClusterSpec, offered: Offer) -> tuple[str, ...]:
 
 
 def pool_zones(pool: Pool, zones: Iterable[str], offered: Offer) -> list[str]:
-    """Those in which a pool finds machines."""
+    """Return the zones that offer any of the pool's instance types."""
     return [zone for zone in zones if any(zone in machine.zones for machine in offered.machines(pool))]
 
 
 def versions(aws: Aws) -> tuple[str, list[str]]:
-    """The default version of Kubernetes, and all that have standard support, newest first."""
+    """Return the default Kubernetes version, and all versions with standard support, newest first."""
     found = list(aws.pages("eks", "DescribeClusterVersions", "clusterVersions", {"versionStatus": "STANDARD_SUPPORT"}))
     default = next((str(item["clusterVersion"]) for item in found if item.get("defaultVersion")), "")
     known = sorted((str(item["clusterVersion"]) for item in found), key=_minor, reverse=True)
@@ -148,7 +148,7 @@ def _minor(version: str) -> int:
 
 
 def addon_version(aws: Aws, name: str, kubernetes: str) -> str:
-    """The version of an add-on that EKS takes by default for this version of Kubernetes."""
+    """Return the default version of an add-on for this Kubernetes version."""
     request = {"addonName": name, "kubernetesVersion": kubernetes}
     builds = [build for addon in aws.pages("eks", "DescribeAddonVersions", "addons", request)
               for build in addon["addonVersions"]]  # fmt: skip

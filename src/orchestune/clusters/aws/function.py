@@ -1,4 +1,4 @@
-"""The function that removes an idle cluster, as Lambda shows it."""
+"""Lookup of the Lambda function that removes an idle cluster."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ Document = dict[str, Any]
 
 
 def described(aws: Aws, names: Names) -> Document | None:
-    """The function of that name with its tags, whoever made it; None where there is none."""
+    """Return the function with its tags, regardless of who created it; None if absent."""
     return aws.find("lambda", "GetFunction", {"FunctionName": names.function}, about=f"function {names.function}")
 
 
 def tags(found: Document) -> dict[str, str]:
-    """Its tags."""
+    """Return the tags of a described function."""
     return dict(found.get("Tags") or {})
 
 
 def ours(found: Document, names: Names) -> bool:
-    """Whether we have made it."""
+    """Return True if the function was created by Orchestune for this cluster."""
     return tags(found).get(TAG) == names.cluster

@@ -1,4 +1,4 @@
-"""What has come to be of a cluster so far: ids by the key of the step that made them."""
+"""Steps that create a cluster, and the IDs of the resources so far, by step key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Settle = Callable[[Made, Callable[[], None]], None]
 
 @dataclass(frozen=True)
 class Mend:
-    """Something inside of a resource that is not as it has to be, such as a right or a route."""
+    """A repair of a missing or wrong part of a resource, such as a permission or a route."""
 
     said: str
     do: Callable[[], object]
@@ -34,23 +34,23 @@ def _whole(made: Made) -> Sequence[Mend]:
 
 @dataclass(frozen=True)
 class Step:
-    """One resource: how it is found, how it is made, and what it needs until it can be used."""
+    """One resource: how to find it, create it, and wait until it is usable."""
 
     key: str
     planned: Planned
     find: Find
-    """its id; None where it is not there. Conflict where something of that name is not ours"""
+    """returns the ID, or None if absent. Raises Conflict if the name is taken by a foreign resource"""
     make: Make
-    """its id. Called where `find` found nothing"""
+    """creates the resource and returns its ID. Called if `find` returned None"""
     settle: Settle = field(default=_nothing)
-    """waits for it, calling its second argument now and then. Called always; may be repeated"""
+    """waits until the resource is usable, calling its second argument as heartbeat. Always called; idempotent"""
     batch: str = ""
-    """steps of one batch that follow each other are all begun before the first one is waited for"""
+    """consecutive steps of one batch all start before the first one is waited for"""
     lacks: Lacks = field(default=_whole)
-    """what has to be done inside of it, in that order, before `settle`. Only looks; ids of other steps may be missing
-    where they are not there either"""
+    """returns the repairs to do before `settle`, in order. Read-only; IDs of other steps are absent if their resources
+    are"""
 
 
 def mended(step: Step, mends: Iterable[Mend]) -> Planned:
-    """What is told of a resource that is there, and not as it has to be."""
+    """Return the description of an existing resource with its repairs."""
     return replace(step.planned, detail=f"mended: {', '.join(mend.said for mend in mends)}")

@@ -1,4 +1,4 @@
-"""Which manifests a cluster gets."""
+"""Selection of the manifests that a cluster needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestune.clusters.aws.site import Site
 
 
 def manifests(site: Site) -> list[dict[str, Any]]:
-    """Disks, the autoscaler, and the device plugin where a pool has cards. Looks newest releases up."""
+    """Return storage class, autoscaler, and device plugin if a pool has GPUs. Looks up the newest releases."""
     images = site.spec.images
     image = images.get("autoscaler") or releases.autoscaler(site.version)
     made = [storage_class(), *autoscaler(image, site.spec.name, site.names.region, site.spec.scale_down)]

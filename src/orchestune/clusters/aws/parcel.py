@@ -1,4 +1,4 @@
-"""The part of this installation that removes clusters, as Lambda wants code."""
+"""Deployment package for Lambda: the part of this installation that removes clusters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WHEN = (1980, 1, 1, 0, 0, 0)
 
 
 def parcel() -> bytes:
-    """A zip of modules that need boto3 alone; of one installation always the same bytes."""
+    """Return a reproducible zip of the modules, which depend only on boto3."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as packed:
         for name, file in own_files():

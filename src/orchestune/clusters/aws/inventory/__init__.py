@@ -1,1 +1,1 @@
-"""What there is of a cluster, service by service: what removal removes, and what the proof looks for."""
+"""Inventory of a cluster's resources per service, used by removal and by the check that nothing is left."""

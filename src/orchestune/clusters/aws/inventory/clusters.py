@@ -1,4 +1,4 @@
-"""Node groups, the control plane, machines and the groups that start them."""
+"""Node groups, Auto Scaling groups, instances and the control plane."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 
 
 def shelves(aws: Aws, names: Names) -> list[Shelf]:
-    """In the order of removal. What else is in the control plane (add-ons, access, identities) goes with it."""
+    """Return the kinds in removal order. EKS deletes add-ons, access entries and pod identities with the cluster."""
     return [
         Shelf("EKS", "pool", lambda: _pools(aws, names), _SECONDS),
         Shelf("Auto Scaling", "group", lambda: _groups(aws, names), _SECONDS),
@@ -24,7 +24,7 @@ def shelves(aws: Aws, names: Names) -> list[Shelf]:
 
 
 def refuse_others(aws: Aws, names: Names) -> None:
-    """Conflict where a cluster of that name is not ours, or has node groups that are not."""
+    """Raise Conflict if the cluster, or one of its node groups, is not Orchestune's."""
     found = described(aws, names.cluster)
     if found is None:
         return

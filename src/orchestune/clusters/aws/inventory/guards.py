@@ -1,6 +1,6 @@
-"""What GuardDuty puts into every network in which machines of EKS run: an endpoint of its own, and its security group.
+"""Resources that GuardDuty adds to every VPC with EKS nodes: a VPC endpoint and its security group.
 
-AWS makes them by itself in a network that we have made, and leaves them there; they cost money, and hold its subnets.
+AWS creates them in Orchestune's VPCs too and does not delete them; they cost money and block deleting the subnets.
 docs.aws.amazon.com/guardduty/latest/ug/runtime-monitoring-agent-resource-clean-up.html
 """
 
@@ -18,7 +18,7 @@ from orchestune.errors import Conflict
 
 
 def shelves(aws: Aws, names: Names) -> list[Shelf]:
-    """In the order of removal."""
+    """Return the kinds in removal order."""
     return [
         Shelf("EC2", "VPC endpoint of GuardDuty", lambda: _endpoints(aws, names)),
         Shelf("EC2", "security group of GuardDuty", lambda: _groups(aws, names)),
@@ -26,7 +26,7 @@ def shelves(aws: Aws, names: Names) -> list[Shelf]:
 
 
 def _guarded(aws: Aws, names: Names, operation: str, key: str) -> Iterator[dict[str, Any]]:
-    """What has GuardDuty's tag in a network of ours."""
+    """Yield resources with GuardDuty's tag in the cluster's own VPC."""
     ours = [{"Name": f"tag:{TAG}", "Values": [names.cluster]}]
     networks = [str(item["VpcId"]) for item in aws.pages("ec2", "DescribeVpcs", "Vpcs", {"Filters": ours})]
     if networks:
@@ -35,7 +35,7 @@ def _guarded(aws: Aws, names: Names, operation: str, key: str) -> Iterator[dict[
 
 
 def _endpoints(aws: Aws, names: Names) -> list[Thing]:
-    """One that is being removed still holds its subnets."""
+    """Return the endpoints; one that is being deleted still blocks its subnets."""
     found = []
     for item in _guarded(aws, names, "DescribeVpcEndpoints", "VpcEndpoints"):
         identity, state = str(item["VpcEndpointId"]), str(item.get("State", "")).lower()
@@ -58,7 +58,7 @@ def _groups(aws: Aws, names: Names) -> list[Thing]:
 
 
 def remove_endpoint(aws: Aws, identity: str) -> None:
-    """AWS tells in an answer that looks like success why it does not remove one. Conflict with that."""
+    """Delete a VPC endpoint. Raises Conflict on failures, which AWS reports inside a successful response."""
     answer = aws.call("ec2", "DeleteVpcEndpoints", {"VpcEndpointIds": [identity]}, about=f"VPC endpoint {identity}")
     for item in answer.get("Unsuccessful") or ():
         error = item.get("Error") or {}

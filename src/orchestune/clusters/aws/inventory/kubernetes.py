@@ -1,7 +1,7 @@
-"""What Kubernetes made at AWS, and left behind: load balancers, disks, interfaces, security groups.
+"""Resources that Kubernetes created and left behind: load balancers, disks, network interfaces, security groups.
 
-They bear the cluster's name and not our tag, so they count only while the role of our control plane is there: it goes
-last, and without it nothing says that a cluster of that name was ours.
+They carry the cluster's name but not Orchestune's tag, so they count only while the role of the control plane exists:
+it is deleted last, and without it nothing proves that a cluster of that name was Orchestune's.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from orchestune.clusters.aws.names import TAG, Names
 from orchestune.clusters.aws.requests.roles import CONTROL
 
 _CHUNK = 20
-"""load balancers whose tags one call tells"""
+"""load balancers per DescribeTags request"""
 _CNI = "cluster.k8s.amazonaws.com/name"
 _PASSING = "natGateway", "nat_gateway", "load_balancer", "network_load_balancer", "gateway_load_balancer"
 _ABOUT = "Amazon EKS ", "ELB ", "Interface for NAT Gateway"
-"""how the descriptions of interfaces begin that go with a control plane, a load balancer, a gateway"""
+"""prefixes of the descriptions of interfaces that belong to a control plane, load balancer or NAT gateway"""
 
 
 def shelves(aws: Aws, names: Names) -> list[Shelf]:
-    """In the order of removal, after the control plane."""
+    """Return the kinds in removal order, after the control plane."""
     return [
         Shelf("Elastic Load Balancing", "load balancer", lambda: [*_balancers(aws, names), *_classic(aws, names)]),
         Shelf("EC2", "volume", lambda: _volumes(aws, names)),
@@ -79,7 +79,7 @@ def _chunks(found: list[str]) -> Iterator[list[str]]:
 
 
 def _volumes(aws: Aws, names: Names) -> list[Thing]:
-    """Those with our tag, which the driver of disks gives to each that it makes."""
+    """Return volumes with the cluster's tag, which the EBS CSI driver sets on each volume."""
     found = []
     filters = [{"Name": f"tag:{TAG}", "Values": [names.cluster]}]
     for item in aws.pages("ec2", "DescribeVolumes", "Volumes", {"Filters": filters}):
@@ -129,7 +129,7 @@ def _security_groups(aws: Aws, names: Names) -> list[Thing]:
 
 
 def foreign(aws: Aws, names: Names, name: str, value: str) -> str:
-    """The interfaces of somebody else that use something, in words."""
+    """Describe foreign network interfaces that use the resource; empty if none."""
     request = {"Filters": [{"Name": name, "Values": [value]}]}
     said = []
     for item in aws.pages("ec2", "DescribeNetworkInterfaces", "NetworkInterfaces", request):
@@ -140,7 +140,7 @@ def foreign(aws: Aws, names: Names, name: str, value: str) -> str:
 
 
 def _passing(item: dict[str, Any], names: Names) -> bool:
-    """Whether it goes by itself, or with what is removed: those of endpoints, functions and databases do not."""
+    """Return True if the interface is deleted with the cluster; those of endpoints, functions and databases are not."""
     tags = item.get("TagSet") or []
     kind, about = str(item.get("InterfaceType", "")), str(item.get("Description", ""))
     theirs = item.get("RequesterManaged") and (kind in _PASSING or about.startswith(_ABOUT))

@@ -1,4 +1,4 @@
-"""The network, and the templates of machines."""
+"""Network resources and launch templates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GONE = ("deleted", "deleting")
 
 
 def shelves(aws: Aws, names: Names) -> list[Shelf]:
-    """In the order of removal: what uses something goes before it."""
+    """Return the kinds in removal order: dependents first."""
     return [
         _simple(aws, names, "launch template", "DescribeLaunchTemplates", "LaunchTemplates", "LaunchTemplateId",
                 "DeleteLaunchTemplate"),
@@ -40,7 +40,7 @@ def _tagged(aws: Aws, names: Names, operation: str, key: str) -> list[dict[str, 
 
 
 def _simple(aws: Aws, names: Names, kind: str, look: str, key: str, identity: str, delete: str) -> Shelf:
-    """Things that one call removes."""
+    """Return a kind of resource that one call deletes."""
 
     def find() -> list[Thing]:
         return [Thing(str(item[identity]), _part(item), partial(_remove, aws, delete, identity, str(item[identity])))
@@ -66,7 +66,7 @@ def _endpoints(aws: Aws, names: Names) -> list[Thing]:
 
 
 def _gateways(aws: Aws, names: Names) -> list[Thing]:
-    """One that is being removed still holds its address and its subnet."""
+    """Return the NAT gateways; one that is being deleted still blocks its address and subnet."""
     found = []
     for item in _tagged(aws, names, "DescribeNatGateways", "NatGateways"):
         identity = str(item["NatGatewayId"])
@@ -128,7 +128,7 @@ def _in_it(aws: Aws, names: Names, vpc: str) -> str:
 
 
 def _groups(aws: Aws, names: Names, vpc: str) -> str:
-    """Security groups that somebody else has put into the network."""
+    """Describe foreign security groups in the VPC; empty if none."""
     request = {"Filters": [{"Name": "vpc-id", "Values": [vpc]}]}
     pages = aws.pages("ec2", "DescribeSecurityGroups", "SecurityGroups", request)
     strange = [str(item["GroupId"]) for item in pages

@@ -1,4 +1,4 @@
-"""Registry, bucket, function and roles; the role of the control plane last, since it says that the cluster was ours."""
+"""Registry, bucket, function, roles. The control plane's role is last: it proves that the cluster is Orchestune's."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from orchestune.clusters.aws.steps.storage import bucket_owner, repository
 from orchestune.errors import Conflict, TemporaryError
 
 _BATCH = 1000
-"""objects that one call removes"""
+"""objects per DeleteObjects request"""
 _AT_ONCE = 20.0
-"""seconds for which a bucket is emptied before whoever removes it shows again that he is alive"""
+"""seconds of emptying a bucket before the lock needs a heartbeat"""
 _SECONDS = 14400.0
-"""that emptying it may take in all"""
+"""timeout in seconds for emptying the bucket"""
 
 
 def shelves(aws: Aws, names: Names, *, keep_registry: bool, within: bool = False) -> list[Shelf]:
-    """In the order of removal; `within`: without the function that does it, and the role by which that does it."""
+    """Return the kinds in removal order. `within`: without the removing function and its own role."""
     others: tuple[str, ...] = (SERVER, AUTOSCALER, STORAGE, CNI, NODE)
     function = [] if within else [Shelf("Lambda", "function", lambda: functions(aws, names))]
     others = others if within else (RETIREMENT, *others)
@@ -67,7 +67,7 @@ def _buckets(aws: Aws, names: Names) -> list[Thing]:
 
 
 def _empty(aws: Aws, bucket: str) -> None:
-    """Remove all that is in it. TemporaryError where that takes longer: there may be millions of objects."""
+    """Delete all objects and uploads. Raises TemporaryError after `_AT_ONCE`: there may be millions of objects."""
     until = aws.clock() + _AT_ONCE
     about, asked = f"bucket {bucket}", {"Bucket": bucket}
     for item in aws.pages("s3", "ListMultipartUploads", "Uploads", asked, about=about):
@@ -90,7 +90,7 @@ def _in_time(aws: Aws, until: float, about: str) -> None:
 
 
 def functions(aws: Aws, names: Names) -> list[Thing]:
-    """The one that removes an idle cluster."""
+    """Return the function that removes an idle cluster, if it exists."""
     found = described(aws, names)
     if found is None or not ours(found, names):
         return []
@@ -102,7 +102,7 @@ def functions(aws: Aws, names: Names) -> list[Thing]:
 
 
 def role_things(aws: Aws, names: Names, parts: tuple[str, ...]) -> list[Thing]:
-    """The roles of these parts that are there."""
+    """Return the existing roles of these parts."""
     found = []
     for part in parts:
         name = names.role(part)
@@ -118,7 +118,7 @@ def role_things(aws: Aws, names: Names, parts: tuple[str, ...]) -> list[Thing]:
 
 
 def strip(aws: Aws, name: str) -> None:
-    """Take all rights from a role: IAM removes none that has any."""
+    """Remove all policies from a role: IAM does not delete a role that has any."""
     about, asked = f"role {name}", {"RoleName": name}
     for item in aws.pages("iam", "ListAttachedRolePolicies", "AttachedPolicies", asked, about=about):
         aws.call("iam", "DetachRolePolicy", {**asked, "PolicyArn": item["PolicyArn"]}, about=about)

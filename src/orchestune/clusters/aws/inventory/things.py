@@ -1,4 +1,4 @@
-"""One kind of things, how they are found, and how one is removed."""
+"""Resources of one kind: how to find and delete them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from orchestune.errors import NotFound
 
 @dataclass(frozen=True)
 class Thing:
-    """Something of the cluster that is there."""
+    """An existing resource of the cluster."""
 
     id: str
     name: str = ""
     remove: Callable[[], None] | None = None
-    """None: it goes with something else, and is waited for"""
+    """deletes the resource; None: it is deleted along with another one, wait for it"""
     blocked: Callable[[], str] = lambda: ""
-    """what of somebody else keeps it from going, so that waiting is in vain"""
+    """describes foreign resources that block the deletion, so that waiting is hopeless; empty if none"""
 
     @property
     def where(self) -> str:
-        """Its name, and the id by which the provider's console has it."""
+        """Name, and the ID shown in the AWS console."""
         return self.name if self.name in self.id else f"{self.name} ({self.id})" if self.name else self.id
 
 
 def take_away(thing: Thing) -> None:
-    """Remove it, unless it is gone: an earlier try may have done that whose answer was lost."""
+    """Delete a resource. Ignores NotFound: the response to an earlier attempt may have been lost."""
     if thing.remove is not None:
         with suppress(NotFound):
             thing.remove()
@@ -36,14 +36,14 @@ def take_away(thing: Thing) -> None:
 
 @dataclass(frozen=True)
 class Shelf:
-    """All things of one kind. A later shelf is looked at once the earlier ones are empty."""
+    """All resources of one kind. Removal processes a shelf only after the earlier ones are empty."""
 
     service: str
     kind: str
     find: Callable[[], Sequence[Thing]]
     seconds: float = 900.0
-    """how long things of this kind may take to go"""
+    """timeout for deleting all resources of this kind"""
 
     def planned(self, thing: Thing) -> Planned:
-        """As events name it."""
+        """Return the resource as named in events."""
         return Planned(self.kind, thing.name or thing.id)

@@ -1,1 +1,1 @@
-"""What runs in the cluster beside the server: disks, cards, and the program that starts and ends machines."""
+"""Cluster components beside the server: storage class, GPU device plugin, cluster autoscaler."""

@@ -1,4 +1,4 @@
-"""The cluster autoscaler: machines come for pods that wait and go when they have nothing to do."""
+"""The cluster autoscaler: adds nodes for pending pods and removes idle ones."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from orchestune.clusters.aws.requests.control import AUTOSCALER_ACCOUNT
 _RBAC = "rbac.authorization.k8s.io"
 _NAME = AUTOSCALER_ACCOUNT
 _LONGEST_DELAY = 600.0
-"""seconds after a machine came in which none goes, by the program's own default: too long for who asks for less"""
+"""upper bound in seconds of the scale-down delay after a scale-up, the autoscaler's default"""
 _LOOK = ["get", "list", "watch"]
 
 
 def autoscaler(image: str, cluster: str, region: str, scale_down: float) -> list[Manifest]:
-    """Its account, rights and Deployment. Its rights at AWS come by pod identity."""
+    """Build its account, RBAC objects and Deployment. Its AWS permissions come from pod identity."""
     subject = [{"kind": "ServiceAccount", "name": _NAME, "namespace": SYSTEM}]
     return [
         made("v1", "ServiceAccount", _NAME, "autoscaler", SYSTEM),

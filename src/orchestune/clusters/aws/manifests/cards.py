@@ -1,4 +1,4 @@
-"""NVIDIA's device plugin: nodes say how many cards they have."""
+"""NVIDIA's device plugin, which advertises the GPUs of each node."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FOLDER = "/var/lib/kubelet/device-plugins"
 
 
 def device_plugin(image: str, pools: Sequence[str]) -> Manifest:
-    """On each machine of the pools that have cards, whatever taints those have."""
+    """Build a DaemonSet for all nodes of the GPU `pools`, tolerating any taint."""
     labels = {"app.kubernetes.io/name": NAME}
     where = {"matchExpressions": [{"key": POOL, "operator": "In", "values": sorted(pools)}]}
     container = {

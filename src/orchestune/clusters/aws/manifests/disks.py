@@ -8,7 +8,7 @@ NAME = "orchestune-gp3"
 
 
 def storage_class() -> Manifest:
-    """Encrypted disks, made in the zone of the pod that wants one, which may grow."""
+    """Build a class of encrypted, expandable gp3 disks, created in the zone of the pod that needs one."""
     return made(
         "storage.k8s.io/v1", "StorageClass", NAME, "disks",
         annotations={"storageclass.kubernetes.io/is-default-class": "true"},

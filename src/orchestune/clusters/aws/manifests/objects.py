@@ -1,4 +1,4 @@
-"""Objects of ours outside the server's namespace."""
+"""Kubernetes objects outside the server's namespace."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SYSTEM = "kube-system"
 
 
 def made(version: str, kind: str, name: str, component: str, namespace: str = "", **body: Any) -> Manifest:
-    """An object with the labels by which it is found again."""
+    """Build an object with Orchestune's labels, by which it is found later."""
     annotations = body.pop("annotations", None)
     metadata: Manifest = {"name": name, "labels": {**OURS, COMPONENT: component}}
     if namespace:
