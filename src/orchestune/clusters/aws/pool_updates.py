@@ -1,4 +1,4 @@
-"""`update`: makes what lacks, as `create` does, and brings the pools that are there to those of the file."""
+"""`update`: creates what is missing, as `create` does, and changes existing pools to match the file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Document = dict[str, Any]
 
 
 def planned(site: Site) -> list[Planned]:
-    """What `update` does, in its order."""
+    """Return the changes that `update` makes, in order."""
     there = _there(site)
     made = endpoint_updates.planned(site)
     for step, lacks in looked(_whole(site, there)):
@@ -46,9 +46,9 @@ def _without_policy(site: Site, policy: str) -> Planned:
 
 
 def refused(site: Site) -> list[Complaint]:
-    """What of the file's pools cannot be brought about in place.
+    """Return complaints about pool changes that cannot be made in place.
 
-    A pool that failed is made anew, of other machines too, by the template that it has.
+    A failed pool is recreated, so its instance types may change too, but it keeps its launch template.
     """
     there = _there(site)
     stay = [(pool, there[pool.name]) for pool in site.spec.pools if pool.name in there]
@@ -58,7 +58,7 @@ def refused(site: Site) -> list[Complaint]:
 
 
 def _without(site: Site, stay: list[tuple[Pool, Document]]) -> Iterator[Complaint]:
-    """Pools whose machines were made from what somebody has removed since: EKS takes nothing else in its place."""
+    """Yield pools whose subnet or launch template was deleted: EKS cannot replace either in a node group."""
     wanted = sorted({str(subnet) for _, shown in stay for subnet in shown.get("subnets") or ()})
     request = {"Filters": [{"Name": "subnet-id", "Values": wanted}]}
     subnets = {str(item["SubnetId"]) for item in site.aws.pages("ec2", "DescribeSubnets", "Subnets", request)}
@@ -76,7 +76,7 @@ def _without(site: Site, stay: list[tuple[Pool, Document]]) -> Iterator[Complain
 
 
 def update(site: Site, claim: Claim, say: Say, drain: Drain) -> None:
-    """What lacks and new pools first, so that what is drained has somewhere to go; then sizes; then what goes."""
+    """Create what is missing first, so that drained pods can be rescheduled; then resize pools, then remove pools."""
     beat, there = claim.beat, _there(site)
     endpoint_updates.change(site, say, beat)
 
@@ -102,14 +102,14 @@ def update(site: Site, claim: Claim, say: Say, drain: Drain) -> None:
 
 
 def _rests(site: Site, there: dict[str, Document]) -> list[str]:
-    """Pools that the file has no more, whose removal an earlier run has begun: a template is left at least."""
+    """Return removed pools with an interrupted removal, recognized by their leftover launch template."""
     kept = {pool.name for pool in site.spec.pools}
     things = network.shelves(site.aws, site.names)[0].find()
     return sorted({thing.name for thing in things} - kept - set(there))
 
 
 def _there(site: Site) -> dict[str, Document]:
-    """The node groups by name. NotFound where there is no such cluster."""
+    """Return the node groups by name. Raises NotFound if the cluster does not exist."""
     found = control.described(site.aws, site.spec.name)
     if found is None:
         raise NotFound(f"there is no cluster '{site.spec.name}' in {site.names.region}",
@@ -121,9 +121,9 @@ def _there(site: Site) -> dict[str, Document]:
 
 
 def _whole(site: Site, there: dict[str, Document], claim: Claim | None = None) -> list[Step]:
-    """Everything that `create` makes, but for pools that are there: those are changed, whatever state they are in.
+    """Return the steps of `create`, except for existing pools, which are changed in any state.
 
-    The same for add-ons, which may not be well just because such a pool is not; but for those that failed.
+    Existing add-ons are left out too: they may be unhealthy just because of such a pool; failed ones are included.
     """
     every = control.addons(site, (*BEFORE, *AFTER))
     lacking = [step for step in every if step.find({}) is None or step.lacks({})]
@@ -156,17 +156,17 @@ def _changes(site: Site, there: dict[str, Document]) -> list[updating.Change]:
 
 
 def _gone(site: Site, there: dict[str, Document]) -> list[str]:
-    """Pools of ours that the file has no more."""
+    """Return existing pools of Orchestune that the file no longer names."""
     kept = {pool.name for pool in site.spec.pools}
     return [name for name, shown in there.items()
             if name not in kept and (shown.get("tags") or {}).get(TAG) == site.spec.name]  # fmt: skip
 
 
 def _change(site: Site, seen: updating.Change, say: Say, beat: Callable[[], None]) -> None:
-    """From what it is by now: since it was seen the autoscaler may have brought machines, which shall stay."""
+    """Change a pool based on its current state: the autoscaler may have added nodes since `seen`, which must stay."""
     aws, pool, name, began = site.aws, seen.pool, seen.pool.name, site.aws.clock()
     say(Event(Happened.WAITING, seen.planned))
-    aws.wait(lambda: _changing(site, name), pools.GROUP_SECONDS, f"pool {name}", beat)  # what a run before has begun
+    aws.wait(lambda: _changing(site, name), pools.GROUP_SECONDS, f"pool {name}", beat)  # begun by an earlier run
     shown = pools.described(aws, site.spec.name, name)
     change = updating.change(site.spec.name, pool, site.kind(pool), shown) if shown else None
     if change is None:
@@ -189,7 +189,7 @@ def _changing(site: Site, name: str) -> str | None:
 
 
 def _remove(site: Site, name: str, say: Say, beat: Callable[[], None]) -> None:
-    """The node group, and then its template."""
+    """Delete the node group, then its launch template."""
     aws, what, began = site.aws, Planned("pool", name), site.aws.clock()
     say(Event(Happened.WAITING, what))
     shelf = clusters.shelves(aws, site.names)[0]

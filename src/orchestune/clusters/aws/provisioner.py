@@ -1,4 +1,4 @@
-"""AWS as a `Provisioner`: plan, apply, update, status, destroy, prove."""
+"""`Provisioner` for AWS: plan, apply, update, status, destroy, prove."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from orchestune.ports.provisioner import Drain, Say
 
 
 class AwsProvisioner:
-    """One identity in one region; fulfils `Provisioner`."""
+    """Implements `Provisioner` for one identity in one region."""
 
     def __init__(self, aws: Aws, profile: str = "") -> None:
         self._aws, self._profile = aws, profile
@@ -133,7 +133,7 @@ class AwsProvisioner:
             )
 
     def _site(self, spec: ClusterSpec) -> Site:
-        """What is known for a spec; looked up once."""
+        """Return the inputs for all steps of a spec; cached for the last spec."""
         if self._seen is None or self._seen[0] != spec:
             names = self._names(spec.name, dict(spec.tags))
             offer = facts.offer(self._aws, spec)

@@ -1,4 +1,4 @@
-"""How many cores the account may run of each kind of machine, and how many it runs already."""
+"""vCPU quotas of the account per instance family, and their current use."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _CODES = {
     "hpc": ("L-F7808C92", ""),
     "u": ("L-43DA4232", ""),
 }
-"""codes of EC2's quotas, on demand and spot (empty: there is none), as AWS lists them:
-docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html. `u` is High Memory, `g` counts VT too"""
+"""quota codes of EC2 (on demand, spot; empty: no such quota), listed at
+docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html. `u` is High Memory, `g` includes VT"""
 _TOGETHER = {"L-C4BD4855": "L-7212CCBC"}
-"""quotas that some accounts have (spot: "All P5", "All P4, P3 and P2"), and the one that others have for both"""
+"""quotas that only some accounts have (spot: "All P5", "All P4, P3 and P2"), and the combined quota of the others"""
 _STANDARD = frozenset("acdhimrtz")
 
 
 @dataclass(frozen=True)
 class Quota:
-    """One quota, in cores."""
+    """One quota, in vCPUs."""
 
     code: str
     limit: float
@@ -41,7 +41,7 @@ class Quota:
 
 
 def kind_of(instance_type: str) -> str | None:
-    """Which quota counts machines of this type; None where that is not known."""
+    """Return the quota family that counts instances of this type; None if unknown."""
     family = instance_type.partition(".")[0]
     letters = (re.match(r"[a-z]+?(?=\d|-)", family) or re.match(r"[a-z]+", family) or [""])[0]
     if letters == "p" and family[1:2] in ("5", "6"):
@@ -52,15 +52,15 @@ def kind_of(instance_type: str) -> str | None:
 
 
 def code_for(instance_type: str, *, spot: bool) -> str | None:
-    """The code of the quota that counts such machines."""
+    """Return the code of the quota that counts such instances; None if unknown."""
     kind = kind_of(instance_type)
     return None if kind is None else _CODES[kind][spot] or None
 
 
 def check(aws: Aws, spec: ClusterSpec, offer: Offer, have: Mapping[str, int]) -> tuple[list[Complaint], list[str]]:
-    """What does not fit into the account's quotas: complaints on `min_nodes`, notes on `max_nodes`.
+    """Check the pools against the account's quotas: complaints about `min_nodes`, notes about `max_nodes`.
 
-    `have` tells how many machines of each pool run already, which count as used.
+    `have`: number of running nodes per pool; they already count as used.
     """
     quotas: dict[str, Quota] = {}
     least: dict[str, int] = {}
@@ -102,7 +102,7 @@ def _largest(pool: Pool, offer: Offer) -> MachineType | None:
 
 
 def _known(aws: Aws, code: str) -> str:
-    """The same, or the quota that this account has in its place."""
+    """Return the code, or that of the combined quota if this account has no separate one."""
     if code not in _TOGETHER:
         return code
     try:
@@ -122,7 +122,7 @@ def _limit(aws: Aws, code: str) -> float:
 
 
 def _running(aws: Aws) -> dict[str, int]:
-    """Cores in use, by the code of the quota."""
+    """Return the vCPUs in use, by quota code."""
     request = {"Filters": [{"Name": "instance-state-name", "Values": ["pending", "running"]}]}
     counts: dict[tuple[str, bool], int] = {}
     for reservation in aws.pages("ec2", "DescribeInstances", "Reservations", request):

@@ -1,4 +1,4 @@
-"""The newest releases of what runs beside the server, as their publishers' registries list them."""
+"""Newest releases of cluster components, looked up in their publishers' registries."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Tags = Callable[[Reference], list[str]]
 
 
 def listed(reference: Reference) -> list[str]:
-    """The tags of a repository."""
+    """Return the tags of a repository."""
     with open_registry(reference.registry) as registry:
         return registry.tags(reference.repository)
 
 
 def autoscaler(kubernetes: str, tags: Tags = listed) -> str:
-    """The newest release for a version of Kubernetes; while there is none yet, that for the version before."""
+    """Return the newest release for a Kubernetes version, or for the latest earlier version that has one."""
     minor = int(kubernetes.partition(".")[2])
     return _newest(AUTOSCALER, "autoscaler", tags, lambda release: release[:2] <= (1, minor))
 
 
 def device_plugin(tags: Tags = listed) -> str:
-    """The newest release of NVIDIA's device plugin."""
+    """Return the newest release of NVIDIA's device plugin."""
     return _newest(DEVICE_PLUGIN, "device_plugin", tags, lambda release: True)
 
 

@@ -1,4 +1,4 @@
-"""Taking a cluster away, shelf by shelf; and the proof that nothing of it is left."""
+"""Removal of a cluster, kind by kind, and the check that nothing is left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIRST, _LONGEST = 0.5, 15.0
 
 
 def shelves(aws: Aws, names: Names, *, keep_registry: bool = False, within: bool = False) -> list[Shelf]:
-    """Everything that a cluster can have, in the order of removal; `within`: but for what the removal itself uses."""
+    """Return all kinds of resources in removal order; `within`: without those that the removal itself uses."""
     return [
         *clusters.shelves(aws, names),
         *kubernetes.shelves(aws, names),
@@ -35,9 +35,9 @@ def remove(
     keep_registry: bool = False,
     within: bool = False,
 ) -> list[Left]:
-    """Remove all of it. What could not be removed, with the reason; the role that proves ours stays with it.
+    """Remove all resources. Return those that are left, with reasons; the role that proves ownership then stays.
 
-    `within`: the cluster's own function does it, and leaves itself and its role.
+    `within`: runs in the cluster's own Lambda function, which leaves itself and its role.
     """
     stuck: list[Left] = []
     found = shelves(aws, names, keep_registry=keep_registry, within=within)
@@ -80,7 +80,7 @@ def _left(shelf: Shelf, thing: Thing, why: str) -> Left:
 
 
 def _try(thing: Thing) -> str:
-    """Remove it, or say why that is not possible yet."""
+    """Remove a resource, or return why that is not possible yet."""
     try:
         take_away(thing)
     except Denied:
@@ -93,7 +93,7 @@ def _try(thing: Thing) -> str:
 
 
 def prove(aws: Aws, names: Names, *, keep_registry: bool = False) -> Proof:
-    """Look at everything again."""
+    """Check every service for leftover resources."""
     looked: dict[str, bool] = {}
     left: list[Left] = []
     for shelf in shelves(aws, names, keep_registry=keep_registry):
@@ -101,7 +101,7 @@ def prove(aws: Aws, names: Names, *, keep_registry: bool = False) -> Proof:
             found = list(shelf.find())
         except OrchestuneError as exc:
             looked[shelf.service] = False
-            if isinstance(exc, Expired | Unreachable):  # so it is with every other look
+            if isinstance(exc, Expired | Unreachable):  # all other lookups would fail too
                 left.append(Left("AWS", "the rest", "could not be looked for", exc.message))
                 break
             left.append(Left(shelf.service, shelf.kind, "could not be looked for", exc.message))

@@ -1,4 +1,4 @@
-"""`update`: whether an idle cluster destroys itself comes, changes, or is called off."""
+"""`update`: adds, changes or removes the automatic removal of an idle cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestune.domain.cluster import Event, Happened, Planned
 
 
 def planned(site: Site) -> list[Planned]:
-    """What `update` does about it."""
+    """Return the changes that `update` makes to it."""
     found, wanted = described(site.aws, site.names), site.spec.retirement
     there = found if found is not None and ours(found, site.names) else None
     name = site.names.function
@@ -32,14 +32,14 @@ def planned(site: Site) -> list[Planned]:
 
 
 def call_off(site: Site, say: Callable[[Event], None]) -> None:
-    """Remove the function, its role, and the server's right to call it, where the file does not ask for them."""
+    """Remove the function, its role, and the server's right to invoke it, if the file no longer asks for them."""
     things = [] if site.spec.retirement else rest.functions(site.aws, site.names)
     if not things:
         return
     name = site.names.role(SERVER)
     if site.spec.bucket:
         for step in roles.of_parts(site, SERVER):
-            for mend in step.lacks({}):  # writes its policy anew
+            for mend in step.lacks({}):  # rewrites its inline policy
                 mend.do()
     else:
         request = {"RoleName": name, "PolicyName": POLICY}

@@ -1,6 +1,6 @@
-"""What runs in Lambda when an idle cluster goes: the destruction of `cluster destroy`, from outside of the cluster.
+"""Lambda handler that removes an idle cluster, like `cluster destroy`, from outside of the cluster.
 
-A cluster cannot do it itself: its machines go before its control plane, and whatever runs on them goes with them.
+A cluster cannot remove itself: its nodes are deleted before its control plane, with everything that runs on them.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from orchestune.errors import Conflict, Denied, NotFound
 
 log = logging.getLogger(__name__)
 _RESERVE = 60.0
-"""seconds before the end of a run at which the next one is called"""
+"""seconds before Lambda's timeout at which the next run is invoked"""
 
 
 class _Later(Exception):
-    """The time of this run is over."""
+    """The time of this run is used up."""
 
 
 class Run(Protocol):
-    """What Lambda says of a run."""
+    """Lambda's context object."""
 
     def get_remaining_time_in_millis(self) -> int: ...
 
 
 def handler(event: object, context: Run) -> str:
-    """Lambda calls this. Whatever is raised has Lambda try again, twice."""
+    """Entry point for Lambda, which retries twice after an exception."""
     environ = os.environ
     names = Names(
         environ["ORCHESTUNE_CLUSTER"], environ["AWS_REGION"], environ["ORCHESTUNE_ACCOUNT"],
@@ -47,9 +47,9 @@ def handler(event: object, context: Run) -> str:
 
 
 def retire(aws: Aws, names: Names, left: Callable[[], float]) -> str:
-    """Remove the cluster, or as much of it as `left` seconds allow, and call the next run. What was done, in words.
+    """Remove the cluster, or what fits into `left` seconds, then invoke the next run. Return the outcome.
 
-    In the end the function removes itself and its role. Conflict where something of somebody else is in the way.
+    At the end the function deletes itself and its role. Raises Conflict if foreign resources block the removal.
     """
     claim = Claim(aws, names)
 
@@ -73,14 +73,13 @@ def retire(aws: Aws, names: Names, left: Callable[[], float]) -> str:
 
 
 def _go(aws: Aws, names: Names) -> str:
-    """Remove the function, which runs on to its end, and its role by the rights of that role.
+    """Delete the function, which still runs to its end, and its role with that role's own permissions.
 
-    IAM removes no role that has rights; but what a role may is decided by what IAM has spread of it, and that a role
-    has lost its rights gets about in seconds. Until then it can still remove itself. Where IAM was quicker a role
-    stays that may nothing and costs nothing, and `cluster destroy` removes it.
+    IAM does not delete a role that has policies. Removing policies takes seconds to propagate, and until then the role
+    can still delete itself. If IAM was faster, a role without permissions or cost is left for `cluster destroy`.
     """
     name = names.role(RETIREMENT)
-    with suppress(NotFound):  # the answer of a run before may have been lost
+    with suppress(NotFound):  # the response to an earlier run may have been lost
         aws.call("lambda", "DeleteFunction", {"FunctionName": names.function}, about=f"function {names.function}")
     try:
         rest.strip(aws, name)
@@ -93,17 +92,17 @@ def _go(aws: Aws, names: Names) -> str:
 
 
 def _has_rights(code: str, message: str) -> bool:
-    """Whether IAM does not know yet that the role has lost them."""
+    """Return True if IAM does not know yet that the role's policies were removed."""
     return code == "DeleteConflict"
 
 
 def call(aws: Aws, names: Names) -> None:
-    """Have a run begin; returns at once."""
+    """Invoke the function asynchronously; return at once."""
     request: Mapping[str, Any] = {"FunctionName": names.function, "InvocationType": "Event"}
     aws.call("lambda", "Invoke", request, about=f"function {names.function}")
 
 
 def _say(event: Event) -> None:
-    """Into the log of Lambda, which keeps warnings."""
+    """Write to the log of Lambda, which keeps warnings."""
     if event.what is not Happened.WAITING:
         log.warning("%s %s", event.what, event.resource.called)

@@ -1,6 +1,6 @@
-"""Every call that is made at AWS, and the right that it takes: the policy of the documentation follows from this table.
+"""All AWS calls with the IAM actions they need; the policy in the documentation is generated from this table.
 
-A call that has no entry here cannot be made, so that the policy is sufficient.
+A call without an entry here cannot be made, so the policy is sufficient.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 from orchestune.clusters.aws.names import TAG
 
 LONGEST = 6144
-"""characters of a managed policy: docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
+"""maximum size of a managed policy in characters: docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
 EVERYTHING = "*"
 _EC2, _EKS, _IAM, _ECR = "arn:aws:ec2:*:*:", "arn:aws:eks:*:*:", "arn:aws:iam::*:", "arn:aws:ecr:*:*:"
 ROLE = f"{_IAM}role/orchestune*"
-"""with their path, and without: IAM knows no path of a role that is not there"""
+"""matches role ARNs with and without path: IAM checks a missing role without its path"""
 CLUSTER = f"{_EKS}cluster/*"
 BUCKET = "arn:aws:s3:::orchestune-*"
 FUNCTION = "arn:aws:lambda:*:*:function:orchestune-*"
 GUARDED = "GuardDutyManaged"
-"""the tag of what GuardDuty puts into a network"""
+"""tag that GuardDuty sets on its resources in a VPC"""
 _CHANGING = "changing and removing what has our tag"
 _NO_RESOURCES = "these calls know no resources"
 _MADE = {"StringLike": {f"aws:RequestTag/{TAG}": "*"}}
@@ -33,17 +33,18 @@ _GUARDS = {"StringEquals": {f"aws:ResourceTag/{GUARDED}": "true"}}
 
 @dataclass(frozen=True)
 class Grant:
-    """One statement's part: actions on resources, under a condition."""
+    """Part of a policy statement: actions on resources, under a condition."""
 
     actions: tuple[str, ...]
     on: str
     why: str
     condition: str = ""
-    """`made`: only with our tag on what is made; `ours`: only what has our tag; `guard`: only what is GuardDuty's"""
+    """`made`: new resources must get our tag; `ours`: only resources with our tag; `guard`: only GuardDuty's;
+    `to:SERVICE`: roles may be passed to this service only"""
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """As a policy has them."""
+        """The condition in policy syntax."""
         if self.condition.startswith("to:"):
             return {"StringEquals": {"iam:PassedToService": self.condition[3:]}}
         return {"": {}, "made": _MADE, "ours": _OURS, "guard": _GUARDS}[self.condition]
@@ -51,25 +52,25 @@ class Grant:
 
 @dataclass(frozen=True)
 class Right:
-    """What one call takes."""
+    """Permissions needed for one call."""
 
     grants: tuple[Grant, ...]
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """All actions, that of the call first."""
+        """All actions, the one of the call itself first."""
         return tuple(dict.fromkeys(action for grant in self.grants for action in grant.actions))
 
 
 def _looks(prefix: str, *operations: str) -> dict[tuple[str, str], Right]:
-    """Calls that only look."""
+    """Return entries for read-only calls."""
     service = {"elasticloadbalancing": "elbv2", "servicequotas": "service-quotas"}.get(prefix, prefix)
     why = f"looking; {_NO_RESOURCES}"
     return {(service, name): Right((Grant((f"{prefix}:{name}",), EVERYTHING, why),)) for name in operations}
 
 
 def _makes(name: str, kind: str, *parents: str) -> dict[tuple[str, str], Right]:
-    """A call of EC2 that makes something, inside something of ours."""
+    """Return the entry for an EC2 call that creates something, inside parents with our tag."""
     grants = [
         Grant((f"ec2:{name}",), f"{_EC2}{kind}/*", "the network and the machines' templates, tagged", "made"),
         Grant(("ec2:CreateTags",), f"{_EC2}{kind}/*", "tags, while something is made", "made"),
@@ -79,7 +80,7 @@ def _makes(name: str, kind: str, *parents: str) -> dict[tuple[str, str], Right]:
 
 
 def _changes(name: str, *kinds: str) -> dict[tuple[str, str], Right]:
-    """A call of EC2 that changes or removes something of ours."""
+    """Return the entry for an EC2 call that changes or deletes something with our tag."""
     grants = tuple(Grant((f"ec2:{name}",), f"{_EC2}{kind}/*", _CHANGING, "ours") for kind in kinds)
     return {("ec2", name): Right(grants)}
 
@@ -89,17 +90,17 @@ def _on(service: str, on: str, why: str, *operations: str, condition: str = "") 
 
 
 def _eks_part(kind: str, name: str) -> dict[tuple[str, str], Right]:
-    """Calls about a part of a cluster."""
+    """Return entries for calls about a part of a cluster."""
     return _on("eks", f"{_EKS}{kind}/*", "parts of clusters", *name.split())
 
 
 def _tagging(kind: str) -> Grant:
-    """EKS asks about the tags of what is made on that itself, and not on the cluster that it is a part of."""
+    """Allow tagging on creation; EKS checks it on the new part itself, not on its cluster."""
     return Grant(("eks:TagResource",), f"{_EKS}{kind}/*", "tags, while something is made", "made")
 
 
 def _passing(name: str, kind: str, condition: str, service: str, *more: Grant) -> dict[tuple[str, str], Right]:
-    """A call of EKS that hands a role to a service."""
+    """Return the entry for an EKS call that passes a role to a service."""
     why = "roles of the cluster, to the services that use them and to no other"
     return {
         ("eks", name): Right(
@@ -227,22 +228,22 @@ RIGHTS: dict[tuple[str, str], Right] = {
 INSIDE: dict[tuple[str, str], Right] = {
     ("lambda", "Invoke"): Right((Grant(("lambda:InvokeFunction",), FUNCTION, _RETIRING),)),
 }
-"""calls that only the cluster itself makes, by its own roles"""
+"""calls made only by the cluster itself, with its own roles"""
 PUSHING = Grant(
     ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer",
      "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"),
     f"{_ECR}repository/*", "pushing images",
 )  # fmt: skip
-"""what the registry asks of who pushes, beside these calls"""
+"""actions needed to push images, which the registry checks beside these calls"""
 
 
 def of(service: str, operation: str) -> Right:
-    """What a call takes. KeyError: nobody has said so yet, and the call must not be made."""
+    """Return the permissions for a call. KeyError means that the entry is missing and the call must not be made."""
     return INSIDE.get((service, operation)) or RIGHTS[service, operation]
 
 
 def policy() -> dict[str, Any]:
-    """The policy of who creates, updates and destroys clusters."""
+    """Return the policy for users who create, update and destroy clusters."""
     merged: dict[tuple[str, str, str], list[str]] = {}
     for grant in [*(grant for right in RIGHTS.values() for grant in right.grants), PUSHING]:
         actions = merged.setdefault((grant.why, grant.condition, grant.on), [])
@@ -260,7 +261,7 @@ def policy() -> dict[str, Any]:
 
 
 def parts() -> list[dict[str, Any]]:
-    """The same policy in as many as IAM takes, which counts no white space."""
+    """Split the policy into parts within IAM's size limit, which ignores white space."""
     whole = policy()
     found: list[list[dict[str, Any]]] = [[]]
     for statement in whole["Statement"]:
@@ -271,7 +272,7 @@ def parts() -> list[dict[str, Any]]:
 
 
 def _size(document: Mapping[str, Any]) -> int:
-    """How long a policy is, as IAM counts it."""
+    """Return the size of a policy as counted by IAM."""
     return len(re.sub(r"\s", "", json.dumps(document)))
 
 

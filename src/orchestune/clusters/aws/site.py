@@ -1,4 +1,4 @@
-"""Everything that is known before the first resource is made."""
+"""Inputs that are known before the first resource is created."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestune.domain.cluster import SYSTEM, ClusterSpec, Pool
 
 @dataclass(frozen=True)
 class Site:
-    """One cluster, as it is to be made by somebody somewhere."""
+    """One cluster to create: account and region, spec, names, and the region's offerings."""
 
     aws: Aws
     spec: ClusterSpec
@@ -24,23 +24,23 @@ class Site:
     zones: tuple[str, ...]
     version: str
     subnets: Mapping[str, str] = field(default_factory=dict)
-    """the zone of each subnet of a network that is there already, by its id"""
+    """zone of each subnet of an existing VPC, by subnet ID"""
 
     def machine(self, pool: Pool) -> MachineType:
-        """What the pool's machines are like: all of its types are of one architecture and kind."""
+        """Return a representative instance type; all types of a pool share architecture and kind."""
         return self.offer.machines(pool)[0]
 
     def kind(self, pool: Pool) -> Kind:
-        """The same for requests; which card it is, where all have the same."""
+        """Return the pool's properties for requests; the GPU model only if all types have the same."""
         found = self.offer.machines(pool)
         cards = {(item.card, item.card_memory) for item in found}
         card, memory = cards.pop() if len(cards) == 1 else ("", 0)
         return Kind(found[0].architecture, found[0].gpus > 0, card, memory)
 
     def for_machines(self, made: Made, pool: Pool | None = None) -> list[str]:
-        """The subnets for machines; of a pool those in whose zones it finds any.
+        """Return the subnets for nodes, restricted to zones that offer the pool's types if a pool is given.
 
-        The pool of the server stands in one zone: there its disk is, and a machine of another zone cannot have it.
+        The server's pool gets one subnet: its disk is bound to one zone, and nodes of another cannot attach it.
         """
         zones = self.subnets or {made[f"private-{zone}"]: zone for zone in self.zones if f"private-{zone}" in made}
         if pool is None:
@@ -50,6 +50,6 @@ class Site:
         return fits[:1] if pool.name == SYSTEM else fits
 
     def for_control(self, made: Made) -> list[str]:
-        """The subnets in which the control plane and load balancers get addresses."""
+        """Return the subnets for the control plane and load balancers."""
         public = [made[f"public-{zone}"] for zone in self.zones if f"public-{zone}" in made]
         return [*self.for_machines(made), *public]

@@ -1,4 +1,4 @@
-"""A cluster as EKS shows it, and how it is reached."""
+"""Status of clusters as reported by EKS, and their access data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UP = ("ACTIVE", "UPDATING")
 
 
 def standing(aws: Aws, names: Names) -> Standing | None:
-    """One cluster with its pools; None where there is none of ours."""
+    """Return the status of a cluster with its pools; None if Orchestune has none of that name."""
     found = described(aws, names.cluster)
     if found is None or not ours(found):
         return None
@@ -29,7 +29,7 @@ def standing(aws: Aws, names: Names) -> Standing | None:
 
 
 def listed(aws: Aws, named: Callable[[str], Names]) -> list[Standing]:
-    """All clusters of ours in the region."""
+    """Return the status of all of Orchestune's clusters in the region."""
     found = [standing(aws, named(str(name))) for name in aws.pages("eks", "ListClusters", "clusters")]
     return [item for item in found if item is not None]
 
@@ -59,7 +59,7 @@ def _pool(item: dict[str, Any], now: int) -> PoolState:
 
 
 def reached(aws: Aws, names: Names, made: Made) -> Reached:
-    """The endpoint, the registry and the bucket of a cluster that is there."""
+    """Return endpoint, registry and bucket of an existing cluster. Raises NotFound if absent."""
     found = described(aws, names.cluster)
     if found is None:
         raise NotFound(f"there is no cluster '{names.cluster}' in {aws.region}")

@@ -1,4 +1,4 @@
-"""What of a cluster stays as it was made: version, network, zones, and where its files lie."""
+"""Immutable properties of an existing cluster: version, network, zones, and storage of files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ELSE = "leave it as it was; a cluster of another name may have it"
 
 
 def refused(site: Site, shown: Document) -> Iterator[Complaint]:
-    """What of the file is otherwise than the cluster; `shown` by EKS, empty where only its network may be there."""
+    """Yield settings that differ from the cluster. `shown`: EKS's description, empty if only the network may exist."""
     spec, version = site.spec, str(shown.get("version", ""))
     if spec.version and version and spec.version != version:
         yield Complaint("kubernetes_version", f"the cluster has {version}, which stays", _ELSE)
@@ -32,14 +32,14 @@ def refused(site: Site, shown: Document) -> Iterator[Complaint]:
 
 
 def notes(site: Site, shown: Document) -> Iterator[str]:
-    """What of the file counts only for what is made from now on."""
+    """Yield settings that only apply to newly created resources."""
     has = shown.get("tags") or {}
     if shown and any(has.get(key) != value for key, value in site.spec.tags.items()):
         yield "tags: what is there keeps the tags that it was made with; what is made from now on gets these"
 
 
 def _network(site: Site, vpc: str) -> Iterator[Complaint]:
-    """Where it stands: in a network of ours, or in somebody's."""
+    """Yield network settings that differ, for a VPC of Orchestune or an existing one."""
     network = site.spec.network
     ours = _own(site)
     if network.vpc:
@@ -60,12 +60,12 @@ def _network(site: Site, vpc: str) -> Iterator[Complaint]:
 
 
 def _own(site: Site) -> Document | None:
-    """The network that we have made for it."""
+    """Return the VPC that Orchestune created for the cluster; None if absent."""
     filters = [{"Name": f"tag:{TAG}", "Values": [site.names.cluster]}, {"Name": f"tag:{PART}", "Values": ["network"]}]
     return next(iter(site.aws.pages("ec2", "DescribeVpcs", "Vpcs", {"Filters": filters})), None)
 
 
 def _in_bucket(site: Site, shown: Document) -> bool:
-    """Whether it was made with a bucket, which somebody may have removed since."""
+    """Return True if the cluster was created with a bucket, even if the bucket was deleted since."""
     made_so = (shown.get("tags") or {}).get(FILES) == BUCKET
     return made_so or bucket_owner(site.aws, site.names) == site.names.cluster

@@ -1,4 +1,4 @@
-"""What the server in a cluster does to have it destroyed: it calls the one function that may."""
+"""Triggers the removal of the server's own cluster by invoking the Lambda function that is allowed to do it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from orchestune.clusters.aws.retiring import call
 
 
 class Function:
-    """The function of one cluster; fulfils `Undertaker`."""
+    """Implements `Undertaker` with the Lambda function of one cluster."""
 
     def __init__(self, cluster: str, region: str) -> None:
         self._cluster, self._region = cluster, region

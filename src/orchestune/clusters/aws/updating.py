@@ -1,4 +1,4 @@
-"""From the pools that are there to those of the file: sizes, labels and taints change, pools come and go."""
+"""Differences between existing pools and those of the file: sizes, labels, taints, immutable properties."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Change:
-    """One pool that stays, with another size, labels or taints."""
+    """Change of an existing pool's size, labels or taints."""
 
     pool: Pool
     said: str
     request: Mapping[str, Any]
-    """UpdateNodegroupConfig"""
+    """body of UpdateNodegroupConfig"""
 
     @property
     def planned(self) -> Planned:
-        """As it is told."""
+        """The change as named in plans and events."""
         return Planned("pool", self.pool.name, self.said)
 
 
 def change(cluster: str, pool: Pool, kind: Kind, shown: Document) -> Change | None:
-    """What brings a node group to what the file says; None where it is that already."""
+    """Return the change that makes a node group match the file; None if it matches already."""
     request: Document = {"clusterName": cluster, "nodegroupName": pool.name}
     said = []
     now = shown["scalingConfig"]
@@ -68,7 +68,7 @@ def _plain(taint: Document) -> Document:
 
 
 def fixed(pool: Pool, shown: Document) -> list[Complaint]:
-    """What of a pool cannot be changed while it is there."""
+    """Return complaints about properties that cannot be changed in an existing pool."""
     said = []
     what = f"the pool '{pool.name}' has"
     hint = "give the pool with other machines another name: this one is drained and removed"

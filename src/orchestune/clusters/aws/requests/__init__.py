@@ -1,1 +1,1 @@
-"""Every request that makes something, as pure functions of what it shall be."""
+"""Bodies of all create requests, as pure functions of the desired state."""

@@ -1,4 +1,4 @@
-"""The control plane, what EKS runs in it, and who may use it."""
+"""Requests for the control plane, add-ons, pod identities and access entries."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from orchestune.domain.cluster import ClusterSpec, Grant, Network
 Document = dict[str, Any]
 EVERYWHERE = "0.0.0.0/0"
 FILES, BUCKET = "orchestune.dev/files", "bucket"
-"""the tag of clusters whose files lie in a bucket of their own"""
+"""tag of clusters whose files are in their own bucket"""
 AUTOSCALER_ACCOUNT = "cluster-autoscaler"
 BEFORE = ("eks-pod-identity-agent", "vpc-cni", "kube-proxy")
-"""without which no machine becomes ready"""
+"""add-ons that nodes need to become ready"""
 AFTER = ("coredns", "aws-ebs-csi-driver")
-"""which are complete once they have a machine"""
+"""add-ons that need a node to become active"""
 _ROLES = {"vpc-cni": ("aws-node", CNI), "aws-ebs-csi-driver": ("ebs-csi-controller-sa", STORAGE)}
 
 
 def cluster(spec: ClusterSpec, names: Names, version: str, subnets: Sequence[str]) -> Document:
-    """CreateCluster. Support ends with the version's standard support: what comes after costs six times as much."""
+    """CreateCluster. Limits support to the version's standard support: extended support costs six times as much."""
     return {
         "name": spec.name,
         "version": version,
@@ -37,14 +37,14 @@ def cluster(spec: ClusterSpec, names: Names, version: str, subnets: Sequence[str
 
 
 def endpoint(network: Network) -> Document:
-    """From where the API server answers: the part of CreateCluster, and of UpdateClusterConfig, that says so."""
+    """Return the endpoint access settings, shared by CreateCluster and UpdateClusterConfig."""
     public = network.endpoint == "public"
     made: Document = {"endpointPublicAccess": public, "endpointPrivateAccess": True}
     return made | ({"publicAccessCidrs": list(network.allow or (EVERYWHERE,))} if public else {})
 
 
 def addon(names: Names, name: str, version: str) -> Document:
-    """CreateAddon, with its role where it needs one."""
+    """CreateAddon, with a role if the add-on needs one."""
     made: Document = {
         "clusterName": names.cluster,
         "addonName": name,
@@ -55,13 +55,13 @@ def addon(names: Names, name: str, version: str) -> Document:
     if name in _ROLES:
         account, role = _ROLES[name]
         made["podIdentityAssociations"] = [{"serviceAccount": account, "roleArn": names.role_arn(role)}]
-    if name == "aws-ebs-csi-driver":  # what it makes is found again, by whoever destroys the cluster
+    if name == "aws-ebs-csi-driver":  # tags its volumes, so that `destroy` finds them
         made["configurationValues"] = json.dumps({"controller": {"extraVolumeTags": {TAG: names.cluster}}})
     return made
 
 
 def identities(spec: ClusterSpec) -> list[tuple[str, str, str]]:
-    """Namespace, service account and role of each pod that has rights at AWS."""
+    """Return namespace, service account and role of each pod with AWS permissions."""
     autoscaler = ("kube-system", AUTOSCALER_ACCOUNT, AUTOSCALER)
     return [autoscaler, (NAMESPACE, SERVER_ACCOUNT, SERVER)] if serves(spec) else [autoscaler]
 
@@ -78,7 +78,7 @@ def identity(names: Names, namespace: str, account: str, role: str) -> Document:
 
 
 def group(role: str) -> str:
-    """The group of Kubernetes that people with that role are in."""
+    """Return the Kubernetes group of users with that role."""
     return f"orchestune:{role}"
 
 
@@ -89,7 +89,7 @@ def entry(names: Names, grant: Grant) -> Document:
 
 
 def administration(names: Names, grant: Grant) -> Document:
-    """AssociateAccessPolicy: everything in the cluster."""
+    """AssociateAccessPolicy: cluster administrator."""
     return {
         "clusterName": names.cluster,
         "principalArn": grant.who,

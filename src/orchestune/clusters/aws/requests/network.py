@@ -1,4 +1,4 @@
-"""A network of its own: public subnets for what faces the world, private ones for machines, one way out."""
+"""Requests for a VPC: public subnets for load balancers, private ones for nodes, one NAT gateway."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestune.clusters.aws.names import Names
 Document = dict[str, Any]
 EVERYWHERE = "0.0.0.0/0"
 MOST = 7
-"""zones that have room in a network"""
+"""maximum number of zones per VPC"""
 
 
 def _tagged(kind: str, names: Names, part: str, more: Document | None = None) -> list[Document]:
@@ -20,7 +20,7 @@ def _tagged(kind: str, names: Names, part: str, more: Document | None = None) ->
 
 
 def blocks(cidr: str, count: int) -> list[tuple[str, str]]:
-    """The addresses of the public and the private subnet of each zone: an eighth for machines and pods, a 64th."""
+    """Return the CIDR blocks of the public (1/64) and private (1/8, nodes and pods) subnet of each zone."""
     network = IPv4Network(cidr)
     eighths = list(network.subnets(prefixlen_diff=3))
     small = list(eighths[0].subnets(prefixlen_diff=3))
@@ -33,7 +33,7 @@ def vpc(names: Names, cidr: str) -> Document:
 
 
 def vpc_names(vpc_id: str) -> list[Document]:
-    """ModifyVpcAttribute, one attribute a call: machines find the cluster's private endpoint by name."""
+    """ModifyVpcAttribute, one attribute per call: nodes need DNS to resolve the private endpoint."""
     return [
         {"VpcId": vpc_id, "EnableDnsSupport": {"Value": True}},
         {"VpcId": vpc_id, "EnableDnsHostnames": {"Value": True}},
@@ -46,7 +46,7 @@ def gateway(names: Names) -> Document:
 
 
 def subnet(names: Names, vpc_id: str, zone: str, block: str, *, public: bool) -> Document:
-    """CreateSubnet. The tag of the role tells Kubernetes where load balancers belong."""
+    """CreateSubnet. The role tag tells Kubernetes which subnets are for load balancers."""
     role = "kubernetes.io/role/elb" if public else "kubernetes.io/role/internal-elb"
     part = f"{'public' if public else 'private'}-{zone}"
     return {
@@ -58,12 +58,12 @@ def subnet(names: Names, vpc_id: str, zone: str, block: str, *, public: bool) ->
 
 
 def address(names: Names) -> Document:
-    """AllocateAddress, of the way out."""
+    """AllocateAddress, for the NAT gateway."""
     return {"Domain": "vpc", "TagSpecifications": _tagged("elastic-ip", names, "way-out")}
 
 
 def nat(names: Names, subnet_id: str, address_id: str) -> Document:
-    """CreateNatGateway: machines reach the world, which does not reach them."""
+    """CreateNatGateway: outbound internet access for nodes, no inbound."""
     return {
         "SubnetId": subnet_id,
         "AllocationId": address_id,
@@ -78,7 +78,7 @@ def routes(names: Names, vpc_id: str, part: str) -> Document:
 
 
 def storage_endpoint(names: Names, vpc_id: str, table_ids: Sequence[str]) -> Document:
-    """CreateVpcEndpoint: layers of images and files go to S3 for nothing, not through the way out."""
+    """CreateVpcEndpoint: image layers and files go to S3 free of charge, bypassing the NAT gateway."""
     return {
         "VpcEndpointType": "Gateway",
         "VpcId": vpc_id,

@@ -1,4 +1,4 @@
-"""Pools: a launch template and a managed node group each."""
+"""Requests for pools: a launch template and a managed node group each."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Document = dict[str, Any]
 GPU = "nvidia.com/gpu"
 ACCELERATOR = "k8s.amazonaws.com/accelerator"
 DISK = "orchestune.dev/disk"
-"""a tag: GiB of each machine"""
+"""tag with the disk size of each node in GiB"""
 _EFFECTS = {"NoSchedule": "NO_SCHEDULE", "PreferNoSchedule": "PREFER_NO_SCHEDULE", "NoExecute": "NO_EXECUTE"}
 _ROOT = "/dev/xvda"
-"""the disk of Amazon Linux"""
+"""root device of Amazon Linux"""
 
 
 def image_type(architecture: str, *, gpu: bool) -> str:
-    """Which of EKS's own images of Amazon Linux 2023; EKS knows the newest release of each."""
+    """Return the type of EKS-optimized image (Amazon Linux 2023); EKS selects the newest release."""
     return f"AL2023_{'ARM_64' if architecture == 'arm64' else 'x86_64'}_{'NVIDIA' if gpu else 'STANDARD'}"
 
 
 def template(names: Names, pool: Pool) -> Document:
-    """CreateLaunchTemplate. Pods cannot ask for the machine's credentials: those need a token, one hop away."""
+    """CreateLaunchTemplate. Pods cannot get the node's credentials: IMDSv2 tokens with a hop limit of 1."""
     return {
         "LaunchTemplateName": names.template(pool.name),
         "LaunchTemplateData": {
@@ -54,7 +54,7 @@ def template(names: Names, pool: Pool) -> Document:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a pool's machines are like."""
+    """Properties shared by a pool's nodes."""
 
     architecture: str = "x86_64"
     gpu: bool = False
@@ -63,10 +63,10 @@ class Kind:
 
 
 def labels(pool: Pool, kind: Kind) -> dict[str, str]:
-    """Of the nodes; which cards they have is known before the first one starts.
+    """Return the node labels; the GPU model is known before the first node starts.
 
-    By ACCELERATOR the autoscaler knows that a new machine has cards which it does not show yet; without it, it starts
-    another one for the same pods.
+    ACCELERATOR tells the autoscaler that a new node has GPUs not yet advertised; without it, the autoscaler starts
+    another node for the same pods.
     """
     card = kind.card.replace(" ", "-")
     cards = {ACCELERATOR: f"nvidia-{card.lower() or 'gpu'}"} if kind.gpu else {}
@@ -78,7 +78,7 @@ def labels(pool: Pool, kind: Kind) -> dict[str, str]:
 
 
 def taints(pool: Pool, *, gpu: bool) -> list[Document]:
-    """Of the nodes; nothing runs on GPUs that does not ask for one."""
+    """Return the node taints; they keep pods that request no GPU off GPU nodes."""
     own = [Taint(GPU, "present", "NoSchedule")] if gpu else []
     made = []
     for taint in [*own, *(item for item in pool.taints if not (gpu and item.key == GPU))]:

@@ -1,4 +1,4 @@
-"""The function that removes an idle cluster from outside of it, and what that function may."""
+"""Requests for the Lambda function that removes an idle cluster from outside, and its permissions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Document = dict[str, Any]
 HANDLER = "orchestune.clusters.aws.retiring.handler"
 _PYTHON = re.compile(r"python3\.([0-9]+)")
 AFTER, ARCHIVE = "orchestune.dev/after", "orchestune.dev/archive"
-"""tags: what the cluster's file says of it"""
+"""tags with the settings from the cluster's file"""
 _SECONDS = 900
-"""the longest that Lambda lets one run last"""
+"""Lambda's maximum timeout in seconds"""
 PARTS = ("control", "node", "cni", "storage", "autoscaler", "server", "retirement")
-"""the roles of a cluster"""
+"""parts of a cluster that have a role"""
 _OWNED = "aws:ResourceTag/kubernetes.io/cluster/{}"
 DESTROYING = (
     "eks:DescribeCluster", "eks:ListNodegroups", "eks:DescribeNodegroup", "eks:DeleteNodegroup", "eks:DeleteCluster",
@@ -35,17 +35,17 @@ DESTROYING = (
     "iam:ListAttachedRolePolicies", "iam:DetachRolePolicy", "iam:ListRolePolicies", "iam:DeleteRolePolicy",
     "iam:DeleteRole", "lambda:DeleteFunction", "lambda:Invoke",
 )  # fmt: skip
-"""the calls of a destruction, beside those about what Kubernetes made"""
+"""calls made by a removal, except those on resources that Kubernetes created"""
 
 
 def runtimes(known: Iterable[str]) -> list[str]:
-    """Those of `known` that run Python, newest first; Lambda's have boto3 in them."""
+    """Return the Python runtimes among `known`, newest first; Lambda's runtimes include boto3."""
     found = [(int(match[1]), name) for name in known if (match := _PYTHON.fullmatch(name))]
     return [name for _, name in sorted(found, reverse=True)]
 
 
 def function(names: Names, retirement: Retirement, code: bytes, runtime: str) -> Document:
-    """CreateFunction. What is removed stands in its environment: who calls it does not choose that."""
+    """CreateFunction. The cluster's name is in its environment, so that callers cannot choose another cluster."""
     return {
         "FunctionName": names.function,
         "Description": f"Orchestune cluster {names.cluster}: removes it when its server says that it is idle",
@@ -61,7 +61,7 @@ def function(names: Names, retirement: Retirement, code: bytes, runtime: str) ->
 
 
 def environment(names: Names) -> dict[str, str]:
-    """Which cluster it removes."""
+    """Return the environment variables that identify the cluster."""
     return {
         "ORCHESTUNE_CLUSTER": names.cluster, "ORCHESTUNE_ACCOUNT": names.account,
         "ORCHESTUNE_PARTITION": names.partition,
@@ -69,12 +69,12 @@ def environment(names: Names) -> dict[str, str]:
 
 
 def tags(names: Names, retirement: Retirement) -> dict[str, str]:
-    """Of the function."""
+    """Return the function's tags."""
     return {**names.tags("retirement"), AFTER: f"{retirement.after:g}", ARCHIVE: retirement.archive}
 
 
 def policy(names: Names) -> Document:
-    """What the function may: everything that removing this cluster takes, and nothing of another one."""
+    """Return the function's IAM policy: all that removing this cluster needs, and no access to others."""
     merged: dict[tuple[tuple[str, ...], str], tuple[Mapping[str, Any], list[str]]] = {}
     for grant in _grants(names):
         on, condition = tuple(_narrowed(grant.on, names)), _condition(grant, names)
@@ -121,9 +121,9 @@ def _condition(grant: Grant, names: Names) -> Mapping[str, Any]:
 
 
 def _narrowed(on: str, names: Names) -> list[str]:
-    """The same resources, but of this cluster alone."""
+    """Restrict a resource pattern to this cluster."""
     start = f"arn:{names.partition}:"
-    if on.startswith("arn:aws:iam:"):  # of a role that is not there IAM knows no path, and judges by its name
+    if on.startswith("arn:aws:iam:"):  # IAM checks a missing role by name, without its path
         bare = [f"{start}iam::{names.account}:role/{names.role(part)}" for part in PARTS]
         return [*(names.role_arn(part) for part in PARTS), *bare]
     if on.startswith(rights.BUCKET):

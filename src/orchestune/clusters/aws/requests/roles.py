@@ -1,4 +1,4 @@
-"""Roles: one for each part of the cluster, with what that part needs and no more."""
+"""Requests for IAM roles: one for each part of the cluster, with least privilege."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from orchestune.domain.cluster import ClusterSpec
 
 Document = dict[str, Any]
 PODS = "pods.eks.amazonaws.com"
-"""the service that hands roles to pods"""
+"""service principal of EKS Pod Identity"""
 LAMBDA = "lambda.amazonaws.com"
 CONTROL, NODE, CNI, STORAGE, AUTOSCALER, SERVER, RETIREMENT = retirement.PARTS
 
 
 POLICY = "orchestune"
-"""what the policy of its own is called in each role"""
+"""name of the inline policy in each role"""
 
 
 @dataclass(frozen=True)
 class Role:
-    """One role: who takes it on, and what it may."""
+    """One role: the service that assumes it, and its policies."""
 
     part: str
     about: str
     trusts: str
     managed: tuple[str, ...] = ()
-    """ARNs of policies of AWS or of the user"""
+    """ARNs of managed policies of AWS or of the user"""
     own: Mapping[str, Any] = field(default_factory=dict)
-    """a policy of its own"""
+    """inline policy"""
 
 
 def roles(spec: ClusterSpec, names: Names) -> list[Role]:
-    """Of a cluster, that of the control plane first: whoever makes it makes the cluster."""
+    """Return the roles of a cluster. The control plane's is first: creating it claims the cluster."""
     own = [
         Role(CONTROL, "control plane", "eks.amazonaws.com", (names.managed("AmazonEKSClusterPolicy"),)),
         Role(NODE, "machines", names.machines,
@@ -55,7 +55,7 @@ def roles(spec: ClusterSpec, names: Names) -> list[Role]:
 
 
 def serves(spec: ClusterSpec) -> bool:
-    """Whether the server has something to do at AWS."""
+    """Return True if the server needs AWS permissions."""
     return spec.bucket or spec.retirement is not None
 
 
@@ -71,7 +71,7 @@ def create(names: Names, role: Role) -> Document:
 
 
 def trust(service: str) -> Document:
-    """Who may take the role on."""
+    """Return the trust policy for a service."""
     actions: Sequence[str] = ["sts:AssumeRole", "sts:TagSession"] if service == PODS else ["sts:AssumeRole"]
     return {
         "Version": "2012-10-17",
@@ -94,7 +94,7 @@ def inline(names: Names, role: Role) -> Document:
 
 
 def autoscaler_policy(names: Names) -> Document:
-    """Looks at everything (those calls know no resources), changes the groups of this cluster alone."""
+    """Return the policy: read everything (these actions have no resource level), change only this cluster's groups."""
     looks = [
         "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances",
         "autoscaling:DescribeLaunchConfigurations", "autoscaling:DescribeScalingActivities",
@@ -115,7 +115,7 @@ def autoscaler_policy(names: Names) -> Document:
 
 
 def server_policy(spec: ClusterSpec, names: Names) -> Document:
-    """The cluster's bucket; where the cluster goes when it is idle, the archive and the word that begins it."""
+    """Return the policy: the cluster's bucket, and for idle clusters the archive and invoking the removing function."""
     found = _folder(f"arn:{names.partition}:s3:::{names.bucket}") if spec.bucket else []
     if spec.retirement:
         bucket, _, folder = spec.retirement.archive.removeprefix("s3://").partition("/")
@@ -126,9 +126,9 @@ def server_policy(spec: ClusterSpec, names: Names) -> Document:
 
 
 def _folder(bucket: str, mark: str = "", folder: str = "") -> list[Document]:
-    """Looking at a bucket, and everything with the files of one folder of it (of all of it where none is named).
+    """Return statements to list a bucket, and to read and write one folder of it (all of it if empty).
 
-    Who may not list the whole bucket hears of a file that is not there that he may not see it.
+    Listing is not restricted to the folder: without it S3 answers requests for missing files with "access denied".
     """
     return [
         {"Sid": f"{mark}Listing", "Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],

@@ -1,4 +1,4 @@
-"""Where images and files lie."""
+"""Requests for image repositories and the bucket."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def repository(names: Names, name: str) -> Document:
 
 
 def lifecycle(names: Names, name: str) -> Document:
-    """PutLifecyclePolicy: the oldest images go."""
+    """PutLifecyclePolicy: expires the oldest images."""
     rule = {
         "rulePriority": 1,
         "description": f"keeps the newest {_KEPT_IMAGES} images",
@@ -33,7 +33,7 @@ def lifecycle(names: Names, name: str) -> Document:
 
 
 def bucket(names: Names) -> Document:
-    """CreateBucket. (us-east-1 is the one region that must not be named.)"""
+    """CreateBucket. us-east-1 must not be named as a location."""
     made: Document = {"Bucket": names.bucket}
     if names.region != "us-east-1":
         made["CreateBucketConfiguration"] = {"LocationConstraint": names.region}
@@ -41,7 +41,7 @@ def bucket(names: Names) -> Document:
 
 
 def closed(names: Names) -> Document:
-    """PutPublicAccessBlock: nobody makes it public by mistake."""
+    """PutPublicAccessBlock: prevents making the bucket public by mistake."""
     doors = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
     return {"Bucket": names.bucket, "PublicAccessBlockConfiguration": dict.fromkeys(doors, True)}
 

@@ -1,1 +1,1 @@
-"""The resources of a cluster, in the order in which they are made."""
+"""Steps that create a cluster's resources, in order of creation."""

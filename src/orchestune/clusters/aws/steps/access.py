@@ -1,4 +1,4 @@
-"""Who else may use a cluster."""
+"""Access entries for other users of a cluster."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ADMIN = "admin"
 
 
 def steps(site: Site) -> list[Step]:
-    """One for each that the file names."""
+    """Return one step for each grant in the file."""
     return [_entry(site, grant) for grant in site.spec.access]
 
 
 def planned(site: Site) -> list[Planned]:
-    """What `update` does about it: who comes, whose role changes, who may no longer."""
+    """Return the changes that `update` makes: new users, changed roles, revoked access."""
     there = entries(site)
     made = []
     for step, grant in zip(steps(site), site.spec.access, strict=True):
@@ -37,7 +37,7 @@ def planned(site: Site) -> list[Planned]:
 
 
 def revoke(site: Site, say: Callable[[Event], None]) -> None:
-    """Take access away from whom the file names no more; what others have granted stays."""
+    """Revoke access of users that the file no longer names; entries created by others stay."""
     for who in _gone(site, entries(site)):
         what = Planned("access", who)
         _take_away(site, who)
@@ -45,7 +45,7 @@ def revoke(site: Site, say: Callable[[Event], None]) -> None:
 
 
 def entries(site: Site) -> dict[str, Document]:
-    """Access that we have granted."""
+    """Return the access entries that Orchestune created, by principal ARN."""
     asked = {"clusterName": site.names.cluster}
     found: dict[str, Document] = {}
     for who in site.aws.pages("eks", "ListAccessEntries", "accessEntries", asked, about="access"):
@@ -72,7 +72,7 @@ def _described(site: Site, who: str) -> Document | None:
 
 
 def _take_away(site: Site, who: str) -> None:
-    """What is gone already is no mistake: an answer may have been lost."""
+    """Delete an entry. Ignores NotFound: the response to an earlier attempt may have been lost."""
     asked = {"clusterName": site.names.cluster, "principalArn": who}
     with suppress(NotFound):
         site.aws.call("eks", "DeleteAccessEntry", asked, about=f"access {who}")
@@ -86,7 +86,7 @@ def _entry(site: Site, grant: Grant) -> Step:
         return None if found is None or other(found) else grant.who
 
     def other(found: Document) -> bool:
-        """Whether we have given them another role, which EKS does not change in place."""
+        """Return True if Orchestune granted another role, which EKS cannot change in place."""
         return (found.get("tags") or {}).get(TAG) == site.names.cluster and _role(found) != grant.role
 
     def make(made: Made) -> str:
@@ -120,5 +120,5 @@ def _entry(site: Site, grant: Grant) -> Step:
 
 
 def _still_there(code: str, message: str) -> bool:
-    """The entry that this one takes the place of."""
+    """Return True if the replaced entry is not deleted everywhere yet."""
     return code == "ResourceInUseException"

@@ -1,4 +1,4 @@
-"""The control plane, its add-ons, pods' identities, and people's access."""
+"""Steps for the control plane, add-ons and pod identities."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _ROLE_WORDS = ("role", "assume", "trust")
 
 
 def role_unknown(code: str, message: str) -> bool:
-    """Whether EKS does not know yet of a role that was just made."""
+    """Return True if EKS does not know a new role yet."""
     said = message.lower()
     wrong = code in ("InvalidParameterException", "InvalidRequestException")
     return wrong and any(word in said for word in _ROLE_WORDS) and "not authorized" not in said
 
 
 def described(aws: Aws, name: str) -> dict[str, Any] | None:
-    """The cluster of that name, whoever made it; None where there is none."""
+    """Return the cluster, regardless of who created it; None if absent."""
     found = aws.find("eks", "DescribeCluster", {"name": name}, about=f"cluster {name}")
     return found and dict(found["cluster"])
 
 
 def ours(found: dict[str, Any]) -> bool:
-    """Whether we have made it."""
+    """Return True if Orchestune created the cluster."""
     return bool((found.get("tags") or {}).get(TAG) == found["name"])
 
 
 def cluster(site: Site) -> Step:
-    """The control plane."""
+    """Return the step for the control plane."""
     name = site.spec.name
     network = site.spec.network
     of_whom = f" for {', '.join(network.allow)}" if network.allow else ""
@@ -76,7 +76,7 @@ def _not_known_yet(code: str, message: str) -> bool:
 
 
 def cluster_state(aws: Aws, name: str) -> str | None:
-    """What it is instead of ACTIVE."""
+    """Return the state while it is not ACTIVE, else None. Raises OrchestuneError if the creation failed."""
     found = described(aws, name)
     state = str(found["status"]) if found else "not there"
     if state == "FAILED" and found:
@@ -86,7 +86,7 @@ def cluster_state(aws: Aws, name: str) -> str | None:
 
 
 def update_state(aws: Aws, asked: dict[str, str], about: str) -> str | None:
-    """What an update of a cluster or a node group is instead of done."""
+    """Return "changing" while an update of a cluster or node group runs, else None. Raises if it failed."""
     found = aws.call("eks", "DescribeUpdate", asked, about=about)["update"]
     if found["status"] in ("Failed", "Cancelled"):
         why = "; ".join(str(item.get("errorMessage", "")) for item in found.get("errors") or ())
@@ -95,12 +95,12 @@ def update_state(aws: Aws, asked: dict[str, str], about: str) -> str | None:
 
 
 def issues(found: dict[str, Any]) -> str:
-    """What EKS says is wrong with a cluster, a node group or an add-on."""
+    """Return the health issues that EKS reports for a cluster, node group or add-on."""
     return "; ".join(str(item.get("message", "")) for item in (found.get("health") or {}).get("issues") or ())
 
 
 def addons(site: Site, names: Iterable[str]) -> list[Step]:
-    """Add-ons, all begun before the first one is waited for."""
+    """Return steps for add-ons; all start before the first one is waited for."""
     return [_addon(site, name) for name in names]
 
 
@@ -119,12 +119,12 @@ def _addon(site: Site, name: str) -> Step:
     def make(made: Made) -> str:
         version = addon_version(site.aws, name, site.version)
         request = control.addon(site.names, name, version)
-        with already("ResourceInUseException"):  # the one that is going, for which `settle` waits
+        with already("ResourceInUseException"):  # still being deleted; `settle` waits for that
             site.aws.settled("eks", "CreateAddon", request, about=planned.called, unknown=role_unknown)
         return name
 
     def lacks(made: Made) -> list[Mend]:
-        """One that failed comes to nothing any more: it goes, and `settle` makes it anew."""
+        """Delete a failed add-on, which never recovers; `settle` recreates it."""
         found = look()
         if found is None or found["status"] != _ADDON_FAILED:
             return []
@@ -153,7 +153,7 @@ def _addon(site: Site, name: str) -> Step:
 
 
 def identities(site: Site) -> list[Step]:
-    """Which role the pods of a service account have."""
+    """Return steps that bind service accounts to roles."""
     return [_identity(site, *item) for item in control.identities(site.spec)]
 
 
@@ -162,7 +162,7 @@ def _identity(site: Site, namespace: str, account: str, role: str) -> Step:
 
     def find(made: Made) -> str | None:
         asked = {"clusterName": site.names.cluster, "namespace": namespace, "serviceAccount": account}
-        with suppress(NotFound):  # the cluster is not there either
+        with suppress(NotFound):  # the cluster does not exist yet
             for item in site.aws.pages(
                 "eks", "ListPodIdentityAssociations", "associations", asked, about=planned.called
             ):

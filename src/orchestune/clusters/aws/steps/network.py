@@ -1,4 +1,4 @@
-"""The network, where one is made."""
+"""Steps for the network, if the cluster gets a new one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAT_SECONDS = 600.0
 
 
 def steps(site: Site) -> list[Step]:
-    """VPC, gateways, subnets, routes."""
+    """Return steps for VPC, gateways, subnets, routes and S3 endpoint; empty if the file names an existing VPC."""
     if site.spec.network.vpc:
         return []
     return [_vpc(site), _gateway(site), *_subnets(site), _address(site), _nat(site), _table(site, public=True),
@@ -28,7 +28,7 @@ def steps(site: Site) -> list[Step]:
 
 
 def found(site: Site, operation: str, key: str, identity: str, part: str) -> Find:
-    """Looks a resource of EC2 up by its tags; what is being removed does not count."""
+    """Return a function that finds an EC2 resource by its tags, ignoring resources that are being deleted."""
 
     def find(made: Made) -> str | None:
         filters = [{"Name": f"tag:{TAG}", "Values": [site.names.cluster]}, {"Name": f"tag:{PART}", "Values": [part]}]
@@ -50,7 +50,7 @@ def _vpc(site: Site) -> Step:
         return str(answer["Vpc"]["VpcId"])
 
     def lacks(made: Made) -> list[Mend]:
-        """One attribute a call: so EC2 has it."""
+        """Check each attribute separately: EC2 returns one per call."""
         mends = []
         for request in network.vpc_names(made["vpc"]):
             name = next(key for key in request if key != "VpcId")
@@ -107,7 +107,7 @@ def _subnet(site: Site, zone: str, block: str, *, public: bool) -> Step:
 
 
 def _free(site: Site, vpc: str, wanted: str, *, public: bool) -> str:
-    """The same, unless a subnet of another zone has it: a file may name its zones in another order than it did."""
+    """Return the wanted block, or a free one if another zone has it: the file may list its zones in a new order."""
     request = {"Filters": [{"Name": "vpc-id", "Values": [vpc]}]}
     taken = {str(item["CidrBlock"]) for item in site.aws.pages("ec2", "DescribeSubnets", "Subnets", request)}
     every = [pair[0 if public else 1] for pair in network.blocks(site.spec.network.cidr, network.MOST)]
@@ -170,7 +170,7 @@ def _unrouted(site: Site, part: str, planned: Planned) -> Lacks:
         there = [item for item in shown.get("Routes") or () if item.get("DestinationCidrBlock") == network.EVERYWHERE]
         if not there:
             yield Mend("the way out", lambda: route("CreateRoute", made, key, step))
-        elif not made.get(step) or there[0].get(key) != made[step]:  # through a gateway that is gone
+        elif not made.get(step) or there[0].get(key) != made[step]:  # through a deleted gateway
             yield Mend("the way out", lambda: route("ReplaceRoute", made, key, step))
 
     def route(operation: str, made: Made, key: str, step: str) -> None:
@@ -208,7 +208,7 @@ def _endpoint(site: Site) -> Step:
         return [Mend(", ".join(keys).replace("-", " "), lambda: add(made, keys))] if keys else []
 
     def add(made: Made, keys: list[str]) -> None:
-        """Tables that somebody has removed, and that were made anew."""
+        """Add route tables that were recreated after a deletion by others."""
         request = {"VpcEndpointId": made["endpoint"], "AddRouteTableIds": [made[key] for key in keys]}
         site.aws.settled("ec2", "ModifyVpcEndpoint", request, about=planned.called)
 
@@ -217,7 +217,7 @@ def _endpoint(site: Site) -> Step:
 
 
 def existing_zones(aws: Aws, names: Names) -> tuple[str, ...]:
-    """The zones of a network of ours that is there: what offers have changed meanwhile does not move it."""
+    """Return the zones of the existing network, which stay even if the region's offerings have changed."""
     request = {"Filters": [{"Name": f"tag:{TAG}", "Values": [names.cluster]}]}
     pages = aws.pages("ec2", "DescribeSubnets", "Subnets", request)
     return tuple(sorted({str(item["AvailabilityZone"]) for item in pages}))

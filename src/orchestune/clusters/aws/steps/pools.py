@@ -1,4 +1,4 @@
-"""Pools: their launch templates and node groups."""
+"""Steps for pools: launch templates and node groups."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestune.errors import NotFound, OrchestuneError
 
 GROUP_SECONDS = 2400.0
 FAILED = "CREATE_FAILED"
-"""the state of a node group of which nothing will come: it is made anew"""
+"""state of a node group that never recovers: it is recreated"""
 _HINTS = {
     "InsufficientInstanceCapacity": "other zones or more instance types in the pool may have room; min_nodes: 0 lets"
     " the autoscaler try again and again",
@@ -30,12 +30,12 @@ _HINTS = {
 
 
 def steps(site: Site) -> list[Step]:
-    """Of all pools: templates first, so that the groups are made side by side."""
+    """Return the steps of all pools: templates first, so that node groups are created in parallel."""
     return [*(template(site, pool) for pool in site.spec.pools), *(group(site, pool) for pool in site.spec.pools)]
 
 
 def template(site: Site, pool: Pool) -> Step:
-    """The launch template of a pool."""
+    """Return the step for a pool's launch template."""
     name = site.names.template(pool.name)
     detail = f"{pool.disk // 2**30} GiB encrypted, metadata by token alone"
     planned = Planned("launch template", name, detail)
@@ -52,7 +52,7 @@ def template(site: Site, pool: Pool) -> Step:
 
 
 def _going(site: Site, pool: Pool) -> str | None:
-    """What keeps the pool from being made: one of that name that failed, or that is being removed."""
+    """Return the pending state while an old pool of that name is deleted; start deleting a failed one."""
     shown = described(site.aws, site.names.cluster, pool.name)
     if shown is None or shown["status"] not in (FAILED, "DELETING"):
         return None
@@ -64,7 +64,7 @@ def _going(site: Site, pool: Pool) -> str | None:
 
 
 def group(site: Site, pool: Pool) -> Step:
-    """The node group of a pool."""
+    """Return the step for a pool's node group."""
     machine = site.machine(pool)
     gpus = f", {plural(machine.gpus, 'GPU')} each" if machine.gpus else ""
     spot = "spot, " if pool.spot else ""
@@ -87,14 +87,14 @@ def group(site: Site, pool: Pool) -> Step:
 
 
 def described(aws: Aws, cluster: str, name: str) -> dict[str, Any] | None:
-    """The node group; None where there is none."""
+    """Return the node group; None if absent."""
     request = {"clusterName": cluster, "nodegroupName": name}
     shown = aws.find("eks", "DescribeNodegroup", request, about=f"pool {name}")
     return shown and dict(shown["nodegroup"])
 
 
 def state(aws: Aws, cluster: str, name: str) -> str | None:
-    """What it is instead of ACTIVE."""
+    """Return the state while it is not ACTIVE, else None. Raises OrchestuneError with a hint if the pool failed."""
     shown = described(aws, cluster, name)
     now = str(shown["status"]) if shown else "not there"
     if shown and now in (FAILED, "DEGRADED") and issues(shown):

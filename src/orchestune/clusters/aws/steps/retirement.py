@@ -1,4 +1,4 @@
-"""The function that removes the cluster when it is idle, where the file asks for that."""
+"""Step for the function that removes an idle cluster, if the file asks for it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _SECONDS = 300.0
 
 
 def steps(site: Site) -> list[Step]:
-    """One, or none."""
+    """Return one step, or none if idle clusters stay."""
     return [_function(site, site.spec.retirement)] if site.spec.retirement else []
 
 
 def said(wanted: Retirement) -> str:
-    """What becomes of an idle cluster, in words."""
+    """Describe for people what happens to an idle cluster."""
     return f"removes the cluster after {length(wanted.after)} without work, once its records are in {wanted.archive}"
 
 
 def length(seconds: float) -> str:
-    """`8h`, `1d 30m`."""
+    """Format a duration: `8h`, `1d 30m`."""
     left, words = round(seconds), []
     for letter, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
         count, left = divmod(left, size)
@@ -41,7 +41,7 @@ def length(seconds: float) -> str:
 
 
 def of_this_version(found: Mapping[str, Any]) -> bool:
-    """Whether a function, as it was described, has this version's code."""
+    """Return True if the described function has this version's code."""
     own = base64.b64encode(hashlib.sha256(parcel()).digest()).decode()
     return bool(found["Configuration"].get("CodeSha256") == own)
 
@@ -63,7 +63,7 @@ def _function(site: Site, wanted: Retirement) -> Step:
             try:
                 aws.settled("lambda", "CreateFunction", request, about=planned.called, unknown=_role_unknown)
                 break
-            except OrchestuneError as exc:  # the SDK knows of it before every region has it
+            except OrchestuneError as exc:  # the SDK lists runtimes before every region has them
                 if not _runtime_unknown(exc) or runtime == runtimes[-1]:
                     raise
         return names.function
@@ -77,7 +77,7 @@ def _function(site: Site, wanted: Retirement) -> Step:
 
 
 def _state(aws: Aws, names: Names) -> str | None:
-    """What it is instead of ready."""
+    """Return the pending state; None when ready. Raises OrchestuneError if the function failed."""
     found = described(aws, names)
     if found is None:
         return "not there"
@@ -91,7 +91,7 @@ def _state(aws: Aws, names: Names) -> str | None:
 
 
 def _complete(aws: Aws, names: Names, wanted: Retirement) -> None:
-    """The code of this version, and the tags of this file."""
+    """Update the function's code to this version, and its tags to the file's settings."""
     found, about = described(aws, names), f"function {names.function}"
     if found is None:
         return

@@ -1,4 +1,4 @@
-"""Roles; that of the control plane first, which is the claim on the cluster."""
+"""Steps for IAM roles; the control plane's is first, since creating it locks the cluster."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 
 
 def steps(site: Site, claim: Claim | None = None) -> list[Step]:
-    """One for each role. With a claim that of the control plane is made by who has it alone."""
+    """Return one step for each role. With a claim, only its holder creates the control plane's role."""
     made = [_role(site, claim, role) for role in roles.roles(site.spec, site.names)]
     return [*made, _spot(site)] if any(pool.spot for pool in site.spec.pools) else made
 
 
 def of_parts(site: Site, *parts: str) -> list[Step]:
-    """Some of them, for a cluster that is there."""
+    """Return the steps of some roles of an existing cluster."""
     return [_role(site, None, role) for role in roles.roles(site.spec, site.names) if role.part in parts]
 
 
@@ -55,7 +55,7 @@ def _role(site: Site, claim: Claim | None, role: Role) -> Step:
         try:
             site.aws.call("iam", "CreateRole", request, about=planned.called)
         except OrchestuneError as exc:
-            if code_of(exc) == "EntityAlreadyExists" and find(made) is not None:  # somebody was quicker
+            if code_of(exc) == "EntityAlreadyExists" and find(made) is not None:  # another process was faster
                 return name
             raise
         if first:
@@ -66,7 +66,7 @@ def _role(site: Site, claim: Claim | None, role: Role) -> Step:
 
 
 def superfluous(site: Site) -> list[str]:
-    """Policies that the machines have and the file does not name, such as those that it named before."""
+    """Return policies attached to the node role that the file does not name, for example no longer."""
     node = next(role for role in roles.roles(site.spec, site.names) if role.part == NODE)
     request, about = {"RoleName": site.names.role(NODE)}, f"role {site.names.role(NODE)}"
     has = site.aws.find("iam", "ListAttachedRolePolicies", request, about=about) or {}
@@ -75,14 +75,14 @@ def superfluous(site: Site) -> list[str]:
 
 
 def take_away(site: Site, policy: str) -> None:
-    """A policy of the machines that the file does not name."""
+    """Detach a policy that the file does not name from the node role."""
     request = {"RoleName": site.names.role(NODE), "PolicyArn": policy}
     with suppress(NotFound):
         site.aws.call("iam", "DetachRolePolicy", request, about=f"role {site.names.role(NODE)}")
 
 
 def _lacking(site: Site, role: Role, planned: Planned) -> list[Mend]:
-    """Rights that it has to have."""
+    """Return repairs for missing policies."""
     request, about = {"RoleName": site.names.role(role.part)}, planned.called
     has = site.aws.settled("iam", "ListAttachedRolePolicies", request, about=about)["AttachedPolicies"]
     attached = {item["PolicyArn"] for item in has}
@@ -98,7 +98,7 @@ def _lacking(site: Site, role: Role, planned: Planned) -> list[Mend]:
 
 
 def _own(site: Site, request: dict[str, str], about: str) -> dict[str, Any]:
-    """The role's policy of its own as it is."""
+    """Return the role's current inline policy; empty if absent."""
     if roles.POLICY not in site.aws.settled("iam", "ListRolePolicies", request, about=about)["PolicyNames"]:
         return {}
     asked = {**request, "PolicyName": roles.POLICY}
@@ -106,7 +106,10 @@ def _own(site: Site, request: dict[str, str], about: str) -> dict[str, Any]:
 
 
 def _spot(site: Site) -> Step:
-    """The account's own role for spare machines: EC2 makes it for the console, not for node groups. It stays."""
+    """Return the step for the account's service-linked role for spot instances, which is never removed.
+
+    EC2 creates it when the console is used, but not for node groups.
+    """
     planned = Planned("service role", _SPOT, "spare machines, once in each account; it stays there")
 
     def find(made: Made) -> str | None:

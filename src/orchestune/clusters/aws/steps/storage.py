@@ -1,4 +1,4 @@
-"""Registry and bucket."""
+"""Steps for image repositories and the bucket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestune.errors import Conflict
 
 
 def steps(site: Site) -> list[Step]:
-    """Repositories of images; the bucket where one is asked for."""
+    """Return steps for the repositories, and for the bucket if the file asks for one."""
     made = [_repository(site, name) for name in REPOSITORIES]
     return [*made, _bucket(site)] if site.spec.bucket else made
 
@@ -50,7 +50,7 @@ def _repository(site: Site, name: str) -> Step:
 
 
 def repository(aws: Aws, names: Names, name: str) -> dict[str, str] | None:
-    """The repository of that name, whoever made it."""
+    """Return the repository, regardless of who created it; None if absent."""
     request = {"repositoryNames": [names.repository(name)]}
     shown = aws.find("ecr", "DescribeRepositories", request, about=f"repository {names.repository(name)}")
     return None if shown is None else dict(shown["repositories"][0])
@@ -82,9 +82,9 @@ def _bucket(site: Site) -> Step:
 
 
 def bucket_owner(aws: Aws, names: Names) -> str | None:
-    """The cluster that a bucket of this name is tagged with; empty: nobody's; None: there is no such bucket.
+    """Return the cluster in the bucket's tag; empty if tagged otherwise; None if the bucket does not exist.
 
-    A name that holds the account and the cluster and has no tag is one whose making was interrupted: it is ours.
+    An untagged bucket counts as Orchestune's: its name contains account and cluster, so its creation was interrupted.
     """
     asked, about = {"Bucket": names.bucket}, f"bucket {names.bucket}"
     if aws.find("s3", "HeadBucket", asked, about=about) is None:
