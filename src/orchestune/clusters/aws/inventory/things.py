@@ -36,7 +36,7 @@ def take_away(thing: Thing) -> None:
 
 @dataclass(frozen=True)
 class Shelf:
-    """All resources of one kind. Removal processes a shelf only after the earlier ones are empty."""
+    """All resources of one kind. Removal looks at a kind only after all earlier kinds are gone."""
 
     service: str
     kind: str

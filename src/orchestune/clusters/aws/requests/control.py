@@ -23,7 +23,7 @@ _ROLES = {"vpc-cni": ("aws-node", CNI), "aws-ebs-csi-driver": ("ebs-csi-controll
 
 
 def cluster(spec: ClusterSpec, names: Names, version: str, subnets: Sequence[str]) -> Document:
-    """CreateCluster. Limits support to the version's standard support: extended support costs six times as much."""
+    """Return the CreateCluster request. Extended support is off: it costs six times as much."""
     return {
         "name": spec.name,
         "version": version,
@@ -44,7 +44,7 @@ def endpoint(network: Network) -> Document:
 
 
 def addon(names: Names, name: str, version: str) -> Document:
-    """CreateAddon, with a role if the add-on needs one."""
+    """Return the CreateAddon request, with a role if the add-on needs one."""
     made: Document = {
         "clusterName": names.cluster,
         "addonName": name,
@@ -67,7 +67,7 @@ def identities(spec: ClusterSpec) -> list[tuple[str, str, str]]:
 
 
 def identity(names: Names, namespace: str, account: str, role: str) -> Document:
-    """CreatePodIdentityAssociation."""
+    """Return the CreatePodIdentityAssociation request."""
     return {
         "clusterName": names.cluster,
         "namespace": namespace,
@@ -83,13 +83,13 @@ def group(role: str) -> str:
 
 
 def entry(names: Names, grant: Grant) -> Document:
-    """CreateAccessEntry."""
+    """Return the CreateAccessEntry request."""
     made: Document = {"clusterName": names.cluster, "principalArn": grant.who, "tags": names.tags("access")}
     return made if grant.role == "admin" else made | {"kubernetesGroups": [group(grant.role)]}
 
 
 def administration(names: Names, grant: Grant) -> Document:
-    """AssociateAccessPolicy: cluster administrator."""
+    """Return the AssociateAccessPolicy request: cluster administrator."""
     return {
         "clusterName": names.cluster,
         "principalArn": grant.who,

@@ -28,12 +28,12 @@ def blocks(cidr: str, count: int) -> list[tuple[str, str]]:
 
 
 def vpc(names: Names, cidr: str) -> Document:
-    """CreateVpc."""
+    """Return the CreateVpc request."""
     return {"CidrBlock": cidr, "TagSpecifications": _tagged("vpc", names, "network")}
 
 
 def vpc_names(vpc_id: str) -> list[Document]:
-    """ModifyVpcAttribute, one attribute per call: nodes need DNS to resolve the private endpoint."""
+    """Return the ModifyVpcAttribute requests, one per attribute: nodes need DNS to resolve the private endpoint."""
     return [
         {"VpcId": vpc_id, "EnableDnsSupport": {"Value": True}},
         {"VpcId": vpc_id, "EnableDnsHostnames": {"Value": True}},
@@ -41,12 +41,12 @@ def vpc_names(vpc_id: str) -> list[Document]:
 
 
 def gateway(names: Names) -> Document:
-    """CreateInternetGateway."""
+    """Return the CreateInternetGateway request."""
     return {"TagSpecifications": _tagged("internet-gateway", names, "gateway")}
 
 
 def subnet(names: Names, vpc_id: str, zone: str, block: str, *, public: bool) -> Document:
-    """CreateSubnet. The role tag tells Kubernetes which subnets are for load balancers."""
+    """Return the CreateSubnet request. The role tag tells Kubernetes which subnets are for load balancers."""
     role = "kubernetes.io/role/elb" if public else "kubernetes.io/role/internal-elb"
     part = f"{'public' if public else 'private'}-{zone}"
     return {
@@ -58,12 +58,12 @@ def subnet(names: Names, vpc_id: str, zone: str, block: str, *, public: bool) ->
 
 
 def address(names: Names) -> Document:
-    """AllocateAddress, for the NAT gateway."""
+    """Return the AllocateAddress request for the NAT gateway."""
     return {"Domain": "vpc", "TagSpecifications": _tagged("elastic-ip", names, "way-out")}
 
 
 def nat(names: Names, subnet_id: str, address_id: str) -> Document:
-    """CreateNatGateway: outbound internet access for nodes, no inbound."""
+    """Return the CreateNatGateway request: outbound internet access for nodes, no inbound."""
     return {
         "SubnetId": subnet_id,
         "AllocationId": address_id,
@@ -73,12 +73,12 @@ def nat(names: Names, subnet_id: str, address_id: str) -> Document:
 
 
 def routes(names: Names, vpc_id: str, part: str) -> Document:
-    """CreateRouteTable."""
+    """Return the CreateRouteTable request."""
     return {"VpcId": vpc_id, "TagSpecifications": _tagged("route-table", names, part)}
 
 
 def storage_endpoint(names: Names, vpc_id: str, table_ids: Sequence[str]) -> Document:
-    """CreateVpcEndpoint: image layers and files go to S3 free of charge, bypassing the NAT gateway."""
+    """Return the CreateVpcEndpoint request: image layers and files reach S3 free of charge, not through NAT."""
     return {
         "VpcEndpointType": "Gateway",
         "VpcId": vpc_id,

@@ -27,7 +27,7 @@ def image_type(architecture: str, *, gpu: bool) -> str:
 
 
 def template(names: Names, pool: Pool) -> Document:
-    """CreateLaunchTemplate. Pods cannot get the node's credentials: IMDSv2 tokens with a hop limit of 1."""
+    """Return the CreateLaunchTemplate request. IMDSv2 with a hop limit of 1 denies pods the node's credentials."""
     return {
         "LaunchTemplateName": names.template(pool.name),
         "LaunchTemplateData": {
@@ -88,7 +88,7 @@ def taints(pool: Pool, *, gpu: bool) -> list[Document]:
 
 
 def group(names: Names, pool: Pool, kind: Kind, subnets: Sequence[str], template_id: str) -> Document:
-    """CreateNodegroup."""
+    """Return the CreateNodegroup request."""
     return {
         "clusterName": names.cluster,
         "nodegroupName": pool.name,

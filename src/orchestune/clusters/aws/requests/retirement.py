@@ -45,7 +45,7 @@ def runtimes(known: Iterable[str]) -> list[str]:
 
 
 def function(names: Names, retirement: Retirement, code: bytes, runtime: str) -> Document:
-    """CreateFunction. The cluster's name is in its environment, so that callers cannot choose another cluster."""
+    """Return the CreateFunction request. The cluster is fixed in its environment, so callers cannot choose it."""
     return {
         "FunctionName": names.function,
         "Description": f"Orchestune cluster {names.cluster}: removes it when its server says that it is idle",

@@ -60,7 +60,7 @@ def serves(spec: ClusterSpec) -> bool:
 
 
 def create(names: Names, role: Role) -> Document:
-    """CreateRole."""
+    """Return the CreateRole request."""
     return {
         "RoleName": names.role(role.part),
         "Path": PATH,
@@ -80,12 +80,12 @@ def trust(service: str) -> Document:
 
 
 def attach(names: Names, role: Role, policy: str) -> Document:
-    """AttachRolePolicy."""
+    """Return the AttachRolePolicy request."""
     return {"RoleName": names.role(role.part), "PolicyArn": policy}
 
 
 def inline(names: Names, role: Role) -> Document:
-    """PutRolePolicy."""
+    """Return the PutRolePolicy request."""
     return {
         "RoleName": names.role(role.part),
         "PolicyName": POLICY,

@@ -12,7 +12,7 @@ _KEPT_IMAGES = 300
 
 
 def repository(names: Names, name: str) -> Document:
-    """CreateRepository."""
+    """Return the CreateRepository request."""
     return {
         "repositoryName": names.repository(name),
         "imageScanningConfiguration": {"scanOnPush": True},
@@ -22,7 +22,7 @@ def repository(names: Names, name: str) -> Document:
 
 
 def lifecycle(names: Names, name: str) -> Document:
-    """PutLifecyclePolicy: expires the oldest images."""
+    """Return the PutLifecyclePolicy request: expires the oldest images."""
     rule = {
         "rulePriority": 1,
         "description": f"keeps the newest {_KEPT_IMAGES} images",
@@ -33,7 +33,7 @@ def lifecycle(names: Names, name: str) -> Document:
 
 
 def bucket(names: Names) -> Document:
-    """CreateBucket. us-east-1 must not be named as a location."""
+    """Return the CreateBucket request. us-east-1 must not be named as a location."""
     made: Document = {"Bucket": names.bucket}
     if names.region != "us-east-1":
         made["CreateBucketConfiguration"] = {"LocationConstraint": names.region}
@@ -41,11 +41,11 @@ def bucket(names: Names) -> Document:
 
 
 def closed(names: Names) -> Document:
-    """PutPublicAccessBlock: prevents making the bucket public by mistake."""
+    """Return the PutPublicAccessBlock request: prevents making the bucket public by mistake."""
     doors = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
     return {"Bucket": names.bucket, "PublicAccessBlockConfiguration": dict.fromkeys(doors, True)}
 
 
 def bucket_tags(names: Names) -> Document:
-    """PutBucketTagging."""
+    """Return the PutBucketTagging request."""
     return {"Bucket": names.bucket, "Tagging": {"TagSet": names.listed("files")}}
