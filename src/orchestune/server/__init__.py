@@ -1,1 +1,1 @@
-"""The control plane's HTTP side: settings, authentication, routes, streams. Routes call services and nothing else."""
+"""The HTTP layer of the control plane: settings, authentication, routes, streams. Routes call services only."""

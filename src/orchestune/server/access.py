@@ -1,4 +1,4 @@
-"""Who may call what: every request passes here first."""
+"""Authentication and authorization of every request."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ from orchestune.services.retire_cluster import refuse
 
 API = "/api/v1/"
 EXPORTS_AT_ONCE = 2
-"""Exports of one caller in progress; each writes a temporary file, which is kept until it has been sent."""
+"""maximum of exports in progress per caller; each writes a temporary file, which is kept until it has been sent"""
 _EXPORT = re.compile(rf"{API}experiments/[^/]+/archive")
 USER_HEADER = b"orchestune-user"
-"""the name that somebody gives who shares a token with others, percent-encoded where it is not ASCII"""
+"""header with the name of a user who shares a token with others, percent-encoded if it is not ASCII"""
 _SEEN = ("experiments", "diff", "server", "cluster", "openapi.json")
-"""what a viewer may look at, by the first part of the path"""
+"""first path segments that a viewer may read"""
 _GUESTS = (
     "", "best", "columns", "contour", "curves", "events", "explain", "hypervolume", "importance", "logs", "overview",
     "specification", "timeline", "trials",
 )  # fmt: skip
-"""what a guest may look at of the one experiment, by the part of the path behind it"""
+"""path segments below its one experiment that a guest may read"""
 _OPEN = ("healthz", "readyz", "share", "sign-in", "sign-out", "static")
-"""what nobody has to be known for, outside the API, by the first part of the path"""
+"""first path segments outside the API that need no authentication"""
 _HINT = "set ORCHESTUNE_TOKEN to the one that the server's operator gave you"
 _VERSION = (HEADER.lower().encode(), __version__.encode())
 
 
 class Unknown(Denied):
-    """The token is missing or stands for nobody."""
+    """The token is missing or unknown."""
 
     status = 401
 
 
 class Need(StrEnum):
-    """What a route asks of its caller."""
+    """The role that a route requires of its caller."""
 
     NOTHING = "nothing"
     VIEWER = "viewer"
@@ -63,19 +63,19 @@ class Need(StrEnum):
     WORKER = "worker"
     ANYBODY = "anybody"
     PAGE = "page"
-    """like a viewer; who is unknown is sent to sign in"""
+    """like `VIEWER`, but unauthenticated users are redirected to the sign-in page"""
 
 
 def need(method: str, path: str, query: str = "") -> Need:
-    """What is asked for; a path that nobody thought of is the owner's, and so is what destroys records."""
+    """Return the role that a request requires. Unlisted paths, and deletions of records, require an owner."""
     if path == "/metrics":
         return Need.VIEWER
     if not path.startswith(API):
         return Need.NOTHING if path[1:].partition("/")[0] in _OPEN else Need.PAGE
     if path.startswith(f"{API}report/"):
-        return Need.NOTHING  # proves itself by a signature in its address
+        return Need.NOTHING  # authenticated by a signature in its URL
     if path == f"{API}proof":
-        return Need.NOTHING  # here the server proves itself, before a worker shows its token
+        return Need.NOTHING  # authenticates the server to a worker, before the worker sends its token
     head = path.removeprefix(API).partition("/")[0]
     if head == "sign-in":
         return Need.VIEWER
@@ -93,7 +93,7 @@ def need(method: str, path: str, query: str = "") -> Need:
 
 
 def allowed(caller: Caller, wanted: Need, path: str) -> bool:
-    """Whether `caller` may do that. A role may do what those below it may, a worker what is its own."""
+    """Return True if `caller` meets the requirement. A role includes those below it; workers have their own paths."""
     if caller.role == "guest":
         return wanted in (Need.VIEWER, Need.PAGE) and _is_of(caller, path)
     if caller.role == "owner" or wanted is Need.ANYBODY:
@@ -105,7 +105,7 @@ def allowed(caller: Caller, wanted: Need, path: str) -> bool:
 
 
 def _is_of(caller: Caller, path: str) -> bool:
-    """Whether the path leads to the one experiment of a guest."""
+    """Return True if the path belongs to the one experiment of a guest."""
     page = not path.startswith(API)
     parts = path.removeprefix("/" if page else API).split("/")
     if len(parts) < 2 or parts[0] != "experiments" or parts[1] not in (caller.experiment, caller.handle):
@@ -114,7 +114,7 @@ def _is_of(caller: Caller, path: str) -> bool:
 
 
 class Access:
-    """The middleware. Puts the caller into the request's state."""
+    """The middleware that authenticates and authorizes requests, and puts the caller into their state."""
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
@@ -139,7 +139,7 @@ class Access:
             return
         scope["state"]["principal"] = caller  # for the audit log, also if the request is refused
         if not allowed(caller, wanted, scope["path"]):
-            if caller.role == "guest" and wanted is Need.PAGE:  # may be somebody who can sign in
+            if caller.role == "guest" and wanted is Need.PAGE:  # the user may have a token to sign in with
                 await _to_sign_in(scope)(scope, receive, send)
                 return
             raise _refused(caller, wanted, scope["path"])
@@ -174,13 +174,13 @@ class Access:
         return replace(caller, name=_given_name(scope) or caller.name) if caller.shared else caller
 
     def _unknown(self, scope: Scope) -> Denied:
-        """Return the refusal of an unknown token, after noting and counting it."""
+        """Return the error for an unknown token, after noting it for the audit log and counting it for the throttle."""
         notes_of(scope).add(AuditKind.TOKEN_FAILED, f"{scope['method']} {scope['path']}")
         address = caller_address(scope, self.context.proxies)
         return self.context.failures.refusal(address, Unknown("the token is unknown", _HINT))
 
     async def _session(self, scope: Scope) -> Caller:
-        """Whose browser it is. A session counts for more than looking only where one of our pages sent the request."""
+        """Return the caller of a browser session. Unsafe methods are accepted from this server's own pages only."""
         host = self.context.core.pages_host
         token = cookies.session_token(scope) if not host or cookies.host_name(scope) == host else ""
         if not token:
@@ -197,7 +197,10 @@ class Access:
         return caller
 
     def _while_known(self, scope: Scope, send: Send) -> Send:
-        """A page that is open all day would outlive its session, or its token: its stream ends with that."""
+        """Wrap `send` to end an event stream when the session or token of its caller expires or is revoked.
+
+        A page that stays open all day would outlive them otherwise.
+        """
         streams = False
 
         async def sending(message: Message) -> None:
@@ -208,16 +211,16 @@ class Access:
             elif streams:
                 try:
                     await self._caller(scope)
-                except (Unknown, Throttled, TemporaryError):  # also if the cluster cannot be asked: clients reconnect
+                except (Unknown, Throttled, TemporaryError):  # also if the cluster cannot be reached: clients reconnect
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
-                    raise ClientDisconnect from None  # nobody is there who may see more
+                    raise ClientDisconnect from None  # the caller may not read more
             await send(message)
 
         return sending
 
 
 def _with_version(send: Send) -> Send:
-    """Answers say which version gives them, so that a client sees what to upgrade without asking."""
+    """Wrap `send` to add the server's version to responses, so that clients detect a mismatch without asking."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""The start of a server whose database comes later: it waits, and says so."""
+"""Startup of a server whose database is not available yet: wait for it, and answer probes meanwhile."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from orchestune.store.reach_database import attempt
 logger = logging.getLogger("orchestune.server")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two attempts, doubling
-LOG_AGAIN = 60.0  # seconds after which the log has the reason again
-QUIET = 1.0  # seconds before requests are answered: those of a usual start wait for the real server
+LOG_AGAIN = 60.0  # seconds between log entries with the reason
+QUIET = 1.0  # seconds before requests are answered: during a normal startup they wait for the real server
 _MOST_ANSWERS = 32  # connections answered at once while waiting
-_SLOWEST = 2.0  # seconds that a client may be silent
+_SLOWEST = 2.0  # socket timeout of a client in seconds
 Attempt = Callable[[str], None]
 
 
 def wait_for_database(url: str, listening: socket.socket | None = None, reach: Attempt = attempt) -> bool:
-    """Block until the database at `url` takes connections; return False if SIGTERM or SIGINT ended the wait.
+    """Block until the database at `url` accepts connections; return False if SIGTERM or SIGINT ended the wait.
 
-    Raises what `reach` does if waiting cannot help. Meanwhile `/healthz` is answered on `listening`, and all else with
-    503; None: plain HTTP cannot be answered there.
+    Meanwhile requests for `/healthz` on `listening` succeed, and all others get status 503. Pass None if the port
+    speaks TLS: then no request is answered. Raises the error of `reach` if waiting cannot help.
     """
     waiting = _Waiting(url, reach)
     with _signals(waiting.end), _answering(listening):
@@ -40,7 +40,7 @@ def wait_for_database(url: str, listening: socket.socket | None = None, reach: A
 
 
 class _Waiting:
-    """Attempts in threads, since a connection that hangs cannot be interrupted and a signal must end the wait."""
+    """Connection attempts in threads: a hanging connection cannot be interrupted, but a signal must end the wait."""
 
     def __init__(self, url: str, reach: Attempt) -> None:
         self._url, self._reach = url, reach
@@ -48,12 +48,12 @@ class _Waiting:
         self.ended = False
 
     def end(self) -> None:
-        """End the wait at once. Called by a signal's handler."""
+        """End the wait at once. Called by the signal handler."""
         self.ended = True
         self._wake.set()
 
     def until_reached(self) -> None:
-        """Return once an attempt succeeded or the wait was ended; raise the error that waiting cannot help with."""
+        """Retry until an attempt succeeds or the wait is ended. Raises an error that is not temporary."""
         began, pause, logged = time.monotonic(), FIRST_PAUSE, -math.inf
         while not self.ended and (error := self._failure()) is not None:
             if not isinstance(error, StoreUnavailable):
@@ -67,7 +67,7 @@ class _Waiting:
             logger.info("the database answers", extra={"seconds": round(time.monotonic() - began, 1)})
 
     def _failure(self) -> Exception | None:
-        """Return the error of one attempt, None if it succeeded or the wait was ended meanwhile."""
+        """Make one attempt and return its error; None if it succeeded or the wait was ended meanwhile."""
         errors: list[Exception] = []
 
         def run() -> None:
@@ -86,7 +86,7 @@ class _Waiting:
 
 @contextmanager
 def _signals(end: Callable[[], None]) -> Iterator[None]:
-    """Have SIGTERM and SIGINT call `end`: the first process of a container would ignore them."""
+    """Install `end` as the handler of SIGTERM and SIGINT, which PID 1 of a container would ignore otherwise."""
 
     def hear(number: int, frame: FrameType | None) -> None:
         end()
@@ -104,7 +104,7 @@ def _signals(end: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def _answering(listening: socket.socket | None) -> Iterator[None]:
-    """Answer on `listening`, once the wait takes longer than a start with a healthy database."""
+    """Answer requests on `listening` if the wait takes longer than a startup with a healthy database."""
     over = threading.Event()
 
     def answer(listening: socket.socket) -> None:
@@ -122,20 +122,20 @@ def _answering(listening: socket.socket | None) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join()  # the socket stays open: it is the server's
+        thread.join()  # the socket stays open: the real server uses it next
 
 
 class _Answers(ThreadingHTTPServer):
-    """Answers on a socket that the caller owns, to few clients at once."""
+    """HTTP server on a socket owned by the caller, with a limit of concurrent clients."""
 
     daemon_threads = True
-    timeout = 0.1  # seconds between two looks whether the wait is over
+    timeout = 0.1  # seconds between two checks if the wait is over
 
     def __init__(self, listening: socket.socket) -> None:
         super().__init__(("", 0), _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listening
-        listening.setblocking(False)  # a client may hang up between its arrival and `accept`
+        listening.setblocking(False)  # a client may disconnect before `accept`, which would then block
         self._room = threading.BoundedSemaphore(_MOST_ANSWERS)
 
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
@@ -153,7 +153,7 @@ class _Answers(ThreadingHTTPServer):
             self._room.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Ignore clients that hang up."""
+        """Ignore clients that disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -181,4 +181,4 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
 
     def log_message(self, format: str, *args: object) -> None:
-        """Write no log of requests."""
+        """Do not log requests."""

@@ -1,4 +1,4 @@
-"""The end of a server's life, as everything that waits sees it."""
+"""The signal that a server is shutting down, for long polls and streams."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Awaitable
 
 
 class Draining:
-    """Once begun, long polls and streams end at once and nothing new is awaited. Used on the event loop alone."""
+    """State of the shutdown: once begun, long polls and streams end at once. Used on the event loop only."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
     @property
     def begun(self) -> bool:
-        """Whether the server is about to end."""
+        """True if the server is shutting down."""
         return self._event.is_set()
 
     def begin(self) -> None:
-        """Let go of everybody who waits. Idempotent."""
+        """Wake all waiting long polls and streams. Idempotent."""
         self._event.set()
 
     async def race(self, *waits: Awaitable[object]) -> None:
-        """Return once the first of `waits` is done or the server drains, and cancel the others.
+        """Wait until the first of `waits` is done or the server drains, and cancel the others.
 
-        Raises what one of them has raised.
+        Raises the exception of one of them, if any.
         """
         tasks = [asyncio.ensure_future(wait) for wait in (self._event.wait(), *waits)]
         try:

@@ -1,4 +1,4 @@
-"""`orchestune server`: one process from its lock to its last answer."""
+"""`orchestune server`: the life of a server process, from acquiring its lock to the shutdown."""
 
 from __future__ import annotations
 
@@ -44,50 +44,56 @@ from orchestune.system.private import (
 logger = logging.getLogger("orchestune.server")
 
 PAGES_SECONDS = 3600.0
-"""how long an embedded server waits for a page that was open to be looked at again"""
+"""idle time after the last page was closed before an embedded server may shut down: a page in the background comes
+back"""
 FILES = 65536
-"""connections and files that it may have open, where the system lets it: many shells give 1024, of which each page and
-each worker takes one"""
+"""upper bound of open file descriptors that the server requests: many shells set 1024, of which each page and each
+worker takes one"""
 PRIVATE_UMASK = 0o077
-"""of all that a server writes: only its user reads the files, also in a folder made by another program"""
+"""umask for everything that a server writes: only its user can read the files, also in a folder that another program
+created"""
 _OF_SQLITE = ("", "-journal", "-shm", "-wal")
-"""what SQLite appends to the name of a database for its files"""
+"""suffixes of the files of one SQLite database"""
 SWITCHING = 0.001
-"""seconds that a controller may go on computing while a request waits for the interpreter; Python's default is 0.005"""
+"""thread switch interval in seconds: a controller that computes delays a request by that much; Python's default is
+0.005"""
 
 
 class Running(Protocol):
-    """The parts behind the routes, alive."""
+    """The controllers and the store behind the routes, while the server runs."""
 
     @property
     def core(self) -> Core:
-        """What the services work with."""
+        """The dependencies of the services."""
 
     def start(self) -> None:
-        """Let the controllers run; returns at once."""
+        """Start the controllers. Does not block."""
 
     def stop(self, grace: float) -> None:
-        """End what was started and close the store; what does not end within `grace` seconds is left behind."""
+        """Stop the controllers and close the store. Threads still running after `grace` seconds are abandoned."""
 
     def is_idle(self) -> bool:
-        """Nothing is unfinished and no worker is there. Blocking, short."""
+        """Return True if no experiment is unfinished and no worker is registered. Blocks briefly."""
 
 
 Build = Callable[[Settings, str, Path | None, Door], Running]
-"""Puts the parts together (`orchestune.bootstrap.build`)."""
+"""The factory of the parts behind the routes (`orchestune.bootstrap.build`)."""
 
 
 class Listeners(NamedTuple):
-    """Where a server listens from its start on."""
+    """The sockets at which a server listens from its start."""
 
     tcp: socket.socket
     local: LocalListener | None
-    """of an embedded server"""
+    """Unix socket; None unless the server is embedded"""
     addresses: Addresses
 
 
 def main(argv: Sequence[str], build: Build) -> int:
-    """Serve until SIGTERM, SIGINT, an owner's order, or (embedded) idleness; then 0. Errors of the start are raised."""
+    """Serve until SIGTERM, SIGINT, a shutdown request of an owner, or (embedded) the idle timeout; return 0.
+
+    Raises the errors of the startup.
+    """
     deadline = Deadline()
     with contextlib.ExitStack() as stack:
         settings = _load_privately(argv, stack)
@@ -103,7 +109,7 @@ def main(argv: Sequence[str], build: Build) -> int:
         if database:
             stack.callback(embedded.hold_database(database))
         _make(settings.state)
-        _refuse_foreign(settings)  # again: another user may have made the folder meanwhile
+        _refuse_foreign(settings)  # check again: another user may have created the folder meanwhile
         tightened = permissions.tighten(settings.state, database)
         settings = _with_owners(settings)
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
@@ -133,8 +139,9 @@ def main(argv: Sequence[str], build: Build) -> int:
 
 
 def _load_privately(argv: Sequence[str], stack: contextlib.ExitStack) -> Settings:
-    """Load the settings. What is written from now on is for this user alone, until the stack is closed; trials have the
-    umask of before. UsageError if a folder could hold what another user has put there.
+    """Load the settings and set a private umask until `stack` is closed; trials get the previous umask.
+
+    Raises UsageError if a folder could contain files of another user.
     """
     before = os.umask(PRIVATE_UMASK)
     stack.callback(os.umask, before)
@@ -144,10 +151,8 @@ def _load_privately(argv: Sequence[str], stack: contextlib.ExitStack) -> Setting
 
 
 def _refuse_foreign(settings: Settings) -> None:
-    """Raise UsageError if a file or folder could hold what another user has put there, or (embedded) another user can
-    put something else in its place.
-    """
-    if settings.kubernetes is not None:  # a pod has no other users, and its volume may be anybody's
+    """Raise UsageError if another user could have written a file or folder, or (embedded) could replace it."""
+    if settings.kubernetes is not None:  # a pod has no other users, and its volume may have any owner
         return
     claim(settings.state, "the state folder", "see --state")
     refuse_foreign(settings.shared, "the folder that nodes share", "chmod go-w it, or see --shared")
@@ -162,7 +167,7 @@ def _refuse_foreign(settings: Settings) -> None:
 
 
 def _warn(settings: Settings, tightened: int) -> None:
-    """Log what others can read: on this machine, or on the network."""
+    """Log warnings about secrets and files exposed to other users of this machine, or on the network."""
     for name in settings.exposed:
         logger.warning("a secret shows in the list of processes: give it in %s or the file of --config", name)
     for path in settings.readable_by_all:
@@ -184,7 +189,7 @@ def _warn(settings: Settings, tightened: int) -> None:
 
 
 def _replaceable(settings: Settings) -> dict[Replaceable, Path]:
-    """Return the folders of the server that others can replace, each with the folder by which they can."""
+    """Return the server's folders that other users can replace, keyed by the parent folder that allows it."""
     if settings.kubernetes is not None:
         return {}
     folders = (settings.shared, *reversed(_folders(settings)))
@@ -192,11 +197,11 @@ def _replaceable(settings: Settings) -> dict[Replaceable, Path]:
 
 
 def open_more_files() -> None:
-    """Raise the limit of this process, and of the workers that it starts, as far as that is allowed."""
+    """Raise the file descriptor limit of this process, and of the workers that it starts, up to the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(ValueError, OSError):  # some systems have a limit beside that
+        with contextlib.suppress(ValueError, OSError):  # some systems have another, lower limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
@@ -205,9 +210,9 @@ def _file(database_url: str) -> Path | None:
 
 
 def _database_comes(settings: Settings, listening: socket.socket) -> bool:
-    """Wait until PostgreSQL takes connections; return False if the server was told to end meanwhile.
+    """Wait until PostgreSQL accepts connections; return False if a signal asked the server to shut down meanwhile.
 
-    The server of one user fails at once instead: a user waits for the command that starts it.
+    An embedded server fails at once instead: a user waits for the command that starts it.
     """
     if settings.embedded or _file(settings.database_url):
         return True
@@ -215,7 +220,7 @@ def _database_comes(settings: Settings, listening: socket.socket) -> bool:
 
 
 def _folders(settings: Settings) -> list[Path]:
-    """Return the folders of this machine in which the server writes."""
+    """Return the local folders that the server writes to."""
     database = _file(settings.database_url)
     files = [] if "://" in settings.files else [Path(settings.files)]
     return [settings.state, *([database.parent] if database else []), *files]
@@ -235,7 +240,10 @@ def _unusable(state: Path, exc: OSError) -> UsageError:
 
 
 def _with_owners(settings: Settings) -> Settings:
-    """Without a token file, whoever starts the server owns it: the token in the state folder, made when missing."""
+    """Without a token file, make the user who starts the server its owner.
+
+    The token is the one in the state folder, created if absent.
+    """
     if settings.owners:
         return settings
     return replace(settings, owners={embedded.token(settings.state): owner(os.environ)})
@@ -257,7 +265,7 @@ def _serve(
         door.attach(server.listen_too)
         running.start()
         gc.collect()
-        gc.freeze()  # what is there now stays: no later collection, which holds everybody up, has to look at it
+        gc.freeze()  # exempt long-lived startup objects from later collections, which pause all requests
         sys.setswitchinterval(SWITCHING)
         if lock is not None:
             lock.publish(url, next(iter(settings.owners)), socket=str(local.path) if local else "")
@@ -298,7 +306,7 @@ def _serve(
 
 
 def _try(core: Core) -> None:
-    """Tell the operator at once what users would meet first: a bucket that is not there, a key that has expired."""
+    """Check the file store and log its problems at startup: a bucket that does not exist, a key that has expired."""
     try:
         read_server.check(core)
     except StoreUnavailable as error:
@@ -306,7 +314,7 @@ def _try(core: Core) -> None:
 
 
 def _note_owners(core: Core) -> None:
-    """Write into the audit log if the token file makes others owners than before."""
+    """Write an audit event if the owners in the token file differ from those of the previous start."""
     with contextlib.suppress(StoreUnavailable):
         event = audit.owners_event(core)
         if event is not None:

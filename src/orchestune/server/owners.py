@@ -1,4 +1,4 @@
-"""The file that lists the owners' tokens."""
+"""The file with the tokens of the server's owners."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ _COMMENT = re.compile(r"(?:^|\s)#")
 
 
 def read_owners(path: Path) -> dict[str, str]:
-    """Token → name. A line holds `NAME TOKEN`, or a token alone, whose name is `owner`; `#` begins a comment, but for
-    one within a token.
+    """Parse the token file and return the owners' names by token. Raises BadInput if it is unreadable or malformed.
+
+    A line is `NAME TOKEN`, or only a token, whose name is then `owner`. `#` starts a comment, except within a token.
     """
     owners: dict[str, str] = {}
     try:

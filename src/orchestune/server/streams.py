@@ -1,4 +1,4 @@
-"""Server-sent events: rows as they come, resumable, until the experiment is over or the server drains."""
+"""Server-sent events: a resumable stream of new rows until the experiment is over or the server drains."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _END = b"event: end\ndata: {}\n\n"
 
 
 class Item(NamedTuple):
-    """One row, as an event of a stream; `document` is sent as JSON."""
+    """A row as an event of a stream; `document` is sent as JSON."""
 
     id: int
     kind: str
@@ -33,37 +33,37 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that were read at once."""
+    """Rows returned by one read."""
 
     items: Sequence[Item]
     next: int
-    """the cursor behind them"""
+    """cursor after the last row"""
     more: bool
-    """more rows are there already"""
+    """True if more rows are available now"""
     over: bool
-    """none will come any more"""
+    """True if no further rows will be added"""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a stream reads: `read(after)` returns the rows behind a cursor."""
+    """The data source of a stream: `read(after)` returns the rows after a cursor."""
 
     topic: str
     read: Callable[[int], Batch]
     brief: bool = False
-    """whether it is read in so little time that a thread beside the event loop costs more: the two take turns at each
-    row, where the store is in this process"""
+    """True if a read is so short that a thread costs more: with the store in this process, the thread and the event
+    loop would switch at each row"""
     printed: bool = False
-    """whether it is of logs, whose place may hang"""
+    """True for logs, whose storage may hang"""
 
 
 def wants_stream(request: Request) -> bool:
-    """Whether the client asks for a stream instead of a page."""
+    """Return True if the client requests a stream instead of a page."""
     return "text/event-stream" in request.headers.get("accept", "")
 
 
 def resumed(request: Request, after: int) -> int:
-    """Where to go on: `Last-Event-ID` of a stream that broke off, else `after`."""
+    """Return the cursor to resume from: `Last-Event-ID` of an interrupted stream, otherwise `after`."""
     last = request.headers.get("last-event-id", "").strip()
     if not last:
         return after
@@ -75,7 +75,7 @@ def resumed(request: Request, after: int) -> int:
 def read_chunks(
     core: Core, experiment: str, after: int, limit: int, trial: int | None, since: str | None, tail: int | None
 ) -> Batch:
-    """Read what trials print for a stream; see `read_logs.logs`. Blocks."""
+    """Read a batch of the trials' log output; see `read_logs.logs`. Blocks."""
     page = read_logs.logs(core, experiment, after, limit, trial, since, tail)
     items = [Item(chunk["cursor"], "log", chunk) for chunk in page["items"]]
     return Batch(items, page["next"], page["more"], page["over"])
@@ -84,7 +84,7 @@ def read_chunks(
 async def stream(context: Context, source: Source, first: Callable[[], Batch]) -> Response:
     """Respond with a stream of server-sent events.
 
-    `first` reads the batch to begin with. It is called before the response begins: its errors have their own status.
+    `first` reads the first batch. It is called before the response starts, so its errors have their own HTTP status.
     """
     version = context.core.signals.version(source.topic)
     batch = await (context.printed if source.printed else context.streaming)(first)
@@ -92,8 +92,8 @@ async def stream(context: Context, source: Source, first: Callable[[], Batch]) -
 
 
 def sent(blocks: AsyncGenerator[bytes, None]) -> Response:
-    """The answer that streams them. It ends where what it tells of is gone, or the store is away: whoever asks again
-    hears why.
+    """Build the response that streams `blocks`. It ends if the subject was deleted or the store is unavailable: the
+    client reconnects and gets the error.
     """
 
     async def ending() -> AsyncIterator[bytes]:
@@ -107,7 +107,7 @@ def sent(blocks: AsyncGenerator[bytes, None]) -> Response:
 
 
 async def _follow(context: Context, source: Source, batch: Batch, version: int) -> AsyncGenerator[bytes, None]:
-    """Yield batches of events. The next one is read only once the client took the last one: a slow client holds one."""
+    """Yield batches of events. The next batch is read only after the client took the last: a slow client holds one."""
     pace, signals, draining = context.pace, context.core.signals, context.draining
     reading = context.printed if source.printed else context.streaming
     reading = context.hot if source.brief and context.core.store.inline else reading

@@ -1,4 +1,4 @@
-"""The middleware that tells browsers to use HTTPS for this host from now on."""
+"""The middleware that sends HSTS headers: browsers then use HTTPS only for this host."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from orchestune.server.context import Context
 
 _YEAR = 365 * 24 * 3600
 _HSTS = (b"strict-transport-security", f"max-age={_YEAR}".encode())
-"""without `includeSubDomains`: other hosts below this name are none of our business"""
+"""without `includeSubDomains`: subdomains may belong to other services"""
 
 
 class StrictTransport:
-    """The outermost layer, so that errors carry the header too. Plain HTTP without TLS in front stays as it is."""
+    """The outermost layer, so that error responses have the header too. Plain HTTP without a TLS proxy is unchanged."""
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""A short memory of whom each bearer token stands for."""
+"""A short-lived cache of the callers that bearer tokens authenticate."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ _SECONDS = 60.0
 
 
 class KnownCallers:
-    """Remembers callers for a minute, so that a worker's calls cost one look-up. Used on the event loop alone."""
+    """Caches callers for a minute, so that a worker's calls cost one look-up. Used on the event loop only."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._callers: dict[str, tuple[Caller, float]] = {}
         self.taken = 0
-        """how often something was taken back"""
+        """number of revocations so far"""
 
     def get(self, token: str) -> Caller | None:
-        """Whom the token stood for when it was checked within the last minute."""
+        """Return the caller of a token checked within the last minute; None if absent."""
         found = self._callers.get(token)
         return found[0] if found is not None and self._clock() < found[1] else None
 
     def remember(self, token: str, caller: Caller, taken: int) -> None:
-        """Keep a token that was checked when so much had been taken back: what was since may have been this one.
+        """Cache the caller, unless tokens were revoked since the check began.
 
-        Unknown ones are never kept, so that guessing fills nothing.
+        `taken` is the number of revocations then: a later one may concern this token. Unknown tokens are never cached,
+        so that guessing cannot fill the cache.
         """
         if taken != self.taken:
             return
@@ -37,11 +38,11 @@ class KnownCallers:
         self._callers[token] = (caller, self._clock() + _SECONDS)
 
     def clear(self) -> None:
-        """Something was taken back: everybody is looked up again."""
+        """Clear the cache after a revocation: all callers are looked up again."""
         self.taken += 1
         self._callers.clear()
 
     def forget(self, token: str) -> None:
-        """It is no longer valid."""
+        """Remove a token that is no longer valid."""
         self.taken += 1
         self._callers.pop(token, None)
