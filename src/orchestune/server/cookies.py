@@ -1,4 +1,4 @@
-"""The cookie that a browser's session lives in, and whether a browser sends a request on our pages' behalf."""
+"""The session cookie of browsers, and detection of cross-site requests."""
 
 from __future__ import annotations
 
@@ -9,30 +9,35 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 def header(scope: Scope, wanted: bytes) -> str:
-    """The value of a header (`wanted` in lower case); empty where there is none."""
+    """Return the value of a header (`wanted` in lower case); empty if absent."""
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
 
 
 def host_name(scope: Scope) -> str:
-    """Return the name by which the client reaches the server, in lower case and without the port."""
+    """Return the host name from the `Host` header, in lower case and without the port."""
     host = header(scope, b"host").lower()
     name, _, port = host.rpartition(":")
     return name if port.isdecimal() else host
 
 
 def name(scope: Scope) -> str:
-    """Browsers keep one set of cookies for all ports of a host, on which several servers may be: one name for each."""
+    """Return the name of the session cookie. It contains the port: browsers share cookies between all ports of a host,
+    on which several servers may listen.
+    """
     port = header(scope, b"host").rpartition(":")[2]
     return f"orchestune-{port}" if port.isdecimal() else "orchestune"
 
 
 def session_token(scope: Scope) -> str:
-    """What the browser shows; empty where it shows nothing. Cookies of others on this host may hold anything."""
+    """Return the session token; empty if absent. Cookies of other programs on this host may have any content."""
     return cookie_parser(header(scope, b"cookie")).get(name(scope), "")
 
 
 def from_our_pages(scope: Scope, url: str) -> bool:
-    """Whether the page that sends this is one of this server's, by what browsers alone can say. `url`: the server's."""
+    """Return True if a page of this server sent the request, by headers that only browsers can set.
+
+    `url`: the URL of this server.
+    """
     site = header(scope, b"sec-fetch-site")
     if site:
         return site == "same-origin"

@@ -1,4 +1,6 @@
-"""Limits on one caller: what it keeps open or reads at once, and how often it signs in or does what is audited."""
+"""Limits per caller: concurrent requests, bytes of request bodies in memory, and the rate of sign-ins and audited
+actions.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +15,20 @@ from orchestune.errors import StoreUnavailable, Throttled
 from orchestune.server.failures import Buckets
 from orchestune.services.core import Caller
 
-# A page or command line has one to three; measured with 400 streams of one viewer, a change of their experiment took
-# the event loop 0.9 s.
+# A page or command line has one to three requests in progress. Measured with 400 streams of one viewer: a change of
+# their experiment blocked the event loop for 0.9 s.
 MOST_AT_ONCE = 200
-MOST_OF_SHARED = 500  # of a token that stands for the role of several people
+MOST_OF_SHARED = 500  # of a token that several people with one role share
 CALLER: ContextVar[str] = ContextVar("caller", default="")
-"""the key of the caller whose request this task answers (`key_of`); empty for those who are not limited"""
+"""key of the caller whose request this task handles (`key_of`); empty for callers without limits"""
 
 BODIES = 2**28
-"""Bytes of bodies that are in memory at once. What a slow client has sent stays there until the rest has come."""
+"""maximum of body bytes in memory. The body of a slow client stays in memory until it is complete."""
 BODIES_OF_ONE_CALLER = BODIES // 4
 
 NOTED_PER_MINUTE = 300
-"""Actions of one caller that the audit log notes each time. The log keeps 100,000 rows: without a limit a viewer could
-push all others out of it within minutes."""
+"""maximum of audited actions per caller. The audit log keeps 100,000 rows: without a limit a viewer could displace all
+other rows within minutes."""
 _NOTED = re.compile(
     r"POST /api/v1/sign-in|GET /api/v1/experiments/[^/]+/archive|DELETE /api/v1/(experiments|shares)/.*"
     r"|POST /api/v1/experiments/[^/]+/shares"
@@ -35,13 +37,13 @@ SIGN_INS_PER_MINUTE = 30  # by one token or link: each is a row of the audit log
 
 
 class Noted:
-    """Limits how often one caller repeats an action that the audit log notes. Used on the event loop alone."""
+    """Limits the rate of one caller's audited actions. Used on the event loop only."""
 
     def __init__(self) -> None:
         self._buckets = Buckets(NOTED_PER_MINUTE)
 
     def count(self, key: str, method: str, path: str) -> None:
-        """Count a request if it will be noted. Throttled if the caller has sent too many within a minute."""
+        """Count a request if it will be audited. Raises Throttled if the caller has sent too many within a minute."""
         if not _NOTED.fullmatch(f"{method} {path}"):
             return
         if wait := self._buckets.take(key):
@@ -50,16 +52,16 @@ class Noted:
 
 
 class BodyMemory:
-    """Counts the bytes of request bodies that are in memory, by caller. Used on the event loop alone.
+    """Counts the bytes of request bodies that are in memory, by caller. Used on the event loop only.
 
-    Callers without a token share one count. Owners of the server, whose key is empty, count in the total alone.
+    Callers without a token share one count. Owners of the server, whose key is empty, count only towards the total.
     """
 
     def __init__(self) -> None:
         self._held: Counter[str] = Counter()
 
     def hold(self, key: str, count: int) -> None:
-        """Add bytes. Throttled if the caller would hold more than its share, StoreUnavailable beyond the total."""
+        """Add bytes. Raises Throttled if the caller would exceed its share, StoreUnavailable beyond the total limit."""
         if key and self._held[key] + count > BODIES_OF_ONE_CALLER:
             text = f"the bodies of this caller's requests exceed {BODIES_OF_ONE_CALLER // 2**20} MiB at once"
             raise Throttled(text, "send fewer requests at once, and retry", 1)
@@ -75,13 +77,13 @@ class BodyMemory:
 
 
 class SignIns:
-    """Limits how often browsers sign in by one token or one link. Used on the event loop alone."""
+    """Limits the rate of browser sign-ins by one token or one link. Used on the event loop only."""
 
     def __init__(self) -> None:
         self._buckets = Buckets(SIGN_INS_PER_MINUTE)
 
     def count(self, caller: Caller) -> None:
-        """Count a sign-in as `caller`. Throttled if there were too many within a minute."""
+        """Count a sign-in as `caller`. Raises Throttled if there were too many within a minute."""
         key = key_of(caller) and (caller.source or key_of(caller))  # people of one cluster role each have a token
         if key and (wait := self._buckets.take(key)):
             text = f"too many browsers signed in as '{caller.name}' (at most {SIGN_INS_PER_MINUTE} a minute)"
@@ -100,7 +102,7 @@ class Crowd:
 
     @contextmanager
     def one_of(self, key: str, most: int) -> Iterator[None]:
-        """Count a request of this caller until it is over. Throttled if the caller has `most` already."""
+        """Count a request of this caller until it is over. Raises Throttled if the caller has `most` in progress."""
         if self._present[key] >= most:
             text = f"this caller has {most} requests in progress, which is the most at once"
             raise Throttled(text, "wait for answers, close streams that are not needed, and retry", 1)
@@ -114,9 +116,10 @@ class Crowd:
 
 
 def key_of(caller: Caller) -> str:
-    """Return what one caller's requests have in common; empty for owners of the server, who are not limited.
+    """Return the key by which a caller's requests are counted; empty for owners of the server, who are not limited.
 
-    Callers who share a role count together: the names that they send, and the tokens that they request, cost nothing.
+    Callers who share a role count together: they can choose the names that they send and request further tokens at no
+    cost.
     """
     if caller.role == "owner":
         return ""
@@ -126,5 +129,5 @@ def key_of(caller: Caller) -> str:
 
 
 def most_of(caller: Caller) -> int:
-    """Return how many requests of this caller may be in progress."""
+    """Return the maximum of requests in progress for this caller."""
     return MOST_OF_SHARED if caller.shared else MOST_AT_ONCE

@@ -1,4 +1,4 @@
-"""A further address at which a running server listens, once one is needed: others reach no loopback address."""
+"""An additional listener of a running server, opened on demand: other machines cannot reach a loopback address."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ Opening = Callable[[str, int], Coroutine[Any, Any, int]]
 
 
 class Door:
-    """Handed to the parts behind the server before there is one."""
+    """Opens additional listeners. Passed to the parts behind the server before the server exists."""
 
     def __init__(self, addresses: Addresses | None = None) -> None:
-        """`addresses` gets those at which it is opened."""
+        """Each opened address is added to `addresses`."""
         self._addresses = addresses or Addresses()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: Opening | None = None
 
     def attach(self, opening: Opening) -> None:
-        """From now on it can be opened, by the server whose loop this is called on."""
+        """Connect to the server, whose event loop must be the running one. `open` works from now on."""
         self._loop, self._opening = asyncio.get_running_loop(), opening
 
     def open(self, host: str, port: int) -> int:
-        """Listen there too, at another port where that one is taken (0: any); the port. Not on the server's own loop.
+        """Listen at another address, with any port if `port` is taken or 0, and return the port.
 
-        UsageError where the address is none of this machine's, TemporaryError where the server is not up yet.
+        Blocks; do not call on the server's event loop. Raises UsageError if the server cannot listen there,
+        TemporaryError if it has not started yet.
         """
         if self._loop is None or self._opening is None:
             raise TemporaryError("the server is about to start")

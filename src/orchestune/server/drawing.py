@@ -1,4 +1,4 @@
-"""What many pages ask for whenever an experiment has changed: plots, and parts of long tables."""
+"""Documents that many pages request whenever an experiment has changed: plots, and parts of long tables."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from orchestune.services.signals import EXPERIMENTS
 async def drawn(context: Context, key: str | None, read: Callable[[], object]) -> Response:
     """Respond with the document that `read` returns, read and encoded once per change for all callers with this key.
 
-    Without a key it is read for this caller alone.
+    If `key` is None, the document is read for this request only.
     """
 
     async def encode() -> bytes:
         return await context.cold(lambda: encoded(read()))
 
-    # other servers on the same database change it without a signal to this process: each request then reads anew
+    # other servers on the same database change it without a signal to this process: do not reuse earlier reads then
     version = partial(context.core.signals.version, EXPERIMENTS) if context.core.store.inline else time.monotonic
     body = await context.plots.fresh(key, version, context.pace.shared, encode) if key else await encode()
     return Response(body, media_type="application/json")

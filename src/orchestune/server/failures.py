@@ -1,4 +1,4 @@
-"""Limits on what an unknown caller can repeat: failed sign-ins, and rows of the audit log."""
+"""Rate limits for unauthenticated callers: failed sign-ins, and rows of the audit log."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Callable
 from orchestune.errors import Denied, Throttled
 from orchestune.server.caller_address import throttle_key
 
-FAILURES = 10  # unknown tokens from one address
+FAILURES = 10  # unknown tokens per minute from one address
 MINUTE = 60.0
 MOST_ADDRESSES = 4096
 
 
 class Buckets:
-    """One token bucket per key, at most `most` of them: the key unused the longest is forgotten first.
+    """Token buckets by key, at most `most` of them: the least recently used key is evicted first.
 
-    Each bucket holds `count` and gets as many in `seconds`. Used on the event loop alone.
+    Each bucket holds `count` tokens and is refilled at a rate of `count` per `seconds`. Used on the event loop only.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Buckets:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key: str) -> float:
-        """Take one from the bucket of `key`; return 0, or if it is empty the seconds until it is not."""
+        """Take a token from the bucket of `key` and return 0; if it is empty, return the seconds until the next one."""
         now = self._clock()
         level, at = self._buckets.pop(key, (float(self._count), now))
         level = min(float(self._count), level + (now - at) * self._rate)
@@ -44,17 +44,17 @@ class Buckets:
 
 
 class Failures:
-    """Counts unknown tokens by the address that they came from.
+    """Counts unknown tokens by client address.
 
-    Only a failure asks it: a right token is accepted from a throttled address too, so that one guesser behind a shared
-    address locks no one out.
+    Only failures are throttled: a valid token is accepted from a throttled address too, so that one attacker behind a
+    shared address locks no one out.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._buckets = Buckets(FAILURES, clock=clock)
 
     def refusal(self, address: str, error: Denied) -> Denied:
-        """Count a failure; return `error`, or beyond the limit `Throttled`, which does not say if the token exists."""
+        """Count a failure; return `error`, or `Throttled` beyond the limit, which hides if the token exists."""
         wait = self._buckets.take(throttle_key(address))
         if not wait:
             return error

@@ -1,6 +1,6 @@
-"""Documents that go on, and lines that trials print beside them: one stream for a page, resumed where it broke off.
+"""The live stream of a page: documents as they change, and log lines of trials. It can be resumed.
 
-Documents come whole at first, then whatever has changed, at most once a second.
+All documents are sent first, then those that change, at most once a second.
 """
 
 from __future__ import annotations
@@ -19,45 +19,45 @@ from orchestune.server.streams import OPENING, Batch, read_chunks, sent
 from orchestune.services import read_logs
 
 _PING = b"event: ping\ndata: {}\n\n"
-"""no comment: a page has to hear that nothing is new"""
+"""an event and not a comment, which a page could not receive: it must know that the stream is alive"""
 _LINES = 200
-"""chunks of a log that are read at once"""
+"""maximum of log chunks per read"""
 _MISSED = 2000
-"""chunks that whoever comes back may have missed and is still sent, where a tail would do"""
+"""maximum of missed log chunks that a resumed stream with a tail still sends; beyond that it starts with the tail"""
 
 
 @dataclass(frozen=True)
 class Log:
-    """What trials print: `read(after, limit, tail)` returns chunks behind a cursor, `end()` the cursor behind all."""
+    """Log output of trials: `read(after, limit, tail)` returns chunks after a cursor, `end()` the last cursor."""
 
     key: str
     topic: str
     read: Callable[[int, int, int | None], Batch]
     end: Callable[[], int]
     after: int | None = None
-    """begin behind this one"""
+    """cursor to start after"""
     tail: int | None = None
-    """or with about so many lines; None: with whatever comes next"""
+    """approximate number of lines to start with if there is no cursor; None: new lines only"""
 
 
 @dataclass(frozen=True)
 class View:
-    """What a page looks at: documents by name; `key` is the same for whoever looks at the same."""
+    """The documents that a page shows, by name; pages with the same `key` share reads."""
 
     key: str
     topic: str
     read: Callable[[], Mapping[str, object]]
     every: float = float("inf")
-    """seconds after which it is read again though nothing was said: of what changes without a word"""
+    """seconds between reads without a signal, for documents that change without one"""
     kind: Callable[[str], str] = lambda name: "status"
-    """which event tells of the document of this name"""
+    """type of the event for the document of this name"""
     log: Log | None = None
     printed: bool = False
-    """whether logs are in it, whose place may hang"""
+    """True if it contains logs, whose storage may hang"""
 
 
 def log_of(context: Context, experiment: str, trial: int | None, after: int | None, tail: int | None) -> Log:
-    """What the trials of an experiment print, or one of them."""
+    """Return the log output of an experiment, or of one trial."""
     core = context.core
     return Log(
         key=f"{experiment} {trial}",
@@ -70,12 +70,11 @@ def log_of(context: Context, experiment: str, trial: int | None, after: int | No
 
 
 async def stream(context: Context, request: Request, view: View, after: str = "") -> Response:
-    """The answer that streams an event for each document, `gone` for one that went away, `ready` when all that there is
-    was sent, and `log` with what was printed.
+    """Respond with a stream of events: one per document, `gone` for a deleted one, `ready` when all current documents
+    were sent, and `log` with new output.
 
-    It never ends by itself while there is something to look at: what is over may be extended. The first reading is done
-    before the answer begins, so that errors have their status. `after`, or `Last-Event-ID`: the id of the last event
-    that was heard.
+    The stream does not end while the subject exists: a finished experiment may be extended. The first read precedes the
+    response, so that errors have their HTTP status. `after` or `Last-Event-ID` is the id of the last event received.
     """
     place = Place.parse(request.headers.get("last-event-id", "").strip() or after)
     seen = await _read(context, view)
@@ -83,7 +82,9 @@ async def stream(context: Context, request: Request, view: View, after: str = ""
 
 
 async def _read(context: Context, view: View) -> Seen:
-    """With the version before it: what happened since somebody else read is still to come for this page."""
+    """Read the documents, or share the recent read of another page, and return them with the version before that read:
+    later changes are still pending for this page.
+    """
 
     async def read() -> Seen:
         version = context.core.signals.version(view.topic)
@@ -132,7 +133,9 @@ async def _follow(context: Context, view: View, seen: Seen, place: Place | None)
 
 
 def _news(journal: Journal, place: Place | None, lines: Lines | None) -> tuple[bytes, bool, Place]:
-    """What is new since `place`, whether that is everything, as nobody knows what was new then, and where it is."""
+    """Return the events since `place`, True if they are all documents since the journal cannot resume from `place`, and
+    the new place.
+    """
     known = place is not None and journal.knows(place)
     news = journal.since(place.number if place is not None and known else 0)
     return news, not known, Place(journal.name, journal.number, None if lines is None else lines.next)
@@ -143,7 +146,7 @@ def _ready(place: Place, whole: bool) -> bytes:
 
 
 async def _begin(context: Context, log: Log, place: Place | None) -> tuple[Lines, bytes]:
-    """Where to read from, and what is to be said first: that lines are left out which are too many by now."""
+    """Return the start of the log, and a `skipped` event if too many lines were missed to send them all."""
     after = place.line if place is not None and place.line is not None else log.after
     end = await context.streaming(log.end)
     if after is not None and (log.tail is None or end - after <= _MISSED):

@@ -1,4 +1,4 @@
-"""What several routes take, and where the framework finds it: in the path, the query, the headers, the application."""
+"""FastAPI parameters shared by several routes: from the path, the query, the headers or the application state."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ async def _experiment(request: Request) -> str | None:
 
 Here = Annotated[Context, Depends(_context)]
 Actor = Annotated[str, Depends(_actor)]
-"""the name of the caller, for the events"""
+"""name of the caller, for the events"""
 Known = Annotated[Caller, Depends(_caller)]
 Audit = Annotated[Notes, Depends(_notes)]
-"""Where a route notes what belongs into the audit log."""
+"""Collector of audit events."""
 RequestKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, include_in_schema=False)]
-"""What makes a request one request, however often it is sent."""
+"""Key that makes retries of a request idempotent."""
 Repeatable = Annotated[Asked | None, Depends(_asked)]
-"""The request, where it carries such a key."""
+"""The idempotency key and digest of the request; None if it has no key."""
 Tail = Annotated[int | None, Query(ge=0, le=1_000_000)]
-"""How many lines before its end a log begins."""
+"""Number of lines from the end of a log."""
 OnlyOf = Annotated[str | None, Depends(_experiment)]
-"""The experiment beyond which the caller may not look; None for owners."""
+"""The only experiment that the caller may access; None for callers other than workers."""
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
-"""Of a trial."""
+"""Number of a trial."""
 MaybeNumber = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
-"""Of a trial, or of a revision."""
+"""Number of a trial or revision."""
 Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 Cursor = Annotated[int, Query(ge=0, lt=2**53)]
-"""Where in a log, a list of events or a file to go on."""
+"""Position in a log, a list of events or a file to resume from."""
 MaybeCursor = Annotated[int | None, Query(ge=0, lt=2**53)]
 Where = Annotated[str | None, Query(description="JSON: column → [low, high] or a list of words")]
 Range = Annotated[str | None, Header(alias="Range")]

@@ -1,7 +1,8 @@
-"""The programs that may use the ports of an embedded server: the other users of the machine reach loopback, too.
+"""Access control by the operating system user at the other end of a connection, for embedded servers.
 
-Such a server belongs to one user. Commands and workers of this machine reach it by a Unix socket which that user alone
-can open; its TCP port is for browsers, for the reports of trials, and for workers in containers.
+An embedded server belongs to one user, but all users of the machine can connect to a loopback address. Commands and
+workers on this machine use a Unix socket that only its user can open; the TCP port is for browsers, for the reports of
+trials, and for workers in containers.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from orchestune.server.cookies import header
 from orchestune.system.peers import NoTable, UnknownPeer, is_loopback, is_this_user
 
 STATE = "peer"
-"""the key of a connection's `Peer` in the state of its requests"""
+"""key of a connection's `Peer` in the state of its requests"""
 FOR_WORKERS = "for_workers"
-"""the key, in the state of a listener, that it is there for workers alone"""
+"""key in the state of a listener that serves workers only"""
 OF_ONE_USER = "of_one_user"
-"""the key, in the state of all listeners, that the server is embedded"""
+"""key in the state of all listeners: true if the server is embedded"""
 _LOOKUPS = CapacityLimiter(1)  # on some systems each takes milliseconds, and another user may cause thousands
 
 
 class Peer:
-    """The other end of one connection. The user there is looked up once, with the first request."""
+    """The other end of one connection. Its user is looked up once, with the first request."""
 
     def __init__(self, transport: BaseTransport, *, for_workers: bool) -> None:
         self._transport = transport
@@ -40,12 +41,12 @@ class Peer:
             self._is_owner = self.is_unix
 
     async def is_owner(self) -> bool:
-        """Return True if the connection comes from the server's own user or root, or from another machine that was
-        allowed in by the setting `host`; tokens decide then.
+        """Return True if the connection comes from the server's own user or root, or from another machine, which the
+        setting `host` allows; tokens decide about access then.
         """
         if self._is_owner is None:
             if self._socket is None or self._transport.is_closing():
-                return False  # its descriptor may be another connection's by now
+                return False  # its descriptor may belong to another connection by now
             with socket(fileno=os.dup(self._socket.fileno())) as connection:
                 self._is_owner = await to_thread.run_sync(self._look_up, connection, limiter=_LOOKUPS)
         return self._is_owner
@@ -61,16 +62,16 @@ class Peer:
 
 
 def peer_of(scope: Scope, context: Context) -> Peer | None:
-    """Return the other end of the request's connection; None if the server is for several users."""
+    """Return the other end of the request's connection; None if the server is not embedded."""
     peer: Peer | None = scope["state"].get(STATE) if context.home == "embedded" else None
     return peer
 
 
 class PeerCheck:
-    """The middleware. Other users get what workers call with a token of theirs, and reports with a signed address.
+    """The middleware that refuses other users, except for calls with a worker token and reports with a signed URL.
 
-    Containers on the machine's network connect as the user of their image, jobs of Slurm from other machines. The route
-    of reports refuses those of trials that run as the server's user.
+    Containers in the host network connect as the user of their image, Slurm jobs from other machines. The report route
+    itself refuses other users' reports for trials that run as the server's user.
     """
 
     def __init__(self, app: ASGIApp, context: Context) -> None:

@@ -1,4 +1,4 @@
-"""Prometheus' text format."""
+"""The Prometheus text exposition format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Sample = tuple[str, Mapping[str, str], float]
 
 
 def exposition(samples: Sequence[Sample]) -> str:
-    """Samples as text, those of one name together. A name that ends in `_total` is a counter, any other a gauge."""
+    """Serialize samples, grouped by name. A name that ends in `_total` is a counter, any other a gauge."""
     by_name: dict[str, list[Sample]] = {}
     for sample in samples:
         by_name.setdefault(sample[0], []).append(sample)

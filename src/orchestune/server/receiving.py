@@ -1,5 +1,5 @@
-"""Large bodies, taken in piece by piece so that a slow client holds neither a thread nor much memory, and clients that
-leave.
+"""Large request bodies, received in pieces so that a slow client occupies neither a thread nor much memory, and
+detection of client disconnects.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ IN_MEMORY = 1 << 20
 
 @asynccontextmanager
 async def received(context: Context, request: Request) -> AsyncIterator[BinaryIO]:
-    """The body, to be read from its beginning. StoreUnavailable where the disk has no room for it."""
+    """Receive the body into a spooled file and yield it, at position 0. Raises StoreUnavailable if the disk is full."""
     spool = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
     try:
         part = bytearray()
@@ -36,19 +36,19 @@ async def received(context: Context, request: Request) -> AsyncIterator[BinaryIO
         spool.seek(0)
         yield cast(BinaryIO, spool)
     finally:
-        with suppress(OSError):  # of a disk that is full, which was told; what was not written is nobody's any more
+        with suppress(OSError):  # a full disk was reported before, and unwritten data is no longer needed
             spool.close()
 
 
 async def departure(request: Request) -> None:
-    """Return once the client has left. The request's body must have been read."""
+    """Wait until the client has disconnected. The request's body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 @asynccontextmanager
 async def noticing_departure(request: Request) -> AsyncIterator[Callable[[], None]]:
-    """Yield what a thread calls now and then: it raises ClientDisconnect once the client has left."""
+    """Yield a check for a thread to call periodically: it raises ClientDisconnect if the client has disconnected."""
     is_gone = threading.Event()
 
     async def watch() -> None:

@@ -1,4 +1,4 @@
-"""uvicorn as we need it: a socket of ours, an end that nothing can hold up."""
+"""uvicorn on sockets that are bound beforehand, with a shutdown that no request or thread can delay."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from orchestune.server.settings import HOSTED_PORT, Settings
 logger = logging.getLogger("orchestune.server")
 
 ANSWERING = 4
-"""seconds that requests have to finish once the server drains; whole seconds, says uvicorn"""
+"""timeout in seconds for requests in progress once the server drains; uvicorn accepts whole seconds only"""
 STOPPING = 3.0
-"""seconds that the controllers have after that"""
+"""timeout in seconds for the controllers after that"""
 LONGEST = 9.5
-"""seconds from the order to end to the end, whatever hangs"""
+"""upper bound in seconds for the whole shutdown, even if a thread hangs"""
 
 _KEEP_ALIVE = 75
-"""seconds that a connection may be silent; longer than a worker's longest pause between two calls"""
+"""idle timeout of a connection in seconds; longer than a worker's longest pause between two calls"""
 BACKLOG = 2048
 _ANY = "::"
 
 
 class Server(uvicorn.Server):
-    """Ends by SIGTERM, SIGINT or `end`; `on_started` and `on_draining` are called on the loop."""
+    """uvicorn server that shuts down by SIGTERM, SIGINT or `end`. Calls `on_started` and `on_draining` on its loop."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Server(uvicorn.Server):
         on_draining: Callable[[], None],
         local: socket.socket | None = None,
     ) -> None:
-        """`local` is a Unix socket at which it answers as well, from the same moment on."""
+        """`local`: a Unix socket to serve as well, from the same time on."""
         config = uvicorn.Config(
             app,
             loop="uvloop",
@@ -78,12 +78,12 @@ class Server(uvicorn.Server):
         self._reserved: list[socket.socket] = []
 
     def end(self) -> None:
-        """Drain, then end. Any thread; idempotent."""
+        """Drain, then shut down. Idempotent; callable from any thread."""
         self.should_exit = True
 
     @property
     def answering(self) -> bool:
-        """Whether a request is under way: a file that goes out or comes in may take long."""
+        """True if a request is in progress: a file upload or download may take long."""
         return bool(self.server_state.tasks)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -95,7 +95,7 @@ class Server(uvicorn.Server):
         self._on_started()
 
     async def listen_too(self, host: str, port: int) -> int:
-        """Serve workers at another address as well, until the end; the port. OSError where it cannot be had."""
+        """Serve workers at another address until shutdown and return its port. Raises OSError if binding fails."""
         listening = _bound(host, port)
         self._reserved += reserve_ipv6(listening)
         protocol, loop = self._protocol({FOR_WORKERS: True}), asyncio.get_running_loop()
@@ -104,7 +104,7 @@ class Server(uvicorn.Server):
         return int(listening.getsockname()[1])
 
     def _protocol(self, state: dict[str, bool]) -> Callable[[], Connection]:
-        """Build the connections of one more listener; `state` is what their requests carry."""
+        """Return the protocol factory of an additional listener; `state` is added to the state of its requests."""
         shared = {**self.lifespan.state, **state}
         return partial(Connection, config=self.config, server_state=self.server_state, app_state=shared)
 
@@ -112,14 +112,14 @@ class Server(uvicorn.Server):
         self._on_draining()
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
-            connection.transport.abort()  # whoever does not read would keep it open for ever
+            connection.transport.abort()  # a client that does not read would keep it open for ever
         while self._reserved:
             self._reserved.pop().close()
         await asyncio.sleep(0)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals end the server in good order; uvicorn would raise them again at the end."""
+        """Shut down cleanly on signals; uvicorn would raise them again after the shutdown."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -132,19 +132,19 @@ class Server(uvicorn.Server):
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.should_exit:
-            self.force_exit = True  # said twice: requests need not finish
+            self.force_exit = True  # second signal: do not wait for requests in progress
         self.should_exit = True
 
 
 def listen(settings: Settings) -> socket.socket:
-    """The socket, bound before anything is built, so that the port is known. UsageError where that cannot be."""
+    """Bind the server's socket before anything else, so that the port is known. Raises UsageError if that fails."""
     ports = [settings.port] if settings.port is not None else [HOSTED_PORT]
     if settings.embedded and settings.port is None:
         ports = [embedded.sticky_port(settings.state, settings.host), 0]
     for port in ports:
         try:
             return _bound(settings.host, port)
-        except (OSError, UnicodeError) as exc:  # the latter: of a host with an empty part, or one that is too long
+        except (OSError, UnicodeError) as exc:  # UnicodeError: the host has an empty or too long label
             error = exc
     why = getattr(error, "strerror", None) or error
     message = f"cannot listen on {settings.host} port {ports[0]}: {why}"
@@ -152,12 +152,12 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def reserve_ipv6(listening: socket.socket) -> list[socket.socket]:
-    """Bind the same port of IPv6, without listening, if the server listens at an address of IPv4 alone; close what is
-    returned at the end.
+    """Bind the same IPv6 port, without listening, if the server listens on IPv4 only. The caller closes the returned
+    sockets at shutdown.
 
     A name such as `localhost` often has addresses of both kinds, and programs try IPv6 first. Another user of the
-    machine who listens there would receive tokens of commands, and could pass the questions of workers for a proof on
-    to the server.
+    machine who listens there would receive the tokens of commands, and could relay workers' proof requests to the
+    server.
     """
     if listening.family != socket.AF_INET or not socket.has_ipv6:
         return []
@@ -176,7 +176,7 @@ def reserve_ipv6(listening: socket.socket) -> list[socket.socket]:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """`::` stands for every address of the machine, of either kind, whatever its kernel has."""
+    """Return a listening socket. `::` means all addresses of the machine, IPv4 and (if the kernel has it) IPv6."""
     if host == _ANY and not socket.has_dualstack_ipv6():
         host = "0.0.0.0"
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -194,19 +194,19 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 class Deadline:
-    """Ends the process when it has not ended by itself: a thread in a system call cannot be told to stop."""
+    """Exits the process if the shutdown takes too long: a thread in a system call cannot be interrupted."""
 
     def __init__(self, seconds: float = LONGEST) -> None:
         self._timer = threading.Timer(seconds, self._give_up)
         self._timer.daemon = True
 
     def start(self) -> None:
-        """Count from now on."""
+        """Start the timer. Idempotent."""
         if self._timer.ident is None:
             self._timer.start()
 
     def reached_the_end(self) -> None:
-        """Nothing more to do; what still runs keeps the deadline alive."""
+        """Cancel the timer, unless other non-daemon threads are still running."""
         others = (thread for thread in threading.enumerate() if not thread.daemon)
         if all(thread is threading.main_thread() for thread in others):
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""One reading for many readers: what several pages show is read once."""
+"""Shared reads: concurrent requests for the same document cause one read."""
 
 from __future__ import annotations
 
@@ -13,47 +13,48 @@ from orchestune.services.recent import Latest
 T = TypeVar("T")
 
 _REST = 10.0
-"""times as long as a reading took passes before the next one begins"""
+"""minimum interval between the starts of two reads, as a multiple of the last one's duration: reads take at most about
+10 % of the time"""
 _OLD = 10.0
-"""seconds after which something is read again though nothing has changed: it may tell of the present time"""
+"""seconds after which a document is read again without a change: it may depend on the current time"""
 
 
 @dataclass
 class _Last(Generic[T]):
-    """What was read last, and when the reading began."""
+    """The last read of a key, and the time of its start."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     at: float = float("-inf")
     took: float = 0.0
     version: float = float("-inf")
     found: list[T] = field(default_factory=list)
-    """one, or none yet"""
+    """the document, empty before the first read"""
 
 
 class Shared(Generic[T]):
-    """Keeps the last readings by key, so many of them. Used on the event loop alone."""
+    """Keeps the last reads of up to `kept` keys. Used on the event loop only."""
 
     def __init__(self, kept: int = 200) -> None:
         self._readings: Latest[str, _Last[T]] = Latest(kept)
 
     async def read(self, key: str, seconds: float, read: Callable[[], Awaitable[T]]) -> T:
-        """What `read` gives: from now, or from up to `seconds` ago if somebody else asked then."""
+        """Return the document from `read`, or one that another request read up to `seconds` ago."""
         last = self._of(key)
         asked = time.monotonic()
         async with last.lock:
             if not last.found or last.at < asked - seconds:
                 began = time.monotonic()
-                last.found, last.at = [await read()], began  # together: one that fails, or is given up, is none
+                last.found, last.at = [await read()], began  # set together: a failed or cancelled read leaves no trace
             return last.found[0]
 
     def _of(self, key: str) -> _Last[T]:
         return self._readings.keep(key, self._readings.get(key) or _Last())
 
     async def fresh(self, key: str, version: Callable[[], float], pause: float, read: Callable[[], Awaitable[T]]) -> T:
-        """What `read` gives now, or gave for somebody else while nothing has changed: `version` counts changes.
+        """Return the document from `read`, or an earlier one if `version`, which counts changes, is unchanged.
 
-        It is not read more often than every `pause` seconds, and what takes long not for more than a part of the time:
-        who asks sooner waits, as an old answer would stay where nobody asks again.
+        Reads start at least `pause` seconds apart, and slow ones less often. Earlier requests wait instead of getting a
+        stale document, which a client that does not ask again would keep.
         """
         last, asked = self._of(key), version()
         async with last.lock:
