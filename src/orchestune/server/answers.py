@@ -1,4 +1,4 @@
-"""How answers are written: JSON, errors, and files in pieces."""
+"""HTTP responses: JSON documents, errors, and files in pieces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 class BehindTheEnd(UsageError):
-    """A part of a file is wanted that it does not have."""
+    """The requested range starts after the end of the file."""
 
     code = "behind_the_end"
     status = 416
@@ -48,7 +48,7 @@ def answer(document: object, status: int = 200, headers: Mapping[str, str] | Non
 
 
 def refusal(error: OrchestuneError) -> Response:
-    """The answer that an error stands for."""
+    """Build the JSON response of an error."""
     headers: dict[str, str] = {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
@@ -60,7 +60,7 @@ def refusal(error: OrchestuneError) -> Response:
 
 
 def file_answer(file: BinaryIO, size: int, wanted: str | None, limiter: CapacityLimiter) -> Response:
-    """The bytes of `file`, which is closed at the end; from the middle on where `wanted` says `bytes=N-`."""
+    """Build a response with the bytes of `file`, which it closes; from offset N if the range `wanted` is `bytes=N-`."""
     start = _start(wanted)
     if start and start >= size:
         file.close()
@@ -79,7 +79,7 @@ def file_answer(file: BinaryIO, size: int, wanted: str | None, limiter: Capacity
 
 
 class _FileAnswer(StreamingResponse):
-    """Closes its file also where the client went away before the first byte."""
+    """A file response that closes its file even if the client disconnects before the first byte."""
 
     def __init__(self, file: BinaryIO, start: int, limiter: CapacityLimiter, headers: Mapping[str, str]) -> None:
         pieces = _pieces(file, start, limiter)

@@ -1,4 +1,4 @@
-"""The HTTP application: routes and layers put together."""
+"""The HTTP application: routes, middleware and error handlers."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _ROUTERS = (
 
 
 class NotAllowed(UsageError):
-    """The path exists, for another method."""
+    """The path does not support the method."""
 
     code = "method_not_allowed"
     status = 405
@@ -94,11 +94,11 @@ def create_app(
     proxies: Sequence[Network] = (),
     folders: Sequence[Path] = (),
 ) -> FastAPI:
-    """The application. `on_shutdown` is called when an owner asks for the end; `draining` is what waits look at.
-    `addresses`: those at which it listens, where workers dial other ones than `core.url`.
+    """Build the application.
 
-    `started_at`: seconds since 1970, now where it is left out. `proxies`: whose `X-Forwarded-For` is believed.
-    `folders`: where the server writes, for `/readyz`.
+    `on_shutdown`: called if an owner requests the shutdown. `draining`: ends long polls and streams. `started_at`: Unix
+    time in seconds, by default now. `addresses`: listening addresses other than `core.url` that workers use. `proxies`:
+    trusted sources of `X-Forwarded-For`. `folders`: folders that the server writes to, for `/readyz`.
     """
     context = Context(
         core=core,
@@ -119,7 +119,7 @@ def create_app(
         title="Orchestune",
         version=__version__,
         openapi_url=f"{API}openapi.json",
-        docs_url=None,  # the page would load its scripts from elsewhere
+        docs_url=None,  # the page would load scripts from a CDN
         redoc_url=None,
         redirect_slashes=False,
         routes=[work.route, *(route for router in _ROUTERS for route in router.routes)],
@@ -145,16 +145,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _tick(core: Core) -> None:
-    """Tell the reaper that this event loop runs, so that workers can be heard."""
+    """Record that this event loop is responsive, so that the reaper expires leases only if heartbeats could arrive."""
     while True:
         await asyncio.sleep(TICK_SECONDS)
         core.listening.tick(core.clock.monotonic())
 
 
 async def _of_routing(request: Request, exc: Exception) -> Response:
-    """What the framework refuses, in our words."""
+    """Convert an HTTP error of the framework."""
     assert isinstance(exc, HTTPException)
-    if isinstance(exc.__cause__, OrchestuneError):  # came up while the framework read the body
+    if isinstance(exc.__cause__, OrchestuneError):  # raised while the framework read the body
         return refused(request.scope, exc.__cause__)
     if exc.status_code == 404:
         return refused(request.scope, _nothing_at(request))
@@ -172,7 +172,7 @@ def _nothing_at(request: Request) -> NotFound:
 
 
 async def _of_validation(request: Request, exc: Exception) -> Response:
-    """Report the first values that do not fit, and count the others."""
+    """Report the first invalid values, and the number of the others."""
     assert isinstance(exc, RequestValidationError)
     mistakes: Sequence[ErrorDetails] = exc.errors()
     if not request.scope["path"].startswith(API) and any(mistake["loc"][0] == "path" for mistake in mistakes):
@@ -193,7 +193,7 @@ async def _of_validation(request: Request, exc: Exception) -> Response:
 
 
 def _bounds(mistake: ErrorDetails) -> str:
-    """Describe a number out of range in the words of experiment files; empty for any other mistake."""
+    """Describe a number out of range like errors of experiment files; empty for any other validation error."""
     for kind, limit, words in (("less_than_equal", "le", "at most"), ("greater_than_equal", "ge", "at least")):
         if mistake["type"] == kind:
             return f"found {mistake['input']}, expected {words} {mistake['ctx'][limit]:,}"

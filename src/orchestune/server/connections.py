@@ -1,4 +1,4 @@
-"""One connection of a client, which may be slow, silent or hostile: whatever uvicorn waits for has an end here."""
+"""HTTP connections with timeouts and size limits for all that uvicorn waits for: clients may be slow or hostile."""
 
 from __future__ import annotations
 
@@ -15,38 +15,41 @@ from orchestune.server.peers import FOR_WORKERS, OF_ONE_USER, STATE, Peer
 from orchestune.services.core import Caller
 
 ASKING = 30.0
-"""seconds from the first byte of a request to the end of its headers, and from each part of its body to the next one"""
+"""timeout in seconds from the first byte of a request to the end of its headers, and between two parts of its body"""
 SLOWEST = 1024
-"""bytes of a body that come in a second at least, on average"""
+"""minimum average upload rate of a body, in bytes per second"""
 TAKING = 300.0
-"""seconds in which a client has to take something of what is sent to it"""
+"""timeout in seconds for a client that does not read its response"""
 LARGEST = 1 << 16
-"""bytes of headers, or of whatever else is no body"""
+"""maximum bytes of headers, or of other data outside of bodies"""
 _AROUND_HEADER = len(b": \r\n")
 _TOO_LARGE = f"The headers have more than {LARGEST} bytes."
 UNCHECKED = 128
-"""connections of an embedded server up to which other users may hold some that have not asked for anything"""
+"""number of connections of an embedded server above which new ones of other users are refused before their first
+request"""
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn closes one that is silent after an answer, and no other: not who never asks, who sends a request byte by
-    byte or without an end, nor who takes nothing of an answer.
+    """A uvicorn connection with further timeouts.
+
+    uvicorn closes connections that are idle after a response, but not those that never send a request, send one byte by
+    byte or without an end, or do not read the response.
     """
 
     _due: TimerHandle | None = None
-    """when what is being received of a request has to have come"""
+    """deadline for the part of a request that is being received"""
     _stuck: TimerHandle | None = None
-    """when something of an answer has to have been taken"""
+    """deadline for the client to read a part of the response"""
     _aside = 0
-    """bytes that came since there was a body"""
+    """bytes received since the last part of a body"""
     _began = 0.0
-    """when the connection was accepted"""
+    """time when the connection was accepted"""
     _head = 0
-    """bytes of the headers, or of the trailers, that are being received"""
+    """bytes of the headers, or of the trailers, received so far"""
     _running: RequestResponseCycle | None = None
-    """the request that is being answered, which may have others behind it"""
+    """the request in progress; pipelined ones may be queued behind it"""
     _check: Task[None] | None = None
-    """of the user at the other end, while many connections are open"""
+    """check of the user at the other end, while many connections are open"""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -68,7 +71,7 @@ class Connection(HttpToolsProtocol):
         self.resume_writing()
         super().connection_lost(exc)
         if self._running is not None and not self._running.response_complete:
-            # uvicorn says so to the request that came last alone: an earlier one would write to a closed connection
+            # uvicorn notifies only the last pipelined request: an earlier one would write to a closed connection
             self._running.disconnected = True
             self._running.message_event.set()
 
@@ -80,13 +83,13 @@ class Connection(HttpToolsProtocol):
             return
         if self._aside > LARGEST:
             self.send_400_response(_TOO_LARGE)
-        elif silent is not None and self._due is None and self._answered():  # it was no request: the time goes on
+        elif silent is not None and self._due is None and self._answered():  # no request began: keep the idle timeout
             self.timeout_keep_alive_task = self.loop.call_at(silent.when(), self.timeout_keep_alive_handler)
 
     def send_400_response(self, msg: str) -> None:
         if self._answered():
             super().send_400_response(msg)
-        else:  # what has been sent of the answer in progress would go on with this one
+        else:  # the client would take this response for a part of the one in progress
             self.transport.abort()
 
     def on_message_begin(self) -> None:
@@ -129,27 +132,28 @@ class Connection(HttpToolsProtocol):
             self._stuck = None
 
     def _count(self, size: int) -> None:
-        """Count bytes of headers. Those that came in one segment are parsed before `_aside` is looked at."""
+        """Count bytes of headers. Headers that arrive in one segment are parsed before `_aside` is checked."""
         self._head += size
         if self._head > LARGEST:
             raise HttpParserError(_TOO_LARGE)
 
     def _expect(self, when: float | None) -> None:
-        """Go on with the request until then; None: nothing of one is awaited."""
+        """Set the deadline for the next part of the request; None if no part is expected."""
         if self._due is not None:
             self._due.cancel()
         self._due = None if when is None else self.loop.call_at(when, self._late)
 
     def _are_many(self) -> bool:
-        """Return True if connections occupy half of the descriptors. Without free ones the server could neither open
-        files nor accept connections, not even of its own user.
+        """Return True if connections use more than half of the file descriptors.
+
+        Without free ones the server could neither open files nor accept connections, not even from its own user.
         """
         return len(self.connections) > resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
     def _make_room(self) -> None:
         """Close the older half of the idle connections of the address that has most of them.
 
-        One at a time would cost a look at all of them for each new connection.
+        Closing one at a time would require a scan of all connections for each new one.
         """
         idle: defaultdict[str, list[Connection]] = defaultdict(list)
         for other in self.connections:
@@ -163,8 +167,8 @@ class Connection(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Return True if the connection may be closed without loss: it has no request in progress and is no worker's,
-        or its client is unknown and has not sent all of a request.
+        """True if the connection may be closed without loss: it has no request in progress and does not belong to a
+        worker, or its client is unauthenticated and has not sent a complete request.
         """
         caller: Caller | None = self._running.scope["state"].get("caller") if self._running is not None else None
         if caller is None:
@@ -176,7 +180,7 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def _late(self) -> None:
-        if self.flow.read_paused:  # it is we who are slow
+        if self.flow.read_paused:  # backpressure: the server, not the client, is slow
             self._expect(self.loop.time() + ASKING)
         else:
             self.transport.close()

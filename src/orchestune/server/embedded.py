@@ -1,4 +1,4 @@
-"""What an embedded server does beyond serving: one per state folder, found by commands, ends itself when idle."""
+"""Embedded servers: one per state folder, discoverable by commands, with an idle timeout."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from orchestune.system.process import Process
 logger = logging.getLogger("orchestune.server")
 
 REPUBLISH = 1.0
-"""seconds after which a server looks whether commands still find it"""
+"""interval in seconds between checks of the endpoint file"""
 SOCKET = Path("run") / "server.sock"
-"""below the state folder: where it answers its own user only"""
+"""path in the state folder of the Unix socket, which only the server's user can open"""
 _PORT = "port"
 _TOKEN = "token"
 _HOST = "127.0.0.1"
 _LOWEST_PORT = 20000
 _PATIENCE = 2.0
-"""seconds to wait for the lock: a command that looks whether a server runs holds it for a moment"""
+"""timeout in seconds for the lock: a command that checks if a server is running holds it briefly"""
 
 
 class Lock:
-    """The right to be the server of a state folder, held as long as the process lives; see `acquire`."""
+    """The exclusive lock of a state folder, held by its server until the process exits; see `acquire`."""
 
     def __init__(self, state: Path, descriptor: int) -> None:
         self.state = state
@@ -49,10 +49,10 @@ class Lock:
         self._process = Process.of(os.getpid())
         self._published: Endpoint | None = None
         self._seen: tuple[int, int] | None = None
-        """the file as it was when it was last found to be right: its number, and when it changed"""
+        """inode and change time of the endpoint file when its content was last verified"""
 
     def publish(self, url: str, token: str, version: str = __version__, socket: str = "") -> None:
-        """Tell commands and workers where the server is. Call it once requests are answered, and after every move."""
+        """Write the endpoint file for commands and workers. Call it once requests are answered and on a new address."""
         assert self._process is not None
         self._published = Endpoint(url, token, self._process, version, socket)
         self._published.write(self.state / endpoint.FILE)
@@ -61,9 +61,9 @@ class Lock:
             write_private(self.state / _PORT, port)
 
     def republish(self) -> bool:
-        """Publish again where the file is gone or says something else; whether that was so. OSError where it cannot be.
+        """Publish again if the endpoint file was deleted or changed; return True if so. Raises OSError if that fails.
 
-        A folder that was removed, or that another server has taken since, is left alone. Cheap where nothing happened.
+        Does nothing if the folder was removed or another server holds its lock. Cheap if nothing changed.
         """
         if self._published is None:
             return False
@@ -80,14 +80,14 @@ class Lock:
         return True
 
     def _holds(self) -> bool:
-        """Whether the lock that is held is the one that others would take."""
+        """Return True if the held lock file is still the one at the path where other processes look."""
         try:
             return os.path.samestat(os.fstat(self._descriptor), os.stat(self.state / endpoint.LOCK))
         except OSError:
             return False
 
     def withdraw(self) -> None:
-        """Send nobody here any more: the first step of an orderly end. Idempotent."""
+        """Delete the endpoint file: the first step of a clean shutdown. Idempotent."""
         self._published = None
         found = Endpoint.read(self.state / endpoint.FILE)
         if found is not None and found.process == self._process:
@@ -95,7 +95,7 @@ class Lock:
                 os.unlink(self.state / endpoint.FILE)
 
     def release(self) -> None:
-        """Withdraw, and let another server take over. The last step; the end of the process does the same."""
+        """Withdraw and release the lock: the last step of a shutdown. The exit of the process releases it too."""
         self.withdraw()
         if self._descriptor >= 0:
             os.close(self._descriptor)
@@ -111,9 +111,9 @@ def _mark(path: Path) -> tuple[int, int] | None:
 
 
 def acquire(state: Path, patience: float = _PATIENCE) -> Lock:
-    """Become the one server of the folder `state` (made when missing).
+    """Acquire the lock of the folder `state`, created if absent.
 
-    Conflict where another one is; UsageError where the folder cannot be used.
+    Raises Conflict if another server holds it, UsageError if the folder cannot be used.
     """
     descriptor = _held(state / endpoint.LOCK, patience)
     if descriptor is None:
@@ -125,9 +125,10 @@ def acquire(state: Path, patience: float = _PATIENCE) -> Lock:
 
 def listen_locally(state: Path, backlog: int, clean_up: Callable[[Callable[[], None]], object]) -> LocalListener:
     """Listen on the Unix socket of the state folder, which the caller has locked, or in a private temporary folder if
-    the state folder's file system has no sockets or no permissions. `clean_up` takes the removal of that folder.
+    the state folder's file system supports no sockets or permissions. The removal of that folder is passed to
+    `clean_up`.
 
-    Raises UsageError if the folder of the socket is another user's.
+    Raises UsageError if the folder of the socket belongs to another user.
     """
     path = state / SOCKET
     try:
@@ -142,12 +143,12 @@ def listen_locally(state: Path, backlog: int, clean_up: Callable[[Callable[[], N
 
 
 def hold_database(path: Path) -> Callable[[], None]:
-    """Become the one server on an SQLite database, embedded or not, until what is returned is called.
+    """Acquire the lock of an SQLite database for this server, embedded or not, and return a function that releases it.
 
-    Of two, each would start workers and send messages as if it were alone. Conflict where another one is; UsageError
-    where the folder (made when missing) cannot be used.
+    Two servers on one database would both start workers and send messages. Raises Conflict if another server holds the
+    lock, UsageError if the folder (created if absent) cannot be used.
     """
-    path = Path(os.path.realpath(path))  # which, unlike `resolve`, takes links that lead in a circle
+    path = Path(os.path.realpath(path))  # unlike `Path.resolve`, accepts symlink loops
     descriptor = _held(path.with_name(f"{path.name}.lock"), _PATIENCE)
     if descriptor is None:
         hint = "name it in ORCHESTUNE_SERVER, end it, or use another state folder; several servers need PostgreSQL"
@@ -156,7 +157,7 @@ def hold_database(path: Path) -> Callable[[], None]:
 
 
 def _held(lock: Path, patience: float) -> int | None:
-    """The descriptor by which this process holds a lock; None where another one has it for longer than that."""
+    """Lock a file and return its descriptor; None if another process holds the lock for `patience` seconds."""
     try:
         lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -183,10 +184,10 @@ def _locked(descriptor: int, state: Path) -> bool:
 
 
 def sticky_port(state: Path, host: str = _HOST) -> int:
-    """The port of the last run where it is free, so that addresses which running trials know stay valid.
+    """Return the port of the last run if it is free, so that addresses used by running trials stay valid.
 
-    Else a free one below those that the system gives to outgoing connections: a worker that keeps trying to reach a
-    server that is away could otherwise be given the server's own port. 0 (any) where none of them is free.
+    Otherwise return a free port below the ephemeral range: a worker that keeps retrying to connect while the server is
+    down could otherwise get the server's own port as its source port. Return 0 (any) if none of the candidates is free.
     """
     with contextlib.suppress(OSError, ValueError):
         port = int((state / _PORT).read_text())
@@ -208,7 +209,7 @@ def _first_outgoing_port() -> int:
 
 def _is_free(host: str, port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what the last run left closing does not count
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections of the last run in TIME_WAIT
         try:
             probe.bind((host, port))
             probe.listen(1)
@@ -218,12 +219,15 @@ def _is_free(host: str, port: int) -> bool:
 
 
 def token(state: Path) -> str:
-    """The owner's token, the same over restarts; made at the first call. StoreUnavailable where it cannot be kept."""
+    """Return the owner's token, created at the first call and stable over restarts.
+
+    Raises StoreUnavailable if the token file cannot be read or written.
+    """
     path = state / _TOKEN
     try:
         create_private(path, secrets.token_urlsafe(32))
         text = path.read_text().strip()
-        if len(text) < 32:  # left behind by a full disk or a crash
+        if len(text) < 32:  # truncated by a full disk or a crash
             text = secrets.token_urlsafe(32)
             write_private(path, text)
         if path.stat().st_mode & 0o077:
@@ -234,9 +238,9 @@ def token(state: Path) -> str:
 
 
 async def end_when_idle(is_idle: Callable[[], bool], seconds: float, shutdown: Callable[[], None]) -> None:
-    """Call `shutdown` once `is_idle` was true at every look for `seconds`; returns after that. Cancel it at will.
+    """Call `shutdown` and return once `is_idle` was true at every check for `seconds`. May be cancelled at any time.
 
-    Each look is one in a thread: it asks the store, and requests are answered meanwhile.
+    The checks run in threads: they query the store, and requests are answered meanwhile.
     """
     clock = asyncio.get_running_loop().time
     since = clock()
@@ -250,7 +254,7 @@ async def end_when_idle(is_idle: Callable[[], bool], seconds: float, shutdown: C
 
 
 async def keep_published(lock: Lock, every: float = REPUBLISH) -> None:
-    """Have commands find the server also where somebody removes the file that tells of it. Cancel it at will."""
+    """Restore the endpoint file whenever it is deleted or changed. May be cancelled at any time."""
     told = False
     while True:
         await asyncio.sleep(every)
@@ -265,7 +269,7 @@ async def keep_published(lock: Lock, every: float = REPUBLISH) -> None:
 
 
 def refuse_network_filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
-    """UsageError where `path` is on a network file system: SQLite's log needs memory that its users share."""
+    """Raise UsageError if `path` is on a network file system: SQLite's write-ahead log needs shared memory."""
     kind = filesystem(path, mounts)
     if kind in NETWORK:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Permissions of what a state folder holds already: an older version, or a copy, may have let others read it."""
+"""Permissions of existing files in a state folder: an older version, or a copy, may have let others read them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 _OTHERS = 0o077
 _MOST = 10_000
-"""entries that are looked at: a start takes no longer for it, and nothing can be reached below a closed folder"""
+"""maximum of entries to check, which bounds the startup time: nothing below a private folder is reachable by others"""
 _OF_CONTAINERS = frozenset(("cache", "docker"))
-"""folders that hold what the users of containers have to read: the worker's programs and the server's address"""
+"""folders with files that container users must read: the worker's programs and the server's address"""
 
 
 def tighten(state: Path, database: Path | None) -> int:
-    """Take the rights of all other users from the state folder, what is in it, and the database with its copies.
+    """Remove the permissions of all other users from the state folder, its entries, and the database with its copies.
 
-    Returns how many files others could read. Entries of other users, and links, stay as they are.
+    Returns the number of files that others could read. Entries of other users, and symlinks, are not changed.
     """
-    was_open = _close(state)  # first: from now on no other user can put links in the place of what is in it
+    was_open = _close(state)  # the folder first: then no other user can replace its entries by symlinks
     closed = [path for path in islice(_entries(state, database, deep=was_open), _MOST) if _close(path)]
     return sum(not path.is_dir() for path in closed)
 
@@ -45,13 +45,13 @@ def _children(folder: Path, prefix: str = "") -> Iterator[Path]:
 
 
 def _close(path: Path) -> bool:
-    """Return True if others had rights, and have none now."""
+    """Remove the permissions of other users; return True if they had any."""
     try:
         status = path.lstat()
         is_ours = status.st_uid == os.geteuid() and (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode))
         if not is_ours or not status.st_mode & _OTHERS:
             return False
         path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
-    except OSError:  # gone meanwhile, or on a disk that knows no rights
+    except OSError:  # deleted meanwhile, or the file system has no permissions
         return False
     return True

@@ -1,4 +1,4 @@
-"""Readiness: the store answers in time, and the disk takes what is written. Answered to strangers."""
+"""Readiness probe: the store answers in time and the disk is writable. Available without authentication."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from orchestune.services.core import Core
 
 logger = logging.getLogger("orchestune.server")
 
-ANSWER_SECONDS = 1.5  # a probe has its answer within 2 s, whatever hangs
+ANSWER_SECONDS = 1.5  # a probe is answered within 2 s, even if the store hangs
 LEAST_FREE = 16 * 2**20  # bytes; below that the next transaction or log may fail
-_TRIAL_BYTES = 4096  # a test write finds quotas, which the free space of a file system does not show
+_TRIAL_BYTES = 4096  # a test write detects exceeded quotas, which the free space of a file system does not show
 _LATE = StoreUnavailable("the store or the disk does not answer in time", "try again in a moment")
 
 
 class NotReady(StoreUnavailable):
-    """The server cannot do its work now. The message is for strangers: no address, no path, no driver's words."""
+    """The server is not ready. The message is public: it has no address, no path and no text from the driver."""
 
 
 class Readiness:
-    """One look at a time, shared by all probes: a store that hangs costs one thread. Used on the event loop alone."""
+    """One check at a time, shared by all probes: a hanging store blocks one thread. Used on the event loop only."""
 
     def __init__(self, core: Core, folders: Sequence[Path] = ()) -> None:
-        """`folders`: where the server writes, each looked at if it exists."""
+        """`folders`: folders that the server writes to; those that exist are checked."""
         self._core, self._folders = core, folders
         self._thread = CapacityLimiter(1)
         self._look: asyncio.Task[OrchestuneError | None] | None = None
         self._logged = ""
 
     async def require(self) -> None:
-        """Return if the server can do its work; else raise NotReady, within `ANSWER_SECONDS`."""
+        """Raise NotReady unless the server is ready. Takes at most `ANSWER_SECONDS`."""
         if self._look is None or self._look.done():
             look = to_thread.run_sync(self._problem, abandon_on_cancel=True, limiter=self._thread)
             self._look = asyncio.ensure_future(look)
@@ -49,7 +49,7 @@ class Readiness:
             raise NotReady(problem.message.partition(":")[0], problem.hint)
 
     def _log(self, problem: str) -> None:
-        """Write down each problem once, with what strangers are not told."""
+        """Log each new problem once, with the details that the public message omits."""
         if problem and problem != self._logged:
             logger.warning("not ready: %s", problem)
         elif self._logged and not problem:
@@ -57,7 +57,7 @@ class Readiness:
         self._logged = problem
 
     def _problem(self) -> OrchestuneError | None:
-        """Return what is wrong, None if nothing is. What follows a colon in its message is for the log alone."""
+        """Return the problem, None if there is none. The part of its message after a colon is only for the log."""
         for folder in self._folders:
             problem = disk_problem(folder) if folder.is_dir() else ""
             if problem:
@@ -70,11 +70,11 @@ class Readiness:
 
 
 def disk_problem(folder: Path, least: int = LEAST_FREE) -> str:
-    """Return why nothing can be written in `folder`; empty if it can be."""
+    """Return the reason why `folder` is not writable; empty if it is."""
     try:
         system = os.statvfs(folder)
         free = system.f_bavail * system.f_frsize
-        if system.f_blocks and free < least:  # some network file systems say nothing of their size
+        if system.f_blocks and free < least:  # some network file systems do not report their size
             return f"the disk is full: {folder} has {free:,} bytes left"
         _write_something(folder / f".ready-{os.getpid()}")
     except OSError as exc:

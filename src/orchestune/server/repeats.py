@@ -1,4 +1,4 @@
-"""Requests that carry an `Idempotency-Key` are carried out once."""
+"""Idempotent requests: those with an `Idempotency-Key` are processed once."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ logger = logging.getLogger("orchestune.server")
 
 _LONGEST = 200
 _PATIENCE = 60.0
-"""seconds for which a request waits for another server that carries out one with the same key"""
+"""timeout in seconds for another server that processes a request with the same key"""
 _GLANCE = 0.05
-"""seconds from one look whether that is over to the next"""
+"""poll interval in seconds while another server processes a request with the same key"""
 _WITHOUT = (f"{API}workers/", f"{API}report/", f"{API}archive", f"{API}sign-in", f"{API}tokens")
-"""what may be repeated as it is (and, of a record, is too large to be kept in memory), or whose answer is a secret, of
-which only a digest is kept"""
+"""path prefixes without idempotency keys: routes that are idempotent (an archive is also too large to be kept in
+memory), or whose response is a secret, of which only a digest is stored"""
 
 
 class Repeats:
-    """The middleware: remembers the answers of client routes that succeeded, and gives them again.
+    """The middleware that stores successful responses of client routes and replays them for retries.
 
-    An error is not remembered: nothing happened, so the repeat may be tried. Of two requests with one key that come
-    at the same time, the second waits for the first, also where another server on the same database has that.
+    Errors are not stored: nothing happened, so the retry is processed. Of two concurrent requests with one key, the
+    second waits for the first, even if another server on the same database processes it.
     """
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
@@ -53,7 +53,7 @@ class Repeats:
         if len(key) > _LONGEST:
             raise UsageError(f"an Idempotency-Key has at most {_LONGEST} characters")
         body = await Request(scope, receive).body()
-        caller = scope["state"].get("caller")  # the answer is nobody else's
+        caller = scope["state"].get("caller")  # the digest includes the caller: no other one may get the response
         asked = f"{caller.name if caller else ''}\n{scope['path']}?{scope['query_string'].decode('latin-1')}\n"
         digest = hashlib.sha256(asked.encode() + body)
         async with self._turns.of(key), self._turn_of_servers(key):
@@ -73,7 +73,7 @@ class Repeats:
         if 200 <= answer.status < 300:
             try:
                 await context.cold(idempotency.remember, context.core, key, digest, answer.status, answer.text)
-            except TemporaryError:  # it is done all the same, and the client has to hear that
+            except TemporaryError:  # the request was processed nevertheless, so report success
                 logger.warning("an answer could not be remembered", extra={"path": scope["path"]})
         for message in answer.messages:
             await send(message)
@@ -96,7 +96,7 @@ class Repeats:
 
 
 class _Kept:
-    """An answer that is not sent yet."""
+    """A buffered response that is not sent yet."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -121,7 +121,7 @@ def _key(scope: Scope) -> str:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """A request whose body was read already."""
+    """Return a `receive` that replays a body which was read already."""
     given = False
 
     async def repeated() -> Message:

@@ -1,7 +1,7 @@
-"""Terminals of trials: bytes on their way between a person and a command, in memory alone.
+"""Terminals of trials: buffers between a user and a command, in memory only.
 
-Both ends call; neither has to be reached. Each byte has its place, so that a call may be repeated, and an end whose
-server was restarted goes on where it was. What went through is nowhere afterwards.
+Both ends poll the server, so neither has to accept connections. Each byte has an offset, so calls are idempotent and
+can resume after a restart of the server. Delivered bytes are not stored.
 """
 
 from __future__ import annotations
@@ -12,38 +12,38 @@ from collections.abc import Callable
 from orchestune.errors import Throttled
 
 MOST = 256 * 2**10
-"""bytes that wait for the other end; who sends more waits"""
+"""buffer size in bytes of one direction; beyond that the sender must wait"""
 FORGOTTEN = 600.0
-"""seconds after which a terminal that nobody calls for is dropped"""
+"""idle timeout in seconds after which a terminal is dropped"""
 MOST_OF_WORKER = 8  # terminals of one worker, each with two pipes of `MOST` bytes; `orchestune shell` opens one
 MOST_TERMINALS = 200  # terminals of all workers: 100 MiB at most
 
 
 class Pipe:
-    """One direction."""
+    """The buffer of one direction."""
 
     def __init__(self) -> None:
         self._start, self._data = 0, bytearray()
 
     @property
     def end(self) -> int:
-        """The place behind the last byte."""
+        """Offset after the last byte."""
         return self._start + len(self._data)
 
     @property
     def full(self) -> bool:
-        """Whether nothing more is taken for now."""
+        """True if no more bytes are accepted for now."""
         return len(self._data) >= MOST
 
     def put(self, at: int, data: bytes) -> None:
-        """Take what is new of `data`, which begins at place `at`, until the pipe holds `MOST` bytes."""
-        if at > self.end:  # it knows of a server before this one
+        """Append the new part of `data`, which begins at offset `at`, up to `MOST` buffered bytes."""
+        if at > self.end:  # the sender's offset is from before a restart of the server
             self._start, self._data = at, bytearray()
         new = data[self.end - at :] if at <= self.end else b""
         self._data += new[: MOST - len(self._data)]
 
     def take(self, after: int) -> bytes:
-        """Everything behind place `after`; what is before it has arrived, and is dropped."""
+        """Return all bytes from offset `after`, and drop those before it, which the receiver has acknowledged."""
         if after > self.end:
             self._start, self._data = after, bytearray()
         del self._data[: max(after - self._start, 0)]
@@ -52,7 +52,7 @@ class Pipe:
 
 
 class Terminal:
-    """Both directions, the window's size, and how each end ended."""
+    """Both directions, the window size, and the exit state of each end."""
 
     def __init__(self, worker: str = "") -> None:
         self.worker = worker
@@ -60,24 +60,24 @@ class Terminal:
         self.size: list[int] | None = None
         """rows and columns"""
         self.left = False
-        """the user is gone"""
+        """True if the user has disconnected"""
         self.code: int | None = None
-        """how the command ended"""
+        """exit code of the command, None while it runs"""
         self.called = 0.0
 
 
 class Terminals:
-    """All of this server, by attempt. Used on the event loop alone."""
+    """The terminals of this server, by attempt. Used on the event loop only."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._found: dict[str, Terminal] = {}
 
     def of(self, attempt: str, worker: str, is_open: bool = True) -> Terminal:
-        """Return the terminal of an attempt of `worker`; unless `is_open`, one that is not there is not kept either.
+        """Return the terminal of an attempt of `worker`, a new one if absent, which is kept only if `is_open`.
 
-        Beyond `MOST_OF_WORKER` the one of the same worker goes that was not called for the longest. Throttled if there
-        are `MOST_TERMINALS` of other workers.
+        Beyond `MOST_OF_WORKER` the least recently used terminal of the same worker is evicted. Raises Throttled if
+        there are `MOST_TERMINALS` of other workers.
         """
         now = self._clock()
         for name in [name for name, terminal in self._found.items() if now - terminal.called > FORGOTTEN]:

@@ -1,4 +1,4 @@
-"""Turns: few requests of a kind at a time, the others wait outside of the threads. Used on the event loop alone."""
+"""Concurrency limits by key: waiting requests occupy no threads. Used on the event loop only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 
 class Turns:
-    """A semaphore for each key that is in use, which admits `at_once` requests."""
+    """Semaphores by key, each for `at_once` concurrent requests; a key not in use takes no memory."""
 
     def __init__(self, at_once: int = 1) -> None:
         self._at_once = at_once
@@ -16,7 +16,7 @@ class Turns:
 
     @asynccontextmanager
     async def of(self, key: str) -> AsyncIterator[None]:
-        """Wait until fewer than `at_once` other requests with this key have their turn, first come, first served."""
+        """Wait until fewer than `at_once` other requests with this key are in progress, in order of arrival (FIFO)."""
         semaphore, users = self._semaphores.get(key) or (asyncio.Semaphore(self._at_once), 0)
         self._semaphores[key] = (semaphore, users + 1)
         try:
