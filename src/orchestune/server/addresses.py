@@ -1,4 +1,4 @@
-"""The addresses at which this server is reached: it proves itself for these, and for no other one."""
+"""The addresses of this server, the only ones for which it answers proof requests of workers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 
 _PORTS = {"http": 80, "https": 443}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_IPV4_LOOPBACK = ("127.0.0.1", "localhost")  # the same port of `::1` may be another program's
+_IPV4_LOOPBACK = ("127.0.0.1", "localhost")  # the same port of `::1` may belong to another program
 _EVERY = {"": _IPV4_LOOPBACK, "0.0.0.0": _IPV4_LOOPBACK, "::": _LOOPBACK}
-_FROM_DOCKER_DESKTOP = "host.docker.internal"  # what a container of Docker Desktop calls the machine's loopback address
+_FROM_DOCKER_DESKTOP = "host.docker.internal"  # the host's loopback address within a container of Docker Desktop
 
 
 def netloc(url: str) -> str:
-    """Return `host:port` of a URL as a worker writes it: lower case, IPv6 in brackets, the port never left out."""
+    """Return `host:port` of a URL in the form that workers send: lower case, IPv6 in brackets, always with a port."""
     parts = urlsplit(url)
     return joined(parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0))
 
@@ -24,13 +24,13 @@ def joined(host: str, port: int) -> str:
 
 
 class Addresses:
-    """A set of `host:port` that grows while the server runs; a listener that opens later adds its own."""
+    """A set of `host:port` to which additional listeners add theirs while the server runs."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
 
     def add(self, host: str, port: int) -> None:
-        """A socket of this server listens there."""
+        """Add the address of a listening socket, in all its spellings."""
         names = _EVERY.get(host, (host,))
         if any(name in _LOOPBACK for name in names):
             names = (*names, _FROM_DOCKER_DESKTOP)

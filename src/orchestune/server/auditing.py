@@ -1,4 +1,4 @@
-"""The middleware that writes the audit log: what routes note, and what is refused on the way to them."""
+"""The middleware that writes the audit log: events noted by routes, and refused requests."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from orchestune.services.core import Caller
 logger = logging.getLogger("orchestune.server")
 
 POLICY_REFUSED = "policy_refused"
-"""`code` of the errors by which a policy of the cluster or of this server refuses something"""
-KEPT_SECONDS = 2.0  # an answer waits at most that long for the row of what it did; its log line is there before
-_ROWS_EACH, _ROWS_ALL = 10, 120  # rows of one kind of failure per minute: of one caller or address, of all of them
+"""`code` of errors raised if a policy of the cluster or of this server refuses a request"""
+KEPT_SECONDS = 2.0  # timeout of a response for storing its events, which are in the server log before
+_ROWS_EACH, _ROWS_ALL = 10, 120  # rows of one kind of failure per minute: per caller or address, and in total
 _BATCH = 100
-_QUEUED = 1000  # events that wait for a store that is away; beyond that they are in the log only
+_QUEUED = 1000  # events queued while the store is unavailable; beyond that they are in the server log only
 _RETRY_SECONDS = 5.0
-_NAMED = 10  # addresses with omitted failures that a summary names
+_NAMED = 10  # maximum of addresses with omitted failures listed in a summary
 _STATE = "audit"
 
 
 @dataclass(frozen=True)
 class Note:
-    """What a route did or refused, before the caller and the address are added."""
+    """An action or refusal of a route, before the caller and the address are added."""
 
     kind: AuditKind
     subject: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
     caller: Caller | None = None
-    """who it was, if the request itself was not authenticated"""
+    """the caller, if the request itself was not authenticated"""
 
 
 class Notes(list[Note]):
     """The notes of one request."""
 
     def add(self, kind: AuditKind, subject: str = "", caller: Caller | None = None, **details: str) -> None:
-        """Have the event written before the answer goes out, unless the answer is an error."""
+        """Add an event, which is written before the response is sent. Events of actions are dropped on errors."""
         self.append(Note(kind, subject, {key: text for key, text in details.items() if text}, caller))
 
 
@@ -60,7 +60,7 @@ def notes_of(scope: Scope) -> Notes:
 
 
 class Auditing:
-    """The middleware. It stands between the boundary, which turns errors into answers, and the access check."""
+    """The middleware between `Boundary`, which converts errors into responses, and `Access`."""
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
@@ -86,7 +86,7 @@ class Auditing:
             raise
 
     async def _write(self, scope: Scope, notes: Notes) -> None:
-        """Write the notes; what was done is awaited, what was refused is not: it would hold up a thread each."""
+        """Write the notes. Wait until actions are stored, but not failures: each would block its response."""
         address = caller_address(scope, self.context.proxies)
         principal: Caller | None = scope["state"].get("principal")
         done = False
@@ -109,7 +109,7 @@ class Auditing:
             await self.trail.settle(KEPT_SECONDS)
 
     def _note_refusal(self, scope: Scope, error: OrchestuneError) -> None:
-        """Note a refusal by policy or for lack of rights. What was noted before the error did not happen."""
+        """Note a refusal by policy or for lack of permissions. Actions noted before the error were not completed."""
         notes = notes_of(scope)
         notes[:] = [note for note in notes if note.kind in FAILURES]
         where = f"{scope['method']} {scope['path']}"
@@ -130,7 +130,7 @@ class Auditing:
 
 
 def _source(caller: Caller | None, address: str) -> str:
-    """Return what the failures of one caller have in common: who it is if authenticated, otherwise the address.
+    """Return the key by which failures are limited: the caller if authenticated, otherwise the address.
 
     Behind a port-forward all callers have one address.
     """
@@ -138,24 +138,24 @@ def _source(caller: Caller | None, address: str) -> str:
 
 
 class Trail:
-    """Events on their way into the log, at once, and into the store, in batches. Used on the event loop alone.
+    """The queue of audit events: logged at once, stored in batches. Used on the event loop only.
 
-    Failures beyond the limits are counted, and written as one event a minute.
+    Failures beyond the limits are counted, and written as one event per minute.
     """
 
     def __init__(self, context: Context) -> None:
         self._core = context.core
         self._queue: deque[AuditEvent] = deque(maxlen=_QUEUED)
-        self._thread = CapacityLimiter(1)  # of its own: a store that hangs must hold up no other request
+        self._thread = CapacityLimiter(1)  # not shared: a hanging store must not block other requests
         self._writing: asyncio.Task[None] | None = None
         self._each, self._all = Buckets(_ROWS_EACH), Buckets(_ROWS_ALL, most=len(FAILURES))
         self._omitted: Counter[str] = Counter()
         self._summary: asyncio.TimerHandle | None = None
 
     def add(self, event: AuditEvent, source: str) -> None:
-        """Log `event` and have it stored soon. `source`: what failures of one kind are limited by.
+        """Log `event` and queue it for the store. `source`: the key by which failures of one kind are limited.
 
-        Each kind has limits of its own: unknown tokens, which anybody can send, displace no refusal of a caller.
+        Each kind has its own limits: unknown tokens, which anyone can send, displace no refusals of known callers.
         """
         if event.kind in FAILURES and (self._each.take(f"{event.kind} {source}") or self._all.take(event.kind)):
             self._omit(event)
@@ -170,7 +170,7 @@ class Trail:
             await asyncio.wait({self._writing}, timeout=seconds)
 
     async def close(self) -> None:
-        """Write what is left before the store is closed."""
+        """Write the remaining events before the store is closed."""
         if self._summary is not None:
             self._summary.cancel()
             self._summarize()
@@ -192,7 +192,7 @@ class Trail:
                 logger.warning("security events wait for the store: %s", exc.message)
                 self._queue.extendleft(reversed(batch))
                 await asyncio.sleep(_RETRY_SECONDS)
-            except Exception:  # the loop must survive: later events have to be written, and these are in the log
+            except Exception:  # keep the loop alive for later events; these are in the server log
                 logger.exception("security events are in this log only: storing them failed")
 
     def _omit(self, event: AuditEvent) -> None:
@@ -203,7 +203,7 @@ class Trail:
             self._summary = asyncio.get_running_loop().call_later(MINUTE, self._summarize)
 
     def _summarize(self) -> None:
-        """Write one event for all failures that were only counted."""
+        """Write one event for all omitted failures."""
         self._summary, omitted = None, self._omitted
         self._omitted = Counter()
         most = ", ".join(f"{address} ({count})" for address, count in omitted.most_common(_NAMED) if address)

@@ -1,4 +1,4 @@
-"""The outermost layer: limits what comes in, turns every error into an answer, notes what was slow."""
+"""The middleware that limits request bodies, converts errors into responses, and logs slow requests."""
 
 from __future__ import annotations
 
@@ -26,44 +26,44 @@ REPORT_LIMIT = MEBIBYTE
 WORK_LIMIT = 2 * MEBIBYTE
 CREATE_LIMIT = 4 * MEBIBYTE  # carries the results of a warm start, up to 3 MiB (`domain.warm_start`)
 PART_LIMIT = 4 * MEBIBYTE
-STREAM_LIMIT = 4096 * MEBIBYTE  # never in memory as a whole
-UNCOUNTED = 2**16  # first bytes of each body that `BodyMemory` does not count: heartbeats are always accepted
+STREAM_LIMIT = 4096 * MEBIBYTE  # streamed, never in memory as a whole
+UNCOUNTED = 2**16  # first bytes of each body that `BodyMemory` does not count, so that heartbeats are always accepted
 _ANY_METHOD = ""
 _NO_CALLER = "no caller"
 _LIMITS: tuple[tuple[str, re.Pattern[str], int], ...] = (
     ("PUT", re.compile(rf"{API}bundles/.*"), STREAM_LIMIT),
     ("POST", re.compile(rf"{API}archive"), STREAM_LIMIT),
     ("PUT", re.compile(rf"{API}workers/[^/]*/uploads/.*"), PART_LIMIT),
-    # one document that lists all kept files of a trial
+    # one document with all stored files of a trial
     ("POST", re.compile(rf"{API}workers/[^/]*/artifacts"), PART_LIMIT),
     ("POST", re.compile(rf"{API}workers/[^/]*/work"), WORK_LIMIT),
-    # 1 MiB of base64 with the document around it
+    # 1 MiB of base64 within a JSON document
     ("PUT", re.compile(rf"{API}(workers/[^/]*|experiments/.*)/terminal"), WORK_LIMIT),
     ("POST", re.compile(rf"{API}experiments"), CREATE_LIMIT),
     (_ANY_METHOD, re.compile(rf"{API}report/.*"), REPORT_LIMIT),
     (_ANY_METHOD, re.compile(rf"{API}.*"), JSON_LIMIT),
-    (_ANY_METHOD, re.compile(r".*", re.DOTALL), FORM_LIMIT),  # pages and probes, also before anyone has signed in
+    (_ANY_METHOD, re.compile(r".*", re.DOTALL), FORM_LIMIT),  # pages and probes, also unauthenticated
 )
-"""Method, path and the most bytes of a body; the first row that fits counts."""
+"""method, path and maximum body size in bytes; the first match applies"""
 _KEPT_BY_NOBODY = (b"cache-control", b"no-store")
-"""with an answer that says nothing of that: there are caches which keep what has a name like style.css for everybody"""
+"""default of responses without this header: some shared caches store responses with names such as style.css"""
 COMPLAIN_SECONDS = 60.0
-"""what is wrong with the store or the place of files is logged that often, however many requests meet it"""
+"""interval in seconds for logging the same problem of the store or file store, which may affect many requests"""
 
 
 class Internal(OrchestuneError):
-    """A fault of the server."""
+    """An unexpected error of the server."""
 
     code = "internal"
 
 
 def limit(method: str, path: str) -> int:
-    """Return the most bytes that the body of a request to this route may have."""
+    """Return the maximum body size of a request to this route, in bytes."""
     return next(most for verb, pattern, most in _LIMITS if verb in (method, _ANY_METHOD) and pattern.fullmatch(path))
 
 
 class Boundary:
-    """The middleware. Errors of a stream that has begun cut the connection off: the client sees it is not whole."""
+    """The middleware. An error after the start of a response closes the connection: the client sees the truncation."""
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
@@ -96,21 +96,21 @@ class Boundary:
             logger.warning("slow request", extra={**entry, "seconds": round(seconds, 3)})
 
     def _told(self, exc: Exception, scope: Scope) -> OrchestuneError:
-        """What the client is told of an error; the log has what somebody else has to know."""
+        """Return the error to send to the client, and log details for the operator."""
         if isinstance(exc, StoreUnavailable | StoreDamaged) and not self.context.draining.begun:
             self._complain(exc)
         if isinstance(exc, StoreUnavailable) and not isinstance(exc, NotReady) and "principal" not in scope["state"]:
             return NotReady("the server cannot answer now", "try again in a moment; its log has the reason")
         if isinstance(exc, OrchestuneError):
             return exc
-        if isinstance(exc, UnicodeEncodeError):  # on its way to the store
+        if isinstance(exc, UnicodeEncodeError):  # raised by the store for lone surrogates
             half = exc.object[exc.start : exc.end]
             return BadInput.one(f"{half!r} is half of a character, as UTF-16 writes some")
         logger.error("%s %s failed", scope["method"], scope["path"], exc_info=exc)
         return Internal("the server made a mistake", "its log says more; please report it")
 
     def _complain(self, error: StoreUnavailable | StoreDamaged) -> None:
-        """Tell the operator: workers try again in silence, and users see their own request alone."""
+        """Log a warning for the operator: workers retry silently, and users see only their own request."""
         now = time.monotonic()
         self._complained = {text: at for text, at in self._complained.items() if now - at < COMPLAIN_SECONDS}
         if self._complained.setdefault(error.message, now) == now:
@@ -119,7 +119,7 @@ class Boundary:
 
 
 class _Exchange:
-    """One request and its answer: how many bytes came, and how long the server itself took to begin its answer."""
+    """A request and its response: counts the body's bytes and measures the server's own time to the response start."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, bodies: BodyMemory) -> None:
         self.status = 0
@@ -138,7 +138,7 @@ class _Exchange:
         began = time.monotonic()
         message = await self._receive()
         if message["type"] == "http.request":
-            self._began += time.monotonic() - began  # the client's time, not ours
+            self._began += time.monotonic() - began  # exclude the time spent waiting for the client
             self._counted += len(message.get("body", b""))
             if self._counted > self._most:
                 raise self._too_large()
@@ -147,7 +147,7 @@ class _Exchange:
         return message
 
     def _hold(self) -> None:
-        """Count the body in memory, up to what has come of it."""
+        """Count the received part of the body as held in memory."""
         caller: Caller | None = self._scope["state"].get("caller")
         key = _NO_CALLER if caller is None else key_of(caller)
         _, held = self._held
@@ -157,7 +157,7 @@ class _Exchange:
             self._held = key, held + more
 
     def release(self) -> None:
-        """Stop counting the body in memory: the request is over."""
+        """Release the body's memory count at the end of the request."""
         self._bodies.release(*self._held)
         self._held = "", 0
 
@@ -175,7 +175,7 @@ class _Exchange:
 
 
 def _length(value: bytes) -> int:
-    """Return the announced length; Python refuses to read numbers of thousands of digits, which are too large too."""
+    """Return the announced length, capped: `int` rejects numbers of thousands of digits, which are too large anyway."""
     return int(value) if len(value) < 20 else 10**20
 
 

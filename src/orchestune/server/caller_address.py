@@ -1,4 +1,4 @@
-"""The network address of a caller, also behind proxies that the operator trusts."""
+"""The network address of a caller, also behind trusted proxies."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from starlette.types import Scope
 Network = IPv4Network | IPv6Network
 _FORWARDED = b"x-forwarded-for"
 _LOCAL = "local"  # a Unix socket has no address
-_IPV6_CALLER = 64  # bits that one caller is given; it may use any address below them
+_IPV6_CALLER = 64  # prefix length assigned to one caller, who may use any address in it
 
 
 def networks(text: str) -> tuple[Network, ...]:
-    """Parse addresses and networks, separated by commas or spaces. ValueError names the one that is neither."""
+    """Parse addresses and networks, separated by commas or spaces. Raises ValueError that names the invalid one."""
     return tuple(ip_network(part, strict=False) for part in text.replace(",", " ").split())
 
 
 def caller_address(scope: Scope, proxies: Sequence[Network] = ()) -> str:
-    """Return the address that a request came from; `local` for a Unix socket.
+    """Return the client address of a request; `local` for a Unix socket.
 
-    `X-Forwarded-For` counts only as far as `proxies` wrote it: anybody can send one. The last address in it that is no
-    trusted proxy's is the caller's.
+    Any client can send `X-Forwarded-For`, so only entries added by `proxies` are trusted: the caller is the last
+    address that does not belong to a trusted proxy.
     """
     client = scope.get("client")
     peer = str(client[0]) if client else _LOCAL
@@ -40,7 +40,7 @@ def caller_address(scope: Scope, proxies: Sequence[Network] = ()) -> str:
 
 
 def throttle_key(address: str) -> str:
-    """Return what failures are counted by: the address, or of IPv6 its network of 64 bits."""
+    """Return the key by which failures are counted: the address, or its /64 network for IPv6."""
     parsed = _parsed(address)
     if isinstance(parsed, IPv6Address):
         return str(ip_network((parsed, _IPV6_CALLER), strict=False))

@@ -1,4 +1,4 @@
-"""What every route has at hand, and how it calls what blocks."""
+"""Shared state of all routes, and thread pools for blocking calls."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from orchestune.services.recent import Latest
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# together little more than the connections that the store keeps open
+# the sum is slightly above the size of the store's connection pool
 WORK_THREADS = 10
 STREAM_THREADS = 4
 COLD_THREADS = 8
@@ -39,41 +39,41 @@ REPORT_THREADS = 2
 REPORTS_READ_AT_ONCE = 8
 FILE_THREADS = 6
 WORKER_FILE_THREADS = 6
-EXPORT_THREADS = 3  # more than one caller may have in progress (`access.EXPORTS_AT_ONCE`)
+EXPORT_THREADS = 3  # more than the limit of one caller (`access.EXPORTS_AT_ONCE`)
 LOG_THREADS = 4
 ANALYSIS_THREADS = 2
 HOT_PATIENCE = 0.05
-"""seconds that the event loop may wait for another writer"""
+"""timeout in seconds for the event loop to wait for another writer"""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How often what waits looks again, in seconds."""
+    """Intervals and timeouts, in seconds."""
 
     ping: float = 10.0
-    """a stream without news sends a comment that often"""
+    """interval of keep-alive messages of a stream without events"""
     gather: float = 0.1
-    """a stream reads at most that often, so that many small pieces travel together"""
+    """minimum interval between reads of a stream, so that small changes are batched"""
     poll: float = 1.0
-    """how long a signal is awaited where another replica may have caused it"""
+    """poll interval for changes by other replicas, which cause no signal here"""
     look: float = 1.0
-    """a page hears of what it shows at most that often"""
+    """minimum interval between updates of a page"""
     shared: float = 0.5
-    """what one page was shown that long ago, another one may be shown too"""
+    """maximum age of a document that another page has read"""
     slow: float = 1.0
-    """a request that takes longer is logged"""
+    """duration above which a request is logged as slow"""
 
 
 @dataclass
 class Audience:
-    """Pages that are open: a server that somebody looks at is not idle. They look on the event loop alone."""
+    """The open pages: a server that a user watches is not idle. `watch` is used on the event loop only."""
 
     watching: int = 0
     seen: float = float("-inf")
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """A page looks."""
+        """Count an open page."""
         self.watching += 1
         try:
             yield
@@ -82,13 +82,13 @@ class Audience:
             self.seen = time.monotonic()
 
     def gone(self, seconds: float) -> bool:
-        """Whether no page has looked for that long; one in the background does not look, and comes back."""
+        """Return True if no page was open for that long; one in the background does not count, and comes back."""
         return not self.watching and time.monotonic() - self.seen >= seconds
 
 
 @dataclass(frozen=True)
 class Context:
-    """The parts behind the routes. Limiters bound the threads: one kind of request cannot starve another."""
+    """The dependencies of the routes. Limiters bound the threads, so that no kind of request can starve another."""
 
     core: Core
     draining: Draining
@@ -98,49 +98,50 @@ class Context:
     readiness: Readiness
     pace: Pace = Pace()
     addresses: Addresses = field(default_factory=Addresses)
-    """where it listens, beside the address that `core` names"""
+    """listening addresses other than `core.url`"""
     known: KnownCallers = field(default_factory=KnownCallers)
     failures: Failures = field(default_factory=Failures)
     sign_ins: SignIns = field(default_factory=SignIns)
     proxies: Sequence[Network] = ()
-    """addresses of proxies whose `X-Forwarded-For` is believed"""
+    """addresses of proxies whose `X-Forwarded-For` is trusted"""
     terminals: Terminals = field(default_factory=Terminals)
     unfinished: UnfinishedUploads = field(default_factory=UnfinishedUploads)
     journals: Latest[str, Journal] = field(default_factory=lambda: Latest(200))
-    """of the views that were looked at last"""
+    """journals of the most recently used views"""
     seen: Shared[Seen] = field(default_factory=Shared)
     lines: Shared[Lines] = field(default_factory=lambda: Shared(kept=20))
-    """what pages look at, and what trials printed, as `live` reads it; each part of a log is a reading of its own"""
+    """documents of views (`seen`) and log chunks (`lines`), as `live` reads them; each part of a log has its own key"""
     plots: Shared[bytes] = field(default_factory=lambda: Shared(kept=20))
-    """larger documents, which every page that shows them asks for whenever a trial has finished"""
+    """larger documents, which every page that shows them requests whenever a trial has finished"""
     audience: Audience = field(default_factory=Audience)
     worker_turns: Turns = field(default_factory=Turns)
-    """of each worker one call is applied at a time: the threads and the store's lock are shared with all others"""
+    """one call per worker is applied at a time, since all workers share the threads and the store's lock"""
     worker_file_turns: Turns = field(default_factory=Turns)
-    """the same for its calls about files, which may be slow and must not delay its heartbeats"""
+    """likewise for file transfers of a worker, which may be slow and must not delay its heartbeats"""
     cold_turns: Turns = field(default_factory=lambda: Turns(COLD_THREADS_OF_ONE_CALLER))
-    """of each caller: expensive reads of one leave threads to the others"""
+    """limit per caller, so that the expensive reads of one leave threads to the others"""
     report_turns: Turns = field(default_factory=Turns)
-    """of each attempt one report is applied at a time"""
+    """one report per attempt is applied at a time"""
     report_body_turns: Turns = field(default_factory=lambda: Turns(REPORTS_READ_AT_ONCE))
-    """of each attempt so many reports are received at a time: nothing but a signature limits who sends them"""
+    """limit of reports received at once per attempt: only a signature restricts who sends them"""
     reports: Crowd = field(default_factory=Crowd)
-    """requests in progress by attempt, those included that wait for their turn"""
+    """requests in progress by attempt, including those that are queued"""
     work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))
     file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(FILE_THREADS))
-    """for people's files on their way in or out: where the place of files hangs, nobody else waits"""
+    """for uploads and downloads of users: a hanging file store blocks no other requests"""
     worker_file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKER_FILE_THREADS))
     report_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(REPORT_THREADS))
     export_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(EXPORT_THREADS))
     log_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOG_THREADS))
-    """for what trials printed: the older part of it lies in the place of files, too, and what is new does not"""
+    """for logs: their older part is in the file store, which may hang, but their recent part is not"""
     analysis_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(ANALYSIS_THREADS))
     stream_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STREAM_THREADS))
 
     async def hot(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call a short service: right here where the store is in this process, where a thread costs more than it.
+        """Call a short service, on the event loop if the store is in this process: a thread would cost more.
 
-        Where somebody else writes for longer, a thread waits for it: nothing else may stand still meanwhile.
+        If another writer holds the store's lock for longer than `HOT_PATIENCE`, wait in a thread instead of blocking
+        the event loop.
         """
         if self.core.store.inline:
             with suppress(StoreUnavailable), self.core.store.impatient(HOT_PATIENCE):
@@ -148,42 +149,42 @@ class Context:
         return await self.working(function, *args, **kwargs)
 
     async def working(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call what takes a large report of a worker in a thread, so that other workers are heard meanwhile."""
+        """Process a large report of a worker in a thread, so that the heartbeats of other workers are not delayed."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.work_threads)
 
     async def cold(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call what may take its time in a thread, one of those in which plain routes run."""
+        """Call a slow function in a thread of the pool for plain routes."""
         async with self.cold_turn():
             return await to_thread.run_sync(partial(function, *args, **kwargs))
 
     def cold_turn(self) -> AbstractAsyncContextManager[None]:
-        """Wait until the caller occupies fewer than its share of the threads for plain routes."""
+        """Wait until the caller uses fewer than its share of the threads for plain routes."""
         return self.cold_turns.of(key) if (key := CALLER.get()) else nullcontext()
 
     async def reporting(self, attempt: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call what a report of an attempt asks for in a thread, when its other reports have been applied."""
+        """Apply a report of an attempt in a thread, after the earlier reports of this attempt."""
         async with self.report_turns.of(attempt):
             return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.report_threads)
 
     async def filing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call what stores or opens people's files in a thread."""
+        """Store or open files of users in a thread."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.file_threads)
 
     async def exporting(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call what writes the record of an experiment, which may take minutes, in a thread."""
+        """Export the record of an experiment, which may take minutes, in a thread."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.export_threads)
 
     async def filing_of(self, worker: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call what stores or opens files of a worker in a thread, when its other calls of this kind are over."""
+        """Store or open files of a worker in a thread, one such call per worker at a time."""
         async with self.worker_file_turns.of(worker):
             return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.worker_file_threads)
 
     async def printed(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call what reads logs in a thread."""
+        """Read logs in a thread."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.log_threads)
 
     async def analysing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call what computes for seconds in a thread: those who ask for that wait for each other, and nobody else."""
+        """Run a computation of seconds in a thread of its own pool: such requests delay each other, but no others."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.analysis_threads)
 
     async def streaming(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,4 +1,4 @@
-"""What a view has shown, counted: whoever comes back hears of what changed since, and of nothing twice."""
+"""Numbered changes of a view's documents: a resumed stream sends those since its last event, and each only once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from orchestune.server.answers import encoded
 
 _PLACE = re.compile(r"([0-9a-f]{8})-([0-9]{1,15})(?:-([0-9]{1,18}))?")
 _GONE = 1000
-"""documents that went away and are still known to have been there"""
+"""maximum of deleted documents to remember"""
 _TOLD = 20
-"""places from which somebody was told lately"""
+"""maximum of cached answers, by the number that they start from"""
 
 
 @dataclass(frozen=True)
 class Place:
-    """How far somebody has heard: changes of which journal, and lines of a log where there are any."""
+    """Position of a stream: the journal, the number of its last change sent, and the log cursor, if any."""
 
     journal: str
     number: int
@@ -28,7 +28,7 @@ class Place:
 
     @classmethod
     def parse(cls, text: str) -> Place | None:
-        """What `str` of one gave; None for nothing. BadInput."""
+        """Parse the `str` form; return None if `text` is empty. Raises BadInput if it is malformed."""
         if not text:
             return None
         found = _PLACE.fullmatch(text)
@@ -40,29 +40,29 @@ class Place:
         return f"{self.journal}-{self.number}" + ("" if self.line is None else f"-{self.line}")
 
     def at(self, line: int) -> Place:
-        """The same, behind another line."""
+        """Return a copy with another log cursor."""
         return replace(self, line=line)
 
 
 @dataclass
 class Journal:
-    """The present documents of a view, each with the number of the change that made it what it is.
+    """The current documents of a view, each with the number of its last change.
 
-    Only what is there now is kept, so whoever was away for long hears of each document once. Used on the event loop
-    alone.
+    Older versions are not kept, so a client that was away for long gets each document once. Used on the event loop
+    only.
     """
 
     name: str = field(default_factory=lambda: secrets.token_hex(4))
-    """another one when the server starts again or has forgotten the view: whoever was here before begins anew"""
+    """random, so that it differs after a server restart or an eviction of the view: clients then reload everything"""
     number: int = 0
     _items: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     _gone: OrderedDict[str, int] = field(default_factory=OrderedDict)
     _forgotten: int = 0
     _told: dict[int, bytes] = field(default_factory=dict)
-    """the events behind a number: most who listen are equally far"""
+    """cache of the events since a number: most clients are at the same one"""
 
     def take(self, events: Mapping[str, bytes]) -> None:
-        """What is there now: the event that tells of each document, by its name."""
+        """Update the journal with the current documents: the event of each, by its name."""
         found: dict[str, tuple[int, bytes]] = {}
         number = self.number + 1
         for name, event in events.items():
@@ -79,11 +79,11 @@ class Journal:
         self._items = found
 
     def knows(self, place: Place | None) -> bool:
-        """Whether it can tell what has changed since then."""
+        """Return True if the stream can resume from `place`; otherwise the client must reload all documents."""
         return place is not None and place.journal == self.name and self._forgotten <= place.number <= self.number
 
     def since(self, number: int) -> bytes:
-        """The events behind `number`; 0 for all documents that are there."""
+        """Return the events since `number`; 0 for all current documents."""
         if number not in self._told:
             if len(self._told) >= _TOLD:
                 self._told.clear()
@@ -95,7 +95,7 @@ class Journal:
 
 @dataclass(frozen=True)
 class Seen:
-    """Where what was read stands, and how far what it tells of had counted when it began to be read."""
+    """The journal of a view after a read, and the signal version before that read."""
 
     version: int
     journal: Journal
@@ -103,8 +103,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Lines:
-    """Chunks of a log as an event without its id (nothing where there are none), the cursor behind them, the count of
-    the log before they were read, and whether more are there already.
+    """Log chunks as an event without its id (empty if there are none), the cursor after them, the signal version of the
+    log before the read, and True if more are available.
     """
 
     next: int

@@ -1,4 +1,4 @@
-"""The server's own log: one line an entry, plain or JSON, without secrets."""
+"""The server log: one line per entry, plain or JSON, with secrets redacted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OWN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"m
 
 
 class Redaction:
-    """Takes out of a text what looks like a token or a password, and the values that must never be written."""
+    """Replaces text that looks like a token or password, and the given secret values, by `***`."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self.values = [value for value in values if value]
@@ -31,8 +31,8 @@ class Redaction:
 
 
 class PlainFormatter(logging.Formatter):
-    """`TIME LEVEL logger: message key=value`; a traceback follows on lines of its own. What an entry quotes, such as a
-    path or an error, may hold lines too: they are indented, so that none looks like another entry.
+    """Formatter for `TIME LEVEL logger: message key=value`, followed by a traceback, if any. Lines within an entry,
+    such as in a path or an error, are indented, so that none can be taken for another entry.
     """
 
     def __init__(self, redact: Redaction) -> None:
@@ -50,7 +50,7 @@ class PlainFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON document a line: `at`, `level`, `logger`, `message`, `exception`, and what the entry adds."""
+    """Formatter for one JSON document per line: `at`, `level`, `logger`, `message`, `exception`, and extra fields."""
 
     def __init__(self, redact: Redaction) -> None:
         super().__init__()
@@ -69,12 +69,12 @@ class JsonFormatter(logging.Formatter):
         return json.dumps({name: self._redacted(value) for name, value in document.items()})
 
     def _redacted(self, value: object) -> object:
-        """Before it is JSON, in which a secret may be spelled otherwise."""
+        """Redact a value before it is serialized: JSON may escape characters of a secret."""
         return value if isinstance(value, bool | int | float | None) else self.redact(str(value))
 
 
 def configure(level: str, style: str, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
-    """Send everything from `level` on to `stream` (standard error). Replaces what was configured before."""
+    """Log entries of `level` and above to `stream` (default: standard error). Replaces earlier configuration."""
     handler = logging.StreamHandler(stream or sys.stderr)
     redact = Redaction(secrets)
     handler.setFormatter(JsonFormatter(redact) if style == "json" else PlainFormatter(redact))
@@ -86,7 +86,7 @@ def configure(level: str, style: str, secrets: Iterable[str] = (), stream: TextI
 
 
 def _quoted(text: str) -> str:
-    """Return `text` in quotes if it could be taken for several fields: callers choose names and paths."""
+    """Quote `text` if it could be taken for several fields: callers choose names and paths."""
     return text if _WORD.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 

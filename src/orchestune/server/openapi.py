@@ -1,4 +1,4 @@
-"""The OpenAPI document: the routes of clients as FastAPI describes them, and those of workers with msgspec's types."""
+"""The OpenAPI document: client routes as FastAPI describes them, and worker routes with schemas from msgspec."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class _Components(TypedDict):
 
 
 class _OpenApi(TypedDict):
-    """The parts of the document to which the routes of workers are added."""
+    """The parts of the document to which worker routes are added."""
 
     paths: dict[str, dict[str, Schema]]
     components: _Components
 
 
 class Operation(NamedTuple):
-    """One route of workers. `body` and `answer` are None where bytes travel, or nothing."""
+    """A worker route. `body` and `answer` are None if they are empty or, for `answer`, raw bytes."""
 
     method: str
     path: str
@@ -60,7 +60,7 @@ OPERATIONS = (
 
 
 def describe(app: FastAPI) -> None:
-    """Have the application's document include the routes of workers."""
+    """Add the worker routes to the application's OpenAPI document."""
     of_clients = app.openapi
 
     def document() -> Schema:

@@ -1,4 +1,4 @@
-"""How a setting is declared, written as a flag or a variable, and converted."""
+"""Declaration and parsing of server settings from flags, environment variables and TOML."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ T = TypeVar("T")
 
 
 def setting(kind: str, default: T, shown: str, description: str, *, secret: bool = False) -> T:
-    """Declare a field of the settings; `shown` is the default as people read it."""
+    """Declare a field of the settings; `shown` is the default in a readable form."""
     metadata = {"kind": kind, "shown": shown, "description": description}
     return field(default=default, repr=not secret, metadata=metadata)
 
 
 def flag(item: Field[object]) -> str:
-    """Return the flag of the command line that sets it, such as `--log-level`."""
+    """Return the command line flag of a setting, such as `--log-level`."""
     return "--" + item.name.replace("_", "-")
 
 
 def variable(item: Field[object]) -> str:
-    """Return the environment variable that sets it, such as `ORCHESTUNE_LOG_LEVEL`."""
+    """Return the environment variable of a setting, such as `ORCHESTUNE_LOG_LEVEL`."""
     return ENVIRONMENT + item.name.upper()
 
 
 def parser(items: Sequence[Field[object]]) -> argparse.ArgumentParser:
-    """Build the parser, which takes every flag as text: errors then read the same wherever a value comes from."""
+    """Build the parser. It keeps all flags as text, so that errors are the same for every source of a value."""
     flags = Parser(
         prog="orchestune server",
         description="Run the server in the foreground.",
@@ -59,7 +59,7 @@ def parser(items: Sequence[Field[object]]) -> argparse.ArgumentParser:
 
 
 def convert(kind: str, raw: object) -> Setting:
-    """Parse a setting, as text or as TOML has it. ValueError says what was found and what is allowed."""
+    """Parse a setting from text or a TOML value. Raises ValueError with the invalid value and the allowed ones."""
     if kind == "seconds":
         return parse_seconds(raw)
     if kind == "port":
@@ -67,7 +67,7 @@ def convert(kind: str, raw: object) -> Setting:
             raise ValueError(f"{raw!r} is no port; write a number from 0 to 65535")
         return int(str(raw))
     if not isinstance(raw, str) or not raw:
-        raise ValueError("is empty, or no text in quotes")  # not shown: it may be a secret
+        raise ValueError("is empty, or no text in quotes")  # do not show the value: it may be a secret
     if kind == "path":
         try:
             return Path(raw).expanduser()
@@ -88,7 +88,7 @@ def convert(kind: str, raw: object) -> Setting:
 
 
 def _folder(raw: str) -> str:
-    """A folder that may be mounted, or the name of a Docker volume."""
+    """Validate a folder that trials may mount, or the name of a Docker volume."""
     folder = os.path.expanduser(raw)
     if "/" in folder and (not folder.startswith("/") or os.path.normpath(folder) in ("/", "//")):
         raise ValueError(f"cannot allow '{raw}' (expected an absolute folder below /, or the name of a Docker volume)")
@@ -96,14 +96,14 @@ def _folder(raw: str) -> str:
 
 
 def _checked(kind: str, raw: str) -> str:
-    """An address of some kind."""
+    """Validate an address by its kind."""
     if kind == "database":
         _check_database(raw)
     if kind == "hook":
         try:
             parse(raw)
         except BadInput as exc:
-            raise ValueError(exc.message) from exc  # which does not show it: it may be a key
+            raise ValueError(exc.message) from exc  # the message omits the address, which may contain a key
     if kind == "url" and not _is_address(raw):
         raise ValueError(f"{raw!r} is no address; write it like https://orchestune.example.org")
     return raw
@@ -113,12 +113,12 @@ def _is_address(raw: str) -> bool:
     try:
         parts = urlsplit(raw)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.query
-    except ValueError:  # of its port
+    except ValueError:  # invalid port
         return False
 
 
 def _check_database(raw: str) -> None:
-    """ValueError, in which the address is not shown: it may hold a password."""
+    """Raise ValueError if the URL is invalid. The message omits the URL, which may contain a password."""
     scheme, _, rest = raw.partition("://")
     if not raw.startswith(("sqlite:///", "postgresql://")):
         raise ValueError("begins with neither sqlite:/// nor postgresql://")

@@ -1,6 +1,6 @@
-"""Routers that make their routes whole at once, so that the application takes them as they are.
+"""Routers with complete routes, which the application uses as they are.
 
-FastAPI's `include_router` makes each route a second time with the first request, which then waits for all of them.
+FastAPI's `include_router` builds each route a second time on the first request, which then waits for all of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from orchestune.server.context import Context
 from orchestune.server.decoding import decoded
 
 V1 = "/api/v1"
-_TOKEN = HTTPBearer(auto_error=False, description="an owner's token")  # for the document: `access` checks it
+_TOKEN = HTTPBearer(auto_error=False, description="an owner's token")  # for the OpenAPI document: `access` checks it
 
 
 class _Decoding(Request):
@@ -30,9 +30,9 @@ class _Decoding(Request):
 
 
 class _Route(APIRoute):
-    """A route that hands a `_Decoding` to the framework, which asks it for the JSON.
+    """A route that parses JSON by `_Decoding`.
 
-    One whose function is no coroutine runs in a thread: it waits until its caller may occupy one more of them.
+    If its function is not a coroutine, it runs in a thread, and first waits until its caller may use another one.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -43,7 +43,7 @@ class _Route(APIRoute):
             decoding = _Decoding(request.scope, request.receive)
             if not in_thread:
                 return await handler(decoding)
-            await decoding.body()  # before its turn, which a slow client would hold
+            await decoding.body()  # read it before the turn, which a slow client would hold
             context: Context = request.app.state.context
             async with context.cold_turn():
                 return await handler(decoding)
@@ -52,7 +52,7 @@ class _Route(APIRoute):
 
 
 class _File(PathConvertor):
-    """The path of a file: names may hold line breaks."""
+    """The path of a file, whose name may contain line breaks."""
 
     regex = "(?s:.*)"
 
@@ -61,19 +61,19 @@ register_url_convertor("file", _File())
 
 
 def of_clients(tag: str, prefix: str = "") -> APIRouter:
-    """Part of the documented API, below `/api/v1`."""
+    """Build a router of the documented client API, below `/api/v1`."""
     return APIRouter(
         prefix=V1 + prefix,
         tags=[tag],
         dependencies=[Depends(_TOKEN)],
         responses={"default": {"model": documents.Error}},
         route_class=_Route,
-        strict_content_type=False,  # a browser cannot send our header with the token unasked, which this guards against
+        strict_content_type=False,  # it guards against CSRF, but a browser never sends our token header by itself
     )
 
 
 def of_trials(prefix: str, tag: str = "") -> APIRouter:
-    """Routes that workers and trials call, below `/api/v1`. With a `tag` FastAPI describes them in the document."""
+    """Build a router for workers and trials, below `/api/v1`. With a `tag` its routes are in the OpenAPI document."""
     return APIRouter(
         prefix=V1 + prefix,
         tags=[tag],
@@ -85,5 +85,5 @@ def of_trials(prefix: str, tag: str = "") -> APIRouter:
 
 
 def of_pages() -> APIRouter:
-    """What browsers and probes call."""
+    """Build a router for browsers and probes."""
     return APIRouter(include_in_schema=False, strict_content_type=False)

@@ -1,4 +1,4 @@
-"""Unfinished uploads of workers, limited in number and bytes: the file store keeps each for a day."""
+"""Limits on the number and bytes of workers' unfinished uploads, which the file store keeps for a day."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from orchestune.controllers.archiving import UPLOAD_SECONDS
 from orchestune.errors import Throttled, TooLarge
 
 MOST_UPLOADS = 1000  # of one worker, which has at most 404 at once: 4 parcels of 100 artifacts, and 4 checkpoints
-MOST_BYTES = 200 * 2**30  # of one worker; the largest object that S3 takes in our parts has 156 GiB
+MOST_BYTES = 200 * 2**30  # of one worker; the largest S3 object with our part size has 156 GiB
 
 
 class UnfinishedUploads:
-    """The uploads of which parts arrived at this server, by worker. Used on the event loop alone."""
+    """Unfinished uploads of which this server received parts, by worker. Used on the event loop only."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -22,8 +22,8 @@ class UnfinishedUploads:
     def admit(self, worker: str, digest: str, end: int) -> None:
         """Count a part that makes the upload `end` bytes long.
 
-        TooLarge if the upload alone is over the limit. Throttled if the worker's uploads are together: those that it
-        commits, or that rest for `UPLOAD_SECONDS`, make room.
+        Raises TooLarge if the upload alone exceeds the limit, Throttled if the worker's uploads together do. An upload
+        stops counting when it is committed, or after `UPLOAD_SECONDS` without a new part.
         """
         if end > MOST_BYTES:
             raise TooLarge(f"the upload {digest[:12]} is larger than {MOST_BYTES:,} bytes (expected at most that)")

@@ -1,1 +1,1 @@
-"""The web pages: shells that a browser fills from the public API."""
+"""The web pages: HTML shells that scripts fill from the public API."""

@@ -1,4 +1,4 @@
-"""Scripts and styles: in the package, under an address that changes with them, so that browsers keep them for ever."""
+"""Static files of the package, under a URL with a hash of their content, so that browsers can cache them for ever."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _IMPORT = re.compile(r'(?m)^import [^;"]* from "([^"]+)";')
 
 @cache
 def files() -> dict[str, bytes]:
-    """Every file by its path; read once."""
+    """Return the content of all files by path. Reads them once."""
     found = sorted(path for path in FOLDER.rglob("*") if path.suffix in _KINDS)
     return {path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in found}
 
 
 @cache
 def version() -> str:
-    """Changes whenever one of them does."""
+    """Return a hash of all files."""
     digest = hashlib.sha256()
     for name, content in files().items():
         digest.update(name.encode() + b"\0" + content + b"\0")
@@ -36,7 +36,7 @@ def version() -> str:
 
 @cache
 def imported(*names: str) -> list[str]:
-    """These scripts and all that they import: the browser is told of them at once, not one after the other."""
+    """Return these scripts and their transitive imports, for a browser to preload them in parallel."""
     found: dict[str, None] = {}
     waiting = [name for name in names if name in files()]
     while waiting:
@@ -49,8 +49,8 @@ def imported(*names: str) -> list[str]:
 
 
 def answer(asked: str, path: str) -> Response:
-    """One file, kept where its version is the one that was `asked` for: while servers are replaced, a page of one may
-    get the files of another. NotFound for what is none.
+    """Respond with a file, cacheable only if `asked` is the current version: during a rolling update, a page of one
+    server may load files from another. Raises NotFound if absent.
     """
     content = files().get(path)
     if content is None:

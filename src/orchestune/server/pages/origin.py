@@ -1,8 +1,8 @@
-"""The origin of an embedded server's pages, `http://RANDOM.localhost:PORT`, which no later server has again.
+"""The origin of an embedded server's pages, `http://RANDOM.localhost:PORT`, which no later server reuses.
 
-After the end of a server another user can bind its port and answer the pages that are still open in its user's browser.
-Scripts that such an answer brings, a service worker included, stay confined to that origin, and so do cookies, which
-browsers send to every port of a host. Browsers resolve all names below `localhost` to a loopback address themselves.
+After a server has shut down, another user can bind its port and answer requests of pages still open in the browser.
+Scripts in such a response, including service workers, stay confined to that origin, and so do cookies, which browsers
+send to every port of a host. Browsers resolve all names below `localhost` to a loopback address themselves.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
 
 
 class Misdirected(UsageError):
-    """The pages have another host name."""
+    """The request for a page has the wrong host name."""
 
     code = "misdirected"
     status = 421
 
 
 class Origin:
-    """The middleware. Pages have one host name; the loopback names lead there, for a user whom `PeerCheck` let in."""
+    """The middleware that serves pages under one host name, and redirects loopback names to it after `PeerCheck`."""
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
@@ -46,7 +46,7 @@ class Origin:
             raise Misdirected("the pages of this server have another address", "`orchestune ui` opens them")
 
     def _redirect(self, scope: Scope) -> RedirectResponse:
-        port = header(scope, b"host").lower().removeprefix(host_name(scope))  # of the browser's end, if it is forwarded
+        port = header(scope, b"host").lower().removeprefix(host_name(scope))  # the browser's port, if it is forwarded
         path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
         address = f"http://{self._host}{port}{path}" + (f"?{query}" if query else "")
         return RedirectResponse(address, 303, {"Cache-Control": "no-store"})

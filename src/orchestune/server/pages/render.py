@@ -1,4 +1,4 @@
-"""Pages as HTML, with the headers that keep them safe."""
+"""Rendering of HTML pages with security headers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 _TOLD = ("retry-after", "www-authenticate")
-"""what an answer tells programs of an error, also with a page"""
+"""headers of an error response that an error page has too"""
 
 
 @cache
@@ -59,7 +59,7 @@ def page(template: str, status: int = 200, *, caller: Caller | None = None, **va
 
 
 def refused(scope: Scope, error: OrchestuneError) -> Response:
-    """The answer that an error stands for: a page where a browser wanted one."""
+    """Build the response of an error: an HTML page if a browser requested one, otherwise JSON."""
     answer = refusal(error)
     wanted = scope["method"] != "HEAD" and not scope["path"].startswith(API)
     if not wanted or "text/html" not in header(scope, b"accept"):
