@@ -86,7 +86,7 @@ class Auditing:
             raise
 
     async def _write(self, scope: Scope, notes: Notes) -> None:
-        """Write the notes. Wait until actions are stored, but not failures: each would block its response."""
+        """Write the notes. Wait until actions are stored, but not failures: each would hold up a thread."""
         address = caller_address(scope, self.context.proxies)
         principal: Caller | None = scope["state"].get("principal")
         done = False

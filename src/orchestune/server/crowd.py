@@ -91,7 +91,7 @@ class SignIns:
 
 
 class Crowd:
-    """Counts requests in progress by caller. Used on the event loop alone."""
+    """Counts requests in progress by caller. Used on the event loop only."""
 
     def __init__(self) -> None:
         self._present: Counter[str] = Counter()

@@ -54,7 +54,7 @@ class Shared(Generic[T]):
         """Return the document from `read`, or an earlier one if `version`, which counts changes, is unchanged.
 
         Reads start at least `pause` seconds apart, and slow ones less often. Earlier requests wait instead of getting a
-        stale document, which a client that does not ask again would keep.
+        stale document, which a client that does not request again would keep.
         """
         last, asked = self._of(key), version()
         async with last.lock:
