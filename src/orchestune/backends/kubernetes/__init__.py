@@ -1,1 +1,1 @@
-"""Workers as Jobs of a Kubernetes cluster, one Job each."""
+"""Kubernetes backend: each worker is a Job."""

@@ -1,4 +1,4 @@
-"""Whether a node takes a pod, whatever is free there: by its taints and its labels, as the scheduler decides it."""
+"""Node admission by taints and labels, as the scheduler decides it, regardless of available resources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def admits(node: Node, spec: Mapping[str, Any]) -> bool:
-    """By the pod's tolerations and its `nodeSelector`. What of them is no such thing the API server refuses later."""
+    """Return True if tolerations and `nodeSelector` match the node. Malformed ones are ignored: the API server rejects
+    them.
+    """
     tolerations, selector = spec.get("tolerations"), spec.get("nodeSelector")
     listed = [each for each in tolerations if isinstance(each, Mapping)] if isinstance(tolerations, list) else []
     wanted = selector if isinstance(selector, Mapping) else {}
@@ -20,9 +22,9 @@ def admits(node: Node, spec: Mapping[str, Any]) -> bool:
 
 
 def newcomers(spec: Mapping[str, Any], pool_label: str, nodes: Iterable[Node]) -> list[str]:
-    """Nodes of the pool that a pod of ours wants which were not there when it was made: it names those without a label.
+    """Return unlabelled nodes that joined the pod's pool after its creation: its affinity lists such nodes by name.
 
-    Empty for a pod that wants no pool, or whose affinity is the user's own.
+    Empty if the pod names no pool, or if its affinity is the user's own.
     """
     terms = (spec.get("affinity") or {}).get("nodeAffinity", {}).get(_REQUIRED, {}).get("nodeSelectorTerms") or ()
     labels = [each for term in terms for each in term.get("matchExpressions") or ()]
@@ -40,4 +42,4 @@ def _tolerates(toleration: Mapping[str, Any], taint: Taint) -> bool:
         return False
     if operator == "Equal":
         return bool(named) and (toleration.get("value") or "") == value
-    return True  # it is enough that it exists; newer operators are believed
+    return True  # `Exists`; newer operators are assumed to match

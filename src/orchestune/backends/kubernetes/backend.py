@@ -1,4 +1,4 @@
-"""The Kubernetes backend: a Job per worker, created and deleted by us; all that is asked is answered from watches."""
+"""The Kubernetes backend: creates and deletes one Job per worker; observations are answered from watches."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ log = logging.getLogger(__name__)
 
 
 def worker_command(order: WorkerOrder, folder: str) -> Sequence[str]:
-    """What runs in the container: the worker, on the private Python in `folder`."""
+    """Return the container command: the worker, run by the private Python in `folder`."""
     return runtime.command(folder)
 
 
 class KubernetesBackend:
-    """Fulfils `ports.backend.Backend`. A handle names the Job: `{"namespace", "job"}`.
+    """Implements `ports.backend.Backend`. A handle identifies the Job: `{"namespace", "job"}`.
 
-    `command` tells what a worker's container runs, by default the worker.
+    `command` builds the command of a worker's container, by default that of the worker.
     """
 
     slots_per_worker: int | None = 1
@@ -68,10 +68,10 @@ class KubernetesBackend:
         self._verdicts: dict[str, Sighting] = {}
         self._told: set[str] = set()
         self._waits: dict[str, tuple[str, float]] = {}
-        """worker → what it waits for, and since when on our clock"""
+        """worker → (what it is pending on, `time.monotonic()` since then)"""
 
     def close(self) -> None:
-        """End the watches. Workers go on."""
+        """Stop the watches. Workers keep running."""
         self._world.close()
 
     def capacity(self) -> Capacity:
@@ -130,7 +130,7 @@ class KubernetesBackend:
         try:
             self._api.call("POST", f"{self._inside()}/secrets", plan.secret(self._config, order, job))
         except Conflict:
-            pass  # by a server before this one, or by this one before its answer was lost
+            pass  # created by an earlier server, or by this one before the response was lost
         except TemporaryError:
             raise
         except OrchestuneError:
@@ -169,8 +169,8 @@ class KubernetesBackend:
             told = set(self._told)
             self._told.add(worker)
         if pod is not None and not pod["metadata"].get("deletionTimestamp"):
-            # a kubelet keeps to the first number that it hears, whatever it is told later; 0 would not wait for its
-            # word that the worker is gone
+            # The kubelet applies the first grace period that it receives and ignores later ones. 0 would delete the pod
+            # without waiting for the kubelet to confirm that the container has exited.
             most = int(pod["spec"].get("terminationGracePeriodSeconds") or 30)
             seconds = max(min(math.ceil(grace), most), 1)
             self._api.delete(f"{self._inside()}/pods/{_name(pod)}", {"gracePeriodSeconds": seconds})
@@ -182,12 +182,12 @@ class KubernetesBackend:
         self._sweeper.sweep(workers)
 
     def _job(self, order: WorkerOrder) -> Document:
-        """Create the worker's Job; in the other way where the cluster takes no image volume."""
+        """Create the worker's Job; retry with an init container if the cluster rejects the image volume."""
         nodes = self._world.nodes.all()
         ground = capacity.ground(nodes, order.placement.pool, order.each)
         by_volume = self._delivering.decide(nodes, order.experiment).volume
         setting = plan.Setting(self._security.restricted(order.experiment), ground, by_volume)
-        # before the attempt below, which takes a refusal that speaks of volumes for one of image volumes
+        # Check before the attempt below, which takes any rejection that mentions volumes for one of image volumes.
         guarding.refuse_template(self._config, order, setting)
         try:
             return self._create(self._manifest(order, setting), order.worker)
@@ -259,7 +259,7 @@ class KubernetesBackend:
         if found.phase is Phase.GONE:
             if found.gone is Gone.REFUSED and self._security.learn(found.non_root, _experiment(last or job)):
                 sighting = replace(sighting, gone=Gone.PLACE)
-            if handle or last is not None:  # else it may still have to be started
+            if handle or last is not None:  # otherwise it may still have to be started
                 with self._lock:
                     self._verdicts[worker] = sighting
         return sighting
@@ -270,7 +270,7 @@ class KubernetesBackend:
         return newcomers(pod["spec"], self._config.pool_label, self._world.nodes.all())
 
     def _lacks_volume(self, job: Document | None, pod: Document | None, found: Judgement) -> bool:
-        """Whether it cannot start since there are no image volumes, so that the next one, without, may."""
+        """Return True if it cannot start for lack of image volumes, so that a retry without one may succeed."""
         if not uses_volume(pod or job):
             return False
         phase = pod["status"].get("phase") if pod is not None else None
@@ -287,7 +287,7 @@ class KubernetesBackend:
         return False
 
     def _shortage(self, pod: Document | None, lack: Callable[[Resources, str], str]) -> str:
-        """Which resource is missing, for a pod that no node takes."""
+        """Return which resource an unschedulable pod lacks; empty if unknown or already scheduled."""
         if pod is None or pod["spec"].get("nodeName"):
             return ""
         said = next(
@@ -296,7 +296,7 @@ class KubernetesBackend:
         return lack(requests(pod["spec"], self._config.gpu_resource), said) if said else ""
 
     def _lack(self, needed: Resources, said: str) -> str:
-        """Looks at every pod of the cluster: asked once for all that wait for the same."""
+        """Return the shortage. It scans all pods of the cluster, so callers cache it per request and message."""
         if not self._world.machines_known():
             return ""
         return capacity.shortage(needed, said, self._world.nodes.all(), self._world.everybodys())

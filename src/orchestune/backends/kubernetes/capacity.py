@@ -1,4 +1,4 @@
-"""What the nodes have, who holds it, and what is left: pure functions of nodes and pods as the API shows them."""
+"""Allocatable, allocated and available resources: pure functions of nodes and pods as returned by the API."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from orchestune.domain.resources import Machine, Resources
 from orchestune.domain.survey import Surveyed
 
 PRODUCT, MEMORY = "nvidia.com/gpu.product", "nvidia.com/gpu.memory"
-"""labels that NVIDIA's feature discovery gives to nodes: the cards' name, and the MiB of each"""
+"""node labels set by NVIDIA's feature discovery: GPU product name, and MiB per GPU"""
 _LINUX = "linux"
 _PASSING = re.compile(
     r"node(?:\.cloudprovider)?\.kubernetes\.io/|karpenter\.sh/|ToBeDeletedByClusterAutoscaler$|"
     r"aws-node-termination-handler/|cloud\.google\.com/impending-node-termination$|"
     r"remediator\.kubernetes\.azure\.com/|.*/(?:agent-)?not-ready$"
 )
-"""taints of nodes that are not up yet, in trouble, or about to go: they are of no pool, and nobody tolerates them"""
+"""taints of nodes that are starting, in trouble or being removed: they identify no pool, and no trial tolerates them"""
 _PERMANENT = ("DaemonSet", "Node")
 Taint = tuple[str, str, str]
 """key, value, effect"""
@@ -31,67 +31,67 @@ _OVER = ("Succeeded", "Failed")
 
 @dataclass(frozen=True)
 class Node:
-    """A machine of the cluster."""
+    """A node of the cluster."""
 
     name: str
     pool: str
     has: Resources
-    """what pods may use of it"""
+    """allocatable resources"""
     ready: bool
     usable: bool
-    """ready, not cordoned, of the right kind, and without a taint that keeps everybody away"""
+    """ready, not cordoned, of a supported kind, and without a taint that keeps all trials away"""
     trouble: str
-    """why it is not ready, in the cluster's words"""
+    """why it is not ready, as reported by the cluster"""
     labelled: bool
-    """whether its pool is what its label says: one without a value says nothing"""
+    """True if the pool comes from the node's label; a label without a value does not count"""
     taints: tuple[Taint, ...] = ()
-    """what keeps pods away that do not tolerate it"""
+    """NoSchedule and NoExecute taints"""
     apart: tuple[Taint, ...] = ()
-    """those of them that only they get past who name its pool, or who tolerate them in `pod:`"""
+    """the taints among them that a pod tolerates only by naming the node's pool or in `pod:`"""
     labels: Mapping[str, str] = field(default_factory=dict)
     product: str = ""
-    """what its label says of its cards; empty: nothing"""
+    """GPU product from its label; empty if unlabelled"""
     kubelet: str = ""
-    """its version: `v1.36.3`"""
+    """kubelet version: `v1.36.3`"""
     runtime: str = ""
-    """what runs its containers: `containerd://2.4.2`"""
+    """container runtime: `containerd://2.4.2`"""
     strange: str = ""
-    """why no trial can run on a machine of its kind; empty: they can"""
+    """why trials cannot run on this kind of node; empty if they can"""
 
     @property
     def open(self) -> bool:
-        """Whether it takes trials without a word about it in `pod:`."""
+        """True if trials can be scheduled there without a toleration in `pod:`."""
         return self.usable and (self.labelled or not self.apart)
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one pod holds of its node."""
+    """The resources that one pod has allocated on its node."""
 
     node: str
     holds: Resources
     holder: str
-    """the handle of our experiment, or empty: somebody else"""
+    """handle of the experiment; empty if the pod is not a worker of this server"""
     permanent: bool = False
-    """it belongs to the node and will never make room"""
+    """it belongs to the node (DaemonSet, static pod) and is never preempted"""
     infrastructure: bool = False
-    """ours without an experiment: the server, a test, a build"""
+    """one of our pods without an experiment: the server, a test, a build"""
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What a pod must know of the nodes of its pool."""
+    """What a pod spec needs to target the nodes of its pool."""
 
     nodes: tuple[str, ...] = ()
-    """those that belong to it without a label that says so"""
+    """names of the pool's nodes that have no pool label"""
     taints: tuple[Taint, ...] = ()
-    """what it has to tolerate there"""
+    """taints to tolerate there"""
     products: tuple[str, ...] = ()
-    """labels of the nodes whose cards are of the type and size that it asks for; empty: it asks for none"""
+    """GPU product labels that match the requested type and memory; empty if none are requested"""
 
 
 def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
-    """A node as the API shows it."""
+    """Return the `Node` of a node document."""
     metadata, spec, status = document["metadata"], document.get("spec") or {}, document.get("status") or {}
     labels = metadata.get("labels") or {}
     has = resources(status.get("allocatable") or status.get("capacity"), config.gpu_resource)
@@ -138,7 +138,7 @@ def _strange(info: Mapping[str, Any], config: KubernetesConfig) -> str:
 
 
 def load(document: Mapping[str, Any], config: KubernetesConfig) -> Load | None:
-    """A pod as the API shows it; None for one that holds nothing of any node. Those of other servers are others'."""
+    """Return the load of a pod; None if it is unscheduled or finished. Other servers' pods count as foreign."""
     spec, metadata = document.get("spec") or {}, document["metadata"]
     if not spec.get("nodeName") or (document.get("status") or {}).get("phase") in _OVER:
         return None
@@ -155,7 +155,9 @@ def load(document: Mapping[str, Any], config: KubernetesConfig) -> Load | None:
 
 
 def machines(nodes: Iterable[Node], loads: Iterable[Load]) -> tuple[Machine, ...]:
-    """What each usable node has for our trials: what others hold is taken off, and lent if they may give it back."""
+    """Return the capacity of each usable node for trials: foreign pods are subtracted, and also listed as `lent` if
+    they are not permanent.
+    """
     others: dict[str, list[Load]] = {}
     for item in loads:
         if not item.holder:
@@ -180,7 +182,7 @@ def _machine(item: Node, others: Sequence[Load]) -> Machine:
 
 
 def minus(one: Resources, other: Resources) -> Resources:
-    """What is left; never less than nothing."""
+    """Return `one` minus `other`, clamped at zero."""
     return replace(
         one,
         cpu=max((one.cpu or 0.0) - (other.cpu or 0.0), 0.0),
@@ -190,9 +192,9 @@ def minus(one: Resources, other: Resources) -> Resources:
 
 
 def shortage(needed: Resources, said: str, nodes: Sequence[Node], loads: Sequence[Load]) -> str:
-    """Why a pod finds no node: which resource, how many are free where there are most, and who holds the rest.
+    """Return why a pod is unschedulable: per resource the amount free, the maximum on one node, and the holders.
 
-    `said` is the scheduler's message. Empty where the nodes do not explain it.
+    `said` is the scheduler's message. Empty if the nodes do not explain it.
     """
     held: dict[str, list[Load]] = {}
     for item in loads:
@@ -218,7 +220,7 @@ def shortage(needed: Resources, said: str, nodes: Sequence[Node], loads: Sequenc
 
 
 def ground(nodes: Iterable[Node], pool: str | None, each: Resources) -> Ground:
-    """Where such trials of a pool may run, as far as the pool's label does not say it."""
+    """Return where trials of a pool may run, as far as the pool's label does not determine it."""
     everywhere = list(nodes)
     members = [item for item in everywhere if pool is not None and item.pool == pool]
     return Ground(
@@ -229,7 +231,7 @@ def ground(nodes: Iterable[Node], pool: str | None, each: Resources) -> Ground:
 
 
 def _suitable(item: Node, each: Resources) -> bool:
-    """Whether the trial names what cards it needs, and the node's are such."""
+    """Return True if the trial requests particular GPUs and the node's match."""
     named = each.gpu_type is not None or each.gpu_memory is not None
     return named and suits(item.product, item.has.gpu_memory or 0, each.gpu_type, each.gpu_memory)
 
@@ -242,7 +244,7 @@ _KINDS = (
 
 
 def _holders(loads: Iterable[Load], of: Any, unit: float) -> str:
-    """`sgd-7f3a (3), others (1)`, the largest first."""
+    """Return the holders, largest first: `sgd-7f3a (3), others (1)`."""
     total: dict[str, float] = {}
     for item in loads:
         if of(item.holds):
@@ -252,7 +254,7 @@ def _holders(loads: Iterable[Load], of: Any, unit: float) -> str:
 
 
 def _shown(number: float) -> str:
-    """`0.25`, `12.5`, `9600`."""
+    """Format a number: `0.25`, `12.5`, `9600`."""
     return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"
 
 
@@ -261,7 +263,7 @@ def _order(item: Node) -> str:
 
 
 def survey(nodes: Iterable[Node], loads: Iterable[Load], others_known: bool) -> list[Surveyed]:
-    """Every node, and who holds what of it."""
+    """Return every node with its allocations, ours and those of others (None if not `others_known`)."""
     held: dict[str, list[Load]] = {}
     for item in loads:
         held.setdefault(item.node, []).append(item)

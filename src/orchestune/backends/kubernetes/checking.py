@@ -1,4 +1,4 @@
-"""Whether what an experiment names of the cluster is there, asked before anything is started."""
+"""Preflight checks: the cluster objects that an experiment names must exist before anything is started."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from orchestune.errors import Denied, NotFound, UsageError
 
 _TEMPLATE = ("metadata", "spec")
 _DEEPEST = 32
-"""levels of a `pod:`; the deepest field of a pod template lies on the twelfth"""
+"""maximum nesting of a `pod:`; the deepest field of a pod template is on level 12"""
 
 
 def check(api: Api, config: KubernetesConfig, placement: Placement) -> None:
-    """UsageError for what is not there. What the server may not look at is believed."""
+    """Raise UsageError for missing objects. Objects that the server may not read are assumed to exist."""
     if not placement.image and not config.default_image:
         raise UsageError(
             "no image is given, and this cluster has no default one",
@@ -41,7 +41,7 @@ def check(api: Api, config: KubernetesConfig, placement: Placement) -> None:
 
 
 def check_pod(pod: Mapping[str, Any]) -> None:
-    """UsageError for a `pod:` that would leave no pod template."""
+    """Raise UsageError if `pod:` cannot be merged into a pod template."""
     strange = sorted(pod.keys() - set(_TEMPLATE))
     if strange:
         raise UsageError(
@@ -60,7 +60,7 @@ def check_pod(pod: Mapping[str, Any]) -> None:
 
 
 def _depth(value: object) -> int:
-    """Return the number of levels, counted without recursion and up to one more than is allowed."""
+    """Return the nesting depth, counted without recursion and at most one above the limit."""
     level: list[object] = [value]
     for depth in range(_DEEPEST + 1):
         level = [
@@ -75,9 +75,9 @@ def _depth(value: object) -> int:
 
 
 def check_resources(each: Resources, config: KubernetesConfig, products: Sequence[str], seen: bool) -> None:
-    """UsageError for what the place cannot give whatever nodes it has.
+    """Raise UsageError for requests that no node of the cluster can satisfy.
 
-    `products` are the labels of nodes with such cards as the trial names, `seen` whether the nodes may be looked at.
+    `products` are the labels of nodes whose GPUs match the trial; `seen` is True if nodes may be read.
     """
     if 0 < each.gpu < 1:
         raise UsageError(
@@ -108,7 +108,7 @@ def _exists(api: Api, path: str, kind: str, key: str) -> None:
 
 
 def _queue(api: Api, namespace: str, queue: str) -> None:
-    """A Job with a queue is suspended until Kueue lets it begin, so without Kueue it would wait for ever."""
+    """Check the queue: its Job is suspended until Kueue admits it, so without Kueue it would be pending forever."""
     try:
         version = preferred_version(api)
     except NotFound:

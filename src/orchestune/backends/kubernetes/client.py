@@ -1,4 +1,4 @@
-"""The API of a cluster, for the server: plain documents in and out, errors of ours."""
+"""Kubernetes API client of the server: plain documents in and out, our own errors."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _BROKEN = (urllib3.exceptions.HTTPError, OSError)
 _CONNECT = 5.0
 _READ = 20.0
 _WATCH = 30
-"""seconds for which one request watches; a silence that lasts longer is a dead connection"""
+"""seconds that one watch request lasts; a longer silence means a dead connection"""
 _PAUSE = 1.0
-"""seconds for which nobody tries again after the API server could not be reached: nothing shall queue up behind it"""
+"""seconds without retries after the API server was unreachable, so that calls do not queue up behind a timeout"""
 _LOGIN = 30.0
-"""seconds between two logins in place of one that the API server does not know any more"""
+"""minimum seconds between two logins after the API server has rejected the credentials"""
 _PAGE = 500
 _CONNECTIONS = 16
 _SERVER = Asker(
@@ -46,12 +46,12 @@ _SERVER = Asker(
 
 
 class Api:
-    """One API server, as one account. For many threads; every call may be repeated.
+    """One API server, accessed as one account. Thread-safe; every call may be retried.
 
-    Unreachable where it does not answer, another TemporaryError where it asks to try later, Forbidden (verb and
-    resource named), NotFound, Conflict, or UsageError with its words where what was sent is wrong.
+    Raises Unreachable if it does not answer, another TemporaryError if it asks to retry later, Forbidden (naming verb
+    and resource), NotFound, Conflict, or UsageError with the server's message if the request is invalid.
 
-    `again` makes the endpoint anew where the API server knows its login no more: a token or a certificate has expired.
+    `again` rebuilds the endpoint if the API server rejects its credentials: an expired token or certificate.
     """
 
     def __init__(self, endpoint: Endpoint, again: Callable[[], Endpoint] | None = None) -> None:
@@ -64,7 +64,7 @@ class Api:
 
     @classmethod
     def connect(cls, config: KubernetesConfig) -> Api:
-        """With the account of this pod, or with a kubeconfig where the configuration names one. UsageError."""
+        """Connect with the pod's service account, or with a kubeconfig if one is configured. Raises UsageError."""
         if config.kubeconfig or config.context:
             again = partial(load, config.kubeconfig, config.context)
             return cls(again(), again)
@@ -80,7 +80,7 @@ class Api:
         kind: str = "application/json",
         token: str | None = None,
     ) -> Document:
-        """The document that the API server answers. `token`: somebody else's, in place of our own."""
+        """Return the response document. `token`: another caller's token, used instead of our own."""
         if time.monotonic() < self._away_until:
             raise Unreachable(self._away)
         data = None if body is None else json.dumps(body).encode()
@@ -101,7 +101,7 @@ class Api:
         return answered(content, _SERVER)
 
     def delete(self, path: str, options: Mapping[str, object]) -> bool:
-        """Delete an object; whether there was one."""
+        """Delete an object. Return False if it did not exist."""
         try:
             self.call("DELETE", path, {"apiVersion": "v1", "kind": "DeleteOptions", **options})
         except NotFound:
@@ -109,7 +109,7 @@ class Api:
         return True
 
     def items(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
-        """Everything of a kind, and the point from which a watch goes on."""
+        """Return all objects of a kind, and the resource version from which to watch."""
         found: list[Document] = []
         after: str | None = None
         while True:
@@ -121,7 +121,7 @@ class Api:
                 return found, str(metadata.get("resourceVersion") or "")
 
     def watch(self, path: str, query: Mapping[str, object], since: str) -> Watching:
-        """What changes from `since` on."""
+        """Watch the changes after the resource version `since`."""
         asked = {
             **query,
             "watch": "true",
@@ -146,7 +146,7 @@ class Api:
         return Watching(response)
 
     def _log_in(self, refused: Endpoint) -> None:
-        """In place of a login that was refused: once for all who had it, and now and then while that does not help."""
+        """Log in again after a 401: once for all threads with these credentials, at most once per `_LOGIN` seconds."""
         with self._login:
             if self._again is None or self._endpoint is not refused or time.monotonic() < self._next_login:
                 return
@@ -160,7 +160,7 @@ class Api:
             self._next_login = time.monotonic() + _LOGIN
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the pooled connections."""
         self._pool.clear()
 
     def _url(self, path: str, query: Mapping[str, object] | None) -> str:
@@ -183,13 +183,15 @@ class Api:
 
 
 class Watching:
-    """The answer of a watch, line by line."""
+    """The stream of events of a watch."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
         self._response = response
 
     def __iter__(self) -> Iterator[tuple[str, Document]]:
-        """(`ADDED` | `MODIFIED` | `DELETED` | `BOOKMARK`, object). Ends after a while. Raises what `Api.call` does."""
+        """Yield (`ADDED` | `MODIFIED` | `DELETED` | `BOOKMARK`, object) until the watch times out. Raises like
+        `Api.call`.
+        """
         try:
             for line in iter_resp_lines(self._response):  # type: ignore[no-untyped-call]
                 if not line.strip():
@@ -207,7 +209,7 @@ class Watching:
             self.close()
 
     def hang_up(self) -> None:
-        """From another thread: let the iteration end now. To close what somebody reads from would wait for him."""
+        """Abort the iteration from another thread. Closing the response would block until its reader returns."""
         connection = self._response.connection
         sock = getattr(connection, "sock", None)
         if sock is not None:
@@ -215,6 +217,6 @@ class Watching:
                 sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Return the connection to the pool."""
         self._response.close()
         self._response.release_conn()

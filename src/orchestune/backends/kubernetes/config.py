@@ -1,4 +1,4 @@
-"""`kubernetes.json`: which cluster and namespace the server starts workers in, and with what."""
+"""`kubernetes.json`: cluster, namespace and defaults for the workers that the server starts."""
 
 from __future__ import annotations
 
@@ -41,59 +41,59 @@ _NEEDED = ("cluster", "namespace", "url", "runtime_image")
 
 @dataclass(frozen=True)
 class KubernetesConfig:
-    """What the file says."""
+    """The settings of `kubernetes.json`."""
 
     cluster: str
-    """the name of the backend, and of the cluster in every listing"""
+    """name of the backend, and of the cluster in every listing"""
     namespace: str
     url: str
-    """how pods reach the server; without a slash at the end"""
+    """URL at which pods reach the server, without a trailing slash"""
     runtime_image: str
-    """the image that holds the private Python"""
+    """image that holds the private Python"""
     default_image: str | None = None
-    """for experiments that name none; None: such ones are refused"""
+    """image of experiments that name none; None: they are rejected"""
     pull_secrets: tuple[str, ...] = ()
     gpu_resource: str = "nvidia.com/gpu"
     pool_label: str = POOL
-    """label of a node that names its pool; without it a node's pool is `gpu` or `cpu`"""
+    """key of the node label that names the pool; unlabelled nodes belong to the pool `gpu` or `cpu`"""
     cpu: float = 1.0
-    """cores of a trial whose file does not say"""
+    """default cores of a trial"""
     memory: int | None = None
-    """bytes of a trial whose file does not say; None: no limit"""
+    """default memory of a trial in bytes; None: no limit"""
     elastic: bool = False
-    """nodes are started on demand"""
+    """nodes are added on demand (autoscaling)"""
     worker_service_account: str = "orchestune-worker"
     restricted: bool | None = None
-    """whether pods must not run as root; None: as the namespace's labels say"""
+    """pods must not run as root; None: as the namespace's labels say"""
     user: int | None = 65534
-    """who trials run as where they must not run as root; None: the cluster says who (OpenShift)"""
+    """user id of trials where root is not allowed; None: assigned by the cluster (OpenShift)"""
     image_volumes: bool | None = None
-    """whether the private Python comes into pods by an image volume; None: where the cluster has them"""
+    """deliver the private Python by an image volume; None: if the cluster supports it"""
     architecture: str = ""
-    """of the nodes on which the private Python runs; empty: all of them"""
+    """architecture of the nodes that can run the private Python; empty: any"""
     farewell: int = 30
-    """seconds that a worker has, beyond the trial's grace, to publish a checkpoint and to hand its trial back"""
+    """seconds beyond the trial's grace in which a worker may publish a checkpoint and requeue its trial"""
     kubeconfig: str | None = None
-    """None: the account of the pod that the server runs in"""
+    """None: the service account of the server's pod"""
     context: str | None = None
     allow: Allowances = Allowances()
-    """what experiments may have of the cluster beyond the positive list of `policy`"""
+    """what experiments may use of the cluster beyond the allow-list in `policy`"""
 
     @property
     def card_taints(self) -> tuple[str, ...]:
-        """Keys of the taints of nodes with cards: the resource's own, and that of whole cards of its maker, which nodes
-        have too whose cards are sliced.
+        """Taint keys of nodes with GPUs: the GPU resource, and the vendor's whole-GPU resource, whose taint nodes with
+        sliced GPUs carry as well.
         """
         return tuple(dict.fromkeys((self.gpu_resource, f"{self.gpu_resource.partition('/')[0]}/gpu")))
 
     def needs(self, each: Resources) -> Resources:
-        """What a trial takes: of what its file leaves open, what the cluster has to know is filled in."""
+        """Return a trial's requests, with defaults for the values that the cluster requires."""
         cpu = self.cpu if each.cpu is None else each.cpu
         return replace(each, cpu=cpu, memory=self.memory if each.memory is None else each.memory)
 
 
 def read(path: Path) -> KubernetesConfig:
-    """The configuration in a file. BadInput names every mistake."""
+    """Read the configuration from a file. Raises BadInput listing all mistakes."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""Why a Job has no pod: what its controller noted when it tried to make one."""
+"""Why a Job has no pod, from the events of the Job controller."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from orchestune.backends.kubernetes.quantities import amount
 from orchestune.backends.kubernetes.views import Event
 
 _QUIET = 10.0
-"""seconds after which it is worth a word that a Job has no pod"""
+"""seconds without a pod after which it is worth reporting"""
 _TRANSIENT = re.compile(
     r"failed calling webhook|connection refused|i/o timeout|deadline exceeded|EOF|try again|being terminated|"
     r"no route to host|Too Many Requests|etcdserver|not yet ready to handle request|unable to handle the request|"
     r"Internal error occurred|connection reset|handshake timeout|code = Unavailable|status unknown for quota"
 )
 _RESTRICTED = re.compile(r'pods "[-.a-z0-9]+" is forbidden: violates PodSecurity "restricted:')
-"""how the API server's own admission begins; text of the experiment, such as names of containers, comes behind it"""
+"""start of the API server's own admission error; text of the experiment, such as container names, follows it"""
 _QUOTA = re.compile(r"exceeded quota: (?P<name>[^,]+), requested: (?P<asked>.*?), used: .*?, limited: (?P<limit>.*)$")
 
 
 def judge(events: Sequence[Event], stuck: float) -> Judgement:
-    """From the Job's events; `stuck`: seconds for which it has had no pod."""
+    """Judge a Job without a pod by its events; `stuck`: seconds without a pod."""
     failures = [event for event in events if event.kind == "Job" and event.reason == "FailedCreate"]
     if not failures:
         if stuck < _QUIET:
@@ -57,6 +57,6 @@ def _quota(said: str) -> Judgement:
 
 
 def _amounts(text: str) -> dict[str, float]:
-    """`requests.cpu=1,pods=3` as numbers."""
+    """Parse the amounts in `requests.cpu=1,pods=3`."""
     pairs = (item.partition("=") for item in text.split(","))
     return {key.strip(): amount(value.strip()) for key, _, value in pairs}

@@ -1,8 +1,9 @@
-"""How the private Python comes into a worker's pod: as an image volume where the cluster has them, else as a copy.
+"""Delivery of the private Python into a worker's pod: by an image volume if the cluster supports it, else by a copy.
 
-An image volume mounts the image that holds the Python, read-only, and costs nothing at a pod's start. An init container
-that copies it works everywhere. What the versions promise is believed until a pod says otherwise: for its experiment,
-since the words of kubelets and runtimes repeat text of the experiment, and for all if they leave no room for that.
+An image volume mounts the image that holds the Python, read-only, and adds nothing to a pod's start time. An init
+container that copies it works everywhere. The component versions decide until a pod proves otherwise: for its
+experiment only, as messages of kubelets and runtimes can repeat text of the experiment, or for all experiments if the
+message cannot contain any.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ from orchestune.errors import Denied, NotFound
 log = logging.getLogger(__name__)
 
 VOLUME = "orchestune"
-"""the volume that holds the private Python"""
+"""name of the volume that holds the private Python"""
 SINCE = (1, 35)
-"""the first Kubernetes whose ImageVolume is on unless it is switched off (before, KEP-4639 was off by default)"""
+"""first Kubernetes version with ImageVolume enabled by default (before, KEP-4639 was off by default)"""
 RUNTIMES: Mapping[str, tuple[int, int]] = {"containerd": (2, 1), "cri-o": (1, 33)}
-"""the first version of each container runtime that mounts them"""
+"""first version of each container runtime that mounts image volumes"""
 _TELLING = re.compile(
     r"must specify a volume type|no volume plugin matched|HostPath is empty|mkdir \"\"|volume type \"image\"|"
     r"image[- ]volume|IDMAP|(?:exec|stat|open):? .*/orchestune/",
     re.IGNORECASE,
 )
-"""how API servers, kubelets and runtimes say that they have no image volumes, or that nothing is in one"""
+"""messages of API servers, kubelets and runtimes for missing image volumes, or for an empty one"""
 _HAS_NONE = re.compile(
     r"(?:rpc error: code = \w+ desc = )?(?:failed to create containerd container: )?"
     r'(?:failed to generate spec: failed to mkdir "": mkdir : no such file or directory|mount\.HostPath is empty)'
 )
-"""the whole of what runtimes without image volumes say: nothing in it can come from an experiment"""
+"""complete messages of runtimes without image volumes: they contain no text of an experiment"""
 _NOT_STARTED = {
     "waiting": ("CreateContainerError", "RunContainerError"),
     "terminated": ("StartError", "ContainerCannotRun"),
@@ -44,26 +45,26 @@ _NOT_STARTED = {
 
 
 class Caller(Protocol):
-    """Who asks an API server."""
+    """A client of an API server."""
 
     def call(self, method: str, path: str) -> Any:
-        """The document that it answers."""
+        """Return the response document."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """The way, and why it is this one."""
+    """The delivery method and its reason."""
 
     volume: bool
     why: str = ""
-    """why it is not the faster one"""
+    """why the faster method is not used"""
 
     def __str__(self) -> str:
         return "an image volume" if self.volume else f"a copy by an init container: {self.why}"
 
 
 def decide(setting: bool | None, version: str, nodes: Iterable[Node]) -> Delivery:
-    """By the setting, else by the versions of the API server (`v1.36.3`) and of the nodes, as far as they are seen."""
+    """Return the delivery by the setting, else by the versions of the API server (`v1.36.3`) and the visible nodes."""
     if setting is not None:
         return Delivery(setting, "" if setting else "image volumes are switched off by a setting")
     if _number(version) < SINCE:
@@ -76,7 +77,7 @@ def decide(setting: bool | None, version: str, nodes: Iterable[Node]) -> Deliver
 
 
 def uses_volume(document: Mapping[str, Any] | None) -> bool:
-    """Whether a pod, or the pod of a Job, gets the Python by an image volume."""
+    """Return True if a pod, or the pod of a Job, gets the Python by an image volume."""
     if document is None:
         return False
     spec = document["spec"].get("template", document)["spec"]
@@ -84,7 +85,7 @@ def uses_volume(document: Mapping[str, Any] | None) -> bool:
 
 
 class Delivering:
-    """What one cluster can, and what pods have taught about it since this server started. For many threads."""
+    """Delivery methods of one cluster, updated by failed and successful pods since the server started. Thread-safe."""
 
     def __init__(self, api: Caller, setting: bool | None) -> None:
         self._api, self._setting = api, setting
@@ -92,30 +93,30 @@ class Delivering:
         self._version: str | None = None
         self._failed = ""
         self._failed_for: dict[str, str] = {}
-        """by experiment"""
+        """experiment → reason"""
         self._proved = False
 
     def decide(self, nodes: Iterable[Node], experiment: str = "") -> Delivery:
-        """Return how the next pod (of that experiment) gets it. TemporaryError if the API server is away."""
+        """Return the delivery for the next pod (of that experiment). Raises TemporaryError if the API server is down."""
         if why := self._failed or self._failed_for.get(experiment):
             return Delivery(False, f"image volumes do not work here ({why})")
         return decide(self._setting, self._known_version() if self._setting is None else "", nodes)
 
     def prove(self) -> None:
-        """A pod with an image volume has run."""
+        """Record that a pod with an image volume has run."""
         self._proved = True
 
     def doubts(self, words: str, *, suspect: bool = False) -> bool:
-        """Whether, by what was said of a pod with an image volume that cannot start, the other way may help.
+        """Return True if, by the message of a pod with an image volume that cannot start, a copy may work.
 
-        `suspect`: the volume may be to blame even where the words do not name it, as long as none has ever worked.
+        `suspect`: the volume may be the cause even if the message does not name it, as long as none has ever worked.
         """
         if self._setting is not None or not words:
             return False
         return bool(_TELLING.search(words)) or (suspect and not self._proved)
 
     def give_up(self, words: str, experiment: str, *, ours: bool = False) -> None:
-        """Use no image volume any more for that experiment's pods, or for all.
+        """Stop using image volumes for that experiment's pods, or for all pods.
 
         `ours`: nothing of the experiment can be the cause.
         """
@@ -136,7 +137,7 @@ class Delivering:
 
 
 def server_version(api: Caller) -> str:
-    """`v1.36.3`; empty where this account may not ask."""
+    """Return the API server's version, such as `v1.36.3`; empty if the account may not ask."""
     try:
         return str(api.call("GET", "/version").get("gitVersion") or "")
     except (Denied, NotFound):
@@ -144,7 +145,7 @@ def server_version(api: Caller) -> str:
 
 
 def start_failure(pod: Mapping[str, Any] | None) -> str:
-    """What the node's runtime said when it could not start the worker's container; empty: it did not say so."""
+    """Return the runtime's message if it could not start the worker's container; empty otherwise."""
     for status in container_statuses(pod, "containerStatuses") if pod is not None else ():
         state = status.get("state") or {}
         for kind, reasons in _NOT_STARTED.items():
@@ -155,7 +156,7 @@ def start_failure(pod: Mapping[str, Any] | None) -> str:
 
 
 def _lacks(node: Node) -> str:
-    """What a node would have to have: `containerd 2.1, cpu1 has containerd 1.7.27`; empty: it has everything."""
+    """Return the requirement that a node misses (`containerd 2.1, cpu1 has containerd 1.7.27`); empty if none."""
     if _number(node.kubelet) < SINCE:
         return f"a kubelet of version {_dotted(SINCE)}, {node.name} has {node.kubelet or 'another'}"
     kind, _, version = node.runtime.partition("://")
@@ -169,7 +170,7 @@ def _lacks(node: Node) -> str:
 
 
 def _number(version: str) -> tuple[int, int]:
-    """`v1.36.3-gke.100` is (1, 36)."""
+    """Parse major and minor: `v1.36.3-gke.100` → (1, 36)."""
     found = re.match(r"v?(\d+)\.(\d+)", version)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 

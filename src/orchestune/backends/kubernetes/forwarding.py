@@ -1,4 +1,4 @@
-"""Keeps the names of the server's pods in the Roles of people; see `orchestune.kubeapi.forwarding`."""
+"""Keeps the server's pod names in the users' Roles; see `orchestune.kubeapi.forwarding`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _TRIES = 3  # replicas that start together write the same Roles
 
 
 class Forwarding:
-    """A controller that every replica runs, also one that does not lead: it makes its own pod reachable.
+    """A controller that runs on every replica, leading or not, and makes its own pod reachable.
 
-    The server holds each right of these Roles itself, as Kubernetes asks of who writes a Role.
+    The server holds each right of these Roles itself, as Kubernetes requires of an account that writes a Role.
     """
 
     def __init__(self, api: Api, config: KubernetesConfig) -> None:
@@ -26,7 +26,7 @@ class Forwarding:
         self._namespace = config.namespace
 
     def tick(self) -> None:
-        """Correct the Roles that exist. Blocking, idempotent; raises what `Api.call` does."""
+        """Update the existing Roles. Blocking, idempotent; raises like `Api.call`."""
         for _ in range(_TRIES - 1):
             try:
                 return self._correct()

@@ -1,7 +1,7 @@
-"""Refuses experiments whose pods would have more of the cluster than its administrator allows.
+"""Enforcement of the pod policy: rejects experiments whose pods exceed what the administrator allows.
 
-The server creates pods with its own rights, so Kubernetes does not ask what the experiment's author may do. This is
-checked when an experiment is created, in a dry run, and again for each Job: the allow-list may have become shorter.
+The server creates pods with its own rights, so Kubernetes does not check the rights of the experiment's author. The
+check runs when an experiment is created, in a dry run, and again for each Job, as the allow-list may have shrunk.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _PLACED = re.compile(r"volume-(\d+)")
 
 
 def refuse_placement(config: KubernetesConfig, each: Resources, placement: Placement) -> None:
-    """Check an experiment before anything is started. PolicyRefused with every key that is refused."""
+    """Check an experiment before anything is started. Raises PolicyRefused listing all rejected keys."""
     refuse_template(config, _rehearsal(placement, each), plan.Setting())
 
 
 def refuse_template(config: KubernetesConfig, order: WorkerOrder, setting: plan.Setting) -> None:
-    """Check the pod of one worker as it would be created. PolicyRefused with every key that is refused."""
+    """Check the pod of one worker as it would be created. Raises PolicyRefused listing all rejected keys."""
     template = plan.template(config, order, setting, ["worker"])
     bare = replace(order.placement, pod={}, volumes=(), service_account=None, priority_class=None)
     own = plan.template(config, replace(order, placement=bare), setting, ["worker"])
@@ -65,9 +65,9 @@ def refuse_template(config: KubernetesConfig, order: WorkerOrder, setting: plan.
 
 
 def refuse_objects_of_ours(api: Api, config: KubernetesConfig, placement: Placement) -> None:
-    """Refuse a claim or an account that carries our label, by whatever name: an allow-list may be mistaken.
+    """Refuse claims and accounts with Orchestune's labels, even if an allow-list names them by mistake.
 
-    What the server may not look at, or what does not exist, is left to the other checks.
+    Objects that do not exist or that the server may not read are left to the other checks.
     """
     template = plan.template(config, _rehearsal(placement), plan.Setting(), ["worker"])
     scope = Scope(config.cluster, {}, aliases=tuple(_aliases(placement, template)))
@@ -83,7 +83,7 @@ def refuse_objects_of_ours(api: Api, config: KubernetesConfig, placement: Placem
 
 
 def _objects(spec: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
-    """Kind, path and name of the accounts and claims of a pod, whichever key of the file they come from."""
+    """Yield kind, path and name of the pod's accounts and claims, whichever key of the file they come from."""
     for key in ("serviceAccountName", "serviceAccount"):
         yield "serviceaccounts", f"spec.{key}", spec.get(key)
     for index, item in enumerate(mappings(spec.get("volumes"))):
@@ -96,7 +96,7 @@ def _rehearsal(placement: Placement, each: Resources | None = None) -> WorkerOrd
 
 
 def _aliases(placement: Placement, template: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Keys of the file for what does not come from `pod:`."""
+    """Yield (template path, key of the file) for everything that does not come from `pod:`."""
     spec = mapping(template.get("spec"))
     if placement.service_account and spec.get("serviceAccountName") == placement.service_account:
         yield "spec.serviceAccountName", "service_account"
@@ -114,7 +114,7 @@ def _aliases(placement: Placement, template: Mapping[str, object]) -> Iterator[t
 
 
 def _number(placement: Placement, item: Mapping[str, object]) -> int | None:
-    """Return which of `volumes:` an entry of the template comes from."""
+    """Return the index in `volumes:` of an entry of the template; None if it comes from elsewhere."""
     match = _PLACED.fullmatch(str(item.get("name")))
     number = int(match[1]) if match else -1
     return number if 0 <= number < len(placement.volumes) else None

@@ -1,4 +1,4 @@
-"""Who a token of the cluster stands for: one of our ServiceAccounts, which its administrators hand out."""
+"""Authentication by cluster tokens of our ServiceAccounts, which the cluster's administrators grant."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from orchestune.kubeapi.refusals import Forbidden, Unauthenticated
 from orchestune.ports.identity import Person
 
 _REVIEW = "/apis/authentication.k8s.io/v1"
-_REFUSED_SECONDS = 60.0  # a refused token is not reviewed again; an accepted one is, for the server caches callers
+_REFUSED_SECONDS = 60.0  # a rejected token is not reviewed again; accepted ones are, as the server caches callers
 _MOST = 1024
 _LONGEST = 2 * 3600
-"""seconds for which a token may be valid: the command line asks for an hour. The API server grants years, and a token
-that a person has asked for outlives the role that is taken from the person"""
+"""maximum lifetime of a token in seconds: the command line requests an hour. The API server grants years, and such a
+token stays valid after its user has lost the role"""
 
-_LATEST = 2**53  # seconds since 1970 that a float holds
+_LATEST = 2**53  # largest Unix time that a float holds exactly
 
 
 class ServiceAccounts:
-    """An `Identity`. Asks by TokenReview, a right in the whole cluster; without it the token asks for itself."""
+    """An `Identity`. It uses TokenReview, a cluster-wide right; without it, a SelfSubjectReview by the token itself."""
 
     def __init__(self, api: Api, config: KubernetesConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._api, self._clock = api, clock
@@ -54,7 +54,7 @@ class ServiceAccounts:
         return None
 
     def _user(self, token: str) -> str:
-        """The user's name in the cluster; empty for a token that is not genuine."""
+        """Return the user name in the cluster; empty if the token is not genuine."""
         if self._may_review:
             try:
                 return self._reviewed(token)
@@ -77,7 +77,7 @@ class ServiceAccounts:
 
 
 def _claims(token: str) -> Document:
-    """Return the claims of a JSON Web Token, unverified; empty if it is none. The cluster refuses a forged one."""
+    """Return the unverified claims of a JSON Web Token; empty if it is none. The cluster rejects forged ones."""
     try:
         part = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
@@ -87,9 +87,9 @@ def _claims(token: str) -> Document:
 
 
 def _is_lasting(claims: Document) -> bool:
-    """Return True for a token with a lifetime beyond what people get, unless it ends with its pod.
+    """Return True if the token lives longer than users' tokens may, unless it expires with its pod.
 
-    Tokens without an end are those of Secrets, which only administrators can make, and delete.
+    Tokens without expiry come from Secrets, which only administrators can create and delete.
     """
     try:
         if "pod" in (claims.get("kubernetes.io") or {}):

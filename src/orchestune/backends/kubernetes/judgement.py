@@ -1,4 +1,4 @@
-"""What the server is told of a worker."""
+"""The observed state of a worker, as reported to the server."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from orchestune.ports.backend import Gone, Phase
 
 
 class NonRoot(Enum):
-    """What a refusal says about pods that may run as root."""
+    """What a rejection reveals about running as root."""
 
     UNKNOWN = auto()
     POD = auto()
-    """this pod must not: its words may hold text of its experiment, so that they count for that alone"""
+    """this pod must not: the message may contain text of its experiment, so it counts for that one only"""
     NAMESPACE = auto()
     """no pod of the namespace may: it enforces the Pod Security Standard `restricted`"""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Where it is, and why."""
+    """The phase of a worker, and the reason."""
 
     phase: Phase
     words: str = ""
     gone: Gone = Gone.UNKNOWN
     waits_for: str = ""
-    """while it is pending: a word that stays the same as long as it waits for the same thing"""
+    """while pending: a key that is stable as long as the reason is the same"""
     non_root: NonRoot = NonRoot.UNKNOWN
 
 
 def refused(words: str, non_root: NonRoot = NonRoot.UNKNOWN) -> Judgement:
-    """It can never start as it was ordered."""
+    """Return the judgement for a worker that can never start as ordered."""
     return Judgement(Phase.GONE, words, Gone.REFUSED, non_root=non_root)
 
 
 def waiting(words: str, waits_for: str = "") -> Judgement:
-    """It may start yet."""
+    """Return the judgement for a worker that may still start."""
     return Judgement(Phase.PENDING, words, waits_for=waits_for)

@@ -1,4 +1,4 @@
-"""A user's `pod:` merged into our pod template: as `kubectl patch` does, as far as a template needs it."""
+"""Merge of a user's `pod:` into our pod template, like `kubectl patch` as far as templates need it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 _KEYS = ("mountPath", "name", "containerPort")
-"""what tells the entries of a list apart, in this order: a volume may be mounted at several paths"""
+"""merge keys of list entries, in order of preference: a volume may be mounted at several paths"""
 _ADDED = ("tolerations", "topologySpreadConstraints", "hostAliases")
-"""lists without such a key to which is added"""
+"""lists without a merge key that are appended to"""
 
 
 def merged(base: Any, patch: Any, key: str = "") -> Any:
-    """Objects are merged key by key, null removes; lists of named entries by name; other lists are replaced."""
+    """Return `base` patched: objects merge key by key and null deletes; lists merge by name if their entries have one;
+    other lists are replaced.
+    """
     if isinstance(base, Mapping) and isinstance(patch, Mapping):
         found = dict(base)
         for name, value in patch.items():

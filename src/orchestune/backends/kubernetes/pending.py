@@ -1,4 +1,4 @@
-"""What a pod waits for before it runs, and whether that can still come."""
+"""Why a pod is pending, and if it can still start."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from orchestune.backends.kubernetes.views import Document, Event, container_stat
 from orchestune.images.distrust import remedy
 
 IMAGE_PATIENCE = 300.0
-"""seconds for which a registry may be away, or say what may change, before an image counts as one that never comes"""
+"""seconds of registry outages or ambiguous errors until an image counts as impossible to pull"""
 CONFIG_PATIENCE = 120.0
-"""seconds for which a Secret or a volume that the pod names may be missing"""
+"""seconds until a missing Secret or volume counts as a permanent error"""
 _NEVER = re.compile(
     r"not found|manifest unknown|MANIFEST_UNKNOWN|name unknown|no match for platform|does not exist|"
     r"unauthorized|authorization failed|authentication required|access denied|403 Forbidden|401 Unauthorized|"
@@ -29,7 +29,8 @@ _NOISE = re.compile(
 _PULLED = re.compile(r"(?:pulling image|pull and unpack image|pull image) \"([^\"]+)\"")
 _VOLUME = re.compile(r'for volume "(?P<name>[^"]+)"')
 _UNMOUNTED = re.compile(r"unmounted volumes=\[(?P<names>[^\]]*)\]")
-"""in what is noted every two minutes of a volume that does not come: the cause was noted before that, and is again"""
+"""from the event that repeats every two minutes while a volume cannot be mounted; the cause is in an earlier event,
+which also recurs"""
 _LACKS = re.compile(
     r"(?:secret|configmap) \"(?P<name>[^\"]+)\" not found|references non-existent (?:secret|config) key"
 )
@@ -37,7 +38,7 @@ _SETUP = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "Failed
 
 
 def judge(pod: Document, events: Sequence[Event], shortage: str, stuck: float) -> Judgement:
-    """From the pod's conditions, its containers and its events."""
+    """Judge a pending pod. `stuck`: seconds pending for the same reason."""
     scheduled: dict[str, Any] = next(
         (item for item in pod["status"].get("conditions") or () if item.get("type") == "PodScheduled"), {}
     )
@@ -64,7 +65,7 @@ def _unschedulable(message: str, shortage: str) -> Judgement:
 
 def _container(status: Document, found: Document, events: Sequence[Event], stuck: float) -> Judgement:
     reason, message = str(found["reason"]), str(found.get("message") or "").strip()
-    pulled = _PULLED.search(message)  # that of a volume, maybe
+    pulled = _PULLED.search(message)  # may be the image of a volume
     image = (pulled and pulled[1]) or status.get("image") or "its image"
     if reason in ("InvalidImageName", "ErrImageNeverPull"):
         return refused(f"the image {image} cannot be pulled: {message or reason}")
@@ -84,13 +85,13 @@ def _container(status: Document, found: Document, events: Sequence[Event], stuck
 
 
 def _starting(pod: Document, events: Sequence[Event], stuck: float) -> Judgement:
-    """By what was noted last: trouble that is over says nothing."""
+    """Judge by the latest event: earlier trouble is over."""
     noted = sorted((event for event in events if event.kind == "Pod"), key=lambda event: event.at)
     latest, node = noted[-1] if noted else None, pod["spec"]["nodeName"]
     if latest is not None and latest.warning and latest.reason in _SETUP:
         said = _cause(_telling(noted).message)
         text, lacks = f"cannot be set up on {node}: {said}", _LACKS.search(said)
-        if lacks is None or pod["metadata"]["name"].startswith(lacks["name"] or " "):  # its own comes from the server
+        if lacks is None or pod["metadata"]["name"].startswith(lacks["name"] or " "):  # the server still creates it
             return waiting(text, "setup")
         return refused(text) if stuck >= CONFIG_PATIENCE else waiting(text, "volume")
     if latest is not None and latest.reason == "Pulling":
@@ -99,7 +100,7 @@ def _starting(pod: Document, events: Sequence[Event], stuck: float) -> Judgement
 
 
 def _telling(noted: Sequence[Event]) -> Event:
-    """The latest, or what was noted before of a volume of which the latest says only that it does not come."""
+    """Return the latest event, or the earlier one with the cause if the latest only says that a volume is unmounted."""
     latest = noted[-1]
     waits = _UNMOUNTED.search(latest.message)
     names = waits["names"].split() if waits else ()
@@ -111,13 +112,13 @@ def _telling(noted: Sequence[Event]) -> Event:
 
 
 def _cause(message: str) -> str:
-    """A pull's failure without what surrounds it."""
+    """Return the cause of a failed pull without the surrounding prefixes."""
     if message.startswith("Back-off pulling image") and "ErrImagePull" not in message:
-        return ""  # older clusters tell the cause in an event only
+        return ""  # older clusters report the cause in an event only
     return message[_NOISE.match(message).end() :] if _NOISE.match(message) else message  # type: ignore[union-attr]
 
 
 def _last(events: Sequence[Event], reasons: Sequence[str]) -> str:
-    """The message of the latest warning with one of these reasons."""
+    """Return the message of the latest warning with one of these reasons; empty if none."""
     found = [event for event in events if event.kind == "Pod" and event.warning and event.reason in reasons]
     return _cause(max(found, key=lambda event: event.at).message) if found else ""

@@ -1,4 +1,4 @@
-"""What is put into the cluster for one worker, as pure functions: its Job and the Secret with its token."""
+"""Manifests of one worker, as pure functions: its Job and the Secret with its token."""
 
 from __future__ import annotations
 
@@ -26,44 +26,44 @@ from orchestune.ports.backend import WorkerOrder
 Manifest = dict[str, Any]
 
 CONTAINER = "worker"
-"""the container in which trials run; a `pod:` patch names it"""
+"""name of the container in which trials run, for use in a `pod:` patch"""
 RUNTIME = "runtime"
-"""the init container that copies the private Python"""
+"""name of the init container that copies the private Python"""
 MOUNT = "/orchestune"
 STATE = "/orchestune-state"
 ORDERS = "/orchestune-worker"
 FILE = "worker.json"
 _IN_IMAGE = "/opt/orchestune/runtime"
 _UNREACHABLE = 30
-"""seconds after which a pod goes from a node that nobody hears of; the lease has declared its loss long before"""
+"""seconds until a pod is evicted from an unreachable node; the lease has expired long before"""
 _REMEMBERED = 86400
-"""seconds for which an ended Job waits for a server that was away"""
+"""seconds for which a finished Job is kept, for a server that was down"""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the cluster asks of every pod."""
+    """Requirements of the cluster for every pod."""
 
     restricted: bool = False
-    """it must not run as root"""
+    """pods must not run as root"""
     ground: Ground = Ground()
     image_volume: bool = False
-    """the private Python is mounted from its image; else an init container copies it"""
+    """the private Python is mounted from its image; otherwise an init container copies it"""
 
     @property
     def runtime(self) -> str:
-        """The folder in a worker's container that holds the private Python."""
+        """The folder of the private Python in a worker's container."""
         return MOUNT + _IN_IMAGE if self.image_volume else MOUNT
 
 
 def name(order: WorkerOrder) -> str:
-    """The name of a worker's Job and Secret: at most 63 characters, since it becomes a label of the pod."""
+    """Return the name of a worker's Job and Secret: at most 63 characters, as it becomes a pod label."""
     tail = order.worker.replace("-", "")[-12:]
     return f"orchestune-{(order.handle or 'worker')[:38].rstrip('-')}-{tail}"
 
 
 def secret(config: KubernetesConfig, order: WorkerOrder, job: Manifest) -> Manifest:
-    """What only the worker may know; it goes with its Job."""
+    """Return the Secret with the worker's orders and token; it is deleted with its Job."""
     document: Manifest = {
         "url": config.url,
         "endpoint": None,
@@ -91,7 +91,7 @@ def secret(config: KubernetesConfig, order: WorkerOrder, job: Manifest) -> Manif
 
 
 def job(config: KubernetesConfig, order: WorkerOrder, setting: Setting, command: Sequence[str]) -> Manifest:
-    """The Job of one worker: one pod, never a second one. With a queue it waits for Kueue to let it begin."""
+    """Return the Job of one worker: one pod, never replaced. With a queue it is suspended until Kueue admits it."""
     labels = of_worker(order.experiment, order.handle, order.worker, config.url)
     queue = {QUEUE: order.placement.queue} if order.placement.queue else {}
     return {
@@ -116,7 +116,7 @@ def job(config: KubernetesConfig, order: WorkerOrder, setting: Setting, command:
 
 
 def template(config: KubernetesConfig, order: WorkerOrder, setting: Setting, command: Sequence[str]) -> Manifest:
-    """The pod, with what the file says of it merged in; labels and the restart policy stay ours."""
+    """Return the pod template with the file's `pod:` merged in; our labels and restart policy take precedence."""
     labels = of_worker(order.experiment, order.handle, order.worker, config.url)
     made = {
         "metadata": {
@@ -141,7 +141,7 @@ def template(config: KubernetesConfig, order: WorkerOrder, setting: Setting, com
 
 
 def whereabouts(config: KubernetesConfig, each: Resources, placement: Placement, ground: Ground) -> Manifest:
-    """What of the pod's spec says which nodes take it, with what the file says of it merged in."""
+    """Return the parts of the pod spec that select nodes, with the file's `pod:` merged in."""
     tolerations = _tolerations(config, each, placement.pool, ground)
     made = {"nodeSelector": Platform(config.architecture).labels, "tolerations": tolerations}
     found = merged({"spec": made}, placement.pod).get("spec")
@@ -149,7 +149,7 @@ def whereabouts(config: KubernetesConfig, each: Resources, placement: Placement,
 
 
 def takes(config: KubernetesConfig, each: Resources, placement: Placement) -> Resources:
-    """What the scheduler sets aside for the pod of a trial that gets so much, with what the file says of it."""
+    """Return the resources that the scheduler reserves for a trial's pod, with the file's `pod:` merged in."""
     made = {"containers": [{"name": CONTAINER, "resources": _resources(config, each)}]}
     spec = merged({"spec": made}, placement.pod).get("spec")
     found = requests(spec if isinstance(spec, dict) else made, config.gpu_resource)
@@ -182,7 +182,7 @@ def _spec(config: KubernetesConfig, order: WorkerOrder, setting: Setting, comman
 
 
 def _runtime_container(config: KubernetesConfig, each: Resources) -> Manifest:
-    """Brings the private Python. It asks for no more than the trial does, so that the pod gets no larger by it."""
+    """Copies the private Python. Its requests do not exceed the trial's, so the pod's total does not grow."""
     return {
         "name": RUNTIME,
         "image": config.runtime_image,
@@ -231,7 +231,7 @@ _SECURITY: Manifest = {"allowPrivilegeEscalation": False, "capabilities": {"drop
 
 
 def _pod_security(config: KubernetesConfig, setting: Setting) -> Manifest:
-    """All that Pod Security's `restricted` asks for, but for the user where root is allowed: images choose theirs."""
+    """Return what Pod Security's `restricted` requires, except the user if root is allowed: images choose theirs."""
     found: Manifest = {"seccompProfile": {"type": "RuntimeDefault"}}
     if setting.restricted:
         found |= {"runAsNonRoot": True} | ({} if config.user is None else {"runAsUser": config.user})
@@ -265,7 +265,7 @@ def _tolerations(config: KubernetesConfig, each: Resources, pool: str | None, gr
 
 
 def _affinity(config: KubernetesConfig, order: WorkerOrder, ground: Ground) -> Manifest:
-    """Nodes of its pool, by the label or, where there is none, by name; none of those that it must avoid."""
+    """Return the affinity to the pool's nodes, by label or, if unlabelled, by name; avoided nodes are excluded."""
     avoided = [{"key": "metadata.name", "operator": "NotIn", "values": [each]} for each in sorted(order.avoid)]
     pool = order.placement.pool
     cards: list[Manifest] = []
@@ -292,7 +292,7 @@ def _term(labels: Sequence[Manifest], fields: Sequence[Manifest]) -> Manifest:
 
 
 def _runtime_volume(config: KubernetesConfig, setting: Setting) -> Manifest:
-    """The whole image: runtimes that know no `subPath` of an image ignore it without a word."""
+    """Return the volume. It mounts the whole image: runtimes without `subPath` support ignore it silently."""
     if setting.image_volume:
         return {"name": VOLUME, "image": {"reference": config.runtime_image, "pullPolicy": "IfNotPresent"}}
     return {"name": VOLUME, "emptyDir": {}}

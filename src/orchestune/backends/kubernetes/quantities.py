@@ -1,4 +1,4 @@
-"""Kubernetes' amounts as numbers, and numbers as such amounts."""
+"""Conversion between Kubernetes quantities and numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestune.domain.resources import Resources
 
 
 def amount(text: object) -> float:
-    """`500m` → 0.5, `2Gi` → 2147483648; nothing → 0. What cannot be read counts as 0."""
+    """Parse a quantity: `500m` → 0.5, `2Gi` → 2147483648. Empty or invalid text counts as 0."""
     try:
         found = float(parse_quantity(text)) if text not in (None, "") else 0.0  # type: ignore[no-untyped-call]
     except (ValueError, ArithmeticError):
@@ -22,20 +22,20 @@ def amount(text: object) -> float:
 
 
 def cores(number: float) -> str:
-    """0.5 → `500m`, 2 → `2`."""
+    """Format a number of cores: 0.5 → `500m`, 2 → `2`."""
     return str(int(number)) if number == int(number) else f"{math.ceil(number * 1000 - 1e-9)}m"
 
 
 def resources(listed: Mapping[str, object] | None, gpu_resource: str) -> Resources:
-    """`{"cpu": "1", "memory": "2Gi", …}` as numbers."""
+    """Parse resources such as `{"cpu": "1", "memory": "2Gi", …}`."""
     found = listed or {}
     return Resources(amount(found.get("cpu")), int(amount(found.get("memory"))), int(amount(found.get(gpu_resource))))
 
 
 def requests(spec: Mapping[str, Any], gpu_resource: str) -> Resources:
-    """What the scheduler sets aside for a pod: for its containers together, or for what its largest init container
-    needs beside the sidecars that are there by then; what the pod says as a whole counts in their place. What is no
-    such thing the API server refuses.
+    """Return what the scheduler reserves for a pod: the sum of its containers, or the largest init container plus the
+    sidecars started before it if that is more; pod-level requests replace it. Malformed parts are skipped: the API
+    server rejects them.
     """
     total = plus(_of(container, gpu_resource) for container in _mappings(spec.get("containers")))
     largest, beside = _NOTHING, _NOTHING
@@ -54,7 +54,7 @@ def requests(spec: Mapping[str, Any], gpu_resource: str) -> Resources:
 
 
 def plus(items: Iterable[Resources]) -> Resources:
-    """All of it together."""
+    """Return the sum."""
     listed = list(items)
     return Resources(
         sum(each.cpu or 0.0 for each in listed),
@@ -64,7 +64,7 @@ def plus(items: Iterable[Resources]) -> Resources:
 
 
 def _most(one: Resources, other: Resources) -> Resources:
-    """The larger one of each."""
+    """Return the maximum of each resource."""
     return Resources(
         max(one.cpu or 0.0, other.cpu or 0.0), max(one.memory or 0, other.memory or 0), max(one.gpu, other.gpu)
     )
@@ -75,7 +75,7 @@ def _of(container: Mapping[str, Any], gpu_resource: str) -> Resources:
 
 
 def _said(holder: Mapping[str, Any]) -> Mapping[str, object]:
-    """What a container, or a pod as a whole, requests; without a request its limit."""
+    """Return the requests of a container or of a pod as a whole, defaulting to its limits."""
     needed = _mapping(holder.get("resources"))
     return {**_mapping(needed.get("limits")), **_mapping(needed.get("requests"))}
 

@@ -1,4 +1,4 @@
-"""What Kueue says of the Jobs in its queues. Its events tell a part of that only, and are gone after an hour."""
+"""Kueue's Workloads of queued Jobs. Kueue's events carry only part of this, and expire after an hour."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ log = logging.getLogger(__name__)
 GROUP = "kueue.x-k8s.io"
 QUEUE = f"{GROUP}/queue-name"
 _AGAIN = 60.0
-"""seconds after which a cluster without Kueue, or one that does not say, is asked again"""
+"""seconds until the API of Kueue is looked up again after it was missing or forbidden"""
 _ASSIGNING = re.compile(r"^couldn't assign flavors to pod set [^:]*: ")
 _FOR = re.compile(r"^Preempted to accommodate a workload \([^)]*\)(?: due to (?P<why>[^;]+))?.*", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What Kueue makes of a Job."""
+    """Kueue's state of a Job."""
 
     job: str
     waits: str = ""
-    """why the Job may not begin; empty while it may, or where nothing is said yet"""
+    """why the Job is not admitted; empty if it is, or if no reason is given yet"""
     evicted: str = ""
-    """why the Job had to give its place back the last time"""
+    """why the Job was last evicted"""
 
 
 class Queues:
-    """The Workloads of a namespace, watched as soon as one of our Jobs waits in a queue."""
+    """The Workloads of a namespace, watched once one of our Jobs is queued."""
 
     def __init__(self, api: Api, namespace: str) -> None:
         self._api, self._namespace = api, namespace
@@ -47,7 +47,7 @@ class Queues:
         self._next = 0.0
 
     def open(self) -> None:
-        """Begin to watch. Idempotent; one request the first time."""
+        """Start the watch. Idempotent; the first call sends one request."""
         with self._lock:
             if self._kept is not None or self._ended or time.monotonic() < self._next:
                 return
@@ -64,7 +64,7 @@ class Queues:
                 self._kept.start()
 
     def close(self) -> None:
-        """End the watch."""
+        """Stop the watch."""
         with self._lock:
             self._ended, kept = True, self._kept
         if kept is not None:
@@ -72,25 +72,25 @@ class Queues:
             kept.join(10.0)
 
     def by_job(self) -> dict[str, Workload]:
-        """The Workload of each Job that has one."""
+        """Return the Workload of each Job that has one."""
         with self._lock:
             kept = self._kept
         return {found.job: found for found in kept.all()} if kept is not None else {}
 
 
 def preferred_version(api: Api) -> str:
-    """`kueue.x-k8s.io/v1beta2`, say. NotFound where the cluster has no Kueue."""
+    """Return the API version, such as `kueue.x-k8s.io/v1beta2`. Raises NotFound if Kueue is not installed."""
     group = api.call("GET", f"/apis/{GROUP}")
     return str((group.get("preferredVersion") or {}).get("groupVersion") or f"{GROUP}/v1beta1")
 
 
 def queue_of(job: Mapping[str, Any]) -> str:
-    """The LocalQueue in which a Job is; empty: in none."""
+    """Return the name of a Job's LocalQueue; empty if it is not queued."""
     return str((job["metadata"].get("labels") or {}).get(QUEUE) or "")
 
 
 def workload(document: Document) -> Workload | None:
-    """A Workload; None where it is not of a Job."""
+    """Parse a Workload; None if its owner is not a Job."""
     owners = document["metadata"].get("ownerReferences") or ()
     job = next((str(owner["name"]) for owner in owners if owner.get("kind") == "Job"), "")
     status: Document = document.get("status") or {}
@@ -99,7 +99,7 @@ def workload(document: Document) -> Workload | None:
 
 
 def plain(message: str) -> str:
-    """What Kueue says, without what is the same each time."""
+    """Return Kueue's message without its constant prefix."""
     return _ASSIGNING.sub("", message.strip())
 
 

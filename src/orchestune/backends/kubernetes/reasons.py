@@ -1,6 +1,6 @@
-"""What became of a worker's pod, in words: pure functions of the status that the API shows.
+"""Explain the state of a worker's pod: pure functions of the status returned by the API.
 
-`judge` is the whole: from a Job, its pod, and what is known around them to what the server is told.
+`judge` is the entry point: it maps a Job, its pod and their context to the `Judgement` for the server.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from orchestune.ports.backend import Gone, Phase
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of one worker."""
+    """Everything observed about one worker."""
 
     job: Document | None
     pod: Document | None = None
-    """the newest, or the last state of one that is no longer there"""
+    """the newest pod, or the last state of a deleted one"""
     pod_deleted: bool = False
-    """the pod is no longer there"""
+    """the pod was deleted"""
     events: Sequence[Event] = field(default_factory=tuple)
     node_trouble: str | None = None
-    """why the pod's node is not ready, or that it is no longer there; None: it is well, or nobody may look"""
+    """why the pod's node is not ready, or that it was removed; None if it is ready or nodes may not be read"""
     shortage: str = ""
-    """which resource is missing, computed from the nodes"""
+    """the missing resource, computed from the nodes"""
     stuck: float = 0.0
-    """seconds for which the pod has been waiting for the same thing"""
+    """seconds for which the pod has been pending for the same reason"""
     told_to_end: bool = False
-    """by us"""
+    """we have asked it to terminate"""
     has_run: bool = False
-    """its pod was seen at work, maybe an earlier one"""
+    """one of its pods, maybe an earlier one, was seen running"""
     workload: Workload | None = None
-    """what Kueue says of the Job, where it is in a queue and may be asked"""
+    """Kueue's Workload of the Job, if it is queued and Workloads may be read"""
 
 
 _RUNNING = Judgement(Phase.RUNNING)
 
 
 def judge(evidence: Evidence) -> Judgement:
-    """Where the worker is, and why. It is gone only when nothing of it can run any more and the verdict is in."""
+    """Return the worker's phase and the reason. It is GONE only once nothing of it can run and the reason is final."""
     pod, job = evidence.pod, evidence.job
     if pod is not None and not evidence.pod_deleted:
         if pod["status"].get("phase") in ("Succeeded", "Failed"):
@@ -70,7 +70,7 @@ def judge(evidence: Evidence) -> Judgement:
             return _taken_back(evidence)
         return _queued(job, evidence)
     if pod is not None:
-        return _RUNNING  # deleted: the Job is about to say so
+        return _RUNNING  # pod deleted: the Job's status will follow
     return creation.judge(evidence.events, evidence.stuck)
 
 
@@ -79,7 +79,7 @@ def _suspended(job: Document | None) -> bool:
 
 
 def _queued(job: Document, evidence: Evidence) -> Judgement:
-    """A Job that Kueue has not let begin, with what it says of the quota."""
+    """Judge a suspended Job; if queued, with what Kueue reports about the quota."""
     queue = queue_of(job)
     if not queue:
         return Judgement(Phase.PENDING, "its Job is suspended")
@@ -88,19 +88,19 @@ def _queued(job: Document, evidence: Evidence) -> Judgement:
 
 
 def _noted(events: Sequence[Event]) -> str:
-    """What Kueue has noted for everybody, where its Workloads may not be read."""
+    """Return the latest pending reason from Kueue's events, for servers that may not read Workloads."""
     said = [event for event in events if event.kind == "Workload" and event.warning and event.reason == "Pending"]
     return plain(max(said, key=lambda event: event.at).message) if said else ""
 
 
 def _taken_back(evidence: Evidence) -> Judgement:
-    """A Job that was at work and is suspended: Kueue gives its place to others."""
+    """Judge a Job that was running and is suspended: Kueue has preempted it."""
     why = evidence.workload.evicted if evidence.workload is not None else ""
     return Judgement(Phase.GONE, "preempted: its queue gave the place to others" + (why and f" ({why})"), Gone.PLACE)
 
 
 def verdict(pod: Document, evidence: Evidence) -> Judgement:
-    """Why a pod ended. What a `pod:` has put beside the worker tells only where the worker says nothing."""
+    """Return why a pod terminated. Containers added by `pod:` are consulted only if the worker gives no reason."""
     status = pod["status"]
     if evidence.told_to_end:
         return Judgement(Phase.GONE, "the worker was told to end")
@@ -134,7 +134,7 @@ def verdict(pod: Document, evidence: Evidence) -> Judgement:
 
 _FULL = re.compile(r"OutOf\S+|Preempting")
 _NOT_ADMITTED = re.compile(r"UnexpectedAdmissionError|NodeAffinity|Topology\S*|SMTAlignmentError|AppArmor|Sysctl\S*")
-"""why a kubelet refuses what the scheduler gives it, and goes on to: the scheduler does not know of it"""
+"""reasons for which a kubelet rejects scheduled pods repeatedly, as the scheduler does not know of them"""
 _OWN_LIMIT = re.compile(r"exceeds the (?:total )?limit|has larger consumption of")
 _DISRUPTIONS = {
     "PreemptionByScheduler": "preempted: a pod of higher priority took its place",
@@ -145,12 +145,12 @@ _DISRUPTIONS = {
 
 
 def _by_the_place(pod: Document, has_run: bool) -> Judgement | None:
-    """What took the pod away, where that was the cluster."""
+    """Return the reason if the cluster removed or rejected the pod; None otherwise."""
     status = pod["status"]
     reason, message = str(status.get("reason") or ""), str(status.get("message") or "").strip()
     node = pod["spec"].get("nodeName") or "its node"
     if reason == "Evicted":
-        # what is beyond its own limit would be beyond it everywhere: such losses are counted
+        # A pod beyond its own limit would exceed it on every node: such losses are counted.
         own = Gone.UNKNOWN if _OWN_LIMIT.search(message) else Gone.PLACE
         return Judgement(Phase.GONE, f"evicted from {node}: {message}", own)
     if reason == "DeadlineExceeded":
@@ -162,7 +162,7 @@ def _by_the_place(pod: Document, has_run: bool) -> Judgement | None:
     if reason in ("NodeShutdown", "Terminated", "Shutdown"):
         return Judgement(Phase.GONE, f"its node {node} was shut down", Gone.PLACE)
     if _FULL.fullmatch(reason) or _NOT_ADMITTED.fullmatch(reason):
-        lasting = _NOT_ADMITTED.fullmatch(reason) and not has_run  # a node that starts anew takes none at first
+        lasting = _NOT_ADMITTED.fullmatch(reason) and not has_run  # a node that restarts rejects pods at first
         gone = Gone.UNKNOWN if lasting else Gone.PLACE
         return Judgement(Phase.GONE, f"{node} did not take it: {message or reason}", gone)
     disrupted = condition(pod, "DisruptionTarget")
@@ -179,7 +179,7 @@ def _disruption(disrupted: Mapping[str, Any], node: str) -> str:
 
 
 def _leaving(pod: Document, evidence: Evidence) -> Judgement:
-    """A pod that is being deleted runs until its node says that it does not; a node that is gone says nothing."""
+    """Judge a pod that is being deleted: it runs until its node confirms its end, which a lost node never does."""
     node = pod["spec"].get("nodeName")
     if not node:
         return Judgement(Phase.RUNNING, "its pod is being deleted")
@@ -199,7 +199,7 @@ def _without_job(pod: Document | None, evidence: Evidence) -> Judgement:
 
 
 def _of_job(finished: Mapping[str, Any], evidence: Evidence) -> Judgement:
-    """Only the Job is left to tell."""
+    """Judge by the Job's condition alone, without a pod."""
     if evidence.told_to_end:
         return Judgement(Phase.GONE, "the worker was told to end")
     if finished["type"] == "Complete":
@@ -215,19 +215,19 @@ def _ended(container: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _is_outlived(pod: Document) -> bool:
-    """Whether the worker is over, and what a `pod:` or a mesh has put beside it keeps the pod from being over too."""
+    """Return True if the worker has exited but containers added by `pod:` or a mesh keep the pod running."""
     found = {each["name"]: _ended(each) for each in container_statuses(pod, "containerStatuses")}
     return found.get(CONTAINER) is not None and None in found.values()
 
 
 def _sidecars(pod: Document) -> set[str]:
-    """Init containers that stay beside the worker, and that the node ends once it is over, gently or not."""
+    """Return the sidecar init containers: the kubelet terminates them after the worker, whatever their exit code."""
     listed = pod["spec"].get("initContainers") or ()
     return {each["name"] for each in listed if each.get("restartPolicy") == "Always"}
 
 
 def _exit(ended: Mapping[str, Any]) -> str:
-    """`was killed by SIGKILL; its last lines: …`."""
+    """Describe an exit: `was killed by SIGKILL; its last lines: …`."""
     code, reason = int(ended.get("exitCode") or 0), str(ended.get("reason") or "")
     message = str(ended.get("message") or "").strip()
     if 128 < code < 160:

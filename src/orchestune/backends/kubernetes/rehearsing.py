@@ -1,4 +1,4 @@
-"""Whether the API server takes a Job with what a file says of its pod: asked in advance, and nothing is made."""
+"""Server-side dry run of a Job with the file's `pod:`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from orchestune.ports.backend import WorkerOrder
 _UNKNOWN = re.compile(r'unknown field "(?P<path>[^"]+)"')
 _STEP = re.compile(r"[^.\[\]]+")
 _NO_REHEARSAL = re.compile(r'[^"]*admission webhook "[^"]+" does not support dry run')
-"""the whole of what is said of an admission webhook of the cluster: then only the Job itself can tell"""
+"""complete message for an admission webhook without dry-run support: only the real Job can be validated"""
 _HINT = "correct `pod:`; `kubectl explain job.spec.template` says what a pod has"
 
 
 def rehearse(api: Api, config: KubernetesConfig, each: Resources, placement: Placement) -> None:
-    """UsageError in the API server's words. Who cannot ask, for whatever reason, believes that it does."""
+    """Raise UsageError with the API server's message if it rejects the Job. If the dry run itself fails, the Job counts
+    as valid.
+    """
     order = WorkerOrder("rehearsal-00", "", "", 1, each=each, placement=placement)
     job = plan.job(config, order, plan.Setting(), ["worker"])
     said = _refusal(api, config, job, "Strict")
     if strange := [path for path in _UNKNOWN.findall(said) if not _is_ours(config, order, path)]:
         shown = ", ".join(path.removeprefix("spec.template.") for path in strange)
         raise UsageError(f"`pod:` names what a pod of this cluster does not have: {shown}", _HINT)
-    if _UNKNOWN.search(said):  # what an older cluster does not know yet of ours, and leaves out
+    if _UNKNOWN.search(said):  # fields of ours that an older cluster does not know and drops
         said = _refusal(api, config, job, "Ignore")
     if said and not _NO_REHEARSAL.fullmatch(said):
         raise UsageError(said, _HINT)
@@ -47,7 +49,7 @@ def _refusal(api: Api, config: KubernetesConfig, job: plan.Manifest, validation:
 
 
 def _is_ours(config: KubernetesConfig, order: WorkerOrder, path: str) -> bool:
-    """Whether the Job has it without the file's `pod:`."""
+    """Return True if the Job has this field without the file's `pod:`."""
     bare = replace(order, placement=replace(order.placement, pod={}))
     found: Any = plan.job(config, bare, plan.Setting(), ["worker"])
     for step in _STEP.findall(path):

@@ -1,4 +1,4 @@
-"""The values of experiments' secrets as Secrets of the cluster: none of them stands on the server's disk."""
+"""Storage of experiments' secrets as Secrets of the cluster; no value is written to the server's disk."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from orchestune.errors import BadInput, Conflict, NotFound
 from orchestune.kubeapi.labels import COMPONENT, OURS, are_in
 
 _KEY = "values.json"
-"""one key for all: what a variable may be called, a key of a Secret may not always be"""
+"""one key for all values: not every variable name is a valid key of a Secret"""
 _REMEMBERED = 256
 
 
 class KubernetesSecrets:
-    """A `SecretStore`. What was read is kept in memory, so that a worker that registers asks the cluster nothing."""
+    """A `SecretStore`. Values are cached in memory, so that registering a worker needs no request to the cluster."""
 
     def __init__(self, api: Api, config: KubernetesConfig) -> None:
         self._api, self._config = api, config
@@ -77,14 +77,14 @@ class KubernetesSecrets:
 
 
 def name(experiment: str) -> str:
-    """The name of an experiment's Secret. BadInput where that is no id of an experiment."""
+    """Return the name of an experiment's Secret. Raises BadInput if that is not an experiment id."""
     if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,60}[a-z0-9])?", experiment):
         raise BadInput.one("the name of an experiment's secrets is not an experiment's id")
     return f"orchestune-secrets-{experiment}"
 
 
 def secret(config: KubernetesConfig, experiment: str, values: Mapping[str, str]) -> Document:
-    """The Secret that holds them: at most `create_experiment.MOST_SECRETS` bytes, and a Secret may hold 1 MiB."""
+    """Return the Secret. Values have at most `create_experiment.MOST_SECRETS` bytes, and a Secret holds 1 MiB."""
     content = json.dumps(dict(values)).encode()
     return {
         "apiVersion": "v1",

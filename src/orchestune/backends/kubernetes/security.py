@@ -1,4 +1,4 @@
-"""Whether pods must not run as root: by the labels of the namespace, or by what was refused."""
+"""Detection of namespaces where pods must not run as root, by labels or by a rejected pod."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestune.kubeapi.labels import is_restricted
 
 
 class Security:
-    """Asks once; a server without the right to see its namespace learns from the first refusal."""
+    """Reads the namespace once; a server without that right learns from the first rejection."""
 
     def __init__(self, api: Caller, config: KubernetesConfig) -> None:
         self._api, self._config = api, config
@@ -18,7 +18,7 @@ class Security:
         self._experiments: set[str] = set()
 
     def restricted(self, experiment: str = "") -> bool:
-        """Return True if pods (of that experiment) must say that they do not run as root. TemporaryError."""
+        """Return True if pods (of that experiment) must declare that they do not run as root. Raises TemporaryError."""
         if self._known is None:
             try:
                 namespace = self._api.call("GET", f"/api/v1/namespaces/{self._config.namespace}")
@@ -29,7 +29,7 @@ class Security:
         return self._known or experiment in self._experiments
 
     def learn(self, non_root: NonRoot, experiment: str) -> bool:
-        """Take in a refusal of one of the experiment's pods. Return True if its next pod will be another one."""
+        """Record a rejection of one of the experiment's pods. Return True if its next pod will be different."""
         if non_root is NonRoot.UNKNOWN or self._config.restricted is not None or self.restricted(experiment):
             return False
         if non_root is NonRoot.NAMESPACE:

@@ -1,4 +1,4 @@
-"""Removes what nobody wants any more: Jobs and pods of workers that are over, pods on nodes that went away."""
+"""Garbage collection: deletes Jobs and pods of workers that are over, and pods on lost nodes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE = 50
 _OVERDUE = 10.0
-"""seconds beyond its grace after which a pod is taken from a node that does not answer"""
+"""seconds beyond its grace period after which a pod is force-deleted from an unresponsive node"""
 
 
 class Sweeper:
-    """Looks at the watches; calls the API server only for what is to go."""
+    """Deletes leftover objects. It reads the watches and calls the API server only to delete."""
 
     def __init__(self, api: Api, config: KubernetesConfig, world: World) -> None:
         self._api, self._config, self._world = api, config, world
         self._leaving: dict[str, float] = {}
 
     def sweep(self, workers: frozenset[str]) -> None:
-        """Jobs and pods of other workers go; a few dozen at a time. TemporaryError."""
+        """Delete Jobs and pods of all workers but these, up to `_AT_ONCE` of each per call. Raises TemporaryError."""
         unwanted = [job for job in self._ours(self._world.jobs.all()) if _unwanted(job, workers)]
         for job in unwanted[:_AT_ONCE]:
             name = job["metadata"]["name"]
@@ -42,7 +42,7 @@ class Sweeper:
         self._force(pods)
 
     def _force(self, pods: list[Document]) -> None:
-        """A node that went away never says that a pod has ended: it is deleted without its word."""
+        """Force-delete terminating pods on lost nodes, which never confirm that a pod has ended."""
         now = time.monotonic()
         leaving = {pod["metadata"]["uid"]: pod for pod in pods if pod["metadata"].get("deletionTimestamp")}
         self._leaving = {uid: self._leaving.get(uid, now) for uid in leaving}
@@ -56,7 +56,7 @@ class Sweeper:
                 self._api.delete(self._path(pod), {"gracePeriodSeconds": 0})
 
     def _ours(self, documents: list[Document]) -> list[Document]:
-        """Those of this server alone: another one of the namespace has workers of its own."""
+        """Return the objects of this server only: other servers may share the namespace."""
         return [each for each in documents if belongs(each["metadata"].get("labels") or {}, self._config.url)]
 
     def _path(self, pod: Document) -> str:

@@ -1,4 +1,4 @@
-"""Parts of the API's documents, cut to what is looked at."""
+"""Reduced views of API documents."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _DROPPED = ("managedFields",)
 
 @dataclass(frozen=True)
 class Event:
-    """What a component of the cluster noted about an object of ours."""
+    """An event about one of our objects."""
 
     kind: str
-    """of the object: `Job`, `Pod`, and `Workload`, which Kueue makes for a Job"""
+    """kind of the object: `Job`, `Pod`, or `Workload`, which Kueue creates for a Job"""
     name: str
-    """of the object, or of the Job that the Workload is for"""
+    """name of the object, or of the Job that the Workload is for"""
     reason: str
     message: str
     warning: bool
     at: str
-    """as the API writes times, which sort as text"""
+    """timestamp as text of the API, which sorts chronologically"""
 
 
 def event(document: Mapping[str, Any]) -> Event | None:
-    """An event about a worker's Job or pod, or about what Kueue makes of its Job; None for others."""
+    """Parse an event about a worker's Job, pod or Workload; None for other events."""
     about = document.get("involvedObject") or {}
     kind, name = str(about.get("kind") or ""), str(about.get("name") or "")
     if kind == "Workload":
@@ -47,13 +47,13 @@ def event(document: Mapping[str, Any]) -> Event | None:
 
 
 def slim(document: Document) -> Document:
-    """An object without what nobody looks at."""
+    """Return the document without unused fields."""
     metadata = {key: value for key, value in document["metadata"].items() if key not in _DROPPED}
     return {**document, "metadata": metadata, "status": document.get("status") or {}}
 
 
 def condition(document: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
-    """The condition of that type, if it holds."""
+    """Return the condition of that type if its status is True, else None."""
     for item in (document.get("status") or {}).get("conditions") or ():
         if item.get("type") == kind and item.get("status") == "True":
             found: Mapping[str, Any] = item
@@ -62,5 +62,5 @@ def condition(document: Mapping[str, Any], kind: str) -> Mapping[str, Any] | Non
 
 
 def container_statuses(pod: Mapping[str, Any], key: str) -> list[Document]:
-    """`containerStatuses` or `initContainerStatuses`."""
+    """Return the `containerStatuses` or `initContainerStatuses`; empty if absent."""
     return list(pod["status"].get(key) or ())

@@ -1,4 +1,4 @@
-"""One kind of object of the cluster, kept up to date by one list and one watch, whoever asks for how many of them."""
+"""A cache of one kind of cluster object, kept up to date by one list and one watch for all its readers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _LEAST, _MOST = 0.2, 5.0
-"""seconds between two tries: at first, and at most"""
+"""seconds between two retries: minimum and maximum"""
 _LASTED = 1.0
-"""seconds that a watch holds where all is well: one that ends sooner, again and again, is asked for less often"""
+"""minimum seconds that a healthy watch lasts; repeated shorter ones make the backoff grow"""
 _FORBIDDEN = 60.0
-"""seconds after which a right that was missing is tried again"""
+"""seconds after which a forbidden request is retried"""
 
 
 class Kept(Generic[T]):
-    """What is known of one kind: `(namespace, name)` → what `reduce` made of the object (None: not of interest).
+    """The cached objects of one kind: `(namespace, name)` → result of `reduce` (None: not of interest).
 
-    A thread lists, watches on from there, and lists again where the API server has forgotten that point. While the
-    API server is away the last state stays.
+    A thread lists, watches from that version, and lists again if the API server has expired it. While the API server is
+    unreachable, the last state is kept.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Kept(Generic[T]):
     ) -> None:
         self._api, self._path, self._query, self._reduce = api, path, dict(query), reduce
         self._forgotten = forgotten
-        """told the last state of what was deleted"""
+        """called with the last state of a deleted object"""
         self._lock = threading.Lock()
         self._objects: dict[tuple[str, str], T] = {}
         self._put: dict[tuple[str, str], float] = {}
@@ -50,47 +50,47 @@ class Kept(Generic[T]):
         self._ending = threading.Event()
         self._watching: Watching | None = None
         self._since = ""
-        """the point up to which everything was taken; empty: list first"""
+        """resource version up to which changes are applied; empty: list first"""
         self.trouble: OrchestuneError | None = None
-        """why the last try failed; None while it works"""
+        """why the last request failed; None while it works"""
         self.permitted = True
         self._thread = threading.Thread(target=self._run, name=f"watch {path.rpartition('/')[2]}", daemon=True)
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start the thread. Does not block."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread."""
+        """Ask the thread to stop and abort its watch."""
         self._ending.set()
         watching = self._watching
         if watching is not None:
             watching.hang_up()
 
     def join(self, timeout: float) -> None:
-        """Wait until the thread has ended."""
+        """Wait until the thread has exited."""
         self._thread.join(timeout)
 
     def known(self, timeout: float) -> bool:
-        """Whether it was listed once; waits for that."""
+        """Return True if the objects have been listed; waits up to `timeout` seconds for it."""
         return self._complete.wait(timeout)
 
     def asked(self, timeout: float) -> bool:
-        """Whether it was listed once, or that is not permitted; waits for that."""
+        """Return True if the objects have been listed or may not be; waits up to `timeout` seconds for it."""
         return self._answered.wait(timeout) and (self._complete.is_set() or not self.permitted)
 
     def all(self) -> list[T]:
-        """Everything, as it was seen last."""
+        """Return all objects as last observed."""
         with self._lock:
             return list(self._objects.values())
 
     def get(self, namespace: str, name: str) -> T | None:
-        """One of them."""
+        """Return one object, or None if absent."""
         with self._lock:
             return self._objects.get((namespace, name))
 
     def put(self, document: Document) -> None:
-        """What a call of ours has just created: seen from now on, though the watch has not told it yet."""
+        """Add an object that we have just created, before the watch reports it."""
         key = _key(document)
         value = self._reduce(document)
         with self._lock:
@@ -118,7 +118,7 @@ class Kept(Generic[T]):
                 self._fail(exc, permitted=True)
                 if not isinstance(exc, TemporaryError):
                     self._since = ""
-            except Exception as exc:  # whatever the API server sends, the next try may succeed
+            except Exception as exc:  # whatever the API server sends, a retry may succeed
                 log.exception("watching %s failed", self._path)
                 self._fail(TemporaryError(f"watching failed: {exc}"), permitted=True)
                 self._since = ""
@@ -153,7 +153,7 @@ class Kept(Generic[T]):
         return since
 
     def _follow(self) -> None:
-        """Watch until the request ends."""
+        """Apply the events of one watch request until it ends."""
         watching = self._watching = self._api.watch(self._path, self._query, self._since)
         if self._ending.is_set():
             watching.hang_up()

@@ -1,4 +1,4 @@
-"""The cluster as this server sees it: one watch per kind, and what follows from them together."""
+"""The server's view of the cluster: one watch per kind, and what is derived from them together."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from orchestune.errors import TemporaryError
 from orchestune.kubeapi.labels import WORKERS, selector
 
 _FIRST = 10.0
-"""seconds for which the first question waits for the first answer of the API server"""
+"""seconds that the first query waits for the first response of the API server"""
 
 
 class World:
-    """Jobs, pods and events of the namespace; nodes and everybody's pods where that is permitted."""
+    """Jobs, pods and events of the namespace; nodes and the pods of all namespaces if permitted."""
 
     def __init__(self, api: Api, config: KubernetesConfig) -> None:
         inside = f"/namespaces/{config.namespace}"
@@ -41,11 +41,11 @@ class World:
         self.nodes: Kept[Node] = Kept(api, "/api/v1/nodes", {}, partial(capacity.node, config=config))
         self.loads: Kept[Load] = Kept(api, "/api/v1/pods", {}, loads)
         self.neighbours: Kept[Load] = Kept(api, f"/api/v1{inside}/pods", {}, loads)
-        """the namespace's pods: all that is seen of others without the right to see everybody's"""
+        """all pods of the namespace: a fallback for servers that may not list pods of all namespaces"""
         self.queues = Queues(api, config.namespace)
 
     def open(self) -> None:
-        """Begin to watch; returns at once. Idempotent."""
+        """Start the watches. Idempotent, does not block."""
         with self._lock:
             if self._started is None:
                 self._started = time.monotonic()
@@ -53,7 +53,7 @@ class World:
                     kept.start()
 
     def close(self) -> None:
-        """End all watches."""
+        """Stop all watches."""
         with self._lock:
             if self._started is None:
                 return
@@ -66,7 +66,9 @@ class World:
             kept.join(10.0)
 
     def ready(self) -> None:
-        """Wait, once for a while, until the namespace is known. TemporaryError where it is not."""
+        """Wait until the namespace's Jobs and pods are listed, at most `_FIRST` seconds after the start. Raises
+        TemporaryError if they are not.
+        """
         self.open()
         assert self._started is not None
         until = self._started + _FIRST
@@ -76,19 +78,19 @@ class World:
                 raise kept.trouble or TemporaryError("the cluster's API server has not answered yet")
 
     def fresh(self) -> None:
-        """TemporaryError where the API server is away now."""
+        """Raise TemporaryError if the API server is unreachable now."""
         self.ready()
         if isinstance(self.jobs.trouble, TemporaryError):
             raise self.jobs.trouble
 
     def machines_known(self) -> bool:
-        """Whether the nodes may be seen; waits for the first answer."""
+        """Return True if nodes may be listed; waits for the first response."""
         self.ready()
         assert self._started is not None
         return self.nodes.asked(max(self._started + _FIRST - time.monotonic(), 0.0)) and self.nodes.permitted
 
     def everybodys(self) -> list[Load]:
-        """What pods hold of nodes: of the whole cluster, or of the namespace where no more may be seen."""
+        """Return the loads of all pods of the cluster, or only of the namespace if no more may be listed."""
         self.ready()
         assert self._started is not None
         seen = self.loads.asked(max(self._started + _FIRST - time.monotonic(), 0.0)) and self.loads.permitted
@@ -102,11 +104,11 @@ class World:
         return self.neighbours.all()
 
     def jobs_by_worker(self) -> dict[str, Document]:
-        """The Job of each worker."""
+        """Return the Job of each worker."""
         return {_worker(job): job for job in self.jobs.all()}
 
     def pods_by_worker(self) -> dict[str, Document]:
-        """The newest pod of each worker; one that still lives before one that is over."""
+        """Return the newest pod of each worker, preferring unfinished pods."""
         found: dict[str, Document] = {}
         for pod in self.pods.all():
             worker = _worker(pod)
@@ -115,37 +117,37 @@ class World:
         return found
 
     def events_by_object(self) -> dict[str, list[Event]]:
-        """What was noted about each Job and pod, by its name."""
+        """Return the events of each Job and pod, by its name."""
         found: dict[str, list[Event]] = {}
         for item in self.events.all():
             found.setdefault(item.name, []).append(item)
         return found
 
     def workloads(self) -> dict[str, Workload]:
-        """What Kueue says of each Job that is in a queue, by the Job's name; asked only where there is one."""
+        """Return Kueue's Workload of each queued Job, by the Job's name; watched only once a Job is queued."""
         if any(queue_of(job) for job in self.jobs.all()):
             self.queues.open()
         return self.queues.by_job()
 
     def last_pod(self, worker: str) -> Document | None:
-        """The last state of a worker's pod that is no longer there."""
+        """Return the last state of a worker's deleted pod, or None."""
         with self._lock:
             return self._last_pods.get(worker)
 
     def has_run(self, worker: str) -> bool:
-        """Whether a pod of the worker was seen at work."""
+        """Return True if a pod of the worker was seen running."""
         with self._lock:
             return worker in self._has_run
 
     def forget(self, but: Iterable[str]) -> None:
-        """Keep in mind only these workers."""
+        """Drop the records of all workers but these."""
         kept = set(but)
         with self._lock:
             self._last_pods = {worker: pod for worker, pod in self._last_pods.items() if worker in kept}
             self._has_run &= kept
 
     def node_trouble(self, name: str) -> str | None:
-        """Why a node is not ready, or that it is gone; None where it is well or cannot be seen."""
+        """Return why a node is not ready, or that it was removed; None if it is ready or cannot be read."""
         if not name or not self.nodes.permitted or not self.nodes.known(0.0):
             return None
         node = self.nodes.get("", name)

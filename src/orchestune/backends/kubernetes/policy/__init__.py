@@ -1,1 +1,1 @@
-"""Which pods experiments may have: a positive list of the fields of a pod template. Pure."""
+"""Pod policy for experiments: an allow-list of the fields of a pod template. Pure functions."""

@@ -1,4 +1,4 @@
-"""Containers of a pod: the worker's, the one that brings its Python, and those that an experiment adds."""
+"""Rules for containers: the worker's, the one that copies its Python, and those that an experiment adds."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _SECURITY: Table = {
 
 
 def _no_host(scope: Scope, path: str, value: object) -> Iterator[Problem]:
-    """The kubelet makes these requests, from the node: a host would be reached past every NetworkPolicy."""
+    """Refuse a host: the kubelet sends these requests from the node, so they would bypass every NetworkPolicy."""
     if value != "":
         yield scope.refuse(path, f"has the node connect to '{shown(value)}' (expected no host: the pod itself)")
 
@@ -78,7 +78,7 @@ _TIMING = ("failureThreshold", "initialDelaySeconds", "periodSeconds", "successT
 
 
 def grace(scope: Scope, path: str, value: object) -> Iterator[Problem]:
-    """Check for how long a container may delay its own end."""
+    """Check the termination grace period of a container."""
     if not isinstance(value, int) or not 0 <= value <= MOST_GRACE:
         yield scope.refuse(path, f"found {shown(value)} (expected 0 to {MOST_GRACE:g} seconds)")
 
@@ -89,7 +89,9 @@ _LIFECYCLE: Check = table({"postStart": _HANDLER, "preStop": _HANDLER, "stopSign
 
 
 def _variable(scope: Scope, path: str, value: object) -> Iterator[Problem]:
-    """Runtimes of vendors give uncounted GPUs by such a variable, also to a container without a request."""
+    """Refuse variables by which vendors' runtimes expose GPUs that are not requested, even to containers without a
+    request.
+    """
     item = mapping(value)
     if item.get("name") in tuple(DEVICES) and ("valueFrom" in item or item.get("value") not in _NO_GPUS):
         yield scope.refuse(path, "takes GPUs that are not requested (expected them in `resources.gpu`)")
@@ -110,7 +112,7 @@ _ALL_FROM: Table = {
 
 
 def amounts(scope: Scope, path: str, value: object) -> Iterator[Problem]:
-    """Check requests or limits: devices beside the GPUs that Orchestune counts need an allowance."""
+    """Check requests or limits: devices other than the GPUs that Orchestune counts need an allowance."""
     for name, count in mapping(value).items():
         if str(count).strip().startswith("-"):
             yield scope.refuse(f"{path}.{shown(name)}", f"found {shown(count)} (expected no negative amount)")
@@ -153,7 +155,7 @@ def _own(scope: Scope, name: object) -> Mapping[str, object]:
 
 
 def _missing(scope: Scope, path: str, value: Mapping[str, object]) -> Iterator[Problem]:
-    """Refuse what was taken away: without it a container has more than the default."""
+    """Refuse removed settings without which a container would have more rights than the default."""
     security = mapping(value.get("securityContext"))
     kept = security.get("allowPrivilegeEscalation") is None and not gains_privileges(security)
     if kept and not scope.allowances.permit("privilege-escalation"):
@@ -164,7 +166,7 @@ def _missing(scope: Scope, path: str, value: Mapping[str, object]) -> Iterator[P
 
 
 def _message_path(scope: Scope, path: str, value: object) -> Iterator[Problem]:
-    """The kubelet mounts a file there."""
+    """Check the path: the kubelet mounts a file there."""
     return iter(()) if value == "/dev/termination-log" else mount_path(scope, path, value)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from orchestune.backends.kubernetes.quantities import amount
 
-_DROPPED = ["MKNOD", "NET_RAW"]  # of the default capabilities: common programs do without, attacks do not
+_DROPPED = ["MKNOD", "NET_RAW"]  # default capabilities that common programs do not need but attacks do
 DEVICES = {
     "AMD_VISIBLE_DEVICES": "amd.com",
     "ASCEND_VISIBLE_DEVICES": "huawei.com",
@@ -14,15 +14,15 @@ DEVICES = {
     "MTHREADS_VISIBLE_DEVICES": "mthreads.com",
     "NVIDIA_VISIBLE_DEVICES": "nvidia.com",
 }
-"""variables by which the container runtimes of vendors choose devices, and the domain of each vendor's resources"""
-_NONE = {"NVIDIA_VISIBLE_DEVICES": "void"}  # with an empty one old images for CUDA get all GPUs
+"""variables by which vendors' container runtimes select devices, and each vendor's resource domain"""
+_NONE = {"NVIDIA_VISIBLE_DEVICES": "void"}  # if it is empty, old CUDA images get all GPUs
 
 
 def hardened(containers: object, own: frozenset[str], gpu_resource: str, *, restricted: bool) -> object:
-    """Return the containers with defaults in place of what an experiment left open; `own` names Orchestune's.
+    """Return the containers with safe defaults for what an experiment left open; `own` names Orchestune's.
 
-    No privilege escalation, no raw sockets, and none of a vendor's devices of the node if none is requested: images set
-    the variables by which the runtimes of vendors hand all of them out.
+    No privilege escalation, no raw sockets, and no devices of the node unless requested: images set the variables by
+    which vendors' runtimes expose all of them.
 
     `restricted`: the namespace allows no capability at all.
     """
@@ -34,7 +34,7 @@ def hardened(containers: object, own: frozenset[str], gpu_resource: str, *, rest
 
 
 def gains_privileges(security: Mapping[str, object]) -> bool:
-    """Return True for a security context with which the API takes no `allowPrivilegeEscalation: false`."""
+    """Return True if the API rejects `allowPrivilegeEscalation: false` with this security context."""
     capabilities = security.get("capabilities")
     added = capabilities.get("add") if isinstance(capabilities, Mapping) else None
     names = {str(name).upper().removeprefix("CAP_") for name in added} if isinstance(added, list) else set()
@@ -67,14 +67,14 @@ def _security(given: Mapping[str, object], dropped: list[str]) -> dict[str, obje
 
 
 def _requested(container: Mapping[str, object], gpu_resource: str) -> Collection[str]:
-    """Return the variables of the vendors whose devices it requests: the device plugin says in them which ones."""
+    """Return the variables of the vendors whose devices are requested: the device plugin sets them."""
     resources = container.get("resources")
     parts = [resources.get("requests"), resources.get("limits")] if isinstance(resources, Mapping) else []
     amounts = [item for part in parts if isinstance(part, Mapping) for item in part.items()]
     names = {str(name) for name, count in amounts if amount(count) > 0}
     domains = {name.partition("/")[0] for name in names}
     if gpu_resource in names and gpu_resource.partition("/")[0] not in DEVICES.values():
-        return DEVICES  # a name of the cluster's own for the devices of any vendor
+        return DEVICES  # the cluster's own name for devices of any vendor
     return {variable for variable, domain in DEVICES.items() if domain in domains}
 
 

@@ -1,4 +1,4 @@
-"""The whole template of a worker's pod: what of it an experiment may not have."""
+"""Rules for the whole pod template of a worker."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from orchestune.backends.kubernetes.policy.volumes import volume
 from orchestune.errors import Problem
 
 MOST_BYTES = 64 * 1024
-"""size of what an experiment adds to the template: an object of the API server holds 1.5 MiB with all copies of it"""
+"""maximum size of an experiment's additions: the API server stores at most 1.5 MiB per object, including all copies"""
 USER_LABELS = "user.orchestune.dev/"
-"""begin of the labels that experiments may give their pods: by any other one a Service, a network policy, a disruption
-budget or an identity provider of another team may select pods"""
+"""prefix of the labels that experiments may set: by any other label, a Service, a network policy, a disruption budget
+or an identity provider of another team may select pods"""
 _HARMLESS = ("karpenter.sh", "cluster-autoscaler.kubernetes.io", "prometheus.io")
-"""domains of annotations that only keep a pod on its node, or have its metrics read"""
+"""annotation domains that only keep a pod on its node or enable scraping of its metrics"""
 _ACCOUNTS = ("serviceAccountName", "serviceAccount")
 _PLAIN = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_]{0,61}[A-Za-z0-9])?")
 
 
 def refusals(scope: Scope, template: Mapping[str, object]) -> list[Problem]:
-    """Return everything in the template that its experiment may not have."""
+    """Return a problem for everything in the template that its experiment may not set."""
     size = len(json.dumps(template)) - len(json.dumps(scope.own))
     if size > MOST_BYTES:
         return [Problem(f"adds {size} bytes to the pod (expected at most {MOST_BYTES})", "pod", hint="make it shorter")]
@@ -58,7 +58,7 @@ def _labels(scope: Scope, path: str, value: object) -> Iterator[Problem]:
 
 
 def _annotations(scope: Scope, path: str, value: object) -> Iterator[Problem]:
-    """Controllers and runtimes give devices, networks, sidecars and cloud roles to pods by annotations."""
+    """Refuse annotations by which controllers and runtimes grant devices, networks, sidecars or cloud roles."""
     own = mapping(mapping(scope.own.get("metadata")).get("annotations"))
     for key, text in mapping(value).items():
         harmless = _PLAIN.fullmatch(str(key)) or str(key).partition("/")[0] in _HARMLESS
@@ -72,7 +72,7 @@ def _account(scope: Scope, path: str, value: object) -> Iterator[Problem]:
 
 
 def _token(scope: Scope, path: str, spec: Mapping[str, object]) -> Iterator[Problem]:
-    """Only an account that the administrator allows may be used by its token."""
+    """Refuse a mounted token unless the administrator allows the account."""
     mounted = spec.get("automountServiceAccountToken")
     accounts = [spec[key] for key in _ACCOUNTS if spec.get(key) is not None]
     allowed = accounts and all(scope.allowances.permit("service-account", str(each)) for each in accounts)

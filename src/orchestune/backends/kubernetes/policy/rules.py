@@ -1,4 +1,4 @@
-"""Rules of which the positive list is made: each checks one value of a pod template and yields what it refuses."""
+"""Building blocks of the allow-list: each rule checks one value of a pod template and yields problems."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from orchestune.domain.allowances import Allowance, Allowances
 from orchestune.errors import Problem
 
 _IN_KEY = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,62}")
-_SHOWN = 100  # characters of a refused value that a message repeats
+_SHOWN = 100  # maximum characters of a rejected value in a message
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What the rules need to know beside the value that they check."""
+    """Context of the rules."""
 
     cluster: str
     """name of the cluster, for hints"""
     own: Mapping[str, object]
-    """the template of the same worker without anything that its experiment says of the pod: trusted as it is"""
+    """template of the same worker without the experiment's `pod:` and volumes: trusted as it is"""
     allowances: Allowances = Allowances()
     service_account: str = "orchestune-worker"
     pull_secrets: Sequence[str] = ()
     gpu_resource: str = "nvidia.com/gpu"
     protected: Sequence[str] = ()
-    """folders of the container that belong to the worker or to the node: nothing is mounted there"""
+    """folders of the worker or the node in the container, where nothing may be mounted"""
     aliases: Sequence[tuple[str, str]] = ()
-    """begin of a path of the template, and the key of the experiment file that it comes from"""
+    """(prefix of a template path, key of the experiment file that it comes from)"""
 
     def refuse(self, path: str, message: str, kind: str = "", name: str = "") -> Problem:
-        """Build a refusal. `kind`, `name`: the allowance that would change it, if there is one."""
+        """Build a problem. `kind`, `name`: the allowance that would permit it, if there is one."""
         asked = Allowance(kind, name)
         if kind and asked.is_reserved:
             hint = "it belongs to Orchestune's server; no experiment gets it"
@@ -42,7 +42,7 @@ class Scope:
         return Problem(message, key=self.key(path), hint=hint)
 
     def key(self, path: str) -> str:
-        """Return the key of the experiment file for a path of the template."""
+        """Return the key of the experiment file for a template path."""
         for begin, alias in self.aliases:
             if path == begin or path.startswith((f"{begin}.", f"{begin}[")):
                 return alias
@@ -54,13 +54,13 @@ Table = Mapping[str, Check]
 
 
 def shown(value: object) -> str:
-    """Return a value as a message repeats it: shortened, on one line."""
+    """Format a value for a message: shortened, on one line."""
     text = str(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def free(scope: Scope, path: str, value: object) -> Iterator[Problem]:
-    """Accept any value: the API server checks its form, and none of them gives access to anything."""
+    """Accept any value: the API server validates it, and no value grants access to anything."""
     return iter(())
 
 
@@ -70,7 +70,7 @@ def never(scope: Scope, path: str, value: object) -> Iterator[Problem]:
 
 
 def only(*allowed: object) -> Check:
-    """Accept these values alone."""
+    """Accept only these values."""
 
     def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
         if not any(value == each and type(value) is type(each) for each in allowed):
@@ -127,7 +127,7 @@ def each(inner: Check) -> Check:
 
 
 def table(known: Table) -> Check:
-    """Check an object key by key: a key that is not known is refused, one that is null counts as left out."""
+    """Check an object key by key: unknown keys are refused, null counts as absent."""
 
     def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
         if not isinstance(value, Mapping):
@@ -142,16 +142,16 @@ def table(known: Table) -> Check:
 
 
 def label(item: object, index: int) -> str:
-    """Return how a path names an item of a list: by its `name` if it has one that reads well, else by its index."""
+    """Return the name of a list item in a path: its `name` if present and readable, else its index."""
     name = item.get("name") if isinstance(item, Mapping) else None
     return name if isinstance(name, str) and _IN_KEY.fullmatch(name) else str(index)
 
 
 def mapping(value: object) -> Mapping[str, object]:
-    """Return the value if it is an object, else an empty one."""
+    """Return the value if it is a mapping, else an empty mapping."""
     return value if isinstance(value, Mapping) else {}
 
 
 def mappings(value: object) -> list[Mapping[str, object]]:
-    """Return the objects of a list, and an empty list for anything else."""
+    """Return the mappings of a list; empty for any other value."""
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []

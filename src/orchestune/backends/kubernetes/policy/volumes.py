@@ -1,4 +1,4 @@
-"""Volumes of a pod, and where containers mount them."""
+"""Rules for volumes and their mounts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def config_map_reference() -> Table:
 
 
 def _host_path(scope: Scope, path: str, value: object) -> Iterator[Problem]:
-    """Only the very folder that is allowed: below it a trial that may write there could place a link to /."""
+    """Accept exactly the allowed folders: in a subfolder, a trial with write access could place a link to /."""
     folder = mapping(value).get("path")
     clean = folder.rstrip("/") or "/" if isinstance(folder, str) else ""
     if not clean or posixpath.normpath(clean) != clean or not scope.allowances.permit("path", clean):
@@ -50,7 +50,7 @@ def _claim(scope: Scope, path: str, value: object) -> Iterator[Problem]:
 
 
 def _ephemeral(scope: Scope, path: str, value: object) -> Iterator[Problem]:
-    """A new disk of an allowed class; never a copy of another claim (`dataSource`) or an existing disk."""
+    """Accept a new disk of an allowed class, but no copy of a claim (`dataSource`) and no existing disk."""
     spec = mapping(mapping(mapping(value).get("volumeClaimTemplate")).get("spec"))
     if spec.get("storageClassName") is None:
         yield scope.refuse(path, "names no storageClassName")
@@ -97,13 +97,13 @@ _VOLUME: Table = {
 
 
 def volume(scope: Scope, path: str, value: object) -> Iterator[Problem]:
-    """Check one volume; those of Orchestune's own template are accepted if nothing of them was changed."""
+    """Check one volume; unmodified volumes of Orchestune's own template are accepted."""
     own = mappings(mapping(scope.own.get("spec")).get("volumes"))
     return iter(()) if value in own else table(_VOLUME)(scope, path, value)
 
 
 def mount_path(scope: Scope, path: str, value: object) -> Iterator[Problem]:
-    """Refuse what hides a folder of the worker's, or places files where the node's runtime looks for its own."""
+    """Refuse paths that hide a folder of the worker, or put files where the node's runtime looks for its own."""
     if not isinstance(value, str) or not value.startswith("/"):
         yield scope.refuse(path, f"found {shown(value)} (expected an absolute path)")
         return
@@ -130,7 +130,7 @@ _MOUNT: Table = {
 
 
 def mounts(own: Mapping[str, object], scope: Scope, path: str, value: object) -> Iterator[Problem]:
-    """Check the mounts of a container; `own` is the container of Orchestune's own template, if it is one."""
+    """Check the mounts of a container; `own` is its counterpart in Orchestune's own template, if any."""
     trusted = mappings(own.get("volumeMounts"))
 
     def mount(scope: Scope, path: str, value: object) -> Iterator[Problem]:
