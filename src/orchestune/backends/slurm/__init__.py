@@ -1,1 +1,1 @@
-"""Workers as jobs of Slurm, submitted from a machine that has its commands."""
+"""Slurm backend: each worker is a job, submitted from a host with Slurm's commands."""

@@ -1,7 +1,7 @@
-"""The Slurm backend: a worker is a job, warm from one trial to the next, in an allocation of what one trial needs.
+"""The Slurm backend: a worker is a job, warm from one trial to the next, with an allocation sized for one trial.
 
-Jobs outlive the server; after a restart they are found by their number, or by their name. When each begins is Slurm's
-decision: what waits in its queue holds nothing here.
+Jobs outlive the server; after a restart they are found by job id or name. Slurm decides when each job starts: pending
+jobs hold no resources here.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from orchestune.system.private import claim, refuse_foreign
 _log = logging.getLogger(__name__)
 
 _FRESH, _SETTLED = 1.0, 5.0
-"""seconds for which a list of the jobs is used again: while something has just begun or ended, and otherwise"""
+"""seconds for which the job list is cached: while a job was recently submitted or stopped, and otherwise"""
 _SETTLES = 30.0
-"""seconds after which what was submitted or told to end is no news any more"""
+"""seconds after which a submission or a stop no longer counts as recent"""
 _AGAIN = 5.0
-"""seconds from one signal to the next of its kind"""
+"""seconds between two signals of the same kind"""
 _KEEP = 7 * 24 * 3600.0
 _SWEEP_SECONDS = 3600.0
 _SHOWN = 5
@@ -47,13 +47,12 @@ _UNKNOWN = "no such worker was started here"
 
 
 class SlurmBackend:
-    """Fulfils `ports.backend.Backend`. A worker's handle is `{"job": NUMBER}`.
+    """Implements `ports.backend.Backend`. A worker's handle is `{"job": NUMBER}`.
 
     `state` is the server's state folder, `shared` one that the nodes see under the same path. `reached` makes the
-    server reachable for the nodes when the first worker is there, at this port if it can, and tells its address;
-    `moves` says whether a restart may change that. Nothing is asked of Slurm before the first use. `worker_program` is
-    what starts the worker, by default the private Python. `umask` is what commands are started with, by default the
-    server's own.
+    server reachable from the nodes when the first worker starts, on the given port if it is free, and returns its URL;
+    `moves` is True if a restart may change that URL. Slurm is not called before the first use. `worker_program` starts
+    the worker, by default the private Python. `umask` is that of commands, by default the server's.
     """
 
     name = "slurm"
@@ -86,9 +85,9 @@ class SlurmBackend:
         self._news = 0.0
         self._ends: dict[str, End] = {}
         self._told: dict[str, tuple[bool, float]] = {}
-        """whether a worker was killed, or told to end, and when it was last"""
+        """worker → (True if killed, False if asked to terminate; time of the last signal)"""
         self._surveyed: tuple[float, Sequence[Surveyed], str] = (-_SETTLED, (), "")
-        """when, what was seen, and why nothing was"""
+        """time of the survey, the nodes, and the error if it failed"""
         self._swept = 0.0
         self._nodes: frozenset[str] | None = None
         self._making: Future[Path] | None = None
@@ -150,7 +149,7 @@ class SlurmBackend:
                 self._press(place, job)
 
     def sweep(self, workers: frozenset[str]) -> None:
-        """Cancel the jobs of workers that no experiment needs, and forget those that ended long ago."""
+        """Cancel the jobs of workers that no experiment needs, and delete the notes of workers that ended long ago."""
         now = time.monotonic()
         if not self._notes.is_dir() or (self._swept and now < self._swept + _SWEEP_SECONDS):
             return
@@ -168,7 +167,7 @@ class SlurmBackend:
             self._swept = now
 
     def survey(self) -> Sequence[Surveyed]:
-        """Every node. Fulfils `ports.backend.Surveyor`, with `notes`."""
+        """Return every node. Implements `ports.backend.Surveyor`, with `notes`."""
         with self._lock:
             try:
                 if time.monotonic() - self._surveyed[0] > _SETTLED:
@@ -179,19 +178,19 @@ class SlurmBackend:
             return self._surveyed[1]
 
     def notes(self) -> Sequence[str]:
-        """What keeps the nodes from being shown."""
+        """Return the error of the last survey, if it failed."""
         return [self._surveyed[2]] if self._surveyed[2] else []
 
     @cached_property
     def _own(self) -> Path:
-        """Our part of the folder that nodes share."""
+        """This server's part of the shared folder."""
         return self._common / identity(self._state)
 
     def _folder(self, worker: str) -> WorkerFolder:
         return WorkerFolder(self._notes, self._own / "workers", worker)
 
     def _known(self, worker: str) -> WorkerFolder | None:
-        """None where no such worker was ever started here."""
+        """Return the worker's folder; None if no such worker was ever started here."""
         try:
             place = self._folder(worker)
         except UsageError:
@@ -199,7 +198,9 @@ class SlurmBackend:
         return place if place.path.is_dir() else None
 
     def _tell_address(self) -> Path | None:
-        """Make the server reachable for the nodes, once; the file with its address where that may change."""
+        """Make the server reachable from the nodes, once. Return the file with its address if that may change, else
+        None.
+        """
         if not self._url:
             folder = self._own / "server"
             self._url = self._reached(_port(read_note(folder / ADDRESS).get("url")))
@@ -207,7 +208,7 @@ class SlurmBackend:
         return self._whereabouts.tell() / ADDRESS if self._whereabouts else None
 
     def _submit(self, order: WorkerOrder, place: WorkerFolder) -> str:
-        # Others could put programs there, which nodes run.
+        # In a foreign folder, other users could place programs that the nodes run.
         refuse_foreign(self._common.parent, "the folder that nodes share", "see --shared")
         claim(self._common, "the folder that nodes share", "see --shared")
         runtime, address = self._runtime(), self._tell_address()
@@ -219,9 +220,9 @@ class SlurmBackend:
         return self._slurm.submit(script, options, environment(order, place.file, os.environ))
 
     def _runtime(self) -> Path:
-        """The private Python, made in a thread of its own at the first call: others are not kept waiting for it.
+        """Return the private Python. The first call starts building it in a thread, without blocking other callers.
 
-        TemporaryError meanwhile; OrchestuneError where it cannot be made.
+        Raises TemporaryError until it is built, and OrchestuneError if that fails.
         """
         if self._program:
             return Path("/")
@@ -237,14 +238,14 @@ class SlurmBackend:
         return making.result()
 
     def _node_names(self) -> frozenset[str]:
-        """What Slurm calls its nodes: of others it takes no word."""
+        """Return Slurm's node names; it rejects options with unknown names."""
         if self._nodes is None:
             words = self._slurm.show("nodes").split()
             self._nodes = frozenset(word.removeprefix("NodeName=") for word in words if word.startswith("NodeName="))
         return self._nodes
 
     def _job(self, place: WorkerFolder, handle: Mapping[str, Any]) -> Job | None:
-        """The worker's job; None where Slurm has none of its name, whatever bears its number now."""
+        """Return the worker's job; None if Slurm has none of its name, even if another job has its number now."""
         number = place.job() or str(handle.get("job") or "")
         for jobs in (self._list(), self._list(fresh=True)) if number else ():
             if number in jobs:
@@ -252,11 +253,11 @@ class SlurmBackend:
         return None if number else self._find(place.worker)
 
     def _find(self, worker: str) -> Job | None:
-        """The job that a server before this one submitted and had no time to note."""
+        """Return the job that an earlier server submitted without recording its number."""
         return next((job for job in self._list(fresh=True).values() if plan.is_named_for(job.name, worker)), None)
 
     def _list(self, fresh: bool = False) -> Mapping[str, Job]:
-        """This user's jobs by number. TemporaryError where Slurm does not answer."""
+        """Return this user's jobs by number. Raises TemporaryError if Slurm does not answer."""
         at, listed = self._listed
         now = time.monotonic()
         if fresh or now - at > (_FRESH if now - self._news < _SETTLES else _SETTLED):
@@ -274,7 +275,7 @@ class SlurmBackend:
             return Sighting(worker, Phase.GONE, handle, end.reason, end.gone)
         job = self._job(place, handle)
         if job is None and place.job() is None:
-            return Sighting(worker, Phase.GONE, handle, _UNKNOWN)  # perhaps it is still to be started
+            return Sighting(worker, Phase.GONE, handle, _UNKNOWN)  # it may still have to be started
         phase, waits = verdict.phase(job) if job else (Phase.GONE, "")
         if job is None or phase is Phase.GONE:
             end = self._conclude(place, job)
@@ -283,9 +284,9 @@ class SlurmBackend:
         return Sighting(worker, phase, {"job": job.id}, waits, node=job.node if phase is Phase.RUNNING else "")
 
     def _press(self, place: WorkerFolder, job: Job) -> None:
-        """Kill a worker whose time has come; tell one that has time left again: at its very start it hears nothing.
+        """Kill a worker past its deadline; until then repeat SIGTERM, as a worker does not handle it at its very start.
 
-        One that waits has nothing to lose. Slurm's own way to end a job comes after: it ends what hangs, too.
+        A pending job is cancelled at once. `scancel` follows the SIGKILL, as it also ends jobs that hang.
         """
         kill_at, now = place.kill_at(), time.monotonic()
         if kill_at is None:
@@ -302,7 +303,7 @@ class SlurmBackend:
             self._slurm.signal(job.id, "TERM", everything=False)
 
     def _conclude(self, place: WorkerFolder, job: Job | None) -> End:
-        """The verdict on a job that has ended, or of which Slurm knows nothing."""
+        """Record and return the end of a job that has finished or that Slurm no longer knows."""
         told, lines = place.kill_at() is not None, place.last_lines(_SHOWN)
         if job is None:
             end = _TOLD if told else End(Gone.UNKNOWN, f"Slurm knows its job {place.job()} no more")
@@ -313,12 +314,12 @@ class SlurmBackend:
         return end
 
     def _bury(self, place: WorkerFolder, end: End) -> None:
-        """Keep the verdict, and remove what the trials left, which takes a while where files are far away."""
+        """Record the end and delete the trials' files in a thread, as that is slow on remote file systems."""
         place.note_end(end)
         self._ends[place.worker] = end
         threading.Thread(target=place.empty, name="slurm-emptying", daemon=True).start()
 
 
 def _port(url: object) -> int:
-    """The port of an address; 0 where there is none."""
+    """Return the port of a URL; 0 if it has none."""
     return urlsplit(str(url)).port or 0 if url else 0

@@ -1,4 +1,4 @@
-"""What can be known to go wrong before anything is submitted."""
+"""Preflight checks before anything is submitted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestune.errors import UsageError
 
 
 def check(slurm: Slurm, each: Resources, placement: Placement) -> None:
-    """UsageError where no options say what a trial needs, or Slurm refuses them; TemporaryError where it is away."""
+    """Raise UsageError if the request cannot be expressed or Slurm rejects it; TemporaryError if Slurm is down."""
     if each.gpu != int(each.gpu):
         raise UsageError(f"resources.gpu: Slurm gives whole cards, and not {each.gpu:g} of one", "ask for 1")
     if each.gpu_memory:

@@ -1,4 +1,4 @@
-"""Slurm as this backend uses it: by its commands, which every site has, whatever plugins and logins it uses."""
+"""Slurm client based on its commands, which every site has, whatever its plugins and authentication."""
 
 from __future__ import annotations
 
@@ -14,59 +14,59 @@ from orchestune.backends.slurm.quantities import amount, cards
 from orchestune.errors import OrchestuneError, TemporaryError, UsageError
 
 _SECONDS = 20
-"""for an answer of a command, which tries for a minute by itself where the controller is away"""
+"""timeout of a command in seconds; it retries for a minute by itself if the controller is down"""
 _FORMAT = "%i|%T|%N|%r|%C|%m|%b|%j"
 _REST = 30.0
-"""seconds in which nobody asks a controller that did not answer"""
+"""seconds without requests after the controller has not answered"""
 _AWAY = re.compile(
     r"unable to contact|timed? ?out|connection (refused|reset|failure)|unexpected message|protocol authentication",
     re.IGNORECASE,
 )
 _PASSING = re.compile(r"temporarily|try again|(submit|job) limit|AssocMax|AssocGrp|QOSMax|QOSGrp", re.IGNORECASE)
-"""what Slurm says where the same may go well later: too many jobs of this user are there"""
+"""messages of rejections that may succeed on a retry: too many jobs of this user"""
 _OURS = ("SLURM_CONF", "SLURM_CLUSTERS")
 _PREFIX = "SBATCH_"
 _NOT_TAKEN = frozenset({"SBATCH_ARRAY_INX", "SBATCH_WAIT", "SBATCH_DEBUG"})
-"""by which one order would become many jobs, or not return before its job has ended"""
+"""variables that would turn one order into many jobs, or make `sbatch` block until the job has ended"""
 _NEEDED = ("PATH", "HOME", "USER", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as `squeue` shows it."""
+    """A job as listed by `squeue`."""
 
     id: str
     state: str
-    """such as `RUNNING`"""
+    """job state, such as `RUNNING`"""
     node: str
     reason: str
-    """why it waits, in Slurm's word"""
+    """why it is pending, as a keyword of Slurm"""
     name: str
     cpus: int = 0
     memory: int = 0
-    """bytes of each node"""
+    """bytes per node"""
     gpus: int = 0
 
 
 class Slurm:
-    """The commands. TemporaryError where the controller does not answer, UsageError where there are none."""
+    """Slurm's commands. They raise TemporaryError if the controller does not answer, UsageError if not installed."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._environ = environ
         self._away: tuple[float, TemporaryError] | None = None
-        """until when nobody asks again, after the controller did not answer, and what was said"""
+        """(time until which no requests are made, the error), after the controller has not answered"""
 
     def submit(self, script: str, options: Sequence[str], environ: Mapping[str, str]) -> str:
-        """The number of the new job. UsageError where Slurm never takes such a job."""
+        """Submit a job and return its number. Raises UsageError if Slurm never accepts such a job."""
         answer = self._run("sbatch", ["--parsable", *options], {**self._own(), **environ}, script)
         return answer.strip().partition(";")[0]
 
     def rehearse(self, script: str, options: Sequence[str]) -> None:
-        """UsageError where Slurm would not take such a job."""
+        """Raise UsageError if Slurm would reject such a job."""
         self._run("sbatch", ["--test-only", *options], self._usual(), script)
 
     def jobs(self) -> dict[str, Job]:
-        """This user's jobs by number: those too that ended some minutes ago."""
+        """Return this user's jobs by number, including those that ended some minutes ago."""
         words = ["--noheader", "--states=all", f"--user={os.getuid()}", f"--format={_FORMAT}"]
         found = {}
         for line in self._run("squeue", words, self._usual()).splitlines():
@@ -77,27 +77,27 @@ class Slurm:
         return found
 
     def cancel(self, job: str) -> None:
-        """End it as Slurm does: SIGTERM, and SIGKILL after its `KillWait`; one that waits is gone. Idempotent."""
+        """Cancel a job: SIGTERM, then SIGKILL after `KillWait`; a pending job is removed at once. Idempotent."""
         self._try("scancel", ["--quiet", job])
 
     def signal(self, job: str, signal: str, *, everything: bool) -> None:
-        """Send a signal to the job's worker, or to all that runs of it. Nothing happens where it does not run."""
+        """Send a signal to the job's worker, or to all its processes. No effect if it is not running."""
         self._try("scancel", ["--quiet", f"--signal={signal}", "--full" if everything else "--batch", job])
 
     def exit_code(self, job: str) -> tuple[int, int] | None:
-        """Exit code and signal of a job that ended; None where Slurm knows it no more."""
+        """Return exit code and signal of a finished job; None if Slurm no longer knows it."""
         match = re.search(r"\bExitCode=(\d+):(\d+)", self.show("job", job))
         return (int(match[1]), int(match[2])) if match else None
 
     def show(self, kind: str, *names: str) -> str:
-        """What `scontrol show` tells, a line each; nothing where it knows nothing of it."""
+        """Return the output of `scontrol show`, one line per object; empty if it knows none."""
         try:
             return self._run("scontrol", ["--oneliner", "show", kind, *names], self._usual())
         except UsageError:
             return ""
 
     def _own(self) -> dict[str, str]:
-        """The variables by which a user, or a site, tells Slurm's commands what to do."""
+        """Return the variables by which users and sites configure Slurm's commands."""
         return {
             name: value
             for name, value in self._environ.items()
@@ -105,11 +105,11 @@ class Slurm:
         }
 
     def _usual(self) -> dict[str, str]:
-        """What a command has that starts nothing."""
+        """Return the environment of commands that start nothing."""
         return {name: self._environ[name] for name in _NEEDED if name in self._environ} | self._own()
 
     def _try(self, command: str, words: Sequence[str]) -> None:
-        """What cannot be refused but for a reason that is as good as done: the job is not there any more."""
+        """Run a command for which a rejection means success: the job no longer exists."""
         try:
             self._run(command, words, self._usual())
         except UsageError:
@@ -144,17 +144,17 @@ class Slurm:
         raise UsageError(f"Slurm does not take the job: {said}", "see `slurm:`, `pool:` and `resources:` of the file")
 
     def _rest(self, message: str) -> TemporaryError:
-        """Other places are not to wait again and again for a controller that is away."""
+        """Suspend requests for a while, so that callers do not time out one by one while the controller is down."""
         error = TemporaryError(message, "is Slurm's controller up? `scontrol ping` tells")
         self._away = (time.monotonic() + _REST, error)
         return error
 
 
 class NotHere(UsageError):
-    """This machine has no commands of Slurm."""
+    """Slurm's commands are not installed on this machine."""
 
 
 def told(command: str, output: str) -> str:
-    """What a command of Slurm says is wrong, without its own name before each line."""
+    """Return the error message of a Slurm command, without the command's name before each line."""
     lines = [re.sub(rf"^{command}: (error|fatal|allocation failure)?:? ?", "", line) for line in output.splitlines()]
     return "; ".join(line for line in lines if line.strip()) or f"{command} failed"

@@ -1,4 +1,4 @@
-"""What stands on disk for one worker: notes beside the server, and what its node reads and writes where both see it."""
+"""Files of one worker: notes in the state folder, and a shared folder that its node reads and writes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class WorkerFolder(Notes):
     """`slurm/workers/ID` in the state folder, and `workers/ID` in the folder that nodes share."""
 
     def __init__(self, notes: Path, shared: Path, worker: str) -> None:
-        """UsageError where the id is none that can be a name of a folder."""
+        """Raises UsageError if the id is not a valid folder name."""
         super().__init__(notes, worker)
         self.shared = folder_of(shared, worker)
         self.file, self.log, self.state = (self.shared / each for each in ("worker.json", "worker.log", "state"))
@@ -25,7 +25,7 @@ class WorkerFolder(Notes):
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[bool]:
-        """Alone with this worker, among threads and processes; True where nobody ever was before."""
+        """Lock the worker against other threads and processes; yield True the first time ever."""
         for folder in (self.path.parent, self.path):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(self.path / "claim"):
@@ -35,26 +35,26 @@ class WorkerFolder(Notes):
             yield fresh
 
     def prepare(self, document: str) -> None:
-        """Write what the worker reads, and make the folder of its state."""
+        """Write the worker's file and create its state folder."""
         for folder in (self.shared.parent, self.shared, self.state):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self.file, document)
 
     def job(self) -> str | None:
-        """The number of the job that was submitted for it; None where none was."""
+        """Return the number of the worker's job; None if none was submitted."""
         return str(read_note(self._job).get("job") or "") or None
 
     def note_job(self, job: str) -> None:
-        """Remember its job."""
+        """Record the worker's job."""
         write_private(self._job, json.dumps({"job": job}))
 
     def note_end(self, end: End) -> None:
-        """Keep the verdict, and nothing that is secret."""
+        """Record the end and delete the worker's file with its token."""
         self.file.unlink(missing_ok=True)
         self._note_verdict(end)
 
     def last_lines(self, count: int) -> list[str]:
-        """The last lines of the worker's output."""
+        """Return the worker's log tail."""
         try:
             with self.log.open("rb") as file:
                 file.seek(max(self.log.stat().st_size - 64 * 1024, 0))
@@ -63,16 +63,16 @@ class WorkerFolder(Notes):
             return []
 
     def empty(self) -> None:
-        """Remove what its trials left in the shared folder. Idempotent; slow where that is far away."""
+        """Delete its trials' files in the shared folder. Idempotent; slow on a remote file system."""
         remove(self.state)
 
     def remove(self) -> None:
-        """Forget the worker. Idempotent; what cannot be removed stays."""
+        """Delete all files of the worker. Idempotent, best-effort."""
         remove(self.shared)
         remove(self.path)
 
     def older_than(self, seconds: float) -> bool:
-        """Whether its end was noted so long ago."""
+        """Return True if its end was recorded more than `seconds` ago."""
         try:
             return time.time() - self._ended.stat().st_mtime > seconds
         except OSError:
@@ -80,5 +80,5 @@ class WorkerFolder(Notes):
 
 
 def every(notes: Path, shared: Path) -> Iterator[WorkerFolder]:
-    """The folders of all workers."""
+    """Return the folders of all workers."""
     return (WorkerFolder(notes, shared, name) for name in workers_in(notes))

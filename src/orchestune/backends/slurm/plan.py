@@ -1,4 +1,4 @@
-"""What is asked of Slurm for one worker, as pure functions: its job, and what the worker reads in it."""
+"""The request to Slurm for one worker, as pure functions: its job, and the file that the worker reads in it."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from orchestune.ports.backend import WorkerOrder
 NOTICE = 60
 """seconds before a job's time is over at which its worker is told, at least: it publishes checkpoints then"""
 FAREWELL = 30
-"""seconds that a worker has beyond its trial's grace"""
+"""seconds beyond the trial's grace until the worker is killed"""
 _MEBI = 2**20
 _OURS = "orchestune"
 
 
 def name(order: WorkerOrder) -> str:
-    """The job's name: the experiment's handle and the worker's id, as far as it is random."""
+    """Return the job's name: the experiment's handle and the random part of the worker's id."""
     handle = re.sub(r"[^a-zA-Z0-9_.-]", "-", order.handle)
     return "-".join(part for part in (_OURS, handle, _random(order.worker)) if part)
 
 
 def is_ours(job: str) -> bool:
-    """Whether a job of this name is one of our workers'."""
+    """Return True if a job of this name is one of our workers."""
     return job.startswith(f"{_OURS}-")
 
 
 def is_named_for(job: str, worker: str) -> bool:
-    """Whether a job of this name is that of the worker."""
+    """Return True if a job of this name belongs to the worker."""
     return is_ours(job) and job.endswith(f"-{_random(worker)}")
 
 
@@ -44,7 +44,7 @@ def _random(worker: str) -> str:
 
 
 def asked(each: Resources, placement: Placement, grace: float) -> list[str]:
-    """The options of `sbatch` by which one worker gets what its trial needs, the file's own last: those win."""
+    """Return the `sbatch` options that request a trial's resources; the file's own come last and take precedence."""
     found = ["--nodes=1", "--ntasks=1", "--no-requeue", "--export=ALL", "--input=/dev/null", "--open-mode=append"]
     found.append(f"--signal=B:TERM@{max(math.ceil(grace) + FAREWELL, NOTICE)}")
     if each.cpu:
@@ -60,7 +60,7 @@ def asked(each: Resources, placement: Placement, grace: float) -> list[str]:
 
 
 def written(options: Mapping[str, Any]) -> Iterator[str]:
-    """The options of the file as `sbatch` reads them; one that is true stands alone, one that is false not at all."""
+    """Yield the file's options for `sbatch`: true as a flag without a value; false is omitted."""
     for key, value in options.items():
         if value is True:
             yield f"--{key}"
@@ -69,7 +69,7 @@ def written(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def job(order: WorkerOrder, log: Path, folder: Path, excluded: Collection[str]) -> list[str]:
-    """All options of the worker's job, whose output goes to `log` and which begins in `folder`."""
+    """Return all options of the worker's job; `log` is its output, `folder` its working directory."""
     found = [f"--job-name={name(order)}", f"--output={_literal(log)}", f"--chdir={folder}"]
     if excluded:
         found.append(f"--exclude={','.join(sorted(excluded))}")
@@ -77,7 +77,7 @@ def job(order: WorkerOrder, log: Path, folder: Path, excluded: Collection[str]) 
 
 
 def script(runtime: Path, file: Path, program: Sequence[str] = ()) -> str:
-    """What the job runs: the worker by the private Python in `runtime`, in the place of the shell."""
+    """Return the job's script: it replaces the shell with the worker, run by the private Python in `runtime`."""
     start = shlex.join(program or command(str(runtime)))
     missing = shlex.quote(f"this node does not see {file}: it has to be in a folder that the nodes share")
     return (
@@ -87,12 +87,12 @@ def script(runtime: Path, file: Path, program: Sequence[str] = ()) -> str:
 
 
 UNSHARED = 66
-"""exit code of a job whose node does not see the worker's file"""
+"""exit code of a job whose node cannot read the worker's file"""
 
 
 def document(order: WorkerOrder, url: str, address: Path | None, state: Path, umask: int | None = None) -> str:
-    """What the worker reads in its file: where to go, as whom, with what. Slurm itself says which cards it has.
-    `umask` is that of commands: `sbatch` takes along the server's own.
+    """Return the worker's file: server address, credentials and settings. Slurm itself assigns the GPUs. `umask` is
+    that of commands: `sbatch` would pass on the server's.
     """
     return json.dumps(
         {
@@ -110,5 +110,5 @@ def document(order: WorkerOrder, url: str, address: Path | None, state: Path, um
 
 
 def _literal(path: Path) -> str:
-    """The path of an output: `%` begins a pattern there."""
+    """Escape an output path: `%` starts a pattern there."""
     return str(path).replace("%", "%%")

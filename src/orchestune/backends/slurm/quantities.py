@@ -1,4 +1,4 @@
-"""Amounts as Slurm writes them."""
+"""Parsers for Slurm's quantities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CARDS = re.compile(r"(?:^|[,:/])gpu(?::[A-Za-z][^:,(]*)?(?::(\d+))?(?=[,(]|$)")
 
 
 def cards(text: str) -> int:
-    """GPUs of `gpu:a100:4(S:0-1)`, `gpu:2`, `gres:gpu:a100:1` or `cpu=4,gres/gpu=2`; 0 where none is named."""
+    """Return the number of GPUs in `gpu:a100:4(S:0-1)`, `gpu:2`, `gres:gpu:a100:1` or `cpu=4,gres/gpu=2`; 0 if none."""
     counted = re.search(r"gres/gpu=(\d+)", text)
     if counted:
         return int(counted[1])
@@ -18,6 +18,6 @@ def cards(text: str) -> int:
 
 
 def amount(text: str) -> int:
-    """Bytes of `300M` or `2.50G`, of which M is 2**20; 0 where nothing of the kind is said."""
+    """Return the bytes of `300M` or `2.50G`, where M is 2**20; 0 if it is not such an amount."""
     match = re.match(r"\d+(?:\.\d+)?[KMGTP]", text)
     return parse_bytes(f"{match[0]}i") if match else 0

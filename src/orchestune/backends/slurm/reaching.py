@@ -1,4 +1,4 @@
-"""At which of its addresses the nodes of Slurm reach this machine."""
+"""Selection of this machine's address for the Slurm nodes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from orchestune.backends.slurm.client import Slurm
 
 
 def own_address(slurm: Slurm) -> str:
-    """The one from which this machine reaches Slurm's controller, or a node where the controller is this machine; the
-    loopback address where all of them are.
+    """Return the address from which this machine reaches Slurm's controller, or a node if the controller runs on this
+    machine; the loopback address if all of them do.
     """
     found = "127.0.0.1"
     for host in _hosts(slurm):
@@ -26,13 +26,13 @@ def own_address(slurm: Slurm) -> str:
 def address_for_nodes(
     url: str, said: str, found: Callable[[], str], listen: Callable[[str, int], int] | None, port: int
 ) -> str:
-    """The server's address as the nodes see it. `url` is the one that is known here; where that is a loopback address,
-    the server listens on the one that a setting `said`, or that is `found`, too: at that port, if it can.
+    """Return the server's URL for the nodes. If `url` is a loopback address, the server also listens on the address in
+    the setting `said` or returned by `found`, at `port` if it is free.
     """
     parts = urlsplit(url)
     if not _is_loopback(parts.hostname or ""):
         return url
-    match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d+))?", said)  # else an address of IPv6 without a port
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d+))?", said)  # otherwise an IPv6 address without a port
     host, number = (match[1].strip("[]"), match[2]) if match else (said, None)
     host = host or found()
     if listen is None or (host == parts.hostname and not number):
@@ -54,7 +54,7 @@ def _hosts(slurm: Slurm) -> Iterator[str]:
 
 
 def _toward(host: str) -> str | None:
-    """This machine's own address on the way there; nothing is sent. None where there is no way."""
+    """Return this machine's source address towards the host, or None if unreachable. Sends nothing."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, kind) as probe:

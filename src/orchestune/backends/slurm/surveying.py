@@ -1,4 +1,4 @@
-"""What `scontrol` and `squeue` tell of the nodes, and of who holds what of them."""
+"""Nodes and their allocations, parsed from `scontrol` and `squeue`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from orchestune.domain.survey import Surveyed
 
 _MEBI = 2**20
 _UP = re.compile(r"(IDLE|MIXED|ALLOCATED|COMPLETING|PLANNED)(\+(CLOUD|PLANNED|COMPLETING|POWERED_DOWN))*[~#]?")
-"""states in which a node takes jobs, at once or once it is switched on"""
+"""states in which a node accepts jobs, at once or after it is powered up"""
 
 
 def survey(nodes: str, ours: Iterable[Job]) -> list[Surveyed]:
-    """Every node of `scontrol --oneliner show nodes`; `ours` are jobs that run on one node each."""
+    """Return every node of `scontrol --oneliner show nodes`; `ours` are running single-node jobs."""
     held: dict[str, list[Job]] = {}
     for job in ours:
         held.setdefault(job.node, []).append(job)

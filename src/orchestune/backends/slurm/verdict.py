@@ -1,4 +1,4 @@
-"""What the state of a job says of its worker."""
+"""Mapping of Slurm job states to worker phases and reasons."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WHY = {
     "JobHeldAdmin": "an administrator holds it",
 }
 _OUTPUT = 53
-"""what Slurm gives as signal where a job's output could not be opened"""
+"""signal number that Slurm reports if a job's output could not be opened"""
 _TOOK = {
     "PREEMPTED": "Slurm gave its node to another job",
     "NODE_FAIL": "its node failed",
@@ -40,7 +40,7 @@ _TOOK = {
 
 
 def phase(job: Job) -> tuple[Phase, str]:
-    """Where its worker is, and what it waits for, for people."""
+    """Return the worker's phase, and what it is pending on as a message for users."""
     if job.state in _WAITS:
         word = job.reason.strip("()").partition(",")[0]
         return Phase.QUEUED, f"job {job.id} is in Slurm's queue: {_WHY.get(word, 'it waits')} ({word or 'no reason'})"
@@ -52,8 +52,8 @@ def phase(job: Job) -> tuple[Phase, str]:
 
 
 def judge(job: Job, code: tuple[int, int] | None, told: bool, lines: Sequence[str], shared: str) -> tuple[Gone, str]:
-    """Whose fault it is that a job has ended: `code` is its exit code and signal, `told` whether we ended it, `lines`
-    are its last ones, `shared` the folder that it should see.
+    """Return the cause and a message for a finished job: `code` is its exit code and signal, `told` is True if we
+    stopped it, `lines` is its log tail, `shared` the folder that its node should see.
     """
     exit_code, number = code or (0, 0)
     if told:
