@@ -1,1 +1,1 @@
-"""Workers in containers of one Docker daemon."""
+"""Docker backend: each worker is a container of one Docker daemon."""

@@ -1,6 +1,6 @@
 """The Docker backend: a worker is a container of the experiment's image, warm from one trial to the next.
 
-Containers outlive the server; after a restart they are found by their label and by what stands in the state folder.
+Containers outlive the server; after a restart they are found by their label and the notes in the state folder.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
 _log = logging.getLogger(__name__)
 
 _FRESH = 0.2
-"""seconds for which a list of the containers is used again"""
+"""seconds for which the container list is cached"""
 _AGAIN = 1.0
-"""seconds from one SIGTERM to the next"""
+"""seconds between two SIGTERMs"""
 _SWEEP_AGAIN = 30.0
-"""seconds before the next try, where the daemon is away"""
+"""seconds before the next sweep if the daemon is unreachable or a removal has failed"""
 _LINES, _SHOWN = 200, 5
 _TOLD = End(Gone.UNKNOWN, "the worker was told to end")
 Containers = Mapping[str, Mapping[str, Any]]
 
 
 class DockerBackend:
-    """Fulfils `ports.backend.Backend`. A worker's handle is `{"container": NAME}`.
+    """Implements `ports.backend.Backend`. A worker's handle is `{"container": NAME}`.
 
-    `state` is the server's state folder, `url` its address, `moves` whether a restart may change the address. Nothing
-    is asked of Docker before the first use. `worker_program` is what starts the worker, by default the one in the
-    private Python. `mounts`: what of the machine containers may see, by default nothing.
+    `state` is the server's state folder, `url` its address, `moves` is True if a restart may change the address. Docker
+    is not called before the first use. `worker_program` starts the worker, by default the one in the private Python.
+    `mounts` defines which host paths containers may mount, by default none.
     """
 
     name = "docker"
@@ -103,7 +103,7 @@ class DockerBackend:
             try:
                 here = self._about().here
             except Away:
-                return  # `check` follows, and refuses with what to do
+                return  # `check` follows, and raises an error with a hint
             self._mounts.refuse(placement, launch, here)
 
     def check(self, each: Resources, placement: Placement) -> None:
@@ -152,12 +152,12 @@ class DockerBackend:
     def sweep(self, workers: frozenset[str]) -> None:
         now = time.monotonic()
         if not self._workers.is_dir() or now < self._sweep_at:
-            return  # never used: Docker need not even be there
+            return  # never used: Docker need not be installed
         with self._lock:
             orphans = [place for place in folder.every(self._workers) if place.worker not in workers]
             if self._swept and not orphans:
                 return
-            self._sweep_at = now + _SWEEP_AGAIN  # unless this goes well
+            self._sweep_at = now + _SWEEP_AGAIN  # reset below on success
             for place in orphans:
                 self._starting.drop(place.worker)
             unwanted = [_name(each) for worker, each in self._list(fresh=True).items() if worker not in workers]
@@ -177,7 +177,7 @@ class DockerBackend:
         return self._host
 
     def _site(self) -> Site:
-        """What containers of this server have in common. Takes seconds the first time."""
+        """Return the settings common to all containers. Takes seconds the first time."""
         host = self._about()
         place = str(self._runtime()) if host.here else runtime.volume()
         address = self._whereabouts.tell() if self._whereabouts and host.here else None
@@ -188,11 +188,11 @@ class DockerBackend:
         return made.made(self._cache)
 
     def _identity(self) -> str:
-        """Tells our containers from those of every other state folder."""
+        """Return the id that distinguishes our containers from those of other state folders."""
         return identity(self._state)
 
     def _list(self, fresh: bool = False) -> Containers:
-        """The containers of this server by their workers."""
+        """Return the containers of this server by worker."""
         at, listed = self._listed
         if fresh or time.monotonic() - at > _FRESH:
             found = self._engine.containers(f"{plan.STATE_LABEL}={self._identity()}")
@@ -201,7 +201,7 @@ class DockerBackend:
         return listed
 
     def _seen(self, worker: str, handle: Mapping[str, Any], seen: Mapping[str, Any] | None) -> Sighting:
-        """The daemon's trouble with one container keeps nobody from seeing the others."""
+        """Observe one worker; a daemon error for its container must not affect the others."""
         try:
             return self._sight(worker, handle, seen)
         except Refused as refused:
@@ -220,7 +220,7 @@ class DockerBackend:
         waits = self._starting.waiting(worker)
         status = str(seen["State"]) if seen else ""
         if waits is None and status in ("", "created") and (order := place.order()) is not None:
-            self._starting.take(place, order)  # a server before this one did not come to it
+            self._starting.take(place, order)  # an earlier server did not get to it
             waits = self._starting.waiting(worker) or ""
         if waits is not None:
             return Sighting(worker, Phase.PENDING, handle, waits)
@@ -240,7 +240,7 @@ class DockerBackend:
         return Sighting(place.worker, Phase.RUNNING, handle, node=self._host.name if self._host else "")
 
     def _press(self, place: WorkerFolder, name: str) -> None:
-        """Kill a worker whose time has come; tell one that has time left again: at its very start it hears nothing."""
+        """Kill a worker past its deadline; until then repeat SIGTERM, which a worker still starting does not handle."""
         kill_at, now = place.kill_at(), time.monotonic()
         if kill_at is None:
             return
@@ -251,14 +251,14 @@ class DockerBackend:
             self._signal(name, "SIGTERM")
 
     def _signal(self, name: str, signal: str) -> None:
-        """One that the daemon cannot signal now is signalled again when it is looked at."""
+        """Signal a container. If the daemon rejects that, `_press` retries at the next observation."""
         try:
             self._engine.signal(name, signal)
         except Refused as refused:
             _log.warning("the container %s cannot be told to end now: %s", name, refused)
 
     def _conclude(self, place: WorkerFolder, name: str) -> End | None:
-        """The verdict on a container that does not run; None where it does."""
+        """Return the end of a container that has stopped; None if it is running."""
         found = self._engine.inspect(name)
         if found is None:
             end = End(Gone.UNKNOWN, "its container was removed") if place.kill_at() is None else _TOLD
@@ -276,7 +276,7 @@ class DockerBackend:
         return end
 
     def _bury(self, place: WorkerFolder, handle: Mapping[str, Any], end: End) -> None:
-        """Remove what is left of a worker that has ended."""
+        """Remove the container of a worker that has ended, and record the end."""
         name = place.started() or handle.get("container")
         if name:
             self._remove(str(name))
@@ -285,7 +285,7 @@ class DockerBackend:
         self._ends[place.worker] = end
 
     def _remove(self, name: str) -> bool:
-        """Whether it is gone."""
+        """Remove a container. Return True if it is removed."""
         try:
             self._engine.remove(name)
         except Refused as refused:
@@ -295,7 +295,7 @@ class DockerBackend:
 
 
 def _folder(workers: Path, worker: str) -> WorkerFolder | None:
-    """None where the id is none of a worker that can have been started."""
+    """Return the worker's folder; None if the id is not a valid folder name."""
     try:
         return WorkerFolder(workers, worker)
     except UsageError:
@@ -303,5 +303,5 @@ def _folder(workers: Path, worker: str) -> WorkerFolder | None:
 
 
 def _name(container: Mapping[str, Any]) -> str:
-    """Its name; one that the daemon could not remove (`dead`) has none, and is known by its id."""
+    """Return the container's name, or its id: one that the daemon failed to remove (`dead`) has no name."""
     return str((container["Names"] or [container["Id"]])[0]).lstrip("/")

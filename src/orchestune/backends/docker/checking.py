@@ -1,4 +1,4 @@
-"""What can be known to go wrong before anything is started."""
+"""Preflight checks before anything is started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestune.images.manifests import parse_platform
 
 
 def check(engine: Engine, each: Resources, placement: Placement, url: str) -> None:
-    """UsageError where a trial cannot run in a container of this daemon."""
+    """Raise UsageError if a trial cannot run in a container of this daemon."""
     if placement.image is None:
         raise no_image()
     if each.pin:
@@ -35,12 +35,12 @@ def check(engine: Engine, each: Resources, placement: Placement, url: str) -> No
 
 
 def no_image() -> UsageError:
-    """An experiment that says nothing of its image."""
+    """Return the error for an experiment without an image."""
     return UsageError("a container needs an image", "add `image: python:3.12`, or another one, to the experiment file")
 
 
 def _check_architecture(host: Host) -> None:
-    """The worker's own Python is taken from this machine."""
+    """Raise UsageError if the daemon's architecture differs: the worker's Python is taken from this machine."""
     here = parse_platform(platform.machine()).architecture
     if host.architecture and host.architecture != here:
         raise UsageError(

@@ -1,6 +1,6 @@
-"""Docker Engine's API as this backend uses it. Vendor errors end here.
+"""Docker Engine API client of this backend. It translates all vendor errors.
 
-`Away` (try again later) where the daemon does not answer, `Refused` where it says no.
+Raises `Away` (retry later) if the daemon does not answer, `Refused` if it returns an error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Away(TemporaryError):
 
 
 class Refused(OrchestuneError):
-    """The daemon's answer is an error; `answer` is its HTTP status, 0 for an error within a stream."""
+    """The daemon returned an error; `answer` is its HTTP status, 0 for an error within a stream."""
 
     def __init__(self, message: str, hint: str = "", answer: int = 0) -> None:
         super().__init__(message, hint)
@@ -35,9 +35,8 @@ _PERMISSION = "you may not use Docker: become a member of the group docker (user
 
 
 class Engine:
-    """One daemon, by default the one that `config.find` finds. Connects at the first call, anew after a failure.
-
-    May be used by several threads. `timeout` is for one answer, in seconds.
+    """One daemon, by default the one returned by `config.find`. Connects at the first call and reconnects after a
+    failure. Thread-safe. `timeout` is per response, in seconds.
     """
 
     def __init__(self, timeout: int = 60, daemon: Daemon | None = None) -> None:
@@ -46,7 +45,7 @@ class Engine:
         self._local = threading.local()
 
     def about(self) -> Host:
-        """The daemon's machine."""
+        """Return the daemon's host."""
         with self._api() as api:
             info = api.info()
             version = api.version()
@@ -62,12 +61,12 @@ class Engine:
         )
 
     def image(self, reference: str) -> Mapping[str, Any] | None:
-        """What the daemon has of an image; None where it has none."""
+        """Return the daemon's data on an image; None if absent."""
         found: Mapping[str, Any] | None = self._or_none(lambda api: api.inspect_image(reference))
         return found
 
     def pull(self, reference: str) -> Iterator[Mapping[str, Any]]:
-        """Fetch an image from its registry with the credentials of `docker login`; yields the progress."""
+        """Pull an image with the credentials of `docker login`; yield the progress messages."""
         import docker.errors  # see `_api`
 
         with self._api() as api:
@@ -76,7 +75,7 @@ class Engine:
                 messages = api.pull(reference, stream=True, decode=True)
             except docker.errors.APIError:
                 raise
-            except docker.errors.DockerException as exc:  # of a credential helper; the daemon was not asked
+            except docker.errors.DockerException as exc:  # from a credential helper; the daemon was not called
                 raise Refused(f"your login cannot be read: {_words(exc)}") from exc
             for message in messages:
                 if "error" in message:
@@ -84,7 +83,7 @@ class Engine:
                 yield message
 
     def create(self, name: str, config: Mapping[str, Any]) -> None:
-        """Create a container; one of that name may be there already."""
+        """Create a container. Idempotent: an existing one of that name is kept."""
         try:
             with self._api() as api:
                 api.create_container_from_config(dict(config), name)
@@ -93,21 +92,21 @@ class Engine:
                 raise
 
     def put(self, name: str, folder: str, archive: bytes) -> None:
-        """Unpack a tar in a folder of a container."""
+        """Unpack a tar into a folder of a container."""
         with self._api() as api:
             api.put_archive(name, folder, archive)
 
     def has_file(self, name: str, path: str) -> bool:
-        """Whether a container has this file."""
+        """Return True if a container has this file."""
         return self._or_none(lambda api: b"".join(api.get_archive(name, path)[0])) is not None
 
     def start(self, name: str) -> None:
-        """Start a container; one that runs stays as it is."""
+        """Start a container. No effect if it is running."""
         with self._api() as api:
             api.start(name)
 
     def signal(self, name: str, signal: str) -> None:
-        """Signal the first process of a container; nothing happens where it does not run."""
+        """Signal the main process of a container. No effect if it is not running."""
         try:
             with self._api() as api:
                 api.kill(name, signal)
@@ -116,18 +115,18 @@ class Engine:
                 raise
 
     def containers(self, label: str) -> list[Mapping[str, Any]]:
-        """Every container with this label (NAME=VALUE), running or not."""
+        """Return all containers with this label (NAME=VALUE), running or not."""
         with self._api() as api:
             found: list[Mapping[str, Any]] = api.containers(all=True, filters={"label": label})
             return found
 
     def inspect(self, name: str) -> Mapping[str, Any] | None:
-        """All about a container; None where there is none."""
+        """Return the full data of a container; None if absent."""
         found: Mapping[str, Any] | None = self._or_none(lambda api: api.inspect_container(name))
         return found
 
     def last_lines(self, name: str, count: int) -> list[str]:
-        """The end of what a container wrote, as far as the daemon can tell it."""
+        """Return the container's log tail, as far as the daemon can provide it."""
         try:
             with self._api() as api:
                 text: bytes = api.logs(name, tail=count)
@@ -136,7 +135,7 @@ class Engine:
         return [line.rstrip() for line in text.decode(errors="replace").splitlines() if line.strip()]
 
     def killed_for_memory(self, name: str, since: float, until: float) -> list[float]:
-        """When the system killed a process of the container for memory, as far as the daemon remembers."""
+        """Return the times of OOM kills in the container, as far as the daemon remembers."""
         filters = {"container": name, "event": "oom"}
         try:
             with self._api() as api:
@@ -146,16 +145,16 @@ class Engine:
             return []
 
     def remove(self, name: str) -> None:
-        """Remove a container and its own volume, running or not; nothing happens where there is none."""
+        """Remove a container and its anonymous volumes, running or not. No effect if absent."""
         try:
             with self._api() as api:
                 api.remove_container(name, v=True, force=True)
         except Refused as refused:
-            if refused.answer not in (404, 409):  # 409: it is being removed
+            if refused.answer not in (404, 409):  # 409: removal in progress
                 raise
 
     def has_volume(self, name: str) -> bool:
-        """Whether there is a volume of that name."""
+        """Return True if a volume of that name exists."""
         return self._or_none(lambda api: api.inspect_volume(name)) is not None
 
     def _or_none(self, ask: Callable[[Any], Any]) -> Any:
@@ -169,7 +168,7 @@ class Engine:
 
     @contextmanager
     def _api(self) -> Iterator[Any]:
-        import docker.errors  # takes a while, and most servers never start a container
+        import docker.errors  # slow import, and most servers never start a container
         import requests.exceptions
         import urllib3.exceptions
 
@@ -183,7 +182,7 @@ class Engine:
         except (
             docker.errors.DockerException,
             requests.exceptions.RequestException,
-            urllib3.exceptions.HTTPError,  # of an answer that comes piece by piece, and breaks off
+            urllib3.exceptions.HTTPError,  # from a streamed response that breaks off
             OSError,
         ) as exc:
             self._local.__dict__.pop("api", None)

@@ -1,4 +1,4 @@
-"""Which daemon: the one that docker's own command would speak to."""
+"""Selection of the Docker daemon, by the same rules as the `docker` command."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ SOCKET = "unix:///var/run/docker.sock"
 
 @dataclass(frozen=True)
 class Daemon:
-    """Where a daemon listens; `tls` as the SDK wants it."""
+    """The address of a daemon; `tls` as the SDK expects it."""
 
     address: str = SOCKET
     tls: Any = False
 
     @property
     def here(self) -> bool:
-        """Whether it is taken to run on this machine: it listens on a socket of it."""
+        """True if the daemon is assumed to run on this machine: it listens on a local socket."""
         return self.address.startswith(("unix:", "http+unix:"))
 
 
 def find() -> Daemon:
-    """What `DOCKER_HOST` names (with `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`), else docker's context, else the socket.
+    """Return the daemon named by `DOCKER_HOST` (with `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`), else by docker's
+    context, else the default socket.
 
-    docker.errors.DockerException where a certificate or a context is wrong.
+    Raises docker.errors.DockerException if a certificate or a context is invalid.
     """
-    from docker.context import ContextAPI  # takes a while, and most servers never start a container
+    from docker.context import ContextAPI  # slow import, and most servers never start a container
     from docker.context.config import get_current_context_name
     from docker.errors import ContextNotFound
     from docker.utils import kwargs_from_env
@@ -37,7 +38,7 @@ def find() -> Daemon:
         return Daemon(told["base_url"], told.get("tls", False))
     name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name() or "default"
     context: Any = ContextAPI.get_context(name)
-    if context is None:  # docker's own command takes no other one in its place
+    if context is None:  # the `docker` command does not fall back to another one either
         raise ContextNotFound(name)
     if not context.Host:
         return Daemon()

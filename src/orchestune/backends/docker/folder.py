@@ -1,4 +1,4 @@
-"""What stands on disk for one worker, so that a server which was killed at any moment finds it again."""
+"""Files of one worker, from which a server killed at any moment recovers."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ from orchestune.ports.backend import WorkerOrder
 from orchestune.system.private import locked, write_private
 
 _TAKEN_ALONG = ("root", "links")
-"""what a container has of the caller's shell: an image has an environment of its own"""
+"""keys of the client's shell that containers get: an image has its own environment"""
 
 
 class WorkerFolder(Notes):
     """`docker/workers/ID` in the state folder.
 
-    `order.json` (with the token) until its container was started, `started.json` from then on, `ending.json` once it
-    was told to end, `ended.json` with the verdict, `worker.log` with its last lines.
+    `order.json` (with the token) until its container is started, `started.json` afterwards, `ending.json` once it was
+    asked to terminate, `ended.json` with the end, `worker.log` with its log tail.
     """
 
     def __init__(self, workers: Path, worker: str) -> None:
-        """UsageError where the id is none that can be a name of a folder."""
+        """Raises UsageError if the id is not a valid folder name."""
         super().__init__(workers, worker)
         self._order = self.path / "order.json"
         self._started = self.path / "started.json"
 
     def take(self, order: WorkerOrder) -> None:
-        """Remember what is to be started, unless that was done before. OSError where it cannot be kept."""
+        """Record the order unless already recorded. Raises OSError if it cannot be written."""
         for folder in (self.path.parent, self.path):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._order.exists() and not self._started.exists() and not self._ended.exists():
             write_private(self._order, json.dumps(_to_json(order)))
 
     def order(self) -> WorkerOrder | None:
-        """What is still to be started; None where nothing is."""
+        """Return the order that is still to be started; None if there is none."""
         document = read_note(self._order)
         return _from_json(document) if document else None
 
     def claimed(self) -> AbstractContextManager[None]:
-        """Alone with this worker, among threads and processes: a server may follow one that has not quite ended."""
+        """Lock the worker against other threads and processes: an earlier server may not have exited completely."""
         return locked(self.path / "claim")
 
     def started(self) -> str | None:
-        """The name of the container that was started; None where none was."""
+        """Return the name of the started container; None if none was."""
         return str(read_note(self._started).get("name") or "") or None
 
     def note_started(self, name: str) -> None:
-        """Its container runs: forget the order and its token."""
+        """Record that its container runs, and delete the order with its token."""
         write_private(self._started, json.dumps({"name": name}))
         self._order.unlink(missing_ok=True)
 
     def note_end(self, end: End, lines: list[str]) -> None:
-        """Keep the verdict and the last lines, and nothing that is secret."""
+        """Record the end and the log tail, and delete the order with its token."""
         if lines:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private(self.path / "worker.log", "\n".join([*lines, ""]))
@@ -67,12 +67,12 @@ class WorkerFolder(Notes):
         self._order.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Forget the worker. Idempotent; what cannot be removed stays."""
+        """Delete all files of the worker. Idempotent, best-effort."""
         shutil.rmtree(self.path, ignore_errors=True)
 
 
 def every(workers: Path) -> Iterator[WorkerFolder]:
-    """The folders of all workers."""
+    """Return the folders of all workers."""
     return (WorkerFolder(workers, name) for name in workers_in(workers))
 
 

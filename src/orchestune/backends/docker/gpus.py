@@ -1,4 +1,4 @@
-"""The machine's GPUs by UUID: a container counts those that it sees anew, and a UUID means the same everywhere."""
+"""The host's GPUs by UUID: indices are renumbered inside a container, UUIDs are the same everywhere."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from orchestune.domain.cards import Card
 
 
 def ask(environ: Mapping[str, str] = os.environ) -> tuple[Card, ...]:
-    """The cards for `DeviceRequests` and `CUDA_VISIBLE_DEVICES`; none where there is no `nvidia-smi`. Takes seconds."""
+    """Return the GPUs for `DeviceRequests` and `CUDA_VISIBLE_DEVICES`; empty without `nvidia-smi`. Takes seconds."""
     return visible(listed(environ), environ.get("CUDA_VISIBLE_DEVICES"), by_uuid=True)

@@ -1,7 +1,7 @@
-"""Which files of the machine containers may see: the daemon mounts as root whatever the server names.
+"""Mount policy: which host files containers may see, as the daemon mounts any path as root.
 
-Paths are resolved when an experiment is created and again when its container is, which mounts the resolved path: a
-link that was changed in between is refused then.
+Paths are resolved when an experiment is created and again when its container is, which mounts the resolved path: a link
+that was changed in between is rejected then.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ _SYSTEM = (
     "/var/lib/containerd", "/var/lib/docker", "/var/lib/kubelet",
 )  # fmt: skip
 _TARGETS = ("/dev", "/orchestune", "/proc", "/sys")
-"""folders of the container in which nothing is mounted but /dev/shm"""
+"""container folders in which nothing may be mounted except at /dev/shm"""
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _OURS = "orchestune-"
-"""begin of the names of volumes that the server makes"""
+"""prefix of the names of the server's own volumes"""
 
 
 @dataclass(frozen=True)
 class MountPolicy:
-    """What containers of one server may mount. The default is nothing."""
+    """Mount rules for the containers of one server. By default nothing may be mounted."""
 
     state: Path | None = None
-    """the server's state folder, which never is"""
+    """the server's state folder, which is never mounted"""
     allow: Sequence[str] = ()
-    """folders of the machine, and names of Docker volumes"""
+    """allowed host folders and names of Docker volumes"""
     own_projects: bool = False
-    """the server is of one user alone, who may mount what is in the own project folder, and own Docker volumes"""
+    """the server has a single user, who may mount files of the project folder and any of the user's Docker volumes"""
     sockets: Sequence[str] = _SOCKETS
-    """of the daemon: who reaches one is root on the machine"""
+    """sockets of the daemon: access to one means root on the host"""
 
     def refuse(self, placement: Placement, launch: Mapping[str, object], here: bool) -> None:
-        """PolicyRefused with every volume that an experiment may not have. `here`: the daemon sees this machine."""
+        """Raise PolicyRefused listing all volumes the experiment may not mount. `here`: the daemon is on this host."""
         problems: list[Problem] = []
         for index, volume in enumerate(placement.volumes):
             problems += _targets(volume, f"volumes[{index}].mount")
@@ -55,16 +55,16 @@ class MountPolicy:
             raise PolicyRefused.first_of(problems)
 
     def source(self, path: str, launch: Mapping[str, object], here: bool) -> str:
-        """Return what is mounted for a path that `refuse` accepted. PolicyRefused if that has changed since."""
+        """Return the path to mount for a path that `refuse` accepted. Raises PolicyRefused if that has changed."""
         source = self._source(path, launch, here)
         if source is None:
             raise PolicyRefused([self._folder(path, "volumes", here)])
         return source
 
     def link(self, path: str, root: str) -> str | None:
-        """Return what is mounted, read-only, for something in the project that its bundle leaves out; None if nothing.
+        """Return the path to mount read-only for a project file that its bundle omits; None if it may not be mounted.
 
-        Links lead out of the project where its user wants them to (`data` on another disk), but not to the system.
+        Links may lead out of the project if its user wants that (`data` on another disk), but not to system folders.
         """
         real = os.path.realpath(path)
         if self._is_never(real):
@@ -75,7 +75,7 @@ class MountPolicy:
         return real if ordinary and _project(root, os.R_OK) is not None else None
 
     def _source(self, path: str, launch: Mapping[str, object], here: bool) -> str | None:
-        if not here:  # the folder is of another machine, on which nothing can be resolved
+        if not here:  # the folder is on another host and cannot be resolved here
             folders = {each.rstrip("/") for each in self.allow if each != "/"}
             return path if path.rstrip("/") in folders and not _lies_in(path.rstrip("/"), folders) else None
         real = os.path.realpath(path)
@@ -89,8 +89,8 @@ class MountPolicy:
     def _allowed(self) -> list[str]:
         """Return the allowed folders, resolved.
 
-        Not those that lie in another one: a trial that writes there could replace them by a link. On a server of one
-        user that is no other person's trial.
+        Folders inside another allowed one are excluded: a trial with write access there could replace them by a link.
+        On a server of a single user, that trial is the user's own.
         """
         folders = [each for each in self.allow if each.startswith("/")]
         outer = {each: os.path.realpath(each) for each in folders}
@@ -101,7 +101,7 @@ class MountPolicy:
         ]
 
     def _is_never(self, real: str) -> bool:
-        """Return True for /, devices and sockets, and for what holds, or lies in, a folder of the server's."""
+        """Return True for /, devices and sockets, and for paths that contain, or lie in, a folder of the server."""
         if real == "/" or not _is_plain(real):
             return True
         sockets = {os.path.realpath(each) for each in self.sockets}
@@ -135,9 +135,9 @@ def _targets(volume: Volume, key: str) -> Iterator[Problem]:
 
 
 def _project(root: object, access: int) -> str | None:
-    """Return the resolved folder of a project; None if it is none that the server's user could have as a project.
+    """Return the resolved project folder; None if the server's user could not have a project there.
 
-    The request names it, so that it is believed only as far as it gives nothing that the user does not have.
+    The request names it, so it is trusted only where it grants nothing that the user does not have anyway.
     """
     if not isinstance(root, str) or not os.path.isabs(root):
         return None
@@ -158,14 +158,14 @@ def _is_within(path: str, folder: str) -> bool:
 
 
 def _lies_in(path: str, folders: Iterable[str]) -> bool:
-    """Return True if a folder that leads to `path`, as it is written or resolved, is one of these or below one."""
+    """Return True if a parent folder of `path`, as written or resolved, is one of these or below one."""
     parents = [str(parent) for parent in Path(os.path.normpath(path)).parents]
     leading = {*parents, *map(os.path.realpath, parents)}
     return any(_is_within(parent, folder) for parent in leading for folder in folders)
 
 
 def _is_plain(real: str) -> bool:
-    """Return True for files and folders, and for what does not exist: other checks name that."""
+    """Return True for files and folders, and for missing paths, which other checks report."""
     try:
         mode = os.stat(real).st_mode
     except OSError:

@@ -1,8 +1,8 @@
-"""What is asked of Docker for one worker, as pure functions: its container, the files in it, how it reaches the server.
+"""The request to Docker for one worker, as pure functions: its container, the files in it, its route to the server.
 
 /orchestune/runtime     the private Python, read-only: the image needs nothing for the worker
-/orchestune/worker      a volume that goes with the container: the worker's file, which holds its token, and its state
-/orchestune/server      where an embedded server is, read-only
+/orchestune/worker      a volume deleted with the container: the worker's file, which holds its token, and its state
+/orchestune/server      the address of an embedded server, read-only
 """
 
 from __future__ import annotations
@@ -33,64 +33,64 @@ LABEL = "orchestune.dev/"
 STATE_LABEL, WORKER_LABEL, EXPERIMENT_LABEL = f"{LABEL}state", f"{LABEL}worker", f"{LABEL}experiment"
 
 PIDS = 8192
-"""processes and threads of one worker: far more than training takes, far less than what stops a machine"""
+"""maximum processes and threads of one worker: far above training, far below what stalls a machine"""
 LEAST_MEMORY = 64 * 2**20
-"""bytes that a container needs at least: the worker in it takes half of that"""
+"""minimum memory of a container in bytes: its worker takes half of that"""
 _LEAST_CPU = 0.01
-"""cores below which Docker takes no limit"""
+"""minimum CPU limit in cores that Docker accepts"""
 FAREWELL = 5
-"""seconds that a worker has beyond its trial's grace, where the daemon itself is stopped"""
+"""seconds beyond the trial's grace for a worker when the daemon itself shuts down"""
 _PERSONAL = re.compile(r"/(\.[^/]*|venv|node_modules)$")
 _LOOPBACK = re.compile(r"localhost|127\..*|::1|\[::1\]")
 
 
 @dataclass(frozen=True)
 class Host:
-    """The machine of a Docker daemon, as far as a plan depends on it."""
+    """The host of a Docker daemon, as far as a plan depends on it."""
 
     name: str
     cpu: float
     memory: int
     """bytes"""
     architecture: str
-    """as Go calls it, such as amd64"""
+    """Go's name of the architecture, such as amd64"""
     here: bool = True
     """the daemon is on this machine and sees its files"""
     desktop: bool = False
-    """Docker Desktop: a virtual machine that reaches this machine by a name"""
+    """Docker Desktop: the daemon's VM reaches this machine as `host.docker.internal`"""
     rootless: bool = False
-    """run by a user, in a network of its own"""
+    """rootless daemon, in its own network namespace"""
 
 
 @dataclass(frozen=True)
 class Site:
-    """What the containers of one server have in common."""
+    """Settings common to the containers of one server."""
 
     state: str
     """identity of the server's state folder"""
     host: Host
     runtime: str
-    """where the private Python is: a folder of the machine, or a volume of a daemon elsewhere"""
+    """location of the private Python: a local folder, or a volume of a remote daemon"""
     url: str
-    """the server's address, as it is known here"""
+    """the server's URL, as seen from this machine"""
     address: str | None = None
-    """folder of the machine that holds the address of a server which may move"""
+    """local folder with the address of a server that may move"""
     command: tuple[str, ...] = tuple(command(RUNTIME))
-    """what starts the worker"""
+    """command that starts the worker"""
     mounts: MountPolicy = MountPolicy()
-    """what of the machine containers may see"""
+    """host paths that containers may mount"""
 
 
 @dataclass(frozen=True)
 class Network:
-    """How a container reaches the server."""
+    """The network through which a container reaches the server."""
 
     mode: str
     server: str | None = None
-    """another name of the server's host than in its address"""
+    """host name of the server as seen from the container, if it differs from its URL"""
 
     def url(self, address: str) -> str:
-        """The server's address, seen from the container."""
+        """Return the server's URL as seen from the container."""
         if self.server is None:
             return address
         parts = urlsplit(address)
@@ -98,9 +98,9 @@ class Network:
 
 
 def network(host: Host, url: str) -> Network:
-    """A server that listens on the loopback address alone is reached over the machine's own network.
+    """Return the network for containers; a server on a loopback address is reached through the host's network.
 
-    UsageError where the daemon's containers cannot reach such a server.
+    Raises UsageError if the daemon's containers cannot reach such a server.
     """
     if not _LOOPBACK.fullmatch(urlsplit(url).hostname or ""):
         return Network("default")
@@ -116,15 +116,15 @@ def network(host: Host, url: str) -> Network:
 
 
 def name(order: WorkerOrder) -> str:
-    """The container's name: the experiment's handle and the worker's id, as far as it is random."""
+    """Return the container's name: the experiment's handle and the random part of the worker's id."""
     handle = re.sub(r"[^a-zA-Z0-9_.-]", "-", order.handle)
     return "-".join(part for part in ("orchestune", handle, order.worker.replace("-", "")[-12:]) if part)
 
 
 def container(order: WorkerOrder, site: Site) -> dict[str, Any]:
-    """The body of `POST /containers/create`. The image's own user, environment and variables stay as they are.
+    """Return the body of `POST /containers/create`. The image's own user, environment and variables are kept.
 
-    PolicyRefused for a volume that experiments of this server may not have.
+    Raises PolicyRefused for a volume that experiments of this server may not mount.
     """
     site.mounts.refuse(order.placement, order.launch, site.host.here)
     return {
@@ -135,7 +135,7 @@ def container(order: WorkerOrder, site: Site) -> dict[str, Any]:
         "Env": [f"ORCHESTUNE_WORKER_FILE={WORKER}/{FILE}", *_no_gpus(order.gpus)],
         "Labels": labels(order, site.state),
         "Healthcheck": {"Test": ["NONE"]},
-        "StopSignal": "SIGTERM",  # whatever the image says: it is the worker that hears it
+        "StopSignal": "SIGTERM",  # overrides the image: the worker handles it
         "StopTimeout": math.ceil(order.grace) + FAREWELL,
         "HostConfig": {
             "NetworkMode": network(site.host, site.url).mode,
@@ -150,7 +150,7 @@ def container(order: WorkerOrder, site: Site) -> dict[str, Any]:
 
 
 def labels(order: WorkerOrder, state: str) -> dict[str, str]:
-    """How a container is known as ours, and whose it is."""
+    """Return the labels that identify our containers, with their worker and experiment."""
     return {
         STATE_LABEL: state,
         WORKER_LABEL: order.worker,
@@ -161,7 +161,7 @@ def labels(order: WorkerOrder, state: str) -> dict[str, str]:
 
 
 def document(order: WorkerOrder, site: Site) -> str:
-    """What the worker reads in its file: where to go, as whom, with what."""
+    """Return the worker's file: server address, credentials and settings."""
     return json.dumps(
         {
             "url": network(site.host, site.url).url(site.url),
@@ -177,9 +177,8 @@ def document(order: WorkerOrder, site: Site) -> str:
 
 
 def archive(text: str) -> bytes:
-    """A tar for `/orchestune/worker`: the worker's file and the folder of its state, for whatever user the image has.
-
-    Others on the machine do not get there: what a container holds lies below a folder of Docker's own.
+    """Return a tar for `/orchestune/worker` with the worker's file and its state folder, accessible to any user of the
+    image. Other users of the host have no access: container files lie below a folder of Docker's own.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -204,9 +203,8 @@ def _own_mounts(site: Site) -> list[dict[str, Any]]:
 
 
 def _links(order: WorkerOrder, site: Site) -> list[dict[str, Any]]:
-    """What the bundle leaves out of the project's folder, at its place: the trial's folder links to it.
-
-    Not what is tied to the machine or to a person: hidden files (environments, credentials), installed packages.
+    """Return mounts at their original path for project files that the bundle omits: the trial's folder links to them.
+    Machine-specific or personal files are excluded: hidden files (environments, credentials), installed packages.
     """
     root = order.launch.get("root")
     if not site.host.here or not isinstance(root, str) or not os.path.isabs(root):
@@ -248,18 +246,18 @@ def _limits(order: WorkerOrder, host: Host) -> dict[str, Any]:
         found["NanoCpus"] = int(max(min(each.cpu, host.cpu), _LEAST_CPU) * 10**9)
     if each.memory:
         found["Memory"] = found["MemorySwap"] = each.memory
-    # of /dev/shm this is only the limit: what is not written there is not taken; Docker's own 64 MB are too few for
-    # the loaders of common frameworks
+    # The size of /dev/shm is only a limit: unused space takes no memory. Docker's default of 64 MB is too small for the
+    # data loaders of common frameworks.
     found["ShmSize"] = order.placement.shm or (each.memory or host.memory) // 2
     requests = devices(order.gpus)
     return {**found, "PidsLimit": PIDS, **({"DeviceRequests": requests} if requests else {})}
 
 
 def _no_gpus(gpus: Sequence[str]) -> list[str]:
-    """Where NVIDIA's runtime is the daemon's default one, images for GPUs get all of them by this variable."""
+    """Return the variable that hides all GPUs, which images get if NVIDIA's runtime is the daemon's default."""
     return [] if gpus else ["NVIDIA_VISIBLE_DEVICES=void"]
 
 
 def devices(gpus: Sequence[str]) -> list[dict[str, Any]]:
-    """The GPUs that a container sees."""
+    """Return the device requests for these GPUs."""
     return [{"DeviceIDs": list(gpus), "Capabilities": [["gpu"]]}] if gpus else []

@@ -1,4 +1,4 @@
-"""Fetching images: what is said meanwhile, and when it is worth another try."""
+"""Image pulls, with progress messages and retries."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from orchestune.errors import OrchestuneError
 
 _FINAL = (400, 401, 403, 404)
 PAUSES = (1.0, 3.0)
-"""seconds before the second and the third try, where a registry does not answer or is busy"""
+"""seconds before the first and the second retry, if a registry does not answer or is busy"""
 
 
 class NoImage(OrchestuneError):
-    """The image cannot be had; carries the registry's words."""
+    """The image cannot be pulled; carries the registry's message."""
 
 
 class Unwanted(Exception):
-    """Nobody waits for the image any more."""
+    """The image is no longer needed by any worker."""
 
 
 class Progress:
-    """What the messages of one pull add up to."""
+    """The accumulated progress of one pull."""
 
     def __init__(self, reference: str) -> None:
         self._reference = reference
         self._layers: dict[str, tuple[int, int]] = {}
 
     def take(self, message: Mapping[str, Any]) -> None:
-        """One message of the daemon's."""
+        """Process one message of the daemon."""
         detail = message.get("progressDetail") or {}
         if message.get("status") == "Downloading" and detail.get("total"):
             self._layers[str(message.get("id"))] = (int(detail.get("current") or 0), int(detail["total"]))
@@ -52,10 +52,12 @@ def fetch(
     wanted: Callable[[], bool],
     pause: Callable[[float], None],
 ) -> None:
-    """Pull the image unless it is there. NoImage where it cannot be had, Away where the daemon is, or Unwanted."""
+    """Pull the image unless present. Raises NoImage if that fails for good, Away if the daemon is unreachable, or
+    Unwanted.
+    """
     if engine.image(reference) is not None:
         return
-    if reference.startswith("sha256:"):  # of what was built here, or came as a file: no registry has it
+    if reference.startswith("sha256:"):  # built here or loaded from a file: no registry has it
         raise NoImage(f"Docker has the image {reference} no more", "start the experiment anew: that builds it again")
     for seconds in (*PAUSES, None):
         try:
@@ -82,6 +84,6 @@ def fetch(
 
 
 def reference(placement: Placement) -> str:
-    """The image of a placement that has one."""
+    """Return the image of a placement that has one."""
     assert placement.image is not None
     return placement.image

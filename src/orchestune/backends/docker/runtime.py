@@ -1,4 +1,4 @@
-"""The private Python that is mounted into every container of a daemon elsewhere: a volume, filled once per version."""
+"""The private Python for containers of a remote daemon: a volume, filled once per version."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _filling = threading.Lock()
 
 
 def volume() -> str:
-    """The volume's name where the daemon does not see this machine's folders."""
+    """Return the name of the volume, for daemons that do not see this machine's folders."""
     return f"orchestune-runtime-{key()}"
 
 
 def fill(engine: Engine, image: str, name: str, folder: Path) -> None:
-    """Bring `folder` into the volume, unless it is there whole. A container that never runs opens the volume for it."""
+    """Copy `folder` into the volume unless it is complete, through a helper container that is never started."""
     helper = f"{name}-fill"
     mount = {"Type": "volume", "Source": name, "Target": RUNTIME}
     config = {"Image": image, "Entrypoint": ["-"], "Cmd": [], "Labels": {f"{LABEL}runtime": name}}

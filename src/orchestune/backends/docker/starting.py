@@ -1,4 +1,4 @@
-"""Brings containers up in threads of its own: an image may take minutes to come, and nobody may wait for that."""
+"""Container startup in background threads: pulling an image may take minutes and must not block callers."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ from orchestune.ports.backend import Gone, WorkerOrder
 _log = logging.getLogger(__name__)
 
 AT_ONCE = 2
-"""containers of one image that are started side by side"""
+"""maximum containers of one image that start concurrently"""
 _PAUSE = 1.0
-"""seconds before the next try, where the daemon does not answer"""
+"""seconds between retries if the daemon does not answer"""
 
 
 @dataclass
 class _Line:
-    """The workers that wait for one image."""
+    """The queue of workers pending on one image."""
 
     workers: deque[WorkerFolder] = field(default_factory=deque)
     threads: int = 0
     reason: str = "its container is about to be started"
     lock: threading.Lock = field(default_factory=threading.Lock)
-    """held by the thread that fetches the image"""
+    """held by the thread that pulls the image"""
     refusal: pulling.NoImage | None = None
-    """why the image cannot be had: once for all that wait for it"""
+    """why the image cannot be pulled: reported once for all workers of the queue"""
 
     def say(self, reason: str) -> None:
-        """What all of them wait for."""
+        """Set the reason for which these workers are pending."""
         self.reason = reason
 
 
 class Starting:
-    """Each worker that was taken ends up with a container that runs, or with a verdict in its folder."""
+    """Starts containers. Each accepted worker ends up with a running container, or with an `End` in its folder."""
 
     def __init__(self, engine: Engine, site: Callable[[], Site], private: Callable[[], Path]) -> None:
         self._engine, self._site, self._runtime = engine, site, private
         self._lock = threading.Lock()
         self._lines: dict[str, _Line] = {}
         self._reasons: dict[str, _Line] = {}
-        """every worker that is being brought up"""
+        """worker → its queue, for every worker that is starting"""
         self._dropped: set[str] = set()
         self._awake = threading.Event()
 
     def take(self, folder: WorkerFolder, order: WorkerOrder) -> None:
-        """Bring it up; returns at once. Idempotent."""
+        """Start the worker's container in the background. Idempotent, does not block."""
         image = pulling.reference(order.placement)
         with self._lock:
             if folder.worker in self._reasons:
@@ -69,14 +69,14 @@ class Starting:
                 threading.Thread(target=self._run, args=(image, line), name=name, daemon=True).start()
 
     def drop(self, worker: str) -> None:
-        """Bring it up no further; what there is of it stays."""
+        """Stop starting the worker; existing parts of it are kept."""
         with self._lock:
             if worker in self._reasons:
                 self._dropped.add(worker)
         self._awake.set()
 
     def waiting(self, worker: str) -> str | None:
-        """What a worker that is being brought up waits for; None where it is not."""
+        """Return what a starting worker is pending on; None if it is not starting."""
         with self._lock:
             line = self._reasons.get(worker)
             return line.reason if line is not None else None
@@ -92,7 +92,7 @@ class Starting:
                 folder = line.workers.popleft()
             try:
                 self._bring_up(image, line, folder)
-            except OSError as error:  # whoever asks what became of it has it brought up again
+            except OSError as error:  # the next observation starts it again
                 _log.warning("what became of worker %s cannot be written down: %s", folder.worker, error)
             finally:
                 with self._lock:
@@ -119,7 +119,7 @@ class Starting:
             except OrchestuneError as error:
                 self._fail(folder, error)
                 return
-            except Exception as error:  # noqa: BLE001 - one worker that cannot be started must not keep others from it
+            except Exception as error:  # noqa: BLE001 - a worker that cannot be started must not block others
                 _log.exception("worker %s cannot be started", folder.worker)
                 self._fail(folder, OrchestuneError(f"{type(error).__name__}: {error}"))
                 return
@@ -141,7 +141,7 @@ class Starting:
         found = self._engine.inspect(name)
         if found is None or found["State"]["Status"] == "created":
             try:
-                if found is not None:  # by a server that came no further; perhaps of another version
+                if found is not None:  # left half-started by an earlier server, perhaps of another version
                     self._engine.remove(name)
                 self._create(order, site, name)
                 self._engine.start(name)
@@ -166,7 +166,9 @@ class Starting:
             _log.warning("the container %s is left for the next sweep: %s", name, error)
 
     def _fail(self, folder: WorkerFolder, error: OrchestuneError) -> None:
-        """Fatal where the daemon says so of the order; what is its own failure may go better with the next worker."""
+        """Record a failed start: permanent if the daemon rejects the order; its internal errors may not affect the next
+        worker.
+        """
         own = isinstance(error, Refused) and error.answer >= 500 and "device driver" not in error.message
         gone = Gone.UNKNOWN if own else Gone.REFUSED
         hint = f" ({error.hint})" if error.hint else ""

@@ -1,4 +1,4 @@
-"""Why a container ended, and whose fault that is."""
+"""Causes of a container's end."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Any
 from orchestune.ports.backend import Gone
 
 OUT_OF_MEMORY_SECONDS = 5.0
-"""how long before a container's end the system may have killed for memory what ended it"""
+"""maximum seconds between an OOM kill and the end of the container that it caused"""
 _KILLED = 128 + 9
 
 
 def judge(
     state: Mapping[str, Any], limit: int, killed_at: Sequence[float], told: bool, lines: Sequence[str]
 ) -> tuple[Gone, str]:
-    """`state` as `docker inspect` shows it, `limit` in bytes (0: none), `killed_at` the times at which a process was
-    killed for memory, `told` whether we ended it, `lines` its last ones.
+    """Return the cause and a message for a stopped container.
 
-    A container that was killed from outside long after one of its trials ran out of memory is not killed for memory.
+    `state` is from `docker inspect`, `limit` in bytes (0: none), `killed_at` the times of OOM kills, `told` is True if
+    we stopped it, `lines` is the log tail. A container killed from outside long after the OOM kill of a trial does not
+    count as OOM killed.
     """
     code = int(state.get("ExitCode") or 0)
     ended = finished(state)
@@ -40,7 +41,7 @@ def judge(
 
 
 def finished(state: Mapping[str, Any]) -> float:
-    """When it ended, in seconds since the epoch on the daemon's clock; 0 where that is not told."""
+    """Return the time of the end, in seconds since the epoch on the daemon's clock; 0 if unknown."""
     match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?\d*(Z|[+-]\d\d:\d\d)", str(state.get("FinishedAt")))
     if match is None or match[1].startswith("0001"):
         return 0.0
