@@ -1,1 +1,1 @@
-"""Places where workers run, one package each."""
+"""Backends that run workers, one package each."""

@@ -1,4 +1,4 @@
-"""The GPUs of this machine as `nvidia-smi` lists them."""
+"""The GPUs of this machine as listed by `nvidia-smi`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from orchestune.domain.cards import Card, named
 
 _MIB = 2**20
 _FIRST, _LONGEST = 60.0, 3600.0
-"""seconds before a machine without cards is asked again: at first, and in the end"""
+"""seconds before a machine without GPUs is queried again: initial and maximum backoff"""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One GPU; `parts` are those into which it is cut up (MIG), by their UUIDs."""
+    """One GPU; `parts` are its MIG instances, by UUID."""
 
     index: str
     uuid: str
@@ -29,13 +29,13 @@ class Listed:
     parts: tuple[Card, ...] = field(default=())
 
     def usable(self, *, by_uuid: bool) -> tuple[Card, ...]:
-        """What trials can be given of it."""
+        """Return the devices that can be allocated to trials."""
         return self.parts or (Card(self.uuid if by_uuid else self.index, self.model, self.memory),)
 
 
 class Cards:
-    """What `ask` says, asked once. Where that is nothing, again after a while: when a machine has just been started its
-    driver may come later than a server. Takes seconds where it asks.
+    """Cached result of `ask`. An empty result is retried with backoff: after a machine has booted, its driver may be
+    ready later than the server. Calling `ask` takes seconds.
     """
 
     def __init__(self, ask: Callable[[], tuple[Card, ...]], clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,7 +45,7 @@ class Cards:
         self._pause = _FIRST
 
     def here(self) -> tuple[Card, ...]:
-        """The cards, as far as is known."""
+        """Return the GPUs known so far."""
         if not self._found and (self._next is None or self._clock() >= self._next):
             self._found = self._ask()
             self._next = self._clock() + self._pause
@@ -54,7 +54,7 @@ class Cards:
 
 
 def listed(environ: Mapping[str, str] = os.environ) -> list[Listed]:
-    """The machine's GPUs; none where there is no `nvidia-smi` on the PATH or it fails. Takes seconds."""
+    """Return the machine's GPUs; empty if `nvidia-smi` is not on the PATH or fails. Takes seconds."""
     program = shutil.which("nvidia-smi", path=environ.get("PATH", os.defpath))
     if program is None:
         return []
@@ -73,7 +73,7 @@ def _said(command: Sequence[str]) -> str | None:
 
 
 def cards(text: str, memory: str = "") -> list[Listed]:
-    """What `nvidia-smi -L` printed, and `memory`: lines of a UUID and its MiB."""
+    """Parse the output of `nvidia-smi -L`; `memory` has lines with a UUID and its MiB."""
     sizes = {uuid: int(size) * _MIB for uuid, size in re.findall(r"(?m)^(GPU-[^,\s]+),\s*(\d+)\s*$", memory)}
     found: list[Listed] = []
     for line in text.splitlines():
@@ -93,21 +93,21 @@ def _size_of(profile: str) -> int:
 
 
 def visible(found: Sequence[Listed], named: str | None, *, by_uuid: bool) -> tuple[Card, ...]:
-    """These, or those of them that `CUDA_VISIBLE_DEVICES` names by index or UUID, each once."""
+    """Return all, or those that `CUDA_VISIBLE_DEVICES` names by index or UUID, each once."""
     if named is None:
         return tuple(card for gpu in found for card in gpu.usable(by_uuid=by_uuid))
     chosen: list[Card] = []
     for word in (part.strip() for part in named.split(",")):
         meant = [card for gpu in found for card in _meant(gpu, word, by_uuid)]
         if not meant:
-            break  # as CUDA reads it: what follows an invalid id is not visible
+            break  # like CUDA: ids after an invalid one are not visible
         chosen += [card for card in meant if card not in chosen]
     return tuple(chosen)
 
 
 def among(given: Iterable[Card], words: str, found: Sequence[Listed]) -> tuple[str, ...]:
-    """The ids of those cards that this value of `CUDA_VISIBLE_DEVICES` names too, each in whatever way; `found`: the
-    machine's GPUs. What is not found there is what it is called.
+    """Return the ids of those cards that this value of `CUDA_VISIBLE_DEVICES` also names, by index or UUID; `found`:
+    the machine's GPUs. Names that are not among them are compared literally.
     """
 
     def uuids(word: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""What a process of a worker has of the shell that started its experiment."""
+"""The environment that a worker inherits from the shell that started its experiment."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from orchestune.ports.backend import WorkerOrder
 FILE_VARIABLE = "ORCHESTUNE_WORKER_FILE"
 _BASE = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR")
 _NEVER = ("ORCHESTUNE_TOKEN", "ORCHESTUNE_SERVER", FILE_VARIABLE)
-"""what reaches the server for the user, which a trial has no business with"""
+"""the user's credentials for the server, which trials must not have"""
 
 
 def environment(order: WorkerOrder, file: Path, own: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the shell that said `run`, over the least of our `own` that a program expects."""
+    """Return the environment of the shell that called `run`, merged over the basic variables of our `own`."""
     merged = {name: value for name, value in own.items() if name in _BASE or name.startswith("LC_")}
     given = order.launch.get("env")
     if isinstance(given, Mapping):

@@ -1,4 +1,4 @@
-"""The file in which workers elsewhere look the server's address up again, when it has moved."""
+"""The file from which remote workers reread the server's address after it has moved."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ADDRESS = "address.json"
 
 
 class Whereabouts:
-    """A folder of its own with the address and nothing else: the users of containers may read it."""
+    """A folder that contains only the address: the users of containers may read it."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self._folder, self._url = folder, url
@@ -21,7 +21,7 @@ class Whereabouts:
         self._lock = threading.Lock()
 
     def tell(self) -> Path:
-        """Write the address, once; the folder."""
+        """Write the address, once. Return the folder."""
         with self._lock:
             if not self._told:
                 self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

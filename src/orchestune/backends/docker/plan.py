@@ -150,7 +150,7 @@ def container(order: WorkerOrder, site: Site) -> dict[str, Any]:
 
 
 def labels(order: WorkerOrder, state: str) -> dict[str, str]:
-    """Return the labels that identify our containers, with their worker and experiment."""
+    """Return the labels that identify our containers, with their worker, experiment and owner."""
     return {
         STATE_LABEL: state,
         WORKER_LABEL: order.worker,

@@ -80,7 +80,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Ground:
-    """What a pod spec needs to target the nodes of its pool."""
+    """The node names, taints and labels that a pod spec needs to target its pool."""
 
     nodes: tuple[str, ...] = ()
     """names of the pool's nodes that have no pool label"""

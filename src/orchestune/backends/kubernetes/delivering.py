@@ -97,7 +97,7 @@ class Delivering:
         self._proved = False
 
     def decide(self, nodes: Iterable[Node], experiment: str = "") -> Delivery:
-        """Return the delivery for the next pod (of that experiment). Raises TemporaryError if the API is unreachable."""
+        """Return the delivery for the next pod (of that experiment). Raises TemporaryError if the API is down."""
         if why := self._failed or self._failed_for.get(experiment):
             return Delivery(False, f"image volumes do not work here ({why})")
         return decide(self._setting, self._known_version() if self._setting is None else "", nodes)

@@ -9,7 +9,7 @@ from orchestune.ports.backend import Gone, Phase
 
 
 class NonRoot(Enum):
-    """What a rejection reveals about running as root."""
+    """The scope of a rejection of pods that may run as root."""
 
     UNKNOWN = auto()
     POD = auto()

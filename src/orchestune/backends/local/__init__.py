@@ -1,1 +1,1 @@
-"""Workers as processes of this machine."""
+"""Local backend: each worker is a process of this machine."""

@@ -1,4 +1,4 @@
-"""The local backend: workers are processes of this machine, in sessions of their own, and outlive the server."""
+"""The local backend: workers are processes of this machine, each in its own session, and outlive the server."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _KEEP_LOGS = 7 * 24 * 3600.0
 _SWEEP_SECONDS = 6 * 3600.0
 _LAST_LINES = 5
 _DONE = "ending: nothing is left to do"
-"""the last words of a worker that ended in good order (its `journal.DONE`)"""
+"""last log line of a worker that has exited cleanly (its `journal.DONE`)"""
 
 
 class LocalBackend:
-    """Fulfils `ports.backend.Backend`. A worker's handle names its process: `{"pid", "started", "boot"}`.
+    """Implements `ports.backend.Backend`. A worker's handle identifies its process: `{"pid", "started", "boot"}`.
 
-    `state` is the server's state folder. `endpoint` is the file in which an embedded server says where it is (also its
-    socket), which the workers read again; `url` is the address of a server that stays where it is. `worker_program` is
-    the command line of the worker, by default that of this installation. `umask` is what commands are started with, by
-    default the server's own.
+    `state` is the server's state folder. `endpoint` is the file with the address of an embedded server (also its
+    socket), which workers read again when it moves; `url` is the address of a permanent server. `worker_program` is the
+    command line of the worker, by default that of this installation. `umask` is that of commands, by default the
+    server's.
 
-    An embedded server gives out all cards of the machine, to each experiment those that the `CUDA_VISIBLE_DEVICES` of
-    its shell names; one that stays gives out those that its own names.
+    An embedded server allocates all GPUs of the machine, and to each experiment those in the `CUDA_VISIBLE_DEVICES` of
+    its shell; a permanent one allocates those in its own.
     """
 
     name = "local"
@@ -62,7 +62,8 @@ class LocalBackend:
         self._workers = state.absolute() / "workers"
         self._cores = state.absolute() / "cores"
         self._endpoint = endpoint.absolute() if endpoint else None
-        # By TCP alone, a worker could not know who answers at the port of an embedded server that has crashed.
+        # By TCP alone, a worker could not tell which process answers on the port of an embedded server that has
+        # crashed.
         self._url = None if endpoint else url
         self._program = tuple(worker_program) or plan.installed_worker()
         self._capacity = capacity
@@ -71,7 +72,7 @@ class LocalBackend:
         self._listed: Sequence[Listed] = ()
         self._reasons: dict[str, str] = {}
         self._alive: set[Process] = set()
-        """seen running by this object"""
+        """workers seen running by this object"""
         self._undertaker = Undertaker()
         self._lock = threading.Lock()
         self._sweep_at = time.monotonic()
@@ -92,7 +93,7 @@ class LocalBackend:
         return each
 
     def check(self, each: Resources, placement: Placement) -> None:
-        """Nothing to object: what is meant for containers has no effect on processes, as the plan says."""
+        """Accept everything: container options have no effect on processes, as the plan reports."""
 
     def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
         return frozenset()
@@ -128,10 +129,10 @@ class LocalBackend:
         self._undertaker.take(process, folder, kill_at, tell=True)
 
     def sweep(self, workers: frozenset[str]) -> None:
-        """Nothing is left of workers beyond what `observe` cleans up: their tokens reach nothing any more."""
+        """Do nothing: `observe` cleans up after workers, and their tokens are no longer valid."""
 
     def _ask_for_cards(self) -> tuple[Card, ...]:
-        """Those to give out, by index."""
+        """Return the GPUs to allocate, by index."""
         if self._endpoint is None:
             return machine.gpus()
         found, self._listed = machine.every_gpu()
@@ -158,20 +159,20 @@ class LocalBackend:
         if process.alive():
             self._alive.add(process)
             kill_at = folder.kill_at()
-            if kill_at is not None:  # by a server before this one
+            if kill_at is not None:  # noted by an earlier server
                 self._undertaker.take(process, folder, kill_at)
             return Sighting(worker, Phase.RUNNING, process.to_json())
         code = client.exit_code(process)
         self._reasons[worker] = _why(process, folder, code)
         folder.forget_secrets()
-        if not _in_order(folder, code):  # its guard may have been killed with it; the next attempts are to be alone
+        if not _in_order(folder, code):  # its guard may have been killed too; later attempts must run alone
             client.kill_all(lambda: client.left_by_trials(worker))
         self._undertaker.take(process, folder, 0.0, just_died=process in self._alive)
         self._alive.discard(process)
         return Sighting(worker, Phase.GONE, process.to_json(), self._reasons[worker])
 
     def _sweep_now_and_then(self, known: Set[str]) -> None:
-        """Clean up after workers that ended while no server ran, and nobody asks for any more; old logs go."""
+        """Clean up after workers that ended while no server ran and that are no longer tracked; delete old logs."""
         if time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + _SWEEP_SECONDS
@@ -185,7 +186,7 @@ class LocalBackend:
 
 
 def _folder(workers: Path, worker: str) -> WorkerFolder | None:
-    """None where the id is none of a worker that can have been started."""
+    """Return the worker's folder; None if the id is not a valid folder name."""
     try:
         return WorkerFolder(workers, worker)
     except UsageError:
@@ -193,7 +194,7 @@ def _folder(workers: Path, worker: str) -> WorkerFolder | None:
 
 
 def _process(handle: Mapping[str, Any], folder: WorkerFolder) -> Process | None:
-    """The worker's process: as the store knows it, as noted, or as it is found where nobody came to note it."""
+    """Return the worker's process: from the handle, its note, or by search if the server died before noting it."""
     known = Process.from_json(handle) or folder.started()
     if known is None and folder.path.is_dir():
         known = client.find_worker(folder.file)
@@ -201,12 +202,12 @@ def _process(handle: Mapping[str, Any], folder: WorkerFolder) -> Process | None:
 
 
 def _in_order(folder: WorkerFolder, code: int | None) -> bool:
-    """Whether a worker ended because nothing was left to do: nothing of its trials is left then."""
+    """Return True if a worker exited cleanly: then none of its trials' processes is left."""
     return code == 0 or (code is None and "".join(folder.last_lines(1)).endswith(_DONE))
 
 
 def _why(process: Process, folder: WorkerFolder, code: int | None) -> str:
-    """Why a worker is gone, for people."""
+    """Return why a worker is gone, as a message for users."""
     if process.boot != boot_id():
         return "the machine was started anew, or it is another one"
     if folder.kill_at() is not None:
@@ -214,7 +215,7 @@ def _why(process: Process, folder: WorkerFolder, code: int | None) -> str:
     if _in_order(folder, code):
         return "the worker ended"
     lines = folder.last_lines(_LAST_LINES)
-    if code is not None and code > 128:  # its guard's way to say that a signal ended it
+    if code is not None and code > 128:  # the guard's exit code for death by a signal
         code = 128 - code
     if code is None:
         reason = "the worker's process is gone"

@@ -1,4 +1,4 @@
-"""What this machine has for trials: the cores and memory that this process may use, and the GPUs."""
+"""The machine's capacity for trials: the cores and memory available to this process, and the GPUs."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 
 def with_cards(cards: tuple[Card, ...], root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Machine:
-    """The machine's capacity within the limits of the container or the job that this process is in, with these cards.
-
-    /proc and /sys are below `root`.
+    """Return the machine's capacity within the limits of this process's container or job, with these GPUs. /proc and
+    /sys are below `root`.
     """
     variable = environ.get(VARIABLE)
     return Machine(cores(root), memory(root), cards, hides="" if variable is None else f"{VARIABLE}={variable!r}")
 
 
 def cores(root: Path = Path("/")) -> float:
-    """Cores: those of this process's affinity, and no more than its control groups allow it."""
+    """Return the cores in this process's affinity mask, at most what its control groups allow."""
     allowed = float(len(os.sched_getaffinity(0)))
     for folder in _groups(root, "cpu"):
         words = _words(folder / "cpu.max") or _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
-        if len(words) == 2 and all(word.isdecimal() and int(word) for word in words):  # else "max" or -1: no limit
+        if len(words) == 2 and all(word.isdecimal() and int(word) for word in words):  # otherwise "max" or -1: no limit
             allowed = min(allowed, int(words[0]) / int(words[1]))
     return allowed
 
 
 def memory(root: Path = Path("/")) -> int:
-    """Bytes: the machine's memory, and no more than the control groups of this process allow it."""
+    """Return the machine's memory in bytes, at most what this process's control groups allow."""
     match = re.search(r"^MemTotal:\s*(\d+) kB", (root / "proc/meminfo").read_text(), re.MULTILINE)
     allowed = int(match[1]) * 1024 if match else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for folder in _groups(root, "memory"):
@@ -44,10 +43,9 @@ def memory(root: Path = Path("/")) -> int:
 
 
 def gpus(environ: Mapping[str, str] = os.environ) -> tuple[Card, ...]:
-    """The cards to put into `CUDA_VISIBLE_DEVICES`: those that the variable names already, else all of the machine.
-
-    By index, and parts of a GPU that is cut up by UUID. What the variable names and `nvidia-smi` does not list is
-    believed, and nothing more is known of it. Asks `nvidia-smi`, which may take seconds, unless the variable hides all.
+    """Return the GPUs for `CUDA_VISIBLE_DEVICES`: those already named by the variable, else all of the machine, by
+    index, or by UUID for parts of a partitioned GPU (MIG). Names that `nvidia-smi` does not list are accepted without
+    further data. Runs `nvidia-smi`, which may take seconds, unless the variable hides all GPUs.
     """
     variable = environ.get(VARIABLE)
     if variable is None:
@@ -59,9 +57,9 @@ def gpus(environ: Mapping[str, str] = os.environ) -> tuple[Card, ...]:
 
 
 def every_gpu(environ: Mapping[str, str] = os.environ) -> tuple[tuple[Card, ...], Sequence[Listed]]:
-    """All cards of the machine, whatever the variable names, by index as above; and what `nvidia-smi` lists.
+    """Return all GPUs of the machine regardless of the variable, identified as above, and the list of `nvidia-smi`.
 
-    What the variable names and `nvidia-smi` does not list is believed here too.
+    Names in the variable that `nvidia-smi` does not list are accepted here too.
     """
     found = listed(environ)
     every = visible(found, None, by_uuid=False)
@@ -70,7 +68,7 @@ def every_gpu(environ: Mapping[str, str] = os.environ) -> tuple[tuple[Card, ...]
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """The folders of the control groups (of either version) that limit this process, from its own one up."""
+    """Yield the folders of the control groups (v1 or v2) that limit this process, innermost first."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -85,13 +83,13 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
         else:
             continue
         for top in tops:
-            own = top if ".." in path else top / path.lstrip("/")  # "..": above what this container sees
+            own = top if ".." in path else top / path.lstrip("/")  # "..": above this container's view
             yield own
             yield from (parent for parent in own.parents if parent == top or top in parent.parents)
 
 
 def _words(path: Path) -> list[str]:
-    """The words of a file; none where it is missing."""
+    """Return the words of a file; empty if it is missing."""
     try:
         return path.read_text().split()
     except OSError:

@@ -1,4 +1,4 @@
-"""The operating system as this backend uses it: start a worker, find what belongs to it, kill it all."""
+"""Process control of this backend: start a worker, find its processes, kill them all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestune.worker.tree import OWNER
 
 
 def spawn(program: Sequence[str], environ: Mapping[str, str], folder: Path, log: Path) -> Process:
-    """Start a worker in a session of its own, its output in `log`. OSError where that cannot be."""
+    """Start a worker in its own session, with its output in `log`. Raises OSError."""
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
         child = Popen(
             list(program),
@@ -25,16 +25,16 @@ def spawn(program: Sequence[str], environ: Mapping[str, str], folder: Path, log:
             env=dict(environ),
             start_new_session=True,
         )
-    process = Process.of(child.pid)  # there even when it ended at once: nobody waited for it yet
+    process = Process.of(child.pid)  # exists even if it exited at once: it has not been waited for
     assert process is not None
-    child.returncode = 0  # it outlives this program; `exit_code` waits for it by its pid
+    child.returncode = 0  # it outlives this program; `exit_code` waits by pid
     return process
 
 
 def exit_code(process: Process) -> int | None:
-    """The exit code of a process that ended (negative: the signal that killed it), told once.
+    """Return the exit code of a finished process (negative: the signal that killed it), once.
 
-    None where it runs, was waited for, or was started by another program, such as a server before this one.
+    None if it is running, was waited for, or is not our child, for example after a restart of the server.
     """
     if Process.of(process.pid) != process:
         return None
@@ -46,7 +46,7 @@ def exit_code(process: Process) -> int | None:
 
 
 def find_worker(file: Path) -> Process | None:
-    """The running worker that was started with this file, whoever started it."""
+    """Return the running worker that was started with this file by any program; None if absent."""
     mark = _mark(file)
     for pid in pids():
         about = parent_and_session(pid)
@@ -56,9 +56,10 @@ def find_worker(file: Path) -> Process | None:
 
 
 def belongings(worker: Process, file: Path, known: Iterable[Process], *, session: bool) -> set[Process]:
-    """What runs of a worker: itself, those started with its file, those `known` before, and all their descendants.
+    """Return the processes of a worker: itself, those started with its file, those `known` before, and all their
+    descendants.
 
-    `session`: its session too. Not for a worker that ended long ago: the number may be another session's now.
+    `session`: include its session. Not for a worker that exited long ago: its number may have been reused.
     """
     known = {process for process in known if process.alive()}
     about = _about()
@@ -69,13 +70,13 @@ def belongings(worker: Process, file: Path, known: Iterable[Process], *, session
 
 
 def left_by_trials(worker: str) -> set[Process]:
-    """What runs of the trials of a worker, wherever it went, and all below it."""
+    """Return the processes of a worker's trials, wherever they moved, and all their descendants."""
     about, mark = _about(), f"{OWNER}={worker}".encode()
     return _trees({pid for pid in about if mark in environment(pid)}, about)
 
 
 def kill_all(find: Callable[[], set[Process]]) -> bool:
-    """Kill all that `find` gives, stopped first, so that nothing starts more meanwhile; False where nothing was."""
+    """Kill all processes that `find` returns, stopped first so they cannot fork. Return False if none was killed."""
     seen: set[Process] = set()
     while fresh := find() - seen:
         for process in fresh:
@@ -86,12 +87,12 @@ def kill_all(find: Callable[[], set[Process]]) -> bool:
 
 
 def _about() -> dict[int, tuple[int, int]]:
-    """Parent and session of each process."""
+    """Return parent and session of each process."""
     return {pid: entry for pid in pids() if (entry := parent_and_session(pid))}
 
 
 def _trees(roots: set[int], about: Mapping[int, tuple[int, int]]) -> set[Process]:
-    """These and all their descendants, but for this process and what it started: a trial may have started it."""
+    """Return these and their descendants, except this process and its children: a trial may have started it."""
     children: dict[int, list[int]] = {}
     for pid, (parent, _) in about.items():
         children.setdefault(parent, []).append(pid)

@@ -1,4 +1,4 @@
-"""Sees to it that what was told to end does end, with all that it started, while nobody waits for it."""
+"""Background termination of workers with all processes that they started, without blocking callers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from orchestune.system.process import Process
 _log = logging.getLogger(__name__)
 _POLL = 0.1
 _GUARD = 1.0
-"""seconds that a worker's own guard has to end what the worker leaves behind"""
+"""seconds that a worker's own guard has to kill the processes that the worker leaves behind"""
 _GIVE_UP = 60.0
-"""seconds after which a process that cannot be killed (it hangs in the kernel) is left alone"""
+"""seconds until a process that cannot be killed (it hangs in the kernel) is given up"""
 
 
 @dataclass
@@ -27,13 +27,15 @@ class _Ending:
     folder: WorkerFolder
     kill_at: float
     session: bool
-    """whether the session's number is still the worker's"""
+    """True if the session id still belongs to the worker"""
     known: set[Process] = field(default_factory=set)
     dead_since: float | None = None
 
 
 class Undertaker:
-    """Kills workers at their time, then what they left, then empties their folders; in a thread that comes and goes."""
+    """Kills workers at their deadline, then their leftover processes, then empties their folders. Its thread runs only
+    while there is work.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -44,10 +46,10 @@ class Undertaker:
     def take(
         self, process: Process, folder: WorkerFolder, kill_at: float, *, tell: bool = False, just_died: bool = False
     ) -> None:
-        """Kill the worker at `kill_at` and clean up once it is gone, now or later.
+        """Kill the worker at `kill_at` and clean up once it is gone. Does not block.
 
-        Of several times for one worker the earliest holds. `tell`: it gets a SIGTERM now, once. `just_died`: it was
-        seen alive moments ago.
+        The earliest of several deadlines for a worker applies. `tell`: send SIGTERM now, once. `just_died`: it was seen
+        alive moments ago.
         """
         with self._lock:
             ending = self._endings.get(process)
@@ -66,7 +68,7 @@ class Undertaker:
                 self._thread.start()
 
     def busy_with(self, process: Process) -> bool:
-        """Whether the worker's end is being seen to."""
+        """Return True if the worker is being terminated."""
         with self._lock:
             return process in self._endings
 
@@ -80,7 +82,7 @@ class Undertaker:
             for ending in endings:
                 try:
                     done = self._advance(ending)
-                except Exception:  # noqa: BLE001 - the other workers must end all the same; tried again
+                except Exception:  # noqa: BLE001 - the other workers must still end; retried
                     _log.exception("cannot end worker %s", ending.folder.path.name)
                     done = False
                 if done:
@@ -89,7 +91,7 @@ class Undertaker:
             time.sleep(_POLL)
 
     def _advance(self, ending: _Ending) -> bool:
-        """One step; True once nothing of the worker is left."""
+        """Advance by one step. Return True once no process of the worker is left."""
         now = self._clock()
         if ending.process.alive():
             if now >= ending.kill_at:

@@ -1,4 +1,4 @@
-"""What stands on disk for one worker, so that a server which was killed at any moment finds it again."""
+"""Files of one worker, from which a server killed at any moment recovers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from orchestune.worker.removal import remove
 
 
 class WorkerFolder:
-    """`workers/ID` in the state folder: what the worker reads, its log, and the notes of this backend."""
+    """`workers/ID` in the state folder: the worker's file, its log, and this backend's notes."""
 
     def __init__(self, workers: Path, worker: str) -> None:
-        """UsageError where the id is none that can be a name of a folder."""
+        """Raises UsageError if the id is not a valid folder name."""
         self.path = folder_of(workers, worker)
         self.file = self.path / "worker.json"
         self.log = self.path / "worker.log"
@@ -31,7 +31,7 @@ class WorkerFolder:
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[bool]:
-        """Alone with this worker, among threads and processes; True where nobody ever was before."""
+        """Lock the worker against other threads and processes; yield True the first time ever."""
         for folder in (self.path.parent, self.path, self.state):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = True
@@ -47,39 +47,39 @@ class WorkerFolder:
             os.close(descriptor)
 
     def started(self) -> Process | None:
-        """The process that was started for the worker, as noted; None where nothing was."""
+        """Return the recorded process of the worker; None if none was started."""
         return Process.from_json(read_note(self._handle))
 
     def note_started(self, process: Process) -> None:
-        """Remember the worker's process."""
+        """Record the worker's process."""
         write_private(self._handle, json.dumps(process.to_json()))
 
     def kill_at(self) -> float | None:
-        """When the worker is to be killed, on this machine's monotonic clock; None where nobody ended it."""
+        """Return the worker's deadline on this machine's monotonic clock; None if it was not asked to terminate."""
         return noted_deadline(self._ending)
 
     def note_ending(self, kill_at: float) -> None:
-        """Remember that the worker was told to end. Without a disk to write to, a restarted server is told again."""
+        """Record that the worker was asked to terminate. Best-effort: a restarted server asks again without it."""
         with contextlib.suppress(OSError):
             write_private(self._ending, json.dumps({"kill_at": kill_at}))
 
     def forget_secrets(self) -> None:
-        """Remove what only a live worker may need: its token. Idempotent."""
+        """Delete the worker's file with its token, which only a live worker needs. Idempotent."""
         with contextlib.suppress(OSError):
             self.file.unlink()
 
     @property
     def emptied(self) -> bool:
-        """Whether `empty` was done with it."""
+        """True if `empty` has been completed."""
         return not (self.file.exists() or self.state.exists())
 
     def empty(self) -> None:
-        """Remove all but the log and the note of what was started. Idempotent; what cannot be removed stays."""
+        """Delete all files but the log and the record of the process. Idempotent, best-effort."""
         self.forget_secrets()
         remove(self.state)
 
     def last_lines(self, count: int) -> list[str]:
-        """The end of the worker's log."""
+        """Return the worker's log tail."""
         try:
             with self.log.open("rb") as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
@@ -89,7 +89,7 @@ class WorkerFolder:
         return [line.rstrip() for line in lines if line.strip()][-count:]
 
     def remove_if_older(self, seconds: float) -> None:
-        """Remove everything, the log too, where nothing was changed for that long."""
+        """Delete all files, including the log, if unchanged for that long."""
         with contextlib.suppress(OSError):
             if time.time() - self.path.stat().st_mtime > seconds:
                 remove(self.path)

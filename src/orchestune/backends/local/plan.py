@@ -1,4 +1,4 @@
-"""What starts a worker, as pure functions: its file and its command line."""
+"""The file and command line of a worker, as pure functions."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ runpy.run_module("orchestune.worker", run_name="__main__", alter_sys=True)
 def document(
     order: WorkerOrder, state: Path, endpoint: Path | None, url: str | None, cores: Path, umask: int | None = None
 ) -> str:
-    """What the worker reads in the file that `ORCHESTUNE_WORKER_FILE` names: where to go, as whom, with what. In
-    `cores` all workers see which cores the others pinned trials to. `umask` is that of commands, see `worker.umask`.
+    """Return the content of the file that `ORCHESTUNE_WORKER_FILE` names: server address, credentials and settings. In
+    `cores`, all workers see which cores trials of the others are pinned to. `umask` is that of commands, see
+    `worker.umask`.
     """
     return json.dumps(
         {
@@ -40,9 +41,10 @@ def document(
 
 
 def installed_worker() -> tuple[str, ...]:
-    """The worker of this installation, which starts whatever the user's `PYTHONPATH` or virtual environment says.
+    """Return the command of this installation's worker, which works with any `PYTHONPATH` or virtual environment of the
+    user.
 
-    `-I` makes the interpreter blind for them and leaves them to the worker's children.
+    `-I` makes the interpreter ignore them and leaves them to the worker's children.
     """
     root = Path(__file__).resolve().parents[3]
     return (sys.executable, "-I", "-c", _BOOT.format(root=str(root)))

@@ -16,7 +16,7 @@ from orchestune.images.runtime import command
 from orchestune.ports.backend import WorkerOrder
 
 NOTICE = 60
-"""seconds before a job's time is over at which its worker is told, at least: it publishes checkpoints then"""
+"""minimum seconds between the worker's SIGTERM and the job's time limit: time to publish checkpoints"""
 FAREWELL = 30
 """seconds beyond the trial's grace until the worker is killed"""
 _MEBI = 2**20
