@@ -1,4 +1,4 @@
-"""One attempt: the process of the user's command, what it prints, how it ended."""
+"""One attempt: the process of the user's command, its output and its outcome."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from orchestune.worker.usage import Sample, Series
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 CHUNK = 64 * 1024
 CHUNKS_AT_ONCE = 8
-"""what one attempt may have read before the others have their turn"""
+"""chunks read from one attempt before the loop serves the others"""
 PIPEFULS = 64
-"""so often as much is read at the end: more than a pipe holds, and an end to it where somebody who could not be ended
-goes on writing
+"""reads of CHUNKS_AT_ONCE chunks allowed after the process has exited: more than a pipe holds, but bounded in case a
+process that could not be killed keeps writing
 """
 MOST_VALUES = 50_000
-"""values of files that are put in order with what was printed at the end; more of them came before it"""
+"""values from files that are merged in order with the final output; earlier ones are added in batches before it"""
 
 PREPARING, STARTING, RUNNING, STOPPING, SWEEPING, READING, COLLECTING, OVER = (
     "preparing", "starting", "running", "stopping", "sweeping", "reading", "collecting", "over",
@@ -45,11 +45,11 @@ PREPARING, STARTING, RUNNING, STOPPING, SWEEPING, READING, COLLECTING, OVER = (
 
 
 class StartError(Exception):
-    """The command cannot be started, through its own fault; carries the reason for people."""
+    """The user's command cannot be started because it is wrong; the message is shown to the user."""
 
 
 class Attempt:
-    """From lease to result. The loop decides when; this knows how."""
+    """One attempt from lease to result. The supervisor decides when to change its phase."""
 
     def __init__(self, lease: Mapping[str, Any], job: Job, slot: Slot, spill: Path) -> None:
         self.lease, self.job, self.slot = lease, job, slot
@@ -58,7 +58,7 @@ class Attempt:
         self.points = Points(job.declared.names)
         self.usage = Series()
         self.files = 0
-        """how many it leaves, once they are taken"""
+        """number of collected files, set once collection is done"""
         self.gpus = own(lease.get("gpus") or (), os.environ)
         self.mask = Mask(job.secrets)
         self.phase = PREPARING
@@ -66,24 +66,24 @@ class Attempt:
         self.output = -1
         self.started: float | None = None
         self.ended: float | None = None
-        """when the last of its processes was seen"""
+        """monotonic time at which the last of its processes was still alive"""
         self.deadline: float | None = None
-        """when the timeout strikes"""
+        """monotonic time at which the timeout expires"""
         self.kill_at: float | None = None
         self.verdict: tuple[str, dict[str, str] | None] | None = None
-        """state and reason where its process does not decide: an order, a timeout, a worker that stops, no start"""
+        """state and reason that override the exit status: server order, timeout, worker shutdown or failed start"""
         self.unwanted = False
-        """superseded: nobody wants the result"""
+        """superseded by a newer attempt: the result is discarded"""
         self.checkpoint: Path | None = None
         self.next_checkpoint: float | None = None
         self.zygote: Zygote | None = None
-        """becomes the command, where something is preloaded"""
+        """process with preloaded modules that is forked to run the command; None without `preload`"""
         self.cores: list[int] = []
-        """those that it has for itself"""
+        """CPU cores that it is pinned to"""
         self.tree_cpu = 0.0
         self.tree_memory = 0
         self.closing: Iterator[None] = iter(())
-        """see `close`"""
+        """the running generator of `close`"""
         self._scanner = Scanner(job.declared, self.write, self.mask.text)
         self._sources = Sources(job.collect, str(slot.view.folder), self._scanner)
         self._metrics = File(slot.metrics, Lines(self._scanner, slot.metrics))
@@ -94,7 +94,10 @@ class Attempt:
         self._kills = 0
 
     def command(self, environment: Mapping[bytes, bytes]) -> Command:
-        """What is to be started; `begun` or `not_begun` says what became of it. StartError, OSError."""
+        """Return the command to start and open its pipe; report the outcome to `begun` or `not_begun`.
+
+        Raises StartError if the command is wrong, and OSError if the system refuses a descriptor.
+        """
         try:
             self._arguments = self.job.arguments(self.lease["parameters"], self.slot.config)
         except ValueError as exc:
@@ -112,7 +115,7 @@ class Attempt:
         return Command(arguments, environment, str(self.slot.view.folder), (reading_from, writing), self.cores)
 
     def begun(self, command: Command, started: Started) -> None:
-        """Its process is there."""
+        """Record that the process is running."""
         self._close(*command.files)
         self.pid, self.started = started
         self.phase = RUNNING
@@ -120,21 +123,21 @@ class Attempt:
             self.deadline = self.started + self.job.timeout
 
     def not_begun(self, command: Command, error: BaseException) -> BaseException:
-        """Its process could not be started. A StartError where that is the command's fault, otherwise the error."""
+        """Clean up after a failed start. Return a StartError if the command is at fault, otherwise `error`."""
         self._close(*command.files, self.output)
         self.output = -1
         return self._explain(error, command) or error
 
     def read(self, chunks: int = CHUNKS_AT_ONCE) -> bool:
-        """Take what the process wrote; False once it cannot write any more."""
+        """Read output of the process into the log and points. Return False at the end of the output."""
         found: list[Reported] = []
         goes_on = self._take(chunks, found)
-        if found:  # what stands in the file by now may have been reported before it
+        if found:  # lines in the metrics file may have been reported earlier
             self.points.add(in_order(self._metrics.read(), found))
         return goes_on
 
     def read_metrics_file(self) -> None:
-        """Take the lines that were added to `$ORCHESTUNE_METRICS`, behind what was printed before them."""
+        """Read lines that were added to `$ORCHESTUNE_METRICS`, ordered after output printed before them."""
         files: list[Reported] = self._metrics.read()
         printed: list[Reported] = []
         if files and self.output >= 0:
@@ -142,12 +145,12 @@ class Attempt:
         self.points.add(in_order(files, printed))
 
     def read_sources(self) -> None:
-        """Take what is new in the files of `collect`."""
+        """Read new values from the files of `collect`."""
         if self.job.collect:
             self.points.add(self._sources.read())
 
     def used(self, sample: Sample | None) -> None:
-        """Take what its processes were seen to use."""
+        """Record a usage sample of its processes; None is ignored."""
         if sample is None:
             return
         self.tree_cpu, self.tree_memory = max(self.tree_cpu, sample.cpu), max(self.tree_memory, sample.memory)
@@ -155,12 +158,12 @@ class Attempt:
             self.usage.add(self.started, sample)
 
     def write(self, text: str) -> None:
-        """Add a line of the worker's own to the log."""
+        """Append a message of the worker to the log, on a line of its own."""
         start = b"" if self.log.last[-1:] in (b"", b"\n") else b"\n"
         self.log.append(start + self.mask.text(f"orchestune: {text}\n").encode("utf-8"))
 
     def reaped(self, status: int, usage: Any) -> None:
-        """The process was waited for."""
+        """Record the exit status and resource usage of the reaped process."""
         self._status = status
         self._usage_cpu = usage.ru_utime + usage.ru_stime
         self._usage_memory = usage.ru_maxrss * _MEMORY_UNIT
@@ -168,14 +171,15 @@ class Attempt:
         self.phase = SWEEPING
 
     def left_alone(self) -> None:
-        """The process does not hear the signal that would end it, and goes on."""
+        """Treat the process as killed although SIGKILL was not permitted and it keeps running."""
         self._status = signal.SIGKILL
         self.ended = time.monotonic()
         self.phase = SWEEPING
 
     def close(self) -> Iterator[None]:
-        """No process of the attempt is left that could be ended: take what is still in its pipe and files, a piece at
-        each step.
+        """Read what remains in the pipe and metric files, yielding after each piece of a file.
+
+        Call it when no process of the attempt is left that could be killed.
         """
         self.points.end()
         printed: list[Reported] = []
@@ -188,7 +192,7 @@ class Attempt:
         printed += self._scanner.flush()
         files: list[Reported] = []
         for piece in chain(self._metrics.rest(), self._sources.rest()):
-            if len(files) > MOST_VALUES:  # no file of any size stands in memory at once
+            if len(files) > MOST_VALUES:  # bounds memory for files of any size
                 self.points.add(files)
                 files = []
             files += piece
@@ -199,11 +203,11 @@ class Attempt:
             self.write(text)
 
     def outcome(self) -> str:
-        """The state that the attempt ends in."""
+        """Return the final state of the attempt."""
         return self._judge()[0]
 
     def result(self) -> dict[str, Any]:
-        """The `finished` entry without logs and points."""
+        """Return the attempt's `finished` entry of a report, without logs and points."""
         self.log.close()
         self.points.close()
         state, reason = self._judge()
@@ -227,8 +231,10 @@ class Attempt:
         }
 
     def _peak_memory(self) -> int:
-        """Bytes. The system counts this process's own size for a child that was still a copy of it: a sample, where
-        there is one, knows better than a figure which is no larger than that.
+        """Return the peak memory in bytes.
+
+        The kernel's peak of a child includes the time between fork and exec, when it was a copy of this process. So a
+        sample, if there is one, is more accurate than a peak that does not exceed this process's own.
         """
         if self.tree_memory:
             own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT
@@ -237,9 +243,9 @@ class Attempt:
         return max(self._usage_memory, self.tree_memory)
 
     def _take(self, chunks: int, found: list[Reported], *, to_the_end: bool = False) -> bool:
-        """Take some of the output, and put into `found` what it reports; False where nothing more can come.
+        """Read up to `chunks` chunks of output and append reported values to `found`. Return False at the end.
 
-        `to_the_end`: nothing writes any more, so an empty pipe is the end.
+        With `to_the_end` no writer is left, so an empty pipe is the end.
         """
         for _ in range(chunks):
             try:
@@ -274,19 +280,19 @@ class Attempt:
         return "failed", {"code": "exit_code", "message": f"exited with code {code}{killed}"}
 
     def _killed(self) -> bool:
-        """Whether SIGKILL ended the command, or a command of its shell."""
+        """Return True if the command, or a command run by its shell, was terminated by SIGKILL."""
         if os.WIFSIGNALED(self._status):
             return os.WTERMSIG(self._status) == signal.SIGKILL
         return os.WEXITSTATUS(self._status) == 128 + signal.SIGKILL
 
     def _close(self, *files: int) -> None:
-        """Close those that are this attempt's own."""
+        """Close the given descriptors except the shared one of /dev/null."""
         for file in files:
             if file not in _found_nothing:
                 os.close(file)
 
     def _explain(self, error: BaseException, command: Command) -> StartError | None:
-        """None where starting failed through no fault of the command."""
+        """Return the error for the user if the command is at fault; None if it is not."""
         name = self._arguments[0] if self._arguments else ""
         if isinstance(error, ValueError):
             return StartError(f"{name!r} cannot be started: {error}")
@@ -298,7 +304,7 @@ class Attempt:
                 return StartError(f"the command {name!r} cannot be started: {what}")
             where = f"there is no {name} in the project" if "/" in name else f"PATH is {_path(command.environment)}"
             return StartError(f"the command {name!r} was not found; {where}")
-        if number == errno.E2BIG or (number == errno.ENAMETOOLONG and len(os.fsencode(name)) > 255):  # not one of PATH
+        if number == errno.E2BIG or (number == errno.ENAMETOOLONG and len(os.fsencode(name)) > 255):  # not from PATH
             return StartError(f"the command {name[:100]!r} cannot be started: {os.strerror(number)}")
         if number in (errno.EACCES, errno.ENOEXEC, errno.EPERM, errno.ELOOP, errno.EISDIR):
             hint = "; is it executable, and is its first line right?"
@@ -316,21 +322,21 @@ def _path(environment: Mapping[bytes, bytes]) -> str:
 
 
 def _nothing() -> int:
-    """What commands read from, opened once."""
+    """Return the shared descriptor of /dev/null, which commands get as stdin."""
     if not _found_nothing:
         _found_nothing.append(os.open(os.devnull, os.O_RDONLY))
     return _found_nothing[0]
 
 
 def _group() -> Group:
-    """The control group of this worker and of what it starts."""
+    """Return the control group of this worker and its attempts."""
     if not _groups:
         _groups.append(Group())
     return _groups[0]
 
 
 def find_program(name: str, environment: Mapping[bytes, bytes]) -> str:
-    """Where a command is, so that not every start has to search for it."""
+    """Return the absolute path of a command, cached so that not every start searches PATH; `name` if not found."""
     path = _path(environment)
     if "/" in name:
         return name
@@ -344,7 +350,7 @@ def find_program(name: str, environment: Mapping[bytes, bytes]) -> str:
 
 
 def signal_name(number: int) -> str:
-    """`SIGSEGV` for 11."""
+    """Return the name of a signal, such as `SIGSEGV` for 11."""
     try:
         return signal.Signals(number).name
     except ValueError:

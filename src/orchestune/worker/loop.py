@@ -1,4 +1,4 @@
-"""The worker itself: one loop over everything that may happen."""
+"""The worker's event loop."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from orchestune.worker.uploads import Outbox
 from orchestune.worker.waker import Waker
 
 FAREWELL = 5.0
-"""seconds for which a worker that was asked to stop tries to tell a server that is away"""
+"""seconds for which a stopping worker keeps trying to report to an unreachable server"""
 CAPABILITIES = ("checkpoint", "keep", "usage")
 
 
 class Loop:
-    """Waits for output, ended processes, answers, signals, times; never for the network or a disk that is slow."""
+    """Waits for output, exited processes, server responses, signals and timers; never blocks on network or disk."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str], line: Lifeline) -> None:
         self._settings, self._line = settings, line
@@ -50,7 +50,7 @@ class Loop:
         self._starts = Crew(1, self._waker.wake, "starts")
 
     def run(self) -> int:
-        """Work until nothing is wanted any more; the exit code."""
+        """Run until the worker is drained, stopped or rejected. Return the exit code."""
         self._listen()
         try:
             hello = self._register()
@@ -105,7 +105,7 @@ class Loop:
             while not self._asked_to_stop and time.monotonic() - begin < ALONE:
                 try:
                     answer: dict[str, Any] = connection.call("POST", self._server.path("register"), body)
-                    self._server.token = str(answer.get("token") or self._server.token)  # its experiment may be another
+                    self._server.token = str(answer.get("token") or self._server.token)  # it may change experiments
                     return answer
                 except Gone as exc:
                     say(f"ending: {exc}")
@@ -176,7 +176,7 @@ class Loop:
                 os._exit(1)
 
     def _end_descendants(self, groups: list[int]) -> None:
-        self._starts.end(1.0)  # or one that is just starting would be missed
+        self._starts.end(1.0)  # otherwise a process that is just starting would be missed
         guard.end_descendants(groups)
 
     def _begin_to_stop(self) -> None:
@@ -198,7 +198,7 @@ class Loop:
         return (talk.drained or talk.draining) and talk.quiet and not self._uploads.busy
 
     def _save_ends(self) -> None:
-        """A later worker of this id tells of them."""
+        """Save unreported results to the spool; the next worker with this id reports them."""
         for record in self._reporting.records.values():
             if record.result is not None:
                 self._spool.save(record)

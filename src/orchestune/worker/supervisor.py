@@ -1,4 +1,4 @@
-"""Runs attempts: starts their commands, watches the processes, sees to it that nothing of them is left."""
+"""Runs attempts: starts their commands, watches the processes and terminates whatever they leave behind."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from orchestune.worker.waiting import Waiting
 
 SWEEP_EVERY = 0.02
 LASTING = 1.0
-"""seconds after which an attempt is worth sampling, and its metrics file is looked at while it runs"""
+"""seconds of runtime after which an attempt's usage is sampled and its metric files are read while it runs"""
 LOOK_EVERY = 0.5
 READING_SECONDS = 0.05
-"""for which what an attempt left is read without a look at anything else"""
+"""upper bound on one uninterrupted read of a finished attempt's remaining output, so that the loop stays responsive"""
 _BEYOND = "process {} is another user's: it cannot be ended, and goes on"
 
 
 class Supervisor:
-    """The attempts of this worker. Everything here happens in the loop's thread and returns quickly."""
+    """State machine of this worker's attempts. Every method runs in the loop's thread and must not block."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Supervisor:
         self._made = 0
         self._by_pid: dict[int, Attempt] = {}
         self._early: dict[int, Ended] = {}
-        """children that ended while attempts were starting, whose processes they may have been"""
+        """children that exited while attempts were starting: each may be the process of one of those attempts"""
         self._orphans = Orphans()
         self._launcher = Launcher(starts, settings.state, settings.cores)
         self._sampler = Sampler()
@@ -73,28 +73,28 @@ class Supervisor:
         self.attempts: dict[str, Attempt] = {}
         self.waiting = Waiting(workshop, crew, reporting, spool)
         self.unwell_until = 0.0
-        """no new leases before that time: this machine has just failed to start several"""
+        """monotonic time before which no leases are requested, because this machine just failed to start attempts"""
 
     @property
     def idle(self) -> int:
-        """Slots that nothing uses."""
+        """Number of free slots."""
         return max(0, self.capacity - len(self.attempts) - len(self.waiting))
 
     def clean_up(self) -> None:
-        """Remove the folders of all slots; nothing runs any more."""
+        """Remove the folders of all slots. Call it only once no attempt is running."""
         self._launcher.end()
         remove(self._folder)
 
     def start_next(self) -> None:
-        """Start the first one that waits, if its job is known."""
+        """Start the first waiting lease whose job has been fetched, if there is one."""
         found = self.waiting.take()
         if found is not None:
             self._begin(*found)
 
     def stop(self, attempt_id: str, state: str, reason: Mapping[str, Any] | None, grace: float | None = None) -> None:
-        """End an attempt in `state`: SIGTERM to the whole tree now, SIGKILL after its grace. May be repeated.
+        """Terminate an attempt: SIGTERM to its process tree now, SIGKILL after the grace period. Idempotent.
 
-        One whose process has ended by itself keeps the end that it had.
+        It finishes in `state`, unless its process has already exited by itself: then its own outcome is kept.
         """
         self.reap()
         self.waiting.end(attempt_id, state, reason)
@@ -105,7 +105,7 @@ class Supervisor:
         self._terminate(attempt, attempt.job.grace if grace is None else grace)
 
     def abandon(self, attempt_id: str) -> None:
-        """A newer attempt took over: end this one at once and without a result."""
+        """Kill an attempt that a newer one superseded; its result is discarded."""
         attempt = self.attempts.get(attempt_id)
         if attempt is None:
             return
@@ -114,12 +114,12 @@ class Supervisor:
         self._terminate(attempt, 0.0)
 
     def stop_all(self, reason: Mapping[str, Any]) -> None:
-        """The worker ends: everything is preempted."""
+        """Preempt all attempts, waiting and running, because the worker shuts down."""
         for attempt_id in [*self.waiting, *self.attempts]:
             self.stop(attempt_id, "preempted", reason)
 
     def reap(self) -> None:
-        """Wait for every process that ended. A leader's group is killed before its number can be another's."""
+        """Reap all exited children. The group of an attempt's leader is killed before the kernel can reuse its pid."""
         for pid, status, usage in ended_children(self._by_pid):
             attempt = self._by_pid.pop(pid, None)
             if attempt is not None:
@@ -132,7 +132,7 @@ class Supervisor:
         self._sweep_all()
 
     def read(self, attempt: Attempt) -> None:
-        """The attempt wrote something."""
+        """Read output of the attempt, and close the pipe at its end."""
         with self._alone(attempt):
             if attempt.output >= 0 and not attempt.read():
                 self._selector.unregister(attempt.output)
@@ -140,7 +140,7 @@ class Supervisor:
                 attempt.output = -1
 
     def tick(self, now: float) -> None:
-        """Do what is due."""
+        """Enforce timeouts and grace periods, publish checkpoints, sweep leftover processes and sample usage."""
         for attempt in list(self.attempts.values()):
             if attempt.phase == phases.RUNNING:
                 if attempt.deadline is not None and now >= attempt.deadline:
@@ -150,7 +150,7 @@ class Supervisor:
                 elif attempt.next_checkpoint is not None and now >= attempt.next_checkpoint:
                     attempt.next_checkpoint = now + float(attempt.job.checkpoint_every or 60.0)
                     self.read(attempt)
-                    self._read_files(attempt)  # the checkpoint belongs to the step that they tell
+                    self._read_files(attempt)  # the checkpoint is labelled with the latest step in them
                     self._collector.publish(attempt)
             elif attempt.phase == phases.STOPPING and attempt.kill_at is not None and now >= attempt.kill_at:
                 attempt.kill_at = now + 1.0
@@ -165,7 +165,7 @@ class Supervisor:
             self._look(now)
 
     def next_tick(self) -> float:
-        """When `tick` has something to do, on the monotonic clock."""
+        """Return the monotonic time at which `tick` must run next."""
         times = [self._next_look if self.attempts else float("inf")]
         for attempt in self.attempts.values():
             if attempt.phase == phases.SWEEPING:
@@ -247,14 +247,14 @@ class Supervisor:
         self._reporting.records[attempt.id].started = attempt.started
         if attempt.job.checkpoint_every is not None:
             attempt.next_checkpoint = time.monotonic() + attempt.job.checkpoint_every
-        if early is not None:  # nothing told it to stop, whatever was wanted meanwhile
+        if early is not None:  # it exited before any signal could reach it, so its own outcome counts
             del self._by_pid[attempt.pid]
             attempt.verdict = attempt.kill_at = None
             attempt.reaped(early.status, early.usage)
         elif attempt.kill_at is not None:
             self._terminate(attempt, attempt.kill_at - time.monotonic())
         if not hasattr(os, "waitid"):
-            self.reap()  # which passed over it before, and the signal of its end does not come again
+            self.reap()  # an earlier call skipped this pid because it was unknown, and SIGCHLD is not sent again
 
     def _not_launched(self, attempt: Attempt, error: BaseException) -> None:
         if attempt.verdict is not None:
@@ -280,7 +280,7 @@ class Supervisor:
             self._signal(attempt, signal.SIGTERM if grace > 0 else signal.SIGKILL)
 
     def _signal(self, attempt: Attempt, number: int) -> None:
-        """To every process group of the attempt's tree; stopped ones wake up to hear it."""
+        """Send a signal to every process group of the attempt's tree, then SIGCONT so that stopped processes get it."""
         table = tree.processes()
         roots = {attempt.pid} | self._orphans.of(attempt.id, self._leaders(), self._live(), self._orphans.look())
         groups = {table[pid].group for pid in tree.descendants(roots, table)} | {attempt.pid}
@@ -289,13 +289,13 @@ class Supervisor:
             tree.kill_group(group, signal.SIGCONT)
 
     def _leave(self, attempt: Attempt) -> None:
-        """Nobody here can end its process, for which nothing waits any longer."""
+        """Stop tracking a process that this worker lacks the permission to kill."""
         del self._by_pid[attempt.pid]
         attempt.write(_BEYOND.format(attempt.pid))
         attempt.left_alone()
 
     def _leaders(self) -> set[int]:
-        """Children of this worker that are no orphans."""
+        """Return the pids of children that the worker started itself, as opposed to adopted orphans."""
         return self._launcher.pids.union(self._by_pid)
 
     def _live(self) -> set[str]:
@@ -309,7 +309,7 @@ class Supervisor:
                 self._sweep(attempt, children)
 
     def _sweep(self, attempt: Attempt, children: set[int] | None) -> None:
-        """End what the leader left behind; once nothing is left, the attempt is over."""
+        """Kill the processes that the leader left behind; once none is left, read the remaining output."""
         left = self._orphans.of(attempt.id, self._leaders(), self._live(), children)
         if not self._orphans.visible and tree.kill_group(attempt.pid, 0):
             left = {attempt.pid}
@@ -331,7 +331,7 @@ class Supervisor:
         self._read_rest(attempt)
 
     def _read_rest(self, attempt: Attempt) -> None:
-        """What the attempt left unread may be long: the others, and the server, have their turns meanwhile."""
+        """Read remaining output for at most READING_SECONDS per call, because it may be long, then collect files."""
         began = time.monotonic()
         with self._alone(attempt):
             for _ in attempt.closing:
@@ -357,15 +357,15 @@ class Supervisor:
 
     @contextmanager
     def _alone(self, attempt: Attempt) -> Iterator[None]:
-        """What nobody thought of ends this attempt, and none beside it."""
+        """Confine an unexpected exception to this attempt; other attempts keep running."""
         try:
             yield
-        except Exception as exc:  # noqa: BLE001 - what commands write and name is full of surprises, and the loop goes on
+        except Exception as exc:  # noqa: BLE001 - output and file names of commands are arbitrary, and the loop must survive
             say(f"attempt {attempt.id} fails: {attempt.mask.text(traceback_of(exc))}")
             self._give_up(attempt, f"the worker cannot deal with this trial: {type(exc).__name__}: {exc}")
 
     def _give_up(self, attempt: Attempt, text: str) -> None:
-        """It failed, and is not lost, as it would do the same again."""
+        """Fail the attempt after an internal error. It is not `lost`, since a retry would hit the same error."""
         attempt.verdict = attempt.verdict or ("failed", {"code": "sandbox", "message": text})
         if attempt.phase == phases.RUNNING:
             self._terminate(attempt, attempt.job.grace)
@@ -376,7 +376,7 @@ class Supervisor:
             self._finish(attempt)
 
     def _fail(self, attempt: Attempt, error: Unprepared) -> None:
-        """This machine's fault: the attempt is lost, and so that a broken machine does not eat them all, it rests."""
+        """Mark the attempt as lost through this machine's fault, and back off so that a broken machine starts few."""
         self._rest()
         say(f"attempt {attempt.id} is lost: {error}")
         attempt.verdict = ("lost", {"code": error.code, "message": str(error)})
