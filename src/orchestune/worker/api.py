@@ -1,4 +1,4 @@
-"""HTTP to the server: one connection that stays open, and errors that say whether to try again."""
+"""HTTP client of the server: one keep-alive connection, and errors that tell whether a retry can help."""
 
 from __future__ import annotations
 
@@ -18,60 +18,60 @@ from orchestune.worker.dialling import Address, dial
 
 PREFIX = "/api/v1"
 _ESCAPE = re.compile(r"\\(?:ud[89ab]..\\ud[c-f]..|u(d[89a-f]..)|.)")
-"""an escape of JSON; the group is half of a pair without the other half"""
+"""an escape sequence of JSON; the group matches an unpaired surrogate"""
 ALONE = 3600.0
-"""seconds without any server after which a worker gives up"""
+"""seconds without a reachable server after which a worker shuts down"""
 
 
 class ApiError(Exception):
-    """The server said no; the message is the server's."""
+    """The server rejected the request; carries the server's message."""
 
 
 class Absent(ApiError):
-    """What was asked for is not there."""
+    """The requested object does not exist (404)."""
 
 
 class TooLarge(ApiError):
-    """The body is larger than the server, or what stands before it, takes."""
+    """The body exceeds the size limit of the server or of a proxy in front of it (413)."""
 
 
 class Unreachable(ApiError):
-    """The server is away, or asks to try later: the same call may work."""
+    """The server is unreachable or asks for a retry later: the same call may succeed."""
 
 
 class Gone(ApiError):
-    """The worker's group is over."""
+    """The worker's group has ended (410): the worker should shut down."""
 
 
 class Denied(ApiError):
-    """The token is not accepted."""
+    """The token was rejected (401 or 403)."""
 
 
 class Backoff:
-    """How long to wait before the next try: from 0.1 s, doubling up to 5 s, each time a random part of it."""
+    """Exponential backoff between retries: 0.1 s, doubled up to 5 s, each with a random factor of 0.5 to 1."""
 
     def __init__(self) -> None:
         self._limit = 0.1
 
     def next(self) -> float:
-        """Seconds to wait after one more failure."""
+        """Return the seconds to wait after another failure, and double the limit."""
         limit, self._limit = self._limit, min(2 * self._limit, 5.0)
         return limit * (0.5 + random.random() / 2)
 
     def reset(self) -> None:
-        """It worked."""
+        """Start again at the shortest delay, after a success."""
         self._limit = 0.1
 
 
 class Server:
-    """Where the server is; an embedded one may have moved whenever it cannot be reached."""
+    """Address and token of the server. An embedded server may change its address whenever it is unreachable."""
 
     def __init__(self, url: str | None, endpoint: Path | None, token: str, worker: str) -> None:
         self._url, self._endpoint = url, endpoint
         self.token, self.worker = token, worker
 
     def address(self) -> Address:
-        """The present address. Unreachable while there is none."""
+        """Return the current address. Raises Unreachable if none is known."""
         if self._endpoint is not None:
             try:
                 document = json.loads(self._endpoint.read_text(encoding="utf-8"))
@@ -84,12 +84,12 @@ class Server:
         return Address(self._url)
 
     def path(self, rest: str) -> str:
-        """A route of this worker."""
+        """Return the URL path of a route below this worker."""
         return f"{PREFIX}/workers/{self.worker}/{rest}"
 
 
 class Connection:
-    """One keep-alive connection. Not for several threads at once."""
+    """One keep-alive connection. Not thread-safe."""
 
     def __init__(self, server: Server, timeout: float = 15.0) -> None:
         self._server, self._timeout = server, timeout
@@ -106,12 +106,12 @@ class Connection:
     def send(
         self, method: str, path: str, data: bytes | None, timeout: float, kind: str = "application/json"
     ) -> socket.socket:
-        """Send a request and return the socket on which the answer will come. Raises Unreachable."""
+        """Send a request and return the socket to wait on for the response. Raises Unreachable."""
         headers = {"Authorization": f"Bearer {self._server.token}"}
         if data is not None:
             headers["Content-Type"] = kind
         for fresh in (False, True):
-            # a server that ends hangs up with its last answer, and then there is no socket any more
+            # A server that shuts down closes the connection with its last response; `sock` is None then.
             reused = self._http is not None and self._http.sock is not None and not fresh
             try:
                 if not reused:
@@ -129,7 +129,7 @@ class Connection:
         raise Unreachable("the server hung up")
 
     def receive(self) -> tuple[http.client.HTTPMessage, bytes]:
-        """The headers and the body of the answer to what was sent. Raises what `call` does."""
+        """Return headers and body of the response to the request sent last. Raises the same errors as `call`."""
         response = self._response()
         try:
             data = response.read()
@@ -146,7 +146,7 @@ class Connection:
         return response.headers, data
 
     def download(self, path: str, target: Path) -> None:
-        """GET into a file. Raises what `call` does, and OSError where the disk refuses."""
+        """Download into a file. Raises the same errors as `call`, and OSError if `target` cannot be written."""
         self.send("GET", path, None, 60.0)
         response = self._response()
         if response.status >= 300:
@@ -161,12 +161,12 @@ class Connection:
                 if not data:
                     break
                 file.write(data)
-        if response.length:  # `read` says nothing of an answer that ends early
+        if response.length:  # `read` raises nothing if the response is truncated
             self.close()
             raise Unreachable("the server hung up in the middle of a file")
 
     def close(self) -> None:
-        """Hang up; the next call opens anew, at the server's present address."""
+        """Close the connection; the next call reconnects to the server's current address."""
         if self._http is not None:
             self._http.close()
             self._http = None
@@ -188,7 +188,7 @@ class Connection:
 
 
 def call_patiently(connection: Connection, method: str, path: str, body: Any) -> Any:
-    """`call` again and again while the server is away."""
+    """Return the result of `call`, retried with backoff as long as the server is unreachable."""
     backoff = Backoff()
     while True:
         try:
@@ -198,12 +198,12 @@ def call_patiently(connection: Connection, method: str, path: str, body: Any) ->
 
 
 def node_name() -> str:
-    """How this machine is called in listings."""
+    """Return this machine's name for listings: $ORCHESTUNE_NODE, or the host name."""
     return os.environ.get("ORCHESTUNE_NODE") or socket.gethostname()
 
 
 def _hung_up(sock: socket.socket) -> bool:
-    """Whether an idle connection was closed from the other side: something to read, and nobody asked."""
+    """Return True if the peer closed an idle connection: the socket is readable although no request is pending."""
     if isinstance(sock, ssl.SSLSocket):
         return False
     try:
@@ -223,7 +223,7 @@ def _parse(data: bytes) -> Any:
 
 
 def encoded(body: Any) -> bytes:
-    """JSON. Half of a pair of surrogates, which names of files and what programs write may hold, is U+FFFD there."""
+    """Serialize to JSON. Unpaired surrogates, which file names and output may contain, become U+FFFD."""
     text = json.dumps(body, separators=(",", ":"))
     if "\\ud" in text:
         text = _ESCAPE.sub(lambda match: "\\ufffd" if match[1] else match[0], text)

@@ -1,4 +1,4 @@
-"""`preload`: a process that has imported what trials need, and becomes each of them in a copy of itself."""
+"""`preload`: a process that has imported the trials' modules once and is forked to run each of them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from orchestune.worker.tree import MARK
 from orchestune.worker.umask import for_command
 
 PATIENCE = 600.0
-"""seconds that importing may take"""
+"""timeout for the imports, in seconds"""
 ANSWER_WITHIN = 5.0
 MOST_DEATHS = 3
-"""processes that may die before a worker does without"""
+"""unexpected exits after which a worker stops preloading"""
 _ROOM = 36
-"""bytes of an attempt's id, for which room is left in the environment of each copy"""
+"""bytes reserved for an attempt's id in the initial environment, which each fork overwrites"""
 _HEAD = struct.Struct("=I")
 _BOOT = (
     "import os,sys;known={name.partition('.')[0] for name in sys.modules};own={'__name__':'orchestune_preload'};"
@@ -40,22 +40,22 @@ _BOOT = (
 )
 _PYTHON = re.compile(r"python(\d(\.\d+)?)?")
 _ALONE = frozenset("bBdEIOPqsSuv")
-"""options of Python that are one letter"""
+"""one-letter options of Python without an argument"""
 
 
 class Program(NamedTuple):
-    """A Python command taken apart: what a copy has to run, and what the process that is copied is started with."""
+    """A parsed Python command: the interpreter and its options, and the script or module with its arguments."""
 
     python: str
     options: tuple[str, ...]
     script: str | None
-    """None: `module` is run"""
+    """None if `module` is run"""
     module: str | None
     rest: tuple[str, ...]
 
 
 def program(arguments: Sequence[str]) -> Program | str:
-    """The command as a program of Python's; where it is none, why."""
+    """Parse a Python command. Return the reason as text if it is not one."""
     if not _PYTHON.fullmatch(os.path.basename(arguments[0])):
         if os.path.basename(arguments[0]) == "sh" and list(arguments[1:2]) == ["-c"]:
             return "the command needs a shell; write it without shell syntax, as `python train.py {args}`"
@@ -78,11 +78,11 @@ def program(arguments: Sequence[str]) -> Program | str:
 
 
 class Broken(Exception):
-    """The process cannot be used, or not any more."""
+    """The process with preloaded modules is unusable."""
 
 
 class Zygote:
-    """One such process. `start` and `become` belong into the loop's thread, `wait` into others."""
+    """One process with preloaded modules. Call `start` and `become` in the loop's thread, `wait` in other threads."""
 
     def __init__(self, python: str, options: Sequence[str], modules: Sequence[str]) -> None:
         self._command = [python, *options]
@@ -91,12 +91,12 @@ class Zygote:
         self._one_waits = threading.Lock()
         self.pid = 0
         self.ready = False
-        """it has imported, or is known to be of no use"""
+        """the imports have finished or failed"""
         self.error = ""
-        """why it is of no use"""
+        """reason why the process is unusable; empty if it is usable"""
 
     def start(self, environment: Mapping[bytes, bytes], folder: str) -> None:
-        """Start it; from now on it imports. OSError."""
+        """Start the process, which begins to import. Raises OSError."""
         text = pkgutil.get_data("orchestune.worker", "zygote.py") or b""
         control, theirs = socket.socketpair()
         reading, writing = os.pipe()
@@ -117,16 +117,16 @@ class Zygote:
         finally:
             theirs.close()
             os.close(reading)
-        process.returncode = 0  # the loop waits for whatever ends
+        process.returncode = 0  # the loop reaps all children
         self.pid, self._control = process.pid, control
         try:
             with os.fdopen(writing, "wb") as file:
                 file.write(text)
         except OSError:
-            pass  # it has ended: `wait` says so
+            pass  # it has exited: `wait` reports that
 
     def wait(self, wanted: Callable[[], bool]) -> None:
-        """Until it is ready, or nobody wants it any more."""
+        """Block until the process is ready or `wanted` returns False."""
         until = time.monotonic() + PATIENCE
         while wanted() and not self.ready:
             if not self._one_waits.acquire(timeout=0.1):
@@ -138,7 +138,7 @@ class Zygote:
                 self._one_waits.release()
 
     def become(self, found: Program, command: Command) -> int:
-        """Start a program: the pid of a process that is now a child of this one. Broken."""
+        """Fork the process to run a program. Return the pid, now a child of this worker. Raises Broken."""
         if self._control is None:
             raise Broken("it was given up")
         document = {
@@ -170,7 +170,7 @@ class Zygote:
             os.close(go)
 
     def end(self) -> None:
-        """Let it go. Programs that it became go on."""
+        """Kill the process. Programs forked from it keep running."""
         if self._control is not None:
             self._control.close()
             self._control = None
@@ -190,7 +190,7 @@ class Zygote:
                 return
             else:
                 self.error = f"importing takes longer than {PATIENCE:g}s"
-        except (Broken, OSError, ValueError):  # ValueError: it was given up, and closed, in this moment
+        except (Broken, OSError, ValueError):  # ValueError: `end` closed the socket meanwhile
             self.error = "the process that imports has ended; its last words are in the worker's log"
         self.ready = True
 
@@ -208,7 +208,7 @@ class Zygote:
 
 
 class Preloader:
-    """The processes of this worker: one for each Python, its options, and what is to be imported."""
+    """The preloaded processes of this worker, one per job revision, Python interpreter and options."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -218,11 +218,11 @@ class Preloader:
 
     @property
     def pids(self) -> set[int]:
-        """Children of the worker that belong to no attempt."""
+        """Pids of the preloaded processes, which are children of the worker but belong to no attempt."""
         return {zygote.pid for zygote in self._zygotes.values() if zygote.pid}
 
     def zygote(self, job: Job, arguments: Sequence[str]) -> Zygote | str:
-        """The process for a command, started where it is not there yet; or why there is none to be had."""
+        """Return the process for a command, starting it if needed; the reason as text if preloading is impossible."""
         found = program(arguments)
         if isinstance(found, str):
             return found
@@ -246,28 +246,28 @@ class Preloader:
         return zygote
 
     def lost(self, zygote: Zygote, reason: object) -> None:
-        """It cannot be used any more: the next trial gets another one, unless that has happened too often."""
+        """Drop an unusable process. The next trial starts a new one, unless MOST_DEATHS were lost."""
         if zygote in self._zygotes.values():
             self._deaths += 1
             say(f"the process with preloaded modules is lost: {reason}")
             self._forget(lambda key: self._zygotes[key] is zygote)
 
     def ended(self, pid: int) -> None:
-        """A child of the worker was waited for."""
+        """Handle a reaped child of the worker; other pids are ignored."""
         for zygote in list(self._zygotes.values()):
             if zygote.pid == pid:
                 zygote.pid = 0
-                if zygote.ready and not zygote.error:  # else `wait` hears why
+                if zygote.ready and not zygote.error:  # otherwise `wait` reports the reason
                     self.lost(zygote, "it has ended")
 
     def first_time(self, text: str) -> bool:
-        """Whether this was not said yet."""
+        """Return True on the first call with this text."""
         new = text not in self._said
         self._said.add(text)
         return new
 
     def end(self) -> None:
-        """The worker ends."""
+        """Kill all processes, at shutdown of the worker."""
         self._forget(lambda key: True)
 
     def _forget(self, which: Callable[[tuple[int, str, tuple[str, ...]]], bool]) -> None:

@@ -1,4 +1,4 @@
-"""What the server does not know yet, put into `work` calls until it says that it knows."""
+"""Logs, points and results that the server has not acknowledged yet, packed into `work` calls until it does."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from orchestune.worker.points import Points
 from orchestune.worker.usage import Series
 
 LOG_BYTES = 256 * 1024
-"""of one attempt in one call"""
+"""log bytes of one attempt per call"""
 CALL_BYTES = 2 * 2**20
-"""of logs in one call"""
+"""log bytes per call"""
 POINTS = 2000
-"""of one attempt in one call"""
+"""points of one attempt per call"""
 CALL_MOST = 3 * 2**19
-"""bytes of JSON in one call, about; the server takes 2 MiB, and what stands before it may take less"""
+"""approximate bytes of JSON per call; the server accepts 2 MiB, a proxy in front of it may accept less"""
 CALL_LEAST = 2**16
 _BYTE, _POINT, _SAMPLE = 6, 100, 80
-"""bytes of JSON, at most, for one of a log, and about for a point without its name and for a sample"""
+"""bytes of JSON: at most per log byte, and about per point without its name and per usage sample"""
 REMEMBERED = 4096
 BRIEF = 0.02
-"""seconds: of an attempt that runs for less the server hears all at its end"""
+"""seconds: an attempt that runs for less is reported only once, at its end"""
 
 
 class Record:
-    """One attempt as the server has to hear of it."""
+    """The unreported state of one attempt."""
 
     def __init__(self, attempt: str, token: int, log: Log, points: Points, usage: Series | None = None) -> None:
         self.attempt, self.token, self.log, self.points = attempt, token, log, points
@@ -38,23 +38,23 @@ class Record:
         self.start_told = False
         self.result: Mapping[str, Any] | None = None
         self.accepted = False
-        """the end was acknowledged, or nobody wants it"""
+        """the result was acknowledged or is discarded"""
         self.ended = 0.0
         self.spooled = False
 
     @property
     def news(self) -> bool:
-        """Whether a beat would say anything."""
+        """True if a heartbeat would carry new data."""
         return bool(self.log.waiting or len(self.points) or (self.started is not None and not self.start_told))
 
     def lasts(self, now: float) -> bool:
-        """Whether it ran for longer than what is brief until it ended, or does so far; what never started does."""
+        """Return True if it has run for at least BRIEF seconds, until its end or until `now`, or never started."""
         until = now if self.result is None else self.ended
         return self.started is None or until - self.started >= BRIEF
 
     @property
     def over(self) -> bool:
-        """Nothing is left to say."""
+        """True if nothing is left to report."""
         return self.accepted and self.result is not None and not self.log.waiting
 
 
@@ -68,7 +68,7 @@ class _Sent(NamedTuple):
 
 
 class Shipment(NamedTuple):
-    """What one call carries, to be acknowledged when it was answered."""
+    """The content of one call, to be passed to `acknowledge` with the response."""
 
     beats: list[dict[str, Any]]
     finished: list[dict[str, Any]]
@@ -76,7 +76,7 @@ class Shipment(NamedTuple):
 
 
 class Reporting:
-    """The records of every attempt that the server has not heard the last of."""
+    """The records of all attempts that are not completely reported."""
 
     def __init__(self) -> None:
         self.records: OrderedDict[str, Record] = OrderedDict()
@@ -84,47 +84,47 @@ class Reporting:
         self._most = CALL_MOST
 
     def shrink(self) -> None:
-        """The last call was refused for its size: the next ones carry less."""
+        """Halve the size of the next calls, after one was rejected as too large."""
         self._most = max(self._most // 2, CALL_LEAST)
 
     def add(self, record: Record) -> None:
-        """A new attempt, or one from the spool."""
+        """Add a record, of a new attempt or from the spool."""
         self.records[record.attempt] = record
         self._known[record.attempt] = None
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
     def knows(self, attempt: str) -> bool:
-        """Whether this lease was seen before: an answer that arrives again starts nothing."""
+        """Return True if this lease was received before, so that a repeated response starts nothing twice."""
         return attempt in self._known
 
     def finish(self, attempt: str, result: Mapping[str, Any], *, unwanted: bool = False) -> None:
-        """The attempt ended. Unwanted: the server said that it takes no result; logs still go."""
+        """Record the result of an attempt. If `unwanted`, the server takes no result; only logs are still sent."""
         record = self.records[attempt]
         record.result, record.accepted, record.ended = result, unwanted, time.monotonic()
         if unwanted:
             record.points = Points(())
 
     def live(self) -> list[str]:
-        """What the worker still works on, or whose end was not acknowledged."""
+        """Return the ids of attempts that are running or whose result is unacknowledged."""
         return [record.attempt for record in self.records.values() if not record.accepted]
 
     def ended(self) -> list[Record]:
-        """What ended, and the server does not know of."""
+        """Return the records with an unacknowledged result."""
         return [record for record in self.records.values() if record.result is not None and not record.accepted]
 
     def news(self) -> bool:
-        """Whether a call would say anything."""
+        """Return True if a call would carry new data."""
         return any(record.news or record.result is not None for record in self.records.values())
 
     def backlog(self) -> bool:
-        """Whether more waits than one call carries: then calls follow each other without a pause."""
+        """Return True if more data is waiting than fits into one call; calls then follow each other without a pause."""
         return any(r.log.waiting > LOG_BYTES or len(r.points) > POINTS for r in self.records.values())
 
     def ship(self) -> Shipment:
-        """The next call's beats and finished attempts. Ends go first: they are small and somebody waits for them.
+        """Return the heartbeats and results of the next call. Results go first: small, and clients wait for them.
 
-        Where not everything fits, those that had their turn go behind the others.
+        If not everything fits, the records that were packed move behind the others.
         """
         shipment = Shipment([], [], [])
         budget, room, now = CALL_BYTES, self._most, time.monotonic()
@@ -140,7 +140,7 @@ class Reporting:
         return shipment
 
     def acknowledge(self, shipment: Shipment, acks: Iterable[Mapping[str, Any]]) -> list[str]:
-        """The call arrived. Returns the attempts which run on although nobody wants them any more."""
+        """Drop what the server has received. Return the ids of running attempts that it no longer wants."""
         results = {str(ack["attempt"]): str(ack["result"]) for ack in acks}
         unwanted = []
         for sent in shipment.sent:
@@ -159,14 +159,14 @@ class Reporting:
         return unwanted
 
     def take_over(self) -> list[Record]:
-        """Remove and return the records that nothing is left to say of."""
+        """Remove and return the records that are completely reported."""
         over = [record for record in self.records.values() if record.over]
         for record in over:
             del self.records[record.attempt]
         return over
 
     def _pack(self, record: Record, budget: int, room: int, shipment: Shipment) -> tuple[int, int]:
-        """The bytes of its log that are packed, and about those of JSON in all."""
+        """Pack a record. Return the number of log bytes packed, and the approximate JSON bytes in total."""
         logs, position = record.log.parts(budget) if budget else ([], 0)
         printed = sum(len(part[1]) for part in logs)
         written = sum(len(encoded(part[1])) for part in logs)

@@ -1,4 +1,4 @@
-"""Decides what is said to the server and when, and does what it answers."""
+"""Decides what to report to the server and when, and applies its responses."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from orchestune.worker.spool import PATIENCE, Spool
 from orchestune.worker.supervisor import Supervisor
 
 NEWS_AFTER = 0.2
-"""seconds that log lines and metrics of running attempts may wait for others"""
+"""seconds for which log lines and metrics of running attempts are batched"""
 NEWS_SHARE = 5
-"""they wait so many times as long as the last report took, where that is longer: a busy server gets fewer calls"""
+"""batch for this multiple of the last report's duration if that is longer, so that a busy server gets fewer calls"""
 NEWS_MOST = 0.5
-"""seconds that they wait at most: whoever follows sees them within a second"""
+"""upper bound in seconds on batching: a client that follows the log sees new lines within a second"""
 ANSWER_WITHIN = 15.0
 ASKED_TO_STOP = {"code": "worker_stopped", "message": "the worker was asked to stop"}
 TOGETHER = 0.004
-"""seconds that the end of a brief attempt may wait for others to end, while most places still have something to do"""
+"""seconds for which the result of a brief attempt is held back to batch it with others, while most slots are busy"""
 
 
 class Talk:
-    """Reports are sent when something ended and no report is on its way; what ends meanwhile rides the next.
+    """Exchange with the server: reports, heartbeats and the long poll for leases.
 
-    A long poll is out while slots are idle and there is nothing to report. While it is out, reports do not carry
-    `live`: a lease may be on its way in the poll's answer, and would look lost.
+    A report is sent when an attempt has ended and no report is in flight; later results go into the next report.
+
+    A long poll is in flight while slots are idle and there is nothing to report. Meanwhile reports do not carry `live`:
+    the poll's response may already contain a lease that this worker does not know, and it would look lost.
     """
 
     def __init__(
@@ -44,32 +46,32 @@ class Talk:
     ) -> None:
         self._network, self._reporting, self._supervisor, self._spool = network, reporting, supervisor, spool
         self._sending = sending
-        """how many parcels of files have not arrived yet"""
+        """number of file uploads that have not finished"""
         self._boot, self._every, self._beat = boot, beat, 0
         self._shipment: Shipment | None = None
         self._poll_want = 0
         self._backoff = Backoff()
         self._retry_at = 0.0
         self._save_at = 0.0
-        """when to look again for ends that have waited too long in memory alone"""
+        """monotonic time of the next search for results that were unacknowledged too long and must be spooled"""
         self._last_report = 0.0
         self._reported = self._took = 0.0
-        """when the last report was sent, and the seconds that it took to be answered"""
+        """time at which the last report was sent, and seconds until its response"""
         self.last_answer = time.monotonic()
         self.away = False
         self.draining = False
         self.drained = False
-        """the server wants this worker to end when it is idle"""
+        """the server asked this worker to shut down when idle"""
         self.again = False
-        """... and to begin anew then, for another experiment"""
+        """the server asked it to restart afterwards for another experiment"""
 
     @property
     def quiet(self) -> bool:
-        """Nothing is left to say or under way but a poll."""
+        """True if nothing is left to report and no request but a poll is in flight."""
         return self._shipment is None and not self._reporting.records
 
     def step(self, now: float) -> None:
-        """Send what is to be sent now."""
+        """Send a report or a poll if one is due."""
         if now < self._retry_at:
             return
         if self._shipment is None and now >= self._due():
@@ -79,13 +81,13 @@ class Talk:
             self._poll(now)
 
     def next_step(self) -> float:
-        """When `step` has something to do, if nothing else happens."""
+        """Return the monotonic time at which `step` must run next if no event happens before."""
         if self._shipment is not None:
             return self._save_at if self._reporting.ended() else float("inf")
         return max(self._retry_at, self._due())
 
     def hear(self, now: float) -> None:
-        """Do what the answers say. Raises Gone and Denied."""
+        """Apply the responses that have arrived. Raises Gone and Denied."""
         while self._network.replies:
             reply = self._network.replies.popleft()
             shipment, self_poll = None, reply.channel == POLL
@@ -106,7 +108,7 @@ class Talk:
         self._save_what_waits(now)
 
     def _due(self) -> float:
-        """When the next report is."""
+        """Return the monotonic time at which the next report is due."""
         if self._reporting.backlog():
             return 0.0
         ended = self._reporting.ended()
@@ -119,7 +121,7 @@ class Talk:
         return self._last_report + self._every / 2
 
     def _together(self, ended: Sequence[Record]) -> float:
-        """Until when ends wait for others: a call for each would cost as much as all else about a brief attempt."""
+        """Return the time until which results are batched: one call each would double the cost of a brief attempt."""
         busy = len(self._supervisor.attempts) + len(self._supervisor.waiting)
         if busy < len(ended) or any(record.lasts(record.ended) for record in ended):
             return 0.0
@@ -163,7 +165,7 @@ class Talk:
                 say(f"attempt {attempt} was superseded")
                 self._supervisor.abandon(attempt)
             unheard = [item["attempt"] for item in shipment.finished if not self._accepted(str(item["attempt"]))]
-            if unheard:  # not acknowledged although the call arrived: again, but not at once
+            if unheard:  # not acknowledged although the call succeeded: retry with backoff
                 self._retry_at = now + self._backoff.next()
             for record in self._reporting.take_over():
                 self._spool.drop(record)
@@ -172,7 +174,7 @@ class Talk:
         for lease in answer.get("leases") or ():
             if not self._reporting.knows(str(lease["attempt"])):
                 self._supervisor.waiting.add(lease)
-                if self.draining:  # the poll was out when the worker was asked to stop
+                if self.draining:  # the poll was in flight when the worker was asked to stop
                     self._supervisor.stop(str(lease["attempt"]), "preempted", ASKED_TO_STOP)
         self._supervisor.capacity = int(answer.get("slots") or self._supervisor.capacity)
         self.drained = self.drained or bool(answer.get("drain"))
