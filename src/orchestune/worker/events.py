@@ -1,4 +1,4 @@
-"""Scalars in TensorBoard's event files: the framing of TFRecord, and the few fields of Protocol Buffers that matter.
+"""Parses scalars from TensorBoard's event files: TFRecord framing, and the few Protocol Buffers fields needed.
 
 https://github.com/tensorflow/tensorboard/blob/master/tensorboard/compat/proto/{event,summary,tensor}.proto
 """
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 LONGEST = 64 * 1024 * 1024
-"""bytes of one record; beyond it the file is no file of events"""
+"""maximum bytes of one record; a longer one means that the file is not an event file"""
 _FIXED = {1: ("<d", 8), 5: ("<f", 4)}
 _TENSORS = {1: "<f", 2: "<d", 3: "<i", 9: "<q", 19: "<e"}
-"""how `tensor_content` of one number is packed, by data type"""
+"""`struct` formats of `tensor_content` with one number, by data type"""
 
 
 class Scalar(NamedTuple):
@@ -25,11 +25,11 @@ class Scalar(NamedTuple):
 
 
 class Malformed(ValueError):
-    """What stands there is no record."""
+    """The bytes are not a valid record."""
 
 
 def records(data: bytes) -> tuple[list[bytes], int]:
-    """The whole records at the start of `data`, and how many bytes they took. Malformed where there is no framing."""
+    """Return the complete records at the start of `data`, and their total bytes. Raises Malformed."""
     found, position = [], 0
     while len(data) - position >= 16:
         (length,) = struct.unpack_from("<Q", data, position)
@@ -43,7 +43,7 @@ def records(data: bytes) -> tuple[list[bytes], int]:
 
 
 def scalars(record: bytes) -> list[Scalar]:
-    """The scalars of one event. Malformed."""
+    """Return the scalars of one event. Raises Malformed."""
     try:
         step, values = 0, []
         for field, value in _fields(record):
@@ -70,7 +70,7 @@ def _value(data: bytes) -> tuple[str, float | None]:
 
 
 def _tensor(data: bytes) -> float | None:
-    """The number of a tensor that is one number."""
+    """Return the number in a scalar tensor; None for other tensors."""
     kind, found = 0, None
     for field, value in _fields(data):
         if field == 1 and isinstance(value, int):
@@ -89,7 +89,7 @@ def _tensor(data: bytes) -> float | None:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | float | bytes]]:
-    """The fields of a message: their numbers and values. IndexError or struct.error where it is cut off."""
+    """Yield number and value of a message's fields. Raises IndexError or struct.error if it is truncated."""
     position = 0
     while position < len(data):
         key, position = _varint(data, position)

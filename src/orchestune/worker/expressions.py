@@ -1,4 +1,4 @@
-"""The user's own expressions: what they find in lines of output, in a bounded time."""
+"""Applies the user's regular expressions to lines of output, with a timeout."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Callable, Sequence
 from typing import Any, Dict
 
 PATIENCE = 1.0
-"""seconds of the processor for what came at once; some expressions take longer than a life for one line"""
+"""CPU seconds allowed per batch of lines, because some expressions backtrack exponentially"""
 SHOWN = 200
 
 Groups = Dict[str, Any]
 
 
 class Expressions:
-    """Those of one attempt. One that takes too long is given up: `say` is told, and it finds nothing any more."""
+    """The expressions of one attempt. One that exceeds the timeout is reported to `say` and disabled."""
 
     def __init__(self, expressions: Sequence[re.Pattern[bytes]], say: Callable[[str], None]) -> None:
         self._used = list(expressions)
         self._say = say
 
     def find(self, lines: Sequence[bytes]) -> list[Groups]:
-        """The groups of every match, line by line."""
+        """Return the named groups of all matches, line by line."""
         found: list[list[Groups]] = []
         while len(found) < len(lines) and self._used:
             slow = self._look(lines, found)
@@ -33,7 +33,7 @@ class Expressions:
         return [groups for line in found for groups in line]
 
     def _look(self, lines: Sequence[bytes], found: list[list[Groups]]) -> re.Pattern[bytes] | None:
-        """Add what is in the lines that come next; the expression that took too long, if one did."""
+        """Append the matches of the next lines to `found`. Return the expression that timed out, if any."""
         looking: re.Pattern[bytes] | None = None
 
         def look() -> None:
@@ -60,7 +60,7 @@ class _TooSlow(Exception):
 
 
 class _Alarm:
-    """Raises where it rings while it is set, once, and does nothing otherwise, however late it rings."""
+    """Signal handler that raises _TooSlow once if it is set; a late signal has no effect."""
 
     def __init__(self) -> None:
         self.is_set = False
@@ -75,12 +75,12 @@ _alarm = _Alarm()
 
 
 def in_time(work: Callable[[], None], seconds: float) -> bool:
-    """Return True if the work was done within `seconds` of processor time, False if it was broken off.
+    """Return True if `work` finished within `seconds` of CPU time, False if it was interrupted.
 
-    Outside of the main thread it takes as long as it takes.
+    Outside of the main thread there is no timeout.
 
-    `re` looks for signals now and then. That of the processor's time, so that a machine which is busy or asleep
-    ends nothing, and so that an alarm of the program that this is in stays as it is.
+    `re` checks for signals regularly. The timer counts CPU time, so that a busy or suspended machine causes no
+    timeout, and so that SIGALRM of the embedding program is not affected.
     """
     before = signal.getsignal(signal.SIGVTALRM)
     if before is None or threading.current_thread() is not threading.main_thread():
@@ -94,11 +94,12 @@ def in_time(work: Callable[[], None], seconds: float) -> bool:
             _alarm.is_set = True
             work()
         finally:
-            _alarm.is_set = False  # an alarm that rings before this is heard below, and none is after it
+            _alarm.is_set = False  # a signal before this line is handled below, a later one has no effect
         return True
     except _TooSlow:
         return False
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, *timer)
-        if before is not _alarm and before is not signal.SIG_DFL:  # by default, one on its way would end the process
+        # SIG_DFL is not restored: a signal that is still pending would terminate the process.
+        if before is not _alarm and before is not signal.SIG_DFL:
             signal.signal(signal.SIGVTALRM, before)

@@ -1,4 +1,4 @@
-"""Readers of files that hold metrics. Each takes a file's bytes in pieces, in order, and gives what they report."""
+"""Parsers of metric files. Each takes a file's bytes in order, in pieces, and returns the reported values."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from orchestune.worker import events
 from orchestune.worker.metrics import Reported, Scanner, step_of
 
 LONGEST_ROW = 64 * 1024
-"""of a table, in characters: behind them a quote is taken for one that nobody closes"""
+"""characters of a table's row; a quote that is still open after that many is treated as never closed"""
 _OPEN = re.compile(r'(?:^|[,;\t\n])"(?:[^"]|"")*\Z')
-"""a cell in quotes that has no end"""
+"""a quoted cell without its closing quote"""
 MOST_BYTES = 16 * 1024 * 1024
-"""of a line, or of a JSON object: a longer one reports nothing"""
+"""bytes of a line or of a JSON object; longer ones are ignored"""
 
 
 class Lines:
-    """A file of lines; JSON lines, as in `$ORCHESTUNE_METRICS`. Of objects within a line declared metrics are found by
-    their paths: `eval.loss`, or `eval/loss`.
+    """Parser of a file of lines; here JSON lines, as in `$ORCHESTUNE_METRICS`. Declared metrics inside nested objects
+    are matched by path: `eval.loss` or `eval/loss`.
     """
 
     def __init__(self, scanner: Scanner, path: str) -> None:
@@ -30,22 +30,22 @@ class Lines:
         self._half = b""
 
     def feed(self, data: bytes) -> list[Reported]:
-        """What the lines report that are complete now."""
+        """Return the values of lines that `data` completes."""
         lines = (self._half + data).split(b"\n")
         self._half = lines.pop()[:MOST_BYTES]
         return [found for line in lines for found in self.line(line)]
 
     def end(self) -> list[Reported]:
-        """What a last line without an end reports."""
+        """Return the values of a last line without a newline."""
         rest, self._half = self._half, b""
         return self.line(rest) if rest.strip() else []
 
     def again(self) -> None:
-        """The file is written anew."""
+        """Reset the parser, because the file was rewritten."""
         self._half = b""
 
     def line(self, line: bytes) -> list[Reported]:
-        """What one line reports."""
+        """Return the values of one line."""
         return self.scanner.document(line) + (self._inner(line) if line.count(b"{") > 1 else [])
 
     def _inner(self, line: bytes) -> list[Reported]:
@@ -65,19 +65,19 @@ class Lines:
 
 
 class Whole(Lines):
-    """One JSON object, which counts once the command has ended."""
+    """Parser of a file with one JSON object, which is read once the command has exited."""
 
     def feed(self, data: bytes) -> list[Reported]:
         self._half = (self._half + data)[: MOST_BYTES + 1]
         return []
 
     def _step(self, document: dict[str, Any]) -> float | None:
-        return None  # what stands within is said of the whole trial
+        return None  # nested values describe the whole trial
 
 
 class Table(Lines):
-    """A table with a heading. Where it is written anew with more columns, rows that were read do not count twice; with
-    another first row it is another table.
+    """Parser of a table with a header. If the file is rewritten with more columns, rows that were already read are
+    skipped; if its first row differs, all rows are read again.
     """
 
     def __init__(self, scanner: Scanner, path: str) -> None:
@@ -86,9 +86,9 @@ class Table(Lines):
         self._delimiter = ","
         self._row = self._taken = 0
         self._first: dict[str, str] = {}
-        """the cells of the first row that are not empty"""
+        """the non-empty cells of the first row"""
         self._open: list[str] = []
-        """the lines of a row so far, a cell of which goes on in the next one"""
+        """previous lines of a row with a cell that spans lines"""
         self._size = 0
 
     def again(self) -> None:
@@ -116,7 +116,7 @@ class Table(Lines):
         return self.scanner.texts({name: cell.encode("utf-8") for name, cell in row.items()})
 
     def _goes_on(self, text: str) -> bool:
-        """Whether a cell of this line, or of those before it, goes on in the next one."""
+        """Return True if a quoted cell continues on the next line."""
         self._size = (self._size if self._open else 0) + len(text) + 1
         if self._size > LONGEST_ROW or not (self._open or '"' in text):
             return False
@@ -130,20 +130,22 @@ class Table(Lines):
     def _cells(self, text: str) -> list[str]:
         try:
             return next(csv.reader([text], delimiter=self._delimiter), [])
-        except csv.Error:  # an end of a line within it, or a cell of more than 128 KiB
+        except csv.Error:  # a newline in the row, or a cell of more than 128 KiB
             return []
 
 
 class Events:
-    """TensorBoard's events. A tag that several runs have is told from others by its run: `validation/epoch_loss`."""
+    """Parser of TensorBoard's event files. A tag that several runs use gets its run as a prefix:
+    `validation/epoch_loss`.
+    """
 
     def __init__(self, scanner: Scanner, path: str, tags: dict[str, str]) -> None:
-        """`tags` tells which run has a tag for itself; the files of one folder share it."""
+        """`tags` maps a tag to the run that uses it without a prefix; all files of one folder share it."""
         self._scanner, self._run, self._tags = scanner, os.path.dirname(path), tags
         self._half = b""
 
     def feed(self, data: bytes) -> list[Reported]:
-        """The scalars of the records that are complete now; nothing more from a file that holds none."""
+        """Return the scalars of complete records; nothing from a file that turned out not to be an event file."""
         if self._half is _BROKEN:
             return []
         self._half += data
@@ -157,11 +159,11 @@ class Events:
         return [found for scalar in scalars for found in self._named(scalar)]
 
     def end(self) -> list[Reported]:
-        """A record that is cut off says nothing."""
+        """Return nothing: a truncated record is ignored."""
         return []
 
     def again(self) -> None:
-        """The file is written anew."""
+        """Reset the parser, because the file was rewritten."""
         self._half = b""
 
     def _named(self, scalar: events.Scalar) -> list[Reported]:
@@ -175,7 +177,7 @@ _BROKEN = b"no events"
 
 
 class Mlflow(Lines):
-    """A metric of MLflow's file store: lines of time, value and step in a file with the metric's name."""
+    """Parser of a metric in MLflow's file store: lines of time, value and step in a file named after the metric."""
 
     def __init__(self, scanner: Scanner, path: str) -> None:
         super().__init__(scanner, path)
@@ -190,7 +192,7 @@ class Mlflow(Lines):
 
 
 def _within(document: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """What the objects within an object have, by path."""
+    """Yield path and value of all entries of nested objects."""
     for name, item in document.items():
         if above:
             yield (*above, name), item

@@ -1,4 +1,4 @@
-"""Finds metrics in what a command prints and in the lines that it writes to `$ORCHESTUNE_METRICS`."""
+"""Parses metrics from the output of a command and from lines of `$ORCHESTUNE_METRICS`."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import Any, NamedTuple
 from orchestune.worker.expressions import Expressions
 
 EXTRA_NAMES = 50
-"""names that were not declared and are kept all the same"""
+"""maximum number of undeclared metrics that are kept"""
 LONGEST_LINE = 64 * 1024
 LONGEST_FOR_OWN = 4096
-"""bytes of a line that a user's expression sees, so that a bad one does not take for ever"""
+"""bytes of a line that a user's regular expression is applied to, which bounds the time of a slow one"""
 LONGEST_TOLD = 60
-"""characters of a value that is no number"""
+"""characters shown of a value that is not a number"""
 
 _THOUSANDS = rb"[1-9]\d{0,2}(?:,\d{3})+(?!\d)"
 _NUMBER = rb"[-+]?(?:" + _THOUSANDS + rb"(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _VALUE = rb"(?:" + _NUMBER + rb"|[-+]?(?:nan|inf(?:inity)?))"
 _APART_BY_COMMAS = re.compile(rb"[-+]?" + _THOUSANDS + rb"(?:\.\d*)?(?:[eE][-+]?\d+)?")
 _UNCLEAR = re.compile(rb"[-+]?[1-9]\d{0,2},\d{3}\.?(?:[eE][-+]?\d+)?")
-"""a number with one comma before three digits: thousands in one language, a fraction in another"""
+"""an ambiguous number, one comma before three digits: thousands separator or decimal comma, depending on the locale"""
 _WRAPPED = rb"(?:(?:tensor|Array|array|(?:np|numpy)\.u?(?:float|int)\d+)\()?"
-"""how libraries write a number within something else: `tensor(0.5)`, `np.float64(0.5)`"""
+"""wrappers that libraries print around a number: `tensor(0.5)`, `np.float64(0.5)`"""
 _APART = rb"(?:'|\xc2\xa0|\xe2\x80[\x89\x99\xaf])"
-"""what else stands between thousands: an apostrophe, straight or not, and spaces at which no line is broken"""
+"""other thousands separators: a straight or curly apostrophe, and non-breaking spaces"""
 _POWER = rb"[ ]?(?:\xc3\x97|\xc2\xb7|[*x])[ ]?10(?:\^|\*\*|\xe2\x81|\xc2[\xb2\xb3\xb9])"
-"""of ten, behind a number, as in `1.5*10^-3`"""
+"""a power of ten after a number, as in `1.5*10^-3`"""
 _END = rb"(?!\.?[\w%/:\\@#]|,\d|\.\.\d|" + _APART + rb"\d|" + _POWER + rb"|-|\+(?!/?-)|\xc2\xb0)"
 _PERCENT = rb"%(?![\w%|]|[ \t]+\|(?:[#=>-]|\xe2\x96))"
-"""behind a number; before a bar it tells how far something is"""
+"""a percent sign after a number, unless a bar follows: then it is the progress of a progress bar"""
 _PLUS_MINUS = rb"\s*\(?(?:\+/-|\+-|\xc2\xb1)\s*"
 _SPREAD = rb"(?:" + _PLUS_MINUS + rb"(" + _NUMBER + rb")" + _END + rb")?"
 _SPREAD_OF_PERCENTS = rb"(?:" + _PLUS_MINUS + rb"(" + _NUMBER + rb")(?:" + _PERCENT + rb"|" + _END + rb"))?"
@@ -44,19 +44,19 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 _COLOUR = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]+[0-~]|[0-Z\\^-~])")
-"""what terminals obey: colours, titles, sets of characters (ECMA-48)"""
+"""terminal control sequences: colours, titles, character sets (ECMA-48)"""
 _TRACEBACK = b"Traceback (most recent call last):"
 _WARNING = re.compile(rb"\s*\S+:\d+: \w*Warning: ")
-"""how Python begins a line with a warning: `model.py:3: ConvergenceWarning: no end was found (status=1)`"""
+"""start of a Python warning: `model.py:3: ConvergenceWarning: no end was found (status=1)`"""
 _STEP_ORDER = (b"global_step", b"step", b"iteration", b"iter", b"epoch")
 STEP_NAMES = frozenset(name.decode() for name in _STEP_ORDER)
 _OF_A_NAME = frozenset(("name", "value", "stddev"))
-"""keys of the spelling with a name, which metrics may be called too"""
+"""keys of the form `{"name": …, "value": …}`; metrics may also have these names"""
 _NOT_FINITE = re.compile(r"[-+]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 _PART = rb"(?:(?:train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?|dev)[ ])?"
-"""before a name, a word that belongs to it"""
+"""a word before a metric's name that is part of it"""
 _TRAINING = re.compile(rb"\btrain(?:ing)?[ \t]+[\"']?\Z", re.IGNORECASE)
-"""what stands before the name of a metric on the data that the model has seen"""
+"""prefix of a metric that was measured on the training data"""
 _COULD_BE = re.compile(
     _BEFORE + rb"[\"']?(" + _PART + _ANY_NAME + rb")[\"']?[ \t]*[=:][ \t]*"
     + _WRAPPED + _VALUE + rb"(?:(" + _PERCENT + rb")|" + _END + rb")",
@@ -65,7 +65,7 @@ _COULD_BE = re.compile(
 
 
 class Reported(NamedTuple):
-    """One value as it was reported."""
+    """One reported value."""
 
     name: str
     value: float
@@ -74,9 +74,9 @@ class Reported(NamedTuple):
 
 
 def names(output: bytes) -> list[str]:
-    """Whatever stands before a number as a metric would, in order of appearance: what could be declared.
+    """Return all names in the output that could be declared as metrics, in order of appearance.
 
-    `Val Loss: 0.3` is one of `val_loss`, and `accuracy: 93.1%` one of `accuracy%`.
+    `Val Loss: 0.3` gives `val_loss`, and `accuracy: 93.1%` gives `accuracy%`.
     """
     found: dict[str, None] = {}
     for match in _COULD_BE.finditer(_COLOUR.sub(b"", output)):
@@ -89,19 +89,19 @@ def names(output: bytes) -> list[str]:
 
 
 class Declared:
-    """The declared names of an experiment, compiled once for all of its attempts."""
+    """The declared metrics of an experiment, compiled to regular expressions once for all attempts."""
 
     def __init__(self, names: Iterable[str], expressions: Iterable[str] = ()) -> None:
         self.names = tuple(names)
         self.expressions = [re.compile(expression.encode()) for expression in expressions]
-        """the user's own, whose groups are metrics; a group's name cannot have every character of a metric's"""
+        """the user's expressions, whose named groups are metrics"""
         self.by_group = {
             re.sub(r"\W", "_", name).lower(): name for name in sorted(self.names, key=lambda name: name.isidentifier())
         }
-        """by what a group is called; who is called so itself comes last, and is meant"""
+        """group name → metric: group names allow fewer characters; a metric with exactly that name takes precedence"""
         self.by_lower = {name.lower(): name for name in self.names}
         self.bases = {_base(name.lower()): _base(name) for name in self.names}
-        """without the `%` of those that stand for percents"""
+        """names without the `%` of percentages, by their lower-case form"""
         lower = [name.lower().encode() for name in self.names]
         bases = b"|".join(_spelled(name.encode()) for name in sorted(self.bases, key=len, reverse=True)) or rb"(?!)"
         self.percent = re.compile(
@@ -119,7 +119,7 @@ class Declared:
         )
         known = b"|".join(_spelled(name) for name in sorted(lower, key=len, reverse=True)) or rb"(?!)"
         self.needles = [max(name.split("_"), key=len).encode() or name.encode() for name in self.bases]
-        """what is in every line that has a name, in lower case"""
+        """for each metric, a lower-case word that every line with its name contains: a cheap prefilter"""
         self.pair = re.compile(
             _BEFORE
             + rb"(?:[\"']?(" + known + rb")[\"']?\s*[=:]|(" + _ANY_NAME + rb")\s*=)\s*"
@@ -129,10 +129,10 @@ class Declared:
 
 
 class Scanner:
-    """Takes the output of one attempt in chunks and gives the values that it reports, in order.
+    """Parser of the output of one attempt: takes chunks of bytes and returns the reported values in order.
 
-    `say` is told, in a sentence for people, where one of the user's expressions takes too long and is given up.
-    `hide` gives what may be shown of a name that was not declared.
+    `say` is called with a message for the user when one of their expressions is too slow and is disabled. `hide`
+    masks secrets in names that were not declared.
     """
 
     def __init__(
@@ -146,19 +146,19 @@ class Scanner:
         self._half = b""
         self._skipping = False
         self._extra: dict[str, str] = {}
-        """names that were not declared, each with what is shown of it"""
+        """undeclared names, each with its masked form"""
         self._hide = hide
         self._other_data: set[str] = set()
-        """declared metrics that came without the word `train` before them: those with it are other ones then"""
+        """declared metrics that appeared without `train` before them: with it, the name is then another metric"""
         self._no_numbers: dict[str, Any] = {}
-        """of declared metrics, what came in the place of a number"""
+        """declared metric → the last value that was not a number"""
         self._unclear: dict[str, str] = {}
-        """of declared metrics, the last number that may mean two"""
+        """declared metric → the last ambiguous number"""
         self._traced = False
-        """whether the last line was one of a traceback, and not its end"""
+        """the last line was inside a traceback, before its final line"""
 
     def feed(self, data: bytes) -> list[Reported]:
-        """The values in the lines that are complete now. `\\r` ends a line too."""
+        """Return the values of lines that `data` completes. `\\r` ends a line too."""
         cut = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         if not cut:
             self._keep_half(data)
@@ -172,12 +172,12 @@ class Scanner:
         return self._scan(block)
 
     def flush(self) -> list[Reported]:
-        """The values in a last line without an end."""
+        """Return the values of a last line without a newline."""
         rest, self._half = self._half, b""
         return self._scan(rest) if rest and not self._skipping else []
 
     def document(self, line: bytes) -> list[Reported]:
-        """The values of one JSON line, in either spelling; none where it is no such line."""
+        """Return the values of one line of JSON, in either form; empty if it is not a JSON object."""
         try:
             document = json.loads(line.decode("utf-8"))
         except (ValueError, RecursionError):
@@ -185,11 +185,11 @@ class Scanner:
         return self._from_json(document) if isinstance(document, dict) else []
 
     def values(self, values: Mapping[str, Any], step: float | None = None) -> list[Reported]:
-        """Named numbers; one that is called like a step is the step of the others, and what is none is noted."""
+        """Return the numbers among `values`. A step name sets the step of the others; non-numbers are noted."""
         return self._from_json(values if step is None else {"step": step, **values})
 
     def texts(self, texts: Mapping[str, bytes]) -> list[Reported]:
-        """The same of numbers that are written down; what is none is left out."""
+        """Parse numbers from texts and return them as `values` does; texts that are not numbers are noted."""
         found: dict[str, float] = {}
         for name, text in texts.items():
             written = text.strip().rstrip(b",")
@@ -202,12 +202,12 @@ class Scanner:
         return self.values(found)
 
     def declared(self, name: str) -> bool:
-        """Whether the experiment has a metric of that name."""
+        """Return True if the experiment declares a metric of that name."""
         return folded(name) in self._declared.by_lower
 
     def no_numbers(self, reported: Container[str]) -> list[str]:
-        """A sentence for people about each declared metric that came in JSON as something else than a number, and that
-        is not among those `reported`; and about each that came as a number which may mean two.
+        """Return messages for the user about declared metrics without a usable value: those that are not in `reported`
+        and came as something else than a number, and those with an ambiguous number.
         """
         told = [
             f"{name} came as {_told(value)}, which is no number"
@@ -242,19 +242,19 @@ class Scanner:
         return found
 
     def _in_traceback(self, line: bytes) -> bool:
-        """Whether a line is one of a traceback of Python: of its code, or the error at the end."""
+        """Return True if a line belongs to a Python traceback, including the error at its end."""
         before, begins = self._traced, line.lstrip().startswith(_TRACEBACK)
         self._traced = begins or (before and line[:1] in (b" ", b"\t", b""))
         return before or begins
 
     def _grouped(self, groups: Mapping[str, bytes | None]) -> list[Reported]:
-        """What the groups of one match of the user's expressions report."""
+        """Return the values of the named groups of one match."""
         return self.texts(
             {self._declared.by_group.get(name.lower(), name): text for name, text in groups.items() if text is not None}
         )
 
     def _line(self, line: bytes, extras: bool = True) -> list[Reported]:
-        """What a line reports; without `extras` of declared names alone, as numbers that errors tell are none."""
+        """Return the values of a line. Without `extras` only declared names count, as in lines of error messages."""
         if b"\x1b" in line:
             line = _COLOUR.sub(b"", line)
         stripped = line.strip()
@@ -286,7 +286,7 @@ class Scanner:
         return found
 
     def _printed(self, text: str, printed: bytes, step: float | None, spread: bytes | None) -> Reported | None:
-        """What stands behind a name, where it is a value."""
+        """Return the printed value of a name; None if it does not count."""
         value = self._unsure(text, printed) if _is_unclear(printed) else _plain(printed)
         name = None if value is None else self._name(text)
         if value is None or name is None:
@@ -294,8 +294,8 @@ class Scanner:
         return Reported(name, value, step, None if spread is None or _is_unclear(spread) else _plain(spread))
 
     def _unsure(self, name: str, printed: bytes) -> float | None:
-        """What a number counts as that may mean two: as none that is finite, so that it fails the trial where it is the
-        last one of a declared metric; of any other one as nothing.
+        """Return the value of an ambiguous number: NaN for a declared metric, so that the trial fails if it is the last
+        value; None for other names.
         """
         if not self.declared(name):
             return None
@@ -303,8 +303,9 @@ class Scanner:
         return math.nan
 
     def _kept(self, line: bytes, matches: Iterable[re.Match[bytes]], unit: str = "") -> list[re.Match[bytes]]:
-        """Those that count of what a line reports of declared names, the first group, and others. `train loss: 0.1` is
-        no `loss` where that comes with another word before it, or none.
+        """Return the matches of a line that count. A declared name is in the first group.
+
+        `train loss: 0.1` is not a value of `loss` if `loss` also appears without `train` before it.
         """
         kept, training = [], []
         for match in matches:
@@ -318,7 +319,7 @@ class Scanner:
         return sorted(kept, key=lambda match: match.start()) if training else kept
 
     def _name(self, text: str) -> str | None:
-        """The declared spelling; the name itself, without secrets, for one that is kept as an extra."""
+        """Return the declared spelling of a name, or the masked name if it is kept as an extra; otherwise None."""
         name = folded(text)
         if name in self._declared.by_lower:
             return self._declared.by_lower[name]
@@ -333,7 +334,7 @@ class Scanner:
     def _from_json(self, document: Mapping[str, Any]) -> list[Reported]:
         step = step_of(document)
         name, value = document.get("name"), number(document.get("value"))
-        named = not any(map(self.declared, document.keys() - _OF_A_NAME))  # else it names something else
+        named = not any(map(self.declared, document.keys() - _OF_A_NAME))  # else `name` names something else
         if isinstance(name, str) and named and value is not None:
             known = self._name(name)
             return [] if known is None else [Reported(known, value, step, number(document.get("stddev")))]
@@ -355,7 +356,7 @@ class Scanner:
             self._no_numbers[self._declared.by_lower[folded(name)]] = value
 
     def _noisy(self, document: Mapping[str, Any]) -> str | None:
-        """The one metric that `stddev` belongs to; None where there is none, or several, or it is a metric itself."""
+        """Return the metric that `stddev` belongs to; None unless there is exactly one, or if `stddev` is a metric."""
         if number(document.get("stddev")) is None or "stddev" in self._declared.by_lower:
             return None
         others = [key for key in document if key != "stddev" and key.lower() not in STEP_NAMES]
@@ -364,7 +365,7 @@ class Scanner:
 
 
 def _spelled(name: bytes) -> bytes:
-    """An expression for a name, whose words may also stand apart: `Val Loss` for `val_loss`."""
+    """Return an expression for a name that also matches spaces for underscores: `Val Loss` for `val_loss`."""
     return re.sub(rb"(?<=[^_])_(?=[^_])", b"[_ ]", re.escape(name))
 
 
@@ -373,18 +374,18 @@ def _base(name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """By what names are compared: `Val Loss` is one spelling of `val_loss`."""
+    """Return the normalized name for comparison: `val_loss` for `Val Loss`."""
     return name.lower().replace(" ", "_")
 
 
 def step_of(document: Mapping[str, Any]) -> float | None:
-    """The step of everything that a JSON object reports."""
+    """Return the step of all values in a JSON object; None if absent."""
     steps = (number(value) for name, value in document.items() if name.lower() in STEP_NAMES)
     return next((step for step in steps if step is not None), None)
 
 
 def number(value: Any) -> float | None:
-    """A JSON value as a number; also the strings `nan`, `inf` and `-inf`, which JSON has no numbers for."""
+    """Convert a JSON value to a number, also the strings `nan`, `inf` and `-inf`. None if it is not a number."""
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
@@ -398,7 +399,7 @@ def number(value: Any) -> float | None:
 
 
 def _told(value: Any) -> str:
-    """A JSON value that is no number, by its kind and as it stands: `the text "0.5"`."""
+    """Describe a JSON value that is not a number by type and content: `the text "0.5"`."""
     kinds: dict[type, str] = {str: "the text ", list: "the list ", dict: "the object "}
     kind = kinds.get(type(value), "")
     text = json.dumps(value, ensure_ascii=False)
@@ -410,7 +411,7 @@ def _is_unclear(text: bytes) -> bool:
 
 
 def _plain(text: bytes) -> float:
-    """A number that may have its thousands apart: `1,234.5`."""
+    """Parse a number that may have thousands separators: `1,234.5`."""
     return float(text.replace(b",", b"") if b"," in text else text)
 
 
@@ -422,7 +423,7 @@ def _float(text: bytes) -> float | None:
 
 
 def _candidates(block: bytes, words: list[bytes]) -> Iterable[bytes]:
-    """The lines that may report something: the cheap question before the dear one."""
+    """Yield the lines that may contain a value: a cheap prefilter for the expensive expressions."""
     if b"\r" in block:
         block = block.replace(b"\r", b"\n")
     lower = block.lower()

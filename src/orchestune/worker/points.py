@@ -1,4 +1,4 @@
-"""The values that an attempt reported and the server does not have yet."""
+"""Queue of reported values that the server has not acknowledged yet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from orchestune.worker.metrics import Reported
 
 MOST = 50_000
-"""points that may wait; beyond it only the newest value of each name is kept up to date"""
+"""maximum number of queued points; beyond it only the newest value of each name is kept"""
 
 
 class Points:
@@ -23,14 +23,14 @@ class Points:
         self._last: dict[str, list[Any]] = {}
         self._deciding: list[list[Any]] = []
         self._room: int | None = None
-        """how many more are taken; None: as many as come"""
+        """number of further points accepted; None if unlimited"""
         self.step: float | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, reported: Iterable[Reported]) -> None:
-        """Take values in the order in which they were reported."""
+        """Add values in the order in which they were reported."""
         for name, value, step, stddev in reported:
             step = step if step is not None and math.isfinite(step) else None
             stddev = stddev if stddev is not None and math.isfinite(stddev) else None
@@ -48,27 +48,28 @@ class Points:
 
     @property
     def names(self) -> Collection[str]:
-        """What was reported so far."""
+        """Names reported so far."""
         return self._next.keys()
 
     def end(self) -> None:
-        """The attempt is over. Of what it left unread as many are taken as may wait, however soon the server has them:
-        a file of any size can be read, and all of it would be of use to nobody.
+        """Limit further points to MOST, because the attempt has ended.
+
+        Its remaining files may have any size, and the limit holds however fast the server acknowledges points.
         """
         self._room = MOST
 
     def parts(self, limit: int) -> tuple[list[list[Any]], int]:
-        """At most `limit` points, and how many to acknowledge once they arrived."""
+        """Return at most `limit` points, and their number, to acknowledge once they have arrived."""
         found = [self._waiting[index] for index in range(min(limit, len(self._waiting)))]
         return found, len(found)
 
     def acknowledge(self, count: int) -> None:
-        """The server has the first `count`."""
+        """Drop the first `count` points, which the server has received."""
         for _ in range(min(count, len(self._waiting))):
             self._waiting.popleft()
 
     def close(self) -> None:
-        """Nothing more comes: see to it that the last value of each name is among those that are sent."""
+        """Mark the values as complete, and queue the last value of each name if it was left out."""
         for name, point in self._last.items():
             if point[0] == self._next[name]:
                 self._next[name] += 1
@@ -77,25 +78,25 @@ class Points:
                 self._deciding.append(point)
 
     def last_words(self, sent: Iterable[list[Any]]) -> list[list[Any]]:
-        """Last values that are not finite, and not among those that are `sent` with the end: they decide the trial.
+        """Return the non-finite last values of declared metrics that are not in `sent`; they decide the trial's state.
 
-        The end tells them, whatever came before it: the server keeps no such value, and some may be on their way.
+        The final report repeats them, since the server does not store such values and earlier ones may be in flight.
         """
         told = {tuple(point[:2]) for point in sent}
         return [point for point in self._deciding if tuple(point[:2]) not in told]
 
     def to_json(self) -> list[list[Any]]:
-        """All that wait."""
+        """Return all queued points."""
         return list(self._waiting)
 
     @property
     def deciding(self) -> list[list[Any]]:
-        """All last words."""
+        """All non-finite last values of declared metrics."""
         return self._deciding
 
     @classmethod
     def restore(cls, waiting: Iterable[list[Any]], deciding: Iterable[list[Any]]) -> Points:
-        """The closed points of which these wait, with these last words."""
+        """Return closed points from the values of `to_json` and `deciding`."""
         points = cls(())
         points._waiting.extend(waiting)
         points._deciding += deciding

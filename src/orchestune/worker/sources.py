@@ -1,4 +1,4 @@
-"""Metrics in files of the trial's folder, which are followed while they grow, a bounded piece at a time."""
+"""Follows metric files in the trial's folder while they grow, reading a bounded piece at a time."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from orchestune.worker import formats
 from orchestune.worker.metrics import Reported, Scanner
 
 PIECE = 1 << 20
-"""bytes of a file that are read at once"""
+"""bytes read from a file at once"""
 START = 4096
-"""bytes at the beginning of a file by which it is known again"""
+"""bytes at the start of a file that are compared to detect a rewrite"""
 MOST_FILES = 200
-"""beside those of declared metrics"""
+"""maximum number of followed files, not counting those of declared metrics"""
 LOOK_SHARE = 20
-"""a look for new files is followed by so many times as long without one: folders may hold very many others"""
+"""pause between searches for new files, as a multiple of the last search's duration: folders may hold many others"""
 METRICS = "metrics"
-"""the folder of a run of MLflow where they are"""
+"""the folder of an MLflow run with its metrics"""
 
 
 class File:
-    """One file, how far it was read, and who understands it."""
+    """One followed file: path, parser and read position."""
 
     def __init__(self, path: str, reader: Any) -> None:
         self.path, self.reader, self.position = path, reader, 0
         self._start = b""
-        """how the file begins: another beginning means that it was written anew, with another heading for example"""
+        """first bytes of the file; if they change, it was rewritten, for example with another header"""
 
     def read(self) -> list[Reported]:
-        """What a piece more says."""
+        """Read the next piece and return its values."""
         try:
             if not stat.S_ISREG(os.stat(self.path).st_mode):
-                return []  # to open a pipe would wait for who writes, and a device may have no end
+                return []  # opening a pipe would block until a writer opens it, and a device may be endless
             with open(self.path, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 if size < self.position or file.read(len(self._start)) != self._start:
@@ -55,7 +55,7 @@ class File:
         return found
 
     def rest(self) -> Iterator[list[Reported]]:
-        """All that is left, piece by piece; nobody writes any more."""
+        """Yield the values of the rest of the file piece by piece, once no process writes to it."""
         before = -1
         while before != self.position:
             before = self.position
@@ -63,12 +63,12 @@ class File:
         yield self.reader.end()
 
     def finish(self) -> list[Reported]:
-        """All that is left at once."""
+        """Return all remaining values at once."""
         return [found for piece in self.rest() for found in piece]
 
 
 class Sources:
-    """What one attempt has to read beside its output."""
+    """The metric files of one attempt."""
 
     def __init__(self, collect: Sequence[Mapping[str, Any]], folder: str, scanner: Scanner) -> None:
         self._kinds = [(str(item["kind"]), str(item["where"])) for item in collect if item["kind"] != "regex"]
@@ -78,7 +78,7 @@ class Sources:
         self._next_look = 0.0
 
     def read(self) -> list[Reported]:
-        """What is new in the files, of each a piece at most."""
+        """Return new values of the files, from at most one piece of each."""
         found: list[Reported] = []
         if time.monotonic() >= self._next_look:
             self._look()
@@ -88,17 +88,17 @@ class Sources:
         return found
 
     def rest(self) -> Iterator[list[Reported]]:
-        """All that is left, piece by piece; the command has ended."""
+        """Yield the remaining values piece by piece, once the command has exited."""
         self._look()
         for file in self._files.values():
             yield from file.rest()
 
     def finish(self) -> list[Reported]:
-        """All that is left at once."""
+        """Return all remaining values at once."""
         return [found for piece in self.rest() for found in piece]
 
     def absent(self) -> list[str]:
-        """The places that were named, and hold nothing of their kind."""
+        """Return the configured paths without any file of their kind."""
         return [where for kind, where in self._kinds if not any(_paths(self._pattern(where), kind))]
 
     def _pattern(self, where: str) -> str:
@@ -119,7 +119,7 @@ class Sources:
         self._next_look = now + LOOK_SHARE * (now - began)
 
     def _is_declared(self, reader: Any) -> bool:
-        """Whether it reads a metric of the experiment, and nothing else."""
+        """Return True if the file contains a declared metric only."""
         return isinstance(reader, formats.Mlflow) and self._scanner.declared(reader.name)
 
     def _reader(self, kind: str, path: str) -> Any:
@@ -131,11 +131,11 @@ class Sources:
 
 
 def in_order(files: list[Reported], printed: list[Reported]) -> list[Reported]:
-    """What two sources reported since somebody looked, as one, so that the last value of a metric is the latest.
+    """Merge values from files and from the output so that the last value of a metric is its latest.
 
-    Which of them came first cannot be told but by the steps: a later step comes behind an earlier one, and a value
-    without a step, said of the whole trial, behind those with one. Of two without a step that of the file comes last:
-    who writes there means it, and what is printed may be said by the way.
+    The order between the sources is known only from the steps: a larger step comes later, and a value without a step,
+    which describes the whole trial, comes after those with one. If neither has a step, the value from the file comes
+    last, since it was written on purpose, while printed text may match by accident.
     """
     if not files or not printed:
         return files or printed
@@ -164,12 +164,12 @@ def _paths(where: str, kind: str) -> Iterator[str]:
 
 
 def _way(folder: str, top: str) -> list[str]:
-    """The folders on the way, that at the top with them."""
+    """Return the names of the folders from `top` (included) to `folder`."""
     return os.path.relpath(folder, os.path.dirname(top)).split(os.sep)
 
 
 def _files(top: str) -> Iterator[tuple[str, str]]:
-    """Folder and name of every file below, however deep; `os.walk` calls itself before Python 3.12."""
+    """Yield folder and name of all files below, at any depth; before Python 3.12 `os.walk` is recursive."""
     waiting = [top]
     while waiting:
         folder, folders = waiting.pop(), []
