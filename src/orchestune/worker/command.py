@@ -1,9 +1,9 @@
-"""What `run` means: which placeholders it has, and the command line that they give with one configuration.
+"""Expands the placeholders of `run` to the command line of one configuration.
 
-`{args}` is every parameter as `--name=value`, `{hydra}` as `name=value`, `{name}` one value; `{{` and `}}` are the
-braces themselves, and `${name}` belongs to the shell. A list is executed as it stands after the substitution. A
-string without shell syntax is split and executed directly, so that an image needs no shell; any other one goes to
-`sh -c` with each value quoted for the place where it stands.
+`{args}` is every parameter as `--name=value`, `{hydra}` every one as `name=value`, `{name}` one value; `{{` and `}}`
+are literal braces, and `${name}` is left to the shell. A list is executed directly after the substitution. A string
+without shell syntax is split and executed directly, so that an image needs no shell; any other string is run by `sh -c`
+with each value quoted for its context.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KNOWN = ("args", "hydra")
 _TOKEN = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z0-9_.\-/]+)\}")
 _SHELL = re.compile(r"[|&;<>()$`\\*?\[\]#~!\n{}]|^\s*[A-Za-z_]\w*=")
 _PLAIN = re.compile(r"(?:[A-Za-z_/][\w./:%@+-]*(?: [\w./:%@+-]+)*)?", re.ASCII)
-"""texts that Hydra reads as they are"""
+"""texts that Hydra parses as strings without quotes"""
 _NESTED = re.compile(r"[\[{][\w./:+, \-\[\]{}]*[\]}]", re.ASCII)
 _INNERMOST = re.compile(r"\[[^\[\]{}]*\]|\{[^\[\]{}]*\}")
 _WORDS_OF_THE_SHELL = """
@@ -32,7 +32,7 @@ _BUILTINS = frozenset(_WORDS_OF_THE_SHELL.split())
 
 
 def placeholders(run: str | Sequence[str]) -> list[str]:
-    """The names between braces in order of appearance, each once; `args` and `hydra` among them."""
+    """Return the distinct placeholder names in order of appearance, including `args` and `hydra`."""
     texts = [run] if isinstance(run, str) else run
     return list(dict.fromkeys(name for text in texts for name in _named(text)))
 
@@ -45,11 +45,11 @@ def _named(text: str) -> tuple[str, ...]:
 def render(
     run: str | Sequence[str], parameters: Mapping[str, Any], names: Sequence[str], config: str = ""
 ) -> list[str]:
-    """The command line for one configuration.
+    """Return the command line for one configuration.
 
-    `names` are all parameters in their order; those missing from `parameters` are inactive: nothing in `{args}` and
-    `{hydra}`, the empty string as `{name}`. `config` is what `{config}` becomes, unless a parameter has that name.
-    ValueError where a placeholder names no parameter.
+    `names` are all parameters in order; those missing from `parameters` are inactive: left out of `{args}` and
+    `{hydra}`, an empty string as `{name}`. `config` replaces `{config}` unless a parameter has that name.
+    Raises ValueError if a placeholder matches no parameter.
     """
     if config:
         parameters = {"config": config, **parameters}
@@ -67,19 +67,19 @@ def render(
 
 
 def plain(value: Any) -> str:
-    """A value as text: booleans in lower case, floats with all their digits."""
+    """Format a value as text: booleans in lower case, floats with full precision."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return repr(value) if isinstance(value, float) else str(value)
 
 
 def variable(parameter: str) -> str:
-    """The environment variable of a parameter: `optim.lr` → `ORCHESTUNE_PARAM_OPTIM_LR`."""
+    """Return the environment variable of a parameter: `optim.lr` → `ORCHESTUNE_PARAM_OPTIM_LR`."""
     return "ORCHESTUNE_PARAM_" + re.sub(r"[^A-Z0-9]", "_", parameter.upper())
 
 
 def arguments(parameters: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """The words of `{args}`: nothing for false and for what is inactive, a bare flag for true."""
+    """Return the words of `{args}`: `--name` for true, nothing for false and inactive parameters."""
     words = []
     for name in names:
         value = parameters.get(name)
@@ -91,12 +91,12 @@ def arguments(parameters: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 
 def overrides(parameters: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """The words of `{hydra}`."""
+    """Return the words of `{hydra}`."""
     return [f"{name}={_of_hydra(parameters[name])}" for name in names if parameters.get(name) is not None]
 
 
 def _of_hydra(value: Any) -> str:
-    """A value in the grammar of Hydra's overrides; lists and mappings, which are texts here, stay what they are."""
+    """Format a value in the grammar of Hydra's overrides; texts that are lists or mappings are not quoted."""
     text = plain(value)
     if not isinstance(value, str) or _list_or_mapping(text):
         return text
@@ -108,7 +108,7 @@ def _of_hydra(value: Any) -> str:
 
 
 def _list_or_mapping(text: str) -> bool:
-    """Whether all of it stands within one pair of brackets or braces."""
+    """Return True if the whole text is enclosed in one pair of brackets or braces."""
     before, left = "", text if _NESTED.fullmatch(text) else ""
     while left != before:
         before, left = left, _INNERMOST.sub("x", left)
@@ -152,7 +152,7 @@ def _substitute_words(words: Sequence[str], parameters: Mapping[str, Any], names
 
 @lru_cache(maxsize=16)
 def split(run: str) -> tuple[str, ...] | None:
-    """The words of a command without any shell syntax; None where a shell has to read it."""
+    """Split a command without shell syntax into words; None if it needs a shell."""
     if _SHELL.search(_TOKEN.sub(lambda match: "x" if match.group(1) else match.group(0), run)):
         return None
     try:
@@ -167,7 +167,7 @@ def _join(words: Sequence[str]) -> str:
 
 
 def misplaced(run: str) -> dict[str, str]:
-    """The placeholders of a command of the shell that stand where no value can be written, and where that is."""
+    """Return the placeholders of a shell command that cannot be quoted in their context, with the reason."""
     found = {} if split(run) is not None else dict.fromkeys(placeholders(run), "")
     if found:
         text, names = _marked(run)
@@ -177,7 +177,7 @@ def misplaced(run: str) -> dict[str, str]:
 
 
 def _marked(run: str) -> tuple[str, list[str]]:
-    """The command with a mark for each placeholder, and their names."""
+    """Return the command with a MARK for each placeholder, and the placeholders' names."""
     names: list[str] = []
 
     def put(match: re.Match[str], name: str) -> str:

@@ -1,7 +1,7 @@
-"""A private copy of the user's configuration file with the values of one trial in it.
+"""Writes a private copy of the user's configuration file with the values of one trial.
 
-The file arrives in parts, cut where values stand: reading YAML takes more than the standard library, so whoever created
-the experiment found the places, and layout and comments stay as they are.
+The file arrives in parts, split at the values: parsing YAML needs more than the standard library, so the client that
+created the experiment located them. Layout and comments are preserved.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from orchestune.worker.removal import clear
 
 
 def fill(parts: Sequence[Any], parameters: Mapping[str, Any]) -> bytes:
-    """The file: texts as they are, `[parameter, text]` as that parameter's value, or the text where it is inactive."""
+    """Join the parts: texts unchanged, `[parameter, text]` as the parameter's value, or as the text if inactive."""
     found = []
     for part in parts:
         if isinstance(part, str):
@@ -28,7 +28,7 @@ def fill(parts: Sequence[Any], parameters: Mapping[str, Any]) -> bytes:
 
 
 def spell(value: Any) -> str:
-    """A value as JSON, TOML, YAML 1.1 and YAML 1.2 read it alike: for 1.1 a number with an exponent has a point too."""
+    """Serialize a value so that JSON, TOML and YAML parse it alike: YAML 1.1 needs a point in numbers with exponent."""
     if isinstance(value, float):
         mantissa, exponent, power = repr(value).partition("e")
         return mantissa + (".0" if exponent and "." not in mantissa else "") + exponent + power
@@ -36,10 +36,10 @@ def spell(value: Any) -> str:
 
 
 def write(folder: str, name: str, parts: Sequence[Any], parameters: Mapping[str, Any]) -> str:
-    """Write the copy into `folder` under the file's own name; its path. OSError where the disk refuses."""
+    """Write the copy into `folder` under the file's own name. Return its path. Raises OSError."""
     os.makedirs(folder, mode=0o700, exist_ok=True)
     path = os.path.join(folder, os.path.basename(name))
-    clear(path)  # a command may have made it a link
+    clear(path)  # a command may have replaced it by a link
     with open(path, "xb") as file:
         file.write(fill(parts, parameters))
     return path

@@ -1,4 +1,4 @@
-"""The variables that the user's command finds."""
+"""Environment variables of the user's command."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _THREADS = (
     "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS", "LOKY_MAX_CPU_COUNT", "PYTHON_CPU_COUNT",
 )  # fmt: skip
 _OF_SHARE = 0.9
-"""of the share's memory that JAX may take at once: a process needs some beside it"""
+"""fraction of the GPU share's memory that JAX preallocates; the process needs some in addition"""
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """The worker's own environment without what is the worker's alone."""
+    """Return the worker's environment without the variables for the worker itself."""
     return {name: value for name, value in environ.items() if not name.startswith("ORCHESTUNE_WORKER_")}
 
 
 def with_home(base: Mapping[str, str], folder: str) -> dict[str, str]:
-    """The same with a HOME that can be written: in a container whose user is a bare number there is often none."""
+    """Return the environment with a writable HOME: containers with a numeric user often have none."""
     home = base.get("HOME")
     if home and os.access(home, os.W_OK):
         return dict(base)
@@ -33,9 +33,9 @@ def with_home(base: Mapping[str, str], folder: str) -> dict[str, str]:
 
 
 def of_job(base: Mapping[str, str], job: Mapping[str, Any], experiment: str, handle: str) -> dict[bytes, bytes]:
-    """What is the same for all attempts of a revision: the base, `env:`, the secrets, the experiment.
+    """Return the variables shared by all attempts of a revision: base, `env:`, secrets, experiment.
 
-    Encoded as the system wants it, so that this is not done for each attempt.
+    They are encoded here so that this is not repeated for each attempt.
     """
     found = dict(base)
     found["PYTHONUNBUFFERED"] = "1"
@@ -50,7 +50,7 @@ def of_job(base: Mapping[str, str], job: Mapping[str, Any], experiment: str, han
 
 
 def _threads(job: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
-    """As many threads as the trial has cores, where its file says how many; whoever sets OpenMP's number sets all."""
+    """Limit thread pools to the requested cores, if any; an OMP_NUM_THREADS set by the user disables all of them."""
     cores = job.get("cpu")
     if not cores or "OMP_NUM_THREADS" in environ:
         return {}
@@ -58,7 +58,7 @@ def _threads(job: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, st
 
 
 def _share(job: Mapping[str, Any]) -> dict[str, str]:
-    """For a trial that has a share of a card: the share, and that frameworks which take all memory at once do not."""
+    """Return the share of a trial that shares a GPU, and settings that stop frameworks from allocating all memory."""
     share = float(job.get("gpu") or 0)
     if not 0 < share < 1:
         return {}
@@ -70,12 +70,12 @@ def _share(job: Mapping[str, Any]) -> dict[str, str]:
 
 
 def encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
-    """As the system wants them."""
+    """Encode names and values as the operating system expects them."""
     return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
 
 
 def of_attempt(lease: Mapping[str, Any], parameters: str, metrics: str, stop: str, artifacts: str) -> dict[str, str]:
-    """What one attempt has for itself; `parameters`, `metrics`, `stop` and `artifacts` are the paths of its files."""
+    """Return the variables of one attempt; `parameters`, `metrics`, `stop` and `artifacts` are paths of its files."""
     found = {}
     for name, value in lease["parameters"].items():
         if value is not None:
@@ -93,5 +93,5 @@ def of_attempt(lease: Mapping[str, Any], parameters: str, metrics: str, stop: st
 
 
 def parameters_document(parameters: Mapping[str, Any]) -> bytes:
-    """The content of `$ORCHESTUNE_PARAMS`, a line for each."""
-    return json.dumps(parameters, separators=(",\n ", ": ")).encode("utf-8")  # `indent` takes ten times as long
+    """Return the content of `$ORCHESTUNE_PARAMS`, one parameter per line."""
+    return json.dumps(parameters, separators=(",\n ", ": ")).encode("utf-8")  # `indent` is ten times slower

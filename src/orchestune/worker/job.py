@@ -1,4 +1,4 @@
-"""What all attempts of one revision share, compiled once."""
+"""The job of one revision, parsed once for all its attempts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from orchestune.worker.metrics import Declared
 from orchestune.worker.settings import FILE_VARIABLE
 
 TOLD = "ORCHESTUNE_TERMINAL"
-"""the variable that makes a terminal of a trial: JSON, see `terminal`"""
+"""the variable that turns a trial into a terminal: JSON, see `terminal`"""
 
 
 class Job:
-    """A `Job` of the protocol. `environment` is what its attempts have in common."""
+    """A `Job` of the protocol. `environment` holds the variables that its attempts share."""
 
     def __init__(self, document: Mapping[str, Any], environment: Mapping[bytes, bytes]) -> None:
         self.revision = int(document["revision"])
@@ -28,7 +28,7 @@ class Job:
         self.declared = Declared((str(name) for name in document.get("metrics") or ()), expressions)
         self.environment = dict(environment)
         self.terminal = os.fsencode(TOLD) in self.environment
-        """somebody sits in front of it"""
+        """the trial is interactive"""
         if self.terminal:
             self.environment[os.fsencode(FILE_VARIABLE)] = os.fsencode(os.environ.get(FILE_VARIABLE, ""))
         self.secrets = spellings(str(value) for value in (document.get("secrets") or {}).values())
@@ -44,13 +44,13 @@ class Job:
         self.links = [str(path) for path in document.get("links") or ()]
         self.preload = [str(name) for name in document.get("preload") or ()]
         self.pin = int(document.get("pin") or 0)
-        """cores that each attempt has for itself; 0: it runs anywhere"""
+        """number of cores to pin each attempt to; 0 for no pinning"""
         self.cap = int(document.get("cap_bytes") or 64 * 2**20)
 
     def arguments(self, parameters: Mapping[str, Any], config: str) -> list[str]:
-        """The command line of one configuration; `config` is the path of its file. ValueError where it has none.
+        """Return the command line of one configuration; `config` is the path of its file. Raises ValueError.
 
-        Of a trial that is a terminal: that of the terminal, which is told the command.
+        For an interactive trial it is the command line of `terminal`, with the command as its arguments.
         """
         found = command.render(self.run, parameters, self.names, config)
         if not found:

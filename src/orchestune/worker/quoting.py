@@ -1,7 +1,7 @@
-"""How a value is written into a command of the shell, by the place where it stands.
+"""Quotes values for a shell command, depending on the context in which each placeholder appears.
 
-What the grammar of POSIX leaves between shells, or what would be read as shell whatever is done, has no value: such a
-place says why. (dash, bash and busybox agree on the others.)
+Contexts that POSIX leaves to the shell, or in which a value would be interpreted in spite of quoting, are rejected with
+a reason. dash, bash and busybox agree on all others.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from itertools import takewhile
 from typing import NamedTuple
 
 MARK = "\0"
-"""stands for a value in the text that is read: no command has it"""
+"""placeholder of a value in the parsed text; no command can contain NUL"""
 
 _COMMANDS = ("", "(", "$(", "case", "pattern", "body")
-"""frames in which commands are written; the last three are of `case`: its word, its patterns, what they lead to"""
+"""frames that contain commands; the last three belong to `case`: its word, its patterns and their commands"""
 _WORD = re.compile(r"[^\s;&|()<>'\"\\`$\0]+")
 _GO_ON = frozenset(("!", "{", "}", "if", "then", "elif", "else", "while", "until", "do", "time", "fi", "done", "esac"))
-"""words after which there may be another word of the shell"""
+"""reserved words after which another reserved word may follow"""
 _BACKTICKS = re.compile(r"`(?:[^`\\]|\\.)*`?", re.DOTALL)
 _DELIMITER = re.compile(r"<<(-?)[ \t]*((?:'[^'\0]*'|\"[^\"\\$`\0]*\"|\\[^\n\0]|[^\s;&|()<>'\"\\`$\0])+)")
 _EXPANSION = re.compile(r"\$\{(?:#?\w+|[@*#?$!-])(:?[-=+?])?")
@@ -33,34 +33,34 @@ _UNCLEAR = "behind what shells read in different ways; put it into a variable at
 
 
 class Place(NamedTuple):
-    """`kind`: nothing where words stand, or `'`, `"`, `#` for a comment, `((`, `<<` and `<<'` for here-documents."""
+    """Context of a placeholder. `kind`: empty between words, or `'`, `"`, `#` (comment), `((`, here-doc `<<`, `<<'`."""
 
     kind: str
     wrong: str = ""
-    """where it stands, if no value can be written there, and what to do"""
+    """reason and hint if no value can be quoted there, otherwise empty"""
 
 
 class Body(NamedTuple):
-    """A here-document: from where to where, and the line that ends it."""
+    """Position of a here-document in the text, and the line that ends it."""
 
     start: int
     end: int
     delimiter: str
     tabs: bool
-    """whether tabs before a line count for nothing"""
+    """`<<-`: leading tabs are ignored"""
     raw: bool
-    """whether nothing is expanded"""
+    """quoted delimiter: nothing is expanded"""
 
 
 class Found(NamedTuple):
-    """What was found in `text`, which has a `MARK` for each value."""
+    """A parsed command: `text` with a `MARK` for each value, and the contexts of these."""
 
     text: str
     places: Sequence[Place]
     bodies: Sequence[Body]
 
     def filled(self, values: Sequence[str]) -> str:
-        """The text with `values`, written for their places. ValueError where one would end a here-document."""
+        """Return the text with `values`, already quoted. Raises ValueError if one would end a here-document."""
         for body in self.bodies:
             inner, before = self.text[body.start : body.end], self.text.count(MARK, 0, body.start)
             if MARK in inner and _end(_fill(inner, values[before:]), 0, body) is not None:
@@ -74,7 +74,7 @@ def _fill(text: str, values: Sequence[str]) -> str:
 
 
 def written(words: Sequence[str], place: Place, text: str) -> str:
-    """`words` for that place; within quotes it is one `text`. ValueError where they are no number and have to be."""
+    """Quote `words` for a place; inside quotes the joined `text` is used. Raises ValueError if `((` gets no number."""
     if place.kind == "((":
         if not _NUMBER.fullmatch(text):
             raise ValueError(f"within $((…)) a value must be a number, not {text!r}")
@@ -91,7 +91,7 @@ def written(words: Sequence[str], place: Place, text: str) -> str:
 
 @lru_cache(maxsize=16)  # the same command for every trial
 def read(text: str) -> Found:
-    """The place of each `MARK` in a command of the shell."""
+    """Parse a shell command and return the place of each `MARK`."""
     reader = _Reader(text)
     try:
         reader.read(0, len(text))
@@ -101,7 +101,7 @@ def read(text: str) -> Found:
 
 
 class _Unclear(Exception):
-    """What follows is read differently by different shells."""
+    """Shells disagree on how to parse the rest."""
 
 
 class _Reader:
@@ -111,9 +111,9 @@ class _Reader:
         self.bodies: list[Body] = []
         self._frames = [""]
         self._awaited: list[tuple[int, Body]] = []
-        """here-documents that begin on the next line, with the depth of the substitution that they are in"""
+        """here-documents that begin on the next line, with their depth of command substitution"""
         self._starts = self._first = True
-        """whether a word begins here; whether it may be one of the shell's own"""
+        """a word begins here; it may be a reserved word"""
 
     def read(self, index: int, end: int) -> None:
         while index < end:
@@ -135,7 +135,7 @@ class _Reader:
             raise _Unclear
 
     def _marked(self, start: int, end: int, kind: str) -> int:
-        """Note the marks from `start` to `end`, which stand in `kind`."""
+        """Record the places of the marks between `start` and `end`, which are in context `kind`."""
         inner = list(takewhile(lambda frame: frame != "$(", reversed(self._frames)))
         for index in range(start, end):
             if self.text[index] != MARK:
@@ -193,7 +193,7 @@ class _Reader:
         self._starts = self._first = True
 
     def _within(self, index: int, char: str, kind: str) -> int:
-        """One character of what is no command: quotes, `${…}`, `$((…))`, a here-document."""
+        """Consume one character outside of commands: in quotes, `${…}`, `$((…))` or a here-document."""
         arithmetic, braces = kind in ("((", "(a"), kind.startswith("{")
         if char == '"' and (braces or kind == '"'):
             self._frames.pop() if kind == '"' else self._frames.append('"')
@@ -253,7 +253,7 @@ class _Reader:
             self._first = word in _GO_ON
 
     def _between(self, index: int, char: str) -> int:
-        """What stands between words."""
+        """Consume one character between words."""
         kind = self._frames[-1]
         if char == "(":
             if kind != "pattern":
@@ -287,7 +287,7 @@ class _Reader:
         return self._frames.count("$(")
 
     def _announced(self, index: int) -> int:
-        """A here-document whose text begins on the next line."""
+        """Parse the operator of a here-document, whose text begins on the next line."""
         if self.text.startswith("<<<", index):
             return index + 3
         found = _DELIMITER.match(self.text, index)
@@ -320,7 +320,7 @@ class _Reader:
 
 
 def _end(text: str, index: int, body: Body) -> tuple[int, int] | None:
-    """Where the line is that ends the here-document which begins at `index`, and where the next one begins."""
+    """Return start and end of the delimiter line of the here-document that begins at `index`; None if it is missing."""
     joined = False
     while index < len(text):
         newline = text.find("\n", index)

@@ -1,4 +1,4 @@
-"""A place for one running attempt: its folder, its view, the files that the command is told of."""
+"""Execution slot for one attempt at a time: its folder, its view and the files passed to the command."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from orchestune.worker.removal import clear
 from orchestune.worker.view import View
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-"""not O_TRUNC: a file that was cut to nothing and written anew is flushed by ext4 when it is closed"""
+"""without O_TRUNC: ext4 flushes a file that was truncated and rewritten when it is closed"""
 
 
 class Slot:
-    """Used by one attempt at a time and by the next one after it."""
+    """An execution slot, reused by one attempt after the other."""
 
     def __init__(self, index: int, folder: Path) -> None:
         self.index = index
@@ -29,12 +29,12 @@ class Slot:
         self.stop = str(folder / "stop.json")
         self.artifacts = str(folder / "artifacts.jsonl")
         self.config = ""
-        """the path of the trial's configuration file, where there is one"""
+        """path of the trial's configuration file; empty if there is none"""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.view = View(folder)
 
     def write_files(self, parameters: Mapping[str, Any], template: Mapping[str, Any] | None = None) -> None:
-        """The files with the parameters, and none yet with metrics or an end. OSError where the disk refuses."""
+        """Write the parameter and configuration files, and remove those of the previous attempt. Raises OSError."""
         self.config = ""
         if template:
             folder = str(self.folder / "config")
@@ -44,24 +44,24 @@ class Slot:
         data = parameters_document(parameters)
         try:
             _write(self.parameters, data)
-        except OSError:  # a command may have made it anything
+        except OSError:  # a command may have replaced it by anything
             clear(self.parameters)
             _write(self.parameters, data)
 
     def say_stop(self, state: str, reason: Mapping[str, Any] | None) -> None:
-        """Write why the attempt is about to end to where the command may look; whole or not at all."""
+        """Write the reason for the stop atomically to the file that the command can read. Best-effort."""
         part = f"{self.stop}.part"
         try:
             clear(part)
             with open(part, "x", encoding="utf-8") as file:
                 json.dump({"state": state, **(reason or {})}, file)
             os.replace(part, self.stop)
-        except OSError:  # the signal comes all the same
+        except OSError:  # the signal is sent in any case
             pass
 
 
 def _write(path: str, data: bytes) -> None:
-    """OSError where something else stands there than a file of this name alone."""
+    """Write a file. Raises OSError if the path is not a regular file with a single link."""
     descriptor = os.open(path, _FLAGS, 0o600)
     try:
         about = os.fstat(descriptor)

@@ -15,24 +15,21 @@ from orchestune.worker.bundle import Bundle
 from orchestune.worker.removal import remove
 
 COMPILED = "__pycache__"
-"""folders in which Python keeps what it compiled, and knows whether that is still right: never in a bundle, and kept
-for the next trial"""
+"""Python's bytecode cache, which it validates itself: never in a bundle, and kept for the next trial"""
 SMALL = 256
-"""entries of a folder up to which comparing and repairing is quicker than handing it to another thread"""
+"""entries of a folder up to which comparing and repairing it is faster than passing it to another thread"""
 SMALL_BYTES = 2**23
-"""size of a file up to which removing it is quick, and of all that has to be copied together"""
+"""bytes up to which removing one file is fast, and copying all changed files together"""
 SETTLED = 50_000_000
 """nanoseconds after which two writes surely have different timestamps"""
 
 
 class _TooMuch(OSError):
-    """More than can be looked through in passing."""
+    """The folder is too large to be handled in the loop's thread."""
 
 
 class View:
-    """Kept from one trial to the next: what a trial left untouched stays, the rest is made anew, but for what Python
-    compiled.
-    """
+    """Folder that is reused by the next trial: unchanged files stay, changed ones are restored, bytecode is kept."""
 
     def __init__(self, parent: Path) -> None:
         self._parent = parent
@@ -45,7 +42,7 @@ class View:
         self._ready = False
 
     def prepare_quickly(self, bundle: Bundle | None, links: dict[str, str]) -> bool:
-        """`prepare` where that takes next to no time; False, and nothing was done, where it might take longer."""
+        """Prepare the folder if that is fast enough for the loop's thread. Return False if not, without changes."""
         empty = bundle is None and not links
         if not (self._ready and self._fits(bundle, links) and len(self._marks) <= SMALL):
             if not empty or os.path.lexists(str(self.folder)):
@@ -59,13 +56,13 @@ class View:
             return False
 
     def prepare(self, bundle: Bundle | None, links: dict[str, str]) -> None:
-        """Make the folder as if nobody had used it. `links`: path in the view → what it points to. OSError."""
+        """Restore the folder to its initial state. `links` maps paths in the view to targets. Raises OSError."""
         if self._ready and self._fits(bundle, links):
             try:
                 self._repair()
                 return
             except OSError:
-                pass  # a trial made it unreadable: a new one then
+                pass  # a trial made it unreadable: build a new one
         self._build(bundle, links)
 
     def _fits(self, bundle: Bundle | None, links: dict[str, str]) -> bool:
@@ -107,7 +104,7 @@ class View:
         self._marks, self._noted = marks, time.time_ns()
 
     def _scan(self, most: float = math.inf) -> dict[str, tuple[int, int, int, int]]:
-        """Everything in the folder. _TooMuch where that is more than `most` entries or SMALL_BYTES for each."""
+        """Return the marks of all entries. Raises _TooMuch for more than `most`, or a file above SMALL_BYTES then."""
         marks: dict[str, tuple[int, int, int, int]] = {}
         waiting = [""]
         root = str(self.folder)
@@ -131,9 +128,9 @@ class View:
         return marks
 
     def _repair(self, most: float = math.inf) -> None:
-        """Put back what changed; _TooMuch, and nothing was done, where with a `most` that is more than SMALL_BYTES.
+        """Restore changed entries. With a finite `most`, raises _TooMuch before any change if that is too much work.
 
-        A timestamp as young as our own note proves nothing: there, contents are compared.
+        A timestamp within SETTLED of the last scan does not prove that a file is unchanged, so its content is compared.
         """
         found = self._scan(most)
         unsure = [path for path, mark in self._marks.items() if mark[2] > self._noted - SETTLED]
@@ -149,7 +146,7 @@ class View:
         for path in sorted(found.keys() - self._marks.keys(), reverse=True):
             if not remove(self.folder / path):
                 raise PermissionError(f"cannot remove {path}")
-        for path in sorted(dirty):  # a folder comes before what is in it
+        for path in sorted(dirty):  # a folder sorts before its content
             self._restore(path)
         self._note(self._scan())
 
@@ -178,7 +175,7 @@ class View:
 
 
 def _above(path: str) -> Iterator[str]:
-    """The folders that a path leads through."""
+    """Yield the parent folders of a path, outermost first."""
     at = path.find("/")
     while at >= 0:
         yield path[:at]
@@ -186,7 +183,7 @@ def _above(path: str) -> Iterator[str]:
 
 
 def project_links(root: str | None, links: list[str], bundle: Bundle | None) -> dict[str, str]:
-    """The links of a view to paths of the project which its bundle leaves out, as far as they exist."""
+    """Return the links of a view to existing paths of the project that its bundle leaves out."""
     found: dict[str, str] = {}
     for path in links if root else ():
         target = os.path.join(root or "", path)
