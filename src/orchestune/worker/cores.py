@@ -1,4 +1,4 @@
-"""Cores that a trial has for itself: no other pinned trial of this machine runs there."""
+"""CPU pinning: reserves cores for a trial, so that no other pinned trial of this machine runs on them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 
 class Cores:
-    """One locked file for each core in use, so that the workers of this machine see each other's, and what a worker
-    held is free again however it ended.
+    """Reservations as file locks, one file per core: shared by the workers of this machine, and released by the kernel
+    however a worker exits.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -20,7 +20,7 @@ class Cores:
         self._order: list[list[int]] = []
 
     def take(self, attempt: str, count: int) -> list[int]:
-        """So many cores, close to each other where that can be; none where there are not so many."""
+        """Reserve `count` cores, on the same NUMA node if possible. Return an empty list if too few are free."""
         locks: dict[int, int] = {}
         chosen: list[int] = []
         try:
@@ -42,12 +42,12 @@ class Cores:
         return chosen
 
     def release(self, attempt: str) -> None:
-        """They are free for others."""
+        """Release the cores of an attempt."""
         for lock in self._held.pop(attempt, ()):
             os.close(lock)
 
     def _lock(self, name: str) -> int:
-        """-1 where somebody holds it."""
+        """Lock a file and return its descriptor; -1 if another process holds the lock."""
         descriptor = os.open(str(self._folder / name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,7 +58,7 @@ class Cores:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """One chooses at a time: whoever looks holds all that is free for a moment."""
+        """Serialize choosing between workers, since it briefly locks all free cores."""
         descriptor = os.open(str(self._folder / "choosing"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -68,13 +68,13 @@ class Cores:
 
 
 def not_pinned(count: int) -> str:
-    """What is said of a trial that gets no cores for itself."""
+    """Return the log message for a trial that could not be pinned."""
     return f"not pinned: too few cores are free of other pinned trials (wanted: {count})"
 
 
 @contextlib.contextmanager
 def on(cores: Collection[int]) -> Iterator[None]:
-    """What this thread starts meanwhile runs on these cores alone; on any where there are none."""
+    """Pin processes that this thread starts inside the context to `cores`; no effect if empty."""
     if not cores:
         yield
         return
@@ -87,7 +87,7 @@ def on(cores: Collection[int]) -> Iterator[None]:
 
 
 def choose(free: Sequence[Sequence[int]], count: int) -> list[int]:
-    """So many of the free cores, which come by node: of the fullest node that has enough, otherwise of several."""
+    """Choose `count` of the free cores, given by node: best fit on one node, otherwise across nodes."""
     enough = [node for node in free if len(node) >= count]
     if enough:
         return list(min(enough, key=len)[:count])
@@ -96,14 +96,14 @@ def choose(free: Sequence[Sequence[int]], count: int) -> list[int]:
 
 
 def usable() -> list[int]:
-    """Cores on which this process may run. OSError where the system does not tell."""
+    """Return the cores on which this process may run. Raises OSError if the system does not support pinning."""
     if not hasattr(os, "sched_getaffinity"):
         raise OSError("this system does not pin")
     return sorted(os.sched_getaffinity(0))
 
 
 def by_node(cores: Collection[int], root: str = "/sys/devices/system") -> list[list[int]]:
-    """The cores by memory node, and in a node the threads of one core beside each other."""
+    """Group cores by NUMA node, with the hardware threads of one core next to each other."""
     nodes: dict[int, list[tuple[int, int]]] = {}
     for core in cores:
         folder = f"{root}/cpu/cpu{core}"
@@ -128,7 +128,7 @@ def _number(path: str) -> int:
 
 
 def _machine() -> str:
-    """This machine since it was started: where the folder is shared by several, each has its own cores."""
+    """Return an id of this machine's boot, since several machines may share the folder."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()

@@ -1,8 +1,7 @@
-"""The process above the worker, which ends everything that the worker started when the worker dies.
+"""The worker's parent process, which kills everything that the worker started when the worker dies.
 
-Both are *child subreapers* where the system has that: whatever loses its parent below them becomes their child,
-whichever process group or session it went to. Where it does not exist, process groups noted in shared memory are
-killed instead.
+Both are *child subreapers* if the system supports that: every orphan below them becomes their child, in whatever
+process group or session. Otherwise the process groups recorded in shared memory are killed.
 """
 
 from __future__ import annotations
@@ -19,44 +18,44 @@ from orchestune.worker import tree
 
 _PR_SET_CHILD_SUBREAPER = 36
 AGAIN = 75
-"""the exit code of a worker that wants to begin anew, in a process that knows nothing of before"""
+"""exit code with which a worker asks to be restarted in a fresh process"""
 _HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GROUPS = 1024
-"""process groups that the shared memory has room for"""
+"""capacity of the shared memory, in process groups"""
 
 
 class Lifeline:
-    """What a worker shares with its guard: a pipe that ends when the guard dies, and the groups that run."""
+    """State shared by worker and guard: a pipe that closes when the guard dies, and the running process groups."""
 
     def __init__(self) -> None:
         self.end, self._guard_end = os.pipe()
         self._groups = mmap.mmap(-1, 4 * GROUPS)
 
     def note(self, slot: int, group: int) -> None:
-        """The slot's command runs in `group` (0: nothing runs)."""
+        """Record the process group of the slot's command; 0 if none is running."""
         if slot < GROUPS:
             struct.pack_into("i", self._groups, 4 * slot, group)
 
     def groups(self) -> list[int]:
-        """Every group that was noted and not taken back."""
+        """Return all recorded process groups."""
         return [group for group in struct.unpack(f"{GROUPS}i", self._groups[:]) if group]
 
     def keep_end(self) -> None:
-        """In the worker: hold only the end that notices the guard's death."""
+        """In the worker: keep only the end that detects the guard's death."""
         os.close(self._guard_end)
 
     def keep_guard_end(self) -> None:
-        """In the guard: hold the other one."""
+        """In the guard: keep only the other end."""
         os.close(self.end)
 
     def close(self) -> None:
-        """In the guard: the worker is gone."""
+        """In the guard: release everything after the worker has exited."""
         os.close(self._guard_end)
         self._groups.close()
 
 
 def become_subreaper() -> bool:
-    """Make orphans among the descendants children of this process; False where the system cannot."""
+    """Let this process adopt its orphaned descendants. Return False if the system does not support it."""
     try:
         return bool(ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
     except (OSError, AttributeError):
@@ -64,10 +63,10 @@ def become_subreaper() -> bool:
 
 
 def run_guarded(work: Callable[[Lifeline], int]) -> int:
-    """Run `work` in a child process of a guard, hand signals on to it, and return its exit code; AGAIN: run it again.
+    """Run `work` in a child process, forward signals to it and return its exit code; rerun it if that is AGAIN.
 
-    The guard is this process. The worker gets a process group of its own, so that a signal to the guard's group does
-    not end both at once.
+    This process becomes the guard. The worker gets its own process group, so that a signal to the guard's group does
+    not terminate both at once.
     """
     become_subreaper()
     wanted: list[int] = []
@@ -82,7 +81,7 @@ def run_guarded(work: Callable[[Lifeline], int]) -> int:
         signal.signal(number, hand_on)
     while True:
         line = Lifeline()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDED_ON)  # or the worker would take one as the guard that it was
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDED_ON)  # otherwise the guard's handler could run in the worker
         worker = os.fork()
         if worker == 0:
             os._exit(_in_child(work, line))
@@ -99,7 +98,7 @@ def run_guarded(work: Callable[[Lifeline], int]) -> int:
 
 
 def end_descendants(groups: list[int]) -> None:
-    """Kill every child, and what becomes a child when its parent dies, until none is left that can be killed."""
+    """Kill all children, and the orphans adopted meanwhile, until none is left that this user can kill."""
     for group in groups:
         tree.kill_group(group, signal.SIGKILL)
     pause = 0.001
@@ -132,7 +131,7 @@ def _in_child(work: Callable[[Lifeline], int], line: Lifeline) -> int:
     except SystemExit as exc:
         code = exc.code if isinstance(exc.code, int) else 1
     except BaseException:  # noqa: BLE001 - a fork must never run into its parent's code
-        import traceback  # only where it is needed: the worker starts faster
+        import traceback  # imported only here, for a faster start
 
         traceback.print_exc()
     return code

@@ -1,4 +1,4 @@
-"""Starts the commands of attempts: their files, variables and cores, and what is imported before they begin."""
+"""Starts the commands of attempts with their files, variables, pinned cores and preloaded modules."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from orchestune.worker.spawn import Command, Started, spawn
 
 
 class Launcher:
-    """What all attempts of a worker have in common when their commands start."""
+    """Starts commands, with the resources that all attempts of a worker share."""
 
     def __init__(self, crew: Crew, state: Path, cores: Path | None = None) -> None:
-        """The crew has one thread, where nothing else takes long."""
+        """`crew` has a single thread, which is used for starts only."""
         self._crew = crew
         self._preloader = Preloader(str(state))
         self._cores = Cores(cores or state / "cores")
 
     @property
     def pids(self) -> set[int]:
-        """Its own processes, which import for attempts to come."""
+        """Pids of the processes with preloaded modules."""
         return self._preloader.pids
 
     def ended(self, pid: int) -> None:
-        """A child ended that is no attempt's."""
+        """Handle a reaped child that belongs to no attempt."""
         self._preloader.ended(pid)
 
     def end(self) -> None:
-        """Nothing is started any more."""
+        """Kill the processes with preloaded modules, at shutdown."""
         self._preloader.end()
 
     def expect(self, attempt: Attempt) -> None:
-        """It will start soon: have a process ready that becomes its command; where there is none, say once why."""
+        """Start preloading for an attempt; if that is impossible, log the reason once."""
         job = attempt.job
         if not job.preload:
             return
         try:
             arguments = job.arguments(attempt.lease["parameters"], "config" if job.config else "")
         except ValueError:
-            return  # starting it says so
+            return  # starting it reports the error
         found = self._preloader.zygote(job, [phases.find_program(arguments[0], job.environment), *arguments[1:]])
         if isinstance(found, Zygote):
             attempt.zygote = found
@@ -53,8 +53,8 @@ class Launcher:
             attempt.write(f"preload has no effect: {found}")
 
     def start(self, attempt: Attempt, then: Callable[[BaseException | None], None]) -> None:
-        """Start it, and call `then` once it runs or it is known why it does not: with a StartError where that is the
-        command's fault. StartError and OSError where it is known at once.
+        """Start the command, and call `then` with None once it runs, or with the error: a StartError if the command is
+        at fault. Raises StartError and OSError if the start fails immediately.
         """
         job, slot, lease = attempt.job, attempt.slot, attempt.lease
         slot.write_files(lease["parameters"], job.config)
@@ -77,12 +77,12 @@ class Launcher:
             done(copy, None)
 
     def release(self, attempt: Attempt) -> None:
-        """It is over: its cores are free again."""
+        """Release the cores of a finished attempt."""
         if attempt.cores:
             self._cores.release(attempt.id)
 
     def _copy(self, attempt: Attempt, command: Command) -> Started | None:
-        """A copy of the process with what is preloaded that becomes the command; None where there is none."""
+        """Fork the process with preloaded modules to run the command; None if that is impossible."""
         zygote = attempt.zygote
         if zygote is None:
             return None

@@ -1,4 +1,4 @@
-"""Processes that lost their parent and became the worker's: to which attempt each belongs."""
+"""Assigns orphaned processes that the worker adopted to the attempts that started them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from orchestune.worker import tree
 
 
 class Orphans:
-    """Tells them by the attempt's mark in their environment.
+    """Adopted processes, identified by the attempt's id in their environment.
 
-    One whose environment was emptied may be of any attempt that was live when it was first seen, and belongs to the
-    last of these.
+    A process with a cleared environment may belong to any attempt that was live when it was first seen; it is assigned
+    to the last of these to end.
     """
 
     def __init__(self) -> None:
         self.visible = True
-        """False where the system does not tell this process its children"""
+        """False if the system does not list the children of this process"""
         self._owners: dict[int, set[str]] = {}
         self._beyond: set[int] = set()
-        """those that cannot be ended"""
+        """processes that this user is not permitted to kill"""
 
     def look(self) -> set[int] | None:
-        """The children of this process now, among which orphans are; None where the system does not tell."""
+        """Return the current children of this process, including orphans; None if the system does not list them."""
         children = tree.adopted()
         self.visible = children is not None
         return children
 
     def of(self, attempt: str, leaders: Collection[int], live: set[str], children: set[int] | None) -> set[int]:
-        """Those of `children` that are orphans of one attempt, or of attempts that are over."""
+        """Return those of `children` that are orphans of the given attempt or of attempts that have ended."""
         found = set()
         strangers = children.difference(leaders) if children else set()
         self._beyond &= strangers
@@ -45,12 +45,12 @@ class Orphans:
         return found
 
     def forget(self, attempt: str) -> None:
-        """The attempt is over."""
+        """Remove a finished attempt from the possible owners."""
         for owners in self._owners.values():
             owners.discard(attempt)
 
     def kill(self, pid: int) -> bool:
-        """SIGKILL to one; False where that is not allowed, and it is no longer among those of its attempt."""
+        """Kill a process. If that is not permitted, return False and exclude it from its attempt's orphans."""
         if tree.kill(pid, signal.SIGKILL):
             return True
         self._beyond.add(pid)

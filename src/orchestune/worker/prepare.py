@@ -1,4 +1,4 @@
-"""What has to be there before a command can start, and may take long: the job, the bundle, the view, a checkpoint."""
+"""Prepares what a command needs before it starts and may take long: job, bundle, view and checkpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestune.worker.view import project_links
 
 
 class Unprepared(Exception):
-    """The attempt cannot start, through no fault of its command; carries the reason's code."""
+    """The attempt cannot start although its command is not at fault; `code` is the reason's code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class Unprepared(Exception):
 
 
 class Workshop:
-    """Makes ready what attempts need. The methods that may wait for the server are for threads beside the loop."""
+    """Prepares attempts. Methods that may block on the server must be called in threads beside the loop."""
 
     def __init__(
         self, settings: Settings, server: Server, environ: Mapping[str, str], hello: Mapping[str, Any]
@@ -37,27 +37,27 @@ class Workshop:
         self._experiment, self._handle = str(hello["experiment"]), str(hello["handle"])
         self._cache = settings.state / "bundles"
         self.closing = False
-        """the worker is to end: nothing more is waited for"""
+        """the worker is shutting down: do not retry"""
         self.jobs: dict[int, Job] = {}
         self.bundles: dict[str, Bundle] = {}
         self.add_job(hello["job"])
 
     def add_job(self, document: Mapping[str, Any]) -> Job:
-        """Compile a job."""
+        """Compile a job and cache it by revision."""
         common = environment.of_job(self._base, document, self._experiment, self._handle)
         job = Job(document, common)
         self.jobs[job.revision] = job
         return job
 
     def fetch_job(self, revision: int) -> Mapping[str, Any]:
-        """Ask for a revision's job, patiently. ApiError where there is none."""
+        """Fetch the job of a revision, retrying while the server is unreachable. Raises ApiError if there is none."""
         answer: Mapping[str, Any] = self._patiently(
             lambda connection: connection.call("GET", self._server.path(f"jobs/{revision}")), lambda: not self.closing
         )
         return answer
 
     def at_once(self, attempt: Attempt) -> bool:
-        """Make everything ready if that is a matter of microseconds; False: call `prepare` in a thread. OSError."""
+        """Prepare everything if that takes microseconds; if False, call `prepare` in a thread. Raises OSError."""
         if attempt.checkpoint is not None or (attempt.zygote is not None and not attempt.zygote.ready):
             return False
         digest = attempt.lease.get("bundle")
@@ -68,9 +68,9 @@ class Workshop:
         return attempt.slot.view.prepare_quickly(found, links)
 
     def prepare(self, attempt: Attempt) -> str | None:
-        """Make everything ready, however long it takes; ends early once the attempt is to stop. Unprepared.
+        """Prepare everything, blocking as long as needed or until the attempt is stopped. Raises Unprepared.
 
-        Returns what whoever reads the log has to know.
+        Returns a note for the trial's log, or None.
         """
         note = None
         digest = attempt.lease.get("bundle")
@@ -111,13 +111,13 @@ class Workshop:
             attempt.points.step = published.get("step")  # until it reports one of its own
             return None
         except Absent as exc:
-            if attempt.lease["number"] == 1:  # of a trial that somebody asked to go on with
+            if attempt.lease["number"] == 1:  # a user asked to continue this trial
                 raise
             attempt.lease = {**attempt.lease, "checkpoint": None}
             return f"this trial begins anew, its checkpoint is lost: {exc}"
 
     def _patiently(self, work: Callable[[Connection], Any], wanted: Callable[[], bool]) -> Any:
-        """Try while the server is away, as long as `wanted`, but not for ever."""
+        """Retry while the server is unreachable and `wanted` returns True, for at most ALONE seconds."""
         connection, backoff, until = Connection(self._server, 60.0), Backoff(), time.monotonic() + ALONE
         try:
             while True:

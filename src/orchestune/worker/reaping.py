@@ -1,4 +1,4 @@
-"""Waits for children that ended: leaders of attempts, orphans that the worker adopted, processes that import."""
+"""Reaps exited children: leaders of attempts, adopted orphans, and processes with preloaded modules."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from orchestune.worker.attempt import Attempt
 
 
 class Ended(NamedTuple):
-    """A child that was waited for before anybody knew whose it was."""
+    """A child that was reaped before its attempt was known."""
 
     status: int
     usage: Any
     of: set[str]
-    """attempts that were starting then"""
+    """ids of the attempts that were starting at that time"""
 
 
 def ended_children(leaders: Mapping[int, Attempt]) -> Iterator[tuple[int, int, Any]]:
-    """Wait for every child that ended. What is left of a leader's group ends while the group's number is still its."""
+    """Reap all exited children and yield them. A leader's group is killed first, before its number can be reused."""
     if not hasattr(os, "waitid"):
         for attempt in list(leaders.values()):
             ended = os.wait4(attempt.pid, os.WNOHANG)
@@ -40,7 +40,7 @@ def ended_children(leaders: Mapping[int, Attempt]) -> Iterator[tuple[int, int, A
             _end_group(leaders[found.si_pid])
         try:
             ended = os.wait4(found.si_pid, 0)
-        except ChildProcessError:  # the thread that starts commands has waited for one that could not be started
+        except ChildProcessError:  # a failed start, already reaped by the thread that starts commands
             continue
         yield ended
 

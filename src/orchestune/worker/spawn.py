@@ -1,7 +1,7 @@
-"""Starts the process of a command, for a thread beside the loop.
+"""Starts the process of a command; called in a thread beside the loop.
 
-Whoever starts a process waits until its program is loaded, and `subprocess` keeps the interpreter's lock meanwhile, so
-that nothing else of the worker goes on. The C library's `posix_spawn`, called through `ctypes`, keeps it from nobody.
+Starting a process blocks until its program is loaded. `subprocess` holds the GIL meanwhile, which stalls the whole
+worker. `posix_spawn` of the C library, called through `ctypes`, releases it.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from orchestune.worker.cores import on
 from orchestune.worker.umask import for_command
 
 _SETSIGDEF, _SETSIGMASK, _SETSID = 0x04, 0x08, 0x80
-"""of Linux' C libraries"""
+"""values in the C libraries of Linux"""
 _TO_DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ)
-"""signals that Python ignores; `subprocess` gives them back to what it starts too"""
+"""signals that Python ignores; reset to their default in children, as `subprocess` does"""
 
 
 class Command(NamedTuple):
-    """What is started, and how."""
+    """A command with everything needed to start it."""
 
     arguments: list[str]
     environment: Mapping[bytes, bytes]
     folder: str
     files: tuple[int, int]
-    """what it reads from, and what it writes to"""
+    """descriptors of its stdin, and of its stdout and stderr"""
     cores: list[int]
-    """none: any"""
+    """CPU cores to pin it to; empty if it may use any"""
 
 
 class Started(NamedTuple):
-    """A process that runs, or has ended already."""
+    """A process that was started and may have exited already."""
 
     pid: int
     at: float
-    """on the monotonic clock"""
+    """monotonic time"""
 
 
 def spawn(command: Command) -> Started:
-    """Start it in a session of its own. OSError, ValueError, as `subprocess` has them.
+    """Start a command in a new session. Raises OSError and ValueError in the same cases as `subprocess`.
 
-    The worker has no open file that a child would inherit, see `tree.keep_files_from_children`.
+    The worker has no inheritable descriptors, see `tree.keep_files_from_children`.
     """
     with on(command.cores), for_command():
         at, library = time.monotonic(), _library()
@@ -58,12 +58,12 @@ def spawn(command: Command) -> Started:
 
 
 class _Library:
-    """The C library, with the attributes that all starts have in common."""
+    """The C library, with the attributes shared by all starts."""
 
     def __init__(self) -> None:
-        """AttributeError, OSError where it is too old, as glibc before 2.29 is."""
+        """Raises AttributeError or OSError if the library is too old, such as glibc before 2.29."""
         self._start = ctypes.CDLL(None).posix_spawn
-        self._c = ctypes.PyDLL(None)  # keeps the interpreter's lock, which to give and take costs more than these calls
+        self._c = ctypes.PyDLL(None)  # holds the GIL: releasing it costs more than these calls
         self._change_folder = self._c.posix_spawn_file_actions_addchdir_np
         self._attributes = ctypes.create_string_buffer(1024)
         signals, none = ctypes.create_string_buffer(256), ctypes.create_string_buffer(256)
@@ -78,7 +78,7 @@ class _Library:
         _check(self._c.posix_spawnattr_setflags(self._attributes, ctypes.c_short(flags)))
 
     def spawn(self, command: Command) -> int:
-        """The pid."""
+        """Start a command and return its pid."""
         arguments = [os.fsencode(word) for word in command.arguments]
         variables = list(map(b"=".join, command.environment.items()))
         if b"\0" in b"".join((*arguments, *variables)):
@@ -112,7 +112,7 @@ def _library() -> _Library | None:
 
 
 def _by_subprocess(command: Command) -> int:
-    mask = signal.pthread_sigmask(signal.SIG_SETMASK, [])  # which a child begins with
+    mask = signal.pthread_sigmask(signal.SIG_SETMASK, [])  # inherited by the child
     try:
         process = subprocess.Popen(
             command.arguments,
@@ -126,16 +126,16 @@ def _by_subprocess(command: Command) -> int:
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    process.returncode = 0  # the loop waits for it by its pid
+    process.returncode = 0  # the loop reaps it by its pid
     return process.pid
 
 
 def _places(command: Command) -> list[bytes]:
-    """Where the program may be."""
+    """Return the paths at which the program may be, from PATH."""
     name = os.fsencode(command.arguments[0])
     if b"/" in name:
         return [name]
-    environment: Any = command.environment  # its names may be bytes, whatever the types say
+    environment: Any = command.environment  # bytes are allowed, in spite of the type hint
     return [os.path.join(os.fsencode(folder), name) for folder in os.get_exec_path(environment)]
 
 

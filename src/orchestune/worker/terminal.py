@@ -1,8 +1,8 @@
-"""A trial that somebody sits in front of: its shell, or another command, on a terminal that the server passes on.
+"""An interactive trial: a shell or another command whose terminal the server relays to the user.
 
-The worker starts this in the place of the trial's command, in its folder, with its variables. `ORCHESTUNE_TERMINAL`
-holds JSON: `words` (the command; none: a shell; `{run}` among them: the trial's own), `tty` (whether the other end is a
-terminal), `size` (rows and columns), `variables` (which are put over the trial's).
+The worker starts this instead of the trial's command, in its folder, with its variables. `ORCHESTUNE_TERMINAL` holds
+JSON: `words` (the command; empty: a shell; `{run}` among them: the trial's own command), `tty` (if the user's end is a
+terminal), `size` (rows and columns), `variables` (which override the trial's).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NOT_FOUND = 127
 
 
 def main(command: Sequence[str]) -> int:
-    """Run it to its end; its exit code. `command` is the trial's own."""
+    """Run the terminal until its command exits. Return the exit code. `command` is the trial's own."""
     settings = load(os.environ)
     told = json.loads(os.environ[TOLD])
     hidden = (TOLD, FILE_VARIABLE)
@@ -61,23 +61,23 @@ def _shell(environ: Mapping[str, str]) -> list[str]:
 
 
 class _Near:
-    """The command: what it prints can be read from `output`, what is written to `input` is typed."""
+    """The running command: read its output from `output`, write the user's input to `input`."""
 
     def __init__(self, pid: int, output: int, input: int) -> None:
         self.pid, self.output, self.input = pid, output, input
 
     def wait(self) -> int:
-        """Its exit code."""
+        """Wait for the command and return its exit code."""
         _, status = os.waitpid(self.pid, 0)
         return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
     def resize(self, size: Sequence[int]) -> None:
-        """The window has another size."""
+        """Set the size of the terminal, if there is one."""
         if self.output == self.input:
             fcntl.ioctl(self.input, termios.TIOCSWINSZ, struct.pack("HHHH", size[0], size[1], 0, 0))
 
     def hang_up(self) -> None:
-        """Nobody sits in front of it any more."""
+        """Send SIGHUP, because the user has disconnected."""
         try:
             os.killpg(self.pid, signal.SIGHUP)
             os.killpg(self.pid, signal.SIGCONT)
@@ -106,12 +106,12 @@ def _on_pipes(words: Sequence[str], environ: Mapping[str, str]) -> _Near:
     near = _Near(process.pid, os.dup(process.stdout.fileno()), os.dup(process.stdin.fileno()))
     process.stdout.close()
     process.stdin.close()
-    process.returncode = 0  # it is waited for by its pid
+    process.returncode = 0  # reaped by its pid
     return near
 
 
 class _Far:
-    """The person, as the server knows them."""
+    """The user's end of the terminal, reached through the server."""
 
     def __init__(self, server: Server, attempt: str) -> None:
         self._server, self._attempt = server, attempt
@@ -120,27 +120,27 @@ class _Far:
         self._out = Connection(server, 30.0)
 
     def say(self, text: str) -> None:
-        """Print something."""
+        """Print a text on the user's terminal."""
         self._send(text.encode())
 
     def show(self, near: _Near) -> None:
-        """Pass on what the command prints, until nothing more can come."""
+        """Relay the command's output until it ends."""
         while True:
             try:
                 data = os.read(near.output, _BLOCK)
-            except OSError:  # the last one has closed the terminal
+            except OSError:  # the last process has closed the terminal
                 return
             if not data:
                 return
             self._send(data)
 
     def end(self, code: int) -> int:
-        """Tell the exit code, and return it."""
+        """Report the exit code and return it."""
         self._call(self._out, over=code)
         return code
 
     def type_into(self, near: _Near, size: Sequence[int]) -> None:
-        """Pass on what is typed, in a thread of its own, until the person leaves."""
+        """Relay input, in a thread of its own, until the user disconnects."""
         connection, typed = Connection(self._server, 30.0), 0
         while True:
             answer = self._call(connection, after=typed, wait=WAIT, size=size)
@@ -169,6 +169,6 @@ class _Far:
     def _call(self, connection: Connection, **body: Any) -> Any:
         try:
             return call_patiently(connection, "PUT", self._path, {"attempt": self._attempt, **body})
-        except ApiError as exc:  # the experiment is gone: so is the person
+        except ApiError as exc:  # the experiment is gone, and its user with it
             print(f"orchestune: {exc}", file=sys.stderr, flush=True)
             os._exit(1)

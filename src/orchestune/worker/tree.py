@@ -1,4 +1,4 @@
-"""Processes as /proc shows them: children, descendants, groups. Where there is no /proc, less is known."""
+"""Process tables from /proc: children, descendants and groups. Without /proc, functions return None or nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 MARK = "ORCHESTUNE_ATTEMPT_ID"
 OWNER = "ORCHESTUNE_OF_WORKER"
-"""has the worker's id in what it starts: what it leaves behind, where it is killed with its guard, is known by that"""
+"""variable with the worker's id in all its descendants: identifies what is left if worker and guard are both killed"""
 TRIES = 5
 
 
@@ -22,11 +22,11 @@ class Entry(NamedTuple):
     group: int
     session: int
     ticks: int
-    """CPU time, of its waited-for children too, in clock ticks"""
+    """CPU time including reaped children, in clock ticks"""
 
 
 def children() -> set[int] | None:
-    """The children of this process, adopted ones too; None where that cannot be told."""
+    """Return the children of this process, including adopted ones; None if unknown."""
     try:
         threads = [int(name) for name in os.listdir("/proc/self/task")]
         return set().union(*map(_children_of_thread, threads))
@@ -35,10 +35,10 @@ def children() -> set[int] | None:
 
 
 def adopted() -> set[int] | None:
-    """The children that this process adopted, and those that its main thread started; None where that cannot be told.
+    """Return adopted children and those started by the main thread; None if unknown.
 
-    Where the system does not list children, or does not give orphans to the main thread, those of other threads as
-    well.
+    If the kernel does not list children, or does not reparent orphans to the main thread, children of other threads are
+    included.
     """
     if not main_thread_adopts():
         return children()
@@ -49,9 +49,9 @@ def adopted() -> set[int] | None:
 
 
 def keep_files_from_children() -> None:
-    """No file that this process has open, but the three standard ones, is open in what it starts.
+    """Set close-on-exec on all open descriptors except the three standard ones.
 
-    Python opens files like that; these are others that came with the start. A child need not look for files to close.
+    Python opens files that way already; this covers inherited descriptors, so that starts need not close any.
     """
     for folder in ("/proc/self/fd", "/dev/fd"):
         try:
@@ -61,13 +61,13 @@ def keep_files_from_children() -> None:
         for name in names:
             try:
                 os.set_inheritable(int(name), int(name) <= 2)
-            except OSError:  # the folder itself, closed by now
+            except OSError:  # the descriptor of the listing itself, closed by now
                 pass
         return
 
 
 def processes() -> dict[int, Entry]:
-    """Every process that can be seen; empty where there is no /proc."""
+    """Return all visible processes by pid; empty without /proc."""
     found: dict[int, Entry] = {}
     try:
         names = os.listdir("/proc")
@@ -82,7 +82,7 @@ def processes() -> dict[int, Entry]:
 
 
 def descendants(roots: set[int], table: dict[int, Entry]) -> set[int]:
-    """`roots`, as far as they exist, and everything below them; members of the roots' groups and sessions too."""
+    """Return the existing `roots`, the members of their groups and sessions, and all descendants of these."""
     below: dict[int, list[int]] = {}
     found = set()
     for entry in table.values():
@@ -99,9 +99,9 @@ def descendants(roots: set[int], table: dict[int, Entry]) -> set[int]:
 
 
 def attempt_of(pid: int) -> str | None:
-    """The attempt in whose environment a process was started; None where that cannot be read.
+    """Return the attempt id from the initial environment of a process; None if absent or unreadable.
 
-    A process that is just becoming another program has no environment for a moment: it is asked again.
+    During `exec` the environment of a process is empty for a moment, so the read is retried.
     """
     data = b""
     for _ in range(TRIES):
@@ -121,7 +121,7 @@ def attempt_of(pid: int) -> str | None:
 
 
 def kill_group(group: int, number: int) -> bool:
-    """Send a signal to a process group; False where it has no member."""
+    """Send a signal to a process group. Return False if the group has no members."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:
@@ -132,7 +132,7 @@ def kill_group(group: int, number: int) -> bool:
 
 
 def kill(pid: int, number: int) -> bool:
-    """Send a signal to one process; False where it is another user's, as what `sudo` starts is, and cannot be ended."""
+    """Send a signal to a process. Return False if permission is denied: with `sudo` it runs as another user."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -144,13 +144,16 @@ def kill(pid: int, number: int) -> bool:
 
 @lru_cache(maxsize=None)
 def main_thread_adopts() -> bool:
-    """Linux before 3.19, as CentOS 7 has it, gives an orphan to that thread which started the parent."""
+    """Return True if orphans are reparented to the main thread.
+
+    Linux before 3.19 (CentOS 7) reparents an orphan to the thread that started its parent.
+    """
     release = re.match(r"(\d+)\.(\d+)", os.uname().release)
     return release is None or (int(release[1]), int(release[2])) >= (3, 19)
 
 
 def _children_of_thread(thread: int) -> set[int]:
-    """FileNotFoundError where the system does not tell, or the thread has ended."""
+    """Raises FileNotFoundError if the kernel does not list children or the thread has exited."""
     with open(_children_file(thread), "rb", buffering=0) as file:
         return set(map(int, file.read().split()))
 
@@ -161,7 +164,7 @@ def _children_file(thread: int) -> str:
 
 @lru_cache(maxsize=None)
 def _children_of_main_thread(pid: int) -> int:
-    """The file that lists them, which stays open: it is read whenever a command has ended. OSError."""
+    """Open the list of children once, since it is read whenever a command exits. Raises OSError."""
     return os.open(_children_file(pid), os.O_RDONLY)
 
 

@@ -1,10 +1,10 @@
-"""Imports modules once, then becomes a program again and again, each time in a copy of itself.
+"""Imports modules once, then forks for each program that is to run with them.
 
-A program of its own: it runs on the Python that the user's command names, which need not know of Orchestune. On a
-socket it hears requests (`preload.py` writes them) with three descriptors: what the program reads from, what it writes
-to, and one on which it waits until it may begin. It answers with a pid. That process is a child of the nearest
-subreaper, in a session of its own, and everything in it is as if the command had been started there; what cannot be
-made so ends in executing the command.
+This is a standalone program: it runs on the Python of the user's command, in which Orchestune need not be installed.
+Over a socket it receives requests from `preload.py` with three descriptors: the program's stdin, its output, and one
+that it reads from to wait for permission to begin. The response is a pid. That process is a child of the nearest
+subreaper, in a session of its own, and behaves as if the command had been started there; if that is impossible, the
+command is executed instead.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _HEAD = struct.Struct("=I")
 
 
 def serve(descriptor: int, modules: list[str], known: set[str]) -> dict[str, Any]:
-    """Import, say how that went, answer until the worker hangs up. Returns in each program's process: its request.
+    """Import the modules, report the outcome and serve requests until the worker closes the socket.
 
-    `known` are the modules that Python loads by itself.
+    Returns only in the forked processes, with the request. `known` are the modules that Python loads by itself.
     """
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     if sys.path and not sys.path[0]:
-        del sys.path[0]  # where `-c` begins to look, and no program does
+        del sys.path[0]  # added by `-c`, but not for other programs
     error = _load(modules) or _unfit()
     _send(control, {"error": error} if error else {"ready": os.getpid()})
     if error:
@@ -52,7 +52,7 @@ def serve(descriptor: int, modules: list[str], known: set[str]) -> dict[str, Any
         if middle == 0:
             os.close(reading)
             if _fork() != 0:
-                os._exit(0)  # what is below is the subreaper's now
+                os._exit(0)  # reparents the grandchild to the subreaper
             os.setsid()
             os.write(writing, _HEAD.pack(os.getpid()))
             os.close(writing)
@@ -70,7 +70,7 @@ def serve(descriptor: int, modules: list[str], known: set[str]) -> dict[str, Any
 
 
 def _load(modules: list[str]) -> str:
-    """Import the modules, and be ready to be copied. Returns what went wrong; nothing where all is well."""
+    """Import the modules and prepare for forks. Return the reason of a failure, empty if there is none."""
     for name in modules:
         try:
             __import__(name)
@@ -78,7 +78,7 @@ def _load(modules: list[str]) -> str:
             return f"{name} cannot be imported: {type(exc).__name__}: {exc}"
     gc.collect()
     gc.freeze()
-    pid = _fork()  # libraries that know of copies end their threads for one
+    pid = _fork()  # libraries with fork handlers stop their threads at the first fork
     if pid == 0:
         os._exit(0)
     if pid < 0:
@@ -88,7 +88,7 @@ def _load(modules: list[str]) -> str:
 
 
 def _unfit() -> str:
-    """Why copies of this process would not work; nothing where they would."""
+    """Return why forks of this process would not work, empty if they would."""
     names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if names:
         return f"importing starts threads ({', '.join(sorted(names))}), and a copy of a process has none of them"
@@ -109,9 +109,9 @@ def _unfit() -> str:
 
 
 def _fork() -> int:
-    """-1 where the system refuses."""
+    """Fork, and return -1 if the system refuses."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of threads: that was looked into
+        warnings.simplefilter("ignore")  # about threads, which `_unfit` has checked
         try:
             return os.fork()
         except OSError:
@@ -119,10 +119,10 @@ def _fork() -> int:
 
 
 def _become(request: dict[str, Any], descriptors: list[int]) -> None:
-    """In the new process: everything but the program itself."""
+    """In the forked process: set up descriptors, environment, cores, folder and random seeds for the program."""
     reading, writing, go = descriptors
     if os.read(go, 1) != b"g":
-        os._exit(FAILED)  # nobody knows of this process
+        os._exit(FAILED)  # the worker gave up on this process
     os.dup2(reading, 0)
     os.dup2(writing, 1)
     os.dup2(writing, 2)
@@ -142,11 +142,11 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
         os._exit(FAILED)
     numpy = sys.modules.get("numpy.random")
     if numpy is not None:
-        numpy.seed()  # `random` sees to itself; others begin alike in every process
+        numpy.seed()  # `random` reseeds itself after a fork; NumPy would start with the same state everywhere
 
 
 def _mark(attempt: bytes) -> None:
-    """Put the attempt's id where the worker looks for it: into the environment with which this process was started."""
+    """Write the attempt's id into the initial environment of this process, where the worker looks for it."""
     try:
         with open("/proc/self/environ", "rb") as file:
             data = b"\0" + file.read()
@@ -160,11 +160,11 @@ def _mark(attempt: bytes) -> None:
             memory.seek(start + place)
             memory.write((MARK + attempt).ljust(room, b"\0"))
     except (OSError, ValueError, IndexError):
-        pass  # its session tells it as well, but for what leaves that
+        pass  # the session identifies it too, except for processes that leave it
 
 
 def run(request: dict[str, Any]) -> None:
-    """Be the program. Ends in SystemExit, or in executing the command where it would be something else here."""
+    """Run the program. Ends with SystemExit, or executes the command if it would behave differently here."""
     script, rest = request["script"], list(request["rest"])
     folder = os.getcwd() if script is None else os.path.dirname(os.path.realpath(script))
     why = _shadowed(folder, request["loaded"])
@@ -177,7 +177,7 @@ def run(request: dict[str, Any]) -> None:
         setattr(sys, "orig_argv", list(request["argv"]))  # noqa: B010 - later than Python 3.8
     program = types.ModuleType("__main__")
     program.__dict__.update(__builtins__=sys.modules["builtins"])
-    if sys.version_info < (3, 14):  # from there on they are made when somebody asks for them
+    if sys.version_info < (3, 14):  # later versions create them lazily
         program.__dict__.update(__annotations__={})
     sys.modules["__main__"] = program
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
@@ -190,7 +190,7 @@ def run(request: dict[str, Any]) -> None:
 
 
 def _shadowed(folder: str, loaded: list[str]) -> str:
-    """Whether the program would have found other modules than those that are loaded: those beside it come first."""
+    """Return the reason if a module beside the program would have shadowed one that is loaded, otherwise empty."""
     for name in loaded:
         path = os.path.join(folder, name)
         if os.path.isfile(f"{path}.py") or os.path.isfile(os.path.join(path, "__init__.py")):
@@ -199,7 +199,7 @@ def _shadowed(folder: str, loaded: list[str]) -> str:
 
 
 def _run_module(name: str) -> None:
-    import runpy  # it would not be there otherwise
+    import runpy  # late, so that it is not preloaded for every program
 
     as_main: Callable[[str], object] = getattr(runpy, "_run_module_as_main")  # noqa: B009 - what `-m` does itself
     _end(lambda: as_main(name))
@@ -220,12 +220,12 @@ def _run_file(script: str, program: types.ModuleType) -> None:
 
 
 def _end(work: Callable[[], object]) -> None:
-    """Do the work, and end as a program does. Of a traceback, what is not the user's is left out."""
+    """Run `work` and exit as a program does. Frames of this module are removed from a traceback."""
     try:
         work()
     except SystemExit:
         raise
-    except BaseException:  # noqa: BLE001 - the interpreter takes all of them too
+    except BaseException:  # noqa: BLE001 - the interpreter handles all of them too
         kind, value, trace = sys.exc_info()
         while trace is not None and trace.tb_frame.f_globals is globals():
             trace = trace.tb_next
@@ -246,7 +246,7 @@ def _send(control: socket.socket, document: dict[str, Any]) -> None:
 
 
 def _receive(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """A request and its descriptors; None where there will be no more."""
+    """Return the next request and its descriptors; None if the worker closed the socket."""
     descriptors = array.array("i")
     data, more, _, _ = control.recvmsg(1 << 16, socket.CMSG_LEN(3 * descriptors.itemsize))
     for level, kind, content in more:
