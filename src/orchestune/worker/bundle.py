@@ -1,4 +1,4 @@
-"""The user's code on this machine: downloaded, checked and unpacked once per digest, for all workers here."""
+"""Bundles of user code: downloaded, verified and unpacked once per digest, shared by all workers of this machine."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 from orchestune.worker.api import PREFIX, ApiError, Connection, Unreachable
 
 MOST_BYTES = 64 * 2**30
-"""of code"""
+"""upper bound on the unpacked size of a bundle"""
 
 
 class BundleError(Exception):
-    """The bundle cannot be had or is not what its digest says."""
+    """The bundle is unavailable, invalid or does not match its digest."""
 
 
 class Bundle:
-    """An unpacked bundle. Its files are never written to; views are copies."""
+    """An unpacked bundle. Its files are never modified; views are copies."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,13 +49,13 @@ class Bundle:
 
 
 def unpacked(cache: Path, digest: str) -> Bundle | None:
-    """The bundle, where it is here already."""
+    """Return the bundle from the cache; None if absent."""
     folder = cache / digest
     return Bundle(folder) if folder.is_dir() else None
 
 
 def fetch(cache: Path, digest: str, connection: Connection) -> Bundle:
-    """Download and unpack what is not here yet. BundleError where it cannot be used; Unreachable may be repeated."""
+    """Return the bundle, downloading and unpacking it if needed. Raises BundleError, or Unreachable (retryable)."""
     present = unpacked(cache, digest)
     if present is not None:
         return present
@@ -83,7 +83,7 @@ def fetch(cache: Path, digest: str, connection: Connection) -> Bundle:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 in hex of a file."""
+    """Return the SHA-256 of a file as hex."""
     found = hashlib.sha256()
     with open(path, "rb") as file:
         for data in iter(lambda: file.read(1 << 20), b""):
@@ -92,9 +92,9 @@ def digest_of(path: Path) -> str:
 
 
 def unpack(archive: Path, folder: Path, *, bounded: bool = True) -> None:
-    """Unpack a tar archive, trusting nothing in it: every member stays inside, and is a file, a folder or a link.
+    """Unpack an untrusted tar archive: every member must stay inside the folder and be a file, a folder or a link.
 
-    BundleError for anything else, and, where it is `bounded`, for more than MOST_BYTES.
+    Raises BundleError otherwise, and if `bounded` also above MOST_BYTES.
     """
     folder.mkdir()
     total = 0

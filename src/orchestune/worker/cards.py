@@ -1,4 +1,4 @@
-"""How busy NVIDIA GPUs are, as their driver's library tells: no process is started for it."""
+"""Reads the utilization of NVIDIA GPUs from the driver's library (NVML), without starting a process."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 _LIBRARY = "libnvidia-ml.so.1"
 _FOLDERS = ("", "/usr/lib/x86_64-linux-gnu/", "/usr/lib/aarch64-linux-gnu/", "/usr/lib64/", "/usr/local/nvidia/lib64/")
-"""the worker's own loader may not know where the machine keeps it"""
+"""folders to search, since the loader's search path may lack the library"""
 _NONE = ("", "all", "none", "void", "NoDevFiles")
-"""values of `NVIDIA_VISIBLE_DEVICES` that name no card"""
+"""values of `NVIDIA_VISIBLE_DEVICES` that name no GPU"""
 
 
 class Busy(NamedTuple):
-    """What cards do together: the mean share of time in which they computed, bytes that are taken."""
+    """Utilization of several GPUs: mean fraction of time in which they were busy, and total bytes allocated."""
 
     share: float
     memory: int
@@ -30,7 +30,7 @@ class _Memory(ctypes.Structure):
 
 
 def own(gpus: Sequence[str], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The cards of an attempt: those of its lease; in a container without any, those that the container was given."""
+    """Return the GPUs of an attempt: those of its lease or, if it has none, those visible in the container."""
     if gpus:
         return tuple(gpus)
     named = environ.get("NVIDIA_VISIBLE_DEVICES", "").strip()
@@ -38,7 +38,7 @@ def own(gpus: Sequence[str], environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 class Cards:
-    """The library, opened when it is first needed; without it, and for cards that it does not know, nothing is told."""
+    """Client of the NVML library, which is loaded on first use."""
 
     def __init__(self, load: Callable[[str], Any] = ctypes.CDLL) -> None:
         self._load = load
@@ -47,7 +47,7 @@ class Cards:
         self._handles: dict[str, ctypes.c_void_p] = {}
 
     def busy(self, gpus: Sequence[str]) -> Busy | None:
-        """How busy these are now, by index or UUID; None where that is not known of each."""
+        """Return the current utilization of GPUs given by index or UUID; None if any is unknown or NVML is missing."""
         if not gpus or not self._ready():
             return None
         shares, memory = 0.0, 0
@@ -72,7 +72,7 @@ class Cards:
                 try:
                     found = self._load(folder + _LIBRARY)
                     self._library = None if found.nvmlInit_v2() else found
-                except (OSError, AttributeError):  # none, or one for another system
+                except (OSError, AttributeError):  # missing, or for another architecture
                     continue
                 break
         return self._library is not None

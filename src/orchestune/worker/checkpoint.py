@@ -1,4 +1,4 @@
-"""A trial's checkpoint folder as one archive: a consistent copy out, and back in before the next attempt."""
+"""Packs a consistent copy of a trial's checkpoint folder, and restores it before the next attempt."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _ENDLESS = 2.0**63
 
 
 class Unsteady(Exception):
-    """The folder changed during every try to copy it."""
+    """The folder changed during each of the TRIES copies."""
 
 
 def marks(folder: Path) -> dict[str, tuple[int, int, int]]:
-    """What is in the folder, as far as timestamps, sizes and identities tell."""
+    """Return inode, modification time and size of all entries, to detect changes."""
     found = {}
     for path in sorted(folder.rglob("*")):
         about = path.lstat()
@@ -40,10 +40,10 @@ def marks(folder: Path) -> dict[str, tuple[int, int, int]]:
 def pack(
     outbox: Outbox, folder: Path, attempt: str, token: int, step: float | None, before: Any
 ) -> tuple[Path, Any] | None:
-    """Make a parcel of the folder as it stood at one moment; None where it is empty or as it was at `before`.
+    """Pack a consistent copy of the folder; None if it is empty or unchanged since the marks in `before`.
 
-    Unsteady where it never stood still: a program should write to another name and rename what is complete. The parcel
-    tells the moment too, unless a file in the folder tells the step: the server knows of steps that came by HTTP.
+    Raises Unsteady if it kept changing: a program should write under another name and rename complete files. The parcel
+    includes its time unless a file in the folder gives the step, because the server knows steps reported over HTTP.
     """
     with outbox.kept_if_sealed(f"{attempt}.checkpoint-{time.monotonic_ns()}") as parcel:
         return _pack(outbox, parcel, folder, attempt, token, step, before)
@@ -90,9 +90,9 @@ def _pack(
 
 
 def _link_or_copy(source: str, target: str) -> str:
-    """A second name is taken at once, however large the file; a file that is replaced by renaming stays as it was.
+    """Hard-link or copy a file. A link is instant for any size and keeps the old content if a rename replaces the file.
 
-    Pipes and sockets are of a process, not of what it knows, and are left out.
+    Pipes and sockets hold no state and are left out.
     """
     if not stat.S_ISREG(os.lstat(source).st_mode):
         return target
@@ -109,7 +109,7 @@ def _archive(folder: Path, target: Path) -> None:
     with tarfile.open(str(target), "w") as tar:
         for path in sorted(folder.rglob("*")):
             member = tar.gettarinfo(str(path), path.relative_to(folder).as_posix())
-            if member.islnk():  # two names of one file: the second one as a file of its own
+            if member.islnk():  # hard link: store it as a separate file
                 member.type, member.linkname, member.size = tarfile.REGTYPE, "", path.stat().st_size
             if member.isreg():
                 with open(path, "rb") as file:
@@ -119,7 +119,7 @@ def _archive(folder: Path, target: Path) -> None:
 
 
 def restore(server: Server, digest: str, folder: Path) -> None:
-    """Fill the folder with a checkpoint. BundleError where it is damaged, ApiError and OSError as they come."""
+    """Restore a checkpoint into the folder. Raises BundleError if it is damaged, ApiError or OSError otherwise."""
     work = Path(tempfile.mkdtemp(prefix=".restore-", dir=str(folder.parent)))
     connection = Connection(server)
     try:
@@ -135,7 +135,7 @@ def restore(server: Server, digest: str, folder: Path) -> None:
 
 
 def _straighten_links(copy: Path, folder: Path) -> None:
-    """Links to places inside become relative; those that leave the folder mean nothing elsewhere, and go."""
+    """Make links inside the folder relative, and remove those that leave it, as they are useless on other machines."""
     roots = {str(folder), os.path.realpath(str(folder))}
     for path in [path for path in copy.rglob("*") if path.is_symlink()]:
         target = os.readlink(str(path))
@@ -149,7 +149,7 @@ def _straighten_links(copy: Path, folder: Path) -> None:
 
 
 def _told(folder: Path) -> float | None:
-    """The step that the program itself wrote down beside its state."""
+    """Return the step that the program wrote to STEP_FILE; None if absent or invalid."""
     try:
         step = float((folder / STEP_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -158,5 +158,5 @@ def _told(folder: Path) -> float | None:
 
 
 def _whole(step: float | None) -> float | None:
-    """As a whole number where it is one, of no more bits than a database has."""
+    """Convert an integral step to int if it fits into the 64 bits of the database."""
     return int(step) if step is not None and step == int(step) and abs(step) < _ENDLESS else step

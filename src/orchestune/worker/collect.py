@@ -1,4 +1,4 @@
-"""What is taken out of a trial's folder: checkpoints while it runs and at its end, artifacts after it succeeded."""
+"""Collects files of a trial: checkpoints while it runs and at its end, artifacts after it succeeded."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from orchestune.worker.removal import remove
 from orchestune.worker.uploads import Outbox, deliver
 
 PATIENCE = 30.0
-"""seconds for which a checkpoint is offered to a server that is away, before the attempt ends without it"""
+"""timeout for uploading a checkpoint to an unreachable server before the attempt finishes without it"""
 
 
 class Collector:
-    """Starts what takes long in a crew, and calls back in the loop.
+    """Runs slow work in thread pools and calls back in the loop's thread.
 
-    Checkpoints have a crew of their own: attempts wait for them, and files that nobody takes must not hold them up.
+    Checkpoints have a pool of their own: attempts wait for them, and stalled uploads of artifacts must not block them.
     """
 
     def __init__(self, server: Server, outbox: Outbox, crew: Crew, uploads: Crew, checkpoints: Crew) -> None:
         self._server, self._outbox = server, outbox
         self._crew, self._uploads, self._checkpoints = crew, uploads, checkpoints
         self._until = float("inf")
-        """when files that have not arrived are left to a later worker"""
+        """monotonic deadline of uploads; the rest is left in the outbox for a later worker"""
         self._published: dict[str, Any] = {}
         self._busy: dict[str, list[Callable[[], None]]] = {}
 
     def resume(self) -> None:
-        """Deliver what an earlier worker of this id left in the outbox."""
+        """Upload what an earlier worker with this id left in the outbox."""
         for parcel in self._outbox.left_behind():
             self._deliver(parcel)
 
     def close(self, seconds: float) -> None:
-        """The worker ends: what the server does not take within that time stays in the outbox."""
+        """Limit uploads to `seconds` at shutdown; unfinished ones stay in the outbox."""
         self._until = time.monotonic() + seconds
 
     def publish(self, attempt: Attempt) -> None:
-        """Publish the checkpoint of a running attempt, unless that is still going on."""
+        """Publish the checkpoint of a running attempt, unless an upload of it is still in progress."""
         if attempt.checkpoint is not None and attempt.id not in self._busy:
             self._publish(attempt, lambda: None)
 
     def collect(self, attempt: Attempt, then: Callable[[], None]) -> bool:
-        """Take what the attempt leaves, call `then`; False: there is nothing to do, and `then` is not called."""
+        """Collect the files of an ended attempt, then call `then`. Return False, without a call, if there are none."""
         state = attempt.outcome()
         patterns = attempt.job.keep if state == "succeeded" else []
         listing = attempt.slot.artifacts if state == "succeeded" and os.path.isfile(attempt.slot.artifacts) else None

@@ -1,4 +1,4 @@
-"""The files of a trial that become artifacts: chosen by patterns, moved to the outbox before the folder is reused."""
+"""Selects a trial's artifacts by patterns and moves them to the outbox before the folder is reused."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from orchestune.worker.uploads import Outbox
 from orchestune.worker.view import COMPILED
 
 LISTING = 3 * 2**20
-"""bytes of the document that lists a trial's files; the server takes 4 MiB"""
+"""upper bound on the JSON that lists a trial's files, in bytes; the server accepts 4 MiB"""
 _ENTRY = 150
-"""bytes of it for a file, besides its name: keys, digest and size"""
-# half of a surrogate pair (of a name whose bytes are not UTF-8), control characters, the backslash: the server refuses
-# all files of a call in which a path has one of them
+"""bytes of that JSON per file in addition to its name: keys, digest and size"""
+# Unpaired surrogates (from names that are not UTF-8), control characters and the backslash: the server rejects all
+# files of a call if one path contains any of them.
 _NOT_IN_PATHS = re.compile(r"[\ud800-\udfff\x00-\x1f\x7f-\x9f\\]")
 _LONGEST = 2000
-"""bytes of a path, so that it stays below the server's limit with the folder of a fold before it"""
+"""bytes of a path, which leaves room for a fold's folder in front of it within the server's limit"""
 
 
 def listed(listing: str) -> list[tuple[str, Path]]:
-    """Name → file of what the command itself named: lines of `{"path": absolute path, "name": name}`, the last of each
-    name. A folder stands for all files in it; what is not there any more, or is no such line, is none.
+    """Return names and files that the command listed as lines of `{"path": absolute path, "name": name}`.
+
+    The last line of a name counts. A folder stands for all files in it. Missing files and invalid lines are skipped.
     """
     found: dict[str, Path] = {}
     try:
@@ -44,7 +45,7 @@ def listed(listing: str) -> list[tuple[str, Path]]:
 
 
 def _at_once(path: str, flags: int) -> int:
-    """A pipe, which a command may have made of it, is not waited for."""
+    """Open without blocking, since a command may have replaced the file by a pipe."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
@@ -66,9 +67,11 @@ def choose(
     note: Callable[[str], None],
     listed: Iterable[tuple[str, Path]] = (),
 ) -> list[tuple[str, Path]]:
-    """Path in the trial's folder → file, sorted; those that would exceed `limit` bytes together are left out, and
-    `note` is told. A folder stands for all files in it; links that leave the trial's folder are none of its files.
-    `listed`: names and files, wherever those are, which the command named itself.
+    """Return the paths of files to keep, sorted, with the files themselves.
+
+    Files that would exceed `limit` bytes in total are left out and reported to `note`. A folder stands for all files in
+    it; links that leave the trial's folder are left out. `listed` are names and files, at any place, that the command
+    listed itself.
     """
     root = os.path.realpath(str(folder))
     found: dict[str, Path] = dict(listed)
@@ -111,7 +114,7 @@ def choose(
 
 
 def _problem_of(name: str, names: Collection[str]) -> str | None:
-    """Return why the server would refuse the path `name` beside those in `names`; None if it takes it."""
+    """Return why the server would reject the path `name` in addition to `names`; None if it accepts it."""
     if len(name.encode()) > _LONGEST:
         return f"{name[:80]}… is left out, its path is longer than {_LONGEST:,} bytes"
     if name in names:
@@ -121,7 +124,7 @@ def _problem_of(name: str, names: Collection[str]) -> str | None:
 
 
 def pack(outbox: Outbox, trial: Path, attempt: str, token: int, chosen: list[tuple[str, Path]]) -> Path:
-    """Move the files out of the folder `trial` into a parcel. OSError where the disk refuses."""
+    """Move the files from the folder `trial` into a parcel. Raises OSError if that fails."""
     with outbox.kept_if_sealed(f"{attempt}.artifacts") as folder:
         outbox.new(folder.name)
         _fill(outbox, folder, trial, attempt, token, chosen)
@@ -131,7 +134,7 @@ def pack(outbox: Outbox, trial: Path, attempt: str, token: int, chosen: list[tup
 def _fill(outbox: Outbox, folder: Path, trial: Path, attempt: str, token: int, chosen: list[tuple[str, Path]]) -> None:
     root = os.path.realpath(str(trial))
     plain = [os.path.realpath(str(path)) == os.path.join(root, *name.split("/")) for name, path in chosen]
-    for move in (False, True):  # what is reached through links is copied before its file is moved
+    for move in (False, True):  # files reached through links are copied before their targets are moved
         for number, (_, path) in enumerate(chosen):
             if plain[number] is move:
                 (os.rename if move else shutil.copy2)(str(path), str(folder / str(number)))
@@ -144,7 +147,7 @@ def _within(path: Path, root: str) -> bool:
 
 
 def _way_out(folder: Path, path: Path, root: str) -> Path:
-    """The link on the way to a file through which it leaves the trial's folder."""
+    """Return the link in a file's path that leaves the trial's folder."""
     below = folder
     for part in path.relative_to(folder).parts:
         below = below / part
@@ -154,7 +157,7 @@ def _way_out(folder: Path, path: Path, root: str) -> Path:
 
 
 def _matches(folder: Path, pattern: str, root: str) -> list[Path]:
-    """Files, and links to folders that are outside of `root`, whatever those hold."""
+    """Return matching files, and links to folders outside of `root` without listing their content."""
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
     if not parts or ".." in parts or pattern.startswith("/"):
         return []

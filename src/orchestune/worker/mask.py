@@ -1,4 +1,4 @@
-"""Keeps the values of secrets out of logs, wherever the chunks of the output are cut."""
+"""Masks the values of secrets in logs, also if they span chunks of the output."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from urllib.parse import quote, quote_plus
 
 HIDDEN = b"***"
 SHORTEST = 4
-"""a value of fewer bytes is no secret that could be kept, and hiding it would shred every log"""
+"""minimum length in bytes: a shorter value can be guessed, and masking it would make logs unreadable"""
 _HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-"""half of a pair of surrogates, which stands for no byte"""
+"""a surrogate that does not encode a byte"""
 
 
 def spellings(values: Iterable[str]) -> list[bytes]:
-    """What to look for: each value, the long lines of one that has several, and its usual encodings."""
+    """Return the byte strings to mask: each value, the long lines of multi-line ones, and their usual encodings."""
     found: set[str] = set()
     for value in values:
         lines = [line for line in value.splitlines() if len(line) >= 2 * SHORTEST]
@@ -26,7 +26,7 @@ def spellings(values: Iterable[str]) -> list[bytes]:
 
 
 class Mask:
-    """Replaces secrets in a stream of chunks. Holds back only what may be the beginning of a secret."""
+    """Masks secrets in a stream of chunks. Only bytes that may begin a secret are held back."""
 
     def __init__(self, secrets: list[bytes]) -> None:
         self._secrets = secrets
@@ -34,7 +34,7 @@ class Mask:
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
-        """What may be shown now of everything that came so far."""
+        """Add a chunk and return the masked bytes that are final now."""
         if self._pattern is None:
             return data
         text = self._held + data
@@ -52,20 +52,20 @@ class Mask:
         return b"".join(pieces)
 
     def flush(self) -> bytes:
-        """What was held back, once nothing more comes."""
+        """Return the bytes held back, at the end of the stream."""
         rest, self._held = self._held, b""
         return self.once(rest)
 
     def once(self, data: bytes) -> bytes:
-        """A text on its own."""
+        """Mask a complete byte string."""
         return self._pattern.sub(HIDDEN, data) if self._pattern else data
 
     def text(self, text: str) -> str:
-        """A message on its own."""
+        """Mask a complete message."""
         return self.once(_HALF.sub("\ufffd", text).encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
 
     def _beginning_at_end(self, text: bytes) -> int:
-        """How many bytes at the end of `text` are the beginning of a secret, at most."""
+        """Return the length of the longest suffix of `text` that begins a secret."""
         longest = 0
         for secret in self._secrets:
             position = text.find(secret[:1], max(0, len(text) - len(secret) + 1))

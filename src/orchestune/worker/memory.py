@@ -1,4 +1,4 @@
-"""What the system tells of memory in this worker's control group: its limit, and who was killed for it."""
+"""Memory limit and OOM kills of this worker's control group."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 import time
 
 LATELY = 0.25
-"""seconds for which a count of kills is good enough to compare a later one with"""
+"""seconds for which a count of kills may be reused as the baseline of an attempt"""
 
 
 class Group:
-    """The memory control group (of either version) that this process is in; /proc and /sys are below `root`.
+    """The memory control group (v1 or v2) of this process; /proc and /sys are below `root`.
 
-    In a container or a pod it is the container's own. Where there is none, nothing is known: no limit and no kills.
+    In a container or pod it is the container's. Without a control group there is no limit and no kills.
     """
 
     def __init__(self, root: str = "/") -> None:
@@ -22,14 +22,14 @@ class Group:
         self._kills = 0
 
     def kills_lately(self) -> int:
-        """`kills` as of a moment ago: for those who ask so often that reading the file would cost them."""
+        """Return `kills`, cached for LATELY seconds because it is called at every start."""
         now = time.monotonic()
         if now - self._counted >= LATELY:
             self._kills, self._counted = self.kills(), now
         return self._kills
 
     def kills(self) -> int:
-        """How many processes of the group were killed for memory since it was made."""
+        """Return the number of OOM-killed processes since the group was created."""
         for name in ("memory.events", "memory.oom_control"):
             match = re.search(r"^oom_kill (\d+)", self._read(name), re.MULTILINE)
             if match:
@@ -37,10 +37,10 @@ class Group:
         return 0
 
     def limit(self) -> int | None:
-        """Bytes; None where there is no limit."""
+        """Return the limit in bytes; None if unlimited."""
         for name in ("memory.max", "memory.limit_in_bytes"):
             text = self._read(name).strip()
-            if text.isdigit() and int(text) < 2**60:  # version 1 writes a number of that size for "none"
+            if text.isdigit() and int(text) < 2**60:  # cgroup v1 uses a larger number for "unlimited"
                 return int(text)
         return None
 
@@ -55,7 +55,7 @@ class Group:
 
 
 def explain(limit: int | None, peak: int) -> str:
-    """For people: why a command was killed, given its group's limit and the most that it was seen with."""
+    """Explain an OOM kill to the user, given the group's limit and the peak memory of the command (0: unknown)."""
     seen = f"; its peak was {_size(peak)}" if peak else ""
     if limit is None:
         return f"killed for memory: the machine had none left{seen}"
@@ -74,7 +74,7 @@ def _folder(root: str) -> str | None:
 
 
 def _candidates(root: str) -> list[str]:
-    """Where the group's files may be: as the host names the group, or as the container sees it, at the top."""
+    """Return the possible folders of the group: at its path on the host, or at the top as in a container."""
     tree = os.path.join(root, "sys/fs/cgroup")
     try:
         with open(os.path.join(root, "proc/self/cgroup"), encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The log of one attempt between the user's process and the server: in order, in bounded memory, never in the way."""
+"""Buffers the log of one attempt between its process and the server: in order, in bounded memory, without blocking."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 MEMORY = 512 * 1024
-"""bytes that wait in memory for the server; more of them wait on disk"""
+"""unsent bytes held in memory; more are spilled to disk"""
 TAIL = 1024 * 1024
-"""bytes kept of the end of a log that is over its cap"""
+"""bytes kept from the end of a log that exceeds its cap"""
 LAST = 4096
 
 
 class Log:
-    """Takes bytes at one end and gives parts `[offset, text, gap]` at the other until they are acknowledged.
+    """Queue of log bytes: `append` adds bytes, `parts` returns `[offset, text, gap]` until they are acknowledged.
 
-    Offsets count what the process wrote. A log over `cap` keeps its head and the end of its tail; the part after the
-    gap says how many bytes are missing, and is there once the log is closed. What cannot be sent soon waits in the
-    file `spill`; where the disk is full the head ends early, and the gap is larger.
+    Offsets count the bytes that the process wrote. A log over `cap` keeps its head and the end of its tail; the part
+    after the gap gives the number of missing bytes and is available once the log is closed. Unsent bytes that exceed
+    MEMORY are written to the file `spill`; if the disk is full, the head ends early and the gap is larger.
 
-    Parts end between characters of UTF-8, so that each can be read alone.
+    Parts end at boundaries of UTF-8 characters, so that each can be decoded alone.
     """
 
     def __init__(self, cap: int, spill: Path) -> None:
@@ -37,12 +37,12 @@ class Log:
         self._file: int | None = None
         self._file_start = 0
         self._described = False
-        """the spool tells of the file, and needs it until the log is discarded"""
+        """an entry of the spool refers to the file, so it must stay until the log is discarded"""
         self._tail = bytearray()
         self._started = b""
 
     def append(self, data: bytes) -> None:
-        """Take what the process wrote next. A character that is not whole yet waits for its rest."""
+        """Add output of the process. An incomplete character is held back until its rest arrives."""
         data = self._started + data
         complete = whole(data)
         self._started = data[len(complete) :]
@@ -62,25 +62,25 @@ class Log:
         self.last = (self.last + data)[-LAST:] if len(data) < LAST else data[-LAST:]
 
     def close(self) -> None:
-        """Nothing more comes: the tail may go."""
+        """Mark the log as complete, which makes its tail available to `parts`."""
         self._append(self._started)
         self._started = b""
         self.closed = True
         excess = max(0, len(self._tail) - self._tail_limit)
-        if self.end - len(self._tail) + excess > self._head_end:  # it begins anywhere: at a character
+        if self.end - len(self._tail) + excess > self._head_end:  # the tail is cut at any byte: skip to a character
             excess += next((at for at in range(3) if not _continues(self._tail[excess + at : excess + at + 1])), 3)
         del self._tail[:excess]
 
     @property
     def waiting(self) -> int:
-        """Bytes that could be sent now."""
+        """Number of bytes that can be sent now."""
         waiting = max(0, self._head_end - self._acked)
         if self.closed and self._tail:
             waiting += self.end - max(self._acked, self.end - len(self._tail))
         return waiting
 
     def parts(self, limit: int) -> tuple[list[list[Any]], int]:
-        """At most `limit` bytes that were not acknowledged, and the position to acknowledge once they arrived."""
+        """Return at most `limit` unacknowledged bytes, and the position to acknowledge once they have arrived."""
         found: list[list[Any]] = []
         position = self._acked
         if position < self._head_end:
@@ -95,14 +95,14 @@ class Log:
             at = max(start, position)
             data = bytes(self._tail[at - start : at - start + limit])
             if at + len(data) < self.end:
-                data = whole(data) or (b"" if found else data)  # what is left of the limit may be less than a character
+                data = whole(data) or (b"" if found else data)  # the remaining limit may be less than a character
             if data:
                 found.append([at, data.decode("latin-1"), start - self._head_end if at == start else 0])
                 position = at + len(data)
         return found, position
 
     def acknowledge(self, position: int) -> None:
-        """The server has everything before `position`."""
+        """Drop all bytes before `position`, which the server has received."""
         if position <= self._acked:
             return
         drop = min(position, self._acked + len(self._memory)) - self._acked
@@ -113,7 +113,7 @@ class Log:
             self._drop_file()
 
     def persist(self) -> dict[str, Any]:
-        """Move everything that waits to disk and return what `restore` needs. OSError where the disk is full."""
+        """Move all unsent bytes to disk and return the state for `restore`. Raises OSError if the disk is full."""
         self._append(self._started)
         self._started = b""
         if self._memory:
@@ -138,7 +138,7 @@ class Log:
 
     @classmethod
     def restore(cls, spill: Path, document: dict[str, Any]) -> Log:
-        """The closed log that `persist` described. What its file lacks, after a power cut for example, is a gap."""
+        """Return the closed log that `persist` described. Bytes missing from its file (power loss) become a gap."""
         log = cls(2 * TAIL, spill)
         log._acked, log._head_end, log.end = document["acked"], document["head_end"], document["end"]
         log._tail += document["tail"].encode("latin-1")
@@ -153,7 +153,7 @@ class Log:
         return log
 
     def discard(self) -> None:
-        """Free what is held, on disk too."""
+        """Free all buffers, and delete the file on disk."""
         self._drop_file()
         self._memory.clear()
         self._tail.clear()
@@ -210,10 +210,10 @@ class Log:
 
 
 def whole(data: bytes) -> bytes:
-    """Without the start of a character of UTF-8 at the end whose rest is missing."""
+    """Return `data` without an incomplete UTF-8 character at its end."""
     for back in range(1, min(len(data), 3) + 1):
         byte = data[-back]
-        if byte & 0xC0 != 0x80:  # no continuation: here the last character starts
+        if byte & 0xC0 != 0x80:  # not a continuation byte: the last character starts here
             length = 2 if 0xC2 <= byte <= 0xDF else 3 if 0xE0 <= byte <= 0xEF else 4 if 0xF0 <= byte <= 0xF4 else 1
             return data[:-back] if length > back else data
     return data
@@ -224,7 +224,7 @@ def _continues(byte: bytearray) -> bool:
 
 
 def last_lines(data: bytes, count: int = 20) -> str:
-    """The end of a log for people: of a line that was written over, as a progress bar does, what stood there last."""
+    """Return the log tail for display. Of a line that was overwritten, as by a progress bar, the last state is kept."""
     lines = data.decode("utf-8", "replace").split("\n")
     text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
     return "\n".join(text.splitlines()[-count:])

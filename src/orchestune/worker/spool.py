@@ -1,4 +1,4 @@
-"""Finished attempts on disk while the server does not take them, so that they outlive the worker too."""
+"""Stores finished attempts on disk until the server accepts them, so that they survive the worker."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from orchestune.worker.reporting import Record
 from orchestune.worker.usage import Series
 
 PATIENCE = 2.0
-"""seconds that an end may wait in memory alone: most are acknowledged at once, and never see the disk"""
+"""seconds after which an unacknowledged result is written to disk; most are acknowledged before"""
 
 
 class Spool:
-    """One file per attempt, and one beside it with what of its log was not sent."""
+    """Folder with one file per attempt, and another one with the unsent part of its log."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._troubled = False
 
     def log_file(self, attempt: str) -> Path:
-        """Where the log of an attempt goes that cannot be sent soon."""
+        """Return the path to which the unsent log of an attempt is spilled."""
         return self._folder / f"{attempt}.log"
 
     def save(self, record: Record) -> None:
-        """Write an attempt down. A disk that refuses is told once; the attempt stays in memory."""
+        """Save an attempt. A failing disk is logged once, and the attempt stays in memory."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             document = {
@@ -52,7 +52,7 @@ class Spool:
             self._troubled = True
 
     def drop(self, record: Record) -> None:
-        """The server has it."""
+        """Delete an attempt that the server has received."""
         record.log.discard()
         if record.spooled:
             try:
@@ -61,7 +61,7 @@ class Spool:
                 pass
 
     def load(self) -> list[Record]:
-        """What a worker of this id left behind. A file that cannot be read is put aside, and its log stays."""
+        """Return the records left by earlier workers with this id. An unreadable file is renamed, its log is kept."""
         found = []
         for path in sorted(self._folder.glob("*.json")) if self._folder.is_dir() else ():
             try:

@@ -1,4 +1,4 @@
-"""Files on their way to the server: kept in an outbox on disk until they arrived, whatever happens between."""
+"""Uploads files to the server; an outbox on disk keeps them across restarts until they have arrived."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from orchestune.worker.removal import remove
 
 PART = 4 * 2**20
 TOGETHER = 100
-"""files that one call commits: the server holds the lock of an experiment for all of them, and has to answer in time"""
+"""files committed per call: the server holds the experiment's lock for all of them and must respond in time"""
 MANIFEST = "manifest.json"
 
 
 class Outbox:
-    """One folder per parcel: the files, and a manifest that makes it complete. Without one it is thrown away."""
+    """Folder with one subfolder per parcel: files and a manifest. A parcel without a manifest is discarded."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def new(self, name: str) -> Path:
-        """An empty folder for a parcel. OSError where the disk refuses."""
+        """Create an empty folder for a parcel. Raises OSError if that fails."""
         folder = self.folder / name
         remove(folder)
         folder.mkdir(parents=True, mode=0o700)
@@ -36,7 +36,7 @@ class Outbox:
 
     @contextmanager
     def kept_if_sealed(self, name: str) -> Iterator[Path]:
-        """Where a parcel is made, with `new` and `seal`; without `seal` nothing of it stays."""
+        """Context in which a parcel is built with `new` and `seal`; it is removed unless it was sealed."""
         folder = self.folder / name
         try:
             yield folder
@@ -45,16 +45,16 @@ class Outbox:
                 remove(folder)
 
     def seal(self, folder: Path, manifest: dict[str, Any]) -> None:
-        """The parcel is complete: `{"route", "body", "files": [{"name", "path"}], "moment"?}`.
+        """Complete a parcel with its manifest: `{"route", "body", "files": [{"name", "path"}], "moment"?}`.
 
-        With a `moment` of this machine's `time.monotonic()` the server is told how long ago that was.
+        If `moment` is given, a value of this machine's `time.monotonic()`, its age is sent to the server.
         """
         part = folder / "manifest.part"
         part.write_text(json.dumps(manifest), encoding="utf-8")
         os.replace(str(part), str(folder / MANIFEST))
 
     def left_behind(self) -> list[Path]:
-        """Sealed parcels of an earlier worker of this id; others are removed."""
+        """Return sealed parcels of an earlier worker with this id, and remove incomplete ones."""
         found = []
         for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
             if (folder / MANIFEST).is_file():
@@ -65,11 +65,11 @@ class Outbox:
 
 
 def deliver(server: Server, folder: Path, wanted: Callable[[], bool]) -> Any:
-    """Upload a parcel's files, commit them, remove it; the answer of the committing route.
+    """Upload and commit a parcel's files, then remove it. Return the response of the commit.
 
-    Goes on while the server is away, as long as `wanted`. Raises Unreachable then, and ApiError where the server does
-    not want it, in which case the parcel is gone. That artifacts are not wanted is told to the server instead, which
-    waits for them.
+    Retries while the server is unreachable as long as `wanted` returns True, then raises Unreachable. Raises ApiError
+    if the server rejects the parcel, which is then removed. Rejected artifacts are reported to the server instead,
+    since it waits for them.
     """
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     connection, backoff = Connection(server, 60.0), Backoff()
@@ -96,7 +96,7 @@ def deliver(server: Server, folder: Path, wanted: Callable[[], bool]) -> Any:
 
 
 def _deliver_once(connection: Connection, server: Server, folder: Path, manifest: dict[str, Any]) -> Any:
-    """Some files after the other; those that were committed are no longer in `manifest`."""
+    """Upload and commit the files in batches; committed ones are removed from `manifest`."""
     files, answer = manifest["files"], None
     if "refused" in manifest["body"]:
         return connection.call("POST", server.path(manifest["route"]), {**manifest["body"], "files": []})
@@ -117,7 +117,7 @@ def _deliver_once(connection: Connection, server: Server, folder: Path, manifest
 
 
 def _sent(connection: Connection, server: Server, folder: Path, item: dict[str, Any]) -> dict[str, Any]:
-    """Send a file; how it is committed."""
+    """Upload a file and return its entry for the commit."""
     path = folder / item["name"]
     if "digest" not in item:
         item["digest"], item["size"] = digest_of(path), path.stat().st_size
@@ -126,7 +126,7 @@ def _sent(connection: Connection, server: Server, folder: Path, item: dict[str, 
 
 
 def send_file(connection: Connection, server: Server, path: Path, digest: str, size: int) -> None:
-    """Bring the bytes of one file to the server, from where an earlier try ended."""
+    """Upload a file, resuming at the offset that an earlier attempt reached."""
     route = server.path(f"uploads/{digest}")
     connection.send("HEAD", route, None, 60.0)
     headers, _ = connection.receive()
@@ -146,7 +146,7 @@ def send_file(connection: Connection, server: Server, path: Path, digest: str, s
 
 
 def _size(answer: bytes) -> int:
-    """How much of a file is there. Unreachable where the answer is another one's, such as a gateway's."""
+    """Return the number of bytes that the server has. Raises Unreachable if a gateway or the like responded."""
     try:
         return int(json.loads(answer)["size"])
     except (ValueError, KeyError, TypeError) as exc:

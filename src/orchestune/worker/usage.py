@@ -1,4 +1,4 @@
-"""What whole process trees use, sampled beside the loop for attempts that last, and what of it the server hears."""
+"""Samples the resource usage of process trees in a thread, and thins it out to the series that is reported."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from orchestune.worker.waker import leave_signals_to_the_loop
 
 EVERY = 2.0
 SHARE = 0.02
-"""of the time, at most, goes into sampling"""
+"""upper bound on the fraction of time spent sampling"""
 
 
 APART = ((60.0, 3.9), (float("inf"), 9.9))
-"""up to which age of an attempt the server hears of it how often, in seconds"""
+"""(age of the attempt up to which it holds, minimum interval between reported samples), in seconds"""
 WAITING = 600
-"""samples that wait for the server; beyond it the oldest are forgotten"""
+"""unacknowledged samples that are kept; beyond it the oldest are dropped"""
 
 
 class Watched(NamedTuple):
-    """The process that leads an attempt, and the cards that are the attempt's."""
+    """The leader process of an attempt, and its GPUs."""
 
     leader: int
     gpus: Sequence[str] = ()
 
 
 class Sample(NamedTuple):
-    """What a tree used: CPU seconds so far, bytes now; how busy its cards are, where that is known."""
+    """Usage of a process tree: total CPU seconds, current memory in bytes, and GPU load if known."""
 
     at: float
-    """of the monotonic clock"""
+    """monotonic time"""
     cpu: float
     memory: int
     busy: Busy | None = None
 
 
 class Series:
-    """What one attempt used over time, as far as the server does not have it yet."""
+    """The unacknowledged usage samples of one attempt."""
 
     def __init__(self) -> None:
         self._waiting: deque[list[Any]] = deque(maxlen=WAITING)
         self._next = 0
         self._age, self._cpu = 0.0, 0.0
-        """of the last sample that was taken"""
+        """age and CPU seconds at the last sample that was kept"""
 
     def add(self, started: float, sample: Sample) -> None:
-        """Take a sample of what began then, unless the last one is too near, or this one itself."""
+        """Add a sample of an attempt that started at `started`, unless it follows the last one too closely."""
         age = sample.at - started
         if age - self._age < next(apart for limit, apart in APART if age < limit):
             return
@@ -62,24 +62,24 @@ class Series:
         self._age, self._cpu = age, sample.cpu
 
     def parts(self) -> list[list[Any]]:
-        """What is to be told."""
+        """Return the samples to report."""
         return list(self._waiting)
 
     def acknowledge(self, told: Sequence[Sequence[Any]]) -> None:
-        """The server has these."""
+        """Drop the samples that the server has received."""
         while told and self._waiting and self._waiting[0][0] <= told[-1][0]:
             self._waiting.popleft()
 
     @classmethod
     def restore(cls, waiting: Sequence[list[Any]]) -> Series:
-        """The series of an attempt that is over, of which the server lacks what `parts` gave."""
+        """Return the series of a finished attempt from its unacknowledged `parts`."""
         series = cls()
         series._waiting.extend(waiting)
         return series
 
 
 class Sampler:
-    """Tell it which attempts to watch; read `samples` whenever you like."""
+    """Background sampler: set the attempts with `watch`, read the latest `samples` at any time."""
 
     def __init__(self) -> None:
         self.samples: dict[str, Sample] = {}
@@ -89,7 +89,7 @@ class Sampler:
         threading.Thread(target=self._run, name="usage", daemon=True).start()
 
     def watch(self, watched: Mapping[str, Watched]) -> None:
-        """The attempts from now on."""
+        """Replace the set of sampled attempts."""
         self._watched = watched
         if watched:
             self._wanted.set()
@@ -106,7 +106,7 @@ class Sampler:
 
 
 def sample(watched: Mapping[str, Watched], cards: Cards) -> dict[str, Sample]:
-    """Look once."""
+    """Return one sample per attempt whose processes exist."""
     table, now = tree.processes(), time.monotonic()
     ticks = os.sysconf("SC_CLK_TCK")
     found = {}
@@ -119,7 +119,7 @@ def sample(watched: Mapping[str, Watched], cards: Cards) -> dict[str, Sample]:
 
 
 def _memory(pid: int) -> int:
-    """Bytes of a process, each shared page divided among those who share it where that can be told."""
+    """Return the memory of a process in bytes: proportional set size (PSS) if available, otherwise resident size."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
             for line in file:
