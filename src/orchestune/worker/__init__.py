@@ -1,4 +1,4 @@
-"""The program beside the user's command: leases attempts, runs them, reports. Standard library and Python 3.8 only."""
+"""The worker: leases attempts, runs their commands and reports results. Standard library and Python 3.8 only."""
 
 VERSION = "0.1.0"
 PROTOCOL = 2

@@ -1,4 +1,4 @@
-"""`python -m orchestune.worker` and `python worker.pyz`."""
+"""Entry point of `python -m orchestune.worker` and `python worker.pyz`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from orchestune.worker.tree import keep_files_from_children
 
 
 def main() -> int:
-    """Read the settings, put a guard above the worker, work; the exit code. `terminal`: see there."""
+    """Load the settings and run the worker below a guard, or `terminal` if that is given. Return the exit code."""
     if sys.argv[1:2] == ["terminal"]:
-        from orchestune.worker import terminal  # which few trials need
+        from orchestune.worker import terminal  # needed by few trials
 
         return terminal.main(sys.argv[2:])
     try:
@@ -27,7 +27,7 @@ def main() -> int:
     umask.keep_private(settings.umask)
 
     def work(line: Lifeline) -> int:
-        from orchestune.worker.loop import Loop  # the guard stays small without it
+        from orchestune.worker.loop import Loop  # keeps the guard's memory small
 
         return Loop(settings, dict(os.environ), line).run()
 

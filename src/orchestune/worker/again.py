@@ -1,4 +1,4 @@
-"""How this very program is started once more, by another process."""
+"""The command line that starts another process of this program."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def again() -> list[str]:
-    """The command line, up to where its own arguments begin; with the loader in front of it, where it came with one."""
+    """Return the command line without the program's own arguments, including a dynamic loader in front of it."""
     try:
         words = [os.fsdecode(word) for word in Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]]
     except OSError:  # not Linux

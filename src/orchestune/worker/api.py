@@ -1,4 +1,4 @@
-"""HTTP client of the server: one keep-alive connection, and errors that tell whether a retry can help."""
+"""HTTP client of the server: one keep-alive connection, and errors by which the caller decides to retry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One file that is the whole worker: `python worker.pyz`."""
+"""Builds the worker as a single file: `python worker.pyz`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def build(target: Path, compiled: Callable[[Path], bytes | None] = lambda source: None) -> Path:
-    """Write the archive to `target` and return it; the same sources give the same bytes.
+    """Write the archive to `target` and return the path. The build is reproducible.
 
-    `compiled` makes bytecode, which a Python of that version takes without a look at the source, and others leave.
+    `compiled` returns bytecode, which a Python of its version loads without checking the source and others ignore.
     """
     here = Path(__file__).resolve().parent
     contents = {"__main__.py": _MAIN.encode(), "orchestune/__init__.py": _PACKAGE.encode()}

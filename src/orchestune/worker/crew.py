@@ -1,4 +1,4 @@
-"""Threads for what takes long; what becomes of it is told in the loop's own thread."""
+"""Thread pool for slow work, with callbacks in the loop's thread."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from orchestune.worker.waker import leave_signals_to_the_loop
 
 
 class Crew:
-    """Runs functions beside the loop. `deliver`, called by the loop, hands each result to its `then`.
+    """Thread pool. `deliver`, called by the loop, passes each result to its callback.
 
-    A queue, and not the futures of an executor: with them a worker starts two commands fewer of a hundred.
+    It uses a queue instead of an executor's futures, with which a worker starts 2 % fewer commands.
     """
 
     def __init__(self, threads: int, wake: Callable[[], None], name: str) -> None:
@@ -29,7 +29,7 @@ class Crew:
         self.busy = 0
 
     def run(self, work: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
-        """Do `work` in a thread, and later `then(result, error)` in the loop. OSError to `then`: there is no thread."""
+        """Run `work` in a thread, then `then(result, error)` in the loop; with an OSError if no thread can start."""
         self.busy += 1
         if len(self._threads) < min(self.busy, self._most):
             self._grow()
@@ -40,14 +40,14 @@ class Crew:
             self._wake()
 
     def deliver(self) -> None:
-        """Tell what was done since the last time."""
+        """Call the callbacks of all finished work."""
         while self._done:
             then, result, error = self._done.popleft()
             self.busy -= 1
             then(result, error)
 
     def end(self, seconds: float) -> None:
-        """Begin nothing more, and wait for what was begun, for a while."""
+        """Start no more work, and wait up to `seconds` for running work."""
         self._ended = True
         until = time.monotonic() + seconds
         for thread in self._threads:
@@ -58,7 +58,7 @@ class Crew:
         thread = threading.Thread(target=self._work, name=self._name, daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # as many run here as are allowed
+        except RuntimeError:  # the limit on threads is reached
             return
         self._threads.append(thread)
 
@@ -70,7 +70,7 @@ class Crew:
                 return
             try:
                 result, error = work(), None
-            except BaseException as exc:  # noqa: BLE001 - the loop is told of anything
+            except BaseException as exc:  # noqa: BLE001 - passed to the callback
                 result, error = None, exc
             self._done.append((then, result, error))
             self._wake()

@@ -1,7 +1,7 @@
-"""New connections to the server: none carries the worker's token before it is certain who answers.
+"""Opens connections to the server; the worker's token is not sent before the server is authenticated.
 
-On the machine of an embedded server a worker connects by a Unix socket, at which only the worker's own user or root can
-listen. By TCP the server proves first that it knows this worker's token: after a crash its port may be another user's.
+On the host of an embedded server a worker connects through a Unix socket, on which only its own user or root can
+listen. Over TCP the server first proves that it knows this worker's token: after a crash another user may own its port.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from urllib.parse import urlencode, urlsplit
 AUTHORITIES = "authorities.pem"
 PROOF = "/api/v1/proof"
 SILENT_SECONDS = 5
-"""for which a server may acknowledge nothing: long before a lease ends, so that another server hears in time"""
-_PROOF_SECONDS = 15.0  # for the answer to a question that costs the server nothing, on a machine under load
-_LONGEST_ANSWER = 4096  # bytes; the other end may be a stranger
-_LONGEST_PATH = 100  # bytes; the kernel takes little more in the address of a Unix socket
+"""seconds without TCP acknowledgement before reconnecting: well below the lease time, so that another server can take
+over
+"""
+_PROOF_SECONDS = 15.0  # cheap for the server, but its machine may be under load
+_LONGEST_ANSWER = 4096  # bytes; the other end is not trusted yet
+_LONGEST_PATH = 100  # bytes; the kernel limits the address of a Unix socket to little more
 
 
 class Address(NamedTuple):
@@ -36,24 +38,25 @@ class Address(NamedTuple):
 
 
 class Unproven(OSError):
-    """The program that answers at the server's address does not prove that it is this worker's server."""
+    """The program at the server's address did not prove that it is this worker's server."""
 
 
 def dial(address: Address, token: str) -> HTTPConnection:
-    """Connect to the server of `token`; the token itself is not sent. Raises OSError and HTTPException, Unproven if
-    another program answers. The connection never reconnects by itself.
+    """Connect to the server of `token` without sending the token. The connection never reconnects by itself.
+
+    Raises Unproven if another program responds, OSError and HTTPException if the connection fails.
     """
     if address.socket:
         http = HTTPConnection("localhost", timeout=SILENT_SECONDS)
         http.sock = _local(address.socket)
     else:
         http = _over_tcp(address.url, token)
-    http.auto_open = 0  # http.client would open the next connection without a proof
+    http.auto_open = 0  # http.client would reconnect without a proof
     return http
 
 
 def trusted() -> ssl.SSLContext:
-    """Trusts what this machine trusts, and the authorities beside a worker that is one file: an image may know none."""
+    """Return a TLS context that trusts this machine's CAs and those beside a worker.pyz, as an image may have none."""
     context = ssl.create_default_context()
     archive = Path(__file__).parents[2]
     beside = archive.with_name(AUTHORITIES)
@@ -63,14 +66,14 @@ def trusted() -> ssl.SSLContext:
 
 
 def proof(token: str, nonce: str, address: str) -> str:
-    """Return what the server answers that knows `token`, to a worker that dialled `address` (`host:port`)."""
+    """Return the proof that a server which knows `token` sends to a worker that dialled `address` (`host:port`)."""
     key = hashlib.sha256(token.encode()).digest()
     message = f"orchestune proof 1\n{nonce}\n{address}"
     return hmac.new(key, message.encode(), hashlib.sha256).hexdigest()
 
 
 def netloc(url: str) -> str:
-    """Return `host:port` of a URL, lower case, IPv6 in brackets, the port never left out."""
+    """Return `host:port` of a URL in lower case, with IPv6 in brackets and always with a port."""
     parts = urlsplit(url)
     host = parts.hostname or "127.0.0.1"
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -87,7 +90,7 @@ def _over_tcp(url: str, token: str) -> HTTPConnection:
     try:
         http.connect()
         _watch(http.sock)
-        # A stranger could keep this thread for ever by an answer that comes byte by byte.
+        # An untrusted peer could block this thread forever by sending its response byte by byte.
         timer = threading.Timer(_PROOF_SECONDS, _hang_up, (http.sock,))
         timer.daemon = True
         timer.start()
@@ -109,8 +112,9 @@ def _hang_up(sock: socket.socket) -> None:
 
 
 def _prove(http: HTTPConnection, url: str, token: str) -> None:
-    """Ask for a proof over a fresh nonce. The address is part of it, or else a program at an old address of the server
-    could ask the server itself and pass its answer on.
+    """Request a proof over a fresh nonce. Raises Unproven if it is wrong.
+
+    The address is part of the proof: otherwise a program at an old address could relay the request to the real server.
     """
     nonce, address = os.urandom(16).hex(), netloc(url)
     parts = token.split(".")
@@ -164,7 +168,7 @@ def _local(path: str) -> socket.socket:
 
 
 def _user_at(connection: socket.socket) -> int:
-    option = getattr(socket, "SO_PEERCRED", None)  # Linux alone has it; elsewhere the folder's mode has to do
+    option = getattr(socket, "SO_PEERCRED", None)  # Linux only; elsewhere the folder's mode has to suffice
     if option is None:
         return os.geteuid()
     credentials = struct.Struct("3i")  # pid, uid, gid
@@ -172,10 +176,10 @@ def _user_at(connection: socket.socket) -> int:
 
 
 def _watch(sock: socket.socket) -> None:
-    """Have the system notice a machine that went without a word, also while its answer is waited for."""
+    """Enable TCP keepalive and timeouts, to detect a machine that vanished while a response is pending."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     options = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": SILENT_SECONDS * 1000}
     for name, value in options.items():
-        option = getattr(socket, name, None)  # not every system has all of them
+        option = getattr(socket, name, None)  # missing on some systems
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)

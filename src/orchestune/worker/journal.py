@@ -1,4 +1,4 @@
-"""The worker's own log: one plain line on standard output for each notable thing, and never a secret."""
+"""The worker's own log: one line on standard output per notable event, never with secrets."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 import time
 
 DONE = "ending: nothing is left to do"
-"""the last words of a worker that ended in good order: whoever cannot know its exit code reads them"""
+"""last log line of a worker that exited cleanly, for launchers that cannot read its exit code"""
 
 
 def say(text: str) -> None:
-    """Write a line; a log that cannot be written stops nobody."""
+    """Write a line to the log. Errors of writing are ignored."""
     try:
         sys.stdout.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
         sys.stdout.flush()
@@ -19,7 +19,7 @@ def say(text: str) -> None:
 
 
 def traceback_of(error: BaseException) -> str:
-    """Where an error came from that nobody thought of."""
-    import traceback  # only where it is needed: the worker starts faster
+    """Return the traceback of an unexpected error."""
+    import traceback  # imported only here, for a faster start
 
     return "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip()

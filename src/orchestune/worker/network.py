@@ -1,4 +1,4 @@
-"""The thread that talks to the server, so that the loop never waits for it."""
+"""Network thread: exchanges requests and responses with the server, so that the loop never blocks on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POLL = "poll"
 
 
 class Reply(NamedTuple):
-    """What became of a call: an answer, or an error."""
+    """The outcome of a call: a response or an error."""
 
     channel: str
     answer: Any
@@ -32,9 +32,9 @@ class _Pending(NamedTuple):
 
 
 class Network:
-    """Two channels, each with one call at a time: reports that are answered at once, and long polls.
+    """Two channels with one call in flight each: reports, which are answered immediately, and long polls.
 
-    One thread serves both and hands over answers in the order in which they arrived; `wake` is called after each.
+    One thread serves both and queues replies in order of arrival; it calls `wake` after each.
     """
 
     def __init__(self, server: Server, wake: Callable[[], None]) -> None:
@@ -48,16 +48,16 @@ class Network:
         self._thread = threading.Thread(target=self._run, name="network", daemon=True)
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Start the thread."""
         self._thread.start()
 
     def call(self, channel: str, body: Any, timeout: float) -> None:
-        """Send a `work` call; its reply comes within about `timeout` seconds, as an error if need be."""
+        """Queue a `work` call. Its reply, or an error, arrives within about `timeout` seconds."""
         self._requests.append((channel, encoded(body), timeout))
         try:
             os.write(self._pipe[1], b"x")
         except BlockingIOError:
-            pass  # it is awake already
+            pass  # the pipe is full, so the thread wakes anyway
 
     def _run(self) -> None:
         leave_signals_to_the_loop()
@@ -68,7 +68,7 @@ class Network:
         while True:
             nearest = min((entry.deadline for entry in pending.values()), default=None)
             ready = selector.select(None if nearest is None else max(0.0, nearest - time.monotonic()))
-            for name in [name for name in (POLL, REPORT) if name in pending]:  # a lease first, then what follows it
+            for name in [name for name in (POLL, REPORT) if name in pending]:  # leases before orders about them
                 late = time.monotonic() >= pending[name].deadline
                 if late or any(key.data == name for key, _ in ready):
                     self._receive(name, pending.pop(name).connection, selector, late)

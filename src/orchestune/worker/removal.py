@@ -1,4 +1,4 @@
-"""Removing what a user's program left, whatever it made of it."""
+"""Removes files and folders that a user's program left, whatever their modes and depth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def clear(path: str) -> None:
-    """Have nothing at `path`: quick where there is nothing, or a file. OSError where something is left."""
+    """Ensure that `path` does not exist; fast if it is absent or a file. Raises OSError if something is left."""
     try:
         os.unlink(path)
     except FileNotFoundError:
@@ -22,7 +22,7 @@ def clear(path: str) -> None:
 
 
 def remove(path: Path) -> bool:
-    """Remove a file or a whole folder, whatever its modes and however deep; False where something is left."""
+    """Remove a file or folder of any mode and depth. Return False if something is left."""
     try:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(str(path))
@@ -37,8 +37,10 @@ def remove(path: Path) -> bool:
 
 
 def _take_apart(path: str) -> None:
-    """Remove what can be removed of a folder. Those within come up to it one by one: however deep they are, no path
-    gets too long, and none has to stay open.
+    """Remove a folder as far as possible.
+
+    Nested folders are moved up to its top level one by one, so that at any depth no path gets too long and no
+    descriptor has to stay open.
     """
     os.chmod(path, 0o700)
     top = os.open(path, _FOLDER)
@@ -63,7 +65,7 @@ def _take_apart(path: str) -> None:
 
 
 def _clear(folder: int) -> list[str]:
-    """Remove everything but folders; the names of these, which can be entered now."""
+    """Remove everything but folders, make these accessible and return their names."""
     folders: list[str] = []
     with os.scandir(folder) as entries:
         for entry in list(entries):

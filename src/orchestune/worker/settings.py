@@ -1,4 +1,4 @@
-"""What a worker is told before it can ask anybody: one owner-only JSON file."""
+"""Bootstrap settings of a worker, from a JSON file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ FILE_VARIABLE = "ORCHESTUNE_WORKER_FILE"
 
 
 class SettingsError(Exception):
-    """The file is missing or wrong; the message names it and what is missing."""
+    """The file is missing or invalid; the message names the file and the problem."""
 
 
 class Settings(NamedTuple):
-    """Where the server is, who this worker is, and where it may write. No dataclass: those take long to load."""
+    """Server address, worker id and folders. Not a dataclass, because importing `dataclasses` is slow."""
 
     url: str | None
     endpoint: Path | None
-    """a file with `{"url"}`, read again whenever the server cannot be reached"""
+    """a file with `{"url"}`, read again whenever the server is unreachable"""
     token: str
     worker: str
     slots: int
     state: Path
-    """this worker's own: its caches and its spool"""
+    """folder for the worker's caches and spool"""
     cores: Path | None = None
-    """where the workers of this machine see which cores are in use; None where it alone may use its cores"""
+    """folder in which the workers of this machine reserve cores; None if this worker has its cores for itself"""
     gpus: tuple[str, ...] = ()
     tags: Mapping[str, str] = {}
     umask: int | None = None
-    """what commands are started with; None: that of this process"""
+    """umask of commands; None for that of this process"""
 
     def __repr__(self) -> str:
         return f"Settings of {self.worker} at {self.url or self.endpoint}"  # without the token
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """Read the file that `ORCHESTUNE_WORKER_FILE` names. SettingsError where it cannot be used."""
+    """Load the file named by `ORCHESTUNE_WORKER_FILE`. Raises SettingsError."""
     name = environ.get(FILE_VARIABLE)
     if not name:
         raise SettingsError(f"{FILE_VARIABLE} is not set; it names the file which says where the server is")

@@ -1,7 +1,7 @@
-"""The umask: the worker's own files are for its user alone, and commands create files as their user's shell does.
+"""Umask handling: the worker's own files are private to its user, and commands get the umask of the user's shell.
 
-A server keeps everything below its state folder private by its umask, which its workers inherit. The umask of the shell
-that started the server travels in the worker's file.
+A server sets a private umask for everything below its state folder, which its workers inherit. The umask of the shell
+that started the server is passed in the worker's settings file.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from contextlib import contextmanager
 PRIVATE = 0o077
 _lock = threading.Lock()
 _of_commands: int | None = None
-"""None: commands have that of this process"""
+"""umask of commands; None for that of this process"""
 
 
 def keep_private(of_commands: int | None) -> None:
-    """Create files for this user alone from now on, if it is known which umask commands have instead."""
+    """Create private files from now on, unless `of_commands` is None; `of_commands` is the umask of commands."""
     global _of_commands
     if of_commands is not None:
         os.umask(PRIVATE)
@@ -27,10 +27,10 @@ def keep_private(of_commands: int | None) -> None:
 
 @contextmanager
 def for_command() -> Iterator[None]:
-    """Start processes with the umask that commands have.
+    """Context in which processes start with the umask of commands.
 
-    The umask is the whole process's: what other threads create meanwhile, for the milliseconds that a start takes, is
-    created with it too. All of that lies in folders that only this user can enter.
+    The umask is process-wide: files that other threads create during the milliseconds of a start get it too. They are
+    all in folders that only this user can enter.
     """
     if _of_commands is None:
         yield

@@ -1,4 +1,4 @@
-"""Leases that wait for their start, and for the jobs that they need."""
+"""Queue of leases that are pending because their job is not fetched or the loop has not started them yet."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from orchestune.worker.spool import Spool
 
 
 class Waiting:
-    """The leases for which nothing was begun, in the order in which they came."""
+    """The leases that were not started yet, in order of arrival."""
 
     def __init__(self, workshop: Workshop, crew: Crew, reporting: Reporting, spool: Spool) -> None:
         self._workshop, self._crew, self._reporting, self._spool = workshop, crew, reporting, spool
         self._leases: deque[Mapping[str, Any]] = deque()
         self._asked: set[int] = set()
-        """revisions whose jobs are on their way"""
+        """revisions whose jobs are being fetched"""
 
     def __len__(self) -> int:
         return len(self._leases)
 
     def __iter__(self) -> Iterator[str]:
-        """The ids of their attempts."""
+        """Yield the ids of their attempts."""
         return iter([str(lease["attempt"]) for lease in self._leases])
 
     def add(self, lease: Mapping[str, Any]) -> None:
-        """One more."""
+        """Append a lease."""
         self._leases.append(lease)
 
     @property
     def startable(self) -> bool:
-        """Whether `take` would find one."""
+        """True if `take` would return a lease."""
         return any(int(lease["revision"]) in self._workshop.jobs for lease in self._leases)
 
     def take(self) -> tuple[Mapping[str, Any], Job] | None:
-        """The first one whose job is known, with it; the jobs of those before it are asked for."""
+        """Remove and return the first lease whose job is known, with the job; fetch the jobs of those before it."""
         for _ in range(len(self._leases)):
             lease = self._leases.popleft()
             job = self._workshop.jobs.get(int(lease["revision"]))
@@ -53,13 +53,13 @@ class Waiting:
         return None
 
     def end(self, attempt: str, state: str, reason: Mapping[str, Any] | None) -> None:
-        """Whoever waits to run this attempt waits no more."""
+        """Remove the lease of an attempt, and finish it in `state`; no effect if absent."""
         for lease in [lease for lease in self._leases if lease["attempt"] == attempt]:
             self._leases.remove(lease)
             self.refuse(lease, state, reason)
 
     def refuse(self, lease: Mapping[str, Any], state: str, reason: Mapping[str, Any] | None) -> None:
-        """End a lease for which nothing was begun."""
+        """Report a result for a lease that was not started."""
         attempt_id, token = str(lease["attempt"]), int(lease["token"])
         record = Record(attempt_id, token, Log(1 << 20, self._spool.log_file(attempt_id)), Points(()))
         record.log.close()
@@ -82,7 +82,7 @@ class Waiting:
                 return
             try:
                 self._workshop.add_job(document)
-            except Exception as exc:  # noqa: BLE001 - an older Python than the server's reads fewer expressions, say
+            except Exception as exc:  # noqa: BLE001 - for example a regular expression that only newer Pythons compile
                 say(f"revision {revision} cannot be read: {traceback_of(exc)}")
                 text = f"cannot be read by the worker: {type(exc).__name__}: {exc}"
                 self._refuse_revision(revision, "failed", "sandbox", text)

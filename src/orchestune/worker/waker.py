@@ -1,4 +1,4 @@
-"""Wakes a loop that waits in a selector, from threads and from signals."""
+"""Wakes up a loop that blocks in a selector, from other threads and from signals."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import socket
 
 
 def leave_signals_to_the_loop() -> None:
-    """In a thread of its own: a child's end wakes the loop alone, and not a thread that then wants its turn, too."""
+    """Block SIGCHLD in the calling thread, so that it wakes only the loop, not a thread that competes for the GIL."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
 
 
 class Waker:
-    """A pair of sockets. While a byte is on its way to the loop no thread sends another one."""
+    """A socket pair. While a byte is pending, no thread sends another one."""
 
     def __init__(self) -> None:
         self._loops, self._others = socket.socketpair()
@@ -21,27 +21,28 @@ class Waker:
         self._woken = False
 
     def fileno(self) -> int:
-        """What a selector waits for."""
+        """Return the descriptor to register in a selector."""
         return self._loops.fileno()
 
     def listen_to_signals(self) -> None:
-        """Each signal for which Python has a handler wakes, too."""
+        """Wake the loop for every signal with a Python handler, too."""
         signal.set_wakeup_fd(self._others.fileno(), warn_on_full_buffer=False)
 
     def wake(self) -> None:
-        """From any thread: something happened."""
+        """Wake the loop. Thread-safe."""
         if self._woken:
             return
         self._woken = True
         try:
             self._others.send(b"\0")
-        except BlockingIOError:  # of signals there are plenty
+        except BlockingIOError:  # full of signal bytes, so the loop wakes anyway
             pass
         except OSError:
             self._woken = False
             raise
 
     def heard(self) -> None:
-        """In the loop, which looks at everything after that."""
+        """Reset after a wake-up. The loop must check all its sources afterwards."""
         self._loops.recv(4096)
-        self._woken = False  # not before: a byte sent in between would be taken, and nobody would send another
+        # Reset only after `recv`: otherwise it could consume a byte sent in between, and no thread would send another.
+        self._woken = False
