@@ -67,7 +67,7 @@ def choose(
     note: Callable[[str], None],
     listed: Iterable[tuple[str, Path]] = (),
 ) -> list[tuple[str, Path]]:
-    """Return the paths of files to keep, sorted, with the files themselves.
+    """Return the files to keep as sorted pairs: path in the trial's folder, and the file itself.
 
     Files that would exceed `limit` bytes in total are left out and reported to `note`. A folder stands for all files in
     it; links that leave the trial's folder are left out. `listed` are names and files, at any place, that the command

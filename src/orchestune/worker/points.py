@@ -14,7 +14,7 @@ MOST = 50_000
 
 
 class Points:
-    """Numbers the values of each name from 0 and holds them until they are acknowledged."""
+    """Queue of values, numbered from 0 per name and held until they are acknowledged."""
 
     def __init__(self, declared: Iterable[str]) -> None:
         self._declared = frozenset(declared)

@@ -153,7 +153,7 @@ def main_thread_adopts() -> bool:
 
 
 def _children_of_thread(thread: int) -> set[int]:
-    """Raises FileNotFoundError if the kernel does not list children or the thread has exited."""
+    """Return a thread's children. Raises FileNotFoundError if the kernel lists none or the thread has exited."""
     with open(_children_file(thread), "rb", buffering=0) as file:
         return set(map(int, file.read().split()))
 
