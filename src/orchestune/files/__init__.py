@@ -1,1 +1,1 @@
-"""Implementations of the port for files: a folder, and an S3-compatible object store."""
+"""Implementations of the `FileStore` port: a folder, and an S3-compatible object store."""

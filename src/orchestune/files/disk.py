@@ -1,4 +1,4 @@
-"""Writing that survives a crash, and the one place where the disk's errors become ours."""
+"""Crash-safe writes, and the translation of OSErrors of the disk to `StoreUnavailable`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 @contextmanager
 def disk_errors(root: Path, *, reading: bool = False) -> Iterator[None]:
-    """Any OSError as a StoreUnavailable that says what to do about the folder `root`; `reading`: nothing is written."""
+    """Raise any OSError as a StoreUnavailable with a hint about the folder `root`. `reading`: the block only reads."""
     try:
         yield
     except OSError as exc:
@@ -33,7 +33,7 @@ def disk_errors(root: Path, *, reading: bool = False) -> Iterator[None]:
 
 
 def write_all(handle: int, data: bytes | memoryview, offset: int) -> None:
-    """Write all of `data` at `offset`, in as many calls as it takes."""
+    """Write all of `data` at `offset`, with repeated calls after short writes."""
     rest = memoryview(data)
     while rest:
         written = os.pwrite(handle, rest, offset)
@@ -41,7 +41,7 @@ def write_all(handle: int, data: bytes | memoryview, offset: int) -> None:
 
 
 def make_folder(folder: Path, mode: int = 0o700) -> None:
-    """Make `folder` and what is missing above it, so that all of it survives a crash."""
+    """Create `folder` and its missing parents, and sync each new entry so that it survives a crash."""
     if folder.is_dir():
         return
     make_folder(folder.parent, mode)
@@ -55,7 +55,7 @@ def make_folder(folder: Path, mode: int = 0o700) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the entries of `folder` survive a crash."""
+    """Flush the directory entries of `folder` so that they survive a crash."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

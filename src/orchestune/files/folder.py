@@ -1,4 +1,4 @@
-"""Files in a folder of this machine, or of a disk that several machines share."""
+"""A file store in a local folder, or on a disk that several machines share."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _NO_OBJECT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 class FolderFiles:
     """A `FileStore` in which an object is the file at its key.
 
-    An object is written under another name, flushed to the disk and then linked to its key. The folder is made when
-    something is first stored. A key that goes on from another one (`a` and `a/b`) is refused as BadInput.
+    An object is written under a temporary name, flushed to the disk and then linked to its key. The folder is created
+    by the first write. Raises BadInput for a key that extends an existing one (`a` and `a/b`).
     """
 
     def __init__(self, root: Path) -> None:
@@ -53,7 +53,7 @@ class FolderFiles:
         with ExitStack() as stack:
             with disk_errors(self._root):
                 make_folder(self._uploads)
-                if not self._swept:  # not where it is only read, as an archive of somebody else
+                if not self._swept:  # not for a read-only store, such as another user's archive
                     sweep(self._uploads)
                     self._swept = True
                 handle, temporary = stack.enter_context(temporary_file(self._uploads))
@@ -90,7 +90,7 @@ class FolderFiles:
             try:
                 folder.rmdir()
             except OSError:
-                return  # other objects are in it
+                return  # the folder still contains other objects
 
     def keys(self, prefix: str) -> Iterator[str]:
         folder, _, start = checked_prefix(prefix).rpartition("/")
@@ -151,7 +151,7 @@ class FolderFiles:
         return self._uploads / upload_place(upload)
 
     def _free_path(self, key: str) -> Path:
-        """The path of an object that may be stored: no folder, and not below an object."""
+        """Return the path of a new object. Raises BadInput if it is a folder, or below an object."""
         path = self._root / checked_key(key)
         with disk_errors(self._root):
             if path.is_dir() or any(folder.is_file() for folder in self._folders_of(path)):
@@ -159,7 +159,7 @@ class FolderFiles:
         return path
 
     def _folders_of(self, path: Path) -> Iterator[Path]:
-        """The folders between the object at `path` and the root, the innermost first."""
+        """Yield the folders between the object at `path` and the root, the innermost first."""
         for folder in path.parents:
             if folder == self._root:
                 return
@@ -182,7 +182,7 @@ class FolderFiles:
 
 
 def _open_object(path: str, flags: int) -> int:
-    """Open an object, which is a regular file. FileNotFoundError for a link, and for a pipe, which would block."""
+    """Open a regular file. Raises FileNotFoundError for a link, and for a pipe, which would block."""
     try:
         handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as exc:
@@ -204,7 +204,7 @@ def _size(path: Path) -> int | None:
 
 
 def _extend(handle: int, part: Path, size: int, data: memoryview) -> None:
-    """Add `data` to the upload, all of it or nothing."""
+    """Append `data` to the upload, all of it or nothing."""
     try:
         write_all(handle, data, size)
     except OSError:
@@ -217,7 +217,7 @@ def _extend(handle: int, part: Path, size: int, data: memoryview) -> None:
 
 
 def _publish(source: Path, path: Path) -> int:
-    """Give the file `source` the name `path` as well. The first of two stays; the size is that of what has the name."""
+    """Link the file `source` to `path`, unless `path` exists already, and return the size of the file at `path`."""
     for _ in range(_TRIES):
         try:
             make_folder(path.parent)
@@ -225,7 +225,7 @@ def _publish(source: Path, path: Path) -> int:
         except FileExistsError:
             pass
         except FileNotFoundError:
-            continue  # the folder was empty and removed meanwhile
+            continue  # another process removed the folder while it was empty
         except OSError as exc:
             if exc.errno not in _NO_LINKS:
                 raise

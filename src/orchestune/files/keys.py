@@ -1,4 +1,4 @@
-"""Which keys and names of uploads are allowed: the same for every implementation."""
+"""Validation of keys and upload names, shared by all implementations."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from orchestune.errors import BadInput
 
 LONGEST = 512
 LARGEST_PART = 8 << 20
-"""bytes that one call may add to an upload"""
+"""maximum number of bytes that one call may append to an upload"""
 EMPTY_DIGEST = hashlib.sha256().hexdigest()
 UPLOADS = "uploads"
-"""the first part of every place that an implementation keeps for itself"""
+"""first component of every path reserved for unfinished uploads"""
 
 
 def checked_key(key: str) -> str:
-    """The key of an object, BadInput where it is not one."""
+    """Return `key` if it is a valid key of an object; raises BadInput otherwise."""
     _check(key, "key")
     if key.split("/", 1)[0] == UPLOADS:
         raise BadInput.one(f"the key {key!r} is not allowed: `{UPLOADS}/` is kept for unfinished uploads")
@@ -24,20 +24,22 @@ def checked_key(key: str) -> str:
 
 
 def upload_place(upload: str) -> str:
-    """Where the unfinished upload is kept: one part of a path, whatever its name holds. BadInput for a wrong name."""
+    """Return the name under which an unfinished upload is stored: one path component, whatever characters `upload` has.
+    Raises BadInput for an invalid upload name.
+    """
     _check(upload, "upload")
     return hashlib.sha256(upload.encode()).hexdigest()
 
 
 def checked_digest(digest: str) -> str:
-    """A SHA-256 in hex, BadInput where it is not one."""
+    """Return `digest` if it is a SHA-256 in hex; raises BadInput otherwise."""
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise BadInput.one("the digest is not a SHA-256 in 64 lower-case hexadecimal digits")
     return digest
 
 
 def check_part(offset: int, data: bytes) -> None:
-    """BadInput for a part of an upload that cannot be one."""
+    """Raise BadInput if the offset is negative or the part too large."""
     if offset < 0:
         raise BadInput.one(f"the offset {offset} is negative")
     if len(data) > LARGEST_PART:
@@ -45,14 +47,14 @@ def check_part(offset: int, data: bytes) -> None:
 
 
 def other_content(upload: str, found: str, digest: str) -> BadInput:
-    """What `commit` raises when the digest is that of another content."""
+    """Return the error that `commit` raises if the uploaded content has a different digest."""
     return BadInput.one(
         f"the upload {upload!r} arrived with the SHA-256 {found}, not {digest}; it was dropped", hint="send it again"
     )
 
 
 def checked_prefix(prefix: str) -> str:
-    """The start of keys, possibly empty or in the middle of a part; BadInput where no key starts so."""
+    """Return `prefix`, possibly empty or ending within a component. Raises BadInput if no valid key starts with it."""
     if prefix:
         _check(prefix + "x", "prefix")
     return prefix

@@ -1,4 +1,4 @@
-"""Files that one process at a time writes to, known by a lock which dies with its holder."""
+"""Files with one writer process at a time, protected by a lock that the kernel releases when its holder dies."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ TEMPORARY = ".tmp-"
 
 @contextmanager
 def temporary_file(folder: Path) -> Iterator[tuple[int, Path]]:
-    """A new, locked file in `folder`, gone afterwards; after a kill, `sweep` removes it."""
+    """Yield a new, locked file in `folder`, which is deleted afterwards; after a SIGKILL, `sweep` deletes it."""
     while True:
         handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=folder)
         fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
             break
-        os.close(handle)  # swept between the two calls
+        os.close(handle)  # another process swept the file between the two calls
     try:
         yield handle, Path(name)
     finally:
@@ -30,7 +30,9 @@ def temporary_file(folder: Path) -> Iterator[tuple[int, Path]]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files whose writer is dead. What cannot be removed, or lies behind a link, stays."""
+    """Delete temporary files whose writer is dead. Best-effort: files that cannot be deleted remain, and a `folder`
+    that is a link is ignored.
+    """
     with suppress(OSError):
         if folder.is_symlink():
             return
@@ -51,10 +53,10 @@ def _remove_unlocked(path: Path) -> None:
 
 @contextmanager
 def locked_file(path: Path, create: bool) -> Iterator[int | None]:
-    """The handle of the file that is at `path` while its lock is held; None where there is none.
+    """Yield the handle of the file at `path` while its lock is held; None if absent.
 
-    A file that has another name as well was published and only not yet removed here: it is removed, and counts as
-    none. Writing to it would change an object.
+    A file with a second name has been published but not yet deleted here: writing to it would change an object. Delete
+    it and treat it as absent.
     """
     handle = _open_locked(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0))
     try:

@@ -1,4 +1,4 @@
-"""The one place where errors of boto3 become ours. No message of the vendor is passed on: some carry URLs and keys."""
+"""Translation of boto3's errors to our own. Vendor messages are not passed on, because some contain URLs and keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestune.errors import NotFound, OrchestuneError, StoreUnavailable
 from orchestune.ports.files import Away
 
 _TRIED_AGAIN = (500, 502, 503, 504)
-"""answers after which boto3 waits and asks again, several times"""
+"""HTTP statuses after which boto3 retries several times with backoff"""
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _CREDENTIALS = (
     "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the role of the machine;"
@@ -36,7 +36,7 @@ _HINTS = {
 
 @contextmanager
 def object_errors(place: str, key: str = "") -> Iterator[None]:
-    """Whatever the object store at `place` (`s3://bucket`) does wrong, as NotFound of `key` or as StoreUnavailable."""
+    """Raise errors of the object store at `place` (`s3://bucket`) as NotFound for `key` or as StoreUnavailable."""
     try:
         yield
     except ClientError as exc:

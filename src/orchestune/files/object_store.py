@@ -1,4 +1,4 @@
-"""Files in a bucket of an object store that speaks the S3 protocol."""
+"""A file store in a bucket of an object store that speaks the S3 protocol."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from orchestune.files.object_streams import BLOCK, Body, blocks, verified
 
 @dataclass(frozen=True)
 class _Part:
-    """One object that holds a piece of an unfinished upload."""
+    """An object that holds a piece of an unfinished upload."""
 
     name: str
     offset: int
@@ -39,11 +39,12 @@ class _Part:
 
 
 class ObjectFiles:
-    """A `FileStore` whose objects lie in `bucket` under `prefix`. boto3 finds credentials and region by itself.
+    """A `FileStore` with its objects in `bucket` under `prefix`. boto3 finds credentials and region itself.
 
-    Objects appear whole: by one request, or by the end of a multipart upload. Of two calls that store the same key at
-    the same moment, either may win. Parts of unfinished uploads are objects under `uploads/`, of any size; `commit`
-    reads them back. A rule of the bucket that aborts incomplete multipart uploads after a day tidies up after crashes.
+    Objects appear atomically: by one request, or when a multipart upload completes. If two calls store the same key
+    concurrently, either may win. Parts of unfinished uploads are objects under `uploads/`, of any size; `commit` reads
+    them back. To clean up after crashes, give the bucket a lifecycle rule that aborts incomplete multipart uploads
+    after a day.
     """
 
     def __init__(self, bucket: str, prefix: str = "", endpoint_url: str | None = None) -> None:
@@ -109,7 +110,7 @@ class ObjectFiles:
         except BadInput:
             self.abort(upload)
             raise
-        except NotFound:  # a part is gone: another call has committed or aborted meanwhile
+        except NotFound:  # a part is missing: another call has committed or aborted meanwhile
             return self._without_parts(upload, key, digest, self.size(key), needs_upload)
         self.abort(upload)
         return size
@@ -148,7 +149,7 @@ class ObjectFiles:
         return existing
 
     def _contents(self, parts: list[_Part]) -> Iterator[bytes]:
-        """What the parts hold up to the first gap."""
+        """Yield the content of the parts up to the first gap."""
         position = 0
         for part in parts:
             if part.offset <= position < part.offset + part.size:
@@ -158,7 +159,7 @@ class ObjectFiles:
                 position = part.offset + len(data)
 
     def _store(self, key: str, content: Iterator[bytes]) -> int:
-        """Make the object `key` of the content, in pieces of `BLOCK` but for the last; nothing if it raises."""
+        """Store the content as the object `key`, in parts of `BLOCK` bytes except the last, unless `content` raises."""
         name = self._prefix + checked_key(key)
         first = next(content, b"")
         second = next(content, b"") if len(first) == BLOCK else b""
@@ -195,14 +196,14 @@ class ObjectFiles:
             except ClientError as exc:
                 if exc.response["Error"]["Code"] != "InvalidRange":
                     raise
-                return io.BytesIO()  # it ends before `start`
+                return io.BytesIO()  # the object ends before `start`
 
     def _delete(self, name: str) -> None:
         with suppress(NotFound), object_errors(self._place):
             self._client.delete_object(Bucket=self._bucket, Key=name)
 
     def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Full names and sizes of the objects whose key starts with `prefix`, sorted."""
+        """Yield the full names and sizes of the objects with this key prefix, sorted."""
         for page in self._pages(prefix):
             for item in page.get("Contents", ()):
                 yield item["Key"], item["Size"]
@@ -223,7 +224,7 @@ class ObjectFiles:
 
 
 def _held(parts: Iterable[_Part]) -> int:
-    """Bytes up to the first gap."""
+    """Return the number of bytes up to the first gap."""
     held = 0
     for part in parts:
         if part.offset <= held:

@@ -1,4 +1,4 @@
-"""Streams between us and an object store."""
+"""Streams to and from an object store."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from orchestune.files.keys import other_content
 from orchestune.files.object_errors import object_errors
 
 BLOCK = 16 << 20
-"""bytes of one part of a multipart upload: at most 10,000 of them make one object (156 GiB)"""
+"""bytes of one part of a multipart upload; an object has at most 10,000 parts (156 GiB)"""
 
 
 class Body(io.RawIOBase):
-    """The body of an answer, whose errors are ours."""
+    """The body of a response, with boto3's errors translated to our own."""
 
     def __init__(self, body: Any, place: str) -> None:
         self._body = body
@@ -37,7 +37,7 @@ class Body(io.RawIOBase):
 
 
 def blocks(content: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces of `BLOCK`, the last one shorter."""
+    """Yield the content in pieces of `BLOCK` bytes; only the last one may be shorter."""
     buffer = bytearray()
     for data in content:
         buffer += data
@@ -49,7 +49,7 @@ def blocks(content: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def verified(content: Iterable[bytes], upload: str, digest: str) -> Iterator[bytes]:
-    """The same bytes, and BadInput after the last of them when their SHA-256 is another than `digest`."""
+    """Yield the content unchanged. Raises BadInput after the end if its SHA-256 is not `digest`."""
     found = hashlib.sha256()
     for data in content:
         found.update(data)

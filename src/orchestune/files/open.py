@@ -1,4 +1,4 @@
-"""From the address in the settings to a file store."""
+"""Opening the file store at a configured URL."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _ALLOWED = "a folder, file:///folder or s3://bucket/prefix"
 
 
 def open_files(url: str) -> FileStore:
-    """The store at `url`: a folder (a path or `file:///…`), or `s3://bucket/prefix`.
+    """Open the store at `url`: a folder (a path or `file:///…`), or `s3://bucket/prefix`.
 
-    Nothing is created or contacted. boto3's own settings name another endpoint than AWS (`AWS_ENDPOINT_URL_S3`).
-    BadInput for another address; UsageError where boto3 is missing.
+    Creates and contacts nothing. boto3's own settings select an endpoint other than AWS (`AWS_ENDPOINT_URL_S3`). Raises
+    BadInput for an unsupported URL, and UsageError if boto3 is not installed.
     """
     if "://" not in url:
         if not url:

@@ -1,4 +1,4 @@
-"""The values of secrets in a folder that the server's user alone can read."""
+"""Values of secrets, stored in a folder that only the server's user can read."""
 
 from __future__ import annotations
 
