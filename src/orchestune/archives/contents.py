@@ -1,4 +1,4 @@
-"""What a record contains, in few words: shown to a user who decides whether to trust it."""
+"""A summary of a record for a user who decides whether to trust it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO, TypedDict
 from orchestune.archives import record
 from orchestune.archives.format import Experiment, Revision, Trial
 
-_MAX_SHOWN = 20  # different commands, images, secrets and volumes each
+_MAX_SHOWN = 20  # distinct commands, images, secrets and volumes each
 _MAX_TEXT = 2000  # characters of each
 _MAX_PARSED = 4 * 2**20  # bytes of a specification that is parsed
 
@@ -25,15 +25,15 @@ class Contents(TypedDict):
     owner: str
     state: str
     written_by: str
-    """the version of Orchestune"""
+    """version of Orchestune"""
     trials: dict[str, int]
     """by state"""
     attempts: int
     files: int
     bytes: int
-    """of code, artifacts and checkpoints together"""
+    """total of code, artifacts and checkpoints"""
     commands: list[str]
-    """of every revision: `rerun` starts that of the trial"""
+    """of every revision; `rerun` uses that of the trial"""
     images: list[str]
     secrets: list[str]
     """variables and sources, such as TOKEN from env:TOKEN"""
@@ -41,7 +41,7 @@ class Contents(TypedDict):
 
 
 def contents(verified: record.Record, source: BinaryIO) -> Contents:
-    """Summarize a verified stream, read from where it stands. Its cells need not have been checked."""
+    """Summarize a verified stream from its current position. Cells need not have been validated."""
     head = verified.head
     own: Experiment | None = None
     trials, revisions = Counter[str](), _Specifications()
@@ -72,14 +72,14 @@ def contents(verified: record.Record, source: BinaryIO) -> Contents:
 
 
 class _Specifications:
-    """What revisions run, each once, in their order."""
+    """Distinct commands, images, secrets and volumes of all revisions, in order."""
 
     def __init__(self) -> None:
         self.commands, self.images = dict[str, None](), dict[str, None]()
         self.secrets, self.volumes = dict[str, None](), dict[str, None]()
 
     def add(self, text: bytes) -> None:
-        """Note what a specification runs."""
+        """Add the commands and resources of a specification; unreadable ones are listed as such."""
         try:
             if len(text) > _MAX_PARSED:
                 raise ValueError("too long")

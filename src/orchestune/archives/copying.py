@@ -1,4 +1,4 @@
-"""Copies experiments from where they are to where they shall stay. What is there already is not sent again."""
+"""Copying of experiments between servers and archives. Files that the target already has are not sent again."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from orchestune.errors import OrchestuneError
 
 
 class Source(Protocol):
-    """A server or a shelf that has experiments. Every call may be repeated."""
+    """A server or archive to copy experiments from. All methods are idempotent."""
 
     def fetch_record(self, experiment: str, target: Path) -> None:
-        """Write the record to the file `target`, which appears whole or not at all."""
+        """Write the record to the file `target`, atomically."""
 
     def fetch_blob(self, digest: str, size: int, target: Path) -> None:
-        """The same for a blob; its digest was checked."""
+        """Write a blob, whose digest has been verified, to the file `target`, atomically."""
 
 
 class Placed(TypedDict):
-    """What became of a record at its target."""
+    """Outcome of storing a record at its target."""
 
     experiment: str
     handle: str
-    """another one than before where that was taken"""
+    """a new handle if the original one was taken"""
     imported: bool
-    """False: it was there already"""
+    """False if the target already had the experiment"""
     counts: dict[str, int]
     """items of the record by type"""
 
 
 class Target(Protocol):
-    """A server or a shelf that takes experiments. Every call may be repeated."""
+    """A server or archive to copy experiments to. All methods are idempotent."""
 
     def has_blob(self, digest: str, size: int) -> bool:
-        """Whether the blob is there, whole."""
+        """Return True if the target has the complete blob."""
 
     def put_blob(self, digest: str, path: Path) -> None:
-        """Take a blob; one whose digest is another is refused."""
+        """Store a blob; raises an error if its digest differs."""
 
     def put_record(self, path: Path) -> Placed:
-        """Take a record whose blobs are there; whole or not at all."""
+        """Store a record atomically. Its blobs must have been stored before."""
 
 
 def copy(
     source: Source, target: Target, experiment: str, scratch: Path, say: Callable[[str], None] = lambda text: None
 ) -> Placed:
-    """Copy one experiment with everything that belongs to it, and make sure that it arrived.
+    """Copy one experiment with all its files, and verify that it arrived completely.
 
-    `scratch` is a folder for what is on its way; what an interrupted copy left there is used again.
+    `scratch` is a folder for files in transit; a retry reuses what an interrupted copy has left there.
     """
     path = scratch / f"{experiment}.jsonl.gz"
     source.fetch_record(experiment, path)

@@ -1,10 +1,10 @@
-"""The whole record of one experiment as a stream of bytes; its files travel beside it, by their digests.
+"""The complete record of one experiment as a byte stream; its files are transferred separately, by their digests.
 
-Gzipped lines of JSON, as `format` describes them: a head, the items, and an end that counts them and carries the
-SHA-256 of all lines before it. What was cut off or changed on the way is therefore noticed.
+The stream is gzipped JSON lines, as `format` describes them: a head, the items, and an end with the number of items and
+the SHA-256 of all preceding lines, which detects truncation and modification.
 
-A record may come from anywhere, so reading one takes bounded memory whatever it contains: lines have a maximum length,
-and nested documents stay bytes.
+Records are untrusted input, so reading one takes bounded memory whatever it contains: lines have a maximum length, and
+nested documents stay bytes.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from orchestune.archives.format import Artifact, End, Event, Head, Item
 from orchestune.errors import BadInput, UsageError
 
 FILES_DROPPED = "files_dropped"
-"""the event of what each server that has an experiment does by itself: nobody's record goes on by it"""
-MAX_LINE = 24 * 2**20  # bytes of an item: the largest body of a request, 16 MiB, may be a single log part in base64
+"""kind of an event that each server with a copy of the experiment records on its own; it makes no record newer"""
+MAX_LINE = 24 * 2**20  # bytes of an item: the largest request body, 16 MiB, may be a single log part in base64
 MAX_HEAD = 32 * 2**20  # bytes of the head, which lists up to 450,000 files
-_BATCH = 500  # items at most
-_BATCH_BYTES = 4 * 2**20  # of items that are handed over together, unless a single one has more
+_BATCH = 500  # maximum number of items
+_BATCH_BYTES = 4 * 2**20  # maximum bytes of the items of a batch, unless a single item is larger
 
 
 @dataclass(frozen=True)
 class Record:
-    """A stream that was read to its end and found whole."""
+    """A stream that was read to its end and verified."""
 
     head: Head
     counts: dict[str, int]
     """items by type"""
     lost: int = 0
-    """files that its trials kept, and that were no longer there when it was written"""
+    """files that its trials kept, and that no longer existed when the record was written"""
     digest: str = ""
-    """the SHA-256 of its lines, without the end"""
+    """SHA-256 of all lines except the end"""
     signature: str = ""
-    """of the digest, by the server that wrote it; empty if it signs none"""
+    """the writing server's signature of the digest; empty if unsigned"""
 
 
 def write(target: BinaryIO, head: Head, items: Iterable[Item], sign: Callable[[str], str] | None = None) -> None:
-    """Write the stream of an experiment with these items. `sign` makes the signature of its digest."""
+    """Write the stream of an experiment with these items. `sign` returns the signature of a digest."""
     counts: Counter[str] = Counter()
     checksum = hashlib.sha256()
     with gzip.GzipFile(fileobj=target, mode="wb", compresslevel=6, mtime=0) as packed:
@@ -66,10 +66,10 @@ def write(target: BinaryIO, head: Head, items: Iterable[Item], sign: Callable[[s
 
 
 def verify(source: BinaryIO) -> Record:
-    """Read the whole stream.
+    """Read and verify the whole stream.
 
-    BadInput if it is no record, cut off or changed, with the handle if that is readable. UsageError if its format is
-    newer than those that this version reads.
+    Raises BadInput, with the handle if it is readable, if the stream is not a record, truncated or modified. Raises
+    UsageError if its format is newer than this version supports.
     """
     head: Head | None = None
     try:
@@ -86,7 +86,7 @@ def verify(source: BinaryIO) -> Record:
 
 
 def told(error: BadInput, *, key: str = "", file: str = "") -> BadInput:
-    """Return the same mistakes with the experiment or the file that they are in."""
+    """Return the same error with the experiment (`key`) or file added to each problem that has none."""
     return BadInput(
         [replace(one, key=key or one.key, file=file or one.file) for one in error.problems],
         error.hint,
@@ -149,7 +149,7 @@ def event(source: BinaryIO, number: int) -> Event | None:
 
 
 def last_event(source: BinaryIO) -> Event | None:
-    """Return the last event in a verified stream but for `FILES_DROPPED`, None if there is none."""
+    """Return the last event in a verified stream except `FILES_DROPPED`, None if absent."""
     own = (each for each in _events(source) if each.kind != FILES_DROPPED)
     return max(own, key=lambda each: each.number, default=None)
 

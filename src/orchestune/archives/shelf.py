@@ -1,4 +1,4 @@
-"""Experiments kept in a folder or a bucket: `experiments/ID.jsonl.gz`, and `blobs/` by their digests."""
+"""Archive of experiments in a folder or a bucket: `experiments/ID.jsonl.gz`, and `blobs/` by their digests."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from orchestune.ports.files import FileStore
 
 _RECORDS, _ENDING = "experiments/", ".jsonl.gz"
 _NEXT = ".next"
-"""behind the key of a record while it takes the place of an older one: objects are not written over"""
+"""suffix of a record that replaces an older one, until the replacement is complete: objects are never overwritten"""
 
 
 class Shelf:
-    """Fulfils `copying.Source` and `copying.Target` over a file store."""
+    """A `copying.Source` and `copying.Target` on top of a file store."""
 
     def __init__(self, files: FileStore) -> None:
         self._files = files
 
     def records(self, hear: Callable[[BadInput], None] | None = None) -> Iterator[record.Record]:
-        """Every experiment that is here. BadInput where one is damaged; `hear`, if given, is told instead."""
+        """Yield all records. For a damaged one, call `hear` with the BadInput; without `hear`, raise it."""
         keys = list(self._files.keys(_RECORDS))
         for key in keys:
             if key.endswith(_ENDING) or (key.endswith(_ENDING + _NEXT) and key.removesuffix(_NEXT) not in keys):
@@ -73,27 +73,29 @@ class Shelf:
                 if self._has_more(there, head, record.last_event(file)):
                     return placed
                 if there == key:
-                    self._make_room(key, file)  # it went on since it was put here
+                    self._make_room(key, file)  # the experiment continued after the stored record was written
             file.seek(0)
             self._files.put(key, file)
         counts = self._verified(key).counts
-        if self._files.size(key + _NEXT) is not None:  # who puts a first record here need not be allowed to remove any
+        if self._files.size(key + _NEXT) is not None:  # a first record needs no permission to delete
             self._files.delete(key + _NEXT)
         return {**placed, "imported": there is None, "counts": counts}
 
     def _place(self, key: str) -> str | None:
-        """Where the record is that belongs there: beside it, where a newer one was cut off as it took its place."""
+        """Return the key at which the record for `key` is stored, None if absent. It has the suffix `_NEXT` if an
+        earlier replacement was interrupted.
+        """
         return next((place for place in (key, key + _NEXT) if self._files.size(place) is not None), None)
 
     def _make_room(self, key: str, file: BinaryIO) -> None:
-        """Remove a record once the one that takes its place is beside it."""
+        """Store the new record with the suffix `_NEXT`, then delete the old one."""
         self._files.delete(key + _NEXT)
         file.seek(0)
         self._files.put(key + _NEXT, file)
         self._files.delete(key)
 
     def _has_more(self, key: str, sent: Head, last: Event | None) -> bool:
-        """Whether nothing has happened since the record that is here was written but that its files were dropped."""
+        """Return True if the stored record lacks only events of dropped files compared with the sent one."""
         try:
             here = self._verified(key).head
         except BadInput:
