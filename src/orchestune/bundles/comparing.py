@@ -1,4 +1,4 @@
-"""What is different between two archives of code, file by file."""
+"""Diff of two code archives, file by file."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from orchestune.documents import ChangedFile
 
 MOST_TEXT = 4 * MOST_BYTES
-"""of all files whose lines are compared; what does not fit any more is only named"""
+"""bytes of all files whose lines are compared; files beyond this limit are listed without a diff"""
 MOST_PAIRS = 1_000_000
-"""of equal lines, one of each side, that are gone through for one file: about a second. Two lists of 50,000 numbers
-below 200 have twelve times as many.
+"""upper bound on pairs of equal lines, one of each side, to compare for one file: about a second. Two lists of 50,000
+numbers below 200 have twelve times as many.
 """
 
 
 @dataclass(frozen=True)
 class Change:
-    """One path that is different."""
+    """A path that differs."""
 
     path: str
     change: Literal["added", "removed", "changed", "mode"]
-    """`added`, `removed`, `changed`, or `mode` where only the right to execute it is"""
+    """`mode`: only the executable bit differs"""
     added: int | None = None
-    """lines; None where it is no text, too large, or says the same again and again"""
+    """lines; None if the file is not text, too large, or too repetitive"""
     removed: int | None = None
     diff: str | None = None
-    """unified, as `patch` and `git apply` take it"""
+    """unified diff, as `patch` and `git apply` accept it"""
 
     def to_json(self) -> ChangedFile:
-        """As `diff --json` prints it."""
+        """Return the document that `diff --json` prints."""
         return {
             "path": self.path,
             "change": self.change,
@@ -47,7 +47,7 @@ class Change:
 
 
 def compare(old: Archive | None, new: Archive | None) -> list[Change]:
-    """The changes from one archive to the other one, by path; None is an empty one. BadInput where it is none."""
+    """Return the changes between two archives by path; None is an empty archive. Raises BadInput for an invalid one."""
     before, after = (members(archive) if archive else {} for archive in (old, new))
     paths = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
     read = _worth_reading({path: [m.size for m in (before.get(path), after.get(path)) if m] for path in paths})
@@ -84,20 +84,20 @@ def _change(path: str, before: Member | None, after: Member | None, old: bytes |
 
 
 def _pairs(old: Sequence[str], new: Sequence[str]) -> int:
-    """How many `unified_diff` goes through, which passes over what is everywhere in a long text."""
+    """Return the number of pairs that `unified_diff` compares; it skips lines that occur very often in a long text."""
     before, after = Counter(old), Counter(new)
     most = len(new) // 100 + 1 if len(new) >= 200 else len(new)
     return sum(before[line] * count for line, count in after.items() if count <= most)
 
 
 def _lines(member: Member | None, data: bytes | None) -> list[str] | None:
-    """The lines of a text, with their ends; None where it is none."""
+    """Return the lines of a text, with their line ends; None if it is not text."""
     if member is None:
         return []
     if member.kind == "link":
         return [f"{member.content}\n"]
     text = None if data is None else as_text(data)
-    return None if text is None else re.findall(r"[^\n]*\n|[^\n]+", text)  # a patch splits there alone
+    return None if text is None else re.findall(r"[^\n]*\n|[^\n]+", text)  # a patch splits lines only there
 
 
 def _ended(line: str) -> str:

@@ -1,4 +1,4 @@
-"""What of a folder belongs to the code: built-in defaults, ignore files, the experiment's own list."""
+"""Rules for the files of a folder that belong to the code: built-in defaults, ignore files, the experiment's list."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EXCLUDE = ".git/info/exclude"
 _LARGEST = 1 << 20  # bytes of an ignore file that are read; real ones have kilobytes
 
 NEVER = frozenset((".git", ".hg", ".svn", ".orchestune"))
-"""names that no pattern brings back"""
+"""names that no pattern can include"""
 JUNK = frozenset(
     (
         *("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints"),
@@ -30,39 +30,40 @@ JUNK = frozenset(
 """names that no trial reads: neither packed nor linked in"""
 JUNK_SUFFIXES = (".pyc", ".pyo", ".swp")
 MACHINE_BOUND = frozenset((".venv", "venv", "node_modules"))
-"""names that hold what is tied to this machine: as secrets, they are not packed, yet a local trial finds them"""
+"""names of machine-specific folders: not packed, as secrets are not, but linked into trials on the same machine"""
 
 
 class Verdict(Enum):
-    """What happens to one path."""
+    """Treatment of one path."""
 
     TAKEN = "taken"
     LEFT_OUT = "left out"
-    """not packed; a worker on the same machine links it in"""
+    """not packed; a worker on the same machine links to it"""
     JUNK = "junk"
-    """not packed and never missed"""
+    """neither packed nor linked"""
 
 
 Level = tuple[str, tuple[Pattern, ...]]
-"""the folder that the patterns are relative to (`a/b/`, or empty for the top) and the patterns, strongest first"""
+"""a folder (`a/b/`, or empty for the top) and the patterns relative to it, those of highest precedence first"""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The patterns that hold inside one folder.
+    """The patterns that apply inside one folder.
 
-    Later ones win: .gitignore, built-in, .orchestuneignore, the experiment file's list. (The usual `!*/` in a
-    .gitignore does not mean `.venv`.) Within .gitignore and .orchestuneignore the file nearest to the path wins.
+    Precedence, lowest first: .gitignore, built-in, .orchestuneignore, the experiment file's list. (The usual `!*/` in a
+    .gitignore is not meant to include `.venv`.) Of several .gitignore or .orchestuneignore files, the one nearest to
+    the path takes precedence.
     """
 
     listed: tuple[Level, ...] = ()
     own: tuple[Level, ...] = ()
     git: tuple[Level, ...] = ()
     base: str = ""
-    """where the root is below the top of its git repository (`project/`), to which patterns may be relative too"""
+    """path of the root within its git repository (`project/`), to which patterns may be relative too"""
 
     def within(self, prefix: str, files: Mapping[str, bytes]) -> Rules:
-        """The rules inside the folder `prefix`, given the contents of its ignore files by name."""
+        """Return the rules inside the folder `prefix`, given the contents of its ignore files by name."""
         rules, prefix = self, self.base + prefix
         if patterns := parse_file(files.get(GIT_FILE, b"")):
             rules = replace(rules, git=((prefix, patterns), *rules.git))
@@ -71,7 +72,7 @@ class Rules:
         return rules
 
     def verdict(self, path: str, name: str, is_folder: bool, is_environment: bool = False) -> Verdict:
-        """What happens to `path` (relative to the root), provided that no folder above it is ignored."""
+        """Return the treatment of `path` (relative to the root), provided that no folder above it is ignored."""
         if name in NEVER:
             return Verdict.JUNK
         path = self.base + path
@@ -84,23 +85,26 @@ class Rules:
         return Verdict.LEFT_OUT if decided else Verdict.TAKEN
 
     def is_asked_for(self, path: str, name: str) -> bool:
-        """Return True if a pattern of the user's own takes this file (`!deploy.pem`), whatever else is against it."""
+        """Return True if one of the user's own patterns includes this file (`!deploy.pem`), which overrides all other
+        rules.
+        """
         return _decided((*self.listed, *self.own), self.base + path, name, False) is False
 
     def is_ignored(self, path: str, name: str, is_folder: bool) -> bool:
-        """Return True if the user's patterns ignore the path, without what is built in."""
+        """Return True if the user's patterns ignore the path, built-in rules aside."""
         return _decided((*self.listed, *self.own, *self.git), self.base + path, name, is_folder) is True
 
 
 def rules_above(folder: str) -> Rules:
-    """What the .gitignore files above a folder (its real path) say, up to the top of its git repository, and the file
-    with what this copy of the repository ignores.
+    """Return the rules of the .gitignore files above a folder (its real path), up to the top of its git repository, and
+    of the repository's local exclude file.
 
-    Nothing where they ignore the folder itself, or there is no repository: then git says nothing of what is in it. What
-    belongs to another user than this one, root and the folder's owner is passed over: anybody can write to /tmp.
+    Returns no rules if they ignore the folder itself, or if there is no repository: git then has no rules for its
+    content. Ignores files that belong to users other than this one, root and the folder's owner: any user can write to
+    /tmp.
     """
     owners = {os.geteuid(), 0}
-    with suppress(OSError):  # the walk reports a folder that is missing or closed
+    with suppress(OSError):  # the walk reports a missing or unreadable folder
         owners.add(os.stat(folder).st_uid)
     top = Path(folder)
     while not _is_owned(top / ".git", owners):
@@ -131,7 +135,7 @@ def _with_file(rules: Rules, prefix: str, file: Path, owners: Collection[int]) -
 
 def read_ignore_file(path: str | Path, owners: Collection[int] | None = None) -> bytes:
     """Return the lines in the first MiB of an ignore file; nothing if it is not a regular file, or belongs to none of
-    `owners`. Never waits for a writer, as of a named pipe. OSError if it cannot be read.
+    `owners`. Does not block on a named pipe. Raises OSError if the file cannot be read.
     """
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         status = os.fstat(file.fileno())
@@ -142,7 +146,7 @@ def read_ignore_file(path: str | Path, owners: Collection[int] | None = None) ->
 
 
 def rules_for(ignore: Sequence[str], above: Rules) -> Rules:
-    """The rules at the root, with the patterns of `code: ignore:` of the experiment file; BadInput for a wrong one."""
+    """Return the rules at the root, including the patterns of `code: ignore:`; raises BadInput for an invalid one."""
     problems = []
     for line in ignore:
         try:
@@ -156,7 +160,7 @@ def rules_for(ignore: Sequence[str], above: Rules) -> Rules:
 
 
 def _decided(levels: tuple[Level, ...], path: str, name: str, is_folder: bool) -> bool | None:
-    """Whether the first level that speaks of the path ignores it; None where none does."""
+    """Return True if the first level with a pattern for the path ignores it; None if no pattern matches."""
     for prefix, patterns in levels:
         inner = path[len(prefix) :]
         for pattern in patterns:

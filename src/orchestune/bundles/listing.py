@@ -1,6 +1,4 @@
-"""The contents of a folder's bundle: a walk that descends into nothing ignored, and reads small files alone, to find
-private keys.
-"""
+"""The contents of a folder's bundle. The walk skips ignored folders, and reads only small files, to find keys."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ NOTHING: Mapping[str, Path] = MappingProxyType({})
 
 
 class Kind(Enum):
-    """What a member of the archive is."""
+    """Type of an archive member."""
 
     FILE = "file"
     FOLDER = "folder"
@@ -33,31 +31,31 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One member. `path` is relative, `/`-separated, with the file system's bytes as surrogates where not UTF-8."""
+    """An archive member. `path` is relative, `/`-separated; bytes that are not UTF-8 are surrogates."""
 
     path: str
     kind: Kind
     size: int = 0
     target: str = ""
-    """of a link: relative, and never above the folder"""
+    """target of a link: relative, and within the folder"""
     source: str = ""
-    """of a file that lies elsewhere: its absolute path"""
+    """absolute path of a file outside the folder"""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What goes into a bundle, sorted by the bytes of the path, and what does not."""
+    """The members of a bundle, sorted by the bytes of the path, and the paths left out."""
 
     folder: Path
     entries: tuple[Entry, ...]
     left_out: tuple[str, ...]
-    """ignored paths that exist: the topmost ones alone, without junk (`__pycache__`) and without names not in UTF-8"""
+    """existing ignored paths: only the topmost ones, without junk (`__pycache__`) and names that are not UTF-8"""
     secrets: tuple[str, ...] = ()
-    """those of them that hold secrets, and that no pattern of the user's names"""
+    """paths in `left_out` that hold secrets and match no pattern of the user"""
 
     @property
     def files(self) -> int:
-        """Files and links, not folders."""
+        """Number of files and links, without folders."""
         return sum(entry.kind is not Kind.FOLDER for entry in self.entries)
 
     @property
@@ -67,13 +65,13 @@ class Listing:
 
 
 def plan(folder: Path, ignore: Sequence[str], limit: int, added: Mapping[str, Path] = NOTHING) -> Listing:
-    """List what belongs to the code in `folder`, with at most `limit` bytes in all.
+    """List the code in `folder`, with at most `limit` bytes in total.
 
-    `added`: files that lie elsewhere, by their path in the bundle; what the folder has itself stays.
+    `added`: files outside the folder, by their path in the bundle; they never replace files of the folder.
 
-    BadInput names links that lead out of the folder and what cannot be read, of very many the first; TooLarge names the
-    limit and the ten largest files. Sockets, pipes and devices are passed over, as is what vanishes meanwhile, and a
-    file that takes the output of this program: it would be other code each time.
+    Raises BadInput with the links that lead out of the folder and the unreadable files (the first ones if there are
+    very many), and TooLarge with the limit and the ten largest files. Skips sockets, pipes, devices, files deleted
+    meanwhile, and files that receive the output of this process: they would change the digest each time.
     """
     walk = _Walk(folder, os.path.realpath(folder))
     walk.run(rules_for(ignore, rules_above(walk.real)))
@@ -90,7 +88,7 @@ def plan(folder: Path, ignore: Sequence[str], limit: int, added: Mapping[str, Pa
 
 
 def _outputs() -> frozenset[tuple[int, int]]:
-    """Device and number of what our output and our messages go to (`run > run.log`)."""
+    """Return device and inode number of the files that stdout and stderr are redirected to (`run > run.log`)."""
     found = set()
     for descriptor in (1, 2):
         with suppress(OSError):  # closed
@@ -117,7 +115,7 @@ class _Walk:
             pending.extend(self._visit(*pending.pop()))
 
     def add(self, files: Mapping[str, Path]) -> None:
-        """Files that lie elsewhere, with the folders that they need."""
+        """Add files outside the folder, with the parent folders that they need."""
         known = {entry.path for entry in self.entries}
         for path, source in files.items():
             folders = [str(parent) for parent in PurePosixPath(path).parents][:-1]
@@ -132,12 +130,12 @@ class _Walk:
                 children = list(found)
             ignored = _ignore_files(children)
             if prefix and ignored.get(GIT_FILE) == FETCHED.encode():
-                self.left_out.append(prefix[:-1])  # as a whole: it may hold thousands of files
+                self.left_out.append(prefix[:-1])  # left out as a whole: it may hold thousands of files
                 return
             if prefix:
                 self.entries.append(Entry(prefix[:-1], Kind.FOLDER))
             if prefix and any(child.name == STATE_MARK for child in children):
-                return  # with tokens and secrets
+                return  # a state folder holds tokens and secrets
             rules = above.within(prefix, ignored)
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -156,7 +154,7 @@ class _Walk:
                 yield f"{path}/", rules
 
     def _take(self, child: os.DirEntry[str], path: str, rules: Rules) -> bool:
-        """Add one path, unless it is a private key that no pattern asks for; True for a folder to descend into."""
+        """Add one path, unless it is a private key that no pattern includes. Return True for a folder to enter."""
         try:
             status = child.stat(follow_symlinks=False)
             if stat.S_ISLNK(status.st_mode):
@@ -194,7 +192,7 @@ class _Walk:
 
 
 def _leads_to_folder(child: os.DirEntry[str]) -> bool:
-    """Also for a link to a folder: who ignores `data/` means it when `data` is a link, other than git."""
+    """Return True for a folder and, unlike git, for a link to one: users who ignore `data/` also mean a link `data`."""
     try:
         return child.is_dir()
     except OSError:
@@ -225,7 +223,7 @@ def _too_large(listing: Listing, limit: int) -> TooLarge:
 
 
 def unreadable(path: str, exc: OSError) -> Problem:
-    """The problem of something in the folder that cannot be read."""
+    """Return the problem for an unreadable path in the folder."""
     return Problem(
         f"cannot be read: {exc.strerror}",
         file=readable(path),
@@ -234,7 +232,7 @@ def unreadable(path: str, exc: OSError) -> Problem:
 
 
 def in_units(count: int) -> str:
-    """Bytes as people read them: `1.5 MiB`."""
+    """Format bytes for people: `1.5 MiB`."""
     amount = float(count)
     for unit in ("bytes", "KiB", "MiB"):
         if amount < 1024:
@@ -244,12 +242,12 @@ def in_units(count: int) -> str:
 
 
 def readable(path: str) -> str:
-    """A file name that can be printed and sent, whatever its bytes are."""
+    """Return a file name that can be printed and sent, whatever its bytes are."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
 def is_text(path: str) -> bool:
-    """Whether its bytes are UTF-8, so that it can be told to a server."""
+    """Return True if the bytes of the path are UTF-8, so that it can be sent to a server."""
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -1,5 +1,5 @@
-"""Which ignored paths of a folder are left to each trial, since it keeps files there: through a link, trials would
-overwrite each other's and those of the folder.
+"""Ignored paths that are not linked into trials because trials write there: through a link, trials would overwrite each
+other's files and those of the folder.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from orchestune.bundles.listing import is_text
 
 _WILD = re.compile(r"[*?\[]")
 _MOST = 1000
-"""entries of a folder that are linked one by one"""
+"""maximum number of entries of a folder that are linked one by one"""
 
 
 @dataclass(frozen=True)
 class Division:
-    """What becomes of ignored paths, sorted."""
+    """Ignored paths, divided into linked ones and those private to each trial; sorted."""
 
     linked: tuple[str, ...]
     own: tuple[str, ...]
-    """left to each trial"""
+    """not linked: each trial creates its own"""
     folders: tuple[str, ...]
-    """those in which trials write: they have them without what is in them"""
+    """folders that trials write to: created empty in each trial"""
 
 
 def divide(folder: Path, left_out: Iterable[str], keep: Iterable[str]) -> Division:
     """Divide the topmost ignored paths by the patterns of `keep`.
 
-    A folder on the way to what a pattern names is divided in turn. A pattern that begins with a wildcard (`*.pt`)
-    speaks of what it matches, not of what may lie in an ignored folder, and one of wildcards alone of nothing.
+    A folder above a path that a pattern names is divided in turn. A pattern that begins with a wildcard (`*.pt`)
+    applies only to paths that it matches, not to the content of an ignored folder; a pattern of wildcards only is
+    ignored.
     """
     patterns = [parts for pattern in keep if re.search(r"[^*?/.]", pattern) and (parts := _parts(pattern))]
     linked, own, folders = list[str](), list[str](), list[str]()
@@ -63,12 +64,12 @@ def _parts(pattern: str) -> list[str]:
 
 
 def _leads_to(pattern: Sequence[str], path: Sequence[str]) -> bool:
-    """Whether the path lies above what the pattern names, and no wildcard says so."""
+    """Return True if the path is above the path that the pattern names, without using a wildcard."""
     return len(path) < len(pattern) and pattern[: len(path)] == path and not any(map(_WILD.search, path))
 
 
 def _names(pattern: Sequence[str], path: Sequence[str], is_folder: bool) -> bool:
-    """Whether the pattern names the path, something above it, or perhaps something in it."""
+    """Return True if the pattern names the path, a folder above it, or possibly something in it."""
     return _matches(pattern, path, is_folder and not _WILD.search(pattern[0]))
 
 
@@ -81,7 +82,7 @@ def _matches(pattern: Sequence[str], path: Sequence[str], above: bool) -> bool:
 
 
 def _entries(folder: Path) -> list[str] | None:
-    """Names in a folder; None where it is none, or holds too many to link them one by one."""
+    """Return the names in a folder; None if it is not a folder, or has too many entries to link them one by one."""
     try:
         names = os.listdir(folder)
     except OSError:

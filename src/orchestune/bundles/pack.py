@@ -1,4 +1,4 @@
-"""A folder as a deterministic archive: the same code gives the same digest, on any day and machine."""
+"""Deterministic packing of a folder: the same code gives the same digest, on any day and machine."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from orchestune.errors import BadInput, Conflict, OrchestuneError
 __all__ = ["Bundle", "Listing", "pack", "plan"]
 
 LEVEL = 1
-"""of gzip: source shrinks to a third at 100 MB/s; level 6 takes four times as long for a fifth less"""
+"""gzip level: source shrinks to a third at 100 MB/s; level 6 takes four times as long and saves another fifth"""
 _BLOCK = 1 << 20
 _TRIES = 3
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHANGED = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO)
-"""errors of opening a path which was a file when the folder was listed and is none now"""
+"""errors of opening a path that was a file when the folder was listed and is not a file now"""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Bundle:
 
 
 def pack(folder: Path, ignore: Sequence[str], limit: int, target: Path, added: Mapping[str, Path] = NOTHING) -> Bundle:
-    """Pack the code in `folder` into `target`, a folder that is made when missing, as `DIGEST.tar.gz`.
+    """Pack the code in `folder` as `DIGEST.tar.gz` into the folder `target`, which is created if missing.
 
-    `added` as `plan` has it. Raises what `plan` raises; Conflict when a file shrinks again and again while it is read;
-    OrchestuneError when `target` cannot be written. The archive is complete or absent.
+    `added` as in `plan`. Raises what `plan` raises, Conflict if a file keeps shrinking while it is read, and
+    OrchestuneError if `target` cannot be written. The archive is written atomically.
     """
     for _ in range(_TRIES):
         try:
@@ -79,11 +79,11 @@ def _write(listing: Listing, target: Path) -> Bundle:
 
 
 class _Shrank(Exception):
-    """A file has become shorter than its header in the archive says."""
+    """A file is shorter than its header in the archive says."""
 
 
 class _Compressed:
-    """Compresses what is written to it, and counts and digests what comes out. No time and no name in the header."""
+    """A gzip stream that counts and digests its output. The header has no time and no name."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -130,7 +130,7 @@ def _write_members(listing: Listing, output: _Compressed) -> int:
 
 
 def _write_file(folder: int, entry: Entry, output: _Compressed) -> bool:
-    """Add one file as long as it is now; False when it is no file any more."""
+    """Add one file at its present length. Return False if it is no longer a regular file."""
     try:
         handle = os.open(entry.source, _FILE) if entry.source else _open_below(folder, entry.path)
     except OSError as exc:
@@ -155,8 +155,8 @@ def _write_file(folder: int, entry: Entry, output: _Compressed) -> bool:
 
 
 def _open_below(folder: int, path: str) -> int:
-    """Open a file below the open `folder`, and follow no link: somebody who may write to it could have put one in the
-    place of a folder in it since it was listed, to have other files of this user in the bundle.
+    """Open a file below the open `folder` without following links: a user with write access could have replaced a
+    folder by a link since the listing, to get other files of this user into the bundle.
     """
     with ExitStack() as stack:
         *folders, name = path.split("/")

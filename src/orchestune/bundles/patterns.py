@@ -1,8 +1,8 @@
-"""One file of gitignore patterns, with git's own reading of them.
+"""Parsing of one file of gitignore patterns, with git's semantics.
 
-`pathspec` translates each glob. What decides is written here, because its `GitIgnoreSpec` also matches a file by
-the name of a folder above it, which differs from git when patterns are negated: of `data` and `!src/`, the second
-would bring `src/data` back.
+`pathspec` translates each glob. The decision is made here, because its `GitIgnoreSpec` also matches a file by the name
+of a folder above it, which differs from git when patterns are negated: of `data` and `!src/`, the second would include
+`src/data`.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from dataclasses import dataclass
 from pathspec import GitIgnoreSpec
 
 _VIA_FOLDER = "ps_d"
-"""pathspec's group in a regular expression that is set when a folder above the path matched"""
+"""group in pathspec's regular expressions that is set if a folder above the path matched"""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One line: what it matches, and whether that is ignored or (negated) taken."""
+    """The pattern of one line. `ignores` is False if it is negated."""
 
     regex: re.Pattern[str]
     ignores: bool
     folders_only: bool
     by_name: bool
-    """no slash in it: the name alone decides, at any depth"""
+    """without a slash, the pattern matches names at any depth"""
 
     def matches(self, path: str, name: str, is_folder: bool) -> bool:
-        """Whether the line speaks of `path` itself, not of a folder above it."""
+        """Return True if the pattern matches `path` itself, not a folder above it."""
         if self.folders_only and not is_folder:
             return False
         found = self.regex.match(name if self.by_name else path)
@@ -36,7 +36,7 @@ class Pattern:
 
 
 def parse(line: str) -> Pattern | None:
-    """The pattern of one line, None for a comment or a blank. ValueError where it is not a pattern."""
+    """Parse one line. Returns None for a comment or a blank line; raises ValueError for an invalid pattern."""
     text = _without_trailing_blanks(line)
     if not text or text.startswith("#"):
         return None
@@ -45,7 +45,7 @@ def parse(line: str) -> Pattern | None:
         return None
     try:
         compiled = next(iter(GitIgnoreSpec.from_lines([glob]).patterns))
-    except re.error as exc:  # a range that runs backwards
+    except re.error as exc:  # such as a reversed range
         raise ValueError(str(exc)) from exc
     ignores, regex = compiled.include, getattr(compiled, "regex", None)
     if ignores is None or not isinstance(regex, re.Pattern):
@@ -54,7 +54,7 @@ def parse(line: str) -> Pattern | None:
 
 
 def parse_all(lines: Iterable[str]) -> tuple[Pattern, ...]:
-    """Every pattern, the last line first. A line that is not a pattern is passed over, as git does."""
+    """Parse all lines, and return the patterns with the last line first. Skips invalid lines, as git does."""
     patterns = []
     for line in lines:
         try:
@@ -67,7 +67,7 @@ def parse_all(lines: Iterable[str]) -> tuple[Pattern, ...]:
 
 
 def parse_file(content: bytes) -> tuple[Pattern, ...]:
-    """The patterns of an ignore file, the last line first; bytes that are not UTF-8 match the same bytes in names."""
+    """Parse an ignore file, the last line first; bytes that are not UTF-8 match the same bytes in names."""
     text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     return parse_all(line.removesuffix("\r") for line in text.split("\n"))
 

@@ -1,4 +1,4 @@
-"""Files that hold secrets: they stay out of bundles, which every viewer of the experiment can read."""
+"""Detection of files that hold secrets. They are left out of bundles, which every viewer of the experiment can read."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _NAMES = frozenset((".env", ".netrc", ".pypirc", ".git-credentials", ".ssh", ".a
 _KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|^PuTTY-User-Key-File-\d", re.MULTILINE)
 _MARKS = (b"PRIVATE KEY", b"PuTTY-User-Key-File-")
 _SMALLEST, _LARGEST = 100, 64 << 10
-"""bytes of a file that is looked into: the shortest key (Ed25519 in PEM) has 119, and keys stand near the beginning"""
+"""sizes of files that are searched: the shortest key (Ed25519 in PEM) has 119 bytes, and keys are near the beginning"""
 _CODE = (
     ".py", ".pyi", ".pyx", ".c", ".cc", ".cpp", ".cu", ".h", ".hpp", ".rs", ".go", ".java", ".scala", ".kt", ".js",
     ".ts", ".r", ".R", ".jl", ".pl", ".m", ".lua", ".f90",
 )  # fmt: skip
-"""programs: code that handles keys spells their header, and trials cannot run without it"""
+"""source files: code that handles keys contains their header, and trials cannot run without it"""
 
 
 def is_secret_name(name: str) -> bool:
@@ -32,7 +32,7 @@ def has_private_key(path: str, status: os.stat_result) -> bool:
 
 @lru_cache(maxsize=100_000)
 def _has_key(path: str, *_: int) -> bool:
-    """Read a file once for each of its states: a run lists its folder before it packs it."""
+    """Search a file once for each of its states: a run lists its folder before it packs it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

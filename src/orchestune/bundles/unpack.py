@@ -1,4 +1,4 @@
-"""Looking into an archive. Workers have an unpacker of their own, which needs nothing but the standard library."""
+"""Inspection of archives. Workers have their own unpacker, which needs only the standard library."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from typing import BinaryIO, Literal
 from orchestune.errors import BadInput
 
 MOST_BYTES = 2**20
-"""of a file that is read as text"""
+"""maximum bytes of a file that is read as text"""
 
 MOST_UNPACKED = 16 * 2**30
-"""bytes of all files of an archive into which somebody looks: a small one may be made to unpack without an end"""
+"""maximum bytes of all files of an inspected archive: a small archive may unpack to an unbounded size"""
 _LONGEST_HEADER = 2**20
-"""bytes of what is told before a file, such as a long name, which is read as a whole"""
+"""maximum bytes of an extended header, such as a long name, which is read at once"""
 _TOLD = (
     tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
 )  # fmt: skip
 
 Archive = Callable[[], BinaryIO]
-"""opens it anew, from its beginning"""
+"""a function that opens the archive at its beginning"""
 
 
 def archive_at(path: Path) -> Archive:
-    """The archive that is a file here."""
+    """Return the `Archive` for a local file."""
     return lambda: path.open("rb")
 
 
@@ -38,15 +38,15 @@ class Member:
     """A file or link of an archive."""
 
     kind: Literal["file", "program", "link"]
-    """`file`, `program` (an executable file) or `link`"""
+    """`program`: an executable file"""
     size: int
     content: str
-    """a digest of the content; of a link, its target"""
+    """digest of the content; for a link, its target"""
 
 
 def members(archive: Archive) -> dict[str, Member]:
-    """Every file and link by its path, which has replacement characters where it is not UTF-8. BadInput where the
-    archive is none.
+    """Return all files and links by path, with replacement characters for bytes that are not UTF-8. Raises BadInput if
+    the archive is invalid.
     """
     found = {}
     with _opened(archive) as tar:
@@ -60,7 +60,7 @@ def members(archive: Archive) -> dict[str, Member]:
 
 
 def contents(archive: Archive, names: Collection[str]) -> dict[str, bytes]:
-    """Those of the files that are named and not too large."""
+    """Return the contents of the named files, without those above `MOST_BYTES`."""
     found: dict[str, bytes] = {}
     if not names:
         return found
@@ -74,7 +74,7 @@ def contents(archive: Archive, names: Collection[str]) -> dict[str, bytes]:
 
 
 def as_text(data: bytes) -> str | None:
-    """What it says; None where it is no text."""
+    """Decode as UTF-8; None if it is not text."""
     if b"\0" in data:
         return None
     try:
@@ -84,9 +84,9 @@ def as_text(data: bytes) -> str | None:
 
 
 class _Header(tarfile.TarInfo):
-    """What stands before a file, as far as it can be read in little memory."""
+    """A tar header with bounded memory use."""
 
-    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:  # made to be overridden, and described in tarfile
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:  # documented in tarfile as a method to override
         if self.type in _TOLD and self.size > _LONGEST_HEADER:
             raise BadInput.one(f"a header of the bundle is longer than {_LONGEST_HEADER // 2**20} MiB")
         if self.type == tarfile.GNUTYPE_SPARSE:
@@ -96,7 +96,7 @@ class _Header(tarfile.TarInfo):
 
 
 def _bounded(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Every member. BadInput before one that makes it too much."""
+    """Yield all members. Raises BadInput before the total size exceeds `MOST_UNPACKED`."""
     size = 0
     for member in tar:
         size += member.size
