@@ -1,1 +1,1 @@
-"""What this machine has for every part: files that their owner alone can read, processes that nothing confuses."""
+"""Access to the operating system for all packages: private files, sockets, process identities."""

@@ -28,7 +28,7 @@ class LocalListener(NamedTuple):
 
 
 class SharedFolder(PermissionError):
-    """A folder that only this user may change belongs to another user, or lets other users write."""
+    """A folder that must be private to this user belongs to another user, or is writable for others."""
 
 
 def listen(path: Path, backlog: int) -> socket.socket:
@@ -58,9 +58,9 @@ def listen(path: Path, backlog: int) -> socket.socket:
 
 
 def listen_elsewhere(name: str, backlog: int, clean_up: Callable[[Callable[[], None]], object]) -> LocalListener:
-    """Listen in a new private folder for temporary files, as a file system without sockets or permissions requires.
+    """Listen in a new private temporary folder, for file systems without sockets or permissions.
 
-    `clean_up` takes the removal of the folder.
+    `clean_up` receives a function that removes the folder.
     """
     folder = Path(tempfile.mkdtemp(prefix="orchestune-"))
     clean_up(lambda: shutil.rmtree(folder, ignore_errors=True))
@@ -68,8 +68,8 @@ def listen_elsewhere(name: str, backlog: int, clean_up: Callable[[Callable[[], N
 
 
 def connect(path: str, timeout: float) -> socket.socket:
-    """Connect to the server that listens at `path`. Raises PermissionError if another user than this one or root does,
-    and OSError if no server listens there.
+    """Connect to the server that listens at `path`. Raises PermissionError if the listener is not this user's or
+    root's, and OSError if no server listens there.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -94,7 +94,7 @@ def _make_private(descriptor: int, folder: Path) -> None:
 
 
 def _address(path: Path, folder: int) -> str:
-    """Return a short name of `path`: the kernel takes no longer ones, and state folders may be deep."""
+    """Return a short name of `path`: the kernel limits its length, and state folders may be nested deeply."""
     return str(path) if len(os.fsencode(path)) <= _LONGEST_PATH else f"/proc/self/fd/{folder}/{path.name}"
 
 

@@ -1,5 +1,5 @@
-"""Files that their owner alone can read: tokens, addresses that carry one, what a worker is told; their locks, and the
-folders in which they may be.
+"""Files that only their owner can read (tokens, addresses with tokens, data for workers), their locks, and checks of
+the folders that contain them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file at once with one of mode 0600; a reader never sees half of it. OSError where that cannot be."""
+    """Replace a file atomically with one of mode 0600. Raises OSError if that fails."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -42,9 +42,9 @@ def write_private(path: Path, text: str) -> None:
 
 
 def create_private(path: Path, text: str) -> bool:
-    """Like `write_private`, but an existing file stays: False. Of several that try at once one gets True.
+    """Create a file like `write_private`, unless it exists. Return True if created: of concurrent calls exactly one is.
 
-    On a disk without hard links, as exFAT and FAT are, a reader may see an empty file for a moment.
+    On file systems without hard links, such as exFAT and FAT, a reader may briefly see an empty file.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     write_private(temporary, text)
@@ -65,16 +65,16 @@ def create_private(path: Path, text: str) -> bool:
 
 
 def claim(folder: Path, name: str, hint: str) -> None:
-    """Make sure that only this user (or root) has put something into `folder`, and can from now on.
+    """Make sure that only this user (or root) has created the entries of `folder`, and can in future.
 
-    Takes the right to write from the group, with a note, and raises UsageError as `refuse_foreign` does, or if an entry
-    of `folder` belongs to another user or can be written to by others. Returns if the folder does not exist.
+    Removes the group's write permission, with a warning, and raises UsageError as `refuse_foreign` does, or if an entry
+    of `folder` belongs to another user or is writable for others. Returns if the folder does not exist.
     """
     _close_to_group(folder, name)
     refuse_foreign(folder, name, hint)
     try:
         entries = sorted(folder.iterdir())
-    except OSError:  # reported by whoever uses it
+    except OSError:  # reported when the folder is used
         return
     for path in entries:
         refuse_foreign(path, f"{name} {folder} because of", TAKE_BACK)
@@ -82,16 +82,16 @@ def claim(folder: Path, name: str, hint: str) -> None:
 
 def refuse_foreign(path: Path, name: str, hint: str) -> None:
     """Raise UsageError if the file or folder `path`, or a link that leads to it, belongs to another user (but not
-    root), or if others can write to it, as to /tmp. Returns if it does not exist.
+    root), or is writable for others, as /tmp is. Returns if it does not exist.
 
-    What is read there (addresses, tokens, databases, programs) is believed.
+    Its contents (addresses, tokens, databases, programs) are trusted.
     """
     if reason := access_of_others(path):
         raise UsageError(f"cannot use {name} {path}: {reason}", hint)
 
 
 def access_of_others(path: Path) -> str:
-    """Return by what right other users can change the file or folder `path`; empty if they cannot, or it is absent."""
+    """Return the reason why other users can change the file or folder `path`; empty if they cannot, or it is absent."""
     try:
         link, status = path.lstat(), path.stat()
     except OSError:
@@ -103,17 +103,18 @@ def access_of_others(path: Path) -> str:
 
 
 class Replaceable(NamedTuple):
-    """A folder in which other users can rename or replace what is in it."""
+    """A folder in which other users can rename or replace entries."""
 
     folder: Path
     reason: str
 
 
 def replaceable_by_others(folder: Path) -> Replaceable | None:
-    """Return the first of `folder` and those above it (of links: also above their targets) in which another user can
-    put something else in the place of what is there; None if there is none.
+    """Return the first of `folder` and its parents (for links: also the parents of their targets) in which another user
+    can replace entries; None if there is none.
 
-    The owner of a folder can always do that; others who can write to it can unless it is sticky, as /tmp is.
+    The owner of a folder can always do that; other users with write permission can, unless the folder is sticky, as
+    /tmp is.
     """
     pending, visited = [folder.absolute()], set[Path]()
     while pending:
@@ -126,7 +127,7 @@ def replaceable_by_others(folder: Path) -> Replaceable | None:
                 status = each.lstat()
                 if stat.S_ISLNK(status.st_mode):
                     pending.append(each.parent / os.readlink(each))
-            except OSError:  # absent, or on a file system that does not answer
+            except OSError:  # absent, or on a file system that does not respond
                 continue
             if reason := _replacers(status):
                 return Replaceable(each, reason)
@@ -134,7 +135,7 @@ def replaceable_by_others(folder: Path) -> Replaceable | None:
 
 
 def refuse_replaceable(folder: Path, name: str, setting: str) -> None:
-    """Raise UsageError if another user can put something else in the place of `folder`; `setting` chooses another."""
+    """Raise UsageError if another user can replace `folder`; `setting` names the option that selects another one."""
     if above := replaceable_by_others(folder):
         hint = f"choose a folder below your home folder ({setting}), or let only you and root change {above.folder}"
         raise UsageError(f"cannot use {name} {folder}: others can replace it, by {above.folder}: {above.reason}", hint)
@@ -167,8 +168,8 @@ def _writers(status: os.stat_result) -> str:
 
 
 def _is_of_this_machine(user: int) -> bool:
-    """Return False if no user of this machine can be meant: folders of containers may belong to a number without an
-    account, or, in a user namespace that does not map root (Apptainer), to the overflow user in the place of root.
+    """Return False if the uid cannot be a user of this machine: folders of containers may have a uid without an account
+    or, in a user namespace that does not map root (Apptainer), the overflow uid in place of root's.
     """
     try:
         pwd.getpwuid(user)
@@ -182,14 +183,14 @@ def _is_of_this_machine(user: int) -> bool:
 
 @functools.cache
 def _group_of_others(number: int) -> str:
-    """Return the name of a group if it may have members other than this user and root; empty if not.
+    """Return the name of a group if it may have members other than this user and root; empty otherwise.
 
-    Its members are those that it lists and those whose primary group it is. Where the accounts of a directory service
-    cannot be listed, only a group with this user's own name counts as private.
+    Its members are those listed in the group and those whose primary group it is. If the accounts of a directory
+    service cannot be listed, only a group with this user's own name counts as private.
     """
     try:
         group = grp.getgrgid(number)
-    except KeyError:  # no account of this machine can be in it
+    except KeyError:  # no account of this machine is a member
         return ""
     if number == 0:
         return ""
@@ -214,7 +215,7 @@ def _user(number: int) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Alone with what the lock at `path` stands for, among threads and processes; it dies with its holder. Waits."""
+    """Hold the exclusive lock at `path`, among threads and processes. Blocks; released if the holder dies."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
