@@ -1,1 +1,1 @@
-"""Records of experiments that outlive their server: a format, shelves to keep them on, copying from place to place."""
+"""Records of experiments that outlive their server: the format, archives in a file store, and copying."""
