@@ -1,1 +1,1 @@
-"""How programs on this machine talk to a server: a typed client over one kept connection."""
+"""Typed client of an Orchestune server over one persistent connection."""

@@ -1,4 +1,4 @@
-"""Where the server is: of the cluster that is named, the hosted one of the environment, or this user's embedded one."""
+"""Resolution of the server's address: a named cluster, the hosted server of the environment, or the embedded server."""
 
 from __future__ import annotations
 
@@ -19,65 +19,65 @@ from orchestune.system import local_socket
 
 
 class Access(NamedTuple):
-    """How one connection to a server is made."""
+    """Parameters of a connection to a server."""
 
     url: str
     token: str
     user: str = ""
-    """the caller's own name, where the token may be one that several people have"""
+    """the caller's own name, needed if several people may share the token"""
     dial: Callable[[float], socket.socket] | None = None
-    """opens a connection, in so many seconds, to a server that `url` does not lead to: by a Unix socket or a tunnel"""
+    """connects, within a timeout in seconds, to a server that is not reachable at `url`: by Unix socket or tunnel"""
     name: str = ""
-    """how messages call the server; empty: by its address"""
+    """the server's name in messages; empty: its address"""
 
 
 Resolve = Callable[[], Access]
-"""Asked again after a broken connection: a server may come back on another port, a token may have been renewed."""
+"""Called again after a broken connection: a server may restart on another port, a token may have been renewed."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Which server is meant, and for what reason."""
+    """A server to connect to."""
 
     cluster: Cluster | None
-    """None: the server that ORCHESTUNE_SERVER names"""
+    """None: the server in ORCHESTUNE_SERVER"""
     resolve: Resolve
 
     @property
     def name(self) -> str:
-        """As people know it."""
+        """Name for messages."""
         return self.cluster.name if self.cluster else "ORCHESTUNE_SERVER"
 
     @property
     def told_who(self) -> bool:
-        """Whether the caller's name travels with each request, and the server decides whether it takes that for it."""
+        """True if each request carries the caller's name, which the server accepts or ignores."""
         return self.cluster is None or self.cluster.provider == "hosted" or bool(self.cluster.user)
 
     @property
     def embedded(self) -> bool:
-        """Whether it is the server of this machine."""
+        """True for the embedded server of this machine."""
         return self.cluster is not None and self.cluster.embedded
 
 
 def named_server(environ: Mapping[str, str]) -> str:
-    """The address that `ORCHESTUNE_SERVER` names; empty where it names none."""
+    """Return the address in `ORCHESTUNE_SERVER`; empty if unset."""
     return environ.get("ORCHESTUNE_SERVER", "").strip().rstrip("/")
 
 
 def named_token(environ: Mapping[str, str]) -> str:
-    """The token that `ORCHESTUNE_TOKEN` holds; empty where there is none. UsageError as `checked`."""
+    """Return the token in `ORCHESTUNE_TOKEN`; empty if unset. Raises UsageError as `checked` does."""
     return checked(environ.get("ORCHESTUNE_TOKEN", "").strip(), "ORCHESTUNE_TOKEN")
 
 
 def checked(token: str, holder: str) -> str:
-    """The token, which came from `holder`. UsageError, which never shows it, where it cannot travel in a header."""
+    """Return the token, which `holder` supplied. Raises UsageError, without the token, if it is invalid in a header."""
     if all(" " <= char <= "\xff" for char in token):  # Latin-1, as http.client writes it
         return token
     raise UsageError(f"{holder} has a line's end or another character in it that no token has", "copy the token anew")
 
 
 def resolver(environ: Mapping[str, str] = os.environ, cluster: str | None = None) -> Resolve:
-    """How to reach the server of `place(...)`. Calling the result may raise Unreachable or Denied."""
+    """Return a function that resolves the server of `place(...)`. Calling it may raise Unreachable or Denied."""
     return place(environ, cluster).resolve
 
 
@@ -87,11 +87,11 @@ def place(
     *,
     note: Callable[[str], None] = lambda text: None,
 ) -> Place:
-    """The server of the cluster `cluster`; where none is named that of `ORCHESTUNE_SERVER` (with `ORCHESTUNE_TOKEN`),
-    of `ORCHESTUNE_CLUSTER`, of the default cluster. An embedded server is started where none runs; `note` hears what is
-    worth telling of that.
+    """Return the server of the cluster `cluster`; if None, the one in `ORCHESTUNE_SERVER` (with `ORCHESTUNE_TOKEN`), or
+    that of `ORCHESTUNE_CLUSTER`, or that of the default cluster. An embedded server is started on demand; `note`
+    receives messages about that.
 
-    UsageError where an address is none, NotFound where there is no such cluster. Nothing is asked yet.
+    Sends no request. Raises UsageError if the address is invalid, NotFound if there is no such cluster.
     """
     address = named_server(environ)
     if address and not cluster:
@@ -122,11 +122,11 @@ def _of(cluster: Cluster, environ: Mapping[str, str], note: Callable[[str], None
 
 
 def _through(cluster: Cluster, environ: Mapping[str, str]) -> Resolve:
-    tunnels = list[Resolve]()  # one for all connections of this process
+    tunnels = list[Resolve]()  # one tunnel for all connections of this process
 
     def resolve() -> Access:
         if not tunnels:
-            from orchestune.client.tunnel import Tunnel  # only who goes to a cluster pays for TLS and more
+            from orchestune.client.tunnel import Tunnel  # imported on demand: only users of a cluster need TLS and more
 
             tunnels.append(Tunnel(cluster, environ, remember=Clusters(state_folder(environ)).add).resolve)
         return tunnels[0]()
@@ -135,7 +135,7 @@ def _through(cluster: Cluster, environ: Mapping[str, str]) -> Resolve:
 
 
 def _embedded(environ: Mapping[str, str], note: Callable[[str], None]) -> Access:
-    from orchestune.client import embedded  # a server elsewhere needs none of it
+    from orchestune.client import embedded  # not needed for a remote server
 
     server = embedded.connect(environ=environ, note=note)
     dial = partial(local_socket.connect, server.socket) if server.socket else None
@@ -143,9 +143,10 @@ def _embedded(environ: Mapping[str, str], note: Callable[[str], None]) -> Access
 
 
 def check_address(address: str, holder: str, otherwise: str = "") -> None:
-    """UsageError where no request can be sent there: to a host, perhaps with a port and a path. It shows no password.
+    """Raise UsageError, without any password, unless requests can be sent to the address: a host with optional port and
+    path.
 
-    `holder` is what names it, `otherwise` what else may be done.
+    `holder` is the setting that has the address, `otherwise` an alternative for the hint.
     """
     known = _is_address(address)
     if "@" in (urlsplit(address).netloc if known else address):
@@ -160,11 +161,11 @@ def check_address(address: str, holder: str, otherwise: str = "") -> None:
 def _is_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        host = (parts.hostname or "").encode("idna")  # as it is looked up
+        host = (parts.hostname or "").encode("idna")  # as DNS resolves it
         return parts.scheme in ("http", "https") and bool(host) and parts.port != 0 and not _UNSENT.search(text)
-    except ValueError:  # a bracket that is left open, a port or a label beyond every number or length
+    except ValueError:  # an unclosed bracket, or a port or label out of range
         return False
 
 
 _UNSENT = re.compile(r"[\x00-\x20\x7f]|://[^/]*/.*[^\x00-\x7f]")
-"""no request can name it: white space, or other letters than those of ASCII in the path"""
+"""characters that no request can contain: white space, or non-ASCII characters in the path"""

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 _V1 = "/api/v1"
 _RECORD = 3600.0
-"""seconds that a server may take to write, or to take in, the record of an experiment: minutes for a million trials"""
+"""seconds that a server may take to export or import the record of an experiment: minutes for a million trials"""
 _PAGE = 500
-"""trials that one request brings"""
+"""trials per page"""
 
 
 _ODD = "surrogateescape"
-"""how words of a command line that are no UTF-8 go into an address: as the bytes that they are"""
+"""percent-encodes command-line arguments that are not UTF-8 byte by byte"""
 
 
 class Client:
-    """One thread's view of the server. Methods raise the server's errors, and Unreachable when it stays away."""
+    """A server's API, for one thread. Methods raise the server's errors, and Unreachable if it does not answer."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -44,71 +44,71 @@ class Client:
         patience: float = 10.0,
         on_wait: Callable[[TemporaryError], None] = lambda error: None,
     ) -> Client:
-        """A client of the server that the environment names, or of the embedded one. Nothing is sent yet."""
+        """Return a client of the server that the environment selects, or of the embedded one. Sends no request."""
         return cls(Transport(resolve or resolver(), patience=patience, on_wait=on_wait))
 
     def clone(self, *, patience: float | None = None) -> Client:
-        """The same for another thread."""
+        """Return a client of the same server for another thread."""
         return Client(self.transport.clone(patience=patience))
 
     def close(self) -> None:
-        """Drop the connection; the next request makes a new one."""
+        """Close the connection; the next request opens a new one."""
         self.transport.close()
 
     def server(self) -> documents.Server:
-        """Which server this is."""
+        """Return version, protocol, home and process of the server."""
         return cast("documents.Server", self._get("/server"))
 
     def invite(self) -> documents.Invitation:
-        """A link that lets one browser in as this caller."""
+        """Create a link that signs one browser in as this caller."""
         return cast("documents.Invitation", self._send("POST", "/sign-in", {}))
 
     def audit(self, *, limit: int = 50, since: str | None = None) -> documents.AuditPage:
-        """The newest security events, the oldest of them first; only for owners. `since`: RFC 3339."""
+        """Return the newest security events, in chronological order; only for owners. `since`: RFC 3339."""
         return cast("documents.AuditPage", self._get("/audit", limit=limit, since=since))
 
     def follow_audit(
         self, after: int, on_away: Callable[[TemporaryError], None] | None = None
     ) -> Iterator[documents.AuditEvent]:
-        """Those behind the cursor `after`, as they come. Takes this client for itself."""
+        """Yield the security events after the cursor `after`, as they occur. Occupies this client."""
         for event in self._follow("/audit", str(after or ""), on_away):
             yield cast("documents.AuditEvent", event.json())
 
     def cluster(self, name: str | None = None) -> documents.Cluster:
-        """Its machines, and who uses them; of another of its clusters where one is named."""
+        """Return the nodes and users of the server's cluster, or of the one that is named."""
         return cast("documents.Cluster", self._get("/cluster", name=name))
 
     def release(self, node: str, cluster: str | None = None) -> None:
-        """Let a machine in quarantine get trials again."""
+        """Release a node from quarantine."""
         self.transport.request("DELETE", f"{_V1}/cluster/quarantine/{quote(node, safe='')}{_query({'name': cluster})}")
 
     def upload_bundle(self, digest: str, archive: Path) -> bool:
-        """Send the archive unless the server has it; whether it was sent."""
+        """Upload the archive unless the server has it; return True if it was sent."""
         return upload_bundle(self.transport, digest, archive)
 
     def fetch_bundle(self, digest: str, target: Path) -> None:
-        """Write the archive to `target`."""
+        """Download the archive to `target`."""
         fetch_bundle(self.transport, digest, target)
 
     def fetch_record(self, experiment: str, target: Path) -> None:
-        """Write the whole record of an experiment that is over to `target`."""
+        """Download the complete record of a finished experiment to `target`."""
         with closing(self.transport.clone(timeout=_RECORD)) as transport:
             fetch(transport, f"{_V1}{_experiment(experiment)}/archive", target)
 
     def fetch_blob(self, digest: str, size: int, target: Path) -> None:
-        """Write what has this digest to `target`."""
+        """Download the blob with this digest to `target`."""
         download(self.transport, f"{_V1}/bundles/{digest}", target, digest, size)
 
     def has_blob(self, digest: str, size: int) -> bool:
-        """Whether the server has it."""
+        """Return True if the server has the blob."""
         return has_bundle(self.transport, digest)
 
     def put_blob(self, digest: str, path: Path) -> None:
-        """Send it, unless the server has it."""
+        """Upload a blob unless the server has it."""
         upload_bundle(self.transport, digest, path)
 
     def wrote_record(self, digest: str, signature: str) -> bool:
-        """Return True if the server itself wrote the record with this digest; one that is older does not tell."""
+        """Return True if the server itself wrote the record with this digest; False from servers without signatures."""
         try:
             answer = self._send("POST", "/archive/signature", {"digest": digest, "signature": signature})
         except NotFound:
@@ -116,9 +116,10 @@ class Client:
         return bool(answer["verified"])
 
     def put_record(self, path: Path, trust: str = "") -> documents.Imported:
-        """Send the record of an experiment, whose blobs are there.
+        """Upload the record of an experiment whose blobs are already on the server.
 
-        `trust`: its digest, if another server wrote it and the user has confirmed its contents; else raises Unverified.
+        `trust`: the record's digest, if another server wrote it and the user has confirmed its contents; otherwise the
+        server raises Unverified.
         """
         headers = {"Content-Type": "application/gzip", "Content-Length": str(path.stat().st_size)}
         with closing(self.transport.clone(timeout=_RECORD)) as transport:
@@ -133,9 +134,9 @@ class Client:
     def experiments(
         self, *, folder: str | None = None, limit: int | None = 50, hidden: bool = False, details: bool = False
     ) -> list[documents.Status]:
-        """The newest experiments, those of `folder` alone where it is given; deleted ones too where `hidden`.
+        """Return the newest experiments, optionally only those of `folder`; with `hidden`, deleted ones too.
 
-        With `details` each has its running trials and workers.
+        With `details`, each has its running trials and workers.
         """
         found: list[documents.Status] = []
         before: str | None = None
@@ -150,74 +151,74 @@ class Client:
         return found
 
     def experiment(self, ref: str) -> documents.Status:
-        """One experiment."""
+        """Return the status of an experiment."""
         return _with_handle(self._get(_experiment(ref)))
 
     def specification(self, ref: str, revision: int | None = None) -> documents.Specification:
-        """What it was started with, as it is now or was at a revision."""
+        """Return its specification, current or at a revision."""
         return cast("documents.Specification", self._get(f"{_experiment(ref)}/specification", revision=revision))
 
     def change_code(self, ref: str, bundle: str, launch: Mapping[str, Any]) -> documents.Status:
-        """Go on with other code; `launch` is where it comes from."""
+        """Continue the experiment with other code; `launch` describes its origin."""
         return _with_handle(self._send("PUT", f"{_experiment(ref)}/code", {"bundle": bundle, "launch": dict(launch)}))
 
     def change(self, ref: str, **changes: Any) -> documents.Status:
-        """Another budget, parallelism or priority."""
+        """Change budget, parallelism or priority."""
         return _with_handle(self._send("PATCH", _experiment(ref), changes))
 
     def pause(self, ref: str, *, now: bool = False) -> documents.Status:
-        """Start no more trials; with `now` the running ones are cancelled and offered again later."""
+        """Start no more trials; with `now`, cancel and requeue the running ones."""
         return _with_handle(self._send("POST", f"{_experiment(ref)}/pause", {"now": now}))
 
     def resume(self, ref: str) -> documents.Status:
-        """Go on."""
+        """Resume a paused experiment."""
         return _with_handle(self._send("POST", f"{_experiment(ref)}/resume", {}))
 
     def stop(self, ref: str) -> documents.Status:
-        """End it; what is finished stays."""
+        """Stop it; results of finished trials remain."""
         return _with_handle(self._send("POST", f"{_experiment(ref)}/stop", {}))
 
     def delete(self, ref: str, *, purge: bool = False) -> None:
-        """Stop and hide it; with `purge` its records and files are removed."""
+        """Stop and hide it; with `purge`, delete its records and files."""
         self.transport.request("DELETE", _V1 + _experiment(ref) + ("?purge=true" if purge else ""))
 
     def best(self, ref: str) -> list[documents.Best]:
-        """The best trial, or the Pareto front."""
+        """Return the best trial, or the Pareto front."""
         return cast("list[documents.Best]", self._get(f"{_experiment(ref)}/best"))
 
     def importance(self, ref: str, metric: str | None = None) -> documents.Importance:
-        """Which parameters matter for a metric, the first one where none is named."""
+        """Return the importance of each parameter for a metric, by default the first one."""
         return cast("documents.Importance", self._get(f"{_experiment(ref)}/importance", metric=metric))
 
     def columns(self, ref: str, limit: int = 4000, metric: str | None = None) -> documents.Columns:
-        """Trials by columns; where there are more than `limit`, the best ones and every k-th of the others.
+        """Return trials by columns; if there are more than `limit`, the best ones and every k-th of the others.
 
-        What was best so far is of that metric, the first one where none is named.
+        The incumbents are those of `metric`, by default the first one.
         """
         return cast("documents.Columns", self._get(f"{_experiment(ref)}/columns", limit=limit, metric=metric))
 
     def contour(self, ref: str, x: str, y: str, metric: str | None = None) -> documents.Contour:
-        """A metric over two parameters."""
+        """Return a metric as a function of two parameters."""
         return cast("documents.Contour", self._get(f"{_experiment(ref)}/contour", x=x, y=y, metric=metric))
 
     def hypervolume(self, ref: str) -> documents.Hypervolume:
-        """How much several metrics with a goal have gained together."""
+        """Return the hypervolume of several objectives after each trial that increased it."""
         return cast("documents.Hypervolume", self._get(f"{_experiment(ref)}/hypervolume"))
 
     def timeline(self, ref: str, limit: int = 2000) -> documents.Timeline:
-        """When and where the newest attempts ran."""
+        """Return start, end and location of the newest attempts."""
         return cast("documents.Timeline", self._get(f"{_experiment(ref)}/timeline", limit=limit))
 
     def curves(self, ref: str, metric: str | None = None, limit: int = 100) -> documents.Curves:
-        """What the newest trials and the best one reported while they ran, of the first metric where none is named."""
+        """Return intermediate values of the newest trials and the best one, by default of the first metric."""
         return cast("documents.Curves", self._get(f"{_experiment(ref)}/curves", metric=metric, limit=limit))
 
     def explain(self, ref: str, metric: str | None = None) -> documents.Explanation:
-        """The same, and facts about the search in plain words."""
+        """Return the importance of parameters, and facts about the search in plain words."""
         return cast("documents.Explanation", self._get(f"{_experiment(ref)}/explain", metric=metric))
 
     def trials(self, ref: str, *, state: str | None = None, tails: bool = False) -> Iterator[documents.Trial]:
-        """Every trial by number; pages are fetched as they are needed. `tails`: with the last lines of each attempt."""
+        """Yield all trials by number, and fetch pages as needed. `tails`: with the log tail of each attempt."""
         after: int | None = 0
         while after is not None:
             page = self._get(
@@ -227,7 +228,7 @@ class Client:
             after = page.get("next") if page["items"] else None
 
     def trials_of(self, ref: str, numbers: Sequence[int]) -> Iterator[documents.Trial]:
-        """These trials, by number. Those that one page has room for, with what lies between them, come together."""
+        """Yield these trials, by number. Trials within the range of one page are fetched in one request."""
         wanted = sorted(numbers)
         while wanted:
             near = [number for number in wanted if number < wanted[0] + _PAGE]
@@ -236,29 +237,29 @@ class Client:
             wanted = wanted[len(near) :]
 
     def trial(self, ref: str, number: int) -> documents.Trial:
-        """One trial with the last lines of its attempts and its artifacts."""
+        """Return a trial with the log tails of its attempts and its artifacts."""
         return cast("documents.Trial", self._get(f"{_experiment(ref)}/trials/{number}"))
 
     def rerun(self, ref: str, number: int, body: Mapping[str, Any]) -> documents.Status:
-        """The trial again, as a new experiment of budget 1."""
+        """Run the trial again as a new experiment with budget 1."""
         return _with_handle(self._send("POST", f"{_experiment(ref)}/trials/{number}/rerun", body))
 
     def stop_trial(self, ref: str, number: int) -> documents.Trial:
-        """Cancel one trial; another one takes its place in the budget."""
+        """Cancel one trial; another one replaces it in the budget."""
         return cast("documents.Trial", self._send("POST", f"{_experiment(ref)}/trials/{number}/stop", {}))
 
     def terminal(self, ref: str, attempt: str, **body: Any) -> documents.TerminalAnswer:
-        """One call of the user's end of a trial's terminal."""
+        """Send one call of the user's end of a trial's terminal."""
         return cast(
             "documents.TerminalAnswer", self._send("PUT", f"{_experiment(ref)}/terminal", {"attempt": attempt, **body})
         )
 
     def artifacts(self, ref: str, number: int) -> list[documents.Artifact]:
-        """The files that the trial left."""
+        """Return the files that the trial has saved."""
         return cast("list[documents.Artifact]", self._get(f"{_experiment(ref)}/trials/{number}/artifacts"))
 
     def download(self, ref: str, number: int, artifact: documents.Artifact, target: Path) -> None:
-        """One of them, to `target`; whole or not at all."""
+        """Download an artifact to `target`, atomically."""
         path = f"{_V1}{_experiment(ref)}/trials/{number}/artifacts/{quoted(artifact['path'])}"
         download(self.transport, path, target, artifact["digest"], artifact["size"])
 
@@ -269,11 +270,11 @@ class Client:
         on_away: Callable[[TemporaryError], None] | None = None,
         kinds: Sequence[str] = (),
     ) -> Iterator[ServerSent]:
-        """The stream of events, of some kinds or all, to its end. Takes this client for itself."""
+        """Yield events, of some kinds or all, until the stream ends. Occupies this client."""
         return self._follow(f"{_experiment(ref)}/events", after, on_away, kind=kinds or None)
 
     def logs(self, ref: str, **query: Any) -> Iterator[documents.LogChunk]:
-        """What is logged until now. `trial`, `since` (RFC 3339) and `tail` (lines) choose."""
+        """Yield the log so far. Filters: `trial`, `since` (RFC 3339) and `tail` (lines)."""
         after: int = 0
         while True:
             page = self._get(f"{_experiment(ref)}/logs", after=after or None, limit=500, **query)
@@ -281,12 +282,12 @@ class Client:
             if not page["items"] or page["next"] == after:
                 return
             after = page["next"]
-            query.pop("tail", None)  # it counts from the end, and was answered with the first page
+            query.pop("tail", None)  # counts from the end, so it applies only to the first page
 
     def follow_logs(
         self, ref: str, on_away: Callable[[TemporaryError], None] | None = None, after: int = 0, **query: Any
     ) -> Iterator[documents.LogChunk]:
-        """The same after the cursor `after`, and what comes, to the experiment's end. Takes this client for itself."""
+        """Yield the log after the cursor `after`, and follow it to the experiment's end. Occupies this client."""
         for event in self._follow(f"{_experiment(ref)}/logs", str(after or ""), on_away, **query):
             if event.kind == "log":
                 yield cast("documents.LogChunk", event.json())
@@ -306,7 +307,7 @@ class Client:
 
 
 def _with_handle(status: Any) -> documents.Status:
-    """Return the status. OrchestuneError if its handle is not made like one: it goes into shells, files and terminals,
+    """Return the status. Raises OrchestuneError if its handle is malformed: it is used in shells, files and terminals,
     and the server need not be trusted.
     """
     handle = str(status["handle"])

@@ -1,4 +1,4 @@
-"""The few requests that the way to a server in a cluster makes of the cluster's API server. Its errors become ours."""
+"""Requests to the API server of a Kubernetes cluster for a tunnel to its Orchestune server, with errors translated."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from orchestune.kubeapi.kubeconfig import load
 from orchestune.kubeapi.refusals import Asker, refusal
 
 _CONNECT, _READ = 5.0, 15.0
-"""seconds"""
+"""timeouts in seconds"""
 _FRESH = 3.0
-"""seconds after which a kept connection is not trusted: the machine may have slept, or be in another network"""
+"""seconds after which a kept connection is not reused: the machine may have slept, or be in another network"""
 
 
 class ApiServer:
-    """One context of a kubeconfig, for one thread at a time; read anew by `forget`."""
+    """A client for one context of a kubeconfig, for one thread at a time; `forget` rereads the kubeconfig."""
 
     def __init__(self, cluster: Cluster, environ: Mapping[str, str] = os.environ) -> None:
         self._cluster, self._environ = cluster, environ
@@ -33,10 +33,10 @@ class ApiServer:
         self._used = 0.0
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str) -> dict[str, Any]:
-        """The document that it answers. A login that it knows no more is read anew once.
+        """Send a request and return the document of the response. Retries once with a fresh login after 401.
 
-        Forbidden names verb and resource; Denied where it does not know the caller; Unreachable where it does not
-        answer in time; NotFound; UsageError where the kubeconfig cannot be used.
+        Raises Forbidden with verb and resource, Denied if the login is not accepted, Unreachable if there is no
+        response in time, NotFound, and UsageError if the kubeconfig is unusable.
         """
         known = self._endpoint is not None
         status, content = self._ask(method, path, body, query)
@@ -51,7 +51,7 @@ class ApiServer:
     def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str]
     ) -> tuple[int, bytes]:
-        import urllib3  # costs a tenth of a second
+        import urllib3  # imported on demand: costs a tenth of a second
 
         endpoint = self._load()
         url = f"{endpoint.host}{path}" + (f"?{urlencode(query)}" if query else "")
@@ -68,8 +68,8 @@ class ApiServer:
         return int(reply.status), bytes(reply.data)
 
     def websocket(self, path: str, timeout: float) -> socket.socket:
-        """An open websocket of the protocol v4.channel.k8s.io, as the socket below it. Errors as `call`."""
-        import websocket  # as slow
+        """Open a websocket with the protocol v4.channel.k8s.io, and return its socket. Raises errors as `call` does."""
+        import websocket  # equally slow to import
 
         endpoint = self._load()
         channel = websocket.WebSocket()
@@ -92,7 +92,7 @@ class ApiServer:
         return opened
 
     def forget(self) -> None:
-        """Read the kubeconfig anew for the next request: its user may have logged in again."""
+        """Reread the kubeconfig for the next request: the user may have logged in again."""
         self._endpoint = None
 
     def _load(self) -> Endpoint:
@@ -118,7 +118,7 @@ class ApiServer:
         )
 
     def _refusal(self, status: int, content: bytes | str) -> OrchestuneError:
-        """The error behind an answer that is none."""
+        """Translate an error response."""
         asker = _asker(self._cluster.name, self._load().remedy)
         if status == 401:
             self.forget()

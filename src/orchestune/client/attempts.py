@@ -1,4 +1,4 @@
-"""What a trial's attempts say of it: which of them to look at, and how long they ran."""
+"""Decisive attempt and run time of a trial."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ if TYPE_CHECKING:
 
 
 def decisive(trial: documents.Trial) -> documents.Attempt | None:
-    """The last that failed, which decided over its trial: folds beside it were ended with it. Else the last one."""
+    """Return the last failed attempt, which decided the trial's state: its parallel folds were terminated with it.
+    Otherwise return the last attempt.
+    """
     failed = [each for each in trial["attempts"] if each["state"] == "failed"]
     return next(reversed(failed or trial["attempts"]), None)
 
 
 def seconds(trial: documents.Trial) -> float | None:
-    """For how long attempts of it ran, those side by side counted once, without what is between them (a pause, the wait
-    for another try). None of what is queued, or was never begun.
+    """Return the seconds in which at least one attempt ran: parallel attempts count once, and gaps (a pause, the delay
+    before a retry) do not count. None for a trial that is queued or has never started.
     """
     spans = [_span(each) for each in trial["attempts"] if each["started_at"]]
     return together(spans) if spans and trial["state"] != "queued" else None
 
 
 def _span(attempt: documents.Attempt) -> tuple[float, float]:
-    """Since when it ran, and for how long: by its worker, before when a server that was away heard of its end."""
+    """Return start and duration, as the worker measured it: a server that was down notices the end late."""
     start = datetime.fromisoformat(attempt["started_at"] or "").timestamp()
     if attempt["wall_seconds"] is not None:
         return start, attempt["wall_seconds"]

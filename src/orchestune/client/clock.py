@@ -1,4 +1,4 @@
-"""What time it is where the server is: ages are counted from its times, and this machine's clock may be wrong."""
+"""The server's current time: ages refer to its timestamps, and this machine's clock may be wrong."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from email.utils import parsedate_to_datetime
 
 _AGREE = 2.0
-"""seconds by which clocks may differ and still count as one: servers tell whole seconds, and answers take a while"""
+"""seconds of difference that are ignored: servers report whole seconds, and responses take a while"""
 _ahead = 0.0
-"""of this machine's clock, that of the server which answered last"""
+"""seconds by which the clock of the last responding server is ahead of this machine's"""
 
 
 def heard(date: str | None) -> None:
-    """A server has just answered with this `Date`; what is none says nothing."""
+    """Update the offset from the `Date` of a response; ignore an invalid one."""
     global _ahead
     try:
         there = parsedate_to_datetime(date or "").timestamp() + 0.5
@@ -23,5 +23,5 @@ def heard(date: str | None) -> None:
 
 
 def now() -> float:
-    """Seconds since the epoch, by the clock of the server that answered last."""
+    """Return seconds since the epoch by the clock of the last responding server."""
     return time.time() + _ahead

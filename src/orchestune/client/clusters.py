@@ -1,4 +1,4 @@
-"""Which clusters this user has connected, and which of them is the default: one owner-only file of the state folder."""
+"""Connected clusters of this user, and the default one: a private file in the state folder."""
 
 from __future__ import annotations
 
@@ -25,80 +25,80 @@ Provider = Literal["local", "docker", "slurm", "kubernetes", "hosted"]
 
 @dataclass(frozen=True)
 class Cluster:
-    """A place where experiments run, and how this user reaches the server that answers for it."""
+    """A cluster to run experiments on, and the access to its server."""
 
     name: str
     provider: Provider
     kubeconfig: str | None = None
-    """absolute path, or several with `:` between them; None: what KUBECONFIG says, else ~/.kube/config"""
+    """absolute path, or several separated by `:`; None: KUBECONFIG, or ~/.kube/config"""
     context: str | None = None
-    """of the kubeconfig; None: its current one"""
+    """context of the kubeconfig; None: the current one"""
     namespace: str = ""
     registry: str | None = None
-    """where images that are built for this cluster are pushed to: `registry.lab:5000` or `ghcr.io/lab`"""
+    """registry to push images for this cluster to: `registry.lab:5000` or `ghcr.io/lab`"""
     url: str = ""
-    """of a hosted server"""
+    """URL of a hosted server"""
     role: str = ""
-    """the strongest of owner, editor and viewer that this user may be; empty: not known yet"""
+    """this user's highest role: owner, editor or viewer; empty: not known yet"""
     user: str = ""
-    """the caller's own name there, as events show it"""
+    """the caller's name in events on that cluster"""
     version: str = ""
-    """of the server when it was last seen"""
+    """version of the server at the last contact"""
     cloud: str = ""
-    """the provider at which it was made, such as `aws`; empty: it was there already"""
+    """cloud provider on which Orchestune created it, such as `aws`; empty: it existed before"""
     region: str = ""
-    """of the provider"""
+    """region of the cloud provider"""
     profile: str = ""
-    """of the provider's own settings, as which it is found; empty: what the environment says"""
+    """profile in the cloud provider's own settings; empty: as the environment selects"""
     archive: str = ""
-    """where its records and files go when it destroys itself; empty: it does not"""
+    """destination of its records and files when it destroys itself; empty: it does not"""
     token: str = field(default="", repr=False)
-    """of a hosted server; clusters of Kubernetes give a new one for each command"""
+    """token of a hosted server; for Kubernetes clusters each command gets a new one"""
 
     @property
     def embedded(self) -> bool:
-        """Whether the server of this machine answers for it."""
+        """True if the embedded server of this machine manages it."""
         return self.provider in OWN
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the file; the token too."""
+        """Serialize for the file, including the token."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Cluster:
-        """The inverse of `to_json`; what a later version added is left out. TypeError where a name is missing."""
+        """Parse the result of `to_json`; ignores unknown fields. Raises TypeError if a required one is missing."""
         known = {item.name for item in fields(cls)}
         return cls(**{name: value for name, value in document.items() if name in known})
 
 
 BUILT_IN = (Cluster("local", "local"), Cluster("docker", "docker"), Cluster("slurm", "slurm"))
-"""Always there, under the embedded server: processes and containers of this machine, and jobs that it submits."""
+"""Always available on the embedded server: processes and containers of this machine, and jobs in Slurm."""
 _RESERVED = {cluster.name: cluster for cluster in BUILT_IN}
 
 
 class Clusters:
-    """The clusters of one state folder. Each call reads the file anew; changes of several commands never mix.
+    """The clusters in one state folder. Each call rereads the file; concurrent commands change it one at a time.
 
-    UsageError where the file cannot be used.
+    Raises UsageError if the file is unusable.
     """
 
     def __init__(self, state: Path) -> None:
         self._path, self._lock = state / FILE, state / _LOCK
 
     def all(self) -> tuple[Cluster, ...]:
-        """`local`, `docker` and `slurm`, then those that were connected, by name."""
+        """Return `local`, `docker` and `slurm`, then the connected clusters by name."""
         return (*BUILT_IN, *self.connected())
 
     def connected(self) -> tuple[Cluster, ...]:
-        """Those that were connected, by name."""
+        """Return the connected clusters, by name."""
         return tuple(sorted(self._read()[1].values(), key=lambda cluster: cluster.name))
 
     def find(self, name: str) -> Cluster | None:
-        """The cluster of that name, if there is one."""
+        """Return the cluster with this name, None if absent."""
         return {**_RESERVED, **self._read()[1]}.get(name)
 
     def get(self, name: str) -> Cluster:
-        """The cluster of that name. NotFound names what is near."""
+        """Return the cluster with this name. Raises NotFound with similar names."""
         found = self.find(name)
         if found is not None:
             return found
@@ -107,13 +107,13 @@ class Clusters:
         raise NotFound(f"there is no cluster '{name}'", hint.lstrip())
 
     def add(self, cluster: Cluster) -> None:
-        """Remember it, or replace the one of that name. UsageError where the name cannot be taken."""
+        """Add or replace a cluster by its name. Raises UsageError if the name is not allowed."""
         check_name(cluster.name)
         with self._changing() as (_, known):
             known[cluster.name] = cluster
 
     def remove(self, name: str) -> Cluster:
-        """Forget it, and return what was known of it; `local` is the default again where it was. NotFound as `get`."""
+        """Remove a cluster and return it; a removed default is replaced by `local`. Raises NotFound as `get` does."""
         if name in _RESERVED:
             raise UsageError(f"'{name}' is always there", "only clusters that were connected can be forgotten")
         found = self.get(name)
@@ -123,19 +123,19 @@ class Clusters:
 
     @property
     def default(self) -> str:
-        """The name of the cluster that is meant where none is named."""
+        """Name of the cluster that commands use by default."""
         name, known = self._read()
         return name if name in known or name in _RESERVED else BUILT_IN[0].name
 
     def use(self, name: str) -> None:
-        """Make it the default. NotFound as `get`."""
+        """Make it the default. Raises NotFound as `get` does."""
         self.get(name)
         with self._changing() as (chosen, _):
             chosen[:] = [name]
 
     @contextmanager
     def _changing(self) -> Iterator[tuple[list[str], dict[str, Cluster]]]:
-        """The default (a list of one name) and the connected clusters, written back after the block."""
+        """Yield the default (a list of one name) and the connected clusters, and write both back after the block."""
         try:
             with locked(self._lock):
                 name, known = self._read()
@@ -149,7 +149,7 @@ class Clusters:
             raise self._unusable(exc.strerror) from exc
 
     def _read(self) -> tuple[str, dict[str, Cluster]]:
-        """The default and the connected clusters by name."""
+        """Return the default and the connected clusters by name."""
         try:
             document = json.loads(self._path.read_bytes())
         except FileNotFoundError:
@@ -172,7 +172,7 @@ class Clusters:
 
 
 def check_name(name: str) -> None:
-    """UsageError where a cluster that is to be connected cannot have this name."""
+    """Raise UsageError if a new cluster cannot have this name."""
     if name in _RESERVED:
         raise UsageError(f"'{name}' means {OWN[name]}, and no other cluster can be named so", "choose another name")
     if not _NAME.fullmatch(name):

@@ -1,4 +1,4 @@
-"""What may be wrong on this machine and with its server, each finding with what to do about it."""
+"""Diagnostic checks of this machine and its server, each with a remedy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LITTLE, _TIGHT = 10 * 2**30, 1 * 2**30
 
 
 def checks(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
-    """Every check, one after the other. Starts the embedded server, as each other command would."""
+    """Run all checks in sequence. Starts the embedded server, as every other command does."""
     yield _versions()
     hosted = named_server(environ)
     if not hosted:
@@ -44,7 +44,7 @@ def checks(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
 
 
 def _usable(environ: Mapping[str, str]) -> bool:
-    """Whether there is a state folder, without which no server starts and no cluster is known."""
+    """Return True if the state folder is usable; without it no server starts and no clusters are known."""
     try:
         state_folder(environ)
     except OrchestuneError:
@@ -116,7 +116,7 @@ def _loopback() -> Finding:
 def _server(environ: Mapping[str, str]) -> Iterator[Finding]:
     transport = Transport(resolver(environ), patience=2.0)
     try:
-        transport.request("GET", "/api/v1/server")  # may start one first, which says nothing of clocks
+        transport.request("GET", "/api/v1/server")  # may start a server first, which would distort the clock comparison
         began = time.time()
         reply = transport.request("GET", "/api/v1/server")
         ended = time.time()
@@ -147,7 +147,7 @@ def _server(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def stored(transport: Transport) -> Finding:
-    """Whether the server can keep what it is given."""
+    """Check that the server can write records and files."""
     try:
         transport.request("GET", "/readyz")
         transport.request("POST", "/api/v1/server/check", b"")
@@ -159,7 +159,7 @@ def stored(transport: Transport) -> Finding:
 
 
 def _remedy(exc: OrchestuneError, otherwise: str) -> str:
-    """What the error says itself, unless that is to ask the doctor."""
+    """Return the error's own hint, unless that is to run the doctor."""
     return exc.hint if exc.hint and "doctor" not in exc.hint else otherwise
 
 
@@ -175,7 +175,7 @@ def _clock(reply: Reply, now: float) -> Finding:
 
 
 def _served(environ: Mapping[str, str]) -> list[str] | None:
-    """The ids of the cards that the server of this machine gives out; None where it does not say."""
+    """Return the ids of the GPUs that the local server allocates; None if unknown."""
     transport = Transport(resolver(environ), patience=2.0)
     try:
         document = transport.request("GET", "/api/v1/cluster?name=local").json()
@@ -187,8 +187,8 @@ def _served(environ: Mapping[str, str]) -> list[str] | None:
 
 
 def _left_out(there: Sequence[str], served: Sequence[str] | None) -> list[str]:
-    """The cards, by index, of which the server does not know, since they came after it or it lacks their program."""
-    if served is None or any(card.startswith("MIG-") for card in served):  # a part of a card is not listed here
+    """Return the indices of GPUs unknown to the server: added after its start, or nvidia-smi was missing then."""
+    if served is None or any(card.startswith("MIG-") for card in served):  # MIG devices are not listed here
         return []
     return [index for index in there if index not in served]
 

@@ -1,4 +1,4 @@
-"""Whether the clusters that are connected can be reached, and whether their servers suit this program."""
+"""Checks that connected clusters are reachable, and that the versions of their servers match this program."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def cluster_checks(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """One finding for each connected cluster; all are asked at the same time."""
+    """Yield one finding per connected cluster; all servers are queried concurrently."""
     try:
         connected = Clusters(state_folder(environ)).connected()
         places = [place(environ, cluster.name) for cluster in connected]

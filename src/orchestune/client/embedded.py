@@ -1,4 +1,4 @@
-"""Finds the embedded server of this user and state folder, and starts it where none runs."""
+"""Discovery and start of the embedded server of this user and state folder."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from orchestune.errors import Unreachable, UsageError
 from orchestune.system import local_socket
 
 if TYPE_CHECKING:
-    from orchestune.client.spawn import Spawned  # imported by who starts a server
+    from orchestune.client.spawn import Spawned  # for callers that start a server
 
 _HINT = "run `orchestune doctor` to see what is wrong"
 _POLL = 0.03
 _ANSWER = 5.0
-"""seconds in which a healthy server answers, however busy the machine is"""
+"""seconds within which a healthy server answers, however busy the machine is"""
 _HANG = 15.0
-"""seconds without any answer after which a server is ended and another one started"""
+"""seconds without any response after which a server is killed and replaced"""
 
 
 def connect(
@@ -38,13 +38,13 @@ def connect(
     hang: float = _HANG,
     anew: bool = False,
 ) -> Address:
-    """Address and token of the embedded server of `environ`, whatever server that names besides.
+    """Return address and token of the embedded server of `environ`, even if that selects another server.
 
-    It is started where none runs (of commands that race one does), replaced where it is older than this client, answers
-    nothing for `hang` seconds, or `anew` asks for it, and waited for, up to `timeout` seconds. `note` gets a sentence
-    for people where something is worth telling. `program` starts another server than this installation's.
+    Starts the server if none runs (of concurrent commands exactly one does), and replaces one that is older than this
+    client, does not respond for `hang` seconds, or every one if `anew` is set. Waits up to `timeout` seconds. `note`
+    receives messages for the user. `program` overrides the command that starts the server.
 
-    Unreachable where none comes up; UsageError where the state folder or the environment is wrong.
+    Raises Unreachable if no server starts, UsageError if the state folder or the environment is invalid.
     """
     state = home.state_folder(environ)
     search = _Search(state, environ, program, version, hang, note)
@@ -55,9 +55,9 @@ def connect(
 
 
 def end(state: Path, timeout: float = 60.0) -> int | None:
-    """End the server of a state folder as it would end itself; its pid, None where none runs. What it started goes on.
+    """Shut down the server of a state folder cleanly and return its pid, None if none runs. Its trials keep running.
 
-    Unreachable where it is still there after `timeout` seconds.
+    Raises Unreachable if it is still running after `timeout` seconds.
     """
     found = Endpoint.read(state / endpoint.FILE)
     if found is None or not found.process.alive():
@@ -73,7 +73,7 @@ def end(state: Path, timeout: float = 60.0) -> int | None:
 
 
 class _Search:
-    """One call of `connect`."""
+    """State of one call of `connect`."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class _Search:
         self.child: Spawned | None = None
 
     def running(self) -> Endpoint | None:
-        """The server, where it runs, answers, and is not older than this client."""
+        """Return the server if it runs, responds, and is not older than this client."""
         found = Endpoint.read(self.state / endpoint.FILE)
         if found is None or not found.process.alive():
             self.silent = None
@@ -115,7 +115,7 @@ class _Search:
         return found
 
     def start(self, timeout: float) -> Endpoint:
-        """Wait for the server, and start it once the right to do so is had."""
+        """Wait for the server, and start it while holding the start lock."""
         deadline = time.monotonic() + timeout
         lock = _open(self.state / endpoint.START_LOCK)
         try:
@@ -134,14 +134,14 @@ class _Search:
                 self.child.let_go()
 
     def _advance(self) -> None:
-        """One step towards a running server, by the one command that may take it."""
+        """Take one step towards a running server; the caller holds the start lock."""
         found = Endpoint.read(self.state / endpoint.FILE)
         if found is not None and found.process.alive():
             self._end_if_useless(found)
         elif self.child is not None:
             self._fail_if_it_ended(self.child)
         elif self._server_lock_is_free():
-            from orchestune.client.spawn import Spawned, server_program  # only who starts a server pays for subprocess
+            from orchestune.client.spawn import Spawned, server_program  # only starting a server needs subprocess
 
             program = self.program or server_program(self.state)
             self.child = Spawned(program, self.state / endpoint.LOG, self.environ)
@@ -151,7 +151,7 @@ class _Search:
             if time.monotonic() - self.silent[1] > self.hang:
                 self.note(f"the server (pid {found.process.pid}) does not answer; starting it anew")
                 self.silent = (found, time.monotonic())
-                found.process.send(signal.SIGKILL)  # changes nothing but latency, as every death of a server
+                found.process.send(signal.SIGKILL)  # safe: a server recovers from every crash, with some latency
         elif (found == self.unwanted or release(found.version) < release(self.version)) and self.replaced != found:
             self.replaced = found
             if found != self.unwanted:
@@ -192,7 +192,7 @@ def _open(path: Path) -> int:
 
 
 def _locked(descriptor: int) -> bool:
-    """Take the lock, or keep it; False where another process has it."""
+    """Acquire or keep the lock; False if another process holds it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -208,8 +208,8 @@ def _asked_to_end(found: Endpoint) -> bool:
 
 
 def _request(found: Endpoint, method: str, path: str, timeout: float) -> int | None:
-    """The status of an answer in time, None where there is none."""
-    from http.client import HTTPConnection, HTTPException  # not before there is a server to ask
+    """Return the HTTP status, None if there is no response in time."""
+    from http.client import HTTPConnection, HTTPException  # imported on demand, only if a server exists
     from urllib.parse import urlsplit
 
     parts = urlsplit(found.url)

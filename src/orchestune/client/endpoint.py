@@ -1,4 +1,4 @@
-"""The file in which a running embedded server says where it is, and the names of what stands beside it."""
+"""The file with the address of a running embedded server, and the names of related files."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ from orchestune.system.process import Process
 
 FILE = "endpoint.json"
 LOCK = "server.lock"
-"""held by the server for as long as it lives"""
+"""held by the server for its lifetime"""
 START_LOCK = "start.lock"
 """held by the command that starts a server"""
 LOG = "server.log"
 
 
 class Address(NamedTuple):
-    """How commands of this machine reach its embedded server."""
+    """Address of the embedded server for commands on this machine."""
 
     url: str
     """for browsers"""
     token: str
     socket: str = ""
-    """path of its Unix socket; empty for a server that has none, which is reached at `url`"""
+    """path of its Unix socket; empty for a server without one, which is reached at `url`"""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a server is, who may speak to it, and which process it is."""
+    """Address, token and process of a server."""
 
     url: str
     token: str
     process: Process
     version: str
     socket: str = ""
-    """path of the Unix socket at which it answers its own user"""
+    """path of the Unix socket for its own user"""
 
     @property
     def address(self) -> Address:
-        """What a command needs of it."""
+        """Address and token for a command."""
         return Address(self.url, self.token, self.socket)
 
     def __repr__(self) -> str:
         return f"Endpoint({self.url!r}, pid={self.process.pid}, version={self.version!r})"
 
     def write(self, path: Path) -> None:
-        """Replace the file at once, for its owner alone; a reader never sees half of it."""
+        """Replace the file atomically, readable for its owner only."""
         document = {"url": self.url, "socket": self.socket, "token": self.token, "version": self.version}
         write_private(path, json.dumps({**document, **self.process.to_json()}))
 
     @classmethod
     def read(cls, path: Path) -> Endpoint | None:
-        """What the file says; None where it is missing, is none of ours, or is no endpoint."""
+        """Read the file; None if it is missing, belongs to another user, or is invalid."""
         try:
             with path.open(encoding="utf-8") as file:
                 if os.fstat(file.fileno()).st_uid not in (os.geteuid(), 0):
-                    return None  # somebody else would get to see everything that is sent there
+                    return None  # its owner could read everything that is sent to that address
                 document = json.load(file)
             process = Process.from_json(document)
             url, token, version = (str(document[name]) for name in ("url", "token", "version"))
@@ -70,6 +70,6 @@ class Endpoint:
 
 
 def runs(state: Path) -> bool:
-    """Whether the server of this state folder is there. Nothing is asked or started."""
+    """Return True if the server of this state folder is running. Sends no request."""
     found = Endpoint.read(state / FILE)
     return found is not None and found.process.alive()

@@ -1,4 +1,4 @@
-"""Asks several servers the same thing at the same time, and waits for none of them that says nothing for long."""
+"""Concurrent requests to several servers, with a timeout for each."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from orchestune.client.api import Client
 from orchestune.errors import OrchestuneError, Unreachable
 
 PATIENCE = 8.0
-"""seconds without an answer to any request after which a server counts as one that does not answer"""
+"""timeout in seconds, counted from a server's last response to any request"""
 
 T = TypeVar("T")
 
 
 @dataclass
 class Answer(Generic[T]):
-    """What one server said: `value`, or `error`."""
+    """Result of one server: `value`, or `error`."""
 
     place: Place
     value: T | None = None
@@ -29,7 +29,9 @@ class Answer(Generic[T]):
 
 
 def ask(places: Sequence[Place], question: Callable[[Client], T], patience: float = PATIENCE) -> list[Answer[T]]:
-    """The answers in the order of `places`. A server that falls silent has its thread left behind."""
+    """Query all servers concurrently, and return the answers in the order of `places`. The thread of a server that
+    times out is abandoned.
+    """
     asked = [_Asked(place, question) for place in places]
     for each in asked:
         each.start()
@@ -41,7 +43,7 @@ def ask(places: Sequence[Place], question: Callable[[Client], T], patience: floa
 
 
 class _Asked(threading.Thread, Generic[T]):
-    """One server, which may have many pages to give."""
+    """Thread that queries one server, possibly over many pages."""
 
     def __init__(self, place: Place, question: Callable[[Client], T]) -> None:
         super().__init__(daemon=True)
@@ -52,7 +54,7 @@ class _Asked(threading.Thread, Generic[T]):
 
     @property
     def heard(self) -> float:
-        """When it answered last, on the monotonic clock; where it has not, when it was asked."""
+        """Monotonic time of its last response; of the start before the first response."""
         return max(self._began, self._client.transport.heard)
 
     def run(self) -> None:

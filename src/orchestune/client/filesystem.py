@@ -1,4 +1,4 @@
-"""Which file system a folder is on, and whether several machines share it."""
+"""File system type of a folder, and detection of network file systems."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ NETWORK = frozenset(
         for name in ("sshfs", "glusterfs", "ceph", "s3fs", "gcsfuse", "rclone", "juicefs", "davfs2", "beegfs")
     ]
 )
-"""kinds on which SQLite's log would be damaged: it needs memory that its users share"""
+"""types on which SQLite's write-ahead log would be corrupted: it needs memory shared by all its users"""
 LOCAL_DISK = "set ORCHESTUNE_HOME to a folder on a disk of this machine"
 
 
 def filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
-    """The kind of file system that `path` is on or would be made on; empty where that cannot be told."""
+    """Return the type of file system that `path` is or would be on; empty if unknown."""
     try:
         lines = mounts.read_text(errors="surrogateescape").split("\n")
     except OSError:
@@ -30,6 +30,6 @@ def filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
         if len(fields) < 3:
             continue
         mount = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[1]))
-        if place.is_relative_to(mount) and len(mount.parts) >= best:  # a later mount covers an earlier one
+        if place.is_relative_to(mount) and len(mount.parts) >= best:  # a later mount hides an earlier one
             best, kind = len(mount.parts), fields[2]
     return kind

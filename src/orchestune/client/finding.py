@@ -1,4 +1,4 @@
-"""What a check found out, and what to do about it."""
+"""Result of a diagnostic check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Verdict = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check; `remedy` says what to do where it is not ok."""
+    """Result of one check; `remedy` is an instruction if it is not ok."""
 
     name: str
     state: Verdict
@@ -18,5 +18,5 @@ class Finding:
     remedy: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As `doctor --json` prints it, with `ok` for what asks for a truth."""
+        """Return the document that `doctor --json` prints, with the boolean `ok` added."""
         return {"ok": self.state == "ok", **asdict(self)}

@@ -1,8 +1,8 @@
-"""A way for a browser to a server that no address leads to, where a command dials by itself.
+"""A local HTTP gateway for browsers to a server that is reachable only through a Unix socket or a tunnel.
 
-Browsers send the cookies of a host to all of its ports, and run what one program has installed at an origin also with
-the next one. So the gateway has a host name of its own, `RANDOM.localhost`, and keeps the sessions: for each the
-browser gets a secret that is of use at this gateway alone, until it ends.
+Browsers send the cookies of a host to all of its ports, and keep what one program has installed at an origin (such as
+service workers) for the next program there. The gateway therefore has its own host name, `RANDOM.localhost`, and keeps
+the sessions: the browser gets a secret for each, which is valid only at this gateway, for its lifetime.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from orchestune.system.peers import NoTable, UnknownPeer, is_this_user
 _HOST = "127.0.0.1"
 _PIECE = 1 << 16
 _DIALING = 20.0
-"""seconds in which a connection to the far end comes about, or does not"""
+"""timeout in seconds of connecting to the server"""
 _OF_ONE_CONNECTION = frozenset(
     ("connection", "expect", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade")
 )
-"""headers that are not passed on"""
+"""hop-by-hop headers, which are not forwarded"""
 
 Dial = Callable[[float], socket.socket]
 
 
 @contextmanager
 def gateway(dial: Dial) -> Iterator[str]:
-    """Yield the address of a gateway that is open as long as the block runs. It refuses other users of the machine: the
-    server, which asks for a session or a token, cannot tell them from this one.
+    """Yield the address of a gateway that is open for the duration of the block. It rejects other users of the machine:
+    the server, which checks for a session or a token, cannot distinguish them from this one.
     """
     with _Gateway(dial) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -46,21 +46,21 @@ def gateway(dial: Dial) -> Iterator[str]:
 
 class _Gateway(ThreadingHTTPServer):
     request_queue_size = 64
-    block_on_close = False  # a page's stream may stay open for hours
+    block_on_close = False  # a page's event stream may stay open for hours
 
     def __init__(self, dial: Dial) -> None:
         super().__init__((_HOST, 0), _Browser)
         self.dial = dial
         self.host = f"{secrets.token_hex(8)}.localhost"
         self.sessions: dict[str, str] = {}
-        """value of the server's cookie by the value that a browser has"""
+        """the server's cookie value by the browser's cookie value"""
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: an end that breaks off is no error of the command."""
+        """Ignore aborted connections: they are no error of the command."""
 
 
 class _Browser(BaseHTTPRequestHandler):
-    """One connection of a browser, and the one to the server on which its requests are sent."""
+    """A browser's connection, with its own connection to the server."""
 
     protocol_version = "HTTP/1.1"
     server: _Gateway
@@ -93,19 +93,19 @@ class _Browser(BaseHTTPRequestHandler):
             try:
                 self._send(far)
                 self._answer(far.getresponse())
-            except (OSError, HTTPException):  # the browser sends a request again that was not answered at all
+            except (OSError, HTTPException):  # the browser retries a request without a response
                 self._hang_up()
                 self.close_connection = True
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _pass_on
 
     def _connect(self) -> HTTPConnection:
-        """Return the connection to the server, a new one if there is none or the server has closed it."""
+        """Return the connection to the server; open a new one if there is none or the server has closed it."""
         if self._far is not None and select.select([self._far.sock], [], [], 0)[0]:
             self._hang_up()
         if self._far is None:
             far = HTTPConnection(_HOST)
-            far.auto_open = 0  # it is connected by `dial` alone
+            far.auto_open = 0  # only `dial` connects it
             far.sock = self.server.dial(_DIALING)
             far.sock.settimeout(None)
             self._far = far
@@ -158,13 +158,13 @@ class _Browser(BaseHTTPRequestHandler):
             self._hang_up()
 
     def _with_sessions(self, cookies: str) -> str:
-        """Replace what the browser has by what the server gave; leave out all other cookies."""
+        """Replace the browser's secrets by the server's sessions; drop all other cookies."""
         pairs = (pair.strip().partition("=") for pair in cookies.split(";"))
         sessions = self.server.sessions
         return "; ".join(f"{name}={sessions[value]}" for name, _, value in pairs if value in sessions)
 
     def _with_secret(self, cookie: str) -> str:
-        """Replace a session that the server begins by a secret; one that it ends has no value."""
+        """Replace a new session's value by a secret; a session that ends has an empty value."""
         pair, _, attributes = cookie.partition(";")
         name, _, value = pair.partition("=")
         if not value.strip('"'):
@@ -186,10 +186,10 @@ class _Browser(BaseHTTPRequestHandler):
 
 
 def _is_this_user(near: socket.socket) -> bool:
-    """Return True if a process of this user, or of root, connected; also if the system does not list sockets."""
+    """Return True if a process of this user, or of root, connected; also if the system has no socket table."""
     try:
         return is_this_user(near)
-    except UnknownPeer:  # the client is gone already
+    except UnknownPeer:  # the client has disconnected
         return False
     except NoTable:
         return True

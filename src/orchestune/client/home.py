@@ -1,4 +1,4 @@
-"""Where this user's state lives: `$ORCHESTUNE_HOME`, or what the XDG rules say."""
+"""Location of this user's state: `$ORCHESTUNE_HOME`, or a folder according to the XDG specification."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from orchestune.system.private import claim, refuse_replaceable
 
 OWN_FOLDER = "set ORCHESTUNE_HOME to a folder of your own"
 LONGEST = 480
-"""bytes of the path of a state folder: SQLite takes no file whose path, with what it appends, is longer than 512"""
+"""maximum path length of a state folder in bytes: SQLite appends suffixes and limits paths to 512"""
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of everything that lasts: database, logs, artifacts, the running server. Made when missing.
+    """Return the folder of all persistent state (database, logs, artifacts, running server); created if missing.
 
-    UsageError where it cannot be made, or its path is too long.
+    Raises UsageError if it cannot be created, or its path is too long.
     """
     folder = _made(state_path(environ))
-    claim(folder, "the state folder", OWN_FOLDER)  # again: another user may have made it meanwhile
+    claim(folder, "the state folder", OWN_FOLDER)  # again: another user may have created it meanwhile
     mark(folder)
     return folder
 
 
 def state_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where that folder is or would be, for who only reads. UsageError where its path is too long, or if another user
-    could have put something there, or can put something else in its place.
+    """Return the path of the state folder, without creating it. Raises UsageError if the path is too long, or if
+    another user could have changed its content, or can replace it.
     """
     folder = chosen_home(environ) or _base(environ) / "orchestune"
     check_length(folder, "the state folder", "set ORCHESTUNE_HOME to a folder with a shorter path")
@@ -41,26 +41,26 @@ def state_path(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where this user's data lie that other machines with the same home folder may see, by the XDG rules; not made."""
+    """Return this user's XDG data folder, which other machines with the same home folder may see; not created."""
     text = environ.get("XDG_DATA_HOME", "")
     return (Path(text) if os.path.isabs(text) else Path(_expanded("~", environ)) / ".local/share") / "orchestune"
 
 
 def mark(folder: Path) -> None:
-    """Say in a state folder what it is, so that it never counts as code of the folder in which it is."""
-    with suppress(OSError):  # there is a better place to say that it cannot be written to
+    """Mark a state folder, so that it never counts as part of the code in an enclosing folder."""
+    with suppress(OSError):  # reported elsewhere if the folder is not writable
         (folder / STATE_MARK).touch(mode=0o600)
 
 
 def chosen_home(environ: Mapping[str, str]) -> Path | None:
-    """What ORCHESTUNE_HOME says, as a whole path. UsageError where that is in nobody's home folder."""
+    """Return ORCHESTUNE_HOME as an absolute path. Raises UsageError if it names the home folder of an unknown user."""
     text = environ.get("ORCHESTUNE_HOME", "").strip()
     return Path(_expanded(text, environ)).absolute() if text else None
 
 
 def _base(environ: Mapping[str, str]) -> Path:
     text = environ.get("XDG_STATE_HOME", "")
-    if os.path.isabs(text):  # the XDG rules: a relative path is to be ignored
+    if os.path.isabs(text):  # XDG: a relative path is to be ignored
         return Path(text)
     return Path(_expanded("~", environ)) / ".local/state"
 
@@ -78,7 +78,7 @@ def _expanded(text: str, environ: Mapping[str, str]) -> str:
 
 
 def check_length(folder: Path, name: str, hint: str) -> None:
-    """UsageError where the path is too long for a database in it, also of what a link leads to: SQLite follows it."""
+    """Raise UsageError if the path is too long for a database; a link's target too, since SQLite resolves links."""
     for path in (str(folder), os.path.realpath(folder)):
         size = len(os.fsencode(path))
         if size > LONGEST:
@@ -86,7 +86,7 @@ def check_length(folder: Path, name: str, hint: str) -> None:
 
 
 def _made(folder: Path) -> Path:
-    """Make the folder for its owner alone; parents, where they are missing, too. One that exists stays as it is."""
+    """Create the folder and missing parents, for the owner only. An existing folder is left unchanged."""
     path = folder
     try:
         missing = [folder]

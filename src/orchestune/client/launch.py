@@ -1,4 +1,4 @@
-"""What an experiment takes along from the shell that started it: never anything that may be a secret."""
+"""Data that an experiment takes from the shell that starts it: never anything that may be a secret."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ TORCH_ PYTORCH_ KERAS_ JAX_ XLA_ HF_
 """
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS)_?KEY|PRIVATE|(^|_)AUTH|SESSION", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
-    r"://[^/\s]*@"  # an address with a user or a password
+    r"://[^/\s]*@"  # a URL with a user or a password
     r"|\b(gh[pousr]_|github_pat_|glpat-|hf_[A-Za-z0-9]{20}|sk-[A-Za-z0-9]|xox[abprs]-|AKIA[0-9A-Z]{16}|eyJ[A-Za-z0-9_-]{10})"
     r"|-----BEGIN"
 )
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The part of the shell's environment that trials on this machine get."""
+    """Return the part of the shell's environment that trials on this machine get."""
     names, prefixes = frozenset(_NAMES.split()), tuple(_PREFIXES.split())
-    chosen = chosen_home(environ)  # relative paths begin elsewhere there
+    chosen = chosen_home(environ)  # relative paths would have another base there
     home = {"ORCHESTUNE_HOME": str(chosen)} if chosen else {}
     return home | {
         name: value
@@ -58,12 +58,12 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def python(environ: Mapping[str, str]) -> dict[str, str] | None:
-    """Path and version of the Python that a command of this shell would get; nothing is started to know them."""
+    """Return path and version of the shell's Python, without starting it."""
     found = shutil.which("python", path=environ.get("PATH")) or shutil.which("python3", path=environ.get("PATH"))
     if found is None:
         return None
     version = ""
-    with suppress(OSError, UnicodeDecodeError):  # not of a virtual environment
+    with suppress(OSError, UnicodeDecodeError):  # not a virtual environment
         for line in (Path(found).parent.parent / "pyvenv.cfg").read_text().splitlines():
             name, _, value = line.partition("=")
             version = value.strip() if name.strip() in ("version", "version_info") else version
@@ -71,17 +71,17 @@ def python(environ: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def folder_key(folder: Path) -> str:
-    """How the server knows the folder that an experiment was started from: host and absolute path, as `in_utf8`."""
+    """Return the server's key for the folder that an experiment was started from: host and path, as `in_utf8`."""
     return f"{socket.gethostname()}:{in_utf8(Path(os.path.realpath(folder)))}"
 
 
 def in_utf8(path: Path) -> str:
-    """The path as text that can be sent; bytes of it that are no UTF-8 are spelled out (`\\xff`)."""
+    """Return the path as valid text; bytes that are not UTF-8 are escaped (`\\xff`)."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def owner(environ: Mapping[str, str]) -> str:
-    """The user's name."""
+    """Return the user's name."""
     name = environ.get("USER") or environ.get("LOGNAME")
     if name:
         return name
@@ -94,9 +94,9 @@ def owner(environ: Mapping[str, str]) -> str:
 def secret_values(
     sources: Iterable[tuple[str, str]], environ: Mapping[str, str], folder: Path, section: str = "secrets."
 ) -> dict[str, str]:
-    """The values behind (name, `env:NAME` or `file:PATH`); BadInput names each that is not there, never a value.
+    """Return the values of (name, `env:NAME` or `file:PATH`). Raises BadInput with each missing name, never a value.
 
-    `section` stands before the names in its messages.
+    `section` is the prefix of the names in error messages.
     """
     values: dict[str, str] = {}
     problems: list[Problem] = []

@@ -1,4 +1,4 @@
-"""Whether the embedded server began before its code was changed: an editable install, or one made anew meanwhile."""
+"""Detection of an embedded server that runs outdated code, after changes of an editable install or a reinstallation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def changed(state: Path, package: Path = _PACKAGE) -> str:
-    """The first file found that is younger than the server of this state folder; empty where none is, or none runs.
+    """Return the first source file that is newer than the server of this state folder; empty if none is, or none runs.
 
-    Looks at each file: some milliseconds.
+    Checks every file, which takes some milliseconds.
     """
     try:
-        began = (state / endpoint.FILE).stat().st_mtime  # written when it answers first
+        began = (state / endpoint.FILE).stat().st_mtime  # written when the server has started
     except OSError:
         return ""
     folders = [str(package)]

@@ -1,4 +1,4 @@
-"""What keeps this user from writing into a folder, in words: a full disk, a quota, a disk that is mounted read-only."""
+"""Explanations of why this user cannot write to a folder: a full disk, a quota, a read-only mount."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import os
 from pathlib import Path
 
 _NEEDED = 1 << 20
-"""bytes: a server that begins needs two thirds of that"""
+"""bytes; a new server needs two thirds of that"""
 _FILES = 24
-"""what it makes of files and folders, and some more"""
+"""inodes: files and folders of a new server, with some reserve"""
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""errors that are no matter of one folder"""
+"""errors that concern the whole disk, not one folder"""
 ANOTHER = "set ORCHESTUNE_HOME to a folder of yours that can be written to"
 _ELSEWHERE = "or set ORCHESTUNE_HOME to a folder on another disk"
 
 
 def trouble(folder: Path) -> tuple[str, str] | None:
-    """Why no server can keep its state in `folder`, and what to do; None where there is room for one that begins."""
-    import tempfile  # only where something is wrong
+    """Return why no server can store its state in `folder`, and a remedy; None if a new server has enough room."""
+    import tempfile  # imported on demand, only for diagnosis
 
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -31,7 +31,7 @@ def trouble(folder: Path) -> tuple[str, str] | None:
 
 
 def explained(exc: OSError, folder: Path) -> tuple[str, str]:
-    """What an error says that came of writing into `folder`, and what to do."""
+    """Return an explanation of an error from writing to `folder`, and a remedy."""
     if exc.errno == errno.ENOSPC:
         found = os.statvfs(folder)
         full = f"too little space is left for {folder}: {found.f_bavail * found.f_frsize >> 10} KiB"
@@ -46,7 +46,7 @@ def explained(exc: OSError, folder: Path) -> tuple[str, str]:
 
 def _few_inodes(folder: Path) -> tuple[str, str] | None:
     found = os.statvfs(folder)
-    if not found.f_files or found.f_favail >= _FILES:  # file systems that do not count them say 0 of 0
+    if not found.f_files or found.f_favail >= _FILES:  # file systems without inode counts report 0 of 0
         return None
     text = f"the disk of {folder} takes hardly any further file: {found.f_favail} inodes are left"
     return text, f"remove files there (`df -i` counts them), {_ELSEWHERE}"

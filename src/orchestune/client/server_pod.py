@@ -1,4 +1,4 @@
-"""Which pod is the server, and in words why none is there or none is ready."""
+"""Selection of the server's pod, and explanations if there is none or none is ready."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ Pod = dict[str, Any]
 
 
 def choose(pods: Sequence[Pod]) -> Pod | None:
-    """The pod to connect to: a ready one, else one that runs, never one that is going away; the newest of them."""
+    """Return the pod to connect to: the newest ready one, otherwise the newest running one; never a terminating one."""
     running = [pod for pod in pods if pod["status"].get("phase") == "Running" and _stays(pod) and not _halted(pod)]
     best = sorted(running, key=lambda pod: (ready(pod), pod["metadata"].get("creationTimestamp") or ""))
     return best[-1] if best else None
 
 
 def ready(pod: Pod) -> bool:
-    """Whether its server answers, as its probe says."""
+    """Return True if its readiness probe succeeds."""
     conditions = pod["status"].get("conditions") or ()
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
 
 def why(pods: Sequence[Pod]) -> str:
-    """Why none of them can be connected to."""
+    """Return the reason why none of the pods can be connected to."""
     if not pods:
         return "there is no pod of it"
     staying = [pod for pod in pods if _stays(pod)] or list(pods)
@@ -45,7 +45,7 @@ def _containers(pod: Pod) -> list[dict[str, Any]]:
 
 
 def _halted(pod: Pod) -> bool:
-    """A container of it waits or has ended: it crashed, or its image cannot be had."""
+    """Return True if a container is waiting or has terminated: it crashed, or its image cannot be pulled."""
     own = pod["status"].get("containerStatuses") or ()
     return any("running" not in (item.get("state") or {}) for item in own)
 
@@ -69,7 +69,7 @@ def _reasons(pod: Pod) -> Iterator[str]:
 
 
 def _ended(container: dict[str, Any]) -> str:
-    """How it ended, where it did not end well."""
+    """Return exit reason and message of a container that failed; empty otherwise."""
     for state in ("state", "lastState"):
         found = (container.get(state) or {}).get("terminated")
         if found and found.get("exitCode"):

@@ -1,4 +1,4 @@
-"""Starts a server that outlives the command which needs it."""
+"""Start of a server that outlives the command that needs it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LINES = 15
 
 
 class Spawned:
-    """The server that this command started, in a session of its own, its output in `log`."""
+    """A server process that this command started, in its own session, with its output in `log`."""
 
     def __init__(self, program: Sequence[str], log: Path, environ: Mapping[str, str]) -> None:
-        """Unreachable where the program cannot be started."""
+        """Start it. Raises Unreachable if the program cannot be started."""
         self.log = log
         try:
             if log.exists() and log.stat().st_size > _LOG_LIMIT:
@@ -40,11 +40,11 @@ class Spawned:
             raise Unreachable(f"the server cannot be started: {told[0]}", told[1]) from exc
 
     def ended(self) -> int | None:
-        """Its exit code, None while it runs."""
+        """Return its exit code, None while it runs."""
         return self._process.poll()
 
     def last_words(self) -> str:
-        """The end of what it wrote, indented, for an error message."""
+        """Return its log tail, indented, for an error message."""
         try:
             with self.log.open("rb") as file:
                 file.seek(max(self._offset, self.log.stat().st_size - 8192))
@@ -54,23 +54,23 @@ class Spawned:
         return ":\n" + "\n".join(f"  {line}" for line in lines[-_LINES:]) if lines else ""
 
     def let_go(self) -> None:
-        """Nobody waits for it any more."""
-        self._process.returncode = self._process.poll() or 0  # else the interpreter warns of a child that still runs
+        """Detach from the process."""
+        self._process.returncode = self._process.poll() or 0  # avoids a ResourceWarning about a running child
 
 
 def server_program(state: Path) -> list[str]:
-    """What starts the embedded server of this installation."""
-    # -P: a file of the current folder that is named like a module is not to be imported
+    """Return the command that starts the embedded server of this installation."""
+    # -P: prevents imports of modules from the current folder
     return [sys.executable, "-P", "-m", "orchestune", "server", "--embedded", "--state", str(state)]
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The command's environment, relative entries of the module path made absolute: the server's folder is another."""
+    """Return the command's environment, with absolute paths in PYTHONPATH: the server has another working directory."""
     found = dict(environ)
-    found.pop("ORCHESTUNE_SERVER", None)  # names another one
-    found.pop("ORCHESTUNE_WORKER_FILE", None)  # said by a trial: the server must not count as part of its worker
+    found.pop("ORCHESTUNE_SERVER", None)  # selects another server
+    found.pop("ORCHESTUNE_WORKER_FILE", None)  # set within a trial: the server must not count as part of its worker
     if "ORCHESTUNE_PARAMS" in found:
-        found.pop("ORCHESTUNE_CONFIG", None)  # the trial's configuration file, and not the server's
+        found.pop("ORCHESTUNE_CONFIG", None)  # the trial's configuration file, not the server's
     if found.get("PYTHONPATH"):
         entries = found["PYTHONPATH"].split(os.pathsep)
         found["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in entries if entry)

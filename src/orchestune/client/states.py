@@ -1,4 +1,4 @@
-"""What the state of an experiment means for somebody who waits for it."""
+"""Interpretation of an experiment's state for clients that wait for it."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ OVER = frozenset({"completed", "failed", "stopped"})
 
 
 def over(status: documents.Status) -> bool:
-    """Nothing more happens by itself: it ended, or a guard paused it."""
+    """Return True if it has ended, or a guard has paused it: nothing more happens without the user."""
     return status["state"] in OVER or guarded(status)
 
 
 def deleted(status: documents.Status) -> bool:
-    """Whether somebody has deleted it; the server tells that, and what can still be done, in its notes alone."""
+    """Return True if it was deleted; the server reports that, and possible actions, only in its notes."""
     return any(note.startswith("deleted: ") for note in status.get("notes") or ())
 
 
 def extendable(status: documents.Status) -> bool:
-    """Whether it has ended and a larger budget makes it go on; another reason for its end would end it at once."""
+    """Return True if it has ended and a larger budget continues it; otherwise it would end again at once."""
     reason = status["reason"]
     return status["state"] in OVER and (reason is None or reason["code"] in ("budget", "stopped"))
 
 
 def handing_in(status: documents.Status) -> bool:
-    """Whether files of its trials are on their way, for which the end of its workers waits."""
+    """Return True if files of its trials are being uploaded; its workers end after that."""
     return any(worker.get("sending") for worker in status.get("workers") or ())
 
 
 def owner_of(record: documents.Status | documents.ClusterExperiment) -> str:
-    """The owner's name, with a mark if nothing proves it. Older servers prove nothing, and say nothing of it."""
+    """Return the owner's name, with a mark if it is unverified. Older servers verify nothing, and do not say so."""
     name = record["owner"]
     return name if record.get("owner_authenticated", True) else f"{name} (unverified)"
 
 
 def finished(status: documents.Status) -> int:
-    """The trials that count for the budget."""
+    """Return the number of trials that count towards the budget."""
     counts = status["counts"]
     return counts["completed"] + counts["failed"] + counts["pruned"]
 
 
 def guarded(status: documents.Status) -> bool:
-    """Whether the server paused it for a reason of its own; a person has to look at it."""
+    """Return True if the server paused it for a reason of its own, which the user has to resolve."""
     reason = status["reason"]
     return status["state"] == "paused" and reason is not None and reason["code"] != "paused_by_user"

@@ -1,4 +1,4 @@
-"""Server-sent events that go on where they broke off, through restarts of the server and changes of its address."""
+"""Server-sent events that resume after disconnections, restarts of the server and changes of its address."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any
 from orchestune.client.transport import Transport
 from orchestune.errors import TemporaryError, Unreachable
 
-_JITTER = random.Random()  # of our own: the global one belongs to the user's program and to tests
+_JITTER = random.Random()  # a separate generator: the global one belongs to the user's program and to tests
 
 SILENCE = 15.0
-"""seconds without a byte after which the connection counts as broken; the server sends a comment every 10 s"""
+"""read timeout in seconds; the server sends a comment every 10 s"""
 
 
 @dataclass(frozen=True)
 class ServerSent:
-    """One event of a stream; `id` is what a later stream resumes after."""
+    """One event of a stream; a later stream can resume after `id`."""
 
     id: str
     kind: str
     data: str
 
     def json(self) -> Any:
-        """The data as a document."""
+        """Parse the data as JSON."""
         return json.loads(self.data)
 
 
@@ -38,11 +38,10 @@ def follow(
     on_away: Callable[[TemporaryError], None] = lambda error: None,
     patience: float = 600.0,
 ) -> Iterator[ServerSent]:
-    """Every event once and in order, until the server says `end`.
+    """Yield every event once and in order, until the server sends `end`.
 
-    `transport` is the caller's own for this stream. `on_away` hears of each broken connection; a TemporaryError is
-    raised when no server, or none with its store, answered for `patience` seconds. Errors such as NotFound are raised
-    as they come.
+    The stream needs a `transport` of its own. `on_away` is called for each lost connection. Raises a TemporaryError if
+    no server, or none with its store, answered for `patience` seconds, and other errors such as NotFound immediately.
     """
     waited, delay = 0.0, 0.1
     error: TemporaryError

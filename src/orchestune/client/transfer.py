@@ -1,4 +1,4 @@
-"""Files to and from the server: bundles go up once, artifacts come down whole or not at all."""
+"""File transfers to and from the server: idempotent uploads of bundles, atomic downloads of artifacts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BLOCK = 1 << 20
 
 
 def upload_bundle(transport: Transport, digest: str, archive: Path) -> bool:
-    """Send the archive, unless the server has it already; whether it was sent. Streams, and may be repeated."""
+    """Upload the archive unless the server has it; return True if it was sent. Streams it; idempotent."""
     if has_bundle(transport, digest):
         return False
     headers = {"Content-Type": "application/gzip", "Content-Length": str(archive.stat().st_size)}
@@ -25,26 +25,26 @@ def upload_bundle(transport: Transport, digest: str, archive: Path) -> bool:
 
 
 def has_bundle(transport: Transport, digest: str) -> bool:
-    """Whether the server has it."""
+    """Return True if the server has the bundle."""
     try:
         transport.request("HEAD", f"/api/v1/bundles/{digest}")
     except NotFound:
         return False
     except OrchestuneError as exc:
-        if exc.code != "error":  # of an answer that names none
+        if exc.code != "error":  # a response without an error code
             raise
         return False
     return True
 
 
 def download(transport: Transport, path: str, target: Path, digest: str, size: int) -> None:
-    """The file at `path`, checked against its SHA-256. What an interrupted download left (`.part`) is gone on with.
+    """Download the file at `path` and verify its SHA-256. Resumes an interrupted download (`.part`).
 
-    `target` is replaced in one step. Raises Unreachable when the server stays away, OSError where the disk does not
-    take it, OrchestuneError where the bytes are not those which the server promised.
+    Replaces `target` atomically. Raises Unreachable if the server does not answer, OSError if the disk fails, and
+    OrchestuneError if the content does not match the digest.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{digest[:32]}.part")  # the name of the file may be as long as names can be
+    part = target.with_name(f".{digest[:32]}.part")  # fixed length: the name of the file may be as long as names can be
     failures = 0
     while not part.exists() or part.stat().st_size < size or size == 0:
         before = _arrived(part)
@@ -68,7 +68,7 @@ def download(transport: Transport, path: str, target: Path, digest: str, size: i
 
 
 def fetch(transport: Transport, path: str, target: Path) -> None:
-    """The bytes at `path`, whose size and digest nobody knows before. `target` is replaced in one step."""
+    """Download the content at `path`, with unknown size and digest. Replaces `target` atomically."""
     part = target.with_name(f".{target.name}.part")
     for last in (False, False, False, True):
         try:
@@ -85,7 +85,7 @@ def fetch(transport: Transport, path: str, target: Path) -> None:
 
 
 def fetch_bundle(transport: Transport, digest: str, target: Path) -> None:
-    """The archive with this digest, checked. NotFound, and what `fetch` raises."""
+    """Download the archive with this digest, and verify it. Raises NotFound, and what `fetch` raises."""
     fetch(transport, f"/api/v1/bundles/{digest}", target)
     found = _digest(target)
     if found != digest:
@@ -110,7 +110,7 @@ def _fetch(transport: Transport, path: str, part: Path, offset: int) -> None:
 
 
 def _of_the_disk(exc: Exception) -> bool:
-    """Whether the disk failed here, and not the network."""
+    """Return True if the local disk failed, not the network."""
     return isinstance(exc, OSError) and (bool(exc.filename) or exc.errno in OF_THE_DISK)
 
 
@@ -124,9 +124,9 @@ def _digest(path: Path) -> str:
 
 
 def local_name(folder: Path, path: str) -> Path:
-    """Where the artifact `path` goes below `folder`. OrchestuneError where it would leave it.
+    """Return the path of the artifact `path` below `folder`. Raises OrchestuneError if it would be outside.
 
-    Its name there is in UTF-8, as it was where the trial ran, also in a locale that lacks the characters.
+    The name is UTF-8, as it was where the trial ran, even in a locale without these characters.
     """
     parts = PurePosixPath(os.fsdecode(path.encode("utf-8", "surrogateescape"))).parts
     if not parts or path.startswith("/") or ".." in parts:
@@ -135,5 +135,5 @@ def local_name(folder: Path, path: str) -> Path:
 
 
 def quoted(path: str) -> str:
-    """`path` as part of an address; slashes stay."""
+    """Percent-encode `path` for a URL; slashes are kept."""
     return quote(path, safe="/")

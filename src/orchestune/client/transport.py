@@ -1,4 +1,4 @@
-"""One kept HTTP connection: repeats what may be repeated, and asks again where the server is."""
+"""One persistent HTTP connection, with retries of idempotent requests and rediscovery of the server."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ from orchestune.errors import (
     from_json,
 )
 
-_JITTER = random.Random()  # of our own: the global one belongs to the user's program and to tests
+_JITTER = random.Random()  # a separate generator: the global one belongs to the user's program and to tests
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
-"""what stands in a header as it is; other characters of a name are percent-encoded"""
+"""characters that headers contain unchanged; others in a name are percent-encoded"""
 
 Body = bytes | Callable[[], BinaryIO] | None
-"""A callable opens the body anew for each try."""
+"""A callable opens the body again for each try."""
 
 _WORD = 3.0
-"""seconds of trying in vain after which somebody hears of it"""
+"""seconds of failed tries before the user is notified"""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A successful answer, read to its end. Names of headers are in lower case."""
+    """A successful response with its complete body. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """The body as a document; Unreachable where it is none (something else answers at that address)."""
+        """Parse the body as JSON. Raises Unreachable if it is invalid (another program answers at that address)."""
         try:
             return json.loads(self.body)
         except ValueError as exc:
@@ -58,7 +58,7 @@ class Reply:
 
 
 class Transport:
-    """Requests by one thread at a time. What fails for the moment is repeated for `patience` seconds."""
+    """Requests by one thread at a time. Temporary failures are retried for `patience` seconds."""
 
     def __init__(
         self,
@@ -70,23 +70,23 @@ class Transport:
         clock: Callable[[], float] = time.monotonic,
         on_wait: Callable[[TemporaryError], None] = lambda error: None,
     ) -> None:
-        """`on_wait` hears why a request takes long, once for each that does; a clone's does not."""
+        """`on_wait` is called with the cause, once per request that takes long; not for clones."""
         self.resolve = resolve
         self.patience = patience
         self.timeout = timeout
         self._sleep, self._clock, self._on_wait = sleep, clock, on_wait
         self._connection: HTTPConnection | None = None
         self._process = 0
-        """which made the connection; a fork of it would hear answers to the other's questions"""
+        """process that opened the connection; a fork would receive responses to its parent's requests"""
         self._response: HTTPResponse | None = None
         self._access, self._prefix = Access("", ""), ""
         self.version = ""
-        """of the server that answered last, where it says so"""
+        """version of the server that answered last, if it reports one"""
         self.heard = float("-inf")
-        """when that was, by the clock of this transport"""
+        """time of the last response, by the clock of this transport"""
 
     def clone(self, *, patience: float | None = None, timeout: float | None = None) -> Transport:
-        """The same server over a connection of its own, for another thread, or for what takes other times."""
+        """Return a transport to the same server with its own connection, for another thread or other timeouts."""
         return Transport(
             self.resolve,
             patience=self.patience if patience is None else patience,
@@ -96,9 +96,9 @@ class Transport:
         )
 
     def request(self, method: str, path: str, body: Body = None, headers: Mapping[str, str] | None = None) -> Reply:
-        """The answer. Every method may be repeated: a POST carries a key under which the server remembers its answer.
+        """Send a request and return the response. Every method is retried: a POST carries an idempotency key.
 
-        Raises the error that the server sent, Unreachable where no server answered in time.
+        Raises the server's error, or Unreachable if no server answers in time.
         """
         fields = dict(headers or {})
         if method == "POST":
@@ -119,7 +119,7 @@ class Transport:
         raise AssertionError("the last try raises")
 
     def open(self, path: str, headers: Mapping[str, str]) -> HTTPResponse:
-        """The answer to a GET, its body still to be read; repeated until it begins. Close the transport after it."""
+        """Send a GET and return the response, body unread; retried until it begins. The caller closes the transport."""
         for attempt in self._tries():
             with attempt:
                 try:
@@ -134,7 +134,7 @@ class Transport:
         raise AssertionError("the last try raises")
 
     def close(self) -> None:
-        """Drop the connection; the next request makes a new one."""
+        """Close the connection; the next request opens a new one."""
         if self._connection is not None:
             self._connection.close()
         if self._response is not None:
@@ -142,7 +142,7 @@ class Transport:
         self._connection = self._response = None
 
     def pause(self, seconds: float) -> None:
-        """Wait, with the sleep that this transport was given."""
+        """Sleep, by the injected function."""
         self._sleep(seconds)
 
     def _tries(self) -> Iterator[_Try]:
@@ -161,7 +161,7 @@ class Transport:
     def _send(self, method: str, path: str, body: Body, headers: Mapping[str, str]) -> HTTPResponse:
         connection = (self._connection if self._process == os.getpid() else None) or self._connect()
         if connection.sock is not None:
-            connection.sock.settimeout(self.timeout)  # a kept connection may be from before that was changed
+            connection.sock.settimeout(self.timeout)  # a kept connection may have an earlier timeout
         fields = {"Accept": "application/json", "Authorization": f"Bearer {self._access.token}", **headers}
         if self._access.user:
             fields["Orchestune-User"] = quote(self._access.user, safe=_PRINTABLE)
@@ -215,15 +215,15 @@ class Transport:
 
 
 class _Final(Unreachable):
-    """Unreachable, and waiting cannot help."""
+    """Unreachable, and retries cannot help."""
 
 
 class _Dropped(Unreachable):
-    """A kept connection was closed in between: try again at once."""
+    """A kept connection was closed between requests: retry at once."""
 
 
 class _Try:
-    """One try of a request: swallows what may be repeated, unless it is the last."""
+    """One try of a request: suppresses retriable errors unless it is the last."""
 
     def __init__(self, last: bool) -> None:
         self.last = last
@@ -241,7 +241,7 @@ class _Try:
 
 
 _AWAY = (502, 503, 504)
-"""what a proxy answers, in words of its own, while the server behind it begins anew"""
+"""statuses that a proxy answers on its own while the server behind it restarts"""
 
 
 def _error(response: HTTPResponse, content: bytes) -> OrchestuneError:
@@ -260,7 +260,7 @@ def _error(response: HTTPResponse, content: bytes) -> OrchestuneError:
     if response.status == TooLarge.status:
         hint = "let the proxy take larger ones; nginx does with `client_max_body_size 0;`"
         return TooLarge("a proxy in front of the server refuses requests of this size (413)", hint)
-    if response.status < 500 and content:  # ours says in a document what it refuses; a HEAD has no body
+    if response.status < 500 and content:  # our server refuses with a JSON document; a HEAD has no body
         return _not_ours(response.status)
     return OrchestuneError(f"the server answered {response.status} {response.reason}", "look at its log")
 

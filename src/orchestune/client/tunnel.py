@@ -1,4 +1,4 @@
-"""The way to a server inside a Kubernetes cluster: through the API server, with a short-lived token of a role."""
+"""A tunnel to a server inside a Kubernetes cluster: through the API server, with a short-lived token of a role."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from orchestune.kubeapi.refusals import Forbidden
 
 PORT = 8470
 _LIFETIME = 3600
-"""seconds that a token is asked for; the API server may give it another time"""
+"""requested lifetime of a token in seconds; the API server may grant another"""
 _RENEWED = 0.75
-"""of its lifetime, after which the next connection gets a new one"""
+"""fraction of the lifetime after which the next connection gets a new token"""
 _CORRECTION = 8.0
-"""seconds for which the server may still be adding the name of its pod to the Roles; it looks at them every 5 s"""
+"""seconds in which the server may still be adding its pod's name to the Roles; it checks them every 5 s"""
 _DECISION = 0.5
-"""seconds in which a pod that is not ready shows whether somebody listens in it"""
+"""seconds in which a pod that is not ready shows whether a server listens in it"""
 
 
 @contextmanager
 def _passing() -> Iterator[None]:
-    """What may be otherwise in a moment is Unreachable: a busy API server, a pod that went after it was listed."""
+    """Raise transient errors as Unreachable: a busy API server, a pod that was deleted after it was listed."""
     try:
         yield
     except Unreachable:
@@ -43,7 +43,7 @@ def _passing() -> Iterator[None]:
 
 
 class Tunnel:
-    """One cluster's server, for all threads of this process. `resolve` is what a Transport needs."""
+    """A tunnel to one cluster's server, for all threads of this process. A Transport needs its `resolve`."""
 
     def __init__(
         self,
@@ -55,22 +55,22 @@ class Tunnel:
         ping: float = PING,
         silence: float = SILENCE,
     ) -> None:
-        """`remember` gets the cluster with the role that was found, where that is news; see `wire` for the rest."""
+        """`remember` is called with the cluster and its role if that has changed; see `wire` for the timeouts."""
         self._cluster, self._remember, self._clock = cluster, remember, clock
         self._api = ApiServer(cluster, environ)
         self._ping, self._silence = ping, silence
         self._token, self._renew_at = "", 0.0
         self._refused_since: float | None = None
-        """when this user was refused to forward ports, if that was the answer to the last request"""
+        """time since which port forwarding has been refused to this user; None if the last request was allowed"""
         self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Name in messages."""
         return f"the server in cluster '{self._cluster.name}'"
 
     def resolve(self) -> Access:
-        """How to connect now. Denied or Forbidden where this user may not; Unreachable where the cluster is away."""
+        """Return the current access. Raises Denied or Forbidden if this user has none, or Unreachable."""
         with self._lock, _passing():
             if self._clock() >= self._renew_at:
                 self._renew()
@@ -78,10 +78,10 @@ class Tunnel:
             return Access(host, self._token, self._cluster.user, self.dial, self.name)
 
     def dial(self, timeout: float) -> socket.socket:
-        """A connection to the server's pod of this moment.
+        """Connect to the server's current pod.
 
-        Unreachable says why there is none: no pod, one that is pending or crashes, an API server that is away.
-        Forbidden if this user may not forward ports to that pod, also after the server had time to allow it.
+        Raises Unreachable with the reason: no pod, one that is pending or crashes, an API server that does not answer.
+        Raises Forbidden if this user may not forward ports to that pod, even after the server had time to allow it.
         """
         with self._lock, _passing():
             pods = self._pods()
@@ -101,7 +101,7 @@ class Tunnel:
     def _websocket(
         self, path: str, timeout: float, pods: list[server_pod.Pod], chosen: server_pod.Pod
     ) -> socket.socket:
-        """Open the websocket. A new pod's name is in the Roles only once its server has added it."""
+        """Open the websocket. A new pod's name is in the Roles only after its server has added it."""
         try:
             opened = self._api.websocket(path, timeout)
         except Forbidden as exc:
@@ -117,7 +117,7 @@ class Tunnel:
         return opened
 
     def _refuse_silence(self, wire: Wire, pods: list[server_pod.Pod]) -> None:
-        """A server that is starting listens nowhere yet: say that, instead of a connection that closes at once."""
+        """Raise Unreachable while the server is starting, instead of returning a connection that closes at once."""
         wire.decided.wait(_DECISION)
         if wire.decided.is_set() and wire.trouble:
             wire.socket.close()
@@ -139,7 +139,7 @@ class Tunnel:
         return f"`orchestune cluster test -n {name}` says more, `orchestune cluster connect -n {name}` mends it"
 
     def _renew(self) -> None:
-        """Get a token of the strongest role that this user may be; the one that is remembered is tried first."""
+        """Get a token of the highest role that this user may have; the remembered role is tried first."""
         known = self._cluster.role
         refused: Forbidden | None = None
         for role in dict.fromkeys([*([known] if known in SERVER_ROLES else []), *reversed(SERVER_ROLES)]):

@@ -1,4 +1,4 @@
-"""Which of two versions is older, and what to do where server and program are not of the same."""
+"""Comparison of versions, and remedies if server and program differ."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from orchestune import __version__
 from orchestune.client.clusters import Cluster
 
 HEADER = "Orchestune-Version"
-"""in which a server says what it is"""
+"""response header with the server's version"""
 
 
 def release(version: str) -> tuple[int, ...]:
-    """What decides which of two versions is older: the numbers in front; `0.2.0rc1` counts as `0.2.0`."""
+    """Return a sort key for a version: its leading numbers; `0.2.0rc1` counts as `0.2.0`."""
     match = re.match(r"\d+(?:\.\d+)*", version)
     numbers = [int(part) for part in match[0].split(".")] if match else [0]
     while numbers and not numbers[-1]:
@@ -21,13 +21,13 @@ def release(version: str) -> tuple[int, ...]:
 
 
 def difference(theirs: str, ours: str = __version__) -> str:
-    """`older` or `newer`, as the server is; empty where both are of one release."""
+    """Return `older` or `newer` for the server; empty if both are of the same release."""
     there, here = release(theirs), release(ours)
     return "" if there == here else "older" if there < here else "newer"
 
 
 def remedy(theirs: str, cluster: Cluster | None, ours: str = __version__) -> str:
-    """What to do about it; empty where nothing is to be done."""
+    """Return what to do about a difference; empty if there is none."""
     which = difference(theirs, ours)
     if which == "newer":
         return "upgrade this program: pip install --upgrade orchestune"

@@ -1,4 +1,4 @@
-"""Follow one experiment: its events as they come, and its status fetched no more often than is useful."""
+"""Follows one experiment: its events as they occur, and its status with a limited request rate."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from orchestune import documents
 
 _KINDS = ("experiment_state", "experiment_changed", "attempt_started", "trial_requeued", "trial_finished")
-"""events after which the status is worth a look; brief trials make several others each"""
+"""events that trigger a status request; short trials cause several others each"""
 _REST = 5.0
-"""most seconds until the status is asked for again: an answer that took long had perhaps to wait for a new server"""
+"""upper bound in seconds between status requests: a slow response may have waited for a new server"""
 GIVE_UP = 600.0
 """seconds without any server after which following ends"""
 
 
 @dataclass(frozen=True)
 class Away:
-    """The server, or its store, does not answer; following goes on."""
+    """The server, or its store, does not answer; following continues."""
 
     error: TemporaryError
 
@@ -37,7 +37,7 @@ Update: TypeAlias = "documents.Status | ServerSent | Away | OrchestuneError"
 
 
 class Watch:
-    """Two threads, one per connection, that fill `updates`; the thread which paints never waits for the network."""
+    """Two threads, one per connection, that fill `updates`, so that the UI thread never blocks on the network."""
 
     def __init__(self, client: Client, ref: str, *, events: bool = True) -> None:
         self.updates: queue.SimpleQueue[Update] = queue.SimpleQueue()
@@ -47,13 +47,13 @@ class Watch:
         self._wanted = events
 
     def start(self) -> Watch:
-        """Begin; the first update is the status."""
+        """Start both threads; the first update is the status."""
         threading.Thread(target=self._guarded, args=(self._fetch,), daemon=True, name="status").start()
         threading.Thread(target=self._guarded, args=(self._listen,), daemon=True, name="events").start()
         return self
 
     def stop(self) -> None:
-        """End both threads soon; does not wait for them."""
+        """Stop both threads soon, without waiting for them."""
         self._stopped.set()
         self._changed.set()
 
@@ -90,6 +90,6 @@ class Watch:
             away_since = None
             self.updates.put(status)
             took = time.monotonic() - began
-            self._stopped.wait(min(max(0.25, 4 * took), _REST))  # a server under load is asked less often
-            # without an event the status is read all the same: workers and reasons may change without one
+            self._stopped.wait(min(max(0.25, 4 * took), _REST))  # lower the request rate to a server under load
+            # poll without events too: workers and reasons may change without one
             self._changed.wait(2.0)

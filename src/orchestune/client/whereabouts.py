@@ -1,4 +1,4 @@
-"""Where experiments that were started from this state folder run, so that nobody has to name their cluster again."""
+"""Clusters of the experiments that were started from this state folder, so that users need not repeat their names."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from orchestune.system.private import locked, write_private
 FILE = "whereabouts.json"
 _LOCK = "whereabouts.lock"
 LIMIT = 500
-"""experiments that are remembered; the oldest are forgotten"""
+"""maximum number of remembered experiments; the oldest are dropped"""
 
 
 @dataclass(frozen=True)
 class Started:
-    """An experiment that was started here."""
+    """An experiment that was started on this machine."""
 
     handle: str
     id: str
     cluster: str
     folder: str
-    """host and path, as the server knows it"""
+    """host and path, as the server's folder key"""
 
 
 _NAMES = tuple(item.name for item in fields(Started))
 
 
 class Whereabouts:
-    """What is remembered, the newest first. A convenience: a file that cannot be used is one that says nothing."""
+    """The remembered experiments, newest first. Best-effort: an unusable file counts as empty."""
 
     def __init__(self, state: Path) -> None:
         self._path, self._lock = state / FILE, state / _LOCK
 
     def all(self) -> list[Started]:
-        """Everything that is remembered. What has no handle is left out: a server that is not trusted may have sent it,
-        and completion gives handles to shells.
+        """Return all remembered experiments. Skips malformed handles: an untrusted server may have sent them, and shell
+        completion inserts handles.
         """
         try:
             known = [Started(**{name: str(item[name]) for name in _NAMES}) for item in self._items()]
@@ -49,17 +49,17 @@ class Whereabouts:
         return [started for started in known if is_handle(started.handle)]
 
     def add(self, started: Started) -> None:
-        """Remember an experiment as the newest."""
+        """Add an experiment as the newest."""
         self._change(lambda known: [started, *(item for item in known if item.id != started.id)][:LIMIT])
 
     def forget(self, forgotten: Callable[[Started], bool]) -> None:
-        """Remember those no longer; they were deleted, or their cluster is no more."""
+        """Remove matching experiments, which were deleted or whose cluster was."""
         self._change(lambda known: [item for item in known if not forgotten(item)])
 
     def cluster_of(self, ref: str) -> str | None:
-        """The cluster of the experiment with this handle, id or prefix of either; None where nothing is known.
+        """Return the cluster of the experiment with this handle, id or prefix of either; None if unknown.
 
-        Ambiguous where it could be one of several in different clusters.
+        Raises Ambiguous if it matches several in different clusters.
         """
         found = [item for item in self.all() if item.handle.startswith(ref) or item.id.startswith(ref)]
         exact = [item for item in found if ref in (item.handle, item.id)]
@@ -71,7 +71,7 @@ class Whereabouts:
         raise Ambiguous(f"'{ref}' may be {named}", "write more of its handle, or name the cluster with --cluster")
 
     def of_folder(self, folder: str) -> list[Started]:
-        """Those that were started in this folder, the newest first."""
+        """Return the experiments that were started in this folder, newest first."""
         return [item for item in self.all() if item.folder == folder]
 
     def _items(self) -> list[dict[str, str]]:
@@ -79,7 +79,7 @@ class Whereabouts:
         return items
 
     def _change(self, changed: Callable[[list[Started]], list[Started]]) -> None:
-        """Remember what `changed` makes of it, where that can be written."""
+        """Apply `changed` to the list and store it, best-effort."""
         with suppress(OSError), locked(self._lock):
             before = self.all()
             known = changed(before)

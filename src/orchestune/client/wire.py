@@ -1,6 +1,6 @@
-"""One forwarded connection: a socket of this process at one end, a websocket to the API server at the other.
+"""One forwarded connection: a local socket at one end, a websocket to the API server at the other.
 
-Own code, since the official client's has no back-pressure, dies of a broken connection and notices no silent one.
+Implemented here because the official client has no back-pressure, and does not handle broken or silent connections.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from dataclasses import dataclass, field
 
 _BLOCK = 1 << 16
 _FULL = 1 << 20
-"""bytes that wait for one side, above which the other is not read"""
+"""bytes buffered for one side above which the other is not read"""
 PING = 4.0
-"""seconds of silence after which the far end is asked for a sign of life"""
+"""seconds of silence after which the far end is pinged"""
 SILENCE = 10.0
-"""seconds of silence after which the connection counts as broken: the network went away, or the machine slept"""
+"""seconds of silence after which the connection counts as broken: network failure, or the machine slept"""
 
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _DATA, _ERROR = 0, 1
-"""channels of the one port that is forwarded; the first frame of each holds the port's number alone"""
+"""channels of the one forwarded port; the first frame of each has only the port's number"""
 
 
 @dataclass
 class Wire:
-    """A connection that `join` has made."""
+    """A connection that `join` has opened."""
 
     socket: socket.socket
-    """the end for this process; closing it ends the connection"""
+    """this process's end; closing it closes the connection"""
     trouble: str = ""
-    """why the far end could not be reached, in its words"""
+    """error message of the far end if it could not be reached"""
     decided: threading.Event = field(default_factory=threading.Event)
-    """set at the first byte that comes from the far end, and at the end of the connection"""
+    """set at the first byte from the far end, and when the connection ends"""
 
 
 def join(web: socket.socket, *, ping: float = PING, silence: float = SILENCE) -> Wire:
-    """Forwards between `web`, an open websocket, and the end that is returned, in a thread of its own."""
+    """Forward between `web`, an open websocket, and the returned end, in a background thread."""
     near, far = socket.socketpair()
     wire = Wire(near)
     pump = _Pump(wire, web, far, ping, silence)
@@ -50,7 +50,7 @@ def join(web: socket.socket, *, ping: float = PING, silence: float = SILENCE) ->
 
 
 class _Pump:
-    """The thread's work. Neither side is read while too much waits for the other."""
+    """Forwarding loop. A side is not read while the buffer for the other is full."""
 
     def __init__(self, wire: Wire, web: socket.socket, local: socket.socket, ping: float, silence: float) -> None:
         self._wire, self._web, self._local = wire, web, local
@@ -61,13 +61,13 @@ class _Pump:
         self._over = False
 
     def run(self) -> None:
-        """Forward until one side ends, or the far end is silent for too long."""
+        """Forward until one side closes, or the far end is silent for too long."""
         self._web.setblocking(False)
         self._local.setblocking(False)
         try:
             self._forward()
         except OSError:
-            pass  # a connection that broke is one that ended; who used it makes another
+            pass  # a broken connection has ended; its user opens another
         finally:
             with suppress(OSError):
                 self._web.close()
@@ -93,7 +93,7 @@ class _Pump:
             self._write(self._local, self._to_local)
 
     def _wait(self, full: bool) -> set[socket.socket]:
-        """The sides that have something to read. Returns as well where one can be written to, and in time to ping."""
+        """Return the readable sides. Also returns when a side is writable, and in time to ping."""
         poll, seconds, found = select.poll(), self._ping / 2, set[socket.socket]()
         if not self._over:
             poll.register(self._web, (0 if full else select.POLLIN) | (select.POLLOUT if self._to_web else 0))
@@ -105,7 +105,7 @@ class _Pump:
         return found | {sides[number] for number, events in poll.poll(seconds * 1000) if events != select.POLLOUT}
 
     def _read_web(self) -> bool:
-        """Take what came; whether anything did."""
+        """Read available data; return True if there was any."""
         try:
             data = self._web.recv(_BLOCK)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -139,7 +139,7 @@ class _Pump:
             self._over = True
 
     def _read_local(self) -> bool:
-        """Take what is to be sent; False where this process has closed its end."""
+        """Read data to send; return False if this process has closed its end."""
         try:
             data = self._local.recv(_BLOCK)
         except BlockingIOError:
@@ -154,7 +154,7 @@ class _Pump:
 
 
 def frame(kind: int, content: bytes) -> bytes:
-    """A whole frame from client to server (RFC 6455). The mask is zero: what goes through TLS needs none."""
+    """Return a complete frame from client to server (RFC 6455). The mask is zero: TLS makes masking unnecessary."""
     size = len(content)
     if size < 126:
         head = struct.pack("!BB", 0x80 | kind, 0x80 | size)
@@ -166,7 +166,7 @@ def frame(kind: int, content: bytes) -> bytes:
 
 
 def frames(data: bytearray) -> Iterator[tuple[int, bytes]]:
-    """The whole frames from server to client at the beginning of `data`, which are taken from it; kind and content."""
+    """Remove and yield the complete frames from server to client at the start of `data`, as kind and content."""
     while len(data) >= 2:
         size, start = data[1] & 0x7F, 2
         if size >= 126:
