@@ -1,1 +1,1 @@
-"""Requests of the server to servers elsewhere, which its users name: webhooks and trackers."""
+"""Outgoing requests of the server to URLs that its users configure: webhooks and experiment trackers."""

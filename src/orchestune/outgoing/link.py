@@ -1,4 +1,4 @@
-"""One connection to a web server elsewhere, which may be slow, broken or hostile."""
+"""An HTTP connection to an external server, which may be slow, broken or hostile."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from orchestune.errors import Unreachable
 from orchestune.outgoing.reach import Reach, Target, parse
 
 SECONDS = 10.0
-"""for one request from the first step to the last byte of the answer"""
+"""total timeout of a request, from connecting to the last byte of the response"""
 _LARGEST = 1 << 20
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. A redirect is an answer like others: nobody follows it to where it leads."""
+    """A response. Redirects are not followed."""
 
     status: int
     headers: Mapping[str, str]
     """by lower-case name"""
     body: bytes
-    """at most 1 MiB of it"""
+    """at most 1 MiB"""
 
     @property
     def good(self) -> bool:
-        """Whether the request was taken."""
+        """True for a 2xx status."""
         return 200 <= self.status < 300
 
 
 class Link:
-    """Made for one address; connects when it is first used, and again where the connection broke.
+    """A connection to one URL; opened on first use, and again after it broke.
 
-    For one thread. Calls directly, without a proxy: what a proxy may reach is not known here.
+    For one thread. Bypasses proxies, because the addresses that a proxy can reach are not known here.
     """
 
     def __init__(self, url: str, reach: Reach, seconds: float = SECONDS) -> None:
@@ -53,7 +53,7 @@ class Link:
 
     def request(self, method: str, path: str, body: bytes | None = None,
                 headers: Mapping[str, str] | None = None) -> Answer:  # fmt: skip
-        """Ask once, or twice where a connection had been open and was closed meanwhile. Unreachable, Denied."""
+        """Send a request; retry once if a kept connection was closed meanwhile. Raises Unreachable and Denied."""
         fresh = self._connection is None
         try:
             return self._ask(method, path, body, headers or {})
@@ -65,7 +65,7 @@ class Link:
             raise Unreachable(f"{self.target.host} did not answer: {text}") from exc
 
     def close(self) -> None:
-        """Give the connection back. Idempotent."""
+        """Close the connection. Idempotent."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -86,7 +86,7 @@ class Link:
         if deadline.over:
             raise TimeoutError
         if not whole or connection.sock is None:
-            self.close()  # there is more than anybody reads, or the other side has no more to say
+            self.close()  # part of the response is unread, or the server has closed the connection
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
 
     def _connect(self) -> HTTPConnection:
@@ -108,7 +108,7 @@ class Link:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not target.secure:
             plain = HTTPConnection(target.host, target.port)
-            plain.sock, plain.auto_open = raw, 0  # it must not look the name up again by itself
+            plain.sock, plain.auto_open = raw, 0  # must not resolve the name again
             return plain
         context = ssl.create_default_context()
         secure = HTTPSConnection(target.host, target.port, context=context)
@@ -117,7 +117,7 @@ class Link:
 
 
 class _Deadline:
-    """Cuts a connection when its time is up: the timeout of a socket is for each byte, and bytes can drip."""
+    """Shuts a connection down at a deadline: a socket's timeout applies to each read, and a server may send slowly."""
 
     def __init__(self, sock: socket.socket, seconds: float) -> None:
         self._sock = sock
@@ -135,4 +135,4 @@ class _Deadline:
     def _cut(self) -> None:
         self.over = True
         with suppress(OSError):
-            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # not TLS's own, which would talk first
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # not TLS's own shutdown, which would send data first

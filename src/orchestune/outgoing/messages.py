@@ -1,4 +1,4 @@
-"""What a message of an experiment looks like on the wire, and its signature."""
+"""Encoding and signature of an experiment's webhook messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PREFIX = "whsec_"
 
 
 def content(format: str, kind: str, at: str, data: Mapping[str, Any]) -> bytes:
-    """The body: the document of Standard Webhooks, or what Slack takes."""
+    """Return the body: a Standard Webhooks document, or a Slack message."""
     document: dict[str, Any] = {"type": f"experiment.{kind}", "timestamp": at, "data": dict(data)}
     if format == "slack":
         document = {"text": f"{_escaped(data['text'])}\n<{data['url']}|{_escaped(data['experiment'])}>"}
@@ -22,8 +22,8 @@ def content(format: str, kind: str, at: str, data: Mapping[str, Any]) -> bytes:
 
 
 def headers(identity: str, seconds: int, body: bytes, secret: str) -> dict[str, str]:
-    """As Standard Webhooks has them (standardwebhooks.com): the same identity at each try, and a signature over
-    identity, time and body, so that nobody can send an old message again much later.
+    """Return the headers of Standard Webhooks (standardwebhooks.com): the same message id at each retry, and a
+    signature of id, time and body, which prevents replays of old messages.
     """
     found = {"Content-Type": "application/json", "webhook-id": identity, "webhook-timestamp": str(seconds)}
     if secret:
@@ -33,7 +33,7 @@ def headers(identity: str, seconds: int, body: bytes, secret: str) -> dict[str, 
 
 
 def key(secret: str) -> bytes:
-    """Behind `whsec_` stands base64, as that standard has it; any other text is its own bytes."""
+    """Return the signing key: base64 after `whsec_`, as the standard specifies; any other text is used as it is."""
     if secret.startswith(_PREFIX):
         try:
             return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
@@ -43,5 +43,5 @@ def key(secret: str) -> bytes:
 
 
 def _escaped(text: str) -> str:
-    """Slack reads <!channel> and the like in what anybody may have called an experiment."""
+    """Escape text for Slack, which would interpret <!channel> in an experiment's name."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,4 +1,4 @@
-"""The REST API of MLflow's tracking server, as far as experiments are recorded there."""
+"""Client of the REST API of MLflow's tracking server, as far as recording experiments requires."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from orchestune.outgoing.reach import Reach
 
 _API = "api/2.0/mlflow"
 _MOST_METRICS, _MOST_PARAMS = 1000, 100
-"""that one request may log"""
+"""maximum number per request"""
 _LONGEST_PARAM, _LONGEST_TAG, _LONGEST_KEY = 6000, 5000, 250
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
 
 
 class Refused(OrchestuneError):
-    """MLflow understood, and will not."""
+    """MLflow has rejected the request; retries do not help."""
 
     code = "refused"
 
 
 class Measure(NamedTuple):
-    """A value of a metric; `at` in milliseconds since 1970."""
+    """A metric value; `at` in milliseconds since 1970."""
 
     name: str
     value: float
@@ -38,8 +38,8 @@ class Measure(NamedTuple):
 
 
 class Mlflow:
-    """One tracking server over one connection, for one thread. Every call may be repeated: what is logged twice is
-    there once. Raises Unreachable, Denied, Refused; BadInput where it is made.
+    """A tracking server over one connection, for one thread. Every call is idempotent: values logged twice are stored
+    once. Methods raise Unreachable, Denied and Refused, the constructor BadInput.
     """
 
     def __init__(self, tracker: Tracker, reach: Reach) -> None:
@@ -48,11 +48,11 @@ class Mlflow:
         self._headers = {"Content-Type": "application/json", **authorization(tracker.token)}
 
     def close(self) -> None:
-        """Give the connection back. Idempotent."""
+        """Close the connection. Idempotent."""
         self._link.close()
 
     def experiment(self, name: str) -> str:
-        """The id of the experiment of this name, which is made where there is none."""
+        """Return the id of the experiment with this name, which is created if absent."""
         try:
             return str(_part(self._call("POST", "experiments/create", {"name": name}), "experiment_id"))
         except Refused as error:
@@ -65,20 +65,20 @@ class Mlflow:
         return identity
 
     def find(self, experiment: str, tags: Mapping[str, str]) -> str | None:
-        """The id of the run that has all these tags."""
+        """Return the id of the run that has all these tags, None if absent."""
         condition = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
         body = {"experiment_ids": [experiment], "filter": condition, "max_results": 1}
         runs = self._call("POST", "runs/search", body).get("runs") or []
         return str(_part(runs, 0, "info", "run_id")) if runs else None
 
     def create(self, experiment: str, name: str, at: int, tags: Mapping[str, str]) -> str:
-        """A new run that runs; its id."""
+        """Create a run in state RUNNING and return its id."""
         body = {"experiment_id": experiment, "run_name": name, "start_time": at, "tags": _pairs(tags, _LONGEST_TAG)}
         return str(_part(self._call("POST", "runs/create", body), "run", "info", "run_id"))
 
     def log(self, run: str, metrics: Sequence[Measure] = (), params: Mapping[str, Any] | None = None,
             tags: Mapping[str, str] | None = None) -> None:  # fmt: skip
-        """Add to a run, in as many requests as that takes."""
+        """Add values to a run, in as many requests as necessary."""
         rest_params, rest_tags = _pairs(params or {}, _LONGEST_PARAM), _pairs(tags or {}, _LONGEST_TAG)
         rest = list(metrics)
         while rest or rest_params or rest_tags:
@@ -91,7 +91,7 @@ class Mlflow:
             rest, rest_params, rest_tags = rest[few:], rest_params[_MOST_PARAMS:], rest_tags[_MOST_PARAMS:]
 
     def update(self, run: str, status: str, ended_at: int | None = None) -> None:
-        """RUNNING, SCHEDULED, FINISHED, FAILED or KILLED."""
+        """Set the status: RUNNING, SCHEDULED, FINISHED, FAILED or KILLED."""
         body = {"run_id": run, "status": status}
         self._call("POST", "runs/update", body | ({"end_time": ended_at} if ended_at is not None else {}))
 
@@ -113,7 +113,7 @@ class Mlflow:
 
 
 def _part(document: Any, *names: str | int) -> Any:
-    """What lies there in an answer of MLflow. Refused where the answer is another one's, such as a page to log in."""
+    """Return the nested field of a response. Raises Refused if it is missing, as in the login page of a proxy."""
     for name in names:
         try:
             document = document[name]
@@ -124,13 +124,13 @@ def _part(document: Any, *names: str | int) -> Any:
 
 
 def key(name: str) -> str:
-    """A name as MLflow takes it: letters, digits, _ - . / and spaces, and no path that leads elsewhere."""
+    """Return a valid MLflow name: letters, digits, _ - . / and spaces, and no relative path components."""
     found = re.sub(r"[^\w\-./ ]", "_", name, flags=re.ASCII)
     return "/".join(part if part.strip(".") else "_" for part in found.split("/"))[:_LONGEST_KEY]
 
 
 def _pairs(values: Mapping[str, Any], longest: int) -> list[dict[str, str]]:
-    """Each under a key of its own: what has one that another has is refused, with all that is told beside it."""
+    """Return pairs with unique keys: MLflow rejects a whole request that has duplicate keys."""
     found: dict[str, str] = {}
     for name, value in values.items():
         whole = key(name)
@@ -144,7 +144,7 @@ def _text(value: Any) -> str:
 
 
 def authorization(token: str, key: str = "") -> dict[str, str]:
-    """The header that shows a token, or `USER:PASSWORD`; none for nothing. BadInput, which does not show it."""
+    """Return the header for a token, or for `USER:PASSWORD`; none if empty. Raises BadInput, without the token."""
     if not token:
         return {}
     if ":" in token:

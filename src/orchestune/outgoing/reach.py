@@ -1,4 +1,4 @@
-"""Which addresses a server calls for its users: what it can reach is not always what they may."""
+"""Restrictions on outgoing addresses: a server can reach addresses that its users must not."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _INTERNET = ipaddress.ip_network("2000::/3")
-"""all that IPv6 has of it; beside that lie sites, translators of their own and what is to come"""
+"""all public IPv6 addresses; other ranges are site-local, translators or reserved"""
 PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where an address leads."""
+    """Destination of a URL."""
 
     secure: bool
     host: str
     port: int
     path: str
-    """with the query, as it goes over the wire; begins with a slash"""
+    """includes the query, percent-encoded; begins with a slash"""
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Addresses of the internet, and what is allowed beside them: names of hosts, and networks.
+    """Allowed destinations: public addresses, and configured host names and networks.
 
-    A server that several people use stands where more can be reached than they may: its machine's other services, the
-    private network, the metadata service of a cloud, which gives out keys. A server of one user may call anything.
+    A shared server can reach more than its users may: other services of its machine, the private network, and a cloud's
+    metadata service, which issues credentials. A server of one user may call any address.
     """
 
     everywhere: bool = False
@@ -43,16 +43,17 @@ class Reach:
     networks: tuple[_Network, ...] = ()
 
     def check(self, url: str, key: str) -> None:
-        """What can be known without asking for the host's addresses. BadInput, Denied."""
+        """Check a URL without DNS lookup. Raises BadInput and Denied."""
         host = parse(url, key).host
         found = _literal(host)
         if found is not None and not self._allows(host, found):
             raise _denied(host)
 
     def addresses(self, target: Target) -> Sequence[tuple[int, tuple[object, ...]]]:
-        """Family and socket address of what may be called of a host, in the order in which to try.
+        """Return family and socket address of the allowed addresses of a host, in the order in which to try them.
 
-        What is called is one of these, not the name again, which may have another meaning by then. Denied, Unreachable.
+        Callers must connect to one of these, not to the name, which may resolve differently later. Raises Denied and
+        Unreachable.
         """
         try:
             found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
@@ -77,7 +78,7 @@ class Reach:
 
 
 def allowing(names: Sequence[str]) -> Reach:
-    """The internet, and these hosts and networks. ValueError for what is neither."""
+    """Return a `Reach` for public addresses and these hosts and networks. Raises ValueError for an invalid entry."""
     hosts: set[str] = set()
     networks: list[_Network] = []
     for name in names:
@@ -91,7 +92,7 @@ def allowing(names: Sequence[str]) -> Reach:
 
 
 def parse(url: str, key: str = "") -> Target:
-    """BadInput where this is no address of a web server; it does not show the address, which may be a key."""
+    """Parse an HTTP URL. Raises BadInput without the URL, which may contain a secret."""
     try:
         split = urlsplit(url)
         host, port = split.hostname, split.port
@@ -106,7 +107,7 @@ def parse(url: str, key: str = "") -> Target:
 
 
 def _inner(address: _Address) -> _Address:
-    """The IPv4 address that an IPv6 address stands for."""
+    """Return the IPv4 address embedded in an IPv6 address, or the address itself."""
     if isinstance(address, ipaddress.IPv6Address):
         if address in _NAT64:
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)

@@ -1,4 +1,4 @@
-"""What whoever runs a server has set of what it sends."""
+"""Operator settings for outgoing requests."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from orchestune.outgoing.reach import Reach
 
 @dataclass(frozen=True)
 class Outgoing:
-    """Of one server; the default is one that several people use, without messages of its own."""
+    """Settings of one server; the default suits a shared server without messages of its own."""
 
     reach: Reach = Reach()
     hook: Hook | None = None
-    """hears of every experiment; its `url` and `secret` are the values themselves"""
+    """webhook for all experiments; its `url` and `secret` are literal values"""
     tracker: Tracker | None = None
-    """records every experiment that names none of its own"""
+    """tracker for all experiments that configure none"""
