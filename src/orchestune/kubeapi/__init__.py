@@ -1,1 +1,1 @@
-"""The API server of a cluster: which one a kubeconfig or a pod's account means, how to reach it, what it refuses."""
+"""Access to a Kubernetes API server: kubeconfigs, logins, pod service accounts, TLS, and error translation."""

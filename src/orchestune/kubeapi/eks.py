@@ -1,7 +1,7 @@
-"""The login of an EKS cluster: an address of STS that says who somebody is, signed in advance for this cluster.
+"""Login to an EKS cluster: a presigned STS URL that proves the caller's identity to this cluster.
 
-Made by botocore from whatever credentials it finds (profile, SSO, role, environment, machine); no other program is run,
-and nothing is stored. docs.aws.amazon.com/eks/latest/userguide/cluster-auth.html
+Created by botocore from whatever credentials it finds (profile, SSO, role, environment, instance); no other program is
+run, and nothing is stored. docs.aws.amazon.com/eks/latest/userguide/cluster-auth.html
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from orchestune.kubeapi.tls import Pair
 _PREFIX = "k8s-aws-v1."
 _HEADER = "x-k8s-aws-id"
 _SIGNED = 900
-"""seconds for which the address is good: the most that EKS takes"""
+"""lifetime of the URL in seconds: the maximum that EKS accepts"""
 _KEPT = 14 * 60.0
 REMEDY = (
     "whoever made the cluster names you under `access` in its file, and runs `orchestune cluster update -f FILE`;"
     " or log in at AWS as somebody who is named there"
 )
-"""what helps whom a cluster of EKS does not know"""
+"""hint for users whom an EKS cluster does not know"""
 
 
 class Presigned:
-    """One cluster's login. `clock` is that of the wall: AWS goes on counting while a machine sleeps, others do not."""
+    """Login to one cluster. `clock` is wall time: the token expires while a machine sleeps, when other clocks stop."""
 
     def __init__(self, user: Mapping[str, Any], *, clock: Callable[[], float] = time.time) -> None:
         self._cluster, self._region = str(user["cluster"]), str(user["region"])
@@ -44,7 +44,7 @@ class Presigned:
 
     def _made(self) -> str:
         try:
-            import botocore.exceptions  # a fifth of a second, which only such a login costs
+            import botocore.exceptions  # takes a fifth of a second, so only for such a login
             import botocore.session
             from botocore.signers import RequestSigner
         except ModuleNotFoundError as exc:

@@ -1,4 +1,4 @@
-"""How an API server is reached, and as whom."""
+"""Address, credentials and connections of an API server."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    import urllib3  # costs a tenth of a second, which who asks nothing shall not pay
+    import urllib3  # imported on demand: takes a tenth of a second
 
 _KEPT_ALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
 )
 _OBJECT = re.compile(r"(?:<[^>]*>|\w+\(host=[^)]*\)): (?:Failed to establish a new connection: )?")
-"""how urllib3 begins what it says: with its own object, in older versions and in newer ones"""
+"""prefix of urllib3's messages: its own object, in older and newer versions"""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One API server, as one account. Asks nothing itself; for many threads."""
+    """An API server, with the account to use. Sends nothing itself; thread-safe."""
 
     host: str
-    """`https://lab:6443`, maybe with a path; without a slash at the end"""
+    """`https://lab:6443`, optionally with a path; no trailing slash"""
     login: Callable[[], Mapping[str, str]]
-    """the headers that say who asks, now: a token that has expired is got anew. Denied where that fails."""
+    """returns current authentication headers, and renews an expired token; raises Denied if that fails"""
     tls: ssl.SSLContext | None = None
     """None: plain HTTP"""
     server_name: str | None = None
-    """whom the certificate has to name; None: the host"""
+    """name that the certificate must have; None: the host"""
     proxy: str | None = None
-    """`http://[user:password@]host:port`; None: the way is direct"""
+    """`http://[user:password@]host:port`; None: direct connection"""
     remedy: str = "log in to the cluster again; `kubectl get pods` has to work there"
-    """what helps whom it does not know"""
+    """hint for users whom the API server does not know"""
 
     def pool(self, connections: int = 4) -> urllib3.PoolManager:
-        """A pool of connections that keeps so many."""
+        """Return a connection pool that keeps `connections` open."""
         import urllib3
 
         options: dict[str, Any] = {"maxsize": connections}
         if self.tls is not None:
             options["ssl_context"] = self.tls
-            if self.tls.verify_mode == ssl.CERT_NONE:  # its user has said so in the kubeconfig
+            if self.tls.verify_mode == ssl.CERT_NONE:  # as the user's kubeconfig demands
                 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         if self.server_name:
             options["server_hostname"] = self.server_name
@@ -56,7 +56,7 @@ class Endpoint:
         return urllib3.ProxyManager(self.proxy, proxy_headers=_who(self.proxy), **options)
 
     def connect(self, timeout: float) -> socket.socket:
-        """A connection to it, for what a pool does not do: a websocket. OSError."""
+        """Open a connection that a pool cannot provide, for a websocket. Raises OSError."""
         parts = urlsplit(self.host)
         name, port = str(parts.hostname), parts.port or (80 if self.tls is None else 443)
         opened = self._through(name, port, timeout) if self.proxy else socket.create_connection((name, port), timeout)
@@ -84,7 +84,7 @@ class Endpoint:
 
 
 def cause(exc: BaseException) -> str:
-    """Why nothing was heard of an API server, in words."""
+    """Return the reason of a connection error, for messages."""
     inner = getattr(exc, "reason", None) or exc
     text = str(inner) or type(inner).__name__
     said = _OBJECT.match(text)
@@ -92,7 +92,7 @@ def cause(exc: BaseException) -> str:
 
 
 def _who(proxy: str) -> dict[str, str]:
-    """The header with the name and the password that stand in a proxy's address."""
+    """Return the header with user name and password of a proxy's URL."""
     parts = urlsplit(proxy)
     if parts.username is None:
         return {}

@@ -1,7 +1,7 @@
-"""The right of people to forward ports: to the pods of the server, and to no others of the namespace.
+"""Users' permission to forward ports: only to the pods of the server, not to others of the namespace.
 
-RBAC can limit this right to names, not to labels, and the pods of a Deployment have new names each time. So the server
-keeps their names in the Roles of people up to date, and `cluster connect` applies the Roles with those of the present
+RBAC can limit this permission to names, not to labels, and the pods of a Deployment get new names. The server therefore
+keeps the names in the users' Roles up to date, and `cluster connect` applies the Roles with the names of the current
 pods.
 """
 
@@ -15,15 +15,15 @@ from orchestune.domain.cluster import SERVER_ROLES
 Document = dict[str, Any]
 
 SERVER_ACCOUNT = "orchestune-server"
-"""the ServiceAccount of the server's pods; no other pod of ours runs as this account"""
+"""ServiceAccount of the server's pods; no other pod of ours uses it"""
 ACCESS_ROLES = tuple(f"orchestune-{role}" for role in SERVER_ROLES)
-"""the Roles of people"""
+"""Roles of users"""
 FORWARDING = "pods/portforward"
 _ENDED = ("Succeeded", "Failed")
 
 
 def server_pods(pods: Iterable[Document]) -> list[str]:
-    """Return the names of those pods that are the server's and have not ended, sorted; `pods` have its labels."""
+    """Return the sorted names of the server's pods that have not terminated; `pods` have its labels."""
     return sorted(
         pod["metadata"]["name"]
         for pod in pods
@@ -32,12 +32,12 @@ def server_pods(pods: Iterable[Document]) -> list[str]:
 
 
 def forwarding_rules(pods: Sequence[str]) -> list[Document]:
-    """Return the rule for these pods; none without pods, since RBAC takes a rule without names for one of all pods."""
+    """Return the rule for these pods; none without pods, since in RBAC a rule without names applies to all pods."""
     rule = {"apiGroups": [""], "resources": [FORWARDING], "verbs": ["create", "get"], "resourceNames": list(pods)}
     return [rule] if pods else []
 
 
 def limit_forwarding(rules: Iterable[Document], pods: Sequence[str]) -> list[Document]:
-    """Return the rules of a Role with the right to forward ports to these pods alone, whatever it was before."""
+    """Return a Role's rules with port forwarding limited to these pods."""
     others = [{**rule, "resources": [each for each in rule["resources"] if each != FORWARDING]} for rule in rules]
     return [*(rule for rule in others if rule["resources"]), *forwarding_rules(pods)]

@@ -1,4 +1,4 @@
-"""Acting as somebody else, as `as` and what belongs to it in a kubeconfig's user ask for."""
+"""Impersonation: acting as another user, as `as` and related fields of a kubeconfig's user request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MORE = ("as-uid", "as-groups", "as-user-extra")
 
 
 def impersonation(user: Mapping[str, Any]) -> dict[str, str]:
-    """The headers that say so; none where nobody is named. ValueError where a part is said without the name."""
+    """Return the impersonation headers; none without `as`. Raises ValueError if related fields are set without `as`."""
     if not user.get("as"):
         for key in _MORE:
             if user.get(key):
@@ -26,7 +26,7 @@ def impersonation(user: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _each(name: str, values: Iterable[object]) -> Iterator[tuple[str, str]]:
-    """A header for each value. A mapping has each key once, and case means nothing in the name of a header."""
+    """Yield a header for each value. The keys differ in case: a mapping has each key once, and headers ignore case."""
     for number, value in enumerate(values):
         spelled = (sign.upper() if number >> place & 1 else sign for place, sign in enumerate(name))
         yield "".join(spelled), str(value)

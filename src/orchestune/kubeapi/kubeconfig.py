@@ -1,7 +1,7 @@
-"""Reads kubeconfigs: which API server a context means, and as whom it is asked. What is wrong there is said in words.
+"""Parsing of kubeconfigs: API server and login of a context, with readable errors.
 
-The official client reads them too, but its import takes half a second, which every command would pay that goes to a
-cluster. It is asked only for a login that an identity provider renews (`auth-provider`).
+The official client can parse them too, but its import takes half a second, for every command that uses a cluster. It is
+used only for a login that an identity provider renews (`auth-provider`).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Entry:
     """A context, a cluster or a user."""
 
     folder: Path
-    """that its relative paths begin at"""
+    """base of its relative paths"""
     values: Mapping[str, Any]
 
 
 @dataclass
 class Kubeconfig:
-    """One file, or several, of which the first that says something is right: like `kubectl`."""
+    """One file, or several merged with precedence for the first, as in `kubectl`."""
 
     named: str
     current: str = ""
@@ -44,7 +44,7 @@ class Kubeconfig:
 
     @classmethod
     def read(cls, kubeconfig: str | None, environ: Mapping[str, str] = os.environ) -> Kubeconfig:
-        """`kubeconfig`; None: what KUBECONFIG names, else ~/.kube/config. UsageError where it is none."""
+        """Read `kubeconfig`; if None, KUBECONFIG or ~/.kube/config. Raises UsageError if it is invalid."""
         found = cls(kubeconfig or environ.get("KUBECONFIG") or USUAL)
         paths = [Path(os.path.expanduser(path)) for path in found.named.split(os.pathsep) if path]
         paths = [path for path in paths if path.exists()]
@@ -55,12 +55,12 @@ class Kubeconfig:
         for path in paths:
             try:
                 found._add(path)
-            except Exception as exc:  # a file of another shape fails in any way, with each parser's own errors
+            except Exception as exc:  # malformed files cause arbitrary errors of the parsers
                 raise found.unusable(exc) from exc
         return found
 
     def context(self, name: str | None) -> tuple[str, Mapping[str, Any]]:
-        """The context that is meant (None: the current one), with its name. UsageError where there is none."""
+        """Return name and content of a context (None: the current one). Raises UsageError if absent."""
         wanted = name or self.current
         if wanted in self.contexts:
             return wanted, self.contexts[wanted].values
@@ -69,7 +69,7 @@ class Kubeconfig:
         raise UsageError(f"the kubeconfig {self.named} {lacks}", f"it has {there}; --context chooses one")
 
     def server(self, context: str | None) -> str:
-        """The address of the API server of a context, without a slash at the end. UsageError where there is none."""
+        """Return the URL of a context's API server, without a trailing slash. Raises UsageError if absent."""
         name, chosen = self.context(context)
         try:
             host = str(self.clusters[str(chosen.get("cluster"))].values["server"]).rstrip("/")
@@ -80,11 +80,11 @@ class Kubeconfig:
         return host if "://" in host else f"https://{host}"
 
     def unusable(self, why: object) -> UsageError:
-        """The error that says what is wrong with it."""
+        """Return an error with the reason why the kubeconfig is unusable."""
         return UsageError(f"the kubeconfig {self.named} cannot be used: {why}", "mend it, or name another one")
 
     def _add(self, path: Path) -> None:
-        import yaml  # only who goes to a cluster pays for it
+        import yaml  # imported on demand, only for clusters
 
         document = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
         self.current = self.current or str(document.get("current-context") or "")
@@ -95,9 +95,9 @@ class Kubeconfig:
 
 
 def load(kubeconfig: str | None, context: str | None, environ: Mapping[str, str] = os.environ) -> Endpoint:
-    """The API server of a context. Runs the login program that stands there.
+    """Return the API server of a context. Runs the login program that the kubeconfig configures.
 
-    UsageError where file or context are missing or wrong, Denied where the login program fails.
+    Raises UsageError if the file or context is missing or invalid, Denied if the login program fails.
     """
     read = Kubeconfig.read(kubeconfig, environ)
     (name, chosen), host = read.context(context), read.server(context)

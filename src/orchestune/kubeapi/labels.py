@@ -1,4 +1,4 @@
-"""By which labels what is ours in a cluster is found again, and those that keep others out of our pods."""
+"""Labels that identify our objects in a cluster, and those that keep service meshes out of our pods."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 OURS = {"app.kubernetes.io/part-of": "orchestune", "app.kubernetes.io/managed-by": "orchestune"}
-"""of everything that we put into a cluster"""
+"""labels of all our objects in a cluster"""
 COMPONENT = "app.kubernetes.io/component"
 WORKERS = {**OURS, COMPONENT: "worker"}
-"""of everything that belongs to a worker"""
+"""labels of all objects of a worker"""
 SERVERS = {**OURS, COMPONENT: "server"}
-"""of the server's pods, among others"""
+"""labels of the server's pods and other objects"""
 POOL = "orchestune.dev/pool"
-"""of a node: the name of its pool, unless a cluster has another label for that"""
+"""node label with the name of its pool, unless a cluster has another label for that"""
 _POD_SECURITY = "pod-security.kubernetes.io/enforce"
-"""of a namespace"""
+"""label of a namespace"""
 
 NO_MESH_LABELS = {"kuma.io/sidecar-injection": "disabled", "sidecar.istio.io/inject": "false"}
-"""a sidecar would keep the pod of a Job from ending, and answer before the server does"""
+"""a sidecar would prevent a Job's pod from completing, and respond before the server does"""
 NO_MESH_ANNOTATIONS = {
     "consul.hashicorp.com/connect-inject": "false",
     "kuma.io/sidecar-injection": "disabled",
@@ -28,16 +28,16 @@ NO_MESH_ANNOTATIONS = {
 
 
 def is_restricted(namespace: Mapping[str, Any] | None) -> bool:
-    """Whether a namespace, as the API shows it, lets no pod run as root."""
+    """Return True if the namespace, as returned by the API, forbids pods that run as root."""
     metadata = (namespace or {}).get("metadata") or {}
     return are_in({_POD_SECURITY: "restricted"}, metadata.get("labels"))
 
 
 def selector(labels: Mapping[str, str]) -> str:
-    """What the API is asked for, to have the objects with these labels."""
+    """Return the label selector for objects with these labels."""
     return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
 def are_in(wanted: Mapping[str, str], labels: Mapping[str, str] | None) -> bool:
-    """Whether an object with `labels` has all that are wanted."""
+    """Return True if `labels` contain all wanted labels."""
     return all((labels or {}).get(key) == value for key, value in wanted.items())

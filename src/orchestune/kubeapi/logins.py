@@ -1,4 +1,4 @@
-"""Who asks: the user's part of a kubeconfig, or the account of the pod in which this program runs."""
+"""Authentication: the user entry of a kubeconfig, or the service account of the current pod."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from orchestune.kubeapi.eks import Presigned
 from orchestune.kubeapi.tls import Pair, content
 
 _EARLY = timedelta(seconds=30)
-"""before it expires a token is no longer used"""
+"""a token is renewed this long before it expires"""
 
 
 class Account(Protocol):
-    """Somebody whom an API server knows."""
+    """Credentials for an API server."""
 
     def headers(self) -> Mapping[str, str]:
-        """That say who asks, now. Denied where they cannot be had."""
+        """Return current authentication headers. Raises Denied if they are unavailable."""
 
     def certificate(self) -> Pair | None:
-        """That is shown instead, or as well."""
+        """Return the client certificate, which may replace or complement the headers."""
 
 
 def login(user: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any], kubeconfig: str, context: str) -> Account:
-    """The account that a kubeconfig's user means. The last two say where that stands."""
+    """Return a kubeconfig user's account. `kubeconfig` and `context` are for messages and the official client."""
     if user.get("auth-provider"):
         return _Provided(kubeconfig, context)
     if user.get("eks"):
@@ -56,7 +56,7 @@ def _pair(user: Mapping[str, Any], folder: Path) -> Pair | None:
 
 
 class Fixed:
-    """Always the same."""
+    """Constant credentials."""
 
     def __init__(self, headers: Mapping[str, str], pair: Pair | None = None) -> None:
         self._headers, self._pair = headers, pair
@@ -69,7 +69,7 @@ class Fixed:
 
 
 class TokenFile:
-    """A token that somebody else renews in a file."""
+    """A token in a file that another program renews."""
 
     def __init__(self, path: Path, pair: Pair | None = None) -> None:
         self._path, self._pair = path, pair
@@ -85,7 +85,7 @@ class TokenFile:
 
 
 class _Program:
-    """A program of the cloud that logs in: `exec` in a kubeconfig. Run again when what it gave has expired."""
+    """A login program of a cloud provider: `exec` in a kubeconfig. Run again after its credentials have expired."""
 
     def __init__(
         self, told: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any], kubeconfig: str, pair: Pair | None
@@ -114,16 +114,16 @@ class _Program:
         return self._pair
 
     def _status(self) -> Mapping[str, Any]:
-        with self._lock:  # one login for all who ask meanwhile: it may open a page in a browser
+        with self._lock:  # one login for all waiting threads: it may open a page in a browser
             if not self._given or (self._expires is not None and datetime.now(UTC) >= self._expires - _EARLY):
                 self._given, self._expires = self._run()
             return self._given
 
     def _run(self) -> tuple[Mapping[str, Any], datetime | None]:
-        """What it gives, and until when that counts."""
+        """Run the program, and return its credentials with their expiry."""
         asked = {"apiVersion": self._version, "kind": "ExecCredential", "spec": self._spec}
         env = {**os.environ, **self._variables, "KUBERNETES_EXEC_INFO": json.dumps(asked)}
-        told = None if self._spec["interactive"] else subprocess.PIPE  # a terminal shows its questions
+        told = None if self._spec["interactive"] else subprocess.PIPE  # interactive prompts appear on the terminal
         stdin = None if self._spec["interactive"] else subprocess.DEVNULL
         try:
             done = subprocess.run(self._command, stdin=stdin, stdout=subprocess.PIPE, stderr=told, env=env, text=True)
@@ -151,7 +151,7 @@ class _Program:
 
 
 def _moment(text: object) -> datetime:
-    """A time with its zone. ValueError."""
+    """Parse a time with its zone. Raises ValueError."""
     found = datetime.fromisoformat(str(text))
     if found.tzinfo is None:
         raise ValueError(f"{text} has no zone")
@@ -159,7 +159,7 @@ def _moment(text: object) -> datetime:
 
 
 def _cluster_info(cluster: Mapping[str, Any]) -> dict[str, Any]:
-    """What a login program may ask to be told."""
+    """Return the cluster data that a login program may request."""
     names = ("server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data", "proxy-url")
     found = {name: cluster[name] for name in names if cluster.get(name)}
     extensions: Sequence[Mapping[str, Any]] = cluster.get("extensions") or ()
@@ -170,10 +170,10 @@ def _cluster_info(cluster: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Provided:
-    """A token that an identity provider renews, as the official client does it."""
+    """A token that an identity provider renews, by means of the official client."""
 
     def __init__(self, kubeconfig: str, context: str) -> None:
-        import kubernetes  # half a second, which only such a login costs
+        import kubernetes  # takes half a second, so only for such a login
         from kubernetes.config.config_exception import ConfigException
 
         self._configuration = kubernetes.client.Configuration()

@@ -1,4 +1,4 @@
-"""The API server of the cluster in which this program runs, as the account of its pod."""
+"""The API server of the surrounding cluster, with the service account of this pod."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 def of_this_pod(environ: Mapping[str, str] = os.environ, folder: Path = FOLDER) -> Endpoint:
-    """UsageError where this is no pod, or one without an account."""
+    """Return the API server. Raises UsageError outside of a pod, or if the pod has no service account."""
     name, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
     if not name or not port:
         raise UsageError("this program runs in no pod of Kubernetes", "name a kubeconfig")

@@ -1,4 +1,4 @@
-"""Which proxy leads to an API server: as `kubectl` decides it."""
+"""Selection of the proxy for an API server, with kubectl's rules."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from orchestune.errors import UsageError
 
 
 def proxy_for(host: str, given: str | None = None, environ: Mapping[str, str] = os.environ) -> str | None:
-    """The proxy's address: what `given` (a kubeconfig's proxy-url) says, else the environment. None: there is none.
+    """Return the proxy's URL: `given` (proxy-url of a kubeconfig), or as the environment selects. None if there is
+    none.
 
-    UsageError where it is no address of an HTTP proxy.
+    Raises UsageError if it is not the URL of an HTTP proxy.
     """
     if given:
         return _checked(given, "proxy-url in the kubeconfig")
@@ -44,7 +45,7 @@ def _checked(address: str, where: str) -> str:
 
 
 def _goes_direct(host: str, exceptions: str) -> bool:
-    """What `kubectl` asks no proxy for: this machine, and what NO_PROXY names or holds (domains, addresses, nets)."""
+    """Return True if `kubectl` connects directly: to this machine, or a domain, address or network in NO_PROXY."""
     parts = urlsplit(host)
     name, port = (parts.hostname or "").rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)
     address = _address(name)

@@ -1,4 +1,4 @@
-"""What an API server refuses, in our errors: whether to try again, which right is missing, and who can help."""
+"""Translation of an API server's errors: retriable or not, the missing permission, and a remedy."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ _ADMISSION = ("violates PodSecurity", "admission webhook", "denied the request")
 
 
 class Forbidden(Denied):
-    """Who asked lacks a right."""
+    """The caller lacks a permission."""
 
 
 class Unauthenticated(TemporaryError):
-    """The API server does not know the token; one that expired is read again."""
+    """The API server rejects the token; an expired one is read again."""
 
 
 class Expired(TemporaryError):
-    """A watch was to go on from a point that the API server no longer remembers: list again."""
+    """The resource version of a watch is no longer available: list again."""
 
 
 class Changed(TemporaryError):
-    """The object was changed after it was read: read it again."""
+    """The object has changed since it was read: read it again."""
 
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asked, for the words of a refusal."""
+    """The caller, as error messages describe it."""
 
     name: str
     """`the server`, `this user`"""
     unknown: Callable[[], OrchestuneError]
-    """the error where the API server does not know him"""
+    """returns the error if the API server does not know the caller"""
     remedy: Callable[[str, str], str]
-    """what helps where a right is missing: from its verb and its resource"""
+    """returns the hint for a missing permission, from its verb and resource"""
     cluster: str = "the cluster"
     patient: bool = False
-    """a quota that has no room is tried again"""
+    """an exceeded quota is retried"""
 
 
 def answered(content: str, asker: Asker) -> dict[str, Any]:
-    """What stands in an answer. Unreachable where somebody else gave it: a proxy's page to log in at, say."""
+    """Parse a response. Raises Unreachable if it is not from an API server but, for example, a proxy's login page."""
     try:
         found = json.loads(content) if content else {}
     except ValueError:
@@ -62,7 +62,7 @@ def answered(content: str, asker: Asker) -> dict[str, Any]:
 
 
 def refusal(status: int, content: str, asker: Asker) -> OrchestuneError:
-    """The error behind an answer of the API server with that status, from 300 on."""
+    """Return the error for a response with this status, from 300 on."""
     message, reason = _said(content)
     message = message or f"status {status}"
     if status < 400:

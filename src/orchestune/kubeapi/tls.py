@@ -1,4 +1,4 @@
-"""Whom a connection to an API server trusts, and the certificate that it shows."""
+"""TLS context for an API server: trusted authorities, and the client certificate."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import Any
 
 Pair = tuple[bytes, bytes]
-"""a certificate and its key, as PEM"""
+"""certificate and key, as PEM"""
 
 
 def content(values: Mapping[str, Any], key: str, folder: Path) -> bytes | None:
-    """What `key-data` holds, else the file that `key` names."""
+    """Return the content of `key-data`, or of the file that `key` names."""
     if values.get(f"{key}-data"):
         return base64.b64decode(values[f"{key}-data"])
     return (folder / os.path.expanduser(values[key])).read_bytes() if values.get(key) else None
 
 
 def trusting(cluster: Mapping[str, Any], folder: Path, shown: Pair | None = None) -> ssl.SSLContext:
-    """As the cluster's part of a kubeconfig says. ssl.SSLError, OSError or ValueError where a certificate is none."""
+    """Return a TLS context for a kubeconfig's cluster. Raises OSError or ValueError if a certificate is invalid."""
     authority = content(cluster, "certificate-authority", folder)
     context = ssl.create_default_context(cadata=authority.decode() if authority else None)
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certificates of many clusters lack what it asks for
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certificates of many clusters lack fields that it requires
     if cluster.get("insecure-skip-tls-verify"):
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if shown:
-        # only files are taken
+        # the ssl module accepts only files
         with tempfile.NamedTemporaryFile(prefix="orchestune-", suffix=".pem") as file:
             file.write(b"\n".join(shown))
             file.flush()
