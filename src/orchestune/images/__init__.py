@@ -1,1 +1,1 @@
-"""What workers and servers in containers need: a Python that any image can run, registries, built images."""
+"""Container images for workers and servers: a Python that runs in any image, registries, image builds."""

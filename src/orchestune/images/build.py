@@ -1,4 +1,4 @@
-"""What a build is, and what a builder owes."""
+"""Build plans, and the interface of image builders."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """One image to be built and pushed."""
+    """An image to build and push."""
 
     dockerfile: str
-    """its text; every image from outside is in it by digest"""
+    """its text; external images are pinned by digest"""
     files: Mapping[str, Path]
-    """path in the context → file"""
+    """files by their path in the context"""
     platform: Platform
-    """of the nodes, whatever this machine is"""
+    """platform of the nodes, independent of this machine"""
     target: Reference
     """repository and content-addressed tag"""
     plain: bool = False
     """the registry has no TLS"""
     profile: str = ""
-    """as which AWS is asked for a login at a registry of its own; empty: as the environment says"""
+    """AWS profile for a registry login at ECR; empty: as the environment selects"""
 
 
 class Builder(Protocol):
-    """Builds images: a program on this machine, or a Job in the cluster."""
+    """Builds images, with a program on this machine or a Job in the cluster."""
 
     @property
     def name(self) -> str:
-        """For people: `docker`, `a job in the cluster lab`."""
+        """Name for messages: `docker`, `a job in the cluster lab`."""
 
     def build(self, plan: Plan, say: Say) -> None:
-        """Build the image and push it to `plan.target`. Blocks for minutes; `say` gets the output line by line.
+        """Build the image and push it to `plan.target`. Blocks for minutes; `say` receives the output line by line.
 
-        May be repeated, and by several at once: they push the same. Raises OrchestuneError with the end of the output
-        when a step fails, Denied when the registry refuses, Unreachable when the builder is not there.
+        Idempotent, also for concurrent callers, who push the same image. Raises OrchestuneError with the end of the
+        output if a step fails, Denied if the registry refuses, Unreachable if the builder is not available.
         """
 
 
 def write_context(plan: Plan, folder: Path) -> Path:
-    """Lay out exactly what the build may see, and return the Dockerfile beside it (not in it)."""
+    """Write only the files of the plan into a build context, and return the Dockerfile, which is beside the context."""
     context = folder / "context"
     context.mkdir()
     for name, source in plan.files.items():

@@ -1,4 +1,4 @@
-"""Compiled modules that never look at their source's time: what is copied into an image has none worth a name."""
+"""Bytecode without timestamp checks: files copied into an image have no meaningful modification times."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _TAG = importlib.util.MAGIC_NUMBER
 
 
 def name(source: str) -> str:
-    """Where the interpreter looks: `os.py` → `__pycache__/os.cpython-311.pyc`."""
+    """Return the path at which the interpreter looks for bytecode: `os.py` → `__pycache__/os.cpython-311.pyc`."""
     return importlib.util.cache_from_source(source)
 
 
 def compiled(source: Path) -> bytes | None:
-    """A file as bytecode of this interpreter, from the cache beside it where that fits. None: it does not compile.
+    """Return a file's bytecode for this interpreter, from its cache if that is valid. None if it does not compile.
 
-    The same text gives the same bytes, whether it was compiled before or not.
+    The result is deterministic, whether the file was compiled before or not.
     """
     text = source.read_bytes()
     code = _installed(source, len(text))
@@ -37,9 +37,9 @@ def compiled(source: Path) -> bytes | None:
 
 
 def _only_one_of_each(value: Any, name: str, known: dict[Any, Any]) -> Any:
-    """A constant, of which those that are equal are one object that is `known`: what marshal writes depends on which
-    of them are, and on whether anybody else holds one. Code is of a file `name`, where the interpreter writes the
-    whole path into it when it loads it.
+    """Return a constant in which equal parts are the same object, kept in `known`: marshal's output depends on object
+    identity and reference counts. The file name of code is `name`; the interpreter replaces it by the full path when it
+    loads the code.
     """
 
     def one(part: Any) -> Any:
@@ -65,12 +65,12 @@ def _only_one_of_each(value: Any, name: str, known: dict[Any, Any]) -> Any:
         value = slice(one(value.start), one(value.stop), one(value.step))
     elif isinstance(value, str):
         value = sys.intern(value)
-    spelled = sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)  # its order is by chance
+    spelled = sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)  # a frozenset's order is random
     return known.setdefault((type(value), str(spelled)), value)
 
 
 def _installed(source: Path, size: int) -> CodeType | None:
-    """The code that stands in the cache beside `source`, if it belongs to it."""
+    """Return the cached code of `source` if it is up to date."""
     try:
         cached = Path(name(str(source))).read_bytes()
     except OSError:
@@ -78,7 +78,7 @@ def _installed(source: Path, size: int) -> CodeType | None:
     if len(cached) <= _HEADER or cached[:4] != _TAG:
         return None
     if cached[4:8] != b"\0\0\0\0":
-        return None  # made by another rule, which is rare: compile it
+        return None  # rare: cached with hash-based validation, so compile it
     time = int(source.stat().st_mtime) & 0xFFFFFFFF
     if cached[8:12] != time.to_bytes(4, "little") or cached[12:16] != (size & 0xFFFFFFFF).to_bytes(4, "little"):
         return None

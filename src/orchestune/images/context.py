@@ -1,4 +1,4 @@
-"""Which files of a folder a build may see: the ones that its steps name. Never all of it: code comes as a bundle."""
+"""Files of a folder that a build needs: only those that its steps name. Never the whole folder: code is in a bundle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestune.images.dockerfile import Source, sources
 from orchestune.images.dockerignore import leaving_out
 
 LIMIT = 200 << 20
-"""bytes of all files of a build together"""
+"""maximum total bytes of the files of a build"""
 _TOOLS = {
     "uv": ("pyproject.toml", "uv.lock", ".python-version"),
     "poetry": ("pyproject.toml", "poetry.lock"),
@@ -25,7 +25,7 @@ _TOOLS = {
     "mamba": ("environment.yml", "environment.yaml"),
     "npm": ("package.json", "package-lock.json"),
 }
-"""files that a tool reads without being told their names"""
+"""files that a tool reads implicitly"""
 _NESTED = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[ =]*(?P<name>[^\s#]+)")
 _LOCAL = re.compile(r"^\s*(?:-e|--editable)\b|^\s*\.{0,2}/|^\s*file:|^\s*\.\s*(?:\[|$)")
 _CODE = "the code comes to every trial as its current folder and is not installed"
@@ -34,9 +34,9 @@ _OWN_IMAGE = "what needs a password to be installed belongs into an image of you
 
 
 def for_install(folder: Path, commands: Sequence[str]) -> dict[str, Path]:
-    """The files that install commands name, and the ones that those name; by their paths in the folder.
+    """Return the files that install commands name, and the files that those name, by their paths in the folder.
 
-    BadInput for code and secrets, TooLarge.
+    Raises BadInput for code and secrets, and TooLarge.
     """
     found: dict[str, Path] = {}
     for command in commands:
@@ -50,9 +50,9 @@ def for_install(folder: Path, commands: Sequence[str]) -> dict[str, Path]:
 
 
 def for_dockerfile(folder: Path, text: str, file: str) -> dict[str, Path]:
-    """The files that a Dockerfile copies from the folder, but for what `.dockerignore` leaves out.
+    """Return the files that a Dockerfile copies from the folder, except those excluded by `.dockerignore`.
 
-    BadInput for all of the folder and for secrets, also in the Dockerfile itself, TooLarge.
+    Raises BadInput for the whole folder and for secrets, including those in the Dockerfile itself, and TooLarge.
     """
     found: dict[str, Path] = {}
     if secret := secrecy.in_text(text):
@@ -88,7 +88,7 @@ def _words(command: str) -> list[str]:
 
 
 def _candidates(words: Sequence[str]) -> Iterator[str]:
-    """Whatever in a command may be the name of a file."""
+    """Yield all parts of a command that may be file names."""
     for word in words:
         yield word
         yield word.partition("=")[2]
@@ -103,7 +103,7 @@ def _known_to_tools(words: Sequence[str]) -> Iterator[str]:
 
 
 def _refuse_code(command: str, words: Sequence[str], folder: Path) -> None:
-    """`pip install .` would put the code into the image."""
+    """Refuse commands such as `pip install .`, which would put the code into the image."""
     if "install" not in words or not {"pip", "pip3", "uv"} & set(words):
         return
     for word in words[words.index("install") + 1 :]:
@@ -118,7 +118,7 @@ def _take(folder: Path, name: str, found: dict[str, Path]) -> None:
     if not name or name.startswith(("/", "~", "-")):
         return
     path = Path(os.path.normpath(folder / name))
-    if not path.is_relative_to(folder) or not os.path.isfile(path):  # a word may be too long for a name, too
+    if not path.is_relative_to(folder) or not os.path.isfile(path):  # a word may be too long for a name
         return
     key = path.relative_to(folder).as_posix()
     if key in found:
@@ -140,7 +140,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _checked(found: dict[str, Path]) -> dict[str, Path]:
-    """Without secrets, and not too large."""
+    """Return the files sorted. Raises BadInput for secrets, and TooLarge."""
     for name, path in found.items():
         why = secrecy.by_name(name)
         if why:

@@ -1,9 +1,9 @@
-"""Copies the folder in which it stands: how the private Python gets from the server's image into a volume.
+"""Copies the folder that contains it: an init container runs it to copy the private Python into a volume.
 
     ld.so --library-path PY/lib PY/bin/python3 -I copy.py TARGET
 
-Alone: the standard library and nothing else. A copy that was interrupted is completed by the next one; a program that
-runs from the target already is not disturbed, since each file is replaced as a whole.
+Uses only the standard library. A rerun completes an interrupted copy, and does not disturb a program that already runs
+from the target, because each file is replaced atomically.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 
 def files(source: str, below: str = "") -> Iterator[tuple[str, bool]]:
-    """Paths under `source`, and whether each is a folder; a folder comes before what it holds."""
+    """Yield the paths under `source`, with True for a folder; a folder precedes its content."""
     with os.scandir(os.path.join(source, below)) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             path = os.path.join(below, entry.name)
@@ -26,7 +26,7 @@ def files(source: str, below: str = "") -> Iterator[tuple[str, bool]]:
 
 
 def copy(source: str, target: str) -> int:
-    """Make `target` hold what `source` holds; the number of bytes written. OSError when it cannot."""
+    """Copy `source` to `target`, and return the number of bytes written. Raises OSError if that fails."""
     written = 0
     os.makedirs(target, exist_ok=True)
     for path, folder in files(source):
@@ -44,7 +44,7 @@ def copy(source: str, target: str) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Copy; the exit code."""
+    """Run the copy and return the exit code."""
     if len(argv) != 2:
         sys.stderr.write("usage: copy.py TARGET\n")
         return 2

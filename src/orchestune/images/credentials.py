@@ -1,4 +1,4 @@
-"""The logins of the user's Docker configuration, and of the helpers that it names. Nothing is stored."""
+"""Registry logins from the user's Docker configuration and its credential helpers. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HUB_KEY = "https://index.docker.io/v1/"
 
 @dataclass(frozen=True)
 class Credentials:
-    """A login: a name and a password, or a token that stands for both."""
+    """A login: user name and password, or an identity token instead."""
 
     username: str = ""
     password: str = field(default="", repr=False)
@@ -28,10 +28,10 @@ class Credentials:
 
 
 def find(registry: str, environ: Mapping[str, str] = os.environ, profile: str = "") -> Credentials | None:
-    """The login for a registry from `config.json`, or from the credential helper that it names; for one of AWS, where
-    those have none or one that has expired, from AWS, which is asked as `profile`. None: there is none.
+    """Return the login for a registry from `config.json` or its credential helper; None if there is none. For ECR, if
+    that login is missing or expired, requests one from AWS with `profile`.
 
-    UsageError when the helper is missing or fails. Blocking: a helper may ask its keychain.
+    Raises UsageError if the helper is missing or fails. Blocking: a helper may query its keychain.
     """
     found = _configured(registry, environ)
     if is_ecr(registry) and (found is None or expired(found.password, time.time())):
@@ -41,7 +41,7 @@ def find(registry: str, environ: Mapping[str, str] = os.environ, profile: str = 
 
 
 def _configured(registry: str, environ: Mapping[str, str]) -> Credentials | None:
-    import docker.auth  # loads requests and more, which most commands never need
+    import docker.auth  # imported on demand: loads requests and more, which most commands never need
     import docker.errors
 
     file = docker_folder(environ) / "config.json"
@@ -66,7 +66,7 @@ def _configured(registry: str, environ: Mapping[str, str]) -> Credentials | None
 
 
 def as_docker_config(logins: Mapping[str, Credentials]) -> bytes:
-    """A `config.json` with logins by registry, as a Secret of type kubernetes.io/dockerconfigjson holds it."""
+    """Return a `config.json` with logins by registry, as in a Secret of type kubernetes.io/dockerconfigjson."""
     entries = {_HUB_KEY if registry == HUB else registry: _entry(login) for registry, login in logins.items()}
     return json.dumps({"auths": entries}).encode("utf-8")
 
@@ -79,5 +79,5 @@ def _entry(login: Credentials) -> dict[str, str]:
 
 
 def docker_folder(environ: Mapping[str, str]) -> Path:
-    """Where Docker keeps the user's settings."""
+    """Return the folder of the user's Docker configuration."""
     return Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or os.path.expanduser("~"), ".docker"))

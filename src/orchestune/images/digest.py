@@ -1,4 +1,4 @@
-"""The name of a built image: the same ingredients give the same tag, so that it is found again without a build."""
+"""Content-addressed tags of built images: equal inputs give the same tag, so no image is built twice."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from orchestune.images.manifests import Platform
 
 _FORMAT = 1
-"""raised when the same ingredients begin to mean another image"""
+"""incremented if the same inputs produce a different image"""
 
 
 def tag(dockerfile: str, files: Mapping[str, Path], platform: Platform) -> str:
-    """A tag over the Dockerfile, which names its base by digest, and the content of the files that it may see."""
+    """Return a tag for the Dockerfile, which pins its base by digest, and the content of the files in its context."""
     ingredients = {
         "format": _FORMAT,
         "dockerfile": dockerfile,

@@ -1,4 +1,4 @@
-"""What this installation of Orchestune consists of: its own files, and those of the libraries that it needs."""
+"""Files of this Orchestune installation: its own, and those of its dependencies."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ NAME = "orchestune"
 _UNUSED = ("kubernetes/aio/",)
 """a second client, for asyncio: half of that library"""
 _SERVICES = ("lambda", "s3", "sso", "sso-oidc", "sts")
-"""of AWS; botocore brings a description of each of its 400"""
+"""AWS services in use; botocore has definitions of all 400"""
 _NOT_AT_WORK = (".a", ".c", ".h", ".pxd", ".pyi", ".pyx")
 _NO_METADATA = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json")
 _IMPORTED_TESTS = ("numpy/_core/tests/_natype.py",)
 
 
 def libraries() -> list[Distribution]:
-    """The distributions below our own, in the order of their names; our extras as far as they are installed.
+    """Return all dependencies, sorted by name, including those of extras if installed.
 
-    UsageError when one is missing.
+    Raises UsageError if a required one is missing.
     """
     top = importlib.metadata.distribution(NAME)
     found: dict[str, Distribution] = {}
@@ -53,7 +53,7 @@ def libraries() -> list[Distribution]:
 
 
 def library_files(distribution: Distribution) -> Iterator[tuple[str, Path]]:
-    """The files of an installed library that it needs at work, by their path below site-packages."""
+    """Yield the runtime files of an installed library, by their path below site-packages."""
     if not distribution.files:
         raise UsageError(
             f"the files of {distribution.metadata['Name']} cannot be told",
@@ -68,7 +68,7 @@ def library_files(distribution: Distribution) -> Iterator[tuple[str, Path]]:
 
 
 def own_files() -> Iterator[tuple[str, Path]]:
-    """The same for this package itself, which may be installed from a folder of sources."""
+    """Yield the files of this package itself, which may be installed from a source folder."""
     root = Path(__file__).resolve().parents[1]
     for file in sorted(root.rglob("*")):
         if file.is_file() and "__pycache__" not in file.parts:

@@ -1,4 +1,4 @@
-"""What to do where a machine that pulls an image does not trust the registry: its own words do not say that."""
+"""Remedies if a machine that pulls an image does not trust the registry: its error message does not explain that."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ class Untrusted(UsageError):
 
 
 def remedy(said: str) -> str:
-    """For what the machine said of a pull that failed, `; ` in front; nothing where its words say enough."""
+    """Return the remedy for the error message of a failed pull, with the prefix `; `; empty if there is none."""
     return next((f"; {what}" for words, what in _REMEDIES.items() if words in said), "")

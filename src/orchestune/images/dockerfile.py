@@ -1,4 +1,4 @@
-"""Dockerfiles: the one that `install:` means, and what a user's own one builds on and takes from its folder. Pure."""
+"""Dockerfiles: generation for `install:`, and analysis of a user's own. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 from orchestune.errors import BadInput, Problem
 
 FOLDER = "/orchestune-install"
-"""where install commands run, beside the files that they name"""
+"""working directory of install commands, with the files that they name"""
 _FROM_OPTION = re.compile(r"--from=(?P<image>\S+)")
 _OPTIONS = re.compile(r"(?:--\S+\s+)*")
 _INLINE = re.compile(r"(?<!\S)\d*<<(?P<tabs>-?)(?P<quote>[\"']?)(?P<word>\w+)(?P=quote)(?!\S)")
-"""where text begins that stands in the Dockerfile itself, up to a line with that word: `RUN <<EOF`"""
+"""start of a here-document, which ends at a line with that word: `RUN <<EOF`"""
 _VARIABLE = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<name>\w+)(?::(?P<sign>[-+])(?P<word>[^}]*))?\})")
 _OF_THE_BUILD = re.compile(r"(?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT)")
 """variables that the builder sets"""
@@ -26,30 +26,31 @@ _WITH_TEXT = ("ADD", "COPY", "RUN")
 
 @dataclass(frozen=True)
 class Source:
-    """Something that a COPY or ADD takes from the folder, or that a RUN mounts of it."""
+    """A path that a COPY or ADD takes from the folder, or that a RUN mounts from it."""
 
     path: str
     line: int
     text: str
-    """the instruction, or what of it says so, for messages"""
+    """the instruction or option, for messages"""
 
 
 @dataclass(frozen=True)
 class _Outside:
-    """An image from outside, as an instruction names it."""
+    """An external image that an instruction names."""
 
     entry: Mapping[str, Any]
     before: str
-    """what stands before the name: an option"""
+    """prefix of the name: an option"""
     spelling: str
-    """variables and all"""
+    """the name as written, with variables"""
     image: str
 
 
 def for_install(base: str, commands: Sequence[str], files: Sequence[str], user: str = "") -> str:
-    """The Dockerfile of `install:` commands over an image by digest; each command is a step of its own.
+    """Return the Dockerfile of `install:` commands on top of an image pinned by digest; each command is a separate
+    step.
 
-    `user` is whom the image runs as, where that is not root: installing is done as root.
+    `user` is the image's user unless that is root: installation runs as root.
     """
     lines = [f"FROM {base}"]
     if user:
@@ -65,7 +66,7 @@ def for_install(base: str, commands: Sequence[str], files: Sequence[str], user: 
 
 
 def after_dockerfile(text: str, commands: Sequence[str], files: Sequence[str], user: str = "") -> str:
-    """`install:` commands on top of a user's own Dockerfile; `user` is whom its image runs as, as above."""
+    """Append `install:` commands to a user's own Dockerfile; `user` as in `for_install`."""
     if not commands:
         return text
     own = for_install("", commands, files, user).partition("\n")[2]
@@ -73,7 +74,7 @@ def after_dockerfile(text: str, commands: Sequence[str], files: Sequence[str], u
 
 
 def bases(text: str, file: str = "Dockerfile") -> list[str]:
-    """The images that it takes from outside, each once, as it names them. BadInput when it names none at all."""
+    """Return the distinct external images, as the Dockerfile names them. Raises BadInput if there is no FROM."""
     found: dict[str, None] = {}
     for named in _outside(text, file):
         found.setdefault(named.image)
@@ -81,7 +82,7 @@ def bases(text: str, file: str = "Dockerfile") -> list[str]:
 
 
 def pin(text: str, digests: Mapping[str, str], file: str = "Dockerfile") -> str:
-    """The same Dockerfile with each image from outside by its digest."""
+    """Return the Dockerfile with all external images pinned by digest."""
     lines = text.splitlines(keepends=True)
     for named in _outside(text, file):
         pattern = re.compile(rf"(?<!\S){re.escape(named.before)}{re.escape(named.spelling)}(?![^\s,])")
@@ -93,7 +94,7 @@ def pin(text: str, digests: Mapping[str, str], file: str = "Dockerfile") -> str:
 
 
 def user_of(text: str, users: Mapping[str, str], file: str = "Dockerfile") -> str:
-    """Whom the image runs as, where that is not root; `users`: the same of each image from outside."""
+    """Return the image's user, empty for root; `users` has the users of the external images."""
     outside = {named.entry["startline"]: named.image for named in _outside(text, file)}
     stages: dict[str, str] = {}
     user = stage = ""
@@ -109,12 +110,12 @@ def user_of(text: str, users: Mapping[str, str], file: str = "Dockerfile") -> st
 
 
 def unless_root(user: str) -> str:
-    """Nothing where it is root, whose group does not count."""
+    """Return `user`, or an empty string for root; the group does not matter."""
     return "" if user.partition(":")[0] in ("", "0", "root") else user
 
 
 def sources(text: str, file: str = "Dockerfile") -> list[Source]:
-    """What it takes from its folder, in its order; not what comes from other images or from the network."""
+    """Return the paths taken from the folder, in order, without those from other images or the network."""
     found = []
     for entry in _parser(text).structure:
         line = entry["startline"] + 1
@@ -130,7 +131,7 @@ def sources(text: str, file: str = "Dockerfile") -> list[Source]:
 
 
 def _mounts(entry: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
-    """What a RUN mounts of the folder, or of another image (`from`): each as it stands there, and its keys."""
+    """Yield a RUN's mounts of the folder, or of another image (`from`): the option's text, and its keys."""
     options = _OPTIONS.match(entry["value"])
     for option in options[0].split() if options else ():
         if option.startswith("--mount="):
@@ -141,7 +142,7 @@ def _mounts(entry: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _words(entry: Mapping[str, Any], file: str) -> list[str]:
-    """The arguments of a COPY, without its options."""
+    """Return the arguments of a COPY, without its options."""
     value = _OPTIONS.sub("", entry["value"], count=1)
     try:
         words = json.loads(value) if value.startswith("[") else shlex.split(value)
@@ -151,7 +152,7 @@ def _words(entry: Mapping[str, Any], file: str) -> list[str]:
 
 
 def _outside(text: str, file: str) -> Iterator[_Outside]:
-    """The images from outside that instructions name."""
+    """Yield the external images that instructions name."""
     structure = _parser(text).structure
     stages: list[str] = []
     defaults: dict[str, str] = {}
@@ -176,7 +177,7 @@ def _outside(text: str, file: str) -> Iterator[_Outside]:
 
 
 def _take_defaults(entry: Mapping[str, Any], file: str, defaults: dict[str, str]) -> None:
-    """What an ARG before the first FROM says; one without a default is empty, or as it was said before."""
+    """Add the default of an ARG before the first FROM; one without a default is empty, or keeps its earlier value."""
     for word in _words(entry, file):
         name, equals, value = word.partition("=")
         if equals:
@@ -184,7 +185,7 @@ def _take_defaults(entry: Mapping[str, Any], file: str, defaults: dict[str, str]
 
 
 def _expanded(text: str, defaults: Mapping[str, str]) -> str:
-    """With values in the place of variables, also as `${V:-other}` and `${V:+other}`. What is not known stays."""
+    """Expand variables, including `${V:-other}` and `${V:+other}`. Variables that the builder sets are kept."""
 
     def value(found: re.Match[str]) -> str:
         name, word = found["plain"] or found["name"], found["word"] or ""
@@ -199,7 +200,7 @@ def _expanded(text: str, defaults: Mapping[str, str]) -> str:
 
 
 def _taken_from(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The images or stages from which a COPY, an ADD or a RUN takes something, and what stands before their names."""
+    """Return the images or stages that a COPY, ADD or RUN takes files from, with the text before their names."""
     if entry["instruction"] == "RUN":
         named = [(said, mount["from"]) for said, mount in _mounts(entry) if mount.get("from")]
         return [(f"{said.partition(f'from={image}')[0]}from=", image) for said, image in named]
@@ -208,14 +209,14 @@ def _taken_from(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _parser(text: str) -> Any:
-    from dockerfile_parse import DockerfileParser  # only where an image is built
+    from dockerfile_parse import DockerfileParser  # imported on demand, only for builds
 
     plain = _without_texts(text).encode("utf-8")
     return DockerfileParser(fileobj=BytesIO(plain), build_args={}, env_replace=True)
 
 
 def _without_texts(text: str) -> str:
-    """The same lines, but empty ones where text stands that is no instruction (`RUN <<EOF`)."""
+    """Return the lines with here-documents (`RUN <<EOF`) replaced by empty lines."""
     lines, instruction = [], ""
     waiting: list[re.Match[str]] = []
     for line in text.splitlines(keepends=True):

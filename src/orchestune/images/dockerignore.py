@@ -1,4 +1,4 @@
-"""What a folder's `.dockerignore` leaves out of an image."""
+"""Exclusions by a folder's `.dockerignore`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _USUAL = ".dockerignore"
 
 
 def leaving_out(folder: Path, dockerfile: str) -> Callable[[str], str]:
-    """Tells of a path in the folder which file leaves it out; nothing: none does.
+    """Return a function that maps a path in the folder to the ignore file that excludes it, or to an empty string.
 
-    A Dockerfile's own `NAME.dockerignore` beside it takes the place of the folder's, as Docker has it. BadInput.
+    As in Docker, `NAME.dockerignore` beside a Dockerfile replaces the folder's own. Raises BadInput.
     """
-    from docker.utils.build import Pattern  # loads requests and more; only where an image is built
+    from docker.utils.build import Pattern  # imported on demand, only for builds: loads requests and more
 
     name = next((each for each in (f"{dockerfile}.dockerignore", _USUAL) if (folder / each).is_file()), "")
     found = [Pattern(line) for line in _lines(folder, name)] if name else []
     patterns = [pattern for pattern in found if pattern.dirs]
 
     def leaves_out(path: str) -> str:
-        """The last pattern that fits the path, or a folder above it, decides."""
+        """Apply the last pattern that matches the path or a folder above it."""
         paths = [path, *(str(above) for above in PurePosixPath(path).parents if above.name)]
         fits = [pattern for pattern in patterns if any(map(pattern.match, paths))]
         return name if fits and not fits[-1].exclusion else ""

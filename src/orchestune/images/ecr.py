@@ -1,4 +1,4 @@
-"""The login at a registry of AWS: a password for twelve hours, asked for anew by each command and stored nowhere."""
+"""Login at an ECR registry: a password for twelve hours, requested by each command and never stored."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9
 
 
 def is_ecr(registry: str) -> bool:
-    """Whether it is a registry of AWS, by its name."""
+    """Return True if the name is that of an ECR registry."""
     return _HOST.fullmatch(registry) is not None
 
 
 def expired(secret: str, now: float) -> bool:
-    """Whether such a password counts no more at `now`, in seconds since 1970: it says so itself, to who unpacks it."""
+    """Return True if the password has expired at `now`, in seconds since 1970; it contains its own expiry."""
     try:
         return float(json.loads(base64.b64decode(secret))["expiration"]) <= now
     except (KeyError, TypeError, ValueError):
@@ -25,15 +25,15 @@ def expired(secret: str, now: float) -> bool:
 
 
 def password(registry: str, profile: str = "") -> tuple[str, str] | None:
-    """Name and password for it; None where boto3 is not installed. Denied where AWS gives none.
+    """Return user name and password; None if boto3 is not installed. Raises Denied if AWS refuses.
 
-    `profile`: of AWS's own settings, as which it is asked; empty: as the environment says.
+    `profile`: the AWS profile to use; empty: as the environment selects.
     """
     found = _HOST.fullmatch(registry)
     if found is None:
         return None
     try:
-        import boto3.session  # slow to import, and optional
+        import boto3.session  # optional, and slow to import
         import botocore.exceptions
     except ModuleNotFoundError:
         return None

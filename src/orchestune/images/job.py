@@ -1,4 +1,4 @@
-"""A build inside the cluster: a ConfigMap with exactly what it may see, and a Job that runs buildah on that. Pure."""
+"""An image build inside the cluster: a ConfigMap with the build context, and a Job that runs buildah. Pure."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from orchestune.images.build import Plan
 
 BUILDER = "quay.io/buildah/stable:latest"
 MEMORY = 4 << 30
-"""bytes that a build may take, unless it is told otherwise"""
+"""default memory limit of a build in bytes"""
 LIMIT = 700 << 10
-"""bytes of all files together: a ConfigMap holds 1 MiB, and base64 takes a third more"""
+"""maximum total bytes of the files: a ConfigMap holds 1 MiB, and base64 adds a third"""
 _REQUESTED = 1 << 30
-"""most builds take no more, and files that they write count only until memory is short"""
+"""memory request: most builds need no more, and page cache of written files is reclaimed when memory is short"""
 DEADLINE = 3600
-"""seconds after which a build is ended"""
+"""seconds after which a build is terminated"""
 _KEPT = 600
-"""seconds for which an ended Job and its log stay"""
+"""seconds for which a finished Job and its log are kept"""
 _DOCKERFILE = "Dockerfile"
 _CONTEXT, _STORAGE, _LOGIN = "/orchestune/context", "/var/lib/containers", "/orchestune/login"
 _AUTHORITIES = "/orchestune/authorities"
 _TRUSTED = (_AUTHORITIES, "/etc/ssl/certs", "/etc/pki/tls/certs")
-"""folders where buildah finds whom it trusts: what the cluster was told, and where its own image has them"""
+"""folders with the certificates that buildah trusts: those configured for the cluster, and those of its own image"""
 
 Manifest = dict[str, Any]
 
@@ -44,13 +44,13 @@ def build_job(
     authorities: tuple[str, str] | None = None,
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Manifest]:
-    """The ConfigMap and the Job, both called `name`, in the order in which they are applied.
+    """Return the ConfigMap and the Job, both called `name`, in the order in which to apply them.
 
-    `login_secret`, a Secret of type kubernetes.io/dockerconfigjson, may pull what is built on and push the result.
-    `authorities` is a ConfigMap, and its key with certificates (PEM) that buildah trusts beside those of its image.
-    `variables` are those of the way out: buildah uses a proxy that they name, and hands it on to `RUN`.
-    The pod runs as root with the capabilities that a container has by default and no more, so that its namespace must
-    allow Pod Security `baseline`; `restricted` ones cannot build. TooLarge when the files do not fit into a ConfigMap.
+    `login_secret`, a Secret of type kubernetes.io/dockerconfigjson, is the login for pulling base images and pushing
+    the result. `authorities` names a ConfigMap and its key with certificates (PEM) that buildah trusts in addition to
+    its image's. `variables` are proxy settings, which buildah uses and passes on to `RUN`. The pod runs as root with
+    only the default capabilities of a container, so its namespace must allow Pod Security `baseline`; `restricted` ones
+    cannot build. Raises TooLarge if the files do not fit into a ConfigMap.
     """
     size = sum(path.stat().st_size for path in plan.files.values())
     if size > LIMIT:
@@ -149,7 +149,7 @@ def _job(
 
 
 def script(plan: Plan) -> str:
-    """What the builder's shell runs. The files are copied first: in the volume they are links."""
+    """Return the builder's shell script. It copies the files first, because in the volume they are links."""
     tls = ["--tls-verify=false"] if plan.plain else []
     build = ["buildah", "build", "--platform", str(plan.platform), "--tag", str(plan.target), *tls]
     build += ["--file", f"{_CONTEXT}/{_DOCKERFILE}", "/tmp/context"]

@@ -1,4 +1,4 @@
-"""A layer of an image as a file: the same content gives the same bytes, and so the same digest, on any day."""
+"""Deterministic image layers: the same content gives the same bytes and digest, on any day."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 LEVEL = 4
-"""of gzip: libraries shrink to 36 %; level 6 takes half as long again for 1 % less"""
+"""gzip level: libraries shrink to 36 %; level 6 takes half as long again and saves another 1 %"""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing in a layer, owned by root and without a time."""
+    """A file, folder or link in a layer, owned by root and without a time."""
 
     name: str
-    """its path, without a slash in front"""
+    """path without a leading slash"""
     content: Path | bytes | None = None
     """None: a folder, or a link"""
     mode: int = 0o644
     link: str = ""
-    """what a symbolic link points to"""
+    """target of a symbolic link"""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Layer:
     digest: str
     size: int
     diff_id: str
-    """the digest of what was compressed"""
+    """digest of the uncompressed layer"""
 
 
 def write(entries: Iterable[Entry], target: Path) -> Layer:
-    """Write a layer; the folders above each entry are made. OSError when a file cannot be read or written."""
+    """Write a layer, including the parent folders of each entry. Raises OSError if a file cannot be read or written."""
     wanted = {entry.name: entry for entry in entries}
     for name in list(wanted):
         for above in PurePosixPath(name).parents:
@@ -74,11 +74,11 @@ def _add(archive: tarfile.TarFile, entry: Entry) -> None:
 
 
 class _Compressed(io.RawIOBase):
-    """Compresses what is written, and knows the digests of both sides."""
+    """A stream that compresses, and computes the digests of input and output."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._packer = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)  # 31: gzip, whose header then has no time
+        self._packer = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)  # 31: gzip, with no time in the header
         self._inner, self._outer = hashlib.sha256(), hashlib.sha256()
         self.size = self._position = 0
 
@@ -95,17 +95,17 @@ class _Compressed(io.RawIOBase):
         return len(data)
 
     def finish(self) -> None:
-        """Write the end."""
+        """Write the end of the stream."""
         self._out(self._packer.flush())
 
     @property
     def digest(self) -> str:
-        """Of what was written to the file."""
+        """Digest of the compressed data."""
         return f"sha256:{self._outer.hexdigest()}"
 
     @property
     def diff_id(self) -> str:
-        """Of what was written to this."""
+        """Digest of the uncompressed data."""
         return f"sha256:{self._inner.hexdigest()}"
 
     def _out(self, data: bytes) -> None:

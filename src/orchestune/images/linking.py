@@ -1,4 +1,4 @@
-"""Which shared libraries programs of this machine need, as the dynamic loader itself says."""
+"""Shared libraries that programs of this machine need, as listed by the dynamic loader."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from orchestune.errors import UsageError
 _LIBRARY = re.compile(r"^\s*(?P<name>\S+) => (?P<path>/.+) \(0x[0-9a-f]+\)$")
 _LOADER = re.compile(r"^\s*(?P<path>/\S*ld-\S+)(?: => \S+)? \(0x[0-9a-f]+\)$")
 _DLOPENED = ("libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2")
-"""what libc itself opens by name: to end a thread, to resolve a host name (a part of libc from glibc 2.34 on)"""
+"""libraries that libc opens by name: to terminate a thread, to resolve a host name (part of libc since glibc 2.34)"""
 
 
 @dataclass(frozen=True)
 class Linked:
-    """What a set of files needs beside itself."""
+    """Loader and shared libraries that a set of files needs."""
 
     loader: Path
     libraries: dict[str, Path]
@@ -27,7 +27,7 @@ class Linked:
 
 
 def linked(files: Iterable[Path]) -> Linked:
-    """The loader and all libraries of some executables and extension modules. UsageError where that cannot be told."""
+    """Return loader and libraries of executables and extension modules. Raises UsageError if they are unknown."""
     names = [os.fspath(file) for file in files]
     try:
         done = subprocess.run(
@@ -39,7 +39,7 @@ def linked(files: Iterable[Path]) -> Linked:
 
 
 def parse(said: str) -> Linked:
-    """Read what `ldd` printed. Libraries that are missing on this machine are left out: nobody could load them here."""
+    """Parse the output of `ldd`. Libraries missing on this machine are skipped: no program could load them."""
     loader: Path | None = None
     libraries: dict[str, Path] = {}
     for line in said.splitlines():
@@ -55,7 +55,7 @@ def parse(said: str) -> Linked:
 
 
 def opened_by_libc(libraries: dict[str, Path]) -> dict[str, Path]:
-    """The libraries that libc opens while a program runs, as far as they stand beside it."""
+    """Return the libraries that libc opens at run time, if they exist beside it."""
     libc = libraries.get("libc.so.6")
     if libc is None:
         return {}

@@ -1,4 +1,4 @@
-"""Images that stay in this machine's Docker Engine, where containers of this machine are started from them."""
+"""Images in the local Docker Engine, for containers on this machine."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from orchestune.images.reference import Reference
 from orchestune.images.tools import Tool
 
 _PLACE = "orchestune.local"
-"""stands where a registry would; nothing is ever pushed there"""
+"""used in place of a registry's name; images with it are never pushed"""
 
 
 def find(name: str, platform: Platform) -> Base | None:
-    """An image that the engine has, by digest, else by a name that holds the engine's id. None: it has none.
+    """Return an image of the engine, by digest or else by a name with the engine's image id. None if absent.
 
-    UsageError when it is of another platform, Unreachable without an engine.
+    Raises UsageError if it is for another platform, Unreachable without an engine.
     """
     found = _inspect(name)
     if found is None:
@@ -35,7 +35,7 @@ def find(name: str, platform: Platform) -> Base | None:
 
 
 def build(text: str, files: Mapping[str, Path], platform: Platform, tag: str, say: Say) -> str:
-    """Build it unless the engine has it; its id. Raises as `Builder.build` does."""
+    """Build the image unless the engine has it, and return its id. Raises errors as `Builder.build` does."""
     target = Reference(_PLACE, "image", tag)
     found = _inspect(str(target))
     if found is None:
@@ -50,7 +50,7 @@ def build(text: str, files: Mapping[str, Path], platform: Platform, tag: str, sa
 
 
 def _named(image: str) -> str:
-    """A name for an image that has an id alone: not every builder takes an id in FROM."""
+    """Tag an image that has only an id: not every builder accepts an id in FROM."""
     name = f"{_PLACE}/base:{image.removeprefix('sha256:')}"
     _docker("tag", image, name)
     return name

@@ -1,4 +1,4 @@
-"""How a registry lets somebody in: it refuses, says where a token is to be had, and takes that or a password."""
+"""Registry authentication: the registry's challenge names a token service, or asks for a password."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLIENT = "orchestune"
 
 
 class Login:
-    """Keeps the tokens of one registry, by what they allow; in memory only."""
+    """Authorization headers of one registry by scope; in memory only."""
 
     def __init__(self, registry: str, find: Callable[[str], Credentials | None], *, plain: bool) -> None:
         self._registry, self._find, self._plain = registry, find, plain
@@ -26,17 +26,17 @@ class Login:
         self._looked = False
 
     def header(self, scope: str) -> str | None:
-        """What was accepted for `scope` before."""
+        """Return the header accepted for `scope` so far."""
         return self._headers.get(scope)
 
     def forget(self, scope: str) -> None:
-        """A token has run out."""
+        """Drop the header for `scope`: the token has expired."""
         self._headers.pop(scope, None)
 
     def answer(self, challenge: str, scope: str, session: requests.Session, timeout: float) -> bool:
-        """Get what a `WWW-Authenticate` asks for; False when nothing answers it.
+        """Respond to a `WWW-Authenticate` challenge; return False if there are no matching credentials.
 
-        Denied, TemporaryError, or an error of requests.
+        Raises Denied, TemporaryError, or an error of requests.
         """
         kind, _, rest = challenge.partition(" ")
         if kind.lower() == "basic":
@@ -86,7 +86,7 @@ class Login:
 
 
 def hint(registry: str) -> str:
-    """What somebody does who is not let in."""
+    """Return a hint for users who are refused."""
     return f"log in: docker login {registry if registry != HUB else ''}".rstrip() + ", with an account that may do this"
 
 

@@ -1,4 +1,4 @@
-"""The private Python of this machine: made once for each version of it and of the worker."""
+"""The private Python of this machine, built once for each version of it and of the worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _making = threading.Lock()
 
 
 def made(cache: Path) -> Path:
-    """The folder with it, made at the first call: a few seconds. OrchestuneError where that cannot be."""
+    """Return its folder, built by the first call in a few seconds. Raises OrchestuneError if that fails."""
     folder = cache / f"runtime-{key()}"
     with _making:
         if not folder.is_dir():
@@ -23,7 +23,7 @@ def made(cache: Path) -> Path:
 
 
 def key() -> str:
-    """Another one for another Python and for each change of the worker."""
+    """Return a key that changes with the Python version and with each change of the worker."""
     package = Path(runtime.__file__).parents[1]
     digest = hashlib.sha256(sys.version.encode())
     for source in sorted([*(package / "worker").glob("*.py"), *(package / "images").glob("*.py")]):

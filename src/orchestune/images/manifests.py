@@ -1,4 +1,4 @@
-"""Manifests of images and lists of them, as the OCI image specification and Docker's schema 2 write them."""
+"""Image manifests and indexes, according to the OCI image specification and Docker's schema 2."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 ACCEPTED = (OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST)
 
 ARCHITECTURE = "kubernetes.io/arch"
-"""the label of nodes that says it"""
+"""node label with the architecture"""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv8l": "arm64", "armv7l": "arm", "i686": "386"}
 
 
 @dataclass(frozen=True)
 class Platform:
-    """What a node runs: `linux/amd64`."""
+    """Platform of a node or an image: `linux/amd64`."""
 
     architecture: str
     os: str = "linux"
@@ -35,26 +35,26 @@ class Platform:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Those of the nodes that run it; without an architecture, of all that run such a system."""
+        """Labels of matching nodes; without an architecture, of all nodes with this operating system."""
         own = {ARCHITECTURE: self.architecture} if self.architecture else {}
         return {"kubernetes.io/os": self.os, **own}
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A document of a registry, byte for byte, since its digest is of the bytes."""
+    """A manifest or index as the registry's bytes, to which its digest refers."""
 
     media_type: str
     body: bytes
 
     @property
     def digest(self) -> str:
-        """What it is called for ever."""
+        """Its permanent name."""
         return sha256(self.body)
 
     @property
     def document(self) -> Mapping[str, Any]:
-        """Its content. OrchestuneError when it is none."""
+        """Parsed content. Raises OrchestuneError if it is not a JSON object."""
         try:
             document = json.loads(self.body)
         except ValueError as exc:
@@ -65,11 +65,11 @@ class Manifest:
 
     @property
     def is_index(self) -> bool:
-        """Whether it lists images of several platforms."""
+        """True if it lists images of several platforms."""
         return self.media_type in (OCI_INDEX, DOCKER_LIST)
 
     def listed(self) -> dict[Platform, str]:
-        """Platform → digest of an index; what is no image (an attestation) is left out."""
+        """Return the digests in an index by platform; other entries (attestations) are skipped."""
         found: dict[Platform, str] = {}
         for entry in self.document.get("manifests") or ():
             platform = entry.get("platform") or {}
@@ -80,12 +80,12 @@ class Manifest:
 
 
 def parse_platform(text: str) -> Platform:
-    """`linux/amd64`, `amd64` or, as the machine calls itself, `x86_64`; a variant is dropped."""
+    """Parse `linux/amd64`, `amd64` or a machine's own `x86_64`; a variant is dropped."""
     os, _, architecture = text.partition("/") if "/" in text else ("linux", "", text)
     architecture = architecture.partition("/")[0]
     return Platform(_ARCHITECTURES.get(architecture, architecture), os)
 
 
 def sha256(data: bytes) -> str:
-    """A digest as registries write it."""
+    """Return the digest in a registry's notation."""
     return "sha256:" + hashlib.sha256(data).hexdigest()

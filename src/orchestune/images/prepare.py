@@ -1,4 +1,4 @@
-"""From what an experiment file says of its image to one image by digest, built only where nobody built it before."""
+"""Resolution of an experiment's image settings to one image by digest, with a build only if no such image exists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestune.images.registry import Registry, open_registry
 from orchestune.images.tools import KINDS, find_tool
 
 DEFAULT = f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
-"""for code that says nothing of its image: the Python of whoever wrote it"""
+"""default image: the Python version of the experiment's author"""
 REPOSITORY = "orchestune"
 
 
@@ -33,13 +33,12 @@ def prepare_image(
     builder: Builder | None = None,
     profile: str = "",
 ) -> str:
-    """The image of an experiment by digest, for nodes of `platform`; `registry` is where a built one goes.
+    """Return the image of an experiment by digest, for nodes of `platform`; a built image is pushed to `registry`.
 
-    Without a registry it is built by this machine's Docker Engine, stays there, and is told by the engine's own id.
-    `builder` is used where there is no docker, podman or buildah on this machine; `profile`: as which registries of
-    AWS are asked for a login. Blocks while the image is built, else
-    for a few requests. Raises BadInput, UsageError, Denied, NotFound, Unreachable, OrchestuneError; nothing is left
-    half-done: a build that ended early is begun again by the next call.
+    Without a registry, the local Docker Engine builds and keeps the image, and the result is the engine's image id.
+    `builder` is used if this machine has no docker, podman or buildah; `profile` is the AWS profile for logins at ECR.
+    Blocks during a build, otherwise for a few requests. Raises BadInput, UsageError, Denied, NotFound, Unreachable,
+    OrchestuneError. Idempotent: the next call starts an interrupted build again.
     """
     commands = [install] if isinstance(install, str) else list(install)
     commands = [command for command in commands if command.strip()]
@@ -70,14 +69,14 @@ def prepare_image(
 
 
 def runs_on(image: str, registry: str | None, profile: str = "") -> tuple[Platform, ...]:
-    """What an image of a registry runs on; `registry` and `profile` as above."""
+    """Return the platforms of an image in a registry; `registry` and `profile` as in `prepare_image`."""
     place, reference = parse_place(registry) if registry else None, parse(image)
     with _opened(reference, place, profile) as client:
         return client.resolve(reference)[1]
 
 
 def _resolve(reference: Reference, place: Place | None, platform: Platform, profile: str) -> Base:
-    """An image of a registry by digest. UsageError when it is of another platform."""
+    """Return an image of a registry by digest. Raises UsageError if it is for other platforms."""
     with _opened(reference, place, profile) as client:
         manifest = client.manifest(reference.repository, reference.version)
         platforms = client.platforms(reference.repository, manifest)

@@ -1,4 +1,4 @@
-"""The Dockerfile of an experiment's image, with what it builds on by digest, and the files that it may see."""
+"""The Dockerfile of an experiment's image, with its bases pinned by digest, and the files of its context."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from orchestune.images.manifests import Platform
 
 @dataclass(frozen=True)
 class Base:
-    """An image to build on."""
+    """A base image."""
 
     name: str
-    """by which it is had, and which never means anything else"""
+    """immutable name for pulling it"""
     user: str = ""
-    """whom it runs as, where that is not root"""
+    """its user, unless root"""
 
 
 def recipe(
     image: str, commands: Sequence[str], dockerfile: str | None, folder: Path, resolve: Callable[[str], Base]
 ) -> tuple[str, dict[str, Path]]:
-    """Text and files of a build in `folder`; `resolve` finds an image by the name that somebody wrote.
+    """Return Dockerfile and files of a build in `folder`; `resolve` looks up an image by the name that the user wrote.
 
     Raises BadInput, TooLarge, and what `resolve` raises.
     """
@@ -44,12 +44,12 @@ def recipe(
 
 
 def user_of(config: Mapping[str, Any]) -> str:
-    """Whom an image runs as, from the `config` of its configuration; nothing for root."""
+    """Return an image's user from the `config` of its configuration; empty for root."""
     return dockerfiles.unless_root(str(config.get("User") or ""))
 
 
 def refused(image: str, there: Iterable[Platform], wanted: Platform) -> UsageError:
-    """An image that the nodes cannot run."""
+    """Return the error for an image that the nodes cannot run."""
     return UsageError(
         f"the image {image} is for {', '.join(map(str, there))}, and the nodes are {wanted}",
         "name an image that is made for them, or build it for them",
@@ -65,7 +65,7 @@ def _base(name: str, dockerfile: str, resolve: Callable[[str], Base]) -> Base:
 
 def _read(path: Path, name: str) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")  # editors of Windows
+        return path.read_text(encoding="utf-8-sig")  # utf-8-sig: editors on Windows write a BOM
     except (OSError, UnicodeDecodeError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "it is no text"
         raise BadInput([Problem(f"cannot be read: {why}", key="dockerfile", file=name)]) from exc

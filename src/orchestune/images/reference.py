@@ -1,4 +1,4 @@
-"""Names of images: `python:3.12`, `registry.lab:5000/team/model@sha256:…`."""
+"""Image references: `python:3.12`, `registry.lab:5000/team/model@sha256:…`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _EXAMPLE = "write it like python:3.12-slim or registry.lab:5000/team/model:1"
 
 @dataclass(frozen=True)
 class Reference:
-    """One image, written out in full; a tag may move, a digest never means anything else."""
+    """A fully qualified image reference; a tag may move, a digest is immutable."""
 
     registry: str
-    """host and, where it has one, port, as people write it: `docker.io`"""
+    """host and optional port, in the usual spelling: `docker.io`"""
     repository: str
     tag: str | None = None
     digest: str | None = None
@@ -35,16 +35,16 @@ class Reference:
 
     @property
     def version(self) -> str:
-        """What the registry is asked for: the digest, else the tag."""
+        """Digest or tag to request from the registry."""
         return self.digest or self.tag or "latest"
 
     def at(self, digest: str) -> Reference:
-        """The same repository by digest alone, as trials start it."""
+        """Return the reference by digest only, as trials use it."""
         return replace(self, tag=None, digest=digest)
 
 
 def parse(text: str) -> Reference:
-    """Read a reference as Docker does; without tag and digest it means `latest`. BadInput says what is wrong."""
+    """Parse a reference as Docker does; without tag and digest it means `latest`. Raises BadInput with the reason."""
     rest, at, digest = text.partition("@")
     if at and not _DIGEST.fullmatch(digest):
         raise _wrong(text, f"{digest!r} is no digest; one is sha256: and 64 hexadecimal digits")
@@ -64,20 +64,20 @@ def parse(text: str) -> Reference:
 
 @dataclass(frozen=True)
 class Place:
-    """Where images may be pushed: a registry and a path in it."""
+    """Destination for pushed images: a registry and a path in it."""
 
     registry: str
     prefix: str = ""
     plain: bool = False
-    """marked with http://: the registry has no TLS"""
+    """specified with http://: the registry has no TLS"""
 
     def repository(self, name: str) -> str:
-        """The repository for images called `name`."""
+        """Return the repository for images called `name`."""
         return f"{self.prefix}/{name}" if self.prefix else name
 
 
 def parse_place(text: str) -> Place:
-    """Read `HOST[:PORT][/PATH]`, with http:// in front where there is no TLS. BadInput says what is wrong."""
+    """Parse `HOST[:PORT][/PATH]`, with http:// in front if there is no TLS. Raises BadInput with the reason."""
     scheme, colon, rest = text.partition("://")
     if not colon:
         scheme, rest = "https", text
@@ -94,12 +94,12 @@ def parse_place(text: str) -> Place:
 
 
 def server(registry: str) -> str:
-    """The host that answers for a registry."""
+    """Return the host name of a registry's API."""
     return _HUB_SERVER if registry == HUB else registry
 
 
 def is_loopback(registry: str) -> bool:
-    """Whether a registry runs on this machine; only such a one is spoken to without TLS unless it is marked so."""
+    """Return True if the registry runs on this machine; only such a one, or one marked so, is used without TLS."""
     host = registry[1:].partition("]")[0] if registry.startswith("[") else registry.partition(":")[0]
     if host.lower() == "localhost" or host.lower().endswith(".localhost"):
         return True

@@ -1,4 +1,4 @@
-"""A client of the OCI distribution API: what an image is called for ever, which platforms it has, and pushing one."""
+"""A client of the OCI distribution API: resolves images to digests, lists their platforms, and pushes images."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from orchestune.images.registry_errors import check, translated
 from orchestune.images.trust import trust
 
 SECONDS = 30.0
-"""for which the registry may be silent"""
+"""read timeout"""
 _PAGE = 1000
 _CERTIFICATES = Path("/etc/docker/certs.d")
 
 
 class Registry:
-    """One registry. Every call blocks, and raises Unreachable, TemporaryError, Denied, NotFound or OrchestuneError.
+    """Client of one registry. Methods block, and raise Unreachable, TemporaryError, Denied, NotFound or
+    OrchestuneError.
 
-    TLS, except on this machine and where `plain` says so. Not for several threads at once.
+    Uses TLS, except on this machine and if `plain` is set. Not thread-safe.
     """
 
     def __init__(
@@ -43,13 +44,13 @@ class Registry:
         self._base = f"{'http' if plain or is_loopback(name) else 'https'}://{server(name)}"
         self._login = Login(name, find, plain=plain)
         self._session = requests.Session()
-        self._session.auth = lambda request: request  # or ~/.netrc would be read
+        self._session.auth = lambda request: request  # otherwise requests would read ~/.netrc
         self._session.headers["User-Agent"] = f"orchestune/{__version__}"
-        self._session.trust_env = not is_loopback(name)  # no proxy leads to this machine
+        self._session.trust_env = not is_loopback(name)  # never use a proxy for this machine
         trust(self._session, _CERTIFICATES / name)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._session.close()
 
     def __enter__(self) -> Registry:
@@ -59,11 +60,11 @@ class Registry:
         self.close()
 
     def greet(self, repository: str) -> None:
-        """Nothing, where it is a registry that answers somebody who wants to see the repository."""
+        """Raise an error unless the host is a registry whose repository this user may read."""
         check(self.call("GET", "", repository), self.name, "answer as registries do")
 
     def manifest(self, repository: str, version: str) -> Manifest:
-        """The manifest or index of a tag or digest; what does not fit its digest is refused."""
+        """Return the manifest or index of a tag or digest; content that does not match its digest is refused."""
         what = f"show {self.name}/{repository}, {version}"
         path = f"{repository}/manifests/{version}"
         answer = self.call("GET", path, repository, headers={"Accept": ", ".join(ACCEPTED)})
@@ -82,7 +83,7 @@ class Registry:
         return found
 
     def find(self, repository: str, version: str) -> str | None:
-        """The digest of a tag or digest, if it is there; cheap."""
+        """Return the digest of a tag or digest, None if absent; a cheap HEAD request."""
         path = f"{repository}/manifests/{version}"
         answer = self.call("HEAD", path, repository, headers={"Accept": ", ".join(ACCEPTED)})
         if answer.status_code == 404:
@@ -91,7 +92,7 @@ class Registry:
         return answer.headers.get("Docker-Content-Digest") or self.manifest(repository, version).digest
 
     def tags(self, repository: str) -> list[str]:
-        """Every tag of a repository, in the registry's order."""
+        """Return all tags of a repository, in the registry's order."""
         found: list[str] = []
         path: str | None = f"{repository}/tags/list?n={_PAGE}"
         while path:
@@ -101,14 +102,14 @@ class Registry:
             check(answer, self.name, f"list the tags of {self.name}/{repository}")
             try:
                 found += [str(tag) for tag in answer.json().get("tags") or ()]
-            except (ValueError, AttributeError, TypeError) as exc:  # a proxy's page to log in at, say
+            except (ValueError, AttributeError, TypeError) as exc:  # such as the login page of a proxy
                 raise OrchestuneError(f"the registry {self.name} gave no list of tags for {repository}") from exc
             after = answer.links.get("next", {}).get("url")
             path = self.absolute(after) if after else None
         return found
 
     def put_manifest(self, repository: str, version: str, manifest: Manifest) -> str:
-        """Push a manifest, whose blobs must be there, under a tag or its digest; its digest."""
+        """Push a manifest, whose blobs must exist, under a tag or its digest; return its digest."""
         headers = {"Content-Type": manifest.media_type}
         path = f"{repository}/manifests/{version}"
         answer = self.call("PUT", path, repository, push=True, headers=headers, data=manifest.body)
@@ -116,28 +117,28 @@ class Registry:
         return manifest.digest
 
     def blob(self, repository: str, digest: str) -> Iterator[bytes]:
-        """The bytes of a blob."""
+        """Yield the content of a blob."""
         answer = self.call("GET", f"{repository}/blobs/{digest}", repository, stream=True)
         with translated(self.name), closing(answer):
             check(answer, self.name, f"show {self.name}/{repository}, blob {digest}")
             yield from answer.iter_content(1 << 20)
 
     def has_blob(self, repository: str, digest: str) -> bool:
-        """Whether a blob is there."""
+        """Return True if the blob exists."""
         answer = self.call("HEAD", f"{repository}/blobs/{digest}", repository)
         if answer.status_code != 404:
             check(answer, self.name, f"look for a blob of {self.name}/{repository}")
         return answer.ok
 
     def platforms(self, repository: str, manifest: Manifest) -> tuple[Platform, ...]:
-        """What an image or an index runs on."""
+        """Return the platforms of an image or an index."""
         if manifest.is_index:
             return tuple(manifest.listed())
         config = self.configuration(repository, manifest)
         return (Platform(str(config.get("architecture", "")), str(config.get("os", "linux"))),)
 
     def configuration(self, repository: str, manifest: Manifest, platform: Platform | None = None) -> Mapping[str, Any]:
-        """The document that says how an image is run; of an index, that of the image for `platform`."""
+        """Return the image configuration; for an index, that of the image for `platform`."""
         if manifest.is_index:
             digest = manifest.listed().get(platform) if platform else None
             if digest is None:
@@ -150,12 +151,12 @@ class Registry:
         return Manifest("", body).document
 
     def resolve(self, reference: Reference) -> tuple[Reference, tuple[Platform, ...]]:
-        """The reference by digest, and the platforms that it has."""
+        """Return the reference by digest, and its platforms."""
         manifest = self.manifest(reference.repository, reference.version)
         return reference.at(manifest.digest), self.platforms(reference.repository, manifest)
 
     def call(self, method: str, path: str, repository: str, *, push: bool = False, **more: Any) -> requests.Response:
-        """One request below `/v2/`, or of a whole URL of this registry; logs in when the registry asks for it."""
+        """Send a request to a path below `/v2/`, or to a full URL of this registry; log in if challenged."""
         url = path if "://" in path else f"{self._base}/v2/{path}"
         scope = f"repository:{repository}:{'pull,push' if push else 'pull'}"
         headers = dict(more.pop("headers", {}))
@@ -175,18 +176,18 @@ class Registry:
         return answer
 
     def _request(self, method: str, url: str, **more: Any) -> requests.Response:
-        """Once more where the connection was closed, which happens to one that was idle while an image was built."""
+        """Send a request; retry once if the connection was closed, which happens to an idle one during a build."""
         try:
             return self._session.request(method, url, **more)
         except requests.exceptions.Timeout:
             raise
         except requests.exceptions.ConnectionError:
-            if method == "PATCH":  # a piece of an upload may have arrived
+            if method == "PATCH":  # a part of an upload may have arrived
                 raise
             return self._session.request(method, url, **more)
 
     def absolute(self, location: str) -> str:
-        """A `Location` of an answer as a whole URL; a proxy that ends TLS may make the registry believe it has none."""
+        """Resolve a `Location` header to a full URL; behind a proxy that terminates TLS, it may say http."""
         own, url = urlsplit(self._base), urlsplit(urljoin(f"{self._base}/", location))
         return urlunsplit(url._replace(scheme=own.scheme) if url.netloc == own.netloc else url)
 
@@ -198,7 +199,7 @@ def _missing(registry: str, repository: str, version: str) -> NotFound:
 
 
 def is_public(reference: Reference) -> bool:
-    """Whether anybody may have an image, without a login. Blocking; where its registry does not say, it is not."""
+    """Return True if an image can be pulled without a login. Blocking; False if the registry does not answer."""
     with Registry(reference.registry, find=lambda _: None) as client:
         try:
             return client.find(reference.repository, reference.version) is not None
@@ -207,5 +208,5 @@ def is_public(reference: Reference) -> bool:
 
 
 def open_registry(name: str, *, plain: bool = False, profile: str = "") -> Registry:
-    """A registry with the logins of this user; `profile`: as which one of AWS is asked for one."""
+    """Return a client with this user's logins; `profile` is the AWS profile for ECR."""
     return Registry(name, plain=plain, find=lambda registry: credentials.find(registry, os.environ, profile))

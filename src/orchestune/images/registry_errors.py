@@ -1,4 +1,4 @@
-"""The one place where what a registry or the network says becomes an error of ours."""
+"""Translation of registry and network errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ERRNO = re.compile(r"\[Errno -?\d+\] (?P<words>[^\[\]()']+)")
 
 @contextmanager
 def translated(registry: str) -> Iterator[None]:
-    """Errors of the connection to `registry` as Unreachable, Untrusted (TLS), TemporaryError."""
+    """Raise connection errors of `registry` as Unreachable, Untrusted (TLS), TemporaryError."""
     try:
         yield
     except requests.exceptions.SSLError as exc:
@@ -37,7 +37,7 @@ def translated(registry: str) -> Iterator[None]:
 
 
 def check(answer: requests.Response, registry: str, what: str) -> None:
-    """Raise what a refusal means; `what` is what was tried, as in "cannot {what}"."""
+    """Raise the error for an unsuccessful response; `what` names the operation, as in "cannot {what}"."""
     if answer.ok:
         return
     status, said = answer.status_code, _said(answer)
@@ -52,7 +52,7 @@ def check(answer: requests.Response, registry: str, what: str) -> None:
 
 
 def _said(answer: requests.Response) -> str:
-    """The registry's own words, if it has any."""
+    """Return the registry's error messages, if any."""
     try:
         errors = answer.json()["errors"]
         words = [str(error.get("message") or error.get("code")) for error in errors]
@@ -62,7 +62,7 @@ def _said(answer: requests.Response) -> str:
 
 
 def _innermost(exc: BaseException) -> str:
-    """The reason below the layers of requests and urllib3, without the URL, which may carry a token."""
+    """Return the root cause below the layers of requests and urllib3, without the URL, which may contain a token."""
     seen: BaseException = exc
     for _ in range(8):
         nested = getattr(seen, "reason", None)

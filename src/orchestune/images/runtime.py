@@ -1,14 +1,14 @@
 """The private Python: a folder with an interpreter, its own loader and the worker, which runs in any image.
 
     TARGET/py/bin/python3      the interpreter of this machine
-    TARGET/py/lib/ld.so        its loader; the shared libraries that it needs stand beside it
-    TARGET/py/lib/python3.X    its standard library, without what no program needs at work
+    TARGET/py/lib/ld.so        its loader, beside the shared libraries that it needs
+    TARGET/py/lib/python3.X    its standard library, only the files that programs need at run time
     TARGET/worker.pyz          the worker
-    TARGET/authorities.pem     whom it trusts beside those that the image trusts, if its server speaks TLS
-    TARGET/copy.py             copies all of this somewhere else, in an init container for one
+    TARGET/authorities.pem     certificates trusted in addition to the image's, if its server uses TLS
+    TARGET/copy.py             copies the whole folder, for example in an init container
 
-An image needs nothing for it, not even a shell; it may be read-only. The child of the worker sees nothing of it: there
-is no variable that points here.
+It requires nothing of the image, not even a shell, and works with a read-only root. The worker's child process is not
+affected by it: no environment variable points here.
 """
 
 from __future__ import annotations
@@ -50,23 +50,23 @@ _UNUSED_MODULES = (
 
 
 def interpreter(mount: str) -> list[str]:
-    """How the Python that is mounted at `mount` is started; what it shall run follows."""
+    """Return the command prefix that starts the Python mounted at `mount`."""
     libraries = f"{mount}/{LIBRARIES}"
     return [f"{libraries}/ld.so", "--inhibit-cache", "--library-path", libraries, f"{mount}/{INTERPRETER}", "-I"]
 
 
 def command(mount: str) -> list[str]:
-    """What starts the worker from the folder mounted at `mount`, an absolute path without a slash at its end."""
+    """Return the command that starts the worker from `mount`, an absolute path without a trailing slash."""
     return [*interpreter(mount), f"{mount}/{WORKER}"]
 
 
 def copy_command(mount: str, target: str) -> list[str]:
-    """What copies the folder at `mount` into `target`; it needs no shell and no other program."""
+    """Return the command that copies the folder at `mount` into `target`; it needs no shell and no other program."""
     return [*interpreter(mount), f"{mount}/{COPY}", target]
 
 
 def build_runtime(target: Path) -> Path:
-    """Make the folder, complete or not at all, and return it; a few seconds. UsageError where this machine has none."""
+    """Build the folder atomically, in a few seconds, and return it. Raises UsageError if this machine is unsuitable."""
     if sys.platform != "linux":
         raise UsageError(
             f"the worker's Python is taken from a Linux machine, and this one is {sys.platform}",
@@ -116,20 +116,20 @@ def _fill(folder: Path) -> None:
 
 
 def _open_to_containers(folder: Path) -> None:
-    """Let every user of a container read it, whatever the umask of this process: it holds nothing but programs."""
+    """Make it readable for every user of a container, whatever the umask of this process: it contains only programs."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 def _program() -> Path:
-    """The interpreter below any virtual environment."""
+    """Return the interpreter below any virtual environment."""
     usual = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     return (usual if usual.exists() else Path(sys.executable)).resolve()
 
 
 def _sources(library: Path) -> Iterator[Path]:
-    """The files of the standard library that a program may need at work."""
+    """Yield the files of the standard library that programs may need at run time."""
     for folder, folders, names in os.walk(library):
         above = _TESTS if Path(folder) != library else _TESTS | _UNUSED
         folders[:] = sorted(
@@ -142,7 +142,7 @@ def _sources(library: Path) -> Iterator[Path]:
 
 
 def _put(source: Path, target: Path) -> None:
-    """Copy a file's bytes; readable by everybody, executable where the original is. Debugging symbols stay behind."""
+    """Copy a file, readable for all users, and executable if the original is. Debugging symbols are stripped."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     executable = os.access(source, os.X_OK) or ".so" in target.name

@@ -1,4 +1,4 @@
-"""An image of a few hundred bytes with which it is tried whether images go into a registry and come out of it."""
+"""A tiny image of a few hundred bytes, which tests that images can be pushed to and pulled from a registry."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from orchestune.images.upload import push_blob
 
 NAME, TAG = "orchestune/test", "sample"
 PLATFORMS = tuple(Platform(each) for each in ("amd64", "arm64", "ppc64le", "riscv64", "s390x"))
-"""there is no program in it: it is the same for each of them"""
+"""contains no program, so it is the same for all platforms"""
 
 
 def push_sample(registry: Registry, place: Place) -> str:
-    """Bring it there; its reference by digest. Idempotent: each time the same image."""
+    """Push the image and return its reference by digest. Idempotent: always the same image."""
     repository = place.repository(NAME)
     listed = []
     with tempfile.TemporaryDirectory(prefix="orchestune-sample-") as name:

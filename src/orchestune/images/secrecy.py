@@ -1,4 +1,4 @@
-"""What must not get into an image, since whoever can pull it can read it."""
+"""Detection of secrets that must not get into an image, because every user who can pull it can read them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _LOGIN = re.compile(r"://(?P<user>[^/\s:@'\"]*):(?P<password>[^/\s@'\"]+)@")
 _TOKEN = re.compile(r"(?i)\b_(?:authToken|auth|password)\s*=\s*(?P<password>[^\s$]+)")
 _KEY = "PRIVATE KEY-----"
 _LOOKED_AT = 1 << 20
-"""bytes of a file; what is longer was not written by hand"""
+"""maximum bytes of a file that is searched; longer ones are not written by hand"""
 
 
 def by_name(path: str) -> str:
-    """Why a file of that name stays out of an image; nothing when it need not."""
+    """Return the reason why a file with this name must not be in an image; empty if it may."""
     *folders, name = path.split("/")
     for folder in folders:
         if folder in _FOLDERS:
@@ -30,19 +30,19 @@ def by_name(path: str) -> str:
 
 
 def in_text(text: str) -> tuple[int, str] | None:
-    """Line and kind of the first secret in a text: a password in an address, a token, a private key."""
+    """Return line and kind of the first secret in a text: a password in a URL, a token, a private key."""
     for number, line in enumerate(text.splitlines(), 1):
         if _KEY in line:
             return number, "a private key"
         for pattern, what in ((_LOGIN, "a password in an address"), (_TOKEN, "a token")):
             found = pattern.search(line)
-            if found and not found["password"].startswith("$"):  # a variable, which the installer replaces
+            if found and not found["password"].startswith("$"):  # a variable, which the installer expands
                 return number, what
     return None
 
 
 def in_file(path: Path) -> tuple[int, str] | None:
-    """The same of a file; one that is no text holds none that could be found."""
+    """Search a file in the same way; binary files are skipped."""
     if path.stat().st_size > _LOOKED_AT:
         return None
     try:

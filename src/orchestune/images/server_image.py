@@ -1,10 +1,10 @@
-"""The server's own image, made from this installation and pushed without any image tool.
+"""The server's own image, built from this installation and pushed without any image tool.
 
     /opt/orchestune                a virtual environment: bin/orchestune, its libraries, Orchestune itself
-    /opt/orchestune/runtime        the private Python below it, which an init container copies beside a worker
+    /opt/orchestune/runtime        the private Python below it, which an init container copies for a worker
 
-Nothing else is in it, no shell either. It runs as any user and with a read-only root; /tmp may be written where a
-volume is mounted.
+It contains nothing else, not even a shell. It runs as any user and with a read-only root; /tmp is writable if a volume
+is mounted there.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from orchestune.images.upload import push_blob
 
 HOME = "/opt/orchestune"
 RUNTIME = f"{HOME}/runtime"
-"""what `runtime.copy_command` copies, in an init container"""
+"""source of `runtime.copy_command`, in an init container"""
 PROGRAM = f"{HOME}/bin/orchestune"
 USER = 65532
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -56,9 +56,9 @@ def push_server_image(
     nodes: Sequence[Platform] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> Reference:
-    """Make the image, push what the registry lacks, and return it by digest. Idempotent; quick once it is there.
+    """Build the image, push what the registry lacks, and return it by digest. Idempotent; fast if it exists already.
 
-    `nodes` are the platforms that it shall run on. UsageError when this machine is of another one.
+    `nodes` are the platforms that must run it. Raises UsageError if this machine's is another one.
     """
     own = parse_platform(platform.machine())
     refuse_others(own, nodes)
@@ -86,7 +86,7 @@ def push_server_image(
 
 
 def identity() -> str:
-    """Tells whether an image was made from the same: interpreter, libc, libraries, every file of our own."""
+    """Return a digest of all inputs of the image: interpreter, libc, libraries, and every file of our own."""
     digest = hashlib.sha256("\0".join([sys.version, platform.machine(), *platform.libc_ver()]).encode())
     for distribution in libraries():
         digest.update(f"{distribution.metadata['Name']} {distribution.version}\0".encode())
@@ -96,7 +96,7 @@ def identity() -> str:
 
 
 def refuse_others(own: Platform, nodes: Sequence[Platform]) -> None:
-    """UsageError when one of the nodes cannot run what this machine's files make."""
+    """Raise UsageError if one of the nodes cannot run an image built from this machine's files."""
     others = sorted({str(node) for node in nodes if node != own})
     if others:
         raise UsageError(
@@ -106,7 +106,7 @@ def refuse_others(own: Platform, nodes: Sequence[Platform]) -> None:
 
 
 def write_layers(folder: Path, say: Callable[[str], None] = lambda line: None) -> list[Layer]:
-    """Write the layers, from what changes least to what changes most; some ten seconds."""
+    """Write the layers, from the most stable one to the most frequently changed; takes some ten seconds."""
     say("making the image of the server from this installation")
     python = runtime.build_runtime(folder / "runtime")
     basis = layer.write(_basis(python), folder / "basis.tar.gz")
@@ -117,7 +117,7 @@ def write_layers(folder: Path, say: Callable[[str], None] = lambda line: None) -
 
 
 def configuration(own: Platform, layers: Sequence[Layer]) -> bytes:
-    """The image's configuration: whom it runs as and what it starts. `args` of a container follow `orchestune`."""
+    """Return the image configuration: user, environment, command. `args` of a container follow `orchestune`."""
     library_path = f"{RUNTIME}/{runtime.LIBRARIES}:{HOME}/lib"
     return _json(
         {
@@ -145,7 +145,7 @@ def configuration(own: Platform, layers: Sequence[Layer]) -> bytes:
 
 
 def compose(config: bytes, layers: Sequence[Layer]) -> Manifest:
-    """The manifest of an image."""
+    """Return the manifest of an image."""
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
@@ -156,7 +156,7 @@ def compose(config: bytes, layers: Sequence[Layer]) -> Manifest:
 
 
 def _basis(python: Path) -> Iterator[Entry]:
-    """The private Python, its loader where the kernel looks for it, and the files that every program expects."""
+    """Yield the private Python, its loader at the path that the kernel uses, and files that all programs expect."""
     import certifi  # comes with requests
 
     inside = RUNTIME.lstrip("/")
@@ -176,7 +176,7 @@ def _basis(python: Path) -> Iterator[Entry]:
 
 
 def _libraries(python: Path) -> Iterator[Entry]:
-    """The libraries of Python, and those of the system that they need beside what is there."""
+    """Yield the Python libraries, and the system libraries that they need in addition."""
     extensions = []
     for distribution in libraries():
         for name, file in library_files(distribution):
@@ -198,7 +198,7 @@ def _own(python: Path) -> Iterator[Entry]:
 
 
 def _module(name: str, file: Path) -> Iterator[Entry]:
-    """A file below site-packages, and its bytecode."""
+    """Yield a file below site-packages, and its bytecode."""
     place = f"{_SITE}/{name}"
     yield Entry(place, file, 0o755 if ".so" in file.name else 0o644)
     code = bytecode.compiled(file) if file.suffix == ".py" else None

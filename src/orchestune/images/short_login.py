@@ -1,4 +1,4 @@
-"""A login for one push of an image tool, where the registry gives passwords for hours and nothing may be kept."""
+"""A temporary login for one push by an image tool, for registries with short-lived passwords that are never stored."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from orchestune.system.private import write_private
 
 @contextmanager
 def short_login(registry: str, environ: Mapping[str, str] = os.environ, profile: str = "") -> Iterator[Path | None]:
-    """A folder with a `config.json` that holds the login, as `DOCKER_CONFIG` names one; gone after the block.
+    """Yield a folder for `DOCKER_CONFIG` whose `config.json` has the login; deleted after the block.
 
-    None where the registry is none of AWS, or where there is no login: the tool uses its own then. The engine that the
-    user has chosen stays the one that is meant.
+    Yields None if the registry is not ECR, or without a login: the tool then uses its own. Keeps the user's selected
+    Docker context.
     """
     found = credentials.find(registry, environ, profile) if is_ecr(registry) else None
     if found is None:

@@ -1,4 +1,4 @@
-"""What a folder's own files say about what has to be installed, as lines for experiment.yml."""
+"""Suggestions of `install:` lines for experiment.yml, from the dependency files of a folder."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _EXPORTED = "/tmp/requirements.txt"
 
 
 def suggest_install(folder: Path) -> str | None:
-    """Lines for experiment.yml that install what the project in `folder` requires; None where nothing says what.
+    """Return lines for experiment.yml that install the requirements of the project in `folder`; None if unknown.
 
-    Looks at uv.lock, poetry.lock, requirements.txt, environment.yml and pyproject.toml, the most exact one first.
+    Considers uv.lock, poetry.lock, requirements.txt, environment.yml and pyproject.toml, the most exact one first.
     """
     for name, propose in _FILES:
         if (folder / name).is_file():
@@ -42,7 +42,7 @@ def _conda(file: Path) -> str:
 
 
 def _pyproject(file: Path) -> str:
-    """Dependencies alone: the project itself is code, which comes as a bundle."""
+    """Use only the dependencies: the project itself is code, which comes as a bundle."""
     try:
         project = tomllib.loads(file.read_text(encoding="utf-8")).get("project") or {}
         names = [str(name) for name in project.get("dependencies") or ()]
@@ -52,7 +52,7 @@ def _pyproject(file: Path) -> str:
 
 
 def _install(commands: Sequence[str]) -> str:
-    """As YAML; a command with a character that means something there is put in quotes."""
+    """Format as YAML; commands with special characters are quoted."""
     written = [_scalar(command) for command in commands]
     if len(written) == 1:
         return f"install: {written[0]}\n"

@@ -1,4 +1,4 @@
-"""docker, podman or buildah on this machine, whichever is there."""
+"""Image builds with docker, podman or buildah on this machine."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _REFUSED = ("denied", "unauthorized", "authentication required", "no basic auth 
 _FOREIGN = ("exec format error",)
 _CONFINED = ("unshare(CLONE_NEWUSER)",)
 _FROM_REGISTRY = ("initializing source docker://", "failed to resolve source metadata for", "pull access denied for")
-"""how buildah and podman, and docker in its two ways, say that an image cannot be had that another one is made from"""
+"""messages of buildah and podman, and two of docker, if a base image cannot be pulled"""
 _HOW_TO_LOG_IN = "log in at its registry: docker login REGISTRY"
 _DISTRUSTED = ("x509:", "certificate signed by unknown authority")
 
 
 class Tool:
-    """A program that builds images. Logins are the user's own, as the program knows them."""
+    """A program that builds images, with the user's own logins."""
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
@@ -46,7 +46,7 @@ class Tool:
     def build(self, plan: Plan, say: Say) -> None:
         for image in bases(plan.dockerfile):
             with short_login(parse(image).registry, profile=plan.profile) as login:
-                if login:  # the tool itself has none there
+                if login:  # the tool itself has no login there
                     command = pull_command(self._kind, image, plan.platform, login)
                     self._run(command, plan, say, "build", _with_login(login))
         self.make(plan, say)
@@ -54,7 +54,7 @@ class Tool:
             self._run(push_command(self._kind, plan, login), plan, say, "push", _with_login(login))
 
     def make(self, plan: Plan, say: Say) -> None:
-        """Build the image and keep it where the tool keeps its images, as `plan.target`. Raises as `build` does."""
+        """Build the image into the tool's local storage, as `plan.target`. Raises errors as `build` does."""
         with tempfile.TemporaryDirectory(prefix="orchestune-build-") as folder:
             dockerfile = write_context(plan, Path(folder))
             self._run(build_command(self._kind, plan, dockerfile), plan, say, "build")
@@ -89,12 +89,12 @@ class Tool:
 
 
 def find_tool() -> Tool | None:
-    """The first that is installed and answers. Blocking: a Docker Engine may be far away."""
+    """Return the first tool that is installed and works. Blocking: a Docker Engine may be remote."""
     return next((Tool(kind) for kind in KINDS if shutil.which(kind) and (kind != "docker" or _docker_answers())), None)
 
 
 def build_command(kind: Kind, plan: Plan, dockerfile: Path) -> list[str]:
-    """What builds the image, from a context that stands beside the Dockerfile."""
+    """Return the command that builds the image, from the context beside the Dockerfile."""
     command = [kind, "build", "--platform", str(plan.platform), "--tag", str(plan.target), "--file", str(dockerfile)]
     if kind != "docker" and plan.plain:
         command.append("--tls-verify=false")
@@ -102,13 +102,13 @@ def build_command(kind: Kind, plan: Plan, dockerfile: Path) -> list[str]:
 
 
 def pull_command(kind: Kind, image: str, platform: Platform, login: Path) -> list[str]:
-    """What fetches an image in advance that a build takes from a registry, with a login as for pushing."""
+    """Return the command that pulls a base image before the build, with a separate login."""
     more = [] if kind == "docker" else ["--authfile", str(login / "config.json")]
     return [kind, "pull", "--platform", str(platform), *more, image]
 
 
 def push_command(kind: Kind, plan: Plan, login: Path | None = None) -> list[str]:
-    """What pushes it; `login` is a folder with a login of its own, which docker finds by its environment."""
+    """Return the command that pushes the image; `login` is a folder with a login (docker: in its environment)."""
     if kind == "docker":
         return ["docker", "push", str(plan.target)]
     more = ["--tls-verify=false"] if plan.plain else []
@@ -117,7 +117,7 @@ def push_command(kind: Kind, plan: Plan, login: Path | None = None) -> list[str]
 
 
 def failure(what: str, builder: str, plan: Plan, output: Sequence[str], trust: str) -> OrchestuneError:
-    """The error that the end of the output means; `trust` is what makes the builder trust a registry."""
+    """Return the error for the output of a failed step; `trust` is the hint for an untrusted registry."""
     end = "\n".join(output)
     registry = plan.target.registry
     if any(word in end.lower() for word in _FOREIGN):
@@ -151,18 +151,18 @@ def failure(what: str, builder: str, plan: Plan, output: Sequence[str], trust: s
 
 
 def _with_login(login: Path | None) -> Mapping[str, str] | None:
-    """The environment in which docker finds it."""
+    """Return the environment that selects the login for docker."""
     return {**os.environ, "DOCKER_CONFIG": str(login)} if login else None
 
 
 def how_to_trust(builder: Kind, registry: str) -> str:
-    """What makes a builder of this machine trust a registry."""
+    """Return the hint for an untrusted registry."""
     where = "its Engine runs" if builder == "docker" else "it runs"
     return f"put the registry's CA where {where}: /etc/docker/certs.d/{registry}/ca.crt"
 
 
 def _docker_answers() -> bool:
-    """The client alone builds nothing."""
+    """Return True if the engine responds: the client alone cannot build."""
     try:
         asked = ["docker", "version", "--format", "{{.Server.Version}}"]
         done = subprocess.run(

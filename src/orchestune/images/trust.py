@@ -1,4 +1,4 @@
-"""Authorities of a registry's own, trusted beside all others: by Docker's `certs.d`, whatever the environment names."""
+"""Additional certificate authorities of a registry, from Docker's `certs.d`, whatever the environment configures."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from orchestune.errors import UsageError
 
 
 def trust(session: requests.Session, folder: Path) -> None:
-    """Have a session trust the certificates (`*.crt`) in a folder as well, if there are any. UsageError.
+    """Make a session trust also the certificates (`*.crt`) in a folder. Raises UsageError for an invalid one.
 
-    Not by `session.verify`: REQUESTS_CA_BUNDLE would take its place, and where the registry sends somebody on for a
-    blob, to an object store, nobody else would be trusted.
+    Does not use `session.verify`: REQUESTS_CA_BUNDLE would override it, and if the registry redirects a blob request to
+    an object store, that would not be trusted.
     """
     files = sorted(folder.glob("*.crt"))
     if files:
@@ -30,7 +30,7 @@ class _Trusting(requests.adapters.HTTPAdapter):
         for file in files:
             try:
                 self._context.load_verify_locations(file)
-            except OSError as exc:  # an ssl.SSLError is one too
+            except OSError as exc:  # includes ssl.SSLError
                 why = "it holds no certificate in PEM" if isinstance(exc, ssl.SSLError) else exc.strerror
                 raise UsageError(f"{file} cannot be used: {why}", "correct it, or remove it") from exc
         super().__init__()

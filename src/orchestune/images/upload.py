@@ -1,4 +1,4 @@
-"""Bringing a blob into a registry: not at all where it is there, else in resumable pieces."""
+"""Blob uploads to a registry: skipped if the blob exists, otherwise in resumable parts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from orchestune.images.registry import Registry
 from orchestune.images.registry_errors import check
 
 PIECE = 16 << 20
-"""bytes that one request carries; a connection that breaks loses no more"""
+"""bytes per request; upper bound on the data lost if a connection breaks"""
 _TRIES = 5
 
 
 def push_blob(registry: Registry, repository: str, digest: str, file: Path) -> int:
-    """Make the registry have a blob; the number of bytes that were sent. Idempotent."""
+    """Upload a blob unless the registry has it; return the number of bytes sent. Idempotent."""
     if registry.has_blob(repository, digest):
         return 0
     answer = registry.call("POST", f"{repository}/blobs/uploads/", repository, push=True)
@@ -34,7 +34,7 @@ def push_blob(registry: Registry, repository: str, digest: str, file: Path) -> i
 
 
 def _send(registry: Registry, repository: str, place: str, data: BinaryIO, size: int) -> str:
-    """Send all pieces; the address at which the upload is finished."""
+    """Send all parts, and return the URL that completes the upload."""
     done = failures = 0
     while done < size:
         data.seek(done)
@@ -42,7 +42,7 @@ def _send(registry: Registry, repository: str, place: str, data: BinaryIO, size:
         headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{done}-{done + len(piece) - 1}"}
         try:
             answer = registry.call("PATCH", place, repository, push=True, headers=headers, data=piece)
-            if answer.status_code != 416:  # it has another opinion of how far we are
+            if answer.status_code != 416:  # the registry expects another offset
                 check(answer, registry.name, f"take a piece of an upload to {repository}")
                 place, done, failures = _location(registry, answer), done + len(piece), 0
                 continue
@@ -59,7 +59,7 @@ def _send(registry: Registry, repository: str, place: str, data: BinaryIO, size:
 
 
 def _position(registry: Registry, repository: str, place: str, done: int) -> tuple[str, int]:
-    """Where an upload goes on, and from which byte."""
+    """Return URL and offset at which an upload resumes."""
     answer = registry.call("GET", place, repository, push=True)
     check(answer, registry.name, f"continue an upload to {repository}")
     _, _, last = answer.headers.get("Range", "").rpartition("-")
