@@ -149,7 +149,7 @@ class Chaos:
         """The pids of the guards, as the store's handles have them."""
         with self._database() as database:
             rows = database.execute(
-                "SELECT handle FROM workers WHERE state IN ('starting', 'alive') AND handle IS NOT NULL"
+                "SELECT backend_handle FROM workers WHERE state IN ('starting', 'alive') AND backend_handle IS NOT NULL"
             )
             return [json.loads(row[0])["pid"] for row in rows.fetchall()]
 

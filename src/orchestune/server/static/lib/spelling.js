@@ -5,6 +5,7 @@ export function asFile(stored) {
   const { retries, oom_retries, memory_factor, checkpoint_every, engine_options, placement, ...same } = stored;
   return {
     ...same,
+    program: null, // no key of a file: `tune` sets it
     parameters: byName(stored.parameters, parameter),
     metrics: byName(stored.metrics, metric),
     folds: folds(stored.folds ?? {}),
