@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -21,6 +23,12 @@ from tests.testbeds.kubernetes.access import Access
 
 pytestmark = pytest.mark.timeout(600)
 Token = Callable[[str], str]
+
+
+def end_of(token: str) -> float:
+    """The end of a JSON Web Token, as it says itself."""
+    claims = token.split(".")[1]
+    return float(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
 
 
 @pytest.fixture
@@ -56,7 +64,8 @@ def test_tokens_of_our_accounts_stand_for_their_roles_and_others_for_nobody(
 ) -> None:
     identity = ServiceAccounts(Api.connect(config) if may_review else nobody, config)
     for role in SERVER_ROLES:
-        assert identity.who(token(f"orchestune-{role}")) == Person(f"orchestune-{role}", role)
+        issued = token(f"orchestune-{role}")
+        assert identity.who(issued) == Person(f"orchestune-{role}", role, expires_at=end_of(issued))
     assert identity.who(token("orchestune-worker")) is None
     assert identity.who("nonsense") is None
     assert identity.who("") is None
