@@ -52,7 +52,7 @@ other is refused. A cause that has no arrow in a state is refused there.
 FROM_FOLDS = """\
 ## Trial, from its folds
 
-The state of a trial that nobody pruned or cancelled follows from its folds, here for two:
+The state of a trial that was neither pruned nor cancelled follows from its folds, here for two:
 
 """
 

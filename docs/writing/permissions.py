@@ -51,7 +51,7 @@ open its terminals. It reaches nothing of the cluster beyond
 
 All three Roles forward ports to the pods of the server and to no others. Kubernetes can limit this right to names only,
 and the names of the server's pods change: each pod writes its name into the Roles before it reports ready, and removes
-those of pods that are gone. A Role that somebody applies anew, from `--dry-run` for example, is corrected within
+those of pods that are gone. A Role that is applied again, from `--dry-run` for example, is corrected within
 5 seconds. What such a Role holds:
 
 """

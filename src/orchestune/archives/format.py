@@ -352,10 +352,10 @@ def decode(line: bytes) -> Item | End:
 def version_of(line: bytes) -> int | None:
     """Return the version of the format from a first line, None if it is not a record's."""
     try:
-        found = _VERSION.decode(line)
+        first = _VERSION.decode(line)
     except ERRORS:
         return None
-    return found.version if found.format == FORMAT else None
+    return first.version if first.format == FORMAT else None
 
 
 def decode_head(line: bytes) -> Head:

@@ -12,6 +12,7 @@ from orchestune.domain.states import AttemptState, WorkerState
 from orchestune.domain.transitions import WORKER, Cause, after
 from orchestune.store import hot
 from orchestune.store.hot import Present
+from orchestune.store.rows import StateCount
 from orchestune.store.session import Session, parts
 from orchestune.store.tables import attempts, experiments, workers
 
@@ -89,11 +90,6 @@ class _TrialOfWorker(Struct, frozen=True, gc=False):
 class _CountOfWorker(Struct, frozen=True, gc=False):
     worker: str
     attempts: int
-
-
-class _CountOfState(Struct, frozen=True, gc=False):
-    state: str
-    workers: int
 
 
 def add(session: Session, values: Mapping[str, object]) -> None:
@@ -261,5 +257,5 @@ def inherit(session: Session, worker: str, name: str, came_from: str, former: st
 
 def count_by_state(session: Session) -> dict[str, int]:
     """Return the number of workers by state, without ended ones."""
-    query = select(workers.c.state, func.count().label("workers")).where(workers.c.state != WorkerState.ENDED)
-    return {row.state: row.workers for row in session.select(query.group_by(workers.c.state), _CountOfState)}
+    query = select(workers.c.state, func.count().label("count")).where(workers.c.state != WorkerState.ENDED)
+    return {row.state: row.count for row in session.select(query.group_by(workers.c.state), StateCount)}
