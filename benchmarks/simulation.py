@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from orchestune.worker import PROTOCOL
+
 Measure = Callable[[Mapping[str, Any]], float]
 
 
@@ -88,8 +90,7 @@ class Worker:
             await self._connection.close()
 
     async def _register(self) -> None:
-        body = {"protocol": 1, "version": "0", "boot": self._boot, "node": "simulated", "pid": 1}
-        body |= {"started": time.time(), "capabilities": []}
+        body = {"protocol": PROTOCOL, "version": "0", "boot": self._boot, "node": "simulated", "capabilities": []}
         await self._connection.call("POST", f"{self._path}/register", body)
 
     async def _work(self) -> None:
