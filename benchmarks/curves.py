@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter, Value
-from orchestune.domain.space import Configuration, Space
-from orchestune.engines.uniform import draw
+from orchestune.domain.search.parameters import Parameter, Value
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.samplers.uniform import draw
 
 STEPS = 32
 

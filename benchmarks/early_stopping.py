@@ -30,10 +30,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from benchmarks import table, training_sizes
 from benchmarks.curves import FAMILIES, Recorded, record
-from orchestune.domain.curves import Curve, loss
-from orchestune.domain.early_stopping import EarlyStopping
-from orchestune.domain.metrics import Metric
-from orchestune.domain.states import TrialState
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.specification.curves import LearningCurve, loss
+from orchestune.domain.specification.early_stopping import EarlyStopping
+from orchestune.domain.specification.metrics import Metric
 from orchestune.pruners import registry
 
 if TYPE_CHECKING:
@@ -77,12 +77,12 @@ class Ours(Never):
     def __init__(self, rule: EarlyStopping, metric: Metric) -> None:
         super().__init__()
         self._pruner, self._metric = registry.create(rule, [metric]), metric
-        self._curves: dict[int, Curve] = {}
+        self._curves: dict[int, LearningCurve] = {}
         self.last: dict[int, tuple[float, float]] = {}
         """of each trial: the last step at which it was compared, and its loss there"""
 
     def ends(self, trial: int, step: int, value: float) -> bool:
-        curve = self._curves.setdefault(trial, Curve(self._metric))
+        curve = self._curves.setdefault(trial, LearningCurve(self._metric))
         curve.add(value, step)
         look = self._pruner.look(trial, step)
         if look is None or look <= self.last.get(trial, (0, 0))[0]:

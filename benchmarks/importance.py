@@ -23,14 +23,14 @@ from scipy.stats import spearmanr
 from benchmarks import table
 from benchmarks.search.problem import Problem
 from benchmarks.search.suite import PROBLEMS
-from orchestune.domain.metrics import Metric
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation, ask_seed
-from orchestune.engines.axes import axis
-from orchestune.engines.cube import Cube, Floats
-from orchestune.engines.importance import importance
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.models.cube import Cube, Floats
+from orchestune.engines.models.importance import importance
 from orchestune.engines.registry import create
-from orchestune.engines.snapshot import Snapshot, frozen
+from orchestune.engines.samplers.optuna_axes import axis
+from orchestune.engines.samplers.optuna_storage import Snapshot, frozen
 
 LOSS = Metric("loss", "minimize")
 _DRAWS = 800

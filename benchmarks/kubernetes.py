@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks import kubernetes_workers, table
 from orchestune.client.address import resolver
 from orchestune.client.api import Client
-from orchestune.images.registry import open_registry
-from orchestune.images.server_image import push_server_image
+from orchestune.images.registries.registry import open_registry
+from orchestune.images.runtime.server_image import push_server_image
 from tests.kubernetes.lab import Lab
 from tests.testbeds.images import Image
 from tests.testbeds.kubernetes.cluster import cluster

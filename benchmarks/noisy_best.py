@@ -9,12 +9,12 @@ import random
 from statistics import fmean
 
 from benchmarks import table
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Space
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation
-from orchestune.engines.estimate import best_estimate
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.trial import Observation
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.models.estimate import best_estimate
 
 SPACE = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("y", "float", 0.0, 1.0)))
 LOSS = (Metric("loss", "minimize"),)

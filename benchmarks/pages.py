@@ -18,7 +18,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks import table
-from orchestune.client.address import Access
+from orchestune.client.address import ServerAccess
 from orchestune.client.api import Client
 from tests.testbeds.seed import TOKEN
 
@@ -162,7 +162,7 @@ def main() -> None:
     if program is None:
         return
     with tempfile.TemporaryDirectory() as folder, seeded(Path(folder), trials) as (process, url, ref):
-        client = Client.connect(lambda: Access(url, TOKEN))
+        client = Client.connect(lambda: ServerAccess(url, TOKEN))
         rows = []
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])

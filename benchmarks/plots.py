@@ -20,7 +20,7 @@ from benchmarks import table
 from benchmarks.pages import TABS, chromium, renderer_bytes, seeded
 from benchmarks.plot_libraries.getting import HERE, LIBRARIES, Library
 from benchmarks.plot_libraries.panels import WIDTH, Document, panels
-from orchestune.client.address import Access
+from orchestune.client.address import ServerAccess
 from orchestune.client.api import Client
 from orchestune.sdk.plots import Plots
 from orchestune.server.pages.render import HEADERS
@@ -133,7 +133,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder, seeded(Path(folder), trials) as (_, url, ref):
         scripts = {library: library.get(Path(folder)) for library in LIBRARIES}
-        client = Client.connect(lambda: Access(url, TOKEN))
+        client = Client.connect(lambda: ServerAccess(url, TOKEN))
         plots = Plots(client, threading.Lock(), ref)
         made = [plots.parallel(), plots.history(), plots.importance(), plots.slice(), plots.contour(), plots.timeline()]
         figures: list[Document] = [json.loads(figure.to_json()) for figure in made]

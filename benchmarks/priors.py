@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from random import Random
 from statistics import mean
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.priors import Prior
-from orchestune.domain.space import Configuration, Space
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation, ask_seed
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.priors import Prior
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.registry import create
 
 _LOSS = (Metric("loss", "minimize"),)

@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 
 from benchmarks import table
-from orchestune.domain.early_stopping import TYPES, EarlyStopping
-from orchestune.domain.metrics import Metric
+from orchestune.domain.specification.early_stopping import TYPES, EarlyStopping
+from orchestune.domain.specification.metrics import Metric
 from orchestune.pruners.registry import create
 from orchestune.store import hot
 from orchestune.store.rows import Query
-from orchestune.testing.world import Document, FakeWorker, World
+from orchestune.testing.world import CoreWorld, Document, FakeWorker
 
 STEPS = 30
 CALLS = 300
@@ -37,7 +37,7 @@ def main() -> None:
 
 def _measured(rule: str | None, count: int) -> table.Row:
     with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder))
+        world = CoreWorld(Path(folder))
         early = {"type": rule} if rule else None
         experiment = world.create(budget=count + 100, parallelism=2, early_stopping=early)
         (worker, lease), _ = world.lease(2)
@@ -65,7 +65,7 @@ def _calls(worker: FakeWorker, lease: Document, start: int, count: int = CALLS) 
     return took
 
 
-def _fill(world: World, experiment: str, count: int, rule: str | None) -> None:
+def _fill(world: CoreWorld, experiment: str, count: int, rule: str | None) -> None:
     """Rows of so many finished trials: half of them completed, half of them pruned after a few steps."""
     pruner = create(EarlyStopping(rule), [Metric("loss", "minimize")]) if rule else None
     with world.core.store.transaction() as session:

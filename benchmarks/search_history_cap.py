@@ -17,11 +17,11 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Configuration, Space
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation, ask_seed
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.registry import create
 
 WHOLE = 5000

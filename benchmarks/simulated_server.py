@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestune import bootstrap
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Capacity, Machine, Resources
-from orchestune.ports.backend import Phase, Sighting, WorkerOrder
-from orchestune.server.door import Door
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Capacity, Machine, Resources
+from orchestune.ports.backend import Phase, WorkerOrder, WorkerStatus
+from orchestune.server.extra_listener import ExtraListener
 from orchestune.server.main import main as serve
 from orchestune.server.settings import Settings
 from orchestune.store.database import open_store
@@ -71,10 +71,10 @@ class SimulatedBackend:
             print(json.dumps([order.worker, order.token]), file=file)
         return {"simulated": True}
 
-    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
+    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
         """All of them run."""
         phases = {worker: Phase.GONE if worker in self._ended else Phase.RUNNING for worker in handles}
-        return [Sighting(worker, phase, handles[worker]) for worker, phase in phases.items()]
+        return [WorkerStatus(worker, phase, handles[worker]) for worker, phase in phases.items()]
 
     def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         """See it no more."""
@@ -168,7 +168,7 @@ def main() -> int:
     """Serve until SIGTERM."""
     state, cores = Path(sys.argv[1]), int(sys.argv[2])
 
-    def build(settings: Settings, url: str, endpoint: Path | None, door: Door) -> bootstrap.Running:
+    def build(settings: Settings, url: str, endpoint: Path | None, door: ExtraListener) -> bootstrap.RunningCore:
         (state / "url.new").write_text(url)
         (state / "url.new").rename(state / "url")
         return bootstrap.build(settings, url, endpoint, door, {"local": SimulatedBackend(cores, state / "orders")})

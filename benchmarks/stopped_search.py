@@ -30,12 +30,12 @@ from benchmarks import table
 from benchmarks.curves import FAMILIES, STEPS, Family
 from benchmarks.early_stopping import Never, Optunas, Ours
 from benchmarks.search.peers.optuna_study import suggested
-from orchestune.domain.curves import loss
-from orchestune.domain.early_stopping import EarlyStopping
-from orchestune.domain.parameters import Value
-from orchestune.domain.space import Configuration
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation, ask_seed
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Value
+from orchestune.domain.search.space import Configuration
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.specification.curves import loss
+from orchestune.domain.specification.early_stopping import EarlyStopping
 from orchestune.engines.registry import create
 
 WORKERS = 15

@@ -14,7 +14,7 @@ from collections import defaultdict
 
 from benchmarks.curves import Recorded
 from benchmarks.peers.environment import shipped
-from orchestune.domain.metrics import Metric
+from orchestune.domain.specification.metrics import Metric
 
 PACKAGE = "lcdb==0.1.0"
 ACCURACY = Metric("accuracy", "maximize")

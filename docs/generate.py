@@ -22,8 +22,8 @@ from docs.writing import (
     server_metrics,
     server_settings,
 )
-from orchestune.domain import transitions
-from orchestune.domain.states import AttemptState, Desired, ExperimentState, FoldState, ReasonCode, TrialState
+from orchestune.domain.lifecycle import transitions
+from orchestune.domain.lifecycle.states import AttemptState, Desired, ExperimentState, FoldState, ReasonCode, TrialState
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py from the code; change that instead. -->\n\n"
@@ -44,7 +44,8 @@ The program beside the user's command. Lost is not final: a frozen worker that c
 OPENING = """\
 # State machines
 
-Every change of a state goes through the tables in `orchestune/domain/transitions.py`, from which this page is written.
+Every change of a state goes through the tables in `orchestune/domain/lifecycle/transitions.py`. This page is written
+from them.
 The store applies a change as a compare-and-set on the old state: of two causes that race, the first one wins and the
 other is refused. A cause that has no arrow in a state is refused there.
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import ViewportSize, sync_playwright
 
-from orchestune.client.address import Access
+from orchestune.client.address import ServerAccess
 from orchestune.client.api import Client
 from tests.testbeds.seed import TOKEN, core_of, seed, serve
 
@@ -40,7 +40,7 @@ def main() -> None:
                 size = ViewportSize(width=1200, height=height)
                 context = browser.new_context(viewport=size, color_scheme="dark" if dark else "light")
                 page = context.new_page()
-                client = Client.connect(lambda: Access(url, TOKEN))
+                client = Client.connect(lambda: ServerAccess(url, TOKEN))
                 page.goto(url + client.invite()["path"])
                 client.close()
                 for known, handle in handles.items():

@@ -6,8 +6,8 @@ import math
 from itertools import pairwise
 
 from benchmarks.search.problem import Problem, box, numbers
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Configuration, Space
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Configuration, Space
 
 _HARTMANN_SCALE = [
     [10, 3, 17, 3.5, 1.7, 8],

@@ -31,15 +31,15 @@ from benchmarks import table
 from benchmarks.search.report import mean_of_problems, ranks, spread
 from benchmarks.search.tradeoffs import PROBLEMS, TradeOff
 from benchmarks.table import percentile
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Value
-from orchestune.domain.space import Configuration
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation, ask_seed
-from orchestune.engines.candidates import mutated
-from orchestune.engines.cube import Cube
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Value
+from orchestune.domain.search.space import Configuration
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.models.cube import Cube
 from orchestune.engines.registry import create
-from orchestune.services.read_hypervolume import growth, undominated
+from orchestune.engines.samplers.candidates import mutated
+from orchestune.services.queries.read_hypervolume import growth, undominated
 
 Points = NDArray[np.float64]
 _VOLUMES = Path(__file__).with_name("fronts.json")

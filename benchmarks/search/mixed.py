@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from benchmarks.search.problem import Problem
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Configuration, Space
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Configuration, Space
 
 
 def network(c: Configuration) -> float:

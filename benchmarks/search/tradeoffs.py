@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.search import mixed, tabular
 from benchmarks.search.problem import box, numbers
-from orchestune.domain.space import Configuration, Space
+from orchestune.domain.search.space import Configuration, Space
 
 Losses = tuple[float, ...]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from orchestune.config.document.kinds import Key
 from orchestune.config.keys import KEYS, LATER
-from orchestune.config.kinds import Key
-from orchestune.domain.engines import OPTIONS
+from orchestune.domain.search.engines import OPTIONS
 
 _OPENING = """\
 # The experiment file

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestune.clusters.existing import permissions, rights
-from orchestune.clusters.existing.config import Connection
-from orchestune.clusters.existing.permissions import Right
+from orchestune.clusters.existing.config import ConnectionSettings
+from orchestune.clusters.existing.permissions import ResourcePermission
 from orchestune.clusters.existing.text import as_yaml
-from orchestune.domain.cluster import SERVER_ROLES
+from orchestune.domain.clusters.cluster import SERVER_ROLES
 
-_USUAL = Connection("lab", "ml", server_image="…", storage_class="…", registry="…")
+_USUAL = ConnectionSettings("lab", "ml", server_image="…", storage_class="…", registry="…")
 
 _OPENING = """\
 # Who needs which rights in a Kubernetes cluster
@@ -121,7 +121,7 @@ def _role() -> dict[str, object]:
     return next(item for item in rights.namespaced(_USUAL) if item["kind"] == "Role")
 
 
-def table(found: Sequence[Right]) -> str:
+def table(found: Sequence[ResourcePermission]) -> str:
     """Verbs by resource."""
     verbs: dict[str, list[str]] = {}
     for right in found:

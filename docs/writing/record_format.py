@@ -40,7 +40,7 @@ noticed. `end.signature` proves to the server that wrote a record that it did; o
 
 def page() -> str:
     """Return the page."""
-    sections = [_section(line) for line in (format.Head, *format.ITEMS, format.End)]
+    sections = [_section(line) for line in (format.Head, *format.ITEMS, format.EndItem)]
     return "\n".join([_OPENING, *sections])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestune.services.read_server import GAUGES
+from orchestune.services.queries.read_server import GAUGES
 
 _OPENING = """\
 # Metrics of the server

@@ -8,15 +8,15 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Experiment": "orchestune.sdk.experiments",
-    "OpenTrial": "orchestune.sdk.asking",
+    "OpenTrial": "orchestune.sdk.asked_trials",
     "Optimizer": "orchestune.sdk.optimizer",
     "Params": "orchestune.sdk.parameters",
     "Trial": "orchestune.sdk.trial",
-    "checkpoint_dir": "orchestune.sdk.keeping",
-    "log_artifact": "orchestune.sdk.keeping",
+    "checkpoint_dir": "orchestune.sdk.trial_files",
+    "log_artifact": "orchestune.sdk.trial_files",
     "params": "orchestune.sdk.parameters",
     "report": "orchestune.sdk.reporting",
-    "should_stop": "orchestune.sdk.ending",
+    "should_stop": "orchestune.sdk.trial_end",
     "tune": "orchestune.sdk.tuning",
     "tune_async": "orchestune.sdk.tuning",
 }

@@ -10,52 +10,52 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from orchestune.archives.shelf import Shelf
+from orchestune.archives.archive_store import ArchiveStore
 from orchestune.backends.docker.backend import DockerBackend
 from orchestune.backends.docker.mounts import MountPolicy
 from orchestune.backends.local.backend import LocalBackend
 from orchestune.backends.slurm.backend import SlurmBackend
 from orchestune.backends.slurm.client import Slurm
-from orchestune.backends.slurm.reaching import address_for_nodes, own_address
-from orchestune.controllers.allowing import Allowing
+from orchestune.backends.slurm.server_reach import address_for_nodes, own_address
+from orchestune.controllers.abandoned_runs import AbandonedRuns
 from orchestune.controllers.archiving import Archiving
 from orchestune.controllers.checkpointing import Checkpointing
-from orchestune.controllers.early_deaths import EarlyDeaths
+from orchestune.controllers.cluster_teardown import TeardownController
+from orchestune.controllers.crash_backoff import CrashBackoff
 from orchestune.controllers.expiring import Expiring
 from orchestune.controllers.finishing import Finishing
-from orchestune.controllers.forsaking import Forsaking
-from orchestune.controllers.judging import Judging
 from orchestune.controllers.launching import Launching
-from orchestune.controllers.loop import Controller, Loop
+from orchestune.controllers.loop import Controller, ControllerLoop
+from orchestune.controllers.noisy_stopping import NoisyStopping
 from orchestune.controllers.notifying import Notifying
-from orchestune.controllers.offering import Offering
+from orchestune.controllers.policy_check import PolicyCheck
+from orchestune.controllers.purging import Purging
 from orchestune.controllers.reaping import Reaping
-from orchestune.controllers.removing import Removing
-from orchestune.controllers.retiring import Retiring
-from orchestune.controllers.sparing import Sparing
+from orchestune.controllers.stuck_experiments import WorkerObservation
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.controllers.sweeping import Sweeping
 from orchestune.controllers.tracking import Tracking
-from orchestune.controllers.watching import Watching
+from orchestune.controllers.waking import Waking
+from orchestune.controllers.warm_pool import WarmPool
 from orchestune.engines import registry
-from orchestune.engines.analyses import ANALYSES
-from orchestune.engines.process import HOST
+from orchestune.engines.process.analyses import ANALYSES
+from orchestune.engines.process.parent import HOST
 from orchestune.errors import OrchestuneError, UsageError
 from orchestune.files.open import open_files
 from orchestune.files.secrets import FolderSecrets
 from orchestune.ports.backend import Backend
 from orchestune.ports.clock import SystemClock
 from orchestune.ports.engine import Engine
-from orchestune.ports.identity import Identity
-from orchestune.ports.retirement import Undertaker
+from orchestune.ports.identity import IdentityProvider
 from orchestune.ports.secrets import SecretStore
-from orchestune.server.door import Door
+from orchestune.ports.teardown import ClusterTeardown
+from orchestune.server.extra_listener import ExtraListener
 from orchestune.server.settings import Settings
-from orchestune.services import retirement
 from orchestune.services.core import Core
-from orchestune.services.retirement import Retirement
-from orchestune.services.signals import ACTING, NOTIFYING, SUGGESTING
-from orchestune.store import imports, notices, workers
+from orchestune.services.memory import teardown_plan
+from orchestune.services.memory.signals import ACTING, NOTIFYING, SUGGESTING
+from orchestune.services.memory.teardown_plan import TeardownPlan
+from orchestune.store import imports, notifications, workers
 from orchestune.store.database import open_store
 from orchestune.store.experiments import ExperimentRow, unfinished
 from orchestune.store.leadership import Leadership
@@ -68,11 +68,11 @@ _FORWARDING_SECONDS = 5.0
 
 
 @dataclass
-class Running:
+class RunningCore:
     """A core and the controllers that act on its rows."""
 
     core: Core
-    loops: tuple[Loop, ...]
+    loops: tuple[ControllerLoop, ...]
     leads: Leadership
     suggesting: Suggesting
     tracking: Tracking
@@ -98,7 +98,7 @@ class Running:
         message waits that may still be taken soon.
         """
         with self.core.store.reading() as session:
-            if notices.waiting(session, _PATIENT_TRIES) or imports.begun(session):
+            if notifications.waiting(session, _PATIENT_TRIES) or imports.begun(session):
                 return False
             if any(row.desired != "paused" or row.live_attempts for row in unfinished(session)):
                 return False
@@ -109,9 +109,9 @@ def build(
     settings: Settings,
     url: str,
     endpoint: Path | None = None,
-    door: Door | None = None,
+    door: ExtraListener | None = None,
     backends: Mapping[str, Backend] | None = None,
-) -> Running:
+) -> RunningCore:
     """Everything behind the server at `url`; `endpoint` is the file that local workers read again when that has gone,
     `door` opens the server to other machines.
 
@@ -140,32 +140,32 @@ def build(
     )
     leads = Leadership(store, _common(core.key, settings.files))
     suggesting, tracking = Suggesting(core, make_engine), Tracking(core)
-    sparing, deaths = Sparing(core), EarlyDeaths(core)
+    sparing, deaths = WarmPool(core), CrashBackoff(core)
     acting: tuple[Controller, ...] = (
         Finishing(core, sparing),
         Reaping(core, deaths),
-        Allowing(core),
+        PolicyCheck(core),
         Launching(core, sparing, deaths),
-        Offering(core),
+        Waking(core),
         Sweeping(core),
-        Forsaking(core),
+        AbandonedRuns(core),
     )
-    storing: tuple[Controller, ...] = (Removing(core), Archiving(core))  # apart: the place for files may be slow
+    storing: tuple[Controller, ...] = (Purging(core), Archiving(core))  # apart: the place for files may be slow
     storing += (Expiring(core, retention),) if retention is not None else ()
-    loops: tuple[Loop, ...] = (
-        Loop(SUGGESTING, core, (suggesting,), leads=leads, pause=0.02),
-        Loop(ACTING, core, acting, leads=leads, pause=0.1),
-        Loop("storing", core, storing, leads=leads, pause=0.1),
-        Loop(NOTIFYING, core, (Watching(core), Notifying(core)), leads=leads, pause=0.1),
-        Loop("tracking", core, (tracking,), leads=leads),
-        Loop("judging", core, (Judging(core),), leads=leads, pause=0.5),
-        Loop("checkpointing", core, (Checkpointing(core),), leads=leads),
+    loops: tuple[ControllerLoop, ...] = (
+        ControllerLoop(SUGGESTING, core, (suggesting,), leads=leads, pause=0.02),
+        ControllerLoop(ACTING, core, acting, leads=leads, pause=0.1),
+        ControllerLoop("storing", core, storing, leads=leads, pause=0.1),
+        ControllerLoop(NOTIFYING, core, (WorkerObservation(core), Notifying(core)), leads=leads, pause=0.1),
+        ControllerLoop("tracking", core, (tracking,), leads=leads),
+        ControllerLoop("judging", core, (NoisyStopping(core),), leads=leads, pause=0.5),
+        ControllerLoop("checkpointing", core, (Checkpointing(core),), leads=leads),
     )
     if site.in_each_replica:
-        loops = (*loops, Loop("forwarding", core, site.in_each_replica, _FORWARDING_SECONDS))
+        loops = (*loops, ControllerLoop("forwarding", core, site.in_each_replica, _FORWARDING_SECONDS))
     if core.retirement is not None:
-        loops = (*loops, Loop("retiring", core, (_retiring(core, core.retirement, state),), leads=leads))
-    return Running(core, loops, leads, suggesting, tracking)
+        loops = (*loops, ControllerLoop("retiring", core, (_retiring(core, core.retirement, state),), leads=leads))
+    return RunningCore(core, loops, leads, suggesting, tracking)
 
 
 def _common(key: bytes, files: str) -> Mapping[str, bytes]:
@@ -179,24 +179,24 @@ def _common(key: bytes, files: str) -> Mapping[str, bytes]:
     }
 
 
-def _retirement(file: Path | None, state: Path) -> Retirement | None:
+def _retirement(file: Path | None, state: Path) -> TeardownPlan | None:
     if file is None:
-        retirement.forget(state)
+        teardown_plan.forget(state)
         return None
-    return retirement.read(file, state)
+    return teardown_plan.read(file, state)
 
 
-def _retiring(core: Core, plan: Retirement, state: Path) -> Retiring:
-    shelf = partial(Shelf, open_files(plan.archive))
-    return Retiring(core, plan, _undertaker(plan.place), shelf, state / "archiving")
+def _retiring(core: Core, plan: TeardownPlan, state: Path) -> TeardownController:
+    shelf = partial(ArchiveStore, open_files(plan.archive))
+    return TeardownController(core, plan, _undertaker(plan.place), shelf, state / "archiving")
 
 
-def _undertaker(place: Mapping[str, str]) -> Undertaker:
+def _undertaker(place: Mapping[str, str]) -> ClusterTeardown:
     """UsageError where nothing of that provider is known."""
     if place.get("provider") == "aws":
-        from orchestune.clusters.aws.undertaker import Function  # boto3 is optional, and slow to import
+        from orchestune.clusters.aws.teardown_trigger import LambdaTeardown  # boto3 is optional, and slow to import
 
-        return Function(place["cluster"], place["region"])
+        return LambdaTeardown(place["cluster"], place["region"])
     raise UsageError(f"clusters of '{place.get('provider')}' do not destroy themselves")
 
 
@@ -208,12 +208,12 @@ class _Site:
     secrets: SecretStore
     url: str
     default: str
-    identities: tuple[Identity, ...] = ()
+    identities: tuple[IdentityProvider, ...] = ()
     in_each_replica: tuple[Controller, ...] = ()
     """what also a replica does that does not lead"""
 
 
-def _this_machine(settings: Settings, endpoint: Path | None, url: str, door: Door | None) -> _Site:
+def _this_machine(settings: Settings, endpoint: Path | None, url: str, door: ExtraListener | None) -> _Site:
     state, moves = settings.state, endpoint is not None
     slurm = Slurm()
     reached = partial(
@@ -233,13 +233,13 @@ def _cluster(file: Path) -> _Site:
         config,  # the official client takes half a second, which others are spared
     )
     from orchestune.backends.kubernetes.backend import KubernetesBackend
-    from orchestune.backends.kubernetes.client import Api
-    from orchestune.backends.kubernetes.forwarding import Forwarding
-    from orchestune.backends.kubernetes.identity import ServiceAccounts
-    from orchestune.backends.kubernetes.secrets import KubernetesSecrets
+    from orchestune.backends.kubernetes.client import ApiServer
+    from orchestune.backends.kubernetes.objects.secrets import KubernetesSecrets
+    from orchestune.backends.kubernetes.policy.forwarding import Forwarding
+    from orchestune.backends.kubernetes.policy.identity import ServiceAccounts
 
     found = config.read(file)
-    api = Api.connect(found)
+    api = ApiServer.connect(found)
     backends = {found.cluster: KubernetesBackend(found, api)}
     identities = (ServiceAccounts(api, found),)
     site = _Site(backends, KubernetesSecrets(api, found), found.url, found.cluster, identities)

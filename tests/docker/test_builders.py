@@ -10,9 +10,9 @@ from typing import get_args
 import pytest
 
 from orchestune.errors import OrchestuneError
-from orchestune.images import prepare
-from orchestune.images.registry import Registry as Client
-from orchestune.images.tools import Kind, Tool
+from orchestune.images.builds import prepare
+from orchestune.images.builds.tools import Kind, Tool
+from orchestune.images.registries.registry import Registry as Client
 from tests.integration.images.base import own_platform, push_base
 from tests.testbeds.docker import Engine
 from tests.testbeds.kubernetes.pki import Authority

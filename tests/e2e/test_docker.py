@@ -18,7 +18,7 @@ from typing import Any
 import docker
 import pytest
 
-from orchestune.controllers.sparing import WARM_SECONDS
+from orchestune.controllers.warm_pool import WARM_SECONDS
 from tests.e2e.scene import attempts, eventually, kill_server, launch, reached, write
 from tests.testbeds import docker_images
 from tests.testbeds.docker import Engine, docker_engine

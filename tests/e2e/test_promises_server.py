@@ -87,7 +87,7 @@ def test_a_server_is_found_again_after_somebody_removed_the_file_that_tells_of_i
 
 def test_no_process_for_engines_is_there_before_one_of_them_learns(shared_home: Home, tmp_path: Path) -> None:
     def of_engines() -> list[str]:
-        return [words for words in shared_home.processes().values() if "orchestune.engines.child" in words]
+        return [words for words in shared_home.processes().values() if "orchestune.engines.process.child" in words]
 
     shared_home.run("run", cwd=write(tmp_path / "drawn", "echo loss={x}", budget=2))
     assert of_engines() == []

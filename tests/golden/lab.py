@@ -12,22 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.bundles.pack import pack
-from orchestune.domain.resources import Capacity, Machine
-from orchestune.services import (
-    bundles,
-    change_code,
-    change_experiment,
-    create_experiment,
-    read_experiments,
-    rerun_trial,
-    uploads,
-)
-from orchestune.services.rerun_trial import Rerun
-from orchestune.testing.world import FakeClock, FakeWorker, World
+from orchestune.domain.resources.resources import Capacity, Machine
+from orchestune.services import bundles
+from orchestune.services.commands import change_code, change_experiment, create_experiment, rerun_trial
+from orchestune.services.commands.rerun_trial import Rerun
+from orchestune.services.execution import uploads
+from orchestune.services.queries import read_experiments
+from orchestune.testing.world import CoreWorld, FakeClock, FakeWorker
 
 Document = dict[str, Any]
 Outcome = Callable[[Document], Document]
-TOKEN = "secret-token"  # of Ada, in `World`
+TOKEN = "secret-token"  # of Ada, in `CoreWorld`
 HOST = "golden-host"
 MACHINES = Capacity((Machine(4, 2**34, (), "node-1", "cpu"),))
 _MODEL = "import argparse\n\nparser = argparse.ArgumentParser()\nmodel = SGDClassifier(max_iter=50)\n"
@@ -51,7 +46,7 @@ class StillClock(FakeClock):
         return self.wall if self.still else super().now()
 
 
-class _World(World):
+class _World(CoreWorld):
     """A world with such a clock."""
 
     def open(self) -> None:

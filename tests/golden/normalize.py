@@ -19,7 +19,7 @@ _SIGNATURE = re.compile(r"\b[0-9a-f]{40}\b")
 _TIME = re.compile(r"(?!2026-01-31T12:00:00Z)\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00)?")
 _EPOCH = re.compile(r"\b1[67]\d{8}(?:\.\d+)?\b")
 _PORT = re.compile(r"\b(127\.0\.0\.1|localhost):\d+")
-# what `orchestune.cli.render.duration` prints
+# what `orchestune.cli.terminal.render.duration` prints
 _DURATION = re.compile(r"(?<![\w.-])(?:\d+(?:\.\d+)?s|\d+m \d\ds|\d+h \d\dm|\d+d \d+h)(?![\w.])")
 _LONG_FLOAT = re.compile(r"\b\d+\.\d{9,}\b")
 

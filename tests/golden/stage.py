@@ -13,22 +13,17 @@ import msgspec
 import yaml
 
 from orchestune.errors import OrchestuneError
-from orchestune.services import (
-    create_experiment,
-    read_experiments,
-    read_trials,
-    register_worker,
-    report_metrics,
-    uploads,
-)
+from orchestune.services.commands import create_experiment
+from orchestune.services.execution import register_worker, report_metrics, uploads
+from orchestune.services.execution.worker_call import CallResult, work
+from orchestune.services.queries import read_experiments, read_trials
 from orchestune.services.signatures import report_signature
-from orchestune.services.work import Answered, work
-from orchestune.testing.world import SMALL, FakeBackend, World
+from orchestune.testing.world import SMALL, CoreWorld, FakeBackend
 from orchestune.wire import files, registration
 from orchestune.wire.answers import encode
 from orchestune.wire.registration import PROTOCOL
 from orchestune.wire.work import decode
-from orchestune.worker.api import encoded
+from orchestune.worker.connection.api import encoded
 from tests.golden.normalize import Placeholders, rounded
 
 Document = dict[str, Any]
@@ -48,7 +43,7 @@ PREEMPTED: Document = {
 
 def _sent(answer: Any) -> Any:
     """Return an answer as the worker receives it."""
-    if isinstance(answer, Answered):
+    if isinstance(answer, CallResult):
         answer = answer.answer
     return msgspec.json.decode(encode(answer)) if isinstance(answer, msgspec.Struct) else answer
 
@@ -60,7 +55,7 @@ class Stage:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.world = World(folder, backend=FakeBackend(SMALL))
+        self.world = CoreWorld(folder, backend=FakeBackend(SMALL))
         self.core = self.world.core
         self.experiments: list[str] = []
         self._handles: dict[str, str] = {}
@@ -71,7 +66,7 @@ class Stage:
         self.world.close()
 
     def create(self, **changes: Any) -> str:
-        """Create an experiment with the configurations x = 0.1, 0.2, …; its id. See `World.request` for the rest."""
+        """Create an experiment with configurations x = 0.1, 0.2, …; return its id. `CoreWorld.request` has the rest."""
         budget = changes.get("budget", 3)
         first = [{"x": round((number + 1) / 10, 1)} for number in range(min(budget, 9))]
         owner = changes.pop("owner", "ada")

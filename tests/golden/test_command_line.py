@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestune.cli.main import build_parser, parser_commands
-from orchestune.client import clock
+from orchestune.client.connection import clock
 from tests.golden.command_line import Run, transcript
 from tests.golden.expected_files import Golden
 from tests.golden.lab import TOKEN, Lab, fill, loss

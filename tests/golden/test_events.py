@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestune.ports.backend import Gone
-from orchestune.services import change_experiment, queue_trial, rerun_trial, stop_trial
-from orchestune.services.change_experiment import Changes
-from orchestune.services.rerun_trial import Rerun
+from orchestune.ports.backend import WorkerLoss
+from orchestune.services.commands import change_experiment, queue_trial, rerun_trial, stop_trial
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.commands.rerun_trial import Rerun
 from tests.golden.expected_files import Golden
 from tests.golden.stage import FAILED, PREEMPTED, Document, Stage
 
@@ -126,7 +126,7 @@ def worker_that_cannot_be_started(stage: Stage) -> list[str]:
     stage.tick()
     worker = stage.process()
     stage.world.backend.gone[worker.id] = "no such image"
-    stage.world.backend.faults[worker.id] = Gone.REFUSED
+    stage.world.backend.faults[worker.id] = WorkerLoss.REFUSED
     _end(stage)
     return [experiment]
 
@@ -137,7 +137,7 @@ def preempted_worker(stage: Stage) -> list[str]:
     worker = stage.worker()
     worker.lease()
     stage.world.backend.gone[worker.id] = "the node was preempted"
-    stage.world.backend.faults[worker.id] = Gone.PLACE
+    stage.world.backend.faults[worker.id] = WorkerLoss.PLACE
     stage.tick()
     stage.pass_time(60)
     other = stage.worker()
@@ -152,7 +152,7 @@ def out_of_memory(stage: Stage) -> list[str]:
     worker = stage.worker()
     worker.lease()
     stage.world.backend.gone[worker.id] = "out of memory"
-    stage.world.backend.faults[worker.id] = Gone.OUT_OF_MEMORY
+    stage.world.backend.faults[worker.id] = WorkerLoss.OUT_OF_MEMORY
     _end(stage)
     return [experiment]
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from orchestune.domain.transitions import Cause
-from orchestune.ports.backend import Gone
-from orchestune.services import change_experiment, queue_trial, read_logs, stop_trial, uploads
-from orchestune.services.change_experiment import Changes
+from orchestune.domain.lifecycle.transitions import Cause
+from orchestune.ports.backend import WorkerLoss
+from orchestune.services.commands import change_experiment, queue_trial, stop_trial
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.execution import uploads
+from orchestune.services.queries import read_logs
 from orchestune.store import workers
 from tests.golden.expected_files import Golden
 from tests.golden.stage import FAILED, HELLO, PREEMPTED, Document, Process, Stage
@@ -717,7 +719,7 @@ def preempted_by_the_place(stage: Stage) -> None:
     worker = stage.worker()
     lease = worker.lease()
     stage.note("the place takes the worker's machine away")
-    stage.world.backend.faults[worker.id] = Gone.PLACE
+    stage.world.backend.faults[worker.id] = WorkerLoss.PLACE
     new = _replaced(stage, worker, "the node was preempted")
     worker.finish(lease)
     new.finish(new.lease())
@@ -730,7 +732,7 @@ def out_of_memory_of_the_whole_worker(stage: Stage) -> None:
     worker = stage.worker()
     lease = worker.lease()
     worker.work(beats=[worker.started(lease)])
-    stage.world.backend.faults[worker.id] = Gone.OUT_OF_MEMORY
+    stage.world.backend.faults[worker.id] = WorkerLoss.OUT_OF_MEMORY
     stage.world.backend.gone[worker.id] = "out of memory"
     stage.tick()
     worker.finish(lease)

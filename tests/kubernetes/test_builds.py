@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestune.clusters.existing import permissions
-from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import Connection
+from orchestune.clusters.existing.client import ContextClient
+from orchestune.clusters.existing.config import ConnectionSettings
 from tests.kubernetes import test_promises as promises
 from tests.kubernetes.lab import Lab, bind, kubeconfig_of
 from tests.kubernetes.test_rights import allow
@@ -123,9 +123,9 @@ def test_an_editor_with_the_documented_rights_builds_from_and_for_a_registry_of_
         return said
 
     assert "lacks rights to build an image in the cluster: create configmaps, create jobs.batch" in refused(2)
-    rights = permissions.to_build(Connection("lab", lab.namespace), login=False)
+    rights = permissions.to_build(ConnectionSettings("lab", lab.namespace), login=False)
     allow(own_kubernetes, lab.namespace, "editor", rights)
-    until("the rights to count", lambda: not permissions.missing(Api(str(editor.kubeconfig)), rights))
+    until("the rights to count", lambda: not permissions.missing(ContextClient(str(editor.kubeconfig)), rights))
 
     distrusted = refused(1)
     assert "does not trust a registry" in distrusted and "signed by unknown authority" in distrusted, distrusted

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from orchestune.images import registry as registries
-from orchestune.images.reference import Reference, parse
-from orchestune.images.registry import open_registry
+from orchestune.images.registries import registry as registries
+from orchestune.images.registries.reference import Reference, parse
+from orchestune.images.registries.registry import open_registry
 from tests.kubernetes.lab import Lab, gone
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.registry import Registry

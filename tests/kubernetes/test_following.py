@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from orchestune.client.clusters import Cluster, Clusters
+from orchestune.client.clusters import Clusters, ConnectedCluster
 from tests.kubernetes.lab import Lab, bind, kubeconfig_of, may, role
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.line import Line
@@ -106,7 +106,7 @@ def another(lab: Lab, kubeconfig: Path) -> Iterator[Lab]:
     """Somebody else's laptop, on which the cluster is known; no line lies between."""
     with Lab(lab.cluster, lab.namespace, lab.registry, kubeconfig) as made:
         made.name = lab.name
-        known = Cluster(lab.name, "kubernetes", str(kubeconfig), None, lab.namespace, user="vera")
+        known = ConnectedCluster(lab.name, "kubernetes", str(kubeconfig), None, lab.namespace, user="vera")
         Clusters(made.home.folder).add(known)
         yield made
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from orchestune.client.api_server import ApiServer
-from orchestune.client.clusters import Cluster
-from orchestune.client.server_pod import Pod, ready
-from orchestune.domain.cluster import SERVER_ROLES
+from orchestune.client.clusters import ConnectedCluster
+from orchestune.client.tunnels.api_server import TunnelApiServer
+from orchestune.client.tunnels.server_pod import Pod, ready
+from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.kubeapi.forwarding import FORWARDING
-from orchestune.kubeapi.refusals import Forbidden
+from orchestune.kubeapi.refusals import PermissionMissing
 from tests.kubernetes.lab import Lab, bind, kubeconfig_of
 from tests.kubernetes.test_following import another
 from tests.kubernetes.test_promises import SERVER, connected, launch, running
@@ -66,7 +66,7 @@ def reachable(lab: Lab, role: str) -> list[Any]:
 
 def forward(lab: Lab, kubeconfig: Path, pod: str) -> None:
     """Open the websocket that the command line uses, and close it. Forbidden if the API server refuses it."""
-    server = ApiServer(Cluster(lab.name, "kubernetes", str(kubeconfig), None, lab.namespace), {})
+    server = TunnelApiServer(ConnectedCluster(lab.name, "kubernetes", str(kubeconfig), None, lab.namespace), {})
     server.websocket(f"/api/v1/namespaces/{lab.namespace}/pods/{pod}/portforward?ports=8470", 10.0).close()
 
 
@@ -83,7 +83,7 @@ def test_a_pod_that_is_not_the_servers_is_refused(
     handle = launch(lab, shell, run="sleep 1000; echo score={x}", budget=1)
     worker = until("a worker", lambda: names(lab, "app.kubernetes.io/component=worker"))[0]
     for pod in (worker, foreign):
-        with pytest.raises(Forbidden, match=f"you may not (create|get) {FORWARDING}"):
+        with pytest.raises(PermissionMissing, match=f"you may not (create|get) {FORWARDING}"):
             forward(lab, people[role], pod)
         with pytest.raises(Broken, match=f'cannot create resource "{FORWARDING}"'):  # kubectl asks by POST
             lab.cluster.kubectl(
@@ -118,7 +118,7 @@ def test_a_role_that_was_applied_anew_is_corrected(lab: Lab, people: dict[str, P
     lab.cluster.apply({**head, "rules": [*others, *added]}, namespace=lab.namespace)
     assert_reached(lab, people["viewer"])
     until("the Role to be corrected", lambda: reachable(lab, "viewer") == [names(lab)])
-    with pytest.raises(Forbidden):
+    with pytest.raises(PermissionMissing):
         forward(lab, people["viewer"], foreign)
 
 

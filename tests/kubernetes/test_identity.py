@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from orchestune.backends.kubernetes.backend import KubernetesBackend
-from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.identity import ServiceAccounts
-from orchestune.domain.cluster import SERVER_ROLES
+from orchestune.backends.kubernetes.policy.identity import ServiceAccounts
+from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.kubeapi.endpoint import Endpoint
 from orchestune.kubeapi.kubeconfig import Kubeconfig
-from orchestune.kubeapi.refusals import Forbidden
+from orchestune.kubeapi.refusals import PermissionMissing
 from orchestune.kubeapi.tls import trusting
 from orchestune.ports.identity import Person
 from orchestune.testing.backend_contract import new_order
@@ -48,21 +48,21 @@ def token(kubernetes: Access, namespace: str) -> Token:
 
 
 @pytest.fixture
-def nobody(kubernetes: Access, token: Token) -> Iterator[Api]:
+def nobody(kubernetes: Access, token: Token) -> Iterator[ApiServer]:
     """An account without any right."""
     read = Kubeconfig.read(str(kubernetes.kubeconfig))
     cluster = read.clusters[read.context(None)[1]["cluster"]]
     headers = {"Authorization": f"Bearer {token('nobody')}"}
-    api = Api(Endpoint(cluster.values["server"], lambda: headers, trusting(cluster.values, cluster.folder)))
+    api = ApiServer(Endpoint(cluster.values["server"], lambda: headers, trusting(cluster.values, cluster.folder)))
     yield api
     api.close()
 
 
 @pytest.mark.parametrize("may_review", [True, False], ids=["by TokenReview", "by what the token says of itself"])
 def test_tokens_of_our_accounts_stand_for_their_roles_and_others_for_nobody(
-    config: KubernetesConfig, token: Token, nobody: Api, may_review: bool
+    config: KubernetesConfig, token: Token, nobody: ApiServer, may_review: bool
 ) -> None:
-    identity = ServiceAccounts(Api.connect(config) if may_review else nobody, config)
+    identity = ServiceAccounts(ApiServer.connect(config) if may_review else nobody, config)
     for role in SERVER_ROLES:
         issued = token(f"orchestune-{role}")
         assert identity.who(issued) == Person(f"orchestune-{role}", role, expires_at=end_of(issued))
@@ -71,10 +71,10 @@ def test_tokens_of_our_accounts_stand_for_their_roles_and_others_for_nobody(
     assert identity.who("") is None
 
 
-def test_a_missing_right_is_named_with_its_verb_and_resource(config: KubernetesConfig, nobody: Api) -> None:
+def test_a_missing_right_is_named_with_its_verb_and_resource(config: KubernetesConfig, nobody: ApiServer) -> None:
     backend = KubernetesBackend(config, nobody)
     try:
-        with pytest.raises(Forbidden, match=r"the server may not list (jobs.batch|pods) in the namespace"):
+        with pytest.raises(PermissionMissing, match=r"the server may not list (jobs.batch|pods) in the namespace"):
             backend.start(new_order())
     finally:
         backend.close()

@@ -15,7 +15,7 @@ import pytest
 
 from orchestune.client.address import resolver
 from orchestune.client.api import Client
-from orchestune.controllers.sparing import WARM_SECONDS
+from orchestune.controllers.warm_pool import WARM_SECONDS
 from tests.kubernetes.lab import Lab, bind, kubeconfig_of
 from tests.testbeds.home import Home
 from tests.testbeds.kubernetes.access import Access

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from orchestune.clusters.existing import permissions, provisioner
-from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import Connection
-from orchestune.clusters.existing.permissions import Right
-from orchestune.kubeapi.refusals import Forbidden
+from orchestune.clusters.existing.client import ContextClient
+from orchestune.clusters.existing.config import ConnectionSettings
+from orchestune.clusters.existing.permissions import ResourcePermission
+from orchestune.kubeapi.refusals import PermissionMissing
 from tests.kubernetes.lab import Lab, bind, gone, kubeconfig_of, role
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.registry import Registry
@@ -21,14 +21,14 @@ from tests.testbeds.waiting import until
 pytestmark = pytest.mark.timeout(900)
 
 
-def documented(namespace: str) -> list[Right]:
+def documented(namespace: str) -> list[ResourcePermission]:
     """What docs/how-to/permissions.md lists for whoever deploys, destroys and builds."""
-    connection = Connection("lab", namespace, registry="x")
+    connection = ConnectionSettings("lab", namespace, registry="x")
     steps = (permissions.to_deploy, permissions.to_destroy, permissions.to_build)
     return permissions.distinct([right for step in steps for right in step(connection)])
 
 
-def rules(rights: Sequence[Right]) -> list[dict[str, Any]]:
+def rules(rights: Sequence[ResourcePermission]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, str], list[str]] = {}
     for right in rights:
         found.setdefault((right.group, right.resource, right.name), []).append(right.verb)
@@ -38,12 +38,12 @@ def rules(rights: Sequence[Right]) -> list[dict[str, Any]]:
     ]
 
 
-def allow(cluster: Access, namespace: str, account: str, rights: Sequence[Right]) -> None:
+def allow(cluster: Access, namespace: str, account: str, rights: Sequence[ResourcePermission]) -> None:
     """The account may do this, and nothing else."""
     cluster.apply(*role(f"of-{account}", namespace, rules(rights), account))
 
 
-def effective(api: Api, missing: Right, there: Right) -> None:
+def effective(api: ContextClient, missing: ResourcePermission, there: ResourcePermission) -> None:
     """Return once the API server has taken a changed Role up."""
     until(f"only {missing} to be gone", lambda: permissions.missing(api, [missing, there]) == [missing])
 
@@ -80,7 +80,11 @@ def test_with_exactly_the_documented_rights_everything_works(lab: Lab, server_im
 
 
 def test_each_missing_right_is_named_with_verb_and_resource(kubernetes: Access, namespace: str, deployer: Path) -> None:
-    api, administrator, rights = Api(str(deployer)), Api(str(kubernetes.kubeconfig)), documented(namespace)
+    api, administrator, rights = (
+        ContextClient(str(deployer)),
+        ContextClient(str(kubernetes.kubeconfig)),
+        documented(namespace),
+    )
     allow(kubernetes, namespace, "deployer", rights)
     role_of_deployer = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles/of-deployer"
     for left_out in rights:
@@ -88,7 +92,7 @@ def test_each_missing_right_is_named_with_verb_and_resource(kubernetes: Access, 
         administrator.call("PATCH", role_of_deployer, {"rules": kept}, "application/merge-patch+json")
         other = next(right for right in rights if right != left_out)
         effective(api, missing=left_out, there=other)
-        with pytest.raises(Forbidden) as caught:
+        with pytest.raises(PermissionMissing) as caught:
             provisioner.check_rights(api, [other, left_out], "deploy")
         assert caught.value.message == f"this user lacks rights to deploy: {left_out}"
         assert left_out.verb in caught.value.message and left_out.resource in caught.value.message
@@ -98,10 +102,10 @@ def test_a_command_without_a_right_says_which_one_and_changes_nothing(lab: Lab, 
     rights = documented(lab.namespace)
     space = lab.namespace
     for verb, resource, group in (("create", "deployments", "apps"), ("watch", "jobs", "batch")):
-        left_out = Right(verb, resource, group, space)
+        left_out = ResourcePermission(verb, resource, group, space)
         assert left_out in rights
         allow(lab.cluster, space, "deployer", [right for right in rights if right != left_out])
-        effective(Api(str(lab.kubeconfig)), missing=left_out, there=rights[0])
+        effective(ContextClient(str(lab.kubeconfig)), missing=left_out, there=rights[0])
         refused = lab.connect("--server-image", server_image, expect=None)
         assert refused.returncode != 0
         assert f"lacks rights to deploy into {space}: {verb} {resource}.{group}" in refused.stderr

@@ -15,8 +15,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import make_url
 
-from orchestune.archives.shelf import Shelf
-from orchestune.client.server_pod import ready
+from orchestune.archives.archive_store import ArchiveStore
+from orchestune.client.tunnels.server_pod import ready
 from orchestune.files.open import open_files
 from tests.kubernetes.lab import Lab, bind, gone, kubeconfig_of
 from tests.kubernetes.test_forwarding import assert_reached, names, reachable
@@ -51,7 +51,7 @@ def use(lab: Lab, *options: str) -> None:
 
 def archived(folder: Path) -> list[str]:
     """The handles of the experiments in an archive."""
-    return sorted(found.head.handle for found in Shelf(open_files(str(folder))).records())
+    return sorted(found.head.handle for found in ArchiveStore(open_files(str(folder))).records())
 
 
 def test_a_claim_of_ones_own_stays_and_what_was_run_goes_where_it_is_told(

@@ -30,7 +30,7 @@ from tests.mutants.operators import OPERATORS
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src/orchestune"
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
-MODULES = [PACKAGE / "domain/transitions.py", *sorted((PACKAGE / "wire").glob("*.py"))]
+MODULES = [PACKAGE / "domain/lifecycle/transitions.py", *sorted((PACKAGE / "wire").glob("*.py"))]
 PYTEST = [
     "--quiet", "--exitfirst", "-c", os.devnull, "--rootdir", ".", "--import-mode", "importlib", "--assert", "plain",
     "--noconftest", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-W", "error",
@@ -44,7 +44,7 @@ EXCLUDED = (
     "core/ReplaceComparisonOperator_IsNot_NotEq",
 )
 # what the tests import beside the mutated modules, loaded once for all forks
-LIBRARIES = ("hypothesis", "msgspec", "orchestune.worker.attempt", "orchestune.worker.reporting")
+LIBRARIES = ("hypothesis", "msgspec", "orchestune.worker.attempt", "orchestune.worker.connection.reporting")
 CPU_LIMIT = 30.0  # seconds after which a mutant runs forever
 FORK = multiprocessing.get_context("fork")
 

@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
-from orchestune.client.address import Access
+from orchestune.client.address import ServerAccess
 from orchestune.client.api import Client
 from orchestune.services.core import Core
 from tests.testbeds.seed import TOKEN, serve
@@ -66,7 +66,7 @@ def client(url: str) -> Iterator[Client]:
 
 def client_of(url: str, token: str = TOKEN) -> Client:
     """The API, beside the browser."""
-    return Client.connect(lambda: Access(url, token))
+    return Client.connect(lambda: ServerAccess(url, token))
 
 
 def sign_in(page: Page, url: str, token: str = TOKEN) -> None:

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from playwright.sync_api import Browser, expect
 
-from orchestune.client import endpoint
-from orchestune.client.endpoint import Endpoint
+from orchestune.client.local import endpoint
+from orchestune.client.local.endpoint import EmbeddedEndpoint
 from orchestune.services.core import Core
 from tests.pages.conftest import OpenPage, Trouble, sign_in
 from tests.testbeds.home import Home
@@ -100,7 +100,7 @@ def test_the_command_prints_a_link_to_an_experiment_that_runs(browser: Browser, 
         expect(page.get_by_role("log")).to_contain_text("loss=")
 
         # it goes away, and comes back with another origin: the page notices both
-        server = Endpoint.read(home.folder / endpoint.FILE)
+        server = EmbeddedEndpoint.read(home.folder / endpoint.FILE)
         assert server is not None
         os.kill(server.process.pid, signal.SIGKILL)
         expect(page.locator("#connection")).to_have_attribute("data-state", "stale")

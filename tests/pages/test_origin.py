@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from orchestune.client.address import Access
+from orchestune.client.address import ServerAccess
 from orchestune.client.api import Client
-from orchestune.client.gateway import gateway
+from orchestune.client.tunnels.gateway import gateway
 from orchestune.services.core import Core
 from tests.testbeds.ports import free_port
 from tests.testbeds.seed import TOKEN, core_of, serve
@@ -49,7 +49,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
 
 def link(url: str) -> tuple[str, str]:
     """The link that `orchestune ui` makes, at the host name of the pages and at the address of the server."""
-    client = Client.connect(lambda: Access(url, TOKEN))
+    client = Client.connect(lambda: ServerAccess(url, TOKEN))
     invitation = client.invite()
     client.close()
     return url.replace("127.0.0.1", invitation["host"]) + invitation["path"], url + invitation["path"]
@@ -110,7 +110,7 @@ def test_the_pages_work_through_a_gateway_that_keeps_the_session(browser: Browse
         def dial(timeout: float) -> socket.socket:
             return socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout)
 
-        client = Client.connect(lambda: Access(url, TOKEN))
+        client = Client.connect(lambda: ServerAccess(url, TOKEN))
         with gateway(dial) as address:
             page.goto(address + client.invite()["path"])
             expect(page.get_by_role("heading", name="Experiments")).to_be_visible()

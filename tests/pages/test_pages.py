@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from orchestune.cli.export import _export_csv
+from orchestune.cli.inspect.export import _export_csv
 from orchestune.client.api import Client
-from orchestune.services import grant_access
+from orchestune.services.access import grant_access
 from orchestune.services.core import Caller, Core
 from orchestune.store import experiments
 from tests.pages.conftest import OpenPage, Trouble, client_of, for_everybody, sign_in

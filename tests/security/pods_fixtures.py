@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from orchestune.backends.kubernetes.backend import KubernetesBackend
-from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.domain.allowances import Allowances
+from orchestune.domain.access.allowances import Allowances
 from orchestune.errors import NotFound
 from orchestune.kubeapi.labels import SERVERS
 
@@ -18,7 +18,7 @@ NAMESPACE = "/api/v1/namespaces/ml"
 
 
 class Cluster:
-    """One large node, and objects that tests name. Fulfils what the backend needs of `Api`."""
+    """One large node, and objects that tests name. Fulfils what the backend needs of `ApiServer`."""
 
     def __init__(self) -> None:
         self.objects: dict[str, Document] = {f"{NAMESPACE}/persistentvolumeclaims/disk": _ours("disk")}
@@ -62,7 +62,7 @@ class Cluster:
 def backend_on(cluster: Cluster, *allow: str) -> KubernetesBackend:
     """A backend whose administrator allows that, beside what experiments have anyway."""
     config = KubernetesConfig("lab", "ml", "http://o", "server:1", allow=Allowances.of(allow), image_volumes=True)
-    return KubernetesBackend(config, cast(Api, cluster))
+    return KubernetesBackend(config, cast(ApiServer, cluster))
 
 
 def _ours(name: str) -> Document:

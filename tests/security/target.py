@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestune.services import grant_access
+from orchestune.services.access import grant_access
 from orchestune.services.core import Caller
 from orchestune.services.signatures import worker_token
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from tests.unit.server.harness import Live, Reply, live
 
 OWNER = "secret-token"  # as the world has it
@@ -76,7 +76,7 @@ class Trial:
 class Target:
     """A world and its server."""
 
-    def __init__(self, world: World, server: Live) -> None:
+    def __init__(self, world: CoreWorld, server: Live) -> None:
         self.world, self.server = world, server
 
     def token(self, name: str, role: Literal["viewer", "editor", "owner"]) -> str:
@@ -106,7 +106,7 @@ class Target:
 @contextmanager
 def attacked(folder: Path, database_url: str | None = None) -> Iterator[Target]:
     """A target on a store in `folder`, or at `database_url`."""
-    world = World(folder, database_url)
+    world = CoreWorld(folder, database_url)
     with live(world.core) as server:
         yield Target(world, server)
     world.close()

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from orchestune.cli.console import Console
 from orchestune.cli.main import main
-from orchestune.domain.audit import LASTING, AuditEvent, AuditKind
+from orchestune.cli.terminal.console import Console
+from orchestune.domain.access.audit import LASTING, AuditEvent, AuditKind
 from orchestune.errors import Conflict, StoreUnavailable
-from orchestune.server.context import Pace
-from orchestune.server.crowd import SIGN_INS_PER_MINUTE
+from orchestune.server.caller_limits import SIGN_INS_PER_MINUTE
+from orchestune.server.context import ServerTimeouts
 from orchestune.server.logs import JsonFormatter, PlainFormatter, Redaction
 from orchestune.services import audit
-from orchestune.services import sign_in as enter
-from orchestune.services.authenticate import session_of
+from orchestune.services.access import sign_in as enter
+from orchestune.services.access.authenticate import session_of
+from orchestune.services.access.grant_access import share
 from orchestune.services.core import Caller, Core
-from orchestune.services.grant_access import share
 from orchestune.services.signatures import digest
 from orchestune.store import audit as rows
 from orchestune.store.database import Store, open_store
@@ -37,7 +37,7 @@ OWN = {"Sec-Fetch-Site": "same-origin"}
 
 @pytest.fixture
 def server(own_core: Core) -> Iterator[Live]:
-    with live(own_core, pace=Pace(ping=0.1, poll=0.05)) as running:
+    with live(own_core, pace=ServerTimeouts(ping=0.1, poll=0.05)) as running:
         yield running
 
 
@@ -118,7 +118,7 @@ def test_a_refusal_by_policy_is_noted(server: Live, monkeypatch: pytest.MonkeyPa
     def refuse(*_: object) -> None:
         raise PolicyRefused("hostPath is not allowed: '/'")
 
-    monkeypatch.setattr("orchestune.services.change_experiment.stop", refuse)
+    monkeypatch.setattr("orchestune.services.commands.change_experiment.stop", refuse)
     path = f"/api/v1/experiments/{handles['image model']}/stop"
     assert server.ask("POST", path, {}, token=TOKEN).status == 409
     event = the_event(server, "policy_refused")

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import StoreUnavailable, UsageError
-from orchestune.server import awaiting
-from orchestune.server.awaiting import wait_for_database
+from orchestune.server import await_database
+from orchestune.server.await_database import wait_for_database
 from orchestune.store.reach_database import attempt
 from tests.unit.server.harness import until
 
@@ -35,8 +35,8 @@ def listening() -> Iterator[socket.socket]:
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(awaiting, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(awaiting, "QUIET", 0.01)
+    monkeypatch.setattr(await_database, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(await_database, "QUIET", 0.01)
 
 
 def ask(port: int, method: str, path: str) -> tuple[int, bytes]:

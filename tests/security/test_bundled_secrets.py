@@ -9,12 +9,12 @@ import pytest
 
 from orchestune.bundles.listing import plan
 from orchestune.bundles.pack import pack
-from orchestune.cli import destination
-from orchestune.cli.preparing import listed
+from orchestune.cli.experiments import destination
+from orchestune.cli.experiments.prepare import listed
 from orchestune.client.address import place
-from orchestune.domain.code import Code
-from orchestune.domain.experiment import Specification
-from orchestune.sdk.taking import note_of_secrets, taken
+from orchestune.domain.specification.code import CodeSettings
+from orchestune.domain.specification.experiment import Specification
+from orchestune.sdk.project_files import note_of_secrets, taken
 from tests.security.target import SPECIFICATION
 
 LIMIT = 1 << 24
@@ -74,10 +74,10 @@ def test_what_is_left_out_is_named_with_the_way_to_take_it_along(
     folders = {".ssh", ".aws", ".kube", "deep/.ssh", ".env", ".env.production", ".netrc"}
     assert set(plan(project, (), LIMIT).secrets) == folders | KEYS.keys()
     specification = Specification.from_json(SPECIFICATION)
-    assert set(taken(specification, project, Code()).secrets) == folders | KEYS.keys()
+    assert set(taken(specification, project, CodeSettings()).secrets) == folders | KEYS.keys()
     monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("ORCHESTUNE_SERVER", raising=False)
-    notes = destination.notes(place(), listed(specification, project, Code()))
+    notes = destination.notes(place(), listed(specification, project, CodeSettings()))
     (note,) = [note for note in notes if "secrets" in note]
     assert note.startswith("not packed, as it holds secrets: .aws, .env") and "`!.aws` to `ignore`" in note
     assert note_of_secrets(["id"]).endswith("add `!id` to `ignore` under `code:` to pack it all the same")

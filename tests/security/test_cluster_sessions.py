@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.domain.audit import FAILURES, AuditKind
+from orchestune.domain.access.audit import FAILURES, AuditKind
 from orchestune.errors import Denied, Throttled
 from orchestune.ports.identity import Person
 from orchestune.server import auditing
-from orchestune.server.context import Pace
-from orchestune.server.crowd import MOST_AT_ONCE, Crowd, key_of
-from orchestune.services import authenticate, sign_in
-from orchestune.services.authenticate import VOUCHED_SECONDS
+from orchestune.server.caller_limits import MOST_AT_ONCE, CallerLimits, key_of
+from orchestune.server.context import ServerTimeouts
+from orchestune.services.access import authenticate, sign_in
+from orchestune.services.access.authenticate import VOUCHED_SECONDS
 from orchestune.services.core import Caller, Core
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from tests.security.target import OWNER, SPECIFICATION
 from tests.unit.server.harness import Live, live, until
 
@@ -42,20 +42,20 @@ def cluster() -> Cluster:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    created = World(tmp_path)
+def world(tmp_path: Path) -> Iterator[CoreWorld]:
+    created = CoreWorld(tmp_path)
     yield created
     created.close()
 
 
 @pytest.fixture
-def core(world: World, cluster: Cluster) -> Core:
+def core(world: CoreWorld, cluster: Cluster) -> Core:
     return replace(world.core, identities=(cluster,))
 
 
 @pytest.fixture
 def server(core: Core) -> Iterator[Live]:
-    with live(core, pace=Pace(ping=0.05, look=0.05)) as running:
+    with live(core, pace=ServerTimeouts(ping=0.05, look=0.05)) as running:
         yield running
 
 
@@ -74,7 +74,7 @@ def by_link(core: Core, token: str) -> str:
 @pytest.mark.parametrize("enter", [by_token, by_link])
 @pytest.mark.parametrize("lifetime", [600.0, 24 * 3600.0, None])
 def test_a_session_ends_with_the_token_of_the_cluster(
-    world: World, core: Core, cluster: Cluster, enter: Callable[[Core, str], str], lifetime: float | None
+    world: CoreWorld, core: Core, cluster: Cluster, enter: Callable[[Core, str], str], lifetime: float | None
 ) -> None:
     end = None if lifetime is None else world.clock.now() + lifetime
     cluster.people[EDITOR] = Person("orchestune-editor", "editor", end)
@@ -87,7 +87,7 @@ def test_a_session_ends_with_the_token_of_the_cluster(
     assert authenticate.session_of(core, session) is None
 
 
-def test_a_link_does_not_outlive_the_token_of_the_cluster(world: World, core: Core, cluster: Cluster) -> None:
+def test_a_link_does_not_outlive_the_token_of_the_cluster(world: CoreWorld, core: Core, cluster: Cluster) -> None:
     cluster.people[EDITOR] = Person("orchestune-editor", "editor", world.clock.now() + 60)
     caller = authenticate.identify(core, EDITOR)
     assert caller is not None
@@ -97,7 +97,7 @@ def test_a_link_does_not_outlive_the_token_of_the_cluster(world: World, core: Co
         sign_in.enter(core, link)
 
 
-def test_signing_in_again_does_not_prolong_a_session(world: World, core: Core) -> None:
+def test_signing_in_again_does_not_prolong_a_session(world: CoreWorld, core: Core) -> None:
     session = by_token(core, EDITOR)
     world.clock.pass_time(VOUCHED_SECONDS - 10)
     by_token(core, EDITOR)
@@ -139,7 +139,7 @@ def test_a_stream_ends_after_the_cluster_has_taken_the_role_away(server: Live, c
 def test_names_that_callers_claim_neither_escape_nor_use_up_a_limit() -> None:
     named = [Caller(name, "editor", shared=True, source=token) for name, token in (("bob", "1"), ("eve", "2"))]
     assert len({key_of(caller) for caller in named}) == 1
-    crowd = Crowd()
+    crowd = CallerLimits()
     held = [crowd.one_of(key_of(replace(named[0], name=f"u{i}")), MOST_AT_ONCE) for i in range(MOST_AT_ONCE)]
     for each in held:
         each.__enter__()

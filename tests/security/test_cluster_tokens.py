@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.identity import ServiceAccounts
+from orchestune.backends.kubernetes.policy.identity import ServiceAccounts
 from orchestune.ports.identity import Person
 
 CONFIG = KubernetesConfig("lab", "ml", "http://o", "server:1")
@@ -35,7 +35,7 @@ def token(**claims: Any) -> str:
 
 
 def who(shown: str) -> Person | None:
-    return ServiceAccounts(cast(Api, Reviewing()), CONFIG).who(shown)
+    return ServiceAccounts(cast(ApiServer, Reviewing()), CONFIG).who(shown)
 
 
 @pytest.mark.parametrize("seconds", [24 * HOUR, 87600 * HOUR, 1e300])
@@ -71,7 +71,7 @@ def test_the_end_of_a_token_is_known() -> None:
 
 def test_a_token_that_was_accepted_is_reviewed_again() -> None:
     api = Reviewing()
-    accounts = ServiceAccounts(cast(Api, api), CONFIG)
+    accounts = ServiceAccounts(cast(ApiServer, api), CONFIG)
     assert accounts.who("opaque") is not None
     api.revoked = True
     assert accounts.who("opaque") is None

@@ -16,17 +16,17 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect
 
-from orchestune.server import connections, crowd
+from orchestune.server import caller_limits, connections
 from orchestune.server.context import COLD_THREADS, COLD_THREADS_OF_ONE_CALLER, REPORTS_READ_AT_ONCE
-from orchestune.services import export_record, read_experiments
+from orchestune.services.queries import export_record, read_experiments
 from orchestune.services.signatures import report_signature
-from orchestune.testing.world import FakeWorker, World
+from orchestune.testing.world import CoreWorld, FakeWorker
 from tests.security.target import OWNER, Target
 from tests.unit.server.harness import PATIENCE, Live, live, until
 
 
 @pytest.fixture
-def target(world: World) -> Iterator[Target]:
+def target(world: CoreWorld) -> Iterator[Target]:
     with live(world.core) as server:
         yield Target(world, server)
 
@@ -62,7 +62,7 @@ def upload(server: Live, worker: FakeWorker) -> int:
     return server.ask("PUT", path, b"x", token=worker.token).status
 
 
-def report_path(world: World, attempt: str) -> str:
+def report_path(world: CoreWorld, attempt: str) -> str:
     return f"/api/v1/report/{attempt}/{report_signature(world.core, attempt)}"
 
 
@@ -119,7 +119,7 @@ def test_export_ends_when_its_client_leaves(target: Target, monkeypatch: pytest.
     assert ended.wait(PATIENCE)
 
 
-def test_export_can_be_ended_between_its_rows(world: World) -> None:
+def test_export_can_be_ended_between_its_rows(world: CoreWorld) -> None:
     experiment = world.create(budget=3)
     world.run(experiment)
     checks = 0
@@ -192,7 +192,7 @@ def test_bodies_in_memory_are_limited_and_heartbeats_accepted(
     world, server = target.world, target.server
     world.create(parallelism=2)
     (worker, _), (other, _) = world.lease(2)
-    monkeypatch.setattr(crowd, name, 2**20)
+    monkeypatch.setattr(caller_limits, name, 2**20)
     route = f"/uploads/{'0' * 64}?offset=0"
     path, part = f"/api/v1/workers/{worker.id}", b"a" * 700_000
     with ExitStack() as opened:

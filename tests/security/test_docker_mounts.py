@@ -12,15 +12,15 @@ import pytest
 from orchestune.backends.docker import plan
 from orchestune.backends.docker.backend import DockerBackend
 from orchestune.backends.docker.mounts import MountPolicy
-from orchestune.backends.docker.plan import Host, Site
-from orchestune.domain.placement import Placement, Volume
+from orchestune.backends.docker.plan import ContainerDefaults, DockerHost
+from orchestune.domain.resources.placement import Placement, Volume
 from orchestune.errors import PolicyRefused
 from orchestune.ports.backend import WorkerOrder
 from orchestune.testing.world import SPACE
 from tests.testbeds.seed import TOKEN, core_of
 from tests.unit.server.harness import live
 
-HERE = Host("lab", 4.0, 2**34, "amd64")
+HERE = DockerHost("lab", 4.0, 2**34, "amd64")
 ELSEWHERE = replace(HERE, here=False)
 SYSTEM = (
     "/",
@@ -58,11 +58,11 @@ def folders(tmp_path: Path) -> Folders:
     return Folders(tmp_path)
 
 
-def mounts(policy: MountPolicy, *volumes: Volume, host: Host = HERE, **launch: Any) -> list[dict[str, Any]]:
+def mounts(policy: MountPolicy, *volumes: Volume, host: DockerHost = HERE, **launch: Any) -> list[dict[str, Any]]:
     """What the container of a worker mounts beside what is Orchestune's."""
     placement = Placement("image", volumes=volumes)
     order = WorkerOrder("w-1", "e-1", "a-token", 1, launch=launch, placement=placement)
-    site = Site("5a7e", host, "/runtime", "http://tune.lab:80", mounts=policy)
+    site = ContainerDefaults("5a7e", host, "/runtime", "http://tune.lab:80", mounts=policy)
     return cast("list[dict[str, Any]]", plan.container(order, site)["HostConfig"]["Mounts"])[2:]
 
 
@@ -214,5 +214,5 @@ def test_a_link_to_the_outer_folder_does_not_hide_that_one_lies_in_the_other(fol
 @pytest.mark.parametrize(("gpus", "expected"), [((), True), (("GPU-1",), False)])
 def test_images_for_gpus_see_none_that_was_not_requested(gpus: tuple[str, ...], expected: bool) -> None:
     order = WorkerOrder("w-1", "e-1", "a-token", 1, gpus=gpus, placement=Placement("image"))
-    body = plan.container(order, Site("5a7e", HERE, "/runtime", "http://tune.lab:80"))
+    body = plan.container(order, ContainerDefaults("5a7e", HERE, "/runtime", "http://tune.lab:80"))
     assert ("NVIDIA_VISIBLE_DEVICES=void" in body["Env"]) is expected

@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 
 from orchestune.backends.slurm.backend import SlurmBackend
-from orchestune.client import home as client_home
+from orchestune.client.local import home as client_home
 from orchestune.errors import UsageError
-from orchestune.images.runtime import _open_to_containers
+from orchestune.images.runtime.private_python import _open_to_containers
 from orchestune.ports.backend import WorkerOrder
 from orchestune.server import main as server_main
 from orchestune.server.permissions import tighten
 from orchestune.system import private
 from orchestune.system.private import refuse_foreign, replaceable_by_others
-from orchestune.worker import umask
+from orchestune.worker.processes import umask
 from tests.testbeds.home import Home
 
 OTHERS = 0o077
@@ -325,15 +325,15 @@ def test_programs_for_nodes_in_folders_that_others_can_change_are_refused(
         submit()
 
 
-def unbuilt(*_: object) -> server_main.Running:
+def unbuilt(*_: object) -> server_main.RunningServer:
     raise AssertionError("the server began")
 
 
 def test_the_umask_of_commands_is_theirs_alone() -> None:
     code = """
     import os, sys
-    from orchestune.worker import umask
-    from orchestune.worker.spawn import Command, spawn
+    from orchestune.worker.processes import umask
+    from orchestune.worker.processes.spawn import TrialCommand as Command, spawn
     umask.keep_private(0o027)
     assert os.umask(0o077) == 0o077
     environment = dict(os.environb)

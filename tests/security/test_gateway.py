@@ -9,7 +9,7 @@ import socket
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
-from orchestune.client.gateway import gateway
+from orchestune.client.tunnels.gateway import gateway
 from orchestune.system import local_socket
 from tests.security.test_port_hijack import as_another_user, as_nobody, ask, published
 from tests.testbeds.home import Home

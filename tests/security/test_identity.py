@@ -13,15 +13,15 @@ import pytest
 
 from orchestune import documents
 from orchestune.client.states import owner_of
-from orchestune.domain.experiment import TEST_LABEL
-from orchestune.domain.resources import Capacity, Machine
-from orchestune.services import authenticate, sign_in
+from orchestune.domain.resources.resources import Capacity, Machine
+from orchestune.domain.specification.experiment import TEST_LABEL
+from orchestune.services.access import authenticate, sign_in
+from orchestune.services.access.terminals import of_user
 from orchestune.services.core import UNNAMED, Caller
 from orchestune.services.ownership import principal, principal_of_new
 from orchestune.services.signatures import digest
-from orchestune.services.terminals import of_user
 from orchestune.store import archive, experiments
-from orchestune.testing.world import FakeWorker, World
+from orchestune.testing.world import CoreWorld, FakeWorker
 from tests.security.target import OWNER, SPECIFICATION, Target, attacked
 from tests.unit.server.harness import live
 
@@ -35,15 +35,15 @@ def target(tmp_path: Path) -> Iterator[Target]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path) -> Iterator[CoreWorld]:
     """A place in which workers are containers, which tests hand over to each other."""
-    made = World(tmp_path, capacity=Capacity((Machine(16, 2**36),)))
+    made = CoreWorld(tmp_path, capacity=Capacity((Machine(16, 2**36),)))
     made.backend.slots_per_worker = 1
     yield made
     made.close()
 
 
-def finish(world: World, **changes: Any) -> str:
+def finish(world: CoreWorld, **changes: Any) -> str:
     """Run a test to its end; its id."""
     test = world.create(budget=1, parallelism=1, labels={TEST_LABEL: "0"}, **changes)
     for _ in range(50):
@@ -57,7 +57,7 @@ def finish(world: World, **changes: Any) -> str:
     raise AssertionError(world.status(test))
 
 
-def origins(world: World, experiment: str) -> list[str | None]:
+def origins(world: CoreWorld, experiment: str) -> list[str | None]:
     return [worker["came_from"] for worker in world.status(experiment)["workers"]]
 
 
@@ -84,7 +84,7 @@ def test_an_owner_may_record_on_behalf_of_others(target: Target) -> None:
 
 
 def test_a_name_that_holders_of_a_shared_token_say_is_marked_as_unproven(tmp_path: Path) -> None:
-    world = World(tmp_path)
+    world = CoreWorld(tmp_path)
     core = replace(world.core, owners={SHARED: UNNAMED})
     with live(core) as server:
         for headers, owner in (({"Orchestune-User": "grace"}, None), ({}, "grace")):
@@ -98,7 +98,7 @@ def test_a_name_that_holders_of_a_shared_token_say_is_marked_as_unproven(tmp_pat
     world.close()
 
 
-def test_a_browser_proves_as_much_as_the_token_by_which_it_signed_in(world: World) -> None:
+def test_a_browser_proves_as_much_as_the_token_by_which_it_signed_in(world: CoreWorld) -> None:
     core = replace(world.core, owners={SHARED: UNNAMED, OWNER: "ada"})
     proved = {}
     for token in (SHARED, OWNER):
@@ -113,33 +113,33 @@ def test_a_browser_proves_as_much_as_the_token_by_which_it_signed_in(world: Worl
     assert proved[SHARED] is None and (proved[OWNER] or "").startswith("token:")
 
 
-def test_a_session_of_a_place_that_vouches_for_a_role_proves_nobody(world: World) -> None:
+def test_a_session_of_a_place_that_vouches_for_a_role_proves_nobody(world: CoreWorld) -> None:
     vouched = Caller("ada", "editor", shared=True, source="a" * 64, expires_at=world.clock.now() + 60.0)
     code = sign_in.invite(world.core, vouched)["path"].partition("code=")[2]
     caller = authenticate.session_of(world.core, sign_in.enter(world.core, code).token)
     assert caller is not None and caller.shared and principal(world.core, caller) is None
 
 
-def test_a_worker_is_not_handed_over_by_a_claimed_name(world: World) -> None:
+def test_a_worker_is_not_handed_over_by_a_claimed_name(world: CoreWorld) -> None:
     first = finish(world, principal="token:ada")
     for proved in (None, "token:mallory", ""):
         assert origins(world, finish(world, owner="ada", principal=proved)) == [None]
     assert origins(world, finish(world, principal="token:ada")) == [world.status(first)["handle"]]
 
 
-def test_names_that_nothing_proves_hand_over_nothing_and_keep_no_worker_warm(world: World) -> None:
+def test_names_that_nothing_proves_hand_over_nothing_and_keep_no_worker_warm(world: CoreWorld) -> None:
     finish(world, principal=None)
     world.tick(3)
     assert world.backend.ended == world.backend.orders.keys(), "its place is free again at once"
     assert origins(world, finish(world, principal=None)) == [None]
 
 
-def test_two_owners_for_whom_one_person_records_share_no_worker(world: World) -> None:
+def test_two_owners_for_whom_one_person_records_share_no_worker(world: CoreWorld) -> None:
     finish(world, owner="ada", principal="token:admin")
     assert origins(world, finish(world, owner="grace", principal="token:admin")) == [None]
 
 
-def test_an_embedded_server_has_one_user(world: World) -> None:
+def test_an_embedded_server_has_one_user(world: CoreWorld) -> None:
     alone = replace(world.core, single_user=True)
     for caller in (
         Caller("ada", "owner", source="a" * 64),
@@ -149,7 +149,7 @@ def test_an_embedded_server_has_one_user(world: World) -> None:
         assert principal_of_new(alone, caller, "anybody") == "local"
 
 
-def test_a_claimed_name_opens_no_terminal_of_an_experiment_whose_owner_is_proved(world: World) -> None:
+def test_a_claimed_name_opens_no_terminal_of_an_experiment_whose_owner_is_proved(world: CoreWorld) -> None:
     experiment = world.create(budget=1, owner="grace", env={"ORCHESTUNE_TERMINAL": "{}"})
     ((_, lease),) = world.lease()
     attempt = lease["attempt"]
@@ -160,14 +160,14 @@ def test_a_claimed_name_opens_no_terminal_of_an_experiment_whose_owner_is_proved
     of_user(world.core, experiment, attempt, Caller("ada", "owner"))
 
 
-def test_a_record_does_not_carry_what_was_proved_of_its_owner(world: World, tmp_path: Path) -> None:
+def test_a_record_does_not_carry_what_was_proved_of_its_owner(world: CoreWorld, tmp_path: Path) -> None:
     experiment = world.create(budget=1)
     assert world.run(experiment)["owner_authenticated"]
     with world.core.store.reading() as session:
         ((_, row), *_) = archive.rows(session, experiment)
     assert row["id"] == experiment and "principal" not in row and "token:ada" not in str(row)
     (tmp_path / "other").mkdir()
-    other = World(tmp_path / "other")
+    other = CoreWorld(tmp_path / "other")
     with other.core.store.transaction() as session:
         archive.add(session, "experiments", [row | {"imported_at": session.now}])
     assert other.status(experiment)["owner_authenticated"] is False
@@ -177,7 +177,7 @@ def test_a_record_does_not_carry_what_was_proved_of_its_owner(world: World, tmp_
 
 
 def test_records_of_before_prove_nothing(tmp_path: Path) -> None:
-    world = World(tmp_path)
+    world = CoreWorld(tmp_path)
     experiment = world.create(budget=1)
     world.close()
     with closing(sqlite3.connect(tmp_path / "orchestune.db")) as database, database:

@@ -19,12 +19,14 @@ import pytest
 from sqlalchemy import select
 
 from orchestune.archives import format, record
-from orchestune.archives.copying import Placed
+from orchestune.archives.copy_records import CopiedRecord
 from orchestune.errors import BadInput, Unverified, UsageError
-from orchestune.services import change_experiment, export_record, import_record, points, uploads
-from orchestune.services.change_experiment import Changes
+from orchestune.services.commands import change_experiment, import_record
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.execution import points, uploads
+from orchestune.services.queries import export_record
 from orchestune.store.tables import metadata
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from tests.unit.server.harness import Live, Reply, live
 
 Item = dict[str, Any]
@@ -38,7 +40,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 class Archived:
     """The record of a finished experiment that this server has no longer, beside a running one: the victim."""
 
-    world: World
+    world: CoreWorld
     head: format.Head
     items: list[Item]
     signed: bytes
@@ -65,7 +67,7 @@ class Archived:
         }
         return io.BytesIO(gzip.compress(b"".join([*lines, json.dumps(end).encode() + b"\n"])))
 
-    def imported(self, stream: io.BytesIO | None = None) -> Placed:
+    def imported(self, stream: io.BytesIO | None = None) -> CopiedRecord:
         """Import it as a user does who has confirmed it."""
         stream = stream or self.written()
         digest = record.verify(stream).digest
@@ -89,7 +91,7 @@ class Archived:
 AGE = ("blobs", "created_at")
 
 
-def archived_in(world: World) -> Archived:
+def archived_in(world: CoreWorld) -> Archived:
     experiment = world.create(budget=2, parallelism=1)
     [(worker, lease)] = world.lease()
     uploads.append(world.core, worker.id, DIGEST, 0, CONTENT)
@@ -113,14 +115,14 @@ def archived_in(world: World) -> Archived:
 
 
 @pytest.fixture
-def archived(world: World) -> Archived:
+def archived(world: CoreWorld) -> Archived:
     return archived_in(world)
 
 
 @pytest.fixture(scope="module")
 def of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archived]:
     """A world that all tests of this file may share which leave it as it was."""
-    world = World(tmp_path_factory.mktemp("world"))
+    world = CoreWorld(tmp_path_factory.mktemp("world"))
     yield archived_in(world)
     world.close()
 
@@ -130,12 +132,12 @@ def untouched(of_all: Archived) -> Archived:
     return replace(of_all, items=deepcopy(of_all.items))
 
 
-def workers_of(world: World, experiment: str) -> list[str]:
+def workers_of(world: CoreWorld, experiment: str) -> list[str]:
     """The workers that were ever started for an experiment, before it was exported too."""
     return [order.worker for order in world.backend.orders.values() if order.experiment == experiment]
 
 
-def nothing_runs(world: World, experiment: str) -> None:
+def nothing_runs(world: CoreWorld, experiment: str) -> None:
     """Assert that an imported experiment is over and stays so, whatever a user does but resuming or extending it."""
     change_experiment.change_experiment(world.core, experiment, Changes(labels={"seen": "yes"}, priority=3), "bob")
     change_experiment.drop_files(world.core, experiment)
@@ -315,7 +317,7 @@ def test_a_forged_record_is_refused_and_leaves_nothing(untouched: Archived, atta
 
 @pytest.fixture
 def on_postgres(tmp_path: Path, postgres_database: str) -> Iterator[Archived]:
-    world = World(tmp_path, postgres_database)
+    world = CoreWorld(tmp_path, postgres_database)
     yield archived_in(world)
     world.close()
 
@@ -476,7 +478,6 @@ BOMBS = {
 MEASURE = """
 import gzip, hashlib, io, json, resource, sys
 from orchestune.archives import format, record
-from orchestune.archives.copying import Placed
 from orchestune.errors import BadInput
 HEAD, LINE = {head!r}, {line!r}
 member = lambda content: gzip.compress(content, 1)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from orchestune.services import grant_access
+from orchestune.services.access import grant_access
+from orchestune.services.commands.create_experiment import MOST_SECRETS
 from orchestune.services.core import Caller
-from orchestune.services.create_experiment import MOST_SECRETS
 from tests.security.target import OWNER, SPECIFICATION, Target, attacked
 
 HARMLESS: dict[str, Any] = {"owner": "a" * 200, "folder": "host:/" + "a" * 4000}

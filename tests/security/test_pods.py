@@ -11,13 +11,13 @@ from typing import Any, cast
 import pytest
 
 from orchestune.backends.kubernetes.backend import KubernetesBackend
-from orchestune.clusters.existing.config import Connection
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Resources
+from orchestune.clusters.existing.config import ConnectionSettings
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Resources
 from orchestune.errors import BadInput, PolicyRefused
 from orchestune.ports.backend import WorkerOrder
-from orchestune.services.change_experiment import Changes, change_experiment
-from orchestune.testing.world import SPACE, FakeBackend, World
+from orchestune.services.commands.change_experiment import Changes, change_experiment
+from orchestune.testing.world import SPACE, CoreWorld, FakeBackend
 from tests.security.pods_fixtures import Cluster, backend_on
 from tests.testbeds.seed import TOKEN, core_of
 from tests.unit.server.harness import Live, live
@@ -143,7 +143,7 @@ def test_no_job_is_created_for_a_record_that_came_past_the_first_check(name: str
 
 def test_an_allow_list_that_became_shorter_pauses_that_experiment_alone(tmp_path: Path, cluster: Cluster) -> None:
     generous, strict = backend_on(cluster, "claim:datasets"), backend_on(cluster)
-    world = World(tmp_path, backend=cast(FakeBackend, generous))
+    world = CoreWorld(tmp_path, backend=cast(FakeBackend, generous))
     volumes = [{"claim": "datasets", "mount": "/data"}]
     try:
         reading = world.create(placement={"image": "x", "volumes": volumes})
@@ -177,7 +177,7 @@ class Guarding(FakeBackend):
 
 def test_workers_that_run_end_when_the_allowance_of_their_experiment_is_taken_back(tmp_path: Path) -> None:
     backend = Guarding()
-    world = World(tmp_path, backend=backend)
+    world = CoreWorld(tmp_path, backend=backend)
     experiment = world.create(budget=10, parallelism=1)
     [(worker, _)] = world.lease()
     backend.is_strict = True
@@ -204,7 +204,7 @@ def test_a_folder_that_a_trial_could_replace_by_a_link_is_not_mounted(tmp_path: 
 
 @pytest.mark.parametrize("allow", [("path:/mnt", "path:/mnt/data/team"), ("path:/", "path:/mnt")])
 def test_an_administrator_is_told_of_folders_that_lie_in_each_other(allow: tuple[str, ...]) -> None:
-    connection = Connection("lab", "ml")
+    connection = ConnectionSettings("lab", "ml")
     with pytest.raises(BadInput, match="in which it lies"):
         connection.with_changes({"allow": allow})
     kept = connection.with_changes({"allow": ("path:/mnt/a", "path:/mnt/ab")})

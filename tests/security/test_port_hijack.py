@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from orchestune.client.endpoint import Endpoint
+from orchestune.client.local.endpoint import EmbeddedEndpoint
 from orchestune.errors import UsageError
 from orchestune.server import embedded
 from orchestune.system import local_socket
-from orchestune.worker.dialling import PROOF, Address, Unproven, dial, proof
+from orchestune.worker.connection.dialling import PROOF, ServerAddress, ServerNotProven, dial, proof
 from tests.e2e.scene import attempts, eventually, kill_server, launch, reached, write
 from tests.integration.worker.conftest import RunningWorker
 from tests.integration.worker.fake_server import FakeServer
@@ -120,8 +120,8 @@ def hijacked(port: int, command: str = "true") -> Hijacker | None:
         return None
 
 
-def published(home: Home) -> Endpoint:
-    endpoint = Endpoint.read(home.folder / "endpoint.json")
+def published(home: Home) -> EmbeddedEndpoint:
+    endpoint = EmbeddedEndpoint.read(home.folder / "endpoint.json")
     assert endpoint is not None
     return endpoint
 
@@ -227,8 +227,8 @@ def test_a_program_at_an_old_port_cannot_relay_the_question_to_the_server() -> N
                 self.send(response.status, content)
 
         port = server.port
-        with serving(Relay()) as relay, pytest.raises(Unproven, match="the token was not sent"):
-            dial(Address(relay.url), token)
+        with serving(Relay()) as relay, pytest.raises(ServerNotProven, match="the token was not sent"):
+            dial(ServerAddress(relay.url), token)
         assert relay.statuses == [403]
 
 
@@ -251,7 +251,7 @@ def test_no_answer_of_a_stranger_passes_for_a_proof(kind: str) -> None:
                 self.send(200, answers[kind])
 
     with serving(Listening(Strange)) as stranger, pytest.raises(Exception) as error:
-        dial(Address(stranger.url), "secret")
+        dial(ServerAddress(stranger.url), "secret")
     assert isinstance(error.value, OSError)
 
 
@@ -328,8 +328,8 @@ def test_a_socket_of_another_user_gets_no_token(tmp_path: Path) -> None:
     try:
         os.close(waiting)
         assert os.read(ready, 1) == b"x"
-        with pytest.raises(Unproven, match="another user"):
-            dial(Address("http://127.0.0.1:1", path), "secret")
+        with pytest.raises(ServerNotProven, match="another user"):
+            dial(ServerAddress("http://127.0.0.1:1", path), "secret")
         with pytest.raises(PermissionError, match="another user"):
             local_socket.connect(path, 5.0)
     finally:

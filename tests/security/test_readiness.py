@@ -160,7 +160,7 @@ def test_a_caller_who_is_known_still_hears_the_reason(own_core: Core, monkeypatc
     def away(*_: object, **__: object) -> None:
         raise StoreUnavailable("the store is away: no route to 10.0.0.7")
 
-    monkeypatch.setattr("orchestune.services.read_server.metrics", away)
+    monkeypatch.setattr("orchestune.services.queries.read_server.metrics", away)
     with live(own_core) as server:
         token = next(iter(own_core.owners))
         reply = server.ask("GET", "/metrics", token=token)

@@ -11,21 +11,22 @@ from typing import Any, cast
 
 import pytest
 
-from orchestune.cli import logs as cli_logs
-from orchestune.domain.metrics import Metric, Point
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import MOST_CONSTRAINTS, MOST_PARAMETERS, Space
+from orchestune.cli.inspect import logs as cli_logs
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import MOST_CONSTRAINTS, MOST_PARAMETERS, Space
+from orchestune.domain.specification.metrics import Metric, Point
 from orchestune.errors import PROBLEMS_SHOWN, BadInput, Problem, UsageError, from_json
-from orchestune.server import crowd, requests
-from orchestune.services import grant_access, report_metrics
+from orchestune.server import caller_limits, requests
+from orchestune.services.access import grant_access
 from orchestune.services.core import Caller
-from orchestune.services.ledger import locked
-from orchestune.services.listening import LONGEST_GAP
-from orchestune.services.points import MOST_NAMES, append, within_names
+from orchestune.services.execution import report_metrics
+from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.points import MOST_NAMES, append, within_names
+from orchestune.services.memory.loop_clock import LONGEST_GAP
 from orchestune.services.signatures import report_signature, worker_token
 from orchestune.store import hot
 from orchestune.store.rows import Query
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from orchestune.wire.work import MAX_LIVE, MAX_PARTS, MAX_POINTS
 from tests.unit.server.harness import Live, Reply, live
 
@@ -46,7 +47,7 @@ SPECIFICATION = {
 class Site:
     """A world behind a real server, with an experiment that one worker runs."""
 
-    def __init__(self, world: World, server: Live) -> None:
+    def __init__(self, world: CoreWorld, server: Live) -> None:
         self.world, self.server = world, server
         created = self.ask("POST", "experiments", {"specification": SPECIFICATION})
         self.experiment = str(created.json()["id"])
@@ -71,22 +72,22 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    world = World(tmp_path_factory.mktemp("site"))
+    world = CoreWorld(tmp_path_factory.mktemp("site"))
     with live(world.core) as server:
         yield Site(world, server)
     world.close()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def any_world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
+def any_world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[CoreWorld]:
     on_postgres = request.param == "postgresql"
-    world = World(tmp_path, request.getfixturevalue("postgres_database") if on_postgres else None)
+    world = CoreWorld(tmp_path, request.getfixturevalue("postgres_database") if on_postgres else None)
     yield world
     world.close()
 
 
 @pytest.fixture
-def any_site(any_world: World) -> Iterator[Site]:
+def any_site(any_world: CoreWorld) -> Iterator[Site]:
     with live(any_world.core) as server:
         yield Site(any_world, server)
 
@@ -138,7 +139,7 @@ WRONG: dict[str, list[int]] = {f"k{index}": [] for index in range(200_000)}
         (requests.ChangeExperiment, {"labels": WRONG}),
         (requests.QueueTrial, {"parameters": WRONG}),
         (requests.RerunTrial, {"run": [1] * 1_000_000}),
-        (requests.Terminal, {"attempt": "a", "size": [""] * 1_000_000}),
+        (requests.TerminalRequest, {"attempt": "a", "size": [""] * 1_000_000}),
     ],
 )
 def test_no_document_makes_an_error_for_each_of_its_parts(model: Any, document: dict[str, Any]) -> None:
@@ -254,7 +255,7 @@ def test_what_a_worker_says_of_itself_is_bounded(site: Site) -> None:
 # metrics
 
 
-def test_of_one_attempt_so_many_names_of_metrics_are_kept_and_the_declared_ones_always(any_world: World) -> None:
+def test_of_one_attempt_so_many_names_of_metrics_are_kept_and_the_declared_ones_always(any_world: CoreWorld) -> None:
     world = any_world
     experiment = world.create(budget=2, parallelism=1, metrics=[{"name": "loss", "goal": "minimize"}])
     worker, lease = world.lease()[0]
@@ -270,7 +271,7 @@ def test_of_one_attempt_so_many_names_of_metrics_are_kept_and_the_declared_ones_
     assert world.status(experiment)["counts"]["completed"] == 1
 
 
-def test_names_that_the_end_of_an_attempt_brings_are_bounded_as_well(world: World) -> None:
+def test_names_that_the_end_of_an_attempt_brings_are_bounded_as_well(world: CoreWorld) -> None:
     experiment = world.create(budget=2, parallelism=1)
     worker, lease = world.lease()[0]
     points = [[0, f"m{index}", 1.0, None, None] for index in range(9_000)]
@@ -279,7 +280,7 @@ def test_names_that_the_end_of_an_attempt_brings_are_bounded_as_well(world: Worl
     assert len(trial["metrics"]) <= MOST_NAMES + 1 and trial["metrics"]["loss"]["value"] == 0.5
 
 
-def test_reports_by_http_with_ever_new_names_are_refused_at_the_bound(world: World) -> None:
+def test_reports_by_http_with_ever_new_names_are_refused_at_the_bound(world: CoreWorld) -> None:
     world.create(budget=2, parallelism=1)
     worker, lease = world.lease()[0]
     worker.call(beats=[worker.started(lease)])
@@ -298,7 +299,7 @@ def test_reports_by_http_with_ever_new_names_are_refused_at_the_bound(world: Wor
 # the reaper
 
 
-def test_a_blocked_event_loop_costs_no_worker_its_lease(world: World) -> None:
+def test_a_blocked_event_loop_costs_no_worker_its_lease(world: CoreWorld) -> None:
     experiment = world.create(budget=2, parallelism=1)
     worker, lease = world.lease()[0]
     worker.call(beats=[worker.started(lease)])
@@ -314,7 +315,7 @@ def test_a_blocked_event_loop_costs_no_worker_its_lease(world: World) -> None:
     assert world.status(experiment)["counts"]["completed"] == 1
 
 
-def test_a_worker_that_is_silent_while_the_loop_runs_is_lost(world: World) -> None:
+def test_a_worker_that_is_silent_while_the_loop_runs_is_lost(world: CoreWorld) -> None:
     experiment = world.create(budget=2, parallelism=1)
     worker, lease = world.lease()[0]
     worker.call(beats=[worker.started(lease)])
@@ -383,7 +384,7 @@ def test_numbers_of_workers_that_no_store_holds_are_refused(any_site: Site) -> N
         assert [reply.body for reply in replies if reply.status >= 500] == [], number
 
 
-def test_a_column_that_overflows_is_the_callers_mistake(any_world: World) -> None:
+def test_a_column_that_overflows_is_the_callers_mistake(any_world: CoreWorld) -> None:
     world = any_world
     world.create(budget=2, parallelism=1)
     _, lease = world.lease()[0]
@@ -409,7 +410,7 @@ def test_a_usual_pattern_of_grep_finds_its_lines() -> None:
     assert cli_logs._wanted(None)(lines) == lines
 
 
-def test_names_within_the_bound_are_not_looked_up(world: World) -> None:
+def test_names_within_the_bound_are_not_looked_up(world: CoreWorld) -> None:
     experiment = world.create(budget=2, parallelism=1)
     _, lease = world.lease()[0]
     few = [Point(f"m{index}", 1.0) for index in range(3)]
@@ -420,7 +421,7 @@ def test_names_within_the_bound_are_not_looked_up(world: World) -> None:
 
 def test_viewer_cannot_open_streams_without_limit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """With 400 streams of one viewer, a change of their experiment took the event loop 0.9 s."""
-    monkeypatch.setattr(crowd, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(caller_limits, "MOST_AT_ONCE", 3)
     vera, eve = (
         grant_access.issue_token(site.world.core, ADA, name=name, role="viewer", days=1)["token"]
         for name in ("vera", "eve")
@@ -441,7 +442,7 @@ def test_folds_beyond_those_of_experiment_files_are_refused(site: Site) -> None:
     assert reply.status == 400 and "folds" in reply.json()["error"]["message"]
 
 
-def test_trials_of_many_folds_are_queued_in_several_transactions(world: World) -> None:
+def test_trials_of_many_folds_are_queued_in_several_transactions(world: CoreWorld) -> None:
     """All of them at once would be ten million rows, and no worker's report could be stored meanwhile."""
     experiment = world.create(
         folds={"count": 1000}, budget=20, parallelism=10_000, try_first=[{"x": 0.5}, {"x": 0.6}] * 6
@@ -463,7 +464,7 @@ def test_options_of_engines_that_exhaust_the_server_are_refused(site: Site) -> N
 def test_a_viewer_cannot_push_all_others_out_of_the_audit_log(site: Site) -> None:
     """Each link to sign in is a row of the log, which keeps 100,000: ten minutes of requests removed older traces."""
     vera = grant_access.issue_token(site.world.core, ADA, name="vera", role="viewer", days=1)["token"]
-    statuses = (site.ask("POST", "sign-in", {}, token=vera).status for _ in range(4 * crowd.NOTED_PER_MINUTE))
+    statuses = (site.ask("POST", "sign-in", {}, token=vera).status for _ in range(4 * caller_limits.NOTED_PER_MINUTE))
     assert 429 in statuses
     assert site.ask("GET", "experiments", token=vera).status == 200
     assert site.ask("POST", "sign-in", {}, token=OWNER).status == 201

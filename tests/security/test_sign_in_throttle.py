@@ -9,8 +9,8 @@ import pytest
 
 from orchestune.errors import Denied, Throttled
 from orchestune.server.caller_address import caller_address, networks, throttle_key
-from orchestune.server.context import Pace
-from orchestune.server.failures import FAILURES, MOST_ADDRESSES, Buckets, Failures
+from orchestune.server.context import ServerTimeouts
+from orchestune.server.rate_limits import FAILURES, MOST_ADDRESSES, FailedSignIns, TokenBuckets
 from orchestune.services.core import Core
 from tests.testbeds.seed import TOKEN
 from tests.unit.server.harness import Live, live
@@ -18,7 +18,7 @@ from tests.unit.server.harness import Live, live
 
 @pytest.fixture
 def server(own_core: Core) -> Iterator[Live]:
-    with live(own_core, pace=Pace(ping=0.1)) as running:
+    with live(own_core, pace=ServerTimeouts(ping=0.1)) as running:
         yield running
 
 
@@ -71,7 +71,7 @@ class Clock:
 
 def test_tries_come_back_with_time() -> None:
     clock = Clock()
-    failures, error = Failures(clock), Denied("the token is unknown")
+    failures, error = FailedSignIns(clock), Denied("the token is unknown")
     assert [failures.refusal("a", error) for _ in range(FAILURES)] == [error] * FAILURES
     refusal = failures.refusal("a", error)
     assert isinstance(refusal, Throttled) and refusal.seconds == 60 // FAILURES
@@ -82,7 +82,7 @@ def test_tries_come_back_with_time() -> None:
 
 
 def test_a_million_addresses_take_bounded_memory_and_forget_no_busy_one() -> None:
-    buckets = Buckets(1, clock=Clock())
+    buckets = TokenBuckets(1, clock=Clock())
     assert buckets.take("attacker") == 0.0
     for number in range(MOST_ADDRESSES * 3):
         buckets.take(str(number))

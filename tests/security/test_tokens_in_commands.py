@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from orchestune.config.tokens import command_has_a_secret
+from orchestune.config.sections.tokens import command_has_a_secret
 from orchestune.errors import BadInput
-from orchestune.services.change_experiment import Changes, change_experiment
+from orchestune.services.commands.change_experiment import Changes, change_experiment
 from orchestune.services.core import Core
 from tests.unit.config.samples import changed, problems, with_lines
 

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 import requests
 
-from orchestune.services import read_experiments, register_worker, uploads
-from orchestune.services import work as service
+from orchestune.services.execution import register_worker, uploads
+from orchestune.services.execution import worker_call as service
+from orchestune.services.queries import read_experiments
 from orchestune.store import artifacts, workers
-from orchestune.testing.world import FakeWorker, World
+from orchestune.testing.world import CoreWorld, FakeWorker
 from orchestune.wire.answers import Published
 from orchestune.wire.registration import PROTOCOL, Registration
 from tests.unit.server.harness import Live, live
@@ -29,7 +30,7 @@ WRONG: tuple[Any, ...] = (
 
 
 @pytest.fixture
-def server(world: World) -> Iterator[Live]:
+def server(world: CoreWorld) -> Iterator[Live]:
     with live(world.core) as started:
         yield started
 
@@ -69,7 +70,7 @@ def calls(worker: FakeWorker, lease: dict[str, Any]) -> dict[str, dict[str, Any]
 
 
 def test_no_document_of_a_worker_is_a_fault_of_the_server(
-    world: World, server: Live, caplog: pytest.LogCaptureFixture
+    world: CoreWorld, server: Live, caplog: pytest.LogCaptureFixture
 ) -> None:
     chance = random.Random(3)
     faults = []
@@ -97,7 +98,7 @@ def test_no_document_of_a_worker_is_a_fault_of_the_server(
     )
 
 
-def test_worker_cannot_report_on_attempts_of_another(world: World) -> None:
+def test_worker_cannot_report_on_attempts_of_another(world: CoreWorld) -> None:
     world.create(parallelism=2)
     (attacker, own), (victim, lease) = world.lease(2)
     invalid = attacker.finish(lease) | {"wall": -1}
@@ -109,7 +110,7 @@ def test_worker_cannot_report_on_attempts_of_another(world: World) -> None:
     assert attacker.call(finished=[attacker.finish(own)])["acks"][0]["result"] == "ok"
 
 
-def test_times_of_a_worker_can_be_shown(world: World, server: Live) -> None:
+def test_times_of_a_worker_can_be_shown(world: CoreWorld, server: Live) -> None:
     experiment = world.create(parallelism=2)
     (worker, lease), (other, second) = world.lease(2)
     assert worker.call(beats=[worker.started(lease) | {"age": 1e9}])["acks"][0]["result"] == "ok"
@@ -119,7 +120,7 @@ def test_times_of_a_worker_can_be_shown(world: World, server: Live) -> None:
         assert server.ask("GET", f"/api/v1/{path}", token="secret-token").status == 200
 
 
-def node_of(world: World, worker: FakeWorker) -> str:
+def node_of(world: CoreWorld, worker: FakeWorker) -> str:
     """The machine to which the failures of a worker are counted."""
     with world.core.store.reading() as session:
         row = workers.get(session, worker.id)
@@ -127,7 +128,7 @@ def node_of(world: World, worker: FakeWorker) -> str:
     return str(row.node)
 
 
-def test_worker_cannot_accuse_a_machine_on_which_it_does_not_run(world: World) -> None:
+def test_worker_cannot_accuse_a_machine_on_which_it_does_not_run(world: CoreWorld) -> None:
     world.create()
     ((attacker, _),) = world.lease(1)
     call = Registration(protocol=PROTOCOL, boot=attacker.boot, node="machine-of-others")
@@ -135,7 +136,7 @@ def test_worker_cannot_accuse_a_machine_on_which_it_does_not_run(world: World) -
     assert node_of(world, attacker) == "here"
 
 
-def test_failures_count_against_the_machine_that_the_backend_names(world: World) -> None:
+def test_failures_count_against_the_machine_that_the_backend_names(world: CoreWorld) -> None:
     world.create()
     ((worker, _),) = world.lease(1)
     world.backend.nodes[worker.id] = "n7"  # its image may have said anything when it registered first
@@ -143,7 +144,7 @@ def test_failures_count_against_the_machine_that_the_backend_names(world: World)
     assert node_of(world, worker) == "n7"
 
 
-def test_one_worker_occupies_one_thread(world: World, server: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_worker_occupies_one_thread(world: CoreWorld, server: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten large calls at once kept the calls of all other workers waiting for seconds."""
     world.create()
     ((worker, _),) = world.lease(1)
@@ -168,7 +169,7 @@ def test_one_worker_occupies_one_thread(world: World, server: Live, monkeypatch:
     assert at_once == [1] * 8
 
 
-def test_event_of_many_artifacts_stays_short(world: World) -> None:
+def test_event_of_many_artifacts_stays_short(world: CoreWorld) -> None:
     experiment = world.create()
     ((worker, lease),) = world.lease(1)
     content = b"bytes"
@@ -182,7 +183,7 @@ def test_event_of_many_artifacts_stays_short(world: World) -> None:
 
 
 def test_one_worker_occupies_one_thread_with_its_files(
-    world: World, server: Live, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, server: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Eight calls of one worker held the write lock in turns: heartbeats of others waited for 15 seconds."""
     world.create(parallelism=2)
@@ -216,7 +217,7 @@ def test_one_worker_occupies_one_thread_with_its_files(
         assert [reply.result() for reply in replies] == [200] * 21
 
 
-def test_no_transaction_records_more_than_a_hundred_files(world: World, server: Live) -> None:
+def test_no_transaction_records_more_than_a_hundred_files(world: CoreWorld, server: Live) -> None:
     experiment = world.create()
     ((worker, lease),) = world.lease(1)
     call = {"attempt": lease["attempt"], "token": lease["token"]}

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from orchestune.services import points, read_experiments, read_logs, report_metrics
-from orchestune.services.attempt_logs import LOG_CAP
+from orchestune.services.execution import points, report_metrics
+from orchestune.services.execution.attempt_logs import LOG_CAP
+from orchestune.services.queries import read_experiments, read_logs
 from orchestune.services.signatures import report_signature
-from orchestune.testing.world import FakeWorker, World
+from orchestune.testing.world import CoreWorld, FakeWorker
 from orchestune.worker.output import TAIL
 
 HEAD = LOG_CAP - TAIL
@@ -20,11 +21,11 @@ def send_log(worker: FakeWorker, lease: dict[str, Any], offset: int, text: str, 
     assert answer["acks"][0]["result"] == "ok", "else its worker would send it for ever"
 
 
-def log_of(world: World, experiment: str) -> list[Any]:
+def log_of(world: CoreWorld, experiment: str) -> list[Any]:
     return list(read_logs.logs(world.core, experiment, 0, 5000)["items"])
 
 
-def test_a_worker_that_ignores_the_cap_of_a_log_fills_no_store(world: World) -> None:
+def test_a_worker_that_ignores_the_cap_of_a_log_fills_no_store(world: CoreWorld) -> None:
     experiment = world.create(budget=1)
     ((worker, lease),) = world.lease()
     sent = 10 * 2**20
@@ -39,7 +40,7 @@ def test_a_worker_that_ignores_the_cap_of_a_log_fills_no_store(world: World) -> 
     assert world.trial(experiment, 1)["state"] == "completed"
 
 
-def test_a_flood_of_tiny_parts_behind_the_head_ends_too(world: World) -> None:
+def test_a_flood_of_tiny_parts_behind_the_head_ends_too(world: CoreWorld) -> None:
     experiment = world.create(budget=1)
     ((worker, lease),) = world.lease()
     send_log(worker, lease, HEAD, "x", gap=HEAD)
@@ -50,7 +51,7 @@ def test_a_flood_of_tiny_parts_behind_the_head_ends_too(world: World) -> None:
     assert 1000 < stored <= 2000
 
 
-def test_the_head_and_the_tail_that_a_worker_keeps_are_stored_whole(world: World) -> None:
+def test_the_head_and_the_tail_that_a_worker_keeps_are_stored_whole(world: CoreWorld) -> None:
     experiment = world.create(budget=1)
     ((worker, lease),) = world.lease()
     skipped = HEAD + 50 * 2**20
@@ -68,7 +69,7 @@ def few_points(monkeypatch: pytest.MonkeyPatch) -> int:
     return 100
 
 
-def stored_points(world: World, lease: dict[str, Any]) -> int:
+def stored_points(world: CoreWorld, lease: dict[str, Any]) -> int:
     with world.core.store.reading() as session:
         return sum(len(points.curve(session, lease["attempt"], name)) for name in ("loss", "other"))
 
@@ -79,12 +80,12 @@ def report(worker: FakeWorker, lease: dict[str, Any], start: int, count: int) ->
     assert answer["acks"][0]["result"] == "ok"
 
 
-def limit_events(world: World, experiment: str) -> list[Any]:
+def limit_events(world: CoreWorld, experiment: str) -> list[Any]:
     events = read_experiments.events(world.core, experiment, 0, 1000)["items"]
     return [event["data"] for event in events if event["kind"] == "points_limit_reached"]
 
 
-def test_a_worker_that_reports_for_ever_stores_a_limited_number_of_points(world: World, few_points: int) -> None:
+def test_a_worker_that_reports_for_ever_stores_a_limited_number_of_points(world: CoreWorld, few_points: int) -> None:
     experiment = world.create(budget=1)
     ((worker, lease),) = world.lease()
     for start in range(0, 1000, 40):
@@ -96,7 +97,7 @@ def test_a_worker_that_reports_for_ever_stores_a_limited_number_of_points(world:
     assert limit_events(world, experiment) == [{"trial": 1, "attempt": lease["attempt"], "most": few_points}]
 
 
-def test_the_last_value_decides_a_trial_also_beyond_the_limit(world: World, few_points: int) -> None:
+def test_the_last_value_decides_a_trial_also_beyond_the_limit(world: CoreWorld, few_points: int) -> None:
     experiment = world.create(budget=1)
     ((worker, lease),) = world.lease()
     report(worker, lease, 0, 2 * few_points)
@@ -106,7 +107,7 @@ def test_the_last_value_decides_a_trial_also_beyond_the_limit(world: World, few_
 
 
 def test_a_command_that_reports_by_http_for_ever_stores_a_limited_number_of_points(
-    world: World, few_points: int
+    world: CoreWorld, few_points: int
 ) -> None:
     experiment = world.create(budget=1)
     ((worker, lease),) = world.lease()

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestune.cli.console import Console
-from orchestune.cli.follow import INTERRUPTED
+from orchestune.cli.experiments.follow import INTERRUPTED
 from orchestune.cli.main import run
+from orchestune.cli.terminal.console import Console
 
 SECONDS = 300.0
 LOOKS = ("best", "status", "trials")

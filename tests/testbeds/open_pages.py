@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from playwright.sync_api import Browser, CDPSession, Page
 
-from orchestune.client.address import Access
+from orchestune.client.address import ServerAccess
 from orchestune.client.api import Client
-from orchestune.server.context import Pace
+from orchestune.server.context import ServerTimeouts
 from tests.testbeds.seed import TOKEN
 from tests.testbeds.stir import Stir
 
-EAGER = Pace(ping=2.0, look=0.0, shared=0.02)
+EAGER = ServerTimeouts(ping=2.0, look=0.0, shared=0.02)
 """of a server that holds nothing back"""
 _QUICK = """
 for (const name of ["setTimeout", "setInterval"]) {
@@ -93,7 +93,7 @@ def opened(browser: Browser, url: str, wanted: Sequence[str], stir: Stir) -> Ite
     try:
         for path in wanted:
             page = browser.new_page()
-            client = Client.connect(lambda: Access(url, TOKEN))
+            client = Client.connect(lambda: ServerAccess(url, TOKEN))
             page.goto(url + client.invite()["path"])
             client.close()
             page.add_init_script(_QUICK)

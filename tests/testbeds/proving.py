@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from urllib.parse import parse_qs, urlsplit
 
-from orchestune.worker.dialling import PROOF, proof
+from orchestune.worker.connection.dialling import PROOF, proof
 from tests.testbeds.serving import Handler
 
 

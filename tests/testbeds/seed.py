@@ -21,16 +21,16 @@ from typing import Any
 from sqlalchemy import insert
 
 from orchestune.bundles.pack import pack
-from orchestune.domain.cards import Card
-from orchestune.domain.experiment import Specification
-from orchestune.domain.resources import Capacity, Machine
+from orchestune.domain.resources.gpus import Gpu
+from orchestune.domain.resources.resources import Capacity, Machine
+from orchestune.domain.specification.experiment import Specification
 from orchestune.files.folder import FolderFiles
 from orchestune.files.secrets import FolderSecrets
 from orchestune.ports.clock import SystemClock, new_id
 from orchestune.server.app import create_app
-from orchestune.server.context import Pace
-from orchestune.server.draining import Draining
-from orchestune.server.serving import Server
+from orchestune.server.context import ServerTimeouts
+from orchestune.server.draining import DrainSignal
+from orchestune.server.serving import UvicornServer
 from orchestune.server.settings import Settings
 from orchestune.services import bundles
 from orchestune.services.core import Core
@@ -109,7 +109,7 @@ for epoch in range(3):
 """
 CODE = {"train.py": MODEL, "data/classes.txt": "cat\ndog\n", "setup.sh": "pip install scikit-learn\n"}
 CHANGED = {**CODE, "train.py": MODEL.replace("max_iter=50", "max_iter=200"), "README.md": "# Classes of texts\n"}
-CARDS = tuple(Card(f"GPU-{n}c6f19b4-8a{n}3", "NVIDIA A100-SXM4-40GB", 40 * 2**30) for n in range(4))
+CARDS = tuple(Gpu(f"GPU-{n}c6f19b4-8a{n}3", "NVIDIA A100-SXM4-40GB", 40 * 2**30) for n in range(4))
 MACHINES = (Machine(32, 2**37, CARDS, "gpu-node-1", "gpu"), Machine(16, 2**36, (), "cpu-node-1", "cpu"))
 SHUT = "3 of 3 trials failed here, and none elsewhere: no space left on device"
 IMAGE = "registry.example.org/vision/train@sha256:" + "5e0c" * 16
@@ -416,12 +416,12 @@ def core_of(folder: Path, url: str = "") -> Core:
 def serve(
     core: Core,
     port: int = 0,
-    pace: Pace = Pace(ping=2.0, look=0.2, shared=0.1),  # noqa: B008 (frozen)
+    pace: ServerTimeouts = ServerTimeouts(ping=2.0, look=0.2, shared=0.1),  # noqa: B008 (frozen)
 ) -> Iterator[str]:
     """Answer requests until the block ends; the address."""
-    draining, started = Draining(), threading.Event()
+    draining, started = DrainSignal(), threading.Event()
     app = create_app(core, on_shutdown=lambda: None, draining=draining, pace=pace)
-    server = Server(Settings(), app, on_started=started.set, on_draining=draining.begin)
+    server = UvicornServer(Settings(), app, on_started=started.set, on_draining=draining.begin)
     with socket.create_server(("127.0.0.1", port)) as listening:
         thread = threading.Thread(target=lambda: server.run(sockets=[listening]))
         thread.start()

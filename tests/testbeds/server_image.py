@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.images.manifests import Manifest
-from orchestune.images.reference import Reference
-from orchestune.images.registry import Registry, open_registry
-from orchestune.images.server_image import push_server_image
-from orchestune.images.upload import push_blob
+from orchestune.images.registries.manifests import Manifest
+from orchestune.images.registries.reference import Reference
+from orchestune.images.registries.registry import Registry, open_registry
+from orchestune.images.registries.upload import push_blob
+from orchestune.images.runtime.server_image import push_server_image
 
 REPOSITORY = "testbed/server"
 _MANIFEST = "manifest.json"

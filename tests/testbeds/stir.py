@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import update
 
 from orchestune.services.core import Core
-from orchestune.services.signals import EXPERIMENTS
+from orchestune.services.memory.signals import EXPERIMENTS
 from orchestune.store import experiments
 from orchestune.store.rows import Query
 from orchestune.store.tables import experiments as table

@@ -6,7 +6,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestune.images.runtime import build_runtime
+from orchestune.images.runtime.private_python import build_runtime
 from tests.testbeds.images import Image
 from tests.testbeds.registry import Registry
 from tests.testbeds.roots import busybox_root, python_root

@@ -34,7 +34,7 @@ def test_every_generated_page_is_what_the_code_says() -> None:
 
 
 def test_the_page_of_states_shows_every_change_of_every_table() -> None:
-    from orchestune.domain.transitions import MACHINES
+    from orchestune.domain.lifecycle.transitions import MACHINES
 
     page = generate.state_machines()
     for table in MACHINES.values():
@@ -73,14 +73,14 @@ def test_the_protocol_shows_every_field_of_what_the_server_answers_with(name: st
 
 
 def test_the_protocol_lists_every_kind_of_event() -> None:
-    text = "".join(path.read_text() for part in ("services", "controllers") for path in (SOURCES / part).glob("*.py"))
+    text = "".join(path.read_text() for part in ("services", "controllers") for path in (SOURCES / part).rglob("*.py"))
     kinds = set(re.findall(r'\.record\(\s*"(\w+)"', text))
     assert len(kinds) > 15
     assert sorted(kind for kind in kinds if f"`{kind}`" not in PROTOCOL) == []
 
 
 def test_the_protocol_lists_every_variable_of_a_trial() -> None:
-    text = "".join((SOURCES / "worker" / name).read_text() for name in ("environment.py", "launcher.py"))
+    text = "".join((SOURCES / "worker" / name).read_text() for name in ("environment.py", "processes/launcher.py"))
     names = set(re.findall(r'"(ORCHESTUNE_(?!WORKER_|PARAM_)\w+)"', text))
     assert "ORCHESTUNE_SEED" in names
     assert sorted(name for name in names if f"`{name}`" not in PROTOCOL) == []
@@ -98,7 +98,7 @@ def test_each_call_on_the_page_of_python_is_written_as_python() -> None:
 
 
 def test_the_page_of_the_command_line_lists_every_variable_that_commands_read() -> None:
-    text = "".join(path.read_text() for part in ("cli", "client") for path in (SOURCES / part).glob("*.py"))
+    text = "".join(path.read_text() for part in ("cli", "client") for path in (SOURCES / part).rglob("*.py"))
     names = set(re.findall(r'environ\.get\("(ORCHESTUNE_\w+)"', text))
     page = (ROOT / "docs/reference/cli.md").read_text()
     assert "ORCHESTUNE_SERVER" in names

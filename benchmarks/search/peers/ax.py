@@ -9,9 +9,9 @@ import logging
 from typing import Any
 
 from benchmarks.search.peers.dials import Dial, Dials, Pending
-from orchestune.domain.parameters import Value
-from orchestune.domain.space import Space
-from orchestune.domain.trial import Observation
+from orchestune.domain.search.parameters import Value
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.trial import Observation
 
 
 class Ax:

@@ -14,8 +14,8 @@ from typing import Any
 
 from benchmarks.search.peers.table import PEERS
 from benchmarks.search.simulation import Searcher
-from orchestune.domain.space import Space
-from orchestune.engines.wire import observation_from_json
+from orchestune.domain.search.space import Space
+from orchestune.engines.process.messages import observation_from_json
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestune.domain.parameters import Parameter, Value
-from orchestune.domain.space import Configuration, Space
-from orchestune.domain.trial import Observation
+from orchestune.domain.search.parameters import Parameter, Value
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.search.trial import Observation
 
 
 @dataclass(frozen=True)

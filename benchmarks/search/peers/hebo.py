@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.search.peers.dials import Dial, Dials, Pending
-from orchestune.domain.parameters import Value
-from orchestune.domain.space import Space
-from orchestune.domain.trial import Observation
+from orchestune.domain.search.parameters import Value
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.trial import Observation
 
 
 class Hebo:

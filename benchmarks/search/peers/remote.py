@@ -12,10 +12,10 @@ from typing import Any
 
 from benchmarks.peers.environment import peers_python
 from benchmarks.search.peers.table import Peer
-from orchestune.domain.parameters import Value
-from orchestune.domain.space import Configuration, Space
-from orchestune.domain.trial import Observation
-from orchestune.engines.wire import observation_to_json
+from orchestune.domain.search.parameters import Value
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.search.trial import Observation
+from orchestune.engines.process.messages import observation_to_json
 
 ROOT = Path(__file__).parents[3]
 

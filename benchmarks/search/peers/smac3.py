@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.search.peers.dials import Dial, Dials, Pending
-from orchestune.domain.parameters import Value
-from orchestune.domain.space import Space
-from orchestune.domain.trial import Observation
+from orchestune.domain.search.parameters import Value
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.trial import Observation
 
 _CRASH = 2147483647.0
 """What a crash costs, as in the versions before 2: with the infinite cost of now its forest refuses to learn."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from orchestune.domain.space import Space
+from orchestune.domain.search.space import Space
 
 Maker = Callable[[Space, int, int, int], Any]
 """from a space, a seed, a budget and a number of workers to a `Searcher`"""

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from orchestune.domain.states import AttemptState, ExperimentState, FoldState, ReasonCode, TrialState
+from orchestune.domain.lifecycle.states import AttemptState, ExperimentState, FoldState, ReasonCode, TrialState
 
 FORMAT = "orchestune-record"
 VERSION = 1
@@ -60,7 +60,7 @@ class Head(Struct, frozen=True, tag="record", forbid_unknown_fields=True):
     version: Annotated[int, Meta(ge=1)] = VERSION
 
 
-class Experiment(Struct, frozen=True, tag="experiment", forbid_unknown_fields=True):
+class ExperimentItem(Struct, frozen=True, tag="experiment", forbid_unknown_fields=True):
     """The experiment as it was at its end. There is one, behind the head."""
 
     id: Id
@@ -104,7 +104,7 @@ class Experiment(Struct, frozen=True, tag="experiment", forbid_unknown_fields=Tr
     imported_at: Time | None
 
 
-class Revision(Struct, frozen=True, tag="revision", forbid_unknown_fields=True):
+class RevisionItem(Struct, frozen=True, tag="revision", forbid_unknown_fields=True):
     """The specification from one change to the next."""
 
     revision: Whole
@@ -114,7 +114,7 @@ class Revision(Struct, frozen=True, tag="revision", forbid_unknown_fields=True):
     at: Time
 
 
-class WarmStart(Struct, frozen=True, tag="warm_start", forbid_unknown_fields=True):
+class WarmStartItem(Struct, frozen=True, tag="warm_start", forbid_unknown_fields=True):
     """Results from elsewhere that the search began with."""
 
     source: Text
@@ -122,7 +122,7 @@ class WarmStart(Struct, frozen=True, tag="warm_start", forbid_unknown_fields=Tru
     results: Annotated[Raw, _json("`{parameters, state, metrics}` of each", "array")]
 
 
-class Worker(Struct, frozen=True, tag="worker", forbid_unknown_fields=True):
+class WorkerItem(Struct, frozen=True, tag="worker", forbid_unknown_fields=True):
     """A process that ran attempts."""
 
     id: Id
@@ -144,7 +144,7 @@ class Worker(Struct, frozen=True, tag="worker", forbid_unknown_fields=True):
     ended_at: Time | None
 
 
-class Trial(Struct, frozen=True, tag="trial", forbid_unknown_fields=True):
+class TrialItem(Struct, frozen=True, tag="trial", forbid_unknown_fields=True):
     """A configuration and its outcome."""
 
     number: Whole
@@ -167,7 +167,7 @@ class Trial(Struct, frozen=True, tag="trial", forbid_unknown_fields=True):
     finished_at: Time | None
 
 
-class Metric(Struct, frozen=True, tag="metric", forbid_unknown_fields=True):
+class MetricItem(Struct, frozen=True, tag="metric", forbid_unknown_fields=True):
     """The value of a metric that counts for a trial."""
 
     trial: Whole
@@ -177,7 +177,7 @@ class Metric(Struct, frozen=True, tag="metric", forbid_unknown_fields=True):
     is_declared: Annotated[bool, Meta(description="the specification names it")]
 
 
-class Fold(Struct, frozen=True, tag="fold", forbid_unknown_fields=True):
+class FoldItem(Struct, frozen=True, tag="fold", forbid_unknown_fields=True):
     """One fold of a trial; a trial without folds has fold 0."""
 
     trial: Whole
@@ -192,7 +192,7 @@ class Fold(Struct, frozen=True, tag="fold", forbid_unknown_fields=True):
     memory_raises: Whole
 
 
-class Attempt(Struct, frozen=True, tag="attempt", forbid_unknown_fields=True):
+class AttemptItem(Struct, frozen=True, tag="attempt", forbid_unknown_fields=True):
     """One execution of a fold."""
 
     id: Id
@@ -224,7 +224,7 @@ class Attempt(Struct, frozen=True, tag="attempt", forbid_unknown_fields=True):
     ]
 
 
-class Point(Struct, frozen=True, tag="point", forbid_unknown_fields=True):
+class PointItem(Struct, frozen=True, tag="point", forbid_unknown_fields=True):
     """A value that an attempt reported while it ran."""
 
     attempt: Id
@@ -236,14 +236,14 @@ class Point(Struct, frozen=True, tag="point", forbid_unknown_fields=True):
     at: Time
 
 
-class Usage(Struct, frozen=True, tag="usage", forbid_unknown_fields=True):
+class UsageItem(Struct, frozen=True, tag="usage", forbid_unknown_fields=True):
     """What an attempt used over time."""
 
     attempt: Id
     samples: Annotated[Raw, _json("`[number, seconds, cores, memory, gpu_share, gpu_memory]` of each", "array")]
 
 
-class Observation(Struct, frozen=True, tag="observation", forbid_unknown_fields=True):
+class ObservationItem(Struct, frozen=True, tag="observation", forbid_unknown_fields=True):
     """How a trial stood when its rule of early stopping looked at it; values are losses."""
 
     trial: Whole
@@ -255,7 +255,7 @@ class Observation(Struct, frozen=True, tag="observation", forbid_unknown_fields=
     mean: Number
 
 
-class Artifact(Struct, frozen=True, tag="artifact", forbid_unknown_fields=True):
+class ArtifactItem(Struct, frozen=True, tag="artifact", forbid_unknown_fields=True):
     """A file that a trial left; its bytes are those of `digest` in `files`."""
 
     trial: Whole
@@ -266,7 +266,7 @@ class Artifact(Struct, frozen=True, tag="artifact", forbid_unknown_fields=True):
     created_at: Time
 
 
-class Event(Struct, frozen=True, tag="event", forbid_unknown_fields=True):
+class EventItem(Struct, frozen=True, tag="event", forbid_unknown_fields=True):
     """What happened, in order."""
 
     number: Whole
@@ -276,7 +276,7 @@ class Event(Struct, frozen=True, tag="event", forbid_unknown_fields=True):
     data: Annotated[Raw, _json("the fields of its kind")]
 
 
-class Log(Struct, frozen=True, tag="log", forbid_unknown_fields=True):
+class LogItem(Struct, frozen=True, tag="log", forbid_unknown_fields=True):
     """A part of an attempt's output."""
 
     number: Whole
@@ -288,7 +288,7 @@ class Log(Struct, frozen=True, tag="log", forbid_unknown_fields=True):
     data: Annotated[bytes, Meta(description="in base64")]
 
 
-class End(Struct, frozen=True, tag="end", forbid_unknown_fields=True):
+class EndItem(Struct, frozen=True, tag="end", forbid_unknown_fields=True):
     """The last line: without it, the record was cut off."""
 
     counts: Annotated[dict[Word, Size], Meta(description="lines of each type")]
@@ -297,13 +297,15 @@ class End(Struct, frozen=True, tag="end", forbid_unknown_fields=True):
 
 
 Item: TypeAlias = (
-    Experiment | Revision | WarmStart | Worker | Trial | Metric | Fold | Attempt | Point | Usage | Observation
-    | Artifact | Event | Log
+    ExperimentItem | RevisionItem | WarmStartItem | WorkerItem | TrialItem | MetricItem | FoldItem | AttemptItem
+    | PointItem | UsageItem | ObservationItem
+    | ArtifactItem | EventItem | LogItem
 )  # fmt: skip
 """what lies between head and end"""
 ITEMS: tuple[type[Item], ...] = (
-    Experiment, Revision, WarmStart, Worker, Trial, Metric, Fold, Attempt, Point, Usage, Observation, Artifact, Event,
-    Log,
+    ExperimentItem, RevisionItem, WarmStartItem, WorkerItem, TrialItem, MetricItem, FoldItem, AttemptItem, PointItem,
+    UsageItem, ObservationItem, ArtifactItem, EventItem,
+    LogItem,
 )  # fmt: skip
 """in the order in which they come"""
 
@@ -321,7 +323,7 @@ NULLABLE = frozenset(
 ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """what decoding a line raises if it does not fit"""
 _ENCODER = msgspec.json.Encoder()
-_DECODER = msgspec.json.Decoder(Item | End)
+_DECODER = msgspec.json.Decoder(Item | EndItem)
 _HEAD = msgspec.json.Decoder(Head)
 
 
@@ -343,9 +345,9 @@ def encode(line: Struct) -> bytes:
     return _ENCODER.encode(line) + b"\n"
 
 
-def decode(line: bytes) -> Item | End:
+def decode(line: bytes) -> Item | EndItem:
     """Return what is in a line behind the head. One of `ERRORS` if it does not fit its type."""
-    item: Item | End = _DECODER.decode(line)
+    item: Item | EndItem = _DECODER.decode(line)
     return item
 
 
@@ -369,7 +371,7 @@ def schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"{FORMAT} version {VERSION}",
         "description": "One line of the record of an experiment.",
-        **msgspec.json.schema(Head | Item | End),
+        **msgspec.json.schema(Head | Item | EndItem),
     }
 
 

@@ -20,7 +20,7 @@ from typing import BinaryIO
 import msgspec
 
 from orchestune.archives import format
-from orchestune.archives.format import Artifact, End, Event, Head, Item
+from orchestune.archives.format import ArtifactItem, EndItem, EventItem, Head, Item
 from orchestune.errors import BadInput, UsageError
 
 FILES_DROPPED = "files_dropped"
@@ -32,7 +32,7 @@ _BATCH_BYTES = 4 * 2**20  # maximum bytes of the items of a batch, unless a sing
 
 
 @dataclass(frozen=True)
-class Record:
+class VerifiedRecord:
     """A stream that was read to its end and verified."""
 
     head: Head
@@ -62,10 +62,10 @@ def write(target: BinaryIO, head: Head, items: Iterable[Item], sign: Callable[[s
             counts[format.type_of(item)] += 1
             add(item)
         digest = checksum.hexdigest()
-        packed.write(format.encode(End(dict(counts), digest, sign(digest) if sign else "")))
+        packed.write(format.encode(EndItem(dict(counts), digest, sign(digest) if sign else "")))
 
 
-def verify(source: BinaryIO) -> Record:
+def verify(source: BinaryIO) -> VerifiedRecord:
     """Read and verify the whole stream.
 
     Raises BadInput, with the handle if it is readable, if the stream is not a record, truncated or modified. Raises
@@ -93,24 +93,24 @@ def told(error: BadInput, *, key: str = "", file: str = "") -> BadInput:
     )
 
 
-def _verified(head: Head, first: bytes, lines: Iterator[bytes]) -> Record:
+def _verified(head: Head, first: bytes, lines: Iterator[bytes]) -> VerifiedRecord:
     counts: Counter[str] = Counter()
     checksum, end, lost = hashlib.sha256(first), None, 0
     for line in lines:
         if end is not None:
             raise _damaged("something follows its end")
         item = _decoded(line, sum(counts.values()) + 2)
-        if isinstance(item, End):
+        if isinstance(item, EndItem):
             end = item
             continue
         counts[format.type_of(item)] += 1
-        lost += isinstance(item, Artifact) and item.digest not in head.files
+        lost += isinstance(item, ArtifactItem) and item.digest not in head.files
         checksum.update(line)
     if end is None:
         raise _damaged("its end is missing")
     if end.sha256 != checksum.hexdigest() or end.counts != counts:
         raise _damaged("its checksum is another one")
-    return Record(head, dict(counts), lost, checksum.hexdigest(), end.signature)
+    return VerifiedRecord(head, dict(counts), lost, checksum.hexdigest(), end.signature)
 
 
 def items(source: BinaryIO) -> Iterator[Item]:
@@ -125,7 +125,7 @@ def _items(source: BinaryIO) -> Iterator[tuple[Item, int]]:
     next(lines)
     for line in lines:
         item = format.decode(line)
-        if isinstance(item, End):
+        if isinstance(item, EndItem):
             return
         yield item, len(line)
 
@@ -143,19 +143,19 @@ def batches(source: BinaryIO) -> Iterator[list[Item]]:
         yield batch
 
 
-def event(source: BinaryIO, number: int) -> Event | None:
+def event(source: BinaryIO, number: int) -> EventItem | None:
     """Return the event of this number in a verified stream, None if absent."""
     return next((each for each in _events(source) if each.number == number), None)
 
 
-def last_event(source: BinaryIO) -> Event | None:
+def last_event(source: BinaryIO) -> EventItem | None:
     """Return the last event in a verified stream except `FILES_DROPPED`, None if absent."""
     own = (each for each in _events(source) if each.kind != FILES_DROPPED)
     return max(own, key=lambda each: each.number, default=None)
 
 
-def _events(source: BinaryIO) -> Iterator[Event]:
-    return (item for item in items(source) if isinstance(item, Event))
+def _events(source: BinaryIO) -> Iterator[EventItem]:
+    return (item for item in items(source) if isinstance(item, EventItem))
 
 
 def _lines(source: BinaryIO) -> Iterator[bytes]:
@@ -184,7 +184,7 @@ def _head(line: bytes) -> Head:
         raise BadInput.one(f"line 1 does not fit the format: {error}") from error
 
 
-def _decoded(line: bytes, number: int) -> Item | End:
+def _decoded(line: bytes, number: int) -> Item | EndItem:
     try:
         return format.decode(line)
     except msgspec.ValidationError as error:

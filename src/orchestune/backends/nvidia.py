@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from orchestune.domain.cards import Card, named
+from orchestune.domain.resources.gpus import Gpu, named
 
 _MIB = 2**20
 _FIRST, _LONGEST = 60.0, 3600.0
@@ -18,7 +18,7 @@ _FIRST, _LONGEST = 60.0, 3600.0
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedGpus:
     """One GPU; `parts` are its MIG instances, by UUID."""
 
     index: str
@@ -26,25 +26,25 @@ class Listed:
     model: str = ""
     memory: int = 0
     """bytes; 0: not known"""
-    parts: tuple[Card, ...] = field(default=())
+    parts: tuple[Gpu, ...] = field(default=())
 
-    def usable(self, *, by_uuid: bool) -> tuple[Card, ...]:
+    def usable(self, *, by_uuid: bool) -> tuple[Gpu, ...]:
         """Return the devices that can be allocated to trials."""
-        return self.parts or (Card(self.uuid if by_uuid else self.index, self.model, self.memory),)
+        return self.parts or (Gpu(self.uuid if by_uuid else self.index, self.model, self.memory),)
 
 
-class Cards:
+class GpuDiscovery:
     """Cached result of `ask`. An empty result is retried with backoff: after a machine has booted, its driver may be
     ready later than the server. Calling `ask` takes seconds.
     """
 
-    def __init__(self, ask: Callable[[], tuple[Card, ...]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ask: Callable[[], tuple[Gpu, ...]], clock: Callable[[], float] = time.monotonic) -> None:
         self._ask, self._clock = ask, clock
-        self._found: tuple[Card, ...] = ()
+        self._found: tuple[Gpu, ...] = ()
         self._next: float | None = None
         self._pause = _FIRST
 
-    def here(self) -> tuple[Card, ...]:
+    def here(self) -> tuple[Gpu, ...]:
         """Return the GPUs known so far."""
         if not self._found and (self._next is None or self._clock() >= self._next):
             self._found = self._ask()
@@ -53,7 +53,7 @@ class Cards:
         return self._found
 
 
-def listed(environ: Mapping[str, str] = os.environ) -> list[Listed]:
+def listed(environ: Mapping[str, str] = os.environ) -> list[ListedGpus]:
     """Return the machine's GPUs; empty if `nvidia-smi` is not on the PATH or fails. Takes seconds."""
     program = shutil.which("nvidia-smi", path=environ.get("PATH", os.defpath))
     if program is None:
@@ -72,17 +72,17 @@ def _said(command: Sequence[str]) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def cards(text: str, memory: str = "") -> list[Listed]:
+def cards(text: str, memory: str = "") -> list[ListedGpus]:
     """Parse the output of `nvidia-smi -L`; `memory` has lines with a UUID and its MiB."""
     sizes = {uuid: int(size) * _MIB for uuid, size in re.findall(r"(?m)^(GPU-[^,\s]+),\s*(\d+)\s*$", memory)}
-    found: list[Listed] = []
+    found: list[ListedGpus] = []
     for line in text.splitlines():
         if gpu := re.match(r"GPU (\d+):\s*(.*?)\s*\(UUID:\s*(GPU-[^)\s]+)\)", line):
-            found.append(Listed(gpu[1], gpu[3], gpu[2], sizes.get(gpu[3], 0)))
+            found.append(ListedGpus(gpu[1], gpu[3], gpu[2], sizes.get(gpu[3], 0)))
         elif (part := re.match(r"\s+MIG (\S+).*\(UUID:\s*(MIG-[^)\s]+)\)", line)) and found:
             whole = found[-1]
-            slice_ = Card(part[2], f"{whole.model} MIG {part[1]}", _size_of(part[1]))
-            found[-1] = Listed(whole.index, whole.uuid, whole.model, whole.memory, (*whole.parts, slice_))
+            slice_ = Gpu(part[2], f"{whole.model} MIG {part[1]}", _size_of(part[1]))
+            found[-1] = ListedGpus(whole.index, whole.uuid, whole.model, whole.memory, (*whole.parts, slice_))
     return found
 
 
@@ -92,11 +92,11 @@ def _size_of(profile: str) -> int:
     return int(match[1]) * 2**30 if match else 0
 
 
-def visible(found: Sequence[Listed], named: str | None, *, by_uuid: bool) -> tuple[Card, ...]:
+def visible(found: Sequence[ListedGpus], named: str | None, *, by_uuid: bool) -> tuple[Gpu, ...]:
     """Return all, or those that `CUDA_VISIBLE_DEVICES` names by index or UUID, each once."""
     if named is None:
         return tuple(card for gpu in found for card in gpu.usable(by_uuid=by_uuid))
-    chosen: list[Card] = []
+    chosen: list[Gpu] = []
     for word in (part.strip() for part in named.split(",")):
         meant = [card for gpu in found for card in _meant(gpu, word, by_uuid)]
         if not meant:
@@ -105,7 +105,7 @@ def visible(found: Sequence[Listed], named: str | None, *, by_uuid: bool) -> tup
     return tuple(chosen)
 
 
-def among(given: Iterable[Card], words: str, found: Sequence[Listed]) -> tuple[str, ...]:
+def among(given: Iterable[Gpu], words: str, found: Sequence[ListedGpus]) -> tuple[str, ...]:
     """Return the ids of those cards that this value of `CUDA_VISIBLE_DEVICES` also names, by index or UUID; `found`:
     the machine's GPUs. Names that are not among them are compared literally.
     """
@@ -117,7 +117,7 @@ def among(given: Iterable[Card], words: str, found: Sequence[Listed]) -> tuple[s
     return tuple(card.id for card in given if uuids(card.id) & wanted)
 
 
-def _meant(gpu: Listed, word: str, by_uuid: bool) -> tuple[Card, ...]:
+def _meant(gpu: ListedGpus, word: str, by_uuid: bool) -> tuple[Gpu, ...]:
     if word and (word == gpu.index or (word.startswith("GPU-") and gpu.uuid.startswith(word))):
         return gpu.usable(by_uuid=by_uuid)
     return tuple(part for part in gpu.parts if word.startswith("MIG-") and part.id.startswith(word))

@@ -12,16 +12,16 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from orchestune.bundles.ignoring import GIT_FILE, OWN_FILE, Rules, Verdict, read_ignore_file, rules_above, rules_for
-from orchestune.bundles.secrecy import has_private_key, is_secret_name
-from orchestune.domain.code import ENVIRONMENT_MARKS, FETCHED, STATE_MARK
+from orchestune.bundles.ignore import GIT_FILE, OWN_FILE, IgnoreVerdict, Rules, read_ignore_file, rules_above, rules_for
+from orchestune.bundles.secret_files import has_private_key, is_secret_name
+from orchestune.domain.specification.code import ENVIRONMENT_MARKS, FETCHED, STATE_MARK
 from orchestune.errors import BadInput, Problem, TooLarge
 
 HOW_TO_LEAVE_OUT = f"leave out what the code does not need: add its path to {OWN_FILE}, or to `ignore` under `code:`"
 NOTHING: Mapping[str, Path] = MappingProxyType({})
 
 
-class Kind(Enum):
+class EntryKind(Enum):
     """Type of an archive member."""
 
     FILE = "file"
@@ -30,11 +30,11 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ArchiveEntry:
     """An archive member. `path` is relative, `/`-separated; bytes that are not UTF-8 are surrogates."""
 
     path: str
-    kind: Kind
+    kind: EntryKind
     size: int = 0
     target: str = ""
     """target of a link: relative, and within the folder"""
@@ -47,7 +47,7 @@ class Listing:
     """The members of a bundle, sorted by the bytes of the path, and the paths left out."""
 
     folder: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[ArchiveEntry, ...]
     left_out: tuple[str, ...]
     """existing ignored paths: only the topmost ones, without junk (`__pycache__`) and names that are not UTF-8"""
     secrets: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Listing:
     @property
     def files(self) -> int:
         """Number of files and links, without folders."""
-        return sum(entry.kind is not Kind.FOLDER for entry in self.entries)
+        return sum(entry.kind is not EntryKind.FOLDER for entry in self.entries)
 
     @property
     def size(self) -> int:
@@ -101,7 +101,7 @@ def _outputs() -> frozenset[tuple[int, int]]:
 class _Walk:
     folder: Path
     real: str
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[ArchiveEntry] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -119,10 +119,10 @@ class _Walk:
         known = {entry.path for entry in self.entries}
         for path, source in files.items():
             folders = [str(parent) for parent in PurePosixPath(path).parents][:-1]
-            self.entries += [Entry(folder, Kind.FOLDER) for folder in folders if folder not in known]
+            self.entries += [ArchiveEntry(folder, EntryKind.FOLDER) for folder in folders if folder not in known]
             known.update(folders)
             if path not in known:
-                self.entries.append(Entry(path, Kind.FILE, source.stat().st_size, source=str(source)))
+                self.entries.append(ArchiveEntry(path, EntryKind.FILE, source.stat().st_size, source=str(source)))
 
     def _visit(self, prefix: str, above: Rules) -> Iterator[tuple[str, Rules]]:
         try:
@@ -133,7 +133,7 @@ class _Walk:
                 self.left_out.append(prefix[:-1])  # left out as a whole: it may hold thousands of files
                 return
             if prefix:
-                self.entries.append(Entry(prefix[:-1], Kind.FOLDER))
+                self.entries.append(ArchiveEntry(prefix[:-1], EntryKind.FOLDER))
             if prefix and any(child.name == STATE_MARK for child in children):
                 return  # a state folder holds tokens and secrets
             rules = above.within(prefix, ignored)
@@ -146,11 +146,11 @@ class _Walk:
             path = prefix + child.name
             folder = _leads_to_folder(child)
             verdict = rules.verdict(path, child.name, folder, folder and _is_environment(child.path))
-            if verdict is Verdict.LEFT_OUT:
+            if verdict is IgnoreVerdict.LEFT_OUT:
                 self.left_out.append(path)
                 if is_secret_name(child.name) and not rules.is_ignored(path, child.name, folder):
                     self.secrets.append(path)
-            elif verdict is Verdict.TAKEN and self._take(child, path, rules):
+            elif verdict is IgnoreVerdict.TAKEN and self._take(child, path, rules):
                 yield f"{path}/", rules
 
     def _take(self, child: os.DirEntry[str], path: str, rules: Rules) -> bool:
@@ -169,7 +169,7 @@ class _Walk:
                 self.left_out.append(path)
                 self.secrets.append(path)
                 return False
-            self.entries.append(Entry(path, Kind.FILE, status.st_size))
+            self.entries.append(ArchiveEntry(path, EntryKind.FILE, status.st_size))
         return stat.S_ISDIR(status.st_mode)
 
     def _take_link(self, path: str, target: str) -> None:
@@ -188,7 +188,7 @@ class _Walk:
         lexical = os.path.normpath(os.path.join(parent, target))
         if os.path.isabs(target) or lexical.split("/", 1)[0] == "..":
             target = os.path.relpath(real, os.path.realpath(os.path.join(self.real, parent)))
-        self.entries.append(Entry(path, Kind.LINK, target=target))
+        self.entries.append(ArchiveEntry(path, EntryKind.LINK, target=target))
 
 
 def _leads_to_folder(child: os.DirEntry[str]) -> bool:

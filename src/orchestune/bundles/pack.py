@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestune.bundles.listing import NOTHING, Entry, Kind, Listing, plan, readable, unreadable
+from orchestune.bundles.listing import NOTHING, ArchiveEntry, EntryKind, Listing, plan, readable, unreadable
 from orchestune.errors import BadInput, Conflict, OrchestuneError
 
-__all__ = ["Bundle", "Listing", "pack", "plan"]
+__all__ = ["Listing", "PackedBundle", "pack", "plan"]
 
 LEVEL = 1
 """gzip level: source shrinks to a third at 100 MB/s; level 6 takes four times as long and saves another fifth"""
@@ -31,7 +31,7 @@ _CHANGED = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO)
 
 
 @dataclass(frozen=True)
-class Bundle:
+class PackedBundle:
     """An archive (`.tar.gz`) on disk."""
 
     digest: str
@@ -43,7 +43,9 @@ class Bundle:
     left_out: tuple[str, ...]
 
 
-def pack(folder: Path, ignore: Sequence[str], limit: int, target: Path, added: Mapping[str, Path] = NOTHING) -> Bundle:
+def pack(
+    folder: Path, ignore: Sequence[str], limit: int, target: Path, added: Mapping[str, Path] = NOTHING
+) -> PackedBundle:
     """Pack the code in `folder` as `DIGEST.tar.gz` into the folder `target`, which is created if missing.
 
     `added` as in `plan`. Raises what `plan` raises, Conflict if a file keeps shrinking while it is read, and
@@ -57,7 +59,7 @@ def pack(folder: Path, ignore: Sequence[str], limit: int, target: Path, added: M
     raise Conflict(f"{name} is being rewritten while the code is packed", hint="try again, or ignore that file")
 
 
-def _write(listing: Listing, target: Path) -> Bundle:
+def _write(listing: Listing, target: Path) -> PackedBundle:
     try:
         target.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=target, prefix=".bundle-")
@@ -75,7 +77,7 @@ def _write(listing: Listing, target: Path) -> Bundle:
         raise OrchestuneError(
             f"the bundle cannot be written to {target}: {exc.strerror}", hint="free space there, or make it writable"
         ) from exc
-    return Bundle(output.digest, output.size, path, files, listing.left_out)
+    return PackedBundle(output.digest, output.size, path, files, listing.left_out)
 
 
 class _Shrank(Exception):
@@ -116,9 +118,9 @@ def _write_members(listing: Listing, output: _Compressed) -> int:
         raise BadInput([unreadable(str(listing.folder), exc)]) from exc
     try:
         for entry in listing.entries:
-            if entry.kind is Kind.FILE:
+            if entry.kind is EntryKind.FILE:
                 files += _write_file(folder, entry, output)
-            elif entry.kind is Kind.LINK:
+            elif entry.kind is EntryKind.LINK:
                 files += 1
                 output.write(_header(entry.path, tarfile.SYMTYPE, 0o777, target=entry.target))
             else:
@@ -129,7 +131,7 @@ def _write_members(listing: Listing, output: _Compressed) -> int:
     return files
 
 
-def _write_file(folder: int, entry: Entry, output: _Compressed) -> bool:
+def _write_file(folder: int, entry: ArchiveEntry, output: _Compressed) -> bool:
     """Add one file at its present length. Return False if it is no longer a regular file."""
     try:
         handle = os.open(entry.source, _FILE) if entry.source else _open_below(folder, entry.path)

@@ -34,7 +34,7 @@ def archive_at(path: Path) -> Archive:
 
 
 @dataclass(frozen=True)
-class Member:
+class ArchiveMember:
     """A file or link of an archive."""
 
     kind: Literal["file", "program", "link"]
@@ -44,7 +44,7 @@ class Member:
     """digest of the content; for a link, its target"""
 
 
-def members(archive: Archive) -> dict[str, Member]:
+def members(archive: Archive) -> dict[str, ArchiveMember]:
     """Return all files and links by path, with replacement characters for bytes that are not UTF-8. Raises BadInput if
     the archive is invalid.
     """
@@ -52,10 +52,12 @@ def members(archive: Archive) -> dict[str, Member]:
     with _opened(archive) as tar:
         for member in _bounded(tar):
             if member.issym():
-                found[member.name] = Member("link", 0, member.linkname)
+                found[member.name] = ArchiveMember("link", 0, member.linkname)
             elif member.isreg():
                 is_program = bool(member.mode & 0o100)
-                found[member.name] = Member("program" if is_program else "file", member.size, _digest(tar, member))
+                found[member.name] = ArchiveMember(
+                    "program" if is_program else "file", member.size, _digest(tar, member)
+                )
     return found
 
 

@@ -8,11 +8,11 @@ import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from orchestune.cli.console import Console
-from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.parser import Commands, add_command
 from orchestune.client.clusters import Clusters
-from orchestune.client.home import state_folder
-from orchestune.domain.engines import NAMES as ENGINES
+from orchestune.client.local.home import state_folder
+from orchestune.domain.search.engines import NAMES as ENGINES
 from orchestune.errors import UsageError
 
 SHELLS = ("bash", "zsh", "fish")

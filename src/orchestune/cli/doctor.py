@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from orchestune.cli.console import Console
-from orchestune.cli.findings import show
-from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.findings import show
+from orchestune.cli.terminal.parser import Commands, add_command
 from orchestune.client.address import named_server
 from orchestune.errors import UsageError
 
@@ -29,8 +29,8 @@ def add(commands: Commands) -> None:
 
 def doctor(console: Console, args: argparse.Namespace) -> int:
     """Run every check; 1 where one of them found an error."""
-    from orchestune.client.doctor import checks  # only this command looks at the machine
-    from orchestune.client.embedded import connect  # and it alone starts a server anew
+    from orchestune.client.doctor.machine import checks  # only this command looks at the machine
+    from orchestune.client.local.embedded import connect  # and it alone starts a server anew
 
     if args.restart:
         if named_server(console.environ):

@@ -14,8 +14,8 @@ from io import TextIOWrapper
 from orchestune.arguments import unrecognized
 from orchestune.cli import server, version
 from orchestune.cli.commands import COMMANDS, ELSEWHERE
-from orchestune.cli.console import Console
-from orchestune.cli.parser import Commands, Formatter, Parser, unknown_command
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.parser import CommandParser, Commands, Formatter, unknown_command
 from orchestune.errors import OrchestuneError, UsageError
 
 _OF_A_PATH = (errno.EACCES, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EROFS)
@@ -39,7 +39,7 @@ def _brief() -> argparse.ArgumentParser:
 
 
 def _frame() -> tuple[argparse.ArgumentParser, Commands]:
-    parser = Parser(
+    parser = CommandParser(
         prog="orchestune",
         description="Hyperparameter optimization in parallel, with one file.",
         epilog="example:\n  orchestune run                  start the experiment of experiment.yml and follow it\n"
@@ -50,7 +50,7 @@ def _frame() -> tuple[argparse.ArgumentParser, Commands]:
         formatter_class=Formatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=CommandParser)
     return parser, commands
 
 

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestune.cli.console import Console
-from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.parser import Commands, add_command
 
 
 def add(commands: Commands) -> None:
@@ -38,7 +38,7 @@ def delegate(console: Console, argv: Sequence[str]) -> int:
 
 
 def _stop(console: Console, state: Path) -> int:
-    from orchestune.client.embedded import end  # which a server in the foreground does without
+    from orchestune.client.local.embedded import end  # which a server in the foreground does without
 
     pid = end(state)
     if pid is None:

@@ -6,8 +6,8 @@ import argparse
 import platform
 
 from orchestune import __version__
-from orchestune.cli.console import Console
-from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.parser import Commands, add_command
 
 
 def add(commands: Commands) -> None:

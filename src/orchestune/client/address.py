@@ -11,14 +11,14 @@ from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from orchestune.client.clusters import BUILT_IN, Cluster, Clusters
-from orchestune.client.home import state_folder, state_path
-from orchestune.client.launch import owner
+from orchestune.client.clusters import BUILT_IN, Clusters, ConnectedCluster
+from orchestune.client.local.home import state_folder, state_path
+from orchestune.client.local.launch_context import owner
 from orchestune.errors import UsageError
 from orchestune.system import local_socket
 
 
-class Access(NamedTuple):
+class ServerAccess(NamedTuple):
     """Parameters of a connection to a server."""
 
     url: str
@@ -31,15 +31,15 @@ class Access(NamedTuple):
     """the server's name in messages; empty: its address"""
 
 
-Resolve = Callable[[], Access]
+Resolve = Callable[[], ServerAccess]
 """Called again after a broken connection: a server may restart on another port, a token may have been renewed."""
 
 
 @dataclass(frozen=True)
-class Place:
+class ServerPlace:
     """A server to connect to."""
 
-    cluster: Cluster | None
+    cluster: ConnectedCluster | None
     """None: the server in ORCHESTUNE_SERVER"""
     resolve: Resolve
 
@@ -86,7 +86,7 @@ def place(
     cluster: str | None = None,
     *,
     note: Callable[[str], None] = lambda text: None,
-) -> Place:
+) -> ServerPlace:
     """Return the server of the cluster `cluster`; if None, the one in `ORCHESTUNE_SERVER` (with `ORCHESTUNE_TOKEN`), or
     that of `ORCHESTUNE_CLUSTER`, or that of the default cluster. An embedded server is started on demand; `note`
     receives messages about that.
@@ -96,12 +96,12 @@ def place(
     address = named_server(environ)
     if address and not cluster:
         check_address(address, "ORCHESTUNE_SERVER", ", or unset it to use the server of this machine")
-        access = Access(address, named_token(environ), owner(environ))
-        return Place(None, lambda: access)
+        access = ServerAccess(address, named_token(environ), owner(environ))
+        return ServerPlace(None, lambda: access)
     return _of(_chosen(environ, cluster), environ, note)
 
 
-def _chosen(environ: Mapping[str, str], name: str | None) -> Cluster:
+def _chosen(environ: Mapping[str, str], name: str | None) -> ConnectedCluster:
     name = name or environ.get("ORCHESTUNE_CLUSTER", "").strip()
     for cluster in BUILT_IN:
         if name == cluster.name:
@@ -110,23 +110,25 @@ def _chosen(environ: Mapping[str, str], name: str | None) -> Cluster:
     return clusters.get(name or clusters.default)
 
 
-def _of(cluster: Cluster, environ: Mapping[str, str], note: Callable[[str], None]) -> Place:
+def _of(cluster: ConnectedCluster, environ: Mapping[str, str], note: Callable[[str], None]) -> ServerPlace:
     if cluster.embedded:
-        return Place(cluster, lambda: _embedded(environ, note))
+        return ServerPlace(cluster, lambda: _embedded(environ, note))
     if cluster.provider == "hosted":
         user = cluster.user or owner(environ)
         token = checked(cluster.token, f"what is known of cluster '{cluster.name}'")
-        access = Access(cluster.url, token, user, name=f"the server of cluster '{cluster.name}'")
-        return Place(cluster, lambda: access)
-    return Place(cluster, _through(cluster, environ))
+        access = ServerAccess(cluster.url, token, user, name=f"the server of cluster '{cluster.name}'")
+        return ServerPlace(cluster, lambda: access)
+    return ServerPlace(cluster, _through(cluster, environ))
 
 
-def _through(cluster: Cluster, environ: Mapping[str, str]) -> Resolve:
+def _through(cluster: ConnectedCluster, environ: Mapping[str, str]) -> Resolve:
     tunnels = list[Resolve]()  # one tunnel for all connections of this process
 
-    def resolve() -> Access:
+    def resolve() -> ServerAccess:
         if not tunnels:
-            from orchestune.client.tunnel import Tunnel  # imported on demand: only users of a cluster need TLS and more
+            from orchestune.client.tunnels.tunnel import (
+                Tunnel,  # imported on demand: only users of a cluster need TLS and more
+            )
 
             tunnels.append(Tunnel(cluster, environ, remember=Clusters(state_folder(environ)).add).resolve)
         return tunnels[0]()
@@ -134,12 +136,12 @@ def _through(cluster: Cluster, environ: Mapping[str, str]) -> Resolve:
     return resolve
 
 
-def _embedded(environ: Mapping[str, str], note: Callable[[str], None]) -> Access:
-    from orchestune.client import embedded  # not needed for a remote server
+def _embedded(environ: Mapping[str, str], note: Callable[[str], None]) -> ServerAccess:
+    from orchestune.client.local import embedded  # not needed for a remote server
 
     server = embedded.connect(environ=environ, note=note)
     dial = partial(local_socket.connect, server.socket) if server.socket else None
-    return Access(server.url, server.token, dial=dial)
+    return ServerAccess(server.url, server.token, dial=dial)
 
 
 def check_address(address: str, holder: str, otherwise: str = "") -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
 from orchestune.client.address import Resolve, resolver
-from orchestune.client.stream import SILENCE, ServerSent, follow
-from orchestune.client.transfer import download, fetch, fetch_bundle, has_bundle, quoted, upload_bundle
-from orchestune.client.transport import Transport
-from orchestune.domain.ids import is_handle
+from orchestune.client.connection.stream import SILENCE, ServerSentEvent, follow
+from orchestune.client.connection.transfer import download, fetch, fetch_bundle, has_bundle, quoted, upload_bundle
+from orchestune.client.connection.transport import Transport
+from orchestune.domain.lifecycle.ids import is_handle
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ class Client:
         after: str = "",
         on_away: Callable[[TemporaryError], None] | None = None,
         kinds: Sequence[str] = (),
-    ) -> Iterator[ServerSent]:
+    ) -> Iterator[ServerSentEvent]:
         """Yield events, of some kinds or all, until the stream ends. Occupies this client."""
         return self._follow(f"{_experiment(ref)}/events", after, on_away, kind=kinds or None)
 
@@ -294,7 +294,7 @@ class Client:
 
     def _follow(
         self, path: str, after: str, on_away: Callable[[TemporaryError], None] | None, **query: Any
-    ) -> Iterator[ServerSent]:
+    ) -> Iterator[ServerSentEvent]:
         self.transport.timeout = SILENCE
         return follow(self.transport, _V1 + path + _query(query), after, on_away or (lambda error: None))
 

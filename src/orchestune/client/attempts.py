@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from orchestune.client import clock
-from orchestune.domain.spans import together
+from orchestune.client.connection import clock
+from orchestune.domain.lifecycle.spans import together
 
 if TYPE_CHECKING:
     from orchestune import documents

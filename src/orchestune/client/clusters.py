@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestune.domain.places import OWN
+from orchestune.domain.clusters.builtin import OWN
 from orchestune.domain.words import did_you_mean
 from orchestune.errors import NotFound, UsageError
 from orchestune.system.private import locked, write_private
@@ -24,7 +24,7 @@ Provider = Literal["local", "docker", "slurm", "kubernetes", "hosted"]
 
 
 @dataclass(frozen=True)
-class Cluster:
+class ConnectedCluster:
     """A cluster to run experiments on, and the access to its server."""
 
     name: str
@@ -65,13 +65,17 @@ class Cluster:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Cluster:
+    def from_json(cls, document: dict[str, Any]) -> ConnectedCluster:
         """Parse the result of `to_json`; ignores unknown fields. Raises TypeError if a required one is missing."""
         known = {item.name for item in fields(cls)}
         return cls(**{name: value for name, value in document.items() if name in known})
 
 
-BUILT_IN = (Cluster("local", "local"), Cluster("docker", "docker"), Cluster("slurm", "slurm"))
+BUILT_IN = (
+    ConnectedCluster("local", "local"),
+    ConnectedCluster("docker", "docker"),
+    ConnectedCluster("slurm", "slurm"),
+)
 """Always available on the embedded server: processes and containers of this machine, and jobs in Slurm."""
 _RESERVED = {cluster.name: cluster for cluster in BUILT_IN}
 
@@ -85,19 +89,19 @@ class Clusters:
     def __init__(self, state: Path) -> None:
         self._path, self._lock = state / FILE, state / _LOCK
 
-    def all(self) -> tuple[Cluster, ...]:
+    def all(self) -> tuple[ConnectedCluster, ...]:
         """Return `local`, `docker` and `slurm`, then the connected clusters by name."""
         return (*BUILT_IN, *self.connected())
 
-    def connected(self) -> tuple[Cluster, ...]:
+    def connected(self) -> tuple[ConnectedCluster, ...]:
         """Return the connected clusters, by name."""
         return tuple(sorted(self._read()[1].values(), key=lambda cluster: cluster.name))
 
-    def find(self, name: str) -> Cluster | None:
+    def find(self, name: str) -> ConnectedCluster | None:
         """Return the cluster with this name, None if absent."""
         return {**_RESERVED, **self._read()[1]}.get(name)
 
-    def get(self, name: str) -> Cluster:
+    def get(self, name: str) -> ConnectedCluster:
         """Return the cluster with this name. Raises NotFound with similar names."""
         found = self.find(name)
         if found is not None:
@@ -106,13 +110,13 @@ class Clusters:
         hint = f"{meant} `orchestune cluster list` lists them, `orchestune cluster connect -n {name}` connects one"
         raise NotFound(f"there is no cluster '{name}'", hint.lstrip())
 
-    def add(self, cluster: Cluster) -> None:
+    def add(self, cluster: ConnectedCluster) -> None:
         """Add or replace a cluster by its name. Raises UsageError if the name is not allowed."""
         check_name(cluster.name)
         with self._changing() as (_, known):
             known[cluster.name] = cluster
 
-    def remove(self, name: str) -> Cluster:
+    def remove(self, name: str) -> ConnectedCluster:
         """Remove a cluster and return it; a removed default is replaced by `local`. Raises NotFound as `get` does."""
         if name in _RESERVED:
             raise UsageError(f"'{name}' is always there", "only clusters that were connected can be forgotten")
@@ -134,7 +138,7 @@ class Clusters:
             chosen[:] = [name]
 
     @contextmanager
-    def _changing(self) -> Iterator[tuple[list[str], dict[str, Cluster]]]:
+    def _changing(self) -> Iterator[tuple[list[str], dict[str, ConnectedCluster]]]:
         """Yield the default (a list of one name) and the connected clusters, and write both back after the block."""
         try:
             with locked(self._lock):
@@ -148,7 +152,7 @@ class Clusters:
         except OSError as exc:
             raise self._unusable(exc.strerror) from exc
 
-    def _read(self) -> tuple[str, dict[str, Cluster]]:
+    def _read(self) -> tuple[str, dict[str, ConnectedCluster]]:
         """Return the default and the connected clusters by name."""
         try:
             document = json.loads(self._path.read_bytes())
@@ -158,7 +162,7 @@ class Clusters:
             raise self._unusable(exc) from exc
         try:
             schema = int(document["schema"])
-            found = [Cluster.from_json(item) for item in document["clusters"]] if schema == _SCHEMA else []
+            found = [ConnectedCluster.from_json(item) for item in document["clusters"]] if schema == _SCHEMA else []
             default = str(document["default"])
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise self._unusable("it is no list of clusters") from exc

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from orchestune.client.api import Client
-from orchestune.client.stream import ServerSent
 from orchestune.errors import OrchestuneError, TemporaryError
 
 if TYPE_CHECKING:
     from orchestune import documents
+    from orchestune.client.connection.stream import ServerSentEvent
 
 _KINDS = ("experiment_state", "experiment_changed", "attempt_started", "trial_requeued", "trial_finished")
 """events that trigger a status request; short trials cause several others each"""
@@ -26,13 +26,13 @@ GIVE_UP = 600.0
 
 
 @dataclass(frozen=True)
-class Away:
+class ServerUnreachable:
     """The server, or its store, does not answer; following continues."""
 
     error: TemporaryError
 
 
-Update: TypeAlias = "documents.Status | ServerSent | Away | OrchestuneError"
+Update: TypeAlias = "documents.Status | ServerSentEvent | ServerUnreachable | OrchestuneError"
 """An OrchestuneError ends the watch."""
 
 
@@ -84,7 +84,7 @@ class Watch:
                 away_since = away_since or began
                 if began - away_since > GIVE_UP:
                     raise
-                self.updates.put(Away(exc))
+                self.updates.put(ServerUnreachable(exc))
                 self._stopped.wait(0.5)
                 continue
             away_since = None

@@ -9,25 +9,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.engine import Engine
-from orchestune.config.keeping import Checkpoint
+from orchestune.config.document.kinds import MOST_TRIALS
+from orchestune.config.document.report import Field
 from orchestune.config.keys import CONFIGURATION
-from orchestune.config.kinds import MOST_TRIALS
-from orchestune.config.placing import Build, build, placement
-from orchestune.config.report import Field
-from orchestune.config.running import check_placeholders
-from orchestune.config.sections import Retry
-from orchestune.config.template import config_file
-from orchestune.config.warm_start import warm_starts
-from orchestune.domain.code import Code
-from orchestune.domain.engines import LEARNERS
-from orchestune.domain.experiment import Specification, StopRules
-from orchestune.domain.folds import Folds
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter, Value
-from orchestune.domain.space import Space, key
-from orchestune.domain.warm_start import WarmStarts
-from orchestune.domain.ways import ConfigFile
+from orchestune.config.sections.engine import EngineSettings
+from orchestune.config.sections.keep import CheckpointSettings
+from orchestune.config.sections.placement import Build, build, placement
+from orchestune.config.sections.run import check_placeholders
+from orchestune.config.sections.small import Retry
+from orchestune.config.sections.template import config_file
+from orchestune.config.sections.warm_start import warm_starts
+from orchestune.domain.search.engines import LEARNERS
+from orchestune.domain.search.parameters import Parameter, Value
+from orchestune.domain.search.space import Space, key
+from orchestune.domain.search.warm_start import WarmStarts
+from orchestune.domain.specification.code import CodeSettings
+from orchestune.domain.specification.command_channels import ConfigTemplate
+from orchestune.domain.specification.experiment import Specification, StopRules
+from orchestune.domain.specification.folds import Folds
+from orchestune.domain.specification.metrics import Metric
 from orchestune.domain.words import did_you_mean, some
 from orchestune.errors import BadInput
 from orchestune.worker.command import KNOWN, placeholders
@@ -40,7 +40,7 @@ _AS_THEY_ARE = (
 """sections that become what a specification calls by the same name, which has a default for those that are left out"""
 
 
-def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification, Code, Build, WarmStarts]:
+def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification, CodeSettings, Build, WarmStarts]:
     """The specification, the code's section, how the image is made, and what the search begins with.
 
     BadInput with everything wrong, what was reported before included. `folder` is that of the file; it names the
@@ -49,7 +49,7 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
     report = root.report
     space = _space(root, values)
     _check_names(root, values)
-    engine: Engine = values.get("engine") or Engine("auto")
+    engine: EngineSettings = values.get("engine") or EngineSettings("auto")
     try_first = _try_first(root, values, space)
     repeats = len(try_first) - len(set(map(key, try_first)))
     budget = _budget(root, values, space, engine, repeats)
@@ -63,7 +63,7 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
     if len(try_first) > budget:
         more = f"try_first: {len(try_first)} configurations are more than the budget of {budget}"
         report.notes.append(f"{more}; the others are tried when it is extended")
-    checkpoint: Checkpoint = values.get("checkpoint") or Checkpoint(None)
+    checkpoint: CheckpointSettings = values.get("checkpoint") or CheckpointSettings(None)
     retry: Retry = values.get("retry") or Retry()
     specification = Specification(
         name=values.get("name") or _called(folder),
@@ -84,7 +84,7 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
         stdin="json" if values.get("stdin") == "json" else "",
         **{name: values[name] for name in _AS_THEY_ARE if values.get(name)},
     )
-    return specification, values.get("code") or Code(), image, warm
+    return specification, values.get("code") or CodeSettings(), image, warm
 
 
 def _called(folder: Path) -> str:
@@ -93,7 +93,7 @@ def _called(folder: Path) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace") or "experiment"
 
 
-def _config(root: Field, values: _Values, folder: Path) -> ConfigFile | None:
+def _config(root: Field, values: _Values, folder: Path) -> ConfigTemplate | None:
     path = values.get("config")
     if not path:
         return None
@@ -193,7 +193,7 @@ def _check_metrics(root: Field, values: _Values) -> None:
         root.find("early_stopping", "metric").wrong(f"'{early.metric}' is no metric", hint)
 
 
-def _budget(root: Field, values: _Values, space: Space | None, engine: Engine, repeats: int) -> int | None:
+def _budget(root: Field, values: _Values, space: Space | None, engine: EngineSettings, repeats: int) -> int | None:
     """`repeats`: how often `try_first` has what it has already, which a grid is run beside."""
     budget: int | None = values.get("budget")
     if "budget" not in values:
@@ -214,7 +214,7 @@ def _budget(root: Field, values: _Values, space: Space | None, engine: Engine, r
     return budget
 
 
-def _default_budget(root: Field, space: Space | None, engine: Engine) -> int | None:
+def _default_budget(root: Field, space: Space | None, engine: EngineSettings) -> int | None:
     if "budget" in root.report.meant:
         return None
     if engine.name != "grid":

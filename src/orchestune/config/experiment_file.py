@@ -7,23 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orchestune.config import sigopt_modules
 from orchestune.config.assemble import assemble
-from orchestune.config.command_line import COMMAND_LINE, complain, describe
-from orchestune.config.compose import compose
-from orchestune.config.described import Described
-from orchestune.config.draft import Draft
+from orchestune.config.document.compose import compose
+from orchestune.config.document.nodes import Entries, Node, ScalarNode, built, shown
+from orchestune.config.document.report import Field, ProblemReport
+from orchestune.config.document.text_file import read_text
 from orchestune.config.keys import EXPERIMENT, KEYS
-from orchestune.config.nodes import Entries, Node, Scalar, built, shown
-from orchestune.config.orchestrate import RUN_FILE, converted, is_older, with_run_file
-from orchestune.config.overrides import apply, put
-from orchestune.config.placing import Build
-from orchestune.config.recognizing import refuse
-from orchestune.config.report import Field, Report
-from orchestune.config.text_file import read_text
-from orchestune.domain.code import Code
-from orchestune.domain.experiment import Specification
-from orchestune.domain.warm_start import WarmStarts
+from orchestune.config.sections.placement import Build
+from orchestune.config.sources import sigopt_modules
+from orchestune.config.sources.command_line import COMMAND_LINE, complain, describe
+from orchestune.config.sources.description import Description
+from orchestune.config.sources.draft import Draft
+from orchestune.config.sources.orchestrate import RUN_FILE, converted, is_older, with_run_file
+from orchestune.config.sources.overrides import apply, put
+from orchestune.config.sources.recognize import refuse
+from orchestune.domain.search.warm_start import WarmStarts
+from orchestune.domain.specification.code import CodeSettings
+from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import BadInput, Problem
 
 
@@ -32,7 +32,7 @@ class Loaded:
     """An experiment as its file describes it."""
 
     specification: Specification
-    code: Code
+    code: CodeSettings
     build: Build
     notes: tuple[str, ...]
     """what a reader of the plan should know, though nothing is wrong"""
@@ -48,7 +48,7 @@ def load(
     path: Path,
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
-    described: Described | None = None,
+    described: Description | None = None,
 ) -> Loaded:
     """The experiment in the file at `path`, with what `described` says and each `KEY=VALUE` of `overrides` set.
 
@@ -64,10 +64,10 @@ def parse(
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     path: Path | None = None,
-    described: Described | None = None,
+    described: Description | None = None,
 ) -> Loaded:
     """The same for a text; `name` is what messages call the file, `path` where it lies."""
-    report = Report()
+    report = ProblemReport()
     root = compose(text, name, report)
     if not isinstance(root, Entries):
         raise BadInput([_no_mapping(root)])
@@ -79,12 +79,12 @@ def parse(
         modules = sigopt_modules.wanted(root, path.parent) if older else ()
     if modules:
         report.notes.append(f"its scripts ask a service that is gone; {modules[0]} of ours goes with them in its place")
-    root = describe(described or Described(), root, report)
+    root = describe(described or Description(), root, report)
     loaded = _experiment(apply(root, overrides, report), report, environ, path or Path(name))
     return replace(loaded, code=replace(loaded.code, modules=modules))
 
 
-def with_command_beside(root: Entries, path: Path, report: Report) -> Entries:
+def with_command_beside(root: Entries, path: Path, report: ProblemReport) -> Entries:
     """Where no command stands: that of the file beside it, as the later client of SigOpt Orchestrate has it."""
     beside = path.parent / RUN_FILE
     if root.get("run") is not None or not beside.is_file():
@@ -95,22 +95,22 @@ def with_command_beside(root: Entries, path: Path, report: Report) -> Entries:
     return with_run_file(root, run, (path.parent / "Dockerfile").is_file(), report)
 
 
-def without_file(described: Described, folder: Path, overrides: Sequence[str] = ()) -> Loaded:
+def without_file(described: Description, folder: Path, overrides: Sequence[str] = ()) -> Loaded:
     """The same for an experiment that words of the command line describe, of the code in `folder`."""
-    report = Report()
+    report = ProblemReport()
     root = apply(describe(described, Entries(COMMAND_LINE, ()), report), overrides, report)
     if described.once and root.get("budget") is None:
-        root = put(root, "budget", Scalar(COMMAND_LINE, "1", 1), COMMAND_LINE, report)
+        root = put(root, "budget", ScalarNode(COMMAND_LINE, "1", 1), COMMAND_LINE, report)
     complain(root, report)
     return _experiment(root, report, None, folder / "experiment.yml")
 
 
-def drafted(draft: Draft, described: Described, path: Path) -> Loaded:
+def drafted(draft: Draft, described: Description, path: Path) -> Loaded:
     """The same for a draft, which a file at `path` is to hold, with what the words of the command line say over it.
 
     Where the defaults are a configuration of the space, it is the first one.
     """
-    report = Report()
+    report = ProblemReport()
     root = describe(described, draft.document, report)
     complain(root, report)
     loaded = _experiment(_ordered(root), report, None, path)
@@ -118,7 +118,7 @@ def drafted(draft: Draft, described: Described, path: Path) -> Loaded:
     first = {name: draft.defaults[name] for name in space.by_name if name in draft.defaults}
     if not first or loaded.specification.try_first or space.configuration_problems(first):
         return loaded
-    key = Scalar(draft.document.place, "try_first", "try_first")
+    key = ScalarNode(draft.document.place, "try_first", "try_first")
     return _experiment(_ordered(root.with_entry(key, built([first], key.place))), report, None, path)
 
 
@@ -129,7 +129,7 @@ def _ordered(root: Entries) -> Entries:
     return Entries(root.place, tuple(entries), root.size)
 
 
-def _experiment(root: Entries, report: Report, environ: Mapping[str, str] | None, path: Path) -> Loaded:
+def _experiment(root: Entries, report: ProblemReport, environ: Mapping[str, str] | None, path: Path) -> Loaded:
     top = Field(root, "", report)
     values = EXPERIMENT.read(top) or {}
     folder = Path(os.path.realpath(path.absolute().parent))  # a link lies where it is, not where it leads
@@ -152,7 +152,7 @@ def _read(path: Path) -> str:
 
 def _no_mapping(root: Node) -> Problem:
     needed = ", ".join(key.name for key in KEYS if key.required)
-    if isinstance(root, Scalar) and root.value is None:
+    if isinstance(root, ScalarNode) and root.value is None:
         message = "the file is empty"
     else:
         message = f"found {shown(root)}, expected a mapping of keys to values"

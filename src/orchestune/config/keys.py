@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from orchestune.config.collecting import COLLECT
-from orchestune.config.early_stopping import EARLY_STOPPING
-from orchestune.config.engine import ENGINE
-from orchestune.config.environment import ENV, SECRETS
-from orchestune.config.keeping import CHECKPOINT, KEEP
-from orchestune.config.kinds import (
+from orchestune.config.document.kinds import (
     GRACE,
     MOST_AT_ONCE,
     MOST_TRIALS,
@@ -15,29 +10,36 @@ from orchestune.config.kinds import (
     PRIORITIES,
     TIME,
     Key,
-    Kind,
+    ValueKind,
     one_of,
     text,
     whole,
 )
-from orchestune.config.metrics import METRICS
-from orchestune.config.mlflow import MLFLOW
-from orchestune.config.nodes import Scalar
-from orchestune.config.notify import NOTIFY
-from orchestune.config.parameters import PARAMETERS, VALUE
-from orchestune.config.placing import KEYS as PLACING
-from orchestune.config.report import Field
-from orchestune.config.running import RUN
-from orchestune.config.sections import CODE, FOLDS, PRELOAD, RESOURCES, RETRY, STOP
-from orchestune.config.shapes import Named, changed, either, list_of, mapping_of, section
-from orchestune.config.template import CONFIG
-from orchestune.config.tokens import looks_like_a_secret
-from orchestune.config.warm_start import WARM_START
-from orchestune.domain.constraints import LONGEST
-from orchestune.domain.space import MOST_CONSTRAINTS
+from orchestune.config.document.nodes import ScalarNode
+from orchestune.config.document.report import Field
+from orchestune.config.document.shapes import NamedEntry, changed, either, list_of, mapping_of, section
+from orchestune.config.sections.collect import COLLECT
+from orchestune.config.sections.early_stopping import EARLY_STOPPING
+from orchestune.config.sections.engine import ENGINE
+from orchestune.config.sections.environment import ENV, SECRETS
+from orchestune.config.sections.keep import CHECKPOINT, KEEP
+from orchestune.config.sections.metrics import METRICS
+from orchestune.config.sections.mlflow import MLFLOW
+from orchestune.config.sections.notify import NOTIFY
+from orchestune.config.sections.parameters import PARAMETERS, VALUE
+from orchestune.config.sections.placement import KEYS as PLACING
+from orchestune.config.sections.run import RUN
+from orchestune.config.sections.small import CODE, FOLDS, PRELOAD, RESOURCES, RETRY, STOP
+from orchestune.config.sections.template import CONFIG
+from orchestune.config.sections.tokens import looks_like_a_secret
+from orchestune.config.sections.warm_start import WARM_START
+from orchestune.domain.search.constraints import LONGEST
+from orchestune.domain.search.space import MOST_CONSTRAINTS
 
 CONFIGURATION = mapping_of(
-    Named("a parameter", r"[^\0]+", "it must be the name of a parameter"), VALUE, "a mapping from parameters to values"
+    NamedEntry("a parameter", r"[^\0]+", "it must be the name of a parameter"),
+    VALUE,
+    "a mapping from parameters to values",
 )
 
 
@@ -46,7 +48,7 @@ _INSTEAD = "leave it out; what a trial needs of that kind stands under `secrets`
 
 
 def _read_label(found: Field) -> str | None:
-    if not isinstance(found.node, Scalar) or len(found.node.text) > 1000:
+    if not isinstance(found.node, ScalarNode) or len(found.node.text) > 1000:
         found.expected("text of at most 1000 characters")
         return None
     if looks_like_a_secret(found.key.rpartition(".")[2], found.node.text):
@@ -64,12 +66,12 @@ def _read_name(found: Field) -> str | None:
 
 
 LABELS = mapping_of(  # those of orchestune.dev/ mean something to the server: one makes it remove the experiment
-    Named(
+    NamedEntry(
         "a label",
         r"(?!orchestune\.dev/)[A-Za-z0-9_./\-]+",
         "letters, digits and _ . / - are allowed, and nothing of orchestune.dev/",
     ),
-    Kind[str]("text", {"type": ["string", "number", "boolean"], "maxLength": 1000}, _read_label),
+    ValueKind[str]("text", {"type": ["string", "number", "boolean"], "maxLength": 1000}, _read_label),
     "a mapping from names to texts",
 )
 

@@ -9,12 +9,13 @@ from functools import partial
 from itertools import accumulate
 from typing import TypeVar
 
-from orchestune.controllers.each import each
+from orchestune.controllers.isolated_jobs import each
 from orchestune.errors import StoreUnavailable
-from orchestune.ports.files import Away
-from orchestune.services import bests, estimates
+from orchestune.ports.files import FileStoreUnreachable
+from orchestune.services.bundles import blob_key
 from orchestune.services.core import Core
-from orchestune.services.read_trials import blob_key
+from orchestune.services.memory import estimates
+from orchestune.services.queries import best_trials
 from orchestune.store import artifacts, blobs, experiments, logs, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.logs import MovedSegment
@@ -121,10 +122,10 @@ class Archiving:
 
     def _retained(self, session: Session, row: ExperimentRow) -> set[int]:
         count = row.specification.keep.best or 1
-        kept = set(bests.numbers(self._core, session, row))
+        kept = set(best_trials.numbers(self._core, session, row))
         if not row.state.over and estimates.noisy(session, row):
             count = max(count, WHILE_NOISY)
-            kept.update(bests.measured(session, row))
+            kept.update(best_trials.measured(session, row))
         others = trials.best_numbers(session, row.id, row.specification.metrics, count)
         return kept.union([number for number in others if number not in kept][: max(0, count - len(kept))])
 
@@ -147,7 +148,7 @@ class Archiving:
         key, files = blob_key(digest), self._core.files
         try:
             files.delete(key)
-        except Away:
+        except FileStoreUnreachable:
             raise  # the file store is unreachable: checking if the bytes exist would fail, too
         except StoreUnavailable:
             if files.size(key) is not None:

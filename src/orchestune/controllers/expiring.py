@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from orchestune.controllers.each import each
-from orchestune.services.change_experiment import drop_files
+from orchestune.controllers.isolated_jobs import each
+from orchestune.services.commands.change_experiment import drop_files
 from orchestune.services.core import Core
 from orchestune.store import experiments
 from orchestune.store.experiments import FIRST

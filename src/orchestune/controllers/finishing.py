@@ -7,16 +7,16 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from orchestune.controllers.each import each
-from orchestune.controllers.sparing import Sparing
-from orchestune.domain.states import Desired, ExperimentState, Visibility, WorkerState
+from orchestune.controllers.isolated_jobs import each
+from orchestune.controllers.warm_pool import WarmPool
+from orchestune.domain.lifecycle.states import Desired, ExperimentState, Visibility, WorkerState
 from orchestune.ports.backend import Backend
-from orchestune.services import trials
 from orchestune.services.core import Core
-from orchestune.services.ledger import locked
+from orchestune.services.execution import trials
+from orchestune.services.execution.ledger import locked
 from orchestune.store import experiments, workers
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.hot import Present
+from orchestune.store.hot import PolledWorker
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ STOPPED_FILES_SECONDS = 300.0
 class Finishing:
     """Finishes experiments, and terminates the workers that finished experiments leave behind."""
 
-    def __init__(self, core: Core, sparing: Sparing) -> None:
+    def __init__(self, core: Core, sparing: WarmPool) -> None:
         self._core, self._sparing = core, sparing
         self._told: set[str] = set()
         self._sending: dict[str, tuple[float, int]] = {}
@@ -68,7 +68,7 @@ class Finishing:
             ):
                 ledger.workers_ended()
 
-    def _workers_of_the_dead(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> list[Present]:
+    def _workers_of_the_dead(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> list[PolledWorker]:
         """Return the workers of finished or stopping experiments, except those kept warm."""
         backend = self._core.backends[cluster]
         with self._core.store.reading() as session:
@@ -77,7 +77,7 @@ class Finishing:
         ending = workers_to_end(present, unfinished)
         return [worker for worker in ending if not self._sparing.keeps(backend, worker, rows)]
 
-    def _end(self, backend: Backend, ending: Sequence[Present], unfinished: dict[str, ExperimentRow]) -> None:
+    def _end(self, backend: Backend, ending: Sequence[PolledWorker], unfinished: dict[str, ExperimentRow]) -> None:
         """Terminate the workers not terminated yet. Workers with pending uploads get time for these: they end their
         trials as ordered, drain, and exit on their own.
         """
@@ -89,7 +89,7 @@ class Finishing:
             backend.end(worker.id, json.loads(worker.backend_handle), grace)
             self._told.add(worker.id)
 
-    def _hands_in_files(self, worker: Present) -> bool:
+    def _hands_in_files(self, worker: PolledWorker) -> bool:
         if not worker.sends_files or worker.state not in (WorkerState.ALIVE, WorkerState.DRAINING):
             return False
         with self._core.store.reading() as session:
@@ -113,7 +113,7 @@ def _timed_out(row: ExperimentRow, now: float) -> bool:
     return limit is not None and row.started_at is not None and now - row.started_at >= limit
 
 
-def workers_to_end(present: Sequence[Present], unfinished: dict[str, ExperimentRow]) -> list[Present]:
+def workers_to_end(present: Sequence[PolledWorker], unfinished: dict[str, ExperimentRow]) -> list[PolledWorker]:
     """Return the workers whose experiment is finished or being stopped."""
     found = []
     for worker in present:

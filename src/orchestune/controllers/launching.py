@@ -7,24 +7,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
-from orchestune.controllers.each import each as do_each
-from orchestune.controllers.early_deaths import EarlyDeaths
+from orchestune.controllers.crash_backoff import CrashBackoff
+from orchestune.controllers.isolated_jobs import each as do_each
 from orchestune.controllers.parts import Part, parts, unfinished
 from orchestune.controllers.queueing import admitted, in_queue, share_out, without_queued
-from orchestune.controllers.sparing import Sparing
-from orchestune.controllers.starting import Site, Starting
-from orchestune.domain.allocation import Demand, Room, usable
-from orchestune.domain.cards import Deck
-from orchestune.domain.resources import Capacity, Resources, fits
-from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
+from orchestune.controllers.starting import LaunchTarget, WorkerStarter
+from orchestune.controllers.warm_pool import WarmPool
+from orchestune.domain.lifecycle.states import Desired, Reason, ReasonCode, WorkerState
+from orchestune.domain.resources.allocation import AvailableSlots, Demand, usable
+from orchestune.domain.resources.gpus import GpuSet
+from orchestune.domain.resources.resources import Capacity, Resources, fits
 from orchestune.ports.backend import Backend
-from orchestune.services import quarantine
+from orchestune.services import quarantined_nodes
 from orchestune.services.core import Core
-from orchestune.services.ledger import locked
-from orchestune.services.room import room
+from orchestune.services.execution.ledger import locked
+from orchestune.services.queries.trial_resources import room
 from orchestune.store import experiments, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.hot import Present
+from orchestune.store.hot import PolledWorker
 from orchestune.store.quarantines import QuarantineRow
 
 _USABLE = (WorkerState.STARTING, WorkerState.ALIVE)
@@ -48,17 +48,17 @@ class _Cluster:
     granted: Mapping[str, int]
     """slots granted to each part"""
     holding: Sequence[ExperimentRow]
-    room: Room
-    cards: Deck
+    room: AvailableSlots
+    cards: GpuSet
     """free GPUs if the server assigns them; `room` does not count GPUs then"""
 
 
 class Launching:
     """Starts, resizes and drains workers. A worker holds the resources of its slots until it ends."""
 
-    def __init__(self, core: Core, sparing: Sparing, deaths: EarlyDeaths) -> None:
+    def __init__(self, core: Core, sparing: WarmPool, deaths: CrashBackoff) -> None:
         self._core, self._sparing, self._deaths = core, sparing, deaths
-        self._starting = Starting(core)
+        self._starting = WorkerStarter(core)
         self._told: set[str] = set()
         """experiments whose workers must be notified of a change"""
 
@@ -84,7 +84,7 @@ class Launching:
         self,
         backend: Backend,
         rows: Sequence[ExperimentRow],
-        present: Sequence[Present],
+        present: Sequence[PolledWorker],
         quarantined: Sequence[QuarantineRow],
     ) -> None:
         capacity = backend.capacity()
@@ -97,7 +97,7 @@ class Launching:
         for row in rows if quarantined else ():
             largest = sizes[row.id](max((part.memory for part in wanted[row.id]), default=0))
             machines = _machines(capacity, row, largest, closed[row.id])
-            shut[row.id] = quarantine.closed(quarantined, quarantine.principal(row), machines)
+            shut[row.id] = quarantined_nodes.closed(quarantined, quarantined_nodes.principal(row), machines)
             closed[row.id] |= shut[row.id]
         in_quarantine = [worker for worker in present if worker.node in shut.get(worker.experiment, ())]
         for worker in in_quarantine:
@@ -105,7 +105,7 @@ class Launching:
         present = [worker for worker in present if worker not in in_quarantine or worker.state not in _USABLE]
         present, told = self._sparing.hand_over(backend, rows, present)
         self._told.update(told)
-        by_experiment: dict[str, list[Present]] = {}
+        by_experiment: dict[str, list[PolledWorker]] = {}
         for worker in present:
             if worker.state != WorkerState.LOST:
                 by_experiment.setdefault(worker.experiment, []).append(worker)
@@ -117,7 +117,7 @@ class Launching:
         demands = [_demand(row, part, closed[row.id]) for row in rows for part in wanted[row.id]]
         granted = share_out(capacity, demands, let_in)
         holding = [row for row in rows if row.running or any(granted[part.key] for part in wanted[row.id])]
-        cards = Deck(capacity.gpus)
+        cards = GpuSet(capacity.gpus)
         for worker in present:
             held = needs.get(worker.experiment, Resources()).gpu or 1.0  # finished experiment: the whole GPU
             cards.hold(dict.fromkeys(worker.assigned_gpus, min(held, 1.0)))
@@ -128,7 +128,7 @@ class Launching:
         over = by_experiment.keys() - {row.id for row in rows}
         do_each([*jobs, *(partial(self._let_go, backend, by_experiment[experiment], rows) for experiment in over)])
 
-    def _let_go(self, backend: Backend, present: Sequence[Present], rows: Sequence[ExperimentRow]) -> None:
+    def _let_go(self, backend: Backend, present: Sequence[PolledWorker], rows: Sequence[ExperimentRow]) -> None:
         """Drain the workers of a finished experiment, except those kept warm for another one."""
         for worker in present:
             if not self._sparing.keeps(backend, worker, rows):
@@ -139,11 +139,11 @@ class Launching:
         backend: Backend,
         capacity: Capacity,
         sizes: Mapping[str, Callable[[int], Resources]],
-        by_experiment: Mapping[str, Sequence[Present]],
+        by_experiment: Mapping[str, Sequence[PolledWorker]],
         may_be_on: Mapping[str, Sequence[str]],
-    ) -> Room:
+    ) -> AvailableSlots:
         """Return the unallocated room. Trials still running on draining or shrunk workers count as allocated."""
-        left = Room(capacity)
+        left = AvailableSlots(capacity)
         limited = {experiment: size for experiment, size in sizes.items() if size(0).cpu or size(0).memory}
         if limited:
             with self._core.store.reading() as session:
@@ -157,12 +157,12 @@ class Launching:
         return left
 
     def _experiment(
-        self, cluster: _Cluster, row: ExperimentRow, wanted: Sequence[Part], present: Sequence[Present]
+        self, cluster: _Cluster, row: ExperimentRow, wanted: Sequence[Part], present: Sequence[PolledWorker]
     ) -> None:
         why, left = None, slots_wanted(row)
         for part in wanted:
             capacity = cluster.capacity.without(cluster.shut.get(row.id, frozenset()))
-            site = Site(cluster.backend, capacity, row, part, cluster.closed[row.id])
+            site = LaunchTarget(cluster.backend, capacity, row, part, cluster.closed[row.id])
             mine = [worker for worker in present if worker.memory == part.memory]
             give = min(cluster.granted[part.key], left)
             slots = self._slots(cluster, site, mine, give)
@@ -175,7 +175,7 @@ class Launching:
                 self._drain(worker)  # no trial of its memory size is left
 
     @staticmethod
-    def _slots(cluster: _Cluster, site: Site, mine: Sequence[Present], wanted: int) -> int:
+    def _slots(cluster: _Cluster, site: LaunchTarget, mine: Sequence[PolledWorker], wanted: int) -> int:
         """Return how many slots a part has or can get now; allocate the missing ones from the room."""
         have = sum(worker.slots for worker in mine if worker.state in _USABLE)
         each, missing = site.part.each, max(wanted - have, 0)
@@ -192,7 +192,7 @@ class Launching:
             cluster.room.take(each, missing, among=site.machines)
         return have + missing
 
-    def _bring(self, site: Site, present: Sequence[Present], slots: int, cards: Deck) -> None:
+    def _bring(self, site: LaunchTarget, present: Sequence[PolledWorker], slots: int, cards: GpuSet) -> None:
         """Scale the workers of a part to `slots`."""
         # Without a handle it is unknown if the backend has started the worker; starting is idempotent.
         absent = [
@@ -205,7 +205,7 @@ class Launching:
         elif have < slots and going and not self._deaths.too_early(site.row):
             self._grow(site, present, slots - have, cards)
 
-    def _shrink(self, site: Site, present: Sequence[Present], spare: int) -> None:
+    def _shrink(self, site: LaunchTarget, present: Sequence[PolledWorker], spare: int) -> None:
         """Release `spare` slots: drain the least busy workers first, then those on nodes that accept no new trials.
 
         Among workers that share GPUs, those with the fewest neighbours come first, since their GPU becomes a whole one
@@ -227,7 +227,7 @@ class Launching:
                 self._resize(worker, worker.slots - spare)
                 return
 
-    def _grow(self, site: Site, present: Sequence[Present], missing: int, cards: Deck) -> None:
+    def _grow(self, site: LaunchTarget, present: Sequence[PolledWorker], missing: int, cards: GpuSet) -> None:
         backend, each = site.backend, site.part.each
         if each.gpu and backend.assigns_gpus:
             for _ in range(missing):
@@ -250,14 +250,14 @@ class Launching:
             if not self._starting.start(site, slots):
                 return
 
-    def _drain(self, worker: Present) -> None:
+    def _drain(self, worker: PolledWorker) -> None:
         if worker.state == WorkerState.DRAINING:
             return
         with self._core.store.transaction() as session:
             workers.drain(session, worker.id)
         self._told.add(worker.experiment)
 
-    def _resize(self, worker: Present, slots: int) -> None:
+    def _resize(self, worker: PolledWorker, slots: int) -> None:
         with self._core.store.transaction() as session:
             workers.change(session, worker.id, slots=slots)
         self._told.add(worker.experiment)
@@ -269,7 +269,7 @@ class Launching:
 
 
 def _why(
-    site: Site, wanted: int, slots: int, mine: Sequence[Present], holding: Sequence[ExperimentRow]
+    site: LaunchTarget, wanted: int, slots: int, mine: Sequence[PolledWorker], holding: Sequence[ExperimentRow]
 ) -> Reason | None:
     """Return the reason why the part is pending, None if it is not."""
     each, shut = site.part.each, site.capacity.shut

@@ -28,7 +28,7 @@ class Controller(Protocol):
     def tick(self) -> None: ...
 
 
-class Loop:
+class ControllerLoop:
     """A thread that ticks its controllers when the topic of its name is notified, and at least every `seconds`."""
 
     def __init__(

@@ -8,21 +8,21 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from orchestune.domain.notify import Hook, format_of, shown
+from orchestune.domain.specification.notify import Hook, format_of, shown
 from orchestune.errors import BadInput, Denied, NotFound, TemporaryError, Unreachable
-from orchestune.outgoing.link import Answer, Link
+from orchestune.outgoing.destinations import parse
+from orchestune.outgoing.http import HttpLink, HttpResponse
 from orchestune.outgoing.messages import content, headers
-from orchestune.outgoing.reach import parse
 from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
-from orchestune.services.ledger import locked
-from orchestune.services.notices import document
+from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.notifications import document
+from orchestune.services.memory.lru_cache import LruCache
+from orchestune.services.memory.signals import NOTIFYING
 from orchestune.services.outgoing import hook_of
-from orchestune.services.recent import Latest
-from orchestune.services.signals import NOTIFYING
-from orchestune.store import experiments, notices
+from orchestune.store import experiments, notifications
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.notices import Notice
+from orchestune.store.notifications import Notice
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Notifying:
         self._lock = threading.Lock()
         self._sending: dict[Notice, str] = {}
         """messages being sent → their hosts"""
-        self._hosts: Latest[tuple[str, str], str] = Latest(10 * _AT_ONCE)
+        self._hosts: LruCache[tuple[str, str], str] = LruCache(10 * _AT_ONCE)
         """(experiment, hook) → host"""
         self._ended = set[str]()
         """messages whose delivery ended while due rows were being read: the rows read may be stale"""
@@ -68,7 +68,7 @@ class Notifying:
         full = {experiment for experiment, count in counts.items() if count >= _MOST_EACH}
         while free > 0:
             with self._core.store.reading() as session:
-                found = notices.due(session, full, _AT_ONCE, 2 * PAUSES[-1])
+                found = notifications.due(session, full, _AT_ONCE, 2 * PAUSES[-1])
             for notice in found:
                 one_of = notice.experiment, self._host(notice)
                 if free and all(counts[each] < _MOST_EACH for each in one_of) and self._begin(notice, one_of[1]):
@@ -141,7 +141,7 @@ class Notifying:
             return self._failed(notice, hook, error.message, None)
         return self._answered(notice, hook, answer)
 
-    def _answered(self, notice: Notice, hook: Hook, answer: Answer) -> Callable[[], None]:
+    def _answered(self, notice: Notice, hook: Hook, answer: HttpResponse) -> Callable[[], None]:
         if answer.good:
             return partial(self._drop, notice)
         if answer.status == _GONE:
@@ -157,18 +157,18 @@ class Notifying:
 
     def _drop(self, notice: Notice) -> None:
         with self._core.store.transaction() as session:
-            notices.drop(session, notice)
+            notifications.drop(session, notice)
 
     def _later(self, notice: Notice, seconds: float | None) -> None:
         pause = PAUSES[min(notice.delivery_attempts, len(PAUSES) - 1)]
         with self._core.store.transaction() as session:
-            notices.postpone(session, notice, min(max(pause, seconds or 0.0), PAUSES[-1]))
+            notifications.postpone(session, notice, min(max(pause, seconds or 0.0), PAUSES[-1]))
 
     def _give_up(self, notice: Notice, hook: Hook, why: str) -> None:
         """Drop the message and record the failure in the events of the experiment, where users see it."""
         log.warning("the message %s to %s is given up: %s", notice.kind, shown(hook.url), why)
         with locked(self._core, notice.experiment) as ledger:
-            if notices.drop(ledger.session, notice):
+            if notifications.drop(ledger.session, notice):
                 to = shown(hook.url)
                 ledger.record(
                     "message_failed",
@@ -176,9 +176,9 @@ class Notifying:
                 )
 
 
-def _post(core: Core, hook: Hook, notice: Notice, row: ExperimentRow) -> Answer:
+def _post(core: Core, hook: Hook, notice: Notice, row: ExperimentRow) -> HttpResponse:
     data = {**document(core, row, notice.kind, notice.data), "url": f"{core.url}/experiments/{row.handle}"}
     body = content(format_of(hook.format, hook.url), notice.kind, rfc3339(notice.at), data)
     signed = headers(notice.identity, int(core.clock.now()), body, hook.secret)
-    with Link(hook.url, core.outgoing.reach) as link:
+    with HttpLink(hook.url, core.outgoing.reach) as link:
         return link.request("POST", link.target.path, body, signed)

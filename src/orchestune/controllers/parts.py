@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from orchestune.domain.more_memory import next_memory
-from orchestune.domain.resources import Capacity, Resources
-from orchestune.domain.states import Desired
+from orchestune.domain.lifecycle.states import Desired
+from orchestune.domain.resources.more_memory import next_memory
+from orchestune.domain.resources.resources import Capacity, Resources
 from orchestune.store import hot
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session

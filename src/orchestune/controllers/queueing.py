@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchestune.domain.allocation import Demand, allocate
-from orchestune.domain.resources import Capacity
-from orchestune.domain.states import WorkerState
+from orchestune.domain.lifecycle.states import WorkerState
+from orchestune.domain.resources.allocation import Demand, allocate
+from orchestune.domain.resources.resources import Capacity
 from orchestune.ports.backend import Backend, Phase
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.hot import Present
+from orchestune.store.hot import PolledWorker
 
 
 def in_queue(backend: Backend, row: ExperimentRow) -> bool:
@@ -18,14 +18,14 @@ def in_queue(backend: Backend, row: ExperimentRow) -> bool:
     return backend.queues or row.specification.placement.queue is not None
 
 
-def queued(worker: Present) -> bool:
+def queued(worker: PolledWorker) -> bool:
     """Return True if a worker of such an experiment is not known to have been admitted yet."""
     return worker.state == WorkerState.STARTING and worker.phase in (None, Phase.QUEUED)
 
 
 def without_queued(
-    backend: Backend, rows: Sequence[ExperimentRow], present: Mapping[str, Sequence[Present]]
-) -> Mapping[str, Sequence[Present]]:
+    backend: Backend, rows: Sequence[ExperimentRow], present: Mapping[str, Sequence[PolledWorker]]
+) -> Mapping[str, Sequence[PolledWorker]]:
     """Return the workers of each experiment without those still queued."""
     waiting = {row.id for row in rows if in_queue(backend, row)}
     return {
@@ -34,7 +34,7 @@ def without_queued(
     }
 
 
-def admitted(workers: Sequence[Present], memory: int) -> int:
+def admitted(workers: Sequence[PolledWorker], memory: int) -> int:
     """Return the number of slots with this memory of the admitted workers."""
     usable = (WorkerState.STARTING, WorkerState.ALIVE)
     return sum(worker.slots for worker in workers if worker.state in usable and worker.memory == memory)

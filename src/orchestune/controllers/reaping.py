@@ -7,18 +7,18 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 
-from orchestune.controllers.each import each
-from orchestune.controllers.early_deaths import EarlyDeaths
-from orchestune.domain.states import Reason, ReasonCode, WorkerState
-from orchestune.domain.transitions import Cause
+from orchestune.controllers.crash_backoff import CrashBackoff
+from orchestune.controllers.isolated_jobs import each
+from orchestune.domain.lifecycle.states import Reason, ReasonCode, WorkerState
+from orchestune.domain.lifecycle.transitions import Cause
 from orchestune.domain.words import plural
 from orchestune.errors import StoreUnavailable, TemporaryError
-from orchestune.ports.backend import Backend, Gone, Phase, Sighting
-from orchestune.services import attempts, handing_in
+from orchestune.ports.backend import Backend, Phase, WorkerLoss, WorkerStatus
 from orchestune.services.core import Core
-from orchestune.services.ledger import Ledger, locked
+from orchestune.services.execution import attempts, pending_files
+from orchestune.services.execution.ledger import Ledger, locked
 from orchestune.store import experiments, hot, workers
-from orchestune.store.hot import Present
+from orchestune.store.hot import PolledWorker
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +32,11 @@ LATE_SECONDS = 1.5
 
 class Reaping:
     """Declares workers lost. Silence is measured on this process's own monotonic clock, and only while the server could
-    have received heartbeats (`Listening`). So no lease expires because of a jump of the wall clock, a restart or long
+    have received heartbeats (`LoopClock`). So no lease expires because of a jump of the wall clock, a restart or long
     outage of the server or its store, a request that blocks the event loop, or a suspended machine.
     """
 
-    def __init__(self, core: Core, deaths: EarlyDeaths) -> None:
+    def __init__(self, core: Core, deaths: CrashBackoff) -> None:
         self._core, self._deaths = core, deaths
         self._most = max(core.lease_seconds / 3, LATE_SECONDS)
         self._looked = core.listening.seconds(core.clock.monotonic())
@@ -75,7 +75,7 @@ class Reaping:
             self._forget()
             raise
 
-    def _cluster(self, backend: Backend, present: list[Present]) -> None:
+    def _cluster(self, backend: Backend, present: list[PolledWorker]) -> None:
         handles = {worker.id: json.loads(worker.backend_handle) if worker.backend_handle else {} for worker in present}
         seen = {sighting.worker: sighting for sighting in backend.observe(handles)}
         now = self._listened
@@ -102,14 +102,14 @@ class Reaping:
                 self._lost(worker)
 
     @staticmethod
-    def _end(backend: Backend, worker: Present, handle: Mapping[str, object]) -> None:
+    def _end(backend: Backend, worker: PolledWorker, handle: Mapping[str, object]) -> None:
         """Terminate a worker; if that fails for now, the next tick retries it, so that other workers need not wait."""
         try:
             backend.end(worker.id, handle, 0.0)
         except TemporaryError as error:
             log.warning("worker %s cannot be ended now: %s", worker.name, error)
 
-    def _silent(self, worker: Present, now: float) -> bool:
+    def _silent(self, worker: PolledWorker, now: float) -> bool:
         if worker.state == WorkerState.LOST:
             return False
         sign = (worker.boot_id, worker.last_call)
@@ -123,51 +123,51 @@ class Reaping:
             self._write(worker)
         return silence >= limit
 
-    def _write(self, worker: Present) -> None:
+    def _write(self, worker: PolledWorker) -> None:
         """Write a row as a probe. Raises StoreUnavailable if the store is read-only, so that no heartbeat is stored."""
         with self._core.store.transaction(durable=False) as session:
             workers.touch(session, worker.id)
 
-    def _locate(self, worker: Present, node: str) -> None:
+    def _locate(self, worker: PolledWorker, node: str) -> None:
         """Record the node that the backend reports, whatever the worker said: failures count against this node."""
         with self._core.store.transaction(durable=False) as session:
             workers.change(session, worker.id, node=node)
 
-    def _pending(self, worker: Present, sighting: Sighting, now: float) -> None:
+    def _pending(self, worker: PolledWorker, sighting: WorkerStatus, now: float) -> None:
         """Record why the worker is pending (node, image, …); there is no timeout for that."""
         self._heard[worker.id] = ((worker.boot_id, worker.last_call), now)
         if (sighting.reason, sighting.phase) != (worker.reason or "", worker.phase):
             with self._core.store.transaction() as session:
                 workers.change(session, worker.id, reason=sighting.reason or None, phase=sighting.phase)
 
-    def _gone(self, worker: Present, sighting: Sighting) -> None:
+    def _gone(self, worker: PolledWorker, sighting: WorkerStatus) -> None:
         drained = worker.state == WorkerState.DRAINING and (not sighting.reason or worker.boot_id is None)
         text = sighting.reason or ("drained" if drained else "its process ended")
         if worker.state == WorkerState.LOST and worker.reason:
             text = f"{worker.reason}; {text}"  # keep the reason for the loss: the way it ended does not explain it
-        if sighting.gone is Gone.PLACE:
+        if sighting.gone is WorkerLoss.PLACE:
             self._deaths.excuse(worker.id, worker.experiment)
         with locked(self._core, worker.experiment) as ledger:
             for attempt in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker.id}):
                 self._judge(ledger, attempt.id, sighting.gone, f"worker {worker.name} is gone: {text}")
-            if sighting.gone is Gone.REFUSED:
+            if sighting.gone is WorkerLoss.REFUSED:
                 ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {text}"))
-            if missing := handing_in.lost(ledger.session, worker.id, worker.name, text):
+            if missing := pending_files.lost(ledger.session, worker.id, worker.name, text):
                 text = f"files of {plural(missing, 'attempt')} did not arrive; {text}"
                 log.warning("%s: worker %s is gone: %s", ledger.row.handle, worker.name, text)
             reason = None if drained and not missing else text
             workers.move(ledger.session, worker.id, Cause.END, ended_at=ledger.now, reason=reason)
             ledger.record("worker_ended", {"worker": worker.name, "reason": text})
 
-    def _judge(self, ledger: Ledger, attempt: str, gone: Gone, text: str) -> None:
-        if gone is Gone.OUT_OF_MEMORY:
+    def _judge(self, ledger: Ledger, attempt: str, gone: WorkerLoss, text: str) -> None:
+        if gone is WorkerLoss.OUT_OF_MEMORY:
             attempts.condemn(ledger, attempt, Reason(ReasonCode.OUT_OF_MEMORY, text))
-        elif gone is Gone.PLACE:
+        elif gone is WorkerLoss.PLACE:
             attempts.preempt(ledger, attempt, Reason(ReasonCode.PREEMPTED, text))
         else:
             attempts.lose(ledger, attempt, Reason(ReasonCode.WORKER_LOST, text))
 
-    def _lost(self, worker: Present) -> None:
+    def _lost(self, worker: PolledWorker) -> None:
         with locked(self._core, worker.experiment) as ledger:
             current = workers.get(ledger.session, worker.id)
             if current is None or current.last_call != worker.last_call or current.boot_id != worker.boot_id:

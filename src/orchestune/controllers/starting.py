@@ -7,17 +7,17 @@ import logging
 from dataclasses import dataclass
 
 from orchestune.controllers.parts import Part, memory_after
-from orchestune.domain.allocation import usable
-from orchestune.domain.more_memory import sized
-from orchestune.domain.resources import Capacity, Resources
-from orchestune.domain.states import Reason, ReasonCode, WorkerState
-from orchestune.domain.transitions import Cause
+from orchestune.domain.lifecycle.states import Reason, ReasonCode, WorkerState
+from orchestune.domain.lifecycle.transitions import Cause
+from orchestune.domain.resources.allocation import usable
+from orchestune.domain.resources.more_memory import sized
+from orchestune.domain.resources.resources import Capacity, Resources
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.ports.backend import Backend, WorkerOrder
 from orchestune.ports.clock import new_id
 from orchestune.services.core import Core
-from orchestune.services.ledger import locked
-from orchestune.services.recent import Recent
+from orchestune.services.execution.ledger import locked
+from orchestune.services.memory.lru_cache import Recent
 from orchestune.services.signatures import worker_token
 from orchestune.store import workers
 from orchestune.store.experiments import ExperimentRow
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Site:
+class LaunchTarget:
     """A part of an experiment and its cluster, as seen by one tick."""
 
     backend: Backend
@@ -52,7 +52,7 @@ class Site:
         return tuple(machine.name for machine in usable(self.capacity, self.part.each, self.pool, self.closed))
 
 
-class Starting:
+class WorkerStarter:
     """Starts single workers for the launching controller, which decides how many."""
 
     def __init__(self, core: Core) -> None:
@@ -60,7 +60,7 @@ class Starting:
         self._said: Recent[None] = Recent(kept=500)
         """start failures already logged: each is logged once, not every second"""
 
-    def start(self, site: Site, slots: int, gpus: tuple[str, ...] = ()) -> bool:
+    def start(self, site: LaunchTarget, slots: int, gpus: tuple[str, ...] = ()) -> bool:
         """Start a worker unless the experiment was ended or paused. Returns True if another one may be started."""
         row, part, worker = site.row, site.part, new_id(self._core.clock)
         each = site.each
@@ -84,7 +84,7 @@ class Starting:
             workers.add(ledger.session, values)
         return self.hand_over(site, worker, slots, gpus)
 
-    def hand_over(self, site: Site, worker: str, slots: int, gpus: tuple[str, ...]) -> bool:
+    def hand_over(self, site: LaunchTarget, worker: str, slots: int, gpus: tuple[str, ...]) -> bool:
         """Let the backend start a worker whose row exists; idempotent. Returns False if it could not: the obstacle (an
         unreachable or full cluster) concerns further workers, too.
         """
@@ -126,7 +126,7 @@ class Starting:
             ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {text}"))
 
 
-def _avoided(site: Site) -> frozenset[str]:
+def _avoided(site: LaunchTarget) -> frozenset[str]:
     """Return the nodes to avoid: those that accept no trials now, and GPU nodes reserved for other trials."""
     allowed = set(site.machines)
     kept = {machine.name for machine in site.capacity.machines if machine.whole.gpu and machine.name not in allowed}

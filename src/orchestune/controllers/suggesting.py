@@ -10,18 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from orchestune.controllers.each import each
-from orchestune.domain.space import Configuration
-from orchestune.domain.states import Reason, ReasonCode
-from orchestune.domain.trial import ask_seed
+from orchestune.controllers.isolated_jobs import each
+from orchestune.domain.lifecycle.states import Reason, ReasonCode
+from orchestune.domain.search.space import Configuration
+from orchestune.domain.search.trial import ask_seed
 from orchestune.errors import OrchestuneError, StoreUnavailable, TemporaryError
 from orchestune.ports.engine import Engine, Exhausted, StillLooking
-from orchestune.services import read_history, trials
-from orchestune.services.ahead import missing, trials_for
+from orchestune.services import history as read_history
 from orchestune.services.core import Core
-from orchestune.services.ledger import locked
-from orchestune.services.signals import SUGGESTING
-from orchestune.services.trials import Suggestion
+from orchestune.services.execution import trials
+from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.prefetch import missing, trials_for
+from orchestune.services.execution.trials import SuggestedTrial
+from orchestune.services.memory.signals import SUGGESTING
 from orchestune.store import experiments, hot, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
@@ -129,7 +130,7 @@ class Suggesting:
         opened.told = row.history_seq
         self._ask(row, opened, pending, wanted)
 
-    def _first(self, row: ExperimentRow) -> list[Suggestion]:
+    def _first(self, row: ExperimentRow) -> list[SuggestedTrial]:
         """Return the `try_first` configurations not queued yet."""
         first = row.specification.try_first
         if not first or row.id in self._tried_first:
@@ -138,11 +139,11 @@ class Suggesting:
             left = first[tried_first(session, row.id) :]
         if not left:
             self._tried_first.add(row.id)
-        return [Suggestion(values, "try_first") for values in left]
+        return [SuggestedTrial(values, "try_first") for values in left]
 
     def _ask(self, row: ExperimentRow, opened: _Open, pending: dict[int, Configuration], wanted: int) -> None:
         clock = self._core.clock
-        made: list[Suggestion] = []
+        made: list[SuggestedTrial] = []
         start = clock.monotonic()
         for number in range(row.last_trial + 1, row.last_trial + 1 + wanted):
             began = clock.monotonic()
@@ -158,7 +159,7 @@ class Suggesting:
                 break
             opened.seconds.append(clock.monotonic() - began)
             pending[number] = found
-            made.append(Suggestion(found, opened.engine.source, opened.engine.version, opened.warm + opened.told))
+            made.append(SuggestedTrial(found, opened.engine.source, opened.engine.version, opened.warm + opened.told))
             if opened.engine.uses_history:
                 break  # one at a time: more results may have arrived before the next ask
             if clock.monotonic() - start > _TURN or len(made) >= _trials_at_once(row):
@@ -201,7 +202,7 @@ class Suggesting:
         pace = (finished - before) / (now - start) if now > start else 0.0
         return standby(pace * max(opened.seconds, default=0.0), row.parallelism)
 
-    def _queue(self, row: ExperimentRow, suggestions: list[Suggestion]) -> None:
+    def _queue(self, row: ExperimentRow, suggestions: list[SuggestedTrial]) -> None:
         """Queue the suggestions if the experiment has not changed since the ask; otherwise the next tick asks again."""
         with locked(self._core, row.id) as ledger:
             now = ledger.row

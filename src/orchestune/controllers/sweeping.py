@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from orchestune.controllers.each import each
+from orchestune.controllers.isolated_jobs import each
 from orchestune.services.core import Core
 from orchestune.store import workers
 

@@ -10,19 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from orchestune.controllers.each import each
-from orchestune.domain.notify import shown
-from orchestune.domain.tracker import Tracker
+from orchestune.controllers.isolated_jobs import each
+from orchestune.domain.specification.notify import shown
+from orchestune.domain.specification.tracker import Tracker
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError
-from orchestune.outgoing.mlflow import Mlflow
-from orchestune.services import runs
+from orchestune.outgoing.mlflow import MlflowClient
 from orchestune.services.core import Core
-from orchestune.services.ledger import locked
+from orchestune.services.execution.ledger import locked
 from orchestune.services.outgoing import tracker_of
-from orchestune.services.runs import EXPERIMENT_TAG, PARENT_TAG, TRIAL_TAG, Run
-from orchestune.store import experiments, logs, tracked
+from orchestune.services.queries import tracking_runs
+from orchestune.services.queries.tracking_runs import EXPERIMENT_TAG, PARENT_TAG, TRIAL_TAG, TrackedRun
+from orchestune.store import experiments, logs
+from orchestune.store import tracking_runs as tracked
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.tracked import WHOLE, Tracked
+from orchestune.store.tracking_runs import WHOLE, TrackedRow
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class _Server:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._links: dict[Tracker, Mlflow] = {}
+        self._links: dict[Tracker, MlflowClient] = {}
         self._places: dict[tuple[Tracker, str], str] = {}
         """(tracker, experiment name) → id of the MLflow experiment"""
         self._troubles: dict[str, _Trouble] = {}
@@ -169,11 +170,11 @@ class _Server:
         else:
             self._troubles.pop(experiment, None)
 
-    def _link(self, tracker: Tracker) -> Mlflow:
+    def _link(self, tracker: Tracker) -> MlflowClient:
         if tracker not in self._links:
             while len(self._links) >= 20:
                 self._links.pop(next(iter(self._links))).close()
-            self._links[tracker] = Mlflow(tracker, self._core.outgoing.reach)
+            self._links[tracker] = MlflowClient(tracker, self._core.outgoing.reach)
         return self._links[tracker]
 
     def _place(self, tracker: Tracker, row: ExperimentRow) -> str:
@@ -197,7 +198,7 @@ class _Server:
 class _Telling:
     """A step of recording one experiment."""
 
-    def __init__(self, core: Core, row: ExperimentRow, there: Mlflow, place: str) -> None:
+    def __init__(self, core: Core, row: ExperimentRow, there: MlflowClient, place: str) -> None:
         self._core, self._row, self._there, self._place = core, row, there, place
 
     def tell(self) -> None:
@@ -214,26 +215,26 @@ class _Telling:
         since = {number: known[number].logged_at for number in numbers}
         while since:
             with self._core.store.reading() as session:
-                found = runs.of_trials(session, row, since)
+                found = tracking_runs.of_trials(session, row, since)
             for run in found:
                 self._tell(run, known[run.trial].run_id or None, {PARENT_TAG: parent})
             known = self._known(numbers)
             since = {run.trial: run.told_at for run in found if run.more}
         with self._core.store.reading() as session:
             self._row = experiments.get(session, row.id)
-        self._tell(runs.of_experiment(self._row), parent, {})
+        self._tell(tracking_runs.of_experiment(self._row), parent, {})
         with self._core.store.transaction() as session:
             tracked.change(session, row.id, WHOLE, event_seq=events[-1].seq)
 
-    def _parent(self, cursor: Tracked) -> str:
+    def _parent(self, cursor: TrackedRow) -> str:
         if cursor.run_id:
             return cursor.run_id
-        run = self._make(runs.of_experiment(self._row), {})
+        run = self._make(tracking_runs.of_experiment(self._row), {})
         with self._core.store.transaction() as session:
             tracked.change(session, self._row.id, WHOLE, run_id=run)
         return run
 
-    def _known(self, numbers: Iterable[int]) -> Mapping[int, Tracked]:
+    def _known(self, numbers: Iterable[int]) -> Mapping[int, TrackedRow]:
         """Return the rows of these trials; create the missing ones."""
         wanted = list(numbers)
         with self._core.store.transaction() as session:
@@ -242,13 +243,13 @@ class _Telling:
             tracked.begin(session, self._row.id, sorted(self._fresh))
             return tracked.of(session, self._row.id, wanted)
 
-    def _make(self, run: Run, more: Mapping[str, str], fresh: bool = False) -> str:
+    def _make(self, run: TrackedRun, more: Mapping[str, str], fresh: bool = False) -> str:
         """Return the id of the MLflow run, existing or new; one whose row is `fresh` cannot exist yet."""
         by = {EXPERIMENT_TAG: self._row.id, TRIAL_TAG: str(run.trial)}
         found = None if fresh else self._there.find(self._place, by)
         return found or self._there.create(self._place, run.name, run.at, {**run.tags, **more})
 
-    def _tell(self, run: Run, known: str | None, more: Mapping[str, str]) -> None:
+    def _tell(self, run: TrackedRun, known: str | None, more: Mapping[str, str]) -> None:
         identity = known or self._make(run, more, run.trial in self._fresh)
         self._there.log(identity, run.measures, {} if known and run.trial else run.params, run.tags)
         self._there.update(identity, run.status, run.ended_at)

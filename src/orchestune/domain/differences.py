@@ -13,7 +13,7 @@ Pair = list[Any]
 """values in the first and the second trial; None: absent"""
 
 
-class Side:
+class ComparedTrial:
     """One of the two trials, with the specification and launch settings at the time it was queued."""
 
     def __init__(self, status: Document, trial: Document, document: Document) -> None:
@@ -58,7 +58,7 @@ class Side:
         return found | {f"shell.{name}": value for name, value in (launch.get("env") or {}).items()}
 
 
-def document(old: Side, new: Side, files: Sequence[ChangedFile]) -> Difference:
+def document(old: ComparedTrial, new: ComparedTrial, files: Sequence[ChangedFile]) -> Difference:
     """Return the document that `diff --json` prints; `files` are the code files that differ."""
     return {
         "schema": 1,

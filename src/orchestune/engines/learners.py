@@ -6,9 +6,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Space
-from orchestune.engines.distinct import Proposer
+from orchestune.domain.search.space import Space
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.constraints.deduplication import Proposer
 
 
 def proposer(name: str, space: Space, metrics: Sequence[Metric], seed: int, options: Mapping[str, Any]) -> Proposer:
@@ -21,25 +21,25 @@ def proposer(name: str, space: Space, metrics: Sequence[Metric], seed: int, opti
 
 def _proposer(name: str, space: Space, metrics: Sequence[Metric], seed: int, options: Mapping[str, Any]) -> Proposer:
     if name == "tpe":
-        from orchestune.engines.tpe import TpeProposer  # imported here: Optuna and NumPy take 0.3 s
+        from orchestune.engines.samplers.tpe import TpeProposer  # imported here: Optuna and NumPy take 0.3 s
 
         return TpeProposer(space, metrics, **options)
     if name == "gp":
-        from orchestune.engines.gp import GpProposer  # imported here: SciPy takes a second
+        from orchestune.engines.samplers.gp import GpProposer  # imported here: SciPy takes a second
 
         return GpProposer(space, metrics, seed, **options)
     if name == "cma":
-        from orchestune.engines.cma import CmaProposer
+        from orchestune.engines.samplers.cma import CmaProposer
 
         return CmaProposer(space, metrics, seed, **options)
     if name == "evolution":
-        from orchestune.engines.evolution import EvolutionProposer
+        from orchestune.engines.samplers.evolution import EvolutionProposer
 
         return EvolutionProposer(space, metrics, seed, **options)
     if name == "swarm":
-        from orchestune.engines.swarm import SwarmProposer
+        from orchestune.engines.samplers.swarm import SwarmProposer
 
         return SwarmProposer(space, metrics, seed, **options)
-    from orchestune.engines.portfolio import AutoProposer
+    from orchestune.engines.samplers.portfolio import AutoProposer
 
     return AutoProposer(space, metrics, seed, **options)

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from orchestune.domain.engines import LEARNERS, MOST, NAMES, OPTIONS
-from orchestune.domain.metrics import Metric, aimed, objectives
-from orchestune.domain.space import Space
+from orchestune.domain.search.engines import LEARNERS, MOST, NAMES, OPTIONS
+from orchestune.domain.search.space import Space
+from orchestune.domain.specification.metrics import Metric, aimed, objectives
 from orchestune.domain.words import did_you_mean
-from orchestune.engines import feasible, learners
-from orchestune.engines.distinct import DistinctEngine
-from orchestune.engines.grid import GridEngine
-from orchestune.engines.uniform import UniformProposer
+from orchestune.engines import learners
+from orchestune.engines.constraints import feasible
+from orchestune.engines.constraints.deduplication import DistinctEngine
+from orchestune.engines.samplers.grid import GridEngine
+from orchestune.engines.samplers.uniform import UniformProposer
 from orchestune.errors import BadInput, Problem
 from orchestune.ports.engine import Engine
 
@@ -61,14 +62,14 @@ def create(
     if name in LEARNERS:
         if in_process:
             return DistinctEngine(space, learners.proposer(name, space, metrics, seed, options))
-        from orchestune.engines.process import ProcessEngine  # imported here: the CLI does not need subprocess
+        from orchestune.engines.process.parent import ProcessEngine  # imported here: the CLI does not need subprocess
 
         return ProcessEngine(name, space, metrics, seed=seed, options=options)
     if name == "latin":
-        from orchestune.engines.latin import LatinProposer  # imported here: SciPy takes a second
+        from orchestune.engines.samplers.latin import LatinProposer  # imported here: SciPy takes a second
 
         return DistinctEngine(space, LatinProposer(space, seed, **options))
-    from orchestune.engines.quasi import QuasiRandomProposer  # imported here: SciPy takes a second
+    from orchestune.engines.samplers.quasi import QuasiRandomProposer  # imported here: SciPy takes a second
 
     return DistinctEngine(space, QuasiRandomProposer(name, space, seed))
 

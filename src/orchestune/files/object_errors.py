@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError, SSLError
 
 from orchestune.errors import NotFound, OrchestuneError, StoreUnavailable
-from orchestune.ports.files import Away
+from orchestune.ports.files import FileStoreUnreachable
 
 _TRIED_AGAIN = (500, 502, 503, 504)
 """HTTP statuses after which boto3 retries several times with backoff"""
@@ -46,7 +46,7 @@ def object_errors(place: str, key: str = "") -> Iterator[None]:
     except SSLError as exc:
         raise StoreUnavailable(f"{place} cannot be reached: TLS fails", _AUTHORITY) from exc
     except (BotoCoreError, OSError) as exc:
-        raise Away(
+        raise FileStoreUnreachable(
             f"{place} cannot be reached: {type(exc).__name__}",
             "check the network and AWS_ENDPOINT_URL_S3, if it is set",
         ) from exc
@@ -57,5 +57,5 @@ def _answered(exc: ClientError, place: str, key: str) -> OrchestuneError:
     if code in _MISSING:
         return NotFound(f"there is no file {key!r}")
     status = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
-    kind = Away if status in _TRIED_AGAIN else StoreUnavailable
+    kind = FileStoreUnreachable if status in _TRIED_AGAIN else StoreUnavailable
     return kind(f"{place} refused {exc.operation_name}: {code}", _HINTS.get(code, "try again later"))

@@ -26,7 +26,7 @@ from orchestune.files.keys import (
     upload_place,
 )
 from orchestune.files.object_errors import object_errors
-from orchestune.files.object_streams import BLOCK, Body, blocks, verified
+from orchestune.files.object_streams import BLOCK, ObjectBody, blocks, verified
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class ObjectFiles:
         return self._store(key, blocks(iter(lambda: data.read(1 << 20), b"")))
 
     def open(self, key: str, start: int = 0) -> BinaryIO:
-        return io.BufferedReader(Body(self._get(checked_key(key), start), self._place), 1 << 18)
+        return io.BufferedReader(ObjectBody(self._get(checked_key(key), start), self._place), 1 << 18)
 
     def size(self, key: str) -> int | None:
         name = self._prefix + checked_key(key)

@@ -14,7 +14,7 @@ BLOCK = 16 << 20
 """bytes of one part of a multipart upload; an object has at most 10,000 parts (156 GiB)"""
 
 
-class Body(io.RawIOBase):
+class ObjectBody(io.RawIOBase):
     """The body of a response, with boto3's errors translated to our own."""
 
     def __init__(self, body: Any, place: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from lightgbm.callback import CallbackEnv, EarlyStopException
 
 from orchestune.integrations.naming import report_chosen
-from orchestune.sdk.ending import should_stop
+from orchestune.sdk.trial_end import should_stop
 
 
 class OrchestuneCallback:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestune.integrations.naming import report_chosen
-from orchestune.sdk.ending import should_stop
+from orchestune.sdk.trial_end import should_stop
 
 try:
     from lightning.pytorch.callbacks import Callback

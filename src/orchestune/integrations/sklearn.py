@@ -13,7 +13,7 @@ from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
 
 from orchestune.integrations.naming import report_chosen
-from orchestune.sdk.ending import should_stop
+from orchestune.sdk.trial_end import should_stop
 
 _NO_SCORES = ("estimator", "indices")
 """what `cross_validate` may give beside numbers: an array of ensembles would be one of their members"""

@@ -9,7 +9,7 @@ import torch
 from transformers import TrainerCallback
 
 from orchestune.integrations.naming import report_chosen
-from orchestune.sdk.ending import should_stop
+from orchestune.sdk.trial_end import should_stop
 
 
 class OrchestuneCallback(TrainerCallback):

@@ -8,7 +8,7 @@ from typing import Any
 from xgboost.callback import TrainingCallback
 
 from orchestune.integrations.naming import report_chosen
-from orchestune.sdk.ending import should_stop
+from orchestune.sdk.trial_end import should_stop
 
 
 class OrchestuneCallback(TrainingCallback):

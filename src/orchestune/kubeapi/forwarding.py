@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from orchestune.domain.cluster import SERVER_ROLES
+from orchestune.domain.clusters.cluster import SERVER_ROLES
 
 Document = dict[str, Any]
 

@@ -24,7 +24,7 @@ USUAL = "~/.kube/config"
 
 
 @dataclass(frozen=True)
-class Entry:
+class KubeconfigEntry:
     """A context, a cluster or a user."""
 
     folder: Path
@@ -38,9 +38,9 @@ class Kubeconfig:
 
     named: str
     current: str = ""
-    contexts: dict[str, Entry] = field(default_factory=dict)
-    clusters: dict[str, Entry] = field(default_factory=dict)
-    users: dict[str, Entry] = field(default_factory=dict)
+    contexts: dict[str, KubeconfigEntry] = field(default_factory=dict)
+    clusters: dict[str, KubeconfigEntry] = field(default_factory=dict)
+    users: dict[str, KubeconfigEntry] = field(default_factory=dict)
 
     @classmethod
     def read(cls, kubeconfig: str | None, environ: Mapping[str, str] = os.environ) -> Kubeconfig:
@@ -91,7 +91,7 @@ class Kubeconfig:
         folder = path.absolute().parent
         for kind, target in (("context", self.contexts), ("cluster", self.clusters), ("user", self.users)):
             for item in document.get(f"{kind}s") or ():
-                target.setdefault(str(item["name"]), Entry(folder, item.get(kind) or {}))
+                target.setdefault(str(item["name"]), KubeconfigEntry(folder, item.get(kind) or {}))
 
 
 def load(kubeconfig: str | None, context: str | None, environ: Mapping[str, str] = os.environ) -> Endpoint:
@@ -103,7 +103,7 @@ def load(kubeconfig: str | None, context: str | None, environ: Mapping[str, str]
     (name, chosen), host = read.context(context), read.server(context)
     try:
         cluster = read.clusters[str(chosen.get("cluster"))]
-        user = read.users[str(chosen["user"])] if chosen.get("user") else Entry(cluster.folder, {})
+        user = read.users[str(chosen["user"])] if chosen.get("user") else KubeconfigEntry(cluster.folder, {})
         proxy = proxy_for(host, cluster.values.get("proxy-url"), environ)
         account = login(user.values, user.folder, cluster.values, read.named, name)
         acting = impersonation(user.values)

@@ -19,7 +19,7 @@ MAKE_NAMESPACE = "add --create-namespace, or have an administrator make it"
 _ADMISSION = ("violates PodSecurity", "admission webhook", "denied the request")
 
 
-class Forbidden(Denied):
+class PermissionMissing(Denied):
     """The caller lacks a permission."""
 
 
@@ -27,7 +27,7 @@ class Unauthenticated(TemporaryError):
     """The API server rejects the token; an expired one is read again."""
 
 
-class Expired(TemporaryError):
+class WatchExpired(TemporaryError):
     """The resource version of a watch is no longer available: list again."""
 
 
@@ -74,7 +74,7 @@ def refusal(status: int, content: str, asker: Asker) -> OrchestuneError:
     if status == 404:
         return _missing(message, asker)
     if status == 410:
-        return Expired(message)
+        return WatchExpired(message)
     if status == 409 and reason == "AlreadyExists":
         return Conflict(message)
     if status in (408, 409, 429) or status >= 500:
@@ -114,7 +114,7 @@ def _forbidden(message: str, asker: Asker) -> OrchestuneError:
         return Denied(f"an admission rule of {asker.cluster} forbids it: {message}")
     if _ESCALATION in message:
         which = message.partition(_ESCALATION)[2].strip(": ")
-        return Forbidden(
+        return PermissionMissing(
             f"{asker.name} may not hand on rights that it does not hold: {which}",
             "somebody who holds them runs this, such as who has the ClusterRole `admin` in the namespace",
         )
@@ -126,6 +126,6 @@ def _forbidden(message: str, asker: Asker) -> OrchestuneError:
     resource = f"{found['resource']}.{found['group']}" if found["group"] else found["resource"]
     where = f"in the namespace {found['namespace']}" if found["namespace"] else "in the whole cluster"
     of = "" if asker.cluster == "the cluster" else f" of {asker.cluster}"
-    return Forbidden(
+    return PermissionMissing(
         f"{asker.name} may not {found['verb']} {resource} {where}{of}", asker.remedy(found["verb"], resource)
     )

@@ -10,10 +10,10 @@ from itertools import chain, count
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from orchestune.domain.tracker import Tracker
+from orchestune.domain.specification.tracker import Tracker
 from orchestune.errors import BadInput, OrchestuneError, Unreachable
-from orchestune.outgoing.link import Link
-from orchestune.outgoing.reach import Reach
+from orchestune.outgoing.destinations import AllowedDestinations
+from orchestune.outgoing.http import HttpLink
 
 _API = "api/2.0/mlflow"
 _MOST_METRICS, _MOST_PARAMS = 1000, 100
@@ -22,13 +22,13 @@ _LONGEST_PARAM, _LONGEST_TAG, _LONGEST_KEY = 6000, 5000, 250
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
 
 
-class Refused(OrchestuneError):
+class MlflowRejected(OrchestuneError):
     """MLflow has rejected the request; retries do not help."""
 
     code = "refused"
 
 
-class Measure(NamedTuple):
+class LoggedMetric(NamedTuple):
     """A metric value; `at` in milliseconds since 1970."""
 
     name: str
@@ -37,13 +37,13 @@ class Measure(NamedTuple):
     step: int
 
 
-class Mlflow:
+class MlflowClient:
     """A tracking server over one connection, for one thread. Every call is idempotent: values logged twice are stored
     once. Methods raise Unreachable, Denied and Refused, the constructor BadInput.
     """
 
-    def __init__(self, tracker: Tracker, reach: Reach) -> None:
-        self._link = Link(tracker.uri, reach)
+    def __init__(self, tracker: Tracker, reach: AllowedDestinations) -> None:
+        self._link = HttpLink(tracker.uri, reach)
         self._base = self._link.target.path.partition("?")[0].rstrip("/")
         self._headers = {"Content-Type": "application/json", **authorization(tracker.token)}
 
@@ -55,13 +55,13 @@ class Mlflow:
         """Return the id of the experiment with this name, which is created if absent."""
         try:
             return str(_part(self._call("POST", "experiments/create", {"name": name}), "experiment_id"))
-        except Refused as error:
+        except MlflowRejected as error:
             if _EXISTS not in error.message:
                 raise
         found = self._call("GET", f"experiments/get-by-name?experiment_name={quote(name, safe='')}")
         identity = str(_part(found, "experiment", "experiment_id"))
         if found["experiment"].get("lifecycle_stage") == "deleted":
-            raise Refused(f"the experiment {name!r} is deleted there", "restore it, or name another one")
+            raise MlflowRejected(f"the experiment {name!r} is deleted there", "restore it, or name another one")
         return identity
 
     def find(self, experiment: str, tags: Mapping[str, str]) -> str | None:
@@ -76,7 +76,7 @@ class Mlflow:
         body = {"experiment_id": experiment, "run_name": name, "start_time": at, "tags": _pairs(tags, _LONGEST_TAG)}
         return str(_part(self._call("POST", "runs/create", body), "run", "info", "run_id"))
 
-    def log(self, run: str, metrics: Sequence[Measure] = (), params: Mapping[str, Any] | None = None,
+    def log(self, run: str, metrics: Sequence[LoggedMetric] = (), params: Mapping[str, Any] | None = None,
             tags: Mapping[str, str] | None = None) -> None:  # fmt: skip
         """Add values to a run, in as many requests as necessary."""
         rest_params, rest_tags = _pairs(params or {}, _LONGEST_PARAM), _pairs(tags or {}, _LONGEST_TAG)
@@ -109,7 +109,7 @@ class Mlflow:
         text = f"MLflow answered {answer.status} to {path.partition('?')[0]}: {said[:500] or 'nothing more'}"
         if answer.status >= 500 or answer.status == 429:
             raise Unreachable(text)
-        raise Refused(text)
+        raise MlflowRejected(text)
 
 
 def _part(document: Any, *names: str | int) -> Any:
@@ -119,7 +119,7 @@ def _part(document: Any, *names: str | int) -> Any:
             document = document[name]
         except (LookupError, TypeError):
             text = f"what answers there is not MLflow: it does not say {names[-1]}"
-            raise Refused(text, "look at the address, and at what stands before the tracking server") from None
+            raise MlflowRejected(text, "look at the address, and at what stands before the tracking server") from None
     return document
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Capacity, Resources
-from orchestune.domain.survey import Surveyed
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Capacity, Resources
+from orchestune.domain.resources.survey import MachineAllocation
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Phase(StrEnum):
     """The state of a worker as the backend observes it, which may differ from the server's."""
 
     PENDING = "pending"
-    """not started yet; `Sighting.reason` says what it is blocked on"""
+    """not started yet; `WorkerStatus.reason` says what it is blocked on"""
     QUEUED = "queued"
     """pending in a queue of the backend: no resources are allocated yet"""
     RUNNING = "running"
@@ -55,7 +55,7 @@ class Phase(StrEnum):
         return self in (Phase.PENDING, Phase.QUEUED)
 
 
-class Gone(StrEnum):
+class WorkerLoss(StrEnum):
     """The cause of a worker's disappearance."""
 
     UNKNOWN = "unknown"
@@ -69,7 +69,7 @@ class Gone(StrEnum):
 
 
 @dataclass(frozen=True)
-class Sighting:
+class WorkerStatus:
     """The observed state of one worker. `handle` lets the backend find it after a restart of the server."""
 
     worker: str
@@ -77,7 +77,7 @@ class Sighting:
     handle: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
     """why it is gone, or what it is blocked on, as text for users"""
-    gone: Gone = Gone.UNKNOWN
+    gone: WorkerLoss = WorkerLoss.UNKNOWN
     node: str = ""
     """the node, if known"""
 
@@ -129,7 +129,7 @@ class Backend(Protocol):
         An OrchestuneError other than TemporaryError is permanent: the experiment pauses with it as the reason.
         """
 
-    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
+    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
         """Return the state of these workers (id → handle) in one batched call; an unknown worker is `GONE`.
 
         A killed worker is not `GONE` before the cause is known, if the backend will report one.
@@ -161,7 +161,7 @@ class Guard(Protocol):
 class Surveyor(Protocol):
     """A backend that can show who else uses its cluster."""
 
-    def survey(self) -> Sequence[Surveyed]:
+    def survey(self) -> Sequence[MachineAllocation]:
         """Return every node, unschedulable ones included. Cheap: reads the backend's watch cache."""
 
     def notes(self) -> Sequence[str]:

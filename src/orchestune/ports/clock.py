@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol, overload
 
-from orchestune.domain.ids import uuid7
+from orchestune.domain.lifecycle.ids import uuid7
 
 
 class Clock(Protocol):

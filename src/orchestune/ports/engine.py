@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from orchestune.domain.parameters import Value
-from orchestune.domain.space import Configuration
-from orchestune.domain.trial import Observation
+from orchestune.domain.search.parameters import Value
+from orchestune.domain.search.space import Configuration
+from orchestune.domain.search.trial import Observation
 
 
 class Exhausted(Exception):

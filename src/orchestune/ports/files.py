@@ -8,7 +8,7 @@ from typing import BinaryIO, Protocol
 from orchestune.errors import StoreUnavailable
 
 
-class Away(StoreUnavailable):
+class FileStoreUnreachable(StoreUnavailable):
     """The store does not respond. The timeout has passed once and will pass again for the next request."""
 
 
@@ -16,9 +16,9 @@ class FileStore(Protocol):
     """Immutable objects under keys such as `blobs/ab/ab12…` (`/`-separated, no `..`, at most 512 characters).
 
     Every method is blocking and safe to repeat and to call from several threads and processes. An object is
-    complete or absent: a reader never sees a partial one, whichever process is killed. A missing key raises `NotFound`;
-    a store that is full, read-only or unreachable raises `StoreUnavailable` (`Away` after a timeout) and leaves nothing
-    behind.
+    complete or absent: a reader never sees a partial one, whichever process is killed. A missing key raises `NotFound`.
+    A store that is full, read-only or unreachable raises `StoreUnavailable` (after a timeout its subclass
+    `FileStoreUnreachable`) and leaves nothing behind.
     """
 
     def put(self, key: str, data: BinaryIO) -> int:

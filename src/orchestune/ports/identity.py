@@ -17,7 +17,7 @@ class Person:
     """end of the token, as seconds since 1970; None if unknown"""
 
 
-class Identity(Protocol):
+class IdentityProvider(Protocol):
     """An identity provider. Blocking; raises TemporaryError if it cannot be reached."""
 
     def who(self, token: str) -> Person | None:

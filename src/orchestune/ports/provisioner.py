@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from orchestune.domain.cluster import ClusterSpec, Complaint, Event, Payer, Planned, Proof, Reached, Standing
+from orchestune.domain.clusters.cluster import (
+    CloudStatus,
+    ClusterAddresses,
+    ClusterSpec,
+    CostCenter,
+    Planned,
+    PlanProblem,
+    ProvisioningEvent,
+    RemovalCheck,
+)
 
-Say = Callable[[Event], None]
+Say = Callable[[ProvisioningEvent], None]
 """called for each resource when work on it starts, periodically while it lasts, and when it ends"""
 
 
@@ -24,10 +33,10 @@ class Provisioner(Protocol):
     a TemporaryError a retry may help.
     """
 
-    def payer(self) -> Payer:
+    def payer(self) -> CostCenter:
         """Return the billed account. Raises Denied without credentials and UsageError without a region."""
 
-    def check(self, spec: ClusterSpec) -> tuple[list[Complaint], list[str]]:
+    def check(self, spec: ClusterSpec) -> tuple[list[PlanProblem], list[str]]:
         """Return everything in the spec that the provider cannot do, and notes on what it may refuse. Changes nothing.
 
         For an existing cluster this includes changes that are not possible in place.
@@ -36,13 +45,13 @@ class Provisioner(Protocol):
     def plan(self, spec: ClusterSpec) -> list[Planned]:
         """Return every resource in the order in which `apply` creates them. Changes nothing."""
 
-    def apply(self, spec: ClusterSpec, say: Say) -> Reached:
+    def apply(self, spec: ClusterSpec, say: Say) -> ClusterAddresses:
         """Create the missing resources, and return when nodes can run pods.
 
         Raises Conflict if the cluster is being created by another caller, or one of that name is not ours.
         """
 
-    def reach(self, name: str) -> Reached | None:
+    def reach(self, name: str) -> ClusterAddresses | None:
         """Return how to connect to a running cluster, None if we have none of that name.
 
         Raises TemporaryError while it is being created or deleted.
@@ -57,7 +66,7 @@ class Provisioner(Protocol):
     def retirement(self, spec: ClusterSpec) -> dict[str, Any]:
         """Return the configuration with which the server in the cluster tears down an idle cluster; empty if disabled.
 
-        It has `after`, `archive`, `provider`, and the fields that an `Undertaker` of this provider needs. No secrets.
+        It has `after`, `archive`, `provider`, and the fields for the provider's `ClusterTeardown`. No secrets.
         """
 
     def changes(self, spec: ClusterSpec) -> list[Planned]:
@@ -70,10 +79,10 @@ class Provisioner(Protocol):
         its second argument periodically. Unchanged resources are not reported.
         """
 
-    def status(self, name: str) -> Standing | None:
+    def status(self, name: str) -> CloudStatus | None:
         """Return the state of the cluster, None if we have none of that name."""
 
-    def clusters(self) -> Sequence[Standing]:
+    def clusters(self) -> Sequence[CloudStatus]:
         """Return all our clusters in this account and region."""
 
     def destroy(self, name: str, say: Say, *, keep_registry: bool = False) -> None:
@@ -82,5 +91,5 @@ class Provisioner(Protocol):
         Retries resources that are still in use. Raises Conflict if a cluster of that name is not ours.
         """
 
-    def prove(self, name: str, *, keep_registry: bool = False) -> Proof:
+    def prove(self, name: str, *, keep_registry: bool = False) -> RemovalCheck:
         """Search every service of the provider for leftovers of this cluster. Changes nothing."""

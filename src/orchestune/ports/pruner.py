@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from orchestune.domain.curves import Mark
-from orchestune.domain.states import TrialState
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.specification.curves import Mark
 
 
 class Pruner(Protocol):

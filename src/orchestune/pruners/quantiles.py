@@ -14,10 +14,10 @@ import math
 from array import array
 from bisect import insort
 
-from orchestune.domain.curves import Mark, shown
-from orchestune.domain.metrics import Metric
-from orchestune.domain.states import TrialState
-from orchestune.pruners.looks import every
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.specification.curves import Mark, shown
+from orchestune.domain.specification.metrics import Metric
+from orchestune.pruners.schedule import every
 
 COMPLETED = 5
 """minimum number of completed trials at a step; with fewer no trial is pruned there"""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestune.domain.early_stopping import OPTIONS, TYPES, EarlyStopping
-from orchestune.domain.metrics import Metric
+from orchestune.domain.specification.early_stopping import OPTIONS, TYPES, EarlyStopping
+from orchestune.domain.specification.metrics import Metric
 from orchestune.domain.words import did_you_mean
 from orchestune.errors import BadInput, Problem
 from orchestune.ports.pruner import Pruner

@@ -17,9 +17,9 @@ import hashlib
 import math
 from bisect import bisect_left, insort
 
-from orchestune.domain.curves import Mark, shown
-from orchestune.domain.metrics import Metric
-from orchestune.domain.states import TrialState
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.specification.curves import Mark, shown
+from orchestune.domain.specification.metrics import Metric
 
 BRACKETS = 3
 

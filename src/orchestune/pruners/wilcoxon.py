@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from orchestune.domain.curves import Mark, shown
-from orchestune.domain.metrics import Metric
-from orchestune.domain.states import TrialState
-from orchestune.pruners.looks import every
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.specification.curves import Mark, shown
+from orchestune.domain.specification.metrics import Metric
+from orchestune.pruners.schedule import every
 
 PROBABILITY = 0.1
 """p-value threshold below which a trial is pruned (Optuna's default)"""

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestune.domain.parameters import token
+from orchestune.domain.search.parameters import token
 
 _ABSENT = "–"
 
 
 @dataclass(frozen=True)
-class Axis:
+class SpaceAxis:
     """Of one parameter."""
 
     name: str
@@ -24,7 +24,7 @@ class Axis:
     """of its range, where it has one"""
 
     @classmethod
-    def of(cls, parameter: Mapping[str, Any]) -> Axis:
+    def of(cls, parameter: Mapping[str, Any]) -> SpaceAxis:
         """That of a parameter as a specification has it."""
         if parameter.get("choices"):
             return cls(parameter["name"], "category", tuple(parameter["choices"]))

@@ -17,9 +17,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from orchestune.sdk.ending import should_stop
 from orchestune.sdk.parameters import params
 from orchestune.sdk.reporting import append
+from orchestune.sdk.trial_end import should_stop
 from orchestune.system import local_socket
 from orchestune.system.local_socket import LocalListener, SharedFolder
 

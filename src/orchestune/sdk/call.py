@@ -15,7 +15,7 @@ from orchestune.sdk.reporting import report
 
 
 @dataclass(frozen=True)
-class Call:
+class FunctionCall:
     """A function and how it wants to be called."""
 
     function: Callable[..., Any]

@@ -13,16 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestune.client.address import Place, place
+from orchestune.client.address import ServerPlace, place
 from orchestune.client.api import Client
-from orchestune.client.home import state_folder
-from orchestune.client.launch import folder_key, secret_values
-from orchestune.client.whereabouts import Started, Whereabouts
-from orchestune.domain.experiment import Specification
+from orchestune.client.local.experiment_index import ExperimentIndex, StartedExperiment
+from orchestune.client.local.home import state_folder
+from orchestune.client.local.launch_context import folder_key, secret_values
+from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import UsageError
 from orchestune.sdk import submitting
-from orchestune.sdk.plain import read_keys
-from orchestune.sdk.taking import note_of_secrets, taken
+from orchestune.sdk.plain_values import read_keys
+from orchestune.sdk.project_files import note_of_secrets, taken
 from orchestune.sdk.warm_start import gathered
 from orchestune.system.private import access_of_others
 
@@ -72,7 +72,7 @@ def create(
 
 
 @contextmanager
-def connected(chosen: Place) -> Iterator[Client]:
+def connected(chosen: ServerPlace) -> Iterator[Client]:
     """A client of the server there, closed where the block fails."""
     client = Client.connect(chosen.resolve)
     try:
@@ -108,10 +108,10 @@ def _timed(specification: Specification) -> Specification:
     return specification if longest is None else replace(specification, run=(*run, str(longest)), timeout=None)
 
 
-def _remember(chosen: Place, status: documents.Status, folder: Path) -> None:
+def _remember(chosen: ServerPlace, status: documents.Status, folder: Path) -> None:
     if chosen.cluster is not None:
-        started = Started(status["handle"], status["id"], chosen.cluster.name, folder_key(folder))
-        Whereabouts(state_folder()).add(started)
+        started = StartedExperiment(status["handle"], status["id"], chosen.cluster.name, folder_key(folder))
+        ExperimentIndex(state_folder()).add(started)
 
 
 def module_path(path: Sequence[str]) -> list[str]:

@@ -35,7 +35,7 @@ def as_text(status: documents.Status) -> str:
     return f"<Experiment {status['handle']}: {status['state']}, {finished(status)} of {status['budget']} trials>"
 
 
-class Shown:
+class LiveDisplay:
     """A status as a notebook shows it."""
 
     def __init__(self, status: documents.Status) -> None:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from orchestune.client.address import named_server, place
 from orchestune.client.api import Client
-from orchestune.client.home import state_folder
+from orchestune.client.local.experiment_index import ExperimentIndex
+from orchestune.client.local.home import state_folder
 from orchestune.client.states import over
-from orchestune.client.whereabouts import Whereabouts
 from orchestune.errors import UsageError
-from orchestune.sdk.asking import Looks, OpenTrial, asked_by_task, nothing_more, offer_again, take, turn
+from orchestune.sdk.asked_trials import OpenTrial, PruningLooks, asked_by_task, nothing_more, offer_again, take, turn
+from orchestune.sdk.async_methods import in_thread
 from orchestune.sdk.creating import BRIDGE, connected, create, create_open
-from orchestune.sdk.display import Shown, as_html, live_display
-from orchestune.sdk.in_thread import in_thread
+from orchestune.sdk.display import LiveDisplay, as_html, live_display
 from orchestune.sdk.plots import Plots
 from orchestune.sdk.trial import Trial, frame, trial_of
 
@@ -106,7 +106,7 @@ class Experiment:
             hint = "a handle is such as sgd-7f3a; one trial of it is Experiment.load('sgd-7f3a').trial(3)"
             raise UsageError(f"{handle!r} is no handle of an experiment", hint)
         if cluster is None and not named_server(os.environ):
-            cluster = Whereabouts(state_folder()).cluster_of(handle)
+            cluster = ExperimentIndex(state_folder()).cluster_of(handle)
         with connected(place(os.environ, cluster)) as client:
             return cls(client, client.experiment(handle))
 
@@ -149,13 +149,13 @@ class Experiment:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         status = self.status()
-        update = live_display(Shown(status))
+        update = live_display(LiveDisplay(status))
         while not over(status):
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{self.handle} is {status['state']} after {timeout:g} s")
             time.sleep(_LOOK)
             status = self.status()
-            update(Shown(status))
+            update(LiveDisplay(status))
         return self
 
     async def wait_async(self, timeout: float | None = None) -> Experiment:
@@ -168,11 +168,11 @@ class Experiment:
         status = await self.status_async()
         with _told(lambda: f"{self.handle} is {status['state']} after {timeout:g} s"):
             async with asyncio.timeout(timeout):
-                update = live_display(Shown(status))
+                update = live_display(LiveDisplay(status))
                 while not over(status):
                     await asyncio.sleep(_LOOK)
                     status = await self.status_async()
-                    update(Shown(status))
+                    update(LiveDisplay(status))
         return self
 
     def results(self) -> list[Trial]:
@@ -250,7 +250,7 @@ class Experiment:
         >>> experiment.best().metrics
         {'y': 20.0}
         """
-        folder, looks, began = self._offers(), Looks(_OFFERED, _LOOK), time.monotonic()
+        folder, looks, began = self._offers(), PruningLooks(_OFFERED, _LOOK), time.monotonic()
         while True:
             found = self._take(folder)
             if found is not None:
@@ -279,7 +279,7 @@ class Experiment:
         >>> experiment.best().metrics
         {'y': 2.0}
         """
-        folder, looks, began = await asyncio.to_thread(self._offers), Looks(_OFFERED, _LOOK), time.monotonic()
+        folder, looks, began = await asyncio.to_thread(self._offers), PruningLooks(_OFFERED, _LOOK), time.monotonic()
         with _told(lambda: f"{self.handle} has offered no trial for {timeout:g} s"):
             async with asyncio.timeout(timeout):
                 while (found := await asyncio.to_thread(self._take, folder)) is None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from orchestune.sdk.axes import Axis
+from orchestune.sdk.axes import SpaceAxis
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -62,7 +62,7 @@ def importance(found: documents.Importance) -> Figure:
     return figure
 
 
-def parallel(found: documents.Columns, metric: documents.Metric, axes: Sequence[Axis]) -> Figure:
+def parallel(found: documents.Columns, metric: documents.Metric, axes: Sequence[SpaceAxis]) -> Figure:
     """Each trial with a value as a line through its configuration; brushed along any axis. Colours go by rank."""
     values = found["metrics"].get(metric["name"], [])
     chosen = [i for i, value in enumerate(values) if value is not None]
@@ -77,7 +77,7 @@ def parallel(found: documents.Columns, metric: documents.Metric, axes: Sequence[
     return figure
 
 
-def slices(found: documents.Columns, metric: documents.Metric, axes: Sequence[Axis]) -> Figure:
+def slices(found: documents.Columns, metric: documents.Metric, axes: Sequence[SpaceAxis]) -> Figure:
     """The metric over each parameter, side by side."""
     values = found["metrics"].get(metric["name"], [])
     figure = _figure([], f"Slices{_sample(found)}", "", metric["name"])
@@ -93,7 +93,9 @@ def slices(found: documents.Columns, metric: documents.Metric, axes: Sequence[Ax
     return figure
 
 
-def contour(mean: documents.Contour, found: documents.Columns, metric: documents.Metric, x: Axis, y: Axis) -> Figure:
+def contour(
+    mean: documents.Contour, found: documents.Columns, metric: documents.Metric, x: SpaceAxis, y: SpaceAxis
+) -> Figure:
     """The metric over two parameters: the mean of the trials around each place, and the trials themselves."""
     values = found["metrics"].get(metric["name"], [])
     across, up = x.shown(found["parameters"][x.name]), y.shown(found["parameters"][y.name])

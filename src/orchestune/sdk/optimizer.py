@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestune.domain.engines import LEARNERS
-from orchestune.domain.floats import as_float
-from orchestune.domain.metrics import Measured, Metric, objectives, pareto_front
-from orchestune.domain.space import Configuration, key
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation, ask_seed
-from orchestune.domain.warm_start import IDLE
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.engines import LEARNERS
+from orchestune.domain.search.floats import as_float
+from orchestune.domain.search.space import Configuration, key
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.search.warm_start import IDLE
+from orchestune.domain.specification.metrics import Metric, ReducedMetric, objectives, pareto_front
 from orchestune.domain.words import plural
 from orchestune.engines.registry import create
 from orchestune.errors import BadInput, Conflict, SpaceExhausted
@@ -57,7 +57,7 @@ class Result:
     parameters: Params
     metrics: Mapping[str, float]
     stddev: Mapping[str, float] = field(default_factory=dict)
-    expected: Measured | None = None
+    expected: ReducedMetric | None = None
     """of the best of noisy results: what a model expects of it, with its standard deviation"""
 
 
@@ -213,14 +213,14 @@ class Optimizer:
         metrics, optimized = self._request.metrics, objectives(self._request.metrics)
         numbers, expected = pareto_front(metrics, [(number, o.metrics) for number, o in results.items()]), None
         if len(optimized) == 1 and any(results[number].stddev.get(metrics[0].name) for number in numbers):
-            from orchestune.engines.estimate import best_estimate  # here: SciPy takes a second
+            from orchestune.engines.models.estimate import best_estimate  # here: SciPy takes a second
 
             with _one_thread():
                 found = best_estimate(self._request.space, metrics, list(results.values()))
             if found is not None:
-                numbers, expected = [found.number], Measured(found.value, found.stddev)
+                numbers, expected = [found.number], ReducedMetric(found.value, found.stddev)
         elif len(optimized) > 1 and numbers and any(o.stddev for o in results.values()):
-            from orchestune.engines.estimate import expected_front
+            from orchestune.engines.models.estimate import expected_front
 
             with _one_thread():
                 numbers = expected_front(self._request.space, metrics, list(results.values())) or numbers
@@ -317,7 +317,7 @@ class Optimizer:
 
 
 def _one_thread() -> AbstractContextManager[None]:
-    from orchestune.engines.threads import ONE_THREAD  # here: SciPy takes a second
+    from orchestune.engines.process.threads import ONE_THREAD  # here: SciPy takes a second
 
     return ONE_THREAD
 

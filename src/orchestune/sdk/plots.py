@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestune.client import clock
 from orchestune.client.api import Client
+from orchestune.client.connection import clock
 from orchestune.client.states import finished
 from orchestune.errors import UsageError
 from orchestune.sdk import figures
-from orchestune.sdk.axes import Axis
-from orchestune.sdk.in_thread import in_thread
+from orchestune.sdk.async_methods import in_thread
+from orchestune.sdk.axes import SpaceAxis
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure  # for annotations alone: it is an extra
@@ -161,9 +161,9 @@ class Plots:
             raise UsageError(f"'{name}' is no metric of the experiment", f"it has {', '.join(known)}")
         return known[name]
 
-    def _axes(self, names: Sequence[str] | None) -> list[Axis]:
+    def _axes(self, names: Sequence[str] | None) -> list[SpaceAxis]:
         document = self._ask(lambda: self._client.specification(self._experiment))
-        known = {item["name"]: Axis.of(item) for item in document["specification"]["parameters"]}
+        known = {item["name"]: SpaceAxis.of(item) for item in document["specification"]["parameters"]}
         for name in names or ():
             if name not in known:
                 raise UsageError(f"'{name}' is no parameter of the experiment", f"it has {', '.join(known)}")

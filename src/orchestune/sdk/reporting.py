@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from orchestune.domain.floats import as_float
+from orchestune.domain.search.floats import as_float
 
 
 def report(

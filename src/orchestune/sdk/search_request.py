@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.results_file import UnreadableResults, read
-from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Space
-from orchestune.domain.warm_start import MAPPED, WarmStart, mapped, unusable
+from orchestune.config.sources.results_file import UnreadableResults, read
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.warm_start import MAPPED, WarmStart, mapped, unusable
+from orchestune.domain.specification.metrics import Metric
 from orchestune.errors import BadInput
-from orchestune.sdk.plain import plain_value, read_keys
+from orchestune.sdk.plain_values import plain_value, read_keys
 
 _ANYTHING = {"name": "search", "run": "true", "budget": 1}
 """what an experiment file must have beside these keys"""

@@ -10,36 +10,36 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestune.client.address import Place
+from orchestune.client.address import ServerPlace
 from orchestune.client.api import Client
-from orchestune.client.launch import environment, folder_key, owner, python, secret_values
-from orchestune.domain.code import DEFAULT_LIMIT, Code
-from orchestune.domain.experiment import TEST_LABEL, Specification
-from orchestune.domain.notify import is_address
-from orchestune.domain.warm_start import WarmStart
+from orchestune.client.local.launch_context import environment, folder_key, owner, python, secret_values
+from orchestune.domain.search.warm_start import WarmStart
+from orchestune.domain.specification.code import DEFAULT_LIMIT, CodeSettings
+from orchestune.domain.specification.experiment import TEST_LABEL, Specification
+from orchestune.domain.specification.notify import is_address
 from orchestune.sdk import warm_start
 
 
-def at_hand(place: Place) -> bool:
+def at_hand(place: ServerPlace) -> bool:
     """Whether trials are processes of this machine, or of one about which this client knows no better."""
     return place.cluster is None or place.cluster.provider == "local"
 
 
-def shares_files(place: Place) -> bool:
+def shares_files(place: ServerPlace) -> bool:
     """Whether trials see the files of this machine where they are here, and run what is installed here."""
     return at_hand(place) or (place.cluster is not None and place.cluster.provider == "slurm")
 
 
-def named(place: Place) -> dict[str, str]:
+def named(place: ServerPlace) -> dict[str, str]:
     """The part of a request that names the cluster: a server elsewhere has one of its own."""
     return {"cluster": place.name} if place.embedded else {}
 
 
 def launch(
-    place: Place,
+    place: ServerPlace,
     root: Path | str | None,
     links: Sequence[str],
-    code: Code,
+    code: CodeSettings,
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, Any]:
     """What trials get of this shell and folder: nothing, where they cannot see them; and how the code is packed."""
@@ -51,15 +51,15 @@ def launch(
     return found if place.embedded else packed
 
 
-def how_packed(launched: Mapping[str, Any]) -> Code:
+def how_packed(launched: Mapping[str, Any]) -> CodeSettings:
     """The rules for the code that a launch took along."""
     code = launched.get("code") or {}
     limit = int(code.get("limit") or DEFAULT_LIMIT)
-    return Code(tuple(code.get("ignore") or ()), limit, tuple(code.get("modules") or ()))
+    return CodeSettings(tuple(code.get("ignore") or ()), limit, tuple(code.get("modules") or ()))
 
 
 def request(
-    place: Place,
+    place: ServerPlace,
     specification: Specification,
     digest: str | None,
     folder: Path,
@@ -93,7 +93,7 @@ def outgoing(specification: Specification, folder: Path, environ: Mapping[str, s
     found = named | secret_values(sources, environ, folder, section="")
     for name, value in found.items():
         if name.endswith((".url", ".uri")):
-            from orchestune.outgoing.reach import parse  # here: seldom needed
+            from orchestune.outgoing.destinations import parse  # here: seldom needed
 
             parse(value, name)
     return found
@@ -110,16 +110,16 @@ def _outgoing(specification: Specification) -> Iterator[tuple[str, str]]:
             yield "mlflow.token", specification.mlflow.token
 
 
-def ours(code: Code) -> dict[str, Path]:
+def ours(code: CodeSettings) -> dict[str, Path]:
     """The files of ours that go with the code, by their path there."""
     if not code.modules:
         return {}
-    from orchestune.config import sigopt_modules  # here: seldom needed
+    from orchestune.config.sources import sigopt_modules  # here: seldom needed
 
     return {file: sigopt_modules.source(file) for file in code.modules}
 
 
-def upload(client: Client, folder: Path, ignore: Sequence[str], code: Code) -> str:
+def upload(client: Client, folder: Path, ignore: Sequence[str], code: CodeSettings) -> str:
     """Pack the code in `folder` and send it, unless the server has it; its digest. Raises what `pack` raises."""
     from orchestune.bundles.pack import pack  # pathspec is slow to import, and only needed here
 

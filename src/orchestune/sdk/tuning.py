@@ -20,10 +20,10 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from orchestune.client.states import over
-from orchestune.domain.experiment import Program, Specification
+from orchestune.domain.specification.experiment import ProgramKind, Specification
 from orchestune.errors import BadInput, NothingCompleted, TooLarge, UsageError
-from orchestune.sdk.asking import nothing_more
-from orchestune.sdk.call import Call, takes_names
+from orchestune.sdk.asked_trials import nothing_more
+from orchestune.sdk.call import FunctionCall, takes_names
 from orchestune.sdk.creating import create, importable, module_path
 from orchestune.sdk.experiments import Experiment
 
@@ -129,7 +129,7 @@ def start(
         if not isinstance(given, Mapping):
             raise BadInput.one(f"must be a mapping by name, such as {_SUCH_AS[key]}, got {given!r}", key)
     seldom = [str(name) for name, asked in parameters.items() if isinstance(asked, Mapping) and "when" in asked]
-    call = Call(function, tuple(metrics), takes_names(function, tuple(map(str, parameters)), seldom))
+    call = FunctionCall(function, tuple(metrics), takes_names(function, tuple(map(str, parameters)), seldom))
     keys.setdefault("name", getattr(function, "__name__", "tune").strip("<>"))
     with tempfile.TemporaryDirectory(prefix="orchestune-tune-") as folder:
         Path(folder, _FILE).write_bytes(pickled(call))
@@ -159,13 +159,13 @@ def start(
 
 
 def _of_function(specification: Specification) -> Specification:
-    return replace(specification, program=Program.FUNCTION)
+    return replace(specification, program=ProgramKind.FUNCTION)
 
 
 _NOT_SENDABLE = (pickle.PicklingError, TypeError, AttributeError, ValueError)
 
 
-def pickled(call: Call) -> bytes:
+def pickled(call: FunctionCall) -> bytes:
     """This process's module path and the call, for another process; a function whose module nobody can import there
     takes its code along.
     """
@@ -236,7 +236,7 @@ def _too_large(function: Callable[..., Any], size: int) -> TooLarge:
     )
 
 
-def _dumped(call: Call) -> bytes:
+def _dumped(call: FunctionCall) -> bytes:
     """Pickled with the files in which code stands, for tracebacks to name them: cloudpickle leaves these out."""
     import cloudpickle
 

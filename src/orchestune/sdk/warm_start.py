@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestune.client.api import Client
-from orchestune.domain.experiment import Specification
-from orchestune.domain.warm_start import MAPPED, WarmStart, WarmStarts, mapped, to_json, together, unusable
+from orchestune.domain.search.warm_start import MAPPED, WarmStart, WarmStarts, mapped, to_json, together, unusable
+from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import BadInput
 
 

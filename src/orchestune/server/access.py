@@ -13,20 +13,20 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestune import __version__
-from orchestune.client.versions import HEADER
-from orchestune.domain.audit import AuditKind
-from orchestune.domain.cluster import SERVER_ROLES
+from orchestune.client.connection.versions import HEADER
+from orchestune.domain.access.audit import AuditKind
+from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import Denied, TemporaryError, Throttled
 from orchestune.server import cookies
 from orchestune.server.auditing import notes_of
 from orchestune.server.caller_address import caller_address
+from orchestune.server.caller_limits import CALLER, AuditedRequests, CallerLimits, key_of, most_of
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
-from orchestune.server.crowd import CALLER, Crowd, Noted, key_of, most_of
-from orchestune.server.turns import Turns
-from orchestune.services import authenticate
+from orchestune.server.keyed_semaphores import KeyedSemaphores
+from orchestune.services.access import authenticate
+from orchestune.services.cluster_teardown import refuse
 from orchestune.services.core import Caller
-from orchestune.services.retire_cluster import refuse
 
 API = "/api/v1/"
 EXPORTS_AT_ONCE = 2
@@ -47,7 +47,7 @@ _HINT = "set ORCHESTUNE_TOKEN to the one that the server's operator gave you"
 _VERSION = (HEADER.lower().encode(), __version__.encode())
 
 
-class Unknown(Denied):
+class UnknownToken(Denied):
     """The token is missing or unknown."""
 
     status = 401
@@ -113,15 +113,15 @@ def _is_of(caller: Caller, path: str) -> bool:
     return page or (parts[2] if len(parts) > 2 else "") in _GUESTS
 
 
-class Access:
+class AccessMiddleware:
     """The middleware that authenticates and authorizes requests, and puts the caller into their state."""
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
         self.context = context
-        self._crowd = Crowd()
-        self._noted = Noted()
-        self._exports = Turns(EXPORTS_AT_ONCE)
+        self._crowd = CallerLimits()
+        self._noted = AuditedRequests()
+        self._exports = KeyedSemaphores(EXPORTS_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wanted = Need.NOTHING
@@ -132,7 +132,7 @@ class Access:
             return
         try:
             caller = await self._caller(scope)
-        except Unknown:
+        except UnknownToken:
             if wanted is not Need.PAGE:
                 raise
             await _to_sign_in(scope)(scope, receive, send)
@@ -177,20 +177,20 @@ class Access:
         """Return the error for an unknown token, after noting it for the audit log and counting it for the throttle."""
         notes_of(scope).add(AuditKind.TOKEN_FAILED, f"{scope['method']} {scope['path']}")
         address = caller_address(scope, self.context.proxies)
-        return self.context.failures.refusal(address, Unknown("the token is unknown", _HINT))
+        return self.context.failures.refusal(address, UnknownToken("the token is unknown", _HINT))
 
     async def _session(self, scope: Scope) -> Caller:
         """Return the caller of a browser session. Unsafe methods are accepted from this server's own pages only."""
         host = self.context.core.pages_host
         token = cookies.session_token(scope) if not host or cookies.host_name(scope) == host else ""
         if not token:
-            raise Unknown("a token is missing", _HINT)
+            raise UnknownToken("a token is missing", _HINT)
         caller = self.context.known.get(token)
         if caller is None:
             taken = self.context.known.taken
             caller = await self.context.hot(authenticate.session_of, self.context.core, token)
             if caller is None:
-                raise Unknown("the session is over", "sign in again: `orchestune ui`")
+                raise UnknownToken("the session is over", "sign in again: `orchestune ui`")
             self.context.known.remember(token, caller, taken)
         if scope["method"] not in cookies.SAFE and not cookies.from_our_pages(scope, self.context.core.url):
             raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
@@ -211,7 +211,11 @@ class Access:
             elif streams:
                 try:
                     await self._caller(scope)
-                except (Unknown, Throttled, TemporaryError):  # also if the cluster cannot be reached: clients reconnect
+                except (
+                    UnknownToken,
+                    Throttled,
+                    TemporaryError,
+                ):  # also if the cluster cannot be reached: clients reconnect
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
                     raise ClientDisconnect from None  # the caller may not read more
             await send(message)

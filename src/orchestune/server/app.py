@@ -27,19 +27,19 @@ from orchestune.errors import (
 )
 from orchestune.ports.clock import rfc3339
 from orchestune.server import openapi
-from orchestune.server.access import API, Access
+from orchestune.server.access import API, AccessMiddleware
 from orchestune.server.addresses import Addresses
 from orchestune.server.auditing import Auditing
 from orchestune.server.boundary import Boundary
 from orchestune.server.caller_address import Network
-from orchestune.server.context import COLD_THREADS, Context, Pace
-from orchestune.server.draining import Draining
+from orchestune.server.context import COLD_THREADS, Context, ServerTimeouts
+from orchestune.server.draining import DrainSignal
 from orchestune.server.pages import routes as pages
 from orchestune.server.pages.origin import Origin
 from orchestune.server.pages.render import refused
 from orchestune.server.peers import PeerCheck
 from orchestune.server.readiness import Readiness
-from orchestune.server.repeats import Repeats
+from orchestune.server.repeats import IdempotentResponses
 from orchestune.server.routes import (
     archive,
     audit,
@@ -60,9 +60,9 @@ from orchestune.server.routes import (
 )
 from orchestune.server.strict_transport import StrictTransport
 from orchestune.services.core import Core
-from orchestune.services.listening import TICK_SECONDS
+from orchestune.services.memory.loop_clock import TICK_SECONDS
 
-_PACE = Pace()
+_PACE = ServerTimeouts()
 _CLIENTS = (server, sign_in, grants, audit, bundles, archive, code, experiments, trials, following, plots, terminal)
 _ROUTERS = (
     *(part.router for part in _CLIENTS),
@@ -88,8 +88,8 @@ def create_app(
     on_shutdown: Callable[[], None],
     started_at: float | None = None,
     home: str = "hosted",
-    draining: Draining | None = None,
-    pace: Pace = _PACE,
+    draining: DrainSignal | None = None,
+    pace: ServerTimeouts = _PACE,
     addresses: Addresses | None = None,
     proxies: Sequence[Network] = (),
     folders: Sequence[Path] = (),
@@ -102,7 +102,7 @@ def create_app(
     """
     context = Context(
         core=core,
-        draining=draining or Draining(),
+        draining=draining or DrainSignal(),
         on_shutdown=on_shutdown,
         started_at=rfc3339(time.time() if started_at is None else started_at),
         home=home,
@@ -113,7 +113,16 @@ def create_app(
     )
     layers = [
         Middleware(layer, context=context)
-        for layer in (StrictTransport, Boundary, Auditing, PeerCheck, Origin, Access, work.Shortcut, Repeats)
+        for layer in (
+            StrictTransport,
+            Boundary,
+            Auditing,
+            PeerCheck,
+            Origin,
+            AccessMiddleware,
+            work.Shortcut,
+            IdempotentResponses,
+        )
     ]
     app = FastAPI(
         title="Orchestune",

@@ -12,12 +12,12 @@ from functools import partial
 from anyio import CapacityLimiter, to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestune.domain.audit import FAILURES, AuditEvent, AuditKind
+from orchestune.domain.access.audit import FAILURES, AuditEvent, AuditKind
 from orchestune.errors import OrchestuneError, TemporaryError, Throttled
 from orchestune.server.caller_address import caller_address, throttle_key
+from orchestune.server.caller_limits import key_of
 from orchestune.server.context import Context
-from orchestune.server.crowd import key_of
-from orchestune.server.failures import MINUTE, Buckets
+from orchestune.server.rate_limits import MINUTE, TokenBuckets
 from orchestune.services import audit
 from orchestune.services.core import Caller
 
@@ -45,7 +45,7 @@ class Note:
     """the caller, if the request itself was not authenticated"""
 
 
-class Notes(list[Note]):
+class RequestNotes(list[Note]):
     """The notes of one request."""
 
     def add(self, kind: AuditKind, subject: str = "", caller: Caller | None = None, **details: str) -> None:
@@ -53,19 +53,19 @@ class Notes(list[Note]):
         self.append(Note(kind, subject, {key: text for key, text in details.items() if text}, caller))
 
 
-def notes_of(scope: Scope) -> Notes:
+def notes_of(scope: Scope) -> RequestNotes:
     """Return the notes of a request."""
-    notes: Notes = scope["state"].setdefault(_STATE, Notes())
+    notes: RequestNotes = scope["state"].setdefault(_STATE, RequestNotes())
     return notes
 
 
 class Auditing:
-    """The middleware between `Boundary`, which converts errors into responses, and `Access`."""
+    """The middleware between `Boundary`, which converts errors into responses, and `AccessMiddleware`."""
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
         self.context = context
-        self.trail = Trail(context)
+        self.trail = AuditTrail(context)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,7 +85,7 @@ class Auditing:
             await self._write(scope, notes)
             raise
 
-    async def _write(self, scope: Scope, notes: Notes) -> None:
+    async def _write(self, scope: Scope, notes: RequestNotes) -> None:
         """Write the notes. Wait until actions are stored, but not failures: each would hold up a thread."""
         address = caller_address(scope, self.context.proxies)
         principal: Caller | None = scope["state"].get("principal")
@@ -137,7 +137,7 @@ def _source(caller: Caller | None, address: str) -> str:
     return f"address {throttle_key(address)}" if caller is None else f"caller {caller.source or key_of(caller)}"
 
 
-class Trail:
+class AuditTrail:
     """The queue of audit events: logged at once, stored in batches. Used on the event loop only.
 
     Failures beyond the limits are counted, and written as one event per minute.
@@ -148,7 +148,7 @@ class Trail:
         self._queue: deque[AuditEvent] = deque(maxlen=_QUEUED)
         self._thread = CapacityLimiter(1)  # not shared: a hanging store must not block other requests
         self._writing: asyncio.Task[None] | None = None
-        self._each, self._all = Buckets(_ROWS_EACH), Buckets(_ROWS_ALL, most=len(FAILURES))
+        self._each, self._all = TokenBuckets(_ROWS_EACH), TokenBuckets(_ROWS_ALL, most=len(FAILURES))
         self._omitted: Counter[str] = Counter()
         self._summary: asyncio.TimerHandle | None = None
 

@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestune.errors import ERROR_HEADER, BadInput, OrchestuneError, StoreDamaged, StoreUnavailable, TooLarge
 from orchestune.server.access import API
+from orchestune.server.caller_limits import BodyMemory, key_of
 from orchestune.server.context import Context
-from orchestune.server.crowd import BodyMemory, key_of
 from orchestune.server.pages.render import refused
 from orchestune.server.readiness import NotReady
 from orchestune.services.core import Caller

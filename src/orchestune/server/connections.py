@@ -11,7 +11,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from orchestune.server.caller_address import throttle_key
-from orchestune.server.peers import FOR_WORKERS, OF_ONE_USER, STATE, Peer
+from orchestune.server.peers import FOR_WORKERS, OF_ONE_USER, STATE, PeerUser
 from orchestune.services.core import Caller
 
 ASKING = 30.0
@@ -29,7 +29,7 @@ UNCHECKED = 128
 request"""
 
 
-class Connection(HttpToolsProtocol):
+class BoundedConnection(HttpToolsProtocol):
     """A uvicorn connection with further timeouts.
 
     uvicorn closes connections that are idle after a response, but not those that never send a request, send one byte by
@@ -54,7 +54,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         for_workers = bool(self.app_state.get(FOR_WORKERS))
-        peer = Peer(transport, for_workers=for_workers)
+        peer = PeerUser(transport, for_workers=for_workers)
         self.app_state = {**self.app_state, STATE: peer}
         self._expect(self.loop.time() + ASKING)
         self._began = self.loop.time()
@@ -155,9 +155,14 @@ class Connection(HttpToolsProtocol):
 
         Closing one at a time would require a scan of all connections for each new one.
         """
-        idle: defaultdict[str, list[Connection]] = defaultdict(list)
+        idle: defaultdict[str, list[BoundedConnection]] = defaultdict(list)
         for other in self.connections:
-            if isinstance(other, Connection) and other is not self and other.is_idle and other.client is not None:
+            if (
+                isinstance(other, BoundedConnection)
+                and other is not self
+                and other.is_idle
+                and other.client is not None
+            ):
                 idle[throttle_key(other.client[0])].append(other)
         most = max(idle.values(), key=lambda connections: len(connections), default=[])
         most.sort(key=lambda connection: connection._began)
@@ -175,7 +180,7 @@ class Connection(HttpToolsProtocol):
             return self._due is not None or self._answered()
         return self._answered() and caller.role != "worker"
 
-    async def _refuse_other_users(self, peer: Peer) -> None:
+    async def _refuse_other_users(self, peer: PeerUser) -> None:
         if not await peer.is_owner():
             self.transport.abort()
 

@@ -14,18 +14,18 @@ from anyio import CapacityLimiter, to_thread
 from orchestune.errors import StoreUnavailable
 from orchestune.server.addresses import Addresses
 from orchestune.server.caller_address import Network
-from orchestune.server.crowd import CALLER, Crowd, SignIns
-from orchestune.server.draining import Draining
-from orchestune.server.failures import Failures
-from orchestune.server.journal import Journal, Lines, Seen
+from orchestune.server.caller_limits import CALLER, CallerLimits, SignIns
+from orchestune.server.change_journal import Journal, JournalRead, LogEvents
+from orchestune.server.draining import DrainSignal
+from orchestune.server.keyed_semaphores import KeyedSemaphores
+from orchestune.server.rate_limits import FailedSignIns
 from orchestune.server.readiness import Readiness
-from orchestune.server.shared import Shared
+from orchestune.server.shared import SharedReads
 from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
-from orchestune.server.turns import Turns
 from orchestune.server.unfinished import UnfinishedUploads
 from orchestune.services.core import Core
-from orchestune.services.recent import Latest
+from orchestune.services.memory.lru_cache import LruCache
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,7 +47,7 @@ HOT_PATIENCE = 0.05
 
 
 @dataclass(frozen=True)
-class Pace:
+class ServerTimeouts:
     """Intervals and timeouts, in seconds."""
 
     ping: float = 10.0
@@ -65,7 +65,7 @@ class Pace:
 
 
 @dataclass
-class Audience:
+class AudienceLimits:
     """The open pages: a server that a user watches is not idle. `watch` is used on the event loop only."""
 
     watching: int = 0
@@ -91,40 +91,40 @@ class Context:
     """The dependencies of the routes. Limiters bound the threads, so that no kind of request can starve another."""
 
     core: Core
-    draining: Draining
+    draining: DrainSignal
     on_shutdown: Callable[[], None]
     started_at: str
     home: str
     readiness: Readiness
-    pace: Pace = Pace()
+    pace: ServerTimeouts = ServerTimeouts()
     addresses: Addresses = field(default_factory=Addresses)
     """listening addresses other than `core.url`"""
     known: KnownCallers = field(default_factory=KnownCallers)
-    failures: Failures = field(default_factory=Failures)
+    failures: FailedSignIns = field(default_factory=FailedSignIns)
     sign_ins: SignIns = field(default_factory=SignIns)
     proxies: Sequence[Network] = ()
     """addresses of proxies whose `X-Forwarded-For` is trusted"""
     terminals: Terminals = field(default_factory=Terminals)
     unfinished: UnfinishedUploads = field(default_factory=UnfinishedUploads)
-    journals: Latest[str, Journal] = field(default_factory=lambda: Latest(200))
+    journals: LruCache[str, Journal] = field(default_factory=lambda: LruCache(200))
     """journals of the most recently used views"""
-    seen: Shared[Seen] = field(default_factory=Shared)
-    lines: Shared[Lines] = field(default_factory=lambda: Shared(kept=20))
+    seen: SharedReads[JournalRead] = field(default_factory=SharedReads)
+    lines: SharedReads[LogEvents] = field(default_factory=lambda: SharedReads(kept=20))
     """documents of views (`seen`) and log chunks (`lines`), as `live` reads them; each part of a log has its own key"""
-    plots: Shared[bytes] = field(default_factory=lambda: Shared(kept=20))
+    plots: SharedReads[bytes] = field(default_factory=lambda: SharedReads(kept=20))
     """larger documents, which every page that shows them requests whenever a trial has finished"""
-    audience: Audience = field(default_factory=Audience)
-    worker_turns: Turns = field(default_factory=Turns)
+    audience: AudienceLimits = field(default_factory=AudienceLimits)
+    worker_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """one call per worker is applied at a time, since all workers share the threads and the store's lock"""
-    worker_file_turns: Turns = field(default_factory=Turns)
+    worker_file_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """likewise for file transfers of a worker, which may be slow and must not delay its heartbeats"""
-    cold_turns: Turns = field(default_factory=lambda: Turns(COLD_THREADS_OF_ONE_CALLER))
+    cold_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(COLD_THREADS_OF_ONE_CALLER))
     """limit per caller, so that the expensive reads of one leave threads to the others"""
-    report_turns: Turns = field(default_factory=Turns)
+    report_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """one report per attempt is applied at a time"""
-    report_body_turns: Turns = field(default_factory=lambda: Turns(REPORTS_READ_AT_ONCE))
+    report_body_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(REPORTS_READ_AT_ONCE))
     """limit of reports received at once per attempt: only a signature restricts who sends them"""
-    reports: Crowd = field(default_factory=Crowd)
+    reports: CallerLimits = field(default_factory=CallerLimits)
     """requests in progress by attempt, including those that are queued"""
     work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))
     file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(FILE_THREADS))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 
 
-class Draining:
+class DrainSignal:
     """State of the shutdown: once begun, long polls and streams end at once. Used on the event loop only."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from fastapi import Response
 
 from orchestune.server.answers import encoded
 from orchestune.server.context import Context
-from orchestune.services.signals import EXPERIMENTS
+from orchestune.services.memory.signals import EXPERIMENTS
 
 
 async def drawn(context: Context, key: str | None, read: Callable[[], object]) -> Response:

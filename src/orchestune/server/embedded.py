@@ -17,9 +17,9 @@ from pathlib import Path
 from anyio import to_thread
 
 from orchestune import __version__
-from orchestune.client import endpoint
-from orchestune.client.endpoint import Endpoint
-from orchestune.client.filesystem import LOCAL_DISK, NETWORK, filesystem
+from orchestune.client.local import endpoint
+from orchestune.client.local.endpoint import EmbeddedEndpoint
+from orchestune.client.local.filesystem import LOCAL_DISK, NETWORK, filesystem
 from orchestune.errors import Conflict, StoreUnavailable, UsageError
 from orchestune.system import local_socket
 from orchestune.system.local_socket import LocalListener
@@ -47,14 +47,14 @@ class Lock:
         self.state = state
         self._descriptor = descriptor
         self._process = Process.of(os.getpid())
-        self._published: Endpoint | None = None
+        self._published: EmbeddedEndpoint | None = None
         self._seen: tuple[int, int] | None = None
         """inode and change time of the endpoint file when its content was last verified"""
 
     def publish(self, url: str, token: str, version: str = __version__, socket: str = "") -> None:
         """Write the endpoint file for commands and workers. Call it once requests are answered and on a new address."""
         assert self._process is not None
-        self._published = Endpoint(url, token, self._process, version, socket)
+        self._published = EmbeddedEndpoint(url, token, self._process, version, socket)
         self._published.write(self.state / endpoint.FILE)
         port = url.rpartition(":")[2].partition("/")[0]
         if port.isdecimal():
@@ -71,7 +71,7 @@ class Lock:
         now = _mark(path)
         if now is not None and now == self._seen:
             return False
-        if Endpoint.read(path) == self._published:
+        if EmbeddedEndpoint.read(path) == self._published:
             self._seen = now
             return False
         if not self._holds():
@@ -89,7 +89,7 @@ class Lock:
     def withdraw(self) -> None:
         """Delete the endpoint file: the first step of a clean shutdown. Idempotent."""
         self._published = None
-        found = Endpoint.read(self.state / endpoint.FILE)
+        found = EmbeddedEndpoint.read(self.state / endpoint.FILE)
         if found is not None and found.process == self._process:
             with contextlib.suppress(OSError):
                 os.unlink(self.state / endpoint.FILE)
@@ -117,7 +117,7 @@ def acquire(state: Path, patience: float = _PATIENCE) -> Lock:
     """
     descriptor = _held(state / endpoint.LOCK, patience)
     if descriptor is None:
-        found = Endpoint.read(state / endpoint.FILE)
+        found = EmbeddedEndpoint.read(state / endpoint.FILE)
         which = f" (pid {found.process.pid}, {found.url})" if found else ""
         raise Conflict(f"a server{which} runs already for {state}", "use it, or end it first")
     return Lock(state, descriptor)

@@ -17,24 +17,25 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from orchestune import __version__
-from orchestune.client import endpoint, home
-from orchestune.client.launch import owner
+from orchestune.client.local import endpoint, home
+from orchestune.client.local.launch_context import owner
 from orchestune.domain.words import plural
 from orchestune.errors import StoreUnavailable, TemporaryError, UsageError
 from orchestune.server import embedded, logs, permissions
 from orchestune.server.addresses import Addresses
 from orchestune.server.app import create_app
-from orchestune.server.awaiting import wait_for_database
-from orchestune.server.door import Door
-from orchestune.server.draining import Draining
-from orchestune.server.serving import BACKLOG, STOPPING, Deadline, Server, listen, reserve_ipv6
+from orchestune.server.await_database import wait_for_database
+from orchestune.server.draining import DrainSignal
+from orchestune.server.extra_listener import ExtraListener
+from orchestune.server.serving import BACKLOG, STOPPING, Deadline, UvicornServer, listen, reserve_ipv6
 from orchestune.server.settings import Settings, load
-from orchestune.services import audit, read_server
+from orchestune.services import audit
 from orchestune.services.core import Core
+from orchestune.services.queries import read_server
 from orchestune.system.local_socket import LocalListener
 from orchestune.system.private import (
     TAKE_BACK,
-    Replaceable,
+    ReplaceablePath,
     claim,
     refuse_foreign,
     refuse_replaceable,
@@ -59,7 +60,7 @@ SWITCHING = 0.001
 0.005"""
 
 
-class Running(Protocol):
+class RunningServer(Protocol):
     """The controllers and the store behind the routes, while the server runs."""
 
     @property
@@ -76,7 +77,7 @@ class Running(Protocol):
         """Return True if no experiment is unfinished and no worker is registered. Blocks briefly."""
 
 
-Build = Callable[[Settings, str, Path | None, Door], Running]
+Build = Callable[[Settings, str, Path | None, ExtraListener], RunningServer]
 """The factory of the parts behind the routes (`orchestune.bootstrap.build`)."""
 
 
@@ -127,7 +128,7 @@ def main(argv: Sequence[str], build: Build) -> int:
         port = listening.getsockname()[1]
         addresses = Addresses()
         addresses.add(settings.host, port)
-        url, door = settings.address(port), Door(addresses)
+        url, door = settings.address(port), ExtraListener(addresses)
         try:
             running = build(settings, url, settings.state / endpoint.FILE if lock else None, door)
         except OSError as exc:
@@ -188,7 +189,7 @@ def _warn(settings: Settings, tightened: int) -> None:
         )
 
 
-def _replaceable(settings: Settings) -> dict[Replaceable, Path]:
+def _replaceable(settings: Settings) -> dict[ReplaceablePath, Path]:
     """Return the server's folders that other users can replace, keyed by the parent folder that allows it."""
     if settings.kubernetes is not None:
         return {}
@@ -253,12 +254,12 @@ def _serve(
     settings: Settings,
     url: str,
     listeners: Listeners,
-    running: Running,
+    running: RunningServer,
     lock: embedded.Lock | None,
     deadline: Deadline,
-    door: Door,
+    door: ExtraListener,
 ) -> None:
-    draining = Draining()
+    draining = DrainSignal()
     waiting: list[asyncio.Task[None]] = []
 
     def started() -> None:
@@ -300,7 +301,7 @@ def _serve(
         folders=_folders(settings),
     )
     local = listeners.local
-    server = Server(settings, app, on_started=started, on_draining=drain, local=local.socket if local else None)
+    server = UvicornServer(settings, app, on_started=started, on_draining=drain, local=local.socket if local else None)
     server.run(sockets=[listeners.tcp])
     running.stop(STOPPING)
 
@@ -322,7 +323,7 @@ def _note_owners(core: Core) -> None:
             audit.record(core, [event])
 
 
-def _is_idle(running: Running) -> bool:
+def _is_idle(running: RunningServer) -> bool:
     try:
         return running.is_idle()
     except TemporaryError:

@@ -49,11 +49,13 @@ class Operation(NamedTuple):
 
 OPERATIONS = (
     Operation("post", "register", "Register a worker's process", registration.Registration, answers.Registered),
-    Operation("post", "work", "Report attempts, and lease new ones", work.WorkDocument, answers.Answer),
-    Operation("get", "jobs/{revision}", "Read what trials of a revision share", None, answers.Job, (_REVISION,)),
+    Operation("post", "work", "Report attempts, and lease new ones", work.WorkDocument, answers.WorkAnswer),
+    Operation(
+        "get", "jobs/{revision}", "Read what trials of a revision share", None, answers.JobDocument, (_REVISION,)
+    ),
     Operation("put", "uploads/{digest}", "Upload a part of a file", bytes, answers.Uploaded, (_DIGEST, _OFFSET)),
     Operation("head", "uploads/{digest}", "Read how much of an upload has arrived", None, None, (_DIGEST,)),
-    Operation("post", "artifacts", "Turn uploads into artifacts", files.KeepArtifacts, answers.Kept),
+    Operation("post", "artifacts", "Turn uploads into artifacts", files.KeepArtifacts, answers.KeptArtifacts),
     Operation("post", "checkpoint", "Publish an upload as checkpoint", files.PublishCheckpoint, answers.Published),
     Operation("get", "blobs/{digest}", "Download a checkpoint", None, None, (_DIGEST,)),
 )

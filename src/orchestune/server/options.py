@@ -11,13 +11,13 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from orchestune.arguments import Parser
-from orchestune.domain.resources import parse_seconds
+from orchestune.domain.resources.resources import parse_seconds
 from orchestune.errors import BadInput
-from orchestune.outgoing.reach import Reach, allowing, parse
+from orchestune.outgoing.destinations import AllowedDestinations, allowing, parse
 from orchestune.server.caller_address import Network, networks
 
 ENVIRONMENT = "ORCHESTUNE_"
-Setting = str | int | float | Path | Reach | tuple[Network, ...] | tuple[str, ...]
+Setting = str | int | float | Path | AllowedDestinations | tuple[Network, ...] | tuple[str, ...]
 T = TypeVar("T")
 
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
 
-from orchestune.server.auditing import Notes, notes_of
+from orchestune.server.auditing import RequestNotes, notes_of
 from orchestune.server.context import Context
 from orchestune.services.core import Caller
-from orchestune.services.idempotency import Asked
+from orchestune.services.idempotency import IdempotentRequest
 
 
 async def _context(request: Request) -> Context:
@@ -27,11 +27,11 @@ async def _caller(request: Request) -> Caller:
     return caller
 
 
-async def _notes(request: Request) -> Notes:
+async def _notes(request: Request) -> RequestNotes:
     return notes_of(request.scope)
 
 
-async def _asked(request: Request) -> Asked | None:
+async def _asked(request: Request) -> IdempotentRequest | None:
     return getattr(request.state, "asked", None)
 
 
@@ -44,11 +44,11 @@ Here = Annotated[Context, Depends(_context)]
 Actor = Annotated[str, Depends(_actor)]
 """name of the caller, for the events"""
 Known = Annotated[Caller, Depends(_caller)]
-Audit = Annotated[Notes, Depends(_notes)]
+Audit = Annotated[RequestNotes, Depends(_notes)]
 """Collector of audit events."""
 RequestKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, include_in_schema=False)]
 """Key that makes retries of a request idempotent."""
-Repeatable = Annotated[Asked | None, Depends(_asked)]
+Repeatable = Annotated[IdempotentRequest | None, Depends(_asked)]
 """The idempotency key and digest of the request; None if it has no key."""
 Tail = Annotated[int | None, Query(ge=0, le=1_000_000)]
 """Number of lines from the end of a log."""

@@ -21,7 +21,7 @@ from orchestune.server.cookies import header
 from orchestune.system.peers import NoTable, UnknownPeer, is_loopback, is_this_user
 
 STATE = "peer"
-"""key of a connection's `Peer` in the state of its requests"""
+"""key of a connection's `PeerUser` in the state of its requests"""
 FOR_WORKERS = "for_workers"
 """key in the state of a listener that serves workers only"""
 OF_ONE_USER = "of_one_user"
@@ -29,7 +29,7 @@ OF_ONE_USER = "of_one_user"
 _LOOKUPS = CapacityLimiter(1)  # on some systems each takes milliseconds, and another user may cause thousands
 
 
-class Peer:
+class PeerUser:
     """The other end of one connection. Its user is looked up once, with the first request."""
 
     def __init__(self, transport: BaseTransport, *, for_workers: bool) -> None:
@@ -61,9 +61,9 @@ class Peer:
             return True
 
 
-def peer_of(scope: Scope, context: Context) -> Peer | None:
+def peer_of(scope: Scope, context: Context) -> PeerUser | None:
     """Return the other end of the request's connection; None if the server is not embedded."""
-    peer: Peer | None = scope["state"].get(STATE) if context.home == "embedded" else None
+    peer: PeerUser | None = scope["state"].get(STATE) if context.home == "embedded" else None
     return peer
 
 

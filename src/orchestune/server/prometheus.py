@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchestune.services.read_server import GAUGES
+from orchestune.services.queries.read_server import GAUGES
 
 Sample = tuple[str, Mapping[str, str], float]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from anyio import CapacityLimiter, to_thread
 
 from orchestune.errors import OrchestuneError, StoreDamaged, StoreUnavailable
-from orchestune.services import read_server
 from orchestune.services.core import Core
+from orchestune.services.queries import read_server
 
 logger = logging.getLogger("orchestune.server")
 

@@ -17,9 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchestune.errors import StoreUnavailable, TemporaryError, UsageError
 from orchestune.server.access import API
 from orchestune.server.context import Context
-from orchestune.server.turns import Turns
+from orchestune.server.keyed_semaphores import KeyedSemaphores
 from orchestune.services import idempotency
-from orchestune.services.idempotency import Asked
+from orchestune.services.idempotency import IdempotentRequest
 
 logger = logging.getLogger("orchestune.server")
 
@@ -33,7 +33,7 @@ _WITHOUT = (f"{API}workers/", f"{API}report/", f"{API}archive", f"{API}sign-in",
 memory), or whose response is a secret, of which only a digest is stored"""
 
 
-class Repeats:
+class IdempotentResponses:
     """The middleware that stores successful responses of client routes and replays them for retries.
 
     Errors are not stored: nothing happened, so the retry is processed. Of two concurrent requests with one key, the
@@ -43,7 +43,7 @@ class Repeats:
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
         self.context = context
-        self._turns = Turns()
+        self._turns = KeyedSemaphores()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         key = _key(scope) if scope["type"] == "http" and scope["method"] == "POST" else ""
@@ -67,7 +67,7 @@ class Repeats:
             headers = {"Idempotent-Replayed": "true"}
             await Response(text.encode(), status, headers, "application/json")(scope, receive, send)
             return
-        scope["state"]["asked"] = Asked(key, digest)
+        scope["state"]["asked"] = IdempotentRequest(key, digest)
         answer = _Kept()
         await self.app(scope, _again(body, receive), answer.send)
         if 200 <= answer.status < 300:

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from orchestune.config.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES
-from orchestune.domain.space import MOST_PARAMETERS
+from orchestune.config.document.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES
+from orchestune.domain.search.space import MOST_PARAMETERS
 from orchestune.errors import PROBLEMS_SHOWN
 
 _OWNER = "the caller's name if left out; only an owner of the server may name another person"
@@ -66,7 +66,7 @@ class _Request(BaseModel):
         return document
 
 
-class Launch(_Request):
+class LaunchRequest(_Request):
     """What the caller's shell looked like."""
 
     model_config = ConfigDict(extra="allow", strict=True)
@@ -97,7 +97,7 @@ class WarmResult(_Request):
     metrics: Annotated[dict[str, WarmValue], _at_most(MOST_PARAMETERS)] = {}
 
 
-class WarmStart(_Request):
+class WarmStartRequest(_Request):
     """Results that the engine is told before the first trial. They count for nothing else."""
 
     source: str = Field(max_length=10_000, description="where they come from, for people")
@@ -119,13 +119,13 @@ class CreateExperiment(_Request):
     cluster: str | None = Field(default=None, description="the server's own place where it is left out")
     folder: Folder = Field(default="", description="where it was started, as `host:/abs/path`")
     owner: Owner | None = None
-    launch: Launch = Launch()
+    launch: LaunchRequest = LaunchRequest()
     secrets: Texts = Field(default={}, description="never stored with the record, never given back")
     outgoing: Texts = Field(
         default={},
         description="addresses and secrets of `notify` and `mlflow` by name, such as notify.0.url; kept like `secrets`",
     )
-    warm_start: WarmStart | None = None
+    warm_start: WarmStartRequest | None = None
     first: FirstTrial | None = None
 
 
@@ -146,7 +146,7 @@ class ChangeCode(_Request):
     """The code of trials that have not begun."""
 
     bundle: str = Field(description="SHA-256 of the archive of the code", pattern=r"^[0-9a-f]{64}$")
-    launch: Launch = Field(default=Launch(), description="its folder; what is left out stays as it is")
+    launch: LaunchRequest = Field(default=LaunchRequest(), description="its folder; what is left out stays as it is")
 
 
 class Pause(_Request):
@@ -165,7 +165,7 @@ class QueueTrial(_Request):
     parameters: Parameters
 
 
-class Terminal(_Request):
+class TerminalRequest(_Request):
     """One end of a terminal: `after` asks for what came from the other end; without it `data` goes there."""
 
     attempt: str
@@ -187,7 +187,7 @@ class RerunTrial(_Request):
     cluster: str | None = Field(
         default=None, description="left out: the same one; where that is not here, the server's own place"
     )
-    launch: Launch | None = None
+    launch: LaunchRequest | None = None
     secrets: Texts | None = None
     folder: Folder | None = None
     owner: Owner | None = None

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from orchestune.errors import BadInput, UsageError
 from orchestune.server import embedded
-from orchestune.server.connections import Connection
+from orchestune.server.connections import BoundedConnection
 from orchestune.server.peers import FOR_WORKERS, OF_ONE_USER
 from orchestune.server.settings import HOSTED_PORT, Settings
 
@@ -39,7 +39,7 @@ BACKLOG = 2048
 _ANY = "::"
 
 
-class Server(uvicorn.Server):
+class UvicornServer(uvicorn.Server):
     """uvicorn server that shuts down by SIGTERM, SIGINT or `end`. Calls `on_started` and `on_draining` on its loop."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http=Connection,
+            http=BoundedConnection,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -103,10 +103,10 @@ class Server(uvicorn.Server):
         logger.info("serving elsewhere too", extra={"host": host, "port": listening.getsockname()[1]})
         return int(listening.getsockname()[1])
 
-    def _protocol(self, state: dict[str, bool]) -> Callable[[], Connection]:
+    def _protocol(self, state: dict[str, bool]) -> Callable[[], BoundedConnection]:
         """Return the protocol factory of an additional listener; `state` is added to the state of its requests."""
         shared = {**self.lifespan.state, **state}
-        return partial(Connection, config=self.config, server_state=self.server_state, app_state=shared)
+        return partial(BoundedConnection, config=self.config, server_state=self.server_state, app_state=shared)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_draining()

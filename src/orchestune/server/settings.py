@@ -13,12 +13,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestune.arguments import unrecognized
-from orchestune.client.home import data_folder, state_folder
-from orchestune.domain.notify import Hook
-from orchestune.domain.tracker import Tracker
+from orchestune.client.local.home import data_folder, state_folder
+from orchestune.domain.specification.notify import Hook
+from orchestune.domain.specification.tracker import Tracker
 from orchestune.domain.words import did_you_mean
 from orchestune.errors import BadInput, Problem
-from orchestune.outgoing.reach import Reach
+from orchestune.outgoing.destinations import AllowedDestinations
 from orchestune.outgoing.settings import Outgoing
 from orchestune.server import options
 from orchestune.server.caller_address import Network
@@ -116,9 +116,9 @@ class Settings:
     mlflow_tracking_token: str = setting(
         "text", "", "none", "what is shown to mlflow_tracking_uri: a token, or USER:PASSWORD", secret=True
     )
-    outgoing_allow: Reach = setting(
+    outgoing_allow: AllowedDestinations = setting(
         "hosts",
-        Reach(),
+        AllowedDestinations(),
         "none; embedded: any",
         "hosts and networks, with commas between, that messages and MLflow may use beside addresses of the internet",
     )
@@ -175,7 +175,7 @@ class Settings:
     @property
     def outgoing(self) -> Outgoing:
         """What it sends, and which servers it may call. A server of one user may call what that user may."""
-        reach = Reach(everywhere=True) if self.embedded else self.outgoing_allow
+        reach = AllowedDestinations(everywhere=True) if self.embedded else self.outgoing_allow
         hook = Hook(self.notify_url, self.notify_secret, stuck=self.notify_stuck) if self.notify_url else None
         tracker = Tracker(self.mlflow_tracking_uri, self.mlflow_tracking_token) if self.mlflow_tracking_uri else None
         return Outgoing(reach, hook, tracker)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from orchestune.services.recent import Latest
+from orchestune.services.memory.lru_cache import LruCache
 
 T = TypeVar("T")
 
@@ -31,11 +31,11 @@ class _Last(Generic[T]):
     """the document, empty before the first read"""
 
 
-class Shared(Generic[T]):
+class SharedReads(Generic[T]):
     """Keeps the last reads of up to `kept` keys. Used on the event loop only."""
 
     def __init__(self, kept: int = 200) -> None:
-        self._readings: Latest[str, _Last[T]] = Latest(kept)
+        self._readings: LruCache[str, _Last[T]] = LruCache(kept)
 
     async def read(self, key: str, seconds: float, read: Callable[[], Awaitable[T]]) -> T:
         """Return the document from `read`, or one that another request read up to `seconds` ago."""

@@ -15,8 +15,8 @@ from fastapi.responses import StreamingResponse
 from orchestune.errors import BadInput, NotFound, TemporaryError
 from orchestune.server.answers import encoded
 from orchestune.server.context import Context
-from orchestune.services import read_logs
 from orchestune.services.core import Core
+from orchestune.services.queries import read_logs
 
 OPENING = b"retry: 1000\n\n"
 _PING = b": ping\n\n"
@@ -45,7 +45,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Source:
+class RowSource:
     """The data source of a stream: `read(after)` returns the rows after a cursor."""
 
     topic: str
@@ -81,7 +81,7 @@ def read_chunks(
     return Batch(items, page["next"], page["more"], page["over"])
 
 
-async def stream(context: Context, source: Source, first: Callable[[], Batch]) -> Response:
+async def stream(context: Context, source: RowSource, first: Callable[[], Batch]) -> Response:
     """Respond with a stream of server-sent events.
 
     `first` reads the first batch. It is called before the response starts, so its errors have their own HTTP status.
@@ -106,7 +106,7 @@ def sent(blocks: AsyncGenerator[bytes, None]) -> Response:
     return StreamingResponse(ending(), headers=headers, media_type="text/event-stream")
 
 
-async def _follow(context: Context, source: Source, batch: Batch, version: int) -> AsyncGenerator[bytes, None]:
+async def _follow(context: Context, source: RowSource, batch: Batch, version: int) -> AsyncGenerator[bytes, None]:
     """Yield batches of events. The next batch is read only after the client took the last: a slow client holds one."""
     pace, signals, draining = context.pace, context.core.signals, context.draining
     reading = context.printed if source.printed else context.streaming

@@ -51,7 +51,7 @@ class Pipe:
         return bytes(self._data)
 
 
-class Terminal:
+class TerminalRelay:
     """Both directions, the window size, and the exit state of each end."""
 
     def __init__(self, worker: str = "") -> None:
@@ -71,9 +71,9 @@ class Terminals:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._found: dict[str, Terminal] = {}
+        self._found: dict[str, TerminalRelay] = {}
 
-    def of(self, attempt: str, worker: str, is_open: bool = True) -> Terminal:
+    def of(self, attempt: str, worker: str, is_open: bool = True) -> TerminalRelay:
         """Return the terminal of an attempt of `worker`, a new one if absent, which is kept only if `is_open`.
 
         Beyond `MOST_OF_WORKER` the least recently used terminal of the same worker is evicted. Raises Throttled if
@@ -84,7 +84,7 @@ class Terminals:
             del self._found[name]
         terminal = self._found.get(attempt)
         if terminal is None:
-            terminal = Terminal(worker)
+            terminal = TerminalRelay(worker)
             if is_open:
                 self._make_room(worker)
                 self._found[attempt] = terminal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestune.domain.cluster import SERVER_ROLES
+from orchestune.domain.clusters.cluster import SERVER_ROLES
 
 
 def by(actor: str) -> str:

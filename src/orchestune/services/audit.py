@@ -7,10 +7,10 @@ import logging
 from collections.abc import Sequence
 
 from orchestune import documents
-from orchestune.domain.audit import AuditEvent, AuditKind
+from orchestune.domain.access.audit import AuditEvent, AuditKind
 from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
-from orchestune.services.read_logs import time_of
+from orchestune.services.instants import time_of
 from orchestune.store import audit as rows
 from orchestune.store.audit import AuditRow
 

@@ -9,10 +9,14 @@ from typing import BinaryIO
 from orchestune import documents
 from orchestune.errors import BadInput, NotFound
 from orchestune.services.core import Core
-from orchestune.services.read_trials import blob_key
 from orchestune.store import blobs
 
 _PART = 4 * 2**20
+
+
+def blob_key(digest: str) -> str:
+    """Return the file store's key of a blob with this SHA-256 digest."""
+    return f"blobs/{digest[:2]}/{digest}"
 
 
 def check_digest(digest: str) -> str:

@@ -9,14 +9,14 @@ from orchestune.outgoing.settings import Outgoing
 from orchestune.ports.backend import Backend
 from orchestune.ports.clock import Clock
 from orchestune.ports.files import FileStore
-from orchestune.ports.identity import Identity
+from orchestune.ports.identity import IdentityProvider
 from orchestune.ports.secrets import SecretStore
-from orchestune.services.boards import Boards
-from orchestune.services.estimates import Estimates
-from orchestune.services.listening import Listening
-from orchestune.services.retirement import Retirement
-from orchestune.services.shelf import Shelf
-from orchestune.services.signals import Signals
+from orchestune.services.memory.estimates import Estimates
+from orchestune.services.memory.experiment_cache import ExperimentCache
+from orchestune.services.memory.loop_clock import LoopClock
+from orchestune.services.memory.pruner_boards import Boards
+from orchestune.services.memory.signals import Signals
+from orchestune.services.memory.teardown_plan import TeardownPlan
 from orchestune.store.database import Store
 
 
@@ -32,15 +32,15 @@ class Core:
     """32 random bytes, kept with the store: signs report addresses and derives workers' tokens"""
     backends: Mapping[str, Backend] = field(default_factory=dict)
     signals: Signals = field(default_factory=Signals)
-    listening: Listening = field(default_factory=Listening)
+    listening: LoopClock = field(default_factory=LoopClock)
     boards: Boards = field(default_factory=Boards)
-    shelf: Shelf = field(default_factory=Shelf)
+    shelf: ExperimentCache = field(default_factory=ExperimentCache)
     estimates: Estimates = field(default_factory=Estimates)
     url: str = ""
     """URL of this server for workers and users, without a trailing slash"""
     owners: Mapping[str, str] = field(default_factory=dict)
     """token → name of each user with the role owner"""
-    identities: Sequence[Identity] = ()
+    identities: Sequence[IdentityProvider] = ()
     """identity providers whose tokens are accepted as well"""
     pages_host: str = ""
     """the only host name accepted for pages, new at each start of an embedded server; empty: any"""
@@ -50,7 +50,7 @@ class Core:
     """cluster of experiments that name none"""
     outgoing: Outgoing = Outgoing()
     """outgoing notifications and tracking, and the servers that may be called"""
-    retirement: Retirement | None = None
+    retirement: TeardownPlan | None = None
     """schedule of the cluster teardown; None: never"""
     lease_seconds: float = 15.0
     beat_seconds: float = 2.0

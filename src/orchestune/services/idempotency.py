@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from orchestune.errors import Conflict
 from orchestune.services.core import Core
-from orchestune.store import answers
+from orchestune.store import idempotency
 from orchestune.store.session import Session
 
 SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
-class Asked:
+class IdempotentRequest:
     """A request with an Idempotency-Key."""
 
     key: str
@@ -26,7 +26,7 @@ class Asked:
 
         A retry is then not executed twice if the server dies before it has sent the response.
         """
-        answers.remember(session, self.key, self.hash, status, json.dumps(answer), SECONDS)
+        idempotency.remember(session, self.key, self.hash, status, json.dumps(answer), SECONDS)
 
 
 def take(core: Core, key: str) -> bool:
@@ -42,7 +42,7 @@ def leave(core: Core, key: str) -> None:
 def remembered(core: Core, key: str, request_hash: str) -> tuple[int, str] | None:
     """Return status and response stored for this key, or None. Raises Conflict if the requests differ."""
     with core.store.reading() as session:
-        row = answers.remembered(session, key)
+        row = idempotency.remembered(session, key)
     if row is None:
         return None
     if row.request_hash != request_hash:
@@ -53,4 +53,4 @@ def remembered(core: Core, key: str, request_hash: str) -> tuple[int, str] | Non
 def remember(core: Core, key: str, request_hash: str, status: int, answer: str) -> None:
     """Store the response for 24 hours."""
     with core.store.transaction() as session:
-        answers.remember(session, key, request_hash, status, answer, SECONDS)
+        idempotency.remember(session, key, request_hash, status, answer, SECONDS)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestune.domain.experiment import Specification
-from orchestune.domain.notify import Hook, is_address
-from orchestune.domain.tracker import Tracker
+from orchestune.domain.specification.experiment import Specification
+from orchestune.domain.specification.notify import Hook, is_address
+from orchestune.domain.specification.tracker import Tracker
 from orchestune.errors import UsageError
+from orchestune.outgoing.destinations import parse
 from orchestune.outgoing.mlflow import authorization
-from orchestune.outgoing.reach import parse
 from orchestune.services.core import Core
-from orchestune.store.notices import SERVER
+from orchestune.store.notifications import SERVER
 
 
 def store_key(experiment: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import Select, Table, delete, select
 
-from orchestune.domain.states import Visibility
+from orchestune.domain.lifecycle.states import Visibility
 from orchestune.errors import BadInput
 from orchestune.store import postgres
 from orchestune.store.blobs import named_by

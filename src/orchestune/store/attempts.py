@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 from sqlalchemy import and_, select
 
-from orchestune.domain.metrics import Point
-from orchestune.domain.states import Reason, ReasonCode
+from orchestune.domain.lifecycle.states import Reason, ReasonCode
+from orchestune.domain.specification.metrics import Point
 from orchestune.store import hot
 from orchestune.store.hot import AttemptSpan, RunColumns
 from orchestune.store.rows import Query

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from sqlalchemy import delete, func, insert, select, text
 
-from orchestune.domain.audit import LASTING, AuditEvent, AuditKind
+from orchestune.domain.access.audit import LASTING, AuditEvent, AuditKind
 from orchestune.store.session import Session
 from orchestune.store.tables import audit
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 from orchestune.store.rows import Query
 
 
-class LiveAttempt(Struct, frozen=True, gc=False):
+class LeasedAttempt(Struct, frozen=True, gc=False):
     """An attempt that holds a lease."""
 
     id: str
@@ -25,7 +25,7 @@ class OpenFold(Struct, frozen=True, gc=False):
     failures: int
 
 
-class OpenTrial(Struct, frozen=True, gc=False):
+class OpenTrialRow(Struct, frozen=True, gc=False):
     """A queued or running trial."""
 
     number: int
@@ -36,12 +36,12 @@ _LIVE = "SELECT id, state, trial, fold FROM attempts WHERE experiment = :experim
 _OPEN = (
     "SELECT trial, fold, state, failures FROM folds WHERE experiment = :experiment AND state IN ('pending', 'active')"
 )
-LIVE_ATTEMPTS = Query(LiveAttempt, _LIVE)
-LIVE_ATTEMPTS_OF_TRIAL = Query(LiveAttempt, f"{_LIVE} AND trial = :trial")
+LIVE_ATTEMPTS = Query(LeasedAttempt, _LIVE)
+LIVE_ATTEMPTS_OF_TRIAL = Query(LeasedAttempt, f"{_LIVE} AND trial = :trial")
 OPEN_FOLDS = Query(OpenFold, _OPEN)
 OPEN_FOLDS_OF_TRIAL = Query(OpenFold, f"{_OPEN} AND trial = :trial")
 OPEN_TRIALS = Query(
-    OpenTrial, "SELECT number, state FROM trials WHERE experiment = :experiment AND state IN ('queued', 'running')"
+    OpenTrialRow, "SELECT number, state FROM trials WHERE experiment = :experiment AND state IN ('queued', 'running')"
 )
 CANCEL_ATTEMPT = """
 UPDATE attempts SET state = :state, reason = :reason, finished_at = :now WHERE id = :id AND state = :old

@@ -8,7 +8,7 @@ from msgspec import Struct
 from sqlalchemy import Select, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from orchestune.domain.states import Visibility
+from orchestune.domain.lifecycle.states import Visibility
 from orchestune.store.session import Session, parts
 from orchestune.store.tables import credentials, experiments
 

@@ -17,8 +17,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestune.errors import BadInput, StoreDamaged, StoreUnavailable, UsageError
 from orchestune.store import postgres, sqlite
+from orchestune.store.named_locks import NamedLocks
 from orchestune.store.session import Session
-from orchestune.store.turns import Turns
 
 SQLITE = "sqlite:///"
 """URL prefix of a file path, which is taken literally: no character is special"""
@@ -34,7 +34,7 @@ _FULL_SECONDS = 15.0
 """seconds for which the disk counts as full after a failed write: workers and controllers retry in a third of that"""
 
 
-class Full(StoreUnavailable):
+class StoreFull(StoreUnavailable):
     """The disk of the store is full."""
 
 
@@ -70,7 +70,7 @@ class Store:
         """timeout in seconds for which the writing connection waits for other processes"""
         self._patience = _Patience()
         self._full_at = -math.inf
-        self._turns = Turns(engine)
+        self._turns = NamedLocks(engine)
 
     @contextmanager
     def transaction(self, durable: bool = True) -> Iterator[Session]:
@@ -152,7 +152,7 @@ class Store:
         try:
             with translated():
                 yield
-        except Full:
+        except StoreFull:
             self._full_at = self._now()
             raise
 
@@ -244,7 +244,7 @@ def translated(hint: str = "try again in a moment") -> Iterator[None]:
             raise BadInput.one(f"a value is larger than the store can hold: {text.splitlines()[0]}") from error
         if "disk is full" in text or "disk full" in text.lower() or "No space left" in text:
             hint = "free some space (`orchestune doctor` says where); nothing was lost"
-            raise Full("the disk of the store is full", hint) from error
+            raise StoreFull("the disk of the store is full", hint) from error
         if any(words in text for words in ("read-only transaction", "session is read-only", "during recovery")):
             raise StoreUnavailable(f"the database takes no changes: {text.splitlines()[0]}", PRIMARY) from error
         if "readonly" in text or "read-only" in text:

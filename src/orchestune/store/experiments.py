@@ -12,9 +12,9 @@ from msgspec import Struct
 from msgspec.structs import asdict
 from sqlalchemy import and_, case, func, insert, or_, select, update
 
-from orchestune.domain.experiment import Program, Specification
-from orchestune.domain.peaks import Peaks
-from orchestune.domain.states import Desired, ExperimentState, Reason, Visibility
+from orchestune.domain.lifecycle.states import Desired, ExperimentState, Reason, Visibility
+from orchestune.domain.resources.peaks import MemoryPeaks
+from orchestune.domain.specification.experiment import ProgramKind, Specification
 from orchestune.errors import Ambiguous, NotFound, Purged
 from orchestune.store.removal import purged_at
 from orchestune.store.rows import Query, StateCount
@@ -58,7 +58,7 @@ class ExperimentRow:
     waiting_json: str | None
     ended_by: str | None
     visibility: Visibility
-    program: Program
+    program: ProgramKind
     waived_guards_json: str
     is_exhausted: bool
     """True if every configuration of the space has been tried"""
@@ -100,7 +100,7 @@ class ExperimentRow:
         self.desired = Desired(self.desired)
         self.state = ExperimentState(self.state)
         self.visibility = Visibility(self.visibility)
-        self.program = Program(self.program)
+        self.program = ProgramKind(self.program)
         self.is_exhausted, self.awaits_suggestion = bool(self.is_exhausted), bool(self.awaits_suggestion)
 
     @property
@@ -120,12 +120,12 @@ class ExperimentRow:
         self.waived_guards_json = json.dumps(sorted({*self.waived_guards, code}))
 
     @property
-    def peaks(self) -> Peaks:
+    def peaks(self) -> MemoryPeaks:
         """Statistics of the peak memory of its attempts."""
-        return Peaks(self.memory_samples, self.peak_memory, self.memory_surprises)
+        return MemoryPeaks(self.memory_samples, self.peak_memory, self.memory_surprises)
 
     @peaks.setter
-    def peaks(self, peaks: Peaks) -> None:
+    def peaks(self, peaks: MemoryPeaks) -> None:
         self.memory_samples, self.peak_memory, self.memory_surprises = peaks.count, peaks.highest, peaks.surprises
 
     @property
@@ -263,7 +263,7 @@ class NewExperimentRow(Struct, frozen=True, gc=False):
     folder: str
     specification: str
     launch: str
-    program: Program
+    program: ProgramKind
     bundle: str | None
     rerun_of: str | None
     idempotency_key: str | None
@@ -291,7 +291,7 @@ def add_revision(session: Session, experiment: str, revision: int, specification
     )
 
 
-class Revision(Struct, frozen=True, gc=False):
+class RevisionRow(Struct, frozen=True, gc=False):
     """Specification and launch of a revision, as JSON. `launch`: None if it equals the experiment's."""
 
     specification: str
@@ -303,7 +303,7 @@ def at_revision(session: Session, row: ExperimentRow, revision: int) -> tuple[Sp
     query = select(revisions.c.specification, revisions.c.launch).where(
         revisions.c.experiment == row.id, revisions.c.revision == revision
     )
-    stored = session.first(query, Revision)
+    stored = session.first(query, RevisionRow)
     if stored is None:
         raise NotFound(f"there is no revision {revision} of {row.handle}", f"it has {row.revision} so far")
     return read_specification(stored.specification), json.loads(stored.launch or row.launch_json)
@@ -407,7 +407,7 @@ def page(
     return session.select(query, ExperimentRow)
 
 
-class Outline(Struct, frozen=True, gc=False):
+class ExperimentOutline(Struct, frozen=True, gc=False):
     """The fields by which lists are searched and sorted."""
 
     id: str
@@ -425,7 +425,7 @@ class Outline(Struct, frozen=True, gc=False):
 
 
 OUTLINES = Query(
-    Outline,
+    ExperimentOutline,
     """
 SELECT id, handle, name, owner, cluster, labels, state, budget, completed + failed + pruned AS finished, running,
 failed, created_at FROM experiments WHERE (visibility = 'listed' OR CAST(:hidden AS INTEGER) = 1)
@@ -434,7 +434,7 @@ AND (CAST(:folder AS TEXT) IS NULL OR folder = :folder) ORDER BY created_at DESC
 )
 
 
-def outlines(session: Session, *, folder: str | None = None, hidden: bool = False) -> list[Outline]:
+def outlines(session: Session, *, folder: str | None = None, hidden: bool = False) -> list[ExperimentOutline]:
     """Return the outlines of all experiments, of one folder or of any, newest first."""
     return session.rows(OUTLINES, {"folder": folder, "hidden": int(hidden)})
 

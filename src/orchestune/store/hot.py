@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from orchestune.domain.metrics import Point
-from orchestune.domain.states import AttemptState, FoldState, TrialState
+from orchestune.domain.lifecycle.states import AttemptState, FoldState, TrialState
+from orchestune.domain.specification.metrics import Point
 from orchestune.store.rows import Query
 
 
@@ -51,7 +51,7 @@ failed = failed + :failed WHERE id = :id
 """
 
 
-class Present(Struct, frozen=True, gc=False):
+class PolledWorker(Struct, frozen=True, gc=False):
     """The columns that controllers poll, of a worker that has not ended."""
 
     id: str
@@ -85,7 +85,7 @@ def _gpus(gpus: str | None) -> tuple[str, ...]:
 
 
 PRESENT_WORKERS = Query(
-    Present,
+    PolledWorker,
     """
 SELECT id, experiment, name, state, reason, node, slots, gpus, backend_handle, boot_id, last_call, memory,
 next_experiment, sends_files, phase FROM workers
@@ -291,13 +291,13 @@ NOT_FINITE = Query(NotFinite, "SELECT non_finite FROM attempts WHERE id = :id")
 NOTE_NOT_FINITE = "UPDATE attempts SET non_finite = :values WHERE id = :id"
 
 
-class Resumed(Struct, frozen=True, gc=False):
+class ResumedCheckpoint(Struct, frozen=True, gc=False):
     """The checkpoint from which an attempt resumed, as JSON: `{attempt, step}`."""
 
     resumed_from: str | None
 
 
-RESUMED_FROM = Query(Resumed, "SELECT resumed_from FROM attempts WHERE id = :id AND experiment = :experiment")
+RESUMED_FROM = Query(ResumedCheckpoint, "SELECT resumed_from FROM attempts WHERE id = :id AND experiment = :experiment")
 START_ATTEMPT = "UPDATE attempts SET state = :state, started_at = :started_at WHERE id = :id AND state = :old"
 END_ATTEMPT = """
 UPDATE attempts SET state = :state, reason = :reason, exit_code = :exit_code, signal = :signal,
@@ -523,7 +523,7 @@ SELECT number, parameters FROM trials WHERE experiment = :experiment AND state I
 )
 
 
-class TrialColumns(Struct, frozen=True):
+class ColumnRows(Struct, frozen=True):
     """Trials by columns, for `Session.columns`. `parameters`: JSON."""
 
     number: Sequence[int]
@@ -534,7 +534,7 @@ class TrialColumns(Struct, frozen=True):
     finished_at: Sequence[float | None]
 
 
-class FinishedColumns(TrialColumns, frozen=True):
+class FinishedColumns(ColumnRows, frozen=True):
     """Finished trials by columns, with their places in the history."""
 
     history_seq: Sequence[int]
@@ -549,7 +549,7 @@ ORDER BY history_seq LIMIT :limit
 """,
 )
 OPEN_COLUMNS = Query(
-    TrialColumns,
+    ColumnRows,
     f"""
 SELECT {_COLUMNS} FROM trials WHERE experiment = :experiment AND history_seq IS NULL ORDER BY +number
 """,

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, text
 
+from orchestune.store.advisory_locks import HoldingConnection
 from orchestune.store.database import Store, translated
-from orchestune.store.holding import HoldingConnection
 
 _LEADER = 7_021_502
 """arbitrary fixed key of the advisory lock that the leader holds"""

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 from sqlalchemy import BigInteger, ColumnElement, func, literal, or_, select
 
-from orchestune.domain.states import AttemptState, TrialState, WorkerState
+from orchestune.domain.lifecycle.states import AttemptState, TrialState, WorkerState
 from orchestune.store import hot
 from orchestune.store.session import Session
 from orchestune.store.tables import attempts, events, log_segments, trials, workers

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 from sqlalchemy import ColumnElement, and_, delete, func, insert, select
 
-from orchestune.domain.quarantine import SECONDS, Tally
+from orchestune.domain.resources.quarantine import SECONDS, NodeOutcomes
 from orchestune.store.session import Session
 from orchestune.store.tables import quarantines, workers
 
@@ -71,9 +71,9 @@ def lately(session: Session, cluster: str, most: int) -> list[QuarantineRow]:
     return session.select(query.limit(most), QuarantineRow)
 
 
-def tallies(session: Session, experiment: str) -> dict[str, Tally]:
+def tallies(session: Session, experiment: str) -> dict[str, NodeOutcomes]:
     """Return the numbers of succeeded and failed attempts of an experiment by node, from its workers' counters."""
     succeeded, failed = func.sum(workers.c.succeeded).label("succeeded"), func.sum(workers.c.failed).label("failed")
     query = select(workers.c.node, succeeded, failed)
     query = query.where(workers.c.experiment == experiment, workers.c.node != "").group_by(workers.c.node)
-    return {row.node: Tally(row.succeeded, row.failed) for row in session.select(query, _TallyRow)}
+    return {row.node: NodeOutcomes(row.succeeded, row.failed) for row in session.select(query, _TallyRow)}

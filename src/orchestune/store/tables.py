@@ -238,7 +238,7 @@ points = Table(
     PrimaryKeyConstraint("attempt", "name", "sequence"),
 )
 
-usage = Table(  # resource usage of attempts over time, thinned (domain/usage.py)
+usage = Table(  # resource usage of attempts over time, thinned (domain/resources/usage.py)
     "usage",
     metadata,
     Column("attempt", _ID, primary_key=True),

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from sqlalchemy import ColumnElement, and_, case, func, select
 
-from orchestune.domain.metrics import Limit, Measured, Metric
-from orchestune.domain.parameters import Value
-from orchestune.domain.space import Configuration
-from orchestune.domain.states import AttemptState, TrialState, WorkerState
+from orchestune.domain.lifecycle.states import AttemptState, TrialState, WorkerState
+from orchestune.domain.search.parameters import Value
+from orchestune.domain.search.space import Configuration
+from orchestune.domain.specification.metrics import Limit, Metric, ReducedMetric
 from orchestune.errors import NotFound
 from orchestune.store import hot
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.hot import FailedTrial, FinishedColumns, TrialColumns, ValueColumns
+from orchestune.store.hot import ColumnRows, FailedTrial, FinishedColumns, ValueColumns
 from orchestune.store.session import Session
 from orchestune.store.tables import attempts, events, experiments, folds, points, trial_metrics, trials, workers
 
@@ -72,10 +72,10 @@ class FoldRow(Struct, frozen=True, gc=False):
     memory_raises: int
 
     @property
-    def measured(self) -> dict[str, Measured]:
+    def measured(self) -> dict[str, ReducedMetric]:
         """The parsed metrics by name; empty until the fold is done, and if the trial has no folds."""
         metrics = json.loads(self.metrics) if self.metrics else {}
-        return {name: Measured(each["value"], each.get("stddev")) for name, each in metrics.items()}
+        return {name: ReducedMetric(each["value"], each.get("stddev")) for name, each in metrics.items()}
 
 
 class MetricRow(Struct, frozen=True, gc=False):
@@ -89,9 +89,9 @@ class MetricRow(Struct, frozen=True, gc=False):
     is_declared: bool
 
     @property
-    def measured(self) -> Measured:
+    def measured(self) -> ReducedMetric:
         """The value with its standard deviation."""
-        return Measured(self.value, self.stddev)
+        return ReducedMetric(self.value, self.stddev)
 
 
 class MeasuredTrial(Struct, frozen=True):
@@ -99,10 +99,10 @@ class MeasuredTrial(Struct, frozen=True):
 
     number: int
     configuration: dict[str, Value]
-    metrics: dict[str, Measured]
+    metrics: dict[str, ReducedMetric]
 
 
-class Reach(Struct, frozen=True, gc=False):
+class AttemptProgress(Struct, frozen=True, gc=False):
     """Progress of an attempt: its last step, the number of its values, and its wall time in seconds."""
 
     step: float
@@ -222,9 +222,9 @@ def with_best_value(session: Session, among: Sequence[str]) -> dict[str, Measure
     return best_trials
 
 
-def metrics_of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, dict[str, Measured]]:
+def metrics_of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, dict[str, ReducedMetric]]:
     """Return the metrics of these trials by number and name, declared metrics first."""
-    metrics: dict[int, dict[str, Measured]] = defaultdict(dict)
+    metrics: dict[int, dict[str, ReducedMetric]] = defaultdict(dict)
     for metric in _metric_rows(session, experiment, numbers):
         metrics[metric.trial][metric.name] = metric.measured
     return metrics
@@ -264,7 +264,7 @@ class _LastPoint(Struct, frozen=True, gc=False):
     wall: float | None
 
 
-def reached(session: Session, experiment: str, name: str, count: int) -> list[Reach]:
+def reached(session: Session, experiment: str, name: str, count: int) -> list[AttemptProgress]:
     """Return the progress at which succeeded attempts of the newest completed trials last reported a metric.
 
     A single value is the result of the trial, not an intermediate one. Attempts without points count as one value.
@@ -298,7 +298,9 @@ def reached(session: Session, experiment: str, name: str, count: int) -> list[Re
         .group_by(attempts.c.id)
     )
     return [
-        Reach(float(max(last.count, 1) if last.step is None else last.step), max(last.count, 1), last.wall or 0.0)
+        AttemptProgress(
+            float(max(last.count, 1) if last.step is None else last.step), max(last.count, 1), last.wall or 0.0
+        )
         for last in session.select(query, _LastPoint)
     ]
 
@@ -386,7 +388,7 @@ def values_between(session: Session, experiment: str, after: int, upto: int) -> 
     return session.columns(hot.VALUE_COLUMNS, {"experiment": experiment, "after": after, "upto": upto})
 
 
-def without_history(session: Session, experiment: str) -> TrialColumns:
+def without_history(session: Session, experiment: str) -> ColumnRows:
     """Return the queued, running and cancelled trials, ordered by number."""
     return session.columns(hot.OPEN_COLUMNS, {"experiment": experiment})
 

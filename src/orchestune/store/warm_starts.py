@@ -12,7 +12,7 @@ from orchestune.store.session import Session
 from orchestune.store.tables import warm_starts
 
 
-class WarmStart(Struct, frozen=True, gc=False):
+class WarmStartRow(Struct, frozen=True, gc=False):
     """The source of a search's warm-start results, in words, and their number."""
 
     experiment: str
@@ -32,8 +32,8 @@ def results(session: Session, experiment: str) -> list[Mapping[str, object]]:
     return list(json.loads(found)) if found else []
 
 
-def summaries(session: Session, experiments: Sequence[str]) -> dict[str, WarmStart]:
+def summaries(session: Session, experiments: Sequence[str]) -> dict[str, WarmStartRow]:
     """Return the warm starts of these experiments by experiment; those without one are left out."""
     columns = select(warm_starts.c.experiment, warm_starts.c.source, warm_starts.c["count"])
-    rows = session.among(columns, warm_starts.c.experiment, experiments, WarmStart)
+    rows = session.among(columns, warm_starts.c.experiment, experiments, WarmStartRow)
     return {row.experiment: row for row in rows}

@@ -8,10 +8,10 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 from sqlalchemy import Select, func, insert, or_, select, update
 
-from orchestune.domain.states import AttemptState, WorkerState
-from orchestune.domain.transitions import WORKER, Cause, after
+from orchestune.domain.lifecycle.states import AttemptState, WorkerState
+from orchestune.domain.lifecycle.transitions import WORKER, Cause, after
 from orchestune.store import hot
-from orchestune.store.hot import Present
+from orchestune.store.hot import PolledWorker
 from orchestune.store.rows import StateCount
 from orchestune.store.session import Session, parts
 from orchestune.store.tables import attempts, experiments, workers
@@ -64,7 +64,7 @@ class WorkerLoad(WorkerRow, frozen=True, gc=False):
     """number of ended workers of its experiment if it has ended, otherwise of those that have not"""
 
 
-class Staff(Struct, frozen=True):
+class WorkerCounts(Struct, frozen=True):
     """The workers of an experiment in a view, oldest first, and the number of ended ones left out."""
 
     workers: list[WorkerLoad]
@@ -108,12 +108,12 @@ def of_experiment(session: Session, experiment: str) -> list[WorkerRow]:
     return session.select(query, WorkerRow)
 
 
-def of_late(session: Session, graces: Mapping[str, float], most: int) -> dict[str, Staff]:
+def of_late(session: Session, graces: Mapping[str, float], most: int) -> dict[str, WorkerCounts]:
     """Return, for each experiment, its workers that have not ended and the last `most` that have.
 
     `graces`: experiment → grace period of its attempts in seconds.
     """
-    staff = {experiment: Staff([]) for experiment in graces}
+    staff = {experiment: WorkerCounts([]) for experiment in graces}
     for grace in set(graces.values()):
         for some in parts(experiment for experiment in graces if graces[experiment] == grace):
             for row in session.select(_of_late(some, most, session.now - grace - _TELLING_SECONDS), WorkerLoad):
@@ -146,7 +146,7 @@ def ran_something(session: Session, worker: str) -> bool:
     return session.first(query.limit(1), str) is not None
 
 
-def present(session: Session, cluster: str) -> list[Present]:
+def present(session: Session, cluster: str) -> list[PolledWorker]:
     """Return the starting, alive, draining and lost workers of a cluster, oldest first."""
     return session.rows(hot.PRESENT_WORKERS, {"cluster": cluster})
 

@@ -30,7 +30,7 @@ _ANSWER = struct.Struct(
 )  # inet_diag_msg: family, state, timer, retransmits, id, expires, queues, uid, inode
 
 
-class End(NamedTuple):
+class SocketEnd(NamedTuple):
     """Address and port of one end of a connection."""
 
     host: str
@@ -65,7 +65,7 @@ def user_of(connection: socket.socket) -> int:
     Raises UnknownPeer and NoTable.
     """
     try:
-        client, server = End(*connection.getpeername()[:2]), End(*connection.getsockname()[:2])
+        client, server = SocketEnd(*connection.getpeername()[:2]), SocketEnd(*connection.getsockname()[:2])
     except OSError as exc:
         raise UnknownPeer("the client has closed the connection") from exc
     uid = _queried_user(client, server)
@@ -78,7 +78,7 @@ def user_of(connection: socket.socket) -> int:
     return uid
 
 
-def _queried_user(client: End, server: End) -> int | None:
+def _queried_user(client: SocketEnd, server: SocketEnd) -> int | None:
     """Return the uid of the client's end, None if the kernel does not answer queries. Raises UnknownPeer."""
     if not hasattr(socket, "AF_NETLINK") or "%" in client.host:
         return None
@@ -95,7 +95,7 @@ def _queried_user(client: End, server: End) -> int | None:
     return found.uid
 
 
-def _query(kernel: socket.socket, local: End, remote: End) -> _Socket | None:
+def _query(kernel: socket.socket, local: SocketEnd, remote: SocketEnd) -> _Socket | None:
     here, there = _unmapped(local.host), _unmapped(remote.host)
     family = socket.AF_INET if isinstance(here, IPv4Address) else socket.AF_INET6
     ends = _PORTS.pack(local.port, remote.port) + here.packed.ljust(16, b"\0") + there.packed.ljust(16, b"\0")
@@ -108,7 +108,7 @@ def _query(kernel: socket.socket, local: End, remote: End) -> _Socket | None:
     return None if state == _LISTEN_STATE else _Socket(state, uid, inode)
 
 
-def listed_user(client: End, server: End, tables: Path = _TABLES) -> int:
+def listed_user(client: SocketEnd, server: SocketEnd, tables: Path = _TABLES) -> int:
     """Return the uid of the client's end as the kernel's tables list it. Raises UnknownPeer and NoTable."""
     wanted = (_unmapped(client.host), client.port, _unmapped(server.host), server.port)
     # Another user may have ten thousands of sockets, and reading each address takes 60 times as long as this test.

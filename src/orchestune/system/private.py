@@ -102,14 +102,14 @@ def access_of_others(path: Path) -> str:
     return _writers(status) if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) else ""
 
 
-class Replaceable(NamedTuple):
+class ReplaceablePath(NamedTuple):
     """A folder in which other users can rename or replace entries."""
 
     folder: Path
     reason: str
 
 
-def replaceable_by_others(folder: Path) -> Replaceable | None:
+def replaceable_by_others(folder: Path) -> ReplaceablePath | None:
     """Return the first of `folder` and its parents (for links: also the parents of their targets) in which another user
     can replace entries; None if there is none.
 
@@ -130,7 +130,7 @@ def replaceable_by_others(folder: Path) -> Replaceable | None:
             except OSError:  # absent, or on a file system that does not respond
                 continue
             if reason := _replacers(status):
-                return Replaceable(each, reason)
+                return ReplaceablePath(each, reason)
     return None
 
 

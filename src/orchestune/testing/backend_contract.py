@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from orchestune.domain.ids import uuid7
-from orchestune.ports.backend import Backend, Phase, Sighting, WorkerOrder
+from orchestune.domain.lifecycle.ids import uuid7
+from orchestune.ports.backend import Backend, Phase, WorkerOrder, WorkerStatus
 
 _DEADLINE = 60.0
 
 
-class Place(Protocol):
+class BackendUnderTest(Protocol):
     """Where the workers of one test run, seen from the outside."""
 
     def backend(self) -> Backend:
@@ -36,18 +36,18 @@ class Place(Protocol):
 class BackendContract:
     """Each test gets the fixture `place: Place`, which ends whatever is left when the test is over."""
 
-    def test_a_worker_that_was_started_is_seen(self, place: Place) -> None:
+    def test_a_worker_that_was_started_is_seen(self, place: BackendUnderTest) -> None:
         backend, order = place.backend(), new_order()
         handle = backend.start(order)
         sighting = wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
         assert sighting.worker == order.worker
         assert place.belongings(order.worker)
 
-    def test_a_handle_is_json(self, place: Place) -> None:
+    def test_a_handle_is_json(self, place: BackendUnderTest) -> None:
         handle = place.backend().start(new_order())
         assert json.loads(json.dumps(dict(handle))) == dict(handle)
 
-    def test_starting_the_same_id_twice_starts_one_worker(self, place: Place) -> None:
+    def test_starting_the_same_id_twice_starts_one_worker(self, place: BackendUnderTest) -> None:
         backend, order = place.backend(), new_order()
         first = backend.start(order)
         wait_for_phase(backend, order.worker, first, Phase.RUNNING)
@@ -55,17 +55,17 @@ class BackendContract:
         assert place.backend().start(order) == first
         assert len(place.belongings(order.worker)) == 1
 
-    def test_a_new_backend_object_finds_the_worker_by_its_handle(self, place: Place) -> None:
+    def test_a_new_backend_object_finds_the_worker_by_its_handle(self, place: BackendUnderTest) -> None:
         order = new_order()
         handle = place.backend().start(order)
         assert wait_for_phase(place.backend(), order.worker, handle, Phase.RUNNING).handle == handle
 
-    def test_a_worker_whose_handle_was_never_stored_is_found(self, place: Place) -> None:
+    def test_a_worker_whose_handle_was_never_stored_is_found(self, place: BackendUnderTest) -> None:
         order = new_order()
         handle = place.backend().start(order)
         assert wait_for_phase(place.backend(), order.worker, {}, Phase.RUNNING).handle == handle
 
-    def test_a_killed_worker_is_gone_and_stays_gone_when_it_is_started_again(self, place: Place) -> None:
+    def test_a_killed_worker_is_gone_and_stays_gone_when_it_is_started_again(self, place: BackendUnderTest) -> None:
         backend, order = place.backend(), new_order()
         handle = backend.start(order)
         wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
@@ -75,22 +75,22 @@ class BackendContract:
         again = backend.start(order)
         assert wait_for_phase(backend, order.worker, again, Phase.GONE).reason == gone.reason
 
-    def test_a_worker_that_was_looked_for_before_it_was_started_starts(self, place: Place) -> None:
+    def test_a_worker_that_was_looked_for_before_it_was_started_starts(self, place: BackendUnderTest) -> None:
         backend, order = place.backend(), new_order()
         assert [sighting.phase for sighting in backend.observe({order.worker: {}})] == [Phase.GONE]
         wait_for_phase(backend, order.worker, backend.start(order), Phase.RUNNING)
 
-    def test_an_unknown_worker_is_gone(self, place: Place) -> None:
+    def test_an_unknown_worker_is_gone(self, place: BackendUnderTest) -> None:
         sightings = place.backend().observe({new_id(): {}, "../../etc": {"pid": 1}})
         assert [sighting.phase for sighting in sightings] == [Phase.GONE, Phase.GONE]
 
-    def test_one_call_observes_many(self, place: Place) -> None:
+    def test_one_call_observes_many(self, place: BackendUnderTest) -> None:
         backend, orders = place.backend(), [new_order() for _ in range(3)]
         handles = {order.worker: backend.start(order) for order in orders}
         assert {sighting.worker for sighting in backend.observe({**handles, "none": {}})} == {*handles, "none"}
         assert list(backend.observe({})) == []
 
-    def test_a_worker_that_is_ended_goes(self, place: Place) -> None:
+    def test_a_worker_that_is_ended_goes(self, place: BackendUnderTest) -> None:
         backend, order = place.backend(), new_order()
         handle = backend.start(order)
         wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
@@ -98,7 +98,7 @@ class BackendContract:
         wait_for_phase(backend, order.worker, handle, Phase.GONE)
         wait_until(lambda: not place.belongings(order.worker))
 
-    def test_after_the_grace_everything_that_the_worker_started_is_gone(self, place: Place) -> None:
+    def test_after_the_grace_everything_that_the_worker_started_is_gone(self, place: BackendUnderTest) -> None:
         backend, order = place.backend(), new_order(launch=place.stubborn())
         handle = backend.start(order)
         wait_until(lambda: len(place.belongings(order.worker)) >= 2)
@@ -106,7 +106,7 @@ class BackendContract:
         wait_for_phase(backend, order.worker, handle, Phase.GONE)
         wait_until(lambda: not place.belongings(order.worker))
 
-    def test_ending_is_idempotent_and_does_not_wait(self, place: Place) -> None:
+    def test_ending_is_idempotent_and_does_not_wait(self, place: BackendUnderTest) -> None:
         backend, order = place.backend(), new_order(launch=place.stubborn())
         handle = backend.start(order)
         wait_until(lambda: len(place.belongings(order.worker)) >= 2)
@@ -117,7 +117,7 @@ class BackendContract:
         backend.end(order.worker, handle, 0.2)
         backend.end(new_id(), {}, 0.2)
 
-    def test_a_worker_that_a_former_server_told_to_end_is_killed_after_its_grace(self, place: Place) -> None:
+    def test_a_worker_that_a_former_server_told_to_end_is_killed_after_its_grace(self, place: BackendUnderTest) -> None:
         order = new_order(launch=place.stubborn())
         handle = place.backend().start(order)
         wait_until(lambda: len(place.belongings(order.worker)) >= 2)
@@ -125,14 +125,14 @@ class BackendContract:
         wait_for_phase(place.backend(), order.worker, handle, Phase.GONE)
         wait_until(lambda: not place.belongings(order.worker))
 
-    def test_the_token_is_nowhere_in_public(self, place: Place) -> None:
+    def test_the_token_is_nowhere_in_public(self, place: BackendUnderTest) -> None:
         backend, order = place.backend(), new_order()
         handle = backend.start(order)
         wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
         assert order.token not in place.in_public()
         assert order.token not in json.dumps(dict(handle))
 
-    def test_the_capacity_can_hold_a_trial(self, place: Place) -> None:
+    def test_the_capacity_can_hold_a_trial(self, place: BackendUnderTest) -> None:
         capacity = place.backend().capacity()
         assert all(machine.cpu > 0 and machine.memory > 0 for machine in capacity.machines)
         assert capacity.machines or capacity.elastic
@@ -150,7 +150,7 @@ def new_order(launch: Mapping[str, Any] | None = None) -> WorkerOrder:
     return WorkerOrder(worker, new_id(), f"secret-token-of-{worker}", 2, ("0", "1"), launch or {})
 
 
-def wait_for_phase(backend: Backend, worker: str, handle: Mapping[str, Any], phase: Phase) -> Sighting:
+def wait_for_phase(backend: Backend, worker: str, handle: Mapping[str, Any], phase: Phase) -> WorkerStatus:
     """Observe until the worker is in that phase."""
     deadline = time.monotonic() + _DEADLINE
     while True:

@@ -10,28 +10,31 @@ from typing import Any
 import pytest
 
 from orchestune.controllers.archiving import Archiving
-from orchestune.domain.states import Reason, ReasonCode
+from orchestune.domain.lifecycle.states import Reason, ReasonCode
 from orchestune.errors import BadInput, NotFound
-from orchestune.services import attempts, bundles, change_experiment, create_experiment, read_experiments, rerun_trial
-from orchestune.services.change_code import change_code
-from orchestune.services.change_experiment import Changes
-from orchestune.services.create_experiment import FirstTrial
-from orchestune.services.ledger import locked
-from orchestune.services.read_trials import blob_key
-from orchestune.services.register_worker import job
-from orchestune.services.rerun_trial import Rerun
-from orchestune.testing.world import World
+from orchestune.services import bundles
+from orchestune.services.bundles import blob_key
+from orchestune.services.commands import change_experiment, create_experiment, rerun_trial
+from orchestune.services.commands.change_code import change_code
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.commands.create_experiment import InitialTrial
+from orchestune.services.commands.rerun_trial import Rerun
+from orchestune.services.execution import attempts
+from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.register_worker import job
+from orchestune.services.queries import read_experiments
+from orchestune.testing.world import CoreWorld
 from orchestune.testing.world_contract import WorldContract
 
 
-def put(world: World, content: bytes) -> str:
+def put(world: CoreWorld, content: bytes) -> str:
     """Upload a bundle; its digest."""
     digest = hashlib.sha256(content).hexdigest()
     bundles.store(world.core, digest, io.BytesIO(content))
     return digest
 
 
-def begin(world: World, **changes: Any) -> tuple[str, str, str]:
+def begin(world: CoreWorld, **changes: Any) -> tuple[str, str, str]:
     """An experiment with code, its bundle, and another bundle."""
     old, new = put(world, b"old"), put(world, b"new")
     request = replace(
@@ -42,7 +45,7 @@ def begin(world: World, **changes: Any) -> tuple[str, str, str]:
     return create_experiment.create_experiment(world.core, request, "ada")["id"], old, new
 
 
-def ran(world: World, experiment: str) -> dict[int, str]:
+def ran(world: CoreWorld, experiment: str) -> dict[int, str]:
     """Trial → its bundle."""
     return {trial["number"]: trial["bundle"] for trial in world.trials(experiment)}
 
@@ -50,14 +53,14 @@ def ran(world: World, experiment: str) -> dict[int, str]:
 class CodeContract(WorldContract):
     """A trial runs one bundle, the one that it began with."""
 
-    def test_an_empty_file_that_comes_in_as_code_does_is_there(self, world: World) -> None:
+    def test_an_empty_file_that_comes_in_as_code_does_is_there(self, world: CoreWorld) -> None:
         digest = put(world, b"")  # as records of elsewhere bring the files of their trials
         assert world.core.files.size(blob_key(digest)) == 0
         reader, size = bundles.open_bundle(world.core, digest)
         with reader:
             assert (reader.read(), size) == (b"", 0)
 
-    def test_trials_that_run_keep_the_old_code_and_those_that_wait_take_the_new_one(self, world: World) -> None:
+    def test_trials_that_run_keep_the_old_code_and_those_that_wait_take_the_new_one(self, world: CoreWorld) -> None:
         experiment, old, new = begin(world, budget=12, parallelism=2)
         leases = world.lease(2)
         waiting = [trial["number"] for trial in world.trials(experiment) if trial["state"] == "queued"]
@@ -69,7 +72,7 @@ class CodeContract(WorldContract):
         begun = {lease["trial"] for _, lease in leases}
         assert ran(world, experiment) == {number: old if number in begun else new for number in range(1, 13)}
 
-    def test_a_worker_that_is_there_gets_the_new_code_with_its_next_lease(self, world: World) -> None:
+    def test_a_worker_that_is_there_gets_the_new_code_with_its_next_lease(self, world: CoreWorld) -> None:
         experiment, old, new = begin(world, budget=4, parallelism=1)
         worker, first = world.lease()[0]
         change_code(world.core, experiment, new, {"root": "/new", "links": []}, "bob")
@@ -86,7 +89,7 @@ class CodeContract(WorldContract):
         assert [(j.root, j.links) for j in jobs] == [("/old", ["data"]), ("/new", [])]
 
     @pytest.mark.parametrize("how", ["lost", "preempted", "failed"])
-    def test_a_trial_that_begins_again_runs_what_it_began_with(self, world: World, how: str) -> None:
+    def test_a_trial_that_begins_again_runs_what_it_began_with(self, world: CoreWorld, how: str) -> None:
         experiment, old, new = begin(world, budget=3, parallelism=1, retries=1)
         worker, lease = world.lease()[0]
         worker.call(beats=[worker.started(lease)])
@@ -107,7 +110,7 @@ class CodeContract(WorldContract):
         assert again["trial"] == lease["trial"]
         assert (again["bundle"], again["revision"]) == (old, 1)
 
-    def test_all_folds_of_a_trial_run_one_code(self, world: World) -> None:
+    def test_all_folds_of_a_trial_run_one_code(self, world: CoreWorld) -> None:
         experiment, old, new = begin(world, budget=2, parallelism=2, folds={"count": 3})
         leases = world.lease(2)
         assert [lease["trial"] for _, lease in leases] == [1, 1]
@@ -122,7 +125,7 @@ class CodeContract(WorldContract):
             world.tick()
         assert seen == {1: {old}, 2: {new}}
 
-    def test_a_change_is_an_event_with_its_callers_name_and_the_same_again_is_none(self, world: World) -> None:
+    def test_a_change_is_an_event_with_its_callers_name_and_the_same_again_is_none(self, world: CoreWorld) -> None:
         experiment, old, new = begin(world, budget=5)
         for _ in range(2):
             change_code(world.core, experiment, new, {}, "bob")
@@ -132,14 +135,14 @@ class CodeContract(WorldContract):
         assert event["data"] == {"bundle": new, "before": old, "revision": 2, "queued_trials": 0}
         assert world.status(experiment)["revision"] == 2
 
-    def test_code_that_nobody_uploaded_changes_nothing(self, world: World) -> None:
+    def test_code_that_nobody_uploaded_changes_nothing(self, world: CoreWorld) -> None:
         experiment, old, _ = begin(world, budget=2)
         with pytest.raises(NotFound, match="no bundle"):
             change_code(world.core, experiment, "f" * 64, {}, "bob")
         world.run(experiment)
         assert set(ran(world, experiment).values()) == {old}
 
-    def test_the_new_code_stays_after_a_restart_of_the_server(self, world: World) -> None:
+    def test_the_new_code_stays_after_a_restart_of_the_server(self, world: CoreWorld) -> None:
         experiment, _, new = begin(world, budget=3, parallelism=1)
         change_code(world.core, experiment, new, {}, "bob")
         world.close()
@@ -147,7 +150,7 @@ class CodeContract(WorldContract):
         world.run(experiment)
         assert set(ran(world, experiment).values()) == {new}
 
-    def test_a_finished_experiment_goes_on_with_it_once_it_is_extended(self, world: World) -> None:
+    def test_a_finished_experiment_goes_on_with_it_once_it_is_extended(self, world: CoreWorld) -> None:
         experiment, old, new = begin(world, budget=2, parallelism=1)
         world.run(experiment)
         change_code(world.core, experiment, new, {}, "bob")
@@ -156,7 +159,7 @@ class CodeContract(WorldContract):
         world.run(experiment)
         assert ran(world, experiment) == {1: old, 2: old, 3: new, 4: new}
 
-    def test_rerun_takes_the_code_and_the_folder_of_that_trial(self, world: World) -> None:
+    def test_rerun_takes_the_code_and_the_folder_of_that_trial(self, world: CoreWorld) -> None:
         experiment, old, new = begin(world, budget=2, parallelism=1)
         world.run(experiment)
         change_code(world.core, experiment, new, {"root": "/new", "links": ["x"]}, "bob")
@@ -168,19 +171,19 @@ class CodeContract(WorldContract):
         assert {n: document["launch"]["root"] for n, document in made.items()} == {1: "/old", 3: "/new"}
         assert made[3]["launch"]["env"] == {"PATH": "/bin"}, "the shell is the one that started it"
 
-    def test_the_first_trial_may_be_one_that_was_before(self, world: World) -> None:
+    def test_the_first_trial_may_be_one_that_was_before(self, world: CoreWorld) -> None:
         request = world.request(budget=2, parallelism=1, try_first=[{"x": 0.5}])
-        first = FirstTrial({"x": 0.25}, 4_000_000_000)
+        first = InitialTrial({"x": 0.25}, 4_000_000_000)
         made = create_experiment.create_experiment(world.core, replace(request, first=first), "ada")["id"]
         world.run(made)
         trials = world.trials(made)
         assert (trials[0]["parameters"], trials[0]["seed"]) == (first.parameters, first.seed)
         assert len(trials) == 2
-        wrong = FirstTrial({"x": 25.0}, 1)
+        wrong = InitialTrial({"x": 25.0}, 1)
         with pytest.raises(BadInput, match=r"first\.x"):
             create_experiment.create_experiment(world.core, replace(request, first=wrong), "ada")
 
-    def test_the_code_of_each_trial_is_kept_as_long_as_the_trial_is(self, world: World) -> None:
+    def test_the_code_of_each_trial_is_kept_as_long_as_the_trial_is(self, world: CoreWorld) -> None:
         experiment, old, new = begin(world, budget=2, parallelism=1)
         newest = put(world, b"newest")
         world.run(experiment)

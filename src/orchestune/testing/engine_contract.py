@@ -9,13 +9,13 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter, Value
-from orchestune.domain.priors import Prior
-from orchestune.domain.space import Configuration, Space
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation, ask_seed
-from orchestune.engines.uniform import draw
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Parameter, Value
+from orchestune.domain.search.priors import Prior
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.samplers.uniform import draw
 from orchestune.errors import BadInput
 from orchestune.ports.engine import Engine, Exhausted
 from orchestune.testing.spaces import spaces

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from orchestune.errors import Conflict
-from orchestune.services import read_logs, read_trials, rerun_trial, uploads
-from orchestune.services.rerun_trial import Rerun
+from orchestune.services.commands import rerun_trial
+from orchestune.services.commands.rerun_trial import Rerun
+from orchestune.services.execution import uploads
+from orchestune.services.queries import read_logs, read_trials
 from orchestune.store import hot
-from orchestune.testing.world import FakeWorker, World
+from orchestune.testing.world import CoreWorld, FakeWorker
 from orchestune.testing.world_contract import WorldContract
 
 HELLO = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
@@ -41,7 +43,7 @@ def measure(leases: list[tuple[FakeWorker, dict[str, Any]]], *values: float) -> 
 class FoldsContract(WorldContract):
     """One task each; a trial is what its folds are together."""
 
-    def test_a_trial_is_the_mean_of_its_folds_and_the_budget_counts_trials(self, world: World) -> None:
+    def test_a_trial_is_the_mean_of_its_folds_and_the_budget_counts_trials(self, world: CoreWorld) -> None:
         experiment = world.create(budget=7, parallelism=4, **folds(3))
         shown = world.run(experiment)
         assert (shown["state"], shown["counts"]["completed"]) == ("completed", 7)
@@ -49,7 +51,7 @@ class FoldsContract(WorldContract):
             assert [attempt["fold"] for attempt in trial["attempts"]] == [0, 1, 2]
             assert trial["metrics"]["loss"] == {"value": pytest.approx(trial["parameters"]["x"]), "stddev": 0.0}
 
-    def test_a_pruned_trial_was_ended_where_its_last_fold_was_at_the_last_step(self, world: World) -> None:
+    def test_a_pruned_trial_was_ended_where_its_last_fold_was_at_the_last_step(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=2, early_stopping={"type": "median"}, **folds(2))
         (worker, lease), *_ = world.lease(2)
         mark = {"experiment": experiment, "trial": 1, "step": 3.0, "best": 0.0, "mean": 0.0}
@@ -58,7 +60,7 @@ class FoldsContract(WorldContract):
         worker.call(finished=[worker.finish(lease, state="pruned", points=[])])
         assert [seen.last for seen in world.observations(experiment)] == [(3.0, 0.5)]
 
-    def test_each_fold_is_told_which_one_it_is_and_its_value_is_kept(self, world: World) -> None:
+    def test_each_fold_is_told_which_one_it_is_and_its_value_is_kept(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=3, **folds(3))
         leases = world.lease(3)
         assert [(lease["trial"], lease["fold"], lease["folds"]) for _, lease in leases] == [
@@ -72,7 +74,7 @@ class FoldsContract(WorldContract):
         assert trial["metrics"]["loss"] == {"value": pytest.approx(0.3), "stddev": pytest.approx(spread)}
         assert [task["metrics"]["loss"]["value"] for task in trial["folds"]] == [0.1, 0.2, 0.6]
 
-    def test_what_is_printed_names_its_fold(self, world: World) -> None:
+    def test_what_is_printed_names_its_fold(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=2, **folds(2))
         alone = world.create(budget=1, parallelism=1)
         for worker, lease in world.lease(3):
@@ -82,14 +84,14 @@ class FoldsContract(WorldContract):
         (only,) = read_logs.logs(world.core, alone, 0, 100)["items"]
         assert (only["fold"], only["text"]) == (None, "0 of 1\n")
 
-    def test_a_fold_that_diverges_to_a_huge_value_ends_with_it(self, world: World) -> None:
+    def test_a_fold_that_diverges_to_a_huge_value_ends_with_it(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=3, **folds(3, 2))
         measure(world.lease(3), 1e200, 0.5, -1.7e308)
         assert world.status(experiment)["state"] == "completed"
         trial = world.trial(experiment, 1)
         assert trial["metrics"]["loss"]["value"] == pytest.approx(-1.7e308 / 3)
 
-    def test_folds_of_a_trial_that_has_begun_go_before_new_trials(self, world: World) -> None:
+    def test_folds_of_a_trial_that_has_begun_go_before_new_trials(self, world: CoreWorld) -> None:
         world.create(budget=4, parallelism=2, engine="tpe", **folds(3))
         seen = []
         for _ in range(6):
@@ -98,7 +100,7 @@ class FoldsContract(WorldContract):
             measure(leases, 0.5, 0.5)
         assert seen == [(trial, fold) for trial in (1, 2, 3, 4) for fold in (0, 1, 2)]
 
-    def test_all_places_are_used_while_the_last_fold_of_a_trial_runs(self, world: World) -> None:
+    def test_all_places_are_used_while_the_last_fold_of_a_trial_runs(self, world: CoreWorld) -> None:
         experiment = world.create(budget=4, parallelism=2, engine="tpe", **folds(3))
         first, second = world.lease(2)
         measure([first], 0.5)
@@ -108,14 +110,16 @@ class FoldsContract(WorldContract):
         assert (third[1]["trial"], other[1]["trial"]) == (1, 2)
         assert world.status(experiment)["counts"]["running"] == 2
 
-    def test_more_folds_than_trials_may_run_at_the_same_time(self, world: World) -> None:
+    def test_more_folds_than_trials_may_run_at_the_same_time(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=5, **folds(3))
         assert world.status(experiment)["parallelism"] == 5
         assert [(lease["trial"], lease["fold"]) for _, lease in world.lease(5)] == [
             (1, 0), (1, 1), (1, 2), (2, 0), (2, 1),
         ]  # fmt: skip
 
-    def test_a_failed_fold_is_tried_again_and_then_fails_the_trial_and_cancels_the_others(self, world: World) -> None:
+    def test_a_failed_fold_is_tried_again_and_then_fails_the_trial_and_cancels_the_others(
+        self, world: CoreWorld
+    ) -> None:
         experiment = world.create(budget=3, parallelism=2, retries=1, **folds(4))
         (worker, lease), (other, sibling) = world.lease(2)
         worker.call(finished=[worker.finish(lease, **FAILED)])
@@ -135,7 +139,7 @@ class FoldsContract(WorldContract):
         assert (counts["completed"], counts["failed"]) == (2, 1)
 
     def test_a_worker_hears_at_once_that_its_fold_is_no_longer_wanted(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         experiment = world.create(budget=3, parallelism=2, **folds(2))
         (worker, lease), _ = world.lease(2)
@@ -145,7 +149,7 @@ class FoldsContract(WorldContract):
         assert world.trials(experiment)[0]["state"] == "failed"
         assert f"work:{experiment}" in told
 
-    def test_a_lost_fold_is_offered_again_and_the_others_go_on(self, world: World) -> None:
+    def test_a_lost_fold_is_offered_again_and_the_others_go_on(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=2, **folds(2))
         (worker, lease), (other, sibling) = world.lease(2)
         measure([(other, sibling)], 0.2)
@@ -157,7 +161,7 @@ class FoldsContract(WorldContract):
         measure([newer], 0.4)
         assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == pytest.approx(0.3)
 
-    def test_a_late_result_of_a_fold_is_good_until_a_newer_attempt_is_leased(self, world: World) -> None:
+    def test_a_late_result_of_a_fold_is_good_until_a_newer_attempt_is_leased(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1, **folds(2))
         worker, lease = world.lease()[0]
         world.tick()
@@ -170,7 +174,7 @@ class FoldsContract(WorldContract):
         assert world.run(experiment)["counts"]["completed"] == 1
         assert [attempt["fold"] for attempt in world.trials(experiment)[0]["attempts"]] == [0, 1]
 
-    def test_a_trial_whose_mean_cannot_become_the_best_is_pruned_after_a_few_folds(self, world: World) -> None:
+    def test_a_trial_whose_mean_cannot_become_the_best_is_pruned_after_a_few_folds(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3, parallelism=3, **folds(3, prune_after=2))
         measure(world.lease(3), 0.3, 0.2, 0.1)  # the best so far: 0.2
         hopeless = world.lease(3)
@@ -192,7 +196,9 @@ class FoldsContract(WorldContract):
         assert (shown["counts"]["completed"], shown["counts"]["pruned"]) == (2, 1)
         assert shown["best"][0]["trial"] == 3
 
-    def test_of_several_metrics_a_trial_is_pruned_only_where_it_cannot_come_onto_the_front(self, world: World) -> None:
+    def test_of_several_metrics_a_trial_is_pruned_only_where_it_cannot_come_onto_the_front(
+        self, world: CoreWorld
+    ) -> None:
         metrics = [{"name": "loss", "goal": "minimize"}, {"name": "accuracy", "goal": "maximize"}]
         experiment = world.create(budget=4, parallelism=3, metrics=metrics, **folds(3, prune_after=2))
 
@@ -216,7 +222,7 @@ class FoldsContract(WorldContract):
         assert "loss 0.666667, accuracy 0.366667 at best; the best trial has loss 0.2, accuracy 0.5" in str(hopeless)
         assert [entry["trial"] for entry in world.status(experiment)["best"]] == [1, 2]
 
-    def test_each_fold_has_its_own_checkpoint(self, world: World) -> None:
+    def test_each_fold_has_its_own_checkpoint(self, world: CoreWorld) -> None:
         world.create(budget=1, parallelism=2, checkpoint_every=1.0, **folds(2))
         (worker, lease), (other, sibling) = world.lease(2)
         uploads.append(world.core, worker.id, HELLO, 0, b"hello")
@@ -227,7 +233,7 @@ class FoldsContract(WorldContract):
         again = {leased["fold"]: leased["checkpoint"] for _, leased in world.lease(2)}
         assert again == {lease["fold"]: {"digest": HELLO, "step": 7}, sibling["fold"]: None}
 
-    def test_files_of_folds_do_not_replace_each_other(self, world: World) -> None:
+    def test_files_of_folds_do_not_replace_each_other(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=2, **folds(2))
         for worker, lease in world.lease(2):
             uploads.append(world.core, worker.id, HELLO, 0, b"hello")
@@ -237,7 +243,7 @@ class FoldsContract(WorldContract):
         kept = read_trials.artifacts(world.core, experiment, 1)
         assert [file["path"] for file in kept] == ["fold-0/best.pt", "fold-1/best.pt"]
 
-    def test_a_rerun_has_the_same_folds_and_continues_none(self, world: World) -> None:
+    def test_a_rerun_has_the_same_folds_and_continues_none(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=2, **folds(2))
         world.run(experiment)
         again = rerun_trial.rerun_trial(world.core, experiment, 1, Rerun(), "ada")

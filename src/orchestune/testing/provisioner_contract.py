@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from orchestune.domain.cluster import ClusterSpec, Event, Happened
+from orchestune.domain.clusters.cluster import ClusterSpec, CompletedStep, ProvisioningEvent
 from orchestune.ports.provisioner import Provisioner
 
 
@@ -39,9 +39,9 @@ class ProvisionerContract:
     def test_what_is_planned_is_what_is_made_in_that_order_and_a_repeat_finds_it(self) -> None:
         spec = self.spec()
         planned = [item.called for item in self.make().plan(spec)]
-        assert self.applied(spec, Happened.MADE) == planned
+        assert self.applied(spec, CompletedStep.MADE) == planned
         made = self.everything()
-        assert self.applied(spec, Happened.FOUND) == planned
+        assert self.applied(spec, CompletedStep.FOUND) == planned
         assert self.everything() == made
 
     def test_a_cluster_that_was_made_is_shown_reached_and_as_its_file_says(self) -> None:
@@ -87,14 +87,14 @@ class ProvisionerContract:
             assert self.make().status(spec.name) is None
         assert self.everything() == before
 
-    def applied(self, spec: ClusterSpec, what: Happened) -> list[str]:
+    def applied(self, spec: ClusterSpec, what: CompletedStep) -> list[str]:
         """What was told of, in order."""
-        events: list[Event] = []
+        events: list[ProvisioningEvent] = []
         self.make().apply(spec, events.append)
-        ended = [event for event in events if event.what is not Happened.WAITING]
+        ended = [event for event in events if event.what is not CompletedStep.WAITING]
         assert {event.what for event in ended} == {what}
         return [event.resource.called for event in ended]
 
 
-def _silent(event: Event) -> None:
+def _silent(event: ProvisioningEvent) -> None:
     return

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from orchestune.domain.curves import WORST, Curve, Mark
-from orchestune.domain.metrics import Metric
-from orchestune.domain.states import TrialState
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.specification.curves import WORST, LearningCurve, Mark
+from orchestune.domain.specification.metrics import Metric
 from orchestune.ports.pruner import Pruner
 
 ACCURACY = Metric("accuracy", "maximize")
@@ -42,7 +42,7 @@ class PrunerContract:
 
     def test_a_step_beyond_measure_is_one(self, pruner: Pruner) -> None:
         for trial in range(1, 20):
-            curve = Curve(ACCURACY)
+            curve = LearningCurve(ACCURACY)
             curve.add(0.5, 1.7e308)
             assert pruner.look(trial, curve.step) is not None
             curve.add(0.5, -1.7e308)
@@ -142,7 +142,7 @@ def run(pruner: Pruner, trial: int, values: list[float]) -> list[str | None]:
 
 def marks(pruner: Pruner, trial: int, values: list[float]) -> list[Mark]:
     """How the trial stands at each of its looks."""
-    curve, found, before = Curve(ACCURACY), [], None
+    curve, found, before = LearningCurve(ACCURACY), [], None
     for step, value in enumerate(values, start=1):
         curve.add(value, step)
         look = pruner.look(trial, step)
@@ -156,7 +156,7 @@ def history(chance: random.Random) -> tuple[list[Mark], list[tuple[int, TrialSta
     """Marks of 60 trials at every power of 3 and 4 and every step, and how the first 40 ended."""
     told: list[Mark] = []
     for trial in range(1, 61):
-        curve, height = Curve(ACCURACY), chance.random()
+        curve, height = LearningCurve(ACCURACY), chance.random()
         for step, value in enumerate(rising(height), start=1):
             curve.add(value + chance.gauss(0, 0.02), step)
             told.append(curve.mark(trial, float(step)))

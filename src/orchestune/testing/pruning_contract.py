@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from orchestune.errors import BadInput, Conflict, Denied
-from orchestune.services import change_experiment, read_experiments, report_metrics, uploads
-from orchestune.services.boards import Boards
+from orchestune.services.commands import change_experiment
+from orchestune.services.execution import report_metrics, uploads
+from orchestune.services.memory.pruner_boards import Boards
+from orchestune.services.queries import read_experiments
 from orchestune.services.signatures import report_signature
 from orchestune.store import hot
-from orchestune.testing.world import Document, FakeWorker, World, decoded
+from orchestune.testing.world import CoreWorld, Document, FakeWorker, decoded
 from orchestune.testing.world_contract import WorldContract
 
 RULE = {"type": "asha", "min_steps": 1, "reduction": 2}
@@ -23,11 +25,11 @@ GOOD, BAD = 0.1, 0.9
 class PruningContract(WorldContract):
     """Two trials at a time report a loss; the rule keeps the better half at the steps 1, 2, 4, …"""
 
-    def create(self, world: World, **changes: Any) -> str:
+    def create(self, world: CoreWorld, **changes: Any) -> str:
         """An experiment with that rule."""
         return world.create(**{"budget": 6, "parallelism": 2, "early_stopping": RULE, "metrics": METRICS} | changes)
 
-    def ordered(self, world: World) -> tuple[str, FakeWorker, Document]:
+    def ordered(self, world: CoreWorld) -> tuple[str, FakeWorker, Document]:
         """An experiment in which the second trial was ordered to end; its worker did not hear of it yet."""
         experiment = self.create(world)
         (first, good), (second, bad) = world.lease(2)
@@ -43,7 +45,7 @@ class PruningContract(WorldContract):
             (10, 0.2, "they are over within 0.2 s, before they can be told to end"),
         ],
     )
-    def test_a_rule_that_can_end_no_trial_says_so(self, world: World, first: int, seconds: float, why: str) -> None:
+    def test_a_rule_that_can_end_no_trial_says_so(self, world: CoreWorld, first: int, seconds: float, why: str) -> None:
         experiment = self.create(world, parallelism=1, early_stopping=RULE | {"min_steps": first})
         for number in range(5):
             assert world.status(experiment)["notes"] == [], "too little is known"
@@ -55,7 +57,7 @@ class PruningContract(WorldContract):
 
     # the decision
 
-    def test_a_worker_is_told_in_the_answer_to_the_points_that_decided_it(self, world: World) -> None:
+    def test_a_worker_is_told_in_the_answer_to_the_points_that_decided_it(self, world: CoreWorld) -> None:
         experiment = self.create(world)
         (first, good), (second, bad) = world.lease(2)
         assert first.call(beats=[reports(good, GOOD, step=1)])["orders"] == []
@@ -66,7 +68,7 @@ class PruningContract(WorldContract):
         assert "grace" not in orders[0]
         assert world.status(experiment)["counts"]["running"] == 2, "until it has ended"
 
-    def test_a_pruned_trial_counts_with_its_last_value_and_never_as_the_best(self, world: World) -> None:
+    def test_a_pruned_trial_counts_with_its_last_value_and_never_as_the_best(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
         assert end_as_ordered(worker, bad, points=[[1, "loss", 0.85, 2, None]]) == "ok"
         shown = world.trial(experiment, bad["trial"])
@@ -79,18 +81,18 @@ class PruningContract(WorldContract):
         assert shown["reason"]["code"] == "budget"
         assert shown["best"][0]["trial"] != bad["trial"]
 
-    def test_a_trial_that_ended_by_itself_meanwhile_completes(self, world: World) -> None:
+    def test_a_trial_that_ended_by_itself_meanwhile_completes(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
         assert worker.call(finished=[worker.finish(bad, BAD)])["acks"][0]["result"] == "ok"
         assert world.trials(experiment)[bad["trial"] - 1]["state"] == "completed"
 
-    def test_a_trial_that_failed_by_itself_meanwhile_has_failed(self, world: World) -> None:
+    def test_a_trial_that_failed_by_itself_meanwhile_has_failed(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
         reason = {"code": "exit_code", "message": "exited with code 1"}
         worker.call(finished=[worker.finish(bad, state="failed", exit_code=1, points=[], reason=reason)])
         assert world.trials(experiment)[bad["trial"] - 1]["state"] == "failed"
 
-    def test_the_steps_of_values_without_one_are_counted(self, world: World) -> None:
+    def test_the_steps_of_values_without_one_are_counted(self, world: CoreWorld) -> None:
         self.create(world)
         (first, good), (second, bad) = world.lease(2)
         first.call(beats=[reports(good, GOOD)])
@@ -98,19 +100,19 @@ class PruningContract(WorldContract):
         assert second.call(beats=[reports(bad, GOOD)])["orders"] == []
         assert "at step 2" in second.call(beats=[reports(bad, BAD, sequence=1)])["orders"][0]["reason"]["message"]
 
-    def test_other_metrics_decide_nothing(self, world: World) -> None:
+    def test_other_metrics_decide_nothing(self, world: CoreWorld) -> None:
         self.create(world, early_stopping=RULE | {"metric": "loss"})
         (first, good), (second, bad) = world.lease(2)
         first.call(beats=[reports(good, GOOD, step=1)])
         assert second.call(beats=[reports(bad, BAD, step=1, name="speed")])["orders"] == []
 
-    def test_the_grace_of_the_rule_goes_with_the_order(self, world: World) -> None:
+    def test_the_grace_of_the_rule_goes_with_the_order(self, world: CoreWorld) -> None:
         self.create(world, early_stopping=RULE | {"grace": 3.5})
         (first, good), (second, bad) = world.lease(2)
         first.call(beats=[reports(good, GOOD, step=1)])
         assert second.call(beats=[reports(bad, BAD, step=1)])["orders"][0]["grace"] == 3.5
 
-    def test_a_value_that_is_not_finite_is_the_worst(self, world: World) -> None:
+    def test_a_value_that_is_not_finite_is_the_worst(self, world: CoreWorld) -> None:
         self.create(world)
         (first, good), (second, bad) = world.lease(2)
         first.call(beats=[reports(good, 1e9, step=1)])
@@ -126,7 +128,7 @@ class PruningContract(WorldContract):
         ],
     )
     def test_a_rule_that_cannot_be_is_refused_before_anything_is_there(
-        self, world: World, rule: Document, message: str
+        self, world: CoreWorld, rule: Document, message: str
     ) -> None:
         with pytest.raises(BadInput, match=message):
             self.create(world, early_stopping=rule)
@@ -134,27 +136,29 @@ class PruningContract(WorldContract):
 
     # orders that get lost, workers and servers that die
 
-    def test_an_order_is_repeated_until_the_attempt_has_ended(self, world: World) -> None:
+    def test_an_order_is_repeated_until_the_attempt_has_ended(self, world: CoreWorld) -> None:
         _, worker, bad = self.ordered(world)
         for _ in range(3):
             assert worker.call(lose_answer=True)["orders"][0]["state"] == "pruned"
         assert end_as_ordered(worker, bad) == "ok"
         assert worker.call()["orders"] == []
 
-    def test_an_order_comes_with_answers_to_calls_that_do_not_tell_what_is_live(self, world: World) -> None:
+    def test_an_order_comes_with_answers_to_calls_that_do_not_tell_what_is_live(self, world: CoreWorld) -> None:
         _, worker, bad = self.ordered(world)
         worker.leases.clear()
         answer = worker.report_only()
         assert [order.attempt for order in answer.orders] == [bad["attempt"]]
 
-    def test_an_end_that_is_told_twice_counts_once(self, world: World) -> None:
+    def test_an_end_that_is_told_twice_counts_once(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
         assert end_as_ordered(worker, bad) == "ok"
         worker.leases[bad["attempt"]] = bad
         assert end_as_ordered(worker, bad) == "ok"
         assert world.status(experiment)["counts"]["pruned"] == 1
 
-    def test_a_worker_that_dies_with_the_order_leaves_a_pruned_trial_that_is_not_run_again(self, world: World) -> None:
+    def test_a_worker_that_dies_with_the_order_leaves_a_pruned_trial_that_is_not_run_again(
+        self, world: CoreWorld
+    ) -> None:
         experiment, worker, bad = self.ordered(world)
         world.backend.gone[worker.id] = "killed by signal 9"
         world.tick()
@@ -164,7 +168,7 @@ class PruningContract(WorldContract):
         assert shown["counts"]["pruned"] + shown["counts"]["completed"] == 6
         assert len(world.trial(experiment, bad["trial"])["attempts"]) == 1
 
-    def test_a_silent_worker_whose_trial_was_pruned_is_told_when_it_comes_back(self, world: World) -> None:
+    def test_a_silent_worker_whose_trial_was_pruned_is_told_when_it_comes_back(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
         world.tick()
         world.hear_nothing(world.core.lease_seconds + 1)
@@ -178,14 +182,14 @@ class PruningContract(WorldContract):
         assert worker.call(finished=[worker.finish(bad, 0.0)])["acks"][0]["result"] == "ok"
         assert world.status(experiment)["counts"]["pruned"] == 1
 
-    def test_a_worker_that_stops_with_the_order_leaves_a_pruned_trial(self, world: World) -> None:
+    def test_a_worker_that_stops_with_the_order_leaves_a_pruned_trial(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
         reason = {"code": "worker_stopped", "message": "the worker was asked to stop"}
         worker.call(finished=[worker.finish(bad, state="preempted", points=[], reason=reason)])
         shown = world.trials(experiment)[bad["trial"] - 1]
         assert (shown["state"], shown["reason"]["code"]) == ("pruned", "pruned")
 
-    def test_a_restart_between_decision_and_order_loses_nothing(self, world: World) -> None:
+    def test_a_restart_between_decision_and_order_loses_nothing(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
         world.close()
         world.open()
@@ -193,7 +197,7 @@ class PruningContract(WorldContract):
         end_as_ordered(worker, bad)
         assert world.status(experiment)["counts"]["pruned"] == 1
 
-    def test_a_restarted_server_decides_as_the_one_before(self, world: World) -> None:
+    def test_a_restarted_server_decides_as_the_one_before(self, world: CoreWorld) -> None:
         self.create(world, parallelism=2)
         (first, good), (second, bad) = world.lease(2)
         for step in range(1, 4):
@@ -204,7 +208,7 @@ class PruningContract(WorldContract):
         world.open()
         assert second.call(beats=[reports(bad, BAD, step=4, sequence=4)])["orders"][0]["state"] == "pruned"
 
-    def test_a_restarted_server_looks_no_more_at_steps_that_a_trial_has_left_behind(self, world: World) -> None:
+    def test_a_restarted_server_looks_no_more_at_steps_that_a_trial_has_left_behind(self, world: CoreWorld) -> None:
         """They begin anew where a script trains the same model twice."""
         self.create(world)
         (first, good), (second, bad) = world.lease(2)
@@ -217,7 +221,7 @@ class PruningContract(WorldContract):
             world.open()
         assert second.call(beats=[reports(bad, BAD, step=4, sequence=6)])["orders"] == []
 
-    def test_points_that_come_again_after_a_restart_are_taken_once(self, world: World) -> None:
+    def test_points_that_come_again_after_a_restart_are_taken_once(self, world: CoreWorld) -> None:
         experiment = self.create(world, early_stopping={"type": "median"})
         (first, good), _ = world.lease(2)
         values = [[place, "loss", value, place + 1, None] for place, value in enumerate((4.0, 2.0, 0.0))]
@@ -231,7 +235,7 @@ class PruningContract(WorldContract):
 
     @pytest.mark.parametrize("by_http", [False, True], ids=["its worker", "HTTP"])
     def test_points_of_an_attempt_that_reach_two_servers_in_turn_are_one_curve(
-        self, world: World, by_http: bool
+        self, world: CoreWorld, by_http: bool
     ) -> None:
         """No step is said, so that each has to know how many there were."""
         experiment = self.create(world, early_stopping={"type": "median"}, parallelism=1)
@@ -248,7 +252,7 @@ class PruningContract(WorldContract):
                  (lease["trial"], 5.0, 3.0, 0.0, 3.0)]  # fmt: skip
         assert self.marks(world, experiment) == found
 
-    def test_values_that_are_not_finite_count_after_a_restart_too(self, world: World) -> None:
+    def test_values_that_are_not_finite_count_after_a_restart_too(self, world: CoreWorld) -> None:
         experiment = self.create(world, early_stopping={"type": "median"})
         (first, good), (second, other) = world.lease(2)
         values: tuple[float | str, ...] = ("nan", 1.0, "nan")
@@ -262,33 +266,33 @@ class PruningContract(WorldContract):
         one, two = self.marks(world, experiment)[-2:]
         assert one[1:] == two[1:] == (4.0, 0.5, 0.5, one[4])
 
-    def test_what_was_undone_is_forgotten(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_was_undone_is_forgotten(self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
         experiment = self.create(world)
         (first, good), (second, bad) = world.lease(2)
         first.call(beats=[reports(good, GOOD, step=1)])
         with monkeypatch.context() as patch:
-            patch.setattr("orchestune.services.ledger.Ledger.close", fail)
+            patch.setattr("orchestune.services.execution.ledger.Ledger.close", fail)
             with pytest.raises(RuntimeError):
                 second.call(beats=[reports(bad, 0.05, step=1)])
         assert len(self.marks(world, experiment)) == 1
         assert second.call(beats=[reports(bad, BAD, step=1)])["orders"][0]["state"] == "pruned"
         assert len(self.marks(world, experiment)) == 2
 
-    def test_pausing_does_not_take_back_an_order(self, world: World) -> None:
+    def test_pausing_does_not_take_back_an_order(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
         change_experiment.pause(world.core, experiment, True, "ada")
         assert worker.call()["orders"][0]["state"] == "pruned"
         end_as_ordered(worker, bad)
         assert world.status(experiment)["counts"]["pruned"] == 1
 
-    def test_stopping_cancels_what_was_ordered_to_end(self, world: World) -> None:
+    def test_stopping_cancels_what_was_ordered_to_end(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
         change_experiment.stop(world.core, experiment, "ada")
         assert worker.call()["orders"][0]["state"] == "cancelled"
         assert end_as_ordered(worker, bad) == "superseded"
         assert world.status(experiment)["counts"]["pruned"] == 0
 
-    def test_no_place_is_free_before_the_process_has_ended(self, world: World) -> None:
+    def test_no_place_is_free_before_the_process_has_ended(self, world: CoreWorld) -> None:
         _, worker, bad = self.ordered(world)
         for other in list(world.workers.values()):
             assert other.call(want=8)["leases"] == []
@@ -298,7 +302,7 @@ class PruningContract(WorldContract):
 
     # attempts that go on from a checkpoint
 
-    def test_a_resumed_attempt_keeps_the_curve_of_the_one_before(self, world: World) -> None:
+    def test_a_resumed_attempt_keeps_the_curve_of_the_one_before(self, world: CoreWorld) -> None:
         metrics = [{"name": "loss", "goal": "minimize", "take": "best"}]
         experiment = self.create(world, budget=1, metrics=metrics, checkpoint_every=1.0)
         worker, lease = world.lease()[0]
@@ -314,7 +318,7 @@ class PruningContract(WorldContract):
         worker.call(finished=[worker.finish(again, points=[])])
         assert world.trials(experiment)[0]["metrics"]["loss"]["value"] == 0.2
 
-    def test_points_of_an_attempt_that_seems_lost_are_kept_for_its_late_end(self, world: World) -> None:
+    def test_points_of_an_attempt_that_seems_lost_are_kept_for_its_late_end(self, world: CoreWorld) -> None:
         experiment = self.create(world, budget=1, metrics=[METRICS[0] | {"take": "best"}])
         worker, lease = world.lease()[0]
         world.tick()
@@ -327,7 +331,7 @@ class PruningContract(WorldContract):
 
     # by HTTP
 
-    def test_a_report_by_http_is_answered_at_once(self, world: World) -> None:
+    def test_a_report_by_http_is_answered_at_once(self, world: CoreWorld) -> None:
         self.create(world)
         (_, good), (worker, bad) = world.lease(2)
         assert http(world, good, {"loss": GOOD, "step": 1}) == {"stop": False, "reason": None}
@@ -336,7 +340,7 @@ class PruningContract(WorldContract):
         assert answer["reason"]["code"] == "pruned"
         assert worker.call()["orders"][0]["state"] == "pruned"
 
-    def test_a_trial_may_ask_whether_to_stop_and_is_answered_also_when_it_is_over(self, world: World) -> None:
+    def test_a_trial_may_ask_whether_to_stop_and_is_answered_also_when_it_is_over(self, world: CoreWorld) -> None:
         experiment, _worker, bad = self.ordered(world)
         signature = report_signature(world.core, bad["attempt"])
         asked = decoded(report_metrics.should_stop(world.core, bad["attempt"], signature))
@@ -351,19 +355,19 @@ class PruningContract(WorldContract):
 
     # the engine
 
-    def test_the_engine_is_told_where_a_pruned_trial_ended(self, world: World) -> None:
+    def test_the_engine_is_told_where_a_pruned_trial_ended(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
         end_as_ordered(worker, bad)
         told = world.observations(experiment)
         assert [(item.number, str(item.state), item.last) for item in told] == [(bad["trial"], "pruned", (1.0, BAD))]
 
-    def test_marks_go_with_their_experiment(self, world: World) -> None:
+    def test_marks_go_with_their_experiment(self, world: CoreWorld) -> None:
         experiment, *_ = self.ordered(world)
         change_experiment.delete(world.core, experiment, True, "ada")
         world.tick(4)
         assert self.marks(world, experiment) == []
 
-    def marks(self, world: World, experiment: str) -> list[tuple[Any, ...]]:
+    def marks(self, world: CoreWorld, experiment: str) -> list[tuple[Any, ...]]:
         """(trial, step, loss, best, mean) in the order of their writing."""
         with world.core.store.reading() as session:
             rows = session.rows(hot.NEW_MARKS, {"experiment": experiment, "after": 0})
@@ -386,7 +390,7 @@ def end_as_ordered(worker: FakeWorker, lease: Document, points: list[Any] | None
     return result
 
 
-def http(world: World, lease: Document, values: Document) -> Document:
+def http(world: CoreWorld, lease: Document, values: Document) -> Document:
     """A report of the user's command."""
     attempt = lease["attempt"]
     answer: Document = decoded(
@@ -395,7 +399,7 @@ def http(world: World, lease: Document, values: Document) -> Document:
     return answer
 
 
-def publish(world: World, worker: FakeWorker, lease: Document, step: float) -> None:
+def publish(world: CoreWorld, worker: FakeWorker, lease: Document, step: float) -> None:
     """Publish a checkpoint."""
     digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
     uploads.append(world.core, worker.id, digest, 0, b"hello")

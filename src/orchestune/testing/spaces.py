@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from orchestune.domain.parameters import Parameter, Value, token
-from orchestune.domain.space import Space
+from orchestune.domain.search.parameters import Parameter, Value, token
+from orchestune.domain.search.space import Space
 
 _TEXTS = ["adam", "sgd", "", "naïve", "1", "none"]
 

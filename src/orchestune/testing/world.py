@@ -14,34 +14,37 @@ from typing import Any
 
 import msgspec
 
-from orchestune.controllers.allowing import Allowing
-from orchestune.controllers.early_deaths import EarlyDeaths
+from orchestune.controllers.crash_backoff import CrashBackoff
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.launching import Launching
+from orchestune.controllers.policy_check import PolicyCheck
+from orchestune.controllers.purging import Purging
 from orchestune.controllers.reaping import Reaping
-from orchestune.controllers.removing import Removing
-from orchestune.controllers.sparing import Sparing
 from orchestune.controllers.suggesting import Suggesting
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Capacity, Machine, Resources
-from orchestune.domain.trial import Observation
+from orchestune.controllers.warm_pool import WarmPool
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Capacity, Machine, Resources
+from orchestune.domain.search.trial import Observation
 from orchestune.engines import registry
 from orchestune.files.folder import FolderFiles
 from orchestune.files.secrets import FolderSecrets
-from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
+from orchestune.ports.backend import Phase, WorkerLoss, WorkerOrder, WorkerStatus
 from orchestune.ports.engine import Engine
-from orchestune.services import create_experiment, read_experiments, read_history, read_trials, register_worker, uploads
+from orchestune.services import history
+from orchestune.services.commands import create_experiment
+from orchestune.services.commands.create_experiment import NewExperiment, WarmResults
 from orchestune.services.core import Core
-from orchestune.services.create_experiment import NewExperiment, WarmResults
-from orchestune.services.work import GroupOver, work
+from orchestune.services.execution import register_worker, uploads
+from orchestune.services.execution.worker_call import GroupOver, work
+from orchestune.services.queries import read_experiments, read_trials
 from orchestune.store import experiments
 from orchestune.store.database import open_store
 from orchestune.store.experiments import ExperimentRow
 from orchestune.wire import files
-from orchestune.wire.answers import Answer, Job, encode
+from orchestune.wire.answers import JobDocument, WorkAnswer, encode
 from orchestune.wire.registration import PROTOCOL, Registration
 from orchestune.wire.work import Work, decode
-from orchestune.worker.api import encoded
+from orchestune.worker.connection.api import encoded
 
 Document = dict[str, Any]
 SMALL = Capacity((Machine(2, 2**34),))
@@ -104,7 +107,7 @@ class FakeBackend:
         self.pending: dict[str, str] = {}
         self.queued: set[str] = set()
         """those of `pending` that wait in a queue of the place"""
-        self.faults: dict[str, Gone] = {}
+        self.faults: dict[str, WorkerLoss] = {}
         self.closed: set[str] = set()
         """machines that take nobody"""
         self.nodes: dict[str, str] = {}
@@ -117,7 +120,7 @@ class FakeBackend:
         self.orders[order.worker] = order
         return {"worker": order.worker}
 
-    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
+    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
         return [self._sighting(worker) for worker in handles]
 
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
@@ -135,13 +138,13 @@ class FakeBackend:
     def sweep(self, workers: frozenset[str]) -> None:
         return None
 
-    def _sighting(self, worker: str) -> Sighting:
+    def _sighting(self, worker: str) -> WorkerStatus:
         if worker in self.gone:
-            return Sighting(worker, Phase.GONE, {}, self.gone[worker], self.faults.get(worker, Gone.UNKNOWN))
+            return WorkerStatus(worker, Phase.GONE, {}, self.gone[worker], self.faults.get(worker, WorkerLoss.UNKNOWN))
         if worker in self.pending:
             phase = Phase.QUEUED if worker in self.queued else Phase.PENDING
-            return Sighting(worker, phase, {}, self.pending[worker])
-        return Sighting(worker, Phase.RUNNING, node=self.nodes.get(worker, ""))
+            return WorkerStatus(worker, phase, {}, self.pending[worker])
+        return WorkerStatus(worker, Phase.RUNNING, node=self.nodes.get(worker, ""))
 
     def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         self.ended.add(worker)
@@ -161,7 +164,7 @@ class FakeWorker:
         """it is to register anew, as its next life"""
         self.over = False
         self.token = ""
-        self.job: Job | None = None
+        self.job: JobDocument | None = None
         try:
             said = register_worker.register(core, worker, Registration(protocol=PROTOCOL, boot=self.boot, node="here"))
             self.job, self.token = said.job, said.token
@@ -206,7 +209,7 @@ class FakeWorker:
         self.told_to_drain, self.goes_on = answer["drain"], answer["again"]
         return answer
 
-    def report_only(self) -> Answer:
+    def report_only(self) -> WorkAnswer:
         """A call that does not say what is live, as one while another waits for work; its orders are not heard."""
         self.beat += 1
         return work(self.core, self.id, Work(boot=self.boot, beat=self.beat, want=0)).answer
@@ -249,7 +252,7 @@ class FakeWorker:
 SPACE: list[Document] = [{"name": "x", "type": "float", "min": 0.0, "max": 1.0}]
 
 
-class World:
+class CoreWorld:
     """A core with its controllers, ticked by hand."""
 
     def __init__(
@@ -283,10 +286,10 @@ class World:
             owners={"secret-token": "ada"},
         )
         self.suggesting = Suggesting(self.core, self._engine)
-        sparing, deaths = Sparing(self.core), EarlyDeaths(self.core)
+        sparing, deaths = WarmPool(self.core), CrashBackoff(self.core)
         self.reaping = Reaping(self.core, deaths)
         acting = (Finishing(self.core, sparing), self.reaping, Launching(self.core, sparing, deaths))
-        self.controllers = (*acting, self.suggesting, Removing(self.core), Allowing(self.core))
+        self.controllers = (*acting, self.suggesting, Purging(self.core), PolicyCheck(self.core))
         for worker in self.workers.values():
             worker.core = self.core
 
@@ -356,7 +359,7 @@ class World:
     def observations(self, experiment: str) -> list[Observation]:
         """What its engine is told of everything that has ended."""
         with self.core.store.reading() as session:
-            return read_history.observations(session, experiments.get(session, experiment), 0)
+            return history.observations(session, experiments.get(session, experiment), 0)
 
     def lease(self, count: int = 1) -> list[tuple[FakeWorker, Document]]:
         """Tick until so many leases are out, each with its worker."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 
 
 class WorldContract:
@@ -19,8 +19,8 @@ class WorldContract:
         return None
 
     @pytest.fixture
-    def world(self, tmp_path: Path, database_url: str | None) -> Iterator[World]:
+    def world(self, tmp_path: Path, database_url: str | None) -> Iterator[CoreWorld]:
         """A fresh world on that store."""
-        world = World(tmp_path, database_url)
+        world = CoreWorld(tmp_path, database_url)
         yield world
         world.close()

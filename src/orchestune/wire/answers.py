@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from orchestune.domain.states import Reason
+from orchestune.domain.lifecycle.states import Reason
 
 Result = Literal["ok", "superseded", "unknown", "rejected"]
 
@@ -72,7 +72,7 @@ class Lease(Struct, frozen=True, kw_only=True):
     checkpoint: CheckpointToResume | None
 
 
-class Keep(Struct, frozen=True):
+class KeepRule(Struct, frozen=True):
     """Files to keep of each trial: patterns, and the limit of their sizes together in bytes."""
 
     patterns: list[str]
@@ -86,14 +86,14 @@ class ConfigFile(Struct, frozen=True):
     parts: list[str | list[str]]
 
 
-class MetricSource(Struct, frozen=True):
+class MetricSourceDocument(Struct, frozen=True):
     """A file or an expression from which metrics are read."""
 
     kind: str
     where: str
 
 
-class Job(Struct, frozen=True, kw_only=True):
+class JobDocument(Struct, frozen=True, kw_only=True):
     """What all trials of one revision share. Durations in seconds, `cap_bytes` is the most that is kept of a log."""
 
     revision: int
@@ -104,7 +104,7 @@ class Job(Struct, frozen=True, kw_only=True):
     secrets: dict[str, str]
     timeout: float | None
     grace: float
-    keep: Keep
+    keep: KeepRule
     checkpoint_every: float | None
     config: ConfigFile | None
     stdin: str
@@ -112,7 +112,7 @@ class Job(Struct, frozen=True, kw_only=True):
     pin: int
     gpu: float
     preload: list[str]
-    collect: list[MetricSource]
+    collect: list[MetricSourceDocument]
     root: str | None
     links: list[str]
     cap_bytes: int
@@ -129,7 +129,7 @@ class Registered(Struct, frozen=True, kw_only=True):
     beat_seconds: float
     lease_seconds: float
     slots: int
-    job: Job
+    job: JobDocument
 
 
 class Uploaded(Struct, frozen=True):
@@ -138,7 +138,7 @@ class Uploaded(Struct, frozen=True):
     size: int
 
 
-class Kept(Struct, frozen=True):
+class KeptArtifacts(Struct, frozen=True):
     """The paths that became artifacts; none if a newer attempt has replaced the one that left them."""
 
     kept: list[str]
@@ -150,7 +150,7 @@ class Published(Struct, frozen=True):
     accepted: bool
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class WorkAnswer(Struct, frozen=True, kw_only=True):
     """The answer to a `work` call. `drain`: take no leases and end; `again`: register for another experiment then."""
 
     acks: list[Ack]

@@ -12,7 +12,7 @@ from orchestune.wire.decoding import Count, Digest, Id, Seconds, Text, decoded, 
 MAX_FILES = 1_000  # files in one call; workers send at most 100
 
 
-class Artifact(Struct, frozen=True):
+class UploadedArtifact(Struct, frozen=True):
     """A file below the attempt's folder, and the digest and size in bytes of what was uploaded for it."""
 
     path: Annotated[str, Meta(max_length=4096)]
@@ -28,7 +28,7 @@ class KeepArtifacts(Struct, frozen=True, kw_only=True):
 
     attempt: Id
     token: Count
-    files: Annotated[tuple[Artifact, ...], Meta(max_length=MAX_FILES)]
+    files: Annotated[tuple[UploadedArtifact, ...], Meta(max_length=MAX_FILES)]
     more: bool = False
     refused: Text | None = None
 

@@ -12,8 +12,8 @@ from typing import Annotated, Generic, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from orchestune.domain.metrics import HTTP_SEQUENCE, Point, storable
-from orchestune.domain.states import Reason, ReasonCode
+from orchestune.domain.lifecycle.states import Reason, ReasonCode
+from orchestune.domain.specification.metrics import HTTP_SEQUENCE, Point, storable
 from orchestune.errors import InvalidCall
 from orchestune.wire.decoding import ERRORS, INT32, Age, Count, Id, Offset, Seconds, Text, decoded, replace_nul
 
@@ -103,7 +103,7 @@ class EndReason(Struct, frozen=True, gc=False):
         return Reason(self.code, self.message)
 
 
-class Report(Struct, frozen=True):
+class AttemptReport(Struct, frozen=True):
     """What a running attempt and one that ended have in common. `token` is the fencing token of the lease."""
 
     attempt: Id
@@ -113,14 +113,14 @@ class Report(Struct, frozen=True):
     usage: Annotated[tuple[UsageSample, ...], Meta(max_length=MAX_PARTS)] = ()
 
 
-class Beat(Report, frozen=True):
+class Heartbeat(AttemptReport, frozen=True):
     """A running attempt: its start, and its output and values since the last report. `age`: seconds since its start."""
 
     started: bool = False
     age: Age = 0.0
 
 
-class Finished(Report, frozen=True, kw_only=True):
+class Finished(AttemptReport, frozen=True, kw_only=True):
     """An attempt that ended. `wall` and `cpu` in seconds, `memory` and `log_bytes` in bytes; `tail`: last lines."""
 
     state: EndState
@@ -146,7 +146,7 @@ class Rejected(Struct, frozen=True):
     problem: str
 
 
-_Beat = TypeVar("_Beat", Beat, Raw)
+_Beat = TypeVar("_Beat", Heartbeat, Raw)
 _Finished = TypeVar("_Finished", Finished, Raw)
 
 
@@ -178,7 +178,7 @@ class Work(Struct, frozen=True, kw_only=True):
     live: tuple[str, ...] | None = None
     draining: bool = False
     sending: int | None = None
-    beats: tuple[Beat, ...] = ()
+    beats: tuple[Heartbeat, ...] = ()
     finished: tuple[Finished, ...] = ()
     rejected: tuple[Rejected, ...] = ()
 
@@ -192,11 +192,11 @@ class Work(Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, beats=(), finished=(), rejected=(), sending=None)
 
 
-WorkDocument = Envelope[Beat, Finished]
+WorkDocument = Envelope[Heartbeat, Finished]
 
 _WHOLE = msgspec.json.Decoder(WorkDocument)
 _ENVELOPE = msgspec.json.Decoder(Envelope[Raw, Raw])
-_BEAT = msgspec.json.Decoder(Beat)
+_BEAT = msgspec.json.Decoder(Heartbeat)
 _FINISHED = msgspec.json.Decoder(Finished)
 
 
@@ -251,15 +251,15 @@ def _rejected(raw: Raw, path: str, error: Exception) -> Rejected:
     return Rejected(lease.attempt, lease.token, text)
 
 
-def _refuse_repeated(name: str, items: tuple[Report, ...]) -> None:
+def _refuse_repeated(name: str, items: tuple[AttemptReport, ...]) -> None:
     """Raise InvalidCall if an attempt is reported twice: workers never do so, and each report costs statements."""
     if len({item.attempt for item in items}) < len(items):
         raise InvalidCall.one("names an attempt more than once", key=name)
 
 
 def _work(
-    call: Envelope[Beat, Finished] | Envelope[Raw, Raw],
-    beats: tuple[Beat, ...],
+    call: Envelope[Heartbeat, Finished] | Envelope[Raw, Raw],
+    beats: tuple[Heartbeat, ...],
     finished: tuple[Finished, ...],
     rejected: tuple[Rejected, ...],
 ) -> Work:

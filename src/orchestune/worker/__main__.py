@@ -6,15 +6,15 @@ import os
 import sys
 
 from orchestune.worker import settings as settings_module
-from orchestune.worker import umask
-from orchestune.worker.guard import Lifeline, run_guarded
-from orchestune.worker.tree import keep_files_from_children
+from orchestune.worker.processes import umask
+from orchestune.worker.processes.guard import Lifeline, run_guarded
+from orchestune.worker.processes.tree import keep_files_from_children
 
 
 def main() -> int:
     """Load the settings and run the worker below a guard, or `terminal` if that is given. Return the exit code."""
     if sys.argv[1:2] == ["terminal"]:
-        from orchestune.worker import terminal  # needed by few trials
+        from orchestune.worker.processes import terminal  # needed by few trials
 
         return terminal.main(sys.argv[2:])
     try:
@@ -27,9 +27,9 @@ def main() -> int:
     umask.keep_private(settings.umask)
 
     def work(line: Lifeline) -> int:
-        from orchestune.worker.loop import Loop  # keeps the guard's memory small
+        from orchestune.worker.loop import WorkerLoop  # keeps the guard's memory small
 
-        return Loop(settings, dict(os.environ), line).run()
+        return WorkerLoop(settings, dict(os.environ), line).run()
 
     return run_guarded(work)
 

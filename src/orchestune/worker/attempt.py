@@ -14,19 +14,19 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from orchestune.worker.cards import own
-from orchestune.worker.formats import Lines
-from orchestune.worker.job import Job
+from orchestune.worker.job import PreparedJob
 from orchestune.worker.mask import Mask
-from orchestune.worker.memory import Group, explain
-from orchestune.worker.metrics import Reported, Scanner
-from orchestune.worker.output import Log, last_lines
-from orchestune.worker.points import Points
-from orchestune.worker.preload import Zygote
+from orchestune.worker.metrics.formats import JsonLinesParser
+from orchestune.worker.metrics.gpus import own
+from orchestune.worker.metrics.points import PointQueue
+from orchestune.worker.metrics.scanner import Reported, Scanner
+from orchestune.worker.metrics.sources import FollowedFile, Sources, in_order
+from orchestune.worker.metrics.usage import Sample, Series
+from orchestune.worker.output import LogBuffer, last_lines
+from orchestune.worker.processes.memory import ControlGroup, explain
+from orchestune.worker.processes.preload import Zygote
+from orchestune.worker.processes.spawn import StartedProcess, TrialCommand
 from orchestune.worker.slot import Slot
-from orchestune.worker.sources import File, Sources, in_order
-from orchestune.worker.spawn import Command, Started
-from orchestune.worker.usage import Sample, Series
 
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 CHUNK = 64 * 1024
@@ -48,14 +48,14 @@ class StartError(Exception):
     """The user's command cannot be started because it is wrong; the message is shown to the user."""
 
 
-class Attempt:
+class RunningAttempt:
     """One attempt from lease to result. The supervisor decides when to change its phase."""
 
-    def __init__(self, lease: Mapping[str, Any], job: Job, slot: Slot, spill: Path) -> None:
+    def __init__(self, lease: Mapping[str, Any], job: PreparedJob, slot: Slot, spill: Path) -> None:
         self.lease, self.job, self.slot = lease, job, slot
         self.id, self.token = str(lease["attempt"]), int(lease["token"])
-        self.log = Log(job.cap, spill)
-        self.points = Points(job.declared.names)
+        self.log = LogBuffer(job.cap, spill)
+        self.points = PointQueue(job.declared.names)
         self.usage = Series()
         self.files = 0
         """number of collected files, set once collection is done"""
@@ -86,14 +86,14 @@ class Attempt:
         """the running generator of `close`"""
         self._scanner = Scanner(job.declared, self.write, self.mask.text)
         self._sources = Sources(job.collect, str(slot.view.folder), self._scanner)
-        self._metrics = File(slot.metrics, Lines(self._scanner, slot.metrics))
+        self._metrics = FollowedFile(slot.metrics, JsonLinesParser(self._scanner, slot.metrics))
         self._status = 0
         self._usage_cpu = 0.0
         self._usage_memory = 0
         self._arguments: Sequence[str] = ()
         self._kills = 0
 
-    def command(self, environment: Mapping[bytes, bytes]) -> Command:
+    def command(self, environment: Mapping[bytes, bytes]) -> TrialCommand:
         """Return the command to start and open its pipe; report the outcome to `begun` or `not_begun`.
 
         Raises StartError if the command is wrong, and OSError if the system refuses a descriptor.
@@ -112,9 +112,9 @@ class Attempt:
         os.set_blocking(self.output, False)
         arguments = [find_program(self._arguments[0], environment), *self._arguments[1:]]
         self.phase = STARTING
-        return Command(arguments, environment, str(self.slot.view.folder), (reading_from, writing), self.cores)
+        return TrialCommand(arguments, environment, str(self.slot.view.folder), (reading_from, writing), self.cores)
 
-    def begun(self, command: Command, started: Started) -> None:
+    def begun(self, command: TrialCommand, started: StartedProcess) -> None:
         """Record that the process is running."""
         self._close(*command.files)
         self.pid, self.started = started
@@ -122,7 +122,7 @@ class Attempt:
         if self.job.timeout is not None:
             self.deadline = self.started + self.job.timeout
 
-    def not_begun(self, command: Command, error: BaseException) -> BaseException:
+    def not_begun(self, command: TrialCommand, error: BaseException) -> BaseException:
         """Clean up after a failed start. Return a StartError if the command is at fault, otherwise `error`."""
         self._close(*command.files, self.output)
         self.output = -1
@@ -291,7 +291,7 @@ class Attempt:
             if file not in _found_nothing:
                 os.close(file)
 
-    def _explain(self, error: BaseException, command: Command) -> StartError | None:
+    def _explain(self, error: BaseException, command: TrialCommand) -> StartError | None:
         """Return the error for the user if the command is at fault; None if it is not."""
         name = self._arguments[0] if self._arguments else ""
         if isinstance(error, ValueError):
@@ -313,7 +313,7 @@ class Attempt:
 
 
 _found_nothing: list[int] = []
-_groups: list[Group] = []
+_groups: list[ControlGroup] = []
 _found: dict[tuple[str, str], str] = {}
 
 
@@ -328,10 +328,10 @@ def _nothing() -> int:
     return _found_nothing[0]
 
 
-def _group() -> Group:
+def _group() -> ControlGroup:
     """Return the control group of this worker and its attempts."""
     if not _groups:
-        _groups.append(Group())
+        _groups.append(ControlGroup())
     return _groups[0]
 
 

@@ -19,9 +19,9 @@ def build(target: Path, compiled: Callable[[Path], bytes | None] = lambda source
     """
     here = Path(__file__).resolve().parent
     contents = {"__main__.py": _MAIN.encode(), "orchestune/__init__.py": _PACKAGE.encode()}
-    for source in sorted(here.glob("*.py")):
+    for source in sorted(here.rglob("*.py")):
         if source.name != "build.py":
-            name = f"orchestune/worker/{source.name}"
+            name = f"orchestune/worker/{source.relative_to(here).as_posix()}"
             contents[name] = source.read_bytes()
             code = compiled(source)
             if code is not None:

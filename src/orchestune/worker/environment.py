@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestune.worker.command import plain, variable
-from orchestune.worker.tree import MARK
+from orchestune.worker.processes.tree import MARK
 
 _THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",

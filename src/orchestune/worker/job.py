@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestune.worker import command
-from orchestune.worker.again import again
 from orchestune.worker.mask import spellings
-from orchestune.worker.metrics import Declared
+from orchestune.worker.metrics.scanner import Declared
+from orchestune.worker.processes.self_command import again
 from orchestune.worker.settings import FILE_VARIABLE
 
 TOLD = "ORCHESTUNE_TERMINAL"
 """the variable that turns a trial into a terminal: JSON, see `terminal`"""
 
 
-class Job:
-    """A `Job` of the protocol. `environment` holds the variables that its attempts share."""
+class PreparedJob:
+    """A `PreparedJob` of the protocol. `environment` holds the variables that its attempts share."""
 
     def __init__(self, document: Mapping[str, Any], environment: Mapping[bytes, bytes]) -> None:
         self.revision = int(document["revision"])

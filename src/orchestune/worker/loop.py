@@ -12,21 +12,32 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from orchestune.worker import PROTOCOL, VERSION, guard
-from orchestune.worker.api import ALONE, ApiError, Backoff, Connection, Denied, Gone, Server, Unreachable, node_name
-from orchestune.worker.attempt import Attempt
-from orchestune.worker.collect import Collector
-from orchestune.worker.crew import Crew
-from orchestune.worker.guard import Lifeline
+from orchestune.worker import PROTOCOL, VERSION
+from orchestune.worker.attempt import RunningAttempt
+from orchestune.worker.connection.api import (
+    ALONE,
+    ApiError,
+    Backoff,
+    Denied,
+    ServerConnection,
+    ServerEndpoint,
+    Unreachable,
+    WorkerGone,
+    node_name,
+)
+from orchestune.worker.connection.conversation import ASKED_TO_STOP, Conversation
+from orchestune.worker.connection.network import NetworkThread
+from orchestune.worker.connection.reporting import Reporting
+from orchestune.worker.files.collect import Collector
+from orchestune.worker.files.spool import Spool
+from orchestune.worker.files.uploads import Outbox
 from orchestune.worker.journal import DONE, say
-from orchestune.worker.network import Network
-from orchestune.worker.prepare import Workshop
-from orchestune.worker.reporting import Reporting
+from orchestune.worker.prepare import Preparation
+from orchestune.worker.processes import guard
+from orchestune.worker.processes.guard import Lifeline
 from orchestune.worker.settings import Settings
-from orchestune.worker.spool import Spool
 from orchestune.worker.supervisor import Supervisor
-from orchestune.worker.talk import ASKED_TO_STOP, Talk
-from orchestune.worker.uploads import Outbox
+from orchestune.worker.thread_pool import ThreadPool
 from orchestune.worker.waker import Waker
 
 FAREWELL = 5.0
@@ -34,12 +45,12 @@ FAREWELL = 5.0
 CAPABILITIES = ("checkpoint", "keep", "usage")
 
 
-class Loop:
+class WorkerLoop:
     """Waits for output, exited processes, server responses, signals and timers; never blocks on network or disk."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str], line: Lifeline) -> None:
         self._settings, self._line = settings, line
-        self._server = Server(settings.url, settings.endpoint, settings.token, settings.worker)
+        self._server = ServerEndpoint(settings.url, settings.endpoint, settings.token, settings.worker)
         self._environ = environ
         self._boot = uuid.uuid4().hex
         self._selector = selectors.DefaultSelector()
@@ -47,7 +58,7 @@ class Loop:
         self._asked_to_stop = False
         self._stop_since: float | None = None
         self._child_ended = False
-        self._starts = Crew(1, self._waker.wake, "starts")
+        self._starts = ThreadPool(1, self._waker.wake, "starts")
 
     def run(self) -> int:
         """Run until the worker is drained, stopped or rejected. Return the exit code."""
@@ -69,7 +80,7 @@ class Loop:
             again = self._talk.again and not self._asked_to_stop
             code = guard.AGAIN if again else 0
             say("going on with another experiment" if again else DONE)
-        except Gone as exc:
+        except WorkerGone as exc:
             code = 0
             say(f"ending: {exc}")
         except Denied as exc:
@@ -100,14 +111,14 @@ class Loop:
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "capabilities": list(CAPABILITIES),
             "tags": dict(self._settings.tags),
         }  # fmt: skip
-        connection, backoff, begin, told = Connection(self._server), Backoff(), time.monotonic(), False
+        connection, backoff, begin, told = ServerConnection(self._server), Backoff(), time.monotonic(), False
         try:
             while not self._asked_to_stop and time.monotonic() - begin < ALONE:
                 try:
                     answer: dict[str, Any] = connection.call("POST", self._server.path("register"), body)
                     self._server.token = str(answer.get("token") or self._server.token)  # it may change experiments
                     return answer
-                except Gone as exc:
+                except WorkerGone as exc:
                     say(f"ending: {exc}")
                     return None
                 except Unreachable as exc:
@@ -123,19 +134,19 @@ class Loop:
         settings = self._settings
         state = settings.state
         self._reporting, self._spool = Reporting(), Spool(state / "spool" / settings.worker)
-        self._crew, self._uploads = Crew(4, self._waker.wake, "crew"), Crew(4, self._waker.wake, "uploads")
-        self._checkpoints = Crew(4, self._waker.wake, "checkpoints")
+        self._crew, self._uploads = ThreadPool(4, self._waker.wake, "crew"), ThreadPool(4, self._waker.wake, "uploads")
+        self._checkpoints = ThreadPool(4, self._waker.wake, "checkpoints")
         outbox = Outbox(state / "outbox" / settings.worker)
         self._collector = Collector(self._server, outbox, self._crew, self._uploads, self._checkpoints)
-        workshop = self._workshop = Workshop(settings, self._server, self._environ, hello)
+        workshop = self._workshop = Preparation(settings, self._server, self._environ, hello)
         self._supervisor = Supervisor(
             settings, workshop, self._reporting, self._spool, self._crew, self._starts, self._collector, self._selector,
             self._line,
         )  # fmt: skip
         self._supervisor.capacity = int(hello.get("slots") or settings.slots)
-        network = Network(self._server, self._waker.wake)
+        network = NetworkThread(self._server, self._waker.wake)
         beat, uploads = float(hello.get("beat_seconds") or 2.0), self._uploads
-        self._talk = Talk(
+        self._talk = Conversation(
             network, self._reporting, self._supervisor, self._spool, self._boot, beat, lambda: uploads.busy
         )
         for record in self._spool.load():
@@ -166,7 +177,7 @@ class Loop:
 
     def _wait(self, seconds: float) -> None:
         for key, _ in self._selector.select(min(seconds, 60.0)):
-            if isinstance(key.data, Attempt):
+            if isinstance(key.data, RunningAttempt):
                 self._supervisor.read(key.data)
             elif key.fileobj is self._waker:
                 self._waker.heard()

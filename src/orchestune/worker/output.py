@@ -13,7 +13,7 @@ TAIL = 1024 * 1024
 LAST = 4096
 
 
-class Log:
+class LogBuffer:
     """Queue of log bytes: `append` adds bytes, `parts` returns `[offset, text, gap]` until they are acknowledged.
 
     Offsets count the bytes that the process wrote. A log over `cap` keeps its head and the end of its tail; the part
@@ -137,7 +137,7 @@ class Log:
         }
 
     @classmethod
-    def restore(cls, spill: Path, document: dict[str, Any]) -> Log:
+    def restore(cls, spill: Path, document: dict[str, Any]) -> LogBuffer:
         """Return the closed log that `persist` described. Bytes missing from its file (power loss) become a gap."""
         log = cls(2 * TAIL, spill)
         log._acked, log._head_end, log.end = document["acked"], document["head_end"], document["end"]

@@ -7,17 +7,28 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestune.worker import bundle, checkpoint, environment
-from orchestune.worker.api import ALONE, Absent, ApiError, Backoff, Connection, Denied, Gone, Server, Unreachable
-from orchestune.worker.attempt import Attempt
-from orchestune.worker.bundle import Bundle, BundleError
-from orchestune.worker.job import Job
+from orchestune.worker import environment
+from orchestune.worker.attempt import RunningAttempt
+from orchestune.worker.connection.api import (
+    ALONE,
+    Absent,
+    ApiError,
+    Backoff,
+    Denied,
+    ServerConnection,
+    ServerEndpoint,
+    Unreachable,
+    WorkerGone,
+)
+from orchestune.worker.files import bundle, checkpoint
+from orchestune.worker.files.bundle import BundleError, UnpackedBundle
+from orchestune.worker.files.view import project_links
+from orchestune.worker.job import PreparedJob
+from orchestune.worker.processes.tree import OWNER
 from orchestune.worker.settings import Settings
-from orchestune.worker.tree import OWNER
-from orchestune.worker.view import project_links
 
 
-class Unprepared(Exception):
+class PreparationFailed(Exception):
     """The attempt cannot start although its command is not at fault; `code` is the reason's code."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -25,11 +36,11 @@ class Unprepared(Exception):
         self.code = code
 
 
-class Workshop:
+class Preparation:
     """Prepares attempts. Methods that may block on the server must be called in threads beside the loop."""
 
     def __init__(
-        self, settings: Settings, server: Server, environ: Mapping[str, str], hello: Mapping[str, Any]
+        self, settings: Settings, server: ServerEndpoint, environ: Mapping[str, str], hello: Mapping[str, Any]
     ) -> None:
         self._server = server
         base = environment.with_home(environment.inherited(environ), str(settings.state / "home"))
@@ -38,14 +49,14 @@ class Workshop:
         self._cache = settings.state / "bundles"
         self.closing = False
         """the worker is shutting down: do not retry"""
-        self.jobs: dict[int, Job] = {}
-        self.bundles: dict[str, Bundle] = {}
+        self.jobs: dict[int, PreparedJob] = {}
+        self.bundles: dict[str, UnpackedBundle] = {}
         self.add_job(hello["job"])
 
-    def add_job(self, document: Mapping[str, Any]) -> Job:
+    def add_job(self, document: Mapping[str, Any]) -> PreparedJob:
         """Compile a job and cache it by revision."""
         common = environment.of_job(self._base, document, self._experiment, self._handle)
-        job = Job(document, common)
+        job = PreparedJob(document, common)
         self.jobs[job.revision] = job
         return job
 
@@ -56,7 +67,7 @@ class Workshop:
         )
         return answer
 
-    def at_once(self, attempt: Attempt) -> bool:
+    def at_once(self, attempt: RunningAttempt) -> bool:
         """Prepare everything if that takes microseconds; if False, call `prepare` in a thread. Raises OSError."""
         if attempt.checkpoint is not None or (attempt.zygote is not None and not attempt.zygote.ready):
             return False
@@ -67,7 +78,7 @@ class Workshop:
         links = project_links(attempt.job.root, attempt.job.links, found)
         return attempt.slot.view.prepare_quickly(found, links)
 
-    def prepare(self, attempt: Attempt) -> str | None:
+    def prepare(self, attempt: RunningAttempt) -> str | None:
         """Prepare everything, blocking as long as needed or until the attempt is stopped. Raises Unprepared.
 
         Returns a note for the trial's log, or None.
@@ -84,21 +95,21 @@ class Workshop:
                 attempt.zygote.wait(lambda: attempt.verdict is None)
             return note
         except BundleError as exc:
-            raise Unprepared("bundle_unavailable", str(exc)) from exc
+            raise PreparationFailed("bundle_unavailable", str(exc)) from exc
         except OSError as exc:
             text = f"no folder for the trial: {exc.strerror or exc} ({exc.filename})" if exc.filename else str(exc)
-            raise Unprepared("sandbox", text) from exc
+            raise PreparationFailed("sandbox", text) from exc
         except ApiError as exc:
-            raise Unprepared("bundle_unavailable", str(exc)) from exc
+            raise PreparationFailed("bundle_unavailable", str(exc)) from exc
 
-    def _bundle(self, digest: str, attempt: Attempt) -> Bundle:
+    def _bundle(self, digest: str, attempt: RunningAttempt) -> UnpackedBundle:
         if digest not in self.bundles:
             self.bundles[digest] = self._patiently(
                 lambda connection: bundle.fetch(self._cache, digest, connection), lambda: attempt.verdict is None
             )
         return self.bundles[digest]
 
-    def _checkpoint(self, attempt: Attempt, folder: Path) -> str | None:
+    def _checkpoint(self, attempt: RunningAttempt, folder: Path) -> str | None:
         folder.mkdir(parents=True, mode=0o700)
         published = attempt.lease.get("checkpoint")
         if not published:
@@ -116,14 +127,14 @@ class Workshop:
             attempt.lease = {**attempt.lease, "checkpoint": None}
             return f"this trial begins anew, its checkpoint is lost: {exc}"
 
-    def _patiently(self, work: Callable[[Connection], Any], wanted: Callable[[], bool]) -> Any:
+    def _patiently(self, work: Callable[[ServerConnection], Any], wanted: Callable[[], bool]) -> Any:
         """Retry while the server is unreachable and `wanted` returns True, for at most ALONE seconds."""
-        connection, backoff, until = Connection(self._server, 60.0), Backoff(), time.monotonic() + ALONE
+        connection, backoff, until = ServerConnection(self._server, 60.0), Backoff(), time.monotonic() + ALONE
         try:
             while True:
                 try:
                     return work(connection)
-                except (Gone, Denied):
+                except (WorkerGone, Denied):
                     raise
                 except Unreachable:
                     if not wanted() or time.monotonic() > until:

@@ -32,7 +32,7 @@ _BRACES = "within ${…}; put it into a variable before, and the variable in the
 _UNCLEAR = "behind what shells read in different ways; put it into a variable at the beginning"
 
 
-class Place(NamedTuple):
+class QuoteContext(NamedTuple):
     """Context of a placeholder. `kind`: empty between words, or `'`, `"`, `#` (comment), `((`, here-doc `<<`, `<<'`."""
 
     kind: str
@@ -40,7 +40,7 @@ class Place(NamedTuple):
     """reason and hint if no value can be quoted there, otherwise empty"""
 
 
-class Body(NamedTuple):
+class HereDocument(NamedTuple):
     """Position of a here-document in the text, and the line that ends it."""
 
     start: int
@@ -52,12 +52,12 @@ class Body(NamedTuple):
     """quoted delimiter: nothing is expanded"""
 
 
-class Found(NamedTuple):
+class ParsedCommand(NamedTuple):
     """A parsed command: `text` with a `MARK` for each value, and the contexts of these."""
 
     text: str
-    places: Sequence[Place]
-    bodies: Sequence[Body]
+    places: Sequence[QuoteContext]
+    bodies: Sequence[HereDocument]
 
     def filled(self, values: Sequence[str]) -> str:
         """Return the text with `values`, already quoted. Raises ValueError if one would end a here-document."""
@@ -73,7 +73,7 @@ def _fill(text: str, values: Sequence[str]) -> str:
     return first + "".join(value + part for value, part in zip(values, rest))
 
 
-def written(words: Sequence[str], place: Place, text: str) -> str:
+def written(words: Sequence[str], place: QuoteContext, text: str) -> str:
     """Quote `words` for a place; inside quotes the joined `text` is used. Raises ValueError if `((` gets no number."""
     if place.kind == "((":
         if not _NUMBER.fullmatch(text):
@@ -90,14 +90,14 @@ def written(words: Sequence[str], place: Place, text: str) -> str:
 
 
 @lru_cache(maxsize=16)  # the same command for every trial
-def read(text: str) -> Found:
+def read(text: str) -> ParsedCommand:
     """Parse a shell command and return the place of each `MARK`."""
     reader = _Reader(text)
     try:
         reader.read(0, len(text))
     except _Unclear:
-        reader.places += [Place("", _UNCLEAR)] * (text.count(MARK) - len(reader.places))
-    return Found(text, reader.places, reader.bodies)
+        reader.places += [QuoteContext("", _UNCLEAR)] * (text.count(MARK) - len(reader.places))
+    return ParsedCommand(text, reader.places, reader.bodies)
 
 
 class _Unclear(Exception):
@@ -107,10 +107,10 @@ class _Unclear(Exception):
 class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
-        self.places: list[Place] = []
-        self.bodies: list[Body] = []
+        self.places: list[QuoteContext] = []
+        self.bodies: list[HereDocument] = []
         self._frames = [""]
-        self._awaited: list[tuple[int, Body]] = []
+        self._awaited: list[tuple[int, HereDocument]] = []
         """here-documents that begin on the next line, with their depth of command substitution"""
         self._starts = self._first = True
         """a word begins here; it may be a reserved word"""
@@ -149,12 +149,12 @@ class _Reader:
                 wrong = f"directly behind ${name}, whose name it would go on; write ${{{name}}}"
             elif expanded and _OLD_ARITHMETIC.search(before):
                 wrong = "within $[…], which not every shell knows; write $((…)) instead"
-            self.places.append(Place(kind, wrong))
+            self.places.append(QuoteContext(kind, wrong))
         self._starts = self._first = False
         return end
 
     def _refused(self, start: int, end: int, wrong: str) -> int:
-        self.places += [Place("", wrong)] * self.text.count(MARK, start, end)
+        self.places += [QuoteContext("", wrong)] * self.text.count(MARK, start, end)
         self._starts = self._first = False
         return end
 
@@ -294,7 +294,7 @@ class _Reader:
         if found is None or self.text[found.end() : found.end() + 1] in tuple("'\"\\`$\0"):
             raise _Unclear
         word = re.sub(r"['\"\\]", "", found.group(2))
-        self._awaited.append((self._depth(), Body(0, 0, word, bool(found.group(1)), word != found.group(2))))
+        self._awaited.append((self._depth(), HereDocument(0, 0, word, bool(found.group(1)), word != found.group(2))))
         self._starts = self._first = False
         return found.end()
 
@@ -319,7 +319,7 @@ class _Reader:
         return index
 
 
-def _end(text: str, index: int, body: Body) -> tuple[int, int] | None:
+def _end(text: str, index: int, body: HereDocument) -> tuple[int, int] | None:
     """Return start and end of the delimiter line of the here-document that begins at `index`; None if it is missing."""
     joined = False
     while index < len(text):

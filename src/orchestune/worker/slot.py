@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestune.worker import config
 from orchestune.worker.environment import parameters_document
-from orchestune.worker.removal import clear
-from orchestune.worker.view import View
+from orchestune.worker.files import config_copy
+from orchestune.worker.files.removal import clear
+from orchestune.worker.files.view import TrialFolder
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
 """without O_TRUNC: ext4 flushes a file that was truncated and rewritten when it is closed"""
@@ -31,14 +31,14 @@ class Slot:
         self.config = ""
         """path of the trial's configuration file; empty if there is none"""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.view = View(folder)
+        self.view = TrialFolder(folder)
 
     def write_files(self, parameters: Mapping[str, Any], template: Mapping[str, Any] | None = None) -> None:
         """Write the parameter and configuration files, and remove those of the previous attempt. Raises OSError."""
         self.config = ""
         if template:
             folder = str(self.folder / "config")
-            self.config = config.write(folder, str(template["name"]), template["parts"], parameters)
+            self.config = config_copy.write(folder, str(template["name"]), template["parts"], parameters)
         for path in (self.metrics, self.stop, self.artifacts):
             clear(path)
         data = parameters_document(parameters)

@@ -11,24 +11,24 @@ from contextlib import contextmanager
 from typing import Any
 
 from orchestune.worker import attempt as phases
-from orchestune.worker import tree
-from orchestune.worker.attempt import Attempt, StartError
-from orchestune.worker.collect import Collector
-from orchestune.worker.crew import Crew
-from orchestune.worker.guard import Lifeline
-from orchestune.worker.job import Job
+from orchestune.worker.attempt import RunningAttempt, StartError
+from orchestune.worker.connection.reporting import Reporting, UnsentReport
+from orchestune.worker.files.collect import Collector
+from orchestune.worker.files.removal import remove
+from orchestune.worker.files.spool import Spool
+from orchestune.worker.job import PreparedJob
 from orchestune.worker.journal import say, traceback_of
-from orchestune.worker.launcher import Launcher
-from orchestune.worker.orphans import Orphans
-from orchestune.worker.prepare import Unprepared, Workshop
-from orchestune.worker.reaping import Ended, ended_children
-from orchestune.worker.removal import remove
-from orchestune.worker.reporting import Record, Reporting
+from orchestune.worker.metrics.usage import Sampler, WatchedTree
+from orchestune.worker.pending_leases import PendingLeases
+from orchestune.worker.prepare import Preparation, PreparationFailed
+from orchestune.worker.processes import tree
+from orchestune.worker.processes.guard import Lifeline
+from orchestune.worker.processes.launcher import Launcher
+from orchestune.worker.processes.orphans import Orphans
+from orchestune.worker.processes.reaping import ExitedProcess, ended_children
 from orchestune.worker.settings import Settings
 from orchestune.worker.slot import Slot
-from orchestune.worker.spool import Spool
-from orchestune.worker.usage import Sampler, Watched
-from orchestune.worker.waiting import Waiting
+from orchestune.worker.thread_pool import ThreadPool
 
 SWEEP_EVERY = 0.02
 LASTING = 1.0
@@ -45,11 +45,11 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
-        workshop: Workshop,
+        workshop: Preparation,
         reporting: Reporting,
         spool: Spool,
-        crew: Crew,
-        starts: Crew,
+        crew: ThreadPool,
+        starts: ThreadPool,
         collector: Collector,
         selector: selectors.BaseSelector,
         line: Lifeline,
@@ -61,8 +61,8 @@ class Supervisor:
         self._own_groups = {os.getpgrp(), os.getpgid(os.getppid())}
         self._free: list[Slot] = []
         self._made = 0
-        self._by_pid: dict[int, Attempt] = {}
-        self._early: dict[int, Ended] = {}
+        self._by_pid: dict[int, RunningAttempt] = {}
+        self._early: dict[int, ExitedProcess] = {}
         """children that exited while attempts were starting: each may be the process of one of those attempts"""
         self._orphans = Orphans()
         self._launcher = Launcher(starts, settings.state, settings.cores)
@@ -70,8 +70,8 @@ class Supervisor:
         self._next_look = 0.0
         self._losses = 0
         self.capacity = settings.slots
-        self.attempts: dict[str, Attempt] = {}
-        self.waiting = Waiting(workshop, crew, reporting, spool)
+        self.attempts: dict[str, RunningAttempt] = {}
+        self.waiting = PendingLeases(workshop, crew, reporting, spool)
         self.unwell_until = 0.0
         """monotonic time before which no leases are requested, because this machine just failed to start attempts"""
 
@@ -127,11 +127,11 @@ class Supervisor:
                 continue
             starting = self._starting()
             if starting:
-                self._early[pid] = Ended(status, usage, starting)
+                self._early[pid] = ExitedProcess(status, usage, starting)
             self._launcher.ended(pid)
         self._sweep_all()
 
-    def read(self, attempt: Attempt) -> None:
+    def read(self, attempt: RunningAttempt) -> None:
         """Read output of the attempt, and close the pipe at its end."""
         with self._alone(attempt):
             if attempt.output >= 0 and not attempt.read():
@@ -178,27 +178,27 @@ class Supervisor:
                 times += [at for at in (attempt.deadline, attempt.next_checkpoint) if at is not None]
         return min(times)
 
-    def _begin(self, lease: Mapping[str, Any], job: Job) -> None:
+    def _begin(self, lease: Mapping[str, Any], job: PreparedJob) -> None:
         try:
             slot = self._take_slot()
         except OSError as exc:
             self._rest()
             self.waiting.refuse(lease, "lost", {"code": "sandbox", "message": f"no folder for the trial: {exc}"})
             return
-        attempt = Attempt(lease, job, slot, self._spool.log_file(str(lease["attempt"])))
+        attempt = RunningAttempt(lease, job, slot, self._spool.log_file(str(lease["attempt"])))
         self.attempts[attempt.id] = attempt
-        self._reporting.add(Record(attempt.id, attempt.token, attempt.log, attempt.points, attempt.usage))
+        self._reporting.add(UnsentReport(attempt.id, attempt.token, attempt.log, attempt.points, attempt.usage))
         if job.checkpoint_every is not None or lease.get("checkpoint"):
             attempt.checkpoint = slot.folder / f"checkpoint-{attempt.id}"
         with self._alone(attempt):
             self._make_ready(attempt)
 
-    def _make_ready(self, attempt: Attempt) -> None:
+    def _make_ready(self, attempt: RunningAttempt) -> None:
         self._launcher.expect(attempt)
         try:
             ready = self._workshop.at_once(attempt)
         except OSError as exc:
-            self._fail(attempt, Unprepared("sandbox", f"no folder for the trial: {exc}"))
+            self._fail(attempt, PreparationFailed("sandbox", f"no folder for the trial: {exc}"))
             return
         if ready:
             self._launch(attempt)
@@ -213,26 +213,26 @@ class Supervisor:
         self._made += 1
         return Slot(self._made - 1, self._folder / "slots" / str(self._made - 1))
 
-    def _prepared(self, attempt: Attempt, note: str | None, error: BaseException | None) -> None:
+    def _prepared(self, attempt: RunningAttempt, note: str | None, error: BaseException | None) -> None:
         if attempt.verdict is not None:
             self._finish(attempt)
-        elif isinstance(error, Unprepared):
+        elif isinstance(error, PreparationFailed):
             self._fail(attempt, error)
         elif error is not None:
-            self._fail(attempt, Unprepared("sandbox", f"{type(error).__name__}: {error}"))
+            self._fail(attempt, PreparationFailed("sandbox", f"{type(error).__name__}: {error}"))
         else:
             if note:
                 attempt.write(note)
             self._launch(attempt)
 
-    def _launch(self, attempt: Attempt) -> None:
+    def _launch(self, attempt: RunningAttempt) -> None:
         with self._alone(attempt):
             try:
                 self._launcher.start(attempt, lambda error: self._launched(attempt, error))
             except (StartError, OSError) as exc:
                 self._launched(attempt, exc)
 
-    def _launched(self, attempt: Attempt, error: BaseException | None) -> None:
+    def _launched(self, attempt: RunningAttempt, error: BaseException | None) -> None:
         early = self._early.pop(attempt.pid, None)
         if self._early:
             starting = self._starting()
@@ -256,19 +256,19 @@ class Supervisor:
         if not hasattr(os, "waitid"):
             self.reap()  # an earlier call skipped this pid because it was unknown, and SIGCHLD is not sent again
 
-    def _not_launched(self, attempt: Attempt, error: BaseException) -> None:
+    def _not_launched(self, attempt: RunningAttempt, error: BaseException) -> None:
         if attempt.verdict is not None:
             self._finish(attempt)
         elif isinstance(error, StartError):
             attempt.verdict = ("failed", {"code": "command_not_found", "message": str(error)})
             self._finish(attempt)
         else:
-            self._fail(attempt, Unprepared("sandbox", f"the command cannot be started here: {error}"))
+            self._fail(attempt, PreparationFailed("sandbox", f"the command cannot be started here: {error}"))
 
     def _starting(self) -> set[str]:
         return {attempt.id for attempt in self.attempts.values() if attempt.phase == phases.STARTING}
 
-    def _terminate(self, attempt: Attempt, grace: float) -> None:
+    def _terminate(self, attempt: RunningAttempt, grace: float) -> None:
         attempt.kill_at = time.monotonic() + grace
         if attempt.phase == phases.RUNNING and attempt.verdict is not None:
             state, reason = attempt.verdict
@@ -279,7 +279,7 @@ class Supervisor:
             attempt.phase = phases.STOPPING
             self._signal(attempt, signal.SIGTERM if grace > 0 else signal.SIGKILL)
 
-    def _signal(self, attempt: Attempt, number: int) -> None:
+    def _signal(self, attempt: RunningAttempt, number: int) -> None:
         """Send a signal to every process group of the attempt's tree, then SIGCONT so that stopped processes get it."""
         table = tree.processes()
         roots = {attempt.pid} | self._orphans.of(attempt.id, self._leaders(), self._live(), self._orphans.look())
@@ -288,7 +288,7 @@ class Supervisor:
             tree.kill_group(group, number)
             tree.kill_group(group, signal.SIGCONT)
 
-    def _leave(self, attempt: Attempt) -> None:
+    def _leave(self, attempt: RunningAttempt) -> None:
         """Stop tracking a process that this worker lacks the permission to kill."""
         del self._by_pid[attempt.pid]
         attempt.write(_BEYOND.format(attempt.pid))
@@ -308,7 +308,7 @@ class Supervisor:
             for attempt in sweeping:
                 self._sweep(attempt, children)
 
-    def _sweep(self, attempt: Attempt, children: set[int] | None) -> None:
+    def _sweep(self, attempt: RunningAttempt, children: set[int] | None) -> None:
         """Kill the processes that the leader left behind; once none is left, read the remaining output."""
         left = self._orphans.of(attempt.id, self._leaders(), self._live(), children)
         if not self._orphans.visible and tree.kill_group(attempt.pid, 0):
@@ -330,7 +330,7 @@ class Supervisor:
         attempt.phase, attempt.closing = phases.READING, attempt.close()
         self._read_rest(attempt)
 
-    def _read_rest(self, attempt: Attempt) -> None:
+    def _read_rest(self, attempt: RunningAttempt) -> None:
         """Read remaining output for at most READING_SECONDS per call, because it may be long, then collect files."""
         began = time.monotonic()
         with self._alone(attempt):
@@ -345,18 +345,18 @@ class Supervisor:
         lasting = {}
         for attempt in self.attempts.values():
             if attempt.phase in (phases.RUNNING, phases.STOPPING) and now - (attempt.started or now) > LASTING:
-                lasting[attempt.id] = Watched(attempt.pid, attempt.gpus)
+                lasting[attempt.id] = WatchedTree(attempt.pid, attempt.gpus)
                 self._read_files(attempt)
                 attempt.used(self._sampler.samples.get(attempt.id))
         self._sampler.watch(lasting)
 
-    def _read_files(self, attempt: Attempt) -> None:
+    def _read_files(self, attempt: RunningAttempt) -> None:
         with self._alone(attempt):
             attempt.read_metrics_file()
             attempt.read_sources()
 
     @contextmanager
-    def _alone(self, attempt: Attempt) -> Iterator[None]:
+    def _alone(self, attempt: RunningAttempt) -> Iterator[None]:
         """Confine an unexpected exception to this attempt; other attempts keep running."""
         try:
             yield
@@ -364,7 +364,7 @@ class Supervisor:
             say(f"attempt {attempt.id} fails: {attempt.mask.text(traceback_of(exc))}")
             self._give_up(attempt, f"the worker cannot deal with this trial: {type(exc).__name__}: {exc}")
 
-    def _give_up(self, attempt: Attempt, text: str) -> None:
+    def _give_up(self, attempt: RunningAttempt, text: str) -> None:
         """Fail the attempt after an internal error. It is not `lost`, since a retry would hit the same error."""
         attempt.verdict = attempt.verdict or ("failed", {"code": "sandbox", "message": text})
         if attempt.phase == phases.RUNNING:
@@ -375,7 +375,7 @@ class Supervisor:
                 attempt.output = -1
             self._finish(attempt)
 
-    def _fail(self, attempt: Attempt, error: Unprepared) -> None:
+    def _fail(self, attempt: RunningAttempt, error: PreparationFailed) -> None:
         """Mark the attempt as lost through this machine's fault, and back off so that a broken machine starts few."""
         self._rest()
         say(f"attempt {attempt.id} is lost: {error}")
@@ -386,7 +386,7 @@ class Supervisor:
         self._losses += 1
         self.unwell_until = time.monotonic() + min(30.0, 0.5 * 2**self._losses)
 
-    def _finish(self, attempt: Attempt) -> None:
+    def _finish(self, attempt: RunningAttempt) -> None:
         if attempt.log.disk_error is not None:
             say(f"the log of attempt {attempt.id} is cut, its disk: {attempt.log.disk_error.strerror}")
         self._reporting.finish(attempt.id, attempt.result(), unwanted=attempt.unwanted)

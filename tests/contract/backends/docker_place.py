@@ -15,8 +15,8 @@ import docker
 from orchestune.backends.docker import plan
 from orchestune.backends.docker.backend import DockerBackend
 from orchestune.backends.docker.config import Daemon
-from orchestune.domain.placement import Placement
-from orchestune.images.runtime import interpreter
+from orchestune.domain.resources.placement import Placement
+from orchestune.images.runtime.private_python import interpreter
 from orchestune.ports.backend import Backend, WorkerOrder
 
 STAND_IN = (*interpreter(plan.RUNTIME), "/stand_in.py")
@@ -36,7 +36,7 @@ class OnDocker(DockerBackend):
 
 
 class Containers:
-    """Fulfils `Place`. `images`: what the stand-in does → the image in which it does that."""
+    """Implements `BackendUnderTest`. `images`: what the stand-in does → the image in which it does that."""
 
     def __init__(self, address: str, state: Path, cache: Path, images: Mapping[str, str]) -> None:
         self.address, self.state, self.cache, self.images = address, state, cache, images

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.backends.kubernetes.backend import KubernetesBackend
-from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.delivering import uses_volume
-from orchestune.backends.kubernetes.labels import WORKER
-from orchestune.backends.kubernetes.plan import Setting
-from orchestune.images import runtime
+from orchestune.backends.kubernetes.objects.labels import WORKER
+from orchestune.backends.kubernetes.objects.plan import ClusterRequirements
+from orchestune.backends.kubernetes.objects.runtime_delivery import uses_volume
+from orchestune.images.runtime import private_python
 from orchestune.ports.backend import WorkerOrder
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.machine import Broken
@@ -32,7 +32,7 @@ for name in os.listdir("/proc"):
 
 
 class Pods:
-    """Fulfils `Place`."""
+    """Implements `BackendUnderTest`."""
 
     def __init__(self, cluster: Access, config: KubernetesConfig) -> None:
         self.cluster, self.config = cluster, config
@@ -40,7 +40,7 @@ class Pods:
         self._made: list[KubernetesBackend] = []
 
     def backend(self) -> KubernetesBackend:
-        made = KubernetesBackend(self.config, Api.connect(self.config), _stand_in)
+        made = KubernetesBackend(self.config, ApiServer.connect(self.config), _stand_in)
         self._made.append(made)
         return made
 
@@ -55,13 +55,13 @@ class Pods:
         found: list[str] = []
         for pod in self.cluster.json("get", "pods", "-n", self.namespace, "-l", f"{WORKER}={worker}")["items"]:
             if pod["status"]["phase"] == "Running":
-                folder = Setting(image_volume=uses_volume(pod)).runtime
+                folder = ClusterRequirements(image_volume=uses_volume(pod)).runtime
                 found += self._processes(pod["metadata"]["name"], folder)
         return found
 
     def _processes(self, pod: str, folder: str) -> list[str]:
         """What runs in the container; the pod itself where it is being ended and tells no more."""
-        look = [*runtime.interpreter(folder), "-c", _LIST]
+        look = [*private_python.interpreter(folder), "-c", _LIST]
         try:
             return self.cluster.kubectl("exec", "-n", self.namespace, pod, "-c", "worker", "--", *look).splitlines()
         except Broken:
@@ -79,4 +79,4 @@ class Pods:
 
 def _stand_in(order: WorkerOrder, folder: str) -> Sequence[str]:
     mode = f"import os\nos.environ['STAND_IN'] = {order.launch.get('mode', '')!r}\n"
-    return [*runtime.interpreter(folder), "-c", mode + SOURCE]
+    return [*private_python.interpreter(folder), "-c", mode + SOURCE]

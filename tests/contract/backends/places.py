@@ -17,7 +17,7 @@ STAND_IN = (sys.executable, "-I", str(Path(__file__).with_name("stand_in.py")))
 
 
 class ThisMachine:
-    """Fulfils `Place`. Knows a worker's processes by their environment, which holds the id in one variable or other."""
+    """Implements `BackendUnderTest`. Finds a worker's processes by their environment, which has its id."""
 
     def __init__(self, state: Path, program: Sequence[str] = STAND_IN) -> None:
         self.state = state

@@ -26,7 +26,7 @@ class OnSlurm(SlurmBackend):
 
 
 class Jobs(ThisMachine):
-    """Fulfils `Place`: the nodes' processes are this machine's."""
+    """Implements `BackendUnderTest`: the nodes' processes are this machine's."""
 
     def __init__(self, slurm: Slurm, folder: Path) -> None:
         super().__init__(folder / "state")

@@ -11,11 +11,11 @@ import pytest
 from orchestune.backends.docker import client, plan
 from orchestune.backends.docker.config import Daemon
 from orchestune.backends.docker.folder import WorkerFolder
-from orchestune.backends.docker.plan import Site
-from orchestune.domain.placement import Placement, Volume
-from orchestune.domain.resources import Resources
-from orchestune.images import made
-from orchestune.ports.backend import Gone, Phase, WorkerOrder
+from orchestune.backends.docker.plan import ContainerDefaults
+from orchestune.domain.resources.placement import Placement, Volume
+from orchestune.domain.resources.resources import Resources
+from orchestune.images.runtime import local_build
+from orchestune.ports.backend import Phase, WorkerLoss, WorkerOrder
 from orchestune.testing.backend_contract import BackendContract, new_order, wait_for_phase, wait_until
 from tests.contract.backends.docker_place import MODES, STAND_IN, Containers
 from tests.testbeds.docker import Engine
@@ -89,7 +89,7 @@ def test_a_worker_that_is_killed_for_memory_is_gone_for_that_reason(place: Conta
     backend, order = place.backend(), order_of(place, "hungry", each=Resources(None, 2**25), slots=2)
     handle = backend.start(order)
     gone = wait_for_phase(backend, order.worker, handle, Phase.GONE)
-    assert (gone.gone, "its limit of 0.0625 GiB" in gone.reason) == (Gone.OUT_OF_MEMORY, True), gone
+    assert (gone.gone, "its limit of 0.0625 GiB" in gone.reason) == (WorkerLoss.OUT_OF_MEMORY, True), gone
 
 
 def test_an_image_that_cannot_be_had_is_refused_in_the_daemons_words(place: Containers) -> None:
@@ -97,7 +97,7 @@ def test_an_image_that_cannot_be_had_is_refused_in_the_daemons_words(place: Cont
     order = replace(order_of(place), placement=Placement(image="127.0.0.1:1/no/such:1"))
     handle = backend.start(order)
     gone = wait_for_phase(backend, order.worker, handle, Phase.GONE)
-    assert gone.gone is Gone.REFUSED
+    assert gone.gone is WorkerLoss.REFUSED
     assert "the image 127.0.0.1:1/no/such:1 cannot be pulled" in gone.reason
     assert "connection refused" in gone.reason
 
@@ -108,7 +108,7 @@ def test_a_mount_that_the_daemon_refuses_is_final(place: Containers) -> None:
     order = replace(order, placement=replace(order.placement, volumes=(volume,)))
     handle = backend.start(order)
     gone = wait_for_phase(backend, order.worker, handle, Phase.GONE)
-    assert (gone.gone, "/no/such/folder" in gone.reason) == (Gone.REFUSED, True), gone
+    assert (gone.gone, "/no/such/folder" in gone.reason) == (WorkerLoss.REFUSED, True), gone
     assert not place.names(order.worker, running=False)
 
 
@@ -163,8 +163,12 @@ def test_a_sweep_removes_what_nobody_needs_and_touches_nothing_of_others(place: 
 
 def test_an_image_runs_with_a_read_only_root(place: Containers) -> None:
     order = order_of(place)
-    site = Site(
-        "x", client.Engine(daemon=place.daemon).about(), str(made.made(place.cache)), place.url, command=STAND_IN
+    site = ContainerDefaults(
+        "x",
+        client.DockerEngine(daemon=place.daemon).about(),
+        str(local_build.made(place.cache)),
+        place.url,
+        command=STAND_IN,
     )
     config = plan.container(order, site)
     config["HostConfig"]["ReadonlyRootfs"] = True
@@ -180,4 +184,4 @@ def test_an_image_runs_with_a_read_only_root(place: Containers) -> None:
 
 
 def has_file(place: Containers, name: str, path: str) -> bool:
-    return client.Engine(daemon=place.daemon).has_file(name, path)
+    return client.DockerEngine(daemon=place.daemon).has_file(name, path)

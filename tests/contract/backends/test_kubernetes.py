@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.ports.backend import Gone, Phase
+from orchestune.ports.backend import Phase, WorkerLoss
 from orchestune.testing.backend_contract import BackendContract, new_order, wait_for_phase, wait_until
 from tests.contract.backends.kubernetes_place import Pods
 from tests.testbeds.kubernetes.access import Access
@@ -43,7 +43,7 @@ def test_a_worker_that_is_deleted_by_somebody_else_is_the_places_doing(place: Po
     wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
     place.kill(order.worker, handle)
     sighting = wait_for_phase(backend, order.worker, handle, Phase.GONE)
-    assert (sighting.gone, sighting.reason) == (Gone.PLACE, "its pod was deleted")
+    assert (sighting.gone, sighting.reason) == (WorkerLoss.PLACE, "its pod was deleted")
 
 
 def test_a_worker_is_seen_on_its_node(place: Pods) -> None:

@@ -17,13 +17,13 @@ import pytest
 from orchestune.backends.local import backend as local
 from orchestune.backends.local import client
 from orchestune.backends.local.backend import LocalBackend
-from orchestune.backends.local.ending import Undertaker
+from orchestune.backends.local.termination import WorkerTerminator
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import Phase, WorkerOrder
 from orchestune.system.process import Process
 from orchestune.testing.backend_contract import BackendContract, new_id, new_order, wait_for_phase, wait_until
 from orchestune.worker.journal import DONE
-from orchestune.worker.tree import OWNER
+from orchestune.worker.processes.tree import OWNER
 from tests.contract.backends.places import STAND_IN, ThisMachine
 from tests.testbeds.deep import dig
 from tests.testbeds.proving import answer_to
@@ -183,7 +183,7 @@ def test_what_was_cleaned_up_is_left_alone_by_later_servers_until_its_log_is_old
     folder = place.state / "workers" / order.worker
     wait_until(lambda: not (folder / "state").exists())
     taken = list[Path]()
-    monkeypatch.setattr(Undertaker, "take", lambda _, process, found, kill_at, **how: taken.append(found.path))
+    monkeypatch.setattr(WorkerTerminator, "take", lambda _, process, found, kill_at, **how: taken.append(found.path))
     monkeypatch.setattr(local, "_SWEEP_SECONDS", 0.0)
     later = place.backend()
     later.observe({})

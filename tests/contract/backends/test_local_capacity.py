@@ -7,8 +7,8 @@ import pytest
 
 from orchestune.backends.local import capacity
 from orchestune.backends.local.backend import LocalBackend
-from orchestune.domain.cards import Card
-from orchestune.domain.resources import Capacity, Machine, Resources
+from orchestune.domain.resources.gpus import Gpu
+from orchestune.domain.resources.resources import Capacity, Machine, Resources
 
 GIB = 2**30
 
@@ -89,7 +89,7 @@ def test_gpus_are_listed_by_the_driver_program(tmp_path: Path) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA A100 (UUID: GPU-1)'\necho 'GPU 1: NVIDIA A100 (UUID: GPU-2)'\n")
     program.chmod(0o755)
-    assert capacity.gpus({"PATH": str(tmp_path)}) == (Card("0", "NVIDIA A100"), Card("1", "NVIDIA A100"))
+    assert capacity.gpus({"PATH": str(tmp_path)}) == (Gpu("0", "NVIDIA A100"), Gpu("1", "NVIDIA A100"))
 
 
 def test_a_driver_program_that_fails_means_no_gpus(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_gpu_that_is_cut_up_counts_by_its_parts(tmp_path: Path) -> None:
 
 
 def test_a_capacity_that_was_given_is_not_measured(tmp_path: Path) -> None:
-    given = Machine(3, 5, (Card("7"),))
+    given = Machine(3, 5, (Gpu("7"),))
     assert LocalBackend(tmp_path, None, None, ("x",), given).capacity() == Capacity((given,))
 
 

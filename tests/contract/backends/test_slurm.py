@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from orchestune.backends.slurm.plan import is_named_for
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Resources
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Resources
 from orchestune.errors import TemporaryError
-from orchestune.ports.backend import Gone, Phase
+from orchestune.ports.backend import Phase, WorkerLoss
 from orchestune.testing.backend_contract import BackendContract, new_order, wait_for_phase, wait_until
 from tests.contract.backends.slurm_place import Jobs
 from tests.testbeds.slurm import Slurm
@@ -81,7 +81,7 @@ def test_a_node_that_does_not_see_the_shared_folder_is_named(place: Jobs) -> Non
     place.shared.rename(place.shared.with_name("elsewhere"))
     place.slurm.say("scancel", *blocked)
     sighting = wait_for_phase(backend, order.worker, handle, Phase.GONE)
-    assert sighting.gone is Gone.REFUSED
+    assert sighting.gone is WorkerLoss.REFUSED
     assert f"does not see {place.shared}" in sighting.reason
     assert any(node in sighting.reason for node in place.slurm.cpus)
 

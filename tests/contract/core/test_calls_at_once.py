@@ -10,13 +10,13 @@ from typing import TypeVar
 
 import pytest
 
-from orchestune.domain.transitions import Cause
-from orchestune.services import register_worker
-from orchestune.services.ledger import Ledger, locked
-from orchestune.services.work import GroupOver
+from orchestune.domain.lifecycle.transitions import Cause
+from orchestune.services.execution import register_worker
+from orchestune.services.execution.ledger import Ledger, locked
+from orchestune.services.execution.worker_call import GroupOver
 from orchestune.store import workers
 from orchestune.store.rows import Query
-from orchestune.testing.world import FakeWorker, World
+from orchestune.testing.world import CoreWorld, FakeWorker
 from orchestune.wire.registration import PROTOCOL, Registration
 from tests.testbeds.waiting import until
 
@@ -24,20 +24,20 @@ T = TypeVar("T")
 
 
 @pytest.fixture
-def world(tmp_path: Path, postgres_database: str) -> Iterator[World]:
-    made = World(tmp_path, postgres_database)
+def world(tmp_path: Path, postgres_database: str) -> Iterator[CoreWorld]:
+    made = CoreWorld(tmp_path, postgres_database)
     yield made
     made.close()
 
 
-def begun(world: World) -> tuple[str, FakeWorker]:
+def begun(world: CoreWorld) -> tuple[str, FakeWorker]:
     """An experiment with trials to hand out, and a worker that may have them."""
     experiment = world.create(budget=4, parallelism=1)
     world.tick(2)
     return experiment, next(iter(world.workers.values()))
 
 
-def meanwhile(world: World, experiment: str, call: Callable[[], T], change: Callable[[Ledger], object]) -> T:
+def meanwhile(world: CoreWorld, experiment: str, call: Callable[[], T], change: Callable[[Ledger], object]) -> T:
     """What a call answers which waits for the lock of the experiment while a change is made under it."""
     with ThreadPoolExecutor(1) as others:
         with locked(world.core, experiment) as ledger:
@@ -47,7 +47,7 @@ def meanwhile(world: World, experiment: str, call: Callable[[], T], change: Call
         return answer.result(60)
 
 
-def _waits(world: World) -> bool:
+def _waits(world: CoreWorld) -> bool:
     with world.core.store.reading() as session:
         return bool(session.rows(Query(int, "SELECT 1 FROM pg_locks WHERE NOT granted"), {}))
 
@@ -56,14 +56,14 @@ def end(worker: str, ledger: Ledger) -> None:
     workers.move(ledger.session, worker, Cause.END, ended_at=ledger.now, reason="killed")
 
 
-def test_a_worker_that_was_ended_while_its_call_waited_is_given_nothing(world: World) -> None:
+def test_a_worker_that_was_ended_while_its_call_waited_is_given_nothing(world: CoreWorld) -> None:
     experiment, worker = begun(world)
     answer = meanwhile(world, experiment, partial(worker.call, want=1), partial(end, worker.id))
     assert (answer["leases"], worker.over) == ([], True)
     assert world.status(experiment)["counts"]["running"] == 0
 
 
-def test_a_worker_that_was_told_to_drain_while_its_call_waited_is_given_nothing(world: World) -> None:
+def test_a_worker_that_was_told_to_drain_while_its_call_waited_is_given_nothing(world: CoreWorld) -> None:
     experiment, worker = begun(world)
     heir = world.create(budget=1)
     answer = meanwhile(
@@ -75,7 +75,7 @@ def test_a_worker_that_was_told_to_drain_while_its_call_waited_is_given_nothing(
     assert (answer["leases"], answer["again"]) == ([], True)
 
 
-def test_a_worker_that_was_lost_while_its_call_waited_is_back(world: World) -> None:
+def test_a_worker_that_was_lost_while_its_call_waited_is_back(world: CoreWorld) -> None:
     experiment, worker = begun(world)
     answer = meanwhile(
         world,
@@ -87,7 +87,7 @@ def test_a_worker_that_was_lost_while_its_call_waited_is_back(world: World) -> N
     assert [shown["state"] for shown in world.status(experiment)["workers"]] == ["busy"]
 
 
-def test_a_worker_that_was_lost_and_is_ended_while_it_speaks_again_holds_up_nobody(world: World) -> None:
+def test_a_worker_that_was_lost_and_is_ended_while_it_speaks_again_holds_up_nobody(world: CoreWorld) -> None:
     experiment, worker = begun(world)
     with world.core.store.transaction() as session:
         workers.move(session, worker.id, Cause.LOSE, reason="silent")
@@ -95,7 +95,7 @@ def test_a_worker_that_was_lost_and_is_ended_while_it_speaks_again_holds_up_nobo
     assert (answer["leases"], worker.over) == ([], True)
 
 
-def test_a_worker_that_was_ended_while_it_registers_is_no_longer_wanted(world: World) -> None:
+def test_a_worker_that_was_ended_while_it_registers_is_no_longer_wanted(world: CoreWorld) -> None:
     experiment, worker = begun(world)
     hello = partial(register_worker.register, world.core, worker.id, Registration(protocol=PROTOCOL, boot="another"))
     with pytest.raises(GroupOver):

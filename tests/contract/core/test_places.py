@@ -9,39 +9,39 @@ from typing import Any
 
 import pytest
 
-from orchestune.domain.cards import Card
-from orchestune.domain.resources import Capacity, Machine
+from orchestune.domain.resources.gpus import Gpu
+from orchestune.domain.resources.resources import Capacity, Machine
 from orchestune.errors import NotFound, UsageError
-from orchestune.ports.backend import Gone
-from orchestune.services.quarantine import lift
-from orchestune.services.read_cluster import cluster
+from orchestune.ports.backend import WorkerLoss
+from orchestune.services.execution.quarantine import lift
+from orchestune.services.queries.read_cluster import cluster
 from orchestune.store import quarantines, workers
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 
 GIB = 2**30
 MACHINES = (
     Machine(4, 8 * GIB, name="cpu1", pool="cpu"),
     Machine(4, 8 * GIB, name="cpu2", pool="cpu"),
-    Machine(4, 8 * GIB, (Card("0"), Card("1")), "gpu1", "gpu"),
+    Machine(4, 8 * GIB, (Gpu("0"), Gpu("1")), "gpu1", "gpu"),
 )
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path, capacity=Capacity(MACHINES))
+def world(tmp_path: Path) -> Iterator[CoreWorld]:
+    made = CoreWorld(tmp_path, capacity=Capacity(MACHINES))
     made.backend.slots_per_worker = 1
     made.backend.assigns_gpus = False
     yield made
     made.close()
 
 
-def slots(world: World, experiment: str) -> int:
+def slots(world: CoreWorld, experiment: str) -> int:
     """Workers that were ordered for it and are neither gone nor told to end."""
     shown = world.status(experiment)["workers"]
     return sum(worker["state"] in ("starting", "busy", "idle") for worker in shown)
 
 
-def test_each_worker_has_one_slot_and_knows_what_it_needs(world: World) -> None:
+def test_each_worker_has_one_slot_and_knows_what_it_needs(world: CoreWorld) -> None:
     world.create(budget=20, parallelism=3, resources={"cpu": 2}, placement={"image": "model:1"})
     world.tick(3)
     orders = list(world.backend.orders.values())
@@ -52,7 +52,7 @@ def test_each_worker_has_one_slot_and_knows_what_it_needs(world: World) -> None:
     assert all(order.avoid == {"gpu1"} for order in orders)
 
 
-def test_machines_that_take_no_such_trial_are_not_counted_for_it(world: World) -> None:
+def test_machines_that_take_no_such_trial_are_not_counted_for_it(world: CoreWorld) -> None:
     world.backend.closed = {"cpu1", "gpu1"}
     experiment = world.create(budget=20, parallelism=9, resources={"cpu": 1})
     world.tick(3)
@@ -68,7 +68,7 @@ def test_machines_that_take_no_such_trial_are_not_counted_for_it(world: World) -
         world.create(resources={"cpu": 1}, placement={"pool": "spot"})
 
 
-def test_a_worker_of_which_nobody_knows_where_it_is_is_on_a_machine_that_takes_it(world: World) -> None:
+def test_a_worker_of_which_nobody_knows_where_it_is_is_on_a_machine_that_takes_it(world: CoreWorld) -> None:
     world.backend.room, world.backend.closed = Capacity(MACHINES[:2]), {"cpu1"}
     world.create(budget=100, parallelism=4, resources={"cpu": 1})
     assert len(world.lease(4)) == 4
@@ -77,7 +77,7 @@ def test_a_worker_of_which_nobody_knows_where_it_is_is_on_a_machine_that_takes_i
     assert slots(world, other) == 0, "the one machine that is open is full until trials end"
 
 
-def test_a_second_user_gets_half_as_trials_end(world: World) -> None:
+def test_a_second_user_gets_half_as_trials_end(world: CoreWorld) -> None:
     first = world.create(budget=100, parallelism=50, resources={"cpu": 1})
     for worker, lease in world.lease(8):
         worker.call(beats=[worker.started(lease)])
@@ -93,7 +93,7 @@ def test_a_second_user_gets_half_as_trials_end(world: World) -> None:
     assert world.status(first)["counts"]["completed"] == 8
 
 
-def test_workers_with_nothing_left_to_do_go_and_those_at_work_stay(world: World) -> None:
+def test_workers_with_nothing_left_to_do_go_and_those_at_work_stay(world: CoreWorld) -> None:
     world.create(budget=4, parallelism=4, resources={"cpu": 1})
     held = world.lease(4)
     for worker, lease in held:
@@ -106,7 +106,7 @@ def test_workers_with_nothing_left_to_do_go_and_those_at_work_stay(world: World)
     assert [worker.told_to_drain for worker, _ in held] == [True, True, False, False]
 
 
-def test_gpu_trials_do_not_wait_for_trials_without(world: World) -> None:
+def test_gpu_trials_do_not_wait_for_trials_without(world: CoreWorld) -> None:
     world.create(budget=100, parallelism=50, resources={"cpu": 1})
     world.tick(3)
     gpu = world.create(budget=10, parallelism=4, resources={"cpu": 1, "gpu": 1})
@@ -115,7 +115,7 @@ def test_gpu_trials_do_not_wait_for_trials_without(world: World) -> None:
     assert all(not order.gpus for order in world.backend.orders.values()), "the place hands them out"
 
 
-def test_what_no_machine_has_is_refused_at_once_with_the_largest_named(world: World) -> None:
+def test_what_no_machine_has_is_refused_at_once_with_the_largest_named(world: CoreWorld) -> None:
     with pytest.raises(UsageError, match="a trial needs 3 gpu, the largest machine, gpu1, has 2"):
         world.create(resources={"gpu": 3})
     with pytest.raises(
@@ -127,7 +127,7 @@ def test_what_no_machine_has_is_refused_at_once_with_the_largest_named(world: Wo
         world.create(resources={"cpu": 1}, placement={"pool": "spot"})
 
 
-def test_what_a_worker_waits_for_is_told(world: World) -> None:
+def test_what_a_worker_waits_for_is_told(world: CoreWorld) -> None:
     experiment = world.create(budget=5, parallelism=1, resources={"cpu": 1})
     world.tick()
     (worker,) = world.backend.orders
@@ -146,7 +146,7 @@ def test_what_a_worker_waits_for_is_told(world: World) -> None:
     assert world.run(experiment)["counts"]["completed"] == 5
 
 
-def lose_first(world: World, gone: Gone, **changes: Any) -> str:
+def lose_first(world: CoreWorld, gone: WorkerLoss, **changes: Any) -> str:
     """An experiment whose first worker is gone while it runs trial 1."""
     experiment = world.create(**{"budget": 2, "parallelism": 1, "resources": {"cpu": 1}} | changes)
     worker, lease = world.lease()[0]
@@ -157,8 +157,8 @@ def lose_first(world: World, gone: Gone, **changes: Any) -> str:
     return experiment
 
 
-def test_out_of_memory_is_the_models_failure(world: World) -> None:
-    experiment = lose_first(world, Gone.OUT_OF_MEMORY)
+def test_out_of_memory_is_the_models_failure(world: CoreWorld) -> None:
+    experiment = lose_first(world, WorkerLoss.OUT_OF_MEMORY)
     trial = world.trial(experiment, 1)
     assert trial["state"] == "failed"
     assert trial["reason"]["code"] == "out_of_memory"
@@ -167,8 +167,8 @@ def test_out_of_memory_is_the_models_failure(world: World) -> None:
     assert world.status(experiment)["counts"]["completed"] == 1
 
 
-def test_out_of_memory_is_tried_again_where_the_file_says_so(world: World) -> None:
-    experiment = lose_first(world, Gone.OUT_OF_MEMORY, retries=1)
+def test_out_of_memory_is_tried_again_where_the_file_says_so(world: CoreWorld) -> None:
+    experiment = lose_first(world, WorkerLoss.OUT_OF_MEMORY, retries=1)
     assert world.trials(experiment)[0]["state"] == "queued"
     assert world.run(experiment)["counts"]["completed"] == 2
 
@@ -189,13 +189,13 @@ def more(tries: int, factor: float = 1.5, memory: int = 4 * GIB, **changes: Any)
     }  # fmt: skip
 
 
-def run_out(world: World) -> None:
+def run_out(world: CoreWorld) -> None:
     """The next trial is killed for memory while its worker lives on."""
     worker, lease = world.lease()[0]
     worker.call(finished=[worker.finish(lease, **OUT)])
 
 
-def leave(world: World) -> None:
+def leave(world: CoreWorld) -> None:
     """Every worker that was told to end does."""
     world.tick()
     for worker in list(world.workers.values()):
@@ -205,7 +205,7 @@ def leave(world: World) -> None:
     world.tick()
 
 
-def test_what_ran_out_of_memory_gets_a_worker_with_more_and_the_budget_stays_exact(world: World) -> None:
+def test_what_ran_out_of_memory_gets_a_worker_with_more_and_the_budget_stays_exact(world: CoreWorld) -> None:
     experiment = world.create(**more(2, parallelism=2, budget=3))
     run_out(world)
     leave(world)
@@ -220,7 +220,7 @@ def test_what_ran_out_of_memory_gets_a_worker_with_more_and_the_budget_stays_exa
     assert {attempt["raised_memory_bytes"] for attempt in others} == {None}
 
 
-def test_a_trial_gets_more_until_no_machine_has_it_and_then_has_failed(world: World) -> None:
+def test_a_trial_gets_more_until_no_machine_has_it_and_then_has_failed(world: CoreWorld) -> None:
     experiment = world.create(**more(5, budget=1))
     for _ in range(3):
         run_out(world)
@@ -232,7 +232,7 @@ def test_a_trial_gets_more_until_no_machine_has_it_and_then_has_failed(world: Wo
     assert world.status(experiment)["counts"]["failed"] == 1
 
 
-def test_a_trial_gets_more_as_often_as_the_file_says(world: World) -> None:
+def test_a_trial_gets_more_as_often_as_the_file_says(world: CoreWorld) -> None:
     experiment = world.create(**more(1, budget=1, memory=GIB, retries=3))
     for _ in range(2):
         run_out(world)
@@ -242,7 +242,7 @@ def test_a_trial_gets_more_as_often_as_the_file_says(world: World) -> None:
     assert trial["reason"]["message"] == "killed; 1 try with more memory did not help"
 
 
-def test_where_nobody_knows_how_much_a_trial_may_take_it_has_failed_and_says_what_to_write(world: World) -> None:
+def test_where_nobody_knows_how_much_a_trial_may_take_it_has_failed_and_says_what_to_write(world: CoreWorld) -> None:
     experiment = world.create(budget=1, oom_retries=2, resources={"cpu": 1})
     run_out(world)
     trial = world.trial(experiment, 1)
@@ -250,8 +250,8 @@ def test_where_nobody_knows_how_much_a_trial_may_take_it_has_failed_and_says_wha
     assert "write resources.memory" in trial["reason"]["message"]
 
 
-def test_a_worker_that_was_killed_with_its_trial_is_judged_alike(world: World) -> None:
-    experiment = lose_first(world, Gone.OUT_OF_MEMORY, **more(1, memory=GIB, budget=2))
+def test_a_worker_that_was_killed_with_its_trial_is_judged_alike(world: CoreWorld) -> None:
+    experiment = lose_first(world, WorkerLoss.OUT_OF_MEMORY, **more(1, memory=GIB, budget=2))
     world.tick()
     assert [order.each.memory for order in world.backend.orders.values()] == [GIB, 3 * GIB // 2]
     assert world.run(experiment)["counts"]["completed"] == 2
@@ -260,7 +260,7 @@ def test_a_worker_that_was_killed_with_its_trial_is_judged_alike(world: World) -
     assert second["raised_memory_bytes"] == 3 * GIB // 2
 
 
-def test_the_other_trials_go_on_while_one_waits_for_more_memory(world: World) -> None:
+def test_the_other_trials_go_on_while_one_waits_for_more_memory(world: CoreWorld) -> None:
     full = world.create(owner="bob", budget=50, parallelism=2, resources={"cpu": 1, "memory": 6 * GIB})
     experiment = world.create(**more(1, factor=4, memory=GIB, budget=6, parallelism=3))
     held = world.lease(5)
@@ -275,13 +275,13 @@ def test_the_other_trials_go_on_while_one_waits_for_more_memory(world: World) ->
     assert world.status(experiment)["counts"]["completed"] == 2
 
 
-def test_what_the_place_takes_away_costs_nothing_however_often(world: World) -> None:
+def test_what_the_place_takes_away_costs_nothing_however_often(world: CoreWorld) -> None:
     experiment = world.create(budget=2, parallelism=1, resources={"cpu": 1})
     for _ in range(12):
         worker, lease = world.lease()[0]
         worker.call(beats=[worker.started(lease)])
         world.backend.gone[worker.id] = "its machine was drained"
-        world.backend.faults[worker.id] = Gone.PLACE
+        world.backend.faults[worker.id] = WorkerLoss.PLACE
         world.tick()
     attempts = world.trial(experiment, 1)["attempts"]
     assert {attempt["state"] for attempt in attempts} == {"preempted"}
@@ -289,9 +289,9 @@ def test_what_the_place_takes_away_costs_nothing_however_often(world: World) -> 
     assert world.run(experiment)["counts"]["completed"] == 2
 
 
-@pytest.mark.parametrize(("fault", "state"), [(Gone.PLACE, "pending"), (Gone.UNKNOWN, "paused")])
+@pytest.mark.parametrize(("fault", "state"), [(WorkerLoss.PLACE, "pending"), (WorkerLoss.UNKNOWN, "paused")])
 def test_workers_that_their_place_took_before_they_ran_anything_pause_nothing(
-    world: World, fault: Gone, state: str
+    world: CoreWorld, fault: WorkerLoss, state: str
 ) -> None:
     world.backend.room = Capacity((Machine(8, 2**34),))
     experiment = world.create(budget=100, parallelism=8, resources={"cpu": 1})
@@ -308,12 +308,12 @@ def test_workers_that_their_place_took_before_they_ran_anything_pause_nothing(
     assert shown["state"] == state, shown["reason"]
 
 
-def test_workers_that_their_place_takes_again_and_again_come_at_ever_longer_intervals(world: World) -> None:
+def test_workers_that_their_place_takes_again_and_again_come_at_ever_longer_intervals(world: CoreWorld) -> None:
     experiment = world.create(budget=4, parallelism=1, resources={"cpu": 1})
     for _ in range(120):
         for worker in world.backend.orders.keys() - world.backend.gone.keys():
             world.backend.gone[worker] = "its pod was deleted"
-            world.backend.faults[worker] = Gone.PLACE
+            world.backend.faults[worker] = WorkerLoss.PLACE
         world.tick()
         world.clock.pass_time(1.0)
     assert world.status(experiment)["state"] == "pending"
@@ -322,12 +322,12 @@ def test_workers_that_their_place_takes_again_and_again_come_at_ever_longer_inte
     assert world.run(experiment)["counts"]["completed"] == 4
 
 
-def test_a_worker_that_can_never_start_pauses_the_experiment(world: World) -> None:
+def test_a_worker_that_can_never_start_pauses_the_experiment(world: CoreWorld) -> None:
     experiment = world.create(budget=2, parallelism=1, resources={"cpu": 1})
     world.tick()
     (worker,) = world.backend.orders
     world.backend.gone[worker] = "the image model:1 cannot be pulled: not found"
-    world.backend.faults[worker] = Gone.REFUSED
+    world.backend.faults[worker] = WorkerLoss.REFUSED
     world.tick()
     shown = world.status(experiment)
     assert shown["state"] == "paused"
@@ -335,7 +335,7 @@ def test_a_worker_that_can_never_start_pauses_the_experiment(world: World) -> No
     assert "the image model:1 cannot be pulled: not found" in shown["reason"]["message"]
 
 
-def test_where_machines_may_come_only_so_many_workers_wait_for_them(world: World) -> None:
+def test_where_machines_may_come_only_so_many_workers_wait_for_them(world: CoreWorld) -> None:
     world.backend.room = Capacity((), elastic=True)
     experiment = world.create(budget=100, parallelism=50, resources={"cpu": 1})
     for _ in range(5):
@@ -347,14 +347,14 @@ def test_where_machines_may_come_only_so_many_workers_wait_for_them(world: World
     assert world.run(experiment)["counts"]["completed"] == 100
 
 
-def spread_out(world: World, experiment: str, nodes: Mapping[str, str]) -> None:
+def spread_out(world: CoreWorld, experiment: str, nodes: Mapping[str, str]) -> None:
     """Let workers say on which machine they are."""
     with world.core.store.transaction() as session:
         for worker, node in nodes.items():
             session.run("UPDATE workers SET node = :node WHERE id = :id", {"id": worker, "node": node})
 
 
-def test_workers_on_a_machine_that_takes_no_more_go_first(world: World) -> None:
+def test_workers_on_a_machine_that_takes_no_more_go_first(world: CoreWorld) -> None:
     world.backend.room = Capacity(MACHINES[:2])
     world.create(budget=40, parallelism=8, resources={"cpu": 1})
     held = [worker.id for worker, _ in world.lease(8)]
@@ -366,7 +366,7 @@ def test_workers_on_a_machine_that_takes_no_more_go_first(world: World) -> None:
     assert draining == set(held[:4])
 
 
-def test_a_machine_on_which_trials_fail_that_succeed_elsewhere_is_put_in_quarantine(world: World) -> None:
+def test_a_machine_on_which_trials_fail_that_succeed_elsewhere_is_put_in_quarantine(world: CoreWorld) -> None:
     experiment = world.create(budget=40, parallelism=4, resources={"cpu": 2})
     held = world.lease(4)
     bad = [worker for worker, _ in held[:2]]
@@ -402,7 +402,7 @@ def test_a_machine_on_which_trials_fail_that_succeed_elsewhere_is_put_in_quarant
     assert all("cpu1" in order.avoid for order in later)
 
 
-def test_a_quarantine_of_before_the_clock_jumped_back_is_over(world: World) -> None:
+def test_a_quarantine_of_before_the_clock_jumped_back_is_over(world: CoreWorld) -> None:
     world.clock.pass_time(30 * 86_400.0)
     with world.core.store.transaction() as session:
         shut = quarantines.Quarantine("cpu1", "its card is broken", session.now + 3600)
@@ -413,13 +413,13 @@ def test_a_quarantine_of_before_the_clock_jumped_back_is_over(world: World) -> N
         assert quarantines.present(session, "local") == []
 
 
-def put(world: World, node: str, principal: str = "") -> None:
+def put(world: CoreWorld, node: str, principal: str = "") -> None:
     with world.core.store.transaction() as session:
         until = session.now + 3600
         quarantines.put(session, "local", quarantines.Quarantine(node, "its card is broken", until, principal))
 
 
-def avoided(world: World, owner: str, principal: str | None = None, **changes: Any) -> frozenset[str]:
+def avoided(world: CoreWorld, owner: str, principal: str | None = None, **changes: Any) -> frozenset[str]:
     """The machines of the CPU pool that a new experiment of that owner's is kept from."""
     known = set(world.backend.orders)
     options = {"budget": 1, "parallelism": 1, "resources": {"cpu": 0.5}, **changes}
@@ -430,7 +430,7 @@ def avoided(world: World, owner: str, principal: str | None = None, **changes: A
     return order.avoid - {"gpu1"}
 
 
-def test_a_quarantine_ends_by_itself_or_by_word(world: World) -> None:
+def test_a_quarantine_ends_by_itself_or_by_word(world: CoreWorld) -> None:
     put(world, "cpu1")
     world.create(budget=20, parallelism=4, resources={"cpu": 1}, placement={"pool": "cpu"})
     waiting = world.create(budget=5, parallelism=1, resources={"cpu": 4}, placement={"pool": "cpu"})
@@ -447,7 +447,7 @@ def test_a_quarantine_ends_by_itself_or_by_word(world: World) -> None:
         assert quarantines.present(session, "local") == []
 
 
-def test_what_trials_of_one_principal_show_keeps_a_machine_from_nobody_else(world: World) -> None:
+def test_what_trials_of_one_principal_show_keeps_a_machine_from_nobody_else(world: CoreWorld) -> None:
     put(world, "cpu1", "token:eve")
     assert avoided(world, "eve", "token:eve") == {"cpu1"}
     assert avoided(world, "ada", "token:ada") == frozenset()
@@ -459,7 +459,7 @@ def test_what_trials_of_one_principal_show_keeps_a_machine_from_nobody_else(worl
     assert avoided(world, "ada", "token:ada") == {"cpu1"}
 
 
-def test_a_quarantine_never_closes_the_last_machine_that_has_what_a_trial_needs(world: World) -> None:
+def test_a_quarantine_never_closes_the_last_machine_that_has_what_a_trial_needs(world: CoreWorld) -> None:
     put(world, "cpu1")
     world.clock.pass_time(1)
     put(world, "cpu2")
@@ -470,7 +470,7 @@ def test_a_quarantine_never_closes_the_last_machine_that_has_what_a_trial_needs(
     assert world.backend.orders.popitem()[1].avoid == {"cpu1", "cpu2"}
 
 
-def test_failures_on_the_last_machine_that_is_open_are_the_models(world: World) -> None:
+def test_failures_on_the_last_machine_that_is_open_are_the_models(world: CoreWorld) -> None:
     """Otherwise such trials would be requeued again and again."""
     put(world, "cpu2", "token:ada")
     experiment = world.create(budget=40, parallelism=4, resources={"cpu": 1}, placement={"pool": "cpu"})
@@ -486,6 +486,6 @@ def test_failures_on_the_last_machine_that_is_open_are_the_models(world: World) 
     assert world.status(experiment)["counts"]["failed"] == 1
 
 
-def present(world: World) -> list[quarantines.QuarantineRow]:
+def present(world: CoreWorld) -> list[quarantines.QuarantineRow]:
     with world.core.store.reading() as session:
         return quarantines.present(session, "local")

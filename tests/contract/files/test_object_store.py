@@ -15,7 +15,7 @@ from orchestune.errors import NotFound, StoreUnavailable
 from orchestune.files.object_errors import object_errors
 from orchestune.files.object_store import ObjectFiles
 from orchestune.files.open import open_files
-from orchestune.ports.files import Away, FileStore
+from orchestune.ports.files import FileStore, FileStoreUnreachable
 from orchestune.testing.files_contract import FilesContract, content, put, sha256, upload
 from tests.testbeds.gateways import tls_front
 from tests.testbeds.kubernetes.pki import Authority
@@ -136,11 +136,13 @@ def test_a_server_that_is_away_is_temporary(endpoint: str, monkeypatch: pytest.M
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         files = ObjectFiles("bucket", endpoint_url=f"http://127.0.0.1:{taken.getsockname()[1]}")
-        with pytest.raises(Away, match="cannot be reached"):
+        with pytest.raises(FileStoreUnreachable, match="cannot be reached"):
             files.size("a")
 
 
-@pytest.mark.parametrize(("status", "expected"), [(403, StoreUnavailable), (503, Away), (507, StoreUnavailable)])
+@pytest.mark.parametrize(
+    ("status", "expected"), [(403, StoreUnavailable), (503, FileStoreUnreachable), (507, StoreUnavailable)]
+)
 def test_a_server_that_was_asked_several_times_in_vain_is_away_and_one_that_refuses_is_not(
     status: int, expected: type[StoreUnavailable]
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.provisioner import AwsProvisioner
-from orchestune.domain.cluster import ClusterSpec, Event, Happened, Pool
+from orchestune.domain.clusters.cluster import ClusterSpec, CompletedStep, Pool, ProvisioningEvent
 from orchestune.errors import TemporaryError
 from orchestune.ports.provisioner import Provisioner
 from orchestune.testing.provisioner_contract import ProvisionerContract
@@ -39,8 +39,8 @@ class TestAws(ProvisionerContract):
         self.aws.behaviour.polls = 6
         spec, said = self.spec(), set()
 
-        def look(event: Event) -> None:
-            if event.what is Happened.WAITING:
+        def look(event: ProvisioningEvent) -> None:
+            if event.what is CompletedStep.WAITING:
                 try:
                     said.add("reached" if self.make().reach(spec.name) else "none")
                 except TemporaryError as exc:

@@ -10,22 +10,22 @@ from typing import Any
 import msgspec
 
 from orchestune import worker
-from orchestune.domain.states import ReasonCode
+from orchestune.domain.lifecycle.states import ReasonCode
 from orchestune.wire import registration, work
 from orchestune.worker import attempt as attempts
-from orchestune.worker.api import encoded
-from orchestune.worker.metrics import Reported
-from orchestune.worker.output import Log
-from orchestune.worker.points import Points
-from orchestune.worker.reporting import Record, Reporting
-from orchestune.worker.usage import Sample, Series
+from orchestune.worker.connection.api import encoded
+from orchestune.worker.connection.reporting import Reporting, UnsentReport
+from orchestune.worker.metrics.points import PointQueue
+from orchestune.worker.metrics.scanner import Reported
+from orchestune.worker.metrics.usage import Sample, Series
+from orchestune.worker.output import LogBuffer
 
 
-def record(folder: Path, name: str) -> Record:
+def record(folder: Path, name: str) -> UnsentReport:
     """An attempt of which the server knows nothing yet: output, values of every kind, and a usage sample."""
     series = Series()
     series.add(0.0, Sample(at=100.0, cpu=5.0, memory=2**30))
-    new = Record(name, 7, Log(1 << 20, folder / name), Points(("loss",)), series)
+    new = UnsentReport(name, 7, LogBuffer(1 << 20, folder / name), PointQueue(("loss",)), series)
     new.started = 1.0
     new.log.append("loss=1 \N{EURO SIGN}\n".encode() + b"\xff\n")
     new.points.add(
@@ -49,7 +49,7 @@ def test_a_running_attempt_is_decoded_whole(tmp_path: Path) -> None:
     reporting = Reporting()
     reporting.add(record(tmp_path, "a"))
     body, decoded = shipped(reporting)
-    assert decoded.rejected == () and set(body["beats"][0]) == fields(work.Beat)
+    assert decoded.rejected == () and set(body["beats"][0]) == fields(work.Heartbeat)
     (beat,) = decoded.beats
     assert b"".join(part.data for part in beat.logs) == "loss=1 \N{EURO SIGN}\n".encode() + b"\xff\n"
     points = [measurement.point() for measurement in beat.points]
@@ -105,6 +105,6 @@ def test_what_the_spool_keeps_is_decoded_after_a_restart(tmp_path: Path) -> None
     ended = record(tmp_path, "a")
     ended.points.close()
     stored = json.loads(json.dumps({"waiting": ended.points.to_json(), "deciding": ended.points.deciding}))
-    points = Points.restore(stored["waiting"], stored["deciding"])
+    points = PointQueue.restore(stored["waiting"], stored["deciding"])
     body = {"boot": "b", "beat": 1, "want": 0, "beats": [{"attempt": "a", "token": 7, "points": points.parts(10)[0]}]}
     assert work.decode(encoded(body)).rejected == ()

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.core.result import Ok
 
-from orchestune.services import grant_access
+from orchestune.services.access import grant_access
 from orchestune.services.core import Caller
 from orchestune.services.signatures import report_signature
-from orchestune.testing.world import FakeWorker, World
+from orchestune.testing.world import CoreWorld, FakeWorker
 from tests.unit.server.harness import Live, live
 
 OWNER = "secret-token"
@@ -35,15 +35,17 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CoreWorld]:
     """The core on each of the stores."""
-    started = World(tmp_path, request.getfixturevalue("postgres_database") if request.param == "postgresql" else None)
+    started = CoreWorld(
+        tmp_path, request.getfixturevalue("postgres_database") if request.param == "postgresql" else None
+    )
     yield started
     started.close()
 
 
 @pytest.fixture
-def server(world: World) -> Iterator[Live]:
+def server(world: CoreWorld) -> Iterator[Live]:
     logging.disable(logging.WARNING)  # of each slow answer, while other tests need the processors too
     with live(world.core) as started:
         yield started
@@ -53,7 +55,7 @@ def server(world: World) -> Iterator[Live]:
 class Target:
     """An experiment with a running trial, and a token of each kind."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: CoreWorld) -> None:
         self.experiment = world.create(budget=20)
         self.worker: FakeWorker
         self.worker, self.lease = world.lease()[0]
@@ -106,7 +108,7 @@ def problems(url: str, operation: Any, target: Target, kind: str, strict: bool) 
 
 
 @pytest.mark.parametrize("kind", ["owner", "editor", "viewer", "worker", "unknown"])
-def test_every_operation_answers_as_the_document_says(world: World, server: Live, kind: str) -> None:
+def test_every_operation_answers_as_the_document_says(world: CoreWorld, server: Live, kind: str) -> None:
     url = f"http://127.0.0.1:{server.port}"
     document = requests.get(
         f"{url}/api/v1/openapi.json", headers={"Authorization": f"Bearer {OWNER}"}, timeout=60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from orchestune.domain.cluster import Grant, Network, Pool
+from orchestune.domain.clusters.cluster import AccessGrant, NetworkSpec, Pool
 from tests.integration.aws import plain, stage
 from tests.testbeds.aws.fake import Fake
 from tests.testbeds.aws.wire import Call
@@ -68,7 +68,7 @@ def lived(aws: Fake) -> list[Call]:
     """Make it, change it, look at it, remove it; only the calls of the provisioner."""
     bob, carol = (aws.world.identities.add(name).arn for name in ("bob", "carol"))
     archive(aws)
-    spec = dataclasses.replace(stage.RETIRING, access=(Grant(bob, "admin"), Grant(carol, "editor")))
+    spec = dataclasses.replace(stage.RETIRING, access=(AccessGrant(bob, "admin"), AccessGrant(carol, "editor")))
     before = aws.inventory()
     there = stage.provisioner()
     complaints, _ = there.check(spec)
@@ -76,7 +76,7 @@ def lived(aws: Fake) -> list[Call]:
     found: list[Call] = []
     start = len(aws.journal)
     stage.create(spec)
-    closer = Network(allow=("203.0.113.0/24",))
+    closer = NetworkSpec(allow=("203.0.113.0/24",))
     changed = dataclasses.replace(spec, pools=(dataclasses.replace(stage.CPU, least=2), BIG), network=closer)
     stage.provisioner().update(changed, stage.Told(), lambda pool, beat: None)
     assert stage.provisioner().status(stage.NAME)

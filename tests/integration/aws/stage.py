@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.provisioner import AwsProvisioner
-from orchestune.domain.cluster import ClusterSpec, Event, Happened, Pool, Retirement
+from orchestune.domain.clusters.cluster import ClusterSpec, CompletedStep, Pool, ProvisioningEvent, TeardownSettings
 from tests.testbeds.aws.fake import REGION, Fake
 from tests.testbeds.aws.fixtures import Died
 from tests.testbeds.aws.wire import Call
@@ -22,7 +22,7 @@ SPEC = ClusterSpec(
     images={"autoscaler": "example.org/autoscaler:v1", "device_plugin": "example.org/plugin:v1"},
 )  # fmt: skip
 """the paper's file, with a bucket"""
-RETIRING = dataclasses.replace(SPEC, retirement=Retirement(8 * 3600.0, "s3://team-archive/vision"))
+RETIRING = dataclasses.replace(SPEC, retirement=TeardownSettings(8 * 3600.0, "s3://team-archive/vision"))
 """the same, which destroys itself when it is idle"""
 LOOKS = "Describe", "List", "Get", "Head"
 
@@ -44,12 +44,12 @@ class Clock:
 class Told:
     """What a user sees of it."""
 
-    events: list[Event] = field(default_factory=list)
+    events: list[ProvisioningEvent] = field(default_factory=list)
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: ProvisioningEvent) -> None:
         self.events.append(event)
 
-    def ended(self, *what: Happened) -> list[str]:
+    def ended(self, *what: CompletedStep) -> list[str]:
         """The resources of which that was told, in order."""
         return [event.resource.called for event in self.events if event.what in what]
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from orchestune.domain.cluster import Happened, Network
+from orchestune.domain.clusters.cluster import CompletedStep, NetworkSpec
 from tests.integration.aws import life, plain, stage
 from tests.testbeds.aws.fake import Fake
 from tests.testbeds.aws.faults import Fault, throttled
@@ -16,7 +16,7 @@ from tests.testbeds.aws.wire import Call
 CHANGED = dataclasses.replace(
     stage.RETIRING,
     pools=(dataclasses.replace(stage.CPU, least=2), life.BIG),
-    network=Network(allow=("203.0.113.0/24",)),
+    network=NetworkSpec(allow=("203.0.113.0/24",)),
 )
 """another size, a pool that comes and one that goes, another endpoint, and an idle cluster destroys itself"""
 COMPLETE = {"cluster": 1, "node group": 2, "add-on": 5, "bucket": 1, "NAT gateway": 1, "instance": 1}
@@ -39,7 +39,7 @@ def test_a_cluster_is_made_and_removed_and_only_what_was_there_before_is_left(aw
     complete(aws)
     told = stage.destroy()
     assert aws.inventory() == before and aws.world.role(other)
-    assert any("control plane" in one for one in told.ended(Happened.REMOVED))
+    assert any("control plane" in one for one in told.ended(CompletedStep.REMOVED))
 
 
 def test_a_second_create_finds_everything_and_makes_nothing(aws: Fake) -> None:
@@ -47,7 +47,9 @@ def test_a_second_create_finds_everything_and_makes_nothing(aws: Fake) -> None:
     made = aws.inventory()
     second = stage.create()
     assert aws.inventory() == made
-    assert not second.ended(Happened.MADE) and set(second.ended(Happened.FOUND)) == set(first.ended(Happened.MADE))
+    assert not second.ended(CompletedStep.MADE) and set(second.ended(CompletedStep.FOUND)) == set(
+        first.ended(CompletedStep.MADE)
+    )
 
 
 @pytest.mark.parametrize("after", [True, False], ids=["after", "before"])

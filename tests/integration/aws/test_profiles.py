@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.errors import Expired
+from orchestune.clusters.aws.errors import CredentialsExpired
 from orchestune.clusters.aws.provisioner import AwsProvisioner
 from orchestune.errors import Denied
 from orchestune.kubeapi.eks import Presigned
@@ -53,7 +53,7 @@ def test_a_profile_takes_on_a_role_from_the_keys_of_another(aws: Fake, configure
 
 def test_a_login_by_sso_that_has_run_out_says_how_to_log_in_with_that_profile(aws: Fake, configured: Path) -> None:
     (configured / "config").write_text(SSO)
-    with pytest.raises(Expired) as caught:
+    with pytest.raises(CredentialsExpired) as caught:
         AwsProvisioner(Aws(profile="team"), "team").payer()
     assert "`aws sso login --profile team`" in caught.value.hint
     with pytest.raises(Denied) as denied:

@@ -10,11 +10,11 @@ from functools import partial
 import pytest
 
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.errors import Refused
+from orchestune.clusters.aws.errors import RequestRejected
+from orchestune.clusters.aws.lambda_handler import retire
 from orchestune.clusters.aws.names import Names
-from orchestune.clusters.aws.retiring import retire
-from orchestune.clusters.aws.undertaker import Function
-from orchestune.domain.cluster import ClusterSpec, Retirement
+from orchestune.clusters.aws.teardown_trigger import LambdaTeardown
+from orchestune.domain.clusters.cluster import ClusterSpec, TeardownSettings
 from orchestune.errors import Conflict, Denied
 from tests.integration.aws import life, plain, stage
 from tests.testbeds.aws.fake import REGION, Fake
@@ -172,7 +172,7 @@ def test_its_function_may_nothing_to_other_things(
 def test_the_server_may_call_the_function_and_keep_records_and_destroy_nothing(aws: Fake, acting: As) -> None:
     made(aws)
     acting(part(aws, "server"))
-    Function(stage.NAME, REGION).begin()
+    LambdaTeardown(stage.NAME, REGION).begin()
     assert aws.functions.invoked == [NAMES.function]
     s3 = plain.client("s3")
     s3.put_object(Bucket="team-archive", Key="vision/experiments/one", Body=b"x")
@@ -204,7 +204,7 @@ def test_an_update_brings_it_changes_it_and_calls_it_off(aws: Fake) -> None:
     assert aws.inventory()["function"] == {NAMES.function} and ROLE in aws.inventory()["role"]
     assert stage.provisioner().changes(wanted) == []
 
-    sooner = dataclasses.replace(wanted, retirement=Retirement(3600.0, "s3://team-archive/elsewhere"))
+    sooner = dataclasses.replace(wanted, retirement=TeardownSettings(3600.0, "s3://team-archive/elsewhere"))
     may, said = stage.provisioner().changes(sooner)
     assert (may.kind, may.detail) == ("role", "mended: the policy of its own")
     assert said.detail.startswith(
@@ -239,7 +239,7 @@ def test_code_of_another_version_is_replaced_by_this_one(aws: Fake) -> None:
 def test_an_archive_that_is_not_there_or_goes_with_the_cluster_is_told(aws: Fake) -> None:
     [said], _ = stage.provisioner().check(stage.RETIRING)
     assert said.key == "idle.archive" and "there is no bucket 'team-archive'" in said.message
-    own = Retirement(3600.0, f"s3://{NAMES.bucket}/archive")
+    own = TeardownSettings(3600.0, f"s3://{NAMES.bucket}/archive")
     [said], _ = stage.provisioner().check(dataclasses.replace(stage.SPEC, retirement=own))
     assert "the cluster's own bucket" in said.message
 
@@ -248,7 +248,7 @@ def test_what_is_uploaded_runs_by_itself_in_lambda_and_destroys_the_cluster(aws:
     before = made(aws)
     aws.behaviour.runs, aws.behaviour.polls = True, 1
     acting(part(aws, "server"))
-    Function(stage.NAME, REGION).begin()
+    LambdaTeardown(stage.NAME, REGION).begin()
     runs = aws.functions.join()
     acting(aws.user)
     assert [one.code for one in runs] == [0], runs
@@ -267,5 +267,5 @@ def test_it_runs_in_the_newest_python_that_the_sdk_knows_and_lambda_has(aws: Fak
 def test_a_lambda_that_has_none_of_them_says_which_it_has(aws: Fake) -> None:
     aws.behaviour.runtimes = ("python9.1",)
     life.archive(aws)
-    with pytest.raises(Refused, match=r"function .*enum value set: \[python9.1\]"):
+    with pytest.raises(RequestRejected, match=r"function .*enum value set: \[python9.1\]"):
         stage.create(stage.RETIRING)

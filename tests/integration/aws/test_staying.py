@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.domain.cluster import Grant, Network
+from orchestune.domain.clusters.cluster import AccessGrant, NetworkSpec
 from orchestune.errors import Conflict, OrchestuneError
 from tests.integration.aws import plain, stage
 from tests.testbeds.aws.fake import Fake
@@ -32,7 +32,7 @@ def test_a_cluster_that_is_as_its_file_says_has_nothing_to_complain_about(aws: F
     ("changes", "key", "words"),
     [
         ({"zones": ("us-west-2a", "us-west-2d")}, "zones", "stands in us-west-2a, us-west-2b, us-west-2c"),
-        ({"network": Network(cidr="10.9.0.0/16")}, "network.cidr", "has 10.42.0.0/16"),
+        ({"network": NetworkSpec(cidr="10.9.0.0/16")}, "network.cidr", "has 10.42.0.0/16"),
         ({"bucket": False}, "bucket", "lie in its bucket"),
         ({"version": "1.36"}, "kubernetes_version", "has 1.35"),
     ],
@@ -59,7 +59,7 @@ def test_a_bucket_that_somebody_has_removed_is_still_that_of_the_cluster(aws: Fa
 
 def test_a_cluster_in_a_network_of_somebody_stays_in_it(aws: Fake) -> None:
     vpc, subnets = plain.network()
-    theirs = Network(vpc=vpc, subnets=tuple(subnets))
+    theirs = NetworkSpec(vpc=vpc, subnets=tuple(subnets))
     stage.create(dataclasses.replace(stage.SPEC, network=theirs))
     assert said(network=theirs) == []
     [(key, message)] = said()
@@ -100,7 +100,7 @@ def test_a_policy_that_the_file_names_no_more_is_taken_from_the_machines(aws: Fa
 
 
 def test_somebody_who_is_not_there_is_told_with_where_that_is_mended(aws: Fake) -> None:
-    spec = dataclasses.replace(stage.SPEC, access=(Grant(f"arn:aws:iam::{ACCOUNT}:user/nobody", "editor"),))
+    spec = dataclasses.replace(stage.SPEC, access=(AccessGrant(f"arn:aws:iam::{ACCOUNT}:user/nobody", "editor"),))
     with pytest.raises(OrchestuneError, match="user/nobody") as caught:
         stage.create(spec)
     assert "mend `access` in the file" in caught.value.hint

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from orchestune.clusters.aws.errors import Expired
-from orchestune.domain.cluster import ClusterSpec, Grant, Happened, Planned
+from orchestune.clusters.aws.errors import CredentialsExpired
+from orchestune.domain.clusters.cluster import AccessGrant, ClusterSpec, CompletedStep, Planned
 from orchestune.errors import Conflict, OrchestuneError
 from tests.integration.aws import life, plain, stage
 from tests.integration.aws.test_lives import complete
@@ -46,7 +46,7 @@ def test_a_quota_that_was_used_up_meanwhile_fails_the_pool_and_the_next_command_
     if again == "update":
         stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
     assert ("pool", "cpu") in {(one.kind, one.name) for one in stage.provisioner().plan(stage.SPEC)}
-    assert ("pool cpu" in stage.create().ended(Happened.MADE)) is (again == "create")
+    assert ("pool cpu" in stage.create().ended(CompletedStep.MADE)) is (again == "create")
     complete(aws)
 
 
@@ -94,7 +94,7 @@ def expire(aws: Fake, operation: str) -> None:
 @pytest.mark.parametrize("operation", ["ec2:CreateNatGateway", "eks:CreateCluster", "eks:CreateNodegroup"])
 def test_credentials_that_expire_in_the_middle_end_the_command_and_new_ones_go_on(aws: Fake, operation: str) -> None:
     expire(aws, operation)
-    with pytest.raises(Expired, match="run out"):
+    with pytest.raises(CredentialsExpired, match="run out"):
         stage.create()
     assert stage.counted(aws.inventory())["role"] == 6
     aws.user.expired = False
@@ -125,7 +125,7 @@ def test_credentials_that_expire_in_the_middle_of_other_commands_end_them_and_ne
     before = aws.inventory()
     stage.create()
     expire(aws, operation)
-    with pytest.raises(Expired, match="run out") as caught:
+    with pytest.raises(CredentialsExpired, match="run out") as caught:
         command()
     assert "log in again" in caught.value.hint
     aws.user.expired = False
@@ -145,7 +145,7 @@ def test_credentials_that_expire_while_a_cluster_is_removed_leave_what_new_ones_
     before = aws.inventory()
     stage.create()
     expire(aws, operation)
-    with pytest.raises(Expired, match="run out"):
+    with pytest.raises(CredentialsExpired, match="run out"):
         stage.destroy()
     aws.user.expired = False
     stage.destroy()
@@ -333,7 +333,7 @@ def _remove_access(aws: Fake) -> None:
         plain.client("eks").delete_access_entry(clusterName=stage.NAME, principalArn=who)
 
 
-SHARED = dataclasses.replace(stage.SPEC, access=(Grant(f"arn:aws:iam::{ACCOUNT}:user/bob", "editor"),))
+SHARED = dataclasses.replace(stage.SPEC, access=(AccessGrant(f"arn:aws:iam::{ACCOUNT}:user/bob", "editor"),))
 BY_HAND: list[Callable[[Fake], None]] = [
     _remove_addon, _remove_pool, _remove_policy, _remove_repository, _remove_bucket, _remove_identity,
     _remove_gateway, _remove_internet, _remove_address, _remove_route, _remove_table, _remove_endpoint,
@@ -394,7 +394,7 @@ def test_an_update_says_what_it_makes_anew_and_nothing_of_what_is_there(aws: Fak
     ]  # fmt: skip
     told = stage.Told()
     stage.provisioner().update(stage.SPEC, told, lambda pool, beat: None)
-    assert told.ended(*(what for what in Happened if what is not Happened.WAITING)) == [
+    assert told.ended(*(what for what in CompletedStep if what is not CompletedStep.WAITING)) == [
         "NAT gateway way-out", "routes private", "add-on coredns",
     ]  # fmt: skip
     routed(aws)
@@ -491,7 +491,7 @@ def test_what_lacks_inside_of_what_is_there_is_planned_told_and_mended(
     aws: Fake, planned: Callable[[ClusterSpec], list[Planned]], mend: Callable[[ClusterSpec, stage.Told], None]
 ) -> None:
     aws.world.identities.add("bob")
-    spec = dataclasses.replace(stage.RETIRING, access=(Grant(f"arn:aws:iam::{ACCOUNT}:user/bob", "admin"),))
+    spec = dataclasses.replace(stage.RETIRING, access=(AccessGrant(f"arn:aws:iam::{ACCOUNT}:user/bob", "admin"),))
     life.archive(aws)
     whole = stage.provisioner().plan(spec)
     assert len(whole) == len(set(whole)) and not [one for one in whole if one.detail == "there"]
@@ -503,14 +503,14 @@ def test_what_lacks_inside_of_what_is_there_is_planned_told_and_mended(
     assert not [call for call in aws.journal[start:] if stage.changes(call)]
     told = stage.Told()
     mend(spec, told)
-    changed = [event.resource for event in told.events if event.what is Happened.CHANGED]
+    changed = [event.resource for event in told.events if event.what is CompletedStep.CHANGED]
     assert [(one.kind, one.name, one.detail) for one in changed] == SPOILT
     assert planned(spec) == []
     routed(aws)
 
 
 def test_who_made_a_cluster_stays_its_admin_whatever_role_the_file_gives_and_no_update_asks_again(aws: Fake) -> None:
-    spec = dataclasses.replace(stage.SPEC, access=(Grant(aws.user.arn, "editor"),))
+    spec = dataclasses.replace(stage.SPEC, access=(AccessGrant(aws.user.arn, "editor"),))
     stage.create(spec)
     assert stage.provisioner().changes(spec) == []
     stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
@@ -526,7 +526,7 @@ def test_a_plan_changes_nothing_where_somebody_is_to_have_another_role(aws: Fake
     assert not [call for call in aws.journal[start:] if stage.changes(call)]
     told = stage.Told()
     _by_update(other, told)
-    assert told.ended(Happened.MADE) == [f"access {SHARED.access[0].who}"]
+    assert told.ended(CompletedStep.MADE) == [f"access {SHARED.access[0].who}"]
 
 
 def test_a_zone_more_gets_addresses_that_no_other_has_in_whatever_order_the_file_names_them(aws: Fake) -> None:

@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from orchestune.controllers.launching import Launching
-from orchestune.controllers.offering import Offering
-from orchestune.services import change_experiment
-from orchestune.services import signals as signals_module
-from orchestune.services.change_experiment import Changes
-from orchestune.services.signals import ACTING, SUGGESTING, Signals
-from orchestune.testing.world import World
+from orchestune.controllers.waking import Waking
+from orchestune.services.commands import change_experiment
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.memory import signals as signals_module
+from orchestune.services.memory.signals import ACTING, SUGGESTING, Signals
+from orchestune.testing.world import CoreWorld
 
 LONG = 60.0
 
@@ -28,7 +28,7 @@ class Watch:
         return {topic for topic, version in self._before.items() if self._signals.version(topic) != version}
 
 
-def watch(world: World, experiment: str) -> Watch:
+def watch(world: CoreWorld, experiment: str) -> Watch:
     topics = (f"work:{experiment}", f"events:{experiment}", f"logs:{experiment}", ACTING, SUGGESTING)
     return Watch(world.core.signals, *topics)
 
@@ -50,7 +50,7 @@ def test_a_server_that_had_very_many_experiments_remembers_the_latest(monkeypatc
     assert signals.version("events:quiet") != quiet
 
 
-def test_nothing_is_kept_in_memory_of_experiments_that_are_over(world: World) -> None:
+def test_nothing_is_kept_in_memory_of_experiments_that_are_over(world: CoreWorld) -> None:
     for _ in range(3):
         world.run(world.create(budget=2, early_stopping={"type": "asha"}))
     world.tick(2)
@@ -93,7 +93,7 @@ def test_an_offer_between_look_and_wait_is_not_lost() -> None:
 
 @pytest.mark.parametrize(("engine", "who"), [("tpe", {SUGGESTING}), ("random", set())])
 def test_a_result_concerns_an_engine_that_learns_but_neither_workers_without_a_chance_nor_other_controllers(
-    world: World, engine: str, who: set[str]
+    world: CoreWorld, engine: str, who: set[str]
 ) -> None:
     experiment = world.create(budget=50, parallelism=2, engine=engine)
     world.lease(2)
@@ -109,7 +109,7 @@ def test_a_result_concerns_an_engine_that_learns_but_neither_workers_without_a_c
 
 @pytest.mark.parametrize("folds", [1, 3])
 def test_results_concern_an_engine_without_memory_once_half_of_what_it_made_ahead_is_used_up(
-    world: World, folds: int
+    world: CoreWorld, folds: int
 ) -> None:
     experiment = world.create(budget=500, parallelism=8, folds={"count": folds})
     worker, lease = world.lease()[0]
@@ -126,7 +126,7 @@ def test_results_concern_an_engine_without_memory_once_half_of_what_it_made_ahea
     assert 2 <= asked <= 10
 
 
-def test_a_server_that_begins_anew_hears_of_results_until_it_knows_the_engine(world: World) -> None:
+def test_a_server_that_begins_anew_hears_of_results_until_it_knows_the_engine(world: CoreWorld) -> None:
     experiment = world.create(budget=30, parallelism=2)
     worker, lease = world.lease()[0]
     world.suggesting.close()
@@ -140,7 +140,7 @@ def test_a_server_that_begins_anew_hears_of_results_until_it_knows_the_engine(wo
     assert world.core.signals.without_memory == set()
 
 
-def test_a_place_that_gets_free_is_offered(world: World) -> None:
+def test_a_place_that_gets_free_is_offered(world: CoreWorld) -> None:
     experiment = world.create(budget=50, parallelism=2)
     world.lease(2)
     seen = watch(world, experiment)
@@ -150,7 +150,7 @@ def test_a_place_that_gets_free_is_offered(world: World) -> None:
 
 
 @pytest.mark.parametrize("change", ["pause", "stop", "extend"])
-def test_a_change_of_intent_concerns_everybody(world: World, change: str) -> None:
+def test_a_change_of_intent_concerns_everybody(world: CoreWorld, change: str) -> None:
     experiment = world.create(budget=50, parallelism=2)
     world.lease(2)
     seen = watch(world, experiment)
@@ -163,7 +163,7 @@ def test_a_change_of_intent_concerns_everybody(world: World, change: str) -> Non
     assert {f"work:{experiment}", ACTING, SUGGESTING} <= seen.bumped()
 
 
-def test_the_last_result_wakes_who_ends_workers(world: World) -> None:
+def test_the_last_result_wakes_who_ends_workers(world: CoreWorld) -> None:
     experiment = world.create(budget=1, parallelism=1)
     worker, lease = world.lease()[0]
     seen = watch(world, experiment)
@@ -171,7 +171,7 @@ def test_the_last_result_wakes_who_ends_workers(world: World) -> None:
     assert ACTING in seen.bumped()
 
 
-def test_while_it_comes_to_rest_each_result_wakes_who_gives_places_to_others(world: World) -> None:
+def test_while_it_comes_to_rest_each_result_wakes_who_gives_places_to_others(world: CoreWorld) -> None:
     experiment = world.create(budget=50, parallelism=2)
     leases = world.lease(2)
     change_experiment.pause(world.core, experiment, False, "ada")
@@ -181,13 +181,13 @@ def test_while_it_comes_to_rest_each_result_wakes_who_gives_places_to_others(wor
         assert ACTING in seen.bumped()
 
 
-def test_what_is_due_without_an_event_is_offered(world: World) -> None:
+def test_what_is_due_without_an_event_is_offered(world: CoreWorld) -> None:
     experiment = world.create(budget=50, parallelism=2)
     world.tick(3)
     seen = watch(world, experiment)
-    Offering(world.core).tick()
+    Waking(world.core).tick()
     assert seen.bumped() == {f"work:{experiment}"}
     world.lease(2)
     seen = watch(world, experiment)
-    Offering(world.core).tick()
+    Waking(world.core).tick()
     assert seen.bumped() == set()

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import func, select
 
-from orchestune.domain.states import TrialState
-from orchestune.domain.transitions import ATTEMPT, FOLD, TRIAL
-from orchestune.services import change_experiment
-from orchestune.services.change_experiment import Changes
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.lifecycle.transitions import ATTEMPT, FOLD, TRIAL
+from orchestune.services.commands import change_experiment
+from orchestune.services.commands.change_experiment import Changes
 from orchestune.store.tables import attempts, experiments, folds, trials
-from orchestune.testing.world import FakeWorker, World
+from orchestune.testing.world import CoreWorld, FakeWorker
 
 pytestmark = pytest.mark.timeout(900)  # a busy machine takes minutes
 PICK = st.integers(min_value=0, max_value=10_000)
@@ -30,7 +30,7 @@ class Chaos(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.world = World(self.folder)
+        self.world = CoreWorld(self.folder)
         self.experiment = ""
         self.budget = 0
         self.last: dict[str, dict[Any, str]] = {}

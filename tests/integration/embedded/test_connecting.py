@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from orchestune.cli.main import main
-from orchestune.client.embedded import connect, end
-from orchestune.client.endpoint import Address, Endpoint
-from orchestune.client.home import state_folder
-from orchestune.client.outdated import changed
+from orchestune.client.local.embedded import connect, end
+from orchestune.client.local.endpoint import EmbeddedEndpoint, SocketAddress
+from orchestune.client.local.home import state_folder
+from orchestune.client.local.outdated import changed
 from orchestune.errors import Unreachable, UsageError
 from orchestune.system.process import Process, boot_id, environment
 from tests.testbeds.disks import small_disk
@@ -46,7 +46,7 @@ class Home:
         version: str = "1.0",
         hang: float = 60.0,
         anew: bool = False,
-    ) -> Address:
+    ) -> SocketAddress:
         program = self.program(*wrong, version=version)
         return connect(
             timeout,
@@ -58,8 +58,8 @@ class Home:
             anew=anew,
         )
 
-    def endpoint(self) -> Endpoint:
-        found = Endpoint.read(self.state / "endpoint.json")
+    def endpoint(self) -> EmbeddedEndpoint:
+        found = EmbeddedEndpoint.read(self.state / "endpoint.json")
         assert found is not None
         return found
 
@@ -100,7 +100,8 @@ def test_the_first_command_starts_the_server_and_the_next_one_uses_it(home: Home
 
 def test_ten_commands_that_race_start_one_server(home: Home) -> None:
     script = (
-        "import sys; from orchestune.client.embedded import connect; print(*connect(timeout=90, program=sys.argv[1:]))"
+        "import sys; from orchestune.client.local.embedded import connect; "
+        "print(*connect(timeout=90, program=sys.argv[1:]))"
     )
     racers = [
         subprocess.Popen(
@@ -151,7 +152,7 @@ def test_anew_where_none_runs_is_a_start(home: Home) -> None:
 
 
 def test_code_that_was_changed_after_the_server_began_is_noticed(home: Home, tmp_path: Path) -> None:
-    module = tmp_path / "orchestune/engines/gp.py"
+    module = tmp_path / "orchestune/engines/samplers/gp.py"
     module.parent.mkdir(parents=True)
     module.touch()
     assert changed(home.state, module.parents[1]) == ""  # nothing runs
@@ -160,7 +161,7 @@ def test_code_that_was_changed_after_the_server_began_is_noticed(home: Home, tmp
     os.utime(module, (began - 1, began - 1))
     assert changed(home.state, module.parents[1]) == ""
     os.utime(module, (began + 1, began + 1))
-    assert changed(home.state, module.parents[1]) == "orchestune/engines/gp.py"
+    assert changed(home.state, module.parents[1]) == "orchestune/engines/samplers/gp.py"
 
 
 def test_the_server_outlives_the_command_in_a_session_of_its_own(home: Home) -> None:
@@ -185,7 +186,7 @@ def test_a_file_of_a_server_that_is_gone_is_not_believed(home: Home) -> None:
     gone = Process.of(child.pid)
     assert gone is not None
     child.wait()
-    Endpoint("http://127.0.0.1:9", "t", gone, "1.0").write(home.state / "endpoint.json")
+    EmbeddedEndpoint("http://127.0.0.1:9", "t", gone, "1.0").write(home.state / "endpoint.json")
     assert home.connect()[0] != "http://127.0.0.1:9"
 
 
@@ -194,7 +195,7 @@ def test_a_process_that_got_the_pid_of_the_server_is_left_alone(home: Home) -> N
     stranger = subprocess.Popen(["sleep", "3600"])
     try:
         reused = Process(stranger.pid, 1, boot_id())
-        Endpoint("http://127.0.0.1:9", "t", reused, "1.0").write(home.state / "endpoint.json")
+        EmbeddedEndpoint("http://127.0.0.1:9", "t", reused, "1.0").write(home.state / "endpoint.json")
         home.connect(hang=0.1)
         assert stranger.poll() is None
     finally:
@@ -330,7 +331,7 @@ def test_a_server_on_another_machine_that_holds_the_folder_is_named(home: Home) 
     home.connect()
     found = home.endpoint()
     elsewhere = Process(found.process.pid, found.process.started, "another machine")
-    Endpoint(found.url, found.token, elsewhere, found.version).write(home.state / "endpoint.json")
+    EmbeddedEndpoint(found.url, found.token, elsewhere, found.version).write(home.state / "endpoint.json")
     with pytest.raises(Unreachable, match="another machine"):
         home.connect(timeout=0.5)
 
@@ -355,6 +356,6 @@ def test_a_state_folder_that_cannot_be_made_is_an_error_that_says_what_to_set(tm
 
 def test_the_module_is_imported_without_what_only_a_start_needs() -> None:
     heavy = ("subprocess", "http.client", "urllib.request", "asyncio", "importlib.metadata", "ssl", "email")
-    script = f"import sys, orchestune.client.embedded; print([name for name in {heavy!r} if name in sys.modules])"
+    script = f"import sys, orchestune.client.local.embedded; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

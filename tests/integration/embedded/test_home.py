@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.client import home
+from orchestune.client.local import home
 from orchestune.errors import UsageError
 from orchestune.store.database import open_store
 

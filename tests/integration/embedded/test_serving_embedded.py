@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.client.endpoint import Endpoint
+from orchestune.client.local.endpoint import EmbeddedEndpoint
 from orchestune.errors import Conflict, UsageError
 from orchestune.server import embedded
 from orchestune.system import local_socket
@@ -84,8 +84,8 @@ def test_a_disk_without_sockets_has_the_server_listen_in_a_private_temporary_fol
 def test_what_is_published_is_this_process_until_it_is_withdrawn(tmp_path: Path) -> None:
     lock = embedded.acquire(tmp_path)
     lock.publish("http://127.0.0.1:25000", "t", "1.0")
-    found = Endpoint.read(tmp_path / "endpoint.json")
-    assert found == Endpoint("http://127.0.0.1:25000", "t", Process.of(os.getpid()), "1.0")  # type: ignore[arg-type]
+    found = EmbeddedEndpoint.read(tmp_path / "endpoint.json")
+    assert found == EmbeddedEndpoint("http://127.0.0.1:25000", "t", Process.of(os.getpid()), "1.0")  # type: ignore[arg-type]
     lock.withdraw()
     lock.withdraw()
     assert not (tmp_path / "endpoint.json").exists()
@@ -94,10 +94,10 @@ def test_what_is_published_is_this_process_until_it_is_withdrawn(tmp_path: Path)
 
 def test_what_another_server_published_is_not_withdrawn(tmp_path: Path) -> None:
     lock = embedded.acquire(tmp_path)
-    other = Endpoint("http://127.0.0.1:25000", "t", Process(1, 1, "another"), "1.0")
+    other = EmbeddedEndpoint("http://127.0.0.1:25000", "t", Process(1, 1, "another"), "1.0")
     other.write(tmp_path / "endpoint.json")
     lock.release()
-    assert Endpoint.read(tmp_path / "endpoint.json") == other
+    assert EmbeddedEndpoint.read(tmp_path / "endpoint.json") == other
 
 
 ANOTHER = '{"url": "http://127.0.0.1:1", "token": "x", "version": "1.0", "pid": 1, "started": 1, "boot": "x"}'
@@ -107,7 +107,7 @@ ANOTHER = '{"url": "http://127.0.0.1:1", "token": "x", "version": "1.0", "pid": 
 def test_what_was_published_comes_back_where_somebody_removes_or_changes_it(tmp_path: Path, text: str | None) -> None:
     lock, path = embedded.acquire(tmp_path), tmp_path / "endpoint.json"
     lock.publish("http://127.0.0.1:25000", "t", "1.0")
-    before = Endpoint.read(path)
+    before = EmbeddedEndpoint.read(path)
     assert not lock.republish() and not lock.republish()
 
     async def harm() -> None:
@@ -115,7 +115,7 @@ def test_what_was_published_comes_back_where_somebody_removes_or_changes_it(tmp_
         path.unlink()
         if text is not None:
             path.write_text(text)
-        while Endpoint.read(path) != before:
+        while EmbeddedEndpoint.read(path) != before:
             await asyncio.sleep(0.01)
         assert not keeping.done()
         keeping.cancel()
@@ -136,7 +136,7 @@ def test_a_server_whose_folder_was_removed_publishes_nothing_in_that_of_another(
     second = embedded.acquire(state)
     second.publish("http://127.0.0.1:25001", "t", "1.0")
     assert not first.republish()
-    found = Endpoint.read(state / "endpoint.json")
+    found = EmbeddedEndpoint.read(state / "endpoint.json")
     assert found is not None and found.url == "http://127.0.0.1:25001"
     second.release()
     first.release()

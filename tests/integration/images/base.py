@@ -7,13 +7,13 @@ import platform
 import shutil
 from pathlib import Path
 
-from orchestune.images import layer
-from orchestune.images.layer import Entry
-from orchestune.images.linking import linked
-from orchestune.images.manifests import Platform, parse_platform, sha256
-from orchestune.images.registry import Registry
-from orchestune.images.server_image import compose
-from orchestune.images.upload import push_blob
+from orchestune.images.registries.manifests import Platform, parse_platform, sha256
+from orchestune.images.registries.registry import Registry
+from orchestune.images.registries.upload import push_blob
+from orchestune.images.runtime import layer
+from orchestune.images.runtime.layer import LayerEntry
+from orchestune.images.runtime.linking import linked
+from orchestune.images.runtime.server_image import compose
 
 PROGRAMS = ("sh", "cat", "cp", "env", "grep", "id", "ls", "mkdir")
 
@@ -26,12 +26,12 @@ def push_base(client: Registry, repository: str, tag: str, folder: Path, *, user
     """Push it and return its digest."""
     programs = {name: Path(found).resolve() for name in PROGRAMS if (found := shutil.which(name))}
     needed = linked(programs.values())
-    entries = [Entry(f"bin/{name}", path, 0o755) for name, path in programs.items()]
-    entries += [Entry(str(path).lstrip("/"), path, 0o755) for path in {*needed.libraries.values(), needed.loader}]
+    entries = [LayerEntry(f"bin/{name}", path, 0o755) for name, path in programs.items()]
+    entries += [LayerEntry(str(path).lstrip("/"), path, 0o755) for path in {*needed.libraries.values(), needed.loader}]
     entries += [
-        Entry("tmp", mode=0o1777),
-        Entry("etc/passwd", b"root:x:0:0::/:/bin/sh\n"),
-        Entry("marker", marker.encode()),
+        LayerEntry("tmp", mode=0o1777),
+        LayerEntry("etc/passwd", b"root:x:0:0::/:/bin/sh\n"),
+        LayerEntry("marker", marker.encode()),
     ]
     made = layer.write(entries, folder / "base.tar.gz")
     own = own_platform()

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import BadInput, NotFound, OrchestuneError, Unreachable, UsageError
-from orchestune.images.build import Plan, Say
-from orchestune.images.manifests import Platform
-from orchestune.images.prepare import prepare_image
-from orchestune.images.reference import parse
-from orchestune.images.registry import Registry
+from orchestune.images.builds.build import Plan, Say
+from orchestune.images.builds.prepare import prepare_image
+from orchestune.images.registries.manifests import Platform
+from orchestune.images.registries.reference import parse
+from orchestune.images.registries.registry import Registry
 from tests.integration.images.base import own_platform, push_base
 from tests.testbeds.docker import Engine
 

@@ -13,12 +13,20 @@ import pytest
 import requests
 
 from orchestune.errors import Denied, NotFound
-from orchestune.images import upload
-from orchestune.images.credentials import Credentials
-from orchestune.images.manifests import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, Manifest, Platform, sha256
-from orchestune.images.reference import parse
-from orchestune.images.registry import Registry
-from orchestune.images.upload import push_blob
+from orchestune.images.registries import upload
+from orchestune.images.registries.credentials import Credentials
+from orchestune.images.registries.manifests import (
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_MANIFEST,
+    Manifest,
+    Platform,
+    sha256,
+)
+from orchestune.images.registries.reference import parse
+from orchestune.images.registries.registry import Registry
+from orchestune.images.registries.upload import push_blob
 from tests.integration.images.conftest import serve
 
 pytestmark = pytest.mark.docker

@@ -13,10 +13,10 @@ import pytest
 from docker.models.containers import Container
 
 from orchestune.errors import UsageError
-from orchestune.images import runtime, server_image
-from orchestune.images.manifests import Platform
-from orchestune.images.reference import Reference
-from orchestune.images.registry import Registry
+from orchestune.images.registries.manifests import Platform
+from orchestune.images.registries.reference import Reference
+from orchestune.images.registries.registry import Registry
+from orchestune.images.runtime import private_python, server_image
 from tests.testbeds.docker import Engine
 from tests.testbeds.ports import free_port
 
@@ -108,12 +108,16 @@ def test_an_init_container_brings_the_private_python_into_a_volume_without_a_she
     volume = engine.volumes.create()
     try:
         mounted: dict[str, dict[str, str]] = {str(volume.name): {"bind": "/orchestune", "mode": "rw"}}
-        copy = runtime.copy_command(server_image.RUNTIME, "/orchestune")
+        copy = private_python.copy_command(server_image.RUNTIME, "/orchestune")
         more = {**CLOSED, "user": "0"}  # a new volume of Docker belongs to root
         said = ended(engine.containers.run(str(pushed), copy[1:], entrypoint=copy[:1], volumes=mounted, **more))
         assert "copied" in said
         mounted[str(volume.name)]["mode"] = "ro"
-        ask = [*runtime.interpreter("/orchestune"), "-c", "import ssl, sqlite3, os; print('ran as', os.getuid())"]
+        ask = [
+            *private_python.interpreter("/orchestune"),
+            "-c",
+            "import ssl, sqlite3, os; print('ran as', os.getuid())",
+        ]
         container = engine.containers.run(str(pushed), ask[1:], entrypoint=ask[:1], volumes=mounted, **CLOSED)
         assert ended(container) == "ran as 65532\n"
     finally:

@@ -16,21 +16,21 @@ from standardwebhooks import Webhook
 
 from orchestune.controllers import notifying
 from orchestune.controllers.notifying import PAUSES, Notifying
-from orchestune.controllers.watching import Watching
-from orchestune.domain.notify import Hook
-from orchestune.engines import analyses
+from orchestune.controllers.stuck_experiments import WorkerObservation
+from orchestune.domain.specification.notify import Hook
+from orchestune.engines.process import analyses
 from orchestune.errors import BadInput, Denied, StoreUnavailable, UsageError
-from orchestune.outgoing.link import Link
-from orchestune.outgoing.reach import Reach
+from orchestune.outgoing.destinations import AllowedDestinations
+from orchestune.outgoing.http import HttpLink
 from orchestune.outgoing.settings import Outgoing
-from orchestune.services import read_experiments
-from orchestune.services.change_experiment import Changes, change_experiment, delete, pause, resume, stop
-from orchestune.services.create_experiment import create_experiment
-from orchestune.services.estimates import LEAST
-from orchestune.services.rerun_trial import Rerun, rerun_trial
-from orchestune.store.notices import Notice
+from orchestune.services.commands.change_experiment import Changes, change_experiment, delete, pause, resume, stop
+from orchestune.services.commands.create_experiment import create_experiment
+from orchestune.services.commands.rerun_trial import Rerun, rerun_trial
+from orchestune.services.memory.estimates import LEAST
+from orchestune.services.queries import read_experiments
+from orchestune.store.notifications import Notice
 from orchestune.store.tables import metadata, notifications
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from tests.testbeds.receiver import Receiver
 from tests.testbeds.waiting import until
 
@@ -38,17 +38,17 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @pytest.fixture
-def world(world: World) -> World:
-    let(world, Outgoing(Reach(everywhere=True)))
+def world(world: CoreWorld) -> CoreWorld:
+    let(world, Outgoing(AllowedDestinations(everywhere=True)))
     return world
 
 
-def let(world: World, outgoing: Outgoing) -> None:
+def let(world: CoreWorld, outgoing: Outgoing) -> None:
     """Set what whoever runs the server sets."""
     world.core = replace(world.core, outgoing=outgoing)
 
 
-def create(world: World, url: str, secret: str = "", budget: int = 2, **hook: Any) -> str:
+def create(world: CoreWorld, url: str, secret: str = "", budget: int = 2, **hook: Any) -> str:
     """An experiment that one hook hears of; its address comes as a client sends it: beside the specification."""
     described = Hook(url, "env:SECRET" if secret else "", **hook).to_json()
     outgoing = {"notify.0.url": url, **({"notify.0.secret": secret} if secret else {})}
@@ -56,17 +56,17 @@ def create(world: World, url: str, secret: str = "", budget: int = 2, **hook: An
     return str(create_experiment(world.core, new, "ada")["id"])
 
 
-def waiting(world: World) -> list[Notice]:
+def waiting(world: CoreWorld) -> list[Notice]:
     with world.core.store.reading() as session:
         return session.select(select(notifications), Notice)
 
 
-def events(world: World, experiment: str, kind: str) -> list[Any]:
+def events(world: CoreWorld, experiment: str, kind: str) -> list[Any]:
     items = read_experiments.events(world.core, experiment, 0, 1000)["items"]
     return [item["data"] for item in items if item["kind"] == kind]
 
 
-def sent(world: World, sending: Notifying, done: Callable[[], object] | None = None) -> None:
+def sent(world: CoreWorld, sending: Notifying, done: Callable[[], object] | None = None) -> None:
     """Tick until nothing waits any more, or something holds."""
 
     def look() -> bool:
@@ -76,12 +76,12 @@ def sent(world: World, sending: Notifying, done: Callable[[], object] | None = N
     until("the messages to be sent", look, told=lambda: waiting(world))
 
 
-def tried(world: World, sending: Notifying, tries: int) -> None:
+def tried(world: CoreWorld, sending: Notifying, tries: int) -> None:
     """Tick until the one message that waits has failed so often."""
     sent(world, sending, lambda: [row.delivery_attempts for row in waiting(world)] == [tries])
 
 
-def test_the_end_is_told_with_what_was_found_signed_as_the_standard_has_it(world: World) -> None:
+def test_the_end_is_told_with_what_was_found_signed_as_the_standard_has_it(world: CoreWorld) -> None:
     with Receiver() as receiver:
         experiment = create(world, receiver.url, SECRET)
         shown = world.run(experiment)
@@ -99,7 +99,7 @@ def test_the_end_is_told_with_what_was_found_signed_as_the_standard_has_it(world
     assert data["text"].startswith("test finished after 2 of 2 trials; best loss ")
 
 
-def test_what_was_written_before_the_clock_jumped_back_is_sent_all_the_same(world: World) -> None:
+def test_what_was_written_before_the_clock_jumped_back_is_sent_all_the_same(world: CoreWorld) -> None:
     world.clock.pass_time(30 * 86_400.0)
     with Receiver() as receiver:
         world.run(create(world, receiver.url))
@@ -110,7 +110,7 @@ def test_what_was_written_before_the_clock_jumped_back_is_sent_all_the_same(worl
 
 
 def test_the_best_of_a_noisy_search_is_the_one_that_everybody_names(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(analyses, "best_estimate", lambda *given: (7, 0.1, 0.02))
     with Receiver() as receiver:
@@ -132,7 +132,7 @@ def test_the_best_of_a_noisy_search_is_the_one_that_everybody_names(
     assert shown["state"] == "completed"
 
 
-def test_each_moment_is_told_to_whoever_wants_it(world: World) -> None:
+def test_each_moment_is_told_to_whoever_wants_it(world: CoreWorld) -> None:
     with Receiver() as everything, Receiver() as failures:
         hooks = [Hook(everything.url).to_json(), Hook(failures.url, on=("failed",)).to_json()]
         outgoing = {"notify.0.url": everything.url, "notify.1.url": failures.url}
@@ -152,7 +152,7 @@ def test_each_moment_is_told_to_whoever_wants_it(world: World) -> None:
     assert texts["experiment.paused"] == "test is paused after 0 of 1 trials; paused by ada"
 
 
-def test_who_stops_an_experiment_finishes_it(world: World) -> None:
+def test_who_stops_an_experiment_finishes_it(world: CoreWorld) -> None:
     with Receiver() as receiver:
         experiment = create(world, receiver.url)
         stop(world.core, experiment, "ada")
@@ -162,7 +162,7 @@ def test_who_stops_an_experiment_finishes_it(world: World) -> None:
     assert request.document["data"]["text"] == "test was stopped after 0 of 2 trials"
 
 
-def test_a_better_value_is_told_once_when_the_limit_is_crossed(world: World) -> None:
+def test_a_better_value_is_told_once_when_the_limit_is_crossed(world: CoreWorld) -> None:
     with Receiver() as receiver:
         experiment = create(world, receiver.url, budget=5, on=(), better=0.5)
         for value in (0.9, 0.5, 0.4, 0.3, 0.6):
@@ -176,7 +176,7 @@ def test_a_better_value_is_told_once_when_the_limit_is_crossed(world: World) -> 
     assert data["text"] == "test: loss 0.4 (trial 3) is the best so far"
 
 
-def test_slack_is_told_in_its_own_words(world: World) -> None:
+def test_slack_is_told_in_its_own_words(world: CoreWorld) -> None:
     with Receiver() as receiver:
         experiment = create(world, f"{receiver.url}/slack", budget=1)
         handle = world.run(experiment)["handle"]
@@ -186,7 +186,7 @@ def test_slack_is_told_in_its_own_words(world: World) -> None:
     assert request.document["text"].endswith(f"\n<{world.core.url}/experiments/{handle}|{handle}>")
 
 
-def test_what_is_not_taken_comes_again_with_longer_pauses_and_the_same_identity(world: World) -> None:
+def test_what_is_not_taken_comes_again_with_longer_pauses_and_the_same_identity(world: CoreWorld) -> None:
     with Receiver([500, "cut", 302, 404, 200]) as receiver:
         world.run(create(world, receiver.url))
         sending = Notifying(world.core)
@@ -202,7 +202,7 @@ def test_what_is_not_taken_comes_again_with_longer_pauses_and_the_same_identity(
     assert len(requests) == 5
 
 
-def test_a_server_that_asks_for_patience_gets_it(world: World) -> None:
+def test_a_server_that_asks_for_patience_gets_it(world: CoreWorld) -> None:
     with Receiver([429, 200]) as receiver:
         world.run(create(world, receiver.url))
         sending = Notifying(world.core)
@@ -211,7 +211,7 @@ def test_a_server_that_asks_for_patience_gets_it(world: World) -> None:
         assert 76 < row.next_attempt_at - world.clock.now() <= 77
 
 
-def test_what_nobody_takes_is_given_up_and_the_events_say_so(world: World) -> None:
+def test_what_nobody_takes_is_given_up_and_the_events_say_so(world: CoreWorld) -> None:
     with Receiver([503]) as receiver:
         experiment = create(world, f"{receiver.url}?key=hidden")
         world.run(experiment)
@@ -225,7 +225,7 @@ def test_what_nobody_takes_is_given_up_and_the_events_say_so(world: World) -> No
     ]
 
 
-def test_an_address_that_is_gone_is_given_up_at_once(world: World) -> None:
+def test_an_address_that_is_gone_is_given_up_at_once(world: CoreWorld) -> None:
     with Receiver([410]) as receiver:
         experiment = create(world, receiver.url)
         world.run(experiment)
@@ -234,7 +234,7 @@ def test_an_address_that_is_gone_is_given_up_at_once(world: World) -> None:
     assert events(world, experiment, "message_failed")[0]["why"] == "it is gone (410)"
 
 
-def test_one_that_hangs_holds_nobody_else_up(world: World) -> None:
+def test_one_that_hangs_holds_nobody_else_up(world: CoreWorld) -> None:
     with Receiver(["hang"]) as slow, Receiver() as quick:
         hooks = [Hook(slow.url)] * 4
         outgoing = {f"notify.{index}.url": slow.url for index in range(4)}
@@ -252,10 +252,10 @@ def test_one_that_hangs_holds_nobody_else_up(world: World) -> None:
 
 @pytest.mark.parametrize("at_once", [100, 2])
 def test_an_address_that_hangs_for_many_experiments_holds_no_other_one_up(
-    world: World, monkeypatch: pytest.MonkeyPatch, at_once: int
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(notifying, "_AT_ONCE", at_once)
-    monkeypatch.setattr(notifying, "Link", partial(Link, seconds=600.0))
+    monkeypatch.setattr(notifying, "HttpLink", partial(HttpLink, seconds=600.0))
     with Receiver(["hang"]) as slow, Receiver() as quick:
         for _ in range(5):
             pause(world.core, create(world, slow.url, budget=1), False, "ada")
@@ -268,7 +268,7 @@ def test_an_address_that_hangs_for_many_experiments_holds_no_other_one_up(
         sent(world, sending, lambda: sum(row.delivery_attempts for row in waiting(world)) == 5)
 
 
-def test_no_record_has_an_address_or_a_secret_and_no_worker_gets_one(world: World) -> None:
+def test_no_record_has_an_address_or_a_secret_and_no_worker_gets_one(world: CoreWorld) -> None:
     with Receiver() as receiver:
         url = f"{receiver.url}/very-secret-path"
         experiment = create(world, url, "very-secret-key")
@@ -290,7 +290,7 @@ def test_no_record_has_an_address_or_a_secret_and_no_worker_gets_one(world: Worl
         assert not [path for path in (world.folder / "secrets").iterdir() if "very-secret" in path.read_text()]
 
 
-def test_an_address_that_a_client_wrote_into_the_specification_is_kept_apart_all_the_same(world: World) -> None:
+def test_an_address_that_a_client_wrote_into_the_specification_is_kept_apart_all_the_same(world: CoreWorld) -> None:
     with Receiver() as receiver:
         experiment = world.create(notify=[{"url": f"{receiver.url}/very-secret"}], budget=1)
         assert world.run(experiment)["state"] == "completed"
@@ -301,7 +301,7 @@ def test_an_address_that_a_client_wrote_into_the_specification_is_kept_apart_all
 
 
 def test_a_server_of_several_people_refuses_addresses_inside_at_once_and_names_when_they_are_called(
-    world: World,
+    world: CoreWorld,
 ) -> None:
     let(world, Outgoing())
     with Receiver() as receiver:
@@ -315,7 +315,7 @@ def test_a_server_of_several_people_refuses_addresses_inside_at_once_and_names_w
     assert events(world, experiment, "message_failed")[0]["why"].startswith("this server may not call localhost")
 
 
-def test_what_lacks_its_address_or_has_a_wrong_one_makes_no_experiment(world: World) -> None:
+def test_what_lacks_its_address_or_has_a_wrong_one_makes_no_experiment(world: CoreWorld) -> None:
     with pytest.raises(UsageError, match=r"no value came for notify\.0\.url \(env:HOOK\)") as refused:
         world.create(notify=[{"url": "env:HOOK"}])
     assert refused.value.hint == "set them where you call `run`; an empty one is none"
@@ -323,9 +323,9 @@ def test_what_lacks_its_address_or_has_a_wrong_one_makes_no_experiment(world: Wo
         create(world, "mailto:ada")
 
 
-def test_the_servers_own_hook_hears_of_every_experiment_but_of_tests(world: World) -> None:
+def test_the_servers_own_hook_hears_of_every_experiment_but_of_tests(world: CoreWorld) -> None:
     with Receiver() as receiver:
-        let(world, Outgoing(Reach(everywhere=True), Hook(receiver.url, "a-secret", stuck=60.0)))
+        let(world, Outgoing(AllowedDestinations(everywhere=True), Hook(receiver.url, "a-secret", stuck=60.0)))
         world.run(world.create(budget=1))
         world.run(world.create(budget=1, labels={"orchestune.dev/test": "0"}))
         sent(world, Notifying(world.core))
@@ -333,7 +333,7 @@ def test_the_servers_own_hook_hears_of_every_experiment_but_of_tests(world: Worl
         assert "webhook-signature" in receiver.received[0].headers
 
 
-def test_a_rerun_tells_nobody(world: World) -> None:
+def test_a_rerun_tells_nobody(world: CoreWorld) -> None:
     with Receiver() as receiver:
         experiment = create(world, receiver.url, budget=1)
         world.run(experiment)
@@ -343,16 +343,16 @@ def test_a_rerun_tells_nobody(world: World) -> None:
         assert len(receiver.received) == 1
 
 
-def pass_time(world: World, watching: Watching, seconds: float) -> None:
+def pass_time(world: CoreWorld, watching: WorkerObservation, seconds: float) -> None:
     for _ in range(round(seconds / 10)):
         world.clock.pass_time(10)
         watching.tick()
 
 
-def test_standing_still_is_told_once_and_again_when_it_stands_still_again(world: World) -> None:
+def test_standing_still_is_told_once_and_again_when_it_stands_still_again(world: CoreWorld) -> None:
     with Receiver() as receiver:
         experiment = create(world, receiver.url, budget=5, on=(), stuck=600.0)
-        watching, sending = Watching(world.core), Notifying(world.core)
+        watching, sending = WorkerObservation(world.core), Notifying(world.core)
         [(worker, lease)] = world.lease()
         watching.tick()
         pass_time(world, watching, 590)
@@ -363,7 +363,7 @@ def test_standing_still_is_told_once_and_again_when_it_stands_still_again(world:
         pass_time(world, watching, 20)
         sent(world, sending)
         pass_time(world, watching, 2000)
-        pass_time(world, Watching(world.core), 2000)
+        pass_time(world, WorkerObservation(world.core), 2000)
         assert not waiting(world), "a restarted server does not say it again"
         worker.call(finished=[worker.finish(lease)])
         pass_time(world, watching, 620)
@@ -377,10 +377,10 @@ def test_standing_still_is_told_once_and_again_when_it_stands_still_again(world:
     assert len(events(world, experiment, "experiment_stuck")) == 2
 
 
-def test_what_is_paused_or_over_does_not_stand_still(world: World) -> None:
+def test_what_is_paused_or_over_does_not_stand_still(world: CoreWorld) -> None:
     with Receiver() as receiver:
         experiment = create(world, receiver.url, on=(), stuck=60.0)
-        watching = Watching(world.core)
+        watching = WorkerObservation(world.core)
         pause(world.core, experiment, False, "ada")
         pass_time(world, watching, 200)
         resume(world.core, experiment, "ada")
@@ -389,7 +389,7 @@ def test_what_is_paused_or_over_does_not_stand_still(world: World) -> None:
         assert [row for row in waiting(world) if row.kind == "stuck"] == []
 
 
-def test_an_experiment_that_goes_on_and_ends_again_is_told_again(world: World) -> None:
+def test_an_experiment_that_goes_on_and_ends_again_is_told_again(world: CoreWorld) -> None:
     with Receiver() as receiver:
         experiment = create(world, receiver.url, budget=1)
         world.run(experiment)
@@ -401,7 +401,7 @@ def test_an_experiment_that_goes_on_and_ends_again_is_told_again(world: World) -
 
 @pytest.mark.parametrize(("status", "kind"), [(200, None), (500, "later"), (410, "message_failed")])
 def test_a_hook_is_sent_a_message_once_however_long_what_came_of_it_cannot_be_written(
-    world: World, monkeypatch: pytest.MonkeyPatch, status: int, kind: str | None
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch, status: int, kind: str | None
 ) -> None:
     with Receiver([status]) as receiver:
         experiment = create(world, receiver.url)
@@ -428,7 +428,7 @@ def test_a_hook_is_sent_a_message_once_however_long_what_came_of_it_cannot_be_wr
     assert len(events(world, experiment, "message_failed")) == (kind == "message_failed")
 
 
-def test_nothing_is_sent_while_the_disk_of_the_store_is_full(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_sent_while_the_disk_of_the_store_is_full(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     with Receiver() as receiver:
         world.run(create(world, receiver.url))
         sending = Notifying(world.core)

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 
 from orchestune.controllers.tracking import Tracking
-from orchestune.domain.tracker import Tracker
-from orchestune.outgoing.mlflow import Measure, Refused
-from orchestune.outgoing.mlflow import Mlflow as Client
-from orchestune.outgoing.reach import Reach
+from orchestune.domain.specification.tracker import Tracker
+from orchestune.outgoing.destinations import AllowedDestinations
+from orchestune.outgoing.mlflow import LoggedMetric, MlflowRejected
+from orchestune.outgoing.mlflow import MlflowClient as Client
 from orchestune.outgoing.settings import Outgoing
-from orchestune.services import read_experiments
-from orchestune.services.change_experiment import Changes, change_experiment
-from orchestune.store import tracked
-from orchestune.testing.world import FakeWorker, World
+from orchestune.services.commands.change_experiment import Changes, change_experiment
+from orchestune.services.queries import read_experiments
+from orchestune.store import tracking_runs
+from orchestune.testing.world import CoreWorld, FakeWorker
 from tests.testbeds.mlflow import Mlflow, named
 
 pytestmark = pytest.mark.mlflow
-ANYWHERE = Reach(everywhere=True)
+ANYWHERE = AllowedDestinations(everywhere=True)
 PATIENCE = 60.0
 """seconds for which a tick waits until everything is told"""
 
@@ -33,23 +33,23 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mlflow]:
 
 
 @pytest.fixture
-def world(world: World) -> World:
+def world(world: CoreWorld) -> CoreWorld:
     world.core = replace(world.core, outgoing=Outgoing(ANYWHERE))
     return world
 
 
 @pytest.fixture
-def tracking(world: World) -> Iterator[Tracking]:
+def tracking(world: CoreWorld) -> Iterator[Tracking]:
     made = Tracking(world.core, PATIENCE)
     yield made
     made.close()
 
 
-def catch_up(world: World, tracking: Tracking) -> None:
+def catch_up(world: CoreWorld, tracking: Tracking) -> None:
     for _ in range(100):
         tracking.tick()
         with world.core.store.reading() as session:
-            if not tracked.behind(session):
+            if not tracking_runs.behind(session):
                 return
         world.clock.pass_time(400)
     raise AssertionError("it never caught up")
@@ -60,7 +60,9 @@ def points(worker: FakeWorker, lease: Any, *values: tuple[int, float]) -> None:
     worker.call(beats=[{"attempt": lease["attempt"], "token": lease["token"], "points": reported}])
 
 
-def test_each_trial_is_a_run_within_that_of_the_experiment(world: World, tracking: Tracking, mlflow: Mlflow) -> None:
+def test_each_trial_is_a_run_within_that_of_the_experiment(
+    world: CoreWorld, tracking: Tracking, mlflow: Mlflow
+) -> None:
     experiment = world.create(name="nested", budget=3, mlflow={"uri": mlflow.url})
     handle = world.run(experiment)["handle"]
     catch_up(world, tracking)
@@ -80,7 +82,7 @@ def test_each_trial_is_a_run_within_that_of_the_experiment(world: World, trackin
 
 
 def test_a_trial_is_seen_while_it_runs_with_the_steps_that_it_reports(
-    world: World, tracking: Tracking, mlflow: Mlflow
+    world: CoreWorld, tracking: Tracking, mlflow: Mlflow
 ) -> None:
     experiment = world.create(name="live", budget=1, mlflow={"uri": mlflow.url})
     [(worker, lease)] = world.lease()
@@ -99,7 +101,7 @@ def test_a_trial_is_seen_while_it_runs_with_the_steps_that_it_reports(
 
 
 def test_failed_trials_have_their_reason_and_an_experiment_of_them_failed(
-    world: World, tracking: Tracking, mlflow: Mlflow
+    world: CoreWorld, tracking: Tracking, mlflow: Mlflow
 ) -> None:
     experiment = world.create(name="failing", budget=1, mlflow={"uri": mlflow.url})
     [(worker, lease)] = world.lease()
@@ -113,7 +115,7 @@ def test_failed_trials_have_their_reason_and_an_experiment_of_them_failed(
 
 
 def test_a_server_that_is_killed_anywhere_records_everything_once(
-    world: World, mlflow: Mlflow, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, mlflow: Mlflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each call is cut off once, before it is sent and after it was answered."""
     world.run(world.create(name="killed", budget=4, mlflow={"uri": mlflow.url}))
@@ -143,7 +145,7 @@ def test_a_server_that_is_killed_anywhere_records_everything_once(
         finally:
             tracking.close()
         with world.core.store.reading() as session:
-            if not tracked.behind(session):
+            if not tracking_runs.behind(session):
                 break
     else:
         raise AssertionError("it never came to its end")
@@ -154,7 +156,7 @@ def test_a_server_that_is_killed_anywhere_records_everything_once(
 
 
 def test_a_tracking_server_that_is_away_for_a_while_gets_everything_later(
-    world: World, tracking: Tracking, mlflow: Mlflow
+    world: CoreWorld, tracking: Tracking, mlflow: Mlflow
 ) -> None:
     experiment = world.create(name="away", budget=2, mlflow={"uri": mlflow.url})
     world.lease()
@@ -171,7 +173,7 @@ def test_a_tracking_server_that_is_away_for_a_while_gets_everything_later(
     assert [run["info"]["status"] for run in mlflow.runs("away")] == ["FINISHED"] * 3
 
 
-def test_an_experiment_that_goes_on_later_goes_on_there(world: World, tracking: Tracking, mlflow: Mlflow) -> None:
+def test_an_experiment_that_goes_on_later_goes_on_there(world: CoreWorld, tracking: Tracking, mlflow: Mlflow) -> None:
     experiment = world.create(name="extended", budget=1, mlflow={"uri": mlflow.url, "experiment": "a team's: runs"})
     world.run(experiment)
     catch_up(world, tracking)
@@ -184,7 +186,7 @@ def test_an_experiment_that_goes_on_later_goes_on_there(world: World, tracking: 
 
 
 def test_what_is_called_oddly_is_recorded_under_a_name_that_mlflow_takes(
-    world: World, tracking: Tracking, mlflow: Mlflow
+    world: CoreWorld, tracking: Tracking, mlflow: Mlflow
 ) -> None:
     space = [{"name": name, "type": "float", "min": 0.0, "max": 1.0} for name in ("optim.lr", "größe[0]", "../x")]
     experiment = world.create(name="odd", budget=1, parameters=space, mlflow={"uri": mlflow.url})
@@ -193,7 +195,9 @@ def test_what_is_called_oddly_is_recorded_under_a_name_that_mlflow_takes(
     assert named(mlflow.runs("odd")[1], "params").keys() == {"optim.lr", "gr__e_0_", "_/x"}
 
 
-def test_folds_have_their_own_curves_and_the_run_their_mean(world: World, tracking: Tracking, mlflow: Mlflow) -> None:
+def test_folds_have_their_own_curves_and_the_run_their_mean(
+    world: CoreWorld, tracking: Tracking, mlflow: Mlflow
+) -> None:
     experiment = world.create(name="folded", budget=1, folds={"count": 2}, mlflow={"uri": mlflow.url})
     for value in (0.2, 0.4):
         [(worker, lease)] = world.lease()
@@ -208,7 +212,7 @@ def test_many_values_take_as_many_requests_as_they_need(mlflow: Mlflow) -> None:
     client = Client(Tracker(mlflow.url), ANYWHERE)
     place = client.experiment("many")
     run = client.create(place, "one", 1, {"a": "b"})
-    client.log(run, [Measure("loss", float(i), i, i) for i in range(2500)], {f"p{i}": i for i in range(250)})
+    client.log(run, [LoggedMetric("loss", float(i), i, i) for i in range(2500)], {f"p{i}": i for i in range(250)})
     client.close()
     (found,) = mlflow.runs("many")
     assert (len(named(found, "params")), named(found, "metrics")) == (250, {"loss": 2499.0})
@@ -218,12 +222,12 @@ def test_an_experiment_that_was_deleted_there_is_said_to_be(mlflow: Mlflow) -> N
     client = Client(Tracker(mlflow.url), ANYWHERE)
     place = client.experiment("deleted")
     mlflow.ask("experiments/delete", {"experiment_id": place})
-    with pytest.raises(Refused, match="'deleted' is deleted there"):
+    with pytest.raises(MlflowRejected, match="'deleted' is deleted there"):
         client.experiment("deleted")
     client.close()
 
 
-def test_the_servers_own_tracking_server_records_what_names_none_but_no_test(world: World, mlflow: Mlflow) -> None:
+def test_the_servers_own_tracking_server_records_what_names_none_but_no_test(world: CoreWorld, mlflow: Mlflow) -> None:
     world.core = replace(world.core, outgoing=Outgoing(ANYWHERE, tracker=Tracker(mlflow.url)))
     tracking = Tracking(world.core, PATIENCE)
     world.run(world.create(name="by the server", budget=1))

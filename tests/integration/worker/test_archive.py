@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.images.bytecode import compiled
+from orchestune.images.runtime.bytecode import compiled
 from orchestune.worker import VERSION
 from orchestune.worker.build import build
 from tests.integration.worker.conftest import SOURCE, RunningWorker

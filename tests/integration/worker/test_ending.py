@@ -323,7 +323,7 @@ def test_what_was_superseded_while_the_worker_was_frozen_is_ended_and_its_log_st
 
 FORKED = """
 import os, sys, time
-from orchestune.worker import guard
+from orchestune.worker.processes import guard
 folder, fork = sys.argv[1], os.fork
 def slowly():
     pid = fork()

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from orchestune.worker.api import Connection, Server
-from orchestune.worker.bundle import BundleError, fetch
-from orchestune.worker.checkpoint import restore
-from orchestune.worker.uploads import TOGETHER
+from orchestune.worker.connection.api import ServerConnection, ServerEndpoint
+from orchestune.worker.files.bundle import BundleError, fetch
+from orchestune.worker.files.checkpoint import restore
+from orchestune.worker.files.uploads import TOGETHER
 from tests.integration.worker.conftest import RunningWorker, bundle, until
 from tests.integration.worker.fake_server import FakeServer
 
@@ -311,11 +311,11 @@ def test_checkpoints_are_published_on_the_interval_and_when_preempted_and_the_ne
 def test_a_checkpoint_may_be_larger_than_any_code(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestune.worker.bundle.MOST_BYTES", 10)
+    monkeypatch.setattr("orchestune.worker.files.bundle.MOST_BYTES", 10)
     fake = serve("true")
-    server = Server(fake.url, None, fake.token, "w1")
+    server = ServerEndpoint(fake.url, None, fake.token, "w1")
     digest = fake.give(bundle({"layers/model.bin": "w" * 1000}))
-    with closing(Connection(server)) as connection, pytest.raises(BundleError, match="too large"):
+    with closing(ServerConnection(server)) as connection, pytest.raises(BundleError, match="too large"):
         fetch(tmp_path / "bundles", digest, connection)
     restore(server, digest, tmp_path / "checkpoint")
     assert (tmp_path / "checkpoint/layers/model.bin").read_text() == "w" * 1000

@@ -19,7 +19,7 @@ Hire = Callable[..., RunningWorker]
 LATE = """
 import itertools, os, runpy, sys, time
 sys.path.insert(0, {source!r})
-from orchestune.worker import launcher
+from orchestune.worker.processes import launcher
 start, numbers = launcher.spawn, itertools.count(1)
 def late(command):
     gate = os.path.join({folder!r}, "told-%d" % next(numbers))

@@ -80,7 +80,7 @@ def test_a_revision_that_cannot_be_read_fails_its_trials_and_no_others(serve: Se
 def test_files_that_a_command_names_are_looked_at_beside_the_loop(serve: Serve, employ: Employ) -> None:
     server = serve("true")
     attempt = server.queue()
-    told = "import threading; from orchestune.worker import keep; keep.listed = lambda listing: (print("
+    told = "import threading; from orchestune.worker.files import artifacts; artifacts.listed = lambda listing: (print("
     told += "'looked at in', threading.current_thread().name, flush=True), [])[1]; "
     server.job["run"] = "echo > $ORCHESTUNE_ARTIFACTS"
     boot = BOOT.format(str(SOURCE)).replace("runpy.run_module", told + "runpy.run_module")

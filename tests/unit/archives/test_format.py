@@ -11,8 +11,9 @@ import jsonschema_rs
 import pytest
 
 from orchestune.archives import format, record
-from orchestune.services import export_record, import_record
-from orchestune.testing.world import World
+from orchestune.services.commands import import_record
+from orchestune.services.queries import export_record
+from orchestune.testing.world import CoreWorld
 
 SCHEMA = json.loads(Path(__file__).parents[3].joinpath("docs/reference/record.schema.json").read_text())
 VERSION_1 = Path(__file__).with_name("record_v1.jsonl")
@@ -20,15 +21,15 @@ VERSION_1 = Path(__file__).with_name("record_v1.jsonl")
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> CoreWorld:
+    return CoreWorld(tmp_path)
 
 
 def lines(stream: io.BytesIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in gzip.decompress(stream.getvalue()).splitlines()]
 
 
-def test_every_line_of_an_export_fits_the_published_schema(world: World) -> None:
+def test_every_line_of_an_export_fits_the_published_schema(world: CoreWorld) -> None:
     experiment = world.create(budget=2, folds={"count": 2}, labels={"team": "vision"})
     world.run(experiment)
     stream = io.BytesIO()
@@ -45,14 +46,14 @@ def test_the_schema_refuses_what_the_reader_refuses() -> None:
     validator = jsonschema_rs.validator_for(SCHEMA)
     metric = {"type": "metric", "trial": 1, "name": "loss", "value": 0.5, "stddev": None, "is_declared": True}
     assert validator.is_valid(metric)
-    assert isinstance(format.decode(json.dumps(metric).encode()), format.Metric)
+    assert isinstance(format.decode(json.dumps(metric).encode()), format.MetricItem)
     for wrong in ({"value": "0.5"}, {"trial": -1}, {"type": "row"}, {"more": 1}):
         assert not validator.is_valid(metric | wrong)
         with pytest.raises(format.ERRORS):
             format.decode(json.dumps(metric | wrong).encode())
 
 
-def test_a_record_of_version_1_is_imported_as_it_was(world: World) -> None:
+def test_a_record_of_version_1_is_imported_as_it_was(world: CoreWorld) -> None:
     stream = io.BytesIO(gzip.compress(VERSION_1.read_bytes()))
     digest = record.verify(stream).digest
     placed = import_record.read(world.core, stream, digest)

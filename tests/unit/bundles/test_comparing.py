@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.bundles.comparing import MOST_TEXT, Change, compare
+from orchestune.bundles.compare import MOST_TEXT, PathChange, compare
 from orchestune.bundles.pack import pack
 from orchestune.bundles.unpack import MOST_BYTES, Archive, archive_at
 from orchestune.errors import BadInput
@@ -36,7 +36,7 @@ def test_lines_that_changed_are_shown_and_what_is_the_same_is_not(tmp_path: Path
     new = archive(tmp_path / "new", {"a.py": b"one\n2\nthree\nfour\n", "same.py": b"x\n"})
     (change,) = compare(old, new)
     diff = "--- a/a.py\n+++ b/a.py\n@@ -1,3 +1,4 @@\n one\n-two\n+2\n three\n+four\n"
-    assert change == Change("a.py", "changed", 2, 1, diff)
+    assert change == PathChange("a.py", "changed", 2, 1, diff)
 
 
 def test_files_that_came_went_or_are_no_text_are_named(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_files_that_came_went_or_are_no_text_are_named(tmp_path: Path) -> None:
 def test_a_large_file_is_named_and_not_compared(tmp_path: Path) -> None:
     old = archive(tmp_path / "old", {"a.csv": b"1\n" * MOST_BYTES})
     new = archive(tmp_path / "new", {"a.csv": b"2\n" * MOST_BYTES})
-    assert compare(old, new) == [Change("a.csv", "changed")]
+    assert compare(old, new) == [PathChange("a.csv", "changed")]
 
 
 def test_a_file_that_says_the_same_again_and_again_is_named_and_not_compared(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.bundles.ignoring import read_ignore_file
-from orchestune.bundles.listing import Kind, Listing, plan
-from orchestune.client.home import state_folder
-from orchestune.domain.code import FETCHED
+from orchestune.bundles.ignore import read_ignore_file
+from orchestune.bundles.listing import EntryKind, Listing, plan
+from orchestune.client.local.home import state_folder
+from orchestune.domain.specification.code import FETCHED
 from orchestune.errors import BadInput, TooLarge
 
 LIMIT = 1 << 20
@@ -171,7 +171,7 @@ def test_links_inside_the_folder_are_kept_and_made_relative(tmp_path: Path) -> N
     (project / "b" / "up").symlink_to("../a/model.py")
     (project / "missing").symlink_to("not/there")
     (project / "itself").symlink_to("itself")
-    links = {entry.path: entry.target for entry in plan(project, (), LIMIT).entries if entry.kind is Kind.LINK}
+    links = {entry.path: entry.target for entry in plan(project, (), LIMIT).entries if entry.kind is EntryKind.LINK}
     assert links == {
         "absolute": "a/model.py",
         "b/around": "../a",

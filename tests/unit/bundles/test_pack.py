@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.bundles.listing import Kind, Listing, plan
+from orchestune.bundles.listing import EntryKind, Listing, plan
 from orchestune.bundles.pack import pack
 from orchestune.bundles.unpack import archive_at, members
 from orchestune.errors import BadInput, Conflict, OrchestuneError, TooLarge
@@ -167,7 +167,7 @@ def test_files_from_elsewhere_go_along_where_the_folder_has_none_of_its_own(proj
     assert found["model.py"] == len("print('accuracy=0.9')\n"), "its own stays"
     assert list(found) == sorted(found) and len(found) == 6
     entries = plan(project, (), LIMIT, added).entries
-    assert [entry.path for entry in entries if entry.kind is Kind.FOLDER] == ["deep", "deep/er", "lib"]
+    assert [entry.path for entry in entries if entry.kind is EntryKind.FOLDER] == ["deep", "deep/er", "lib"]
     assert bundle.digest == pack(project, (), LIMIT, tmp_path / "again", added).digest
     assert not (project / "deep").exists()
 

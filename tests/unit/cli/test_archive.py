@@ -16,13 +16,13 @@ import pytest
 from msgspec import structs
 
 from orchestune.archives import format, record
-from orchestune.archives.copying import Placed
-from orchestune.archives.shelf import Shelf
-from orchestune.cli.archive import Confirmed, copy_all, import_
-from orchestune.cli.asking import NotDone
-from orchestune.cli.console import Console
+from orchestune.archives.archive_store import ArchiveStore
+from orchestune.archives.copy_records import CopiedRecord
+from orchestune.cli.inspect.archive import ConfirmedTarget, copy_all, import_
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.prompts import Declined
 from orchestune.client.api import Client
-from orchestune.domain.states import ExperimentState, TrialState
+from orchestune.domain.lifecycle.states import ExperimentState, TrialState
 from orchestune.errors import BadInput, Conflict, Denied, NotFound, OrchestuneError, Unreachable, UsageError
 from orchestune.files.folder import FolderFiles
 from tests.testbeds.disks import small_disk
@@ -30,7 +30,7 @@ from tests.testbeds.disks import small_disk
 HANDLES = ["a-1111", "b-2222", "c-3333"]
 
 
-class Target(Shelf):
+class Target(ArchiveStore):
     """Refuses one of them. It wrote all of them itself, but for those of `foreign`."""
 
     def __init__(self, folder: Path, refusal: OrchestuneError | None = None, foreign: Sequence[str] = ()) -> None:
@@ -41,7 +41,7 @@ class Target(Shelf):
     def wrote_record(self, digest: str, signature: str) -> bool:
         return digest not in self.foreign
 
-    def put_record(self, path: Path, trust: str = "") -> Placed:
+    def put_record(self, path: Path, trust: str = "") -> CopiedRecord:
         if trust != "" and trust not in self.foreign:
             raise AssertionError(f"trusts {trust}")
         if self.refusal is not None and path.name.startswith(id_of("b-2222")):
@@ -78,12 +78,12 @@ def head(handle: str) -> format.Head:
     return format.Head("1.0", id_of(handle), handle, {}, 1)
 
 
-def trial(number: int, parameters: str = "{}") -> format.Trial:
-    values: dict[str, Any] = dict.fromkeys(format.Trial.__struct_fields__)
+def trial(number: int, parameters: str = "{}") -> format.TrialItem:
+    values: dict[str, Any] = dict.fromkeys(format.TrialItem.__struct_fields__)
     values |= dict.fromkeys(("seed", "revision", "lost_attempts", "created_at"), 0)
     values |= dict.fromkeys(("reason", "checkpoint"), format.raw(None))
     values |= {"number": number, "state": TrialState.COMPLETED, "source": "engine", "is_isolated": False}
-    return format.Trial(**{**values, "parameters": format.raw(parameters)})
+    return format.TrialItem(**{**values, "parameters": format.raw(parameters)})
 
 
 def damage(archive: Path, handle: str) -> None:
@@ -151,7 +151,7 @@ def test_a_full_folder_for_temporary_files_is_named_and_no_matter_of_one_record(
 def test_what_another_server_wrote_is_shown_and_not_imported_unasked(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    values: dict[str, Any] = dict.fromkeys(format.Experiment.__struct_fields__, 0)
+    values: dict[str, Any] = dict.fromkeys(format.ExperimentItem.__struct_fields__, 0)
     values |= dict.fromkeys(("ended_by", "bundle", "rerun_of", "identical_digest"))
     values |= dict.fromkeys(("reason", "best_by_fold"), format.raw(None))
     values |= dict.fromkeys(("cluster", "folder"), "")
@@ -159,7 +159,7 @@ def test_what_another_server_wrote_is_shown_and_not_imported_unasked(
     values |= {"waived_guards": format.raw("[]"), "is_exhausted": False}
     values |= {"id": id_of("d-4444"), "handle": "d-4444", "name": "x\x1b[2J", "owner": "ada"}
     values |= {"state": ExperimentState.COMPLETED, "specification": format.raw('{"run": "id > \\u001b[2J"}')}
-    own = format.Experiment(**values)
+    own = format.ExperimentItem(**values)
     stream = io.BytesIO()
     record.write(stream, head("d-4444"), [own])
     stream.seek(0)
@@ -172,7 +172,7 @@ def test_what_another_server_wrote_is_shown_and_not_imported_unasked(
     assert "--trust-unverified" in caught.value.hint
     for typed, expected in (("n\n", []), ("y\n", [*HANDLES, "d-4444"])):
         monkeypatch.setattr("sys.stdin", Typing(typed))
-        with suppress(NotDone):
+        with suppress(Declined):
             take_in(archive, target)
         assert handles(target) == expected
     assert "\x1b" not in capsys.readouterr().err
@@ -184,12 +184,12 @@ def test_a_record_that_was_exchanged_after_the_question_is_not_trusted(tmp_path:
     trusted: list[str] = []
 
     class Server(Target):
-        def put_record(self, path: Path, trust: str = "") -> Placed:
+        def put_record(self, path: Path, trust: str = "") -> CopiedRecord:
             trusted.append(trust)
             return super().put_record(path)
 
     server = Server(tmp_path / "target")
-    Confirmed(cast(Client, server), {"0" * 64}).put_record(
+    ConfirmedTarget(cast(Client, server), {"0" * 64}).put_record(
         tmp_path / "archive" / "experiments" / f"{id_of('a-1111')}.jsonl.gz"
     )
     assert trusted == [""]
@@ -215,7 +215,7 @@ def test_where_others_rely_on_all_of_them_the_first_error_ends_it(archive: Path,
     target = Target(tmp_path / "target", NotFound("a blob is not here"))
     console = Console(out=io.StringIO(), err=io.StringIO(), environ={}, started_in=tmp_path)
     with pytest.raises(NotFound):
-        copy_all(console, Shelf(FolderFiles(archive)), target, [(id_of(handle), handle) for handle in HANDLES])
+        copy_all(console, ArchiveStore(FolderFiles(archive)), target, [(id_of(handle), handle) for handle in HANDLES])
     damage(archive, "a-1111")
     with pytest.raises(BadInput, match=rf"experiments/{id_of('a-1111')}\.jsonl\.gz: a-1111: the record is damaged"):
-        list(Shelf(FolderFiles(archive)).records())
+        list(ArchiveStore(FolderFiles(archive)).records())

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from orchestune.cli import asking
+from orchestune.cli.terminal import prompts
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ def test_what_is_neither_a_yes_nor_a_no_is_asked_again(
     typed: str, agreed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{typed}\n"))
-    assert asking.agreed("run it once?") is agreed
+    assert prompts.agreed("run it once?") is agreed
     assert capsys.readouterr().err.count("run it once? [Y/n]") == len(typed.rstrip("\n").split("\n")) + typed.endswith(
         "\n"
     )

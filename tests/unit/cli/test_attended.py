@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.cli import attended
+from orchestune.cli.develop import ephemeral_experiment
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from orchestune.cli import attended
 def test_only_a_new_worker_is_told_as_started(
     came_from: str | None, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attended, "_LOOK", 0.0)
+    monkeypatch.setattr(ephemeral_experiment, "_LOOK", 0.0)
     states = iter(["starting", "alive", "alive"])
 
     def look(identity: str = "") -> Any:
@@ -32,5 +32,5 @@ def test_only_a_new_worker_is_told_as_started(
         looks.append(status)
         return len(looks) == 3
 
-    attended.wait(console, look(), enough)
+    ephemeral_experiment.wait(console, look(), enough)
     assert notes == said

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from orchestune.cli.changed import Model, changed
-from orchestune.cli.console import Console
+from orchestune.cli.develop.changed_folder import OriginalExperiment, changed
+from orchestune.cli.terminal.console import Console
 from orchestune.config.experiment_file import load
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_server import FakeServer, status, trial
@@ -44,12 +44,12 @@ def save(folder: Path, **keys: Any) -> None:
     (folder / "experiment.yml").write_text(json.dumps(FILE | keys))
 
 
-def model(project: Path, ignore: tuple[str, ...] = ()) -> Model:
+def model(project: Path, ignore: tuple[str, ...] = ()) -> OriginalExperiment:
     """An experiment that was started in the folder, as its file was then."""
     specification = load(project / "experiment.yml").specification.to_json()
     launch = {"root": str(project), "links": [], "code": {"ignore": list(ignore), "limit": 1000}}
     document = {"specification": specification, "launch": launch, "bundle": None, "revision": 1, "origin": None}
-    return Model(cast(Any, status("sgd-7f3a")), cast(Any, document), None, "no trial has completed yet")
+    return OriginalExperiment(cast(Any, status("sgd-7f3a")), cast(Any, document), None, "no trial has completed yet")
 
 
 def console(folder: Path) -> Console:

@@ -13,18 +13,18 @@ import pytest
 
 from orchestune.cli.clusters import checks
 from orchestune.cli.clusters.checks import building, mark_of, own_mark, pools
-from orchestune.cli.clusters.commands import repeatable
+from orchestune.cli.clusters.options import ConnectOptions
+from orchestune.cli.clusters.shared import repeatable
 from orchestune.cli.clusters.status import lines
-from orchestune.cli.clusters.wishes import Wishes
-from orchestune.cli.console import Console
 from orchestune.cli.main import build_parser
-from orchestune.cli.render import Paint
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.render import Paint
 from orchestune.client.api import Client
-from orchestune.client.clusters import Cluster, Clusters
-from orchestune.clusters.existing.config import Connection
-from orchestune.clusters.existing.probe import Pool
-from orchestune.images.tools import Tool
-from orchestune.kubeapi.refusals import Forbidden
+from orchestune.client.clusters import Clusters, ConnectedCluster
+from orchestune.clusters.existing.config import ConnectionSettings
+from orchestune.clusters.existing.probe import ProbeTarget
+from orchestune.images.builds.tools import Tool
+from orchestune.kubeapi.refusals import PermissionMissing
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_server import FakeServer
 
@@ -105,7 +105,7 @@ def test_a_name_that_is_known_is_not_given_to_a_cluster_elsewhere(state: Path, k
     document["clusters"].append({"name": "far", "cluster": {"server": "http://127.0.0.1:10"}})
     document["contexts"].append({"name": "far", "context": {"cluster": "far", "user": "ada", "namespace": "ml"}})
     kubeconfig.write_text(json.dumps(document))
-    lab = Cluster("lab", "kubernetes", str(kubeconfig), "lab", "ml")
+    lab = ConnectedCluster("lab", "kubernetes", str(kubeconfig), "lab", "ml")
     Clusters(state).add(lab)
     for words in (["--context", "far"], ["--namespace", "other"]):
         for command in ("connect", "destroy"):
@@ -119,7 +119,7 @@ def test_a_name_that_is_known_is_not_given_to_a_cluster_elsewhere(state: Path, k
 
 
 def test_a_context_that_has_another_name_now_leads_to_the_same_cluster(state: Path, kubeconfig: Path, cli: Cli) -> None:
-    Clusters(state).add(Cluster("lab", "kubernetes", str(kubeconfig), "older", "ml"))
+    Clusters(state).add(ConnectedCluster("lab", "kubernetes", str(kubeconfig), "older", "ml"))
     tried = cli("cluster", "connect", "-n", "lab", "--kubeconfig", str(kubeconfig), "--context", "lab")
     assert tried.code == 3 and "http://127.0.0.1:9 cannot be reached" in tried.err
 
@@ -190,7 +190,7 @@ def test_wrong_use_and_clusters_that_are_away_are_told(
 def test_a_cluster_that_is_gone_for_good_is_forgotten_where_that_is_said(
     state: Path, kubeconfig: Path, cli: Cli
 ) -> None:
-    Clusters(state).add(Cluster("lab", "kubernetes", str(kubeconfig), "lab", "ml"))
+    Clusters(state).add(ConnectedCluster("lab", "kubernetes", str(kubeconfig), "lab", "ml"))
     result = cli("cluster", "destroy", "-n", "lab", "--yes", "--abandon")
     assert result.code == 0 and "left there as it is" in result.err
     assert Clusters(state).connected() == ()
@@ -222,9 +222,9 @@ def test_status_says_unknown_where_others_are_not_seen_and_says_so_where_nothing
 
 def test_a_pod_is_tried_once_in_each_pool_on_nodes_that_are_well() -> None:
     found = pools(cluster(machine("a", "cpu"), machine("b", "cpu", trouble="cordoned"), machine("c", "gpu", gpu=2)))
-    assert found == [Pool("cpu", ("a",), 0), Pool("gpu", ("c",), 1)]
-    assert pools(cluster()) == [Pool("any")]
-    assert pools(None) == [Pool("any")]
+    assert found == [ProbeTarget("cpu", ("a",), 0), ProbeTarget("gpu", ("c",), 1)]
+    assert pools(cluster()) == [ProbeTarget("any")]
+    assert pools(None) == [ProbeTarget("any")]
 
 
 class Reviews:
@@ -235,7 +235,7 @@ class Reviews:
 
     def get(self, version: str, kind: str, name: str) -> dict[str, Any]:
         if self._enforce is None:
-            raise Forbidden("no")
+            raise PermissionMissing("no")
         return {"metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": self._enforce}}}
 
     def call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -258,9 +258,9 @@ def test_who_builds_images_is_told_or_what_is_missing_for_it(
 ) -> None:
     monkeypatch.setattr(checks, "find_tool", lambda: tool)
     api = cast("Any", Reviews(lacking, enforce=enforce))
-    [found] = building(api, Connection("lab", "ml", registry="registry.lab:5000"))
+    [found] = building(api, ConnectionSettings("lab", "ml", registry="registry.lab:5000"))
     assert found.state == ok and told in found.detail
-    assert list(building(api, Connection("lab", "ml"))) == []
+    assert list(building(api, ConnectionSettings("lab", "ml"))) == []
 
 
 def test_what_commands_about_clusters_have_done_is_told_as_documents_too(
@@ -273,12 +273,12 @@ def test_what_commands_about_clusters_have_done_is_told_as_documents_too(
         assert (result.code, result.err) == (0, "")
         return json.loads(result.out)
 
-    Clusters(state).add(Cluster("lab", "kubernetes", str(kubeconfig), "lab", "ml"))
+    Clusters(state).add(ConnectedCluster("lab", "kubernetes", str(kubeconfig), "lab", "ml"))
     assert told("use", "lab") == {"default": "lab"}
     assert told("disconnect", "-n", "lab") == {"name": "lab", "forgotten": True}
     assert told("disconnect", "-n", "lab") == {"name": "lab", "forgotten": False}
     assert told("release", "gpu-7") == {"node": "gpu-7"}
-    Clusters(state).add(Cluster("lab", "kubernetes", str(kubeconfig), "lab", "ml"))
+    Clusters(state).add(ConnectedCluster("lab", "kubernetes", str(kubeconfig), "lab", "ml"))
     result = cli("cluster", "destroy", "-n", "lab", "--yes", "--abandon", "--json")
     assert json.loads(result.out) == {"name": "lab", "removed": []}
 
@@ -295,4 +295,4 @@ def test_what_commands_about_clusters_have_done_is_told_as_documents_too(
 )
 def test_what_was_said_of_a_cluster_can_be_taken_back(words: tuple[str, ...], changes: dict[str, bool]) -> None:
     args = build_parser(["cluster"]).parse_args(["cluster", "connect", "-n", "lab", *words])
-    assert {key: value for key, value in Wishes.of(args).changes.items() if value is not None} == changes
+    assert {key: value for key, value in ConnectOptions.of(args).changes.items() if value is not None} == changes

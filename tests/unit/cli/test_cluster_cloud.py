@@ -11,23 +11,24 @@ from typing import Any
 
 import pytest
 
-from orchestune.cli.clusters import cloud, making, remove
-from orchestune.cli.clusters.cloud import Telling
-from orchestune.cli.console import Console
-from orchestune.client.clusters import Cluster, Clusters
-from orchestune.domain.cluster import (
+from orchestune.cli.clusters import apply as making
+from orchestune.cli.clusters import cloud, remove
+from orchestune.cli.clusters.cloud import ProgressPrinter
+from orchestune.cli.terminal.console import Console
+from orchestune.client.clusters import Clusters, ConnectedCluster
+from orchestune.domain.clusters.cluster import (  # fmt: skip
+    CloudStatus,
+    ClusterAddresses,
     ClusterSpec,
-    Complaint,
-    Event,
-    Happened,
-    Left,
-    Payer,
+    CompletedStep,
+    CostCenter,
     Planned,
+    PlanProblem,
     PoolState,
-    Proof,
-    Reached,
-    Standing,
-)  # fmt: skip
+    ProvisioningEvent,
+    RemainingResource,
+    RemovalCheck,
+)
 from orchestune.errors import Conflict, Denied, OrchestuneError, Unreachable
 from orchestune.ports.provisioner import Drain, Provisioner, Say
 from tests.unit.cli.conftest import Result
@@ -38,7 +39,9 @@ cloud_provider: aws
 cluster_name: vision
 cpu: {instance_type: c4.xlarge, min_nodes: 1, max_nodes: 2}
 """
-STANDING = Standing("vision", "eu-central-1", "ACTIVE", "1.33", (PoolState("cpu", "ACTIVE", ("c4.xlarge",), 1, 1, 2),))
+STANDING = CloudStatus(
+    "vision", "eu-central-1", "ACTIVE", "1.33", (PoolState("cpu", "ACTIVE", ("c4.xlarge",), 1, 1, 2),)
+)
 Cli = Callable[..., Result]
 
 
@@ -46,9 +49,9 @@ Cli = Callable[..., Result]
 class Provider:
     """Fulfils `Provisioner`; remembers what was done."""
 
-    complaints: list[Complaint] = field(default_factory=list)
-    standing: Standing | None = None
-    left: tuple[Left, ...] = ()
+    complaints: list[PlanProblem] = field(default_factory=list)
+    standing: CloudStatus | None = None
+    left: tuple[RemainingResource, ...] = ()
     fails: BaseException | None = None
     without: OrchestuneError | None = None
     """why it cannot be said what has to run in the cluster"""
@@ -58,24 +61,24 @@ class Provider:
     """kinds of what goes when it is destroyed"""
     done: list[str] = field(default_factory=list)
 
-    def payer(self) -> Payer:
-        return Payer("aws", "123456789012", "eu-central-1", "arn:aws:iam::123456789012:user/ada")
+    def payer(self) -> CostCenter:
+        return CostCenter("aws", "123456789012", "eu-central-1", "arn:aws:iam::123456789012:user/ada")
 
-    def check(self, spec: ClusterSpec) -> tuple[list[Complaint], list[str]]:
+    def check(self, spec: ClusterSpec) -> tuple[list[PlanProblem], list[str]]:
         return self.complaints, ["cpu: a remark"]
 
     def plan(self, spec: ClusterSpec) -> list[Planned]:
         return [Planned("role", "one", "of all"), Planned("network", "two")]
 
-    def apply(self, spec: ClusterSpec, say: Say) -> Reached:
+    def apply(self, spec: ClusterSpec, say: Say) -> ClusterAddresses:
         self.done.append("apply")
         for name in self.made:
-            say(Event(Happened.MADE, Planned("role", name)))
+            say(ProvisioningEvent(CompletedStep.MADE, Planned("role", name)))
         if self.fails is not None:
             raise self.fails
         raise AssertionError("no test goes on from here")
 
-    def reach(self, name: str) -> Reached | None:
+    def reach(self, name: str) -> ClusterAddresses | None:
         return None
 
     def login(self, name: str) -> dict[str, Any]:
@@ -97,21 +100,21 @@ class Provider:
     def update(self, spec: ClusterSpec, say: Say, drain: Drain) -> None:
         self.done.append("update")
 
-    def status(self, name: str) -> Standing | None:
+    def status(self, name: str) -> CloudStatus | None:
         return self.standing
 
-    def clusters(self) -> Sequence[Standing]:
+    def clusters(self) -> Sequence[CloudStatus]:
         return [STANDING]
 
     def destroy(self, name: str, say: Say, *, keep_registry: bool = False) -> None:
         self.done.append(f"destroy {name}{' but images' if keep_registry else ''}")
         for kind in self.removes:
-            say(Event(Happened.REMOVED, Planned(kind, name)))
+            say(ProvisioningEvent(CompletedStep.REMOVED, Planned(kind, name)))
         if self.fails is not None:
             raise self.fails
 
-    def prove(self, name: str, *, keep_registry: bool = False) -> Proof:
-        return Proof(("EKS", "IAM"), self.left)
+    def prove(self, name: str, *, keep_registry: bool = False) -> RemovalCheck:
+        return RemovalCheck(("EKS", "IAM"), self.left)
 
 
 @pytest.fixture
@@ -131,7 +134,7 @@ def provider(home: Path, monkeypatch: pytest.MonkeyPatch) -> Provider:
     return made
 
 
-def known(home: Path) -> tuple[Cluster, ...]:
+def known(home: Path) -> tuple[ConnectedCluster, ...]:
     return Clusters(home / "home").connected()
 
 
@@ -159,7 +162,7 @@ def test_who_creates_what_is_there_is_told_what_changes_it(provider: Provider, c
 
 
 def test_what_the_provider_refuses_is_told_at_its_place_in_the_file(provider: Provider, cli: Cli) -> None:
-    provider.complaints = [Complaint("cpu.instance_type", "there are none", "did you mean c5.xlarge?")]
+    provider.complaints = [PlanProblem("cpu.instance_type", "there are none", "did you mean c5.xlarge?")]
     refused = cli("cluster", "create", "--yes")
     assert refused.code == 2
     assert "cluster.yml:3:22: cpu.instance_type: there are none (did you mean c5.xlarge?)" in refused.err
@@ -213,7 +216,7 @@ def test_who_interrupts_is_told_how_it_goes_on(
     provider: Provider, cli: Cli, home: Path, words: tuple[str, ...], said: str
 ) -> None:
     cli("cluster", "list")  # makes the folder
-    Clusters(home / "home").add(Cluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
+    Clusters(home / "home").add(ConnectedCluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
     provider.fails = KeyboardInterrupt()
     stopped = cli("cluster", *words, "--yes")
     assert stopped.code == 130 and f"interrupted: {said}" in stopped.err
@@ -225,8 +228,8 @@ def test_what_is_left_though_nothing_refused_to_go_keeps_the_cluster_known(
 ) -> None:
     monkeypatch.setattr(remove, "_POLL", 0.0)
     cli("cluster", "list")  # makes the folder
-    Clusters(home / "home").add(Cluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
-    provider.left = (Left("IAM", "role", "one", ""),)
+    Clusters(home / "home").add(ConnectedCluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
+    provider.left = (RemainingResource("IAM", "role", "one", ""),)
     assert cli("cluster", "destroy", "-n", "vision", "--yes").code == 1
     assert [item.name for item in known(home)] == ["vision"]
     provider.left = ()
@@ -236,7 +239,7 @@ def test_what_is_left_though_nothing_refused_to_go_keeps_the_cluster_known(
 
 def test_a_cluster_of_that_name_from_elsewhere_is_not_overwritten(provider: Provider, cli: Cli, home: Path) -> None:
     cli("cluster", "list")
-    other = Cluster("vision", "kubernetes", context="lab")
+    other = ConnectedCluster("vision", "kubernetes", context="lab")
     Clusters(home / "home").add(other)
     refused = cli("cluster", "create", "--yes")
     assert refused.code == 2
@@ -266,7 +269,9 @@ def test_a_kubeconfig_of_the_users_own_is_never_removed(provider: Provider, cli:
     cli("cluster", "list")
     own = home / "config"
     own.write_text("{}")
-    Clusters(home / "home").add(Cluster("vision", "kubernetes", str(own), "lab", "ml", cloud="aws", region="eu-west-1"))
+    Clusters(home / "home").add(
+        ConnectedCluster("vision", "kubernetes", str(own), "lab", "ml", cloud="aws", region="eu-west-1")
+    )
     assert cli("cluster", "destroy", "-n", "vision", "--yes").code == 0
     assert known(home) == () and own.exists()
 
@@ -277,7 +282,7 @@ def test_of_a_cluster_that_was_made_there_the_provider_alone_says_where_it_is(
     words: tuple[str, ...], provider: Provider, cli: Cli, home: Path
 ) -> None:
     cli("cluster", "list")
-    Clusters(home / "home").add(Cluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
+    Clusters(home / "home").add(ConnectedCluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
     refused = cli("cluster", *words, "-n", "vision", "--yes")
     assert refused.code == 2
     assert "'vision' was made at a cloud provider" in refused.err and provider.done == []
@@ -288,7 +293,7 @@ def test_a_cluster_of_that_name_in_another_region_is_another_one(
     word: str, provider: Provider, cli: Cli, home: Path
 ) -> None:
     cli("cluster", "list")
-    here = Cluster("vision", "kubernetes", cloud="aws", region="eu-central-1")
+    here = ConnectedCluster("vision", "kubernetes", cloud="aws", region="eu-central-1")
     Clusters(home / "home").add(here)
     refused = cli("cluster", word, "-n", "vision", "--cloud", "aws", "--region", "us-east-1", "--yes")
     assert refused.code == 2
@@ -302,7 +307,7 @@ def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_cluster_stays_
     provider.fails = OrchestuneError("no")
     cli("cluster", "create", "--yes")
     provider.fails = Conflict("not all of 'vision' could be removed")
-    provider.left = (Left("EKS", "pool", "cpu", "in use by somebody"),)
+    provider.left = (RemainingResource("EKS", "pool", "cpu", "in use by somebody"),)
     refused = cli("cluster", "destroy", "-n", "vision", "--yes")
     assert refused.code == 2
     assert [line for line in refused.out.splitlines() if "cpu" in line] == [
@@ -349,7 +354,7 @@ def test_the_status_of_a_cluster_that_is_being_made_is_that_of_its_provider(
 ) -> None:
     cli("cluster", "list")
     cli("cluster", "list")  # makes the folder
-    Clusters(home / "home").add(Cluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
+    Clusters(home / "home").add(ConnectedCluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
     provider.standing = replace(STANDING, state="CREATING", up=False, trouble="it takes long")
     shown = cli("cluster", "status", "-n", "vision")
     assert shown.code == 0
@@ -437,11 +442,11 @@ def test_a_new_cluster_that_does_not_know_yet_who_made_it_is_waited_for() -> Non
 def test_progress_is_one_line_for_each_resource_and_one_a_minute_while_it_lasts() -> None:
     err, now = StringIO(), [0.0]
     cluster = Planned("control plane", "vision", "EKS")
-    with Telling(Console(err=err, out=StringIO(), environ={}), clock=lambda: now[0]) as telling:
+    with ProgressPrinter(Console(err=err, out=StringIO(), environ={}), clock=lambda: now[0]) as telling:
         for second in range(0, 150, 10):
             now[0] = second
-            telling(Event(Happened.WAITING, cluster, second))
-        telling(Event(Happened.MADE, cluster, 150))
+            telling(ProvisioningEvent(CompletedStep.WAITING, cluster, second))
+        telling(ProvisioningEvent(CompletedStep.MADE, cluster, 150))
     assert err.getvalue().splitlines() == [
         "waiting  control plane vision  1m 00s",
         "waiting  control plane vision  2m 00s",
@@ -455,9 +460,9 @@ def test_progress_on_a_terminal_is_painted_over() -> None:
             return True
 
     err = Terminal()
-    telling = Telling(Console(err=err, out=StringIO(), environ={}))
-    telling(Event(Happened.WAITING, Planned("role", "one"), 3))
-    telling(Event(Happened.FAILED, Planned("role", "one"), 4))
+    telling = ProgressPrinter(Console(err=err, out=StringIO(), environ={}))
+    telling(ProvisioningEvent(CompletedStep.WAITING, Planned("role", "one"), 3))
+    telling(ProvisioningEvent(CompletedStep.FAILED, Planned("role", "one"), 4))
     assert err.getvalue() == "…        role one  3.0s\r\x1b[Kfailed   role one  4.0s\n"
 
 
@@ -467,7 +472,7 @@ def test_an_update_opens_machines_again_whose_pool_stays_after_all(
     marks = {"labels": {"orchestune.dev/pool": "cpu"}, "annotations": {"orchestune.dev/draining": "yes"}}
     world = World({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1", **marks}, "spec": {}})
     monkeypatch.setattr(making, "api", lambda cluster: world.api)
-    monkeypatch.setattr(provider, "reach", lambda name: Reached("https://vision", "Y2E=", "", ""))
+    monkeypatch.setattr(provider, "reach", lambda name: ClusterAddresses("https://vision", "Y2E=", "", ""))
     monkeypatch.setattr(provider, "manifests", lambda spec: [])
     told = cli("cluster", "update", "--yes", "--json")
     assert json.loads(told.out) == {"name": "vision", "changed": True}

@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 
 from orchestune.bundles.listing import plan
-from orchestune.client import clock
-from orchestune.client.launch import folder_key
-from orchestune.config.results_file import read
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Space
-from orchestune.domain.warm_start import mapped
+from orchestune.client.connection import clock
+from orchestune.client.local.launch_context import folder_key
+from orchestune.config.sources.results_file import read
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.warm_start import mapped
+from orchestune.domain.specification.metrics import Metric
 from tests.unit.cli.conftest import Result, Terminal, plain
 from tests.unit.client.fake_server import AT, FakeServer, attempt, status, trial, until
 
@@ -266,7 +266,7 @@ def test_what_is_not_gone_yet_is_not_called_gone(server: FakeServer, cli: Cli, m
     server.world.purging = 3
     server.put(status("done-0000", state="completed"))
     assert cli("delete", "done-0000", "--purge", "--yes") == Result(0, "done-0000: deleted for good\n", "")
-    monkeypatch.setattr("orchestune.cli.control._REMOVED_WITHIN", 0.0)
+    monkeypatch.setattr("orchestune.cli.experiments.control._REMOVED_WITHIN", 0.0)
     server.world.purging = 3
     done = cli("delete", "sgd-7f3a", "--purge", "--yes")
     said = "sgd-7f3a: stopped and hidden; its records, logs and files go as soon as its trials have ended\n"

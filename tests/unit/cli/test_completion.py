@@ -17,7 +17,7 @@ import pytest
 from orchestune.cli import completion
 from orchestune.cli.completion import SHELLS, script
 from orchestune.cli.main import build_parser, main
-from orchestune.client.whereabouts import Started, Whereabouts
+from orchestune.client.local.experiment_index import ExperimentIndex, StartedExperiment
 from tests.unit.cli.conftest import SOURCE, Result
 
 BASH = """
@@ -53,8 +53,8 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program.chmod(0o755)
     (tmp_path / "experiment.yml").touch()
     (tmp_path / "home").mkdir()
-    Whereabouts(tmp_path / "home").add(Started("first-7f3a", "id", "local", "folder"))
-    Whereabouts(tmp_path / "home").add(Started(HOSTILE, "other", "local", "folder"))
+    ExperimentIndex(tmp_path / "home").add(StartedExperiment("first-7f3a", "id", "local", "folder"))
+    ExperimentIndex(tmp_path / "home").add(StartedExperiment(HOSTILE, "other", "local", "folder"))
     return tmp_path
 
 
@@ -111,7 +111,7 @@ def test_zsh(line: str, expected: set[str], scripts: Path) -> None:
         screen = read(terminal)
         until(screen, "ready")
         if line.endswith("later"):
-            Whereabouts(scripts / "home").add(Started("later-1a2b", "id-of-later", "local", "folder"))
+            ExperimentIndex(scripts / "home").add(StartedExperiment("later-1a2b", "id-of-later", "local", "folder"))
         os.write(terminal, f"{line}\t".encode())
         [word] = expected
         until(screen, word.removeprefix(line.split()[-1]))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestune.cli.diff import in_words
-from orchestune.cli.render import Paint
+from orchestune.cli.inspect.diff import in_words
+from orchestune.cli.terminal.render import Paint
 
 FOLDERS = ":".join(f"/usr/{n}/bin" for n in range(40))
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from orchestune.cli.console import Console
+from orchestune.cli.develop.remote_trial import _show as show
+from orchestune.cli.inspect.status import _repeat as repeat
 from orchestune.cli.main import run
-from orchestune.cli.status import _repeat as repeat
-from orchestune.cli.trying_there import _show as show
-from orchestune.cli.views import PlainView
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.progress_views import PlainView
 from orchestune.errors import Unreachable
 from tests.unit.cli.conftest import SOURCE, Result, Terminal, plain
 from tests.unit.client.fake_server import FakeServer, attempt, status, trial, until
@@ -186,7 +186,7 @@ def test_the_output_of_a_test_elsewhere_keeps_its_lines_on_a_terminal(server: Fa
 
 
 def test_a_server_that_is_away_for_long_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestune.cli.status.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("orchestune.cli.inspect.status.time.sleep", lambda seconds: None)
     looks = iter([["42 trials"], None, None, None])
 
     def look() -> tuple[list[str], bool]:
@@ -231,7 +231,7 @@ def test_why_trials_failed_is_told_though_their_parameters_are_too_many(server: 
 
 
 def test_who_waits_hears_that_the_server_says_nothing(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestune.cli.follow.SILENT", 0.5)
+    monkeypatch.setattr("orchestune.cli.experiments.follow.SILENT", 0.5)
     server.put(status("sgd-7f3a"))
     server.world.faults[:] = ["", "hold", "hold"]
     out, err = io.StringIO(), io.StringIO()
@@ -520,7 +520,7 @@ def test_the_best_so_far_is_known_though_the_status_is_older_than_the_event(serv
 def test_a_line_for_many_trials_counts_as_those_around_it_however_old_the_status_is(
     server: FakeServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestune.cli.views._EVERY", 0.0)
+    monkeypatch.setattr("orchestune.cli.terminal.progress_views._EVERY", 0.0)
     server.update("sgd-7f3a", budget=20)
     old: Any = json.loads(json.dumps(server.world.experiments["sgd-7f3a"]))
     server.world.trials["sgd-7f3a"] = [trial(number) for number in range(1, 16)]

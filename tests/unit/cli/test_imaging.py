@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 
 from orchestune.cli.clusters.image import note_registry, platforms, server_image
-from orchestune.cli.console import Console
-from orchestune.cli.imaging import node_platforms, pinned
-from orchestune.cli.preparing import prepared_from
+from orchestune.cli.experiments.image import node_platforms, pinned
+from orchestune.cli.experiments.prepare import prepared_from
+from orchestune.cli.terminal.console import Console
 from orchestune.client.clusters import Clusters
 from orchestune.clusters.existing import plan
-from orchestune.clusters.existing.config import Connection
+from orchestune.clusters.existing.config import ConnectionSettings
 from orchestune.config.experiment_file import load
-from orchestune.domain.placement import Placement
+from orchestune.domain.resources.placement import Placement
 from orchestune.errors import BadInput, Denied
-from orchestune.images import credentials
-from orchestune.images.manifests import ARCHITECTURE, Platform, parse_platform
-from orchestune.images.reference import Reference
-from orchestune.images.registry import Registry
+from orchestune.images.registries import credentials
+from orchestune.images.registries.manifests import ARCHITECTURE, Platform, parse_platform
+from orchestune.images.registries.reference import Reference
+from orchestune.images.registries.registry import Registry
 from tests.testbeds.ports import free_port
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_api_server import FakeApiServer
@@ -105,7 +105,7 @@ def test_a_digest_whose_registry_does_not_tell_this_user_is_left_to_the_nodes(
 def test_a_registry_that_does_not_answer_is_told_where_it_is_named(registry: FakeRegistry) -> None:
     def said(address: str) -> str:
         console = Console(err=io.StringIO())
-        note_registry(console, Connection("lab", "ml", registry=address))
+        note_registry(console, ConnectionSettings("lab", "ml", registry=address))
         return console.err.getvalue()  # type: ignore[attr-defined, no-any-return]
 
     assert said(registry.name) == ""
@@ -139,9 +139,9 @@ def test_of_mixed_nodes_those_like_this_machine_get_the_server_and_images_are_ma
         asked.append(nodes)
         return Reference("registry.lab:5000", repository, None, DIGEST)
 
-    monkeypatch.setattr("orchestune.images.server_image.push_server_image", pushed)
+    monkeypatch.setattr("orchestune.images.runtime.server_image.push_server_image", pushed)
     console, world = Console(err=io.StringIO()), World(*nodes(("linux", other), ("linux", own)))
-    made = server_image(console, world.api, Connection("lab", "ml", registry="registry.lab:5000"))
+    made = server_image(console, world.api, ConnectionSettings("lab", "ml", registry="registry.lab:5000"))
     assert (made.architecture, asked) == (own, [[Platform(own)]])
     assert f"nodes that are linux/{other} get no trials" in console.err.getvalue()  # type: ignore[attr-defined]
     server_image(console, world.api, replace(made, server_image="", architecture=other))
@@ -184,8 +184,8 @@ def test_trials_keep_to_the_nodes_that_their_image_is_for(
         return f"registry.lab/model@{DIGEST}"
 
     monkeypatch.setattr("platform.machine", lambda: "arm64")
-    monkeypatch.setattr("orchestune.images.prepare.prepare_image", prepare)
-    monkeypatch.setattr("orchestune.images.prepare.runs_on", lambda *_: tuple(map(Platform, there)))
+    monkeypatch.setattr("orchestune.images.builds.prepare.prepare_image", prepare)
+    monkeypatch.setattr("orchestune.images.builds.prepare.runs_on", lambda *_: tuple(map(Platform, there)))
     text = EXPERIMENT.format(image="model") + (f"pod: {{spec: {{nodeSelector: {pod}}}}}\n" if pod else "")
     (tmp_path / "experiment.yml").write_text(text)
     with FakeApiServer(1) as api:
@@ -235,7 +235,7 @@ def test_an_experiment_without_an_image_has_the_clusters_by_digest_on_the_nodes_
     def said(default: str | None) -> tuple[Any, str]:
         console = Console(err=io.StringIO(), cluster="lab")
         with FakeApiServer(1) as api:
-            known = plan.settings(Connection("lab", "ml", default_image=default))
+            known = plan.settings(ConnectionSettings("lab", "ml", default_image=default))
             api.objects["/api/v1/namespaces/ml/configmaps/orchestune-config"] = known
             api.objects["/api/v1/nodes?limit=500"] = {"items": nodes(("linux", "amd64"), ("linux", "arm64"))}
             Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
@@ -244,8 +244,8 @@ def test_an_experiment_without_an_image_has_the_clusters_by_digest_on_the_nodes_
 
     (tmp_path / "experiment.yml").write_text(EXPERIMENT.format(image="x").replace("image: x\n", ""))
     assert said(None) == (Placement(), "")
-    monkeypatch.setattr("orchestune.images.prepare.runs_on", lambda *_: (Platform("arm64"),))
-    monkeypatch.setattr("orchestune.images.prepare.prepare_image", prepare)
+    monkeypatch.setattr("orchestune.images.builds.prepare.runs_on", lambda *_: (Platform("arm64"),))
+    monkeypatch.setattr("orchestune.images.builds.prepare.prepare_image", prepare)
     kept = {"spec": {"nodeSelector": {ARCHITECTURE: "arm64"}}}
     placement, told = said("team/base:1")
     assert placement == Placement(image=f"team/base@{DIGEST}", pod=kept) and "linux/arm64" in told
@@ -258,7 +258,7 @@ def test_a_default_image_that_this_user_may_not_see_is_left_to_the_nodes(
     (tmp_path / "experiment.yml").write_text(EXPERIMENT.format(image="x").replace("image: x\n", ""))
     console = Console(err=io.StringIO(), cluster="lab")
     with FakeApiServer(1) as api:
-        known = plan.settings(Connection("lab", "ml", default_image=f"{registry.name}/base:1"))
+        known = plan.settings(ConnectionSettings("lab", "ml", default_image=f"{registry.name}/base:1"))
         api.objects["/api/v1/namespaces/ml/configmaps/orchestune-config"] = known
         Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
         found = pinned(console, prepared_from(load(tmp_path / "experiment.yml")))

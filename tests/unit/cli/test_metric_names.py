@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.cli.metric_names import goal, likely, ranked
+from orchestune.cli.develop.metric_names import goal, likely, ranked
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from orchestune import __version__
-from orchestune.client.clusters import Cluster, Clusters
-from orchestune.client.endpoint import FILE, Endpoint
-from orchestune.client.launch import folder_key
-from orchestune.client.versions import remedy
-from orchestune.client.whereabouts import LIMIT, Started, Whereabouts
+from orchestune.client.clusters import Clusters, ConnectedCluster
+from orchestune.client.connection.versions import remedy
+from orchestune.client.local.endpoint import FILE, EmbeddedEndpoint
+from orchestune.client.local.experiment_index import LIMIT, ExperimentIndex, StartedExperiment
+from orchestune.client.local.launch_context import folder_key
 from orchestune.errors import Ambiguous
 from orchestune.system.process import Process
 from tests.unit.cli.conftest import Result
@@ -52,7 +52,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def connect(home: Path, server: FakeServer, name: str) -> None:
-    Clusters(home).add(Cluster(name, "hosted", url=server.url, token=TOKEN))
+    Clusters(home).add(ConnectedCluster(name, "hosted", url=server.url, token=TOKEN))
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def machine(home: Path) -> Iterator[FakeServer]:
     process = Process.of(os.getpid())
     assert process is not None
     with FakeServer() as fake:
-        Endpoint(fake.url, TOKEN, process, __version__).write(home / FILE)
+        EmbeddedEndpoint(fake.url, TOKEN, process, __version__).write(home / FILE)
         yield fake
 
 
@@ -143,7 +143,7 @@ def test_what_is_left_of_a_cluster_that_is_connected_no_more_is_looked_for_on_th
 def test_a_purged_experiment_is_forgotten(lab: FakeServer, team: FakeServer, cli: Cli, home: Path) -> None:
     cli("run", "--cluster", "lab", "--detach")
     assert cli("delete", "sgd-aaaa", "--purge", "--yes").code == 0
-    assert Whereabouts(home).all() == []
+    assert ExperimentIndex(home).all() == []
 
 
 def test_a_server_of_the_environment_is_asked_whatever_is_remembered(
@@ -181,7 +181,7 @@ def test_all_clusters_are_listed_and_those_that_do_not_answer_are_named(
     machine.put(status("box-dddd", cluster="docker"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    Clusters(home).add(Cluster("gone", "hosted", url=f"http://127.0.0.1:{port}"))
+    Clusters(home).add(ConnectedCluster("gone", "hosted", url=f"http://127.0.0.1:{port}"))
     result = cli("status", "--all")
     assert sorted(line.split()[:2] for line in result.out.splitlines()[1:]) == [
         ["box-dddd", "docker"],
@@ -208,7 +208,7 @@ def test_a_server_of_another_release_is_told_once_with_what_to_do(lab: FakeServe
 def test_doctor_looks_at_every_connected_cluster(lab: FakeServer, team: FakeServer, cli: Cli, home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    Clusters(home).add(Cluster("gone", "hosted", url=f"http://127.0.0.1:{port}"))
+    Clusters(home).add(ConnectedCluster("gone", "hosted", url=f"http://127.0.0.1:{port}"))
     lab.version = "0.0.1"
     found = {item["name"]: item for item in json.loads(cli("doctor", "--json").out)}
     assert found["cluster team"]["state"] == "ok"
@@ -219,18 +219,18 @@ def test_doctor_looks_at_every_connected_cluster(lab: FakeServer, team: FakeServ
 
 
 def test_a_cluster_of_kubernetes_is_upgraded_by_a_command() -> None:
-    cluster = Cluster("lab", "kubernetes", namespace="ml")
+    cluster = ConnectedCluster("lab", "kubernetes", namespace="ml")
     assert remedy("0.1.0", cluster, "0.2.0") == "`orchestune cluster upgrade -n lab` brings it to 0.2.0, its data kept"
     assert remedy("0.2.0", cluster, "0.2.0rc1") == ""
 
 
 def test_what_is_remembered_is_bounded_and_survives_nonsense(tmp_path: Path) -> None:
-    known = Whereabouts(tmp_path)
+    known = ExperimentIndex(tmp_path)
     (tmp_path / "whereabouts.json").write_text('{"experiments": 3}')
     assert known.all() == []
-    full = [asdict(Started(f"sgd-{number:04}", f"id-{number}", "lab", "here:/x")) for number in range(LIMIT)]
+    full = [asdict(StartedExperiment(f"sgd-{number:04}", f"id-{number}", "lab", "here:/x")) for number in range(LIMIT)]
     (tmp_path / "whereabouts.json").write_text(json.dumps({"schema": 1, "experiments": full}))
-    known.add(Started("new-0000", "id-new", "lab", "here:/x"))
+    known.add(StartedExperiment("new-0000", "id-new", "lab", "here:/x"))
     assert len(known.all()) == LIMIT
     assert known.all()[0].handle == "new-0000"
     assert known.cluster_of(f"sgd-{LIMIT - 1:04}") is None
@@ -238,26 +238,26 @@ def test_what_is_remembered_is_bounded_and_survives_nonsense(tmp_path: Path) -> 
 
 
 def test_what_stands_before_the_four_characters_is_looked_for_where_that_runs(tmp_path: Path) -> None:
-    known = Whereabouts(tmp_path)
-    known.add(Started("sgd-1111", "id-1", "lab", "here:/x"))
-    known.add(Started("sgd-large-2222", "id-2", "docker", "here:/x"))
+    known = ExperimentIndex(tmp_path)
+    known.add(StartedExperiment("sgd-1111", "id-1", "lab", "here:/x"))
+    known.add(StartedExperiment("sgd-large-2222", "id-2", "docker", "here:/x"))
     assert (known.cluster_of("sgd"), known.cluster_of("sgd-l")) == ("lab", "docker")
     with pytest.raises(Ambiguous):
         known.cluster_of("sg")
 
 
 def test_what_cannot_be_written_is_not_remembered_and_no_error(tmp_path: Path) -> None:
-    known = Whereabouts(tmp_path)
+    known = ExperimentIndex(tmp_path)
     (tmp_path / "whereabouts.lock").mkdir()
-    known.add(Started("sgd-1111", "id-1", "lab", "here:/x"))
+    known.add(StartedExperiment("sgd-1111", "id-1", "lab", "here:/x"))
     known.forget(lambda started: True)
     assert known.all() == []
 
 
 def test_a_prefix_that_could_be_in_two_clusters_asks_for_more(tmp_path: Path) -> None:
-    known = Whereabouts(tmp_path)
-    known.add(Started("sgd-1111", "id-1", "lab", "here:/x"))
-    known.add(Started("sgd-1122", "id-2", "team", "here:/x"))
+    known = ExperimentIndex(tmp_path)
+    known.add(StartedExperiment("sgd-1111", "id-1", "lab", "here:/x"))
+    known.add(StartedExperiment("sgd-1122", "id-2", "team", "here:/x"))
     assert known.cluster_of("sgd-1111") == "lab"
     assert known.cluster_of("sgd-112") == "team"
     assert known.cluster_of("tree") is None

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestune.cli.live import Block
-from orchestune.cli.progress import end_lines, live_lines, trial_line
-from orchestune.cli.render import (
+from orchestune.cli.terminal.live import LiveBlock
+from orchestune.cli.terminal.progress import end_lines, live_lines, trial_line
+from orchestune.cli.terminal.render import (
     Paint,
     bar,
     cut,
@@ -229,7 +229,7 @@ def test_a_narrower_terminal_has_folded_what_was_painted(monkeypatch: pytest.Mon
     out = io.StringIO()
     monkeypatch.setenv("LINES", "24")
     monkeypatch.setenv("COLUMNS", "80")
-    block = Block(out, PLAIN)
+    block = LiveBlock(out, PLAIN)
     block.draw(["x" * 70, "y"])
     monkeypatch.setenv("COLUMNS", "40")
     block.draw(["z"])

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.cli.configuring import configuration
-from orchestune.cli.plan import plan_lines
-from orchestune.cli.render import Paint
-from orchestune.client.launch import folder_key
+from orchestune.cli.develop.configuration import configuration
+from orchestune.cli.experiments.plan import plan_lines
+from orchestune.cli.terminal.render import Paint
+from orchestune.client.local.launch_context import folder_key
 from orchestune.config.experiment_file import load, parse
-from orchestune.domain.experiment import Specification
+from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import BadInput
 from tests.testbeds.processes import alive
 from tests.unit.cli.conftest import Result
@@ -275,7 +275,7 @@ def test_a_dry_run_with_a_warm_start_starts_no_server(
 ) -> None:
     monkeypatch.delenv("ORCHESTUNE_SERVER", raising=False)
     monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("orchestune.client.embedded.connect", None)  # whoever starts a server calls it
+    monkeypatch.setattr("orchestune.client.local.embedded.connect", None)  # whoever starts a server calls it
     result = cli("run", "--dry-run", "--warm-start", "sgd-7f3a")
     assert (result.code, result.err) == (0, "")
     assert "warm_start: no server runs that knows of sgd-7f3a, and none was started" in result.out

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.cli.saves import Saves
+from orchestune.cli.develop.file_changes import FileChanges
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_save_is_told_once_when_it_has_come_to_rest(folder: Path) -> None:
-    saves = Saves(folder, ())
+    saves = FileChanges(folder, ())
     assert saves.look() == []
     (folder / "train.py").write_text("12")
     assert saves.look() == [], "it may go on"
@@ -30,7 +30,7 @@ def test_a_save_is_told_once_when_it_has_come_to_rest(folder: Path) -> None:
 
 
 def test_what_is_not_packed_does_not_count(folder: Path) -> None:
-    saves = Saves(folder, ("*.log",))
+    saves = FileChanges(folder, ("*.log",))
     for name in ("out", "__pycache__"):
         (folder / name).mkdir()
         (folder / name / "x").write_text("1")
@@ -39,7 +39,7 @@ def test_what_is_not_packed_does_not_count(folder: Path) -> None:
 
 
 def test_the_same_content_saved_again_and_a_file_put_in_its_place_count(folder: Path) -> None:
-    saves = Saves(folder, ())
+    saves = FileChanges(folder, ())
     os.utime(folder / "train.py", ns=(1, 1))
     saves.look()
     assert saves.look() == ["train.py"]
@@ -51,7 +51,7 @@ def test_the_same_content_saved_again_and_a_file_put_in_its_place_count(folder: 
 
 
 def test_a_folder_that_cannot_be_packed_is_a_change_and_its_repair_is_another(folder: Path) -> None:
-    saves = Saves(folder, ())
+    saves = FileChanges(folder, ())
     (folder / "away").symlink_to("/etc/hostname")
     saves.look()
     assert saves.look() != []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.cli.scripts import absent, asks, left_over, unknown, withheld
+from orchestune.cli.experiments.check_script import absent, asks, left_over, unknown, withheld
 
 SHELL = {"DATA_DIR": "/data", "API_KEY": "x", "PWD": "/here", "HOME": "/home/ada"}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.cli.console import Console
 from orchestune.cli.main import run
-from orchestune.client import embedded
-from orchestune.client.endpoint import Address
+from orchestune.cli.terminal.console import Console
+from orchestune.client.local import embedded
+from orchestune.client.local.endpoint import SocketAddress
 from orchestune.errors import StoreUnavailable, TemporaryError, Unreachable
 from tests.unit.client.fake_server import TOKEN, FakeServer
 
@@ -25,11 +25,11 @@ def test_the_embedded_server_is_waited_for_with_one_word_beside_the_result_that_
 ) -> None:
     hangs = [Unreachable("it hangs"), Unreachable("it hangs")]
 
-    def connect(*, note: Callable[[str], None], **options: object) -> Address:
+    def connect(*, note: Callable[[str], None], **options: object) -> SocketAddress:
         note(SILENT)
         if hangs:
             raise hangs.pop()
-        return Address(server.url, TOKEN)
+        return SocketAddress(server.url, TOKEN)
 
     monkeypatch.setattr(embedded, "connect", connect)
     server.log("epoch 1\n")

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from orchestune.cli.render import Paint
-from orchestune.cli.sparkline import best_so_far
+from orchestune.cli.inspect.sparkline import best_so_far
+from orchestune.cli.terminal.render import Paint
 
 if TYPE_CHECKING:
     from orchestune import documents

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.worker import expressions
-from orchestune.worker.cores import Cores
+from orchestune.worker.metrics import expressions
+from orchestune.worker.processes.cores import Cores
 from tests.unit.cli.conftest import Result
 
 Cli = Callable[..., Result]

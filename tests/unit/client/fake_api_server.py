@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from orchestune.client.clusters import Cluster
-from orchestune.client.wire import frames
+from orchestune.client.clusters import ConnectedCluster
+from orchestune.client.tunnels.websocket import frames
 from tests.testbeds.serving import Handler, Listening
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -94,10 +94,10 @@ class FakeApiServer:
         path.write_text(json.dumps(document))
         return path
 
-    def cluster(self, folder: Path, **changes: Any) -> Cluster:
+    def cluster(self, folder: Path, **changes: Any) -> ConnectedCluster:
         """What `cluster connect` would remember."""
         values = {"kubeconfig": str(self.kubeconfig(folder)), "context": "lab", "namespace": "ml", **changes}
-        return Cluster("lab", "kubernetes", **values)
+        return ConnectedCluster("lab", "kubernetes", **values)
 
 
 class _Http(Listening):

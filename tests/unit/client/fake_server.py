@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from orchestune import __version__
-from orchestune.client.address import Access
+from orchestune.client.address import ServerAccess
 from orchestune.errors import OrchestuneError
 from tests.testbeds.serving import Handler, Listening
 
@@ -202,8 +202,8 @@ class FakeServer:
         self.stop()
         self.start()
 
-    def resolve(self) -> Access:
-        return Access(self.url, self.token)
+    def resolve(self) -> ServerAccess:
+        return ServerAccess(self.url, self.token)
 
     def environment(self) -> dict[str, str]:
         return {"ORCHESTUNE_SERVER": self.url, "ORCHESTUNE_TOKEN": self.token}

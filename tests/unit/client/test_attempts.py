@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from orchestune.client import clock
 from orchestune.client.attempts import seconds
+from orchestune.client.connection import clock
 from tests.unit.client.fake_server import attempt, trial
 
 

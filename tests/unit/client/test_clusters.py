@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from orchestune.client.address import place, resolver
-from orchestune.client.clusters import FILE, Cluster, Clusters
+from orchestune.client.clusters import FILE, Clusters, ConnectedCluster
 from orchestune.errors import NotFound, UsageError
 
-LAB = Cluster("lab", "kubernetes", "/home/ada/.kube/config", "lab", "ml", "registry.lab:5000", user="ada@lab")
-TEAM = Cluster("team", "hosted", url="https://tune.example.org", token="t")
+LAB = ConnectedCluster("lab", "kubernetes", "/home/ada/.kube/config", "lab", "ml", "registry.lab:5000", user="ada@lab")
+TEAM = ConnectedCluster("team", "hosted", url="https://tune.example.org", token="t")
 
 
 @pytest.fixture
@@ -46,15 +46,15 @@ def test_a_token_is_not_shown(clusters: Clusters) -> None:
 
 def test_adding_again_replaces(clusters: Clusters) -> None:
     clusters.add(LAB)
-    clusters.add(Cluster("lab", "kubernetes", role="viewer"))
-    assert clusters.connected() == (Cluster("lab", "kubernetes", role="viewer"),)
+    clusters.add(ConnectedCluster("lab", "kubernetes", role="viewer"))
+    assert clusters.connected() == (ConnectedCluster("lab", "kubernetes", role="viewer"),)
 
 
 def test_local_and_docker_are_always_there_and_never_taken(clusters: Clusters) -> None:
     assert clusters.get("local").embedded and clusters.get("docker").embedded
     assert not clusters.connected()
     with pytest.raises(UsageError, match="means this machine"):
-        clusters.add(Cluster("local", "kubernetes"))
+        clusters.add(ConnectedCluster("local", "kubernetes"))
     with pytest.raises(UsageError, match="always there"):
         clusters.remove("docker")
 
@@ -62,7 +62,7 @@ def test_local_and_docker_are_always_there_and_never_taken(clusters: Clusters) -
 @pytest.mark.parametrize("name", ["", "-lab", "a b", "lab/1", "x" * 64, "läb"])
 def test_a_name_that_cannot_be_typed_everywhere_is_refused(clusters: Clusters, name: str) -> None:
     with pytest.raises(UsageError, match="no name for a cluster"):
-        clusters.add(Cluster(name, "kubernetes"))
+        clusters.add(ConnectedCluster(name, "kubernetes"))
 
 
 def test_a_wrong_name_is_answered_with_what_is_near(clusters: Clusters) -> None:
@@ -115,8 +115,8 @@ def test_what_a_later_version_says_beside_it_is_no_mistake(clusters: Clusters, t
 
 def test_commands_that_add_at_the_same_time_lose_nothing(clusters: Clusters, tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from orchestune.client.clusters import Cluster, Clusters\n"
-        "for i in range(20): Clusters(Path(sys.argv[1])).add(Cluster(f'{sys.argv[2]}{i}', 'kubernetes'))"
+        "import sys; from pathlib import Path; from orchestune.client.clusters import Clusters, ConnectedCluster\n"
+        "for i in range(20): Clusters(Path(sys.argv[1])).add(ConnectedCluster(f'{sys.argv[2]}{i}', 'kubernetes'))"
     )
     adding = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path), name]) for name in "abcd"]
     assert [process.wait(60) for process in adding] == [0] * 4
@@ -127,7 +127,7 @@ def test_the_named_cluster_wins_over_the_environment_and_that_over_the_default(
     clusters: Clusters, environ: dict[str, str]
 ) -> None:
     clusters.add(TEAM)
-    clusters.add(Cluster("other", "hosted", url="https://other.example.org"))
+    clusters.add(ConnectedCluster("other", "hosted", url="https://other.example.org"))
     clusters.use("other")
     named = {**environ, "ORCHESTUNE_SERVER": "https://named.example.org"}
     chosen = {**environ, "ORCHESTUNE_CLUSTER": "team"}
@@ -139,7 +139,7 @@ def test_the_named_cluster_wins_over_the_environment_and_that_over_the_default(
 
 
 def test_the_machine_itself_is_meant_where_nothing_else_is_said(environ: dict[str, str]) -> None:
-    assert place(environ).cluster == Cluster("local", "local")
+    assert place(environ).cluster == ConnectedCluster("local", "local")
     assert place(environ).embedded
     assert place({**environ, "ORCHESTUNE_CLUSTER": "docker"}).name == "docker"
     elsewhere = place({**environ, "ORCHESTUNE_SERVER": "https://tune.example.org", "USER": "ada"})

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from orchestune.client import doctor
-from orchestune.client.doctor import checks
-from orchestune.client.filesystem import NETWORK
-from orchestune.client.finding import Finding
-from orchestune.client.transport import Reply, Transport
+from orchestune.client.connection.transport import HttpReply, Transport
+from orchestune.client.doctor import machine
+from orchestune.client.doctor.finding import CheckResult
+from orchestune.client.doctor.machine import checks
+from orchestune.client.local.filesystem import NETWORK
 from tests.unit.client.fake_server import FakeServer
 
 
-def found(environ: dict[str, str]) -> dict[str, Finding]:
+def found(environ: dict[str, str]) -> dict[str, CheckResult]:
     return {finding.name: finding for finding in checks({"PATH": os.environ["PATH"], **environ})}
 
 
@@ -66,7 +66,7 @@ def test_another_version_of_the_server_is_noticed(told: dict[str, object], verdi
 
 def test_a_clock_that_is_off_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeServer() as server:
-        monkeypatch.setattr(doctor, "parsedate_to_datetime", lambda text: datetime(2020, 1, 31, tzinfo=UTC))
+        monkeypatch.setattr(machine, "parsedate_to_datetime", lambda text: datetime(2020, 1, 31, tzinfo=UTC))
         finding = found(server.environment())["clock"]
     assert finding.state == "warning"
     assert "ahead of the server" in finding.detail
@@ -78,13 +78,13 @@ def test_a_server_that_had_to_be_started_is_not_taken_for_one_with_another_clock
 ) -> None:
     request, waited = Transport.request, list[str]()
 
-    def slow(transport: Transport, method: str, path: str, *more: Any) -> Reply:
+    def slow(transport: Transport, method: str, path: str, *more: Any) -> HttpReply:
         waited.append(path)
         return request(transport, method, path, *more)
 
     monkeypatch.setattr(Transport, "request", slow)
     clock = SimpleNamespace(time=lambda: time.time() - (0.0 if waited else 60.0))  # it takes a minute
-    monkeypatch.setattr(doctor, "time", clock)
+    monkeypatch.setattr(machine, "time", clock)
     with FakeServer() as server:
         findings = found(server.environment())
     assert findings["clock"].state == "ok"
@@ -93,7 +93,7 @@ def test_a_server_that_had_to_be_started_is_not_taken_for_one_with_another_clock
 
 def test_a_state_folder_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    [finding] = doctor._state({"ORCHESTUNE_HOME": str(tmp_path / "file")})
+    [finding] = machine._state({"ORCHESTUNE_HOME": str(tmp_path / "file")})
     assert finding.name == "state folder"
     assert finding.state == "error"
     assert finding.remedy
@@ -110,8 +110,8 @@ def test_without_a_state_folder_all_else_is_looked_at(tmp_path: Path) -> None:
 def test_a_state_folder_on_a_file_system_that_the_server_refuses_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(doctor, "filesystem", lambda folder: kind)
-    [finding] = [one for one in doctor._state({"ORCHESTUNE_HOME": str(tmp_path)}) if one.name == "locks"]
+    monkeypatch.setattr(machine, "filesystem", lambda folder: kind)
+    [finding] = [one for one in machine._state({"ORCHESTUNE_HOME": str(tmp_path)}) if one.name == "locks"]
     assert (finding.state, finding.detail) == ("error", f"the state folder is on {kind}, a network file system")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from orchestune.client.address import Place
+from orchestune.client.address import ServerPlace
+from orchestune.client.all_servers import ask
 from orchestune.client.api import Client
-from orchestune.client.everywhere import ask
 from tests.unit.client.fake_server import FakeServer, status
 
 PATIENCE = 2.0
@@ -22,7 +22,7 @@ def test_a_server_that_has_many_pages_to_give_is_waited_for_and_a_silent_one_is_
     with FakeServer() as long, FakeServer() as silent:
         long.put(status())
         silent.world.hold = "experiments"
-        answers = ask([Place(None, long.resolve), Place(None, silent.resolve)], question, PATIENCE)
+        answers = ask([ServerPlace(None, long.resolve), ServerPlace(None, silent.resolve)], question, PATIENCE)
         silent.world.held.set()
     assert answers[0].error is None and (answers[0].value or 0) > 1
     assert answers[1].error is not None and answers[1].error.message == "it did not answer within 2 s"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.client.filesystem import filesystem
+from orchestune.client.local.filesystem import filesystem
 
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0

@@ -8,7 +8,7 @@ from http.client import HTTPConnection, HTTPResponse
 
 import pytest
 
-from orchestune.client.gateway import gateway
+from orchestune.client.tunnels.gateway import gateway
 from orchestune.errors import Unreachable
 from tests.testbeds.seed import TOKEN, core_of
 from tests.unit.server.harness import Live, live

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.client.launch import environment, folder_key, owner, secret_values
+from orchestune.client.local.launch_context import environment, folder_key, owner, secret_values
 from orchestune.errors import BadInput
 from orchestune.worker.environment import of_job
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestune.client import room
-from orchestune.client.home import state_folder
+from orchestune.client.local import write_errors
+from orchestune.client.local.home import state_folder
 from orchestune.errors import UsageError
 
 SOUND = SimpleNamespace(f_bavail=3, f_frsize=4096, f_files=1000, f_favail=500)
@@ -31,7 +31,7 @@ def test_each_trouble_is_told_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch, number: int, disk: dict[str, int], said: str, remedy: str
 ) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(**{**vars(SOUND), **disk}))
-    text, hint = room.explained(OSError(number, os.strerror(number)), Path("DISK"))
+    text, hint = write_errors.explained(OSError(number, os.strerror(number)), Path("DISK"))
     assert text.startswith(said)
     assert remedy in hint
 
@@ -48,7 +48,7 @@ def test_a_state_folder_that_its_disk_refuses_is_told_in_the_same_words(
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(UsageError) as caught:
         state_folder({"ORCHESTUNE_HOME": str(tmp_path / "new" / "er")})
-    text, hint = room.explained(OSError(number, ""), tmp_path)
+    text, hint = write_errors.explained(OSError(number, ""), tmp_path)
     assert (caught.value.message, caught.value.hint) == (text, hint) and text.startswith(
         said.replace("HOME", str(tmp_path))
     )
@@ -64,5 +64,5 @@ def test_a_state_folder_in_the_home_folder_of_nobody_is_not_made_wherever_one_is
 
 
 def test_a_sound_folder_is_no_trouble(tmp_path: Path) -> None:
-    assert room.trouble(tmp_path) is None
+    assert write_errors.trouble(tmp_path) is None
     assert list(tmp_path.iterdir()) == []

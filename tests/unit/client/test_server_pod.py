@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.client.server_pod import choose, why
+from orchestune.client.tunnels.server_pod import choose, why
 from tests.unit.client.fake_api_server import pod
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from orchestune.client.api import Client
-from orchestune.client.stream import ServerSent
-from orchestune.client.watching import Away, Watch
+from orchestune.client.connection.stream import ServerSentEvent
+from orchestune.client.watching import ServerUnreachable, Watch
 from orchestune.errors import NotFound, OrchestuneError
 from tests.unit.client.fake_server import FakeServer, status, until
 
@@ -66,7 +66,7 @@ def test_a_stream_and_a_watch_outlive_a_server_without_its_store_or_behind_a_pro
     watch.stop()
     looker.join(60)
     asking.close()
-    assert [isinstance(update, Away) for update in updates] == [True, True, False]
+    assert [isinstance(update, ServerUnreachable) for update in updates] == [True, True, False]
 
 
 def test_following_what_does_not_exist_is_an_error(server: FakeServer) -> None:
@@ -92,7 +92,7 @@ def test_a_watch_fetches_the_status_far_less_often_than_events_come(server: Fake
     events, last = 0, None
     while last is None or last["state"] != "completed" or events < 1000:
         update = watch.updates.get(timeout=60)
-        if isinstance(update, ServerSent):
+        if isinstance(update, ServerSentEvent):
             events += 1
         elif isinstance(update, dict):
             last = update

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.client.address import Access, resolver
+from orchestune.client.address import ServerAccess, resolver
 from orchestune.client.api import Client
-from orchestune.client.clusters import Cluster, Clusters
-from orchestune.client.stream import SILENCE
-from orchestune.client.transport import Transport
+from orchestune.client.clusters import Clusters, ConnectedCluster
+from orchestune.client.connection.stream import SILENCE
+from orchestune.client.connection.transport import Transport
 from orchestune.errors import (
     Ambiguous,
     Denied,
@@ -154,7 +154,7 @@ def test_a_kept_connection_gets_the_timeout_of_now(server: FakeServer, client: C
 def test_no_server_is_unreachable_with_the_address_in_the_message() -> None:
     port = free_port()
     with pytest.raises(Unreachable, match=f"127.0.0.1:{port}") as caught:
-        Client.connect(lambda: Access(f"http://127.0.0.1:{port}", ""), patience=0.1).server()
+        Client.connect(lambda: ServerAccess(f"http://127.0.0.1:{port}", ""), patience=0.1).server()
     assert caught.value.exit_code == 3
 
 
@@ -172,7 +172,7 @@ def test_a_new_token_of_a_restarted_server_is_taken_up(server: FakeServer, clien
 
 
 def test_a_wrong_token_is_an_error_at_once(server: FakeServer) -> None:
-    client = Client.connect(lambda: Access(server.url, "wrong"))
+    client = Client.connect(lambda: ServerAccess(server.url, "wrong"))
     with pytest.raises(Denied):
         client.server()
     client.transport.close()
@@ -181,7 +181,7 @@ def test_a_wrong_token_is_an_error_at_once(server: FakeServer) -> None:
 
 def test_what_is_refused_of_files_is_refused_in_the_words_of_the_server(server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "code.tar.gz").write_bytes(b"code")
-    client = Client.connect(lambda: Access(server.url, "wrong"))
+    client = Client.connect(lambda: ServerAccess(server.url, "wrong"))
     with pytest.raises(Denied, match="the token is unknown"):
         client.upload_bundle("ab" * 32, tmp_path / "code.tar.gz")
     client.transport.close()
@@ -214,7 +214,7 @@ def test_a_path_that_the_server_lacks_is_an_error_in_its_words(server: FakeServe
 def test_something_else_at_the_address_is_said_at_once_to_be_no_server(tmp_path: Path) -> None:
     waited: list[float] = []
     with serving(ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(tmp_path)))) as other:
-        transport = Transport(lambda: Access(f"http://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
+        transport = Transport(lambda: ServerAccess(f"http://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
         with pytest.raises(Unreachable, match=r"no Orchestune server answered \(404\)"):
             transport.request("GET", "/api/v1/experiments")
         transport.close()
@@ -230,7 +230,7 @@ def test_a_certificate_that_is_not_trusted_is_told_at_once_with_what_makes_it_tr
     other = ThreadingHTTPServer(("127.0.0.1", 0), QuietHandler)
     other.socket = context.wrap_socket(other.socket, server_side=True)
     with serving(other):
-        transport = Transport(lambda: Access(f"https://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
+        transport = Transport(lambda: ServerAccess(f"https://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
         with pytest.raises(Unreachable, match="has a certificate that is not trusted here") as caught:
             transport.request("GET", "/api/v1/experiments")
         transport.close()
@@ -256,7 +256,7 @@ class Narrow(QuietHandler):
 def test_a_proxy_that_takes_no_large_requests_is_no_wrong_address() -> None:
     waited: list[float] = []
     with serving(ThreadingHTTPServer(("127.0.0.1", 0), Narrow)) as other:
-        transport = Transport(lambda: Access(f"http://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
+        transport = Transport(lambda: ServerAccess(f"http://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
         with pytest.raises(TooLarge, match="a proxy in front of the server refuses requests of this size") as caught:
             transport.request("PUT", "/api/v1/bundles/0", b"code")
         transport.close()
@@ -306,7 +306,7 @@ def test_a_damaged_download_leaves_no_file(server: FakeServer, client: Client, t
 
 
 def test_a_file_keeps_its_name_in_a_locale_that_lacks_its_characters() -> None:
-    code = "import os; from pathlib import Path; from orchestune.client.transfer import local_name"
+    code = "import os; from pathlib import Path; from orchestune.client.connection.transfer import local_name"
     code += "; print(os.fsencode(local_name(Path('a'), '\\u65e5.pt')))"
     environ = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
@@ -315,7 +315,7 @@ def test_a_file_keeps_its_name_in_a_locale_that_lacks_its_characters() -> None:
 
 def test_the_environment_names_a_hosted_server() -> None:
     environ = {"ORCHESTUNE_SERVER": "https://tune.example.org/base/", "ORCHESTUNE_TOKEN": "t", "USER": "ada"}
-    assert resolver(environ)() == Access("https://tune.example.org/base", "t", "ada")
+    assert resolver(environ)() == ServerAccess("https://tune.example.org/base", "t", "ada")
     with pytest.raises(UsageError, match="no address"):
         resolver({"ORCHESTUNE_SERVER": "tune.example.org"})
 
@@ -352,14 +352,14 @@ def test_a_token_that_no_header_can_carry_is_refused_and_never_shown(tmp_path: P
     with pytest.raises(UsageError, match="ORCHESTUNE_TOKEN has a line's end or another character") as refused:
         resolver(environ)
     assert "secret" not in str(refused.value)
-    Clusters(tmp_path).add(Cluster("lab", "hosted", url="https://tune.example.org", token=token))
+    Clusters(tmp_path).add(ConnectedCluster("lab", "hosted", url="https://tune.example.org", token=token))
     with pytest.raises(UsageError, match="what is known of cluster 'lab' has"):
         resolver({"ORCHESTUNE_HOME": str(tmp_path)}, "lab")
 
 
 def test_the_callers_own_name_travels_beside_the_token_of_a_role(server: FakeServer) -> None:
     for user in ("ada@lab.example", "Zoë\r\nX: y", ""):
-        with closing(Client.connect(lambda user=user: Access(server.url, server.token, user))) as client:  # type: ignore[misc]
+        with closing(Client.connect(lambda user=user: ServerAccess(server.url, server.token, user))) as client:  # type: ignore[misc]
             client.server()
     assert [request.headers.get("Orchestune-User") for request in server.world.requests] == [
         "ada@lab.example",
@@ -376,7 +376,7 @@ def test_a_server_that_no_address_leads_to_is_reached_by_what_dials_it(server: F
         dialled.append(seconds)
         return socket.create_connection(("127.0.0.1", port), seconds)
 
-    with closing(Client.connect(lambda: Access("http://inside.example", server.token, dial=dial))) as client:
+    with closing(Client.connect(lambda: ServerAccess("http://inside.example", server.token, dial=dial))) as client:
         assert client.experiment("sgd")["handle"] == "sgd-7f3a"
         assert client.experiment("sgd")["handle"] == "sgd-7f3a"
     assert dialled == [30.0]

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from orchestune.client.api import Client
-from orchestune.client.clusters import Cluster
-from orchestune.client.tunnel import Tunnel
-from orchestune.client.wire import join
-from orchestune.clusters.existing.client import Api
+from orchestune.client.clusters import ConnectedCluster
+from orchestune.client.tunnels.tunnel import Tunnel
+from orchestune.client.tunnels.websocket import join
+from orchestune.clusters.existing.client import ContextClient
 from orchestune.errors import Denied, Unreachable, UsageError
 from tests.unit.client.fake_api_server import FakeApiServer, pod
 from tests.unit.client.fake_server import FakeServer, status, until
@@ -75,9 +75,10 @@ def test_a_login_that_was_renewed_in_the_kubeconfig_is_taken_at_once(
 
 def test_the_way_to_a_cluster_loads_nothing_slow(server: FakeServer, api: FakeApiServer, tmp_path: Path) -> None:
     code = (
-        "import sys; from orchestune.client.api import Client; from orchestune.client.clusters import Cluster; "
-        "from orchestune.client.tunnel import Tunnel; "
-        "client = Client.connect(Tunnel(Cluster('lab', 'kubernetes', sys.argv[1], 'lab', 'ml')).resolve); "
+        "import sys; from orchestune.client.api import Client; "
+        "from orchestune.client.clusters import ConnectedCluster; "
+        "from orchestune.client.tunnels.tunnel import Tunnel; "
+        "client = Client.connect(Tunnel(ConnectedCluster('lab', 'kubernetes', sys.argv[1], 'lab', 'ml')).resolve); "
         "assert client.experiment('sgd')['handle'] == 'sgd-7f3a'; print(' '.join(sys.modules))"
     )
     command = [sys.executable, "-c", code, str(api.kubeconfig(tmp_path))]
@@ -100,7 +101,7 @@ def test_large_bodies_arrive_whole_in_both_directions(server: FakeServer, api: F
 def test_the_strongest_role_that_may_be_had_is_taken_and_remembered(
     server: FakeServer, api: FakeApiServer, tmp_path: Path
 ) -> None:
-    remembered: list[Cluster] = []
+    remembered: list[ConnectedCluster] = []
     api.roles = {"viewer"}
     tunnel = Tunnel(api.cluster(tmp_path), remember=remembered.append)
     assert tunnel.resolve().token == "token-of-viewer"
@@ -241,12 +242,12 @@ def test_whom_a_cluster_at_aws_does_not_know_hears_who_can_change_that(
     with pytest.raises(Denied) as by_tunnel:
         Tunnel(cluster).resolve()
     with pytest.raises(Denied) as by_api:
-        Api(cluster.kubeconfig, cluster.context).call("GET", "/api/v1/namespaces")
+        ContextClient(cluster.kubeconfig, cluster.context).call("GET", "/api/v1/namespaces")
     for caught in (by_tunnel, by_api):
         assert "names you under `access` in its file" in caught.value.hint
     api.kubeconfig(tmp_path, token="an old one")
     with pytest.raises(Denied) as ordinary:
-        Api(cluster.kubeconfig, cluster.context).call("GET", "/api/v1/namespaces")
+        ContextClient(cluster.kubeconfig, cluster.context).call("GET", "/api/v1/namespaces")
     assert "log in to the cluster again" in ordinary.value.hint
 
 
@@ -302,7 +303,7 @@ def test_an_api_server_that_is_away_is_told_with_its_address(tmp_path: Path) -> 
 
 def test_a_kubeconfig_or_context_that_is_not_there_is_wrong_use(api: FakeApiServer, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no kubeconfig at /nowhere"):
-        Tunnel(Cluster("lab", "kubernetes", "/nowhere", "lab", "ml")).resolve()
+        Tunnel(ConnectedCluster("lab", "kubernetes", "/nowhere", "lab", "ml")).resolve()
     with pytest.raises(UsageError, match="has no context 'lap'"):
         Tunnel(api.cluster(tmp_path, context="lap")).resolve()
     (tmp_path / "broken").write_text("- nothing")

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from orchestune.clusters.existing import plan
-from orchestune.clusters.existing.building import InCluster
-from orchestune.clusters.existing.config import Connection
+from orchestune.clusters.existing.config import ConnectionSettings
+from orchestune.clusters.existing.image_build import ClusterBuilder
 from orchestune.errors import Denied, OrchestuneError, Unreachable
-from orchestune.images.build import Plan
-from orchestune.images.credentials import Credentials
-from orchestune.images.manifests import Platform
-from orchestune.images.reference import Reference
+from orchestune.images.builds.build import Plan
+from orchestune.images.registries.credentials import Credentials
+from orchestune.images.registries.manifests import Platform
+from orchestune.images.registries.reference import Reference
 from orchestune.kubeapi.labels import NO_MESH_ANNOTATIONS, NO_MESH_LABELS
-from orchestune.kubeapi.refusals import Forbidden
+from orchestune.kubeapi.refusals import PermissionMissing
 
 PLAN = Plan("FROM x\n", {}, Platform("amd64"), Reference("registry.lab:5000", "orchestune", "0123456789abcdef"))
 AWAY = "(no answer)"
@@ -36,11 +36,11 @@ class Cluster:
     """An API server that goes from one look to the next."""
 
     def __init__(
-        self, looks: Sequence[Look], refusal: str = "", connection: Connection | None = None, lacking: str = ""
+        self, looks: Sequence[Look], refusal: str = "", connection: ConnectionSettings | None = None, lacking: str = ""
     ) -> None:
         self._lacking = lacking
         self._looks, self._refusal = list(looks), refusal
-        self._settings = plan.settings(connection or Connection("lab", "ml"))
+        self._settings = plan.settings(connection or ConnectionSettings("lab", "ml"))
         self.created: list[dict[str, Any]] = []
         self.deleted: list[dict[str, Any]] = []
         self.given = 0
@@ -87,7 +87,7 @@ class Cluster:
 def build(cluster: Cluster, login: Credentials | None = None, clock: Sequence[float] = ()) -> list[str]:
     said: list[str] = []
     times = iter(clock)
-    builder = InCluster(
+    builder = ClusterBuilder(
         cluster,  # type: ignore[arg-type]
         "ml",
         "lab",
@@ -157,14 +157,14 @@ def test_logins_for_what_it_builds_on_go_along_where_not_everybody_may_have_it()
         f"FROM python@sha256:{64 * '1'}\nCOPY --from=made /x /x\nCOPY --from=other.lab/public@sha256:{64 * '2'} /y /y\n"
     )
     logins = {name: Credentials("ada", name) for name in ("registry.lab:5000", "hub.lab", "docker.io", "third.lab")}
-    builder = InCluster(
+    builder = ClusterBuilder(
         Cluster([]),  # type: ignore[arg-type]
         "ml",
         "lab",
         find=logins.get,
         public=lambda image: not image.repository.startswith("private/"),
     )
-    *_, secret = builder.documents(replace(PLAN, dockerfile=text), Connection("lab", "ml"), "00")
+    *_, secret = builder.documents(replace(PLAN, dockerfile=text), ConnectionSettings("lab", "ml"), "00")
     given = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"]
     passwords = {name: base64.b64decode(entry["auth"]).decode() for name, entry in given.items()}
     assert passwords == {"registry.lab:5000": "ada:registry.lab:5000", "hub.lab": "ada:hub.lab"}
@@ -182,7 +182,9 @@ def test_no_mesh_puts_a_container_into_the_build_that_would_keep_it_from_ending(
 def test_who_may_not_build_is_told_before_anything_is_made() -> None:
     for lacking, login in (("create jobs", None), ("create secrets", Credentials("ada", "sesame"))):
         cluster = Cluster([(pod("Succeeded"), "")], lacking=lacking)
-        with pytest.raises(Forbidden, match=f"lacks rights to build an image in the cluster: {lacking}") as caught:
+        with pytest.raises(
+            PermissionMissing, match=f"lacks rights to build an image in the cluster: {lacking}"
+        ) as caught:
             build(cluster, login)
         assert "docs/how-to/permissions.md" in caught.value.hint and "podman" in caught.value.hint
         assert cluster.created == []
@@ -190,7 +192,7 @@ def test_who_may_not_build_is_told_before_anything_is_made() -> None:
 
 
 def test_a_build_pulls_with_the_secrets_of_the_cluster_and_trusts_whom_it_was_told() -> None:
-    told = Connection("lab", "ml", pull_secrets=("pull",), certificates=True)
+    told = ConnectionSettings("lab", "ml", pull_secrets=("pull",), certificates=True)
     for connection, secrets, settings in ((told, [{"name": "pull"}], ["orchestune-config"]), (None, [], [])):
         cluster = Cluster([(pod("Succeeded"), "")], connection=connection)
         build(cluster)
@@ -201,7 +203,9 @@ def test_a_build_pulls_with_the_secrets_of_the_cluster_and_trusts_whom_it_was_to
 
 def test_a_build_goes_out_through_the_proxy_of_the_cluster() -> None:
     for proxy, expected in (("http://proxy.lab:3128", 2), (None, 0)):
-        cluster = Cluster([(pod("Succeeded"), "")], connection=Connection("lab", "ml", proxy=proxy, no_proxy="hub.lab"))
+        cluster = Cluster(
+            [(pod("Succeeded"), "")], connection=ConnectionSettings("lab", "ml", proxy=proxy, no_proxy="hub.lab")
+        )
         build(cluster)
         [container] = cluster.created[0]["spec"]["template"]["spec"]["containers"]
         said = {item["name"]: item["value"] for item in container["env"]}
@@ -212,7 +216,7 @@ def test_a_build_goes_out_through_the_proxy_of_the_cluster() -> None:
 @pytest.mark.parametrize("certificates", [False, True])
 def test_a_registry_of_an_unknown_authority_is_told_with_how_the_cluster_gets_to_know_it(certificates: bool) -> None:
     said = "Successfully tagged x\nx509: certificate signed by unknown authority\n"
-    connection = Connection("lab", "ml", certificates=certificates)
+    connection = ConnectionSettings("lab", "ml", certificates=certificates)
     with pytest.raises(OrchestuneError, match="does not trust a registry") as caught:
         build(Cluster([(pod("Failed"), said)], connection=connection))
     assert "`orchestune cluster connect -n lab --ca FILE`" in caught.value.hint

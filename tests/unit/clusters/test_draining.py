@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.draining import drain, reopen
-from orchestune.clusters.existing.leavings import clear
+from orchestune.clusters.existing.leftovers import clear
 from orchestune.errors import NotFound, TemporaryError
 from orchestune.kubeapi.labels import COMPONENT, OURS
 
@@ -49,8 +49,8 @@ class Cluster:
         self.now = 0.0
 
     @property
-    def api(self) -> Api:
-        return cast(Api, self)
+    def api(self) -> ContextClient:
+        return cast(ContextClient, self)
 
     def clock(self) -> float:
         return self.now

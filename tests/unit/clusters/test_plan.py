@@ -13,18 +13,18 @@ import pytest
 from ruamel.yaml import YAML
 
 from orchestune.clusters.existing import plan, probe
-from orchestune.clusters.existing.config import SETTINGS, Connection, checked, read, refuse_moves
+from orchestune.clusters.existing.config import SETTINGS, ConnectionSettings, checked, read, refuse_moves
 from orchestune.clusters.existing.text import as_yaml
 from orchestune.errors import BadInput, OrchestuneError, UsageError
 from orchestune.kubeapi.labels import OURS
 
 GOLDEN = Path(__file__).parent / "golden"
 IMAGE = "registry.lab:5000/orchestune/server@sha256:" + "ab" * 32
-LAB = Connection("lab", "ml", server_image=IMAGE, version="0.2.0", registry="registry.lab:5000")
+LAB = ConnectionSettings("lab", "ml", server_image=IMAGE, version="0.2.0", registry="registry.lab:5000")
 CASES = {
     "usual": (LAB, None, ""),
     "everything": (
-        Connection(
+        ConnectionSettings(
             "lab",
             "ml",
             server_image=IMAGE,
@@ -46,9 +46,13 @@ CASES = {
         "postgresql://orchestune:geheim@db/orchestune",
         "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n",
     ),
-    "openshift_with_own_claim": (Connection("lab", "ml", server_image=IMAGE, claim="disk", user=None), None, ""),
+    "openshift_with_own_claim": (
+        ConnectionSettings("lab", "ml", server_image=IMAGE, claim="disk", user=None),
+        None,
+        "",
+    ),
     "database_two_replicas": (
-        Connection(
+        ConnectionSettings(
             "lab", "ml", server_image=IMAGE, database=True, files="s3://lab/files", replicas=2, env_secret="aws"
         ),
         "postgresql://orchestune:geheim@db/orchestune",
@@ -109,12 +113,12 @@ def test_the_state_lies_on_a_claim_unless_it_lies_elsewhere_altogether() -> None
 
 
 def test_another_setting_restarts_the_server_and_the_same_ones_do_not() -> None:
-    def mark(connection: Connection, secret: str = "") -> str:
+    def mark(connection: ConnectionSettings, secret: str = "") -> str:
         made = plan.server(connection, secret=secret)
         template = next(item for item in made if item["kind"] == "Deployment")["spec"]["template"]
         return str(template["metadata"]["annotations"]["orchestune.dev/configuration"])
 
-    assert mark(LAB) == mark(Connection.from_json(LAB.to_json()))
+    assert mark(LAB) == mark(ConnectionSettings.from_json(LAB.to_json()))
     assert mark(LAB) != mark(LAB.with_changes({"gpu_resource": "amd.com/gpu"}))
     assert mark(LAB) != mark(LAB, secret="another")
 
@@ -125,7 +129,7 @@ def test_settings_come_back_from_the_cluster_as_they_were() -> None:
 
 
 def test_what_a_later_version_wrote_beside_them_is_left_out() -> None:
-    assert Connection.from_json(LAB.to_json() | {"colour": "blue"}) == LAB
+    assert ConnectionSettings.from_json(LAB.to_json() | {"colour": "blue"}) == LAB
 
 
 @pytest.mark.parametrize(
@@ -152,25 +156,25 @@ def test_another_kind_of_storage_takes_the_place_of_the_first() -> None:
 
 @pytest.mark.parametrize("size", ["20Gi", "1.5Ti", "1Pi", "2P", "500M", "100k", "21474836480"])
 def test_a_disk_has_a_size_as_kubernetes_writes_it(size: str) -> None:
-    assert checked(Connection("lab", "ml", size=size)).size == size
+    assert checked(ConnectionSettings("lab", "ml", size=size)).size == size
 
 
 @pytest.mark.parametrize(
     ("connection", "key"),
     [
-        (Connection("My Lab", "ml"), "name"),
-        (Connection("local", "ml"), "name"),
-        (Connection("lab", "ML"), "namespace"),
-        (Connection("lab", "ml", size="much"), "size"),
-        (Connection("lab", "ml", size="20GB"), "size"),
-        (Connection("lab", "ml", size="20 Gi"), "size"),
-        (Connection("lab", "ml", size="20K"), "size"),
-        (Connection("lab", "ml", size="0Gi"), "size"),
-        (Connection("lab", "ml", files="/data"), "files"),
-        (Connection("lab", "ml", replicas=2), "replicas"),
+        (ConnectionSettings("My Lab", "ml"), "name"),
+        (ConnectionSettings("local", "ml"), "name"),
+        (ConnectionSettings("lab", "ML"), "namespace"),
+        (ConnectionSettings("lab", "ml", size="much"), "size"),
+        (ConnectionSettings("lab", "ml", size="20GB"), "size"),
+        (ConnectionSettings("lab", "ml", size="20 Gi"), "size"),
+        (ConnectionSettings("lab", "ml", size="20K"), "size"),
+        (ConnectionSettings("lab", "ml", size="0Gi"), "size"),
+        (ConnectionSettings("lab", "ml", files="/data"), "files"),
+        (ConnectionSettings("lab", "ml", replicas=2), "replicas"),
     ],
 )
-def test_a_wrong_setting_is_named(connection: Connection, key: str) -> None:
+def test_a_wrong_setting_is_named(connection: ConnectionSettings, key: str) -> None:
     with pytest.raises(BadInput) as caught:
         checked(connection)
     assert [problem.key for problem in caught.value.problems] == [key]
@@ -195,7 +199,7 @@ def test_what_a_cluster_would_refuse_or_everybody_could_read_is_told_before_anyt
         LAB.with_changes({key: value})
     assert [problem.key for problem in caught.value.problems] == [key]
     assert "sesame" not in str(caught.value)
-    had = Connection.from_json(LAB.to_json() | {key: value})
+    had = ConnectionSettings.from_json(LAB.to_json() | {key: value})
     assert had.with_changes({"size": None}) == had, "whoever joins has not said it"
 
 
@@ -226,7 +230,7 @@ def test_pods_keep_to_the_nodes_that_the_image_is_for() -> None:
         connection = replace(LAB, architecture=architecture)
         documents = plan.server(connection)
         [made] = [document for document in documents if document["kind"] == "Deployment"]
-        look = probe.pod(connection, probe.Pool("cpu"), "0-cpu")
+        look = probe.pod(connection, probe.ProbeTarget("cpu"), "0-cpu")
         for spec in (made["spec"]["template"]["spec"], look["spec"]):
             assert spec["nodeSelector"] == {"kubernetes.io/os": "linux", **more}
         settings = json.loads(documents[0]["data"]["kubernetes.json"])
@@ -237,7 +241,7 @@ def test_what_experiments_may_use_is_added_and_taken_back_one_by_one() -> None:
     allowed = LAB.with_changes({"allow": ["privileged", "claim:datasets", "capability:cap_sys_ptrace"]})
     assert allowed.allow == ("capability:SYS_PTRACE", "claim:datasets", "privileged")
     assert allowed.with_changes({}).allow == allowed.allow
-    assert Connection.from_json(json.loads(json.dumps(allowed.to_json()))) == allowed
+    assert ConnectionSettings.from_json(json.loads(json.dumps(allowed.to_json()))) == allowed
     fewer = allowed.with_changes({"allow": ["claim:b"], "disallow": ["privileged", "claim:datasets", "host-pid"]})
     assert fewer.allow == ("capability:SYS_PTRACE", "claim:b")
     assert json.loads(plan.settings(fewer)["data"]["kubernetes.json"])["allow"] == list(fewer.allow)

@@ -7,16 +7,16 @@ from typing import Any, cast
 
 import pytest
 
-from orchestune.backends.kubernetes.admitting import admits
-from orchestune.backends.kubernetes.capacity import Node
-from orchestune.backends.kubernetes.quantities import amount
+from orchestune.backends.kubernetes.objects.quantities import amount
+from orchestune.backends.kubernetes.observation.capacity import Node
+from orchestune.backends.kubernetes.policy.node_admission import admits
 from orchestune.clusters.existing import probe
-from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import Connection
-from orchestune.clusters.existing.probe import Pool
-from orchestune.domain.resources import Resources
+from orchestune.clusters.existing.client import ContextClient
+from orchestune.clusters.existing.config import ConnectionSettings
+from orchestune.clusters.existing.probe import ProbeTarget
+from orchestune.domain.resources.resources import Resources
 
-LAB = Connection("lab", "ml", server_image="registry.lab/server@sha256:1", registry="registry.lab")
+LAB = ConnectionSettings("lab", "ml", server_image="registry.lab/server@sha256:1", registry="registry.lab")
 SAMPLE = "registry.lab/orchestune/test@sha256:2"
 LINUX = {"kubernetes.io/os": "linux"}
 PULL_FAILED = {"waiting": {"reason": "ImagePullBackOff", "message": "certificate signed by unknown authority"}}
@@ -46,21 +46,23 @@ class Showing:
 
 
 def test_a_quota_of_the_namespace_finds_all_the_limits_that_it_counts() -> None:
-    (container,) = probe.pod(LAB, Pool("cpu"), "0-cpu")["spec"]["containers"]
+    (container,) = probe.pod(LAB, ProbeTarget("cpu"), "0-cpu")["spec"]["containers"]
     assert set(container["resources"]["limits"]) == set(container["resources"]["requests"]) == {"cpu", "memory"}
 
 
 @pytest.mark.parametrize("effect", ["NoSchedule", "NoExecute"])
 def test_a_pool_is_tried_whatever_its_nodes_are_tainted_with(effect: str) -> None:
-    spec = probe.pod(LAB, Pool("slow", ("n1",)), "0-slow")["spec"]
+    spec = probe.pod(LAB, ProbeTarget("slow", ("n1",)), "0-slow")["spec"]
     node = Node("n1", "slow", Resources(), True, True, "", True, (("team", "vision", effect),), labels=LINUX)
     assert admits(node, spec)
 
 
-def pull(api: Showing) -> probe.Look:
+def pull(api: Showing) -> probe.ProbeResult:
     moments = iter(range(1000))
     clock = lambda: float(next(moments))
-    return probe.pull(cast(Api, api), LAB, Pool("cpu"), "0-cpu", SAMPLE, clock=clock, sleep=lambda _: None)
+    return probe.pull(
+        cast(ContextClient, api), LAB, ProbeTarget("cpu"), "0-cpu", SAMPLE, clock=clock, sleep=lambda _: None
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_a_node_that_says_nothing_is_not_waited_for_for_ever() -> None:
 
 
 def test_a_pod_that_is_tried_keeps_to_what_a_limit_range_may_ask_for() -> None:
-    [container] = probe.pod(LAB, Pool("cpu"), "0")["spec"]["containers"]
+    [container] = probe.pod(LAB, ProbeTarget("cpu"), "0")["spec"]["containers"]
     requests, limits = container["resources"]["requests"], container["resources"]["limits"]
     for key, least in (("cpu", 0.05), ("memory", 2**26)):
         asked, most = amount(requests[key]), amount(limits[key])

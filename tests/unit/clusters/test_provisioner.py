@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from orchestune.clusters.existing import permissions, plan, provisioner
-from orchestune.clusters.existing.config import SERVER, Connection
+from orchestune.clusters.existing.config import SERVER, ConnectionSettings
 from orchestune.clusters.existing.objects import path
-from orchestune.clusters.existing.permissions import Right
+from orchestune.clusters.existing.permissions import ResourcePermission
 from orchestune.clusters.existing.rights import account, role_rules, server_rules
-from orchestune.domain.cluster import SERVER_ROLES
+from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import Conflict, NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi.forwarding import FORWARDING
 from orchestune.kubeapi.labels import OURS, SERVERS
-from orchestune.kubeapi.refusals import Forbidden
+from orchestune.kubeapi.refusals import PermissionMissing
 from tests.unit.clusters.world import World
 
-LAB = Connection("lab", "ml", server_image="registry.lab/server@sha256:" + "ab" * 32)
+LAB = ConnectionSettings("lab", "ml", server_image="registry.lab/server@sha256:" + "ab" * 32)
 
 
 class Interrupted(Exception):
@@ -54,7 +54,7 @@ class Ready(World):
         return super().delete(document)
 
 
-def deploy(world: World, connection: Connection = LAB, **options: Any) -> None:
+def deploy(world: World, connection: ConnectionSettings = LAB, **options: Any) -> None:
     provisioner.deploy(world.api, connection, lambda text: None, **options)
 
 
@@ -182,7 +182,7 @@ def test_a_namespace_that_was_there_before_stays() -> None:
 def test_a_namespace_that_we_made_goes_also_where_nothing_else_was_left_to_tell_of_it() -> None:
     world = Ready(plan.namespace(LAB))
     assert provisioner.present(world.api, "ml") is None
-    assert provisioner.remove(world.api, Connection("lab", "ml"), lambda text: None) == ["Namespace ml"]
+    assert provisioner.remove(world.api, ConnectionSettings("lab", "ml"), lambda text: None) == ["Namespace ml"]
     assert world.objects == {}
 
 
@@ -191,7 +191,7 @@ class Veiled(Ready):
 
     def get(self, version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         if kind == "Namespace" and self.at is not None:
-            raise Forbidden("this user may not get namespaces in the whole cluster")
+            raise PermissionMissing("this user may not get namespaces in the whole cluster")
         return super().get(version, kind, name, namespace)
 
 
@@ -212,7 +212,7 @@ class Guarded(Ready):
 
     def delete(self, document: dict[str, Any]) -> bool:
         if document["kind"] == "Namespace":
-            raise Forbidden("this user may not delete namespaces in the whole cluster")
+            raise PermissionMissing("this user may not delete namespaces in the whole cluster")
         return super().delete(document)
 
 
@@ -289,7 +289,7 @@ def test_a_database_alone_does_not_keep_the_files() -> None:
 def test_every_right_that_is_missing_is_named_before_anything_is_done() -> None:
     world = World()
     world.denied = frozenset({"create deployments", "watch jobs"})
-    with pytest.raises(Forbidden) as caught:
+    with pytest.raises(PermissionMissing) as caught:
         provisioner.check_rights(world.api, permissions.to_deploy(LAB), "deploy")
     assert "create deployments.apps" in caught.value.message
     assert "watch jobs.batch" in caught.value.message
@@ -298,11 +298,11 @@ def test_every_right_that_is_missing_is_named_before_anything_is_done() -> None:
 
 def test_who_lacks_rights_is_told_who_has_them() -> None:
     world = World(denied=frozenset({"create deployments"}))
-    with pytest.raises(Forbidden) as caught:
+    with pytest.raises(PermissionMissing) as caught:
         provisioner.check_rights(world.api, permissions.to_deploy(LAB), "deploy")
     assert "`kubectl -n ml create rolebinding NAME --clusterrole=admin --user=USER`" in caught.value.hint
     world.denied = frozenset({"create namespaces"})
-    with pytest.raises(Forbidden) as caught:
+    with pytest.raises(PermissionMissing) as caught:
         provisioner.check_rights(world.api, permissions.to_deploy(replace(LAB, create_namespace=True)), "deploy")
     assert "an administrator of the cluster has to make the namespace" in caught.value.hint
 
@@ -330,15 +330,15 @@ def secret(name: str) -> dict[str, Any]:
 
 def test_what_is_handed_on_to_the_server_must_be_held() -> None:
     rights = permissions.to_deploy(LAB)
-    assert Right("watch", "pods", "", "ml") in rights
-    assert Right("create", "serviceaccounts/token", "", "ml", "orchestune-owner") in rights
+    assert ResourcePermission("watch", "pods", "", "ml") in rights
+    assert ResourcePermission("create", "serviceaccounts/token", "", "ml", "orchestune-owner") in rights
     assert not [right for right in rights if right.namespace is None], "everything is namespaced"
 
 
 def test_a_person_needs_the_way_to_the_servers_pods_alone() -> None:
     rights = permissions.to_use(LAB, ["one", "two"])
     forwarding = [right for right in rights if right.resource == FORWARDING]
-    assert forwarding == [Right("create", FORWARDING, "", "ml", name) for name in ("one", "two")]
+    assert forwarding == [ResourcePermission("create", FORWARDING, "", "ml", name) for name in ("one", "two")]
 
 
 def test_the_server_holds_each_right_of_the_roles_that_it_updates() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from orchestune.clusters.existing import plan, rollout
-from orchestune.clusters.existing.config import SERVER, Connection
+from orchestune.clusters.existing.config import SERVER, ConnectionSettings
 from orchestune.errors import Unreachable
 from orchestune.kubeapi.labels import SERVERS
 from tests.unit.clusters.world import World
 
-LAB = Connection("lab", "ml", server_image="registry.lab/server@sha256:" + "ab" * 32)
+LAB = ConnectionSettings("lab", "ml", server_image="registry.lab/server@sha256:" + "ab" * 32)
 
 
 def deployment(*, ready: int = 0, conditions: list[dict[str, Any]] | None = None) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def test_waiting_says_what_it_waits_for_once_and_gives_up_in_time() -> None:
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    with pytest.raises(rollout.NotUp, match="too few cpu"):
+    with pytest.raises(rollout.RolloutFailed, match="too few cpu"):
         rollout.wait(world.api, LAB, said.append, seconds=10, clock=lambda: now[0], sleep=sleep)
     assert len(said) == 1
 
@@ -146,7 +146,7 @@ def test_what_can_never_run_ends_the_waiting_within_seconds() -> None:
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    with pytest.raises(rollout.NotUp, match="cannot be pulled"):
+    with pytest.raises(rollout.RolloutFailed, match="cannot be pulled"):
         rollout.wait(world.api, LAB, lambda text: None, clock=lambda: now[0], sleep=sleep)
     assert 1 < now[0] < 10
 

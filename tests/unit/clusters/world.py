@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any, cast
 
-from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.objects import collection, path
 from orchestune.errors import NotFound
 from orchestune.kubeapi.refusals import Changed
@@ -15,7 +15,7 @@ Manifest = dict[str, Any]
 
 
 class World:
-    """Fulfils what the code needs of `Api`, without a network; `logs` is what any container has written."""
+    """Fulfils what the code needs of `ContextClient`, without a network; `logs` is what any container has written."""
 
     def __init__(self, *documents: Manifest, logs: str = "", denied: frozenset[str] = frozenset()) -> None:
         self.objects: dict[str, Manifest] = {}
@@ -29,8 +29,8 @@ class World:
             self.put(document)
 
     @property
-    def api(self) -> Api:
-        return cast(Api, self)
+    def api(self) -> ContextClient:
+        return cast(ContextClient, self)
 
     def put(self, document: Manifest) -> None:
         self.objects[path(document)] = copy.deepcopy(document)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from orchestune.config.experiment_file import parse
 from orchestune.config.keys import KEYS, LATER
-from orchestune.config.orchestrate import _MARKS
-from orchestune.domain.experiment import Specification
+from orchestune.config.sources.orchestrate import _MARKS
+from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import BadInput
 from tests.unit.config.samples import GOOD
 from tests.unit.config.test_older_files import ORCHESTRATE

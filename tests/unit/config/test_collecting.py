@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.domain.experiment import Specification
-from orchestune.domain.ways import Source
+from orchestune.domain.specification.command_channels import MetricSource
+from orchestune.domain.specification.experiment import Specification
 from tests.unit.config.samples import problems, read, with_lines
 
 
@@ -43,8 +43,8 @@ def test_mistakes(lines: str, message: str) -> None:
     ("where", "private"), [("runs", "runs"), ("logs/*/m.csv", "logs"), ("a/b.csv", "a/b.csv"), ("a/b?/c", "a")]
 )
 def test_what_only_the_trial_may_write(where: str, private: str) -> None:
-    assert Source("csv", where).private == private
-    assert Source("regex", where).private == ""
+    assert MetricSource("csv", where).private == private
+    assert MetricSource("regex", where).private == ""
 
 
 def test_what_python_may_read_otherwise_some_day_is_no_mistake() -> None:

@@ -9,22 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from orchestune.config.described import Described, Goal, Setting
+from orchestune.config.document.nodes import Entries, ScalarNode, SourcePosition
+from orchestune.config.document.save import text
 from orchestune.config.experiment_file import Loaded, parse, without_file
-from orchestune.config.nodes import Entries, Place, Scalar
-from orchestune.config.saving import text
-from orchestune.domain.parameters import Parameter
+from orchestune.config.sources.description import DescribedOption, Description, Goal
+from orchestune.domain.search.parameters import Parameter
 from orchestune.errors import BadInput
 
 FOLDER = Path("/somewhere/project")
 LOSS = (Goal("--minimize", "val/loss", "minimize"),)
 TRAIN = ("python", "train.py", "{args}")
-BUDGET = (Setting("--budget", "budget", "40"),)
+BUDGET = (DescribedOption("--budget", "budget", "40"),)
 
 
 def read(*spaces: str, overrides: tuple[str, ...] = (), **words: Any) -> Loaded:
     usual: dict[str, Any] = {"goals": LOSS, "command": TRAIN, "settings": BUDGET}
-    return without_file(Described(spaces, **{**usual, **words}), FOLDER, overrides)
+    return without_file(Description(spaces, **{**usual, **words}), FOLDER, overrides)
 
 
 def problems(*spaces: str, **words: Any) -> list[str]:
@@ -92,9 +92,9 @@ def test_the_command_runs_with_the_words_that_were_given(command: tuple[str, ...
 def test_options_stand_for_keys_and_set_replaces_both() -> None:
     settings = (
         *BUDGET,
-        Setting("--cpu", "resources.cpu", "2"),
-        Setting("--name", "name", "a: b", text=True),
-        Setting("--timeout", "timeout", "20m"),
+        DescribedOption("--cpu", "resources.cpu", "2"),
+        DescribedOption("--name", "name", "a: b", text=True),
+        DescribedOption("--timeout", "timeout", "20m"),
     )
     specification = read("a=1..9", settings=settings, overrides=("budget=7", "stop.patience=3")).specification
     assert (specification.budget, specification.resources.cpu) == (7, 2.0)
@@ -116,7 +116,7 @@ def test_a_single_trial_needs_no_budget() -> None:
 
 
 def test_a_grid_needs_no_budget() -> None:
-    assert read("a=1..4", settings=(Setting("--engine", "engine", "grid"),)).specification.budget == 4
+    assert read("a=1..4", settings=(DescribedOption("--engine", "engine", "grid"),)).specification.budget == 4
 
 
 def test_each_thing_that_is_missing_is_named_once_with_what_to_write() -> None:
@@ -170,7 +170,7 @@ def test_a_file_or_a_script_without_its_place_is_all_that_is_wrong(word: str, hi
 
 
 def test_a_mistake_names_the_option() -> None:
-    [found] = problems("a=1..2", settings=(*BUDGET, Setting("--engine", "engine", "girid")))
+    [found] = problems("a=1..2", settings=(*BUDGET, DescribedOption("--engine", "engine", "girid")))
     assert found.startswith("--engine: found 'girid'")
     assert found.endswith("(did you mean grid?)")
 
@@ -182,7 +182,7 @@ def test_an_unknown_placeholder_is_a_mistake_in_the_command() -> None:
 
 def test_words_go_over_a_file() -> None:
     file = "run: ./train {args}\nparameters:\n  a: 1..2\nmetrics:\n  loss: minimize\nbudget: 4\n"
-    described = Described(("b=3..4",), LOSS, TRAIN, (Setting("--budget", "budget", "9"),))
+    described = Description(("b=3..4",), LOSS, TRAIN, (DescribedOption("--budget", "budget", "9"),))
     found = parse(file, "experiment.yml", described=described).specification
     assert [p.name for p in found.space.parameters] == ["a", "b"]
     assert (found.run, found.budget, found.metrics[0].name) == ("python train.py {args}", 9, "val/loss")
@@ -200,8 +200,8 @@ def test_words_go_over_a_file() -> None:
 def test_the_saved_file_is_the_same_experiment(words: list[str], command: tuple[str, ...]) -> None:
     settings = (
         *BUDGET,
-        Setting("--name", "name", "a: b # c", text=True),
-        Setting("--memory", "resources.memory", "1Gi"),
+        DescribedOption("--name", "name", "a: b # c", text=True),
+        DescribedOption("--memory", "resources.memory", "1Gi"),
     )
     loaded = read(*words, settings=settings, command=command, overrides=("stop.patience=3", "env.A='b: c'"))
     saved = text(loaded.document, "what it is")
@@ -212,10 +212,10 @@ def test_the_saved_file_is_the_same_experiment(words: list[str], command: tuple[
 @given(some.text(max_size=20))
 def test_any_text_survives_being_saved(value: str) -> None:
     value = "".join(char for char in value if char != "\0" and not "\ud800" <= char <= "\udfff")
-    place = Place("")
+    place = SourcePosition("")
     document = read("a=1..2").document
-    labels = Entries(place, ((Scalar(place, "x", "x"), Scalar(place, value, value)),))
-    document = document.with_entry(Scalar(place, "labels", "labels"), labels)
+    labels = Entries(place, ((ScalarNode(place, "x", "x"), ScalarNode(place, value, value)),))
+    document = document.with_entry(ScalarNode(place, "labels", "labels"), labels)
     assert parse(text(document), "experiment.yml").specification.labels == {"x": value}
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestune.config.experiment_file import parse
-from orchestune.domain.experiment import Specification
+from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import BadInput
 
 BASE = """\

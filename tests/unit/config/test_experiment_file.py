@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from orchestune.config.experiment_file import load
-from orchestune.domain.code import Code
-from orchestune.domain.early_stopping import EarlyStopping
-from orchestune.domain.experiment import Futile, Keep, Secret, Specification, StopRules
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.resources import Resources
+from orchestune.domain.resources.resources import Resources
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.specification.code import CodeSettings
+from orchestune.domain.specification.early_stopping import EarlyStopping
+from orchestune.domain.specification.experiment import FutileTrials, Keep, Secret, Specification, StopRules
+from orchestune.domain.specification.metrics import Metric
 from orchestune.errors import BadInput
 from tests.unit.config.samples import ALPHA, GOOD, changed, read, with_lines
 
@@ -28,7 +28,7 @@ def specification(text: str) -> Specification:
 def test_a_small_file_has_the_documented_defaults() -> None:
     loaded = read(GOOD)
     assert loaded.notes == ()
-    assert loaded.code == Code((), 200 * 2**20)
+    assert loaded.code == CodeSettings((), 200 * 2**20)
     found = loaded.specification
     assert (found.name, found.run, found.budget, found.parallelism) == ("SGD", "python model.py {args}", 40, 1)
     assert found.space.parameters == (Parameter("alpha", "float", 1e-6, 0.1, log=True),)
@@ -124,14 +124,14 @@ def test_everything_that_a_file_may_say_arrives() -> None:
     assert found.secrets == (Secret("A", "env:B"), Secret("C", "file:~/c.txt"), Secret("D", "env:E"))
     assert (found.timeout, found.grace, found.retries) == (5400.0, 5.0, 3)
     assert (found.oom_retries, found.memory_factor) == (2, 2.0)
-    assert found.stop == StopRules(10, 0.98, 7200.0, 30, Futile(0.6, 20, "below"))
+    assert found.stop == StopRules(10, 0.98, 7200.0, 30, FutileTrials(0.6, 20, "below"))
     assert found.early_stopping == EarlyStopping("percentile", None, 2, 3, 4, 60.0)
     assert found.try_first == ({"alpha": 0.001}, {"alpha": 0.1})
     assert found.keep == Keep(("best.pt", "plots/*.png"), 5, 10 * 2**20)
     assert found.checkpoint_every == 300.0
     assert (found.seed, found.engine, found.engine_options) == (7, "tpe", {"startup": 5, "candidates": 100})
     assert (found.priority, found.labels) == (-3, {"team": "vision", "run": "3"})
-    assert loaded.code == Code(("data/", "*.ckpt"), 2**30)
+    assert loaded.code == CodeSettings(("data/", "*.ckpt"), 2**30)
     assert Specification.from_json(found.to_json()) == found
 
 

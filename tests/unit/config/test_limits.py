@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from orchestune.config.experiment_file import parse
-from orchestune.domain.experiment import Specification
-from orchestune.domain.metrics import Limit, Metric, feasible, pareto_front
+from orchestune.domain.specification.experiment import Specification
+from orchestune.domain.specification.metrics import Limit, Metric, feasible, pareto_front
 from orchestune.errors import BadInput
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestune.config.experiment_file import Loaded, parse
-from orchestune.domain.notify import Hook
+from orchestune.domain.specification.notify import Hook
 from orchestune.errors import BadInput
 
 FILE = """

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from orchestune.config.experiment_file import load
-from orchestune.config.placing import Build
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.priors import Prior
-from orchestune.domain.resources import Resources
+from orchestune.config.sections.placement import Build
+from orchestune.domain.resources.resources import Resources
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.priors import Prior
+from orchestune.domain.specification.metrics import Metric
 from orchestune.errors import BadInput
 from tests.unit.config.samples import problems, read
 

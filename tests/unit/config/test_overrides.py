@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.domain.experiment import StopRules
-from orchestune.domain.metrics import Limit
-from orchestune.domain.parameters import Parameter
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.specification.experiment import StopRules
+from orchestune.domain.specification.metrics import Limit
 from tests.unit.config.samples import ALPHA, GOOD, changed, problems, read, with_lines
 
 DOTS = changed(f"alpha: {ALPHA}", "optim.lr: 0.1..1\n  optim: [sgd, adam]\n  deep.x: {type: float, min: 0, max: 1}")

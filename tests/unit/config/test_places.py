@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from orchestune.config.document.value_spans import Unreadable, of_json, of_toml, of_yaml
 from orchestune.config.experiment_file import parse
-from orchestune.config.places import Unreadable, of_json, of_toml, of_yaml
-from orchestune.domain.experiment import Specification
+from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import BadInput
-from orchestune.worker.config import fill, spell
+from orchestune.worker.files.config_copy import fill, spell
 
 YAML_FILE = """\
 # how we train

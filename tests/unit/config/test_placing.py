@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from orchestune.config.experiment_file import Loaded, parse
-from orchestune.domain.experiment import Specification
-from orchestune.domain.placement import Placement, Volume
+from orchestune.domain.resources.placement import Placement, Volume
+from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import BadInput
 
 BEGINNING = """\

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.config.compose import compose
-from orchestune.config.report import Report, located
+from orchestune.config.document.compose import compose
+from orchestune.config.document.report import ProblemReport, located
 from orchestune.errors import Problem
 
 TEXT = """\
@@ -30,7 +30,7 @@ mlflow:
     ],
 )
 def test_a_mistake_is_placed_where_its_key_leads_or_as_near_as_that(key: str, place: tuple[int, int]) -> None:
-    found = located(Problem("is missing", key), compose(TEXT, "experiment.yml", Report()))
+    found = located(Problem("is missing", key), compose(TEXT, "experiment.yml", ProblemReport()))
     assert (found.file, found.line, found.column) == ("experiment.yml", *place)
     assert (found.message, found.key) == ("is missing", key)
 
@@ -38,4 +38,4 @@ def test_a_mistake_is_placed_where_its_key_leads_or_as_near_as_that(key: str, pl
 @pytest.mark.parametrize("key", ["elsewhere", "0", ""])
 def test_a_mistake_that_is_about_no_key_of_the_file_has_no_place_in_it(key: str) -> None:
     problem = Problem("is missing", key)
-    assert located(problem, compose(TEXT, "experiment.yml", Report())) == problem
+    assert located(problem, compose(TEXT, "experiment.yml", ProblemReport())) == problem

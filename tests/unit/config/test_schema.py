@@ -10,10 +10,10 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from docs.writing import experiment_file
-from orchestune.config.compose import compose
+from orchestune.config.document.compose import compose
+from orchestune.config.document.nodes import plain
+from orchestune.config.document.report import ProblemReport
 from orchestune.config.keys import KEYS
-from orchestune.config.nodes import plain
-from orchestune.config.report import Report
 from tests.unit.config.samples import ALPHA, GOOD, changed, problems, with_lines
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +28,7 @@ def validator() -> Draft202012Validator:
 
 
 def document(text: str) -> Any:
-    return plain(compose(text, "file", Report()))
+    return plain(compose(text, "file", ProblemReport()))
 
 
 def test_the_page_speaks_of_every_key() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.config.tokens import looks_like_a_secret
+from orchestune.config.sections.tokens import looks_like_a_secret
 from tests.unit.config.samples import problems, with_lines
 
 # put together here, so that no scanner takes this file for a leak

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from orchestune.config import sigopt_modules
+from orchestune.config.document.nodes import SourcePosition, mapping
 from orchestune.config.experiment_file import load
 from orchestune.config.foreign import reading
-from orchestune.config.nodes import Place, mapping
+from orchestune.config.sources import sigopt_modules
 
 FILE = """\
 run: python3 src/model.py
@@ -28,7 +28,7 @@ def run(folder: Path, script: str, **parameters: Any) -> tuple[subprocess.Comple
     """Run a script as a trial with those parameters; what it reported."""
     (folder / "params.json").write_text(json.dumps(parameters))
     (folder / "model.py").write_text(script)
-    wanted = sigopt_modules.wanted(mapping({"run": "python3 model.py"}, Place("x")), folder)
+    wanted = sigopt_modules.wanted(mapping({"run": "python3 model.py"}, SourcePosition("x")), folder)
     for file in wanted:
         (folder / file).parent.mkdir(exist_ok=True)
         (folder / file).write_text(sigopt_modules.text(file))
@@ -89,7 +89,7 @@ def test_what_cannot_be_is_told(line: str, tmp_path: Path) -> None:
 
 
 def test_what_the_modules_report_is_understood() -> None:
-    from orchestune.worker.metrics import Declared, Scanner
+    from orchestune.worker.metrics.scanner import Declared, Scanner
 
     scanner = Scanner(Declared(["accuracy"]))
     [found] = scanner.document(b'{"name": "accuracy", "value": 0.75, "stddev": 0.1}')

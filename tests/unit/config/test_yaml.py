@@ -6,14 +6,14 @@ import math
 
 import pytest
 
-from orchestune.config.compose import compose
-from orchestune.config.nodes import plain
-from orchestune.config.report import Report
+from orchestune.config.document.compose import compose
+from orchestune.config.document.nodes import plain
+from orchestune.config.document.report import ProblemReport
 from tests.unit.config.samples import GOOD, changed, problems, read
 
 
 def value(text: str) -> object:
-    return plain(compose(text, "file", Report()))
+    return plain(compose(text, "file", ProblemReport()))
 
 
 @pytest.mark.parametrize(

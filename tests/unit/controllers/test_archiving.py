@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from orchestune.controllers.archiving import EVERY_SECONDS, REST, Archiving
-from orchestune.domain.experiment import Specification
+from orchestune.domain.specification.experiment import Specification
 from orchestune.store import artifacts, blobs
 from orchestune.store.artifacts import ArtifactRow
 from orchestune.store.experiments import ExperimentRow, read_specification
 from orchestune.store.session import Session
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 
 
 @pytest.mark.parametrize(("seconds", "pause"), [(0.0, EVERY_SECONDS), (4.0, 4.0 * REST)])
 def test_what_takes_long_to_look_for_is_looked_for_less_often(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, pause: float
 ) -> None:
-    world = World(tmp_path)
+    world = CoreWorld(tmp_path)
     looked: list[float] = []
 
     def unreferenced(session: Session, older_than: float) -> list[str]:
@@ -42,7 +42,7 @@ def test_what_takes_long_to_look_for_is_looked_for_less_often(
 def test_experiments_of_which_nothing_is_new_are_not_looked_at_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, best: int | None
 ) -> None:
-    world = World(tmp_path)
+    world = CoreWorld(tmp_path)
     experiment = world.create(budget=1, keep={"patterns": ["model"], "best": best})
     world.run(experiment)
     with world.core.store.transaction() as session:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestune.controllers.each import each
+from orchestune.controllers.isolated_jobs import each
 from orchestune.errors import StoreUnavailable
-from orchestune.ports.files import Away
+from orchestune.ports.files import FileStoreUnreachable
 
 REFUSED, AWAY = (
     StoreUnavailable("s3://bucket refused DeleteObject: AccessDenied"),
-    Away("s3://bucket cannot be reached"),
+    FileStoreUnreachable("s3://bucket cannot be reached"),
 )
 MISTAKE = ZeroDivisionError()
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 
 from orchestune.controllers.finishing import Finishing
-from orchestune.controllers.sparing import Sparing
-from orchestune.testing.world import World
+from orchestune.controllers.warm_pool import WarmPool
+from orchestune.testing.world import CoreWorld
 
 
-def test_a_time_that_is_not_over_is_looked_at_without_the_lock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_that_is_not_over_is_looked_at_without_the_lock(
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     experiment = world.create(budget=50, stop={"time": 60})
     world.lease()
     world.clock.pass_time(30.0)
-    finishing = Finishing(world.core, Sparing(world.core))
+    finishing = Finishing(world.core, WarmPool(world.core))
     with monkeypatch.context() as patched:
         patched.setattr(world.core.store, "transaction", None)
         finishing.tick()

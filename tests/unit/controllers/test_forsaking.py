@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.controllers.forsaking import PATIENCE_SECONDS, Forsaking
-from orchestune.domain.experiment import TEST_LABEL
+from orchestune.controllers.abandoned_runs import PATIENCE_SECONDS, AbandonedRuns
+from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.errors import BadInput, Purged
 from orchestune.services import audit
-from orchestune.services.change_experiment import Changes, change_experiment
-from orchestune.services.rerun_trial import Rerun, rerun_trial
-from orchestune.testing.world import World
+from orchestune.services.commands.change_experiment import Changes, change_experiment
+from orchestune.services.commands.rerun_trial import Rerun, rerun_trial
+from orchestune.testing.world import CoreWorld
 
 
-def pass_time(world: World, forsaking: Forsaking, seconds: float) -> None:
+def pass_time(world: CoreWorld, forsaking: AbandonedRuns, seconds: float) -> None:
     for _ in range(round(seconds / 10)):
         world.clock.pass_time(10)
         forsaking.tick()
 
 
-def test_a_test_that_nobody_waits_for_is_stopped_and_removed(world: World) -> None:
+def test_a_test_that_nobody_waits_for_is_stopped_and_removed(world: CoreWorld) -> None:
     forsaken = world.create(budget=1, labels={TEST_LABEL: "0"})
     usual = world.create(budget=1, labels={"team": TEST_LABEL})
     world.lease()
-    forsaking = Forsaking(world.core)
+    forsaking = AbandonedRuns(world.core)
     pass_time(world, forsaking, PATIENCE_SECONDS)
     assert world.status(forsaken)["state"] in ("pending", "running")
     assert audit.page(world.core, None, 10)["items"] == []
@@ -40,26 +40,26 @@ def test_a_test_that_nobody_waits_for_is_stopped_and_removed(world: World) -> No
     assert world.status(usual)["desired"] == "running"
 
 
-def test_a_test_that_somebody_waits_for_goes_on_however_long_it_takes(world: World) -> None:
+def test_a_test_that_somebody_waits_for_goes_on_however_long_it_takes(world: CoreWorld) -> None:
     waited_for = world.create(budget=1, labels={TEST_LABEL: "0"})
-    forsaking = Forsaking(world.core)
+    forsaking = AbandonedRuns(world.core)
     for beat in range(1, 10):
         pass_time(world, forsaking, PATIENCE_SECONDS - 20)
         change_experiment(world.core, waited_for, Changes(labels={TEST_LABEL: str(beat)}), "ada")
     assert world.status(waited_for)["desired"] == "running"
 
 
-def test_what_is_run_again_of_a_test_is_none(world: World) -> None:
+def test_what_is_run_again_of_a_test_is_none(world: CoreWorld) -> None:
     tested = world.create(budget=1, labels={TEST_LABEL: "0", "team": "vision"})
     world.lease()
     again = str(rerun_trial(world.core, tested, 1, Rerun(), "ada")["id"])
-    pass_time(world, Forsaking(world.core), PATIENCE_SECONDS + 20)
+    pass_time(world, AbandonedRuns(world.core), PATIENCE_SECONDS + 20)
     assert (world.status(again)["desired"], world.status(again)["labels"]) == ("running", {"team": "vision"})
 
 
-def test_what_was_not_begun_as_a_test_cannot_become_one(world: World) -> None:
+def test_what_was_not_begun_as_a_test_cannot_become_one(world: CoreWorld) -> None:
     usual = world.create(budget=1, labels={"team": "vision"})
     with pytest.raises(BadInput, match="belongs to tests alone"):
         change_experiment(world.core, usual, Changes(labels={"team": "vision", TEST_LABEL: "1"}), "eve")
-    pass_time(world, Forsaking(world.core), PATIENCE_SECONDS + 20)
+    pass_time(world, AbandonedRuns(world.core), PATIENCE_SECONDS + 20)
     assert world.status(usual)["desired"] == "running" and world.status(usual)["labels"] == {"team": "vision"}

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.judging import Judging
-from orchestune.domain.metrics import Limit, Metric
-from orchestune.engines import analyses
-from orchestune.engines.process import EngineLost
-from orchestune.services import change_experiment, read_experiments
-from orchestune.services.change_experiment import Changes
-from orchestune.services.estimates import Estimates
-from orchestune.testing.world import World
+from orchestune.controllers.noisy_stopping import NoisyStopping
+from orchestune.domain.specification.metrics import Limit, Metric
+from orchestune.engines.process import analyses
+from orchestune.engines.process.parent import EngineLost
+from orchestune.services.commands import change_experiment
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.memory.estimates import Estimates
+from orchestune.services.queries import read_experiments
+from orchestune.testing.world import CoreWorld
 
 VALUES = [1.0, 1.1, 0.95, 1.0, 1.2, 0.95, 1.05, 1.0, 1.0, 1.1, 0.1, 1.0]
 """the one before the last is the best, by luck"""
@@ -34,7 +35,7 @@ class Expecting:
         return self._answer
 
 
-def searched(world: World, rules: dict[str, Any], stddev: float | None, values: Sequence[float] = VALUES) -> str:
+def searched(world: CoreWorld, rules: dict[str, Any], stddev: float | None, values: Sequence[float] = VALUES) -> str:
     """An experiment with so many results."""
     experiment = world.create(budget=60, parallelism=1, stop=rules)
     for value in values:
@@ -44,7 +45,7 @@ def searched(world: World, rules: dict[str, Any], stddev: float | None, values: 
 
 
 def searched_for_two(
-    world: World, rules: dict[str, Any], spread: dict[str, float | None], values: Sequence[float] = VALUES
+    world: CoreWorld, rules: dict[str, Any], spread: dict[str, float | None], values: Sequence[float] = VALUES
 ) -> str:
     """The same with a second metric, whose best value came first, so that the eleventh trial comes onto the front."""
     metrics = [{"name": name, "goal": "minimize"} for name in ("loss", "size")]
@@ -56,16 +57,16 @@ def searched_for_two(
     return experiment
 
 
-def judged(world: World, experiment: str) -> dict[str, Any]:
+def judged(world: CoreWorld, experiment: str) -> dict[str, Any]:
     """Its status after the controllers have looked at it."""
-    judging = Judging(world.core)
+    judging = NoisyStopping(world.core)
     judging.tick()
     world.tick(3)
     judging.tick()
     return world.status(experiment)
 
 
-def test_a_lucky_value_does_not_reach_the_target(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lucky_value_does_not_reach_the_target(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Expecting(monkeypatch, 3, 0.92)
     shown = judged(world, searched(world, {"target": 0.5}, stddev=0.3))
     assert shown["state"] == "running" and model.asked == [len(VALUES)]
@@ -73,7 +74,7 @@ def test_a_lucky_value_does_not_reach_the_target(world: World, monkeypatch: pyte
 
 
 def test_the_best_of_a_search_that_ended_is_known_though_nobody_looked(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Expecting(monkeypatch, 3, 0.92)
     experiment = searched(world, {}, stddev=0.3)
@@ -86,7 +87,7 @@ def test_the_best_of_a_search_that_ended_is_known_though_nobody_looked(
     assert item["best"][0]["trial"] == 3 and item["best"][0]["measured_best"] == 11
 
 
-def test_what_is_expected_reaches_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_expected_reaches_it(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     Expecting(monkeypatch, 3, 0.45)
     experiment = searched(world, {"target": 0.5}, stddev=0.3)
     assert world.status(experiment)["state"] == "running", "a model has no place where trials finish"
@@ -97,7 +98,7 @@ def test_what_is_expected_reaches_it(world: World, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_best_of_a_search_that_a_rule_ended_is_known_to_a_server_that_begins_later(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Expecting(monkeypatch, 3, 0.45)
     judged(world, searched(world, {"target": 0.5}, stddev=0.3))
@@ -107,7 +108,7 @@ def test_the_best_of_a_search_that_a_rule_ended_is_known_to_a_server_that_begins
     assert model.asked == [len(VALUES)]
 
 
-def test_a_search_whose_best_was_luck_is_futile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_whose_best_was_luck_is_futile(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     Expecting(monkeypatch, 3, 0.92)
     rules = {"futile": {"limit": 0.5, "after": 12, "side": "above"}}
     shown = judged(world, searched(world, rules, stddev=0.3))
@@ -116,14 +117,14 @@ def test_a_search_whose_best_was_luck_is_futile(world: World, monkeypatch: pytes
 
 @pytest.mark.parametrize(("chosen", "state"), [(2, "completed"), (9, "running")])
 def test_patience_counts_from_the_trial_that_is_expected_to_be_the_best(
-    world: World, monkeypatch: pytest.MonkeyPatch, chosen: int, state: str
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch, chosen: int, state: str
 ) -> None:
     Expecting(monkeypatch, chosen, 0.92)
     assert judged(world, searched(world, {"patience": 10}, stddev=0.3))["state"] == state
 
 
 def test_what_was_decided_stands_whoever_looks_at_the_rules_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Expecting(monkeypatch, 3, 0.45)
     experiment = searched(world, {"target": 0.5}, stddev=0.3)
@@ -135,7 +136,7 @@ def test_what_was_decided_stands_whoever_looks_at_the_rules_again(
     assert world.status(experiment)["reason"]["code"] == "target"
 
 
-def test_without_noise_no_model_is_asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_noise_no_model_is_asked(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Expecting(monkeypatch, 3, 0.92)
     experiment = searched(world, {"target": 0.5}, stddev=None, values=[1.0, 0.1])
     assert world.status(experiment)["reason"]["code"] == "target"
@@ -143,13 +144,13 @@ def test_without_noise_no_model_is_asked(world: World, monkeypatch: pytest.Monke
     assert model.asked == []
 
 
-def test_few_noisy_values_end_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_noisy_values_end_nothing(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Expecting(monkeypatch, 3, 0.92)
     shown = judged(world, searched(world, {"target": 0.5, "patience": 3}, stddev=0.3, values=[1.0, 0.1, *[1.0] * 7]))
     assert shown["state"] == "running" and model.asked == []
 
 
-def test_where_no_model_can_be_made_the_best_value_decides(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_model_can_be_made_the_best_value_decides(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*_: object) -> None:
         raise EngineLost("it is gone")
 
@@ -166,7 +167,7 @@ def fronted(monkeypatch: pytest.MonkeyPatch, front: list[int] | None) -> None:
 
 
 def test_a_lucky_value_of_the_first_of_two_metrics_does_not_reach_the_target(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Expecting(monkeypatch, 3, 0.92)
     fronted(monkeypatch, [1, 3])
@@ -177,28 +178,30 @@ def test_a_lucky_value_of_the_first_of_two_metrics_does_not_reach_the_target(
     assert [(each["trial"], each["expected"]) for each in shown["best"]] == [(1, None), (3, None)]
 
 
-def test_what_is_expected_of_the_first_of_two_metrics_reaches_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_expected_of_the_first_of_two_metrics_reaches_it(
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Expecting(monkeypatch, 3, 0.45)
     fronted(monkeypatch, [1, 3])
     shown = judged(world, searched_for_two(world, {"target": 0.5}, BOTH))
     assert shown["reason"]["message"] == "loss reached 0.45, the target was 0.5"
 
 
-def test_few_noisy_values_of_two_metrics_end_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_noisy_values_of_two_metrics_end_nothing(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Expecting(monkeypatch, 3, 0.92)
     experiment = searched_for_two(world, {"target": 0.5, "patience": 3}, BOTH, [1.0, 0.1, *[1.0] * 7])
     shown = judged(world, experiment)
     assert shown["state"] == "running" and model.asked == []
 
 
-def test_an_exact_first_metric_reaches_the_target_however_noisy_the_second_is(world: World) -> None:
+def test_an_exact_first_metric_reaches_the_target_however_noisy_the_second_is(world: CoreWorld) -> None:
     experiment = searched_for_two(world, {"target": 0.5}, {"loss": None, "size": 0.3}, VALUES[:11])
     assert world.status(experiment)["reason"]["code"] == "target"
 
 
 @pytest.mark.parametrize(("last", "state"), [(2, "completed"), (9, "running")])
 def test_patience_counts_from_the_last_trial_that_came_onto_the_expected_front(
-    world: World, monkeypatch: pytest.MonkeyPatch, last: int, state: str
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch, last: int, state: str
 ) -> None:
     Expecting(monkeypatch, 1, 0.92)
     fronted(monkeypatch, [1, last])
@@ -207,7 +210,7 @@ def test_patience_counts_from_the_last_trial_that_came_onto_the_expected_front(
 
 
 def test_a_limit_of_the_second_metric_holds_where_the_first_one_is_looked_at(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[Metric]] = []
 
@@ -224,14 +227,14 @@ def test_a_limit_of_the_second_metric_holds_where_the_first_one_is_looked_at(
         worker, lease = world.lease()[0]
         points = [[0, name, value + number, None, 0.3] for name in ("loss", "size", "accuracy")]
         worker.call(finished=[worker.finish(lease, points=points)])
-    Judging(world.core).tick()
+    NoisyStopping(world.core).tick()
     assert asked == [[loss, replace(size, optimized=False)]]
 
 
-def test_a_model_is_asked_once_for_each_new_result(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_asked_once_for_each_new_result(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Expecting(monkeypatch, 3, 0.92)
     searched(world, {"target": 0.5}, stddev=0.3)
-    judging = Judging(world.core)
+    judging = NoisyStopping(world.core)
     for _ in range(3):
         judging.tick()
     assert model.asked == [len(VALUES)]

@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import select, update
 
 from orchestune.controllers.launching import spread, workers_for
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Capacity, Machine, Resources
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Capacity, Machine, Resources
 from orchestune.errors import UsageError
 from orchestune.ports.backend import WorkerOrder
-from orchestune.services import change_experiment, create_experiment
-from orchestune.services.change_experiment import Changes
+from orchestune.services.commands import change_experiment, create_experiment
+from orchestune.services.commands.change_experiment import Changes
 from orchestune.store.tables import workers
-from orchestune.testing.world import FakeBackend, World
+from orchestune.testing.world import CoreWorld, FakeBackend
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_each_core_has_its_worker_unless_there_are_many_slots_for_each(cores: in
 
 
 def test_an_experiment_that_grows_keeps_its_workers_and_gives_them_more_slots(tmp_path: Path) -> None:
-    world = World(tmp_path, None, Capacity((Machine(2, 2**34),)))
+    world = CoreWorld(tmp_path, None, Capacity((Machine(2, 2**34),)))
     try:
         experiment = world.create(budget=100, parallelism=2)
         world.tick(2)
@@ -52,13 +52,13 @@ class Faulty(FakeBackend):
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path, backend=Faulty(Capacity((Machine(4, 2**34),))))
+def world(tmp_path: Path) -> Iterator[CoreWorld]:
+    made = CoreWorld(tmp_path, backend=Faulty(Capacity((Machine(4, 2**34),))))
     yield made
     made.close()
 
 
-def test_trouble_with_one_experiment_keeps_no_other_from_its_workers(world: World) -> None:
+def test_trouble_with_one_experiment_keeps_no_other_from_its_workers(world: CoreWorld) -> None:
     first = world.create(owner="eve")
     other = world.create()
     create_experiment.create_experiment(world.core, replace(world.request(), cluster="empty"), "ada")
@@ -71,7 +71,7 @@ def test_trouble_with_one_experiment_keeps_no_other_from_its_workers(world: Worl
     assert world.status(first)["workers"]
 
 
-def test_workers_whose_end_nobody_noted_hold_up_nothing(world: World) -> None:
+def test_workers_whose_end_nobody_noted_hold_up_nothing(world: CoreWorld) -> None:
     experiment = world.create(budget=3)
     world.run(experiment)
     with world.core.store.transaction() as session:
@@ -94,7 +94,7 @@ class Accompanied(FakeBackend):
 
 
 def test_what_comes_with_each_trial_has_its_place_too_and_is_not_the_trials(tmp_path: Path) -> None:
-    world = World(tmp_path, backend=Accompanied(Capacity((Machine(5, 2**34),))))
+    world = CoreWorld(tmp_path, backend=Accompanied(Capacity((Machine(5, 2**34),))))
     try:
         resources = {"cpu": 1, "memory": 2**30}
         experiment = world.create(parallelism=10, resources=resources)
@@ -109,7 +109,7 @@ def test_what_comes_with_each_trial_has_its_place_too_and_is_not_the_trials(tmp_
 
 
 def test_more_memory_leaves_room_for_what_comes_with_each_trial(tmp_path: Path) -> None:
-    world = World(tmp_path, backend=Accompanied(Capacity((Machine(8, 3 * 2**30),))))
+    world = CoreWorld(tmp_path, backend=Accompanied(Capacity((Machine(8, 3 * 2**30),))))
     try:
         world.create(parallelism=1, resources={"memory": 2**30}, oom_retries=2, memory_factor=4)
         world.tick(2)
@@ -120,7 +120,7 @@ def test_more_memory_leaves_room_for_what_comes_with_each_trial(tmp_path: Path) 
 
 
 def test_a_claimed_name_uses_up_no_share_of_its_authenticated_owner(tmp_path: Path) -> None:
-    world = World(tmp_path, None, Capacity((Machine(4, 2**34),)))
+    world = CoreWorld(tmp_path, None, Capacity((Machine(4, 2**34),)))
     try:
         for _ in range(3):
             world.create(budget=100, parallelism=4, principal=None, resources={"cpu": 1})

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from orchestune.controllers import loop as loops
-from orchestune.controllers.loop import Loop
+from orchestune.controllers.loop import ControllerLoop
 from orchestune.errors import StoreUnavailable
 from tests.unit.server.harness import scripted_core
 
@@ -45,7 +45,7 @@ def test_a_loop_goes_on_once_it_is_known_again_that_this_server_leads(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     counting, errors = Counting(), [error, error]
-    loop = Loop("judging", scripted_core(), (counting,), seconds=0.01, leads=after(errors))
+    loop = ControllerLoop("judging", scripted_core(), (counting,), seconds=0.01, leads=after(errors))
     loop.start()
     assert counting.ticked.wait(60)
     loop.stop(60)
@@ -72,7 +72,7 @@ def test_a_controllers_trouble_is_told_once_until_it_passes_or_is_another(caplog
     away, fault = StoreUnavailable("the bucket is away"), RuntimeError("a fault")
     failing, counting = Failing([away, away, fault, fault, away, None, away]), Counting()
     with caplog.at_level(logging.INFO):
-        loop = Loop("removing", scripted_core(), (failing, counting), seconds=0.01, quiet=0.0)
+        loop = ControllerLoop("removing", scripted_core(), (failing, counting), seconds=0.01, quiet=0.0)
         loop.start()
         assert failing.ticked.wait(60)
         loop.stop(60)
@@ -88,7 +88,7 @@ def test_trouble_has_not_passed_while_it_comes_again_and_again(caplog: pytest.Lo
     full = StoreUnavailable("the disk is full")
     failing = Failing([full, None, full, None, None, full])
     with caplog.at_level(logging.INFO):
-        loop = Loop("failing", scripted_core(), (failing,), seconds=0.01)
+        loop = ControllerLoop("failing", scripted_core(), (failing,), seconds=0.01)
         loop.start()
         assert failing.ticked.wait(60)
         loop.stop(60)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from orchestune.controllers.launching import MOST_PENDING
-from orchestune.domain.resources import Capacity, Machine
+from orchestune.domain.resources.resources import Capacity, Machine
 from orchestune.ports.backend import WorkerOrder
-from orchestune.testing.world import FakeBackend, World
+from orchestune.testing.world import CoreWorld, FakeBackend
 
 
 class Queueing(FakeBackend):
@@ -46,8 +46,8 @@ def place() -> Queueing:
 
 
 @pytest.fixture
-def world(tmp_path: Path, place: Queueing) -> Iterator[World]:
-    made = World(tmp_path, backend=place)
+def world(tmp_path: Path, place: Queueing) -> Iterator[CoreWorld]:
+    made = CoreWorld(tmp_path, backend=place)
     yield made
     made.close()
 
@@ -56,7 +56,7 @@ def wants(parallelism: int, **keys: Any) -> dict[str, Any]:
     return {"budget": 1000, "parallelism": parallelism, "resources": {"cpu": 1}, **keys}
 
 
-def test_what_waits_in_a_queue_keeps_nothing_from_others(world: World, place: Queueing) -> None:
+def test_what_waits_in_a_queue_keeps_nothing_from_others(world: CoreWorld, place: Queueing) -> None:
     waiting = world.create(**wants(6, placement={"queue": "team"}))
     world.tick(3)
     place.let_in(2)
@@ -68,7 +68,7 @@ def test_what_waits_in_a_queue_keeps_nothing_from_others(world: World, place: Qu
     assert reason == "waits in the queue team: insufficient unused quota for cpu"
 
 
-def test_what_a_queue_lets_in_gets_its_place_back_from_those_after_it(world: World, place: Queueing) -> None:
+def test_what_a_queue_lets_in_gets_its_place_back_from_those_after_it(world: CoreWorld, place: Queueing) -> None:
     waiting = world.create(**wants(6, placement={"queue": "team"}))
     world.tick(3)
     other = world.create(**wants(6))
@@ -80,7 +80,7 @@ def test_what_a_queue_lets_in_gets_its_place_back_from_those_after_it(world: Wor
     assert (len(place.of(waiting)), states.count("draining")) == (3, 3), "what drains goes when its trial is over"
 
 
-def test_only_some_workers_wait_in_a_queue_at_once(world: World, place: Queueing) -> None:
+def test_only_some_workers_wait_in_a_queue_at_once(world: CoreWorld, place: Queueing) -> None:
     place.room = Capacity((Machine(500, 2**40),))
     world.create(**wants(100, placement={"queue": "team"}))
     world.tick(3)
@@ -90,7 +90,7 @@ def test_only_some_workers_wait_in_a_queue_at_once(world: World, place: Queueing
     assert len(place.pending) == MOST_PENDING
 
 
-def test_what_a_queue_let_in_keeps_its_place_while_it_pulls_its_image(world: World, place: Queueing) -> None:
+def test_what_a_queue_let_in_keeps_its_place_while_it_pulls_its_image(world: CoreWorld, place: Queueing) -> None:
     world.create(**wants(6, placement={"queue": "team"}))
     world.tick(3)
     for worker in [*place.pending][:2]:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.early_deaths import EarlyDeaths
+from orchestune.controllers.crash_backoff import CrashBackoff
 from orchestune.controllers.reaping import GIVE_UP_SECONDS, Reaping
 from orchestune.errors import StoreUnavailable, TemporaryError
 from orchestune.store.database import Store
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 
 BEAT = 2.0
 
@@ -43,7 +43,7 @@ class SometimesAway(Store):
         yield
 
 
-def states(world: World, experiment: str) -> list[str]:
+def states(world: CoreWorld, experiment: str) -> list[str]:
     return [str(worker["state"]) for worker in world.status(experiment)["workers"]]
 
 
@@ -55,7 +55,7 @@ def tick(reaping: Reaping) -> None:
         pass
 
 
-def test_a_server_that_stood_still_lets_workers_speak_before_it_counts_them_as_lost(world: World) -> None:
+def test_a_server_that_stood_still_lets_workers_speak_before_it_counts_them_as_lost(world: CoreWorld) -> None:
     experiment = world.create(budget=2, parallelism=1)
     worker, lease = world.lease()[0]
     worker.call(beats=[worker.started(lease)])
@@ -73,13 +73,13 @@ def test_a_server_that_stood_still_lets_workers_speak_before_it_counts_them_as_l
 
 
 @pytest.mark.parametrize("what", ["reading", "writing"])
-def test_an_outage_of_the_store_expires_no_lease(world: World, what: str) -> None:
+def test_an_outage_of_the_store_expires_no_lease(world: CoreWorld, what: str) -> None:
     experiment = world.create(budget=2, parallelism=1)
     worker, lease = world.lease()[0]
     worker.call(beats=[worker.started(lease)])
     store = SometimesAway(world.core.store)
     core = replace(world.core, store=store)
-    reaping = Reaping(core, EarlyDeaths(core))
+    reaping = Reaping(core, CrashBackoff(core))
     tick(reaping)
     store.away = what
     for _ in range(60):
@@ -94,7 +94,9 @@ def test_an_outage_of_the_store_expires_no_lease(world: World, what: str) -> Non
     assert world.status(experiment)["counts"]["completed"] == 1
 
 
-def test_a_worker_that_cannot_be_ended_keeps_no_other_from_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_cannot_be_ended_keeps_no_other_from_it(
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     experiment = world.create(budget=4, parallelism=2)
     for worker, lease in world.lease(2):
         worker.call(beats=[worker.started(lease)])

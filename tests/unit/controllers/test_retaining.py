@@ -9,19 +9,21 @@ from typing import Any
 import pytest
 
 from orchestune.controllers.archiving import WHILE_NOISY, Archiving
-from orchestune.engines import analyses
-from orchestune.services import change_experiment, read_experiments, read_trials, uploads
-from orchestune.services.change_experiment import Changes
+from orchestune.engines.process import analyses
+from orchestune.services.commands import change_experiment
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.execution import uploads
+from orchestune.services.queries import read_experiments, read_trials
 from orchestune.store.database import Store
 from orchestune.store.experiments import ExperimentRow
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 
 MODEL = b"weights"
 DIGEST = hashlib.sha256(MODEL).hexdigest()
 
 
 def searched(
-    world: World, measured: Sequence[Mapping[str, float]], count: int, stddev: float | None = None, **changes: Any
+    world: CoreWorld, measured: Sequence[Mapping[str, float]], count: int, stddev: float | None = None, **changes: Any
 ) -> str:
     """An experiment that keeps the files of so many best trials, with these results."""
     changes = {"budget": len(measured)} | changes
@@ -32,7 +34,7 @@ def searched(
     return experiment
 
 
-def finish(world: World, values: Mapping[str, float], stddev: float | None = None) -> None:
+def finish(world: CoreWorld, values: Mapping[str, float], stddev: float | None = None) -> None:
     """The next trial ends with a result and hands in its file."""
     worker, lease = world.lease()[0]
     uploads.append(world.core, worker.id, DIGEST, 0, MODEL)
@@ -43,24 +45,24 @@ def finish(world: World, values: Mapping[str, float], stddev: float | None = Non
     worker.keep_artifacts(said | {"files": files})
 
 
-def retained(world: World, experiment: str) -> list[int]:
+def retained(world: CoreWorld, experiment: str) -> list[int]:
     """The trials that have files after what is not the best has gone."""
     Archiving(world.core).retain_artifacts()
     return with_files(world, experiment)
 
 
-def with_files(world: World, experiment: str) -> list[int]:
+def with_files(world: CoreWorld, experiment: str) -> list[int]:
     """The trials that have files."""
     numbers = [trial["number"] for trial in world.trials(experiment)]
     return [number for number in numbers if read_trials.artifacts(world.core, experiment, number)]
 
 
-def shown(world: World, experiment: str) -> list[int]:
+def shown(world: CoreWorld, experiment: str) -> list[int]:
     """The trials that `best` names."""
     return [entry["trial"] for entry in read_experiments.best(world.core, experiment)]
 
 
-def test_trials_that_keep_the_limits_come_before_better_ones_that_do_not(world: World) -> None:
+def test_trials_that_keep_the_limits_come_before_better_ones_that_do_not(world: CoreWorld) -> None:
     metrics = [
         {"name": "loss", "goal": "minimize"},
         {"name": "size", "goal": "minimize", "constraint": "<= 10", "optimized": False},
@@ -73,14 +75,14 @@ def test_trials_that_keep_the_limits_come_before_better_ones_that_do_not(world: 
     assert retained(world, searched(world, results, 4, metrics=metrics)) == [1, 2, 4, 5], "then the best of the others"
 
 
-def test_the_whole_front_of_several_metrics_stays(world: World) -> None:
+def test_the_whole_front_of_several_metrics_stays(world: CoreWorld) -> None:
     metrics = [{"name": "loss", "goal": "minimize"}, {"name": "accuracy", "goal": "maximize"}]
     results = [{"loss": loss, "accuracy": accuracy} for loss, accuracy in ((1, 9), (2, 9.5), (3, 1), (4, 9.9))]
     experiment = searched(world, results, 1, metrics=metrics)
     assert retained(world, experiment) == shown(world, experiment) == [1, 2, 4]
 
 
-def test_of_a_noisy_search_the_best_by_expectation_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_noisy_search_the_best_by_expectation_stays(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analyses, "best_estimate", lambda space, metrics, history: (7, 0.6, 0.1))
     results = [{"loss": value / 10} for value in range(11, -1, -1)]
     experiment = searched(world, results, 1, stddev=0.3)
@@ -88,7 +90,7 @@ def test_of_a_noisy_search_the_best_by_expectation_stays(world: World, monkeypat
 
 
 def test_nothing_is_dropped_of_a_noisy_search_that_might_become_its_best(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(analyses, "best_estimate", lambda space, metrics, history: (2, 0.6, 0.1))
     results = [{"loss": value / 10} for value in range(WHILE_NOISY + 5)]
@@ -97,7 +99,7 @@ def test_nothing_is_dropped_of_a_noisy_search_that_might_become_its_best(
     assert retained(world, experiment) == [2, *range(7, WHILE_NOISY + 6)]
 
 
-def test_a_search_that_did_not_change_is_looked_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_that_did_not_change_is_looked_at_once(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = searched(world, [{"loss": 0.2}, {"loss": 0.3}], 1)
     archiving = Archiving(world.core)
     archiving.retain_artifacts()
@@ -112,7 +114,7 @@ def test_a_search_that_did_not_change_is_looked_at_once(world: World, monkeypatc
 
 
 def test_a_search_whose_best_is_still_to_be_estimated_is_looked_at_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = searched(world, [{"loss": 0.2}, {"loss": 0.3}], 1)
     archiving, looked = Archiving(world.core), list[str]()

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from orchestune import documents
-from orchestune.archives.shelf import Shelf
-from orchestune.controllers.retiring import AGAIN, Retiring
+from orchestune.archives.archive_store import ArchiveStore
+from orchestune.controllers.cluster_teardown import AGAIN, TeardownController
 from orchestune.errors import Conflict, Denied, StoreUnavailable, Unreachable
 from orchestune.files.folder import FolderFiles
-from orchestune.services import change_experiment, retire_cluster
-from orchestune.services.read_cluster import cluster
-from orchestune.services.retirement import Retirement
-from orchestune.testing.world import World
+from orchestune.services import cluster_teardown
+from orchestune.services.commands import change_experiment
+from orchestune.services.memory.teardown_plan import TeardownPlan
+from orchestune.services.queries.read_cluster import cluster
+from orchestune.testing.world import CoreWorld
 
 HOURS = 8 * 3600.0
 
@@ -38,18 +39,20 @@ class Place:
     """The world with a controller that ends it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.world = folder, World(folder)
-        self.undertaker, self.shelf = Undertaker(), Shelf(FolderFiles(folder / "archive"))
+        self.folder, self.world = folder, CoreWorld(folder)
+        self.undertaker, self.shelf = Undertaker(), ArchiveStore(FolderFiles(folder / "archive"))
         self.start()
 
     def start(self) -> None:
         """As a new server would have it."""
-        self.plan = Retirement(HOURS, "s3://team/vision", {}, self.folder / "retiring")
+        self.plan = TeardownPlan(HOURS, "s3://team/vision", {}, self.folder / "retiring")
         self.core = replace(self.world.core, retirement=self.plan)
-        self.controller = Retiring(self.core, self.plan, self.undertaker, self._shelf, self.folder / "scratch")
+        self.controller = TeardownController(
+            self.core, self.plan, self.undertaker, self._shelf, self.folder / "scratch"
+        )
         self.broken: Exception | None = None
 
-    def _shelf(self) -> Shelf:
+    def _shelf(self) -> ArchiveStore:
         if self.broken is not None:
             raise self.broken
         return self.shelf
@@ -64,7 +67,7 @@ class Place:
         for _ in range(100):
             self.world.clock.pass_time(1.0)
             self.world.tick()
-            if retire_cluster.at_rest(self.core):
+            if cluster_teardown.at_rest(self.core):
                 return
         raise AssertionError("its workers stay")
 
@@ -124,14 +127,14 @@ def test_what_is_not_over_keeps_it_and_time_counts_anew_afterwards(place: Place)
 
 def test_nothing_new_is_taken_once_it_has_begun_and_what_was_on_its_way_calls_it_off(place: Place) -> None:
     place.tick()
-    retire_cluster.refuse(place.core)
+    cluster_teardown.refuse(place.core)
     place.tick(HOURS + 1)
     with pytest.raises(Conflict, match="is being destroyed; its records are in s3://team/vision"):
-        retire_cluster.refuse(place.core)
+        cluster_teardown.refuse(place.core)
     made = place.world.create(name="late", budget=1)
     place.tick(1)
     assert place.undertaker.begun == 0
-    retire_cluster.refuse(place.core)
+    cluster_teardown.refuse(place.core)
     place.end(made)
     place.tick()
     place.tick(HOURS + 1)
@@ -144,7 +147,7 @@ def test_a_server_that_is_started_again_in_the_middle_goes_on_and_still_takes_no
     place.tick(HOURS + 1)
     place.start()
     with pytest.raises(Conflict):
-        retire_cluster.refuse(place.core)
+        cluster_teardown.refuse(place.core)
     place.tick()
     assert place.undertaker.begun == 1
 
@@ -167,7 +170,7 @@ def test_without_a_copy_it_is_never_destroyed_and_says_why(place: Place, failure
         place.tick(HOURS + AGAIN)
     assert place.undertaker.begun == 0
     assert str(failure) in retirement(place)["trouble"]
-    retire_cluster.refuse(place.core)
+    cluster_teardown.refuse(place.core)
     place.broken = None
     place.tick(AGAIN + 1)
     place.tick(1)
@@ -185,7 +188,7 @@ def test_an_undertaker_that_cannot_be_reached_is_called_again_and_one_that_refus
     place.tick(AGAIN + 1)
     assert place.undertaker.begun == 2 and not place.begun()
     assert "lambda:InvokeFunction" in retirement(place)["trouble"]
-    retire_cluster.refuse(place.core)
+    cluster_teardown.refuse(place.core)
 
 
 def test_it_is_asked_again_as_long_as_the_server_is_still_there(place: Place) -> None:

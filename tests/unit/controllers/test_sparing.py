@@ -9,35 +9,35 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from orchestune.controllers.sparing import WARM_SECONDS, Sparing
-from orchestune.domain.experiment import TEST_LABEL
-from orchestune.domain.resources import Capacity, Machine
-from orchestune.services.change_experiment import delete, stop
+from orchestune.controllers.warm_pool import WARM_SECONDS, WarmPool
+from orchestune.domain.resources.resources import Capacity, Machine
+from orchestune.domain.specification.experiment import TEST_LABEL
+from orchestune.services.commands.change_experiment import delete, stop
 from orchestune.services.signatures import read_worker_token
 from orchestune.store import experiments, workers
-from orchestune.testing.world import FakeWorker, World
+from orchestune.testing.world import CoreWorld, FakeWorker
 
 WIDE = Capacity((Machine(16, 2**36),))
 TEST = {TEST_LABEL: "0"}
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path) -> Iterator[CoreWorld]:
     """Where a worker is a container with one slot."""
-    made = World(tmp_path, capacity=WIDE)
+    made = CoreWorld(tmp_path, capacity=WIDE)
     made.backend.slots_per_worker = 1
     yield made
     made.close()
 
 
-def one_test(world: World, **changes: Any) -> str:
+def one_test(world: CoreWorld, **changes: Any) -> str:
     """Run one test to its end; its id."""
     test = world.create(budget=1, parallelism=1, labels=TEST, **changes)
     finish(world, test)
     return test
 
 
-def finish(world: World, experiment: str) -> None:
+def finish(world: CoreWorld, experiment: str) -> None:
     """Let its workers do what they get until it is over; workers of others only say that they live."""
     for _ in range(50):
         world.tick()
@@ -50,11 +50,11 @@ def finish(world: World, experiment: str) -> None:
     raise AssertionError(world.status(experiment))
 
 
-def came_from(world: World, experiment: str) -> list[str | None]:
+def came_from(world: CoreWorld, experiment: str) -> list[str | None]:
     return [worker["came_from"] for worker in world.status(experiment)["workers"]]
 
 
-def test_the_next_test_takes_over_the_worker_of_the_one_before(world: World) -> None:
+def test_the_next_test_takes_over_the_worker_of_the_one_before(world: CoreWorld) -> None:
     first = one_test(world)
     second = one_test(world)
     assert len(world.backend.orders) == 1 and not world.backend.ended
@@ -62,7 +62,7 @@ def test_the_next_test_takes_over_the_worker_of_the_one_before(world: World) -> 
     assert [(worker["state"], worker["succeeded"]) for worker in world.status(first)["workers"]] == [("ended", 1)]
 
 
-def test_records_of_an_experiment_keep_the_worker_that_went_on_with_a_test(world: World) -> None:
+def test_records_of_an_experiment_keep_the_worker_that_went_on_with_a_test(world: CoreWorld) -> None:
     first = one_test(world)
     second = one_test(world)
     delete(world.core, second, True, "ada")
@@ -74,7 +74,7 @@ def test_records_of_an_experiment_keep_the_worker_that_went_on_with_a_test(world
     assert trial["attempts"][0]["worker"] == "w1"
 
 
-def test_an_idle_worker_of_a_running_experiment_is_taken_over_too(world: World) -> None:
+def test_an_idle_worker_of_a_running_experiment_is_taken_over_too(world: CoreWorld) -> None:
     experiment = world.create(budget=4, parallelism=1, engine="tpe")
     ((worker, lease),) = world.lease()
     worker.call(finished=[worker.finish(lease)])  # and nothing more was suggested yet
@@ -91,14 +91,14 @@ def test_an_idle_worker_of_a_running_experiment_is_taken_over_too(world: World) 
     [{"owner": "grace"}, {"resources": {"cpu": 2}}, {"placement": {"image": "other:1"}}, {"grace": 3}],
     ids=["another owner", "other resources", "another image", "another grace"],
 )
-def test_a_worker_of_another_kind_is_not_taken_over(world: World, changes: dict[str, Any]) -> None:
+def test_a_worker_of_another_kind_is_not_taken_over(world: CoreWorld, changes: dict[str, Any]) -> None:
     one_test(world)
     second = one_test(world, **changes)
     assert len(world.backend.orders) == 2
     assert came_from(world, second) == [None]
 
 
-def test_a_warm_worker_goes_when_nobody_needs_it_for_long(world: World) -> None:
+def test_a_warm_worker_goes_when_nobody_needs_it_for_long(world: CoreWorld) -> None:
     one_test(world)
     world.tick(3)
     assert not world.backend.ended
@@ -107,7 +107,7 @@ def test_a_warm_worker_goes_when_nobody_needs_it_for_long(world: World) -> None:
     assert world.backend.ended == set(world.backend.orders)
 
 
-def test_a_warm_worker_goes_at_once_when_somebody_waits_for_its_place(world: World) -> None:
+def test_a_warm_worker_goes_at_once_when_somebody_waits_for_its_place(world: CoreWorld) -> None:
     one_test(world)
     waits = world.create(resources={"cpu": 4})
     world.backend.room = Capacity((Machine(1, 2**30),))
@@ -116,7 +116,7 @@ def test_a_warm_worker_goes_at_once_when_somebody_waits_for_its_place(world: Wor
     assert world.backend.ended == set(world.backend.orders)
 
 
-def test_the_worker_of_a_test_that_was_stopped_goes_at_once(world: World) -> None:
+def test_the_worker_of_a_test_that_was_stopped_goes_at_once(world: CoreWorld) -> None:
     test = world.create(budget=1, parallelism=1, labels=TEST)
     world.lease()
     stop(world.core, test, "ada")
@@ -124,13 +124,13 @@ def test_the_worker_of_a_test_that_was_stopped_goes_at_once(world: World) -> Non
     assert world.backend.ended == set(world.backend.orders)
 
 
-def test_the_workers_of_an_experiment_that_is_no_test_go_at_once(world: World) -> None:
+def test_the_workers_of_an_experiment_that_is_no_test_go_at_once(world: CoreWorld) -> None:
     finish(world, world.create(budget=1, parallelism=1))
     world.tick(3)
     assert world.backend.ended == set(world.backend.orders)
 
 
-def test_a_worker_whose_heir_is_over_before_it_came_ends(world: World) -> None:
+def test_a_worker_whose_heir_is_over_before_it_came_ends(world: CoreWorld) -> None:
     one_test(world)
     second = world.create(budget=1, parallelism=1, labels=TEST)
     world.tick()
@@ -143,7 +143,9 @@ def test_a_worker_whose_heir_is_over_before_it_came_ends(world: World) -> None:
     assert world.backend.ended == set(world.backend.orders)
 
 
-def test_a_worker_that_went_on_has_a_token_of_its_new_experiment_and_the_old_life_gets_nothing(world: World) -> None:
+def test_a_worker_that_went_on_has_a_token_of_its_new_experiment_and_the_old_life_gets_nothing(
+    world: CoreWorld,
+) -> None:
     one_test(world)
     second = world.create(budget=1, parallelism=1, labels=TEST)
     world.tick()
@@ -157,7 +159,7 @@ def test_a_worker_that_went_on_has_a_token_of_its_new_experiment_and_the_old_lif
     assert after.call(want=1)["leases"]
 
 
-def test_a_test_that_waits_takes_one_look_at_what_workers_do_however_many_there_are(world: World) -> None:
+def test_a_test_that_waits_takes_one_look_at_what_workers_do_however_many_there_are(world: CoreWorld) -> None:
     asked: list[str] = []
     event.listen(world.core.store.engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
     world.backend.room = Capacity((Machine(64, 2**38),))
@@ -169,7 +171,7 @@ def test_a_test_that_waits_takes_one_look_at_what_workers_do_however_many_there_
         with world.core.store.reading() as session:
             rows, present = experiments.unfinished(session), workers.present(session, "local")
         asked.clear()
-        seen, told = Sparing(world.core).hand_over(world.backend, rows, present)
+        seen, told = WarmPool(world.core).hand_over(world.backend, rows, present)
         counts.append(len(asked))
         assert (seen, told) == (present, [])
         delete(world.core, test, True, "ada")

@@ -11,9 +11,9 @@ import pytest
 from orchestune.bootstrap import build
 from orchestune.files.folder import FolderFiles
 from orchestune.server.settings import Settings
-from orchestune.services import change_experiment
+from orchestune.services.commands import change_experiment
 from orchestune.store import imports
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from tests.testbeds.waiting import until
 
 
@@ -28,7 +28,7 @@ def test_workers_start_while_files_of_another_experiment_cannot_be_removed(
         return iter(())
 
     monkeypatch.setattr(FolderFiles, "keys", keys)
-    world = World(tmp_path)
+    world = CoreWorld(tmp_path)
     doomed = world.create(budget=1)
     world.run(doomed)
     change_experiment.delete(world.core, doomed, True, "ada")
@@ -46,7 +46,7 @@ def test_workers_start_while_files_of_another_experiment_cannot_be_removed(
 
 
 def test_a_server_that_takes_a_record_in_is_not_idle(tmp_path: Path) -> None:
-    world = World(tmp_path)
+    world = CoreWorld(tmp_path)
     settings = Settings(state=tmp_path, database_url=world.url, files=str(tmp_path / "files"))
     running = build(settings, "http://127.0.0.1:1", backends={"local": world.backend})
     idle = [running.is_idle()]

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.engines import grid
-from orchestune.services import change_experiment
-from orchestune.testing.world import World
+from orchestune.engines.samplers import grid
+from orchestune.services.commands import change_experiment
+from orchestune.testing.world import CoreWorld
 
 DIGITS = [{"name": f"d{place}", "type": "int", "min": 0, "max": 9} for place in range(9)]
 RARE = " + ".join(f"d{place}" for place in range(9)) + " >= 81"
 
 
-def rare(world: World) -> str:
+def rare(world: CoreWorld) -> str:
     return world.create(
         budget=4, parallelism=1, engine="grid", parameters=DIGITS, constraints=[RARE], run="true {args}"
     )
 
 
-def test_while_a_grid_is_walked_others_get_their_suggestions_and_status_says_what_happens(world: World) -> None:
+def test_while_a_grid_is_walked_others_get_their_suggestions_and_status_says_what_happens(world: CoreWorld) -> None:
     looking = rare(world)
     other = world.create(budget=3, parallelism=1, engine="random")
     assert world.run(other)["state"] == "completed"
@@ -31,7 +31,7 @@ def test_while_a_grid_is_walked_others_get_their_suggestions_and_status_says_wha
 
 
 def test_a_walk_that_finds_nothing_for_too_long_pauses_with_the_reason(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grid, "MOST", 10_000)
     looking = rare(world)
@@ -41,7 +41,7 @@ def test_a_walk_that_finds_nothing_for_too_long_pauses_with_the_reason(
     assert "; another engine, such as random, finds" in status["reason"]["message"]
 
 
-def test_what_is_found_in_the_end_is_tried(world: World) -> None:
+def test_what_is_found_in_the_end_is_tried(world: CoreWorld) -> None:
     parameters = DIGITS[:5]
     looking = world.create(
         budget=4, parallelism=1, engine="grid", parameters=parameters, constraints=["d0 + d1 + d2 + d3 + d4 >= 45"],

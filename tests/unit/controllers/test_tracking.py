@@ -13,13 +13,14 @@ import pytest
 
 from orchestune.controllers.tracking import Tracking
 from orchestune.outgoing import mlflow
-from orchestune.outgoing.link import Link
-from orchestune.outgoing.reach import Reach
+from orchestune.outgoing.destinations import AllowedDestinations
+from orchestune.outgoing.http import HttpLink
 from orchestune.outgoing.settings import Outgoing
-from orchestune.services import read_experiments, report_metrics, runs
+from orchestune.services.execution import report_metrics
+from orchestune.services.queries import read_experiments, tracking_runs
 from orchestune.services.signatures import report_signature
-from orchestune.store import tracked
-from orchestune.testing.world import World
+from orchestune.store import tracking_runs as tracked
+from orchestune.testing.world import CoreWorld
 from tests.testbeds.receiver import Receiver
 from tests.testbeds.serving import Handler, Listening, serving
 from tests.testbeds.waiting import until
@@ -56,19 +57,19 @@ class Recorder:
 
 
 @pytest.fixture
-def world(world: World) -> World:
-    world.core = replace(world.core, outgoing=Outgoing(Reach(everywhere=True)))
+def world(world: CoreWorld) -> CoreWorld:
+    world.core = replace(world.core, outgoing=Outgoing(AllowedDestinations(everywhere=True)))
     return world
 
 
 @pytest.fixture
-def tracking(world: World) -> Iterator[Tracking]:
+def tracking(world: CoreWorld) -> Iterator[Tracking]:
     made = Tracking(world.core)
     yield made
     made.close()
 
 
-def recorded(world: World, tracking: Tracking, experiment: str) -> None:
+def recorded(world: CoreWorld, tracking: Tracking, experiment: str) -> None:
     """Tick until everything of an experiment is recorded."""
 
     def look() -> bool:
@@ -80,9 +81,9 @@ def recorded(world: World, tracking: Tracking, experiment: str) -> None:
 
 
 def test_a_tracking_server_that_hangs_holds_up_nobody_who_records_elsewhere(
-    world: World, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mlflow, "Link", partial(Link, seconds=600.0))
+    monkeypatch.setattr(mlflow, "HttpLink", partial(HttpLink, seconds=600.0))
     with Receiver(["hang"]) as slow, Recorder() as quick:
         for name in ("one", "other"):
             world.create(name=name, budget=1, mlflow={"uri": f"http://127.0.0.1:{slow.port}"})
@@ -95,7 +96,7 @@ def test_a_tracking_server_that_hangs_holds_up_nobody_who_records_elsewhere(
     "answers", [{"create": []}, {"create": {}}, {"create": {"run": None}}, {"search": {"runs": 7}}]
 )
 def test_what_is_not_mlflow_is_said_to_be_none_and_the_others_are_recorded(
-    world: World, tracking: Tracking, answers: dict[str, Any]
+    world: CoreWorld, tracking: Tracking, answers: dict[str, Any]
 ) -> None:
     with Recorder(answers=answers) as wrong, Recorder() as genuine:
         experiment = world.create(name="wrong", budget=1, mlflow={"uri": wrong.url})
@@ -106,17 +107,19 @@ def test_what_is_not_mlflow_is_said_to_be_none_and_the_others_are_recorded(
     assert failure["why"].startswith("what answers there is not MLflow")
 
 
-def test_one_that_goes_wrong_keeps_nobody_from_being_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_goes_wrong_keeps_nobody_from_being_waited_for(
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tracking = Tracking(world.core, patience=60.0)
     with Recorder() as wrong, Recorder() as genuine:
-        genuine_call = mlflow.Mlflow._call
+        genuine_call = mlflow.MlflowClient._call
 
-        def call(self: mlflow.Mlflow, *args: Any) -> Any:
+        def call(self: mlflow.MlflowClient, *args: Any) -> Any:
             if self._link.target.port == int(wrong.url.rpartition(":")[2]):
                 raise LookupError("nobody thought of this")
             return genuine_call(self, *args)
 
-        monkeypatch.setattr(mlflow.Mlflow, "_call", call)
+        monkeypatch.setattr(mlflow.MlflowClient, "_call", call)
         for name, server in (("wrong", wrong), ("right", genuine)):
             experiment = world.create(name=name, budget=1, mlflow={"uri": server.url})
         with pytest.raises(LookupError):
@@ -126,15 +129,15 @@ def test_one_that_goes_wrong_keeps_nobody_from_being_waited_for(world: World, mo
     tracking.close()
 
 
-def failures(world: World, experiment: str) -> list[Any]:
+def failures(world: CoreWorld, experiment: str) -> list[Any]:
     items = read_experiments.events(world.core, experiment, 0, 1000)["items"]
     return [item["data"] for item in items if item["kind"] == "tracking_failed"]
 
 
 def test_however_many_values_come_at_once_they_are_told_once(
-    world: World, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "MOST_POINTS", 500)
+    monkeypatch.setattr(tracking_runs, "MOST_POINTS", 500)
     with Recorder() as server:
         experiment = world.create(name="many", budget=1, mlflow={"uri": server.url})
         [(_, lease)] = world.lease()
@@ -148,9 +151,9 @@ def test_however_many_values_come_at_once_they_are_told_once(
 
 @pytest.mark.parametrize("at_once", [1, 50])
 def test_what_counts_of_a_trial_is_told_however_many_values_it_reported(
-    world: World, tracking: Tracking, monkeypatch: pytest.MonkeyPatch, at_once: int
+    world: CoreWorld, tracking: Tracking, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(runs, "MOST_POINTS", 20)
+    monkeypatch.setattr(tracking_runs, "MOST_POINTS", 20)
     metric = {"name": "loss", "goal": "minimize", "take": "best"}
     with Recorder() as server:
         experiment = world.create(name="long", budget=1, metrics=[metric], mlflow={"uri": server.url})
@@ -168,7 +171,7 @@ def test_what_counts_of_a_trial_is_told_however_many_values_it_reported(
         assert tracked.of(session, experiment, [1])[1].logged_at == last
 
 
-def test_names_that_mlflow_cannot_tell_apart_are_told_apart(world: World, tracking: Tracking) -> None:
+def test_names_that_mlflow_cannot_tell_apart_are_told_apart(world: CoreWorld, tracking: Tracking) -> None:
     space = [{"name": name, "type": "float", "min": 0.0, "max": 1.0} for name in ("a[0]", "a(0)")]
     with Recorder() as server:
         experiment = world.create(name="alike", budget=1, parameters=space, mlflow={"uri": server.url})
@@ -179,7 +182,7 @@ def test_names_that_mlflow_cannot_tell_apart_are_told_apart(world: World, tracki
 
 
 @pytest.mark.parametrize(("step", "told"), [("1e300", 2**63 - 1), ("-1e300", -(2**63)), ("7", 7)])
-def test_a_step_is_told_as_far_as_mlflow_counts(world: World, tracking: Tracking, step: str, told: int) -> None:
+def test_a_step_is_told_as_far_as_mlflow_counts(world: CoreWorld, tracking: Tracking, step: str, told: int) -> None:
     with Recorder() as server:
         experiment = world.create(name="far", budget=1, mlflow={"uri": server.url})
         [(_, lease)] = world.lease()

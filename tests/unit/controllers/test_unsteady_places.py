@@ -12,10 +12,10 @@ import pytest
 from orchestune.controllers.sweeping import SECONDS, Sweeping
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import WorkerOrder
-from orchestune.services import read_experiments
-from orchestune.services.change_experiment import Changes, change_experiment, pause, stop
-from orchestune.services.create_experiment import create_experiment
-from orchestune.testing.world import FakeBackend, World
+from orchestune.services.commands.change_experiment import Changes, change_experiment, pause, stop
+from orchestune.services.commands.create_experiment import create_experiment
+from orchestune.services.queries import read_experiments
+from orchestune.testing.world import CoreWorld, FakeBackend
 
 
 class Unsteady(FakeBackend):
@@ -38,7 +38,7 @@ class Unsteady(FakeBackend):
         self.swept.append(workers)
 
 
-def create_there(world: World) -> str:
+def create_there(world: CoreWorld) -> str:
     """An experiment at the other place."""
     return str(create_experiment(world.core, replace(world.request(parallelism=1), cluster="empty"), "ada")["id"])
 
@@ -49,14 +49,14 @@ def place() -> Unsteady:
 
 
 @pytest.fixture
-def world(tmp_path: Path, place: Unsteady) -> Iterator[World]:
-    made = World(tmp_path, backend=place)
+def world(tmp_path: Path, place: Unsteady) -> Iterator[CoreWorld]:
+    made = CoreWorld(tmp_path, backend=place)
     yield made
     made.close()
 
 
 def test_a_place_that_is_away_for_minutes_pauses_nothing_and_gets_the_same_workers(
-    world: World, place: Unsteady
+    world: CoreWorld, place: Unsteady
 ) -> None:
     place.away = True
     experiment = world.create(budget=4, parallelism=2)
@@ -72,7 +72,9 @@ def test_a_place_that_is_away_for_minutes_pauses_nothing_and_gets_the_same_worke
     assert set(place.orders) == set(place.tried)
 
 
-def test_a_place_that_takes_no_more_for_now_is_asked_for_one_worker_at_a_time(world: World, place: Unsteady) -> None:
+def test_a_place_that_takes_no_more_for_now_is_asked_for_one_worker_at_a_time(
+    world: CoreWorld, place: Unsteady
+) -> None:
     place.away, place.slots_per_worker = True, 1
     experiment = world.create(budget=20, parallelism=8)
     world.tick(5)
@@ -83,7 +85,7 @@ def test_a_place_that_takes_no_more_for_now_is_asked_for_one_worker_at_a_time(wo
 
 
 def test_why_a_worker_could_not_be_started_is_logged_once_until_it_changes(
-    world: World, place: Unsteady, caplog: pytest.LogCaptureFixture
+    world: CoreWorld, place: Unsteady, caplog: pytest.LogCaptureFixture
 ) -> None:
     place.away = True
     experiment = world.create(budget=1, parallelism=1)
@@ -94,7 +96,7 @@ def test_why_a_worker_could_not_be_started_is_logged_once_until_it_changes(
     assert [record.message for record in caplog.records] == [f"{told}the API server is away", f"{told}no space left"]
 
 
-def test_what_could_not_be_started_ends_with_its_experiment(world: World, place: Unsteady) -> None:
+def test_what_could_not_be_started_ends_with_its_experiment(world: CoreWorld, place: Unsteady) -> None:
     place.away = True
     experiment = world.create(budget=4)
     world.tick(3)
@@ -105,7 +107,7 @@ def test_what_could_not_be_started_ends_with_its_experiment(world: World, place:
 
 
 def test_a_worker_that_waits_for_its_machine_is_ended_when_nobody_needs_it_any_more(
-    world: World, place: Unsteady
+    world: CoreWorld, place: Unsteady
 ) -> None:
     experiment = world.create(budget=4, parallelism=2)
     world.controllers[2].tick()
@@ -118,7 +120,7 @@ def test_a_worker_that_waits_for_its_machine_is_ended_when_nobody_needs_it_any_m
 
 
 def test_workers_that_are_ended_while_they_wait_for_their_place_say_nothing_of_the_next_ones(
-    world: World, place: Unsteady, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, place: Unsteady, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def end(worker: str, handle: Mapping[str, Any], grace: float) -> None:
         place.pending.pop(worker, None)
@@ -138,7 +140,7 @@ def test_workers_that_are_ended_while_they_wait_for_their_place_say_nothing_of_t
     assert status["desired"] == "running" and len(place.orders) == 15
 
 
-def test_a_worker_that_is_lost_for_long_gives_its_place_back(world: World, place: Unsteady) -> None:
+def test_a_worker_that_is_lost_for_long_gives_its_place_back(world: CoreWorld, place: Unsteady) -> None:
     experiment = world.create(budget=4, parallelism=1)
     world.lease()
     for _ in range(20):
@@ -157,7 +159,7 @@ def test_a_worker_that_is_lost_for_long_gives_its_place_back(world: World, place
 
 
 def test_a_worker_that_is_lost_for_long_gives_its_place_back_whoever_else_has_workers(
-    world: World, place: Unsteady
+    world: CoreWorld, place: Unsteady
 ) -> None:
     world.create(budget=4, parallelism=1)
     world.lease()
@@ -170,7 +172,7 @@ def test_a_worker_that_is_lost_for_long_gives_its_place_back_whoever_else_has_wo
     assert next(iter(place.orders)) in place.ended
 
 
-def test_a_sweep_is_told_what_there_still_is(world: World, place: Unsteady) -> None:
+def test_a_sweep_is_told_what_there_still_is(world: CoreWorld, place: Unsteady) -> None:
     experiment, sweeping = world.create(), Sweeping(world.core)
     world.tick(2)
     sweeping.tick()
@@ -186,7 +188,7 @@ def test_a_sweep_is_told_what_there_still_is(world: World, place: Unsteady) -> N
 
 
 def test_a_place_that_is_away_keeps_no_other_from_what_is_to_be_done(
-    world: World, place: Unsteady, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, place: Unsteady, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, there = world.create(parallelism=1), create_there(world)
     swept = list[frozenset[str]]()
@@ -215,7 +217,7 @@ def test_a_place_that_is_away_keeps_no_other_from_what_is_to_be_done(
 
 
 def test_a_place_that_refuses_a_worker_pauses_the_experiment_and_its_worker_is_named(
-    world: World, place: Unsteady, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, place: Unsteady, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(order: WorkerOrder) -> Mapping[str, Any]:
         raise UsageError("there is no such image")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestune.domain.allocation import Demand, Room, allocate, usable
-from orchestune.domain.cards import Card
-from orchestune.domain.resources import Capacity, Machine, Resources, fits
+from orchestune.domain.resources.allocation import AvailableSlots, Demand, allocate, usable
+from orchestune.domain.resources.gpus import Gpu
+from orchestune.domain.resources.resources import Capacity, Machine, Resources, fits
 
 GIB = 2**30
 
@@ -17,7 +17,7 @@ def cluster(*machines: Machine, elastic: bool = False) -> Capacity:
 
 
 CPU = [Machine(4, 8 * GIB, name=f"cpu{index}", pool="cpu") for index in (1, 2)]
-GPU = Machine(4, 16 * GIB, tuple(map(Card, "0123")), "gpu1", "gpu")
+GPU = Machine(4, 16 * GIB, tuple(map(Gpu, "0123")), "gpu1", "gpu")
 
 
 def test_two_users_share_evenly_whoever_came_first() -> None:
@@ -83,7 +83,7 @@ def test_where_machines_may_come_everything_is_granted() -> None:
 
 
 def test_room_on_a_known_machine_is_taken_there() -> None:
-    room = Room(cluster(*CPU))
+    room = AvailableSlots(cluster(*CPU))
     room.take(Resources(cpu=2), 2, "cpu2")
     assert room.fit(Resources(cpu=2), 9) == 2
     assert room.fit(Resources(cpu=2), 9, ["cpu2"]) == 0
@@ -127,6 +127,6 @@ def test_each_machine_is_looked_at_once_for_each_demand_however_many_slots_there
 def test_what_runs_on_a_machine_that_takes_no_more_holds_nothing_of_the_others() -> None:
     each, left = Resources(cpu=1), CPU[1:]
     for place in (Capacity(tuple(left), away=frozenset({"cpu1"})), cluster(*CPU).without(frozenset({"cpu1"}))):
-        room = Room(place)
+        room = AvailableSlots(place)
         room.take(each, 4, "cpu1")
         assert room.fit(each, 9) == 4

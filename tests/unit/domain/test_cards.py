@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestune.domain.allocation import Demand, allocate
-from orchestune.domain.cards import Card, Deck, Wanted, suits
-from orchestune.domain.resources import Capacity, Machine, Resources, fits
+from orchestune.domain.resources.allocation import Demand, allocate
+from orchestune.domain.resources.gpus import Gpu, GpuRequest, GpuSet, suits
+from orchestune.domain.resources.resources import Capacity, Machine, Resources, fits
 
 GIB = 2**30
-A100 = [Card(f"a{index}", "NVIDIA A100-SXM4-40GB", 40 * GIB) for index in range(2)]
-T4 = [Card("t0", "Tesla T4", 15 * GIB)]
+A100 = [Gpu(f"a{index}", "NVIDIA A100-SXM4-40GB", 40 * GIB) for index in range(2)]
+T4 = [Gpu("t0", "Tesla T4", 15 * GIB)]
 MIXED = Machine(64, 512 * GIB, (*A100, *T4), "box")
 
 
@@ -42,33 +42,33 @@ def test_memory_means_what_stands_on_the_box() -> None:
 
 
 def test_shares_fill_a_card_before_they_begin_the_next_one() -> None:
-    deck = Deck(A100)
-    assert deck.fit(Wanted(0.25)) == 8
-    assert [deck.take(Wanted(0.25)) for _ in range(5)] == [("a0",)] * 4 + [("a1",)]
-    assert (deck.fit(Wanted(0.25)), deck.fit(Wanted(1))) == (3, 0)
+    deck = GpuSet(A100)
+    assert deck.fit(GpuRequest(0.25)) == 8
+    assert [deck.take(GpuRequest(0.25)) for _ in range(5)] == [("a0",)] * 4 + [("a1",)]
+    assert (deck.fit(GpuRequest(0.25)), deck.fit(GpuRequest(1))) == (3, 0)
 
 
 def test_whole_cards_are_never_shared() -> None:
-    deck = Deck(A100)
+    deck = GpuSet(A100)
     deck.hold({"a0": 0.25})
-    assert deck.take(Wanted(1)) == ("a1",)
-    assert deck.take(Wanted(1)) == ()
-    assert deck.fit(Wanted(0.8)) == 0
-    assert deck.take(Wanted(0.75)) == ("a0",)
+    assert deck.take(GpuRequest(1)) == ("a1",)
+    assert deck.take(GpuRequest(1)) == ()
+    assert deck.fit(GpuRequest(0.8)) == 0
+    assert deck.take(GpuRequest(0.75)) == ("a0",)
 
 
 def test_smaller_cards_go_first_where_any_will_do() -> None:
-    deck = Deck([*A100, *T4])
-    assert deck.take(Wanted(1)) == ("t0",)
-    assert deck.take(Wanted(2, "a100")) == ("a0", "a1")
+    deck = GpuSet([*A100, *T4])
+    assert deck.take(GpuRequest(1)) == ("t0",)
+    assert deck.take(GpuRequest(2, "a100")) == ("a0", "a1")
 
 
 def test_a_trial_gets_no_other_cards_than_its_shell_names() -> None:
-    deck = Deck([*A100, *T4])
-    only = Wanted(1, ids=("a1", "t0"))
+    deck = GpuSet([*A100, *T4])
+    only = GpuRequest(1, ids=("a1", "t0"))
     assert deck.fit(only) == 2
     assert [deck.take(only) for _ in range(3)] == [("t0",), ("a1",), ()]
-    assert deck.take(Wanted(1, ids=())) == ()
+    assert deck.take(GpuRequest(1, ids=())) == ()
 
 
 def test_a_trial_that_needs_more_cards_than_its_shell_names_hears_which_these_are() -> None:

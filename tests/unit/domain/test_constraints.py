@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestune.domain.constraints import Kind, WrongConstraint, constraint
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Space
+from orchestune.domain.search.constraints import InvalidConstraint, Kind, constraint
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Space
 from orchestune.errors import BadInput
 
 KINDS: dict[str, Kind] = {
@@ -128,7 +128,7 @@ def test_spellings_of_one_condition_are_as_far_away(text: str, same: str) -> Non
 )
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")
 def test_what_is_no_condition_is_refused_with_the_reason(text: str, message: str) -> None:
-    with pytest.raises(WrongConstraint) as caught:
+    with pytest.raises(InvalidConstraint) as caught:
         constraint(text, KINDS)
     assert message in f"{caught.value} ({caught.value.hint})"
 
@@ -143,7 +143,7 @@ def test_what_is_no_condition_is_refused_with_the_reason(text: str, message: str
 )
 def test_what_braces_and_quotes_are_for_is_told_where_they_are_missing(text: str, hint: str) -> None:
     kinds: dict[str, Kind] = {"lr": "number", "lambda": "number", "val/x-y": "number", "opt": "text"}
-    with pytest.raises(WrongConstraint) as caught:
+    with pytest.raises(InvalidConstraint) as caught:
         constraint(text, kinds)
     assert caught.value.hint == hint
 
@@ -178,7 +178,7 @@ class Reads(dict[str, Any]):
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         made = constraint(text, KINDS)
-    except WrongConstraint:
+    except InvalidConstraint:
         return
     assert made.holds(VALUES) in (True, False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import beta, norm
 
-from orchestune.domain import distributions
+from orchestune.domain.search import distributions
 
 
 @pytest.mark.parametrize(

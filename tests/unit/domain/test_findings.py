@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestune.domain.findings import Finding, Whole, findings
-from orchestune.domain.metrics import Limit, Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Configuration, Space
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.findings import Finding, SearchFacts, findings
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.search.trial import Observation
+from orchestune.domain.specification.metrics import Limit, Metric
 
 SPACE = Space.of(
     (
@@ -264,7 +264,7 @@ def test_a_configuration_that_came_twice_is_counted() -> None:
 def test_of_a_selection_the_best_and_what_came_twice_are_told_of_all_trials() -> None:
     seen = history(40, lambda given, _: float(given["layers"]), stddev=1.0)
     best = Observation(777, seen[0].parameters, TrialState.COMPLETED, {"loss": 0.5}, {"loss": 1.0})
-    found = findings(SPACE, LOSS, seen, whole=Whole(4000, {1234: best}, 7))
+    found = findings(SPACE, LOSS, seen, whole=SearchFacts(4000, {1234: best}, 7))
     assert found[0].message.startswith(
         "the best loss, 0.5, came from trial 777, and the 2766 trials that finished after"
     )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.domain.cards import Card
-from orchestune.domain.more_memory import next_memory, size
-from orchestune.domain.resources import Capacity, Machine, Resources
+from orchestune.domain.resources.gpus import Gpu
+from orchestune.domain.resources.more_memory import next_memory, size
+from orchestune.domain.resources.resources import Capacity, Machine, Resources
 
 MIB = 2**20
 PLACE = Capacity((
     Machine(4, 1000 * MIB, name="small", pool="cpu"),
     Machine(4, 3000 * MIB, name="large", pool="cpu"),
-    Machine(4, 9000 * MIB, (Card("0"),), name="cards", pool="gpu"),
+    Machine(4, 9000 * MIB, (Gpu("0"),), name="cards", pool="gpu"),
 ))  # fmt: skip
 
 

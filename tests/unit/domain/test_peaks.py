@@ -5,15 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestune.domain.peaks import ENOUGH, Peaks, set_aside
-from orchestune.domain.resources import Resources
+from orchestune.domain.resources.peaks import ENOUGH, MemoryPeaks, set_aside
+from orchestune.domain.resources.resources import Resources
 
 MIB, GIB = 2**20, 2**30
 ASKED = Resources(cpu=1, memory=2 * GIB)
 
 
-def seen(*sizes: int) -> Peaks:
-    peaks = Peaks()
+def seen(*sizes: int) -> MemoryPeaks:
+    peaks = MemoryPeaks()
     for size in sizes:
         peaks = peaks.with_one_more(size * MIB)
     return peaks
@@ -21,7 +21,7 @@ def seen(*sizes: int) -> Peaks:
 
 def test_a_few_attempts_say_nothing() -> None:
     assert set_aside(ASKED, seen(*[100] * (ENOUGH - 1)), 64 * GIB) == ASKED
-    assert set_aside(Resources(), Peaks(), 64 * GIB) == Resources()
+    assert set_aside(Resources(), MemoryPeaks(), 64 * GIB) == Resources()
 
 
 def test_what_was_measured_is_set_aside_with_a_margin() -> None:

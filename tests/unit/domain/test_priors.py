@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from scipy.stats import beta, lognorm, norm
 
 from orchestune.config.experiment_file import parse
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.priors import Prior
-from orchestune.domain.space import Space
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation, ask_seed
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.priors import Prior
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.registry import create
 from orchestune.errors import BadInput
 

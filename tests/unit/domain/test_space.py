@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from orchestune.domain.constraints import Constraint
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Configuration, Space, key
+from orchestune.domain.search.constraints import Constraint
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Configuration, Space, key
 from orchestune.errors import BadInput
 
 PENALTY = Parameter("penalty", "categorical", choices=("l1", "l2", "elasticnet"))

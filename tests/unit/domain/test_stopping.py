@@ -7,44 +7,44 @@ from dataclasses import replace
 
 import pytest
 
-from orchestune.domain.experiment import Futile, StopRules
-from orchestune.domain.metrics import Metric
-from orchestune.domain.states import ReasonCode
-from orchestune.domain.stopping import Progress, ended, missing_metric, not_finite
+from orchestune.domain.lifecycle.states import ReasonCode
+from orchestune.domain.specification.experiment import FutileTrials, StopRules
+from orchestune.domain.specification.metrics import Metric
+from orchestune.domain.specification.stopping import SearchProgress, ended, missing_metric, not_finite
 
 ACCURACY, LOSS = Metric("accuracy", "maximize"), Metric("loss", "minimize")
 
 
-def progress(finished: int, best: float | None, budget: int = 40) -> Progress:
-    return Progress(budget, finished, finished, 0, 0, best, 0, 1.0)
+def progress(finished: int, best: float | None, budget: int = 40) -> SearchProgress:
+    return SearchProgress(budget, finished, finished, 0, 0, best, 0, 1.0)
 
 
 @pytest.mark.parametrize(
     ("metric", "futile", "finished", "best", "ends"),
     [
-        (ACCURACY, Futile(0.6, 20, "below"), 19, 0.5, False),
-        (ACCURACY, Futile(0.6, 20, "below"), 20, 0.59, True),
-        (ACCURACY, Futile(0.6, 20, "below"), 20, 0.6, False),
-        (ACCURACY, Futile(0.6, 20, "below"), 30, None, True),
-        (LOSS, Futile(0.6, 20, "above"), 20, 0.61, True),
-        (LOSS, Futile(0.6, 20, "above"), 20, 0.6, False),
+        (ACCURACY, FutileTrials(0.6, 20, "below"), 19, 0.5, False),
+        (ACCURACY, FutileTrials(0.6, 20, "below"), 20, 0.59, True),
+        (ACCURACY, FutileTrials(0.6, 20, "below"), 20, 0.6, False),
+        (ACCURACY, FutileTrials(0.6, 20, "below"), 30, None, True),
+        (LOSS, FutileTrials(0.6, 20, "above"), 20, 0.61, True),
+        (LOSS, FutileTrials(0.6, 20, "above"), 20, 0.6, False),
     ],
 )
 def test_a_search_that_has_not_reached_the_limit_in_time_is_futile(
-    metric: Metric, futile: Futile, finished: int, best: float | None, ends: bool
+    metric: Metric, futile: FutileTrials, finished: int, best: float | None, ends: bool
 ) -> None:
     found = ended(progress(finished, best), StopRules(futile=futile), metric)
     assert (found is not None and found.code is ReasonCode.FUTILE) is ends
 
 
 def test_the_reason_tells_what_was_reached_and_what_was_not() -> None:
-    found = ended(progress(21, 0.5), StopRules(futile=Futile(0.6, 20, "below")), ACCURACY)
+    found = ended(progress(21, 0.5), StopRules(futile=FutileTrials(0.6, 20, "below")), ACCURACY)
     assert found is not None
     assert found.message == "accuracy after 21 finished trials: 0.5 is below 0.6"
 
 
 def test_where_no_trial_keeps_every_limit_nothing_is_said_of_values() -> None:
-    found = ended(progress(20, None), StopRules(futile=Futile(0.6, 20, "below")), ACCURACY)
+    found = ended(progress(20, None), StopRules(futile=FutileTrials(0.6, 20, "below")), ACCURACY)
     assert found is not None and found.message == "accuracy after 20 finished trials: none keeps every limit"
     found = ended(replace(progress(9, None), since_best=9), StopRules(patience=9), ACCURACY)
     assert found is not None and found.message == "no better accuracy in the last 9 trials: none keeps every limit"
@@ -64,17 +64,17 @@ def test_that_every_configuration_was_tried_is_said_where_it_is_known(size: floa
     [
         (StopRules(patience=1), "no better loss in the last trial"),
         (StopRules(max_failures=1), "1 trial failed, the limit is 1"),
-        (StopRules(futile=Futile(0.6, 1, "above")), "loss after 1 finished trial: none has completed"),
+        (StopRules(futile=FutileTrials(0.6, 1, "above")), "loss after 1 finished trial: none has completed"),
     ],
 )
 def test_of_one_trial_a_reason_tells_in_the_singular(rules: StopRules, words: str) -> None:
     completed, best = (1, 0.5) if rules.patience is not None else (0, None)
-    found = ended(Progress(40, 1, completed, 1 - completed, 0, best, 1, 1.0), rules, LOSS)
+    found = ended(SearchProgress(40, 1, completed, 1 - completed, 0, best, 1, 1.0), rules, LOSS)
     assert found is not None and found.message == words
 
 
 def test_a_search_at_the_end_of_its_budget_has_spent_it() -> None:
-    found = ended(progress(20, 0.5, budget=20), StopRules(futile=Futile(0.6, 20, "below")), ACCURACY)
+    found = ended(progress(20, 0.5, budget=20), StopRules(futile=FutileTrials(0.6, 20, "below")), ACCURACY)
     assert found is not None
     assert found.code is ReasonCode.BUDGET
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.domain.metrics import Limit, Metric, aimed
+from orchestune.domain.specification.metrics import Limit, Metric, aimed
 
 
 def test_the_threshold_of_one_objective_is_no_limit() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.domain.time_left import pace
+from orchestune.domain.lifecycle.time_left import pace
 
 
 def test_one_after_the_other_what_has_run_so_far_is_taken_off() -> None:

@@ -9,15 +9,22 @@ from typing import TypeVar
 
 import pytest
 
-from orchestune.domain.states import AttemptState, Desired, ExperimentState, FoldState, TrialState, WorkerState
-from orchestune.domain.transitions import (
+from orchestune.domain.lifecycle.states import (
+    AttemptState,
+    Desired,
+    ExperimentState,
+    FoldState,
+    TrialState,
+    WorkerState,
+)
+from orchestune.domain.lifecycle.transitions import (
     ATTEMPT,
     FOLD,
     MACHINES,
     TRIAL,
     WORKER,
     Cause,
-    Forbidden,
+    InvalidTransition,
     after,
     experiment_state,
     trial_state,
@@ -32,7 +39,7 @@ def changes(table: Mapping[tuple[S, Cause], S], state: S) -> dict[Cause, S]:
 
 
 def test_a_change_that_the_table_lacks_is_refused() -> None:
-    with pytest.raises(Forbidden, match="a attempt that is succeeded cannot lose") as failure:
+    with pytest.raises(InvalidTransition, match="a attempt that is succeeded cannot lose") as failure:
         after(ATTEMPT, AttemptState.SUCCEEDED, Cause.LOSE)
     assert failure.value.code == "forbidden_transition"
 
@@ -66,7 +73,7 @@ def test_a_task_takes_the_outcome_of_its_attempt_or_waits_for_another_one() -> N
 
 
 def test_a_fold_that_waits_is_not_pruned_by_the_late_end_of_a_lost_attempt() -> None:
-    with pytest.raises(Forbidden, match="a fold that is pending cannot prune"):
+    with pytest.raises(InvalidTransition, match="a fold that is pending cannot prune"):
         after(FOLD, FoldState.PENDING, Cause.PRUNE)
 
 

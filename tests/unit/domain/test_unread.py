@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.domain.unread import no_number, separated, unread, unsure, with_unit, without_sign
+from orchestune.domain.specification.unparsed_metrics import (
+    no_number,
+    separated,
+    unread,
+    unsure,
+    with_unit,
+    without_sign,
+)
 
 
 @pytest.mark.parametrize(

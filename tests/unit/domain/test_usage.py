@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from orchestune.domain.usage import AT_THE_END, MOST, NEWEST, with_more
+from orchestune.domain.resources.usage import AT_THE_END, MOST, NEWEST, with_more
 
 
 def samples(first: int, last: int) -> list[list[float]]:

@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestune.domain import folds, ids
-from orchestune.domain.allocation import Demand, allocate
-from orchestune.domain.cards import Card
-from orchestune.domain.metrics import Measured, Metric, Point, averaged, pareto_front, reduce
-from orchestune.domain.resources import (
+from orchestune.domain.lifecycle import ids
+from orchestune.domain.resources.allocation import Demand, allocate
+from orchestune.domain.resources.gpus import Gpu
+from orchestune.domain.resources.resources import (
     Capacity,
     Machine,
     Resources,
@@ -20,6 +19,8 @@ from orchestune.domain.resources import (
     parse_cpu,
     parse_seconds,
 )
+from orchestune.domain.specification import folds
+from orchestune.domain.specification.metrics import Metric, Point, ReducedMetric, averaged, pareto_front, reduce
 
 
 @pytest.mark.parametrize(("text", "amount"), [("2Gi", 2 << 30), ("500M", 500_000_000), (1024, 1024), ("1.5k", 1500)])
@@ -73,13 +74,13 @@ def test_values_as_large_as_numbers_go_have_a_mean_and_a_spread(
 ) -> None:
     found = averaged(values)
     assert (found.value, found.stddev) == pytest.approx((mean, spread))
-    assert folds.combine([{"loss": Measured(value)} for value in values])["loss"].value == pytest.approx(mean)
+    assert folds.combine([{"loss": ReducedMetric(value)} for value in values])["loss"].value == pytest.approx(mean)
 
 
 @pytest.mark.parametrize("value", [0.1, 0.7, 0.9123456789, 1e-300, -3.3])
 def test_folds_that_agree_are_not_noisy_by_rounding(value: float) -> None:
-    assert averaged([value] * 3) == Measured(value, 0.0)
-    assert averaged([value] * 10) == Measured(value, 0.0)
+    assert averaged([value] * 3) == ReducedMetric(value, 0.0)
+    assert averaged([value] * 10) == ReducedMetric(value, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_ids_sort_by_time() -> None:
 
 
 def test_slots_go_to_who_comes_first_and_the_rest_waits() -> None:
-    capacity = Capacity((Machine(4, 8 << 30, (Card("0"), Card("1"))),))
+    capacity = Capacity((Machine(4, 8 << 30, (Gpu("0"), Gpu("1"))),))
     demands = [
         Demand("a", 2, Resources(cpu=1, gpu=1)),
         Demand("b", 9, Resources(cpu=1, memory=4 << 30)),

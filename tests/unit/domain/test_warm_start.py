@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Space
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation
-from orchestune.domain.warm_start import MOST, WarmStart, mapped, to_json, together
-from orchestune.engines.uniform import draw
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.trial import Observation
+from orchestune.domain.search.warm_start import MOST, WarmStart, mapped, to_json, together
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.samplers.uniform import draw
 from orchestune.testing.spaces import spaces
 
 LOSS = (Metric("loss", "minimize"),)

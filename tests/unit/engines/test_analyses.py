@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Configuration
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation, ask_seed
-from orchestune.engines.analyses import ANALYSES, importance
-from orchestune.engines.process import HOST, ProcessEngine
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.space import Configuration
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.process.analyses import ANALYSES, importance
+from orchestune.engines.process.parent import HOST, ProcessEngine
 from orchestune.testing.engine_contract import MIXED
 
 LOSS = Metric("loss", "minimize")

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from orchestune.domain.parameters import Parameter
-from orchestune.engines.axes import axis
+from orchestune.domain.search.parameters import Parameter
+from orchestune.engines.samplers.optuna_axes import axis
 from orchestune.testing.spaces import parameters
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from orchestune.engines.candidates import Effort, ranked
-from orchestune.engines.cube import Cube, Floats
+from orchestune.engines.models.cube import Cube, Floats
+from orchestune.engines.samplers.candidates import Effort, ranked
 from orchestune.testing.engine_contract import MIXED, wide
 
 

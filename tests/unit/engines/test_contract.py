@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Space
-from orchestune.engines.process import HOST
+from orchestune.domain.search.space import Space
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.process.parent import HOST
 from orchestune.engines.registry import create
 from orchestune.ports.engine import Engine
 from orchestune.testing.engine_contract import LOSS, EngineContract

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestune.domain import parameters
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Configuration, Space
-from orchestune.engines.cube import Cube
-from orchestune.engines.uniform import draw
+from orchestune.domain.search import parameters
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.engines.models.cube import Cube
+from orchestune.engines.samplers.uniform import draw
 from orchestune.testing.engine_contract import FINITE, MIXED
 from orchestune.testing.spaces import spaces
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter, Value
-from orchestune.domain.space import Configuration, Space
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation, ask_seed
-from orchestune.engines import distinct
-from orchestune.engines.distinct import DistinctEngine
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Parameter, Value
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.constraints import deduplication
+from orchestune.engines.constraints.deduplication import DistinctEngine
 from orchestune.engines.registry import create
 from orchestune.ports.engine import Engine, Exhausted, StillLooking
 from orchestune.testing.engine_contract import MIXED, observe
@@ -179,7 +179,7 @@ def test_a_wide_parameter_behind_many_conditions_is_found_when_all_else_was_trie
 
 
 def test_a_walk_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distinct, "MOST", 10_000)
+    monkeypatch.setattr(deduplication, "MOST", 10_000)
     space = Space.of((Parameter("a", "int", 1, 10_000), Parameter("b", "int", 1, 10_000))).constrained(["a * b == 1"])
     engine = DistinctEngine(space, Stubborn({"a": 1, "b": 1}))
     engine.tell(told({"a": 1, "b": 1}))

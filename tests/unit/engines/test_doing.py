@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.domain.engines import NAMES
-from orchestune.domain.metrics import Limit, Metric
-from orchestune.engines.doing import doing
+from orchestune.domain.search.engines import NAMES
+from orchestune.domain.specification.metrics import Limit, Metric
+from orchestune.engines.descriptions import doing
 
 LOSS, SIZE = Metric("loss", "minimize"), Metric("size", "minimize")
 WITHIN = Metric("time", "minimize", limit=Limit(1.0, False), optimized=False)

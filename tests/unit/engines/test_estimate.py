@@ -10,15 +10,15 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from orchestune.domain.metrics import Limit, Metric, pareto_front
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Space
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation
-from orchestune.engines import estimate
-from orchestune.engines.cube import Floats
-from orchestune.engines.estimate import LEAST, best_estimate, expected_front
-from orchestune.engines.kernel import Scales
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.trial import Observation
+from orchestune.domain.specification.metrics import Limit, Metric, pareto_front
+from orchestune.engines.models import estimate
+from orchestune.engines.models.cube import Floats
+from orchestune.engines.models.estimate import LEAST, best_estimate, expected_front
+from orchestune.engines.models.kernel import Scales
 
 SPACE = Space.of((Parameter("x", "float", 0.0, 1.0),))
 LOSS = (Metric("loss", "minimize"),)

@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Space
-from orchestune.engines.feasible import draw_allowed, example, wander
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Space
+from orchestune.engines.constraints.feasible import draw_allowed, example, wander
 from orchestune.errors import BadInput
 
 SHARES = tuple(Parameter(name, "float", 0.0, 1.0) for name in "abc")

@@ -7,18 +7,18 @@ from random import Random
 
 import pytest
 
-from orchestune.domain.metrics import Limit, Metric
-from orchestune.domain.parameters import Parameter, Value
-from orchestune.domain.space import Configuration, Space
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation, ask_seed
-from orchestune.engines.cube import Cube
-from orchestune.engines.distinct import DistinctEngine
-from orchestune.engines.evidence import Entry, entry, thinned
-from orchestune.engines.gp import GpProposer
-from orchestune.engines.portfolio import AutoProposer
-from orchestune.engines.quasi import QuasiRandomProposer
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Parameter, Value
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.specification.metrics import Limit, Metric
+from orchestune.engines.constraints.deduplication import DistinctEngine
+from orchestune.engines.models.cube import Cube
+from orchestune.engines.models.training_data import TrainingPoint, entry, thinned
 from orchestune.engines.registry import create
+from orchestune.engines.samplers.gp import GpProposer
+from orchestune.engines.samplers.portfolio import AutoProposer
+from orchestune.engines.samplers.quasi import QuasiRandomProposer
 from orchestune.testing.engine_contract import wide
 
 LOSS = Metric("loss", "minimize")
@@ -236,7 +236,7 @@ def test_failures_that_begin_late_are_answered_the_same_by_an_engine_that_was_as
         assert asked.propose([], index + 2, index) == fresh.propose([], index + 2, index)
 
 
-def entries(count: int) -> list[Entry]:
+def entries(count: int) -> list[TrainingPoint]:
     cube = Cube(PLANE)
     places = [{"x0": (0.37 * number) % 1, "x1": (0.59 * number) % 1} for number in range(count)]
     found = [entry(cube, [LOSS], bowl(number, place)) for number, place in enumerate(places)]

@@ -7,12 +7,12 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from orchestune.engines.cube import Floats
-from orchestune.engines.evidence import Evidence
-from orchestune.engines.fitting import _Target, fit
-from orchestune.engines.kernel import Scales, covariance, distances, matern, squared_differences, sum_and_slopes
-from orchestune.engines.posterior import Posterior, _log_improvement
-from orchestune.engines.warping import Warping, warped
+from orchestune.engines.models.cube import Floats
+from orchestune.engines.models.fitting import _Target, fit
+from orchestune.engines.models.kernel import Scales, covariance, distances, matern, squared_differences, sum_and_slopes
+from orchestune.engines.models.posterior import Posterior, _log_improvement
+from orchestune.engines.models.training_data import TrainingData
+from orchestune.engines.models.warping import Warping, warped
 
 NUMERIC = np.array([True, True, False])
 
@@ -24,9 +24,9 @@ def features(count: int) -> Floats:
     return found
 
 
-def told(points: Floats, values: Floats, variance: float = 0.0, reported: float = 0.0) -> Evidence:
+def told(points: Floats, values: Floats, variance: float = 0.0, reported: float = 0.0) -> TrainingData:
     count = len(points)
-    return Evidence(points, values, np.full(count, variance), np.full(count, reported))
+    return TrainingData(points, values, np.full(count, variance), np.full(count, reported))
 
 
 @pytest.mark.parametrize("reported", [0.0, 0.2])

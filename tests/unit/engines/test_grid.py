@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from orchestune.domain.constraints import Constraint
-from orchestune.domain.parameters import Parameter, Value
-from orchestune.domain.space import Space
-from orchestune.engines import grid
-from orchestune.engines.grid import GridEngine
+from orchestune.domain.search.constraints import Constraint
+from orchestune.domain.search.parameters import Parameter, Value
+from orchestune.domain.search.space import Space
+from orchestune.engines.samplers import grid
+from orchestune.engines.samplers.grid import GridEngine
 from orchestune.errors import OrchestuneError, SpaceExhausted
 from orchestune.ports.engine import Exhausted, StillLooking
 from orchestune.sdk.optimizer import Optimizer

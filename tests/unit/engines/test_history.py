@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestune.engines.history import History, Losses, best
+from orchestune.engines.models.history import History, Losses, best
 
 steady = settings(derandomize=True, database=None)
 

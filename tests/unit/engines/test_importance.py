@@ -9,16 +9,16 @@ from dataclasses import replace
 
 import pytest
 
-from orchestune.domain.findings import ENOUGH
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Configuration, Space
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation
-from orchestune.engines.analyses import importance as in_the_child
-from orchestune.engines.feasible import draw_allowed
-from orchestune.engines.importance import importance
-from orchestune.engines.process import Host
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.findings import ENOUGH
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.search.trial import Observation
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.constraints.feasible import draw_allowed
+from orchestune.engines.models.importance import importance
+from orchestune.engines.process.analyses import importance as in_the_child
+from orchestune.engines.process.parent import ChildHost
 
 SPACE = Space.of(
     (
@@ -103,7 +103,7 @@ def test_what_decides_is_found_among_noise_as_large() -> None:
 
 
 def test_the_engines_own_process_answers_the_same() -> None:
-    host = Host()
+    host = ChildHost()
     try:
         assert in_the_child(SPACE, LOSS, history(60), host) == importance(SPACE, LOSS, history(60))
     finally:
@@ -143,7 +143,7 @@ def test_what_constraints_do_not_allow_counts_for_nothing() -> None:
     assert 0.6 < found["a"] < 0.8
     assert 0.2 < found["c"] < 0.4
     assert found["b"] < 0.02
-    host = Host()
+    host = ChildHost()
     try:
         assert in_the_child(space, LOSS, seen, host) == found
     finally:

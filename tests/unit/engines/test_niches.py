@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from orchestune.engines.niches import Niches, Place
+from orchestune.engines.samplers.niching import EvaluatedPoint, Niches
 
 SHARP = np.array([25.0])
 """weights: places 0.2 apart are one length apart"""
 BEST, BESIDE, OTHER, THIRD = 0.1, 0.14, 0.9, 0.5
 
 
-def place(at: float, loss: float) -> Place:
+def place(at: float, loss: float) -> EvaluatedPoint:
     point = np.array([at])
-    return Place(point, point, loss)
+    return EvaluatedPoint(point, point, loss)
 
 
 KNOWN = [place(BEST, -2.0), place(BESIDE, -1.9), place(OTHER, -1.0), place(THIRD, -0.5)]
@@ -76,7 +76,7 @@ def test_places_that_were_left_are_not_entered_again() -> None:
 
 def test_choices_are_unlike_where_they_differ() -> None:
     niches = Niches(np.array([False, True]))
-    known = [Place(np.array(at), np.array(at), loss) for at, loss in (([0.0, 0.5], -2.0), ([1.0, 0.5], -1.0))]
+    known = [EvaluatedPoint(np.array(at), np.array(at), loss) for at, loss in (([0.0, 0.5], -2.0), ([1.0, 0.5], -1.0))]
     niches.begin(np.array([1.0, 1.0]), known)
     assert niches.best is known[1]
     assert niches.holds(np.array([[1.0, 0.1], [0.0, 0.9]])).tolist() == [True, False]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Space
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation
-from orchestune.engines.evidence import Entry, without_penalties
-from orchestune.engines.gp import GpProposer
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.trial import Observation
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.models.training_data import TrainingPoint, without_penalties
+from orchestune.engines.samplers.gp import GpProposer
 
 
-def entries(*losses: float | None) -> list[Entry]:
-    return [Entry(np.zeros(1), None if loss is None else (loss,), (0.0,)) for loss in losses]
+def entries(*losses: float | None) -> list[TrainingPoint]:
+    return [TrainingPoint(np.zeros(1), None if loss is None else (loss,), (0.0,)) for loss in losses]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_what_several_share_far_behind_all_others_is_a_penalty(losses: list[floa
 
 
 def test_of_several_metrics_nothing_is_a_penalty() -> None:
-    given = [Entry(np.zeros(1), (loss, 0.0), (0.0, 0.0)) for loss in (0.1, 0.2, 0.3, 0.4, 0.5, 1e9, 1e9, 1e9)]
+    given = [TrainingPoint(np.zeros(1), (loss, 0.0), (0.0, 0.0)) for loss in (0.1, 0.2, 0.3, 0.4, 0.5, 1e9, 1e9, 1e9)]
     assert not any(item.failed for item in without_penalties(given))
 
 

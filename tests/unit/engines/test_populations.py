@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from orchestune.domain.metrics import Limit, Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Space
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation, ask_seed
-from orchestune.engines.evidence import Entry
-from orchestune.engines.members import Member, order
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.specification.metrics import Limit, Metric
+from orchestune.engines.models.training_data import TrainingPoint
 from orchestune.engines.registry import create
+from orchestune.engines.samplers.population import Individual, order
 
 SPACE = Space.of(
     (
@@ -25,8 +25,10 @@ SPACE = Space.of(
 LOSS = Metric("loss", "minimize")
 
 
-def member(*losses: float, excesses: tuple[float, ...] = (), failed: bool = False) -> Member:
-    return Member(1, Entry(np.zeros(2), None if failed else losses, (0.0,) * len(losses), excesses=excesses))
+def member(*losses: float, excesses: tuple[float, ...] = (), failed: bool = False) -> Individual:
+    return Individual(
+        1, TrainingPoint(np.zeros(2), None if failed else losses, (0.0,) * len(losses), excesses=excesses)
+    )
 
 
 def measured(observation: Observation) -> dict[str, float]:
@@ -78,7 +80,7 @@ def test_what_is_beyond_a_limit_beats_nothing_within() -> None:
     assert order([*kept, *beyond]) == [0, 2, 1, 3, 6, 5, 4]
 
 
-class Watched(Entry):
+class Watched(TrainingPoint):
     """Counts how often somebody asks for its losses."""
 
     looks = 0
@@ -92,7 +94,7 @@ def test_many_results_of_several_metrics_are_not_gone_through_for_each_rank() ->
     """Every ask puts them in order."""
     random = np.random.default_rng(0)
     points = random.random((400, 2)).tolist()
-    members = [Member(1, Watched(np.zeros(2), tuple(losses), (0.0, 0.0))) for losses in points]
+    members = [Individual(1, Watched(np.zeros(2), tuple(losses), (0.0, 0.0))) for losses in points]
     assert sorted(order(members)) == list(range(400))
     assert Watched.looks < 400 * 20
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Configuration
-from orchestune.domain.trial import Observation, ask_seed
-from orchestune.engines import process
-from orchestune.engines.process import EngineLost, Host, ProcessEngine
+from orchestune.domain.search.space import Configuration
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.process import parent
+from orchestune.engines.process.parent import ChildHost, EngineLost, ProcessEngine
 from orchestune.engines.registry import create
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.testing.engine_contract import MIXED, observe
@@ -27,13 +27,13 @@ LOSS = Metric("loss", "minimize")
 
 
 @pytest.fixture
-def host() -> Iterator[Host]:
-    host = Host()
+def host() -> Iterator[ChildHost]:
+    host = ChildHost()
     yield host
     host.close()
 
 
-def engine_in(host: Host, **options: Any) -> ProcessEngine:
+def engine_in(host: ChildHost, **options: Any) -> ProcessEngine:
     return ProcessEngine("tpe", MIXED, [LOSS], seed=1, options=options or {"startup": 3}, host=host)
 
 
@@ -43,7 +43,7 @@ def history(count: int) -> list[Observation]:
 
 
 def test_a_long_history_is_told_in_parts_and_answered_as_if_told_at_once(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: ChildHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[int] = []
     child = host.child()
@@ -54,7 +54,7 @@ def test_a_long_history_is_told_in_parts_and_answered_as_if_told_at_once(
         return request(document)
 
     monkeypatch.setattr(child, "request", counted)
-    monkeypatch.setattr(process, "_TOLD_AT_ONCE", 8)
+    monkeypatch.setattr(parent, "_TOLD_AT_ONCE", 8)
     ours = create("tpe", MIXED, [LOSS], seed=1, options={"startup": 3}, in_process=True)
     theirs = engine_in(host)
     for engine in (ours, theirs):
@@ -63,7 +63,7 @@ def test_a_long_history_is_told_in_parts_and_answered_as_if_told_at_once(
     assert told == [8, 8, 8, 6]
 
 
-def test_the_answers_are_those_of_an_engine_beside_us(host: Host) -> None:
+def test_the_answers_are_those_of_an_engine_beside_us(host: ChildHost) -> None:
     ours = create("tpe", MIXED, [LOSS], seed=1, options={"startup": 3}, in_process=True)
     theirs = engine_in(host)
     for observation in history(30):
@@ -75,7 +75,7 @@ def test_the_answers_are_those_of_an_engine_beside_us(host: Host) -> None:
             assert repr(theirs.ask(pending, number, 8)) == repr(ours.ask(pending, number, 8))
 
 
-def test_several_engines_and_threads_share_one_process(host: Host) -> None:
+def test_several_engines_and_threads_share_one_process(host: ChildHost) -> None:
     engines = [engine_in(host) for _ in range(6)]
     known = history(30)
 
@@ -89,7 +89,7 @@ def test_several_engines_and_threads_share_one_process(host: Host) -> None:
     assert len({engine._child for engine in engines}) == 1
 
 
-def test_a_killed_process_loses_its_engines_and_the_next_one_gives_the_same_answer(host: Host) -> None:
+def test_a_killed_process_loses_its_engines_and_the_next_one_gives_the_same_answer(host: ChildHost) -> None:
     engine, known = engine_in(host), history(30)
     engine.tell(known)
     answer = engine.ask([], 31, 8)
@@ -105,7 +105,7 @@ def test_a_killed_process_loses_its_engines_and_the_next_one_gives_the_same_answ
 
 
 def test_a_process_that_gives_no_answer_is_ended() -> None:
-    host = Host(patience=1.0)
+    host = ChildHost(patience=1.0)
     child = host.child()
     os.kill(child.process.pid, signal.SIGSTOP)
     with pytest.raises(EngineLost):
@@ -114,7 +114,7 @@ def test_a_process_that_gives_no_answer_is_ended() -> None:
     host.close()
 
 
-def test_closing_the_host_ends_the_process_and_an_engine_says_that_it_is_lost(host: Host) -> None:
+def test_closing_the_host_ends_the_process_and_an_engine_says_that_it_is_lost(host: ChildHost) -> None:
     engine = engine_in(host)
     engine.ask([], 1, 1)
     pid = host.child().process.pid
@@ -126,7 +126,7 @@ def test_closing_the_host_ends_the_process_and_an_engine_says_that_it_is_lost(ho
     engine.close()
 
 
-def test_a_closed_engine_is_forgotten_with_the_next_request(host: Host) -> None:
+def test_a_closed_engine_is_forgotten_with_the_next_request(host: ChildHost) -> None:
     first, second = engine_in(host), engine_in(host)
     first.ask([], 1, 1)
     first.close()
@@ -136,7 +136,7 @@ def test_a_closed_engine_is_forgotten_with_the_next_request(host: Host) -> None:
     assert host.child().closed == set()
 
 
-def test_an_interrupt_from_the_terminal_is_not_for_the_process(host: Host) -> None:
+def test_an_interrupt_from_the_terminal_is_not_for_the_process(host: ChildHost) -> None:
     engine = engine_in(host)
     engine.ask([], 1, 1)
     pid = host.child().process.pid
@@ -149,7 +149,7 @@ def test_an_interrupt_from_the_terminal_is_not_for_the_process(host: Host) -> No
 def test_the_process_ends_with_its_parent() -> None:
     script = (
         "import os, signal\n"
-        "from orchestune.engines.process import HOST\n"
+        "from orchestune.engines.process.parent import HOST\n"
         "print(HOST.child().process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -159,14 +159,14 @@ def test_the_process_ends_with_its_parent() -> None:
 
 
 def test_a_program_that_forgets_to_close_leaves_nothing_behind_either() -> None:
-    script = "from orchestune.engines.process import HOST\nprint(HOST.child().process.pid, flush=True)\n"
+    script = "from orchestune.engines.process.parent import HOST\nprint(HOST.child().process.pid, flush=True)\n"
     result = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
     assert not alive(int(result.stdout))
 
 
 def test_a_file_in_the_current_folder_does_not_stand_in_for_a_library(
-    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: ChildHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "optuna.py").write_text("raise SystemExit('the wrong one')")
     monkeypatch.chdir(tmp_path)
@@ -174,7 +174,9 @@ def test_a_file_in_the_current_folder_does_not_stand_in_for_a_library(
     assert engine_in(host).ask([], 1, 1)
 
 
-def test_an_engine_that_fails_says_why_and_takes_no_other_with_it(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_engine_that_fails_says_why_and_takes_no_other_with_it(
+    host: ChildHost, caplog: pytest.LogCaptureFixture
+) -> None:
     broken, sound = engine_in(host, nonsense=1), engine_in(host)
     with caplog.at_level(logging.ERROR), pytest.raises(OrchestuneError, match="nonsense"):
         broken.ask([], 1, 1)

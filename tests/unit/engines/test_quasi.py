@@ -4,12 +4,12 @@ from statistics import fmean
 
 import pytest
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter, Value
-from orchestune.domain.priors import Prior
-from orchestune.domain.space import Configuration, Space
-from orchestune.engines.quasi import QuasiRandomProposer
+from orchestune.domain.search.parameters import Parameter, Value
+from orchestune.domain.search.priors import Prior
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.registry import create
+from orchestune.engines.samplers.quasi import QuasiRandomProposer
 from orchestune.testing.engine_contract import MIXED, wide
 
 LOSS = Metric("loss", "minimize")

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from orchestune.domain.engines import LEARNERS, NAMES
-from orchestune.domain.metrics import Limit, Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Space
-from orchestune.engines.process import ProcessEngine
+from orchestune.domain.search.engines import LEARNERS, NAMES
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Space
+from orchestune.domain.specification.metrics import Limit, Metric
+from orchestune.engines.process.parent import ProcessEngine
 from orchestune.engines.registry import create
 from orchestune.errors import BadInput
 
@@ -91,9 +91,9 @@ def test_a_grid_of_a_float_without_a_step_is_refused_by_the_name_of_the_paramete
 def test_no_heavy_library_is_loaded_for_what_does_not_need_it(name: str) -> None:
     script = (
         "import sys\n"
-        "from orchestune.domain.metrics import Metric\n"
-        "from orchestune.domain.parameters import Parameter\n"
-        "from orchestune.domain.space import Space\n"
+        "from orchestune.domain.specification.metrics import Metric\n"
+        "from orchestune.domain.search.parameters import Parameter\n"
+        "from orchestune.domain.search.space import Space\n"
         "from orchestune.engines.registry import create\n"
         "space = Space.of((Parameter('n', 'int', 1, 9),))\n"
         f"engine = create({name!r}, space, [Metric('m', 'minimize')], seed=1)\n"

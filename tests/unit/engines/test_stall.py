@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from orchestune.engines.stall import Stall
+from orchestune.engines.samplers.stall import Stall
 
 
 def told(losses: Sequence[float]) -> Stall:

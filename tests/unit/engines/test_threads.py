@@ -6,10 +6,10 @@ import pytest
 from threadpoolctl import ThreadpoolController
 
 from orchestune import Optimizer
-from orchestune.domain.trial import Observation
-from orchestune.engines import estimate
-from orchestune.engines.distinct import DistinctEngine
-from orchestune.engines.threads import ONE_THREAD
+from orchestune.domain.search.trial import Observation
+from orchestune.engines.constraints.deduplication import DistinctEngine
+from orchestune.engines.models import estimate
+from orchestune.engines.process.threads import ONE_THREAD
 
 
 def threads() -> set[int]:

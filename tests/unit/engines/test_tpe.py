@@ -12,13 +12,13 @@ import pytest
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState as OptunaState
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Configuration, Space
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation, ask_seed
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.search.trial import Observation, ask_seed
+from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.registry import create
-from orchestune.engines.tpe import TpeProposer
+from orchestune.engines.samplers.tpe import TpeProposer
 from orchestune.ports.engine import Engine
 from orchestune.testing.engine_contract import MIXED, observe, wide
 

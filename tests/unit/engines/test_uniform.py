@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Space
-from orchestune.domain.trial import ask_seed
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.trial import ask_seed
+from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.registry import create
 from orchestune.testing.engine_contract import MIXED, wide
 

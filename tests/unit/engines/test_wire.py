@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation
-from orchestune.engines.wire import encode, observation_from_json, observation_to_json
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.trial import Observation
+from orchestune.engines.process.messages import encode, observation_from_json, observation_to_json
 
 
 @pytest.mark.parametrize(

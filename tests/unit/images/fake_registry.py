@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from orchestune.images.manifests import Manifest
+from orchestune.images.registries.manifests import Manifest
 from tests.testbeds.serving import Handler, Listening, serving
 
 

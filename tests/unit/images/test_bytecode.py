@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from orchestune.images.bytecode import compiled, name
+from orchestune.images.runtime.bytecode import compiled, name
 
 TEXT = """\
 NAMES = frozenset(['a', 'b', 'c'])

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import BadInput, TooLarge
-from orchestune.images import context
-from orchestune.images.context import for_dockerfile, for_install
+from orchestune.images.builds import context
+from orchestune.images.builds.context import for_dockerfile, for_install
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import UsageError
-from orchestune.images.credentials import Credentials, as_docker_config, find
+from orchestune.images.registries.credentials import Credentials, as_docker_config, find
 
 HELPER = """\
 #!/bin/sh

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import BadInput
-from orchestune.images.dockerfile import after_dockerfile, bases, for_install, pin, sources
-from orchestune.images.recipe import Base, recipe
+from orchestune.images.builds.dockerfile import after_dockerfile, bases, for_install, pin, sources
+from orchestune.images.builds.recipe import Base, recipe
 
 BASE = "docker.io/library/python@sha256:" + "a" * 64
 OTHER = "ghcr.io/astral-sh/uv@sha256:" + "b" * 64

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import TooLarge
-from orchestune.images.build import Plan
-from orchestune.images.job import LIMIT, build_job, script
-from orchestune.images.manifests import Platform
-from orchestune.images.reference import Reference
+from orchestune.images.builds.build import Plan
+from orchestune.images.builds.job import LIMIT, build_job, script
+from orchestune.images.registries.manifests import Platform
+from orchestune.images.registries.reference import Reference
 
 TARGET = Reference("registry.lab:5000", "team/orchestune", "abc")
 SCRIPT = """\

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import UsageError
-from orchestune.images.linking import Linked, parse
+from orchestune.images.runtime.linking import Linked, parse
 
 GLIBC = """\
 /usr/bin/python3.11:

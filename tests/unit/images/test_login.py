@@ -11,10 +11,17 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
-from orchestune.images.credentials import Credentials
-from orchestune.images.manifests import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST, Manifest, Platform, parse_platform
-from orchestune.images.reference import Reference
-from orchestune.images.registry import Registry, is_public
+from orchestune.images.registries.credentials import Credentials
+from orchestune.images.registries.manifests import (
+    DOCKER_LIST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Manifest,
+    Platform,
+    parse_platform,
+)
+from orchestune.images.registries.reference import Reference
+from orchestune.images.registries.registry import Registry, is_public
 from tests.unit.images.fake_registry import FakeRegistry, fake_registry
 
 ADA = Credentials("ada", "pw")

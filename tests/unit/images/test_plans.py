@@ -8,12 +8,12 @@ import pytest
 from ruamel.yaml import YAML
 
 from orchestune.errors import Denied, OrchestuneError
-from orchestune.images.build import Plan, write_context
-from orchestune.images.digest import tag
-from orchestune.images.manifests import Platform
-from orchestune.images.reference import Reference
-from orchestune.images.suggest import suggest_install
-from orchestune.images.tools import KINDS, Kind, build_command, failure, how_to_trust, push_command
+from orchestune.images.builds.build import Plan, write_context
+from orchestune.images.builds.digest import tag
+from orchestune.images.builds.suggest import suggest_install
+from orchestune.images.builds.tools import KINDS, Kind, build_command, failure, how_to_trust, push_command
+from orchestune.images.registries.manifests import Platform
+from orchestune.images.registries.reference import Reference
 
 TARGET = Reference("registry.lab:5000", "team/orchestune", "abc")
 PLAN = Plan("FROM x\n", {}, Platform("arm64"), TARGET)

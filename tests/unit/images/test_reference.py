@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestune.errors import BadInput
-from orchestune.images.reference import Place, Reference, is_loopback, parse, parse_place, server
+from orchestune.images.registries.reference import PushTarget, Reference, is_loopback, parse, parse_place, server
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
@@ -56,14 +56,14 @@ def test_by_digest_the_tag_is_gone() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("registry.lab:5000", Place("registry.lab:5000")),
-        ("registry.lab:5000/", Place("registry.lab:5000")),
-        ("https://ghcr.io/team/x", Place("ghcr.io", "team/x")),
-        ("http://registry.lab:5000", Place("registry.lab:5000", "", True)),
-        ("index.docker.io/team", Place("docker.io", "team")),
+        ("registry.lab:5000", PushTarget("registry.lab:5000")),
+        ("registry.lab:5000/", PushTarget("registry.lab:5000")),
+        ("https://ghcr.io/team/x", PushTarget("ghcr.io", "team/x")),
+        ("http://registry.lab:5000", PushTarget("registry.lab:5000", "", True)),
+        ("index.docker.io/team", PushTarget("docker.io", "team")),
     ],
 )
-def test_where_images_are_pushed_may_have_a_path_and_be_without_tls(text: str, expected: Place) -> None:
+def test_where_images_are_pushed_may_have_a_path_and_be_without_tls(text: str, expected: PushTarget) -> None:
     assert parse_place(text) == expected
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.images import runtime
+from orchestune.images.runtime import private_python
 from tests.integration.worker.fake_server import FakeServer
 
 MOUNT = "/orchestune"
@@ -23,7 +23,7 @@ NOBODY = 65534
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = runtime.build_runtime(tmp_path_factory.mktemp("runtime") / "runtime")
+    folder = private_python.build_runtime(tmp_path_factory.mktemp("runtime") / "runtime")
     for above in folder.parents[:3]:
         above.chmod(0o755)  # pytest's own folders are for their owner alone
     return folder
@@ -83,7 +83,9 @@ print(json.dumps({
     "path": sys.path, "text": "é", "encoding": sys.stdout.encoding,
 }))
 """
-    done = run(root, built, [*runtime.interpreter(MOUNT), "-c", code], PYTHONPATH="/nowhere", LD_LIBRARY_PATH="/none")
+    done = run(
+        root, built, [*private_python.interpreter(MOUNT), "-c", code], PYTHONPATH="/nowhere", LD_LIBRARY_PATH="/none"
+    )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["uid"] == NOBODY and not said["writable"]
@@ -97,7 +99,7 @@ def test_a_worker_in_an_empty_root_runs_the_users_command_in_the_images_own_envi
     root: Path, built: Path, tmp_path: Path
 ) -> None:
     program = "import json, os; print('seen=' + json.dumps(dict(os.environ))); print('loss=0.25')"
-    server = FakeServer({"run": [*runtime.interpreter(MOUNT), "-c", program]}, slots=1)
+    server = FakeServer({"run": [*private_python.interpreter(MOUNT), "-c", program]}, slots=1)
     state = tmp_path / "state"
     state.mkdir()
     settings: dict[str, object] = {
@@ -108,7 +110,7 @@ def test_a_worker_in_an_empty_root_runs_the_users_command_in_the_images_own_envi
     attempt = server.queue()
     environ = {"ORCHESTUNE_WORKER_FILE": "/state/worker.json", "OF_IMAGE": "yes"}
     with subprocess.Popen(
-        in_empty_root(root, built, runtime.command(MOUNT), environ), stderr=subprocess.PIPE
+        in_empty_root(root, built, private_python.command(MOUNT), environ), stderr=subprocess.PIPE
     ) as worker:
         try:
             told = server.finished(attempt, 90)
@@ -128,31 +130,31 @@ def test_a_worker_in_an_empty_root_runs_the_users_command_in_the_images_own_envi
 def test_a_worker_in_an_empty_root_trusts_the_usual_authorities(root: Path, built: Path) -> None:
     code = f"""
 import sys
-sys.path.insert(0, "{MOUNT}/{runtime.WORKER}")
-from orchestune.worker.dialling import trusted
+sys.path.insert(0, "{MOUNT}/{private_python.WORKER}")
+from orchestune.worker.connection.dialling import trusted
 print(len(trusted().get_ca_certs()))
 """
-    done = run(root, built, [*runtime.interpreter(MOUNT), "-c", code])
+    done = run(root, built, [*private_python.interpreter(MOUNT), "-c", code])
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 50
 
 
 def test_it_copies_itself_into_a_volume_without_a_shell(root: Path, built: Path, tmp_path: Path) -> None:
     for _ in range(2):  # the second one finds the first one's files
-        done = run(root, built, runtime.copy_command(MOUNT, "/state/copy"))
+        done = run(root, built, private_python.copy_command(MOUNT, "/state/copy"))
         assert done.returncode == 0, done.stderr
     copied = tmp_path / "state/copy"
     assert described(copied) == described(built)
 
 
 def test_a_copy_that_cannot_be_written_says_so(root: Path, built: Path) -> None:
-    done = run(root, built, runtime.copy_command(MOUNT, "/nowhere"))
+    done = run(root, built, private_python.copy_command(MOUNT, "/nowhere"))
     assert done.returncode == 1
     assert "cannot copy to /nowhere" in done.stderr
 
 
 def test_the_same_machine_gives_the_same_bytes_and_not_too_many(built: Path, tmp_path: Path) -> None:
-    again = runtime.build_runtime(tmp_path / "again")
+    again = private_python.build_runtime(tmp_path / "again")
     assert described(again) == described(built)
     assert sum(path.stat().st_size for path in built.rglob("*") if path.is_file()) < 120_000_000
     assert not [path for path in built.rglob("*") if path.is_symlink() or path.name in ("test", "site-packages")]
@@ -162,7 +164,7 @@ def test_building_replaces_what_was_there_as_a_whole(tmp_path: Path) -> None:
     target = tmp_path / "runtime"
     target.mkdir()
     (target / "stale").write_text("of an older version")
-    runtime.build_runtime(target)
+    private_python.build_runtime(target)
     assert not (target / "stale").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["runtime"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import UsageError
-from orchestune.images.distribution import libraries, library_files, own_files
-from orchestune.images.layer import Layer
-from orchestune.images.manifests import Platform, sha256
-from orchestune.images.server_image import compose, configuration, refuse_others
+from orchestune.images.registries.manifests import Platform, sha256
+from orchestune.images.runtime.distribution import libraries, library_files, own_files
+from orchestune.images.runtime.layer import Layer
+from orchestune.images.runtime.server_image import compose, configuration, refuse_others
 
 LAYERS = [Layer(Path("/x"), "sha256:" + digit * 64, int(digit), "sha256:" + digit * 63 + "d") for digit in "12"]
 

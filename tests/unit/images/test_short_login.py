@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.images import credentials, ecr
-from orchestune.images.build import Plan
-from orchestune.images.credentials import Credentials
-from orchestune.images.manifests import Platform
-from orchestune.images.reference import Reference
-from orchestune.images.short_login import short_login
-from orchestune.images.tools import Tool
+from orchestune.images.builds.build import Plan
+from orchestune.images.builds.tools import Tool
+from orchestune.images.registries import credentials, ecr
+from orchestune.images.registries.credentials import Credentials
+from orchestune.images.registries.manifests import Platform
+from orchestune.images.registries.reference import Reference
+from orchestune.images.registries.short_login import short_login
 
 AWS = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 

@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from orchestune.errors import UsageError
-from orchestune.images.registry import Registry
-from orchestune.images.trust import trust
+from orchestune.images.registries.registry import Registry
+from orchestune.images.registries.trust import trust
 from tests.testbeds.kubernetes.pki import Authority
 from tests.testbeds.serving import Handler, Listening, serving
 from tests.unit.images.fake_registry import fake_registry

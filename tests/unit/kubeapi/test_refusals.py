@@ -7,7 +7,15 @@ import json
 import pytest
 
 from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
-from orchestune.kubeapi.refusals import Asker, Changed, Expired, Forbidden, Unauthenticated, answered, refusal
+from orchestune.kubeapi.refusals import (
+    Asker,
+    Changed,
+    PermissionMissing,
+    Unauthenticated,
+    WatchExpired,
+    answered,
+    refusal,
+)
 
 SERVER = Asker(
     "the server",
@@ -36,9 +44,14 @@ def status(message: str, reason: str = "") -> str:
     ("code", "content", "kind", "said"),
     [
         (401, status("Unauthorized"), Unauthenticated, "does not know the token"),
-        (403, status(NO_JOBS, "Forbidden"), Forbidden, "the server may not create jobs.batch in the namespace ml"),
-        (403, status(NO_NODES, "Forbidden"), Forbidden, "the server may not list nodes in the whole cluster"),
-        (403, status(GRANTING), Forbidden, '"jobs"'),
+        (
+            403,
+            status(NO_JOBS, "Forbidden"),
+            PermissionMissing,
+            "the server may not create jobs.batch in the namespace ml",
+        ),
+        (403, status(NO_NODES, "Forbidden"), PermissionMissing, "the server may not list nodes in the whole cluster"),
+        (403, status(GRANTING), PermissionMissing, '"jobs"'),
         (403, status(QUOTA), TemporaryError, "a quota of the namespace has no room: exceeded quota: small"),
         (403, status('pods "x" is forbidden: violates PodSecurity "restricted"'), Denied, "admission rule"),
         (403, status("because it is being terminated"), TemporaryError, "being removed"),
@@ -47,7 +60,7 @@ def status(message: str, reason: str = "") -> str:
         (404, status('namespaces "ml" not found'), NotFound, "there is no namespace ml"),
         (409, status('jobs.batch "x" already exists', "AlreadyExists"), Conflict, "already exists"),
         (409, status("the object has been modified", "Conflict"), Changed, "has been modified"),
-        (410, status("too old resource version"), Expired, "too old"),
+        (410, status("too old resource version"), WatchExpired, "too old"),
         (422, status("spec.template: Invalid value"), UsageError, "the cluster refuses this: spec.template"),
         (429, status("try again"), TemporaryError, "429: try again"),
         (302, "", Unreachable, "it answers 302, and leads elsewhere"),

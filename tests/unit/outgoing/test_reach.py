@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestune.errors import BadInput, Denied, Unreachable
-from orchestune.outgoing.reach import Reach, allowing, parse
+from orchestune.outgoing.destinations import AllowedDestinations, allowing, parse
 
 INSIDE = ["127.0.0.1", "127.9.9.9", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
           "224.0.0.1", "255.255.255.255", "[::1]", "[::]", "[fe80::1]", "[fd00:ec2::254]", "[ff02::1]",
@@ -14,26 +14,26 @@ INSIDE = ["127.0.0.1", "127.9.9.9", "10.1.2.3", "172.16.0.1", "192.168.1.1", "16
 @pytest.mark.parametrize("host", INSIDE)
 def test_a_server_of_several_people_calls_no_address_inside(host: str) -> None:
     with pytest.raises(Denied, match="may not call"):
-        Reach().check(f"http://{host}/latest/meta-data", "url")
+        AllowedDestinations().check(f"http://{host}/latest/meta-data", "url")
     with pytest.raises(Denied, match="may not call"):
-        Reach().addresses(parse(f"http://{host}/"))
+        AllowedDestinations().addresses(parse(f"http://{host}/"))
 
 
 @pytest.mark.parametrize("host", INSIDE)
 def test_a_server_of_one_user_calls_what_that_user_may(host: str) -> None:
-    Reach(everywhere=True).check(f"http://{host}/", "url")
+    AllowedDestinations(everywhere=True).check(f"http://{host}/", "url")
 
 
 @pytest.mark.parametrize("spelling", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "localhost"])
 def test_other_spellings_of_an_address_inside_are_found_out_when_it_is_called(spelling: str) -> None:
     with pytest.raises((Denied, Unreachable)):
-        Reach().addresses(parse(f"http://{spelling}/"))
+        AllowedDestinations().addresses(parse(f"http://{spelling}/"))
 
 
 def test_the_internet_may_be_called() -> None:
     for host in ("93.184.215.14", "[2606:2800:21f:cb07:6820:80da:af6b:8b2c]"):
-        Reach().check(f"https://{host}/hook", "url")
-    assert Reach().addresses(parse("https://93.184.215.14/"))[0][1] == ("93.184.215.14", 443)
+        AllowedDestinations().check(f"https://{host}/hook", "url")
+    assert AllowedDestinations().addresses(parse("https://93.184.215.14/"))[0][1] == ("93.184.215.14", 443)
 
 
 def test_what_is_allowed_by_name_or_network_may_be_called_and_nothing_beside_it() -> None:

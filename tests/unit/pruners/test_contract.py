@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.domain.curves import Curve
-from orchestune.domain.early_stopping import TYPES, EarlyStopping
+from orchestune.domain.specification.curves import LearningCurve
+from orchestune.domain.specification.early_stopping import TYPES, EarlyStopping
 from orchestune.ports.pruner import Pruner
 from orchestune.pruners.registry import create
 from orchestune.testing.pruner_contract import ACCURACY, PrunerContract
@@ -27,7 +27,7 @@ class TestRules(PrunerContract):
 def test_steps_that_are_small_beyond_measure_are_looked_at(name: str) -> None:
     interval = None if name in ("asha", "hyperband") else 1e-320
     rule = create(EarlyStopping(name, min_steps=1e-320, interval=interval), [ACCURACY])
-    curve = Curve(ACCURACY)
+    curve = LearningCurve(ACCURACY)
     for step in (1.0, 3.0, 1e308):
         curve.add(0.5, step)
         look = rule.look(1, curve.step)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.domain.early_stopping import EarlyStopping
-from orchestune.pruners.idle import Reached, why_idle
+from orchestune.domain.specification.early_stopping import EarlyStopping
+from orchestune.pruners.diagnosis import TrialProgress, why_idle
 from orchestune.testing.pruner_contract import ACCURACY
 
-FAR = [Reached(20.0, 20), Reached(19.0, 19)]
+FAR = [TrialProgress(20.0, 20), TrialProgress(19.0, 19)]
 
 
 @pytest.mark.parametrize(
@@ -16,13 +16,13 @@ FAR = [Reached(20.0, 20), Reached(19.0, 19)]
     [
         (EarlyStopping("asha"), FAR, None),
         (EarlyStopping("asha"), [], None),
-        (EarlyStopping("median", min_steps=20), [Reached(20.0, 4), Reached(21.0, 4)], None),
+        (EarlyStopping("median", min_steps=20), [TrialProgress(20.0, 4), TrialProgress(21.0, 4)], None),
         (
             EarlyStopping("asha", min_steps=21),
             FAR,
             "it looks from step 21 on (`min_steps`), and the trials end at step 20",
         ),
-        (EarlyStopping("asha"), [Reached(1.0, 1)] * 9, "each reports accuracy only once"),
+        (EarlyStopping("asha"), [TrialProgress(1.0, 1)] * 9, "each reports accuracy only once"),
         (EarlyStopping("asha", reduction=50), FAR, "it compares from 50 trials on (`reduction`), and the budget is 40"),
         (
             EarlyStopping("hyperband", min_steps=8, reduction=4),
@@ -38,13 +38,13 @@ FAR = [Reached(20.0, 20), Reached(19.0, 19)]
         ),
         (
             EarlyStopping("asha"),
-            [Reached(20.0, 20, 0.12), Reached(20.0, 20, 0.3)],
+            [TrialProgress(20.0, 20, 0.12), TrialProgress(20.0, 20, 0.3)],
             "they are over within 0.3 s, before",
         ),
-        (EarlyStopping("asha"), [Reached(20.0, 20, 0.12), Reached(20.0, 20, 9.0)], None),
+        (EarlyStopping("asha"), [TrialProgress(20.0, 20, 0.12), TrialProgress(20.0, 20, 9.0)], None),
     ],
 )
-def test_why_nothing_is_ended_is_told(rule: EarlyStopping, seen: list[Reached], why: str | None) -> None:
+def test_why_nothing_is_ended_is_told(rule: EarlyStopping, seen: list[TrialProgress], why: str | None) -> None:
     found = why_idle(rule, ACCURACY, seen, 40)
     assert (why is None) is (found is None), found
     assert why is None or why in (found or "")

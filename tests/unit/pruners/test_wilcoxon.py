@@ -8,9 +8,9 @@ from random import Random
 import pytest
 from scipy.stats import rankdata, wilcoxon
 
-from orchestune.domain.curves import Mark
-from orchestune.domain.metrics import Metric
-from orchestune.domain.states import TrialState
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.specification.curves import Mark
+from orchestune.domain.specification.metrics import Metric
 from orchestune.pruners.wilcoxon import WilcoxonPruner, by_chance
 
 STEPS = range(1, 15)

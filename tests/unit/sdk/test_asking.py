@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from orchestune.domain.experiment import Specification
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Space
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Space
+from orchestune.domain.specification.experiment import Specification
+from orchestune.domain.specification.metrics import Metric
 from orchestune.errors import BadInput
-from orchestune.sdk import asking, experiments
-from orchestune.sdk.asking import Looks, OpenTrial, take
+from orchestune.sdk import asked_trials, experiments
+from orchestune.sdk.asked_trials import OpenTrial, PruningLooks, take
 from orchestune.sdk.creating import BRIDGE, _timed
 from orchestune.sdk.experiments import Experiment
 from orchestune.system import local_socket
@@ -31,7 +31,7 @@ from orchestune.system import local_socket
 
 def test_the_server_is_asked_at_once_and_then_less_and_less_often_up_to_a_limit() -> None:
     now = 100.0
-    looks, asked = Looks(1.0, 4.0, clock=lambda: now), list[float]()
+    looks, asked = PruningLooks(1.0, 4.0, clock=lambda: now), list[float]()
     for step in range(160):
         now = 100.0 + step / 10
         if looks.due():
@@ -73,7 +73,7 @@ def test_an_offer_of_a_process_that_is_gone_is_passed_over(tmp_path: Path) -> No
 
 
 def test_an_offer_behind_which_nothing_answers_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_ANSWERS", 0.1)
+    monkeypatch.setattr(asked_trials, "_ANSWERS", 0.1)
     with local_socket.listen(tmp_path / "1.sock", 1):
         offered(tmp_path, tmp_path / "1.sock")
         assert take(tmp_path) is None

@@ -17,7 +17,7 @@ import pickle
 import sys
 from pathlib import Path
 
-from orchestune.sdk.call import Call
+from orchestune.sdk.call import FunctionCall
 from orchestune.sdk.tuning import pickled
 
 
@@ -73,7 +73,7 @@ functions = {
     "failing": failing,
     "wordy": wordy,
 }
-Path(sys.argv[2]).write_bytes(pickled(Call(functions[sys.argv[1]], ("y",), True)))
+Path(sys.argv[2]).write_bytes(pickled(FunctionCall(functions[sys.argv[1]], ("y",), True)))
 """
 
 
@@ -123,10 +123,10 @@ def test_modules_of_a_folder_that_others_can_write_to_are_found_but_not_run_at_t
     import sys
     sys.path.insert(0, "")
     import bowl
-    from orchestune.sdk.call import Call
+    from orchestune.sdk.call import FunctionCall
     from orchestune.sdk.creating import importable
     from orchestune.sdk.tuning import pickled
-    sys.stdout.buffer.write(importable(sys.path).encode() + b"\\n" + pickled(Call(bowl.bowl, ("y",), True)))
+    sys.stdout.buffer.write(importable(sys.path).encode() + b"\\n" + pickled(FunctionCall(bowl.bowl, ("y",), True)))
     """
     command = [sys.executable, "-P", "-c", code]
     modules, _, call = subprocess.run(command, cwd=shared, stdout=subprocess.PIPE, check=True).stdout.partition(b"\n")

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
+from orchestune.sdk.async_methods import in_thread
 from orchestune.sdk.experiments import Experiment
-from orchestune.sdk.in_thread import in_thread
 from orchestune.sdk.plots import Plots
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 import orchestune
-from orchestune.sdk.call import Call
+from orchestune.sdk.call import FunctionCall
 from orchestune.sdk.parameters import Params
-from orchestune.worker import keep
-from orchestune.worker.metrics import Declared, Scanner
+from orchestune.worker.files import artifacts
+from orchestune.worker.metrics.scanner import Declared, Scanner
 
 LIGHT = ("Params", "checkpoint_dir", "log_artifact", "params", "report", "should_stop")
 """what a training script uses"""
@@ -64,7 +64,7 @@ def test_a_parameter_that_is_not_there_is_an_attribute_error_that_tells_which_ar
 def test_the_file_that_announces_the_end_is_what_should_stop_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not orchestune.should_stop()
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr("orchestune.sdk.ending._listening", [True])
+    monkeypatch.setattr("orchestune.sdk.trial_end._listening", [True])
     monkeypatch.setenv("ORCHESTUNE_STOP", str(Path("stop.json").absolute()))
     assert not orchestune.should_stop()
     Path("stop.json").write_text("{}")
@@ -119,7 +119,7 @@ def test_what_a_script_names_as_artifact_is_what_the_worker_keeps(
     orchestune.log_artifact("plots")
     orchestune.log_artifact("best.pt", name="models/last.pt")
     orchestune.log_artifact(elsewhere / "big.bin")
-    chosen = keep.choose(view, ["*.pt"], 1000, lambda note: pytest.fail(note), keep.listed(str(listing)))
+    chosen = artifacts.choose(view, ["*.pt"], 1000, lambda note: pytest.fail(note), artifacts.listed(str(listing)))
     assert chosen == [
         ("best.pt", view / "best.pt"),
         ("big.bin", elsewhere / "big.bin"),
@@ -144,8 +144,8 @@ def test_a_listing_with_other_lines_spoils_nothing(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("")
     lines = ["{", "[]", "1", '{"path": "/", "name": "../up"}', '{"path": "relative", "name": "a"}', '{"name": "b"}']
     (tmp_path / "list").write_text("\n".join([*lines, json.dumps({"path": str(tmp_path / "x"), "name": "c"})]))
-    assert keep.listed(str(tmp_path / "list")) == [("c", tmp_path / "x")]
-    assert keep.listed(str(tmp_path / "none")) == []
+    assert artifacts.listed(str(tmp_path / "list")) == [("c", tmp_path / "x")]
+    assert artifacts.listed(str(tmp_path / "none")) == []
 
 
 def test_a_training_script_loads_the_standard_library_and_nothing_else() -> None:
@@ -215,7 +215,7 @@ def test_a_function_may_return_a_spread_beside_its_one_metric(
 ) -> None:
     path = tmp_path / "metrics.jsonl"
     monkeypatch.setenv("ORCHESTUNE_METRICS", str(path))
-    Call(lambda x: result, metrics, by_name=False)(Params({"x": 1}))
+    FunctionCall(lambda x: result, metrics, by_name=False)(Params({"x": 1}))
     scanner = Scanner(Declared(metrics))
     values = [one for line in path.read_bytes().splitlines() for one in scanner.document(line)]
     assert [(one.name, one.value, one.stddev) for one in values] == found

@@ -112,13 +112,13 @@ def test_suggestions_may_be_the_keys_of_a_mapping() -> None:
 
 
 def test_the_same_suggestions_come_from_the_process_of_a_server_s_engines() -> None:
-    from orchestune.domain.states import TrialState
-    from orchestune.domain.trial import Observation, ask_seed
-    from orchestune.engines.process import Host, ProcessEngine
+    from orchestune.domain.lifecycle.states import TrialState
+    from orchestune.domain.search.trial import Observation, ask_seed
+    from orchestune.engines.process.parent import ChildHost, ProcessEngine
     from orchestune.sdk.search_request import read_request
 
     request = read_request(PARAMETERS, METRICS, "auto")
-    host = Host()
+    host = ChildHost()
     engine = ProcessEngine("auto", request.space, request.metrics, seed=9, options={}, host=host)
     try:
         for suggestion in run(Optimizer(PARAMETERS, METRICS, seed=9), 16):

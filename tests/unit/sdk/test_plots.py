@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from orchestune.client.address import Access
+from orchestune.client.address import ServerAccess
 from orchestune.client.api import Client
 from orchestune.errors import UsageError
-from orchestune.sdk.axes import Axis
+from orchestune.sdk.axes import SpaceAxis
 from orchestune.sdk.plots import Plots
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from tests.unit.server.harness import live
 
 SPACE = [
@@ -25,14 +25,14 @@ METRICS = [{"name": "loss", "goal": "minimize"}, {"name": "latency", "goal": "mi
 
 
 @pytest.fixture
-def client(world: World) -> Iterator[Client]:
+def client(world: CoreWorld) -> Iterator[Client]:
     with live(world.core) as server:
-        made = Client.connect(lambda: Access(f"http://127.0.0.1:{server.port}", "secret-token"))
+        made = Client.connect(lambda: ServerAccess(f"http://127.0.0.1:{server.port}", "secret-token"))
         yield made
         made.close()
 
 
-def run(world: World, trials: int = 8, **changes: Any) -> str:
+def run(world: CoreWorld, trials: int = 8, **changes: Any) -> str:
     """An experiment of so many trials, the second of which failed."""
     experiment = world.create(budget=trials, **{"parameters": SPACE, "metrics": METRICS, **changes})
     for number in range(1, trials + 1):
@@ -49,7 +49,7 @@ def plots(client: Client, experiment: str) -> Plots:
     return Plots(client, threading.Lock(), experiment)
 
 
-def test_history_shows_each_trial_and_the_best_so_far(world: World, client: Client) -> None:
+def test_history_shows_each_trial_and_the_best_so_far(world: CoreWorld, client: Client) -> None:
     figure = plots(client, run(world)).history()
     trials, failed, best = figure.data
     assert list(trials.x) == [1, 3, 4, 5, 6, 7, 8]
@@ -62,7 +62,7 @@ def test_history_shows_each_trial_and_the_best_so_far(world: World, client: Clie
     assert set(other.data[-1].y) == {1.0}
 
 
-def test_the_best_so_far_keeps_the_limits(world: World, client: Client) -> None:
+def test_the_best_so_far_keeps_the_limits(world: CoreWorld, client: Client) -> None:
     limited = {"name": "latency", "goal": "minimize", "optimized": False, "constraint": "<= 5"}
     experiment = run(world, metrics=[METRICS[0], limited])
     best = plots(client, experiment).history().data[-1]
@@ -70,7 +70,7 @@ def test_the_best_so_far_keeps_the_limits(world: World, client: Client) -> None:
     assert [each["trial"] for each in world.status(experiment)["best"]] == [5]
 
 
-def test_importance_has_every_parameter_the_most_important_on_top(world: World, client: Client) -> None:
+def test_importance_has_every_parameter_the_most_important_on_top(world: CoreWorld, client: Client) -> None:
     experiment = world.create(budget=14, parameters=SPACE, metrics=METRICS[:1])
     for _ in range(14):
         [(worker, lease)] = world.lease()
@@ -80,18 +80,18 @@ def test_importance_has_every_parameter_the_most_important_on_top(world: World, 
     assert list(bars.x) == sorted(bars.x)
 
 
-def test_a_figure_without_weights_says_that_none_can_be_told(world: World, client: Client) -> None:
+def test_a_figure_without_weights_says_that_none_can_be_told(world: CoreWorld, client: Client) -> None:
     figure = plots(client, run(world, trials=14)).importance()
     assert figure.layout.title.text == "What matters for loss cannot be told from 13 completed trials"
 
 
-def test_points_tell_by_their_sign_how_a_trial_ended_as_on_the_pages(world: World, client: Client) -> None:
+def test_points_tell_by_their_sign_how_a_trial_ended_as_on_the_pages(world: CoreWorld, client: Client) -> None:
     figure = plots(client, run(world)).history()
     assert [trace.marker.symbol for trace in figure.data[:2]] == ["circle", "x-thin-open"]
     assert len({trace.marker.color for trace in figure.data[:2]}) == 2
 
 
-def test_axes_are_as_wide_as_the_space_and_keep_the_order_of_its_words(world: World, client: Client) -> None:
+def test_axes_are_as_wide_as_the_space_and_keep_the_order_of_its_words(world: CoreWorld, client: Client) -> None:
     layout = plots(client, run(world)).slice(["lr", "kind"]).layout
     assert (-5.2 < layout.xaxis.range[0] < -5) and (-1 < layout.xaxis.range[1] < -0.8)
     assert list(layout.xaxis2.categoryarray) == ["a", "b"]
@@ -99,7 +99,7 @@ def test_axes_are_as_wide_as_the_space_and_keep_the_order_of_its_words(world: Wo
     assert list(by_name["lr"].range) == [-5, -1] and list(by_name["kind"].range) == [0, 1]
 
 
-def test_parallel_coordinates_know_logarithms_words_and_what_does_not_apply(world: World, client: Client) -> None:
+def test_parallel_coordinates_know_logarithms_words_and_what_does_not_apply(world: CoreWorld, client: Client) -> None:
     experiment = run(world)
     (lines,) = plots(client, experiment).parallel().data
     by_name = {dimension.label: dimension for dimension in lines.dimensions}
@@ -114,7 +114,7 @@ def test_parallel_coordinates_know_logarithms_words_and_what_does_not_apply(worl
     assert len(absent) == sum("depth" not in trial["parameters"] for trial in completed)
 
 
-def test_slices_and_contours_have_the_axes_of_their_parameters(world: World, client: Client) -> None:
+def test_slices_and_contours_have_the_axes_of_their_parameters(world: CoreWorld, client: Client) -> None:
     experiment = run(world)
     figure = plots(client, experiment).slice(["lr", "kind"])
     assert (figure.layout.xaxis.type, figure.layout.xaxis2.type) == ("log", "category")
@@ -137,7 +137,7 @@ def test_slices_and_contours_have_the_axes_of_their_parameters(world: World, cli
     assert chosen.yaxis.title.text in ("lr", "kind")
 
 
-def test_the_front_is_drawn_apart(world: World, client: Client) -> None:
+def test_the_front_is_drawn_apart(world: CoreWorld, client: Client) -> None:
     experiment = run(world)
     figure = plots(client, experiment).pareto()
     others, front = figure.data
@@ -147,21 +147,21 @@ def test_the_front_is_drawn_apart(world: World, client: Client) -> None:
     assert len(others.x) + len(front.x) == 7
 
 
-def test_the_hypervolume_grows_trial_by_trial(world: World, client: Client) -> None:
+def test_the_hypervolume_grows_trial_by_trial(world: CoreWorld, client: Client) -> None:
     (line,) = plots(client, run(world)).hypervolume().data
     assert line.x[-1] == 8
     assert list(line.y) == sorted(line.y) and len(line.y) > 1
     assert {text.split()[0] for text in line.text} == {"trial"}
 
 
-def test_curves_are_those_that_trials_reported_and_the_best_lies_above(world: World, client: Client) -> None:
+def test_curves_are_those_that_trials_reported_and_the_best_lies_above(world: CoreWorld, client: Client) -> None:
     figure = plots(client, run(world, metrics=METRICS[:1])).curves()
     assert len(figure.data) == 7
     assert (figure.data[-1].name, figure.data[-1].text) == ("best", "trial 8")
     assert list(figure.data[-1].x) == [0, 1, 2, 3]
 
 
-def test_the_timeline_has_a_row_for_each_worker_and_a_colour_for_each_end(world: World, client: Client) -> None:
+def test_the_timeline_has_a_row_for_each_worker_and_a_colour_for_each_end(world: CoreWorld, client: Client) -> None:
     figure = plots(client, run(world)).timeline()
     assert {trace.name for trace in figure.data} == {"failed", "succeeded"}
     assert sum(len(trace.x) for trace in figure.data) == 8
@@ -169,7 +169,7 @@ def test_the_timeline_has_a_row_for_each_worker_and_a_colour_for_each_end(world:
     assert all(length > 0 for trace in figure.data for length in trace.x)
 
 
-def test_every_figure_of_an_experiment_without_a_trial_is_empty_and_no_error(world: World, client: Client) -> None:
+def test_every_figure_of_an_experiment_without_a_trial_is_empty_and_no_error(world: CoreWorld, client: Client) -> None:
     made = plots(client, world.create(parameters=SPACE, metrics=METRICS))
     for name in (
         "history",
@@ -186,14 +186,14 @@ def test_every_figure_of_an_experiment_without_a_trial_is_empty_and_no_error(wor
 
 
 def test_where_not_all_trials_are_drawn_the_title_says_so(
-    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestune.sdk.plots._MOST", 10)
     made = plots(client, run(world, trials=14, metrics=METRICS[:1]))
     assert made.history().layout.title.text == "History: 10 of 14 trials"
 
 
-def test_a_name_that_is_not_there_is_told_with_those_that_are(world: World, client: Client) -> None:
+def test_a_name_that_is_not_there_is_told_with_those_that_are(world: CoreWorld, client: Client) -> None:
     made = plots(client, run(world, trials=2, metrics=METRICS[:1], parameters=SPACE[:1]))
     calls: list[tuple[Callable[[], object], str]] = [
         (lambda: made.history("acuracy"), "'acuracy' is no metric of the experiment"),
@@ -208,12 +208,12 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(world: World, clie
 
 
 def test_a_logarithmic_axis_within_one_power_of_ten_names_its_ends() -> None:
-    dimension = Axis("x", "log").dimension([2.0, 4.0, None])
+    dimension = SpaceAxis("x", "log").dimension([2.0, 4.0, None])
     assert dimension["ticktext"] == ["2", "4", "–"]
-    assert Axis("x", "log").dimension([1.0, 1000.0])["ticktext"] == ["1", "10", "100", "1000"]
-    assert Axis("c", "category", (1, 2)).dimension([2, 3, None])["values"] == [1, 2, -1]
+    assert SpaceAxis("x", "log").dimension([1.0, 1000.0])["ticktext"] == ["1", "10", "100", "1000"]
+    assert SpaceAxis("c", "category", (1, 2)).dimension([2, 3, None])["values"] == [1, 2, -1]
 
 
 def test_one_and_true_have_places_of_their_own() -> None:
-    made = Axis("a", "category", (1, True, 0)).dimension([True, 1, 0, False])
+    made = SpaceAxis("a", "category", (1, True, 0)).dimension([True, 1, 0, False])
     assert (made["values"], made["ticktext"]) == ([1.0, 0.0, 2.0, 3.0], ["1", "True", "0", "False"])

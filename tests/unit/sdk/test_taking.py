@@ -10,10 +10,10 @@ import pytest
 
 from orchestune.bundles.listing import plan
 from orchestune.config.experiment_file import load
-from orchestune.domain.code import Code
+from orchestune.domain.specification.code import CodeSettings
 from orchestune.errors import BadInput
 from orchestune.sdk.experiments import Experiment
-from orchestune.sdk.taking import Taken, taken
+from orchestune.sdk.project_files import ProjectFiles, taken
 
 FILES = ("best.pt", "outputs/model.pt", "outputs/old/log", "outputs/log.txt", "my plots/a.png", "tracked/a.png")
 
@@ -27,13 +27,13 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def take(folder: Path, **keys: object) -> Taken:
+def take(folder: Path, **keys: object) -> ProjectFiles:
     file = {"run": "true", "parameters": {"x": "0.0..1.0"}, "metrics": {"loss": "minimize"}, "budget": 1}
     (folder / "experiment.yml").write_text(json.dumps(file | keys))
-    return taken(load(folder / "experiment.yml").specification, folder, Code())
+    return taken(load(folder / "experiment.yml").specification, folder, CodeSettings())
 
 
-def packed(folder: Path, found: Taken) -> list[str]:
+def packed(folder: Path, found: ProjectFiles) -> list[str]:
     return [entry.path for entry in plan(folder, found.ignore, 10**6).entries]
 
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from orchestune.client.address import Access
+from orchestune.client.address import ServerAccess
 from orchestune.client.api import Client
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Space
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Space
+from orchestune.domain.specification.metrics import Metric
 from orchestune.sdk.experiments import Experiment
 from orchestune.sdk.parameters import Params
 from orchestune.sdk.search_request import read_warm_start
 from orchestune.sdk.trial import Trial, frame, trial_of
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from tests.unit.client.fake_server import attempt
 from tests.unit.client.fake_server import trial as trial_document
 from tests.unit.server.harness import live
@@ -26,7 +26,7 @@ SPACE = Space.of((Parameter("x", "float", 0.0, 1.0),))
 COLUMNS = ["state", "source", "params.x", "metrics.loss", "seconds", "error"]
 
 
-def test_the_error_of_a_trial_with_folds_is_that_of_the_fold_that_failed(world: World) -> None:
+def test_the_error_of_a_trial_with_folds_is_that_of_the_fold_that_failed(world: CoreWorld) -> None:
     experiment = world.create(budget=1, parallelism=3, folds={"count": 3})
     (worker, first), *others = world.lease(3)
     for other, lease in [(worker, first), *others]:
@@ -36,7 +36,7 @@ def test_the_error_of_a_trial_with_folds_is_that_of_the_fold_that_failed(world: 
     world.clock.pass_time(2.0)
     worker.call(finished=[ended])
     with live(world.core) as server:
-        client = Client.connect(lambda: Access(f"http://127.0.0.1:{server.port}", "secret-token"))
+        client = Client.connect(lambda: ServerAccess(f"http://127.0.0.1:{server.port}", "secret-token"))
         try:
             trial = trial_of(client.trial(experiment, 1))
         finally:
@@ -52,12 +52,12 @@ def test_the_time_of_a_trial_that_was_tried_again_is_that_of_all_its_tries() -> 
     assert trial_of(document).seconds == 7.0
 
 
-def test_the_table_of_trials_tells_a_warm_start_how_noisy_they_are(world: World) -> None:
+def test_the_table_of_trials_tells_a_warm_start_how_noisy_they_are(world: CoreWorld) -> None:
     identity = world.create(budget=1, parallelism=4, folds={"count": 4}, parameters=[SPACE.to_json()[0]])
     for value, (worker, lease) in enumerate(world.lease(4)):
         worker.call(finished=[worker.finish(lease, points=[[0, "loss", float(value), None, None]])])
     with live(world.core) as server:
-        client = Client.connect(lambda: Access(f"http://127.0.0.1:{server.port}", "secret-token"))
+        client = Client.connect(lambda: ServerAccess(f"http://127.0.0.1:{server.port}", "secret-token"))
         table = Experiment(client, client.experiment(identity)).trials()
         client.close()
     assert [*table.columns][2:] == ["params.x", "metrics.loss", "metrics.loss.stddev", "seconds", "error", "folds"]

@@ -20,7 +20,7 @@ from sklearn.dummy import DummyClassifier
 import orchestune
 from orchestune.errors import BadInput, TooLarge, UsageError
 from orchestune.sdk import tuning
-from orchestune.sdk.call import Call, takes_names
+from orchestune.sdk.call import FunctionCall, takes_names
 from orchestune.sdk.tuning import _checked, pickled, start
 from orchestune.sklearn import SearchCV
 
@@ -118,7 +118,7 @@ def test_functions_of_one_module_are_taken_along_by_threads_at_the_same_time(unf
 
     vars(unfindable)["wait"] = Meeting()
     with ThreadPoolExecutor(2) as threads:
-        calls = [Call(unfindable.train, ("y",), by_name=True)] * 2
+        calls = [FunctionCall(unfindable.train, ("y",), by_name=True)] * 2
         assert all(b"unfindable" in data and b"wait" in data for data in threads.map(pickled, calls))
     assert "unfindable" not in cloudpickle.list_registry_pickle_by_value()
 
@@ -126,7 +126,7 @@ def test_functions_of_one_module_are_taken_along_by_threads_at_the_same_time(unf
 def test_a_module_that_a_program_takes_along_by_itself_stays_so(unfindable: ModuleType) -> None:
     cloudpickle.register_pickle_by_value(unfindable)
     try:
-        pickled(Call(unfindable.train, ("y",), by_name=True))
+        pickled(FunctionCall(unfindable.train, ("y",), by_name=True))
         assert "unfindable" in cloudpickle.list_registry_pickle_by_value()
     finally:
         with suppress(ValueError):
@@ -170,5 +170,5 @@ def test_what_keeps_a_function_from_being_sent_is_told_by_its_name() -> None:
             return factor * x
 
     with pytest.raises(UsageError, match="cannot be sent to another process") as caught:
-        pickled(Call(train, ("loss",), True))
+        pickled(FunctionCall(train, ("loss",), True))
     assert caught.value.hint.startswith("make lock inside the function: ")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from orchestune.client.api import Client
-from orchestune.domain.experiment import Specification
-from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter
-from orchestune.domain.space import Space
-from orchestune.domain.warm_start import WarmStarts
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.warm_start import WarmStarts
+from orchestune.domain.specification.experiment import Specification
+from orchestune.domain.specification.metrics import Metric
 from orchestune.sdk.warm_start import gathered
 from tests.unit.client.fake_server import FakeServer, status, trial
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestune.server.failures import Failures
+from orchestune.server.rate_limits import FailedSignIns
 from tests.unit.server.harness import Live, Script, live
 
 
@@ -21,6 +21,6 @@ def server(_module_server: Live) -> Iterator[Live]:
     _module_server.script.answers = fresh.answers
     _module_server.script.calls.clear()
     _module_server.ordered.clear()
-    object.__setattr__(_module_server.context, "failures", Failures())  # tests guess tokens from one address
+    object.__setattr__(_module_server.context, "failures", FailedSignIns())  # tests guess tokens from one address
     yield _module_server
     _module_server.hang_up()

@@ -16,9 +16,9 @@ from typing import Any, cast
 
 from orchestune.ports.clock import SystemClock
 from orchestune.server.app import create_app
-from orchestune.server.context import Context, Pace
-from orchestune.server.draining import Draining
-from orchestune.server.serving import Server
+from orchestune.server.context import Context, ServerTimeouts
+from orchestune.server.draining import DrainSignal
+from orchestune.server.serving import UvicornServer
 from orchestune.server.settings import Settings
 from orchestune.services.core import Caller, Core
 
@@ -108,8 +108,8 @@ class Live:
     port: int
     core: Core
     script: Script
-    draining: Draining
-    server: Server
+    draining: DrainSignal
+    server: UvicornServer
     context: Context
     ordered: list[str] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -171,7 +171,7 @@ def scripted_core(inline: bool = True) -> Core:
 
 @contextmanager
 def live(
-    core: Core | None = None, *, inline: bool = True, pace: Pace | None = None, scripted: bool = False
+    core: Core | None = None, *, inline: bool = True, pace: ServerTimeouts | None = None, scripted: bool = False
 ) -> Iterator[Live]:
     """Serve until the block ends, which has to be in good order.
 
@@ -181,16 +181,16 @@ def live(
     core = core or scripted_core(inline)
     if scripted:
         SCRIPTS[id(core)] = script
-    draining = Draining()
+    draining = DrainSignal()
     started = threading.Event()
     app = create_app(
         core,
         on_shutdown=lambda: made.ordered.append("shutdown"),
         started_at=1769860800.0,
         draining=draining,
-        pace=pace or Pace(),
+        pace=pace or ServerTimeouts(),
     )
-    server = Server(Settings(), app, on_started=started.set, on_draining=draining.begin)
+    server = UvicornServer(Settings(), app, on_started=started.set, on_draining=draining.begin)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         made = Live(listening.getsockname()[1], core, script, draining, server, app.state.context)
 

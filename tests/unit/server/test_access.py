@@ -8,7 +8,7 @@ import pytest
 from orchestune import __version__
 from orchestune.errors import StoreUnavailable
 from orchestune.server.access import Need, need
-from orchestune.services.authenticate import identify
+from orchestune.services.access.authenticate import identify
 from tests.testbeds.vouching import Vouching
 from tests.unit.server.harness import WORKER, Live, live, scripted_core
 

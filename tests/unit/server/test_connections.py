@@ -10,7 +10,7 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from orchestune.server.connections import ASKING, LARGEST, SLOWEST, TAKING, Connection
+from orchestune.server.connections import ASKING, LARGEST, SLOWEST, TAKING, BoundedConnection
 from tests.unit.server.harness import PATIENCE, Live
 
 SILENT = 75
@@ -103,7 +103,7 @@ class Client:
     def __init__(self) -> None:
         self.loop, self.wire = Loop(), Wire()
         config = Config(_nothing, lifespan="off", log_config=None, timeout_keep_alive=SILENT)
-        self.connection = Connection(config, ServerState(), {}, cast(Any, self.loop))
+        self.connection = BoundedConnection(config, ServerState(), {}, cast(Any, self.loop))
         self.connection.connection_made(cast(Any, self.wire))
 
     def ended(self) -> str:

@@ -8,8 +8,8 @@ import pytest
 
 from orchestune.errors import Ambiguous, BadInput, Conflict, Denied, NotFound, OrchestuneError, StoreUnavailable
 from orchestune.server.boundary import CREATE_LIMIT, FORM_LIMIT, JSON_LIMIT, PART_LIMIT, REPORT_LIMIT, WORK_LIMIT
-from orchestune.server.context import Pace
-from orchestune.services.work import GroupOver
+from orchestune.server.context import ServerTimeouts
+from orchestune.services.execution.worker_call import GroupOver
 from tests.unit.server.harness import OWNER, WORKER, Live, live, until
 
 DIGEST = "a" * 64
@@ -203,7 +203,7 @@ def test_a_client_that_goes_away_in_its_request_is_no_fault(server: Live, caplog
 
 
 def test_a_slow_request_is_logged_without_its_query(caplog: pytest.LogCaptureFixture) -> None:
-    with live(pace=Pace(slow=0.0)) as server, caplog.at_level(logging.WARNING, "orchestune.server"):
+    with live(pace=ServerTimeouts(slow=0.0)) as server, caplog.at_level(logging.WARNING, "orchestune.server"):
         server.script.answers["statuses"] = {"items": [], "next": None}
         assert server.ask("GET", "/api/v1/experiments?folder=private").status == 200
         until(lambda: caplog.records, "a line is logged")

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from orchestune.server.context import Pace
-from orchestune.services import change_experiment, idempotency
+from orchestune.server.context import ServerTimeouts
+from orchestune.services import idempotency
+from orchestune.services.commands import change_experiment
 from orchestune.services.core import Core
 from orchestune.store import removal
 from orchestune.store.tables import credentials
@@ -22,7 +23,7 @@ OWN = {"Sec-Fetch-Site": "same-origin"}
 
 @pytest.fixture(scope="module")
 def server(core: Core, handles: dict[str, str]) -> Iterator[Live]:
-    with live(core, pace=Pace(ping=0.1, look=0.05)) as found:
+    with live(core, pace=ServerTimeouts(ping=0.1, look=0.05)) as found:
         yield found
 
 

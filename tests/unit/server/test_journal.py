@@ -7,8 +7,8 @@ import tracemalloc
 import pytest
 
 from orchestune.errors import BadInput
-from orchestune.server import journal as module
-from orchestune.server.journal import Journal, Place
+from orchestune.server import change_journal as module
+from orchestune.server.change_journal import Journal, StreamPosition
 
 
 def test_each_document_is_told_once_however_often_it_changed() -> None:
@@ -45,7 +45,7 @@ def test_who_was_away_while_more_went_than_are_remembered_begins_anew(monkeypatc
     monkeypatch.setattr(module, "_GONE", 1)
     journal = Journal()
     journal.take({"a": b"A", "b": b"B"})
-    place = Place(journal.name, journal.number)
+    place = StreamPosition(journal.name, journal.number)
     assert journal.knows(place)
     journal.take({"a": b"A"})
     assert journal.knows(place)
@@ -56,18 +56,18 @@ def test_who_was_away_while_more_went_than_are_remembered_begins_anew(monkeypatc
 def test_only_the_journal_itself_knows_a_place_in_it() -> None:
     journal, other = Journal(), Journal()
     journal.take({"a": b"A"})
-    place = Place(journal.name, journal.number, 7)
-    assert Place.parse(str(place)) == place
+    place = StreamPosition(journal.name, journal.number, 7)
+    assert StreamPosition.parse(str(place)) == place
     assert journal.knows(place)
     assert not other.knows(place)
-    assert not journal.knows(Place(journal.name, journal.number + 1))
+    assert not journal.knows(StreamPosition(journal.name, journal.number + 1))
     assert not journal.knows(None)
 
 
 @pytest.mark.parametrize("text", ["7", "0123456z-1", "01234567-", "01234567-1-", "01234567-1-2-3", "01234567-٣"])
 def test_what_is_no_place_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
-        Place.parse(text)
+        StreamPosition.parse(text)
 
 
 def test_whoever_comes_back_from_everywhere_fills_no_memory() -> None:

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from orchestune import documents
-from orchestune.server import live as module
-from orchestune.server.context import Pace
-from orchestune.server.shared import Shared
-from orchestune.services import change_experiment, read_experiments
-from orchestune.services.change_experiment import Changes
+from orchestune.server import live_stream as module
+from orchestune.server.context import ServerTimeouts
+from orchestune.server.shared import SharedReads
+from orchestune.services.commands import change_experiment
+from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.core import Core
-from orchestune.services.signals import EXPERIMENTS
+from orchestune.services.memory.signals import EXPERIMENTS
+from orchestune.services.queries import read_experiments
 from orchestune.store import removal
 from tests.testbeds.seed import TOKEN
 from tests.testbeds.stir import Stir
@@ -29,7 +30,7 @@ HEADERS = {"Accept": "text/event-stream"}
 
 @pytest.fixture
 def server(own_core: Core) -> Iterator[Live]:
-    with live(own_core, pace=Pace(ping=0.3, look=0.05, shared=0.0)) as found:
+    with live(own_core, pace=ServerTimeouts(ping=0.3, look=0.05, shared=0.0)) as found:
         yield found
 
 
@@ -98,7 +99,7 @@ def test_fifty_pages_cost_one_reading(own_core: Core, handles: dict[str, str], m
         return real(core, ref)
 
     monkeypatch.setattr(read_experiments, "status", counted)
-    with live(replace(own_core), pace=Pace(shared=3600.0)) as server:
+    with live(replace(own_core), pace=ServerTimeouts(shared=3600.0)) as server:
         path = f"/api/v1/experiments/{handles['sgd classifier']}"
         for _ in range(50):
             stream = events(server.send("GET", path, token=TOKEN, headers=HEADERS))
@@ -109,7 +110,7 @@ def test_fifty_pages_cost_one_reading(own_core: Core, handles: dict[str, str], m
 def test_a_page_that_is_shown_what_another_one_read_hears_of_what_happened_since(
     own_core: Core, handles: dict[str, str]
 ) -> None:
-    with live(replace(own_core), pace=Pace(ping=3600.0, look=1.0, shared=0.9)) as server:
+    with live(replace(own_core), pace=ServerTimeouts(ping=3600.0, look=1.0, shared=0.9)) as server:
         path = f"/api/v1/experiments/{handles['one trial']}"
         next(events(server.send("GET", path, token=TOKEN, headers=HEADERS)))
         change_experiment.change_experiment(own_core, handles["one trial"], Changes(budget=7), "ada")
@@ -118,7 +119,7 @@ def test_a_page_that_is_shown_what_another_one_read_hears_of_what_happened_since
 
 
 def test_a_folder_is_not_taken_for_none(own_core: Core, handles: dict[str, str]) -> None:
-    with live(replace(own_core), pace=Pace(shared=3600.0)) as server:
+    with live(replace(own_core), pace=ServerTimeouts(shared=3600.0)) as server:
         everything = events(server.send("GET", "/api/v1/experiments", token=TOKEN, headers=HEADERS))
         assert next(everything)[0] == "status"
         of_folder = events(server.send("GET", "/api/v1/experiments?folder=None", token=TOKEN, headers=HEADERS))
@@ -133,7 +134,7 @@ def test_a_reading_that_failed_is_shown_to_nobody() -> None:
         return "read"
 
     async def look() -> str:
-        shared = Shared[str]()
+        shared = SharedReads[str]()
         with pytest.raises(OSError):
             await shared.read("k", 3600.0, fails)
         return await shared.read("k", 3600.0, succeeds)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from docs.writing import server_metrics
 from orchestune.server.prometheus import exposition
-from orchestune.services.change_experiment import delete, pause
-from orchestune.services.read_server import GAUGES, metrics
-from orchestune.testing.world import World
+from orchestune.services.commands.change_experiment import delete, pause
+from orchestune.services.queries.read_server import GAUGES, metrics
+from orchestune.testing.world import CoreWorld
 
 
 def test_what_the_server_gives_is_what_the_reference_lists(tmp_path: Path) -> None:
-    world = World(tmp_path)
+    world = CoreWorld(tmp_path)
     world.run(world.create(budget=2))
     world.run(deleted := world.create(budget=1))
     paused = world.create()
@@ -36,7 +36,7 @@ def test_what_the_server_gives_is_what_the_reference_lists(tmp_path: Path) -> No
 
 
 def test_experiments_that_were_deleted_are_left_out_and_their_trials_are_not(tmp_path: Path) -> None:
-    world = World(tmp_path)
+    world = CoreWorld(tmp_path)
     deleted, stays = (world.create(budget=2) for _ in range(2))
     for experiment in (deleted, stays):
         world.run(experiment)

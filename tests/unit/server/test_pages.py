@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy import update
 
 from orchestune.server.access import Need, need
-from orchestune.server.context import Pace
+from orchestune.server.context import ServerTimeouts
 from orchestune.server.pages import routes as page_routes
 from orchestune.server.routes import workers
 from orchestune.services import idempotency
@@ -107,7 +107,7 @@ def test_a_session_is_over_once_one_signs_out(pages: Live) -> None:
 
 
 def test_what_a_page_is_told_ends_with_its_session(core: Core, caplog: pytest.LogCaptureFixture) -> None:
-    with live(core, pace=Pace(ping=0.1, look=0.05)) as pages:
+    with live(core, pace=ServerTimeouts(ping=0.1, look=0.05)) as pages:
         cookie = enter(pages)
         fields = {"Cookie": cookie, "Accept": "text/event-stream"}
         stream = pages.send("GET", "/api/v1/experiments", token=None, headers=fields)

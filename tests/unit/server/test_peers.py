@@ -12,7 +12,7 @@ import pytest
 
 from orchestune.errors import Denied
 from orchestune.server import peers
-from orchestune.server.peers import STATE, Peer, PeerCheck
+from orchestune.server.peers import STATE, PeerCheck, PeerUser
 from orchestune.system.peers import NoTable, UnknownPeer
 
 _OPEN: list[socket.socket] = []
@@ -28,11 +28,11 @@ def close_sockets() -> Iterator[None]:
 
 def peer(
     host: str = "127.0.0.1", *, for_workers: bool = False, family: int = socket.AF_INET, is_closing: bool = False
-) -> Peer:
+) -> PeerUser:
     _OPEN.append(socket.socket(family))
     known = {"socket": _OPEN[-1], "peername": "" if family == socket.AF_UNIX else (host, 4000)}
     transport = SimpleNamespace(get_extra_info=known.get, is_closing=lambda: is_closing)
-    return Peer(cast(Any, transport), for_workers=for_workers)
+    return PeerUser(cast(Any, transport), for_workers=for_workers)
 
 
 def listed(monkeypatch: pytest.MonkeyPatch, outcome: bool | Exception) -> list[int]:
@@ -80,7 +80,7 @@ def test_a_unix_socket_is_the_owners_and_a_listener_for_workers_is_nobodys(monke
     assert asked == []
 
 
-def passes(home: str, path: str, token: str = "", connection: Peer | None = None) -> bool:
+def passes(home: str, path: str, token: str = "", connection: PeerUser | None = None) -> bool:
     """Whether a request of another user gets to the application."""
     calls: list[str] = []
 

@@ -9,8 +9,8 @@ import pytest
 
 from orchestune.server.addresses import Addresses, joined, netloc
 from orchestune.services.signatures import worker_token
-from orchestune.worker import dialling
-from orchestune.worker.dialling import Address, Unproven, dial
+from orchestune.worker.connection import dialling
+from orchestune.worker.connection.dialling import ServerAddress, ServerNotProven, dial
 from tests.unit.server.harness import Live, Reply, live, scripted_core
 
 NONCE = "0123456789abcdef" * 2
@@ -26,10 +26,10 @@ def ask(server: Live, **changes: str) -> Reply:
 def test_a_worker_connects_to_the_server_that_made_its_token_and_to_no_other_one() -> None:
     with live(CORE, scripted=True) as server:
         server.server.config.app.state.context.addresses.add("127.0.0.1", server.port)  # type: ignore[union-attr]
-        address = Address(f"http://127.0.0.1:{server.port}")
+        address = ServerAddress(f"http://127.0.0.1:{server.port}")
         token = worker_token(CORE, WORKER, EXPERIMENT)
         dial(address, token).close()
-        with pytest.raises(Unproven, match="the token was not sent"):
+        with pytest.raises(ServerNotProven, match="the token was not sent"):
             dial(address, token[:-1] + ("1" if token.endswith("0") else "0"))
 
 

@@ -19,10 +19,10 @@ from pydantic import TypeAdapter
 from orchestune import documents
 from orchestune.errors import StoreUnavailable
 from orchestune.files.folder import FolderFiles
-from orchestune.services import read_server
+from orchestune.services.queries import read_server
 from orchestune.services.signatures import report_signature, worker_token
 from orchestune.store import logs as stored_logs
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from tests.testbeds.disks import small_disk
 from tests.unit.server.harness import Live, live, until
 from tests.unit.server.test_streams import blocks
@@ -45,7 +45,7 @@ CREATE = {"specification": SPECIFICATION, "folder": "host:/p", "launch": {"env":
 class Shop:
     """A world, its server, and the owner's and a worker's way to it."""
 
-    def __init__(self, world: World, server: Live) -> None:
+    def __init__(self, world: CoreWorld, server: Live) -> None:
         self.world, self.server = world, server
         self.beat = 0
 
@@ -70,7 +70,7 @@ class Shop:
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def shop(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
     on_postgres = request.param == "postgresql"
-    world = World(tmp_path, request.getfixturevalue("postgres_database") if on_postgres else None)
+    world = CoreWorld(tmp_path, request.getfixturevalue("postgres_database") if on_postgres else None)
     with live(world.core) as server:
         yield Shop(world, server)
     world.close()
@@ -373,7 +373,7 @@ def test_a_check_waits_no_longer_than_who_asks_for_files_that_are_silent(
 def test_an_experiment_is_of_whom_its_token_names_or_of_whoever_says_a_name_where_it_names_nobody(
     tmp_path: Path,
 ) -> None:
-    world = World(tmp_path)
+    world = CoreWorld(tmp_path)
     core = replace(world.core, owners={"the-token-of-ada": "ada", "a-token-of-nobody": "owner"})
     with live(core) as server:
         for token, named, owner in (

@@ -12,7 +12,7 @@ from orchestune.errors import Conflict, StoreUnavailable
 from orchestune.services import idempotency
 from orchestune.services.core import Caller
 from orchestune.store.database import open_store
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from tests.unit.server.harness import CALLERS, WORKER, Live, live, until
 
 PATH = "/api/v1/experiments/sgd/trials"
@@ -95,7 +95,7 @@ def test_two_at_the_same_time_are_one(server: Live, memory: Memory) -> None:
 def test_two_servers_on_one_database_that_get_a_key_at_the_same_moment_carry_it_out_once(
     tmp_path: Path, postgres_database: str
 ) -> None:
-    world = World(tmp_path, postgres_database)
+    world = CoreWorld(tmp_path, postgres_database)
     store = open_store(postgres_database, world.clock.now)
     handle = world.create(budget=50)
     both = threading.Barrier(2)
@@ -115,7 +115,7 @@ def test_two_servers_on_one_database_that_get_a_key_at_the_same_moment_carry_it_
 
 
 def test_what_was_done_when_its_server_died_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(tmp_path)
+    world = CoreWorld(tmp_path)
     experiment = world.create(budget=50)
 
     def dies(*_: object) -> None:

@@ -15,10 +15,10 @@ from starlette.routing import Route
 from orchestune.errors import StoreUnavailable
 from orchestune.server.app import create_app
 from orchestune.server.context import ANALYSIS_THREADS, STREAM_THREADS
-from orchestune.services.change_experiment import Changes
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.commands.create_experiment import NewExperiment
+from orchestune.services.commands.rerun_trial import Rerun
 from orchestune.services.core import Core
-from orchestune.services.create_experiment import NewExperiment
-from orchestune.services.rerun_trial import Rerun
 from orchestune.wire.files import KeepArtifacts, PublishCheckpoint
 from orchestune.wire.registration import Registration
 from tests.unit.server.harness import OWNER, PATIENCE, Live, live, until

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.domain.notify import Hook
+from orchestune.domain.specification.notify import Hook
 from orchestune.errors import BadInput, Denied
 from orchestune.server.settings import Settings, load
 

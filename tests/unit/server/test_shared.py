@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from orchestune.server.shared import Shared
+from orchestune.server.shared import SharedReads
 
 
 class Source:
@@ -20,12 +20,12 @@ class Source:
         await asyncio.sleep(0)
         return found
 
-    async def ask(self, shared: Shared[int], pause: float = 0.0) -> int:
+    async def ask(self, shared: SharedReads[int], pause: float = 0.0) -> int:
         return await shared.fresh("k", lambda: self.version, pause, self.reading)
 
 
 def test_what_has_not_changed_is_read_once() -> None:
-    source, shared = Source(), Shared[int]()
+    source, shared = Source(), SharedReads[int]()
 
     async def ask() -> list[int]:
         return [await source.ask(shared) for _ in range(5)]
@@ -35,7 +35,7 @@ def test_what_has_not_changed_is_read_once() -> None:
 
 
 def test_who_asks_after_a_change_is_told_of_it_however_short_before_somebody_else_asked() -> None:
-    source, shared = Source(), Shared[int]()
+    source, shared = Source(), SharedReads[int]()
 
     async def ask() -> list[int]:
         found = [await source.ask(shared, 0.05)]
@@ -47,7 +47,7 @@ def test_who_asks_after_a_change_is_told_of_it_however_short_before_somebody_els
 
 
 def test_what_changes_while_it_is_read_is_read_again_for_who_asks_then() -> None:
-    source, shared = Source(), Shared[int]()
+    source, shared = Source(), SharedReads[int]()
 
     async def ask() -> list[int]:
         first = asyncio.create_task(source.ask(shared))

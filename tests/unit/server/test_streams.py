@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestune.errors import NotFound, OrchestuneError, StoreUnavailable
-from orchestune.server.context import Pace
+from orchestune.server.context import ServerTimeouts
 from tests.unit.server.harness import OWNER, Live, live, until
 
 PATH = "/api/v1/experiments/sgd/events"
@@ -153,7 +153,7 @@ def test_what_is_logged_after_an_empty_tail_comes_whole(server: Live) -> None:
 
 
 def test_a_silent_stream_sends_comments_and_finds_what_no_signal_told() -> None:
-    with live(pace=Pace(ping=0.05, poll=0.02, gather=0.0)) as server:
+    with live(pace=ServerTimeouts(ping=0.05, poll=0.02, gather=0.0)) as server:
         rows = Rows()
         found = watch(server, rows)
         assert [next(found) for _ in range(3)] == [{"comment": "ping"}] * 3
@@ -162,7 +162,7 @@ def test_a_silent_stream_sends_comments_and_finds_what_no_signal_told() -> None:
 
 
 def test_many_signals_are_few_reads() -> None:
-    with live(pace=Pace(gather=0.2, poll=60.0, ping=60.0)) as server:
+    with live(pace=ServerTimeouts(gather=0.2, poll=60.0, ping=60.0)) as server:
         rows = Rows()
         found = watch(server, rows)
         for number in range(1, 301):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.domain.states import AttemptState, FoldState, TrialState
+from orchestune.domain.lifecycle.states import AttemptState, FoldState, TrialState
 from orchestune.errors import Throttled
 from orchestune.server.terminals import FORGOTTEN, MOST, MOST_OF_WORKER, MOST_TERMINALS, Pipe, Terminals
 from orchestune.store.hot import AttemptInTrial

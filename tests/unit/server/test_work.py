@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from orchestune.errors import StoreUnavailable
-from orchestune.server.context import Pace
-from orchestune.services.work import Answered
-from orchestune.wire.answers import Ack, Answer, Lease, ReasonDocument, StopOrder, encode
+from orchestune.server.context import ServerTimeouts
+from orchestune.services.execution.worker_call import CallResult
+from orchestune.wire.answers import Ack, Lease, ReasonDocument, StopOrder, WorkAnswer, encode
 from orchestune.wire.work import Work
 from tests.unit.server.harness import OWNER, WORKER, Live, live, until
 
@@ -26,10 +26,10 @@ LEASE = Lease(
 ORDER = StopOrder(attempt="a", state="cancelled", reason=ReasonDocument("stopped", "by ada"))
 
 
-def nothing(**parts: Any) -> Answered:
+def nothing(**parts: Any) -> CallResult:
     """An answer of the use case without news but these."""
     empty: dict[str, Any] = {"acks": [], "orders": [], "leases": [], "slots": 1, "drain": False, "again": False}
-    return Answered(Answer(**empty | parts), "exp-1")
+    return CallResult(WorkAnswer(**empty | parts), "exp-1")
 
 
 def told(parts: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def test_a_worker_that_waits_is_woken_by_a_signal_and_asks_again_without_what_wa
 def test_a_signal_between_look_and_wait_is_not_lost(server: Live) -> None:
     looks = []
 
-    def work(core: Any, worker: str, body: Any) -> Answered:
+    def work(core: Any, worker: str, body: Any) -> CallResult:
         looks.append(body)
         if len(looks) == 1:
             core.signals.notify("work:exp-1")  # comes after the rows were read
@@ -140,7 +140,7 @@ def test_a_server_that_drains_lets_go_of_who_waits() -> None:
 
 
 def test_waiting_is_not_slow(caplog: pytest.LogCaptureFixture) -> None:
-    with live(pace=Pace(slow=0.0)) as server, caplog.at_level(logging.WARNING, "orchestune.server"):
+    with live(pace=ServerTimeouts(slow=0.0)) as server, caplog.at_level(logging.WARNING, "orchestune.server"):
         server.script.answers["work"] = lambda core, *args: nothing()
         began = time.monotonic()
         server.ask("POST", PATH, {**BODY, "wait": 0.8}, token=WORKER)
@@ -153,7 +153,7 @@ def test_waiting_is_not_slow(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_store_in_the_process_is_asked_on_the_loop_and_one_that_is_away_in_a_thread(inline: bool) -> None:
     where = []
 
-    def work(core: Any, worker: str, body: Any) -> Answered:
+    def work(core: Any, worker: str, body: Any) -> CallResult:
         where.append(threading.current_thread().name)
         return nothing(leases=[LEASE])
 
@@ -166,7 +166,7 @@ def test_a_store_in_the_process_is_asked_on_the_loop_and_one_that_is_away_in_a_t
 def test_a_store_that_somebody_else_writes_to_is_waited_for_in_a_thread() -> None:
     where = []
 
-    def work(core: Any, worker: str, body: Any) -> Answered:
+    def work(core: Any, worker: str, body: Any) -> CallResult:
         where.append(threading.current_thread().name)
         if len(where) == 1:
             raise StoreUnavailable("the store is busy")
@@ -179,7 +179,7 @@ def test_a_store_that_somebody_else_writes_to_is_waited_for_in_a_thread() -> Non
 
 
 def test_what_another_replica_caused_is_found_within_a_poll() -> None:
-    with live(inline=False, pace=Pace(poll=0.02)) as server:
+    with live(inline=False, pace=ServerTimeouts(poll=0.02)) as server:
         looks = server.script.calls
         server.script.answers["work"] = lambda core, *args: nothing(leases=[LEASE] if len(looks) > 5 else [])
         assert server.ask("POST", PATH, BODY, token=WORKER).json() == told({"leases": [LEASE]})

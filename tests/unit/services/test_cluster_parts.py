@@ -7,26 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.domain.cards import Card
-from orchestune.domain.resources import Capacity, Machine, Resources
-from orchestune.domain.survey import Surveyed
-from orchestune.services.cluster_gpus import Held, gpus
-from orchestune.services.read_cluster import cluster
+from orchestune.domain.resources.gpus import Gpu
+from orchestune.domain.resources.resources import Capacity, Machine, Resources
+from orchestune.domain.resources.survey import MachineAllocation
+from orchestune.services.queries.cluster_gpus import HeldGpu, gpus
+from orchestune.services.queries.read_cluster import cluster
 from orchestune.store import quarantines
 from orchestune.store.quarantines import Quarantine
-from orchestune.testing.world import FakeBackend, World
+from orchestune.testing.world import CoreWorld, FakeBackend
 
-CARDS = (Card("0", "NVIDIA A100", 40 * 2**30), Card("1"))
+CARDS = (Gpu("0", "NVIDIA A100", 40 * 2**30), Gpu("1"))
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path, capacity=Capacity((Machine(8, 2**34, CARDS),)))
+def world(tmp_path: Path) -> Iterator[CoreWorld]:
+    made = CoreWorld(tmp_path, capacity=Capacity((Machine(8, 2**34, CARDS),)))
     yield made
     made.close()
 
 
-def test_each_card_says_who_holds_it_with_which_trials(world: World) -> None:
+def test_each_card_says_who_holds_it_with_which_trials(world: CoreWorld) -> None:
     experiment = world.create(budget=3, parallelism=1, resources={"gpu": 1})
     [(_, lease)] = world.lease()
     found = cluster(world.core)
@@ -43,16 +43,16 @@ def test_each_card_says_who_holds_it_with_which_trials(world: World) -> None:
 def test_where_the_place_hands_cards_out_who_has_which_is_not_known() -> None:
     backend = FakeBackend()
     backend.assigns_gpus = False
-    busy = Surveyed("n1", "gpu", Resources(gpu=2, gpu_type="T4"), Resources(gpu=1), Resources())
-    free = Surveyed("n2", "gpu", Resources(gpu=1), Resources(), Resources())
-    dark = Surveyed("n3", "gpu", Resources(gpu=1), Resources(), None)
-    found = gpus(backend, [busy, free, dark], Held({}, [], {}, {}))
+    busy = MachineAllocation("n1", "gpu", Resources(gpu=2, gpu_type="T4"), Resources(gpu=1), Resources())
+    free = MachineAllocation("n2", "gpu", Resources(gpu=1), Resources(), Resources())
+    dark = MachineAllocation("n3", "gpu", Resources(gpu=1), Resources(), None)
+    found = gpus(backend, [busy, free, dark], HeldGpu({}, [], {}, {}))
     assert [(gpu["machine"], gpu["id"], gpu["model"], gpu["holders"]) for gpu in found] == [
         ("n1", "0", "T4", None), ("n1", "1", "T4", None), ("n2", "0", None, []), ("n3", "0", None, None),
     ]  # fmt: skip
 
 
-def test_workers_that_come_and_go_and_quarantines_are_events_the_newest_first(world: World) -> None:
+def test_workers_that_come_and_go_and_quarantines_are_events_the_newest_first(world: CoreWorld) -> None:
     experiment = world.create(budget=2, parallelism=1)
     world.run(experiment)
     world.tick(4)
@@ -67,7 +67,7 @@ def test_workers_that_come_and_go_and_quarantines_are_events_the_newest_first(wo
     assert all(world.status(experiment)["handle"] in event["worker"] for event in found["events"][1:])
 
 
-def test_what_waits_is_counted(world: World) -> None:
+def test_what_waits_is_counted(world: CoreWorld) -> None:
     world.create(budget=5, parallelism=2)
     world.tick(3)
     (waiting,) = cluster(world.core)["experiments"]

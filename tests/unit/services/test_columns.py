@@ -16,9 +16,9 @@ from sqlalchemy import insert, update
 from orchestune import documents
 from orchestune.client.attempts import seconds
 from orchestune.errors import BadInput
-from orchestune.services import read_columns, read_experiments, read_trials
 from orchestune.services.core import Core
-from orchestune.services.tally import Busy, Tally
+from orchestune.services.memory.attempt_statistics import BusyIntervals, TrialTotals
+from orchestune.services.queries import read_columns, read_experiments, read_trials
 from orchestune.store import attempts as stored_attempts
 from orchestune.store import experiments as store_experiments
 from orchestune.store import experiments as stored_experiments
@@ -200,10 +200,10 @@ def test_failures_are_grouped_and_what_ran_is_counted(core: Core, handles: dict[
 
 
 def test_busy_counts_each_attempt_for_as_long_as_it_ran() -> None:
-    busy = read_columns._busy(Busy(np.array([0.0, 60.0]), np.array([120.0, 240.0])))
+    busy = read_columns._busy(BusyIntervals(np.array([0.0, 60.0]), np.array([120.0, 240.0])))
     assert busy["step_seconds"] == 1.0
     assert busy["running"] == [1.0] * 60 + [2.0] * 60 + [1.0] * 120
-    assert read_columns._busy(Busy(np.empty(0), np.empty(0)))["running"] == []
+    assert read_columns._busy(BusyIntervals(np.empty(0), np.empty(0)))["running"] == []
 
 
 def test_numbers_have_six_digits_whatever_their_size() -> None:
@@ -240,7 +240,7 @@ def test_what_was_counted_before_is_not_read_again_and_the_rest_is_counted_as_an
         assert [(each["trials"], each["newest"]) for each in timeout] == [(step, number)]
         with own_core.store.reading() as session:
             row = stored_experiments.get(session, identity)
-            fresh, known = Tally(), own_core.shelf._kept[identity, None].tally
+            fresh, known = TrialTotals(), own_core.shelf._kept[identity, None].tally
             assert fresh.read(session, row).begins.tolist() == known.read(session, row).begins.tolist()
             assert fresh.ends.tolist() == known.ends.tolist()
         assert known.late & {61, 62, 63} == ({number} if number > 61 else set())

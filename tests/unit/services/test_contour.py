@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from orchestune import documents
 from orchestune.errors import BadInput, UsageError
 from orchestune.services.core import Core
-from orchestune.services.read_contour import contour
+from orchestune.services.queries.read_contour import contour
 from tests.testbeds.seed import Plan, Writer, core_of
 
 SPACE = (

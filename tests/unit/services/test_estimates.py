@@ -15,20 +15,14 @@ from pydantic import TypeAdapter
 from sqlalchemy import update
 
 from orchestune import documents
-from orchestune.domain.states import ExperimentState
-from orchestune.engines import analyses
-from orchestune.engines.analyses import ANALYSES
-from orchestune.engines.process import EngineLost
-from orchestune.services import (
-    change_experiment,
-    export_record,
-    import_record,
-    list_experiments,
-    read_columns,
-    read_experiments,
-)
+from orchestune.domain.lifecycle.states import ExperimentState
+from orchestune.engines.process import analyses
+from orchestune.engines.process.analyses import ANALYSES
+from orchestune.engines.process.parent import EngineLost
+from orchestune.services.commands import change_experiment, import_record
 from orchestune.services.core import Core
-from orchestune.services.estimates import Estimates
+from orchestune.services.memory.estimates import Estimates
+from orchestune.services.queries import export_record, list_experiments, read_columns, read_experiments
 from orchestune.store import experiments, tables
 from orchestune.testing.world import decoded
 from tests.testbeds.noisy import LUCKY, written

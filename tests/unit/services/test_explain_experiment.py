@@ -6,21 +6,21 @@ from collections.abc import Sequence
 
 import pytest
 
-from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Space
-from orchestune.domain.trial import Observation
-from orchestune.engines import analyses
-from orchestune.services import explain_experiment, read_experiments
-from orchestune.testing.world import World
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.trial import Observation
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.process import analyses
+from orchestune.services.queries import explain_experiment, read_experiments
+from orchestune.testing.world import CoreWorld
 
 
 @pytest.fixture
-def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> CoreWorld:
     monkeypatch.setattr(analyses, "importance", lambda space, metric, history: {})
     return world
 
 
-def test_the_best_trial_is_the_one_that_keeps_the_limits(world: World) -> None:
+def test_the_best_trial_is_the_one_that_keeps_the_limits(world: CoreWorld) -> None:
     metrics = [
         {"name": "loss", "goal": "minimize"},
         {"name": "size", "goal": "minimize", "constraint": "<= 10", "optimized": False},
@@ -36,7 +36,7 @@ def test_the_best_trial_is_the_one_that_keeps_the_limits(world: World) -> None:
     assert said == "the best loss, 0.4, came from trial 3, the 3rd of 3 to finish"
 
 
-def test_a_rule_of_early_stopping_that_can_end_nothing_is_told(world: World) -> None:
+def test_a_rule_of_early_stopping_that_can_end_nothing_is_told(world: CoreWorld) -> None:
     experiment = world.create(budget=9, parallelism=1, early_stopping={"type": "median"})
     for _ in range(5):
         [(worker, lease)] = world.lease()
@@ -48,7 +48,7 @@ def test_a_rule_of_early_stopping_that_can_end_nothing_is_told(world: World) -> 
 
 @pytest.mark.parametrize("weights", [{}, {"x": 1.0}])
 def test_a_wider_range_is_advised_only_where_a_parameter_is_known_to_matter(
-    world: World, monkeypatch: pytest.MonkeyPatch, weights: dict[str, float]
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch, weights: dict[str, float]
 ) -> None:
     monkeypatch.setattr(analyses, "importance", lambda space, metric, history: weights)
     experiment = world.create(budget=12, parallelism=1, try_first=[{"x": 0.001 * place} for place in range(12)])
@@ -59,7 +59,7 @@ def test_a_wider_range_is_advised_only_where_a_parameter_is_known_to_matter(
     assert ("at_bound" in {finding["code"] for finding in found["findings"]}) is bool(weights)
 
 
-def test_the_noise_of_trials_with_folds_is_that_of_their_mean(world: World) -> None:
+def test_the_noise_of_trials_with_folds_is_that_of_their_mean(world: CoreWorld) -> None:
     experiment = world.create(budget=2, parallelism=1, folds={"count": 2})
     for loss in (0.4, 0.6, 0.45, 0.65):
         [(worker, lease)] = world.lease()
@@ -70,7 +70,7 @@ def test_the_noise_of_trials_with_folds_is_that_of_their_mean(world: World) -> N
 
 @pytest.mark.parametrize("several", [False, True])
 def test_of_many_trials_an_even_selection_is_looked_at_and_the_best_is_that_of_all(
-    world: World, monkeypatch: pytest.MonkeyPatch, several: bool
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch, several: bool
 ) -> None:
     weighed = list[int]()
 

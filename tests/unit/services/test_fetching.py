@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import NotFound
-from orchestune.services import read_trials
+from orchestune.services.bundles import blob_key
 from orchestune.services.core import Core
-from orchestune.services.read_trials import blob_key
+from orchestune.services.queries import read_trials
 from orchestune.store import artifacts
 from orchestune.store.artifacts import ArtifactRow
 from tests.testbeds.seed import ACCURACY, SGD, Plan, Writer, core_of

@@ -10,23 +10,24 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import StoreUnavailable
-from orchestune.outgoing.reach import Reach
+from orchestune.outgoing.destinations import AllowedDestinations
 from orchestune.outgoing.settings import Outgoing
-from orchestune.services import create_experiment, read_experiments
+from orchestune.services.commands import create_experiment
+from orchestune.services.queries import read_experiments
 from orchestune.store import blobs
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from tests.testbeds.disks import small_disk
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path) -> Iterator[CoreWorld]:
     with small_disk(tmp_path / "disk", 4) as disk:
-        made = World(disk)
+        made = CoreWorld(disk)
         yield made
         made.close()
 
 
-def fill(world: World) -> None:
+def fill(world: CoreWorld) -> None:
     for size in (100_000, 1000):
         with suppress(StoreUnavailable):
             for index in range(1000):
@@ -34,11 +35,11 @@ def fill(world: World) -> None:
                     blobs.put(session, f"{size}-{index}", "x" * size, 1)
 
 
-def listed_notes(world: World) -> dict[str, list[str]]:
+def listed_notes(world: CoreWorld) -> dict[str, list[str]]:
     return {item["id"]: item["notes"] for item in read_experiments.statuses(world.core)["items"] if "notes" in item}
 
 
-def test_an_experiment_tells_of_a_full_disk_while_it_waits_for_it(world: World) -> None:
+def test_an_experiment_tells_of_a_full_disk_while_it_waits_for_it(world: CoreWorld) -> None:
     done = world.create(budget=1)
     assert world.run(done)["state"] == "completed"
     waiting = world.create(budget=1)
@@ -54,7 +55,7 @@ def test_an_experiment_tells_of_a_full_disk_while_it_waits_for_it(world: World) 
 
 
 def test_suggestions_that_find_the_disk_full_keep_their_loop_waiting_which_says_so_once(
-    world: World, caplog: pytest.LogCaptureFixture
+    world: CoreWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(2):
         world.create(budget=1)
@@ -64,7 +65,7 @@ def test_suggestions_that_find_the_disk_full_keep_their_loop_waiting_which_says_
     assert not caplog.records
 
 
-def test_a_worker_whose_reports_find_no_room_is_not_taken_for_silent(world: World) -> None:
+def test_a_worker_whose_reports_find_no_room_is_not_taken_for_silent(world: CoreWorld) -> None:
     ballast = world.folder / "ballast"
     ballast.write_bytes(bytes(400_000))
     running = world.create(budget=1)
@@ -80,8 +81,8 @@ def test_a_worker_whose_reports_find_no_room_is_not_taken_for_silent(world: Worl
 
 
 def test_no_secret_is_left_of_what_could_not_be_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(tmp_path)
-    core = replace(world.core, outgoing=Outgoing(Reach(everywhere=True)))
+    world = CoreWorld(tmp_path)
+    core = replace(world.core, outgoing=Outgoing(AllowedDestinations(everywhere=True)))
     keep = core.secrets.put
 
     def full_by_then(name: str, values: Mapping[str, str]) -> None:

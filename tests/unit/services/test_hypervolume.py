@@ -12,9 +12,9 @@ from pydantic import TypeAdapter
 
 from orchestune import documents
 from orchestune.errors import UsageError
-from orchestune.services import read_experiments, read_hypervolume
 from orchestune.services.core import Core
-from orchestune.services.read_hypervolume import growth, reference, undominated
+from orchestune.services.queries import read_experiments, read_hypervolume
+from orchestune.services.queries.read_hypervolume import growth, reference, undominated
 from tests.testbeds.seed import Plan, Writer, core_of
 
 TWO = ({"name": "error", "goal": "minimize"}, {"name": "score", "goal": "maximize"})

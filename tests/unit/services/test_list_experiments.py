@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import event
 
 from orchestune.errors import BadInput, NotFound
-from orchestune.services import change_experiment, list_experiments, read_experiments
-from orchestune.services.change_experiment import Changes
+from orchestune.services.commands import change_experiment
+from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.core import Core
+from orchestune.services.queries import list_experiments, read_experiments
 from tests.testbeds.seed import ACCURACY, SGD, Plan, Writer, core_of
 
 OWNERS = ("ada", "Émile")

@@ -11,9 +11,9 @@ import pytest
 
 from orchestune.controllers.archiving import Archiving
 from orchestune.files.folder import FolderFiles
-from orchestune.services import export_record, read_logs
 from orchestune.services.core import Core
-from orchestune.testing.world import World
+from orchestune.services.queries import export_record, read_logs
+from orchestune.testing.world import CoreWorld
 
 LINE = "x" * 1023 + "\n"
 
@@ -42,16 +42,16 @@ class Bucket(FolderFiles):
 
 
 @pytest.fixture
-def bucket(world: World) -> Bucket:
+def bucket(world: CoreWorld) -> Bucket:
     return Bucket(world.folder / "files")
 
 
 @pytest.fixture
-def core(world: World, bucket: Bucket) -> Core:
+def core(world: CoreWorld, bucket: Bucket) -> Core:
     return replace(world.core, files=bucket)
 
 
-def printed(world: World, lines: int) -> str:
+def printed(world: CoreWorld, lines: int) -> str:
     """An experiment whose two trials print in turns, and whose logs were moved."""
     experiment = world.create(budget=2)
     leases = world.lease(2)
@@ -66,7 +66,7 @@ def printed(world: World, lines: int) -> str:
 
 
 def test_a_page_reads_the_object_of_each_log_once_and_from_where_the_page_begins(
-    world: World, core: Core, bucket: Bucket
+    world: CoreWorld, core: Core, bucket: Bucket
 ) -> None:
     experiment = printed(world, lines=100)
     page = read_logs.logs(core, experiment, 0, 120)
@@ -76,7 +76,7 @@ def test_a_page_reads_the_object_of_each_log_once_and_from_where_the_page_begins
     assert [start for start, _ in bucket.bodies] == [0, 0, 60 * len(LINE), 60 * len(LINE)]
 
 
-def test_a_record_reads_each_object_once(world: World, core: Core, bucket: Bucket) -> None:
+def test_a_record_reads_each_object_once(world: CoreWorld, core: Core, bucket: Bucket) -> None:
     experiment = printed(world, lines=100)
     record = io.BytesIO()
     export_record.write(core, experiment, record)

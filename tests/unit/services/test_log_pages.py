@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from orchestune.controllers.archiving import Archiving
-from orchestune.services import read_logs
-from orchestune.testing.world import World
+from orchestune.services.queries import read_logs
+from orchestune.testing.world import CoreWorld
 
 PART = 200_000
 PARTS = 60
 
 
-def printed(world: World) -> tuple[str, list[str]]:
+def printed(world: CoreWorld) -> tuple[str, list[str]]:
     """An experiment that is over, and what its trial printed, part by part."""
     experiment = world.create(budget=1, parallelism=1)
     [(worker, lease)] = world.lease()
@@ -29,7 +29,7 @@ def printed(world: World) -> tuple[str, list[str]]:
     return experiment, texts
 
 
-def pages(world: World, experiment: str, **asked: Any) -> Iterator[list[str]]:
+def pages(world: CoreWorld, experiment: str, **asked: Any) -> Iterator[list[str]]:
     after = 0
     while True:
         page = read_logs.logs(world.core, experiment, after, 1000, **asked)
@@ -42,7 +42,9 @@ def pages(world: World, experiment: str, **asked: Any) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("moved", [False, True], ids=["in rows", "in files"])
-def test_a_page_holds_no_more_than_some_megabytes_and_all_of_them_hold_everything(world: World, moved: bool) -> None:
+def test_a_page_holds_no_more_than_some_megabytes_and_all_of_them_hold_everything(
+    world: CoreWorld, moved: bool
+) -> None:
     experiment, texts = printed(world)
     if moved:
         Archiving(world.core).move_logs()
@@ -54,7 +56,7 @@ def test_a_page_holds_no_more_than_some_megabytes_and_all_of_them_hold_everythin
     assert tail == texts[-len(tail) :] and PARTS - 3 <= len(tail) < PARTS
 
 
-def test_a_part_that_is_larger_than_a_page_comes_alone(world: World) -> None:
+def test_a_part_that_is_larger_than_a_page_comes_alone(world: CoreWorld) -> None:
     experiment = world.create(budget=1, parallelism=1)
     [(worker, lease)] = world.lease()
     large = "x" * (5 * 2**20)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from orchestune.domain.metrics import Metric, pareto_front
-from orchestune.services import read_columns, read_experiments
+from orchestune.domain.specification.metrics import Metric, pareto_front
+from orchestune.services.queries import read_columns, read_experiments
 from orchestune.store import trials
 from orchestune.store.session import Session
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from tests.testbeds.seed import Plan, Writer, core_of
 
 TWO = ({"name": "error", "goal": "minimize"}, {"name": "latency", "goal": "minimize"})
@@ -49,7 +49,7 @@ def test_a_search_that_goes_on_is_not_read_again_to_find_its_front(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each look reads what has finished since the last one."""
-    world, read, counts = World(tmp_path), trials.completed_values, list[int]()
+    world, read, counts = CoreWorld(tmp_path), trials.completed_values, list[int]()
 
     def counted(*asked: Any) -> dict[int, dict[str, float]]:
         found = read(*asked)
@@ -74,7 +74,7 @@ def test_a_search_that_goes_on_is_not_read_again_to_find_its_front(
 
 def test_what_is_told_of_a_front_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many look, and however often: nothing of a completed trial changes."""
-    world, read, told = World(tmp_path), trials.of_numbers, list[int]()
+    world, read, told = CoreWorld(tmp_path), trials.of_numbers, list[int]()
 
     def counted(session: Session, experiment: str, numbers: Sequence[int]) -> list[trials.TrialRow]:
         told.extend(numbers)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from orchestune.errors import Conflict
-from orchestune.services.change_experiment import resume
-from orchestune.services.queue_trial import queue_trial
-from orchestune.testing.world import World
+from orchestune.services.commands.change_experiment import resume
+from orchestune.services.commands.queue_trial import queue_trial
+from orchestune.testing.world import CoreWorld
 
 WANTED = {"x": 0.123}
 
 
-def test_it_takes_the_place_of_the_last_suggestion_that_nobody_has_begun(world: World) -> None:
+def test_it_takes_the_place_of_the_last_suggestion_that_nobody_has_begun(world: CoreWorld) -> None:
     experiment = world.create(budget=4, parallelism=1, engine="random")
     world.tick(3)
     assert [trial["state"] for trial in world.trials(experiment)] == ["queued"] * 4
@@ -26,7 +26,7 @@ def test_it_takes_the_place_of_the_last_suggestion_that_nobody_has_begun(world: 
     assert world.trials(experiment)[4]["state"] == "completed"
 
 
-def test_nothing_that_runs_or_that_a_user_asked_for_gives_way(world: World) -> None:
+def test_nothing_that_runs_or_that_a_user_asked_for_gives_way(world: CoreWorld) -> None:
     experiment = world.create(budget=2, parallelism=1, engine="random")
     world.tick(3)
     [(_, lease)] = world.lease()
@@ -37,7 +37,7 @@ def test_nothing_that_runs_or_that_a_user_asked_for_gives_way(world: World) -> N
     assert lease["trial"] == 1
 
 
-def test_one_that_a_rule_ended_is_told_what_goes_on_with_it(world: World) -> None:
+def test_one_that_a_rule_ended_is_told_what_goes_on_with_it(world: CoreWorld) -> None:
     experiment = world.create(budget=9, stop={"target": 2.0})
     assert world.run(experiment)["reason"]["code"] == "target"
     with pytest.raises(Conflict, match="is completed") as refused:
@@ -46,7 +46,7 @@ def test_one_that_a_rule_ended_is_told_what_goes_on_with_it(world: World) -> Non
     assert world.status(experiment) == resume(world.core, experiment, "ada"), "it would change nothing"
 
 
-def test_the_program_gets_each_value_as_its_parameter_spells_it(world: World) -> None:
+def test_the_program_gets_each_value_as_its_parameter_spells_it(world: CoreWorld) -> None:
     """`--layers=2.0` is no whole number to a program."""
     parameters = [
         {"name": "layers", "type": "int", "min": 1, "max": 8},

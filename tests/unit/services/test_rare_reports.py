@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from orchestune.controllers.reaping import START_SECONDS
-from orchestune.services import read_trials
+from orchestune.services.queries import read_trials
 from orchestune.store import workers
-from orchestune.testing.world import FakeWorker, World
+from orchestune.testing.world import CoreWorld, FakeWorker
 
 
-def stored(world: World, worker: str) -> tuple[str, str | None]:
+def stored(world: CoreWorld, worker: str) -> tuple[str, str | None]:
     """The state of a worker, and the process that registered last."""
     with world.core.store.reading() as session:
         row = workers.get(session, worker)
@@ -16,7 +16,7 @@ def stored(world: World, worker: str) -> tuple[str, str | None]:
     return row.state, row.boot_id
 
 
-def test_a_lost_attempt_that_was_preempted_says_so_and_its_trial_waits(world: World) -> None:
+def test_a_lost_attempt_that_was_preempted_says_so_and_its_trial_waits(world: CoreWorld) -> None:
     experiment = world.create(budget=1, parallelism=1)
     [(worker, lease)] = world.lease()
     world.hear_nothing(world.core.lease_seconds + 1)
@@ -26,7 +26,7 @@ def test_a_lost_attempt_that_was_preempted_says_so_and_its_trial_waits(world: Wo
     assert world.trials(experiment)[0]["state"] == "queued"
 
 
-def test_the_late_result_of_a_fold_prunes_a_trial_that_waits(world: World) -> None:
+def test_the_late_result_of_a_fold_prunes_a_trial_that_waits(world: CoreWorld) -> None:
     experiment = world.create(budget=2, parallelism=1, folds={"count": 2, "prune_after": 1})
     for _ in range(2):
         [(worker, lease)] = world.lease()
@@ -38,7 +38,7 @@ def test_the_late_result_of_a_fold_prunes_a_trial_that_waits(world: World) -> No
     assert world.trials(experiment)[1]["state"] == "pruned"
 
 
-def test_a_worker_that_starts_again_while_it_drains_still_drains(world: World) -> None:
+def test_a_worker_that_starts_again_while_it_drains_still_drains(world: CoreWorld) -> None:
     world.create(budget=2, parallelism=1)
     [(worker, _)] = world.lease()
     with world.core.store.transaction() as session:
@@ -47,7 +47,7 @@ def test_a_worker_that_starts_again_while_it_drains_still_drains(world: World) -
     assert stored(world, worker.id) == ("draining", again.boot)
 
 
-def test_a_worker_that_never_registers_is_lost(world: World) -> None:
+def test_a_worker_that_never_registers_is_lost(world: CoreWorld) -> None:
     world.create(budget=2, parallelism=1)
     while not world.backend.orders:
         for controller in world.controllers:
@@ -58,7 +58,7 @@ def test_a_worker_that_never_registers_is_lost(world: World) -> None:
     assert stored(world, worker) == ("lost", None)
 
 
-def test_a_log_beyond_64_bits_costs_its_own_attempt_alone(world: World) -> None:
+def test_a_log_beyond_64_bits_costs_its_own_attempt_alone(world: CoreWorld) -> None:
     world.create(budget=2, parallelism=1)
     [(worker, lease)] = world.lease()
     stale = {"attempt": "of-another-worker", "token": 1}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.services.change_experiment import pause, stop
-from orchestune.services.stop_trial import stop_trial
-from orchestune.testing.world import World, decoded
+from orchestune.services.commands.change_experiment import pause, stop
+from orchestune.services.commands.stop_trial import stop_trial
+from orchestune.testing.world import CoreWorld, decoded
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from orchestune.testing.world import World, decoded
     ],
 )
 def test_a_reason_names_a_person_or_says_that_a_role_is_meant(actor: str, words: str, tmp_path: Path) -> None:
-    world = World(tmp_path)
+    world = CoreWorld(tmp_path)
     ref = world.create(budget=2)
     world.lease()
     stopped = decoded(stop_trial(world.core, ref, 1, actor))

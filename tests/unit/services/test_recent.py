@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestune.services.recent import Latest, Recent
+from orchestune.services.memory.lru_cache import LruCache, Recent
 
 
 def test_a_thing_is_made_once_for_each_version() -> None:
@@ -20,7 +20,7 @@ def test_those_that_nobody_asked_for_longest_are_forgotten() -> None:
 
 
 def test_what_nobody_used_for_long_is_forgotten() -> None:
-    latest = Latest[str, int](2)
+    latest = LruCache[str, int](2)
     for key in ("a", "b", "a", "c"):
         assert latest.keep(key, latest.get(key, 0) + 1) == latest[key]
     assert dict(latest) == {"a": 2, "c": 1}

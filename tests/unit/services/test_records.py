@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from orchestune.archives.copying import copy
-from orchestune.archives.shelf import Shelf
+from orchestune.archives.archive_store import ArchiveStore
+from orchestune.archives.copy_records import copy
 from orchestune.errors import StoreUnavailable
 from orchestune.files.folder import FolderFiles
-from orchestune.services.change_experiment import Changes, change_experiment, drop_files
-from orchestune.services.export_record import Records
-from orchestune.testing.world import World
+from orchestune.services.commands.change_experiment import Changes, change_experiment, drop_files
+from orchestune.services.queries.export_record import Records
+from orchestune.testing.world import CoreWorld
 
 
 def test_a_shelf_keeps_the_logs_that_a_server_has_dropped_since(tmp_path: Path) -> None:
-    world = World(tmp_path)
+    world = CoreWorld(tmp_path)
     experiment = world.create(budget=1)
     world.run(experiment)
-    shelf, source, copied = Shelf(FolderFiles(tmp_path / "shelf")), Records(world.core), []
+    shelf, source, copied = ArchiveStore(FolderFiles(tmp_path / "shelf")), Records(world.core), []
     for _ in range(2):
         copied.append(copy(source, shelf, experiment, tmp_path)["imported"])
         drop_files(world.core, experiment)
@@ -39,11 +39,11 @@ def test_a_shelf_keeps_the_logs_that_a_server_has_dropped_since(tmp_path: Path) 
 def test_a_shelf_that_is_full_when_a_newer_record_comes_keeps_the_older_one_or_has_the_newer_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_off: int
 ) -> None:
-    world = World(tmp_path)
+    world = CoreWorld(tmp_path)
     experiment = world.create(budget=1)
     world.run(experiment)
     files, source = FolderFiles(tmp_path / "shelf"), Records(world.core)
-    copy(source, Shelf(files), experiment, tmp_path)
+    copy(source, ArchiveStore(files), experiment, tmp_path)
     change_experiment(world.core, experiment, Changes(budget=3), "ada")
     world.run(experiment)
     done = 0
@@ -62,11 +62,11 @@ def test_a_shelf_that_is_full_when_a_newer_record_comes_keeps_the_older_one_or_h
         for name in ("put", "delete"):
             patch.setattr(files, name, full(getattr(files, name)))
         with suppress(StoreUnavailable):
-            copy(source, Shelf(files), experiment, tmp_path)
-    [kept] = Shelf(files).records()
-    Shelf(files).fetch_record(experiment, tmp_path / "fetched")
+            copy(source, ArchiveStore(files), experiment, tmp_path)
+    [kept] = ArchiveStore(files).records()
+    ArchiveStore(files).fetch_record(experiment, tmp_path / "fetched")
     assert kept.counts["trial"] in (1, 3)
-    copy(source, Shelf(files), experiment, tmp_path)
-    [kept] = Shelf(files).records()
+    copy(source, ArchiveStore(files), experiment, tmp_path)
+    [kept] = ArchiveStore(files).records()
     assert (kept.counts["trial"], len(list(files.keys("experiments/")))) == (3, 1)
     world.close()

@@ -8,10 +8,10 @@ from sqlalchemy import update
 
 from orchestune.store import blobs
 from orchestune.store.tables import folds
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 
 
-def test_a_checkpoint_keeps_its_own_bytes_and_no_others_that_its_text_is_like(world: World) -> None:
+def test_a_checkpoint_keeps_its_own_bytes_and_no_others_that_its_text_is_like(world: CoreWorld) -> None:
     world.create(budget=1)
     world.tick()
     with world.core.store.transaction() as session:

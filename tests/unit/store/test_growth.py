@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from orchestune.domain.metrics import Point
-from orchestune.domain.states import AttemptState, TrialState, WorkerState
+from orchestune.domain.lifecycle.states import AttemptState, TrialState, WorkerState
+from orchestune.domain.specification.metrics import Point
 from orchestune.store import attempts, experiments, tables, trials, workers
 from orchestune.store.database import Store, open_store
 from orchestune.store.session import Session

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from orchestune.domain.states import TrialState
+from orchestune.domain.lifecycle.states import TrialState
 from orchestune.store import artifacts, attempts, tables, trials
 from orchestune.store.database import open_store
 from orchestune.store.session import Session

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from orchestune.domain.experiment import Specification
-from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Space
+from orchestune.domain.search.space import Space
+from orchestune.domain.specification.experiment import Specification
+from orchestune.domain.specification.metrics import Metric
 from orchestune.store import experiments
 
 

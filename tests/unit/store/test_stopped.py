@@ -6,13 +6,13 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from orchestune.services.change_experiment import stop
+from orchestune.services.commands.change_experiment import stop
 from orchestune.store import trials
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 
 
 def test_it_is_found_in_one_go_however_much_it_is(tmp_path: Path) -> None:
-    world, looked = World(tmp_path), list[int]()
+    world, looked = CoreWorld(tmp_path), list[int]()
     for count in (50, 200):
         named = [{"x": index / count} for index in range(count)]
         experiment = world.create(budget=count, try_first=named)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from orchestune.store import tracked
+from orchestune.store import tracking_runs
 from orchestune.store.database import Store
 
 
@@ -18,7 +18,7 @@ def test_what_is_not_recorded_yet_is_found_without_a_look_at_all_trials(store: S
         said.extend([(statement, parameters)] if "tracking_runs" in statement else [])
 
     with store.reading() as session:
-        tracked.behind(session)
+        tracking_runs.behind(session)
         [(statement, parameters)] = said
         driver: Any = session.connection.connection.driver_connection
         plan = [str(step[3]) for step in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]

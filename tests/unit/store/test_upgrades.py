@@ -13,7 +13,7 @@ from sqlalchemy import text
 from orchestune.errors import UsageError
 from orchestune.store import database, migrate
 from orchestune.store.database import open_store
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 
 FIRST_RELEASE = Path(__file__).with_name("first_release.sql")
 """a store of the first release: one experiment with four trials, of which one is over and two run"""
@@ -46,12 +46,12 @@ def later_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path) -> CoreWorld:
     written_by_the_first_release(tmp_path / "orchestune.db")
-    return World(tmp_path)
+    return CoreWorld(tmp_path)
 
 
-def test_running_trials_of_the_first_release_are_finished_by_this_one(world: World) -> None:
+def test_running_trials_of_the_first_release_are_finished_by_this_one(world: CoreWorld) -> None:
     """Their workers are gone with the machine: the trials are requeued, and none is lost or counted twice."""
     assert world.status("first")["counts"]["running"] == 2
     status = world.run(world.status("first")["id"])

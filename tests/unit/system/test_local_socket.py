@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.system.local_socket import connect, listen
-from orchestune.worker.dialling import Address, dial
+from orchestune.worker.connection.dialling import ServerAddress, dial
 
 
 def echo(listening: socket.socket, path: Path) -> bytes:
@@ -27,7 +27,7 @@ def test_a_client_connects_however_deep_the_folder_is(tmp_path: Path, depth: int
     path = folder / "run" / "server.sock"
     with listen(path, 5) as listening:
         assert echo(listening, path) == b"x"
-        http = dial(Address("http://127.0.0.1:1", str(path)), "secret")  # the worker's own way
+        http = dial(ServerAddress("http://127.0.0.1:1", str(path)), "secret")  # the worker's own way
         listening.accept()[0].close()
         http.close()
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from orchestune.system import peers
-from orchestune.system.peers import End, NoTable, UnknownPeer, is_loopback, is_this_user, listed_user, user_of
+from orchestune.system.peers import NoTable, SocketEnd, UnknownPeer, is_loopback, is_this_user, listed_user, user_of
 
-CLIENT, SERVER = End("127.0.0.1", 40000), End("127.0.0.1", 8080)
+CLIENT, SERVER = SocketEnd("127.0.0.1", 40000), SocketEnd("127.0.0.1", 8080)
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
 
@@ -41,7 +41,7 @@ def test_the_clients_end_counts_and_not_the_servers(tmp_path: Path) -> None:
 def test_a_socket_of_ipv6_may_speak_ipv4(tmp_path: Path) -> None:
     listed = tables(tmp_path, line(f"{MAPPED}:9C40", f"{MAPPED}:1F90", uid=7), name="tcp6")
     assert listed_user(CLIENT, SERVER, listed) == 7
-    assert listed_user(End("::ffff:127.0.0.1", 40000), End("::ffff:127.0.0.1", 8080), listed) == 7
+    assert listed_user(SocketEnd("::ffff:127.0.0.1", 40000), SocketEnd("::ffff:127.0.0.1", 8080), listed) == 7
 
 
 @pytest.mark.parametrize("closed", [{"inode": 0}, {"state": "06"}, {"state": "05"}])
@@ -132,7 +132,7 @@ def test_a_client_that_resets_during_the_lookup_is_unknown_though_its_port_has_a
         client = socket.create_connection(listening.getsockname(), source_address=(own, 0))
         source = client.getsockname()
 
-        def another_process_connects(*ends: End) -> int | None:
+        def another_process_connects(*ends: SocketEnd) -> int | None:
             reset(client)
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             other.bind(source)
@@ -147,7 +147,7 @@ def test_a_client_that_resets_during_the_lookup_is_unknown_though_its_port_has_a
 def test_the_table_of_all_sockets_is_not_read_if_the_kernel_answers_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another user can make it long, and each of many lookups slow."""
     with connection() as (client, server):
-        if peers._queried_user(End(*client.getsockname()), End(*server.getsockname())) is None:
+        if peers._queried_user(SocketEnd(*client.getsockname()), SocketEnd(*server.getsockname())) is None:
             pytest.skip("this kernel answers no queries for one socket")
         monkeypatch.setattr(peers, "listed_user", lambda *ends: pytest.fail("the table was read"))
         assert is_this_user(server)

@@ -8,19 +8,19 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from orchestune.domain.states import Reason, ReasonCode
+from orchestune.domain.lifecycle.states import Reason, ReasonCode
 from orchestune.wire.answers import (
     Ack,
-    Answer,
     CheckpointToResume,
-    Job,
-    Kept,
+    JobDocument,
+    KeptArtifacts,
     Lease,
     Published,
     ReasonDocument,
     Registered,
     StopOrder,
     Uploaded,
+    WorkAnswer,
     encode,
 )
 
@@ -63,9 +63,9 @@ def parsed(document: dict[str, Any], kind: type[T]) -> T:
         (StopOrder, STOP), (StopOrder, STOP | {"grace": 2.5}),
         (CheckpointToResume, {"digest": "d", "step": 3.5}), (CheckpointToResume, {"digest": "d", "step": None}),
         (Lease, LEASE), (Lease, LEASE | {"bundle": "d", "gpus": ["0"], "checkpoint": {"digest": "d", "step": 3.0}}),
-        (Job, JOB), (Job, JOB | EVERY_OPTION), (Registered, REGISTERED),
-        (Uploaded, {"size": 4096}), (Kept, {"kept": ["model.bin"]}), (Published, {"accepted": True}),
-        (Answer, EMPTY), (Answer, EMPTY | NEWS | {"again": True}),
+        (JobDocument, JOB), (JobDocument, JOB | EVERY_OPTION), (Registered, REGISTERED),
+        (Uploaded, {"size": 4096}), (KeptArtifacts, {"kept": ["model.bin"]}), (Published, {"accepted": True}),
+        (WorkAnswer, EMPTY), (WorkAnswer, EMPTY | NEWS | {"again": True}),
     ],
 )  # fmt: skip
 def test_an_answer_has_each_form_that_the_protocol_describes(kind: type[Any], document: dict[str, Any]) -> None:
@@ -100,9 +100,9 @@ def test_a_reason_is_its_code_and_its_sentence() -> None:
 
 @pytest.mark.parametrize("field", sorted(NEWS))
 def test_each_kind_of_news_is_answered_at_once(field: str) -> None:
-    answer = parsed(EMPTY | {field: NEWS[field]}, Answer)
+    answer = parsed(EMPTY | {field: NEWS[field]}, WorkAnswer)
     assert answer.has_news is True
 
 
 def test_slots_and_an_empty_answer_are_no_news() -> None:
-    assert parsed(EMPTY | {"again": True}, Answer).has_news is False
+    assert parsed(EMPTY | {"again": True}, WorkAnswer).has_news is False

@@ -9,9 +9,9 @@ import pytest
 
 from orchestune.errors import InvalidCall
 from orchestune.wire.files import (
-    Artifact,
     KeepArtifacts,
     PublishCheckpoint,
+    UploadedArtifact,
     decode_artifacts,
     decode_checkpoint,
 )
@@ -30,7 +30,7 @@ def checkpoint(**fields: Any) -> PublishCheckpoint:
 
 
 def test_artifacts_are_the_last_of_their_attempt_unless_the_call_says_otherwise() -> None:
-    files = (Artifact("model.bin", DIGEST, 7),)
+    files = (UploadedArtifact("model.bin", DIGEST, 7),)
     assert artifacts() == KeepArtifacts(attempt="a", token=3, files=files, more=False, refused=None)
     assert artifacts(more=True).more
 

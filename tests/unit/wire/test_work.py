@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestune.domain.metrics import Point
+from orchestune.domain.specification.metrics import Point
 from orchestune.errors import InvalidCall
-from orchestune.wire.work import MAX_ITEMS, MAX_LIVE, MAX_PARTS, MAX_POINTS, Beat, EndState, Finished, Work, decode
+from orchestune.wire.work import MAX_ITEMS, MAX_LIVE, MAX_PARTS, MAX_POINTS, EndState, Finished, Heartbeat, Work, decode
 
 ENVELOPE = {"boot": "b", "beat": 3, "want": 2}
 END = {"attempt": "a1", "token": 4, "state": "succeeded"}
@@ -29,7 +29,7 @@ def test_only_the_envelope_is_required() -> None:
 
 def test_a_report_names_at_least_its_attempt_and_its_lease() -> None:
     decoded = call(beats=[BEAT], finished=[END])
-    assert decoded.beats == (Beat(attempt="a2", token=5, logs=(), points=(), usage=(), started=False, age=0.0),)
+    assert decoded.beats == (Heartbeat(attempt="a2", token=5, logs=(), points=(), usage=(), started=False, age=0.0),)
     process = {"exit_code": None, "signal": None, "reason": None, "wall": 0.0, "cpu": 0.0, "memory": 0, "tail": ""}
     empty: dict[str, Any] = {"logs": (), "points": (), "usage": (), "log_bytes": 0, "files": 0}
     expected = Finished(attempt="a1", token=4, state=EndState.SUCCEEDED, **process | empty)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.worker.api import Connection, Server, Unreachable, encoded
+from orchestune.worker.connection.api import ServerConnection, ServerEndpoint, Unreachable, encoded
 from tests.testbeds.proving import answer_to
 
 
@@ -40,7 +40,7 @@ def test_a_file_that_arrives_in_part_is_one_to_ask_for_again(tmp_path: Path) -> 
         serving = threading.Thread(target=serve)
         serving.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        connection = Connection(Server(url, None, "secret", "w1"))
+        connection = ServerConnection(ServerEndpoint(url, None, "secret", "w1"))
         with pytest.raises(Unreachable, match="in the middle of a file"):
             connection.download("/file", tmp_path / "file")
         connection.download("/file", tmp_path / "file")

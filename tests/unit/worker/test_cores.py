@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.worker import cores
-from orchestune.worker.cores import Cores, choose, on
+from orchestune.worker.processes import cores
+from orchestune.worker.processes.cores import Cores, choose, on
 
 
 def test_cores_of_one_node_go_together_and_large_nodes_are_kept() -> None:
@@ -46,7 +46,7 @@ def test_cores_that_could_not_be_looked_at_are_not_kept(tmp_path: Path, monkeypa
 def test_what_a_worker_held_is_free_when_it_is_gone(tmp_path: Path) -> None:
     mine = sorted(os.sched_getaffinity(0))
     code = (
-        "import sys, pathlib; from orchestune.worker.cores import Cores;"
+        "import sys, pathlib; from orchestune.worker.processes.cores import Cores;"
         "print(Cores(pathlib.Path(sys.argv[1])).take('a', int(sys.argv[2])))"
     )
     taken = subprocess.check_output([sys.executable, "-c", code, str(tmp_path), str(len(mine))], text=True)

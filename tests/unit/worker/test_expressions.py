@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from orchestune.worker import expressions
-from orchestune.worker.expressions import Expressions
-from orchestune.worker.metrics import Declared, Reported, Scanner
+from orchestune.worker.metrics import expressions
+from orchestune.worker.metrics.expressions import Expressions
+from orchestune.worker.metrics.scanner import Declared, Reported, Scanner
 
 SLOW, QUICK = r"(a+)+$(?P<loss>.)", r"loss (?P<loss>\d+)"
 ENDLESS = b"a" * 40 + b"!"

@@ -17,12 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestune.worker import checkpoint, keep, prepare
-from orchestune.worker.api import Connection, Server, Unreachable
-from orchestune.worker.bundle import Bundle, BundleError, unpack
-from orchestune.worker.removal import remove
-from orchestune.worker.uploads import Outbox
-from orchestune.worker.view import View, project_links
+from orchestune.worker import prepare
+from orchestune.worker.connection.api import ServerConnection, ServerEndpoint, Unreachable
+from orchestune.worker.files import artifacts, checkpoint
+from orchestune.worker.files.bundle import BundleError, UnpackedBundle, unpack
+from orchestune.worker.files.removal import remove
+from orchestune.worker.files.uploads import Outbox
+from orchestune.worker.files.view import TrialFolder, project_links
 from tests.testbeds.deep import dig
 
 
@@ -42,11 +43,11 @@ def archive(path: Path, *members: tuple[str, bytes, str]) -> Path:
 
 
 def test_nothing_is_waited_for_that_a_server_which_is_away_for_ever_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    workshop = object.__new__(prepare.Workshop)
-    workshop._server = Server("http://127.0.0.1:1", None, "token", "worker")
+    workshop = object.__new__(prepare.Preparation)
+    workshop._server = ServerEndpoint("http://127.0.0.1:1", None, "token", "worker")
     tries = []
 
-    def away(connection: Connection) -> None:
+    def away(connection: ServerConnection) -> None:
         tries.append(connection)
         raise Unreachable("away")
 
@@ -91,10 +92,10 @@ def test_rubbish_is_no_archive(data: bytes) -> None:
 
 
 @pytest.fixture
-def pristine(tmp_path: Path) -> Bundle:
+def pristine(tmp_path: Path) -> UnpackedBundle:
     files = [("a.txt", FILE, "a"), ("sub/b.txt", FILE, "b"), ("sub/deep/c.txt", FILE, "c")]
     unpack(archive(tmp_path / "x.tgz", *files, ("link", LINK, "sub/b.txt")), tmp_path / "bundle")
-    return Bundle(tmp_path / "bundle")
+    return UnpackedBundle(tmp_path / "bundle")
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -108,8 +109,8 @@ WRITES = ["new", "overwrite", "same size", "delete", "rename", "folder for file"
 
 
 @pytest.mark.parametrize("harm", WRITES)
-def test_a_view_is_put_right_after_any_change(tmp_path: Path, pristine: Bundle, harm: str) -> None:
-    view = View(tmp_path / "slot")
+def test_a_view_is_put_right_after_any_change(tmp_path: Path, pristine: UnpackedBundle, harm: str) -> None:
+    view = TrialFolder(tmp_path / "slot")
     view.prepare(pristine, {"data": str(tmp_path)})
     before, folder = content(view.folder), view.folder
     if harm == "new":
@@ -146,7 +147,7 @@ def test_folders_in_folders_that_a_trial_removed_are_put_back_once_each(
     deepest = (tmp_path / "bundle").joinpath(*["d"] * 12)
     deepest.mkdir(parents=True)
     (deepest / "x").write_text("x")
-    view, whole = View(tmp_path / "slot"), Bundle(tmp_path / "bundle")
+    view, whole = TrialFolder(tmp_path / "slot"), UnpackedBundle(tmp_path / "bundle")
     view.prepare(whole, {"d/data": str(tmp_path)})
     before = content(view.folder)
     remove(view.folder / "d")
@@ -166,7 +167,7 @@ def test_folders_in_folders_that_a_trial_removed_are_put_back_once_each(
 def test_a_large_file_that_a_trial_removed_is_not_put_back_in_passing(tmp_path: Path) -> None:
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "large").write_bytes(bytes(2**24))
-    view, whole = View(tmp_path / "slot"), Bundle(tmp_path / "bundle")
+    view, whole = TrialFolder(tmp_path / "slot"), UnpackedBundle(tmp_path / "bundle")
     view.prepare(whole, {})
     (view.folder / "large").unlink()
     (view.folder / "new").touch()
@@ -178,9 +179,9 @@ def test_a_large_file_that_a_trial_removed_is_not_put_back_in_passing(tmp_path: 
 
 @pytest.mark.parametrize("locked", [False, True])
 def test_a_view_is_put_right_after_more_folders_in_folders_than_a_path_can_name(
-    tmp_path: Path, pristine: Bundle, locked: bool
+    tmp_path: Path, pristine: UnpackedBundle, locked: bool
 ) -> None:
-    view = View(tmp_path / "slot")
+    view = TrialFolder(tmp_path / "slot")
     view.prepare(pristine, {})
     before, folder = content(view.folder), view.folder
     dig(view.folder, 1200, 0o500 if locked else 0o700)
@@ -205,8 +206,8 @@ def test_a_checkpoint_of_more_folders_in_folders_than_python_recurses_is_refused
     assert outbox.left_behind() == []
 
 
-def test_an_untouched_view_is_used_again_as_it_is(tmp_path: Path, pristine: Bundle) -> None:
-    view = View(tmp_path / "slot")
+def test_an_untouched_view_is_used_again_as_it_is(tmp_path: Path, pristine: UnpackedBundle) -> None:
+    view = TrialFolder(tmp_path / "slot")
     view.prepare(pristine, {})
     inodes = {path: path.lstat().st_ino for path in view.folder.rglob("*")}
     view.prepare(pristine, {})
@@ -219,8 +220,10 @@ def test_an_untouched_view_is_used_again_as_it_is(tmp_path: Path, pristine: Bund
     assert not (view.folder / "large").exists()
 
 
-def test_what_python_compiled_stays_for_the_next_trial_and_nothing_else_does(tmp_path: Path, pristine: Bundle) -> None:
-    view = View(tmp_path / "slot")
+def test_what_python_compiled_stays_for_the_next_trial_and_nothing_else_does(
+    tmp_path: Path, pristine: UnpackedBundle
+) -> None:
+    view = TrialFolder(tmp_path / "slot")
     view.prepare(pristine, {})
     compiled = view.folder / "sub/__pycache__/b.cpython-311.pyc"
     compiled.parent.mkdir()
@@ -229,12 +232,12 @@ def test_what_python_compiled_stays_for_the_next_trial_and_nothing_else_does(tmp
     view.prepare(pristine, {})
     assert compiled.read_bytes() == b"code"
     assert not (view.folder / "left.txt").exists()
-    assert keep.choose(view.folder, ["sub", "**/*.pyc"], 100, lambda note: None) == [
+    assert artifacts.choose(view.folder, ["sub", "**/*.pyc"], 100, lambda note: None) == [
         ("sub/b.txt", view.folder / "sub/b.txt"), ("sub/deep/c.txt", view.folder / "sub/deep/c.txt"),
     ]  # fmt: skip
 
 
-def test_links_stay_out_of_the_bundle_s_way(tmp_path: Path, pristine: Bundle) -> None:
+def test_links_stay_out_of_the_bundle_s_way(tmp_path: Path, pristine: UnpackedBundle) -> None:
     for name in ("a.txt", "data"):
         (tmp_path / name).touch()
     found = project_links(str(tmp_path), ["a.txt", "data", "absent", "../x", "/etc", "link/x", "sub"], pristine)
@@ -247,7 +250,7 @@ def test_a_name_below_another_file_is_left_out(tmp_path: Path) -> None:
     other.touch()
     notes: list[str] = []
     named = [("a", one), ("a/b", other), ("a/b/c", other), ("a.b", other)]
-    chosen = keep.choose(tmp_path, [], 1000, notes.append, named)
+    chosen = artifacts.choose(tmp_path, [], 1000, notes.append, named)
     assert [name for name, _ in chosen] == ["a", "a.b"]
     assert len(notes) == 2 and "a/b is left out, a is a file already" in notes[0]
 
@@ -260,17 +263,17 @@ def test_files_are_kept_by_patterns_within_the_limit(tmp_path: Path) -> None:
     (trial / "alias").symlink_to("best.pt")
     (trial / "outside").symlink_to("/etc/hostname")
     notes: list[str] = []
-    chosen = keep.choose(
+    chosen = artifacts.choose(
         trial, ["alias", "best.pt", "plots/**/*.png", "out*", "../*", "/etc/*", "no"], 1000, notes.append
     )
     assert [name for name, _ in chosen] == ["alias", "best.pt", "plots/a.png", "plots/deep/c.png"]
     assert len(notes) == 4
     outbox = Outbox(tmp_path / "outbox")
-    parcel = keep.pack(outbox, trial, "x", 1, chosen)
+    parcel = artifacts.pack(outbox, trial, "x", 1, chosen)
     assert sorted(path.name for path in parcel.iterdir()) == ["0", "1", "2", "3", "manifest.json"]
     assert (parcel / "0").read_text() == (parcel / "1").read_text() == "best.pt"
     assert outbox.left_behind() == [parcel]
-    assert keep.choose(trial, ["plots"], 3, notes.append) == [] and "over the limit" in notes[-1]
+    assert artifacts.choose(trial, ["plots"], 3, notes.append) == [] and "over the limit" in notes[-1]
 
 
 @pytest.mark.parametrize(
@@ -287,13 +290,13 @@ def test_what_no_file_can_be_called_is_none_of_those_that_a_command_names(tmp_pa
     (tmp_path / "model").touch()
     listing = tmp_path / "listing"
     listing.write_text(line + "\n" + json.dumps({"name": "model", "path": str(tmp_path / "model")}) + "\n")
-    assert keep.listed(str(listing)) == [("model", tmp_path / "model")]
+    assert artifacts.listed(str(listing)) == [("model", tmp_path / "model")]
 
 
 def test_a_pattern_that_is_none_costs_no_other_its_files(tmp_path: Path) -> None:
     (tmp_path / "model.bin").touch()
     notes: list[str] = []
-    chosen = keep.choose(tmp_path, ["**.pt", "model.bin"], 1000, notes.append)
+    chosen = artifacts.choose(tmp_path, ["**.pt", "model.bin"], 1000, notes.append)
     assert [name for name, _ in chosen] == ["model.bin"]
     assert notes == ["keep: nothing matches **.pt"]
 
@@ -307,7 +310,7 @@ def test_a_folder_that_is_linked_from_elsewhere_is_left_out_in_one_sentence(tmp_
     for name, target in (("data", data), ("same", trial / "plots")):
         (trial / name).symlink_to(target)
     notes: list[str] = []
-    chosen = keep.choose(trial, ["*", "data", "data/*", "*/*.png"], 1000, notes.append)
+    chosen = artifacts.choose(trial, ["*", "data", "data/*", "*/*.png"], 1000, notes.append)
     assert [name for name, _ in chosen] == ["plots/a.png", "plots/b.png", "same/a.png", "same/b.png"]
     assert notes == ["keep: data is left out, it is outside of the trial's folder"]
 
@@ -316,13 +319,13 @@ def test_a_file_whose_name_is_no_text_is_kept_under_what_can_be_read_of_it(tmp_p
     for name in (b"caf\xe9.txt", b"caf\xe8.txt", b"plain.txt"):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(name)
     notes: list[str] = []
-    chosen = keep.choose(tmp_path, ["*.txt"], 1000, notes.append)
+    chosen = artifacts.choose(tmp_path, ["*.txt"], 1000, notes.append)
     assert [(name, path.read_bytes()) for name, path in chosen] == [
         ("caf\ufffd.txt", b"caf\xe8.txt"),
         ("plain.txt", b"plain.txt"),
     ]
     assert notes == ["keep: another file that reads as caf\ufffd.txt is left out"]
-    parcel = keep.pack(Outbox(tmp_path / "outbox"), tmp_path, "x", 1, chosen)
+    parcel = artifacts.pack(Outbox(tmp_path / "outbox"), tmp_path, "x", 1, chosen)
     assert (parcel / "0").read_bytes() == b"caf\xe8.txt"
 
 
@@ -349,7 +352,7 @@ def test_of_a_parcel_that_cannot_be_written_nothing_stays(tmp_path: Path, what: 
         if what == "checkpoint":
             checkpoint.pack(outbox, folder, "x", 1, None, None)
         else:
-            keep.pack(outbox, folder, "x", 1, [("weights", folder / "weights")])
+            artifacts.pack(outbox, folder, "x", 1, [("weights", folder / "weights")])
 
     with pytest.raises(OSError, match="No space"):
         pack()
@@ -448,7 +451,7 @@ def test_a_checkpoint_that_is_written_in_place_all_the_time_is_not_taken(tmp_pat
     folder.mkdir()
     outbox.growing = folder / "weights"
     outbox.growing.touch()
-    with pytest.raises(checkpoint.Unsteady, match="rename"):
+    with pytest.raises(checkpoint.UnstableFolder, match="rename"):
         checkpoint.pack(outbox, folder, "x", 1, None, None)
     assert list((tmp_path / "outbox").iterdir()) == []
     assert checkpoint.pack(Outbox(tmp_path / "outbox"), folder, "x", 1, None, None) is not None

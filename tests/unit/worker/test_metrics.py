@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestune.worker.mask import Mask, spellings
-from orchestune.worker.metrics import EXTRA_NAMES, Declared, Reported, Scanner, names
+from orchestune.worker.metrics.scanner import EXTRA_NAMES, Declared, Reported, Scanner, names
 
 NAMES = ["accuracy", "Val_Loss", "f1-score", "eval/acc.top1"]
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestune.worker import output
-from orchestune.worker.output import Log, last_lines
+from orchestune.worker.output import LogBuffer, last_lines
 
 
 class Server:
@@ -59,7 +59,7 @@ def test_whatever_is_written_sent_and_lost_head_and_tail_arrive_in_order(
 
 
 def _play(actions: list[tuple[str, int]], cap: int, spill: Path) -> None:
-    log, server, written = Log(cap, spill), Server(), bytearray()
+    log, server, written = LogBuffer(cap, spill), Server(), bytearray()
     for action, size in actions:
         if action == "write":
             data = os.urandom(size)
@@ -74,7 +74,7 @@ def _play(actions: list[tuple[str, int]], cap: int, spill: Path) -> None:
                 log.acknowledge(position)
     log.close()
     state = log.persist()
-    log = Log.restore(spill, state)
+    log = LogBuffer.restore(spill, state)
     while log.waiting:
         parts, position = log.parts(33)
         server.take(parts)
@@ -101,7 +101,7 @@ def test_each_part_of_a_text_can_be_read_alone_however_it_was_written_and_sent(
     cap: int, text: str, pieces: list[int], limit: int
 ) -> None:
     with TemporaryDirectory() as folder:
-        log, data, read = Log(cap, Path(folder) / "x.log"), text.encode(), ""
+        log, data, read = LogBuffer(cap, Path(folder) / "x.log"), text.encode(), ""
         for size in (pieces * len(data))[: len(data)]:
             log.append(data[:size])
             data = data[size:]
@@ -132,7 +132,7 @@ def test_a_character_whose_rest_is_missing_is_known(data: bytes, missing: int) -
 
 
 def test_memory_stays_bounded_while_the_server_is_away(tmp_path: Path) -> None:
-    log = Log(64 * 2**20, tmp_path / "x.log")
+    log = LogBuffer(64 * 2**20, tmp_path / "x.log")
     for _ in range(100):
         log.append(b"x" * 65536)
     assert len(log._memory) <= output.MEMORY and len(log._tail) == 0
@@ -141,7 +141,7 @@ def test_memory_stays_bounded_while_the_server_is_away(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_ends_the_head_early_and_says_how_much_is_missing() -> None:
-    log = Log(64 * 2**20, Path("/dev/full/x.log"))
+    log = LogBuffer(64 * 2**20, Path("/dev/full/x.log"))
     for _ in range(20):
         log.append(b"x" * 65536)
     log.append(b"the end\n")

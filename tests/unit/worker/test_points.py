@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from orchestune.worker import points as module
-from orchestune.worker.metrics import Reported
-from orchestune.worker.points import Points
+from orchestune.worker.metrics import points as module
+from orchestune.worker.metrics.points import PointQueue
+from orchestune.worker.metrics.scanner import Reported
 
 
 def report(name: str, value: float, step: float | None = None) -> Reported:
@@ -12,7 +12,7 @@ def report(name: str, value: float, step: float | None = None) -> Reported:
 
 
 def test_each_name_is_numbered_from_zero_and_kept_until_acknowledged() -> None:
-    points = Points(["a"])
+    points = PointQueue(["a"])
     points.add([report("a", 1.0, 3), report("b", 2.0), report("a", 3.0)])
     parts, count = points.parts(2)
     assert parts == [[0, "a", 1.0, 3, None], [0, "b", 2.0, None, None]]
@@ -23,12 +23,12 @@ def test_each_name_is_numbered_from_zero_and_kept_until_acknowledged() -> None:
 
 
 def test_a_last_value_that_is_not_finite_is_among_the_last_words() -> None:
-    points = Points(["a"])
+    points = PointQueue(["a"])
     points.add([report("a", 1.0), report("a", float("nan"))])
     points.acknowledge(2)
     points.close()
     assert (points.to_json(), points.last_words([])) == ([], [[1, "a", "nan", None, None]])
-    points = Points(["a"])
+    points = PointQueue(["a"])
     points.add([report("a", float("-inf"))])
     points.close()
     assert points.to_json() == [[0, "a", "-inf", None, None]]
@@ -36,10 +36,10 @@ def test_a_last_value_that_is_not_finite_is_among_the_last_words() -> None:
 
 
 def test_last_words_outlive_the_worker_and_are_told_with_the_end_though_they_went_before() -> None:
-    points = Points(["a"])
+    points = PointQueue(["a"])
     points.add([report("a", 1.0), report("a", float("nan"))])
     points.close()
-    restored = Points.restore(points.to_json(), points.deciding)
+    restored = PointQueue.restore(points.to_json(), points.deciding)
     sent, count = restored.parts(10)
     assert restored.last_words(sent) == []
     restored.acknowledge(count)
@@ -47,7 +47,7 @@ def test_last_words_outlive_the_worker_and_are_told_with_the_end_though_they_wen
 
 
 def test_a_last_value_that_is_not_finite_is_told_with_the_end_though_it_is_on_its_way() -> None:
-    points = Points(["a", "b"])
+    points = PointQueue(["a", "b"])
     points.add([report("a", float("nan")), report("b", 1.0), report("c", float("nan")), report("a", float("inf"))])
     on_its_way, count = points.parts(10)
     points.close()
@@ -58,7 +58,7 @@ def test_a_last_value_that_is_not_finite_is_told_with_the_end_though_it_is_on_it
 
 
 def test_what_is_read_after_the_end_is_bounded_however_fast_the_server_takes_it() -> None:
-    points = Points(["a"])
+    points = PointQueue(["a"])
     points.add([report("a", -1.0)])
     points.end()
     sent = 0
@@ -72,7 +72,7 @@ def test_what_is_read_after_the_end_is_bounded_however_fast_the_server_takes_it(
 
 
 def test_too_many_values_keep_the_newest_one() -> None:
-    points = Points(["a"])
+    points = PointQueue(["a"])
     for index in range(module.MOST + 100):
         points.add([report("a", float(index))])
     assert len(points) == module.MOST

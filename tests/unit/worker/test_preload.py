@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 
-from orchestune.worker import preload
-from orchestune.worker.preload import Preloader, Program, Zygote, program
+from orchestune.worker.processes import preload
+from orchestune.worker.processes.preload import Preloader, PythonProgram, Zygote, program
 
 
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        (["python", "a.py", "-m", "x"], Program("python", (), "a.py", None, ("-m", "x"))),
+        (["python", "a.py", "-m", "x"], PythonProgram("python", (), "a.py", None, ("-m", "x"))),
         (["/v/bin/python3.12", "-uO", "-X", "dev", "-Wignore", "a.py"],
-         Program("/v/bin/python3.12", ("-uO", "-X", "dev", "-Wignore"), "a.py", None, ())),
-        (["python3", "-m", "pkg.train", "--x=1"], Program("python3", (), None, "pkg.train", ("--x=1",))),
+         PythonProgram("/v/bin/python3.12", ("-uO", "-X", "dev", "-Wignore"), "a.py", None, ())),
+        (["python3", "-m", "pkg.train", "--x=1"], PythonProgram("python3", (), None, "pkg.train", ("--x=1",))),
     ],
 )  # fmt: skip
-def test_python_with_a_script_is_taken_apart(command: list[str], expected: Program) -> None:
+def test_python_with_a_script_is_taken_apart(command: list[str], expected: PythonProgram) -> None:
     assert program(command) == expected
 
 

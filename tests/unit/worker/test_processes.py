@@ -13,14 +13,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestune.worker import reaping, settings, tree, usage
-from orchestune.worker.cards import Cards
-from orchestune.worker.crew import Crew
-from orchestune.worker.orphans import Orphans
+from orchestune.worker import settings
+from orchestune.worker.metrics import usage
+from orchestune.worker.metrics.gpus import Nvml
+from orchestune.worker.processes import reaping, tree
+from orchestune.worker.processes.orphans import Orphans
+from orchestune.worker.thread_pool import ThreadPool
 
 
 def test_descendants_are_found_by_parent_group_and_session() -> None:
-    entry = tree.Entry
+    entry = tree.ProcessEntry
     table = {
         10: entry(10, 1, 10, 10, 0), 11: entry(11, 10, 10, 10, 0), 12: entry(12, 11, 12, 12, 0),
         13: entry(13, 1, 10, 10, 0), 14: entry(14, 1, 99, 10, 0), 15: entry(15, 14, 15, 15, 0),
@@ -107,8 +109,8 @@ def test_a_tree_s_memory_and_time_are_sampled() -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stdin is not None
         child.stdout.readline()
-        watched = {"x": usage.Watched(child.pid), "gone": usage.Watched(2**22 + 1)}
-        found = usage.sample(watched, Cards())
+        watched = {"x": usage.WatchedTree(child.pid), "gone": usage.WatchedTree(2**22 + 1)}
+        found = usage.sample(watched, Nvml())
         assert list(found) == ["x"]
         assert 50_000_000 < found["x"].memory < 100_000_000
         child.stdin.close()
@@ -116,7 +118,7 @@ def test_a_tree_s_memory_and_time_are_sampled() -> None:
 
 def test_the_crew_tells_results_and_errors_where_it_is_asked() -> None:
     awake = threading.Semaphore(0)
-    crew = Crew(2, awake.release, "test")
+    crew = ThreadPool(2, awake.release, "test")
     heard: list[object] = []
     crew.run(lambda: 1, lambda result, error: heard.append((result, error)))
     crew.run(lambda: 1 // 0, lambda result, error: heard.append((result, type(error))))
@@ -131,7 +133,7 @@ def test_the_crew_tells_results_and_errors_where_it_is_asked() -> None:
 
 def test_a_child_that_ends_disturbs_nobody_who_works_for_the_loop() -> None:
     awake = threading.Semaphore(0)
-    crew = Crew(1, awake.release, "test")
+    crew = ThreadPool(1, awake.release, "test")
     masks: list[set[signal.Signals]] = []
     crew.run(lambda: signal.pthread_sigmask(signal.SIG_BLOCK, []), lambda result, error: masks.append(result))
     assert awake.acquire(timeout=30)
@@ -144,7 +146,7 @@ def test_a_crew_that_gets_no_thread_says_so_and_works_once_it_gets_one(monkeypat
         raise RuntimeError("can't start new thread")
 
     awake = threading.Semaphore(0)
-    crew = Crew(1, awake.release, "test")
+    crew = ThreadPool(1, awake.release, "test")
     heard: list[object] = []
     with monkeypatch.context() as full:
         full.setattr(threading.Thread, "start", start)
@@ -183,7 +185,7 @@ def test_settings_do_not_show_the_token(tmp_path: Path) -> None:
 def test_files_that_came_with_the_start_stay_out_of_children() -> None:
     script = (
         "import os, subprocess, sys\n"
-        "from orchestune.worker import tree\n"
+        "from orchestune.worker.processes import tree\n"
         "os.dup2(1, 77)\n"
         "if sys.argv[1] == 'keep': tree.keep_files_from_children()\n"
         "sys.exit(subprocess.run(['test', '-e', '/proc/self/fd/77'], close_fds=False).returncode)\n"

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from orchestune.worker import loop, reporting, talk
-from orchestune.worker.api import TooLarge, encoded
-from orchestune.worker.metrics import Reported
-from orchestune.worker.network import REPORT, Reply
-from orchestune.worker.output import Log
-from orchestune.worker.points import Points
-from orchestune.worker.reporting import BRIEF, CALL_LEAST, LOG_BYTES, POINTS, Record, Reporting
-from orchestune.worker.talk import TOGETHER, Talk
+from orchestune.worker import loop
+from orchestune.worker.connection import conversation, reporting
+from orchestune.worker.connection.api import TooLarge, encoded
+from orchestune.worker.connection.conversation import TOGETHER, Conversation
+from orchestune.worker.connection.network import REPORT, CallOutcome
+from orchestune.worker.connection.reporting import BRIEF, CALL_LEAST, LOG_BYTES, POINTS, Reporting, UnsentReport
+from orchestune.worker.metrics.points import PointQueue
+from orchestune.worker.metrics.scanner import Reported
+from orchestune.worker.output import LogBuffer
 
 
 class Clock:
@@ -32,7 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     stopped = SimpleNamespace(monotonic=lambda: made.now)
     monkeypatch.setattr(reporting, "time", stopped)
-    monkeypatch.setattr(talk, "time", stopped)
+    monkeypatch.setattr(conversation, "time", stopped)
     return made
 
 
@@ -48,17 +49,17 @@ class Network:
 
 
 class Worker:
-    """The parts around `Talk`: four places, as many attempts as a test began."""
+    """The parts around `Conversation`: four places, as many attempts as a test began."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self.folder, self.clock = folder, clock
         self.reporting, self.network = Reporting(), Network()
         self.supervisor: Any = SimpleNamespace(attempts={}, waiting=[], idle=0, unwell_until=0.0)
-        self.talk = Talk(self.network, self.reporting, self.supervisor, None, "boot", 60.0, lambda: 0)  # type: ignore[arg-type]
+        self.talk = Conversation(self.network, self.reporting, self.supervisor, None, "boot", 60.0, lambda: 0)  # type: ignore[arg-type]
 
-    def begin(self, name: str) -> Record:
+    def begin(self, name: str) -> UnsentReport:
         """An attempt that starts now, and prints."""
-        record = Record(name, 1, Log(1 << 20, self.folder / name), Points(()))
+        record = UnsentReport(name, 1, LogBuffer(1 << 20, self.folder / name), PointQueue(()))
         record.started = self.clock.now
         record.log.append(b"loss=1\n")
         self.reporting.add(record)
@@ -170,7 +171,7 @@ def test_what_never_started_is_told_at_once(worker: Worker) -> None:
 @pytest.mark.parametrize("others", [0, POINTS + 1])
 def test_the_end_tells_a_last_value_that_is_not_finite_whatever_was_sent_before_it(worker: Worker, others: int) -> None:
     record = worker.begin("a")
-    record.points = Points(["loss"])
+    record.points = PointQueue(["loss"])
     record.points.add([Reported("loss", math.nan, None, None)])
     worker.clock.now += 2 * BRIEF
     on_its_way = worker.reporting.ship()
@@ -231,7 +232,7 @@ def test_a_call_that_was_too_large_is_followed_by_smaller_ones(worker: Worker) -
 
     whole = size()
     for _ in range(4):
-        worker.talk._failed(Reply(REPORT, None, TooLarge("the body is larger than 1 MiB")), worker.clock.now)
+        worker.talk._failed(CallOutcome(REPORT, None, TooLarge("the body is larger than 1 MiB")), worker.clock.now)
     assert size() < whole / 3
     for _ in range(30):
         worker.reporting.shrink()
@@ -264,7 +265,7 @@ def test_a_lease_that_comes_after_the_worker_was_asked_to_stop_is_given_back(wor
 
 
 def test_a_worker_that_is_asked_to_stop_has_its_time_to_tell_a_server_that_was_away_before(clock: Clock) -> None:
-    ending = object.__new__(loop.Loop)
+    ending = object.__new__(loop.WorkerLoop)
     parts = {
         "_supervisor": SimpleNamespace(attempts={}, waiting=[]),
         "_crew": SimpleNamespace(busy=0),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.worker import keep
+from orchestune.worker.files import artifacts
 from orchestune.worker.slot import Slot
 
 FILES = ["parameters", "metrics", "stop", "artifacts", "config"]
@@ -67,4 +67,4 @@ def test_why_it_ends_reaches_an_attempt_whatever_stands_beside(tmp_path: Path, k
 
 def test_a_pipe_in_the_place_of_a_list_of_artifacts_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "artifacts.jsonl")
-    assert keep.listed(str(tmp_path / "artifacts.jsonl")) == []
+    assert artifacts.listed(str(tmp_path / "artifacts.jsonl")) == []

@@ -15,11 +15,11 @@ import pytest
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.event_pb2 import Event
 
-from orchestune.worker import events
-from orchestune.worker import sources as sources_module
-from orchestune.worker.formats import Lines
-from orchestune.worker.metrics import EXTRA_NAMES, Declared, Reported, Scanner
-from orchestune.worker.sources import Sources, in_order
+from orchestune.worker.metrics import sources as sources_module
+from orchestune.worker.metrics import tensorboard
+from orchestune.worker.metrics.formats import JsonLinesParser
+from orchestune.worker.metrics.scanner import EXTRA_NAMES, Declared, Reported, Scanner
+from orchestune.worker.metrics.sources import Sources, in_order
 
 
 @pytest.fixture(autouse=True)
@@ -192,8 +192,8 @@ def test_metrics_within_objects_of_json_lines_are_found_by_their_paths(tmp_path:
 @pytest.mark.parametrize("depth", [500, 900, 1500, 8000])
 def test_objects_in_more_objects_than_python_recurses_do_no_harm(depth: int) -> None:
     scanner = Scanner(Declared(["loss"]))
-    assert Lines(scanner, "x").feed(b'{"a":' * depth + b"1" + b"}" * depth + b"\n") == []
-    Lines(scanner, "x").feed(b'{"loss":' + b"[" * depth + b"]" * depth + b"}\n")
+    assert JsonLinesParser(scanner, "x").feed(b'{"a":' * depth + b"1" + b"}" * depth + b"\n") == []
+    JsonLinesParser(scanner, "x").feed(b'{"loss":' + b"[" * depth + b"]" * depth + b"}\n")
     assert len(scanner.no_numbers(())) <= 1
 
 
@@ -203,7 +203,7 @@ def test_a_declared_metric_within_objects_that_is_no_number_is_told(tmp_path: Pa
         '{"eval": {"f1": 0.5}}',
     ]
     scanner = Scanner(Declared(("eval/loss", "eval.deep.auc", "eval.f1")))
-    found = [reported for line in lines for reported in Lines(scanner, "").line(line.encode())]
+    found = [reported for line in lines for reported in JsonLinesParser(scanner, "").line(line.encode())]
     assert brief(found) == [("eval.f1", 0.5, None)]
     assert scanner.no_numbers({item.name for item in found}) == [
         'eval/loss came as the text "0.5", which is no number',
@@ -264,11 +264,11 @@ def tensor_event(**fields: Any) -> bytes:
     ],
 )
 def test_scalars_of_tensorflow_2_are_tensors(fields: dict[str, Any]) -> None:
-    assert events.scalars(tensor_event(**fields)) == [events.Scalar("loss", 7, 0.5)]
+    assert tensorboard.scalars(tensor_event(**fields)) == [tensorboard.TaggedScalar("loss", 7, 0.5)]
 
 
 def test_a_tensor_of_many_numbers_is_no_scalar() -> None:
-    assert events.scalars(tensor_event(dtype=1, tensor_content=struct.pack("<ff", 0.5, 0.5))) == []
+    assert tensorboard.scalars(tensor_event(dtype=1, tensor_content=struct.pack("<ff", 0.5, 0.5))) == []
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-3], lambda data: b"not an event file at all, but long enough",

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.worker import spawn
-from orchestune.worker.spawn import Command, Started
+from orchestune.worker.processes import spawn
+from orchestune.worker.processes.spawn import StartedProcess, TrialCommand
 
 SEE = (
     "import os, signal, sys\n"
@@ -34,11 +34,13 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     folder.mkdir()
     text.write_text("hello")
 
-    def start(*words: str, environment: Mapping[bytes, bytes] | None = None, cores: tuple[int, ...] = ()) -> Started:
+    def start(
+        *words: str, environment: Mapping[bytes, bytes] | None = None, cores: tuple[int, ...] = ()
+    ) -> StartedProcess:
         output = os.open(tmp_path / "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         file = os.open(text, os.O_RDONLY)
         try:
-            return spawn.spawn(Command(list(words), environment or {}, str(folder), (file, output), list(cores)))
+            return spawn.spawn(TrialCommand(list(words), environment or {}, str(folder), (file, output), list(cores)))
         finally:
             os.close(output)
             os.close(file)

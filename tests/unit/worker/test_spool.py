@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.worker.metrics import Reported
-from orchestune.worker.output import Log
-from orchestune.worker.points import Points
-from orchestune.worker.reporting import POINTS, Record, Reporting
-from orchestune.worker.spool import Spool
-from orchestune.worker.usage import Sample, Series
+from orchestune.worker.connection.reporting import POINTS, Reporting, UnsentReport
+from orchestune.worker.files.spool import Spool
+from orchestune.worker.metrics.points import PointQueue
+from orchestune.worker.metrics.scanner import Reported
+from orchestune.worker.metrics.usage import Sample, Series
+from orchestune.worker.output import LogBuffer
 
 
-def finished(spool: Spool) -> Record:
+def finished(spool: Spool) -> UnsentReport:
     """An attempt that is over, and of which the server knows nothing."""
     usage = Series()
     usage.add(100.0, Sample(110.0, 5.0, 1000))
-    record = Record("a1", 3, Log(1 << 20, spool.log_file("a1")), Points(["loss"]), usage)
+    record = UnsentReport("a1", 3, LogBuffer(1 << 20, spool.log_file("a1")), PointQueue(["loss"]), usage)
     record.points.add([Reported("loss", 0.5, 1.0, None)])
     record.log.append(b"step 1\n")
     record.log.close()
@@ -28,7 +28,7 @@ def finished(spool: Spool) -> Record:
     return record
 
 
-def shipped(record: Record) -> dict[str, object]:
+def shipped(record: UnsentReport) -> dict[str, object]:
     """What the next call says of its end."""
     reporting = Reporting()
     reporting.add(record)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from orchestune.worker import uploads
-from orchestune.worker.api import Unreachable
+from orchestune.worker.connection.api import Unreachable
+from orchestune.worker.files import uploads
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b"{}", b'{"size": null}'])

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestune.worker.cards import Busy, Cards, own
-from orchestune.worker.usage import WAITING, Sample, Series
+from orchestune.worker.metrics.gpus import GpuUtilization, Nvml, own
+from orchestune.worker.metrics.usage import WAITING, Sample, Series
 
 LIBRARY = """
 #include <string.h>
@@ -35,14 +35,14 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "nvml.so"
 
 
-def taken(at: float, cpu: float, busy: Busy | None = None) -> Sample:
+def taken(at: float, cpu: float, busy: GpuUtilization | None = None) -> Sample:
     return Sample(at, cpu, 1000, busy)
 
 
 def test_cores_are_those_used_since_the_last_sample() -> None:
     series = Series()
     series.add(100.0, taken(110.0, 5.0))
-    series.add(100.0, taken(115.0, 15.0, Busy(0.5, 7)))
+    series.add(100.0, taken(115.0, 15.0, GpuUtilization(0.5, 7)))
     assert series.parts() == [[0, 10.0, 0.5, 1000, None, None], [1, 15.0, 2.0, 1000, 0.5, 7]]
 
 
@@ -83,15 +83,15 @@ def test_without_a_server_the_oldest_are_forgotten() -> None:
 
 
 def test_cards_are_asked_by_number_and_by_name(library: Path) -> None:
-    cards = Cards(lambda name: ctypes.CDLL(str(library)))
-    assert cards.busy(["0"]) == Busy(0.3, 1000)
-    assert cards.busy(["GPU-b"]) == Busy(0.6, 2000)
+    cards = Nvml(lambda name: ctypes.CDLL(str(library)))
+    assert cards.busy(["0"]) == GpuUtilization(0.3, 1000)
+    assert cards.busy(["GPU-b"]) == GpuUtilization(0.6, 2000)
     both = cards.busy(["0", "1"])
     assert both is not None and both.memory == 3000 and both.share == pytest.approx(0.45)
 
 
 def test_of_cards_that_are_not_known_nothing_is_told(library: Path) -> None:
-    cards = Cards(lambda name: ctypes.CDLL(str(library)))
+    cards = Nvml(lambda name: ctypes.CDLL(str(library)))
     assert cards.busy(["0", "7"]) is None
     assert cards.busy(["GPU-other"]) is None
     assert cards.busy([]) is None
@@ -104,7 +104,7 @@ def test_a_machine_without_a_driver_is_asked_once() -> None:
         asked.append(name)
         raise OSError(name)
 
-    cards = Cards(load)
+    cards = Nvml(load)
     assert [cards.busy(["0"]) for _ in range(3)] == [None] * 3
     assert asked.count("libnvidia-ml.so.1") == 1
 

@@ -13,21 +13,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestune.backends.docker import checking, folder, gpus, plan, runtime, verdict
-from orchestune.backends.docker.client import Away, Engine, Refused
+from orchestune.backends.docker import container_end, folder, gpus, plan, preflight, runtime
+from orchestune.backends.docker.client import DaemonError, DaemonUnreachable, DockerEngine
 from orchestune.backends.docker.config import Daemon
 from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.backends.docker.mounts import MountPolicy
-from orchestune.backends.docker.plan import Host, Site
-from orchestune.backends.docker.starting import Starting
-from orchestune.backends.notes import End, identity
-from orchestune.backends.nvidia import Cards
-from orchestune.backends.whereabouts import Whereabouts
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Capacity, Machine, Resources
+from orchestune.backends.docker.plan import ContainerDefaults, DockerHost
+from orchestune.backends.docker.startup import ContainerStarter
+from orchestune.backends.nvidia import GpuDiscovery
+from orchestune.backends.server_address import ServerAddressFile
+from orchestune.backends.worker_notes import WorkerEnd, identity
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Capacity, Machine, Resources
 from orchestune.errors import TemporaryError, UsageError
-from orchestune.images import made
-from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
+from orchestune.images.runtime import local_build
+from orchestune.ports.backend import Phase, WorkerLoss, WorkerOrder, WorkerStatus
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ _AGAIN = 1.0
 _SWEEP_AGAIN = 30.0
 """seconds before the next sweep if the daemon is unreachable or a removal has failed"""
 _LINES, _SHOWN = 200, 5
-_TOLD = End(Gone.UNKNOWN, "the worker was told to end")
+_TOLD = WorkerEnd(WorkerLoss.UNKNOWN, "the worker was told to end")
 Containers = Mapping[str, Mapping[str, Any]]
 
 
@@ -75,12 +75,12 @@ class DockerBackend:
         mounts = mounts or MountPolicy()
         self._mounts = replace(mounts, state=state.absolute(), sockets=[*mounts.sockets, *sockets])
         self._workers = self._state / "workers"
-        self._whereabouts = Whereabouts(self._state / "server", url) if moves else None
-        self._engine = Engine(10, daemon)
-        self._starting = Starting(Engine(120, daemon), self._site, self._runtime)
-        self._host: Host | None = None
-        self._cards = Cards(gpus.ask)
-        self._ends: dict[str, End] = {}
+        self._whereabouts = ServerAddressFile(self._state / "server", url) if moves else None
+        self._engine = DockerEngine(10, daemon)
+        self._starting = ContainerStarter(DockerEngine(120, daemon), self._site, self._runtime)
+        self._host: DockerHost | None = None
+        self._cards = GpuDiscovery(gpus.ask)
+        self._ends: dict[str, WorkerEnd] = {}
         self._told: dict[str, float] = {}
         self._listed: tuple[float, Containers] = (0.0, {})
         self._swept = False
@@ -102,12 +102,12 @@ class DockerBackend:
         if placement.volumes:
             try:
                 here = self._about().here
-            except Away:
+            except DaemonUnreachable:
                 return  # `check` follows, and raises an error with a hint
             self._mounts.refuse(placement, launch, here)
 
     def check(self, each: Resources, placement: Placement) -> None:
-        checking.check(self._engine, each, placement, self._url)
+        preflight.check(self._engine, each, placement, self._url)
 
     def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
         return frozenset()
@@ -115,7 +115,7 @@ class DockerBackend:
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         place = WorkerFolder(self._workers, order.worker)
         if order.placement.image is None:
-            raise checking.no_image()
+            raise preflight.no_image()
         with self._lock:
             try:
                 place.take(order)
@@ -125,7 +125,7 @@ class DockerBackend:
                 self._starting.take(place, order)
         return {"container": plan.name(order)}
 
-    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
+    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
         if not handles:
             return []
         if self._whereabouts:
@@ -171,21 +171,23 @@ class DockerBackend:
             if self._swept:
                 self._sweep_at = now
 
-    def _about(self) -> Host:
+    def _about(self) -> DockerHost:
         if self._host is None:
             self._host = self._engine.about()
         return self._host
 
-    def _site(self) -> Site:
+    def _site(self) -> ContainerDefaults:
         """Return the settings common to all containers. Takes seconds the first time."""
         host = self._about()
         place = str(self._runtime()) if host.here else runtime.volume()
         address = self._whereabouts.tell() if self._whereabouts and host.here else None
-        site = Site(self._identity(), host, place, self._url, str(address) if address else None, mounts=self._mounts)
+        site = ContainerDefaults(
+            self._identity(), host, place, self._url, str(address) if address else None, mounts=self._mounts
+        )
         return replace(site, command=self._program) if self._program else site
 
     def _runtime(self) -> Path:
-        return made.made(self._cache)
+        return local_build.made(self._cache)
 
     def _identity(self) -> str:
         """Return the id that distinguishes our containers from those of other state folders."""
@@ -200,44 +202,44 @@ class DockerBackend:
             self._listed = (time.monotonic(), listed)
         return listed
 
-    def _seen(self, worker: str, handle: Mapping[str, Any], seen: Mapping[str, Any] | None) -> Sighting:
+    def _seen(self, worker: str, handle: Mapping[str, Any], seen: Mapping[str, Any] | None) -> WorkerStatus:
         """Observe one worker; a daemon error for its container must not affect the others."""
         try:
             return self._sight(worker, handle, seen)
-        except Refused as refused:
+        except DaemonError as refused:
             _log.warning("what became of the worker %s cannot be told now: %s", worker, refused)
-            return Sighting(worker, Phase.RUNNING, handle, refused.message)
+            return WorkerStatus(worker, Phase.RUNNING, handle, refused.message)
 
-    def _sight(self, worker: str, handle: Mapping[str, Any], seen: Mapping[str, Any] | None) -> Sighting:
+    def _sight(self, worker: str, handle: Mapping[str, Any], seen: Mapping[str, Any] | None) -> WorkerStatus:
         place = _folder(self._workers, worker)
         if place is None:
-            return Sighting(worker, Phase.GONE, handle, "no such worker was started here")
+            return WorkerStatus(worker, Phase.GONE, handle, "no such worker was started here")
         end = self._ends.get(worker)
         if end is None and (end := place.end()) is not None:
             self._bury(place, handle, end)
         if end is not None:
-            return Sighting(worker, Phase.GONE, handle, end.reason, end.gone)
+            return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.gone)
         waits = self._starting.waiting(worker)
         status = str(seen["State"]) if seen else ""
         if waits is None and status in ("", "created") and (order := place.order()) is not None:
             self._starting.take(place, order)  # an earlier server did not get to it
             waits = self._starting.waiting(worker) or ""
         if waits is not None:
-            return Sighting(worker, Phase.PENDING, handle, waits)
+            return WorkerStatus(worker, Phase.PENDING, handle, waits)
         name = _name(seen) if seen else place.started()
         if name is None:
-            return Sighting(worker, Phase.GONE, handle, "no such worker was started here")
+            return WorkerStatus(worker, Phase.GONE, handle, "no such worker was started here")
         return self._sight_container(place, name, status)
 
-    def _sight_container(self, place: WorkerFolder, name: str, status: str) -> Sighting:
+    def _sight_container(self, place: WorkerFolder, name: str, status: str) -> WorkerStatus:
         handle = {"container": name}
         if place.started() is None:
             place.note_started(name)
         end = None if status in ("running", "paused", "restarting") else self._conclude(place, name)
         if end is not None:
-            return Sighting(place.worker, Phase.GONE, handle, end.reason, end.gone)
+            return WorkerStatus(place.worker, Phase.GONE, handle, end.reason, end.gone)
         self._press(place, name)
-        return Sighting(place.worker, Phase.RUNNING, handle, node=self._host.name if self._host else "")
+        return WorkerStatus(place.worker, Phase.RUNNING, handle, node=self._host.name if self._host else "")
 
     def _press(self, place: WorkerFolder, name: str) -> None:
         """Kill a worker past its deadline; until then repeat SIGTERM, which a worker still starting does not handle."""
@@ -254,28 +256,28 @@ class DockerBackend:
         """Signal a container. If the daemon rejects that, `_press` retries at the next observation."""
         try:
             self._engine.signal(name, signal)
-        except Refused as refused:
+        except DaemonError as refused:
             _log.warning("the container %s cannot be told to end now: %s", name, refused)
 
-    def _conclude(self, place: WorkerFolder, name: str) -> End | None:
+    def _conclude(self, place: WorkerFolder, name: str) -> WorkerEnd | None:
         """Return the end of a container that has stopped; None if it is running."""
         found = self._engine.inspect(name)
         if found is None:
-            end = End(Gone.UNKNOWN, "its container was removed") if place.kill_at() is None else _TOLD
+            end = WorkerEnd(WorkerLoss.UNKNOWN, "its container was removed") if place.kill_at() is None else _TOLD
             self._bury(place, {}, end)
             return end
         state = found["State"]
         if state.get("Running") or state.get("Status") == "created":
             return None
-        lines, ended = self._engine.last_lines(name, _LINES), verdict.finished(state)
+        lines, ended = self._engine.last_lines(name, _LINES), container_end.finished(state)
         times = self._engine.killed_for_memory(name, ended - 60, ended) if state.get("OOMKilled") else []
         limit = int(found["HostConfig"].get("Memory") or 0)
-        end = End(*verdict.judge(state, limit, times, place.kill_at() is not None, lines[-_SHOWN:]))
+        end = WorkerEnd(*container_end.judge(state, limit, times, place.kill_at() is not None, lines[-_SHOWN:]))
         place.note_end(end, lines)
         self._bury(place, {"container": name}, end)
         return end
 
-    def _bury(self, place: WorkerFolder, handle: Mapping[str, Any], end: End) -> None:
+    def _bury(self, place: WorkerFolder, handle: Mapping[str, Any], end: WorkerEnd) -> None:
         """Remove the container of a worker that has ended, and record the end."""
         name = place.started() or handle.get("container")
         if name:
@@ -288,7 +290,7 @@ class DockerBackend:
         """Remove a container. Return True if it is removed."""
         try:
             self._engine.remove(name)
-        except Refused as refused:
+        except DaemonError as refused:
             _log.warning("the container %s cannot be removed now: %s", name, refused)
             return False
         return True

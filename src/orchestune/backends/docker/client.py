@@ -1,6 +1,6 @@
 """Docker Engine API client of this backend. It translates all vendor errors.
 
-Raises `Away` (retry later) if the daemon does not answer, `Refused` if it returns an error.
+Raises `DaemonUnreachable` (retry later) if the daemon does not answer, `DaemonError` if it returns an error.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from orchestune.backends.docker.config import Daemon, find
-from orchestune.backends.docker.plan import Host
+from orchestune.backends.docker.plan import DockerHost
 from orchestune.errors import OrchestuneError, TemporaryError
 
 
-class Away(TemporaryError):
+class DaemonUnreachable(TemporaryError):
     """The daemon does not answer."""
 
 
-class Refused(OrchestuneError):
+class DaemonError(OrchestuneError):
     """The daemon returned an error; `answer` is its HTTP status, 0 for an error within a stream."""
 
     def __init__(self, message: str, hint: str = "", answer: int = 0) -> None:
@@ -34,7 +34,7 @@ _SSH = f"install it beside orchestune (pip install paramiko), {_ANEW}"
 _PERMISSION = "you may not use Docker: become a member of the group docker (usermod -aG docker USER), and log in anew"
 
 
-class Engine:
+class DockerEngine:
     """One daemon, by default the one returned by `config.find`. Connects at the first call and reconnects after a
     failure. Thread-safe. `timeout` is per response, in seconds.
     """
@@ -44,13 +44,13 @@ class Engine:
         self._daemon = daemon
         self._local = threading.local()
 
-    def about(self) -> Host:
+    def about(self) -> DockerHost:
         """Return the daemon's host."""
         with self._api() as api:
             info = api.info()
             version = api.version()
         options = " ".join(info.get("SecurityOptions") or ())
-        return Host(
+        return DockerHost(
             name=str(info.get("Name") or ""),
             cpu=float(info.get("NCPU") or 1),
             memory=int(info.get("MemTotal") or 0),
@@ -76,10 +76,10 @@ class Engine:
             except docker.errors.APIError:
                 raise
             except docker.errors.DockerException as exc:  # from a credential helper; the daemon was not called
-                raise Refused(f"your login cannot be read: {_words(exc)}") from exc
+                raise DaemonError(f"your login cannot be read: {_words(exc)}") from exc
             for message in messages:
                 if "error" in message:
-                    raise Refused(str(message["error"]))
+                    raise DaemonError(str(message["error"]))
                 yield message
 
     def create(self, name: str, config: Mapping[str, Any]) -> None:
@@ -87,7 +87,7 @@ class Engine:
         try:
             with self._api() as api:
                 api.create_container_from_config(dict(config), name)
-        except Refused as refused:
+        except DaemonError as refused:
             if refused.answer != 409:
                 raise
 
@@ -110,7 +110,7 @@ class Engine:
         try:
             with self._api() as api:
                 api.kill(name, signal)
-        except Refused as refused:
+        except DaemonError as refused:
             if refused.answer not in (404, 409):
                 raise
 
@@ -130,7 +130,7 @@ class Engine:
         try:
             with self._api() as api:
                 text: bytes = api.logs(name, tail=count)
-        except Refused:
+        except DaemonError:
             return []
         return [line.rstrip() for line in text.decode(errors="replace").splitlines() if line.strip()]
 
@@ -141,7 +141,7 @@ class Engine:
             with self._api() as api:
                 events = api.events(since=int(since), until=int(until) + 1, filters=filters, decode=True)
                 return [event["timeNano"] / 1e9 for event in events]
-        except Refused:
+        except DaemonError:
             return []
 
     def remove(self, name: str) -> None:
@@ -149,7 +149,7 @@ class Engine:
         try:
             with self._api() as api:
                 api.remove_container(name, v=True, force=True)
-        except Refused as refused:
+        except DaemonError as refused:
             if refused.answer not in (404, 409):  # 409: removal in progress
                 raise
 
@@ -161,7 +161,7 @@ class Engine:
         try:
             with self._api() as api:
                 return ask(api)
-        except Refused as refused:
+        except DaemonError as refused:
             if refused.answer == 404:
                 return None
             raise
@@ -178,7 +178,7 @@ class Engine:
                 self._local.api = docker.APIClient(where.address, "auto", self._timeout, tls=where.tls)
             yield self._local.api
         except docker.errors.APIError as exc:
-            raise Refused(_words(exc.explanation or exc), answer=exc.status_code or 0) from exc
+            raise DaemonError(_words(exc.explanation or exc), answer=exc.status_code or 0) from exc
         except (
             docker.errors.DockerException,
             requests.exceptions.RequestException,
@@ -193,17 +193,17 @@ class Engine:
             self._daemon = find()
         return self._daemon
 
-    def _away(self, exc: Exception) -> Away:
+    def _away(self, exc: Exception) -> DaemonUnreachable:
         where = f" at {self._daemon.address}" if self._daemon else ""
         if "PermissionError" in str(exc):
-            return Away(f"Docker at{where.removeprefix(' at')} may not be used by this user", _PERMISSION)
+            return DaemonUnreachable(f"Docker at{where.removeprefix(' at')} may not be used by this user", _PERMISSION)
         if "paramiko" in str(exc):
-            return Away(f"Docker{where} is reached over SSH, which takes the package paramiko", _SSH)
+            return DaemonUnreachable(f"Docker{where} is reached over SSH, which takes the package paramiko", _SSH)
         if "FileNotFoundError" in str(exc):
-            return Away(f"there is no Docker{where}", _START)
+            return DaemonUnreachable(f"there is no Docker{where}", _START)
         if "ConnectionRefusedError" in str(exc):
-            return Away(f"Docker does not run{where}", _START)
-        return Away(f"Docker does not answer{where}: {_words(exc)}", _START)
+            return DaemonUnreachable(f"Docker does not run{where}", _START)
+        return DaemonUnreachable(f"Docker does not answer{where}: {_words(exc)}", _START)
 
 
 def _words(exc: object) -> str:

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestune.backends.notes import End, Notes, read_note, workers_in
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Resources
+from orchestune.backends.worker_notes import WorkerEnd, WorkerNotes, read_note, workers_in
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Resources
 from orchestune.ports.backend import WorkerOrder
 from orchestune.system.private import locked, write_private
 
@@ -20,7 +20,7 @@ _TAKEN_ALONG = ("root", "links")
 """keys of the client's shell that containers get: an image has its own environment"""
 
 
-class WorkerFolder(Notes):
+class WorkerFolder(WorkerNotes):
     """`docker/workers/ID` in the state folder.
 
     `order.json` (with the token) until its container is started, `started.json` afterwards, `ending.json` once it was
@@ -58,7 +58,7 @@ class WorkerFolder(Notes):
         write_private(self._started, json.dumps({"name": name}))
         self._order.unlink(missing_ok=True)
 
-    def note_end(self, end: End, lines: list[str]) -> None:
+    def note_end(self, end: WorkerEnd, lines: list[str]) -> None:
         """Record the end and the log tail, and delete the order with its token."""
         if lines:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from orchestune.domain.placement import Placement, Volume
+from orchestune.domain.resources.placement import Placement, Volume
 from orchestune.errors import PolicyRefused, Problem
 
 VARIABLE = "ORCHESTUNE_DOCKER_ALLOW"

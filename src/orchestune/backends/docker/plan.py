@@ -19,10 +19,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestune.backends.docker.mounts import MountPolicy
-from orchestune.backends.whereabouts import ADDRESS
-from orchestune.domain.code import ENVIRONMENT_MARKS
+from orchestune.backends.server_address import ADDRESS
+from orchestune.domain.specification.code import ENVIRONMENT_MARKS
 from orchestune.errors import UsageError
-from orchestune.images.runtime import command
+from orchestune.images.runtime.private_python import command
 from orchestune.ports.backend import WorkerOrder
 
 RUNTIME = "/orchestune/runtime"
@@ -45,7 +45,7 @@ _LOOPBACK = re.compile(r"localhost|127\..*|::1|\[::1\]")
 
 
 @dataclass(frozen=True)
-class Host:
+class DockerHost:
     """The host of a Docker daemon, as far as a plan depends on it."""
 
     name: str
@@ -63,12 +63,12 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Site:
+class ContainerDefaults:
     """Settings common to the containers of one server."""
 
     state: str
     """identity of the server's state folder"""
-    host: Host
+    host: DockerHost
     runtime: str
     """location of the private Python: a local folder, or a volume of a remote daemon"""
     url: str
@@ -82,7 +82,7 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Network:
+class ContainerNetwork:
     """The network through which a container reaches the server."""
 
     mode: str
@@ -97,17 +97,17 @@ class Network:
         return parts._replace(netloc=f"{self.server}:{parts.port}" if parts.port else self.server).geturl()
 
 
-def network(host: Host, url: str) -> Network:
+def network(host: DockerHost, url: str) -> ContainerNetwork:
     """Return the network for containers; a server on a loopback address is reached through the host's network.
 
     Raises UsageError if the daemon's containers cannot reach such a server.
     """
     if not _LOOPBACK.fullmatch(urlsplit(url).hostname or ""):
-        return Network("default")
+        return ContainerNetwork("default")
     if host.here and host.desktop:
-        return Network("default", "host.docker.internal")
+        return ContainerNetwork("default", "host.docker.internal")
     if host.here and not host.rootless:
-        return Network("host")
+        return ContainerNetwork("host")
     why = "runs rootless, in a network of its own" if host.here else "is on another machine"
     raise UsageError(
         f"the Docker daemon {why}: its containers cannot reach the server at {url}",
@@ -121,7 +121,7 @@ def name(order: WorkerOrder) -> str:
     return "-".join(part for part in ("orchestune", handle, order.worker.replace("-", "")[-12:]) if part)
 
 
-def container(order: WorkerOrder, site: Site) -> dict[str, Any]:
+def container(order: WorkerOrder, site: ContainerDefaults) -> dict[str, Any]:
     """Return the body of `POST /containers/create`. The image's own user, environment and variables are kept.
 
     Raises PolicyRefused for a volume that experiments of this server may not mount.
@@ -160,7 +160,7 @@ def labels(order: WorkerOrder, state: str) -> dict[str, str]:
     }
 
 
-def document(order: WorkerOrder, site: Site) -> str:
+def document(order: WorkerOrder, site: ContainerDefaults) -> str:
     """Return the worker's file: server address, credentials and settings."""
     return json.dumps(
         {
@@ -191,7 +191,7 @@ def archive(text: str) -> bytes:
     return buffer.getvalue()
 
 
-def _own_mounts(site: Site) -> list[dict[str, Any]]:
+def _own_mounts(site: ContainerDefaults) -> list[dict[str, Any]]:
     kind = "bind" if site.host.here else "volume"
     mounts: list[dict[str, Any]] = [
         {"Type": kind, "Source": site.runtime, "Target": RUNTIME, "ReadOnly": True},
@@ -202,7 +202,7 @@ def _own_mounts(site: Site) -> list[dict[str, Any]]:
     return mounts
 
 
-def _links(order: WorkerOrder, site: Site) -> list[dict[str, Any]]:
+def _links(order: WorkerOrder, site: ContainerDefaults) -> list[dict[str, Any]]:
     """Return mounts at their original path for project files that the bundle omits: the trial's folder links to them.
     Machine-specific or personal files are excluded: hidden files (environments, credentials), installed packages.
     """
@@ -227,7 +227,7 @@ def _personal(path: str) -> bool:
     return _PERSONAL.search(path) is not None or any(map(os.path.exists, marks))
 
 
-def _volumes(order: WorkerOrder, site: Site) -> list[dict[str, Any]]:
+def _volumes(order: WorkerOrder, site: ContainerDefaults) -> list[dict[str, Any]]:
     return [
         {
             "Type": "bind" if volume.path else "volume",
@@ -239,7 +239,7 @@ def _volumes(order: WorkerOrder, site: Site) -> list[dict[str, Any]]:
     ]
 
 
-def _limits(order: WorkerOrder, host: Host) -> dict[str, Any]:
+def _limits(order: WorkerOrder, host: DockerHost) -> dict[str, Any]:
     each = order.each.times(order.slots)
     found: dict[str, Any] = {}
     if each.cpu:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orchestune.backends.docker.client import Engine, Refused
-from orchestune.domain.placement import Placement
+from orchestune.backends.docker.client import DaemonError, DockerEngine
+from orchestune.domain.resources.placement import Placement
 from orchestune.errors import OrchestuneError
 
 _FINAL = (400, 401, 403, 404)
@@ -14,15 +14,15 @@ PAUSES = (1.0, 3.0)
 """seconds before the first and the second retry, if a registry does not answer or is busy"""
 
 
-class NoImage(OrchestuneError):
+class ImageUnavailable(OrchestuneError):
     """The image cannot be pulled; carries the registry's message."""
 
 
-class Unwanted(Exception):
+class PullCancelled(Exception):
     """The image is no longer needed by any worker."""
 
 
-class Progress:
+class PullProgress:
     """The accumulated progress of one pull."""
 
     def __init__(self, reference: str) -> None:
@@ -46,7 +46,7 @@ class Progress:
 
 
 def fetch(
-    engine: Engine,
+    engine: DockerEngine,
     reference: str,
     say: Callable[[str], None],
     wanted: Callable[[], bool],
@@ -58,29 +58,31 @@ def fetch(
     if engine.image(reference) is not None:
         return
     if reference.startswith("sha256:"):  # built here or loaded from a file: no registry has it
-        raise NoImage(f"Docker has the image {reference} no more", "start the experiment anew: that builds it again")
+        raise ImageUnavailable(
+            f"Docker has the image {reference} no more", "start the experiment anew: that builds it again"
+        )
     for seconds in (*PAUSES, None):
         try:
-            progress = Progress(reference)
+            progress = PullProgress(reference)
             say(str(progress))
             for message in engine.pull(reference):
                 progress.take(message)
                 say(str(progress))
                 if not wanted():
-                    raise Unwanted
+                    raise PullCancelled
             if engine.image(reference) is None:
-                raise Refused("the registry sent another image")
+                raise DaemonError("the registry sent another image")
             return
-        except Refused as refused:
+        except DaemonError as refused:
             if seconds is None or refused.answer in _FINAL:
-                raise NoImage(
+                raise ImageUnavailable(
                     f"the image {reference} cannot be pulled: {refused.message}",
                     "check its name, and log in with `docker login` where it is private",
                 ) from refused
             say(f"the image {reference} cannot be pulled yet: {refused.message}")
             pause(seconds)
             if not wanted():
-                raise Unwanted from refused
+                raise PullCancelled from refused
 
 
 def reference(placement: Placement) -> str:

@@ -7,9 +7,9 @@ import tarfile
 import threading
 from pathlib import Path
 
-from orchestune.backends.docker.client import Engine
+from orchestune.backends.docker.client import DockerEngine
 from orchestune.backends.docker.plan import LABEL, RUNTIME
-from orchestune.images.made import key
+from orchestune.images.runtime.local_build import key
 
 _COMPLETE = ".complete"
 _filling = threading.Lock()
@@ -20,7 +20,7 @@ def volume() -> str:
     return f"orchestune-runtime-{key()}"
 
 
-def fill(engine: Engine, image: str, name: str, folder: Path) -> None:
+def fill(engine: DockerEngine, image: str, name: str, folder: Path) -> None:
     """Copy `folder` into the volume unless it is complete, through a helper container that is never started."""
     helper = f"{name}-fill"
     mount = {"Type": "volume", "Source": name, "Target": RUNTIME}

@@ -11,34 +11,36 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from orchestune.backends.kubernetes import capacity, checking, guarding, plan
-from orchestune.backends.kubernetes.admitting import admits, newcomers
-from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.delivering import Delivering, start_failure, uses_volume
-from orchestune.backends.kubernetes.judgement import Judgement
-from orchestune.backends.kubernetes.labels import EXPERIMENT, WORKER
-from orchestune.backends.kubernetes.quantities import requests
-from orchestune.backends.kubernetes.queues import Workload
-from orchestune.backends.kubernetes.reasons import Evidence, judge
-from orchestune.backends.kubernetes.rehearsing import rehearse
-from orchestune.backends.kubernetes.security import Security
+from orchestune.backends.kubernetes.objects import plan
+from orchestune.backends.kubernetes.objects.labels import EXPERIMENT, WORKER
+from orchestune.backends.kubernetes.objects.quantities import requests
+from orchestune.backends.kubernetes.objects.runtime_delivery import Delivering, start_failure, uses_volume
+from orchestune.backends.kubernetes.objects.security import Security
+from orchestune.backends.kubernetes.observation import capacity
+from orchestune.backends.kubernetes.observation.cluster_view import ClusterView
+from orchestune.backends.kubernetes.observation.queues import Workload
+from orchestune.backends.kubernetes.observation.reasons import WorkerEvidence, judge
+from orchestune.backends.kubernetes.observation.views import Document
+from orchestune.backends.kubernetes.observation.worker_state import ObservedState
+from orchestune.backends.kubernetes.policy import pod_policy, preflight
+from orchestune.backends.kubernetes.policy.dry_run import rehearse
+from orchestune.backends.kubernetes.policy.node_admission import admits, newcomers
 from orchestune.backends.kubernetes.sweeping import Sweeper
-from orchestune.backends.kubernetes.views import Document
-from orchestune.backends.kubernetes.world import World
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Capacity, Resources
-from orchestune.domain.survey import Surveyed
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Capacity, Resources
+from orchestune.domain.resources.survey import MachineAllocation
 from orchestune.errors import Conflict, OrchestuneError, TemporaryError
-from orchestune.images import runtime
-from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
+from orchestune.images.runtime import private_python
+from orchestune.ports.backend import Phase, WorkerLoss, WorkerOrder, WorkerStatus
 
 log = logging.getLogger(__name__)
 
 
 def worker_command(order: WorkerOrder, folder: str) -> Sequence[str]:
     """Return the container command: the worker, run by the private Python in `folder`."""
-    return runtime.command(folder)
+    return private_python.command(folder)
 
 
 class KubernetesBackend:
@@ -55,17 +57,17 @@ class KubernetesBackend:
     def __init__(
         self,
         config: KubernetesConfig,
-        api: Api,
+        api: ApiServer,
         command: Callable[[WorkerOrder, str], Sequence[str]] = worker_command,
     ) -> None:
         self.name = config.cluster
         self._config, self._api, self._command = config, api, command
-        self._world = World(api, config)
+        self._world = ClusterView(api, config)
         self._security = Security(api, config)
         self._delivering = Delivering(api, config.image_volumes)
         self._sweeper = Sweeper(api, config, self._world)
         self._lock = threading.Lock()
-        self._verdicts: dict[str, Sighting] = {}
+        self._verdicts: dict[str, WorkerStatus] = {}
         self._told: set[str] = set()
         self._waits: dict[str, tuple[str, float]] = {}
         """worker → (what it is pending on, `time.monotonic()` since then)"""
@@ -82,7 +84,7 @@ class KubernetesBackend:
         found = capacity.machines(nodes, self._world.everybodys())
         return Capacity(found, self._config.elastic, away=frozenset(node.name for node in nodes if not node.usable))
 
-    def survey(self) -> Sequence[Surveyed]:
+    def survey(self) -> Sequence[MachineAllocation]:
         if not self._world.machines_known():
             return []
         loads = self._world.everybodys()
@@ -101,17 +103,17 @@ class KubernetesBackend:
         return plan.takes(self._config, each, placement) if placement.pod else each
 
     def refuse(self, each: Resources, placement: Placement, launch: Mapping[str, Any]) -> None:
-        checking.check_pod(placement.pod)
-        guarding.refuse_placement(self._config, each, placement)
-        guarding.refuse_objects_of_ours(self._api, self._config, placement)
+        preflight.check_pod(placement.pod)
+        pod_policy.refuse_placement(self._config, each, placement)
+        pod_policy.refuse_objects_of_ours(self._api, self._config, placement)
 
     def check(self, each: Resources, placement: Placement) -> None:
-        checking.check(self._api, self._config, placement)
+        preflight.check(self._api, self._config, placement)
         if placement.pod:
             rehearse(self._api, self._config, each, placement)
         seen = self._world.machines_known()
         products = capacity.ground(self._world.nodes.all() if seen else (), None, each).products
-        checking.check_resources(each, self._config, products, seen)
+        preflight.check_resources(each, self._config, products, seen)
 
     def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
         if self._config.elastic or not self._world.machines_known():
@@ -138,7 +140,7 @@ class KubernetesBackend:
             raise
         return _handle(job)
 
-    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
+    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
         if not handles:
             return []
         self._world.ready()
@@ -186,9 +188,9 @@ class KubernetesBackend:
         nodes = self._world.nodes.all()
         ground = capacity.ground(nodes, order.placement.pool, order.each)
         by_volume = self._delivering.decide(nodes, order.experiment).volume
-        setting = plan.Setting(self._security.restricted(order.experiment), ground, by_volume)
+        setting = plan.ClusterRequirements(self._security.restricted(order.experiment), ground, by_volume)
         # Check before the attempt below, which takes any rejection that mentions volumes for one of image volumes.
-        guarding.refuse_template(self._config, order, setting)
+        pod_policy.refuse_template(self._config, order, setting)
         try:
             return self._create(self._manifest(order, setting), order.worker)
         except TemporaryError:
@@ -200,7 +202,7 @@ class KubernetesBackend:
             self._delivering.give_up(exc.message, order.experiment, ours=not order.placement.pod)
             return made
 
-    def _manifest(self, order: WorkerOrder, setting: plan.Setting) -> Document:
+    def _manifest(self, order: WorkerOrder, setting: plan.ClusterRequirements) -> Document:
         return plan.job(self._config, order, setting, self._command(order, setting.runtime))
 
     def _create(self, manifest: Document, worker: str) -> Document:
@@ -226,12 +228,12 @@ class KubernetesBackend:
         noted: list[Any],
         workload: Workload | None,
         shortage: str,
-    ) -> Sighting:
+    ) -> WorkerStatus:
         waits_for, since = self._waits.get(worker, ("", 0.0))
         last = pod if pod is not None else self._world.last_pod(worker)
         node = str(last["spec"].get("nodeName") or "") if last else ""
         found = judge(
-            Evidence(
+            WorkerEvidence(
                 job=job,
                 pod=last,
                 pod_deleted=pod is None and last is not None,
@@ -245,20 +247,20 @@ class KubernetesBackend:
             )
         )
         if self._lacks_volume(job, last, found):
-            found = Judgement(Phase.GONE, f"{found.words}; without an image volume it may start", Gone.PLACE)
+            found = ObservedState(Phase.GONE, f"{found.words}; without an image volume it may start", WorkerLoss.PLACE)
         if found.waits_for == "node" and (names := self._newcomers(last)):
             words = f"its pool has got other nodes than it may use ({', '.join(names[:3])}): the next one may"
-            found = Judgement(Phase.GONE, words, Gone.PLACE)
+            found = ObservedState(Phase.GONE, words, WorkerLoss.PLACE)
         if found.phase.waits:
             if found.waits_for != waits_for:
                 self._waits[worker] = (found.waits_for, time.monotonic())
         else:
             self._waits.pop(worker, None)
         handle = _handle(job) if job is not None else handle
-        sighting = Sighting(worker, found.phase, handle, found.words, found.gone, node)
+        sighting = WorkerStatus(worker, found.phase, handle, found.words, found.gone, node)
         if found.phase is Phase.GONE:
-            if found.gone is Gone.REFUSED and self._security.learn(found.non_root, _experiment(last or job)):
-                sighting = replace(sighting, gone=Gone.PLACE)
+            if found.gone is WorkerLoss.REFUSED and self._security.learn(found.non_root, _experiment(last or job)):
+                sighting = replace(sighting, gone=WorkerLoss.PLACE)
             if handle or last is not None:  # otherwise it may still have to be started
                 with self._lock:
                     self._verdicts[worker] = sighting
@@ -269,7 +271,7 @@ class KubernetesBackend:
             return ()
         return newcomers(pod["spec"], self._config.pool_label, self._world.nodes.all())
 
-    def _lacks_volume(self, job: Document | None, pod: Document | None, found: Judgement) -> bool:
+    def _lacks_volume(self, job: Document | None, pod: Document | None, found: ObservedState) -> bool:
         """Return True if it cannot start for lack of image volumes, so that a retry without one may succeed."""
         if not uses_volume(pod or job):
             return False
@@ -280,7 +282,7 @@ class KubernetesBackend:
             return False
         said = start_failure(pod)
         if said or phase != "Failed":
-            suspect = bool(said) or (pod is None and found.gone is Gone.REFUSED and "volume" in found.words)
+            suspect = bool(said) or (pod is None and found.gone is WorkerLoss.REFUSED and "volume" in found.words)
             if self._delivering.doubts(said or found.words, suspect=suspect):
                 self._delivering.give_up(said or found.words, _experiment(pod or job))
                 return True

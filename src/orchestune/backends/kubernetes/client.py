@@ -45,7 +45,7 @@ _SERVER = Asker(
 )
 
 
-class Api:
+class ApiServer:
     """One API server, accessed as one account. Thread-safe; every call may be retried.
 
     Raises Unreachable if it does not answer, another TemporaryError if it asks to retry later, Forbidden (naming verb
@@ -63,7 +63,7 @@ class Api:
         self._away = ""
 
     @classmethod
-    def connect(cls, config: KubernetesConfig) -> Api:
+    def connect(cls, config: KubernetesConfig) -> ApiServer:
         """Connect with the pod's service account, or with a kubeconfig if one is configured. Raises UsageError."""
         if config.kubeconfig or config.context:
             again = partial(load, config.kubeconfig, config.context)
@@ -120,7 +120,7 @@ class Api:
             if not after:
                 return found, str(metadata.get("resourceVersion") or "")
 
-    def watch(self, path: str, query: Mapping[str, object], since: str) -> Watching:
+    def watch(self, path: str, query: Mapping[str, object], since: str) -> WatchStream:
         """Watch the changes after the resource version `since`."""
         asked = {
             **query,
@@ -143,7 +143,7 @@ class Api:
         if response.status >= 300:
             content = response.data.decode("utf-8", "replace")
             raise refusal(response.status, content, _SERVER)
-        return Watching(response)
+        return WatchStream(response)
 
     def _log_in(self, refused: Endpoint) -> None:
         """Log in again after a 401: once for all threads with these credentials, at most once per `_LOGIN` seconds."""
@@ -182,7 +182,7 @@ class Api:
         return Unreachable(text)
 
 
-class Watching:
+class WatchStream:
     """The stream of events of a watch."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
@@ -190,7 +190,7 @@ class Watching:
 
     def __iter__(self) -> Iterator[tuple[str, Document]]:
         """Yield (`ADDED` | `MODIFIED` | `DELETED` | `BOOKMARK`, object) until the watch times out. Raises like
-        `Api.call`.
+        `ApiServer.call`.
         """
         try:
             for line in iter_resp_lines(self._response):  # type: ignore[no-untyped-call]

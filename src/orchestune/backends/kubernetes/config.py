@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from orchestune.domain.allowances import Allowances
-from orchestune.domain.resources import Resources
+from orchestune.domain.access.allowances import Allowances
+from orchestune.domain.resources.resources import Resources
 from orchestune.domain.words import did_you_mean
 from orchestune.errors import BadInput, Problem
 from orchestune.kubeapi.labels import POOL

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 
-from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.labels import WORKER, belongs
-from orchestune.backends.kubernetes.views import Document, condition
-from orchestune.backends.kubernetes.world import World
+from orchestune.backends.kubernetes.objects.labels import WORKER, belongs
+from orchestune.backends.kubernetes.observation.cluster_view import ClusterView
+from orchestune.backends.kubernetes.observation.views import Document, condition
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ _OVERDUE = 10.0
 class Sweeper:
     """Deletes leftover objects. It reads the watches and calls the API server only to delete."""
 
-    def __init__(self, api: Api, config: KubernetesConfig, world: World) -> None:
+    def __init__(self, api: ApiServer, config: KubernetesConfig, world: ClusterView) -> None:
         self._api, self._config, self._world = api, config, world
         self._leaving: dict[str, float] = {}
 

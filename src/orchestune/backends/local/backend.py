@@ -13,15 +13,15 @@ from typing import Any
 
 from orchestune.backends.local import capacity as machine
 from orchestune.backends.local import client, plan
-from orchestune.backends.local.ending import Undertaker
 from orchestune.backends.local.folder import WorkerFolder
-from orchestune.backends.nvidia import Cards, Listed, among
+from orchestune.backends.local.termination import WorkerTerminator
+from orchestune.backends.nvidia import GpuDiscovery, ListedGpus, among
 from orchestune.backends.shell import environment
-from orchestune.domain.cards import Card
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Capacity, Machine, Resources
+from orchestune.domain.resources.gpus import Gpu
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Capacity, Machine, Resources
 from orchestune.errors import TemporaryError, UsageError
-from orchestune.ports.backend import Phase, Sighting, WorkerOrder
+from orchestune.ports.backend import Phase, WorkerOrder, WorkerStatus
 from orchestune.system.private import write_private
 from orchestune.system.process import Process, boot_id
 
@@ -68,12 +68,12 @@ class LocalBackend:
         self._program = tuple(worker_program) or plan.installed_worker()
         self._capacity = capacity
         self._umask = umask
-        self._cards = Cards(self._ask_for_cards)
-        self._listed: Sequence[Listed] = ()
+        self._cards = GpuDiscovery(self._ask_for_cards)
+        self._listed: Sequence[ListedGpus] = ()
         self._reasons: dict[str, str] = {}
         self._alive: set[Process] = set()
         """workers seen running by this object"""
-        self._undertaker = Undertaker()
+        self._undertaker = WorkerTerminator()
         self._lock = threading.Lock()
         self._sweep_at = time.monotonic()
 
@@ -111,7 +111,7 @@ class LocalBackend:
             raise TemporaryError(f"it cannot be started: {exc}", "see `orchestune doctor`") from exc
         return process.to_json()
 
-    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
+    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
         with self._lock:
             self._sweep_now_and_then(handles.keys())
             self._reasons = {worker: reason for worker, reason in self._reasons.items() if worker in handles}
@@ -131,7 +131,7 @@ class LocalBackend:
     def sweep(self, workers: frozenset[str]) -> None:
         """Do nothing: `observe` cleans up after workers, and their tokens are no longer valid."""
 
-    def _ask_for_cards(self) -> tuple[Card, ...]:
+    def _ask_for_cards(self) -> tuple[Gpu, ...]:
         """Return the GPUs to allocate, by index."""
         if self._endpoint is None:
             return machine.gpus()
@@ -149,19 +149,19 @@ class LocalBackend:
             folder.forget_secrets()
             raise
 
-    def _sight(self, worker: str, handle: Mapping[str, Any]) -> Sighting:
+    def _sight(self, worker: str, handle: Mapping[str, Any]) -> WorkerStatus:
         if worker in self._reasons:
-            return Sighting(worker, Phase.GONE, handle, self._reasons[worker])
+            return WorkerStatus(worker, Phase.GONE, handle, self._reasons[worker])
         folder = _folder(self._workers, worker)
         process = _process(handle, folder) if folder else None
         if folder is None or process is None:
-            return Sighting(worker, Phase.GONE, handle, "no such worker was started here")
+            return WorkerStatus(worker, Phase.GONE, handle, "no such worker was started here")
         if process.alive():
             self._alive.add(process)
             kill_at = folder.kill_at()
             if kill_at is not None:  # noted by an earlier server
                 self._undertaker.take(process, folder, kill_at)
-            return Sighting(worker, Phase.RUNNING, process.to_json())
+            return WorkerStatus(worker, Phase.RUNNING, process.to_json())
         code = client.exit_code(process)
         self._reasons[worker] = _why(process, folder, code)
         folder.forget_secrets()
@@ -169,7 +169,7 @@ class LocalBackend:
             client.kill_all(lambda: client.left_by_trials(worker))
         self._undertaker.take(process, folder, 0.0, just_died=process in self._alive)
         self._alive.discard(process)
-        return Sighting(worker, Phase.GONE, process.to_json(), self._reasons[worker])
+        return WorkerStatus(worker, Phase.GONE, process.to_json(), self._reasons[worker])
 
     def _sweep_now_and_then(self, known: Set[str]) -> None:
         """Clean up after workers that ended while no server ran and that are no longer tracked; delete old logs."""

@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from orchestune.backends.nvidia import Listed, among, listed, visible
-from orchestune.domain.cards import Card, named
-from orchestune.domain.resources import Machine
+from orchestune.backends.nvidia import ListedGpus, among, listed, visible
+from orchestune.domain.resources.gpus import Gpu, named
+from orchestune.domain.resources.resources import Machine
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 
-def with_cards(cards: tuple[Card, ...], root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Machine:
+def with_cards(cards: tuple[Gpu, ...], root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Machine:
     """Return the machine's capacity within the limits of this process's container or job, with these GPUs. /proc and
     /sys are below `root`.
     """
@@ -42,7 +42,7 @@ def memory(root: Path = Path("/")) -> int:
     return allowed
 
 
-def gpus(environ: Mapping[str, str] = os.environ) -> tuple[Card, ...]:
+def gpus(environ: Mapping[str, str] = os.environ) -> tuple[Gpu, ...]:
     """Return the GPUs for `CUDA_VISIBLE_DEVICES`: those already named by the variable, else all of the machine, by
     index, or by UUID for parts of a partitioned GPU (MIG). Names that `nvidia-smi` does not list are accepted without
     further data. Runs `nvidia-smi`, which may take seconds, unless the variable hides all GPUs.
@@ -53,10 +53,10 @@ def gpus(environ: Mapping[str, str] = os.environ) -> tuple[Card, ...]:
     words = named(variable)
     found = listed(environ) if words else []
     known = {word: card for word in words for card in visible(found, word, by_uuid=False)[:1]}
-    return tuple(Card(word, *((known[word].model, known[word].memory) if word in known else ())) for word in words)
+    return tuple(Gpu(word, *((known[word].model, known[word].memory) if word in known else ())) for word in words)
 
 
-def every_gpu(environ: Mapping[str, str] = os.environ) -> tuple[tuple[Card, ...], Sequence[Listed]]:
+def every_gpu(environ: Mapping[str, str] = os.environ) -> tuple[tuple[Gpu, ...], Sequence[ListedGpus]]:
     """Return all GPUs of the machine regardless of the variable, identified as above, and the list of `nvidia-smi`.
 
     Names in the variable that `nvidia-smi` does not list are accepted here too.
@@ -64,7 +64,7 @@ def every_gpu(environ: Mapping[str, str] = os.environ) -> tuple[tuple[Card, ...]
     found = listed(environ)
     every = visible(found, None, by_uuid=False)
     words = named(environ.get(VARIABLE, ""))
-    return (*every, *(Card(word) for word in words if not among(every, word, found))), found
+    return (*every, *(Gpu(word) for word in words if not among(every, word, found))), found
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:

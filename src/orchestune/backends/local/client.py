@@ -10,7 +10,7 @@ from subprocess import DEVNULL, Popen
 
 from orchestune.backends.shell import FILE_VARIABLE
 from orchestune.system.process import Process, environment, parent_and_session, pids
-from orchestune.worker.tree import OWNER
+from orchestune.worker.processes.tree import OWNER
 
 
 def spawn(program: Sequence[str], environ: Mapping[str, str], folder: Path, log: Path) -> Process:

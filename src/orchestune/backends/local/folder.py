@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestune.backends.notes import folder_of, noted_deadline, read_note
+from orchestune.backends.worker_notes import folder_of, noted_deadline, read_note
 from orchestune.system.private import write_private
 from orchestune.system.process import Process
-from orchestune.worker.removal import remove
+from orchestune.worker.files.removal import remove
 
 
 class WorkerFolder:

@@ -17,18 +17,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchestune.backends.notes import End, identity, read_note
+from orchestune.backends.server_address import ADDRESS, ServerAddressFile
 from orchestune.backends.shell import environment
-from orchestune.backends.slurm import checking, folder, plan, surveying, verdict
-from orchestune.backends.slurm.client import Job, Slurm
+from orchestune.backends.slurm import folder, job_end, plan, preflight
+from orchestune.backends.slurm import survey as surveying
+from orchestune.backends.slurm.client import Slurm, SlurmJob
 from orchestune.backends.slurm.folder import WorkerFolder
-from orchestune.backends.whereabouts import ADDRESS, Whereabouts
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Capacity, Resources
-from orchestune.domain.survey import Surveyed
+from orchestune.backends.worker_notes import WorkerEnd, identity, read_note
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Capacity, Resources
+from orchestune.domain.resources.survey import MachineAllocation
 from orchestune.errors import TemporaryError, UsageError
-from orchestune.images import made
-from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
+from orchestune.images.runtime import local_build
+from orchestune.ports.backend import Phase, WorkerLoss, WorkerOrder, WorkerStatus
 from orchestune.system.private import claim, refuse_foreign
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ _AGAIN = 5.0
 _KEEP = 7 * 24 * 3600.0
 _SWEEP_SECONDS = 3600.0
 _SHOWN = 5
-_TOLD = End(Gone.UNKNOWN, "the worker was told to end")
+_TOLD = WorkerEnd(WorkerLoss.UNKNOWN, "the worker was told to end")
 _UNKNOWN = "no such worker was started here"
 
 
@@ -79,14 +80,14 @@ class SlurmBackend:
         self._reached, self._moves = reached, moves
         self._slurm = slurm or Slurm()
         self._program = tuple(worker_program)
-        self._whereabouts: Whereabouts | None = None
+        self._whereabouts: ServerAddressFile | None = None
         self._url = ""
-        self._listed: tuple[float, Mapping[str, Job]] = (0.0, {})
+        self._listed: tuple[float, Mapping[str, SlurmJob]] = (0.0, {})
         self._news = 0.0
-        self._ends: dict[str, End] = {}
+        self._ends: dict[str, WorkerEnd] = {}
         self._told: dict[str, tuple[bool, float]] = {}
         """worker → (True if killed, False if asked to terminate; time of the last signal)"""
-        self._surveyed: tuple[float, Sequence[Surveyed], str] = (-_SETTLED, (), "")
+        self._surveyed: tuple[float, Sequence[MachineAllocation], str] = (-_SETTLED, (), "")
         """time of the survey, the nodes, and the error if it failed"""
         self._swept = 0.0
         self._nodes: frozenset[str] | None = None
@@ -104,7 +105,7 @@ class SlurmBackend:
 
     def check(self, each: Resources, placement: Placement) -> None:
         try:
-            checking.check(self._slurm, each, placement)
+            preflight.check(self._slurm, each, placement)
         except TemporaryError as exc:
             _log.warning("whether Slurm takes such jobs cannot be told now: %s", exc)
 
@@ -126,7 +127,7 @@ class SlurmBackend:
             raise TemporaryError(f"it cannot be started: {exc}", "see the state folder, and ORCHESTUNE_SHARED") from exc
         return {"job": job}
 
-    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
+    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
         if not handles:
             return []
         with self._lock:
@@ -143,7 +144,7 @@ class SlurmBackend:
             self._news = time.monotonic()
             place.note_ending(self._news + grace)
             job = self._job(place, handle)
-            if job is None or verdict.phase(job)[0] is Phase.GONE:
+            if job is None or job_end.phase(job)[0] is Phase.GONE:
                 self._conclude(place, job)
             else:
                 self._press(place, job)
@@ -166,7 +167,7 @@ class SlurmBackend:
                     place.remove()
             self._swept = now
 
-    def survey(self) -> Sequence[Surveyed]:
+    def survey(self) -> Sequence[MachineAllocation]:
         """Return every node. Implements `ports.backend.Surveyor`, with `notes`."""
         with self._lock:
             try:
@@ -204,7 +205,7 @@ class SlurmBackend:
         if not self._url:
             folder = self._own / "server"
             self._url = self._reached(_port(read_note(folder / ADDRESS).get("url")))
-            self._whereabouts = Whereabouts(folder, self._url) if self._moves else None
+            self._whereabouts = ServerAddressFile(folder, self._url) if self._moves else None
         return self._whereabouts.tell() / ADDRESS if self._whereabouts else None
 
     def _submit(self, order: WorkerOrder, place: WorkerFolder) -> str:
@@ -228,7 +229,7 @@ class SlurmBackend:
             return Path("/")
         if self._making is None:
             maker = ThreadPoolExecutor(1, "slurm-runtime")
-            self._making = maker.submit(made.made, self._common)
+            self._making = maker.submit(local_build.made, self._common)
             maker.shutdown(wait=False)
         if not self._making.done():
             raise TemporaryError("the worker's Python is being made, once, in the folder that nodes share")
@@ -244,7 +245,7 @@ class SlurmBackend:
             self._nodes = frozenset(word.removeprefix("NodeName=") for word in words if word.startswith("NodeName="))
         return self._nodes
 
-    def _job(self, place: WorkerFolder, handle: Mapping[str, Any]) -> Job | None:
+    def _job(self, place: WorkerFolder, handle: Mapping[str, Any]) -> SlurmJob | None:
         """Return the worker's job; None if Slurm has none of its name, even if another job has its number now."""
         number = place.job() or str(handle.get("job") or "")
         for jobs in (self._list(), self._list(fresh=True)) if number else ():
@@ -252,11 +253,11 @@ class SlurmBackend:
                 return jobs[number] if plan.is_named_for(jobs[number].name, place.worker) else None
         return None if number else self._find(place.worker)
 
-    def _find(self, worker: str) -> Job | None:
+    def _find(self, worker: str) -> SlurmJob | None:
         """Return the job that an earlier server submitted without recording its number."""
         return next((job for job in self._list(fresh=True).values() if plan.is_named_for(job.name, worker)), None)
 
-    def _list(self, fresh: bool = False) -> Mapping[str, Job]:
+    def _list(self, fresh: bool = False) -> Mapping[str, SlurmJob]:
         """Return this user's jobs by number. Raises TemporaryError if Slurm does not answer."""
         at, listed = self._listed
         now = time.monotonic()
@@ -265,25 +266,25 @@ class SlurmBackend:
             self._listed = (time.monotonic(), listed)
         return listed
 
-    def _sight(self, worker: str, handle: Mapping[str, Any]) -> Sighting:
+    def _sight(self, worker: str, handle: Mapping[str, Any]) -> WorkerStatus:
         place = self._known(worker)
         if place is None:
-            return Sighting(worker, Phase.GONE, handle, _UNKNOWN)
+            return WorkerStatus(worker, Phase.GONE, handle, _UNKNOWN)
         end = self._ends.get(worker) or place.end()
         if end is not None:
             self._ends[worker] = end
-            return Sighting(worker, Phase.GONE, handle, end.reason, end.gone)
+            return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.gone)
         job = self._job(place, handle)
         if job is None and place.job() is None:
-            return Sighting(worker, Phase.GONE, handle, _UNKNOWN)  # it may still have to be started
-        phase, waits = verdict.phase(job) if job else (Phase.GONE, "")
+            return WorkerStatus(worker, Phase.GONE, handle, _UNKNOWN)  # it may still have to be started
+        phase, waits = job_end.phase(job) if job else (Phase.GONE, "")
         if job is None or phase is Phase.GONE:
             end = self._conclude(place, job)
-            return Sighting(worker, Phase.GONE, handle, end.reason, end.gone)
+            return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.gone)
         self._press(place, job)
-        return Sighting(worker, phase, {"job": job.id}, waits, node=job.node if phase is Phase.RUNNING else "")
+        return WorkerStatus(worker, phase, {"job": job.id}, waits, node=job.node if phase is Phase.RUNNING else "")
 
-    def _press(self, place: WorkerFolder, job: Job) -> None:
+    def _press(self, place: WorkerFolder, job: SlurmJob) -> None:
         """Kill a worker past its deadline; until then repeat SIGTERM, as a worker does not handle it at its very start.
 
         A pending job is cancelled at once. `scancel` follows the SIGKILL, as it also ends jobs that hang.
@@ -291,7 +292,7 @@ class SlurmBackend:
         kill_at, now = place.kill_at(), time.monotonic()
         if kill_at is None:
             return
-        kill = now >= kill_at or verdict.phase(job)[0].waits
+        kill = now >= kill_at or job_end.phase(job)[0].waits
         killed, at = self._told.get(place.worker, (False, -_AGAIN))
         if now < at + _AGAIN and killed >= kill:
             return
@@ -302,18 +303,18 @@ class SlurmBackend:
         else:
             self._slurm.signal(job.id, "TERM", everything=False)
 
-    def _conclude(self, place: WorkerFolder, job: Job | None) -> End:
+    def _conclude(self, place: WorkerFolder, job: SlurmJob | None) -> WorkerEnd:
         """Record and return the end of a job that has finished or that Slurm no longer knows."""
         told, lines = place.kill_at() is not None, place.last_lines(_SHOWN)
         if job is None:
-            end = _TOLD if told else End(Gone.UNKNOWN, f"Slurm knows its job {place.job()} no more")
+            end = _TOLD if told else WorkerEnd(WorkerLoss.UNKNOWN, f"Slurm knows its job {place.job()} no more")
         else:
             code = self._slurm.exit_code(job.id) if job.state == "FAILED" else None
-            end = End(*verdict.judge(job, code, told, lines, str(self._common)))
+            end = WorkerEnd(*job_end.judge(job, code, told, lines, str(self._common)))
         self._bury(place, end)
         return end
 
-    def _bury(self, place: WorkerFolder, end: End) -> None:
+    def _bury(self, place: WorkerFolder, end: WorkerEnd) -> None:
         """Record the end and delete the trials' files in a thread, as that is slow on remote file systems."""
         place.note_end(end)
         self._ends[place.worker] = end

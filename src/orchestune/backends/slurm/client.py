@@ -32,7 +32,7 @@ _NEEDED = ("PATH", "HOME", "USER", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True)
-class Job:
+class SlurmJob:
     """A job as listed by `squeue`."""
 
     id: str
@@ -65,7 +65,7 @@ class Slurm:
         """Raise UsageError if Slurm would reject such a job."""
         self._run("sbatch", ["--test-only", *options], self._usual(), script)
 
-    def jobs(self) -> dict[str, Job]:
+    def jobs(self) -> dict[str, SlurmJob]:
         """Return this user's jobs by number, including those that ended some minutes ago."""
         words = ["--noheader", "--states=all", f"--user={os.getuid()}", f"--format={_FORMAT}"]
         found = {}
@@ -73,7 +73,7 @@ class Slurm:
             parts = line.strip().split("|", 7)
             if len(parts) == 8:
                 number, state, node, reason, cpus, memory, gpus, name = parts
-                found[number] = Job(number, state, node, reason, name, int(cpus), amount(memory), cards(gpus))
+                found[number] = SlurmJob(number, state, node, reason, name, int(cpus), amount(memory), cards(gpus))
         return found
 
     def cancel(self, job: str) -> None:
@@ -118,7 +118,7 @@ class Slurm:
     def _run(self, command: str, words: Sequence[str], environ: Mapping[str, str], text: str = "") -> str:
         path = shutil.which(command, path=self._environ.get("PATH", os.defpath))
         if path is None:
-            raise NotHere(
+            raise SlurmMissing(
                 f"Slurm's command {command} is not on the PATH of the server",
                 "run this on a machine from which you submit jobs, such as a login node; if its commands came to the"
                 " PATH later, `orchestune doctor --restart` tells the server",
@@ -150,7 +150,7 @@ class Slurm:
         return error
 
 
-class NotHere(UsageError):
+class SlurmMissing(UsageError):
     """Slurm's commands are not installed on this machine."""
 
 

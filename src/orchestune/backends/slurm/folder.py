@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestune.backends.notes import End, Notes, folder_of, read_note, workers_in
+from orchestune.backends.worker_notes import WorkerEnd, WorkerNotes, folder_of, read_note, workers_in
 from orchestune.system.private import locked, write_private
-from orchestune.worker.removal import remove
+from orchestune.worker.files.removal import remove
 
 
-class WorkerFolder(Notes):
+class WorkerFolder(WorkerNotes):
     """`slurm/workers/ID` in the state folder, and `workers/ID` in the folder that nodes share."""
 
     def __init__(self, notes: Path, shared: Path, worker: str) -> None:
@@ -48,7 +48,7 @@ class WorkerFolder(Notes):
         """Record the worker's job."""
         write_private(self._job, json.dumps({"job": job}))
 
-    def note_end(self, end: End) -> None:
+    def note_end(self, end: WorkerEnd) -> None:
         """Record the end and delete the worker's file with its token."""
         self.file.unlink(missing_ok=True)
         self._note_verdict(end)

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Resources
-from orchestune.images.runtime import command
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Resources
+from orchestune.images.runtime.private_python import command
 from orchestune.ports.backend import WorkerOrder
 
 NOTICE = 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from orchestune.domain.resources import parse_bytes
+from orchestune.domain.resources.resources import parse_bytes
 
 _CARDS = re.compile(r"(?:^|[,:/])gpu(?::[A-Za-z][^:,(]*)?(?::(\d+))?(?=[,(]|$)")
 

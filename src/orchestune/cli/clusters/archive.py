@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from orchestune.archives.copying import Target
-from orchestune.archives.shelf import Shelf
-from orchestune.cli.archive import Confirmed, copy_all
-from orchestune.cli.clusters.commands import known
-from orchestune.cli.console import Console
+from orchestune.archives.archive_store import ArchiveStore
+from orchestune.archives.copy_records import RecordTarget
+from orchestune.cli.clusters.shared import known
+from orchestune.cli.inspect.archive import ConfirmedTarget, copy_all
+from orchestune.cli.terminal.console import Console
 from orchestune.client.address import resolver
 from orchestune.client.api import Client
 from orchestune.client.states import OVER
@@ -39,7 +39,9 @@ class Archive:
         if chosen == name:
             raise UsageError(f"the copy cannot go to '{name}' itself", "name another place with --to")
         server = chosen in names
-        self.target: Target = Confirmed(self._client(console, chosen)) if server else Shelf(open_files(chosen))
+        self.target: RecordTarget = (
+            ConfirmedTarget(self._client(console, chosen)) if server else ArchiveStore(open_files(chosen))
+        )
 
     def _client(self, console: Console, name: str) -> Client:
         client = Client.connect(resolver(console.environ, cluster=name), patience=_PATIENCE)

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from orchestune.cli.clusters.commands import known, own_kubeconfig, refuse_place
-from orchestune.cli.console import Console
-from orchestune.cli.render import duration
-from orchestune.client.clusters import Cluster
+from orchestune.cli.clusters.shared import known, own_kubeconfig, refuse_place
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.render import duration
+from orchestune.client.clusters import ConnectedCluster
 from orchestune.clusters.providers import NAMES, open_provisioner
-from orchestune.domain.cluster import Event, Happened, Payer, Reached
+from orchestune.domain.clusters.cluster import ClusterAddresses, CompletedStep, CostCenter, ProvisioningEvent
 from orchestune.errors import NotFound, UsageError
 from orchestune.ports.provisioner import Provisioner
 from orchestune.system.private import write_private
@@ -21,9 +21,14 @@ from orchestune.system.private import write_private
 NAMESPACE = "orchestune"
 _AGAIN = 60.0
 """seconds between two lines about what is still waited for, where lines are not painted again"""
-_WORDS = {Happened.MADE: "made", Happened.FOUND: "there", Happened.CHANGED: "changed", Happened.REMOVED: "removed",
-          Happened.FAILED: "failed"}  # fmt: skip
-_COLOURS = {Happened.MADE: "32", Happened.CHANGED: "32", Happened.REMOVED: "32", Happened.FAILED: "31"}
+_WORDS = {CompletedStep.MADE: "made", CompletedStep.FOUND: "there", CompletedStep.CHANGED: "changed",
+          CompletedStep.REMOVED: "removed", CompletedStep.FAILED: "failed"}  # fmt: skip
+_COLOURS = {
+    CompletedStep.MADE: "32",
+    CompletedStep.CHANGED: "32",
+    CompletedStep.REMOVED: "32",
+    CompletedStep.FAILED: "31",
+}
 
 
 def add_cloud(parser: argparse.ArgumentParser) -> None:
@@ -43,18 +48,18 @@ def provisioner(console: Console, provider: str, region: str = "", before: str =
     return open_provisioner(provider, region, profile(console, before))
 
 
-def provisioner_of(console: Console, cluster: Cluster) -> Provisioner:
+def provisioner_of(console: Console, cluster: ConnectedCluster) -> Provisioner:
     """That of a cluster which is known here."""
     return provisioner(console, cluster.cloud, cluster.region, cluster.profile)
 
 
-def made_there(console: Console, args: argparse.Namespace) -> Cluster | None:
+def made_there(console: Console, args: argparse.Namespace) -> ConnectedCluster | None:
     """The cluster that was made at a provider and is meant; None where it is none of those."""
     found = known(console).find(args.name)
     if args.cloud or (found and found.cloud):
         refuse_place(args)
     if args.cloud:
-        base = found or Cluster(args.name, "kubernetes", context=args.name, namespace=NAMESPACE)
+        base = found or ConnectedCluster(args.name, "kubernetes", context=args.name, namespace=NAMESPACE)
         if base.provider != "kubernetes" or (found and not found.cloud):
             raise UsageError(f"'{args.name}' is another cluster here", "disconnect it first, or choose another name")
         if found and (args.cloud, args.region or found.region) != (found.cloud, found.region):
@@ -67,7 +72,7 @@ def made_there(console: Console, args: argparse.Namespace) -> Cluster | None:
     return found if found is not None and found.cloud else None
 
 
-def joined(console: Console, args: argparse.Namespace) -> Cluster:
+def joined(console: Console, args: argparse.Namespace) -> ConnectedCluster:
     """The way into a cluster that somebody has made at a provider. NotFound where there is none of ours."""
     cluster = made_there(console, args)
     assert cluster is not None  # --cloud was said
@@ -81,12 +86,14 @@ def joined(console: Console, args: argparse.Namespace) -> Cluster:
     return write_kubeconfig(console, cluster, reached, provider.login(cluster.name))
 
 
-def where(payer: Payer) -> str:
+def where(payer: CostCenter) -> str:
     """Whose money it is, in words."""
     return f"account {payer.account} of {payer.provider.upper()}, {payer.region}, as {payer.identity}"
 
 
-def write_kubeconfig(console: Console, cluster: Cluster, reached: Reached, login: dict[str, object]) -> Cluster:
+def write_kubeconfig(
+    console: Console, cluster: ConnectedCluster, reached: ClusterAddresses, login: dict[str, object]
+) -> ConnectedCluster:
     """The way to a cluster, kept in a file of its own; nothing secret stands in it."""
     name = cluster.name
     path = own_kubeconfig(console, name)
@@ -102,7 +109,7 @@ def write_kubeconfig(console: Console, cluster: Cluster, reached: Reached, login
     return replace(cluster, kubeconfig=str(path), context=name, namespace=NAMESPACE)
 
 
-class Telling:
+class ProgressPrinter:
     """Events as lines, within its block: one that is painted again on a terminal while something is waited for."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
@@ -113,13 +120,13 @@ class Telling:
         self.told = 0
         """how often something was done, or found done"""
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: ProvisioningEvent) -> None:
         called = event.resource.called
-        if event.what is Happened.WAITING:
+        if event.what is CompletedStep.WAITING:
             self._wait(called, event)
             return
         self._close()
-        self.told += event.what is not Happened.FAILED
+        self.told += event.what is not CompletedStep.FAILED
         self._waits.pop(called, None)
         paint = self._console.paint
         word = paint(_COLOURS.get(event.what, "2"), f"{_WORDS[event.what]:8}")
@@ -132,14 +139,14 @@ class Telling:
         self._close()
         self._console.note(line)
 
-    def __enter__(self) -> Telling:
+    def __enter__(self) -> ProgressPrinter:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Nothing more is waited for."""
         self._close()
 
-    def _wait(self, called: str, event: Event) -> None:
+    def _wait(self, called: str, event: ProvisioningEvent) -> None:
         if self._painted:
             self._close()
             self._console.err.write(f"…        {called}  {duration(event.seconds)}")

@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from orchestune import __version__
-from orchestune.cli.asking import confirm
 from orchestune.cli.clusters.cloud import add_cloud, joined, profile
-from orchestune.cli.clusters.commands import add_name, add_place, api, known, meant, registered, repeatable, role_of
 from orchestune.cli.clusters.image import note_registry, server_image
-from orchestune.cli.clusters.joining import join_hosted, say_hello
-from orchestune.cli.clusters.wishes import NO_FILE, Wishes
-from orchestune.cli.console import Console
-from orchestune.cli.control import positive
-from orchestune.cli.parser import Commands, add_command
-from orchestune.client.clusters import Cluster, check_name
+from orchestune.cli.clusters.join import join_hosted, say_hello
+from orchestune.cli.clusters.options import NO_FILE, ConnectOptions
+from orchestune.cli.clusters.shared import add_name, add_place, api, known, meant, registered, repeatable, role_of
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.parser import Commands, add_command, positive
+from orchestune.cli.terminal.prompts import confirm
+from orchestune.client.clusters import ConnectedCluster, check_name
 from orchestune.clusters.existing import permissions, plan, provisioner, rollout
-from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import Connection, checked, refuse_moves
-from orchestune.clusters.existing.provisioner import Present
-from orchestune.domain.resources import parse_seconds
+from orchestune.clusters.existing.client import ContextClient
+from orchestune.clusters.existing.config import ConnectionSettings, checked, refuse_moves
+from orchestune.clusters.existing.provisioner import DeploymentState
+from orchestune.domain.resources.resources import parse_seconds
 from orchestune.errors import Conflict, NotFound, UsageError
 
 
@@ -151,7 +150,7 @@ def connect(console: Console, args: argparse.Namespace) -> int:
     if args.server:
         return join_hosted(console, args.name, args.server)
     cluster = joined(console, args) if args.cloud else meant(console, args)
-    wishes = Wishes.of(args)
+    wishes = ConnectOptions.of(args)
     if not (args.print_admin or args.dry_run):
         return bring(console, cluster, wishes, ask=not args.yes)
     cluster_api = api(cluster)
@@ -162,7 +161,7 @@ def connect(console: Console, args: argparse.Namespace) -> int:
     return _dry_run(console, wanted, wishes, _certificates(wishes, found))
 
 
-def bring(console: Console, cluster: Cluster, wishes: Wishes, *, ask: bool) -> int:
+def bring(console: Console, cluster: ConnectedCluster, wishes: ConnectOptions, *, ask: bool) -> int:
     """The same for a cluster that is known. `ask`: before anything is deployed, where somebody can answer."""
     cluster_api = api(cluster)
     found = _present(cluster_api, cluster)
@@ -191,7 +190,7 @@ def bring(console: Console, cluster: Cluster, wishes: Wishes, *, ask: bool) -> i
     return say_hello(console, deployed, known(console).get(cluster.name))
 
 
-def _present(cluster_api: Api, cluster: Cluster) -> Present | None:
+def _present(cluster_api: ContextClient, cluster: ConnectedCluster) -> DeploymentState | None:
     found = provisioner.present(cluster_api, cluster.namespace)
     if found is not None and found.connection.name != cluster.name:
         raise UsageError(
@@ -201,7 +200,7 @@ def _present(cluster_api: Api, cluster: Cluster) -> Present | None:
     return found
 
 
-def _is_other_version(found: Present, changed: bool) -> bool:
+def _is_other_version(found: DeploymentState, changed: bool) -> bool:
     """Whether another version has deployed what is there. Its settings are its own: only `upgrade` touches them."""
     if not found.deployed or found.connection.version in ("", __version__):
         return False
@@ -231,7 +230,7 @@ def upgrade(console: Console, args: argparse.Namespace) -> int:
     return say_hello(console, deployed, known(console).get(cluster.name))
 
 
-def _upgraded(found: Present, now: Connection) -> str:
+def _upgraded(found: DeploymentState, now: ConnectionSettings) -> str:
     """What has become of the server."""
     before = found.connection
     if before.version != now.version:
@@ -244,7 +243,9 @@ def _upgraded(found: Present, now: Connection) -> str:
     return f"{same}: nothing changed" if found.current else f"{same}; what an interrupted command had left is done"
 
 
-def _wanted(cluster_api: Api, cluster: Cluster, wishes: Wishes, found: Present | None) -> Connection:
+def _wanted(
+    cluster_api: ContextClient, cluster: ConnectedCluster, wishes: ConnectOptions, found: DeploymentState | None
+) -> ConnectionSettings:
     """What is asked for; what that leaves open stays as it is in the cluster."""
     changes = wishes.changes
     if wishes.database_url and not wishes.database_url.startswith("postgresql://"):
@@ -255,21 +256,21 @@ def _wanted(cluster_api: Api, cluster: Cluster, wishes: Wishes, found: Present |
             changes |= {"version": "", "architecture": ""}  # whatever that image holds
         made = found.connection.with_changes(changes)
         return provisioner.rediscovered(cluster_api, made) if made.version in ("", __version__) else made
-    fresh = checked(Connection(cluster.name, cluster.namespace)).with_changes(changes)
+    fresh = checked(ConnectionSettings(cluster.name, cluster.namespace)).with_changes(changes)
     return provisioner.discovered(cluster_api, fresh)
 
 
 def _deploy(
     console: Console,
-    cluster_api: Api,
-    cluster: Cluster,
-    wanted: Connection,
+    cluster_api: ContextClient,
+    cluster: ConnectedCluster,
+    wanted: ConnectionSettings,
     certificates: str,
     *,
     ask: bool,
     version: str | None,
     database_url: str | None = None,
-) -> Connection:
+) -> ConnectionSettings:
     """Everything is checked before anything is changed. `version`: of the settings from which `wanted` was made."""
     provisioner.check_rights(cluster_api, permissions.to_deploy(wanted), f"deploy into {wanted.namespace}")
     provisioner.check_namespace(cluster_api, wanted)
@@ -297,14 +298,16 @@ def _deploy(
     return wanted
 
 
-def _in_words(wanted: Connection) -> str:
+def _in_words(wanted: ConnectionSettings) -> str:
     place = (
         "a database" if wanted.database else f"the claim {wanted.claim}" if wanted.claim else f"{wanted.size} of disk"
     )
     return f"The server of '{wanted.name}' goes into the namespace {wanted.namespace}, its data into {place}."
 
 
-def _remember(console: Console, cluster: Cluster, cluster_api: Api, wanted: Connection) -> Cluster:
+def _remember(
+    console: Console, cluster: ConnectedCluster, cluster_api: ContextClient, wanted: ConnectionSettings
+) -> ConnectedCluster:
     """Known from here on, so that `destroy` finds it even where `connect` was interrupted."""
     user, role = cluster_api.who_am_i(), role_of(cluster_api, wanted)
     made = replace(cluster, registry=wanted.registry, user=user, role=role, version=wanted.version)
@@ -312,7 +315,7 @@ def _remember(console: Console, cluster: Cluster, cluster_api: Api, wanted: Conn
     return made
 
 
-def _certificates(wishes: Wishes, found: Present | None) -> str:
+def _certificates(wishes: ConnectOptions, found: DeploymentState | None) -> str:
     if wishes.ca is None:
         return found.certificates if found else ""
     if wishes.ca == NO_FILE:
@@ -328,11 +331,11 @@ def _certificates(wishes: Wishes, found: Present | None) -> str:
     return text
 
 
-def _namespace(wanted: Connection) -> list[dict[str, Any]]:
+def _namespace(wanted: ConnectionSettings) -> list[dict[str, Any]]:
     return [plan.namespace(wanted)] if wanted.create_namespace else []
 
 
-def _dry_run(console: Console, wanted: Connection, wishes: Wishes, certificates: str) -> int:
+def _dry_run(console: Console, wanted: ConnectionSettings, wishes: ConnectOptions, certificates: str) -> int:
     shown = wanted if wanted.server_image else replace(wanted, server_image="(known once it is pushed)")
     documents = plan.foundation(shown, wishes.database_url) + plan.server(shown, certificates=certificates)
     return _print(console, documents)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from orchestune.cli.console import Console
-from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.parser import Commands, add_command
 
 
 def add(inner: Commands) -> None:
@@ -43,13 +43,13 @@ def _add_options(parser: argparse.ArgumentParser, dry: str) -> None:
 
 def create(console: Console, args: argparse.Namespace) -> int:
     """Check, plan, ask, make, connect."""
-    from orchestune.cli.clusters import making  # files and providers take more modules than other commands
+    from orchestune.cli.clusters import apply  # files and providers take more modules than other commands
 
-    return making.create(console, args)
+    return apply.create(console, args)
 
 
 def update(console: Console, args: argparse.Namespace) -> int:
     """Check, show what differs, ask, change."""
-    from orchestune.cli.clusters import making  # see above
+    from orchestune.cli.clusters import apply  # see above
 
-    return making.update(console, args)
+    return apply.update(console, args)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from orchestune.cli.asking import confirm
 from orchestune.cli.clusters.archive import Archive, copy_over
 from orchestune.cli.clusters.cloud import add_cloud, made_there
-from orchestune.cli.clusters.commands import add_name, add_place, api, known, meant, repeatable
-from orchestune.cli.clusters.saving import forget, save
-from orchestune.cli.console import Console
-from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.clusters.final_copy import forget, save
+from orchestune.cli.clusters.shared import add_name, add_place, api, known, meant, repeatable
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.parser import Commands, add_command
+from orchestune.cli.terminal.prompts import confirm
 from orchestune.clusters.existing import permissions, provisioner
-from orchestune.clusters.existing.config import Connection
+from orchestune.clusters.existing.config import ConnectionSettings
 from orchestune.clusters.providers import NAMES as PROVIDERS
 from orchestune.errors import Conflict, Unreachable, UsageError
 
@@ -107,7 +107,7 @@ def destroy(console: Console, args: argparse.Namespace) -> int:
         if console.json:
             console.document({"name": args.name, "removed": []})
         return 0
-    connection = found.connection if found else Connection(args.name, cluster.namespace)
+    connection = found.connection if found else ConnectionSettings(args.name, cluster.namespace)
     if connection.name != args.name:
         raise UsageError(f"the namespace {cluster.namespace} has the server of the cluster '{connection.name}'")
     provisioner.check_rights(cluster_api, permissions.to_destroy(connection), f"remove what is in {cluster.namespace}")

@@ -6,16 +6,18 @@ from dataclasses import replace
 from platform import machine
 
 from orchestune import __version__
-from orchestune.cli.console import Console
-from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import Connection
+from orchestune.cli.terminal.console import Console
+from orchestune.clusters.existing.client import ContextClient
+from orchestune.clusters.existing.config import ConnectionSettings
 from orchestune.errors import NotFound, OrchestuneError
 
 PUBLISHED = f"ghcr.io/orchestune/server:{__version__}"
 REPOSITORY = "orchestune/server"
 
 
-def server_image(console: Console, api: Api, wanted: Connection, profile: str = "") -> Connection:
+def server_image(
+    console: Console, api: ContextClient, wanted: ConnectionSettings, profile: str = ""
+) -> ConnectionSettings:
     """The same with an image by digest. One that is named by a digest, or deployed already, stays as it is.
 
     `profile`: as which registries of AWS are asked for a login.
@@ -25,10 +27,12 @@ def server_image(console: Console, api: Api, wanted: Connection, profile: str = 
     if wanted.server_image or not wanted.registry:
         image, architecture = _resolved(console, wanted.server_image or PUBLISHED, profile)
         return replace(wanted, server_image=image, architecture=architecture, version=__version__)
-    from orchestune.images.manifests import parse_platform  # making an image takes more modules than all else here
-    from orchestune.images.reference import parse_place
-    from orchestune.images.registry import open_registry
-    from orchestune.images.server_image import push_server_image
+    from orchestune.images.registries.manifests import (
+        parse_platform,  # making an image takes more modules than all else here
+    )
+    from orchestune.images.registries.reference import parse_place
+    from orchestune.images.registries.registry import open_registry
+    from orchestune.images.runtime.server_image import push_server_image
 
     own, nodes = parse_platform(machine()), [parse_platform(platform) for platform in platforms(api)]
     if wanted.architecture and wanted.platform in (nodes or [wanted.platform]):
@@ -42,10 +46,10 @@ def server_image(console: Console, api: Api, wanted: Connection, profile: str = 
     return replace(wanted, server_image=str(made), architecture=own.architecture, version=__version__)
 
 
-def note_registry(console: Console, wanted: Connection, profile: str = "") -> None:
+def note_registry(console: Console, wanted: ConnectionSettings, profile: str = "") -> None:
     """Say where the registry does not answer here. BadInput where it is no address of one. `profile` as above."""
-    from orchestune.images.reference import parse_place
-    from orchestune.images.registry import open_registry
+    from orchestune.images.registries.reference import parse_place
+    from orchestune.images.registries.registry import open_registry
 
     place = parse_place(wanted.registry or "")
     try:
@@ -58,7 +62,7 @@ def note_registry(console: Console, wanted: Connection, profile: str = "") -> No
         )
 
 
-def platforms(api: Api) -> list[str]:
+def platforms(api: ContextClient) -> list[str]:
     """`linux/amd64` and the like of the nodes of Linux, where this user may look at them."""
     try:
         nodes = list(api.items("v1", "Node"))
@@ -74,8 +78,8 @@ def _resolved(console: Console, text: str, profile: str) -> tuple[str, str]:
 
     And the architecture for which it is, where that is one alone.
     """
-    from orchestune.images.reference import parse
-    from orchestune.images.registry import open_registry
+    from orchestune.images.registries.reference import parse
+    from orchestune.images.registries.registry import open_registry
 
     reference = parse(text)
     try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 
-from orchestune.cli.clusters.commands import add_name
-from orchestune.cli.console import Console
-from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.clusters.shared import add_name
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.parser import Commands, add_command
 from orchestune.client.address import place
 from orchestune.client.api import Client
 

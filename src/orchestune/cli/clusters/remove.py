@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import time
 
-from orchestune.cli.asking import confirm
-from orchestune.cli.clusters.cloud import Telling, provisioner_of, where, write_kubeconfig
-from orchestune.cli.clusters.commands import api, known, repeatable
-from orchestune.cli.clusters.saving import forget, save
-from orchestune.cli.console import Console
-from orchestune.client.clusters import Cluster
-from orchestune.clusters.existing import leavings
+from orchestune.cli.clusters.cloud import ProgressPrinter, provisioner_of, where, write_kubeconfig
+from orchestune.cli.clusters.final_copy import forget, save
+from orchestune.cli.clusters.shared import api, known, repeatable
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.prompts import confirm
+from orchestune.client.clusters import ConnectedCluster
+from orchestune.clusters.existing import leftovers
 from orchestune.clusters.existing.provisioner import present
-from orchestune.domain.cluster import Proof
+from orchestune.domain.clusters.cluster import RemovalCheck
 from orchestune.errors import OrchestuneError
 from orchestune.ports.provisioner import Provisioner
 
@@ -21,7 +21,7 @@ _LOOKS, _POLL = 4, 2.0
 """how often it is looked whether nothing is left, and the seconds between"""
 
 
-def destroy(console: Console, args: argparse.Namespace, cluster: Cluster) -> int:
+def destroy(console: Console, args: argparse.Namespace, cluster: ConnectedCluster) -> int:
     """Each step leaves what the next run needs to go on."""
     provider = provisioner_of(console, cluster)
     payer = provider.payer()
@@ -33,7 +33,7 @@ def destroy(console: Console, args: argparse.Namespace, cluster: Cluster) -> int
         )
     if standing is not None and standing.up:
         _empty(console, args, cluster, provider)
-    telling = Telling(console)
+    telling = ProgressPrinter(console)
     try:
         with repeatable(console), telling:
             provider.destroy(cluster.name, telling, keep_registry=args.keep_registry)
@@ -57,7 +57,7 @@ def _copied(args: argparse.Namespace) -> str:
     return f"Records and files go to {args.to or 'this machine'} first{lost}."
 
 
-def _proof(provider: Provisioner, name: str, *, keep_registry: bool) -> Proof:
+def _proof(provider: Provisioner, name: str, *, keep_registry: bool) -> RemovalCheck:
     """What is seen in the end: for a moment a provider may still show what it has removed."""
     for _ in range(_LOOKS):
         proof = provider.prove(name, keep_registry=keep_registry)
@@ -67,7 +67,7 @@ def _proof(provider: Provisioner, name: str, *, keep_registry: bool) -> Proof:
     return proof
 
 
-def _empty(console: Console, args: argparse.Namespace, cluster: Cluster, provider: Provisioner) -> None:
+def _empty(console: Console, args: argparse.Namespace, cluster: ConnectedCluster, provider: Provisioner) -> None:
     """Copy what the server has; then let Kubernetes remove what it made at the provider."""
     reached = provider.reach(cluster.name)
     if reached is None:
@@ -86,12 +86,12 @@ def _empty(console: Console, args: argparse.Namespace, cluster: Cluster, provide
     if found is not None:
         save(console, there, cluster, found, args)
     try:
-        leavings.clear(there, console.note)
+        leftovers.clear(there, console.note)
     except OrchestuneError as exc:  # what it leaves is found at the provider
         console.note(f"the cluster does not remove its own things: {exc.message}")
 
 
-def _tell(console: Console, proof: Proof, cluster: Cluster, args: argparse.Namespace) -> None:
+def _tell(console: Console, proof: RemovalCheck, cluster: ConnectedCluster, args: argparse.Namespace) -> None:
     if console.json:
         left = [{"service": item.service, "kind": item.kind, "name": item.name, "why": item.why} for item in proof.left]
         console.document({"name": args.name, "looked": list(proof.looked), "left": left})

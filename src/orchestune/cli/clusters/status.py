@@ -8,17 +8,17 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from orchestune import __version__
-from orchestune.cli.clusters import standing
-from orchestune.cli.clusters.commands import add_name
-from orchestune.cli.clusters.standing import document
-from orchestune.cli.console import Console
-from orchestune.cli.parser import Commands, add_command
-from orchestune.cli.render import Paint, duration, number, one_line, size, table
+from orchestune.cli.clusters import cloud_status
+from orchestune.cli.clusters.cloud_status import document
+from orchestune.cli.clusters.shared import add_name
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.parser import Commands, add_command
+from orchestune.cli.terminal.render import Paint, duration, number, one_line, size, table
 from orchestune.client.address import place
 from orchestune.client.api import Client
-from orchestune.client.clusters import Cluster
+from orchestune.client.clusters import ConnectedCluster
 from orchestune.client.states import owner_of
-from orchestune.domain.cluster import Standing
+from orchestune.domain.clusters.cluster import CloudStatus
 from orchestune.errors import NotFound
 
 if TYPE_CHECKING:
@@ -43,16 +43,16 @@ def add(inner: Commands) -> None:
 def status(console: Console, args: argparse.Namespace) -> int:
     """Ask the provider, where it was made at one, and the cluster's own server."""
     where = place(console.environ, args.name)
-    standing = _at_provider(console, where.cluster) if where.cluster and where.cluster.cloud else None
-    if standing is not None and not standing.up:
+    provider_view = _at_provider(console, where.cluster) if where.cluster and where.cluster.cloud else None
+    if provider_view is not None and not provider_view.up:
         if console.json:
-            console.document({"cloud": document(standing)})
+            console.document({"cloud": document(provider_view)})
         return 0
     with closing(Client.connect(where.resolve)) as client:
         server = client.server()
         found = client.cluster(where.name if where.embedded else None)
     if console.json:
-        there = {"cloud": document(standing)} if standing else {}
+        there = {"cloud": document(provider_view)} if provider_view else {}
         console.document({**found, "server": server["version"], **there})
         return 0
     console.say(*lines(found, console.paint, console.columns))
@@ -61,7 +61,7 @@ def status(console: Console, args: argparse.Namespace) -> int:
     return 0
 
 
-def _at_provider(console: Console, cluster: Cluster) -> Standing:
+def _at_provider(console: Console, cluster: ConnectedCluster) -> CloudStatus:
     """What the provider says, shown. NotFound where it has no such cluster."""
     from orchestune.cli.clusters.cloud import provisioner_of  # the provider's library takes its time
 
@@ -76,7 +76,7 @@ def _at_provider(console: Console, cluster: Cluster) -> Standing:
         )
     if not console.json:
         account = provider.payer().account
-        console.say(*standing.lines(found, account, console.paint, console.columns), "")
+        console.say(*cloud_status.lines(found, account, console.paint, console.columns), "")
     return found
 
 

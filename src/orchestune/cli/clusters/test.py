@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from orchestune.cli.clusters.commands import add_name, registered
-from orchestune.cli.console import Console
-from orchestune.cli.findings import show
-from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.clusters.shared import add_name, registered
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.findings import show
+from orchestune.cli.terminal.parser import Commands, add_command
 
 
 def add(inner: Commands) -> None:

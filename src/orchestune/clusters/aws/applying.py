@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.made import Made, Mend, Step, mended
-from orchestune.domain.cluster import Event, Happened
+from orchestune.clusters.aws.creation_steps import Made, Repair, Step, mended
+from orchestune.domain.clusters.cluster import CompletedStep, ProvisioningEvent
 from orchestune.errors import OrchestuneError, TemporaryError
 
-Say = Callable[[Event], None]
+Say = Callable[[ProvisioningEvent], None]
 _FIRST, _LONGEST = 1.0, 60.0
 """initial and maximum delay in seconds between retries after a temporary error"""
 
@@ -31,7 +31,7 @@ def apply(aws: Aws, steps: Sequence[Step], say: Say, beat: Callable[[], None]) -
     return made
 
 
-def looked(steps: Sequence[Step]) -> Iterator[tuple[Step, Sequence[Mend] | None]]:
+def looked(steps: Sequence[Step]) -> Iterator[tuple[Step, Sequence[Repair] | None]]:
     """Yield each step with the repairs it needs, or None if its resource is missing. Changes nothing."""
     made: Made = {}
     for step in steps:
@@ -43,20 +43,20 @@ def looked(steps: Sequence[Step]) -> Iterator[tuple[Step, Sequence[Mend] | None]
             yield step, step.lacks(made)
 
 
-def _begin(aws: Aws, step: Step, made: Made, say: Say) -> Happened:
-    say(Event(Happened.WAITING, step.planned))
+def _begin(aws: Aws, step: Step, made: Made, say: Say) -> CompletedStep:
+    say(ProvisioningEvent(CompletedStep.WAITING, step.planned))
     try:
         return _found_or_made(aws, step, made)
     except OrchestuneError:
-        say(Event(Happened.FAILED, step.planned))
+        say(ProvisioningEvent(CompletedStep.FAILED, step.planned))
         raise
 
 
-def _found_or_made(aws: Aws, step: Step, made: Made) -> Happened:
+def _found_or_made(aws: Aws, step: Step, made: Made) -> CompletedStep:
     """Find or create the resource. Never retries a create blindly: `find` shows if it took effect."""
-    what, pause = Happened.FOUND, _FIRST
+    what, pause = CompletedStep.FOUND, _FIRST
     while (found := step.find(made)) is None:
-        what = Happened.MADE
+        what = CompletedStep.MADE
         try:
             found = step.make(made)
             break
@@ -69,10 +69,12 @@ def _found_or_made(aws: Aws, step: Step, made: Made) -> Happened:
     return what
 
 
-def _settle(aws: Aws, step: Step, made: Made, began: float, what: Happened, say: Say, beat: Callable[[], None]) -> None:
+def _settle(
+    aws: Aws, step: Step, made: Made, began: float, what: CompletedStep, say: Say, beat: Callable[[], None]
+) -> None:
     def alive() -> None:
         beat()
-        say(Event(Happened.WAITING, step.planned, aws.clock() - began))
+        say(ProvisioningEvent(CompletedStep.WAITING, step.planned, aws.clock() - began))
 
     try:
         mends = step.lacks(made)
@@ -80,9 +82,9 @@ def _settle(aws: Aws, step: Step, made: Made, began: float, what: Happened, say:
             mend.do()
         step.settle(made, alive)
     except OrchestuneError:
-        say(Event(Happened.FAILED, step.planned, aws.clock() - began))
+        say(ProvisioningEvent(CompletedStep.FAILED, step.planned, aws.clock() - began))
         raise
-    if mends and what is Happened.FOUND:
-        say(Event(Happened.CHANGED, mended(step, mends), aws.clock() - began))
+    if mends and what is CompletedStep.FOUND:
+        say(ProvisioningEvent(CompletedStep.CHANGED, mended(step, mends), aws.clock() - began))
     else:
-        say(Event(what, step.planned, aws.clock() - began))
+        say(ProvisioningEvent(what, step.planned, aws.clock() - began))

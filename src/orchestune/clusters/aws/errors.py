@@ -48,19 +48,19 @@ _ENCODED = re.compile(r"\s*Encoded authorization failure message: \S+")
 _RETIRED = re.compile(r"\s*\(Service: [^)]*\)")
 
 
-class Refused(OrchestuneError):
+class RequestRejected(OrchestuneError):
     """AWS rejected the request for the given reason; a retry would fail too."""
 
     code = "refused_by_provider"
 
 
-class OverQuota(Refused):
+class OverQuota(RequestRejected):
     """A quota of the account is exceeded."""
 
     code = "over_quota"
 
 
-class Expired(Denied):
+class CredentialsExpired(Denied):
     """The credentials have expired during the operation; it can be resumed with new ones."""
 
 
@@ -95,11 +95,11 @@ def translated(
     if isinstance(exc, vendor.ProfileNotFound):
         return UsageError(str(exc), "`aws configure list-profiles` lists them")
     if isinstance(exc, vendor.SSOError | vendor.TokenRetrievalError | vendor.UnauthorizedSSOTokenError):
-        return Expired(f"the login at AWS has run out: {exc}", login)
+        return CredentialsExpired(f"the login at AWS has run out: {exc}", login)
     if isinstance(exc, vendor.NoRegionError):
         return UsageError("no region is named", "write `region:` in the file, or set AWS_REGION")
     if isinstance(exc, vendor.ParamValidationError):
-        return Refused(f"{resource or service}: {exc}")
+        return RequestRejected(f"{resource or service}: {exc}")
     if isinstance(exc, vendor.EndpointConnectionError | vendor.ConnectionError | vendor.HTTPClientError):
         return Unreachable(
             f"{f'{resource}: ' if resource else ''}AWS ({service}) cannot be reached: {exc}",
@@ -115,7 +115,7 @@ def _answered(
     said = _clean(str(exc.response.get("Error", {}).get("Message", "")) or code)
     about = f"{resource}: " if resource else ""
     if code in _EXPIRED:
-        return Expired(f"{about}the credentials for AWS have run out", login)
+        return CredentialsExpired(f"{about}the credentials for AWS have run out", login)
     if code == "AuthFailure" and operation == "ReleaseAddress":  # the address is still in use
         return Conflict(f"{about}{said}")
     if code in _UNKNOWN or (code == "AuthFailure" and "validate" in said):
@@ -135,7 +135,7 @@ def _answered(
         return NotFound(f"{about}{said}")
     if _TAKEN.search(code) or IN_USE.search(code):
         return Conflict(f"{about}{said}")
-    return Refused(f"{about}AWS refuses {service}:{operation}: {said} ({code})")
+    return RequestRejected(f"{about}AWS refuses {service}:{operation}: {said} ({code})")
 
 
 def _clean(said: str) -> str:

@@ -6,26 +6,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from orchestune.clusters.aws import endpoint_updates, retirement_updates, updating
+from orchestune.clusters.aws import endpoint_updates, teardown_updates, updating
 from orchestune.clusters.aws.applying import apply, looked
 from orchestune.clusters.aws.claim import Claim
+from orchestune.clusters.aws.creation_steps import Step, mended
+from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.inventory import clusters, network
-from orchestune.clusters.aws.inventory.things import take_away
-from orchestune.clusters.aws.made import Step, mended
+from orchestune.clusters.aws.inventory.resources import take_away
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests.control import AFTER, BEFORE
 from orchestune.clusters.aws.requests.roles import NODE
-from orchestune.clusters.aws.site import Site
-from orchestune.clusters.aws.steps import access, control, pools, retirement, roles, storage
+from orchestune.clusters.aws.steps import access, control, pools, roles, storage, teardown
 from orchestune.clusters.aws.steps.network import steps as network_steps
-from orchestune.domain.cluster import Complaint, Event, Happened, Planned, Pool
+from orchestune.domain.clusters.cluster import CompletedStep, Planned, PlanProblem, Pool, ProvisioningEvent
 from orchestune.errors import NotFound
 from orchestune.ports.provisioner import Drain, Say
 
 Document = dict[str, Any]
 
 
-def planned(site: Site) -> list[Planned]:
+def planned(site: ClusterSite) -> list[Planned]:
     """Return the changes that `update` makes, in order."""
     there = _there(site)
     made = endpoint_updates.planned(site)
@@ -38,14 +38,14 @@ def planned(site: Site) -> list[Planned]:
     made += [Planned("pool", name, "drained and removed") for name in _gone(site, there)]
     made += [Planned("pool", name, "the rest of it removed") for name in _rests(site, there)]
     made += [_without_policy(site, policy) for policy in roles.superfluous(site)]
-    return [*made, *access.planned(site), *retirement_updates.planned(site)]
+    return [*made, *access.planned(site), *teardown_updates.planned(site)]
 
 
-def _without_policy(site: Site, policy: str) -> Planned:
+def _without_policy(site: ClusterSite, policy: str) -> Planned:
     return Planned("role", site.names.role(NODE), f"without {policy.rpartition('/')[2]}")
 
 
-def refused(site: Site) -> list[Complaint]:
+def refused(site: ClusterSite) -> list[PlanProblem]:
     """Return complaints about pool changes that cannot be made in place.
 
     A failed pool is recreated, so its instance types may change too, but it keeps its launch template.
@@ -57,7 +57,7 @@ def refused(site: Site) -> list[Complaint]:
     return [*said, *_without(site, stay)]
 
 
-def _without(site: Site, stay: list[tuple[Pool, Document]]) -> Iterator[Complaint]:
+def _without(site: ClusterSite, stay: list[tuple[Pool, Document]]) -> Iterator[PlanProblem]:
     """Yield pools whose subnet or launch template was deleted: EKS cannot replace either in a node group."""
     wanted = sorted({str(subnet) for _, shown in stay for subnet in shown.get("subnets") or ()})
     request = {"Filters": [{"Name": "subnet-id", "Values": wanted}]}
@@ -70,45 +70,45 @@ def _without(site: Site, stay: list[tuple[Pool, Document]]) -> Iterator[Complain
         template = str((shown.get("launchTemplate") or {}).get("id", ""))
         lost = [subnet for subnet in shown.get("subnets") or () if subnet not in subnets]
         if template and template not in templates:
-            yield Complaint(pool.key, f"the pool '{pool.name}' starts machines by {template}, which is gone", hint)
+            yield PlanProblem(pool.key, f"the pool '{pool.name}' starts machines by {template}, which is gone", hint)
         elif lost:
-            yield Complaint(pool.key, f"the pool '{pool.name}' starts machines in {', '.join(lost)}, gone", hint)
+            yield PlanProblem(pool.key, f"the pool '{pool.name}' starts machines in {', '.join(lost)}, gone", hint)
 
 
-def update(site: Site, claim: Claim, say: Say, drain: Drain) -> None:
+def update(site: ClusterSite, claim: Claim, say: Say, drain: Drain) -> None:
     """Create what is missing first, so that drained pods can be rescheduled; then resize pools, then remove pools."""
     beat, there = claim.beat, _there(site)
     endpoint_updates.change(site, say, beat)
 
-    def tell(event: Event) -> None:
-        if event.what is not Happened.FOUND:
+    def tell(event: ProvisioningEvent) -> None:
+        if event.what is not CompletedStep.FOUND:
             say(event)
 
-    steps = [*_whole(site, there, claim), *access.steps(site), *retirement.steps(site)]
+    steps = [*_whole(site, there, claim), *access.steps(site), *teardown.steps(site)]
     apply(site.aws, steps, tell, beat)
-    retirement_updates.call_off(site, say)
+    teardown_updates.call_off(site, say)
     for change in _changes(site, there):
         _change(site, change, say, beat)
     for policy in roles.superfluous(site):
         roles.take_away(site, policy)
-        say(Event(Happened.CHANGED, _without_policy(site, policy)))
+        say(ProvisioningEvent(CompletedStep.CHANGED, _without_policy(site, policy)))
     access.revoke(site, say)
     for name in _gone(site, there):
-        say(Event(Happened.WAITING, Planned("pool", name, "draining")))
+        say(ProvisioningEvent(CompletedStep.WAITING, Planned("pool", name, "draining")))
         drain(name, beat)
         _remove(site, name, say, beat)
     for name in _rests(site, there):
         _remove(site, name, say, beat)
 
 
-def _rests(site: Site, there: dict[str, Document]) -> list[str]:
+def _rests(site: ClusterSite, there: dict[str, Document]) -> list[str]:
     """Return removed pools with an interrupted removal, recognized by their leftover launch template."""
     kept = {pool.name for pool in site.spec.pools}
     things = network.shelves(site.aws, site.names)[0].find()
     return sorted({thing.name for thing in things} - kept - set(there))
 
 
-def _there(site: Site) -> dict[str, Document]:
+def _there(site: ClusterSite) -> dict[str, Document]:
     """Return the node groups by name. Raises NotFound if the cluster does not exist."""
     found = control.described(site.aws, site.spec.name)
     if found is None:
@@ -120,7 +120,7 @@ def _there(site: Site) -> dict[str, Document]:
     return {str(item["nodegroupName"]): item for item in shown if item and item["status"] != "DELETING"}
 
 
-def _whole(site: Site, there: dict[str, Document], claim: Claim | None = None) -> list[Step]:
+def _whole(site: ClusterSite, there: dict[str, Document], claim: Claim | None = None) -> list[Step]:
     """Return the steps of `create`, except for existing pools, which are changed in any state.
 
     Existing add-ons are left out too: they may be unhealthy just because of such a pool; failed ones are included.
@@ -140,12 +140,12 @@ def _whole(site: Site, there: dict[str, Document], claim: Claim | None = None) -
     ]
 
 
-def _new(site: Site, there: dict[str, Document]) -> list[Step]:
+def _new(site: ClusterSite, there: dict[str, Document]) -> list[Step]:
     new = [pool for pool in site.spec.pools if pool.name not in there or there[pool.name]["status"] == pools.FAILED]
     return [*(pools.template(site, pool) for pool in new), *(pools.group(site, pool) for pool in new)]
 
 
-def _changes(site: Site, there: dict[str, Document]) -> list[updating.Change]:
+def _changes(site: ClusterSite, there: dict[str, Document]) -> list[updating.PoolChange]:
     found = []
     for pool in site.spec.pools:
         shown = there.get(pool.name)
@@ -155,17 +155,17 @@ def _changes(site: Site, there: dict[str, Document]) -> list[updating.Change]:
     return found
 
 
-def _gone(site: Site, there: dict[str, Document]) -> list[str]:
+def _gone(site: ClusterSite, there: dict[str, Document]) -> list[str]:
     """Return existing pools of Orchestune that the file no longer names."""
     kept = {pool.name for pool in site.spec.pools}
     return [name for name, shown in there.items()
             if name not in kept and (shown.get("tags") or {}).get(TAG) == site.spec.name]  # fmt: skip
 
 
-def _change(site: Site, seen: updating.Change, say: Say, beat: Callable[[], None]) -> None:
+def _change(site: ClusterSite, seen: updating.PoolChange, say: Say, beat: Callable[[], None]) -> None:
     """Change a pool based on its current state: the autoscaler may have added nodes since `seen`, which must stay."""
     aws, pool, name, began = site.aws, seen.pool, seen.pool.name, site.aws.clock()
-    say(Event(Happened.WAITING, seen.planned))
+    say(ProvisioningEvent(CompletedStep.WAITING, seen.planned))
     aws.wait(lambda: _changing(site, name), pools.GROUP_SECONDS, f"pool {name}", beat)  # begun by an earlier run
     shown = pools.described(aws, site.spec.name, name)
     change = updating.change(site.spec.name, pool, site.kind(pool), shown) if shown else None
@@ -176,22 +176,22 @@ def _change(site: Site, seen: updating.Change, say: Say, beat: Callable[[], None
 
     def alive() -> None:
         beat()
-        say(Event(Happened.WAITING, change.planned, aws.clock() - began))
+        say(ProvisioningEvent(CompletedStep.WAITING, change.planned, aws.clock() - began))
 
     look = lambda: control.update_state(aws, asked, f"pool {name}")
     aws.wait(look, pools.GROUP_SECONDS, f"pool {name}", alive)
-    say(Event(Happened.CHANGED, change.planned, aws.clock() - began))
+    say(ProvisioningEvent(CompletedStep.CHANGED, change.planned, aws.clock() - began))
 
 
-def _changing(site: Site, name: str) -> str | None:
+def _changing(site: ClusterSite, name: str) -> str | None:
     shown = pools.described(site.aws, site.spec.name, name)
     return str(shown["status"]) if shown and shown["status"] in ("CREATING", "UPDATING") else None
 
 
-def _remove(site: Site, name: str, say: Say, beat: Callable[[], None]) -> None:
+def _remove(site: ClusterSite, name: str, say: Say, beat: Callable[[], None]) -> None:
     """Delete the node group, then its launch template."""
     aws, what, began = site.aws, Planned("pool", name), site.aws.clock()
-    say(Event(Happened.WAITING, what))
+    say(ProvisioningEvent(CompletedStep.WAITING, what))
     shelf = clusters.shelves(aws, site.names)[0]
 
     def look() -> str | None:
@@ -199,11 +199,11 @@ def _remove(site: Site, name: str, say: Say, beat: Callable[[], None]) -> None:
         if thing is None:
             return None
         take_away(thing)
-        say(Event(Happened.WAITING, what, aws.clock() - began))
+        say(ProvisioningEvent(CompletedStep.WAITING, what, aws.clock() - began))
         return "being removed"
 
     aws.wait(look, pools.GROUP_SECONDS, f"pool {name}", beat)
     for thing in network.shelves(aws, site.names)[0].find():
         if thing.name == name:
             take_away(thing)
-    say(Event(Happened.REMOVED, what, aws.clock() - began))
+    say(ProvisioningEvent(CompletedStep.REMOVED, what, aws.clock() - began))

@@ -7,27 +7,27 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from orchestune.clusters.aws import checking, facts, manifests_of, pool_updates, removing, staying
+from orchestune.clusters.aws import immutable, manifest_selection, offerings, pool_updates, preflight, removing
 from orchestune.clusters.aws.applying import apply, looked
 from orchestune.clusters.aws.claim import Claim
 from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.creation_steps import Repair, Step, mended
+from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.inventory.clusters import refuse_others
-from orchestune.clusters.aws.made import Mend, Step, mended
 from orchestune.clusters.aws.names import Names
 from orchestune.clusters.aws.requests.control import AFTER, BEFORE
-from orchestune.clusters.aws.site import Site
-from orchestune.clusters.aws.standing import listed, reached, standing
-from orchestune.clusters.aws.steps import access, control, network, pools, retirement, roles, storage
+from orchestune.clusters.aws.status import listed, reached, standing
+from orchestune.clusters.aws.steps import access, control, network, pools, roles, storage, teardown
 from orchestune.clusters.aws.steps.network import existing_zones
-from orchestune.domain.cluster import (
+from orchestune.domain.clusters.cluster import (  # fmt: skip
+    CloudStatus,
+    ClusterAddresses,
     ClusterSpec,
-    Complaint,
-    Payer,
+    CostCenter,
     Planned,
-    Proof,
-    Reached,
-    Standing,
-)  # fmt: skip
+    PlanProblem,
+    RemovalCheck,
+)
 from orchestune.errors import Conflict, TemporaryError
 from orchestune.ports.provisioner import Drain, Say
 
@@ -37,41 +37,41 @@ class AwsProvisioner:
 
     def __init__(self, aws: Aws, profile: str = "") -> None:
         self._aws, self._profile = aws, profile
-        self._seen: tuple[ClusterSpec, Site] | None = None
+        self._seen: tuple[ClusterSpec, ClusterSite] | None = None
 
     @cached_property
     def _who(self) -> dict[str, Any]:
         return self._aws.call("sts", "GetCallerIdentity")
 
-    def payer(self) -> Payer:
-        return Payer("aws", str(self._who["Account"]), self._aws.region, str(self._who["Arn"]))
+    def payer(self) -> CostCenter:
+        return CostCenter("aws", str(self._who["Account"]), self._aws.region, str(self._who["Arn"]))
 
-    def check(self, spec: ClusterSpec) -> tuple[list[Complaint], list[str]]:
-        if strange := checking.region(self._aws, lambda: self._who):
+    def check(self, spec: ClusterSpec) -> tuple[list[PlanProblem], list[str]]:
+        if strange := preflight.region(self._aws, lambda: self._who):
             return [strange], []
         site = self._site(spec)
         zones = tuple(dict.fromkeys(site.subnets.values())) or site.zones
-        _, wrong = checking.subnets(self._aws, spec)
-        lost, remarks = checking.archive(self._aws, site.names, spec)
-        have = {pool.name: pool.now for pool in (self.status(spec.name) or Standing("", "", "")).pools}
-        known, there = facts.versions(self._aws)[1], control.described(self._aws, spec.name)
+        _, wrong = preflight.subnets(self._aws, spec)
+        lost, remarks = preflight.archive(self._aws, site.names, spec)
+        have = {pool.name: pool.now for pool in (self.status(spec.name) or CloudStatus("", "", "")).pools}
+        known, there = offerings.versions(self._aws)[1], control.described(self._aws, spec.name)
         shown = there if there and control.ours(there) else {}
-        said, notes = checking.check(self._aws, site.spec, site.offer, zones, known, have)
-        fixed = [*staying.refused(site, shown), *(pool_updates.refused(site) if have else [])]
-        return [*wrong, *lost, *said, *fixed], [*remarks, *notes, *staying.notes(site, shown)]
+        said, notes = preflight.check(self._aws, site.spec, site.offer, zones, known, have)
+        fixed = [*immutable.refused(site, shown), *(pool_updates.refused(site) if have else [])]
+        return [*wrong, *lost, *said, *fixed], [*remarks, *notes, *immutable.notes(site, shown)]
 
     def plan(self, spec: ClusterSpec) -> list[Planned]:
         site = self._site(spec)
         return [_planned(step, lacks) for step, lacks in looked(self._steps(site))]
 
-    def apply(self, spec: ClusterSpec, say: Say) -> Reached:
+    def apply(self, spec: ClusterSpec, say: Say) -> ClusterAddresses:
         site = self._site(spec)
         self._refuse_name(site.names)
         with Claim(self._aws, site.names) as claim:
             made = apply(self._aws, self._steps(site, claim), say, claim.beat)
         return reached(self._aws, site.names, made)
 
-    def reach(self, name: str) -> Reached | None:
+    def reach(self, name: str) -> ClusterAddresses | None:
         found = self.status(name)
         if found is not None and not found.up:
             raise TemporaryError(f"the cluster '{name}' is not up: {found.state}", "repeat the command when it is")
@@ -82,7 +82,7 @@ class AwsProvisioner:
         return {"eks": wanted | ({"profile": self._profile} if self._profile else {})}
 
     def manifests(self, spec: ClusterSpec) -> list[dict[str, Any]]:
-        return manifests_of.manifests(self._site(spec))
+        return manifest_selection.manifests(self._site(spec))
 
     def retirement(self, spec: ClusterSpec) -> dict[str, Any]:
         if spec.retirement is None:
@@ -101,10 +101,10 @@ class AwsProvisioner:
             claim.take()
             pool_updates.update(site, claim, say, drain)
 
-    def status(self, name: str) -> Standing | None:
+    def status(self, name: str) -> CloudStatus | None:
         return standing(self._aws, self._names(name))
 
-    def clusters(self) -> Sequence[Standing]:
+    def clusters(self) -> Sequence[CloudStatus]:
         return listed(self._aws, self._names)
 
     def destroy(self, name: str, say: Say, *, keep_registry: bool = False) -> None:
@@ -117,7 +117,7 @@ class AwsProvisioner:
             said = "\n".join(f"  {item.kind} {item.name}: {item.why}" for item in left)
             raise Conflict(f"not all of '{name}' could be removed:\n{said}", "mend that, then repeat the command")
 
-    def prove(self, name: str, *, keep_registry: bool = False) -> Proof:
+    def prove(self, name: str, *, keep_registry: bool = False) -> RemovalCheck:
         return removing.prove(self._aws, self._names(name), keep_registry=keep_registry)
 
     def _names(self, name: str, more: dict[str, str] | None = None) -> Names:
@@ -132,21 +132,24 @@ class AwsProvisioner:
                 "choose another cluster_name",
             )
 
-    def _site(self, spec: ClusterSpec) -> Site:
+    def _site(self, spec: ClusterSpec) -> ClusterSite:
         """Return the inputs for all steps of a spec; cached for the last spec."""
         if self._seen is None or self._seen[0] != spec:
             names = self._names(spec.name, dict(spec.tags))
-            offer = facts.offer(self._aws, spec)
-            subnets, _ = checking.subnets(self._aws, spec)
-            zones, there = facts.chosen_zones(spec, offer), existing_zones(self._aws, names)
+            offer = offerings.offer(self._aws, spec)
+            subnets, _ = preflight.subnets(self._aws, spec)
+            zones, there = offerings.chosen_zones(spec, offer), existing_zones(self._aws, names)
             zones = zones if set(there) <= set(zones) else there
-            checking.need_two(self._aws, zones)
+            preflight.need_two(self._aws, zones)
             cluster = control.described(self._aws, spec.name)
-            version = str(cluster["version"]) if cluster else spec.version or facts.versions(self._aws)[0]
-            self._seen = spec, Site(self._aws, facts.settled(spec, offer), names, offer, zones, version, subnets)
+            version = str(cluster["version"]) if cluster else spec.version or offerings.versions(self._aws)[0]
+            self._seen = (
+                spec,
+                ClusterSite(self._aws, offerings.settled(spec, offer), names, offer, zones, version, subnets),
+            )
         return self._seen[1]
 
-    def _steps(self, site: Site, claim: Claim | None = None) -> Sequence[Step]:
+    def _steps(self, site: ClusterSite, claim: Claim | None = None) -> Sequence[Step]:
         return [
             *roles.steps(site, claim),
             *network.steps(site),
@@ -157,11 +160,11 @@ class AwsProvisioner:
             *control.addons(site, BEFORE),
             *pools.steps(site),
             *control.addons(site, AFTER),
-            *retirement.steps(site),
+            *teardown.steps(site),
         ]
 
 
-def _planned(step: Step, lacks: Sequence[Mend] | None) -> Planned:
+def _planned(step: Step, lacks: Sequence[Repair] | None) -> Planned:
     if lacks is None:
         return step.planned
     return mended(step, lacks) if lacks else replace(step.planned, detail="there")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.facts import MachineType, Offer, machine_types
-from orchestune.domain.cluster import ClusterSpec, Complaint, Pool
+from orchestune.clusters.aws.offerings import MachineType, RegionOffer, machine_types
+from orchestune.domain.clusters.cluster import ClusterSpec, PlanProblem, Pool
 from orchestune.errors import NotFound
 
 _CODES = {
@@ -57,7 +57,9 @@ def code_for(instance_type: str, *, spot: bool) -> str | None:
     return None if kind is None else _CODES[kind][spot] or None
 
 
-def check(aws: Aws, spec: ClusterSpec, offer: Offer, have: Mapping[str, int]) -> tuple[list[Complaint], list[str]]:
+def check(
+    aws: Aws, spec: ClusterSpec, offer: RegionOffer, have: Mapping[str, int]
+) -> tuple[list[PlanProblem], list[str]]:
     """Check the pools against the account's quotas: complaints about `min_nodes`, notes about `max_nodes`.
 
     `have`: number of running nodes per pool; they already count as used.
@@ -91,13 +93,13 @@ def check(aws: Aws, spec: ClusterSpec, offer: Offer, have: Mapping[str, int]) ->
         )
         if least[code] > free:
             text = f"{pool.least} x {machine.name} have {pool.least * machine.cores} cores: {said}"
-            complaints.append(Complaint(f"{pool.key}.min_nodes", text, hint))
+            complaints.append(PlanProblem(f"{pool.key}.min_nodes", text, hint))
         elif most[code] > free:
             notes.append(f"{pool.key}: not all {pool.most} x {machine.name} may start: {said}; {hint}")
     return complaints, notes
 
 
-def _largest(pool: Pool, offer: Offer) -> MachineType | None:
+def _largest(pool: Pool, offer: RegionOffer) -> MachineType | None:
     return max(offer.machines(pool), key=lambda item: item.cores, default=None)
 
 

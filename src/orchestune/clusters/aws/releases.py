@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 
 from orchestune.errors import OrchestuneError
-from orchestune.images.reference import Reference, parse
-from orchestune.images.registry import open_registry
+from orchestune.images.registries.reference import Reference, parse
+from orchestune.images.registries.registry import open_registry
 
 AUTOSCALER = "registry.k8s.io/autoscaling/cluster-autoscaler"
 DEVICE_PLUGIN = "nvcr.io/nvidia/k8s-device-plugin"

@@ -5,24 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.errors import IN_USE, Expired, code_of
-from orchestune.clusters.aws.inventory import clusters, kubernetes, network, rest
-from orchestune.clusters.aws.inventory.things import Shelf, Thing, take_away
+from orchestune.clusters.aws.errors import IN_USE, CredentialsExpired, code_of
+from orchestune.clusters.aws.inventory import clusters, kubernetes, network, other
+from orchestune.clusters.aws.inventory.resources import Resource, ResourceKind, take_away
 from orchestune.clusters.aws.names import Names
-from orchestune.domain.cluster import Event, Happened, Left, Planned, Proof
+from orchestune.domain.clusters.cluster import (
+    CompletedStep,
+    Planned,
+    ProvisioningEvent,
+    RemainingResource,
+    RemovalCheck,
+)
 from orchestune.errors import Conflict, Denied, OrchestuneError, TemporaryError, Unreachable
 
-Say = Callable[[Event], None]
+Say = Callable[[ProvisioningEvent], None]
 _FIRST, _LONGEST = 0.5, 15.0
 
 
-def shelves(aws: Aws, names: Names, *, keep_registry: bool = False, within: bool = False) -> list[Shelf]:
+def shelves(aws: Aws, names: Names, *, keep_registry: bool = False, within: bool = False) -> list[ResourceKind]:
     """Return all kinds of resources in removal order; `within`: without those that the removal itself uses."""
     return [
         *clusters.shelves(aws, names),
         *kubernetes.shelves(aws, names),
         *network.shelves(aws, names),
-        *rest.shelves(aws, names, keep_registry=keep_registry, within=within),
+        *other.shelves(aws, names, keep_registry=keep_registry, within=within),
     ]
 
 
@@ -34,12 +40,12 @@ def remove(
     *,
     keep_registry: bool = False,
     within: bool = False,
-) -> list[Left]:
+) -> list[RemainingResource]:
     """Remove all resources. Return those that are left, with reasons; the role that proves ownership then stays.
 
     `within`: runs in the cluster's own Lambda function, which leaves itself and its role.
     """
-    stuck: list[Left] = []
+    stuck: list[RemainingResource] = []
     found = shelves(aws, names, keep_registry=keep_registry, within=within)
     for number, shelf in enumerate(found):
         if stuck and number == len(found) - 1:
@@ -48,7 +54,7 @@ def remove(
     return stuck
 
 
-def _emptied(aws: Aws, shelf: Shelf, say: Say, beat: Callable[[], None]) -> list[Left]:
+def _emptied(aws: Aws, shelf: ResourceKind, say: Say, beat: Callable[[], None]) -> list[RemainingResource]:
     began, pause = aws.clock(), _FIRST
     seen: dict[str, Planned] = {}
     why: dict[str, str] = {}
@@ -56,14 +62,14 @@ def _emptied(aws: Aws, shelf: Shelf, say: Say, beat: Callable[[], None]) -> list
         things = list(shelf.find())
         there = {thing.id for thing in things}
         for identity in [known for known in seen if known not in there]:
-            say(Event(Happened.REMOVED, seen.pop(identity), aws.clock() - began))
+            say(ProvisioningEvent(CompletedStep.REMOVED, seen.pop(identity), aws.clock() - began))
         if not things:
             return []
         given_up: dict[str, str] = {}
         for thing in things:
             if thing.id not in seen:
                 seen[thing.id] = shelf.planned(thing)
-            say(Event(Happened.WAITING, seen[thing.id], aws.clock() - began))
+            say(ProvisioningEvent(CompletedStep.WAITING, seen[thing.id], aws.clock() - began))
             why[thing.id] = _try(thing)
             if why[thing.id] and (blocked := thing.blocked()):
                 given_up[thing.id] = blocked
@@ -74,12 +80,12 @@ def _emptied(aws: Aws, shelf: Shelf, say: Say, beat: Callable[[], None]) -> list
         pause = min(pause * 1.5, _LONGEST)
 
 
-def _left(shelf: Shelf, thing: Thing, why: str) -> Left:
+def _left(shelf: ResourceKind, thing: Resource, why: str) -> RemainingResource:
     waited = f"still there after {shelf.seconds / 60:.0f} minutes"
-    return Left(shelf.service, shelf.kind, thing.where, why or waited)
+    return RemainingResource(shelf.service, shelf.kind, thing.where, why or waited)
 
 
-def _try(thing: Thing) -> str:
+def _try(thing: Resource) -> str:
     """Remove a resource, or return why that is not possible yet."""
     try:
         take_away(thing)
@@ -92,20 +98,20 @@ def _try(thing: Thing) -> str:
     return ""
 
 
-def prove(aws: Aws, names: Names, *, keep_registry: bool = False) -> Proof:
+def prove(aws: Aws, names: Names, *, keep_registry: bool = False) -> RemovalCheck:
     """Check every service for leftover resources."""
     looked: dict[str, bool] = {}
-    left: list[Left] = []
+    left: list[RemainingResource] = []
     for shelf in shelves(aws, names, keep_registry=keep_registry):
         try:
             found = list(shelf.find())
         except OrchestuneError as exc:
             looked[shelf.service] = False
-            if isinstance(exc, Expired | Unreachable):  # all other lookups would fail too
-                left.append(Left("AWS", "the rest", "could not be looked for", exc.message))
+            if isinstance(exc, CredentialsExpired | Unreachable):  # all other lookups would fail too
+                left.append(RemainingResource("AWS", "the rest", "could not be looked for", exc.message))
                 break
-            left.append(Left(shelf.service, shelf.kind, "could not be looked for", exc.message))
+            left.append(RemainingResource(shelf.service, shelf.kind, "could not be looked for", exc.message))
             continue
         looked.setdefault(shelf.service, True)
-        left += [Left(shelf.service, shelf.kind, thing.where, thing.blocked()) for thing in found]
-    return Proof(tuple(service for service, complete in looked.items() if complete), tuple(left))
+        left += [RemainingResource(shelf.service, shelf.kind, thing.where, thing.blocked()) for thing in found]
+    return RemovalCheck(tuple(service for service, complete in looked.items() if complete), tuple(left))

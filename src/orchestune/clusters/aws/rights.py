@@ -32,7 +32,7 @@ _GUARDS = {"StringEquals": {f"aws:ResourceTag/{GUARDED}": "true"}}
 
 
 @dataclass(frozen=True)
-class Grant:
+class Allow:
     """Part of a policy statement: actions on resources, under a condition."""
 
     actions: tuple[str, ...]
@@ -54,7 +54,7 @@ class Grant:
 class Right:
     """Permissions needed for one call."""
 
-    grants: tuple[Grant, ...]
+    grants: tuple[Allow, ...]
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -66,27 +66,27 @@ def _looks(prefix: str, *operations: str) -> dict[tuple[str, str], Right]:
     """Return entries for read-only calls."""
     service = {"elasticloadbalancing": "elbv2", "servicequotas": "service-quotas"}.get(prefix, prefix)
     why = f"looking; {_NO_RESOURCES}"
-    return {(service, name): Right((Grant((f"{prefix}:{name}",), EVERYTHING, why),)) for name in operations}
+    return {(service, name): Right((Allow((f"{prefix}:{name}",), EVERYTHING, why),)) for name in operations}
 
 
 def _makes(name: str, kind: str, *parents: str) -> dict[tuple[str, str], Right]:
     """Return the entry for an EC2 call that creates something, inside parents with our tag."""
     grants = [
-        Grant((f"ec2:{name}",), f"{_EC2}{kind}/*", "the network and the machines' templates, tagged", "made"),
-        Grant(("ec2:CreateTags",), f"{_EC2}{kind}/*", "tags, while something is made", "made"),
+        Allow((f"ec2:{name}",), f"{_EC2}{kind}/*", "the network and the machines' templates, tagged", "made"),
+        Allow(("ec2:CreateTags",), f"{_EC2}{kind}/*", "tags, while something is made", "made"),
     ]
-    grants += [Grant((f"ec2:{name}",), f"{_EC2}{parent}/*", "inside a network of ours", "ours") for parent in parents]
+    grants += [Allow((f"ec2:{name}",), f"{_EC2}{parent}/*", "inside a network of ours", "ours") for parent in parents]
     return {("ec2", name): Right(tuple(grants))}
 
 
 def _changes(name: str, *kinds: str) -> dict[tuple[str, str], Right]:
     """Return the entry for an EC2 call that changes or deletes something with our tag."""
-    grants = tuple(Grant((f"ec2:{name}",), f"{_EC2}{kind}/*", _CHANGING, "ours") for kind in kinds)
+    grants = tuple(Allow((f"ec2:{name}",), f"{_EC2}{kind}/*", _CHANGING, "ours") for kind in kinds)
     return {("ec2", name): Right(grants)}
 
 
 def _on(service: str, on: str, why: str, *operations: str, condition: str = "") -> dict[tuple[str, str], Right]:
-    return {(service, name): Right((Grant((f"{service}:{name}",), on, why, condition),)) for name in operations}
+    return {(service, name): Right((Allow((f"{service}:{name}",), on, why, condition),)) for name in operations}
 
 
 def _eks_part(kind: str, name: str) -> dict[tuple[str, str], Right]:
@@ -94,20 +94,20 @@ def _eks_part(kind: str, name: str) -> dict[tuple[str, str], Right]:
     return _on("eks", f"{_EKS}{kind}/*", "parts of clusters", *name.split())
 
 
-def _tagging(kind: str) -> Grant:
+def _tagging(kind: str) -> Allow:
     """Allow tagging on creation; EKS checks it on the new part itself, not on its cluster."""
-    return Grant(("eks:TagResource",), f"{_EKS}{kind}/*", "tags, while something is made", "made")
+    return Allow(("eks:TagResource",), f"{_EKS}{kind}/*", "tags, while something is made", "made")
 
 
-def _passing(name: str, kind: str, condition: str, service: str, *more: Grant) -> dict[tuple[str, str], Right]:
+def _passing(name: str, kind: str, condition: str, service: str, *more: Allow) -> dict[tuple[str, str], Right]:
     """Return the entry for an EKS call that passes a role to a service."""
     why = "roles of the cluster, to the services that use them and to no other"
     return {
         ("eks", name): Right(
             (
-                Grant((f"eks:{name}",), CLUSTER, "clusters and their parts, tagged", condition),
+                Allow((f"eks:{name}",), CLUSTER, "clusters and their parts, tagged", condition),
                 _tagging(kind),
-                Grant(("iam:PassRole",), ROLE, why, f"to:{service}"),
+                Allow(("iam:PassRole",), ROLE, why, f"to:{service}"),
                 *more,
             )
         )
@@ -115,7 +115,7 @@ def _passing(name: str, kind: str, condition: str, service: str, *more: Grant) -
 
 
 _KUBERNETES_MADE = "load balancers, volumes and interfaces that Kubernetes made and left behind"
-_SERVICE_ROLE = Grant(
+_SERVICE_ROLE = Allow(
     ("iam:CreateServiceLinkedRole",),
     f"{_IAM}role/aws-service-role/*",
     "the roles of AWS's own services, once in each account",
@@ -123,7 +123,7 @@ _SERVICE_ROLE = Grant(
 _ROLE_BY_NAME = f"{_IAM}role/orchestune-*"
 _SPOT_BY_NAME = f"{_IAM}role/AWSServiceRoleForEC2Spot"
 _ABSENT = "asking for a role that is not there: IAM judges that by its name, without a path"
-_GET_ROLE = Grant(("iam:GetRole",), ROLE, "roles of the cluster alone")
+_GET_ROLE = Allow(("iam:GetRole",), ROLE, "roles of the cluster alone")
 _RETIRING = "the function that removes an idle cluster"
 
 RIGHTS: dict[tuple[str, str], Right] = {
@@ -139,7 +139,7 @@ RIGHTS: dict[tuple[str, str], Right] = {
     **_looks("autoscaling", "DescribeAutoScalingGroups"),
     **_looks("servicequotas", "GetServiceQuota", "GetAWSDefaultServiceQuota"),
     **_looks("elasticloadbalancing", "DescribeLoadBalancers", "DescribeTags"),
-    **{("elb", name): Right((Grant((f"elasticloadbalancing:{name}",), EVERYTHING, f"looking; {_NO_RESOURCES}"),))
+    **{("elb", name): Right((Allow((f"elasticloadbalancing:{name}",), EVERYTHING, f"looking; {_NO_RESOURCES}"),))
        for name in ("DescribeLoadBalancers", "DescribeTags")},
     **_looks("ecr", "DescribeRepositories", "GetAuthorizationToken"),
     **_makes("CreateVpc", "vpc"),
@@ -165,34 +165,34 @@ RIGHTS: dict[tuple[str, str], Right] = {
     **_changes("DeleteNatGateway", "natgateway"),
     **_changes("DeleteRouteTable", "route-table"),
     ("ec2", "DeleteVpcEndpoints"): Right((
-        Grant(("ec2:DeleteVpcEndpoints",), f"{_EC2}vpc-endpoint/*", _CHANGING, "ours"),
-        Grant(("ec2:DeleteVpcEndpoints",), f"{_EC2}vpc-endpoint/*", "what GuardDuty puts into networks", "guard"))),
+        Allow(("ec2:DeleteVpcEndpoints",), f"{_EC2}vpc-endpoint/*", _CHANGING, "ours"),
+        Allow(("ec2:DeleteVpcEndpoints",), f"{_EC2}vpc-endpoint/*", "what GuardDuty puts into networks", "guard"))),
     **_changes("DeleteLaunchTemplate", "launch-template"),
     **_on("ec2", f"{_EC2}volume/*", _KUBERNETES_MADE, "DeleteVolume"),
     **_on("ec2", f"{_EC2}network-interface/*", _KUBERNETES_MADE, "DeleteNetworkInterface"),
     **_on("ec2", f"{_EC2}security-group/*", _KUBERNETES_MADE, "DeleteSecurityGroup"),
-    **{(service, "DeleteLoadBalancer"): Right((Grant(("elasticloadbalancing:DeleteLoadBalancer",), EVERYTHING,
+    **{(service, "DeleteLoadBalancer"): Right((Allow(("elasticloadbalancing:DeleteLoadBalancer",), EVERYTHING,
                                                      _KUBERNETES_MADE),)) for service in ("elb", "elbv2")},
-    ("iam", "CreateRole"): Right((Grant(("iam:CreateRole", "iam:TagRole"), ROLE, "roles of the cluster alone"),)),
+    ("iam", "CreateRole"): Right((Allow(("iam:CreateRole", "iam:TagRole"), ROLE, "roles of the cluster alone"),)),
     ("iam", "GetRole"): Right((
         _GET_ROLE,
-        Grant(("iam:GetRole",), _ROLE_BY_NAME, _ABSENT), Grant(("iam:GetRole",), _SPOT_BY_NAME, _ABSENT),
-        Grant(("iam:GetRole",), f"{_IAM}role/aws-service-role/spot.amazonaws.com/*", "whether the account has it"))),
+        Allow(("iam:GetRole",), _ROLE_BY_NAME, _ABSENT), Allow(("iam:GetRole",), _SPOT_BY_NAME, _ABSENT),
+        Allow(("iam:GetRole",), f"{_IAM}role/aws-service-role/spot.amazonaws.com/*", "whether the account has it"))),
     **_on("iam", ROLE, "roles of the cluster alone", "DeleteRole", "TagRole", "UntagRole",
           "AttachRolePolicy", "DetachRolePolicy", "PutRolePolicy", "DeleteRolePolicy",
           "ListAttachedRolePolicies", "ListRolePolicies", "GetRolePolicy"),
     ("iam", "CreateServiceLinkedRole"): Right((_SERVICE_ROLE,)),
     **_passing("CreateCluster", "cluster", "made", "eks.amazonaws.com", _SERVICE_ROLE),
     **_passing("CreateNodegroup", "nodegroup", "ours", "ec2.amazonaws.com", _SERVICE_ROLE, _GET_ROLE,
-               Grant(("ec2:RunInstances", "ec2:CreateTags"), EVERYTHING,
+               Allow(("ec2:RunInstances", "ec2:CreateTags"), EVERYTHING,
                      "EKS starts machines from a template for who makes a node group, and tags them"),
-               Grant(("iam:ListAttachedRolePolicies",), ROLE, "roles of the cluster alone")),
+               Allow(("iam:ListAttachedRolePolicies",), ROLE, "roles of the cluster alone")),
     **_passing("CreateAddon", "addon", "ours", "pods.eks.amazonaws.com", _GET_ROLE,
-               Grant(("eks:CreatePodIdentityAssociation",), CLUSTER, "clusters and their parts, tagged", "ours")),
+               Allow(("eks:CreatePodIdentityAssociation",), CLUSTER, "clusters and their parts, tagged", "ours")),
     **_passing("CreatePodIdentityAssociation", "podidentityassociation", "ours", "pods.eks.amazonaws.com",
                _GET_ROLE),
     ("eks", "CreateAccessEntry"): Right((
-        Grant(("eks:CreateAccessEntry",), CLUSTER, "clusters and their parts, tagged", "ours"),
+        Allow(("eks:CreateAccessEntry",), CLUSTER, "clusters and their parts, tagged", "ours"),
         _tagging("access-entry"))),
     **_on("eks", CLUSTER, "looking at clusters", "DescribeCluster", "ListNodegroups", "ListAccessEntries",
           "ListPodIdentityAssociations"),
@@ -201,35 +201,35 @@ RIGHTS: dict[tuple[str, str], Right] = {
     **_eks_part("addon", "DescribeAddon DeleteAddon"),
     **_eks_part("access-entry", "DescribeAccessEntry DeleteAccessEntry AssociateAccessPolicy"
                 " ListAssociatedAccessPolicies"),
-    ("eks", "DescribeUpdate"): Right((Grant(("eks:DescribeUpdate",), CLUSTER, "looking at clusters"),
-                                      Grant(("eks:DescribeUpdate",), f"{_EKS}nodegroup/*", "parts of clusters"))),
+    ("eks", "DescribeUpdate"): Right((Allow(("eks:DescribeUpdate",), CLUSTER, "looking at clusters"),
+                                      Allow(("eks:DescribeUpdate",), f"{_EKS}nodegroup/*", "parts of clusters"))),
     ("ecr", "CreateRepository"): Right((
-        Grant(("ecr:CreateRepository", "ecr:TagResource"), f"{_ECR}repository/*", "repositories, tagged", "made"),)),
+        Allow(("ecr:CreateRepository", "ecr:TagResource"), f"{_ECR}repository/*", "repositories, tagged", "made"),)),
     **_on("ecr", f"{_ECR}repository/*", "repositories of the cluster", "PutLifecyclePolicy", "GetLifecyclePolicy",
           "ListTagsForResource"),
     **_on("ecr", f"{_ECR}repository/*", "repositories of the cluster", "DeleteRepository", condition="ours"),
-    **{("s3", name): Right((Grant((f"s3:{action}",), BUCKET, "the bucket of the cluster"),)) for name, action in {
+    **{("s3", name): Right((Allow((f"s3:{action}",), BUCKET, "the bucket of the cluster"),)) for name, action in {
         "CreateBucket": "CreateBucket", "HeadBucket": "ListBucket",
         "PutPublicAccessBlock": "PutBucketPublicAccessBlock", "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
         "PutBucketTagging": "PutBucketTagging", "GetBucketTagging": "GetBucketTagging",
         "DeleteBucket": "DeleteBucket",
         "ListObjectVersions": "ListBucketVersions",
         "ListMultipartUploads": "ListBucketMultipartUploads"}.items()},
-    ("s3", "DeleteObjects"): Right((Grant(("s3:DeleteObject", "s3:DeleteObjectVersion"), f"{BUCKET}/*",
+    ("s3", "DeleteObjects"): Right((Allow(("s3:DeleteObject", "s3:DeleteObjectVersion"), f"{BUCKET}/*",
                                           "the bucket of the cluster"),)),
-    ("s3", "AbortMultipartUpload"): Right((Grant(("s3:AbortMultipartUpload",), f"{BUCKET}/*",
+    ("s3", "AbortMultipartUpload"): Right((Allow(("s3:AbortMultipartUpload",), f"{BUCKET}/*",
                                                  "the bucket of the cluster"),)),
     ("lambda", "CreateFunction"): Right((
-        Grant(("lambda:CreateFunction", "lambda:TagResource"), FUNCTION, _RETIRING),
-        Grant(("iam:PassRole",), ROLE, "roles of the cluster, to the services that use them and to no other",
+        Allow(("lambda:CreateFunction", "lambda:TagResource"), FUNCTION, _RETIRING),
+        Allow(("iam:PassRole",), ROLE, "roles of the cluster, to the services that use them and to no other",
               "to:lambda.amazonaws.com"))),
     **_on("lambda", FUNCTION, _RETIRING, "GetFunction", "UpdateFunctionCode", "DeleteFunction", "TagResource"),
 }  # fmt: skip
 INSIDE: dict[tuple[str, str], Right] = {
-    ("lambda", "Invoke"): Right((Grant(("lambda:InvokeFunction",), FUNCTION, _RETIRING),)),
+    ("lambda", "Invoke"): Right((Allow(("lambda:InvokeFunction",), FUNCTION, _RETIRING),)),
 }
 """calls made only by the cluster itself, with its own roles"""
-PUSHING = Grant(
+PUSHING = Allow(
     ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer",
      "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"),
     f"{_ECR}repository/*", "pushing images",
@@ -254,7 +254,7 @@ def policy() -> dict[str, Any]:
     return {
         "Version": "2012-10-17",
         "Statement": [
-            _statement(number, Grant(actions, "", why, condition), sorted(on))
+            _statement(number, Allow(actions, "", why, condition), sorted(on))
             for number, ((why, condition, actions), on) in enumerate(sorted(statements.items()), 1)
         ],
     }
@@ -276,7 +276,7 @@ def _size(document: Mapping[str, Any]) -> int:
     return len(re.sub(r"\s", "", json.dumps(document)))
 
 
-def _statement(number: int, grant: Grant, on: list[str]) -> dict[str, Any]:
+def _statement(number: int, grant: Allow, on: list[str]) -> dict[str, Any]:
     words = "".join(char for char in grant.why.title() if char.isalnum())
     made: dict[str, Any] = {"Sid": f"{words[:48]}{number}", "Effect": "Allow", "Action": list(grant.actions)}
     made["Resource"] = on if len(on) > 1 else on[0]

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestune.clusters.aws.requests import pools
-from orchestune.clusters.aws.requests.pools import Kind
-from orchestune.domain.cluster import Complaint, Planned, Pool
+from orchestune.clusters.aws.requests.pools import NodeKind
+from orchestune.domain.clusters.cluster import Planned, PlanProblem, Pool
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Change:
+class PoolChange:
     """Change of an existing pool's size, labels or taints."""
 
     pool: Pool
@@ -28,7 +28,7 @@ class Change:
         return Planned("pool", self.pool.name, self.said)
 
 
-def change(cluster: str, pool: Pool, kind: Kind, shown: Document) -> Change | None:
+def change(cluster: str, pool: Pool, kind: NodeKind, shown: Document) -> PoolChange | None:
     """Return the change that makes a node group match the file; None if it matches already."""
     request: Document = {"clusterName": cluster, "nodegroupName": pool.name}
     said = []
@@ -45,7 +45,7 @@ def change(cluster: str, pool: Pool, kind: Kind, shown: Document) -> Change | No
     if taints:
         request["taints"] = taints
         said.append("taints")
-    return Change(pool, ", ".join(said), request) if said else None
+    return PoolChange(pool, ", ".join(said), request) if said else None
 
 
 def _labels(wanted: Mapping[str, str], now: Mapping[str, str]) -> Document:
@@ -67,18 +67,18 @@ def _plain(taint: Document) -> Document:
     return {key: taint[key] for key in ("key", "value", "effect") if taint.get(key)}
 
 
-def fixed(pool: Pool, shown: Document) -> list[Complaint]:
+def fixed(pool: Pool, shown: Document) -> list[PlanProblem]:
     """Return complaints about properties that cannot be changed in an existing pool."""
     said = []
     what = f"the pool '{pool.name}' has"
     hint = "give the pool with other machines another name: this one is drained and removed"
     if not pool.any_type and list(shown.get("instanceTypes") or ()) != list(pool.instance_types):
         there = ", ".join(shown.get("instanceTypes") or ())
-        said.append(Complaint(f"{pool.key}.instance_type", f"{what} {there}, which cannot be changed", hint))
+        said.append(PlanProblem(f"{pool.key}.instance_type", f"{what} {there}, which cannot be changed", hint))
     if (shown.get("capacityType") == "SPOT") != pool.spot:
         there = "spot machines" if shown.get("capacityType") == "SPOT" else "machines on demand"
-        said.append(Complaint(f"{pool.key}.spot", f"{what} {there}, which cannot be changed", hint))
+        said.append(PlanProblem(f"{pool.key}.spot", f"{what} {there}, which cannot be changed", hint))
     disk = (shown.get("tags") or {}).get(pools.DISK, "")
     if disk and disk != str(pool.disk // 2**30):
-        said.append(Complaint(f"{pool.key}.disk", f"{what} disks of {disk} GiB, which cannot be changed", hint))
+        said.append(PlanProblem(f"{pool.key}.disk", f"{what} disks of {disk} GiB, which cannot be changed", hint))
     return said

@@ -34,7 +34,7 @@ def _user(remedy: str) -> Asker:
     )
 
 
-class Api:
+class ContextClient:
     """Client for one context of a kubeconfig. Blocking; every call may be retried.
 
     Raises Unreachable if the API server does not answer, Denied (naming verb and resource) if it refuses, NotFound,
@@ -133,7 +133,7 @@ class Api:
         return str(answer.get("status", {}).get("userInfo", {}).get("username", ""))
 
 
-def _check_owner(api: Api, document: Manifest) -> None:
+def _check_owner(api: ContextClient, document: Manifest) -> None:
     """Raise Conflict if an object of that name exists without Orchestune's labels. Namespaces are exempt."""
     metadata = document["metadata"]
     found = api.get(document["apiVersion"], document["kind"], metadata["name"], metadata.get("namespace"))

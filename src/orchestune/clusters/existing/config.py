@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from orchestune.domain.allowances import Allowances
-from orchestune.domain.allowances import parse as parse_allowance
-from orchestune.domain.places import OWN
-from orchestune.domain.resources import parse_bytes
+from orchestune.domain.access.allowances import Allowances
+from orchestune.domain.access.allowances import parse as parse_allowance
+from orchestune.domain.clusters.builtin import OWN
+from orchestune.domain.resources.resources import parse_bytes
 from orchestune.errors import BadInput, OrchestuneError, Problem, UsageError
-from orchestune.images.manifests import Platform
-from orchestune.images.reference import parse
+from orchestune.images.registries.manifests import Platform
+from orchestune.images.registries.reference import parse
 from orchestune.kubeapi.forwarding import SERVER_ACCOUNT
 from orchestune.kubeapi.labels import POOL
 
@@ -47,7 +47,7 @@ _OPTIONAL = (
 
 
 @dataclass(frozen=True)
-class Connection:
+class ConnectionSettings:
     """Settings of one server in one namespace. Contains no secrets."""
 
     name: str
@@ -131,7 +131,7 @@ class Connection:
         return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Connection:
+    def from_json(cls, document: Mapping[str, Any]) -> ConnectionSettings:
         """Build a connection from `to_json` output, ignoring unknown fields written by later versions."""
         known = {item.name for item in fields(cls)}
         values: dict[str, Any] = {
@@ -139,7 +139,7 @@ class Connection:
         }
         return cls(**{key: value for key, value in values.items() if key in known})
 
-    def with_changes(self, changes: Mapping[str, Any]) -> Connection:
+    def with_changes(self, changes: Mapping[str, Any]) -> ConnectionSettings:
         """Return a changed copy (None: unchanged). `claim` and `storage_class` unset each other.
 
         Raises BadInput with all problems.
@@ -161,7 +161,7 @@ class Connection:
         return checked(replace(self, **given, allow=tuple(map(str, sorted(kept)))))
 
 
-def refuse_moves(now: Connection, changes: Mapping[str, Any]) -> None:
+def refuse_moves(now: ConnectionSettings, changes: Mapping[str, Any]) -> None:
     """Raise UsageError if a change would move the server away from its data, which is not migrated."""
     for name in ("storage_class", "claim", "size", "files", "database"):
         wanted = changes.get(name)
@@ -172,19 +172,19 @@ def refuse_moves(now: Connection, changes: Mapping[str, Any]) -> None:
             )
 
 
-def read(data: Mapping[str, str]) -> Connection:
+def read(data: Mapping[str, str]) -> ConnectionSettings:
     """Parse the data of a cluster's ConfigMap. Raises OrchestuneError if it is invalid."""
     if SETTINGS not in data:
         raise OrchestuneError(f"the ConfigMap {CONFIG} has no {SETTINGS}", "was it changed by hand?")
     try:
-        return Connection.from_json(json.loads(data[SETTINGS]))
+        return ConnectionSettings.from_json(json.loads(data[SETTINGS]))
     except (AttributeError, ValueError, TypeError, KeyError) as exc:
         raise OrchestuneError(
             f"the ConfigMap {CONFIG} holds a {SETTINGS} that cannot be read: {exc}", "was it changed by hand?"
         ) from exc
 
 
-def checked(connection: Connection) -> Connection:
+def checked(connection: ConnectionSettings) -> ConnectionSettings:
     """Return the connection unchanged, or raise BadInput with all its problems."""
     problems = []
     if not _NAME.fullmatch(connection.name):

@@ -15,10 +15,10 @@ from orchestune.clusters.existing.config import (
     PORT,
     RETIREMENT,
     SERVER,
-    Connection,
+    ConnectionSettings,
 )
 from orchestune.clusters.existing.objects import manifest
-from orchestune.domain.cluster import SYSTEM
+from orchestune.domain.clusters.cluster import SYSTEM
 from orchestune.kubeapi.labels import NO_MESH_ANNOTATIONS, NO_MESH_LABELS, SERVERS
 
 Manifest = dict[str, Any]
@@ -41,7 +41,7 @@ _APART: Manifest = {
 """best-effort spreading over nodes, so that a lost node takes only one replica down"""
 
 
-def deployment(connection: Connection, config: Manifest, secret: str) -> Manifest:
+def deployment(connection: ConnectionSettings, config: Manifest, secret: str) -> Manifest:
     """Build the Deployment. A changed ConfigMap `config` or Secret version `secret` restarts the server."""
     several = connection.replicas > 1
     return manifest(
@@ -73,13 +73,13 @@ def configuration(document: Manifest) -> str:
     return str(annotations.get(CONFIGURATION, ""))
 
 
-def disruption_budget(connection: Connection) -> Manifest:
+def disruption_budget(connection: ConnectionSettings) -> Manifest:
     """Build a budget that allows one replica to be disrupted at a time. For one replica it would only block drains."""
     spec = {"maxUnavailable": 1, "selector": {"matchLabels": SERVERS}}
     return manifest("policy/v1", "PodDisruptionBudget", SERVER, connection, "server", spec=spec)
 
 
-def security(connection: Connection) -> Manifest:
+def security(connection: ConnectionSettings) -> Manifest:
     """Build the security context that Pod Security `restricted` requires; no user if the cluster assigns one."""
     made: Manifest = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     if connection.user is not None:
@@ -88,7 +88,7 @@ def security(connection: Connection) -> Manifest:
     return made
 
 
-def _pod(connection: Connection) -> Manifest:
+def _pod(connection: ConnectionSettings) -> Manifest:
     pod: Manifest = {
         "nodeSelector": connection.platform.labels,
         "serviceAccountName": SERVER,
@@ -119,7 +119,7 @@ def _pod(connection: Connection) -> Manifest:
     return pod
 
 
-def _container(connection: Connection) -> Manifest:
+def _container(connection: ConnectionSettings) -> Manifest:
     command = ["orchestune", "server", "--host", "::", "--port", str(PORT), "--state", "/data"]
     command += ["--kubernetes", f"{CONFIG_FOLDER}/kubernetes.json", "--public-url", connection.url]
     command += ["--files", connection.files] if connection.files else []
@@ -143,7 +143,7 @@ def _container(connection: Connection) -> Manifest:
     }
 
 
-def _mounts(connection: Connection) -> list[Manifest]:
+def _mounts(connection: ConnectionSettings) -> list[Manifest]:
     mounts: list[Manifest] = [
         {"name": "data", "mountPath": "/data"},
         {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
@@ -158,7 +158,7 @@ def _probe(path: str, **timing: int) -> Manifest:
     return {"httpGet": {"path": path, "port": "http"}, **timing}
 
 
-def _environment(connection: Connection) -> list[Manifest]:
+def _environment(connection: ConnectionSettings) -> list[Manifest]:
     """Build the environment; HOME and USER are set since an arbitrary UID has neither."""
     values = {"HOME": "/tmp", "USER": "orchestune", "ORCHESTUNE_HOME": "/data", "ORCHESTUNE_LOG_FORMAT": "json"}
     if connection.retention:
@@ -174,7 +174,7 @@ def _environment(connection: Connection) -> list[Manifest]:
     return made
 
 
-def _volumes(connection: Connection) -> list[Manifest]:
+def _volumes(connection: ConnectionSettings) -> list[Manifest]:
     others: list[Manifest] = [
         {"name": "config", "configMap": {"name": CONFIG}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 from typing import Any
 
-from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.client import ContextClient
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError
 from orchestune.kubeapi.labels import WORKERS, are_in
 
@@ -20,7 +20,7 @@ _SECONDS = 900.0
 
 
 def drain(
-    api: Api,
+    api: ContextClient,
     label: str,
     pool: str,
     beat: Callable[[], None] = lambda: None,
@@ -56,7 +56,7 @@ def drain(
         sleep(_POLL)
 
 
-def reopen(api: Api, label: str, pools: Container[str]) -> list[str]:
+def reopen(api: ContextClient, label: str, pools: Container[str]) -> list[str]:
     """Uncordon nodes of remaining `pools` that an interrupted drain has cordoned; return their names."""
     found = []
     for node in api.items("v1", "Node"):
@@ -68,7 +68,7 @@ def reopen(api: Api, label: str, pools: Container[str]) -> list[str]:
     return found
 
 
-def _close(api: Api, node: Manifest, *, closed: bool) -> None:
+def _close(api: ContextClient, node: Manifest, *, closed: bool) -> None:
     """Cordon or uncordon a node; the annotation marks nodes cordoned here, not by an administrator."""
     value = {"metadata": {"annotations": {_DRAINING: "yes" if closed else None}}}
     with suppress(NotFound):
@@ -76,7 +76,7 @@ def _close(api: Api, node: Manifest, *, closed: bool) -> None:
         api.call("PATCH", place, {**value, "spec": {"unschedulable": closed or None}}, _MERGE)
 
 
-def _pods(api: Api) -> Iterable[Manifest]:
+def _pods(api: ContextClient) -> Iterable[Manifest]:
     return api.items("v1", "Pod")
 
 
@@ -91,7 +91,7 @@ def _is_worker(pod: Manifest) -> bool:
     return are_in(WORKERS, pod["metadata"].get("labels"))
 
 
-def _evict(api: Api, pod: Manifest) -> str:
+def _evict(api: ContextClient, pod: Manifest) -> str:
     """Request eviction; return why it is refused for now, or an empty string."""
     metadata = pod["metadata"]
     if metadata.get("deletionTimestamp"):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from orchestune.clusters.existing.config import Connection
+from orchestune.clusters.existing.config import ConnectionSettings
 from orchestune.errors import OrchestuneError
 from orchestune.kubeapi.labels import COMPONENT, OURS
 
@@ -40,7 +40,14 @@ PLURALS = {
 
 
 def manifest(
-    version: str, kind: str, name: str, connection: Connection, component: str, *, namespaced: bool = True, **body: Any
+    version: str,
+    kind: str,
+    name: str,
+    connection: ConnectionSettings,
+    component: str,
+    *,
+    namespaced: bool = True,
+    **body: Any,
 ) -> Manifest:
     """Build an object with Orchestune's labels, by which it is found for removal."""
     metadata: Manifest = {"name": name, "labels": {**OURS, COMPONENT: component}}

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import CONFIG, Connection
+from orchestune.clusters.existing.client import ContextClient
+from orchestune.clusters.existing.config import CONFIG, ConnectionSettings
 from orchestune.clusters.existing.rights import Manifest, cluster_rules, role_rules, server_rules
-from orchestune.domain.cluster import SERVER_ROLES
+from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import OrchestuneError, Unreachable
 from orchestune.kubeapi.forwarding import FORWARDING
 
@@ -19,7 +19,7 @@ _REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 @dataclass(frozen=True)
-class Right:
+class ResourcePermission:
     """One verb on one resource. `namespace` None: cluster-wide."""
 
     verb: str
@@ -35,7 +35,7 @@ class Right:
         return f"{self.verb} {resource}" + ("" if self.namespace else " (whole cluster)")
 
 
-def to_deploy(connection: Connection) -> list[Right]:
+def to_deploy(connection: ConnectionSettings) -> list[ResourcePermission]:
     """Return the rights for `connect` and `upgrade`: all kinds in the plan, and all rights granted to the server."""
     space = connection.namespace
     kinds = [
@@ -50,49 +50,65 @@ def to_deploy(connection: Connection) -> list[Right]:
     kinds += [("persistentvolumeclaims", "")] if connection.makes_claim else []
     kinds += [("secrets", "")] if connection.database else []
     kinds += [("poddisruptionbudgets", "policy")] if connection.replicas > 1 else []
-    rights = [Right(verb, kind, group, space) for kind, group in kinds for verb in ("get", "create", "patch")]
-    rights += [Right("get", "pods", "", space), Right("list", "pods", "", space), Right("list", "events", "", space)]
+    rights = [
+        ResourcePermission(verb, kind, group, space) for kind, group in kinds for verb in ("get", "create", "patch")
+    ]
+    rights += [
+        ResourcePermission("get", "pods", "", space),
+        ResourcePermission("list", "pods", "", space),
+        ResourcePermission("list", "events", "", space),
+    ]
     if connection.create_namespace:
-        rights += [Right(verb, "namespaces") for verb in ("get", "create", "patch")]
+        rights += [ResourcePermission(verb, "namespaces") for verb in ("get", "create", "patch")]
     granted = [*server_rules(connection), *(rule for role in SERVER_ROLES for rule in role_rules(role))]
     return distinct([*rights, *handed_on(granted, space)])
 
 
-def to_destroy(connection: Connection) -> list[Right]:
+def to_destroy(connection: ConnectionSettings) -> list[ResourcePermission]:
     """Return the rights for `destroy`, without those for reaching the server."""
     space = connection.namespace
     kinds = {(right.resource, right.group) for right in to_deploy(connection) if right.verb == "patch"}
     kinds |= {("jobs", "batch"), ("pods", ""), ("secrets", ""), ("poddisruptionbudgets", "policy")}
     kinds -= {("namespaces", "")}
-    return [Right(verb, kind, group, space) for kind, group in sorted(kinds) for verb in ("list", "delete")]
+    return [
+        ResourcePermission(verb, kind, group, space) for kind, group in sorted(kinds) for verb in ("list", "delete")
+    ]
 
 
-def to_use(connection: Connection, pods: Sequence[str]) -> list[Right]:
+def to_use(connection: ConnectionSettings, pods: Sequence[str]) -> list[ResourcePermission]:
     """Return the rights that every command needs to reach the server's `pods`: port forwarding via the API server."""
     space = connection.namespace
-    return [Right("list", "pods", "", space), *(Right("create", FORWARDING, "", space, pod) for pod in pods)]
+    return [
+        ResourcePermission("list", "pods", "", space),
+        *(ResourcePermission("create", FORWARDING, "", space, pod) for pod in pods),
+    ]
 
 
-def to_build(connection: Connection, *, login: bool = True) -> list[Right]:
+def to_build(connection: ConnectionSettings, *, login: bool = True) -> list[ResourcePermission]:
     """Return the additional rights for an in-cluster build; `login`: the build needs registry credentials."""
     space = connection.namespace
-    rights = [Right("get", "configmaps", "", space, CONFIG)]
-    rights += [Right("create", kind, "", space) for kind in ("configmaps", *(("secrets",) if login else ()))]
-    rights += [Right(verb, "jobs", "batch", space) for verb in ("create", "delete")]
-    return [*rights, *(Right(*each, "", space) for each in (("list", "pods"), ("get", "pods/log"), ("list", "events")))]
+    rights = [ResourcePermission("get", "configmaps", "", space, CONFIG)]
+    rights += [
+        ResourcePermission("create", kind, "", space) for kind in ("configmaps", *(("secrets",) if login else ()))
+    ]
+    rights += [ResourcePermission(verb, "jobs", "batch", space) for verb in ("create", "delete")]
+    return [
+        *rights,
+        *(ResourcePermission(*each, "", space) for each in (("list", "pods"), ("get", "pods/log"), ("list", "events"))),
+    ]
 
 
-def to_grant() -> list[Right]:
+def to_grant() -> list[ResourcePermission]:
     """Return the rights for creating the optional cluster-wide roles."""
     kinds = ("clusterroles", "clusterrolebindings")
-    rights = [Right(verb, kind, _RBAC) for kind in kinds for verb in ("get", "create", "patch")]
+    rights = [ResourcePermission(verb, kind, _RBAC) for kind in kinds for verb in ("get", "create", "patch")]
     return [*rights, *handed_on(cluster_rules(), None)]
 
 
-def handed_on(rules: Sequence[Manifest], namespace: str | None) -> list[Right]:
+def handed_on(rules: Sequence[Manifest], namespace: str | None) -> list[ResourcePermission]:
     """Expand RBAC rules into single rights: Kubernetes lets a user grant only rights that the user holds."""
     return [
-        Right(verb, resource, group, namespace, name)
+        ResourcePermission(verb, resource, group, namespace, name)
         for rule in rules
         for name in rule.get("resourceNames", [""])
         for group in rule["apiGroups"]
@@ -101,20 +117,20 @@ def handed_on(rules: Sequence[Manifest], namespace: str | None) -> list[Right]:
     ]
 
 
-def distinct(rights: Sequence[Right]) -> list[Right]:
+def distinct(rights: Sequence[ResourcePermission]) -> list[ResourcePermission]:
     """Remove duplicates, and rights on single objects that a right on all objects covers."""
     every = dict.fromkeys(rights)
     return [right for right in every if not right.name or replace(right, name="") not in every]
 
 
-def missing(api: Api, rights: Sequence[Right]) -> list[Right]:
+def missing(api: ContextClient, rights: Sequence[ResourcePermission]) -> list[ResourcePermission]:
     """Return the rights that this user lacks. Rights that cannot be checked count as granted."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         answers = list(pool.map(lambda right: _allowed(api, right), rights))
     return [right for right, allowed in zip(rights, answers, strict=True) if not allowed]
 
 
-def _allowed(api: Api, right: Right) -> bool:
+def _allowed(api: ContextClient, right: ResourcePermission) -> bool:
     resource, _, part = right.resource.partition("/")
     attributes = {"verb": right.verb, "group": right.group, "resource": resource}
     attributes |= {"subresource": part} if part else {}

@@ -18,7 +18,7 @@ from orchestune.clusters.existing.config import (
     SERVICE,
     SETTINGS,
     WORKER,
-    Connection,
+    ConnectionSettings,
 )
 from orchestune.clusters.existing.deployment import deployment, disruption_budget
 from orchestune.clusters.existing.objects import manifest
@@ -28,7 +28,7 @@ Manifest = dict[str, Any]
 
 
 def foundation(
-    connection: Connection, database_url: str | None = None, key: bytes = b"", pods: Sequence[str] = ()
+    connection: ConnectionSettings, database_url: str | None = None, key: bytes = b"", pods: Sequence[str] = ()
 ) -> list[Manifest]:
     """Return the prerequisites: namespace (if Orchestune creates it), accounts, roles, and the Secret with database
     URL and worker signing key (without a database, the key is on the disk). `pods`: existing server pods.
@@ -38,7 +38,7 @@ def foundation(
     return [*made, database_secret(connection, database_url, key)] if database_url else made
 
 
-def server(connection: Connection, *, certificates: str = "", secret: str = "") -> list[Manifest]:
+def server(connection: ConnectionSettings, *, certificates: str = "", secret: str = "") -> list[Manifest]:
     """Return the server, its storage and its network access. The Deployment is last: if it is current, all objects are.
 
     `certificates` is a PEM bundle. `secret` is the version of the Secret; a change restarts the server.
@@ -50,24 +50,24 @@ def server(connection: Connection, *, certificates: str = "", secret: str = "") 
     return [*made, deployment(connection, config, secret)]
 
 
-def administrators_part(connection: Connection) -> list[Manifest]:
+def administrators_part(connection: ConnectionSettings) -> list[Manifest]:
     """Return the objects that need cluster-wide rights. All are optional."""
     return rights.cluster_wide(connection)
 
 
-def namespace(connection: Connection) -> Manifest:
+def namespace(connection: ConnectionSettings) -> Manifest:
     """Build the namespace, without Pod Security labels: the level is the administrator's choice."""
     return manifest("v1", "Namespace", connection.namespace, connection, "namespace", namespaced=False)
 
 
-def database_secret(connection: Connection, database_url: str, key: bytes) -> Manifest:
+def database_secret(connection: ConnectionSettings, database_url: str, key: bytes) -> Manifest:
     """Build the Secret with the database URL and the signing key."""
     values = {"database-url": database_url.encode(), "key": key}
     data = {name: base64.b64encode(value).decode() for name, value in values.items()}
     return manifest("v1", "Secret", SERVER, connection, "server", type="Opaque", data=data)
 
 
-def settings(connection: Connection, certificates: str = "") -> Manifest:
+def settings(connection: ConnectionSettings, certificates: str = "") -> Manifest:
     """Build the ConfigMap: the server's configuration and the connection settings."""
     backend = {
         "cluster": connection.name,
@@ -95,7 +95,7 @@ def settings(connection: Connection, certificates: str = "") -> Manifest:
     return manifest("v1", "ConfigMap", CONFIG, connection, "server", data=data)
 
 
-def claim(connection: Connection) -> Manifest:
+def claim(connection: ConnectionSettings) -> Manifest:
     """Build the server's claim. ReadWriteOncePod: SQLite allows one writer."""
     spec: Manifest = {
         "accessModes": ["ReadWriteOncePod"],
@@ -106,13 +106,13 @@ def claim(connection: Connection) -> Manifest:
     return manifest("v1", "PersistentVolumeClaim", DATA, connection, "server", spec=spec)
 
 
-def service(connection: Connection) -> Manifest:
+def service(connection: ConnectionSettings) -> Manifest:
     """Build the Service through which workers reach the server."""
     spec = {"selector": SERVERS, "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]}
     return manifest("v1", "Service", SERVICE, connection, "server", spec=spec)
 
 
-def network_policy(connection: Connection) -> Manifest:
+def network_policy(connection: ConnectionSettings) -> Manifest:
     """Allow ingress only from Orchestune's pods. Users connect through the API server, which no policy blocks."""
     spec = {
         "podSelector": {"matchLabels": SERVERS},

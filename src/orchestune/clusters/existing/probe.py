@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import PORT, SERVICE, WORKER, Connection
+from orchestune.clusters.existing.client import ContextClient
+from orchestune.clusters.existing.config import PORT, SERVICE, WORKER, ConnectionSettings
 from orchestune.clusters.existing.deployment import RESTRICTED
 from orchestune.clusters.existing.objects import manifest
 from orchestune.clusters.existing.rollout import pulling, unscheduled
 from orchestune.errors import OrchestuneError
-from orchestune.images.runtime import interpreter
-from orchestune.images.server_image import RUNTIME
+from orchestune.images.runtime.private_python import interpreter
+from orchestune.images.runtime.server_image import RUNTIME
 from orchestune.kubeapi.labels import NO_MESH_ANNOTATIONS, NO_MESH_LABELS
 
 Manifest = dict[str, Any]
@@ -42,7 +42,7 @@ print(json.dumps(said))
 
 
 @dataclass(frozen=True)
-class Pool:
+class ProbeTarget:
     """Target of a probe: node names (none: any node) and the number of GPUs to request."""
 
     name: str
@@ -51,10 +51,10 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Look:
+class ProbeResult:
     """Result of a probe."""
 
-    pool: Pool
+    pool: ProbeTarget
     seconds: float
     failure: str = ""
     """reason why the pod never ran; empty if it ran"""
@@ -64,7 +64,7 @@ class Look:
     node: str = ""
 
 
-def pod(connection: Connection, pool: Pool, mark: str, image: str = "") -> Manifest:
+def pod(connection: ConnectionSettings, pool: ProbeTarget, mark: str, image: str = "") -> Manifest:
     """Build the probe pod, conforming to Pod Security `restricted`. Without `image` it runs the checks in the server's
     image; with one it only tests the pull, and its command does not exist.
     """
@@ -115,18 +115,18 @@ def _on(nodes: Sequence[str]) -> Manifest:
 
 
 def look(
-    api: Api,
-    connection: Connection,
-    pool: Pool,
+    api: ContextClient,
+    connection: ConnectionSettings,
+    pool: ProbeTarget,
     mark: str,
     *,
     seconds: float = 120.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Look:
+) -> ProbeResult:
     """Run a probe pod to completion and delete it. Blocking. Raises if the cluster refuses the pod."""
 
-    def ended(found: Manifest, took: float) -> Look | None:
+    def ended(found: Manifest, took: float) -> ProbeResult | None:
         over = (found.get("status") or {}).get("phase") in _ENDED
         return _seen(api, connection, pool, found, took) if over else None
 
@@ -134,20 +134,20 @@ def look(
 
 
 def pull(
-    api: Api,
-    connection: Connection,
-    pool: Pool,
+    api: ContextClient,
+    connection: ConnectionSettings,
+    pool: ProbeTarget,
     mark: str,
     image: str,
     *,
     seconds: float = 120.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Look:
+) -> ProbeResult:
     """Make a node of the pool pull an image, revalidating it with the registry. Otherwise like `look`."""
 
-    def pulled(found: Manifest, took: float) -> Look | None:
-        return Look(pool, took, node=str(found["spec"].get("nodeName", ""))) if _is_pulled(found) else None
+    def pulled(found: Manifest, took: float) -> ProbeResult | None:
+        return ProbeResult(pool, took, node=str(found["spec"].get("nodeName", ""))) if _is_pulled(found) else None
 
     return _tried(api, connection, pool, pod(connection, pool, mark, image), pulled, seconds, clock, sleep)
 
@@ -161,15 +161,15 @@ def _is_pulled(found: Manifest) -> bool:
 
 
 def _tried(
-    api: Api,
-    connection: Connection,
-    pool: Pool,
+    api: ContextClient,
+    connection: ConnectionSettings,
+    pool: ProbeTarget,
     document: Manifest,
-    over: Callable[[Manifest, float], Look | None],
+    over: Callable[[Manifest, float], ProbeResult | None],
     seconds: float,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
-) -> Look:
+) -> ProbeResult:
     began = clock()
     api.delete(document)
     try:
@@ -183,14 +183,14 @@ def _tried(
             trouble = pulling(found)
             why = trouble[0] if trouble else unscheduled(found)
             if (trouble and trouble[1]) or took > seconds:
-                return Look(pool, took, why or "it did not start in time")
+                return ProbeResult(pool, took, why or "it did not start in time")
             sleep(_POLL)
     finally:
         api.delete(document)
 
 
 def _create(
-    api: Api, document: Manifest, until: float, clock: Callable[[], float], sleep: Callable[[float], None]
+    api: ContextClient, document: Manifest, until: float, clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> None:
     """Create the pod after the one of an earlier, interrupted probe is deleted."""
     name, space = document["metadata"]["name"], document["metadata"]["namespace"]
@@ -199,15 +199,17 @@ def _create(
     api.create(document)
 
 
-def _seen(api: Api, connection: Connection, pool: Pool, found: Manifest, took: float) -> Look:
+def _seen(
+    api: ContextClient, connection: ConnectionSettings, pool: ProbeTarget, found: Manifest, took: float
+) -> ProbeResult:
     name, node = found["metadata"]["name"], str(found["spec"].get("nodeName", ""))
     text = api.text("GET", f"/api/v1/namespaces/{connection.namespace}/pods/{name}/log")
     try:
         said = json.loads(text.strip().splitlines()[-1])
     except (ValueError, IndexError) as exc:
         if found["status"]["phase"] == "Failed":
-            return Look(
+            return ProbeResult(
                 pool, took, f"it failed: {text.strip()[-400:] or found['status'].get('message', '')}", node=node
             )
         raise OrchestuneError(f"the pod {name} said nothing that can be read: {text[-400:]}") from exc
-    return Look(pool, took, "", str(said.get("error", "")), bool(said.get("server")), int(said["gpus"]), node)
+    return ProbeResult(pool, took, "", str(said.get("error", "")), bool(said.get("server")), int(said["gpus"]), node)

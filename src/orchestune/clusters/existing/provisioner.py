@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestune.clusters.existing import permissions, plan, rollout
-from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import AUTHORITIES, CONFIG, SERVER, Connection, read
+from orchestune.clusters.existing.client import ContextClient
+from orchestune.clusters.existing.config import AUTHORITIES, CONFIG, SERVER, ConnectionSettings, read
 from orchestune.clusters.existing.deployment import configuration
 from orchestune.clusters.existing.objects import about, called
-from orchestune.clusters.existing.permissions import Right
+from orchestune.clusters.existing.permissions import ResourcePermission
 from orchestune.clusters.existing.rights import queue_rules
 from orchestune.domain.words import some
 from orchestune.errors import Conflict, NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi import forwarding
 from orchestune.kubeapi.labels import OURS, SERVERS, are_in, selector
-from orchestune.kubeapi.refusals import MAKE_NAMESPACE, Changed, Forbidden
+from orchestune.kubeapi.refusals import MAKE_NAMESPACE, Changed, PermissionMissing
 
 Manifest = dict[str, Any]
 Note = Callable[[str], None]
@@ -54,10 +54,10 @@ REMOVED = (
 
 
 @dataclass(frozen=True)
-class Present:
+class DeploymentState:
     """State of an existing deployment in a namespace."""
 
-    connection: Connection
+    connection: ConnectionSettings
     deployed: bool
     """True if the Deployment exists (an early interrupted connect leaves none)"""
     current: bool = True
@@ -68,7 +68,7 @@ class Present:
     """`resourceVersion` of the ConfigMap with the settings at the time of reading"""
 
 
-def present(api: Api, namespace: str) -> Present | None:
+def present(api: ContextClient, namespace: str) -> DeploymentState | None:
     """Return the state of the deployment, complete or not; None if there is none."""
     found = api.get("v1", "ConfigMap", CONFIG, namespace)
     if found is None:
@@ -79,20 +79,20 @@ def present(api: Api, namespace: str) -> Present | None:
     current = deployment is not None and _is_current(api, connection, certificates, deployment)
     marks: Mapping[str, str] = found["metadata"].get("annotations") or {}
     version = found["metadata"].get("resourceVersion")
-    return Present(connection, deployment is not None, current, certificates, ARCHIVED in marks, version)
+    return DeploymentState(connection, deployment is not None, current, certificates, ARCHIVED in marks, version)
 
 
-def _is_current(api: Api, connection: Connection, certificates: str, deployment: Manifest) -> bool:
+def _is_current(api: ContextClient, connection: ConnectionSettings, certificates: str, deployment: Manifest) -> bool:
     try:
         secret = _secret_mark(api, connection)
-    except (Forbidden, NotFound):
+    except (PermissionMissing, NotFound):
         return True  # a user who may not read the Secret cannot deploy anyway
     wanted = plan.server(connection, certificates=certificates, secret=secret)
     planned = next(document for document in wanted if document["kind"] == "Deployment")
     return configuration(planned) == configuration(deployment)
 
 
-def discovered(api: Api, connection: Connection) -> Connection:
+def discovered(api: ContextClient, connection: ConnectionSettings) -> ConnectionSettings:
     """Return the connection with detected cluster features: assigned user IDs (OpenShift), queues (Kueue)."""
     made = replace(
         connection, queues=api.has_group(_KUEUE) and (connection.queues or _may_show_queues(api, connection))
@@ -102,24 +102,24 @@ def discovered(api: Api, connection: Connection) -> Connection:
     return made
 
 
-def rediscovered(api: Api, connection: Connection) -> Connection:
+def rediscovered(api: ContextClient, connection: ConnectionSettings) -> ConnectionSettings:
     """Detect features again for an existing server; keep the old settings if this user cannot grant the new rights."""
     made = discovered(api, connection)
     return made if made == connection or not permissions.missing(api, permissions.to_deploy(made)) else connection
 
 
-def _may_show_queues(api: Api, connection: Connection) -> bool:
+def _may_show_queues(api: ContextClient, connection: ConnectionSettings) -> bool:
     """Return True if this user can grant access to Kueue. It is optional: status then shows no queue reasons."""
     return not permissions.missing(api, permissions.handed_on(queue_rules(), connection.namespace))
 
 
-def check_namespace(api: Api, connection: Connection) -> None:
+def check_namespace(api: ContextClient, connection: ConnectionSettings) -> None:
     """Raise NotFound if the namespace is missing and is not to be created."""
     if not connection.create_namespace and api.get("v1", "Namespace", connection.namespace) is None:
         raise NotFound(f"there is no namespace {connection.namespace} in the cluster", MAKE_NAMESPACE)
 
 
-def check_secrets(api: Api, connection: Connection) -> None:
+def check_secrets(api: ContextClient, connection: ConnectionSettings) -> None:
     """Raise NotFound if a named Secret is missing: the server or its image pull would block on it."""
     named = [("--pull-secret", "docker-registry", name) for name in connection.pull_secrets]
     named += [("--env-secret", "generic", connection.env_secret)] if connection.env_secret else []
@@ -132,7 +132,7 @@ def check_secrets(api: Api, connection: Connection) -> None:
             )
 
 
-def check_storage(api: Api, connection: Connection) -> None:
+def check_storage(api: ContextClient, connection: ConnectionSettings) -> None:
     """Raise UsageError (or NotFound, for a named claim) if the server's data has no persistent storage."""
     if connection.claim is not None:
         if api.get("v1", "PersistentVolumeClaim", connection.claim, connection.namespace) is None:
@@ -142,7 +142,7 @@ def check_storage(api: Api, connection: Connection) -> None:
         return
     try:
         classes = list(_classes(api))
-    except Forbidden:
+    except PermissionMissing:
         return  # not readable for this user; errors will show in the claim's state
     names = sorted(item["metadata"]["name"] for item in classes)
     if connection.storage_class is not None:
@@ -163,19 +163,19 @@ def _is_default(annotations: Mapping[str, str]) -> bool:
     return any(annotations.get(name) == "true" for name in _DEFAULT_CLASS)
 
 
-def _classes(api: Api) -> Iterator[Manifest]:
+def _classes(api: ContextClient) -> Iterator[Manifest]:
     yield from api.call("GET", "/apis/storage.k8s.io/v1/storageclasses").get("items") or ()
 
 
-def check_rights(api: Api, rights: Sequence[Right], what: str, hint: str | None = None) -> None:
+def check_rights(api: ContextClient, rights: Sequence[ResourcePermission], what: str, hint: str | None = None) -> None:
     """Raise Forbidden naming every missing right, before any change is made."""
     lacking = permissions.missing(api, rights)
     if lacking:
         shown = some([str(right) for right in lacking], 12)
-        raise Forbidden(f"this user lacks rights to {what}: {shown}", hint or _granting(lacking))
+        raise PermissionMissing(f"this user lacks rights to {what}: {shown}", hint or _granting(lacking))
 
 
-def _granting(lacking: Sequence[Right]) -> str:
+def _granting(lacking: Sequence[ResourcePermission]) -> str:
     """Return the hint that says who can grant the rights, and how."""
     spaces = {right.namespace for right in lacking}
     if None in spaces:
@@ -184,14 +184,14 @@ def _granting(lacking: Sequence[Right]) -> str:
     return f"the ClusterRole `admin` holds them: `{binding}`; docs/how-to/permissions.md lists all rights"
 
 
-def may_grant(api: Api) -> bool:
+def may_grant(api: ContextClient) -> bool:
     """Return True if this user can grant the server read access to nodes and to pods of other namespaces."""
     return not permissions.missing(api, permissions.to_grant())
 
 
 def deploy(
-    api: Api,
-    connection: Connection,
+    api: ContextClient,
+    connection: ConnectionSettings,
     note: Note,
     *,
     database_url: str | None = None,
@@ -223,12 +223,12 @@ def deploy(
     rollout.wait(api, connection, note)
 
 
-def server_pods(api: Api, connection: Connection) -> list[str]:
+def server_pods(api: ContextClient, connection: ConnectionSettings) -> list[str]:
     """Return the names of the server's pods, the targets of port forwarding."""
     return forwarding.server_pods(api.items("v1", "Pod", connection.namespace, selector(SERVERS)))
 
 
-def _apply(api: Api, document: Manifest) -> None:
+def _apply(api: ContextClient, document: Manifest) -> None:
     try:
         with about(document):
             api.apply(document)
@@ -239,19 +239,19 @@ def _apply(api: Api, document: Manifest) -> None:
         ) from exc
 
 
-def _is_there(api: Api, document: Manifest) -> bool:
+def _is_there(api: ContextClient, document: Manifest) -> bool:
     metadata = document["metadata"]
     return api.get(document["apiVersion"], document["kind"], metadata["name"], metadata.get("namespace")) is not None
 
 
-def _key(api: Api, connection: Connection) -> bytes:
+def _key(api: ContextClient, connection: ConnectionSettings) -> bytes:
     """Return the existing server's signing key, or a new one."""
     found = api.get("v1", "Secret", SERVER, connection.namespace)
     text = ((found or {}).get("data") or {}).get("key", "")
     return base64.b64decode(text) or os.urandom(_KEY_BYTES)
 
 
-def _secret_mark(api: Api, connection: Connection) -> str:
+def _secret_mark(api: ContextClient, connection: ConnectionSettings) -> str:
     """Return a version string of the Secret; empty without a database. Raises NotFound if the Secret is missing."""
     if not connection.database:
         return ""
@@ -263,19 +263,19 @@ def _secret_mark(api: Api, connection: Connection) -> str:
     return f"{found['metadata']['uid']}-{found['metadata']['resourceVersion']}"
 
 
-def mark_archived(api: Api, connection: Connection) -> None:
+def mark_archived(api: ContextClient, connection: ConnectionSettings) -> None:
     """Record that the archive is complete: the removal no longer needs the server."""
     _mark_archived(api, connection, "yes")
 
 
-def _mark_archived(api: Api, connection: Connection, mark: str | None) -> None:
+def _mark_archived(api: ContextClient, connection: ConnectionSettings, mark: str | None) -> None:
     place = f"/api/v1/namespaces/{connection.namespace}/configmaps/{CONFIG}"
     api.call("PATCH", place, {"metadata": {"annotations": {ARCHIVED: mark}}}, "application/merge-patch+json")
 
 
 def remove(
-    api: Api,
-    connection: Connection,
+    api: ContextClient,
+    connection: ConnectionSettings,
     note: Note,
     *,
     clock: Callable[[], float] = time.monotonic,
@@ -297,15 +297,15 @@ def remove(
         try:
             if api.delete(document):
                 gone.append(called(document))
-        except Forbidden:
+        except PermissionMissing:
             note(f"{called(document)} stays: only an administrator may delete it")
     return [*gone, *_remove_namespace(api, connection, note)]
 
 
 def _wait_gone(
-    api: Api,
+    api: ContextClient,
     what: tuple[str, str],
-    connection: Connection,
+    connection: ConnectionSettings,
     note: Note,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
@@ -328,7 +328,7 @@ def _wait_gone(
         sleep(_POLL)
 
 
-def _pods(api: Api, namespace: str) -> list[Manifest]:
+def _pods(api: ContextClient, namespace: str) -> list[Manifest]:
     return list(api.items("v1", "Pod", namespace, selector(OURS)))
 
 
@@ -341,13 +341,13 @@ def _on_node(pod: Manifest) -> str:
     return called(pod) + (f" on {node}" if node else "")
 
 
-def _remove_namespace(api: Api, connection: Connection, note: Note) -> list[str]:
+def _remove_namespace(api: ContextClient, connection: ConnectionSettings, note: Note) -> list[str]:
     """Delete the namespace if labelled as Orchestune's. The label decides, since after an interrupted removal nothing
     else may be left.
     """
     try:
         found = api.get("v1", "Namespace", connection.namespace)
-    except Forbidden:
+    except PermissionMissing:
         if connection.create_namespace:
             note(f"the namespace {connection.namespace} stays: this user may not look at it")
         return []
@@ -361,13 +361,13 @@ def _remove_namespace(api: Api, connection: Connection, note: Note) -> list[str]
             note(f"the namespace {connection.namespace} stays: {', '.join(strange[:3])} in it is not ours")
             return []
         api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": connection.namespace}})
-    except Forbidden as exc:
+    except PermissionMissing as exc:
         note(f"the namespace {connection.namespace} stays: {exc.message}")
         return []
     return [f"Namespace {connection.namespace}"]
 
 
-def _others(api: Api, namespace: str) -> list[str]:
+def _others(api: ContextClient, namespace: str) -> list[str]:
     """Return foreign objects in the namespace, without those that Kubernetes creates in every namespace."""
     kinds = (*REMOVED, ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"), ("batch/v1", "CronJob"))
     found = []

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestune.clusters.existing.config import CONFIG, SERVER, WORKER, Connection
+from orchestune.clusters.existing.config import CONFIG, SERVER, WORKER, ConnectionSettings
 from orchestune.clusters.existing.objects import manifest
-from orchestune.domain.cluster import SERVER_ROLES
+from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.kubeapi.forwarding import ACCESS_ROLES, FORWARDING, forwarding_rules
 
 Manifest = dict[str, Any]
@@ -21,7 +21,7 @@ def rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequ
     return made | {"resourceNames": list(names)} if names else made
 
 
-def server_rules(connection: Connection) -> list[Manifest]:
+def server_rules(connection: ConnectionSettings) -> list[Manifest]:
     """Return the server's rights in its namespace: to create, watch and delete workers and explain pending ones, and
     to keep its pod names in the users' Roles, for which it must itself hold every right in those Roles.
     """
@@ -79,12 +79,12 @@ def account(role: str) -> str:
     return f"orchestune-{role}"
 
 
-def cluster_role(connection: Connection) -> str:
+def cluster_role(connection: ConnectionSettings) -> str:
     """Return the name of the ClusterRole, unique for each namespace."""
     return f"orchestune-server-{connection.namespace}"
 
 
-def namespaced(connection: Connection, pods: Sequence[str] = ()) -> list[Manifest]:
+def namespaced(connection: ConnectionSettings, pods: Sequence[str] = ()) -> list[Manifest]:
     """Return the accounts, the Roles, and the server's RoleBinding. Binding users to the other Roles is left to the
     administrator. The Roles allow forwarding to the server's `pods`.
     """
@@ -103,7 +103,7 @@ def namespaced(connection: Connection, pods: Sequence[str] = ()) -> list[Manifes
     return made
 
 
-def shared(connection: Connection) -> list[Manifest]:
+def shared(connection: ConnectionSettings) -> list[Manifest]:
     """Return one binding per role for the group that a cloud provider maps users to, such as `orchestune:editor`."""
     made = []
     for role in SERVER_ROLES:
@@ -115,7 +115,7 @@ def shared(connection: Connection) -> list[Manifest]:
     return made
 
 
-def cluster_wide(connection: Connection) -> list[Manifest]:
+def cluster_wide(connection: ConnectionSettings) -> list[Manifest]:
     """Return the ClusterRole and its binding, created by an administrator."""
     name = cluster_role(connection)
     binding = _binding("ClusterRole", name, connection.namespace)

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Container, Iterable
 from typing import Any
 
-from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import DATA, SERVER, Connection
+from orchestune.clusters.existing.client import ContextClient
+from orchestune.clusters.existing.config import DATA, SERVER, ConnectionSettings
 from orchestune.clusters.existing.objects import path
 from orchestune.errors import OrchestuneError, TemporaryError
-from orchestune.images.distrust import remedy
+from orchestune.images.registries.untrusted import remedy
 from orchestune.kubeapi.labels import SERVERS, selector
-from orchestune.kubeapi.refusals import Forbidden
+from orchestune.kubeapi.refusals import PermissionMissing
 
 Manifest = dict[str, Any]
 _PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
@@ -29,15 +29,15 @@ _PASSED = ("Unhealthy", "FailedScheduling")
 """event reasons ignored as outdated: from before the server was ready, or before the pod was scheduled"""
 
 
-class NotUp(OrchestuneError):
+class RolloutFailed(OrchestuneError):
     """The server does not become ready."""
 
     code = "not_up"
 
 
 def wait(
-    api: Api,
-    connection: Connection,
+    api: ContextClient,
+    connection: ConnectionSettings,
     note: Callable[[str], None],
     *,
     seconds: float = 300.0,
@@ -61,7 +61,7 @@ def wait(
             why, hopeless = str(exc), False
         hopeless_since = (clock() if hopeless_since is None else hopeless_since) if hopeless else None
         if clock() > until or (hopeless_since is not None and clock() - hopeless_since >= _SURE):
-            raise NotUp(
+            raise RolloutFailed(
                 f"the server does not come up: {why or 'the cluster does not say why'}",
                 "nothing was lost; repeat the command when that is mended",
             )
@@ -71,7 +71,7 @@ def wait(
         sleep(_POLL)
 
 
-def provoke(api: Api, connection: Connection) -> frozenset[str]:
+def provoke(api: ContextClient, connection: ConnectionSettings) -> frozenset[str]:
     """Replace a pod that was refused or is in image pull backoff, by changing an annotation of the pod template.
 
     Returns the names of the replaced pods; empty if none is stuck, or if this user may not change the Deployment.
@@ -86,7 +86,7 @@ def provoke(api: Api, connection: Connection) -> frozenset[str]:
         annotations = {_TRIED: str(deployment["metadata"]["resourceVersion"])}
         patch = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
         api.call("PATCH", path(deployment), patch, "application/merge-patch+json")
-    except (Forbidden, TemporaryError):
+    except (PermissionMissing, TemporaryError):
         return frozenset()
     return stuck
 
@@ -106,7 +106,7 @@ def _is_seen(deployment: Manifest) -> bool:
 
 
 def state(
-    api: Api, connection: Connection, deployment: Manifest | None, replaced: Container[str] = ()
+    api: ContextClient, connection: ConnectionSettings, deployment: Manifest | None, replaced: Container[str] = ()
 ) -> tuple[str, bool]:
     """Return the pending reason, and True if waiting is hopeless. Pods in `replaced` are ignored."""
     if deployment is not None and not _is_seen(deployment):
@@ -130,7 +130,7 @@ def state(
     return f"the server starts: {said}" if said else "the server starts", False
 
 
-def _awaited(api: Api, connection: Connection, pod: Manifest) -> str:
+def _awaited(api: ContextClient, connection: ConnectionSettings, pod: Manifest) -> str:
     """Return what a running but unready server is waiting for, from its log; empty if unknown."""
     for status in _statuses(pod):
         if status.get("ready") or "running" not in (status.get("state") or {}):
@@ -142,7 +142,7 @@ def _awaited(api: Api, connection: Connection, pod: Manifest) -> str:
     return ""
 
 
-def _present(api: Api, connection: Connection) -> list[Manifest]:
+def _present(api: ContextClient, connection: ConnectionSettings) -> list[Manifest]:
     """Return the server's pods that are not being deleted, oldest first."""
     pods = list(api.items("v1", "Pod", connection.namespace, selector(SERVERS)))
     pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
@@ -192,7 +192,7 @@ def _pulls_later(pod: Manifest) -> bool:
     return any(waiting.get("reason") in ("ErrImagePull", "ImagePullBackOff") for waiting in waits)
 
 
-def _crash(api: Api, connection: Connection, pod: Manifest) -> tuple[str, bool] | None:
+def _crash(api: ContextClient, connection: ConnectionSettings, pod: Manifest) -> tuple[str, bool] | None:
     for status in _statuses(pod):
         last = (status.get("lastState") or {}).get("terminated") or (status.get("state") or {}).get("terminated")
         if not last or status.get("ready"):
@@ -204,7 +204,9 @@ def _crash(api: Api, connection: Connection, pod: Manifest) -> tuple[str, bool] 
     return None
 
 
-def last_words(api: Api, connection: Connection, pod: Manifest, container: str, *, previous: bool) -> str:
+def last_words(
+    api: ContextClient, connection: ConnectionSettings, pod: Manifest, container: str, *, previous: bool
+) -> str:
     """Return the log tail of a container, for an error message; empty if unavailable."""
     place = f"/api/v1/namespaces/{connection.namespace}/pods/{pod['metadata']['name']}/log"
     query: dict[str, Any] = {"container": container, "tailLines": _LINES, "previous": "true" if previous else None}
@@ -215,14 +217,14 @@ def last_words(api: Api, connection: Connection, pod: Manifest, container: str, 
     return "; the end of its log:\n  " + "\n  ".join(lines) if lines else ""
 
 
-def _claim(api: Api, connection: Connection) -> str:
+def _claim(api: ContextClient, connection: ConnectionSettings) -> str:
     """Return why the claim is missing or not bound; empty if it is bound."""
     name = connection.claim or DATA
     if connection.stateless:
         return ""
     try:
         claim = api.get("v1", "PersistentVolumeClaim", name, connection.namespace)
-    except Forbidden:
+    except PermissionMissing:
         return ""
     if claim is None:
         return f"there is no claim {name} in the namespace {connection.namespace}"
@@ -235,7 +237,7 @@ def _claim(api: Api, connection: Connection) -> str:
     )
 
 
-def _events(api: Api, document: Manifest) -> str:
+def _events(api: ContextClient, document: Manifest) -> str:
     """Return the message of the newest relevant warning event about an object; empty if none."""
     metadata = document["metadata"]
     place = f"/api/v1/namespaces/{metadata['namespace']}/events"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from orchestune.config.cluster_file.pools import POOL, POOLS
-from orchestune.config.kinds import TIME, TRUTH, Key, one_of, text
-from orchestune.config.placing import IMAGE
-from orchestune.config.shapes import Named, changed, list_of, mapping_of, section
-from orchestune.domain.cluster import ROLES, Grant
+from orchestune.config.document.kinds import TIME, TRUTH, Key, one_of, text
+from orchestune.config.document.shapes import NamedEntry, changed, list_of, mapping_of, section
+from orchestune.config.sections.placement import IMAGE
+from orchestune.domain.clusters.cluster import ROLES, AccessGrant
 
 PROVIDERS = ("aws",)
 LATER_PROVIDERS = ("gcp", "azure")
@@ -34,7 +34,7 @@ _ACCESS_KEYS = (
 )  # fmt: skip
 ACCESS = list_of(
     changed(section(_ACCESS_KEYS, also={"arn": "who", "principal": "who"}),
-            lambda read: Grant(read.get("who") or "", read.get("role") or "editor")),
+            lambda read: AccessGrant(read.get("who") or "", read.get("role") or "editor")),
     "a list of mappings with who and role", least=0, most=200,
 )  # fmt: skip
 
@@ -50,7 +50,7 @@ IMAGES_KEYS = (
     Key("device_plugin", IMAGE, "NVIDIA's device plugin.", "its newest release"),
 )
 TAGS = mapping_of(
-    Named("a tag", r"(?!aws:|orchestune\.dev/|kubernetes\.io/|k8s\.io/|Name$)[\w .:/=+@\-]{1,128}",
+    NamedEntry("a tag", r"(?!aws:|orchestune\.dev/|kubernetes\.io/|k8s\.io/|Name$)[\w .:/=+@\-]{1,128}",
           "letters, digits, spaces and _ . : / = + - @ are allowed, but `Name`, and `aws:`, `orchestune.dev/`,"
           " `kubernetes.io/` or `k8s.io/` in front"),
     text("text of at most 256 letters, digits, spaces and _ . : / = + - @", r"[\w .:/=+@\-]*", most=256, loose=True),

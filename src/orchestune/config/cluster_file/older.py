@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from orchestune.config.cluster_file.pools import SHORT
-from orchestune.config.nodes import Entries, Node, Scalar
-from orchestune.config.report import Report
+from orchestune.config.document.nodes import Entries, Node, ScalarNode
+from orchestune.config.document.report import ProblemReport
 
 _RENAMED = {"provider": "cloud_provider", "name": "cluster_name"}
 
 
-def converted(root: Entries, report: Report) -> Entries:
+def converted(root: Entries, report: ProblemReport) -> Entries:
     """`provider`, `name`, `node_volume_size` and `aws` in the present spelling; nodes keep their places."""
     for old, new in _RENAMED.items():
         if root.get(new) is None:
             root = _renamed(root, old, new)
-    entries: list[tuple[Scalar, Node]] = []
+    entries: list[tuple[ScalarNode, Node]] = []
     for key, node in root.entries:
         if key.text == "aws" and isinstance(node, Entries):
             entries += _aws(node, report)
@@ -28,15 +28,15 @@ def converted(root: Entries, report: Report) -> Entries:
 def _renamed(entries: Entries, old: str, new: str) -> Entries:
     if entries.get(new) is not None:
         return entries
-    pairs = tuple((Scalar(key.place, new, new) if key.text == old else key, node) for key, node in entries.entries)
+    pairs = tuple((ScalarNode(key.place, new, new) if key.text == old else key, node) for key, node in entries.entries)
     return Entries(entries.place, pairs, entries.size)
 
 
-def _aws(found: Entries, report: Report) -> list[tuple[Scalar, Node]]:
-    kept: list[tuple[Scalar, Node]] = []
+def _aws(found: Entries, report: ProblemReport) -> list[tuple[ScalarNode, Node]]:
+    kept: list[tuple[ScalarNode, Node]] = []
     for key, node in found.entries:
         if key.text == "additional_policies":
-            kept.append((Scalar(key.place, "policies", "policies"), node))
+            kept.append((ScalarNode(key.place, "policies", "policies"), node))
         elif key.text in ("keys", "aws_access_key_id", "aws_secret_access_key"):
             report.notes.append(
                 f"aws.{key.text} has no effect here: credentials come from AWS_PROFILE, the environment or the"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestune.config.kinds import SIZE_PATTERN, TRUTH, Key, amount, one_of, text, whole
-from orchestune.config.nodes import Scalar
-from orchestune.config.report import Field
-from orchestune.config.shapes import Named, changed, either, list_of, mapping_of, section
-from orchestune.domain.cluster import Pool, Taint
-from orchestune.domain.resources import parse_bytes
+from orchestune.config.document.kinds import SIZE_PATTERN, TRUTH, Key, amount, one_of, text, whole
+from orchestune.config.document.nodes import ScalarNode
+from orchestune.config.document.report import Field
+from orchestune.config.document.shapes import NamedEntry, changed, either, list_of, mapping_of, section
+from orchestune.domain.clusters.cluster import Pool, Taint
+from orchestune.domain.resources.resources import parse_bytes
 
 SHORT = ("cpu", "gpu", "system")
 """pools that may stand at the top of the file"""
@@ -38,7 +38,7 @@ DISK = amount(
 
 
 def _read_label(found: Field) -> str | None:
-    if isinstance(found.node, Scalar) and not isinstance(found.node.value, bool):
+    if isinstance(found.node, ScalarNode) and not isinstance(found.node.value, bool):
         return LABEL_VALUE.read(found)
     found.expected("text, quoted where it is true or false")
     return None
@@ -46,7 +46,7 @@ def _read_label(found: Field) -> str | None:
 
 LABEL_VALUE = text("at most 63 letters, digits, - _ and .", _LABEL_VALUE, most=63, loose=True)
 LABELS = mapping_of(
-    Named("a label", _LABEL_KEY, "letters, digits, - _ and . are allowed, a DNS name and / before them"),
+    NamedEntry("a label", _LABEL_KEY, "letters, digits, - _ and . are allowed, a DNS name and / before them"),
     LABEL_VALUE.read_by(_read_label),
     "a mapping from labels to values", most=50,
 )  # fmt: skip
@@ -99,7 +99,7 @@ POOL_ALSO = {
     "max": "max_nodes", "node_volume_size": "disk", "volume_size": "disk", "disk_size": "disk", "gpus": "gpu",
 }  # fmt: skip
 POOL = section(POOL_KEYS, also=POOL_ALSO)
-NAMES = Named(
+NAMES = NamedEntry(
     "a pool", r"[a-z0-9](?:[a-z0-9\-]{0,38}[a-z0-9])?", "a-z, 0-9 and - are allowed, at most 40",
     {name: f"it stands at the top of the file: {name}:" for name in SHORT},
 )  # fmt: skip

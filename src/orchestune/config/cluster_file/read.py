@@ -11,12 +11,12 @@ from typing import Any
 from orchestune.config.cluster_file.keys import CLUSTER, KEYS, LATER_PROVIDERS
 from orchestune.config.cluster_file.older import converted
 from orchestune.config.cluster_file.pools import SHORT, pool, refuse_twice
-from orchestune.config.compose import compose
-from orchestune.config.nodes import Entries, Scalar, shown
-from orchestune.config.report import Field, Report
-from orchestune.config.text_file import read_text
-from orchestune.domain.cluster import SYSTEM, ClusterSpec, Complaint, Network, Pool, Retirement
-from orchestune.domain.places import OWN
+from orchestune.config.document.compose import compose
+from orchestune.config.document.nodes import Entries, ScalarNode, shown
+from orchestune.config.document.report import Field, ProblemReport
+from orchestune.config.document.text_file import read_text
+from orchestune.domain.clusters.builtin import OWN
+from orchestune.domain.clusters.cluster import SYSTEM, ClusterSpec, NetworkSpec, PlanProblem, Pool, TeardownSettings
 from orchestune.errors import BadInput, Problem
 
 _LONGEST_NAME = 40
@@ -34,9 +34,9 @@ class LoadedCluster:
     notes: tuple[str, ...]
     _top: Field = field(repr=False)
 
-    def refusal(self, complaints: list[Complaint]) -> BadInput:
+    def refusal(self, complaints: list[PlanProblem]) -> BadInput:
         """What the provider said of the file, with the places where it stands there."""
-        report = Report()
+        report = ProblemReport()
         for complaint in complaints:
             found = Field(self._top.node, "", report).find(*complaint.key.split("."))
             found.wrong(complaint.message, complaint.hint)
@@ -50,10 +50,10 @@ def load(path: Path) -> LoadedCluster:
 
 def parse(text: str, name: str) -> LoadedCluster:
     """The same for a text; `name` is what messages call the file."""
-    report = Report()
+    report = ProblemReport()
     root = compose(text, name, report)
     if not isinstance(root, Entries):
-        nothing = isinstance(root, Scalar) and root.value is None
+        nothing = isinstance(root, ScalarNode) and root.value is None
         message = "the file is empty" if nothing else f"found {shown(root)}, expected a mapping of keys to values"
         hint = f"a cluster has at least {', '.join(key.name for key in KEYS if key.required)} and a pool"
         raise BadInput([Problem(message, "", root.place.file, root.place.line, root.place.column, hint)])
@@ -117,9 +117,9 @@ def _check_zones(top: Field, values: dict[str, Any]) -> None:
             item.wrong(f"'{zone}' is no zone of {region}")
 
 
-def _network(found: Field, read: dict[str, Any]) -> Network | None:
-    network = Network(
-        read.get("vpc") or "", read.get("subnets") or (), read.get("cidr") or Network().cidr,
+def _network(found: Field, read: dict[str, Any]) -> NetworkSpec | None:
+    network = NetworkSpec(
+        read.get("vpc") or "", read.get("subnets") or (), read.get("cidr") or NetworkSpec().cidr,
         read.get("endpoint") or "public", read.get("allow") or (),
     )  # fmt: skip
     if bool(network.vpc) != bool(network.subnets):
@@ -149,7 +149,7 @@ def _check_network(found: Field, text: str, *, made: bool) -> None:
         found.wrong(f"'{text}' is no network from which anybody comes over the internet", "say what is seen from there")
 
 
-def _retirement(found: Field, read: dict[str, Any]) -> Retirement | None:
+def _retirement(found: Field, read: dict[str, Any]) -> TeardownSettings | None:
     after, archive = read.get("destroy"), read.get("archive")
     if after is not None and after < _SOONEST:
         found.find("destroy").wrong("is less than ten minutes", "people think between two experiments")
@@ -158,7 +158,7 @@ def _retirement(found: Field, read: dict[str, Any]) -> Retirement | None:
         found.find("destroy").wrong("says nothing of where records and files go first", hint)
     if "archive" in read and "destroy" not in read:
         found.find("archive").wrong("is for a cluster that destroys itself", "say after how long: destroy: 8h")
-    return Retirement(after, archive.rstrip("/")) if after is not None and archive is not None else None
+    return TeardownSettings(after, archive.rstrip("/")) if after is not None and archive is not None else None
 
 
 def _pools(top: Field, values: dict[str, Any]) -> tuple[Pool, ...]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from orchestune.config.draft import Draft
+from orchestune.config.document.nodes import Entries, mapping
+from orchestune.config.document.report import ProblemReport
 from orchestune.config.foreign.katib_trial import trial
-from orchestune.config.foreign.notes import Foreign, called, figures, number, without_empty
-from orchestune.config.nodes import Entries, mapping
-from orchestune.config.report import Report
-from orchestune.config.spelling import extended, spelled
+from orchestune.config.foreign.notes import ForeignFile, called, figures, number, without_empty
+from orchestune.config.sections.short_spelling import extended, spelled
+from orchestune.config.sources.draft import Draft
 
 _ENGINES = {
     "random": "random", "grid": "grid", "tpe": "tpe", "multivariate-tpe": "tpe", "bayesianoptimization": "gp",
@@ -22,9 +22,9 @@ BUDGET, PARALLELISM = 40, 3
 """what Katib runs at a time where nothing is said; it has no default for how many in all"""
 
 
-def draft(root: Entries, report: Report) -> Draft:
+def draft(root: Entries, report: ProblemReport) -> Draft:
     """The experiment; mistakes and notes go into the report."""
-    top = Foreign(root, "", report)
+    top = ForeignFile(root, "", report)
     metadata, spec = top.below("metadata"), top.below("spec")
     document: dict[str, Any] = {"name": metadata.text("name"), "labels": metadata.value("labels")}
     namespace = metadata.text("namespace")
@@ -56,7 +56,7 @@ def draft(root: Entries, report: Report) -> Draft:
     return Draft(mapping(without_empty(document), root.place))
 
 
-def _metrics(objective: Foreign) -> tuple[dict[str, Any], float | None]:
+def _metrics(objective: ForeignFile) -> tuple[dict[str, Any], float | None]:
     goal, name, target = objective.text("type"), objective.text("objectiveMetricName"), number(objective.value("goal"))
     others = objective.values("additionalMetricNames")
     if others:
@@ -75,7 +75,7 @@ def _metrics(objective: Foreign) -> tuple[dict[str, Any], float | None]:
     return {called("metrics", [name], objective.report.notes)[name]: {"goal": goal, "take": take}}, target
 
 
-def _space(item: Foreign) -> Any:
+def _space(item: ForeignFile) -> Any:
     kind, space = item.text("parameterType"), item.below("feasibleSpace")
     listed, low, high = space.values("list"), number(space.value("min")), number(space.value("max"))
     step, distribution = number(space.value("step")), space.text("distribution") or "uniform"
@@ -102,7 +102,7 @@ def _listed(value: Any, kind: str | None) -> Any:
     return str(value) if found is None else found
 
 
-def _algorithm(algorithm: Foreign) -> dict[str, Any]:
+def _algorithm(algorithm: ForeignFile) -> dict[str, Any]:
     name, settings = algorithm.text("algorithmName"), _settings(algorithm)
     algorithm.leave()
     found: dict[str, Any] = {"engine": _ENGINES.get(name or "")}
@@ -117,12 +117,12 @@ def _algorithm(algorithm: Foreign) -> dict[str, Any]:
     return found
 
 
-def _settings(section: Foreign) -> dict[str, str]:
+def _settings(section: ForeignFile) -> dict[str, str]:
     pairs = ((item.text("name"), item.text("value")) for item in section.each("algorithmSettings"))
     return {name: value or "" for name, value in pairs if name}
 
 
-def _early(early: Foreign) -> dict[str, Any]:
+def _early(early: ForeignFile) -> dict[str, Any]:
     name, settings = early.text("algorithmName"), _settings(early)
     early.leave()
     if name is None:
@@ -136,7 +136,7 @@ def _early(early: Foreign) -> dict[str, Any]:
     return without_empty({"type": "median", "min_steps": start})
 
 
-def _collected(spec: Foreign) -> dict[str, str]:
+def _collected(spec: ForeignFile) -> dict[str, str]:
     """Where metrics are read. What is printed as `name=value` is understood without a word."""
     kind = spec.below("collector").text("kind") or "StdOut"
     source = spec.below("source")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from orchestune.config.foreign.notes import Foreign, number, without_empty
+from orchestune.config.foreign.notes import ForeignFile, number, without_empty
 
 _REFERENCE = re.compile(r"\$\{trialParameters\.([^}]+)\}")
 _OF_KATIB = re.compile(r"\$\{trialSpec\.[^}]+\}")
@@ -25,7 +25,7 @@ _RESTS = (
 """parts of a pod that are handed on as they stand"""
 
 
-def trial(template: Foreign, parameters: Mapping[str, str]) -> dict[str, Any]:
+def trial(template: ForeignFile, parameters: Mapping[str, str]) -> dict[str, Any]:
     """The keys of the experiment file that say what one trial is; `parameters`: what each is called here."""
     names = {}
     for item in template.each("trialParameters"):
@@ -59,7 +59,7 @@ def trial(template: Foreign, parameters: Mapping[str, str]) -> dict[str, Any]:
     return without_empty(found)
 
 
-def _pod(spec: Foreign) -> tuple[Foreign, float | None]:
+def _pod(spec: ForeignFile) -> tuple[ForeignFile, float | None]:
     """The pod of a Job, or of the first kind of replica of a training job; how many seconds it may take."""
     kind = spec.text("kind") or "Job"
     inner = spec.below("spec")
@@ -87,7 +87,7 @@ class _Names:
     def __init__(self, names: dict[str, str], parameters: Mapping[str, str]) -> None:
         self.names, self.parameters = names, parameters
 
-    def in_text(self, text: str, container: Foreign) -> str:
+    def in_text(self, text: str, container: ForeignFile) -> str:
         """`--lr=${trialParameters.learningRate}` as `--lr={lr}`."""
         parts = _REFERENCE.split(text)
         made = [part.replace("{", "{{").replace("}", "}}") if index % 2 == 0 and not _OF_KATIB.search(part) else part
@@ -107,7 +107,7 @@ class _Names:
         return "".join(made)
 
 
-def _command(container: Foreign, names: _Names) -> dict[str, Any]:
+def _command(container: ForeignFile, names: _Names) -> dict[str, Any]:
     words = [str(word) for name in ("command", "args") for word in container.values(name)]
     fixed: dict[str, str] = {}
     varied: list[str] = []
@@ -132,7 +132,7 @@ def _command(container: Foreign, names: _Names) -> dict[str, Any]:
     return {"run": run if words else None, "env": fixed}
 
 
-def _resources(resources: Foreign) -> dict[str, Any]:
+def _resources(resources: ForeignFile) -> dict[str, Any]:
     asked = {**resources.mapping("limits"), **resources.mapping("requests")}
     resources.leave()
     gpus = [name for name in asked if "gpu" in name]
@@ -148,7 +148,7 @@ def _cores(value: Any) -> Any:
     return f"{value}" if isinstance(value, str) and value.endswith("m") else number(value)
 
 
-def _where(pod: Foreign, container: Foreign) -> dict[str, Any]:
+def _where(pod: ForeignFile, container: ForeignFile) -> dict[str, Any]:
     found: dict[str, Any] = {
         "service_account": pod.text("serviceAccountName") or pod.text("serviceAccount"),
         "priority_class": pod.text("priorityClassName"),

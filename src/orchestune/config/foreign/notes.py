@@ -6,17 +6,17 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from orchestune.config.kinds import LARGEST
-from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, plain
-from orchestune.config.report import Report
+from orchestune.config.document.kinds import LARGEST
+from orchestune.config.document.nodes import Entries, Items, Node, ScalarNode, SourcePosition, plain
+from orchestune.config.document.report import ProblemReport
 
-_NOTHING = Place("")
+_NOTHING = SourcePosition("")
 
 
-class Foreign:
+class ForeignFile:
     """A mapping of another tool's file. What is not taken out of it is noted when it is left."""
 
-    def __init__(self, node: Node | None, path: str, report: Report, above: Place = _NOTHING) -> None:
+    def __init__(self, node: Node | None, path: str, report: ProblemReport, above: SourcePosition = _NOTHING) -> None:
         self.path, self.report = path, report
         self.place = node.place if node is not None else above
         entries = node.entries if isinstance(node, Entries) else ()
@@ -51,17 +51,17 @@ class Foreign:
     def text(self, name: str) -> str | None:
         """The same as a text, where it is one value."""
         node = self.take(name)
-        return node.text if isinstance(node, Scalar) and node.value is not None else None
+        return node.text if isinstance(node, ScalarNode) and node.value is not None else None
 
-    def below(self, name: str) -> Foreign:
+    def below(self, name: str) -> ForeignFile:
         """The mapping under `name`; an empty one where there is none."""
-        return Foreign(self.take(name), self._path(name), self.report, self.place)
+        return ForeignFile(self.take(name), self._path(name), self.report, self.place)
 
-    def each(self, name: str) -> list[Foreign]:
+    def each(self, name: str) -> list[ForeignFile]:
         """The mappings of the list under `name`."""
         node = self.take(name)
         items = node.items if isinstance(node, Items) else ()
-        return [Foreign(item, f"{self._path(name)}[{index}]", self.report) for index, item in enumerate(items)]
+        return [ForeignFile(item, f"{self._path(name)}[{index}]", self.report) for index, item in enumerate(items)]
 
     def note(self, message: str, name: str = "") -> None:
         """Say what becomes of a value."""

@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestune.config.foreign.optuna_choices import in_words, single
-from orchestune.config.spelling import extended
+from orchestune.config.sections.short_spelling import extended
 
 _Found = Mapping[str, Sequence[BaseDistribution]]
 _MOST_COUNTS = 16

@@ -19,13 +19,13 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
-from orchestune.config.draft import Draft
+from orchestune.config.document.nodes import SourcePosition, mapping
 from orchestune.config.foreign.notes import called
 from orchestune.config.foreign.optuna_choices import in_words, single
 from orchestune.config.foreign.optuna_conditions import with_conditions
-from orchestune.config.nodes import Place, mapping
-from orchestune.config.spelling import spelled
-from orchestune.domain.parameters import token
+from orchestune.config.sections.short_spelling import spelled
+from orchestune.config.sources.draft import Draft
+from orchestune.domain.search.parameters import token
 from orchestune.domain.words import did_you_mean, plural
 from orchestune.errors import NotFound, UsageError
 
@@ -148,7 +148,7 @@ def _of_study(storage: BaseStorage, name: str, source: str, metrics: Sequence[st
         document["warm_start"] = path
         files[path] = "".join(f"{json.dumps(result)}\n" for result in results)
     remarks = {"run": "the study does not say: write the command of your program here"}
-    return Draft(mapping(document, Place(_shown(source))), tuple(notes), remarks, files=files)
+    return Draft(mapping(document, SourcePosition(_shown(source))), tuple(notes), remarks, files=files)
 
 
 def _option(study: optuna.Study, index: int) -> str:

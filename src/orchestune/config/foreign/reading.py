@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestune.config import sigopt_modules
-from orchestune.config.compose import compose
-from orchestune.config.draft import Draft
+from orchestune.config.document.compose import compose
+from orchestune.config.document.nodes import Entries, ScalarNode, mapping, plain
+from orchestune.config.document.report import ProblemReport
 from orchestune.config.experiment_file import with_command_beside
 from orchestune.config.foreign import katib, sweep
-from orchestune.config.nodes import Entries, Scalar, mapping, plain
-from orchestune.config.orchestrate import converted, is_older
-from orchestune.config.recognizing import KATIB, SWEEP, kind, unread
-from orchestune.config.report import Report
-from orchestune.config.spelling import spelled
+from orchestune.config.sections.short_spelling import spelled
+from orchestune.config.sources import sigopt_modules
+from orchestune.config.sources.draft import Draft
+from orchestune.config.sources.orchestrate import converted, is_older
+from orchestune.config.sources.recognize import KATIB, SWEEP, kind, unread
 from orchestune.errors import UsageError
 
 LARGEST = 2**20
@@ -51,7 +51,7 @@ def _is_storage(source: str) -> bool:
 
 
 def _of_file(path: Path, python: str) -> Draft:
-    report = Report()
+    report = ProblemReport()
     try:
         with path.open("rb") as file:
             text = file.read(LARGEST + 1).decode("utf-8")
@@ -84,7 +84,7 @@ def _of_file(path: Path, python: str) -> Draft:
     return replace(made, notes=(*made.notes, *dict.fromkeys(report.notes)))
 
 
-def _of_orchestrate(root: Entries, path: Path, report: Report) -> Draft:
+def _of_orchestrate(root: Entries, path: Path, report: ProblemReport) -> Draft:
     document = _short(with_command_beside(converted(root, report), path, report))
     files = {file: sigopt_modules.text(file) for file in sigopt_modules.wanted(document, path.parent)}
     if files:
@@ -100,7 +100,7 @@ def _short(root: Entries) -> Entries:
             pairs = tuple((key, shorter(plain(value)) or value) for key, value in node.entries)
             place = node.place
             entries = mapping({key.text: value for key, value in pairs}, place)
-            root = root.with_entry(Scalar(place, section, section), entries)
+            root = root.with_entry(ScalarNode(place, section, section), entries)
     return root
 
 

@@ -9,12 +9,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.draft import Draft
-from orchestune.config.foreign.notes import Foreign, called, figures, number, without_empty
+from orchestune.config.document.nodes import Entries, Node, ScalarNode, mapping, plain
+from orchestune.config.document.report import ProblemReport
+from orchestune.config.foreign.notes import ForeignFile, called, figures, number, without_empty
 from orchestune.config.foreign.wandb_log import collected
-from orchestune.config.nodes import Entries, Node, Scalar, mapping, plain
-from orchestune.config.report import Report
-from orchestune.config.spelling import extended, spelled
+from orchestune.config.sections.short_spelling import extended, spelled
+from orchestune.config.sources.draft import Draft
 
 _COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 _WORDS = {"${env}": "", "${args}": "{args}", "${args_no_boolean_flags}": "{args}",
@@ -27,9 +27,9 @@ _LARGEST = 700.0
 """exponents of e beyond it make no number"""
 
 
-def draft(root: Entries, report: Report, python: str = "python") -> Draft:
+def draft(root: Entries, report: ProblemReport, python: str = "python") -> Draft:
     """The sweep as an experiment, whose interpreter is `python`; mistakes and notes go into the report."""
-    top = Foreign(root, "", report)
+    top = ForeignFile(root, "", report)
     program = root.get("program")
     method = top.text("method")
     document: dict[str, Any] = {"name": top.text("name")}
@@ -44,7 +44,7 @@ def draft(root: Entries, report: Report, python: str = "python") -> Draft:
     if name:
         here = called("metrics", [name], report.notes)[name]
         document["metrics"] = {here: metric.text("goal") or "minimize"}
-        if isinstance(program, Scalar):
+        if isinstance(program, ScalarNode):
             beside = Path(root.place.file).parent / program.text  # an agent starts it where it is itself started
             logged, notes = collected(beside if beside.is_file() else Path(program.text), name, here)
             document |= logged
@@ -62,7 +62,7 @@ def draft(root: Entries, report: Report, python: str = "python") -> Draft:
     return Draft(mapping(without_empty(document), root.place))
 
 
-def _engine(method: str | None, top: Foreign) -> str | None:
+def _engine(method: str | None, top: ForeignFile) -> str | None:
     if method in ("random", "grid"):
         return method
     if method != "bayes":
@@ -74,7 +74,7 @@ def _words(command: Any) -> list[str]:
     return [str(word) for word in command] if isinstance(command, list) else str(command).split()
 
 
-def _run(words: list[str], top: Foreign) -> str | None:
+def _run(words: list[str], top: ForeignFile) -> str | None:
     """The command. Macros of W&B become placeholders, or the shell's words where there is none."""
     program = top.text("program")
     if not program and "${program}" in words:
@@ -84,7 +84,7 @@ def _run(words: list[str], top: Foreign) -> str | None:
     return " ".join(made)
 
 
-def _word(word: str, program: str, top: Foreign) -> str:
+def _word(word: str, program: str, top: ForeignFile) -> str:
     if word in _WORDS:
         return _WORDS[word]
     if word in _IN_SHELL:
@@ -103,12 +103,12 @@ def _quoted(text: str) -> str:
     return shlex.quote(text).replace("{", "{{").replace("}", "}}")
 
 
-def _parameters(node: Node | None, before: str, report: Report) -> dict[str, Any]:
+def _parameters(node: Node | None, before: str, report: ProblemReport) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    top = Foreign(node, f"parameters{'.' + before.rstrip('.') if before else ''}", report)
+    top = ForeignFile(node, f"parameters{'.' + before.rstrip('.') if before else ''}", report)
     for name, here in called("parameters", list(top), report.notes).items():
         item = top.take(name)
-        space = Foreign(item, f"parameters.{before}{name}", report)
+        space = ForeignFile(item, f"parameters.{before}{name}", report)
         if "parameters" in space and isinstance(item, Entries):
             space.note(f"its parameters are called {before}{here}.… here, also in the command")
             found |= _parameters(space.take("parameters"), f"{before}{here}.", report)
@@ -120,7 +120,7 @@ def _parameters(node: Node | None, before: str, report: Report) -> dict[str, Any
     return found
 
 
-def _space(space: Foreign) -> Any:
+def _space(space: ForeignFile) -> Any:
     values, value, weights = space.value("values"), space.take("value"), space.value("probabilities")
     if value is not None:
         space.value("distribution")
@@ -149,7 +149,7 @@ def _space(space: Foreign) -> Any:
     return extended(found, {"prior": prior}) if prior else found
 
 
-def _listed(space: Foreign, values: list[Any], weights: Any) -> Any:
+def _listed(space: ForeignFile, values: list[Any], weights: Any) -> Any:
     if None in values:
         space.note("null is given to the program as the word None")
     found = [_single(item) for item in values]
@@ -160,7 +160,7 @@ def _listed(space: Foreign, values: list[Any], weights: Any) -> Any:
     return extended(found, {"prior": {"weights": weights}})
 
 
-def _believed(space: Foreign, kind: str) -> tuple[tuple[float, float] | None, dict[str, Any]]:
+def _believed(space: ForeignFile, kind: str) -> tuple[tuple[float, float] | None, dict[str, Any]]:
     """The range of a distribution that has no bounds, and the prior that it is; nothing of any other."""
     if kind == "beta":
         shapes = {name: number(space.value(name)) or 1 for name in ("a", "b")}
@@ -176,7 +176,7 @@ def _believed(space: Foreign, kind: str) -> tuple[tuple[float, float] | None, di
     return bounds, {"median": figures(math.exp(mu)), "factor": figures(math.exp(sigma))} if bounds else {}
 
 
-def _bounds(space: Foreign, kind: str, low: Any, high: Any) -> tuple[float, float] | None:
+def _bounds(space: ForeignFile, kind: str, low: Any, high: Any) -> tuple[float, float] | None:
     if kind in ("normal", "log_normal"):
         return None
     if low is None or high is None:
@@ -193,7 +193,7 @@ def _bounds(space: Foreign, kind: str, low: Any, high: Any) -> tuple[float, floa
     return low, high
 
 
-def _powers(space: Foreign, low: float, high: float) -> tuple[float, float] | None:
+def _powers(space: ForeignFile, low: float, high: float) -> tuple[float, float] | None:
     """What those exponents of e make."""
     if max(abs(low), abs(high)) > _LARGEST:
         space.wrong("takes exponents of e, and these are too large", "log_uniform_values takes the values themselves")
@@ -218,7 +218,7 @@ def _single(value: Any) -> Any:
     return value if isinstance(value, (str, int, float)) else json.dumps(value)
 
 
-def _as_words(name: str, space: Any, report: Report) -> Any:
+def _as_words(name: str, space: Any, report: ProblemReport) -> Any:
     """Truth values as `--name=True`, which is how W&B writes them; `{args}` would write a bare `--name`."""
     listed = space.get("values") if isinstance(space, dict) else space
     if not isinstance(listed, list) or not any(isinstance(item, bool) for item in listed):
@@ -228,7 +228,7 @@ def _as_words(name: str, space: Any, report: Report) -> Any:
     return {**space, "values": words} if isinstance(space, dict) else words
 
 
-def _early(early: Foreign) -> dict[str, Any]:
+def _early(early: ForeignFile) -> dict[str, Any]:
     kind = early.text("type")
     if kind is None:
         return {}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from orchestune.config.scripts.option import Kind, Option, Script, plain
-from orchestune.config.scripts.scope import Scope, Unknown, calls, keywords, members
+from orchestune.config.scripts.scope import ModuleScope, UnknownValue, calls, keywords, members
 
 _KINDS: dict[str, Kind] = {
     "float": "float", "integer": "int", "string": "text", "enum": "text", "bool": "bool", "boolean": "bool",
@@ -15,7 +15,7 @@ _KINDS: dict[str, Kind] = {
 }  # fmt: skip
 
 
-def read(tree: ast.Module, scope: Scope) -> Script | None:
+def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
     """None where none is defined."""
     options: list[Option] = []
     needed = set[str]()
@@ -36,7 +36,7 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     return Script("absl", tuple(found)) if options else None
 
 
-def _option(what: str, call: ast.Call, scope: Scope) -> Option | None:
+def _option(what: str, call: ast.Call, scope: ModuleScope) -> Option | None:
     said = keywords(call)
     third = {"enum": ("enum_values", "help"), "enum_class": ("enum_class", "help")}
     order = ("name", "default", *third.get(what, ("help", "lower_bound", "upper_bound")))
@@ -63,12 +63,12 @@ def _option(what: str, call: ast.Call, scope: Scope) -> Option | None:
     )
 
 
-def _members(given: Mapping[str, ast.expr], scope: Scope) -> tuple[list[str], str | None]:
+def _members(given: Mapping[str, ast.expr], scope: ModuleScope) -> tuple[list[str], str | None]:
     """How the members of an enumeration are written, and the default one."""
     default = given.get("default")
     listed = scope.class_of(given.get("enum_class"))
     try:
         names = [member.name.lower() for member in members(scope, listed)] if listed is not None else []
-    except Unknown:
+    except UnknownValue:
         names = []
     return names, default.attr.lower() if isinstance(default, ast.Attribute) else None

@@ -11,7 +11,7 @@ from typing import Any
 from orchestune.config.scripts import by_jsonargparse
 from orchestune.config.scripts.loops import unrolled
 from orchestune.config.scripts.option import KINDS, Kind, Option, Script, plain
-from orchestune.config.scripts.scope import Scope, calls, keywords
+from orchestune.config.scripts.scope import ModuleScope, calls, keywords
 
 _KINDS: dict[str, Kind] = {"float": "float", "int": "int", "str": "text", "bool": "bool"}
 _TRUTH = ("bool", "boolean", "strtobool", "truth")
@@ -19,7 +19,7 @@ _NARGS = {"argparse.REMAINDER": "...", "argparse.ZERO_OR_MORE": "*", "argparse.O
 _WITHOUT_VALUE = ("store_const", "append_const", "count", "help", "version", "append", "extend")
 
 
-def read(tree: ast.Module, scope: Scope) -> Script | None:
+def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
     """None where there are no such calls."""
     tree = unrolled(tree, scope)
     parsers, first, groups = _commands(tree), _before_commands(tree), _exclusive(tree, scope)
@@ -75,7 +75,7 @@ def _before_commands(tree: ast.Module) -> set[str]:
     return whole - {""}
 
 
-def _exclusive(tree: ast.Module, scope: Scope) -> list[tuple[int, str, str]]:
+def _exclusive(tree: ast.Module, scope: ModuleScope) -> list[tuple[int, str, str]]:
     """Each assignment of a variable that holds a group of which one option at most is taken: its line, the variable,
     and what that group is called here; empty where the variable holds something else from there on.
     """
@@ -103,7 +103,7 @@ def _name(node: ast.AST | None) -> str:
     return ast.unparse(node) if isinstance(node, (ast.Name, ast.Attribute)) else ""
 
 
-def _option(call: ast.Call, scope: Scope) -> Option | None:
+def _option(call: ast.Call, scope: ModuleScope) -> Option | None:
     flags = [text for text in map(scope.or_none, call.args) if isinstance(text, str)]
     said = keywords(call)
     action = scope.or_none(said.get("action"))
@@ -140,7 +140,7 @@ def _option(call: ast.Call, scope: Scope) -> Option | None:
     )
 
 
-def _nargs(node: ast.expr | None, scope: Scope) -> Any:
+def _nargs(node: ast.expr | None, scope: ModuleScope) -> Any:
     """How many values it takes, as argparse writes it; something else than that where it is not known."""
     if node is None:
         return None
@@ -156,7 +156,7 @@ def _placed(flags: list[str]) -> tuple[str, str]:
     return name, f"{flags[0]} {{{name}}}" if flags[0].startswith("-") else f"{{{name}}}"
 
 
-def _kind(said: dict[str, ast.expr], default: Any, scope: Scope) -> Kind | None:
+def _kind(said: dict[str, ast.expr], default: Any, scope: ModuleScope) -> Kind | None:
     if "type" not in said:
         return {bool: "bool", float: "other", int: "other"}.get(type(default), "text")  # type: ignore[return-value]
     name = scope.named(said["type"]).rpartition(".")[2]
@@ -177,7 +177,7 @@ def _reads_truth(kind: str, default: Any, better: bool) -> bool:
     return any(word in name.lower() for word in _TRUTH) or isinstance(default, bool)
 
 
-def _words(kind: ast.expr, scope: Scope) -> tuple[str, str]:
+def _words(kind: ast.expr, scope: ModuleScope) -> tuple[str, str]:
     """How true and false are written: to `eval`, and to what compares a text with `'True'`, as Python has them."""
     text = ast.unparse(scope.function_of(kind) or kind)
     evaluated = scope.named(kind).rpartition(".")[2] in ("eval", "literal_eval")

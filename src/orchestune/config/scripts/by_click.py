@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestune.config.scripts.option import Kind, Option, Script, plain
-from orchestune.config.scripts.scope import Function, Scope, calls, keywords
+from orchestune.config.scripts.scope import Function, ModuleScope, calls, keywords
 
 _KINDS: dict[str, Kind] = {
     "float": "float", "FLOAT": "float", "int": "int", "INT": "int", "str": "text", "STRING": "text", "bool": "other",
@@ -15,7 +15,7 @@ _KINDS: dict[str, Kind] = {
 }  # fmt: skip
 
 
-def read(tree: ast.Module, scope: Scope) -> Script | None:
+def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
     """None where nothing is decorated with its options."""
     commands: dict[str, tuple[Option, ...]] = {}
     for function in scope.functions.values():
@@ -31,7 +31,7 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     return Script("click", (), commands=commands)
 
 
-def _made(function: Function, scope: Scope) -> Iterator[tuple[ast.Call, Scope]]:
+def _made(function: Function, scope: ModuleScope) -> Iterator[tuple[ast.Call, ModuleScope]]:
     """The calls that decorate it, each with the scope that it stands in: those within a decorator of the user's own
     too, in a list that one is given, and what a name stands for: `rate = click.option("--rate")`.
     """
@@ -48,7 +48,7 @@ def _made(function: Function, scope: Scope) -> Iterator[tuple[ast.Call, Scope]]:
             yield named, scope
 
 
-def _own(called: ast.expr, scope: Scope) -> tuple[Function | None, Scope]:
+def _own(called: ast.expr, scope: ModuleScope) -> tuple[Function | None, ModuleScope]:
     """The user's function of that name, in this module or in one that it imports from, with its scope."""
     if (own := scope.function_of(called)) is not None:
         return own, scope
@@ -61,16 +61,16 @@ def _decorators(function: Function) -> list[ast.expr]:
     return [item.func if isinstance(item, ast.Call) else item for item in function.decorator_list]
 
 
-def _is_group(function: Function, scope: Scope) -> bool:
+def _is_group(function: Function, scope: ModuleScope) -> bool:
     return any(scope.named(item) == "click.group" for item in _decorators(function))
 
 
-def _command(function: Function, scope: Scope) -> str | None:
+def _command(function: Function, scope: ModuleScope) -> str | None:
     """What the command is called, behind the groups in which it stands; None where the function is none."""
     return _called(function, scope, "command")
 
 
-def _called(function: Function, scope: Scope, kind: str) -> str | None:
+def _called(function: Function, scope: ModuleScope, kind: str) -> str | None:
     for item in function.decorator_list:
         called = item.func if isinstance(item, ast.Call) else item
         below = isinstance(called, ast.Attribute) and called.attr == kind and scope.named(called) != f"click.{kind}"
@@ -88,7 +88,7 @@ def _called(function: Function, scope: Scope, kind: str) -> str | None:
     return None
 
 
-def _option(call: ast.Call, scope: Scope) -> Option | None:
+def _option(call: ast.Call, scope: ModuleScope) -> Option | None:
     called = scope.named(call.func)
     names = [text for text in map(scope.or_none, call.args) if isinstance(text, str)]
     said = keywords(call)
@@ -117,7 +117,7 @@ def _option(call: ast.Call, scope: Scope) -> Option | None:
     )  # fmt: skip
 
 
-def _type(node: ast.expr | None, default: Any, scope: Scope) -> tuple[Kind, tuple[Any, ...], Any, Any]:
+def _type(node: ast.expr | None, default: Any, scope: ModuleScope) -> tuple[Kind, tuple[Any, ...], Any, Any]:
     if node is None:
         found: Kind = {bool: "other", float: "float", int: "int"}.get(type(default), "text")  # type: ignore[assignment]
         return found, (), None, None

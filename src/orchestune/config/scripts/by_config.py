@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.places import READERS, Spans, Unreadable
+from orchestune.config.document.value_spans import READERS, Spans, Unreadable
 from orchestune.config.scripts import values
 from orchestune.config.scripts.option import Option, Script
 from orchestune.config.scripts.proposing import propose
-from orchestune.config.scripts.scope import Scope, calls, keywords
+from orchestune.config.scripts.scope import ModuleScope, calls, keywords
 from orchestune.config.scripts.signature import of_fields
 from orchestune.errors import BadInput
 
@@ -20,7 +20,7 @@ _PACKAGE = re.compile(r"^#\s*@package:?\s+([\w.]+)", re.MULTILINE)
 _NAMES = ("config", "cfg", "conf", "config-file", "config_file", "config-path", "config_path", "configuration")
 
 
-def hydra(scope: Scope, folder: Path) -> Script | None:
+def hydra(scope: ModuleScope, folder: Path) -> Script | None:
     """The configuration that `@hydra.main` names, with those that its defaults choose. None without it."""
     for function in scope.functions.values():
         for item in function.decorator_list:
@@ -30,7 +30,7 @@ def hydra(scope: Scope, folder: Path) -> Script | None:
     return None
 
 
-def omegaconf(tree: ast.Module, scope: Scope, folder: Path) -> Script | None:
+def omegaconf(tree: ast.Module, scope: ModuleScope, folder: Path) -> Script | None:
     """What `OmegaConf.load` reads, where `OmegaConf.from_cli` puts words of the command over it."""
     named = [(scope.named(call.func), call) for call in calls(tree)]
     if not any(name.endswith("OmegaConf.from_cli") for name, _ in named):
@@ -107,7 +107,7 @@ def _is_file(path: str, folder: Path) -> bool:
     return Path(path).suffix.lower() in READERS and (folder / path).is_file()
 
 
-def _of_main(said: dict[str, ast.expr], scope: Scope, folder: Path) -> Script:
+def _of_main(said: dict[str, ast.expr], scope: ModuleScope, folder: Path) -> Script:
     where, name = scope.or_none(said.get("config_path")), scope.or_none(said.get("config_name"))
     root = folder / where if isinstance(where, str) else folder
     if not isinstance(name, str):
@@ -123,7 +123,7 @@ def _of_main(said: dict[str, ast.expr], scope: Scope, folder: Path) -> Script:
     return Script("Hydra", tuple(options.values()), way="{hydra}")
 
 
-def _stored(scope: Scope, name: str) -> list[Option]:
+def _stored(scope: ModuleScope, name: str) -> list[Option]:
     """The fields of the data class that the store of configurations holds under that name."""
     for call in calls(scope.tree):
         said = dict(zip(("name", "node", "group"), call.args, strict=False)) | keywords(call)

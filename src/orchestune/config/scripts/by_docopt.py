@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from orchestune.config.scalars import resolve
+from orchestune.config.document.scalars import resolve
 from orchestune.config.scripts.option import Option, Script
-from orchestune.config.scripts.scope import Scope, calls, keywords
+from orchestune.config.scripts.scope import ModuleScope, calls, keywords
 
 _USAGE = re.compile(r"(?ims)^[^\n]*usage:(.*?)(?:\n[ \t]*\n|\Z)")
 _DESCRIBED = re.compile(r"(?m)^[ \t]*(-\S.*(?:\n(?![ \t]*-)[ \t]+\S.*)*)")
@@ -21,7 +21,7 @@ _RIVALS = re.compile(r"([\[(])([^\[\]()]*\|[^\[\]()]*)[\])]")
 _ITSELF = ("help", "version", "h")
 
 
-def read(tree: ast.Module, scope: Scope) -> Script | None:
+def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
     """None where `docopt` is not called, or of a text that is not known."""
     for call in calls(tree):
         if scope.named(call.func) != "docopt.docopt":

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import re
 
-from orchestune.config.scalars import resolve
+from orchestune.config.document.scalars import resolve
 from orchestune.config.scripts.option import Kind, Option, Script, plain
-from orchestune.config.scripts.scope import Scope, calls, keywords
+from orchestune.config.scripts.scope import ModuleScope, calls, keywords
 
 _GET = ("os.environ.get", "os.getenv", "os.environ.setdefault")
 _CONVERTED: dict[str, Kind] = {"float": "float", "int": "int"}
@@ -19,7 +19,7 @@ OF_THE_MACHINE = re.compile(
 """variables that say where a script runs, and not how it trains"""
 
 
-def read(tree: ast.Module, scope: Scope) -> Script | None:
+def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
     """None where none of them is a number."""
     kinds = {id(call.args[0]): kind for call in calls(tree) if (kind := _converts(call, scope)) is not None}
     reading = [node for node in ast.walk(tree) if isinstance(node, (ast.Call, ast.Subscript))]
@@ -36,12 +36,12 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     return Script("the environment", tuple(found.values()), way="") if numbers else None
 
 
-def _converts(call: ast.Call, scope: Scope) -> Kind | None:
+def _converts(call: ast.Call, scope: ModuleScope) -> Kind | None:
     """What it makes of the one thing that it is given; None where that is no number."""
     return _CONVERTED.get(scope.named(call.func)) if len(call.args) == 1 else None
 
 
-def _read(node: ast.Call | ast.Subscript, scope: Scope) -> tuple[object, object]:
+def _read(node: ast.Call | ast.Subscript, scope: ModuleScope) -> tuple[object, object]:
     """The name of the variable that is read, and its default."""
     if isinstance(node, ast.Call):
         given = dict(zip(("key", "default"), node.args, strict=False)) | keywords(node)

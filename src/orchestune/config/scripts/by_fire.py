@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 
 from orchestune.config.scripts.option import Option, Script, plain
-from orchestune.config.scripts.scope import Function, Scope, calls
+from orchestune.config.scripts.scope import Function, ModuleScope, calls
 from orchestune.config.scripts.signature import annotated, arguments, functions, public
 
 
-def read(tree: ast.Module, scope: Scope) -> Script | None:
+def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
     """What `fire.Fire` is given: a function, a class, a dictionary of them, or the whole module. None without it."""
     for call in calls(tree):
         if scope.named(call.func) != "fire.Fire":
@@ -30,11 +30,11 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     return None
 
 
-def _commands(node: ast.ClassDef | ast.Module, scope: Scope) -> dict[str, tuple[Option, ...]]:
+def _commands(node: ast.ClassDef | ast.Module, scope: ModuleScope) -> dict[str, tuple[Option, ...]]:
     return {name: _options(function, scope) for name, function in public(node).items()}
 
 
-def _options(function: Function, scope: Scope) -> tuple[Option, ...]:
+def _options(function: Function, scope: ModuleScope) -> tuple[Option, ...]:
     """Fire reads values as Python does, whatever the annotation says."""
     found = []
     for argument, default in arguments(function):

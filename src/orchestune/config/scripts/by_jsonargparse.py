@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from orchestune.config.scripts.option import Option, Script
-from orchestune.config.scripts.scope import Function, Scope, calls, keywords
+from orchestune.config.scripts.scope import Function, ModuleScope, calls, keywords
 from orchestune.config.scripts.signature import functions, is_data_class, of_fields, of_function, public
 
 _CALLS = ("jsonargparse.CLI", "jsonargparse.auto_cli")
 ADDING = ("add_class_arguments", "add_dataclass_arguments", "add_function_arguments")
 
 
-def read(tree: ast.Module, scope: Scope) -> Script | None:
+def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
     """What `CLI` is given: functions, a class, or the functions of the module. None without it."""
     for call in calls(tree):
         if _is_lightning(call.func, scope):
@@ -27,12 +27,12 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     return None
 
 
-def in_use(scope: Scope) -> bool:
+def in_use(scope: ModuleScope) -> bool:
     """Whether the parser of the script is its own: one that reads `--mix=false` as what it says."""
     return any(name.partition(".")[0] == "jsonargparse" for name in scope.imports.values())
 
 
-def added(call: ast.Call, scope: Scope) -> list[Option]:
+def added(call: ast.Call, scope: ModuleScope) -> list[Option]:
     """What `parser.add_class_arguments(Model, "model")` and its like add."""
     names = [*call.args[1:2], keywords(call).get("nested_key")]
     above = scope.or_none(names[0])
@@ -40,14 +40,14 @@ def added(call: ast.Call, scope: Scope) -> list[Option]:
     return [replace(one, name=f"{above}.{one.name}") for one in found] if isinstance(above, str) else found
 
 
-def _is_lightning(called: ast.expr, scope: Scope) -> bool:
+def _is_lightning(called: ast.expr, scope: ModuleScope) -> bool:
     """Whether that is `LightningCLI`, or a class which is derived from it."""
     node = scope.class_of(called)
     names = [scope.named(called)] if node is None else [scope.named(base) for base in node.bases]
     return any(name.rpartition(".")[2] == "LightningCLI" for name in names)
 
 
-def _of_lightning(call: ast.Call, scope: Scope) -> Script | None:
+def _of_lightning(call: ast.Call, scope: ModuleScope) -> Script | None:
     """`LightningCLI(Model, Data)` has the arguments of both for its command `fit`, and without commands for itself."""
     given = dict(zip(("model_class", "datamodule_class"), call.args, strict=False)) | keywords(call)
     options: list[Option] = []
@@ -61,11 +61,11 @@ def _of_lightning(call: ast.Call, scope: Scope) -> Script | None:
     return Script("LightningCLI", (), commands={"fit": tuple(options)})
 
 
-def _of_module(tree: ast.Module, scope: Scope) -> Script | None:
+def _of_module(tree: ast.Module, scope: ModuleScope) -> Script | None:
     return _of_functions(public(tree), scope)
 
 
-def _of_given(given: ast.expr, scope: Scope) -> Script | None:
+def _of_given(given: ast.expr, scope: ModuleScope) -> Script | None:
     if isinstance(given, (ast.List, ast.Tuple)):
         listed = [function for item in given.elts if (function := scope.function_of(item)) is not None]
         return _of_functions({function.name: function for function in listed}, scope)
@@ -78,18 +78,18 @@ def _of_given(given: ast.expr, scope: Scope) -> Script | None:
     return Script("jsonargparse", own, commands=commands)
 
 
-def _of_functions(several: Mapping[str, Function], scope: Scope) -> Script | None:
+def _of_functions(several: Mapping[str, Function], scope: ModuleScope) -> Script | None:
     commands = {name: _options(function, scope) for name, function in several.items()}
     if len(commands) == 1:
         return Script("jsonargparse", next(iter(commands.values())))
     return Script("jsonargparse", (), commands=commands) if commands else None
 
 
-def _options(function: Function, scope: Scope) -> tuple[Option, ...]:
+def _options(function: Function, scope: ModuleScope) -> tuple[Option, ...]:
     return tuple(_by_place(_truth(option)) for option in of_function(function, scope))
 
 
-def _of_component(given: ast.expr, scope: Scope) -> list[Option]:
+def _of_component(given: ast.expr, scope: ModuleScope) -> list[Option]:
     """Of a function, of what a class is made with, or of a data class."""
     function, node = scope.function_of(given), scope.class_of(given)
     if node is not None and not is_data_class(node):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from orchestune.config.scalars import resolve
+from orchestune.config.document.scalars import resolve
 from orchestune.config.scripts.option import KINDS, Kind, Option, Script, plain
 
 _TEXT = r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)"""

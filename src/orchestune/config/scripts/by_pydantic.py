@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestune.config.scripts.option import Kind, Option, Script, plain
-from orchestune.config.scripts.scope import Scope, calls, keywords
+from orchestune.config.scripts.scope import ModuleScope, calls, keywords
 from orchestune.config.scripts.signature import annotated
 
 _KINDS: dict[str, Kind] = {
@@ -36,7 +36,7 @@ class _Way:
         return field.upper() if self.upper else field
 
 
-def read(tree: ast.Module, scope: Scope) -> Script | None:
+def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
     """The class of settings that is made, or what `CliApp.run` is given. None without one, or where all that the
     environment sets of it are texts, such as keys.
     """
@@ -64,14 +64,14 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     return None
 
 
-def _is_settings(node: ast.ClassDef, scope: Scope, depth: int = 0) -> bool:
+def _is_settings(node: ast.ClassDef, scope: ModuleScope, depth: int = 0) -> bool:
     named = [scope.named(base) for base in node.bases]
     if any(name in ("BaseSettings", "pydantic_settings.BaseSettings", "pydantic.BaseSettings") for name in named):
         return True
     return depth < 20 and any(_is_settings(base, scope, depth + 1) for base in scope.bases(node))
 
 
-def _configuration(node: ast.ClassDef, scope: Scope) -> dict[str, Any]:
+def _configuration(node: ast.ClassDef, scope: ModuleScope) -> dict[str, Any]:
     """What `model_config` says, or the class `Config` of before, or what stands beside the classes above it."""
     found: dict[str, Any] = {item.arg: scope.or_none(item.value) for item in node.keywords if item.arg}
     for item in node.body:
@@ -88,7 +88,7 @@ def _configuration(node: ast.ClassDef, scope: Scope) -> dict[str, Any]:
     return found
 
 
-def _fields(node: ast.ClassDef, scope: Scope, way: _Way, before: str, depth: int) -> Iterator[Option]:
+def _fields(node: ast.ClassDef, scope: ModuleScope, way: _Way, before: str, depth: int) -> Iterator[Option]:
     """Those of the class, what it inherits first."""
     found: dict[str, Option] = {}
     for above in scope.bases(node) if depth < 20 else ():
@@ -109,7 +109,7 @@ def _fields(node: ast.ClassDef, scope: Scope, way: _Way, before: str, depth: int
     yield from found.values()
 
 
-def _field(item: ast.AnnAssign, scope: Scope, before: str, way: _Way) -> Option:
+def _field(item: ast.AnnAssign, scope: ModuleScope, before: str, way: _Way) -> Option:
     assert isinstance(item.target, ast.Name)
     said: dict[str, ast.expr] = {}
     default = item.value

@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import Any
 
-from orchestune.config.scalars import resolve
+from orchestune.config.document.scalars import resolve
 from orchestune.config.scripts.by_environment import OF_THE_MACHINE
 from orchestune.config.scripts.option import KINDS, Kind, Option, Script, plain
 from orchestune.config.scripts.proposing import propose

@@ -6,11 +6,11 @@ import ast
 from dataclasses import replace
 
 from orchestune.config.scripts.option import Option, Script
-from orchestune.config.scripts.scope import Scope, calls, keywords
+from orchestune.config.scripts.scope import ModuleScope, calls, keywords
 from orchestune.config.scripts.signature import of_fields, of_function
 
 
-def read(tree: ast.Module, scope: Scope) -> Script | None:
+def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
     """The class derived from `Tap` that is made first, or what `tapify` is given. None without them."""
     for call in calls(tree):
         given, options = call.func, list[Option]()
@@ -26,7 +26,7 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     return None
 
 
-def _fields(node: ast.ClassDef, scope: Scope, depth: int = 0) -> list[Option]:
+def _fields(node: ast.ClassDef, scope: ModuleScope, depth: int = 0) -> list[Option]:
     """The fields of a class that is derived from `Tap`, inherited ones first; none of any other class."""
     above = scope.bases(node) if depth < 20 else ()
     inherited = [option for base in above for option in _fields(base, scope, depth + 1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from orchestune.config.scalars import resolve
+from orchestune.config.document.scalars import resolve
 from orchestune.config.scripts import by_shell
 from orchestune.config.scripts.option import Option, Script
 

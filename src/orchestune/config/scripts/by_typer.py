@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 
 from orchestune.config.scripts.option import Option, Script, plain
-from orchestune.config.scripts.scope import Function, Scope, calls, keywords
+from orchestune.config.scripts.scope import Function, ModuleScope, calls, keywords
 from orchestune.config.scripts.signature import annotated, arguments
 
 
-def read(tree: ast.Module, scope: Scope) -> Script | None:
+def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
     """Commands of typer. None where there are none."""
     found = dict[str, tuple[Option, ...]]()
     groups = _groups(tree, scope)
@@ -34,7 +34,7 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     return Script("typer", (), commands=found)
 
 
-def _groups(tree: ast.Module, scope: Scope) -> dict[str, str]:
+def _groups(tree: ast.Module, scope: ModuleScope) -> dict[str, str]:
     """The variables of applications that stand in others, with the words that lead to each."""
     above = dict[str, tuple[str, str]]()
     for call in calls(tree):
@@ -54,7 +54,7 @@ def _groups(tree: ast.Module, scope: Scope) -> dict[str, str]:
     return found
 
 
-def _options(function: Function, scope: Scope) -> tuple[Option, ...]:
+def _options(function: Function, scope: ModuleScope) -> tuple[Option, ...]:
     found = []
     for argument, default in arguments(function):
         annotation, made = _unpacked(argument.annotation, scope)
@@ -69,7 +69,7 @@ def _options(function: Function, scope: Scope) -> tuple[Option, ...]:
 
 
 def _option(
-    argument: str, annotation: ast.expr | None, default: ast.expr | None, made: ast.Call | None, scope: Scope
+    argument: str, annotation: ast.expr | None, default: ast.expr | None, made: ast.Call | None, scope: ModuleScope
 ) -> Option:
     said = keywords(made) if made is not None else {}
     flags = [text for text in map(scope.or_none, made.args if made is not None else []) if isinstance(text, str)]
@@ -89,7 +89,7 @@ def _option(
     )  # fmt: skip
 
 
-def _unpacked(annotation: ast.expr | None, scope: Scope) -> tuple[ast.expr | None, ast.Call | None]:
+def _unpacked(annotation: ast.expr | None, scope: ModuleScope) -> tuple[ast.expr | None, ast.Call | None]:
     """`Annotated[float, typer.Option(...)]` as its type and what typer is told of it."""
     if isinstance(annotation, ast.Subscript) and scope.named(annotation.value).endswith("Annotated"):
         parts = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]

@@ -6,11 +6,11 @@ import ast
 from dataclasses import replace
 
 from orchestune.config.scripts.option import Option, Script
-from orchestune.config.scripts.scope import Scope, calls
+from orchestune.config.scripts.scope import ModuleScope, calls
 from orchestune.config.scripts.signature import of_fields, of_function
 
 
-def read(tree: ast.Module, scope: Scope) -> Script | None:
+def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
     """What `tyro.cli` or `HfArgumentParser` is given: a function, or data classes. None without them."""
     for call in calls(tree):
         called = scope.named(call.func)

@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.draft import Draft
-from orchestune.config.nodes import Place, mapping, written
+from orchestune.config.document.nodes import SourcePosition, mapping, written
 from orchestune.config.scripts import by_config
 from orchestune.config.scripts.option import Option, Script
 from orchestune.config.scripts.proposing import Proposal, guess, propose
-from orchestune.config.scripts.reading import Found
+from orchestune.config.scripts.reading import ScriptInvocation
+from orchestune.config.sources.draft import Draft
 from orchestune.worker.command import KNOWN
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/]*")
@@ -25,7 +25,7 @@ _DEFAULT = re.compile(r"[\[(]?\s*default(?:s to)?\s*[:=]?\s*[^\s)\]]*\s*[\])]?",
 """what a help text says of the default, which stands there anyway"""
 
 
-def with_command(found: Found, words: Sequence[str]) -> Found:
+def with_command(found: ScriptInvocation, words: Sequence[str]) -> ScriptInvocation:
     """The same with one of the script's commands chosen: the one among `words`, else the likeliest."""
     script = found.script
     if script is None or not script.commands:
@@ -45,7 +45,7 @@ def with_command(found: Found, words: Sequence[str]) -> Found:
     )
 
 
-def missing(found: Found) -> list[Option]:
+def missing(found: ScriptInvocation) -> list[Option]:
     """What has to be said that only the user knows."""
     script = found.script
     if script is None:
@@ -53,12 +53,12 @@ def missing(found: Found) -> list[Option]:
     return [option for option in script.options if option.required and not _varied(option, propose(option))]
 
 
-def draft(found: Found, folder: Path, given: Mapping[str, str], *, named: bool = False) -> Draft:
+def draft(found: ScriptInvocation, folder: Path, given: Mapping[str, str], *, named: bool = False) -> Draft:
     """The draft. `given` are the values of what is missing; `named`: parameters are said beside it, so that where the
     script tells of none there is no example of one.
     """
     script = found.script or Script("", ())
-    place = Place(found.command[-1])
+    place = SourcePosition(found.command[-1])
     options = [option for option in script.options if _usable(option.name) and option.name not in given]
     proposals = {option.name: (option, propose(option)) for option in options}
     varied = {name: pair for name, pair in proposals.items() if _varied(*pair)}
@@ -149,13 +149,13 @@ def _alike(varied: _Pairs) -> _Pairs:
     return long or {name: pair for name, pair in varied.items() if pair[0].kind != "bool"}
 
 
-def command(found: Found, given: Mapping[str, str]) -> str:
+def command(found: ScriptInvocation, given: Mapping[str, str]) -> str:
     """The whole command with these values, as somebody writes it who searches with one placeholder for the rest."""
     script = found.script or Script("", ())
     return _run(found, script, (), given).replace("'…'", "…")
 
 
-def _run(found: Found, script: Script, placed: Sequence[str], given: Mapping[str, str]) -> str:
+def _run(found: ScriptInvocation, script: Script, placed: Sequence[str], given: Mapping[str, str]) -> str:
     fixed: dict[bool, list[str]] = {True: [], False: []}
     for option in script.options:
         if option.name in given:
@@ -176,7 +176,7 @@ def _fixed(word: str) -> str:
     return shlex.quote(word.replace("{", "{{").replace("}", "}}"))
 
 
-def _nothing(found: Found, something: bool) -> str:
+def _nothing(found: ScriptInvocation, something: bool) -> str:
     if something:
         return "none of its options looks like one to search: take in what you want to vary"
     if found.script is None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from orchestune.config.scripts.scope import Scope, calls, keywords
+from orchestune.config.scripts.scope import ModuleScope, calls, keywords
 
 _MOST = 200
 """turns of one loop"""
@@ -16,14 +16,14 @@ _FIELD = "a field"
 """no name that a script can have"""
 
 
-def unrolled(tree: ast.Module, scope: Scope) -> ast.Module:
+def unrolled(tree: ast.Module, scope: ModuleScope) -> ast.Module:
     """The same with each loop that adds options, over what is written down in the script, in the place of its turns."""
     changed: ast.Module = _Unrolling(scope).visit(copy.deepcopy(tree))
     return changed
 
 
 class _Unrolling(ast.NodeTransformer):
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: ModuleScope) -> None:
         self.scope = scope
 
     def visit_For(self, node: ast.For) -> Any:
@@ -99,7 +99,7 @@ def _type(node: ast.expr) -> str | None:
     return ast.unparse(node) if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript, ast.BinOp)) else None
 
 
-def _items(node: ast.expr, scope: Scope) -> list[ast.expr] | None:
+def _items(node: ast.expr, scope: ModuleScope) -> list[ast.expr] | None:
     """What the loop goes over, each as it is written; None where that is not known."""
     held = scope.held(node)
     if isinstance(held, (ast.List, ast.Tuple, ast.Set)):
@@ -117,7 +117,7 @@ def _items(node: ast.expr, scope: Scope) -> list[ast.expr] | None:
     return [_written(value) for value in values] if isinstance(values, list) else None
 
 
-def _pairs(table: ast.expr, scope: Scope) -> list[tuple[ast.expr, ast.expr]] | None:
+def _pairs(table: ast.expr, scope: ModuleScope) -> list[tuple[ast.expr, ast.expr]] | None:
     """What a dictionary holds that is written down: `{"lr": 0.1}` or `dict(lr=0.1)`; None for anything else."""
     if isinstance(table, ast.Dict) and None not in table.keys:
         return [(key, value) for key, value in zip(table.keys, table.values, strict=True) if key is not None]
@@ -133,13 +133,13 @@ def _pairs(table: ast.expr, scope: Scope) -> list[tuple[ast.expr, ast.expr]] | N
     return None
 
 
-def _class(node: ast.expr, scope: Scope) -> ast.ClassDef | None:
+def _class(node: ast.expr, scope: ModuleScope) -> ast.ClassDef | None:
     """The class that is named, or of which something is made: `Config`, `Config()`, `config`."""
     held = scope.held(node)
     return scope.class_of(held.func if isinstance(held, ast.Call) else held)
 
 
-def _fields(node: ast.ClassDef | None, scope: Scope, depth: int = 0) -> list[tuple[str, ast.Call]]:
+def _fields(node: ast.ClassDef | None, scope: ModuleScope, depth: int = 0) -> list[tuple[str, ast.Call]]:
     """Each field of a data class, inherited ones first: its name, and a call whose arguments are what it says."""
     found: dict[str, ast.Call] = {}
     for base in node.bases if node is not None and depth < 20 else ():

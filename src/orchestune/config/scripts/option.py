@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from orchestune.domain.parameters import Value
+from orchestune.domain.search.parameters import Value
 
 Kind = Literal["float", "int", "text", "bool", "other"]
 KINDS: dict[type, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestune.config.scripts.option import Option
-from orchestune.config.spelling import spelled
+from orchestune.config.sections.short_spelling import spelled
 
 Spelling = str | list[Any]
 

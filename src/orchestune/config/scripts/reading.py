@@ -26,7 +26,7 @@ from orchestune.config.scripts import (
     by_tyro,
 )
 from orchestune.config.scripts.option import Script
-from orchestune.config.scripts.scope import Scope, calls
+from orchestune.config.scripts.scope import ModuleScope, calls
 from orchestune.errors import BadInput, Problem, UsageError
 
 LARGEST = 4 * 2**20
@@ -47,7 +47,7 @@ _MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
 
 
 @dataclass(frozen=True)
-class Found:
+class ScriptInvocation:
     """A script and how it is started; `script` is None where nothing is known of its options."""
 
     command: tuple[str, ...]
@@ -56,7 +56,7 @@ class Found:
     """the module in which the options stand, where that is another one"""
 
 
-def read(path: Path, folder: Path, python: str, config: str | None = None) -> Found:
+def read(path: Path, folder: Path, python: str, config: str | None = None) -> ScriptInvocation:
     """The script at `path` within `folder`, and the configuration at `config`. BadInput where it cannot be read."""
     root = os.path.realpath(folder)  # which follows also a link to itself
     try:
@@ -84,15 +84,15 @@ def read(path: Path, folder: Path, python: str, config: str | None = None) -> Fo
         script: Script | None = by_text.makefile(text)
     else:
         script = by_library.read(text, suffix) or by_text.read(text, suffix)
-    return Found(words, by_config.by_path(script, config, folder) if config else script)
+    return ScriptInvocation(words, by_config.by_path(script, config, folder) if config else script)
 
 
-def _of_python(path: Path, inside: Path, folder: Path, python: str, config: str | None) -> Found:
+def _of_python(path: Path, inside: Path, folder: Path, python: str, config: str | None) -> ScriptInvocation:
     script, where = None, ""
-    modules, known = _modules(path), dict[Path, Scope]()
+    modules, known = _modules(path), dict[Path, ModuleScope]()
     for module in modules:
         tree = _parsed(module)
-        scope = Scope(tree)
+        scope = ModuleScope(tree)
         for beside in _imported(scope, module, path.parent):
             if beside not in known:
                 known[beside] = _scope(beside)
@@ -106,10 +106,10 @@ def _of_python(path: Path, inside: Path, folder: Path, python: str, config: str 
             break
     if script is None:
         own = _parsed(path)
-        script = by_environment.read(own, Scope(own))
+        script = by_environment.read(own, ModuleScope(own))
     if config is not None:
         script = by_config.by_path(script, config, folder)
-    return Found((python, *_started(path, inside)), script, where)
+    return ScriptInvocation((python, *_started(path, inside)), script, where)
 
 
 def _started(path: Path, inside: Path) -> tuple[str, ...]:
@@ -121,15 +121,15 @@ def _started(path: Path, inside: Path) -> tuple[str, ...]:
     return "-m", ".".join(parts[:-1] if parts[-1] == "__main__" else parts)
 
 
-def _scope(path: Path) -> Scope:
+def _scope(path: Path) -> ModuleScope:
     """What a module names; nothing where it cannot be read."""
     try:
-        return Scope(_parsed(path))
+        return ModuleScope(_parsed(path))
     except BadInput:
-        return Scope(ast.Module([], []))
+        return ModuleScope(ast.Module([], []))
 
 
-def _with_added(script: Script, tree: ast.Module, scope: Scope, modules: Iterator[Path]) -> Script:
+def _with_added(script: Script, tree: ast.Module, scope: ModuleScope, modules: Iterator[Path]) -> Script:
     """The script with the options that functions of other modules add where it calls them."""
     called = {scope.named(call.func).rpartition(".")[2] for call in calls(tree)}
     options = list(script.options)
@@ -139,7 +139,7 @@ def _with_added(script: Script, tree: ast.Module, scope: Scope, modules: Iterato
         except BadInput:
             continue
         adding = [item for item in other.body if isinstance(item, ast.FunctionDef) and item.name in called]
-        found = by_argparse.read(ast.Module(list(adding), []), Scope(other))
+        found = by_argparse.read(ast.Module(list(adding), []), ModuleScope(other))
         known = {option.name for option in options}
         options += [option for option in (found.options if found else ()) if option.name not in known]
     return replace(script, options=tuple(options))
@@ -168,13 +168,13 @@ def _modules(path: Path) -> Iterator[Path]:
             tree = _parsed(module)
         except BadInput:
             continue
-        for found in _imported(Scope(tree), module, path.parent):
+        for found in _imported(ModuleScope(tree), module, path.parent):
             if found not in seen:
                 seen.add(found)
                 waiting.append(found)
 
 
-def _imported(scope: Scope, module: Path, root: Path) -> list[Path]:
+def _imported(scope: ModuleScope, module: Path, root: Path) -> list[Path]:
     """The files within the script's folder from which the module imports, each once."""
     found = [_beside(name, module, root) for name in scope.imports.values()]
     return [path for path in dict.fromkeys(found) if path is not None and path != module]

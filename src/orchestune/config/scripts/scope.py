@@ -17,18 +17,18 @@ _LONGEST = 1000
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-class Unknown(Exception):
+class UnknownValue(Exception):
     """The value is known only once the script runs."""
 
 
-class Member(NamedTuple):
+class EnumMember(NamedTuple):
     """One of an enumeration."""
 
     name: str
     value: Any
 
 
-class Scope:
+class ModuleScope:
     """The constants of one module: what names stand for that are assigned once."""
 
     def __init__(self, tree: ast.Module) -> None:
@@ -38,7 +38,7 @@ class Scope:
         self.functions: dict[str, Function] = {}
         self.imports: dict[str, str] = {}
         """what a name was imported as: `tune` → `click.option`"""
-        self.elsewhere: dict[str, Scope] = {}
+        self.elsewhere: dict[str, ModuleScope] = {}
         """functions of the modules that this one imports from, each with the module's own scope"""
         self._bound: dict[str, Any] = {}
         """what names stand for within the comprehension that is being looked at"""
@@ -57,7 +57,7 @@ class Scope:
                     self.constants[name] = value
                 seen.add(name)
 
-    def adopt(self, other: Scope) -> None:
+    def adopt(self, other: ModuleScope) -> None:
         """Know what another module that this one imports from names too; what this one names itself comes first."""
         self.constants = {**other.constants, **self.constants}
         self.classes = {**other.classes, **self.classes}
@@ -104,7 +104,7 @@ class Scope:
     def value(self, node: ast.expr, depth: int = 0) -> Any:
         """The value: texts, numbers, truth values, None, and lists of them. Unknown for everything else."""
         if depth > 20:
-            raise Unknown
+            raise UnknownValue
         if isinstance(node, ast.Constant):
             return node.value
         if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
@@ -130,16 +130,16 @@ class Scope:
     def _joined(self, node: ast.expr, depth: int) -> str:
         """A text with values in it: `f"--{name}"`. Unknown for anything else."""
         if not isinstance(node, ast.JoinedStr):
-            raise Unknown
+            raise UnknownValue
         parts = []
         for item in node.values:
             if isinstance(item, ast.FormattedValue):
                 if item.format_spec is not None or item.conversion not in (-1, ord("s")):
-                    raise Unknown
+                    raise UnknownValue
                 item = item.value
             value = self.value(item, depth + 1)
             if not isinstance(value, (str, int)):
-                raise Unknown
+                raise UnknownValue
             parts.append(str(value))
         return "".join(parts)
 
@@ -147,12 +147,12 @@ class Scope:
         """What `[one.value for one in Enumeration]` makes, and the like."""
         [one, *more] = node.generators
         if more or one.ifs or not isinstance(one.target, ast.Name):
-            raise Unknown
+            raise UnknownValue
         over = one.iter
         enumeration = self.class_of(over)
         items = members(self, enumeration) if enumeration is not None else self.value(over, depth + 1)
         if not isinstance(items, list) or len(items) > _LONGEST:
-            raise Unknown
+            raise UnknownValue
         found = []
         for item in items:
             self._bound[one.target.id] = item
@@ -160,7 +160,7 @@ class Scope:
                 made = self.value(node.elt, depth + 1)
             finally:
                 del self._bound[one.target.id]
-            found.append(made.value if isinstance(made, Member) else made)
+            found.append(made.value if isinstance(made, EnumMember) else made)
         return told(found)
 
     def _held(self, node: ast.expr, key: Any) -> ast.expr:
@@ -173,10 +173,10 @@ class Scope:
         elif isinstance(node, ast.Call) and self.named(node.func) == "dict" and not node.args:
             pairs = list(keywords(node).items())
         else:
-            raise Unknown
+            raise UnknownValue
         found = [value for name, value in pairs if name == key and name is not None]
         if not found:
-            raise Unknown
+            raise UnknownValue
         return found[-1]
 
     def _named_value(self, name: str, depth: int) -> Any:
@@ -186,14 +186,14 @@ class Scope:
             return self.value(self.constants[name], depth + 1)
         if name in self.classes:
             return told([member.value for member in members(self, self.classes[name])])
-        raise Unknown
+        raise UnknownValue
 
     def _attribute(self, node: ast.Attribute) -> Any:
         whole = self.named(node)
         if whole in ("math.pi", "numpy.pi", "np.pi"):
             return math.pi
         bound = self._bound.get(node.value.id) if isinstance(node.value, ast.Name) else None
-        if isinstance(bound, Member) and node.attr in ("name", "value"):
+        if isinstance(bound, EnumMember) and node.attr in ("name", "value"):
             return bound.name if node.attr == "name" else bound.value
         if node.attr == "name" and isinstance(node.value, ast.Attribute):
             owner = self.class_of(node.value.value)
@@ -205,7 +205,7 @@ class Scope:
         for name, value in _assigned_in(found) if found is not None else ():
             if name == node.attr:
                 return self.value(value, 1)
-        raise Unknown
+        raise UnknownValue
 
     def _call(self, node: ast.Call, depth: int) -> Any:
         called = self.named(node.func)
@@ -224,18 +224,18 @@ class Scope:
             try:
                 return (float if called == "float" else int)(arguments[0])
             except (TypeError, ValueError) as exc:
-                raise Unknown from exc
+                raise UnknownValue from exc
         if called == "range" and arguments and all(isinstance(item, int) for item in arguments):
             numbers = range(*arguments)
             if len(numbers) <= _LONGEST:
                 return list(numbers)
-        raise Unknown
+        raise UnknownValue
 
     def _method(self, called: ast.Attribute, arguments: list[ast.expr], depth: int) -> Any:
         if called.attr == "get" and arguments:
             try:
                 return self.value(self._held(called.value, self.value(arguments[0], depth + 1)), depth + 1)
-            except Unknown:
+            except UnknownValue:
                 if isinstance(called.value, ast.Name) and called.value.id in self.constants and len(arguments) > 1:
                     return self.value(arguments[1], depth + 1)
                 raise
@@ -243,7 +243,7 @@ class Scope:
         if called.attr == "format" and isinstance(text, str) and text.count("{") == 1 and len(arguments) == 1:
             return text.replace("{}", str(self.value(arguments[0], depth + 1)))
         if arguments or not isinstance(text, str) or called.attr not in ("lower", "upper"):
-            raise Unknown
+            raise UnknownValue
         return text.lower() if called.attr == "lower" else text.upper()
 
     def or_none(self, node: ast.expr | None) -> Any:
@@ -252,26 +252,26 @@ class Scope:
             return None
         try:
             return self.value(node)
-        except (Unknown, ArithmeticError, TypeError, ValueError, RecursionError):
+        except (UnknownValue, ArithmeticError, TypeError, ValueError, RecursionError):
             return None
 
 
 def told(values: list[Any]) -> list[Any]:
     """The values, where each of them is known. Unknown where one is not."""
     if any(value is None for value in values):
-        raise Unknown
+        raise UnknownValue
     return values
 
 
-def members(scope: Scope, node: ast.ClassDef) -> list[Member]:
+def members(scope: ModuleScope, node: ast.ClassDef) -> list[EnumMember]:
     """The members of an enumeration. Unknown where it is none."""
     bases = {scope.named(base).rpartition(".")[2] for base in node.bases}
     if not bases & {"Enum", "StrEnum", "IntEnum"}:
-        raise Unknown
-    return [Member(name, _valued(scope, value)) for name, value in _assigned_in(node)]
+        raise UnknownValue
+    return [EnumMember(name, _valued(scope, value)) for name, value in _assigned_in(node)]
 
 
-def _valued(scope: Scope, node: ast.expr) -> Any:
+def _valued(scope: ModuleScope, node: ast.expr) -> Any:
     """The value of a member; None for that of `auto()`, which nobody writes."""
     automatic = isinstance(node, ast.Call) and scope.named(node.func) in ("enum.auto", "auto")
     return None if automatic else scope.value(node, 1)
@@ -320,7 +320,7 @@ def _signed(node: ast.UnaryOp, value: Any) -> Any:
         return value
     if isinstance(node.op, ast.Not):
         return not value
-    raise Unknown
+    raise UnknownValue
 
 
 def _computed(node: ast.BinOp, left: Any, right: Any) -> Any:
@@ -334,4 +334,4 @@ def _computed(node: ast.BinOp, left: Any, right: Any) -> Any:
         return left.replace("%s", right)
     if isinstance(node.op, ast.Add) and isinstance(left, list) and isinstance(right, list):
         return left + right
-    raise Unknown
+    raise UnknownValue

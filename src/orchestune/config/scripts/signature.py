@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestune.config.scripts.option import KINDS, Kind, Option, plain
-from orchestune.config.scripts.scope import Function, Scope, Unknown, keywords, members, told
+from orchestune.config.scripts.scope import Function, ModuleScope, UnknownValue, keywords, members, told
 
 _KINDS: dict[str, Kind] = {"float": "float", "int": "int", "str": "text", "bool": "bool", "Path": "text"}
 
@@ -37,7 +37,7 @@ def arguments(function: Function) -> Iterator[tuple[ast.arg, ast.expr | None]]:
             yield argument, default
 
 
-def of_function(function: Function, scope: Scope) -> list[Option]:
+def of_function(function: Function, scope: ModuleScope) -> list[Option]:
     """Its arguments; of one that is a data class, the fields: `config.lr`."""
     found: list[Option] = []
     for argument, default in arguments(function):
@@ -49,12 +49,12 @@ def of_function(function: Function, scope: Scope) -> list[Option]:
     return found
 
 
-def _data_class(annotation: ast.expr | None, scope: Scope) -> ast.ClassDef | None:
+def _data_class(annotation: ast.expr | None, scope: ModuleScope) -> ast.ClassDef | None:
     found = scope.class_of(annotation)
     return found if found is not None and is_data_class(found) else None
 
 
-def of_fields(node: ast.ClassDef, scope: Scope, before: str = "", *, by_name: bool = False) -> list[Option]:
+def of_fields(node: ast.ClassDef, scope: ModuleScope, before: str = "", *, by_name: bool = False) -> list[Option]:
     """The fields of a data class, those that it inherits first, and of those that it holds: `optim.lr`. `by_name`:
     members of enumerations are.
     """
@@ -75,7 +75,7 @@ def of_fields(node: ast.ClassDef, scope: Scope, before: str = "", *, by_name: bo
 
 
 def field(
-    name: str, annotation: ast.expr | None, default: ast.expr | None, scope: Scope, *, by_name: bool = False
+    name: str, annotation: ast.expr | None, default: ast.expr | None, scope: ModuleScope, *, by_name: bool = False
 ) -> Option:
     """One of them. `field(default=…)` has a default; what `field(default_factory=…)` makes is not known."""
     about: Any = ""
@@ -96,7 +96,7 @@ def field(
     return Option(name, kind, plain(value), choices, about=about, required=required)
 
 
-def _told_of(metadata: ast.expr | None, name: str, scope: Scope) -> Any:
+def _told_of(metadata: ast.expr | None, name: str, scope: ModuleScope) -> Any:
     """What the metadata of a field, which goes to argparse, hold under a name."""
     if isinstance(metadata, ast.Dict):
         for key, value in zip(metadata.keys, metadata.values, strict=True):
@@ -106,7 +106,7 @@ def _told_of(metadata: ast.expr | None, name: str, scope: Scope) -> Any:
 
 
 def annotated(
-    annotation: ast.expr | None, default: Any, scope: Scope, *, by_name: bool = False
+    annotation: ast.expr | None, default: Any, scope: ModuleScope, *, by_name: bool = False
 ) -> tuple[Kind, tuple[Any, ...]]:
     """The kind of the values and which they are, where an annotation or the default tells."""
     if isinstance(annotation, ast.Subscript):
@@ -127,7 +127,7 @@ def annotated(
         try:
             found = members(scope, enumeration)
             return "text", tuple(told([member.name if by_name else member.value for member in found]))
-        except Unknown:
+        except UnknownValue:
             return "other", ()
     if annotation is None:
         return KINDS.get(type(default), "other"), ()

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.compose import compose
-from orchestune.config.nodes import plain
-from orchestune.config.places import READERS
-from orchestune.config.report import Report
+from orchestune.config.document.compose import compose
+from orchestune.config.document.nodes import plain
+from orchestune.config.document.report import ProblemReport
+from orchestune.config.document.value_spans import READERS
 from orchestune.config.scripts.option import KINDS, Option
 from orchestune.errors import BadInput
 
@@ -27,7 +27,7 @@ def read(path: Path) -> dict[str, Any]:
         elif path.suffix.lower() == ".toml":
             found = tomllib.loads(text)
         else:
-            report = Report()
+            report = ProblemReport()
             found = plain(compose(text, str(path), report))
             report.raise_if_bad()
     except OSError as exc:

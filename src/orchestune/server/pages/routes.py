@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
-from orchestune.domain.audit import AuditKind
+from orchestune.domain.access.audit import AuditKind
 from orchestune.errors import Denied, Throttled
 from orchestune.server import cookies, routers
 from orchestune.server.auditing import notes_of
@@ -15,8 +15,8 @@ from orchestune.server.caller_address import caller_address
 from orchestune.server.context import Context
 from orchestune.server.pages import assets, render
 from orchestune.server.parameters import Here, Known, Number
-from orchestune.services import authenticate, sign_in
-from orchestune.services.sign_in import Entered
+from orchestune.services.access import authenticate, sign_in
+from orchestune.services.access.sign_in import SignedIn
 
 router = routers.of_pages()
 
@@ -138,7 +138,7 @@ def _turned_away(context: Context, request: Request, error: Denied, by: str, wan
     return page
 
 
-def _welcome(context: Context, request: Request, entered: Entered, by: str, wanted: str) -> Response:
+def _welcome(context: Context, request: Request, entered: SignedIn, by: str, wanted: str) -> Response:
     notes_of(request.scope).add(AuditKind.SIGN_IN, entered.caller.handle, entered.caller, by=by)
     response = RedirectResponse(_inside(wanted) or "/experiments", 303, {"Cache-Control": "no-store"})
     secure = request.url.scheme == "https" or context.core.url.startswith("https:")

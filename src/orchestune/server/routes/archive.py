@@ -7,12 +7,14 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 
 from orchestune import documents
-from orchestune.domain.audit import AuditKind
+from orchestune.domain.access.audit import AuditKind
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.parameters import Audit, Here, Range
 from orchestune.server.receiving import noticing_departure, received
-from orchestune.services import export_record, import_record, signatures
+from orchestune.services import signatures
+from orchestune.services.commands import import_record
+from orchestune.services.queries import export_record
 
 router = routers.of_clients("archive")
 

@@ -10,7 +10,7 @@ from orchestune import documents
 from orchestune.server import routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.parameters import Here
-from orchestune.server.streams import Batch, Item, Source
+from orchestune.server.streams import Batch, Item, RowSource
 from orchestune.services import audit as service
 
 router = routers.of_clients("server")
@@ -38,4 +38,4 @@ async def audit(
         return Batch(items, page["next"], len(items) >= _EVENTS, page["over"])
 
     begin = min(streams.resumed(request, 0), 2**31 - 1) or None
-    return await streams.stream(context, Source(service.TOPIC, read), lambda: read(begin))
+    return await streams.stream(context, RowSource(service.TOPIC, read), lambda: read(begin))

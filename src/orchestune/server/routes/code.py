@@ -10,7 +10,7 @@ from orchestune import documents
 from orchestune.server import routers
 from orchestune.server.answers import answer
 from orchestune.server.parameters import Here
-from orchestune.services import read_code
+from orchestune.services.queries import read_code
 
 router = routers.of_clients("code")
 

@@ -9,24 +9,19 @@ from typing import Annotated
 from fastapi import Query, Request, Response
 
 from orchestune import documents
-from orchestune.domain.audit import AuditKind
-from orchestune.domain.states import ExperimentState
-from orchestune.server import live, requests, routers, streams
+from orchestune.domain.access.audit import AuditKind
+from orchestune.domain.lifecycle.states import ExperimentState
+from orchestune.server import live_stream, requests, routers, streams
 from orchestune.server.answers import answer
-from orchestune.server.live import View, log_of
+from orchestune.server.live_stream import LiveView, log_of
 from orchestune.server.parameters import Actor, Audit, Here, Known, MaybeCursor, MaybeNumber, RequestKey, Tail
-from orchestune.services import change_code as code_change
-from orchestune.services import (
-    change_experiment,
-    create_experiment,
-    explain_experiment,
-    list_experiments,
-    read_experiments,
-)
-from orchestune.services.change_experiment import Changes
-from orchestune.services.create_experiment import FirstTrial, NewExperiment, WarmResults
+from orchestune.services.commands import change_code as code_change
+from orchestune.services.commands import change_experiment, create_experiment
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.commands.create_experiment import InitialTrial, NewExperiment, WarmResults
+from orchestune.services.memory.signals import EXPERIMENTS
 from orchestune.services.ownership import principal_of_new
-from orchestune.services.signals import EXPERIMENTS
+from orchestune.services.queries import explain_experiment, list_experiments, read_experiments
 
 router = routers.of_clients("experiments", "/experiments")
 
@@ -40,7 +35,7 @@ def create(context: Here, caller: Known, body: requests.CreateExperiment, key: R
         cluster=body.cluster,
         bundle=body.bundle,
         warm_start=_warm_results(body.warm_start) if body.warm_start else None,
-        first=FirstTrial(first.parameters, first.seed) if first else None,
+        first=InitialTrial(first.parameters, first.seed) if first else None,
         owner=body.owner,
         folder=body.folder,
         launch=body.launch.document(),
@@ -52,7 +47,7 @@ def create(context: Here, caller: Known, body: requests.CreateExperiment, key: R
     return answer(create_experiment.create_experiment(context.core, new, caller.name, principal=principal), 201)
 
 
-def _warm_results(given: requests.WarmStart) -> WarmResults:
+def _warm_results(given: requests.WarmStartRequest) -> WarmResults:
     results = [each.model_dump(exclude_none=True) for each in given.results]
     return WarmResults(given.source, results)
 
@@ -99,7 +94,7 @@ async def statuses(
             return {**named, _LIST: {"ids": list(named), "total": page["total"], "known": page["known"]}}
 
         key = f"experiments {[*only]} {part.keywords}"
-        return await live.stream(context, request, View(key, EXPERIMENTS, read, kind=_kind), after)
+        return await live_stream.stream(context, request, LiveView(key, EXPERIMENTS, read, kind=_kind), after)
     if only:
         return answer({"items": await context.cold(list_experiments.several, context.core, only), "next": None})
     if search or state or sort or offset:
@@ -134,14 +129,14 @@ async def status(
     if not streams.wants_stream(request):
         return answer(await context.cold(read_experiments.status, context.core, ref))
     experiment = await context.streaming(read_experiments.resolve, context.core, ref)
-    view = View(
+    view = LiveView(
         experiment,
         f"events:{experiment}",
         lambda: {experiment: read_experiments.status(context.core, experiment)},
         _EVERY,
         log=log_of(context, experiment, trial, log_after, tail) if logs else None,
     )
-    return await live.stream(context, request, view, after)
+    return await live_stream.stream(context, request, view, after)
 
 
 @router.get("/{ref}/specification", response_model=documents.Specification)

@@ -11,8 +11,8 @@ from orchestune import documents
 from orchestune.server import routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.parameters import Cursor, Here, MaybeNumber, Tail
-from orchestune.server.streams import Batch, Item, Source, read_chunks
-from orchestune.services import read_experiments, read_logs
+from orchestune.server.streams import Batch, Item, RowSource, read_chunks
+from orchestune.services.queries import read_experiments, read_logs
 
 router = routers.of_clients("following", "/experiments/{ref}")
 
@@ -43,7 +43,7 @@ async def events(
 
     begin = streams.resumed(request, after)
     # to find the events of some kinds, all are looked at, which is not brief
-    source = Source(f"events:{experiment}", read, brief=not kind)
+    source = RowSource(f"events:{experiment}", read, brief=not kind)
     return await streams.stream(context, source, lambda: read(begin))
 
 
@@ -69,4 +69,4 @@ async def logs(
         return read_chunks(context.core, experiment, cursor, _CHUNKS, trial, since, tail)
 
     # `tail` says where to begin; later batches have no gap
-    return await streams.stream(context, Source(f"logs:{experiment}", read, printed=True), lambda: read(begin, tail))
+    return await streams.stream(context, RowSource(f"logs:{experiment}", read, printed=True), lambda: read(begin, tail))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import Response
 
 from orchestune import documents
-from orchestune.domain.audit import AuditKind
+from orchestune.domain.access.audit import AuditKind
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer
 from orchestune.server.auditing import Note
 from orchestune.server.parameters import Audit, Here, Known, RequestKey
-from orchestune.services import grant_access
+from orchestune.services.access import grant_access
 
 router = routers.of_clients("access")
 

@@ -11,7 +11,7 @@ from orchestune import documents
 from orchestune.server import routers
 from orchestune.server.drawing import drawn
 from orchestune.server.parameters import Here, Where
-from orchestune.services import read_columns, read_contour, read_hypervolume
+from orchestune.services.queries import read_columns, read_contour, read_hypervolume
 
 router = routers.of_clients("plots", "/experiments/{ref}")
 

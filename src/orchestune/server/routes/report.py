@@ -13,13 +13,13 @@ from orchestune import documents
 from orchestune.errors import BadInput, Denied
 from orchestune.server import routers
 from orchestune.server.answers import answer
+from orchestune.server.caller_limits import MOST_AT_ONCE
 from orchestune.server.context import Context
-from orchestune.server.crowd import MOST_AT_ONCE
 from orchestune.server.decoding import LARGE
 from orchestune.server.parameters import Here
 from orchestune.server.peers import peer_of
-from orchestune.services import report_metrics
-from orchestune.services.report_metrics import MOST_VALUES
+from orchestune.services.execution import report_metrics
+from orchestune.services.execution.report_metrics import MOST_VALUES
 
 router = routers.of_trials("/report", "reports")
 _VALUES = {

@@ -8,15 +8,16 @@ from functools import partial
 from fastapi import Request, Response
 
 from orchestune import __version__, documents
-from orchestune.domain.audit import AuditKind
-from orchestune.server import live, routers, streams
+from orchestune.domain.access.audit import AuditKind
+from orchestune.server import live_stream, routers, streams
 from orchestune.server.answers import answer
-from orchestune.server.live import View
+from orchestune.server.live_stream import LiveView
 from orchestune.server.parameters import Audit, Here
 from orchestune.server.prometheus import exposition
 from orchestune.server.readiness import NotReady
-from orchestune.services import quarantine, read_cluster, read_server
-from orchestune.services.signals import EXPERIMENTS
+from orchestune.services.execution import quarantine
+from orchestune.services.memory.signals import EXPERIMENTS
+from orchestune.services.queries import read_cluster, read_server
 
 router = routers.of_clients("server")
 probes = routers.of_pages()
@@ -54,8 +55,8 @@ async def cluster(context: Here, request: Request, name: str | None = None, afte
     read = partial(read_cluster.cluster, context.core, name)
     if not streams.wants_stream(request):
         return answer(await context.cold(read))
-    view = View(f"cluster {name!r}", EXPERIMENTS, lambda: {"cluster": read()}, _EVERY)
-    return await live.stream(context, request, view, after)
+    view = LiveView(f"cluster {name!r}", EXPERIMENTS, lambda: {"cluster": read()}, _EVERY)
+    return await live_stream.stream(context, request, view, after)
 
 
 @router.delete("/cluster/quarantine/{node}", status_code=204, response_class=Response)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import Response
 
 from orchestune import documents
-from orchestune.domain.audit import AuditKind
+from orchestune.domain.access.audit import AuditKind
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer
 from orchestune.server.parameters import Audit, Here, Known
-from orchestune.services import sign_in
+from orchestune.services.access import sign_in
 
 router = routers.of_clients("server")
 

@@ -16,14 +16,14 @@ from orchestune.server.answers import answer
 from orchestune.server.context import Context
 from orchestune.server.parameters import Here, Known
 from orchestune.server.terminals import Pipe
-from orchestune.services import terminals
+from orchestune.services.access import terminals
 
 router = routers.of_clients("trials", "/experiments/{ref}/terminal")
 of_workers = routers.of_trials("/workers/{worker}/terminal", "workers")
 
 
 @router.put("", response_model=documents.TerminalAnswer)
-async def user(context: Here, caller: Known, request: Request, ref: str, body: requests.Terminal) -> Response:
+async def user(context: Here, caller: Known, request: Request, ref: str, body: requests.TerminalRequest) -> Response:
     """The user's end: `data` was typed, or what was printed behind `after` is asked for."""
     attempt = await context.cold(terminals.of_user, context.core, ref, body.attempt, caller)
     terminal = context.terminals.of(body.attempt, attempt.worker, attempt.open)
@@ -40,7 +40,7 @@ async def user(context: Here, caller: Known, request: Request, ref: str, body: r
 
 
 @of_workers.put("", response_model=documents.TerminalAnswer)
-async def trial(context: Here, request: Request, worker: str, body: requests.Terminal) -> Response:
+async def trial(context: Here, request: Request, worker: str, body: requests.TerminalRequest) -> Response:
     """The trial's end: `data` was printed, or what was typed behind `after` is asked for."""
     await context.working(terminals.of_worker, context.core, worker, body.attempt)
     terminal = context.terminals.of(body.attempt, worker)
@@ -56,7 +56,7 @@ async def trial(context: Here, request: Request, worker: str, body: requests.Ter
 
 
 async def _put(
-    context: Context, request: Request, body: requests.Terminal, pipe: Pipe, in_vain: Callable[[], bool]
+    context: Context, request: Request, body: requests.TerminalRequest, pipe: Pipe, in_vain: Callable[[], bool]
 ) -> documents.TerminalAnswer:
     try:
         data = base64.b64decode(body.data, validate=True)
@@ -70,7 +70,7 @@ async def _put(
 
 
 async def _take(
-    context: Context, request: Request, body: requests.Terminal, pipe: Pipe, news: Callable[[], bool]
+    context: Context, request: Request, body: requests.TerminalRequest, pipe: Pipe, news: Callable[[], bool]
 ) -> documents.TerminalAnswer:
     after = body.after or 0
     if pipe.take(after):
@@ -80,7 +80,7 @@ async def _take(
     return {"data": base64.b64encode(data).decode(), "next": after + len(data)}
 
 
-async def _until(context: Context, request: Request, body: requests.Terminal, holds: Callable[[], bool]) -> None:
+async def _until(context: Context, request: Request, body: requests.TerminalRequest, holds: Callable[[], bool]) -> None:
     """Wait for it, as long as the caller would, and the server lives."""
     signals, began = context.core.signals, time.monotonic()
     while not holds() and not context.draining.begun and (left := began + body.wait - time.monotonic()) > 0:
@@ -90,5 +90,5 @@ async def _until(context: Context, request: Request, body: requests.Terminal, ho
     request.state.waited = time.monotonic() - began
 
 
-def _topic(body: requests.Terminal) -> str:
+def _topic(body: requests.TerminalRequest) -> str:
     return f"terminal:{body.attempt}"

@@ -8,12 +8,12 @@ from typing import Annotated
 from fastapi import Query, Request, Response
 
 from orchestune import documents
-from orchestune.domain.states import TrialState
-from orchestune.server import live, requests, routers, streams
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.server import live_stream, requests, routers, streams
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Context
 from orchestune.server.drawing import drawn
-from orchestune.server.live import View, log_of
+from orchestune.server.live_stream import LiveView, log_of
 from orchestune.server.parameters import (
     Actor,
     Here,
@@ -26,10 +26,11 @@ from orchestune.server.parameters import (
     Tail,
     Where,
 )
-from orchestune.services import queue_trial, read_columns, read_experiments, read_trials, rerun_trial, stop_trial
-from orchestune.services import usage as read_usage
+from orchestune.services.commands import queue_trial, rerun_trial, stop_trial
+from orchestune.services.commands.rerun_trial import Rerun
+from orchestune.services.execution import usage as read_usage
 from orchestune.services.ownership import principal_of_new
-from orchestune.services.rerun_trial import Rerun
+from orchestune.services.queries import read_columns, read_experiments, read_trials
 
 router = routers.of_clients("trials", "/experiments/{ref}/trials")
 
@@ -88,8 +89,8 @@ async def trial(
     experiment = await context.streaming(read_experiments.resolve, context.core, ref)
     read = partial(_everything, context, experiment, number)
     log = log_of(context, experiment, number, log_after, tail) if logs else None
-    view = View(f"{experiment}/{number}", f"events:{experiment}", read, _EVERY, kind=str, log=log, printed=True)
-    return await live.stream(context, request, view, after)
+    view = LiveView(f"{experiment}/{number}", f"events:{experiment}", read, _EVERY, kind=str, log=log, printed=True)
+    return await live_stream.stream(context, request, view, after)
 
 
 def _everything(context: Context, ref: str, number: int) -> dict[str, object]:

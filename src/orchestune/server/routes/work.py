@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from orchestune.server.context import Context
 from orchestune.server.decoding import LARGE
 from orchestune.server.receiving import departure
-from orchestune.services import work as service
 from orchestune.services.core import Caller
-from orchestune.wire.answers import Answer, encode
+from orchestune.services.execution import worker_call as service
+from orchestune.wire.answers import WorkAnswer, encode
 from orchestune.wire.work import decode
 
 LONGEST_WAIT = 30.0
@@ -53,7 +53,7 @@ async def work(request: Request) -> Response:
             request.state.waited = getattr(request.state, "waited", 0.0) + time.monotonic() - paused
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: WorkAnswer) -> Response:
     return Response(encode(answer), media_type="application/json")
 
 

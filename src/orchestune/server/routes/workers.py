@@ -8,7 +8,7 @@ from msgspec import Struct
 from orchestune.server import routers
 from orchestune.server.answers import file_answer
 from orchestune.server.parameters import Cursor, Digest, Here, Range
-from orchestune.services import register_worker, uploads
+from orchestune.services.execution import register_worker, uploads
 from orchestune.wire import answers, files, registration
 
 router = routers.of_trials("/workers/{worker}")

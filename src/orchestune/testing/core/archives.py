@@ -16,22 +16,15 @@ from sqlalchemy import func, select
 
 from orchestune.archives import format, record
 from orchestune.errors import Conflict, NotFound, StoreUnavailable
-from orchestune.services import (
-    change_experiment,
-    export_record,
-    import_record,
-    read_columns,
-    read_experiments,
-    read_logs,
-    rerun_trial,
-    uploads,
-)
-from orchestune.services.change_experiment import Changes
-from orchestune.services.rerun_trial import Rerun
+from orchestune.services.commands import change_experiment, import_record, rerun_trial
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.commands.rerun_trial import Rerun
+from orchestune.services.execution import uploads
+from orchestune.services.queries import export_record, read_columns, read_experiments, read_logs
 from orchestune.store import archive, experiments, imports, workers
 from orchestune.store.session import Session
 from orchestune.store.tables import metadata
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from orchestune.testing.world_contract import WorldContract
 
 
@@ -42,20 +35,20 @@ class Killed(BaseException):
 class ArchivesContract(WorldContract):
     """What comes in, and what becomes of what is there. Where another server is needed, the same one has forgotten."""
 
-    def _exported(self, world: World, experiment: str) -> io.BytesIO:
+    def _exported(self, world: CoreWorld, experiment: str) -> io.BytesIO:
         record = io.BytesIO()
         export_record.write(world.core, experiment, record)
         return record
 
-    def _read(self, world: World, record: io.BytesIO) -> bool:
+    def _read(self, world: CoreWorld, record: io.BytesIO) -> bool:
         record.seek(0)
         return bool(import_record.read(world.core, record)["imported"])
 
-    def _forget(self, world: World, experiment: str) -> None:
+    def _forget(self, world: CoreWorld, experiment: str) -> None:
         change_experiment.delete(world.core, experiment, True, "ada")
         world.tick(4)
 
-    def test_one_that_had_workers_still_when_it_left_goes_on_elsewhere(self, world: World) -> None:
+    def test_one_that_had_workers_still_when_it_left_goes_on_elsewhere(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3)
         world.run(experiment)
         record = self._exported(world, experiment)
@@ -69,7 +62,7 @@ class ArchivesContract(WorldContract):
         assert world.run(experiment)["counts"]["completed"] == 6
 
     def test_the_place_of_files_is_asked_for_several_at_once(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A bucket answers after a while, and trials may have kept thousands."""
         experiment = world.create(budget=1, parallelism=1)
@@ -96,7 +89,7 @@ class ArchivesContract(WorldContract):
         incoming.seek(0)
         assert {*record.verify(incoming).head.files} == {item["digest"] for item in files}
 
-    def test_one_of_a_cluster_that_is_not_here_stays_over_and_says_why(self, world: World) -> None:
+    def test_one_of_a_cluster_that_is_not_here_stays_over_and_says_why(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3)
         world.run(experiment)
         change_experiment.stop(world.core, experiment, "ada")
@@ -107,7 +100,7 @@ class ArchivesContract(WorldContract):
         assert "--warm-start" in caught.value.hint
         assert world.status(experiment) == {**before, "resources": world.status(experiment)["resources"]}
 
-    def test_one_that_was_deleted_is_in_lists_again_where_it_comes_in(self, world: World) -> None:
+    def test_one_that_was_deleted_is_in_lists_again_where_it_comes_in(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1)
         world.run(experiment)
         change_experiment.delete(world.core, experiment, False, "ada")
@@ -116,7 +109,7 @@ class ArchivesContract(WorldContract):
         assert self._read(world, record)
         assert [item["id"] for item in read_experiments.statuses(world.core)["items"]] == [experiment]
 
-    def test_what_is_being_removed_for_good_is_neither_sent_nor_there(self, world: World) -> None:
+    def test_what_is_being_removed_for_good_is_neither_sent_nor_there(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1)
         world.run(experiment)
         record = self._exported(world, experiment)
@@ -129,7 +122,7 @@ class ArchivesContract(WorldContract):
         world.tick(4)
         assert self._read(world, record)
 
-    def test_logs_that_were_dropped_elsewhere_stay_here(self, world: World) -> None:
+    def test_logs_that_were_dropped_elsewhere_stay_here(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1)
         world.run(experiment)
         whole = self._exported(world, experiment)
@@ -140,7 +133,7 @@ class ArchivesContract(WorldContract):
         assert len(read_logs.logs(world.core, experiment, 0, 10)["items"]) == 1
 
     def test_one_whose_logs_were_dropped_here_has_not_gone_on_by_that(
-        self, world: World, two_states: tuple[str, io.BytesIO, io.BytesIO]
+        self, world: CoreWorld, two_states: tuple[str, io.BytesIO, io.BytesIO]
     ) -> None:
         experiment, earlier, later = two_states
         self._read(world, earlier)
@@ -148,7 +141,7 @@ class ArchivesContract(WorldContract):
         assert self._read(world, later)
         assert world.status(experiment)["counts"]["completed"] == 6
 
-    def test_a_trial_of_a_cluster_that_is_not_here_is_repeated_where_it_can_be(self, world: World) -> None:
+    def test_a_trial_of_a_cluster_that_is_not_here_is_repeated_where_it_can_be(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1)
         world.run(experiment)
         with world.core.store.transaction() as session:
@@ -161,13 +154,13 @@ class ArchivesContract(WorldContract):
         with pytest.raises(NotFound, match="there is no cluster 'moon'"):
             rerun_trial.rerun_trial(world.core, experiment, 1, Rerun(cluster="moon"), "bob")
 
-    def _extended(self, world: World, experiment: str, budget: int) -> io.BytesIO:
+    def _extended(self, world: CoreWorld, experiment: str, budget: int) -> io.BytesIO:
         change_experiment.change_experiment(world.core, experiment, Changes(budget=budget), "ada")
         assert world.run(experiment)["counts"]["completed"] == budget
         return self._exported(world, experiment)
 
     @pytest.fixture
-    def two_states(self, world: World) -> tuple[str, io.BytesIO, io.BytesIO]:
+    def two_states(self, world: CoreWorld) -> tuple[str, io.BytesIO, io.BytesIO]:
         """An experiment that is not here, its record with three trials, and the one after it went on to six."""
         experiment = world.create(budget=3)
         world.run(experiment)
@@ -177,7 +170,7 @@ class ArchivesContract(WorldContract):
         return experiment, earlier, later
 
     def test_one_that_went_on_elsewhere_takes_the_place_of_what_it_was(
-        self, world: World, two_states: tuple[str, io.BytesIO, io.BytesIO]
+        self, world: CoreWorld, two_states: tuple[str, io.BytesIO, io.BytesIO]
     ) -> None:
         experiment, earlier, later = two_states
         read = [self._read(world, record) for record in (earlier, earlier, later, later, earlier)]
@@ -187,7 +180,7 @@ class ArchivesContract(WorldContract):
     @pytest.mark.parametrize("dropped", [False, True], ids=["as it was", "its logs were dropped here"])
     def test_of_one_that_went_on_elsewhere_no_more_is_written_than_is_new_and_it_is_whole(
         self,
-        world: World,
+        world: CoreWorld,
         monkeypatch: pytest.MonkeyPatch,
         dropped: bool,
     ) -> None:
@@ -217,7 +210,7 @@ class ArchivesContract(WorldContract):
         assert world.run(experiment)["counts"]["completed"] == 9
 
     def test_pages_show_nothing_of_what_was_removed_to_make_room_for_another_one(
-        self, world: World, two_states: tuple[str, io.BytesIO, io.BytesIO]
+        self, world: CoreWorld, two_states: tuple[str, io.BytesIO, io.BytesIO]
     ) -> None:
         experiment, earlier, later = two_states
         self._read(world, earlier)
@@ -230,7 +223,7 @@ class ArchivesContract(WorldContract):
         assert shown["finished_at"] == [trial["finished_at"] for trial in trials]
 
     def test_a_record_that_comes_several_times_at_once_is_taken_in_once(
-        self, world: World, two_states: tuple[str, io.BytesIO, io.BytesIO]
+        self, world: CoreWorld, two_states: tuple[str, io.BytesIO, io.BytesIO]
     ) -> None:
         experiment, *records = two_states
         together = threading.Barrier(3)
@@ -246,7 +239,7 @@ class ArchivesContract(WorldContract):
         assert world.status(experiment)["counts"]["completed"] == 6
 
     def test_one_that_goes_on_here_is_not_replaced_by_what_became_of_it_elsewhere(
-        self, world: World, two_states: tuple[str, io.BytesIO, io.BytesIO]
+        self, world: CoreWorld, two_states: tuple[str, io.BytesIO, io.BytesIO]
     ) -> None:
         experiment, earlier, later = two_states
         self._read(world, earlier)
@@ -261,7 +254,7 @@ class ArchivesContract(WorldContract):
 
     @pytest.mark.parametrize("budget", [4, 6, 20])
     def test_neither_of_two_that_went_on_from_the_same_state_passes_for_the_other(
-        self, world: World, two_states: tuple[str, io.BytesIO, io.BytesIO], budget: int
+        self, world: CoreWorld, two_states: tuple[str, io.BytesIO, io.BytesIO], budget: int
     ) -> None:
         experiment, earlier, later = two_states
         self._read(world, earlier)
@@ -270,7 +263,7 @@ class ArchivesContract(WorldContract):
             self._read(world, later)
         assert world.status(experiment)["counts"]["completed"] == budget
 
-    def _with_curves(self, world: World, experiment: str) -> io.BytesIO:
+    def _with_curves(self, world: CoreWorld, experiment: str) -> io.BytesIO:
         """Run it to its end, with trials that report several values; its record."""
         curve = [[place, "loss", 0.5, float(place), None] for place in range(3)]
         while world.status(experiment)["state"] != "completed":
@@ -281,7 +274,7 @@ class ArchivesContract(WorldContract):
         return self._exported(world, experiment)
 
     @pytest.fixture
-    def arriving(self, world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[str, io.BytesIO]:
+    def arriving(self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> tuple[str, io.BytesIO]:
         """An experiment that is not here, and its record, which comes in many parts."""
         experiment = world.create(budget=3)
         whole = self._with_curves(world, experiment)
@@ -289,7 +282,7 @@ class ArchivesContract(WorldContract):
         monkeypatch.setattr(record, "_BATCH", 2)
         return experiment, whole
 
-    def _rows_of_any(self, world: World) -> int:
+    def _rows_of_any(self, world: CoreWorld) -> int:
         """Of experiments, of any."""
         with world.core.store.reading() as session:
             tables = [table for table in metadata.sorted_tables if "experiment" in table.c or table.name == "points"]
@@ -300,7 +293,7 @@ class ArchivesContract(WorldContract):
         incoming.seek(0)
         items = list(record.items(incoming))
         return [
-            format.encode(structs.replace(item, imported_at=None) if isinstance(item, format.Experiment) else item)
+            format.encode(structs.replace(item, imported_at=None) if isinstance(item, format.ExperimentItem) else item)
             for item in items
         ]
 
@@ -316,7 +309,7 @@ class ArchivesContract(WorldContract):
         return added
 
     def test_an_import_that_is_cut_off_anywhere_leaves_nothing_to_see_and_may_be_repeated(
-        self, world: World, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]
     ) -> None:
         experiment, whole = arriving
         assert self._read(world, whole)
@@ -342,7 +335,7 @@ class ArchivesContract(WorldContract):
         assert world.status(experiment)["counts"]["completed"] == 3
 
     def test_an_import_that_goes_on_is_not_swept_up_and_one_whose_server_died_is(
-        self, world: World, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]
     ) -> None:
         _, whole = arriving
         with monkeypatch.context() as patch:
@@ -370,7 +363,7 @@ class ArchivesContract(WorldContract):
         monkeypatch.setattr(record, "batches", parts)
 
     def test_others_write_while_a_record_comes_in(
-        self, world: World, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]
     ) -> None:
         experiment, whole = arriving
         made: list[str] = []
@@ -386,7 +379,7 @@ class ArchivesContract(WorldContract):
         assert {item["id"] for item in read_experiments.statuses(world.core)["items"]} == {experiment, *made}
 
     def test_of_two_servers_that_both_take_a_record_in_the_one_that_began_later_goes_on(
-        self, world: World, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]
     ) -> None:
         """As where the connection broke that showed that the first one was at it."""
         experiment, whole = arriving

@@ -9,27 +9,22 @@ from typing import Any
 import pytest
 
 from orchestune.errors import BadInput, Conflict
-from orchestune.services import (
-    change_experiment,
-    create_experiment,
-    idempotency,
-    queue_trial,
-    read_experiments,
-    rerun_trial,
-)
-from orchestune.services.authenticate import authenticate
-from orchestune.services.change_experiment import Changes
-from orchestune.services.rerun_trial import Rerun
+from orchestune.services import idempotency
+from orchestune.services.access.authenticate import authenticate
+from orchestune.services.commands import change_experiment, create_experiment, queue_trial, rerun_trial
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.commands.rerun_trial import Rerun
+from orchestune.services.execution.worker_call import GroupOver
+from orchestune.services.queries import read_experiments
 from orchestune.services.signatures import worker_token
-from orchestune.services.work import GroupOver
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from orchestune.testing.world_contract import WorldContract
 
 
 class BudgetsContract(WorldContract):
     """Budget and parallelism, where configurations come from, who may ask."""
 
-    def test_a_budget_is_spent_exactly(self, world: World) -> None:
+    def test_a_budget_is_spent_exactly(self, world: CoreWorld) -> None:
         experiment = world.create(budget=37, parallelism=5)
         shown = world.run(experiment)
         assert shown["state"] == "completed"
@@ -39,7 +34,7 @@ class BudgetsContract(WorldContract):
         }  # fmt: skip
         assert [trial["number"] for trial in world.trials(experiment)] == list(range(1, 38))
 
-    def test_a_budget_is_lowered_to_what_has_begun_or_was_asked_for(self, world: World) -> None:
+    def test_a_budget_is_lowered_to_what_has_begun_or_was_asked_for(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1000, parallelism=2)
         [(worker, lease), _] = world.lease(2)
         worker.call(finished=[worker.finish(lease)])
@@ -60,14 +55,14 @@ class BudgetsContract(WorldContract):
         change_experiment.change_experiment(world.core, experiment, Changes(budget=6), "ada")
         assert world.run(experiment)["counts"]["completed"] == 6
 
-    def test_no_more_leases_are_out_than_parallelism_allows(self, world: World) -> None:
+    def test_no_more_leases_are_out_than_parallelism_allows(self, world: CoreWorld) -> None:
         experiment = world.create(budget=30, parallelism=3)
         world.lease(3)
         for worker in list(world.workers.values()):
             assert worker.call(want=8)["leases"] == []
         assert world.status(experiment)["counts"]["running"] == 3
 
-    def test_failed_trials_count_and_the_best_is_the_best_of_the_completed(self, world: World) -> None:
+    def test_failed_trials_count_and_the_best_is_the_best_of_the_completed(self, world: CoreWorld) -> None:
         experiment = world.create(budget=4, parallelism=1)
         for value in (0.5, None, 0.2, 0.9):
             worker, lease = world.lease()[0]
@@ -82,12 +77,12 @@ class BudgetsContract(WorldContract):
         assert shown["best"][0]["metrics"]["loss"]["value"] == 0.2
         assert world.trial(experiment, 2)["reason"]["message"] == "exited with code 3"
 
-    def test_an_option_that_the_engine_lacks_is_refused_before_anything_is_there(self, world: World) -> None:
+    def test_an_option_that_the_engine_lacks_is_refused_before_anything_is_there(self, world: CoreWorld) -> None:
         with pytest.raises(BadInput, match=r"engine\.startups: is no option of the engine 'auto'"):
             world.create(engine="auto", engine_options={"startups": 3})
         assert read_experiments.statuses(world.core)["items"] == []
 
-    def test_only_a_trial_that_keeps_every_limit_becomes_the_best(self, world: World) -> None:
+    def test_only_a_trial_that_keeps_every_limit_becomes_the_best(self, world: CoreWorld) -> None:
         metrics = [
             {"name": "loss", "goal": "minimize"},
             {"name": "cost", "goal": "minimize", "constraint": "<= 20", "optimized": False},
@@ -102,7 +97,7 @@ class BudgetsContract(WorldContract):
             assert [item["trial"] for item in best] == {0.1: [], 0.5: [2], 0.2: [2], 0.4: [4]}[loss]
         assert list(best[0]["metrics"]) == ["loss", "cost"], "as they were declared"
 
-    def test_a_warm_start_is_history_for_the_engine_and_counts_for_nothing_else(self, world: World) -> None:
+    def test_a_warm_start_is_history_for_the_engine_and_counts_for_nothing_else(self, world: CoreWorld) -> None:
         known = [{"parameters": {"x": (index + 0.5) / 30}, "metrics": {"loss": {"value": abs(index - 8) / 30 - 9}}}
                  for index in range(30)]  # fmt: skip
         strange = [{"parameters": {"x": 7.0}, "metrics": {"loss": {"value": -99.0}}}]
@@ -118,13 +113,13 @@ class BudgetsContract(WorldContract):
         assert abs(found[0]["parameters"]["x"] - 8.5 / 30) < 0.2, "it went where the results were good"
         assert len(world.observations(experiment)) == 6
 
-    def test_a_warm_start_of_which_nothing_can_be_used_is_refused(self, world: World) -> None:
+    def test_a_warm_start_of_which_nothing_can_be_used_is_refused(self, world: CoreWorld) -> None:
         warm = {"source": "old.csv", "results": [{"parameters": {"x": 7.0}, "metrics": {"loss": {"value": 1.0}}}]}
         with pytest.raises(BadInput, match=r"warm_start: none of its results can be used .*outside this space"):
             world.create(engine="auto", warm_start=warm)
         assert read_experiments.statuses(world.core)["items"] == []
 
-    def test_a_users_configuration_is_tried_and_a_wrong_one_is_refused(self, world: World) -> None:
+    def test_a_users_configuration_is_tried_and_a_wrong_one_is_refused(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3, parallelism=1)
         queue_trial.queue_trial(world.core, experiment, {"x": 0.25}, "ada")
         with pytest.raises(BadInput, match="outside"):
@@ -134,7 +129,7 @@ class BudgetsContract(WorldContract):
         assert first["source"] == "user"
         assert first["parameters"] == {"x": 0.25}
 
-    def test_rerun_repeats_configuration_and_seed(self, world: World) -> None:
+    def test_rerun_repeats_configuration_and_seed(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2)
         world.run(experiment)
         again = rerun_trial.rerun_trial(world.core, experiment, 2, Rerun(), "ada")
@@ -147,7 +142,7 @@ class BudgetsContract(WorldContract):
             rerun_trial.rerun_trial(world.core, experiment, 2, Rerun(from_checkpoint=True), "ada")
         assert refused.value.hint == "only trials with `checkpoint:` can be continued"
 
-    def test_a_rerun_may_have_another_command(self, world: World) -> None:
+    def test_a_rerun_may_have_another_command(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1)
         world.run(experiment)
         run = ["train", "{x}", "--epochs", "80"]
@@ -157,7 +152,7 @@ class BudgetsContract(WorldContract):
         assert read_experiments.specification(world.core, experiment)["specification"]["run"] != run
         assert world.run(again)["counts"]["completed"] == 1
 
-    def test_a_rerun_that_was_stopped_and_goes_on_is_of_the_same_trial(self, world: World) -> None:
+    def test_a_rerun_that_was_stopped_and_goes_on_is_of_the_same_trial(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, engine="random")
         world.run(experiment)
         again = rerun_trial.rerun_trial(world.core, experiment, 2, Rerun(), "ada")["id"]
@@ -169,20 +164,20 @@ class BudgetsContract(WorldContract):
             assert old[key] == new[key]
         assert (new["source"], new["state"]) == ("rerun", "completed")
 
-    def test_a_trial_that_ended_before_its_first_checkpoint_is_told_so(self, world: World) -> None:
+    def test_a_trial_that_ended_before_its_first_checkpoint_is_told_so(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, checkpoint_every=300.0)
         world.run(experiment)
         with pytest.raises(Conflict, match="no checkpoint") as refused:
             rerun_trial.rerun_trial(world.core, experiment, 1, Rerun(from_checkpoint=True), "ada")
         assert "before the 300 s after which it is published (`checkpoint.every`)" in refused.value.hint
 
-    def test_the_same_request_makes_one_experiment(self, world: World) -> None:
+    def test_the_same_request_makes_one_experiment(self, world: CoreWorld) -> None:
         first = create_experiment.create_experiment(world.core, replace(world.request(), request_key="k"), "ada")
         second = create_experiment.create_experiment(world.core, replace(world.request(), request_key="k"), "ada")
         assert first["id"] == second["id"]
         assert len(read_experiments.statuses(world.core)["items"]) == 1
 
-    def test_the_same_seed_gives_the_same_configurations_whatever_restarts(self, world: World) -> None:
+    def test_the_same_seed_gives_the_same_configurations_whatever_restarts(self, world: CoreWorld) -> None:
         wanted = {"budget": 14, "parallelism": 1, "engine": "tpe", "seed": 5}
         straight = world.create(**wanted)
         world.run(straight)
@@ -196,7 +191,7 @@ class BudgetsContract(WorldContract):
         first, second = ([t["parameters"] for t in world.trials(e)] for e in (straight, restarted))
         assert first == second
 
-    def test_tokens_reach_what_they_are_for(self, world: World) -> None:
+    def test_tokens_reach_what_they_are_for(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1)
         [(worker, _)] = world.lease()
         token = worker_token(world.core, worker.id, experiment)
@@ -209,7 +204,7 @@ class BudgetsContract(WorldContract):
         assert owner is not None
         assert owner.name == "ada"
 
-    def test_a_workers_token_ends_with_the_worker(self, world: World) -> None:
+    def test_a_workers_token_ends_with_the_worker(self, world: CoreWorld) -> None:
         world.run(world.create(budget=1))
         [worker] = world.workers.values()
         assert authenticate(world.core, worker.token) is not None
@@ -218,7 +213,7 @@ class BudgetsContract(WorldContract):
         with pytest.raises(GroupOver):
             authenticate(world.core, worker.token)
 
-    def test_an_idempotency_key_gives_the_first_answer_again(self, world: World) -> None:
+    def test_an_idempotency_key_gives_the_first_answer_again(self, world: CoreWorld) -> None:
         assert idempotency.remembered(world.core, "key", "hash") is None
         idempotency.remember(world.core, "key", "hash", 201, json.dumps({"a": 1}))
         assert idempotency.remembered(world.core, "key", "hash") == (201, '{"a": 1}')

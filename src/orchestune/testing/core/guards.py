@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from orchestune.services import (
-    change_experiment,
-    queue_trial,
-)
-from orchestune.services.change_experiment import Changes
-from orchestune.testing.world import World, decoded
+from orchestune.services.commands import change_experiment, queue_trial
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.testing.world import CoreWorld, decoded
 from orchestune.testing.world_contract import WorldContract
 
 
@@ -28,7 +25,7 @@ class GuardsContract(WorldContract):
         ],
     )
     def test_a_stop_rule_ends_the_experiment_with_its_reason(
-        self, world: World, rules: dict[str, Any], code: str, finished: int
+        self, world: CoreWorld, rules: dict[str, Any], code: str, finished: int
     ) -> None:
         experiment = world.create(budget=50, parallelism=1, stop=rules)
         scripts: dict[str, list[float | None]] = {
@@ -55,7 +52,7 @@ class GuardsContract(WorldContract):
         assert sum(shown["counts"][key] for key in ("completed", "failed")) == finished
         assert shown["counts"]["queued"] == shown["counts"]["running"] == 0
 
-    def test_patience_of_several_metrics_is_with_the_pareto_front(self, world: World) -> None:
+    def test_patience_of_several_metrics_is_with_the_pareto_front(self, world: CoreWorld) -> None:
         metrics = [
             {"name": "loss", "goal": "minimize"},
             {"name": "gain", "goal": "maximize"},
@@ -82,7 +79,7 @@ class GuardsContract(WorldContract):
         reason = world.status(experiment)["reason"]
         assert reason == {"code": "patience", "message": "nothing came onto the Pareto front in the last 2 trials"}
 
-    def test_a_time_limit_ends_it_while_trials_run(self, world: World) -> None:
+    def test_a_time_limit_ends_it_while_trials_run(self, world: CoreWorld) -> None:
         experiment = world.create(budget=50, parallelism=2, stop={"time": 60})
         world.lease(2)
         world.clock.pass_time(61)
@@ -91,13 +88,13 @@ class GuardsContract(WorldContract):
         assert (shown["state"], shown["reason"]["code"]) == ("completed", "time")
         assert shown["counts"]["cancelled"] >= 2
 
-    def test_an_exhausted_space_ends_it(self, world: World) -> None:
+    def test_an_exhausted_space_ends_it(self, world: CoreWorld) -> None:
         choices = [{"name": "x", "type": "categorical", "choices": [1, 2, 3]}]
         shown = world.run(world.create(budget=10, parallelism=2, parameters=choices))
         assert (shown["state"], shown["reason"]["code"]) == ("completed", "exhausted")
         assert shown["counts"]["completed"] == 3
 
-    def test_a_budget_that_is_the_whole_space_ends_with_it(self, world: World) -> None:
+    def test_a_budget_that_is_the_whole_space_ends_with_it(self, world: CoreWorld) -> None:
         choices = [{"name": "x", "type": "categorical", "choices": [1, 2, 3]}]
         whole = world.run(world.create(budget=3, parallelism=2, parameters=choices))
         assert (whole["state"], whole["reason"]["code"]) == ("completed", "exhausted")
@@ -110,7 +107,7 @@ class GuardsContract(WorldContract):
             queue_trial.queue_trial(world.core, twice, {"x": 1}, "ada")
         assert world.run(twice)["reason"]["code"] == "budget", "one configuration was tried twice"
 
-    def test_a_first_success_without_the_metric_pauses_with_a_hint_and_resume_goes_on(self, world: World) -> None:
+    def test_a_first_success_without_the_metric_pauses_with_a_hint_and_resume_goes_on(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3, parallelism=1)
         worker, lease = world.lease()[0]
         worker.call(finished=[worker.finish(lease, points=[[0, "eval_loss", 0.91, None, None]])])
@@ -120,7 +117,7 @@ class GuardsContract(WorldContract):
         change_experiment.resume(world.core, experiment, "ada")
         assert world.run(experiment)["counts"]["completed"] == 2
 
-    def test_three_failures_at_the_start_pause(self, world: World) -> None:
+    def test_three_failures_at_the_start_pause(self, world: CoreWorld) -> None:
         experiment = world.create(budget=9, parallelism=1)
         for _ in range(3):
             worker, lease = world.lease()[0]
@@ -130,7 +127,7 @@ class GuardsContract(WorldContract):
         assert (shown["state"], shown["reason"]["code"]) == ("paused", "first_trials_failed")
         assert "exited with code 7" in shown["reason"]["message"]
 
-    def test_five_configurations_with_the_same_metrics_pause(self, world: World) -> None:
+    def test_five_configurations_with_the_same_metrics_pause(self, world: CoreWorld) -> None:
         experiment = world.create(budget=9, parallelism=1)
         for _ in range(5):
             worker, lease = world.lease()[0]
@@ -142,14 +139,14 @@ class GuardsContract(WorldContract):
         assert world.status(experiment)["state"] == "running"
 
     @pytest.mark.parametrize("value", ["nan", "inf"])
-    def test_a_metric_that_is_not_finite_fails_the_trial(self, world: World, value: str) -> None:
+    def test_a_metric_that_is_not_finite_fails_the_trial(self, world: CoreWorld, value: str) -> None:
         experiment = world.create(budget=9, parallelism=1)
         worker, lease = world.lease()[0]
         worker.call(finished=[worker.finish(lease, points=[[0, "loss", value, None, None]])])
         trial = world.trial(experiment, 1)
         assert (trial["state"], trial["reason"]["code"]) == ("failed", "metric_not_finite")
 
-    def test_a_value_that_is_not_finite_is_one_among_others_where_another_came_after_it(self, world: World) -> None:
+    def test_a_value_that_is_not_finite_is_one_among_others_where_another_came_after_it(self, world: CoreWorld) -> None:
         experiment = world.create(budget=9, parallelism=1)
         worker, lease = world.lease()[0]
         points = [[0, "loss", 0.5, 1, None], [1, "loss", "nan", 2, None], [2, "loss", 0.25, 3, None]]
@@ -157,7 +154,7 @@ class GuardsContract(WorldContract):
         trial = world.trial(experiment, 1)
         assert (trial["state"], trial["metrics"]["loss"]["value"]) == ("completed", 0.25)
 
-    def test_a_failed_task_is_tried_again_as_often_as_asked(self, world: World) -> None:
+    def test_a_failed_task_is_tried_again_as_often_as_asked(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1, retries=2)
         for _ in range(3):
             worker, lease = world.lease()[0]
@@ -168,7 +165,7 @@ class GuardsContract(WorldContract):
         assert trial["state"] == "failed"
         assert [attempt["state"] for attempt in trial["attempts"]] == ["failed"] * 3
 
-    def test_a_trial_that_was_killed_for_memory_gets_more_of_it(self, world: World) -> None:
+    def test_a_trial_that_was_killed_for_memory_gets_more_of_it(self, world: CoreWorld) -> None:
         experiment = world.create(
             budget=3, parallelism=2, resources={"memory": 2**30}, oom_retries=2, memory_factor=1.5
         )

@@ -11,16 +11,20 @@ import pytest
 from orchestune.controllers.archiving import ORPHAN_SECONDS, Archiving
 from orchestune.controllers.finishing import FILES_SECONDS, STOPPED_FILES_SECONDS
 from orchestune.errors import StoreUnavailable
-from orchestune.services import change_experiment, read_trials, uploads
-from orchestune.services.attempts import LONGEST_DELAY
-from orchestune.testing.world import FakeWorker, World
+from orchestune.services.commands import change_experiment
+from orchestune.services.execution import uploads
+from orchestune.services.execution.attempts import LONGEST_DELAY
+from orchestune.services.queries import read_trials
+from orchestune.testing.world import CoreWorld, FakeWorker
 from orchestune.testing.world_contract import WorldContract
 
 
 class HandingInContract(WorldContract):
     """They arrive, within limits, and what does not arrive is told."""
 
-    def test_what_trials_keep_arrives_before_the_end_of_the_experiment_ends_their_worker(self, world: World) -> None:
+    def test_what_trials_keep_arrives_before_the_end_of_the_experiment_ends_their_worker(
+        self, world: CoreWorld
+    ) -> None:
         experiment = world.create(budget=1, parallelism=1)
         ((worker, lease),) = world.lease()
         worker.call(finished=[worker.finish(lease)], sending=1)
@@ -36,13 +40,13 @@ class HandingInContract(WorldContract):
         assert world.backend.ended
         assert [seen["sending"] for seen in world.status(experiment)["workers"]] == [False]
 
-    def test_what_trials_keep_is_not_waited_for_for_ever(self, world: World) -> None:
+    def test_what_trials_keep_is_not_waited_for_for_ever(self, world: CoreWorld) -> None:
         world.create(budget=1, parallelism=1)
         ((worker, lease),) = world.lease()
         worker.call(finished=[worker.finish(lease)], sending=1)
         _sends_for_ever(world, worker, FILES_SECONDS)
 
-    def test_whoever_stops_ends_trials_at_once_and_lets_files_of_completed_ones_arrive(self, world: World) -> None:
+    def test_whoever_stops_ends_trials_at_once_and_lets_files_of_completed_ones_arrive(self, world: CoreWorld) -> None:
         experiment, worker, second = _one_sends_and_one_runs(world)
         change_experiment.stop(world.core, experiment, "ada")
         world.tick()
@@ -56,13 +60,13 @@ class HandingInContract(WorldContract):
         world.tick(2)
         assert world.backend.ended and world.status(experiment)["state"] == "stopped"
 
-    def test_files_of_what_somebody_stopped_are_not_waited_for_for_ever(self, world: World) -> None:
+    def test_files_of_what_somebody_stopped_are_not_waited_for_for_ever(self, world: CoreWorld) -> None:
         experiment, worker, _ = _one_sends_and_one_runs(world)
         change_experiment.stop(world.core, experiment, "ada")
         _sends_for_ever(world, worker, STOPPED_FILES_SECONDS)
 
     def test_a_worker_that_hears_nothing_of_the_stop_is_ended_by_its_place_whatever_it_sends(
-        self, world: World
+        self, world: CoreWorld
     ) -> None:
         experiment, *_ = _one_sends_and_one_runs(world)
         change_experiment.stop(world.core, experiment, "ada")
@@ -72,7 +76,7 @@ class HandingInContract(WorldContract):
         world.tick()
         assert world.backend.ended
 
-    def test_whoever_deletes_waits_for_no_files(self, world: World) -> None:
+    def test_whoever_deletes_waits_for_no_files(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         ((worker, lease),) = world.lease()
         worker.call(finished=[worker.finish(lease)], sending=1)
@@ -82,7 +86,7 @@ class HandingInContract(WorldContract):
         world.tick()
         assert world.backend.ended
 
-    def test_files_that_went_with_their_worker_are_told_of_their_trial(self, world: World) -> None:
+    def test_files_that_went_with_their_worker_are_told_of_their_trial(self, world: CoreWorld) -> None:
         experiment = world.create(budget=4, parallelism=1)
         ((worker, lease),) = world.lease()
         leases = [lease]
@@ -103,7 +107,7 @@ class HandingInContract(WorldContract):
         assert shown["workers"][0]["reason"] == "files of 1 attempt did not arrive; its process ended"
         assert shown["counts"]["completed"] == 3
 
-    def test_files_that_were_refused_are_told_of_their_trial_once_it_has_ended(self, world: World) -> None:
+    def test_files_that_were_refused_are_told_of_their_trial_once_it_has_ended(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         ((worker, lease),) = world.lease()
         said = {"attempt": lease["attempt"], "token": lease["token"], "files": [], "refused": "HTTP 413"}
@@ -120,7 +124,7 @@ class HandingInContract(WorldContract):
         assert _reason_of(world, experiment, 2) is None, "it waits for none"
 
     @pytest.mark.parametrize("ends_first", [True, False])
-    def test_files_of_which_some_have_arrived_are_on_their_way_still(self, world: World, ends_first: bool) -> None:
+    def test_files_of_which_some_have_arrived_are_on_their_way_still(self, world: CoreWorld, ends_first: bool) -> None:
         experiment = world.create(budget=1, parallelism=1)
         ((worker, lease),) = world.lease()
         end = worker.finish(lease) | {"files": 3}
@@ -133,14 +137,16 @@ class HandingInContract(WorldContract):
         worker.keep_artifacts(_handed_in(world, worker, lease, "c"))
         assert _reason_of(world, experiment, 1) is None
 
-    def test_files_that_arrive_before_the_end_of_their_trial_are_not_waited_for(self, world: World) -> None:
+    def test_files_that_arrive_before_the_end_of_their_trial_are_not_waited_for(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         ((worker, lease),) = world.lease()
         worker.keep_artifacts(_handed_in(world, worker, lease, "best.pt"))
         worker.call(finished=[worker.finish(lease) | {"files": 1}])
         assert _reason_of(world, experiment, 1) is None
 
-    def test_files_of_an_attempt_that_a_newer_one_has_replaced_are_not_those_of_the_trial(self, world: World) -> None:
+    def test_files_of_an_attempt_that_a_newer_one_has_replaced_are_not_those_of_the_trial(
+        self, world: CoreWorld
+    ) -> None:
         experiment = world.create(budget=1, parallelism=1, checkpoint_every=1.0)
         ((worker, old),) = world.lease()
         worker.call(finished=[worker.finish(old, state="lost", points=[])])
@@ -154,7 +160,7 @@ class HandingInContract(WorldContract):
         assert shown == [{"path": "best.pt", "digest": hashlib.sha256(b"new").hexdigest(), "size": 3}]
 
     @pytest.mark.parametrize("what", ["files", "checkpoint"])
-    def test_what_is_not_wanted_of_an_attempt_goes_with_the_next_sweep(self, world: World, what: str) -> None:
+    def test_what_is_not_wanted_of_an_attempt_goes_with_the_next_sweep(self, world: CoreWorld, what: str) -> None:
         world.create(budget=1, parallelism=1, checkpoint_every=1.0)
         ((worker, old),) = world.lease()
         worker.call(finished=[worker.finish(old, state="lost", points=[])])
@@ -170,7 +176,7 @@ class HandingInContract(WorldContract):
         assert list(world.core.files.keys("blobs/")) == []
 
 
-def _sends_for_ever(world: World, worker: FakeWorker, most: float) -> None:
+def _sends_for_ever(world: CoreWorld, worker: FakeWorker, most: float) -> None:
     """It is waited for, but for so many seconds at most."""
     world.tick()
     for _ in range(2):
@@ -182,7 +188,7 @@ def _sends_for_ever(world: World, worker: FakeWorker, most: float) -> None:
 
 
 def _handed_in(
-    world: World, worker: FakeWorker, lease: Mapping[str, Any], *paths: str, content: bytes = b"x"
+    world: CoreWorld, worker: FakeWorker, lease: Mapping[str, Any], *paths: str, content: bytes = b"x"
 ) -> dict[str, Any]:
     """What a worker says of files that it has sent."""
     digest = hashlib.sha256(content).hexdigest()
@@ -191,7 +197,7 @@ def _handed_in(
     return {"attempt": lease["attempt"], "token": lease["token"], "files": files}
 
 
-def _one_sends_and_one_runs(world: World) -> tuple[str, FakeWorker, dict[str, Any]]:
+def _one_sends_and_one_runs(world: CoreWorld) -> tuple[str, FakeWorker, dict[str, Any]]:
     """An experiment, its worker, and what that runs while files of another trial are on their way."""
     experiment = world.create(budget=3, parallelism=1)
     ((worker, lease),) = world.lease()
@@ -200,6 +206,6 @@ def _one_sends_and_one_runs(world: World) -> tuple[str, FakeWorker, dict[str, An
     return experiment, worker, second
 
 
-def _reason_of(world: World, experiment: str, number: int) -> Any:
+def _reason_of(world: CoreWorld, experiment: str, number: int) -> Any:
     (attempt,) = world.trial(experiment, number)["attempts"]
     return attempt["reason"]

@@ -7,22 +7,17 @@ from dataclasses import asdict, replace
 import pytest
 
 from orchestune.errors import Ambiguous, Conflict, NotFound
-from orchestune.services import (
-    change_experiment,
-    create_experiment,
-    queue_trial,
-    read_experiments,
-    stop_trial,
-)
-from orchestune.services.change_experiment import Changes
-from orchestune.testing.world import World, decoded
+from orchestune.services.commands import change_experiment, create_experiment, queue_trial, stop_trial
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.queries import read_experiments
+from orchestune.testing.world import CoreWorld, decoded
 from orchestune.testing.world_contract import WorldContract
 
 
 class IntentContract(WorldContract):
     """Pause, stop, extend; names."""
 
-    def test_pause_lets_running_trials_end_and_resume_goes_on(self, world: World) -> None:
+    def test_pause_lets_running_trials_end_and_resume_goes_on(self, world: CoreWorld) -> None:
         experiment = world.create(budget=4, parallelism=1)
         worker, lease = world.lease()[0]
         change_experiment.pause(world.core, experiment, False, "ada")
@@ -33,7 +28,7 @@ class IntentContract(WorldContract):
         change_experiment.resume(world.core, experiment, "ada")
         assert world.run(experiment)["counts"]["completed"] == 4
 
-    def test_a_pause_of_what_is_over_or_stopped_changes_nothing(self, world: World) -> None:
+    def test_a_pause_of_what_is_over_or_stopped_changes_nothing(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         world.run(experiment)
         assert change_experiment.pause(world.core, experiment, True, "ada")["state"] == "completed"
@@ -42,7 +37,7 @@ class IntentContract(WorldContract):
         change_experiment.stop(world.core, other, "ada")
         assert change_experiment.pause(world.core, other, False, "ada")["desired"] == "stopped"
 
-    def test_pause_now_takes_running_trials_back_and_offers_them_again(self, world: World) -> None:
+    def test_pause_now_takes_running_trials_back_and_offers_them_again(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, lease = world.lease()[0]
         assert [attempt["ending"] for attempt in world.status(experiment)["running"]] == [False]
@@ -58,7 +53,7 @@ class IntentContract(WorldContract):
         assert world.run(experiment)["counts"]["completed"] == 2
         assert len(world.trial(experiment, 1)["attempts"]) == 2
 
-    def test_a_trial_that_says_something_while_it_is_stopped_is_not_killed_at_once(self, world: World) -> None:
+    def test_a_trial_that_says_something_while_it_is_stopped_is_not_killed_at_once(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
         change_experiment.stop(world.core, experiment, "ada")
@@ -68,7 +63,7 @@ class IntentContract(WorldContract):
         assert [(order["attempt"], order["state"]) for order in answer["orders"]] == [(lease["attempt"], "cancelled")]
 
     @pytest.mark.parametrize("parallelism", [1, 2])
-    def test_a_trial_that_is_stopped_is_none_of_the_budget(self, world: World, parallelism: int) -> None:
+    def test_a_trial_that_is_stopped_is_none_of_the_budget(self, world: CoreWorld, parallelism: int) -> None:
         experiment = world.create(budget=3, parallelism=parallelism)
         (worker, lease), *_ = world.lease(parallelism)
         number = lease["trial"]
@@ -84,7 +79,7 @@ class IntentContract(WorldContract):
         assert shown["counts"]["completed"] == 3 and shown["counts"]["cancelled"] == 1
         assert number not in [best["trial"] for best in shown["best"]]
 
-    def test_what_a_stopped_trial_used_and_how_its_process_ended_is_told(self, world: World) -> None:
+    def test_what_a_stopped_trial_used_and_how_its_process_ended_is_told(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3, parallelism=1)
         worker, lease = world.lease()[0]
         worker.call(beats=[worker.started(lease)])
@@ -102,14 +97,14 @@ class IntentContract(WorldContract):
             }  # fmt: skip
             assert world.status(experiment)["counts"] == counts
 
-    def test_what_it_was_created_with_is_told_with_what_was_changed_since(self, world: World) -> None:
+    def test_what_it_was_created_with_is_told_with_what_was_changed_since(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1, labels={"team": "one"})
         changes = Changes(budget=4, parallelism=3, priority=5, labels={"team": "two", "for": "a paper"})
         change_experiment.change_experiment(world.core, experiment, changes, "ada")
         told = read_experiments.specification(world.core, experiment)["specification"]
         assert told | asdict(changes) == told
 
-    def test_a_trial_that_waits_is_stopped_and_a_finished_one_is_not(self, world: World) -> None:
+    def test_a_trial_that_waits_is_stopped_and_a_finished_one_is_not(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         queue_trial.queue_trial(world.core, experiment, {"x": 0.25}, "ada")
         assert stop_trial.stop_trial(world.core, experiment, 1, "ada")["state"] == "cancelled"
@@ -124,7 +119,7 @@ class IntentContract(WorldContract):
         with pytest.raises(NotFound, match="no trial 9"):
             stop_trial.stop_trial(world.core, experiment, 9, "ada")
 
-    def test_a_space_whose_last_trial_is_stopped_is_exhausted(self, world: World) -> None:
+    def test_a_space_whose_last_trial_is_stopped_is_exhausted(self, world: CoreWorld) -> None:
         choices = [{"name": "x", "type": "categorical", "choices": [1, 2, 3]}]
         experiment = world.create(budget=10, parallelism=3, parameters=choices)
         held = world.lease(3)
@@ -133,7 +128,7 @@ class IntentContract(WorldContract):
         shown = world.run(experiment)
         assert shown["reason"]["code"] == "exhausted" and shown["state"] == "completed"
 
-    def test_a_worker_is_busy_until_what_was_stopped_has_used_its_grace(self, world: World) -> None:
+    def test_a_worker_is_busy_until_what_was_stopped_has_used_its_grace(self, world: CoreWorld) -> None:
         experiment = world.create(budget=10, parallelism=1)
         [(worker, lease)] = world.lease()
         worker.call(beats=[worker.started(lease)])
@@ -148,7 +143,7 @@ class IntentContract(WorldContract):
         worker.call(finished=[worker.finish(lease, state="cancelled", exit_code=None, signal=15)])
         assert shown() == ("idle", 0)
 
-    def test_a_worker_that_began_anew_is_not_busy_with_what_it_never_told_the_end_of(self, world: World) -> None:
+    def test_a_worker_that_began_anew_is_not_busy_with_what_it_never_told_the_end_of(self, world: CoreWorld) -> None:
         experiment = world.create(budget=10, parallelism=1)
         [(_, lease)] = world.lease()
         stop_trial.stop_trial(world.core, experiment, lease["trial"], "ada")
@@ -156,7 +151,7 @@ class IntentContract(WorldContract):
         [found] = world.status(experiment)["workers"]
         assert found["state"] == "idle"
 
-    def test_stop_cancels_everything_and_ends_when_the_workers_have(self, world: World) -> None:
+    def test_stop_cancels_everything_and_ends_when_the_workers_have(self, world: CoreWorld) -> None:
         experiment = world.create(budget=10, parallelism=2)
         (worker, lease), _ = world.lease(2)
         shown = decoded(change_experiment.stop(world.core, experiment, "ada"))
@@ -173,7 +168,7 @@ class IntentContract(WorldContract):
         assert change_experiment.stop(world.core, experiment, "ada")["state"] == "stopped"
 
     def test_a_worker_that_takes_its_time_is_told_once_to_end(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         experiment = world.create(budget=10, parallelism=2)
         world.lease(2)
@@ -184,7 +179,7 @@ class IntentContract(WorldContract):
         assert len(told) == len(set(told)) > 0
         assert world.status(experiment)["state"] == "stopping"
 
-    def test_extend_goes_on_with_a_finished_experiment(self, world: World) -> None:
+    def test_extend_goes_on_with_a_finished_experiment(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3)
         world.run(experiment)
         change_experiment.change_experiment(world.core, experiment, Changes(budget=7, parallelism=3), "ada")
@@ -192,19 +187,19 @@ class IntentContract(WorldContract):
         assert shown["counts"]["completed"] == 7
         assert shown["parallelism"] == 3
 
-    def test_a_number_that_is_no_experiment_is_told_as_that_of_a_trial(self, world: World) -> None:
+    def test_a_number_that_is_no_experiment_is_told_as_that_of_a_trial(self, world: CoreWorld) -> None:
         world.create()
         with pytest.raises(NotFound, match="no experiment '3'") as caught:
             world.status("3")
         assert caught.value.hint.endswith("; trial 3 of the newest one of a folder is /3")
 
     @pytest.mark.parametrize(("folds", "most"), [(1, 7), (3, 21)])
-    def test_no_more_at_a_time_than_the_budget_holds(self, world: World, folds: int, most: int) -> None:
+    def test_no_more_at_a_time_than_the_budget_holds(self, world: CoreWorld, folds: int, most: int) -> None:
         experiment = world.create(budget=5, parallelism=1, folds={"count": folds})
         change_experiment.change_experiment(world.core, experiment, Changes(budget=7, parallelism=50), "ada")
         assert world.status(experiment)["parallelism"] == most
 
-    def test_extend_goes_on_with_what_came_to_its_end_while_it_was_paused(self, world: World) -> None:
+    def test_extend_goes_on_with_what_came_to_its_end_while_it_was_paused(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=2)
         leases = world.lease(2)
         change_experiment.pause(world.core, experiment, False, "ada")
@@ -220,7 +215,7 @@ class IntentContract(WorldContract):
         change_experiment.change_experiment(world.core, experiment, Changes(budget=4), "ada")
         assert world.run(experiment)["counts"]["completed"] == 4
 
-    def test_what_has_lost_its_secrets_on_the_way_here_does_not_go_on_without_them(self, world: World) -> None:
+    def test_what_has_lost_its_secrets_on_the_way_here_does_not_go_on_without_them(self, world: CoreWorld) -> None:
         request = world.request(budget=1, secrets=[{"name": "TOKEN", "source": "env:TOKEN"}])
         made = create_experiment.create_experiment(world.core, replace(request, secrets={"TOKEN": "x"}), "ada")
         experiment = made["id"]
@@ -241,7 +236,7 @@ class IntentContract(WorldContract):
             change_experiment.resume(world.core, experiment, "ada")
         assert world.status(experiment)["state"] == "stopped"
 
-    def test_the_time_left_does_not_count_the_time_between_the_end_and_an_extension(self, world: World) -> None:
+    def test_the_time_left_does_not_count_the_time_between_the_end_and_an_extension(self, world: CoreWorld) -> None:
         experiment = world.create(budget=10, parallelism=1)
         world.run(experiment)
         world.clock.pass_time(86_400.0)
@@ -249,7 +244,7 @@ class IntentContract(WorldContract):
         left = world.status(experiment)["eta_seconds"]
         assert left is not None and 1.0 <= left <= 100.0
 
-    def test_the_time_left_falls_while_trials_run(self, world: World) -> None:
+    def test_the_time_left_falls_while_trials_run(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3, parallelism=1)
         worker, lease = world.lease()[0]
         world.clock.pass_time(10.0)
@@ -260,13 +255,13 @@ class IntentContract(WorldContract):
         assert world.status(experiment)["eta_seconds"] == pytest.approx(first - 5.0, abs=0.1)
         assert first == pytest.approx(20.0, abs=5.0)
 
-    def test_a_budget_below_what_was_handed_out_is_refused(self, world: World) -> None:
+    def test_a_budget_below_what_was_handed_out_is_refused(self, world: CoreWorld) -> None:
         experiment = world.create(budget=5)
         world.run(experiment)
         with pytest.raises(Conflict, match="5 trials"):
             change_experiment.change_experiment(world.core, experiment, Changes(budget=3), "ada")
 
-    def test_a_prefix_names_the_visible_one_and_a_hidden_one_only_where_no_other_has_it(self, world: World) -> None:
+    def test_a_prefix_names_the_visible_one_and_a_hidden_one_only_where_no_other_has_it(self, world: CoreWorld) -> None:
         hidden, shown = world.create(name="same"), world.create(name="same")
         with pytest.raises(Ambiguous, match=r"'sa' could be same-\w{4} \(pending\) or same-\w{4} \(pending\)"):
             world.status("sa")
@@ -279,7 +274,7 @@ class IntentContract(WorldContract):
         world.tick(4)
         assert world.status("same")["id"] == hidden
 
-    def test_what_stands_before_the_four_characters_goes_before_a_mere_beginning(self, world: World) -> None:
+    def test_what_stands_before_the_four_characters_goes_before_a_mere_beginning(self, world: CoreWorld) -> None:
         small, large = world.create(name="sgd"), world.create(name="sgd large")
         assert world.status("sgd")["id"] == small
         assert world.status("sgd-l")["id"] == world.status("sgd-large")["id"] == large
@@ -289,14 +284,14 @@ class IntentContract(WorldContract):
         with pytest.raises(Ambiguous, match=r"'sgd' could be sgd-\w{4} \(pending\) or sgd-\w{4} \(pending\)"):
             world.status("sgd")
 
-    def test_a_prefix_of_many_names_the_newest_of_them_and_how_many_more_there_are(self, world: World) -> None:
+    def test_a_prefix_of_many_names_the_newest_of_them_and_how_many_more_there_are(self, world: CoreWorld) -> None:
         handles = [world.status(world.create(name="many"))["handle"] for _ in range(8)]
         with pytest.raises(
             Ambiguous, match=rf"could be {handles[7]} \(pending\), {handles[6]} .*{handles[3]} .* or 3 more"
         ):
             world.status("many")
 
-    def test_what_was_handed_out_and_not_tried_is_tried_after_a_resume(self, world: World) -> None:
+    def test_what_was_handed_out_and_not_tried_is_tried_after_a_resume(self, world: CoreWorld) -> None:
         space = [{"name": "x", "type": "int", "min": 1, "max": 4}]
         experiment = world.create(budget=10, parallelism=1, engine="grid", parameters=space)
         world.lease()
@@ -307,7 +302,7 @@ class IntentContract(WorldContract):
         shown = world.run(experiment)
         assert (shown["state"], shown["reason"]["code"], shown["counts"]["completed"]) == ("completed", "exhausted", 4)
 
-    def test_what_somebody_named_and_a_stop_cancelled_is_tried_after_a_resume(self, world: World) -> None:
+    def test_what_somebody_named_and_a_stop_cancelled_is_tried_after_a_resume(self, world: CoreWorld) -> None:
         named = [{"x": 0.125}, {"x": 0.25}, {"x": 0.25}, {"x": 0.375}]
         experiment = world.create(budget=8, parallelism=2, engine="random", try_first=named)
         world.lease(2)
@@ -323,7 +318,7 @@ class IntentContract(WorldContract):
             ("try_first", 0.125), ("try_first", 0.25), ("try_first", 0.375), ("user", 0.75),
         ]  # fmt: skip
 
-    def test_what_was_tried_after_a_resume_is_not_tried_after_the_next_one(self, world: World) -> None:
+    def test_what_was_tried_after_a_resume_is_not_tried_after_the_next_one(self, world: CoreWorld) -> None:
         experiment = world.create(budget=8, parallelism=1, engine="tpe", try_first=[{"x": 0.125}])
         world.lease()
         for _ in range(2):
@@ -336,7 +331,7 @@ class IntentContract(WorldContract):
         assert [trial["state"] for trial in world.trials(experiment)] == ["cancelled", "completed"]
 
     def test_a_configuration_that_is_queued_before_the_first_suggestion_displaces_none_of_try_first(
-        self, world: World
+        self, world: CoreWorld
     ) -> None:
         experiment = world.create(budget=4, try_first=[{"x": 0.25}, {"x": 0.5}])
         queue_trial.queue_trial(world.core, experiment, {"x": 0.75}, "ada")
@@ -344,7 +339,7 @@ class IntentContract(WorldContract):
         sources = [(t["source"], t["parameters"]["x"]) for t in world.trials(experiment)[:3]]
         assert sources == [("user", 0.75), ("try_first", 0.25), ("try_first", 0.5)]
 
-    def test_what_is_stopped_resumed_and_stopped_is_over_once_nothing_of_it_runs(self, world: World) -> None:
+    def test_what_is_stopped_resumed_and_stopped_is_over_once_nothing_of_it_runs(self, world: CoreWorld) -> None:
         experiment = world.create(budget=4, parallelism=1)
         worker, lease = world.lease()[0]
         change_experiment.stop(world.core, experiment, "ada")
@@ -354,7 +349,7 @@ class IntentContract(WorldContract):
         worker.call(finished=[worker.finish(lease, state="cancelled", points=[])])
         assert change_experiment.stop(world.core, experiment, "ada")["state"] == "stopped"
 
-    def test_a_smaller_budget_starts_nothing_that_was_stopped(self, world: World) -> None:
+    def test_a_smaller_budget_starts_nothing_that_was_stopped(self, world: CoreWorld) -> None:
         experiment = world.create(budget=10)
         world.lease()
         change_experiment.stop(world.core, experiment, "ada")
@@ -364,14 +359,14 @@ class IntentContract(WorldContract):
         shown = change_experiment.change_experiment(world.core, experiment, Changes(budget=6), "ada")
         assert shown["desired"] == "running"
 
-    def test_what_is_being_stopped_takes_no_configuration(self, world: World) -> None:
+    def test_what_is_being_stopped_takes_no_configuration(self, world: CoreWorld) -> None:
         experiment = world.create(budget=10, engine="random")
         world.lease()
         assert change_experiment.stop(world.core, experiment, "ada")["state"] == "stopping"
         with pytest.raises(Conflict, match="is stopping"):
             queue_trial.queue_trial(world.core, experiment, {"x": 0.5}, "ada")
 
-    def test_what_comes_to_its_end_keeps_the_reason_for_it(self, world: World) -> None:
+    def test_what_comes_to_its_end_keeps_the_reason_for_it(self, world: CoreWorld) -> None:
         experiment = world.create(budget=10, parallelism=2, stop={"target": 0.5})
         worker, lease = world.lease(2)[0]
         worker.call(finished=[worker.finish(lease, 0.1)])

@@ -16,34 +16,26 @@ from orchestune.archives import record
 from orchestune.controllers.archiving import INLINE_BYTES, Archiving
 from orchestune.controllers.expiring import Expiring
 from orchestune.errors import Conflict, NotFound, StoreUnavailable
-from orchestune.ports.backend import Gone
-from orchestune.services import (
-    bundles,
-    change_experiment,
-    create_experiment,
-    export_record,
-    import_record,
-    read_logs,
-    read_trials,
-    rerun_trial,
-    stop_trial,
-    uploads,
-)
-from orchestune.services.change_experiment import Changes
-from orchestune.services.read_trials import blob_key
-from orchestune.services.rerun_trial import Rerun
+from orchestune.ports.backend import WorkerLoss
+from orchestune.services import bundles
+from orchestune.services.bundles import blob_key
+from orchestune.services.commands import change_experiment, create_experiment, import_record, rerun_trial, stop_trial
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.commands.rerun_trial import Rerun
+from orchestune.services.execution import uploads
+from orchestune.services.queries import export_record, read_logs, read_trials
 from orchestune.store import logs, removal
 from orchestune.store.session import Session
 from orchestune.store.tables import folds, log_segments
 from orchestune.testing.refusing import refusing_the_first
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from orchestune.testing.world_contract import WorldContract
 
 
 class LogsContract(WorldContract):
     """Logs, their ends and tails, retention."""
 
-    def test_log_parts_that_come_twice_or_overlap_are_kept_once_and_in_order(self, world: World) -> None:
+    def test_log_parts_that_come_twice_or_overlap_are_kept_once_and_in_order(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
         said = worker.started(lease)
@@ -56,7 +48,7 @@ class LogsContract(WorldContract):
         assert "".join(item["text"] for item in items) == "one\ntwo\nthree\ntail\n"
         assert [item["gap"] for item in items] == [0, 0, 0, 86]
 
-    def test_a_tail_has_as_many_lines_as_are_asked_for(self, world: World) -> None:
+    def test_a_tail_has_as_many_lines_as_are_asked_for(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
         said, at = worker.started(lease), 0
@@ -74,7 +66,7 @@ class LogsContract(WorldContract):
             assert numbers(tail)[-tail:] == every[-tail:], tail
         assert len(numbers(5)) < 10, "about so many"
 
-    def test_a_trial_shows_the_last_lines_of_attempts_that_run_or_were_lost(self, world: World) -> None:
+    def test_a_trial_shows_the_last_lines_of_attempts_that_run_or_were_lost(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
 
         def tails() -> list[str | None]:
@@ -96,7 +88,7 @@ class LogsContract(WorldContract):
         lost, told = tails()
         assert lost is not None and lost.endswith("line 29\nthe last") and told == "as it was told"
 
-    def test_the_last_part_of_a_log_says_so(self, world: World) -> None:
+    def test_the_last_part_of_a_log_says_so(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, lease = world.lease()[0]
         worker.call(beats=[worker.started(lease) | {"logs": [[0, "one\n", 0]]}])
@@ -106,7 +98,7 @@ class LogsContract(WorldContract):
         items = read_logs.logs(world.core, experiment, 0, 100)["items"]
         assert [(item["trial"], item["last"]) for item in items] == [(1, False), (1, True), (2, False)]
 
-    def test_the_log_of_a_trial_ends_with_the_trial_once_all_has_arrived(self, world: World) -> None:
+    def test_the_log_of_a_trial_ends_with_the_trial_once_all_has_arrived(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, lease = world.lease()[0]
 
@@ -129,7 +121,7 @@ class LogsContract(WorldContract):
         assert worker.call(finished=[said])["acks"][0]["result"] == "superseded"
         assert over(lease["trial"]), "its process has ended"
 
-    def test_the_log_of_a_trial_ends_where_nobody_is_left_to_print_more(self, world: World) -> None:
+    def test_the_log_of_a_trial_ends_where_nobody_is_left_to_print_more(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3, parallelism=1)
 
         def over(trial: int) -> bool:
@@ -148,12 +140,12 @@ class LogsContract(WorldContract):
         worker, lease = world.lease()[0]
         worker.call(beats=[worker.started(lease) | {"logs": [[0, "one\n", 0]]}])
         world.backend.gone[worker.id] = "out of memory"
-        world.backend.faults[worker.id] = Gone.OUT_OF_MEMORY
+        world.backend.faults[worker.id] = WorkerLoss.OUT_OF_MEMORY
         world.tick()
         assert [trial["state"] for trial in world.trials(experiment)][2] == "failed"
         assert over(lease["trial"]), "its worker died of it"
 
-    def test_logs_and_files_go_long_after_the_end_and_records_stay(self, world: World) -> None:
+    def test_logs_and_files_go_long_after_the_end_and_records_stay(self, world: CoreWorld) -> None:
         code, state, weights = b"code", b"state", b"weights"
         digests = {content: hashlib.sha256(content).hexdigest() for content in (code, state, weights)}
         bundles.store(world.core, digests[code], io.BytesIO(code))
@@ -187,7 +179,7 @@ class LogsContract(WorldContract):
         assert read_trials.artifacts(world.core, experiment, 1) == []
         assert world.trial(experiment, 1)["metrics"]["loss"]["value"] == 0.5
 
-    def _with_moved_logs(self, world: World) -> tuple[str, str]:
+    def _with_moved_logs(self, world: CoreWorld) -> tuple[str, str]:
         """An experiment that is over, and what its trial printed."""
         experiment = world.create(budget=1)
         [(worker, lease)] = world.lease()
@@ -198,7 +190,7 @@ class LogsContract(WorldContract):
         return experiment, text
 
     def test_nothing_is_held_open_in_the_store_while_a_record_fetches_its_logs(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         experiment, text = self._with_moved_logs(world)
         reading, fetch = world.core.store.reading, world.core.files.open
@@ -230,7 +222,7 @@ class LogsContract(WorldContract):
         import_record.read(world.core, stream)
         assert [item["text"] for item in read_logs.logs(world.core, experiment, 0, 10)["items"]] == [text]
 
-    def test_logs_of_a_record_that_comes_in_are_kept_as_long_as_if_it_had_ended_then(self, world: World) -> None:
+    def test_logs_of_a_record_that_comes_in_are_kept_as_long_as_if_it_had_ended_then(self, world: CoreWorld) -> None:
         experiment, _ = self._with_moved_logs(world)
         stream = io.BytesIO()
         export_record.write(world.core, experiment, stream)
@@ -246,7 +238,7 @@ class LogsContract(WorldContract):
             world.clock.pass_time(3700.0)
         assert left == [1, 0]
 
-    def test_what_somebody_removed_from_the_place_of_files_hides_nothing_else(self, world: World) -> None:
+    def test_what_somebody_removed_from_the_place_of_files_hides_nothing_else(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         weights = hashlib.sha256(b"weights").hexdigest()
         for text in ("x" * (INLINE_BYTES + 1), "short"):
@@ -273,7 +265,7 @@ class LogsContract(WorldContract):
             assert import_record.read(world.core, stream)["experiment"] == experiment
 
     def test_a_log_that_grew_since_a_server_died_while_it_moved_it_is_whole(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         experiment = world.create(budget=1)
         [(worker, lease)] = world.lease()
@@ -294,7 +286,7 @@ class LogsContract(WorldContract):
         assert "".join(item["text"] for item in shown) == text + more
 
     def test_a_server_that_dies_while_it_drops_logs_leaves_none_that_nobody_names(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         experiment, _ = self._with_moved_logs(world)
         [key] = world.core.files.keys("logs/")
@@ -313,7 +305,7 @@ class LogsContract(WorldContract):
         assert list(world.core.files.keys("logs/")) == []
 
     def test_an_experiment_whose_files_cannot_be_dropped_keeps_no_other(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         old = [self._with_moved_logs(world)[0] for _ in range(2)]
         keys = sorted(world.core.files.keys("logs/"))
@@ -332,7 +324,7 @@ class LogsContract(WorldContract):
         assert all(world.status(experiment)["files_dropped_at"] for experiment in old)
 
     def test_experiments_whose_files_cannot_be_dropped_keep_no_later_ones_however_many_they_are(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         old = [self._with_moved_logs(world)[0] for _ in range(5)]
         locked = tuple(map(logs.prefix, old[:2]))
@@ -357,7 +349,7 @@ class LogsContract(WorldContract):
         assert all(world.status(experiment)["files_dropped_at"] for experiment in old)
 
     def test_files_are_forgotten_a_few_at_a_time_so_that_nobody_waits_for_long(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         experiment = world.create(budget=5)
         world.run(experiment)
@@ -378,13 +370,13 @@ class LogsContract(WorldContract):
         assert left == [10, 8, 6, 5, 3, 1, 0, 0]
         assert world.status(experiment)["files_dropped_at"]
 
-    def test_nothing_is_dropped_of_an_experiment_that_goes_on_by_then(self, world: World) -> None:
+    def test_nothing_is_dropped_of_an_experiment_that_goes_on_by_then(self, world: CoreWorld) -> None:
         experiment, text = self._with_moved_logs(world)
         change_experiment.change_experiment(world.core, experiment, Changes(budget=2), "ada")
         change_experiment.drop_files(world.core, experiment)
         assert [item["text"] for item in read_logs.logs(world.core, experiment, 0, 10)["items"]] == [text]
 
-    def test_an_experiment_that_goes_on_keeps_its_new_logs_as_long_as_others(self, world: World) -> None:
+    def test_an_experiment_that_goes_on_keeps_its_new_logs_as_long_as_others(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1)
         world.run(experiment)
         expiring = Expiring(world.core, 3600.0)

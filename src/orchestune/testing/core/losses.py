@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.ports.backend import Gone
-from orchestune.services import (
-    change_experiment,
-    read_columns,
-    read_logs,
-)
-from orchestune.services.change_experiment import Changes
-from orchestune.services.work import work
+from orchestune.ports.backend import WorkerLoss
+from orchestune.services.commands import change_experiment
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.execution.worker_call import work
+from orchestune.services.queries import read_columns, read_logs
 from orchestune.store import workers
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from orchestune.testing.world_contract import WorldContract
 from orchestune.wire.work import Work
 
@@ -21,7 +18,7 @@ from orchestune.wire.work import Work
 class LossesContract(WorldContract):
     """Repeated, late and lost messages; lost workers; clocks that jump; restarts."""
 
-    def test_the_same_report_twice_counts_once(self, world: World) -> None:
+    def test_the_same_report_twice_counts_once(self, world: CoreWorld) -> None:
         experiment = world.create(budget=5)
         worker, lease = world.lease()[0]
         said = worker.finish(lease)
@@ -31,7 +28,7 @@ class LossesContract(WorldContract):
         assert world.status(experiment)["counts"]["completed"] == 1
         assert len(read_logs.logs(world.core, experiment, 0, 100)["items"]) == 1
 
-    def test_a_lease_that_was_lost_on_the_way_is_offered_again_for_free(self, world: World) -> None:
+    def test_a_lease_that_was_lost_on_the_way_is_offered_again_for_free(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3, parallelism=1)
         world.tick(2)
         worker = next(iter(world.workers.values()))
@@ -45,7 +42,7 @@ class LossesContract(WorldContract):
         assert answer["leases"][0]["token"] == 2
         assert world.run(experiment)["counts"]["completed"] == 3
 
-    def test_leases_that_keep_getting_lost_on_the_way_are_no_losses_of_their_trial(self, world: World) -> None:
+    def test_leases_that_keep_getting_lost_on_the_way_are_no_losses_of_their_trial(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         world.tick(2)
         worker = next(iter(world.workers.values()))
@@ -54,7 +51,7 @@ class LossesContract(WorldContract):
         assert world.status(experiment)["state"] == "running"
         assert world.run(experiment)["counts"]["completed"] == 1
 
-    def test_a_silent_worker_is_lost_after_the_lease_time_and_its_trials_run_elsewhere(self, world: World) -> None:
+    def test_a_silent_worker_is_lost_after_the_lease_time_and_its_trials_run_elsewhere(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, lease = world.lease()[0]
         worker.call(beats=[worker.started(lease)])
@@ -69,7 +66,7 @@ class LossesContract(WorldContract):
         assert other is not worker
         assert (again["trial"], again["token"]) == (1, 2)
 
-    def test_a_silent_worker_that_comes_back_has_no_reason_to_be_lost_any_more(self, world: World) -> None:
+    def test_a_silent_worker_that_comes_back_has_no_reason_to_be_lost_any_more(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, _ = world.lease()[0]
         sends = "hands in files of its trials"
@@ -82,7 +79,7 @@ class LossesContract(WorldContract):
             (shown,) = world.status(experiment)["workers"]
             assert (shown["state"], shown["reason"], shown["sending"]) == ("idle", reason, bool(sending))
 
-    def test_a_status_shows_the_workers_that_are_there_and_the_last_that_ended(self, world: World) -> None:
+    def test_a_status_shows_the_workers_that_are_there_and_the_last_that_ended(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         world.lease()
         [there] = world.status(experiment)["workers"]
@@ -105,7 +102,7 @@ class LossesContract(WorldContract):
         ]
         assert (shown["workers"][-1], shown["workers_left_out"]) == (there, 10)
 
-    def test_a_late_result_is_good_until_a_newer_attempt_is_leased(self, world: World) -> None:
+    def test_a_late_result_is_good_until_a_newer_attempt_is_leased(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, lease = world.lease()[0]
         world.tick()
@@ -118,7 +115,9 @@ class LossesContract(WorldContract):
         assert world.run(experiment)["counts"]["completed"] == 2
 
     @pytest.mark.parametrize(("state", "code"), [("lost", "worker_lost"), ("pruned", "pruned")])
-    def test_a_late_end_that_changes_nothing_brings_its_logs_once(self, world: World, state: str, code: str) -> None:
+    def test_a_late_end_that_changes_nothing_brings_its_logs_once(
+        self, world: CoreWorld, state: str, code: str
+    ) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, lease = world.lease()[0]
         world.hear_nothing(20)
@@ -129,7 +128,7 @@ class LossesContract(WorldContract):
         assert len(read_logs.logs(world.core, experiment, 0, 100)["items"]) == 1
         assert world.trial(experiment, 1)["attempts"][0]["state"] == "lost"
 
-    def test_an_attempt_that_a_newer_one_replaced_cannot_report_but_its_logs_are_kept(self, world: World) -> None:
+    def test_an_attempt_that_a_newer_one_replaced_cannot_report_but_its_logs_are_kept(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
         world.tick()
@@ -145,7 +144,7 @@ class LossesContract(WorldContract):
         texts = {item["text"] for item in read_logs.logs(world.core, experiment, 0, 100)["items"]}
         assert texts == {"loss=0.1\n", "loss=0.7\n"}
 
-    def test_a_clock_that_jumps_an_hour_expires_nothing(self, world: World) -> None:
+    def test_a_clock_that_jumps_an_hour_expires_nothing(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         world.lease()
         world.tick()
@@ -155,7 +154,7 @@ class LossesContract(WorldContract):
         world.tick()
         assert world.status(experiment)["counts"]["running"] == 1
 
-    def test_a_clock_that_jumps_back_makes_no_time_less_than_none(self, world: World) -> None:
+    def test_a_clock_that_jumps_back_makes_no_time_less_than_none(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3, parallelism=1)
         worker, lease = world.lease()[0]
         worker.call(beats=[worker.started(lease)])
@@ -166,7 +165,7 @@ class LossesContract(WorldContract):
         found = read_columns.columns(world.core, experiment, 10, None)["seconds"]
         assert found[0] == 0.5, "what its worker measured, on a clock that does not jump"
 
-    def test_a_clock_that_jumps_back_does_not_put_off_what_waits_for_another_try(self, world: World) -> None:
+    def test_a_clock_that_jumps_back_does_not_put_off_what_waits_for_another_try(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
         reason = {"code": "sandbox", "message": "no folder for the trial"}
@@ -175,7 +174,7 @@ class LossesContract(WorldContract):
         world.clock.wall -= 3600
         assert world.run(experiment, 100)["counts"]["completed"] == 1
 
-    def test_a_clock_that_jumps_back_does_not_change_which_value_was_reported_last(self, world: World) -> None:
+    def test_a_clock_that_jumps_back_does_not_change_which_value_was_reported_last(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
         said = {"attempt": lease["attempt"], "token": lease["token"], "started": True}
@@ -185,7 +184,7 @@ class LossesContract(WorldContract):
         worker.call(finished=[worker.finish(lease, points=[[3, "loss", 0.3, 4, None]])])
         assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.3
 
-    def test_a_restart_of_the_server_expires_nothing(self, world: World) -> None:
+    def test_a_restart_of_the_server_expires_nothing(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         world.lease()
         world.tick()
@@ -205,7 +204,7 @@ class LossesContract(WorldContract):
         ids=["start was told", "died at once", "gave up"],
     )
     def test_a_trial_that_keeps_losing_its_worker_is_isolated_and_then_pauses_the_experiment(
-        self, world: World, told: bool, why: str, guess: bool
+        self, world: CoreWorld, told: bool, why: str, guess: bool
     ) -> None:
         experiment = world.create(budget=6, parallelism=2)
         for _ in range(40):
@@ -230,7 +229,7 @@ class LossesContract(WorldContract):
         assert shown["counts"]["completed"] == 5
         assert shown["counts"]["failed"] == 0
 
-    def test_a_trial_that_is_run_alone_is_so_after_a_preemption_too(self, world: World) -> None:
+    def test_a_trial_that_is_run_alone_is_so_after_a_preemption_too(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         for _ in range(3):
             [(worker, lease)] = world.lease()
@@ -243,7 +242,7 @@ class LossesContract(WorldContract):
         assert {lease["trial"] for _, lease in world.lease(2)} == {2, 3}
         assert world.run(experiment)["counts"]["completed"] == 3
 
-    def test_a_poll_that_is_looked_at_again_loses_no_lease_that_a_later_call_got(self, world: World) -> None:
+    def test_a_poll_that_is_looked_at_again_loses_no_lease_that_a_later_call_got(self, world: CoreWorld) -> None:
         experiment = world.create(budget=10, parallelism=2)
         worker, lease = world.lease()[0]
         with world.core.store.transaction() as session:
@@ -261,10 +260,10 @@ class LossesContract(WorldContract):
         work(world.core, worker.id, poll)
         assert [item["state"] for item in world.trial(experiment, other["trial"])["attempts"]] == ["running"]
 
-    def test_what_waits_is_cancelled_when_the_loss_of_a_worker_ends_the_experiment(self, world: World) -> None:
+    def test_what_waits_is_cancelled_when_the_loss_of_a_worker_ends_the_experiment(self, world: CoreWorld) -> None:
         experiment = world.create(budget=10, parallelism=1, engine="random", stop={"max_failures": 1})
         [(worker, _)] = world.lease()
-        world.backend.gone[worker.id], world.backend.faults[worker.id] = "out of memory", Gone.OUT_OF_MEMORY
+        world.backend.gone[worker.id], world.backend.faults[worker.id] = "out of memory", WorkerLoss.OUT_OF_MEMORY
         world.tick(5)
         shown = world.status(experiment)
         assert (shown["state"], shown["counts"]["failed"], shown["counts"]["queued"]) == ("failed", 1, 0)

@@ -15,29 +15,25 @@ from sqlalchemy import func, select
 
 from orchestune.controllers.archiving import ORPHAN_SECONDS, Archiving
 from orchestune.errors import Conflict, NotFound, Purged, StoreUnavailable
-from orchestune.ports.files import Away
-from orchestune.services import (
-    bundles,
-    change_experiment,
-    create_experiment,
-    read_experiments,
-    rerun_trial,
-    uploads,
-)
-from orchestune.services.change_experiment import Changes
-from orchestune.services.read_trials import blob_key
+from orchestune.ports.files import FileStoreUnreachable
+from orchestune.services import bundles
+from orchestune.services.bundles import blob_key
+from orchestune.services.commands import change_experiment, create_experiment, rerun_trial
+from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.execution import uploads
+from orchestune.services.queries import read_experiments
 from orchestune.store import blobs, logs, removal
 from orchestune.store.session import Session
 from orchestune.store.tables import attempts, metadata, points
 from orchestune.testing.refusing import refusing_the_first
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from orchestune.testing.world_contract import WorldContract
 
 
 class RemovalContract(WorldContract):
     """Delete and purge; files that nothing names any more."""
 
-    def test_delete_hides_and_purge_removes_every_row(self, world: World) -> None:
+    def test_delete_hides_and_purge_removes_every_row(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3)
         world.run(experiment)
         change_experiment.delete(world.core, experiment, False, "ada")
@@ -56,7 +52,7 @@ class RemovalContract(WorldContract):
                 if "experiment" in table.c:
                     assert session.select(select(func.count()).select_from(table), int) == [0], table.name
 
-    def test_what_was_purged_is_deleted_again_without_a_word_and_a_typo_is_not(self, world: World) -> None:
+    def test_what_was_purged_is_deleted_again_without_a_word_and_a_typo_is_not(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1)
         handle = world.run(experiment)["handle"]
         for name in (handle, experiment):
@@ -70,7 +66,7 @@ class RemovalContract(WorldContract):
         assert not isinstance(caught.value, Purged)
 
     def test_an_experiment_whose_files_cannot_be_removed_keeps_no_other(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         doomed = [world.create(name=name, budget=1) for name in ("one", "two")]
         for experiment in doomed:
@@ -88,7 +84,7 @@ class RemovalContract(WorldContract):
         world.tick()
         assert all(self._is_gone(world, experiment) for experiment in doomed)
 
-    def _is_gone(self, world: World, experiment: str) -> bool:
+    def _is_gone(self, world: CoreWorld, experiment: str) -> bool:
         try:
             world.status(experiment)
         except Purged:
@@ -96,7 +92,7 @@ class RemovalContract(WorldContract):
         return False
 
     def test_records_go_a_few_at_a_time_and_a_removal_that_was_cut_off_goes_on(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         kept, experiment = (world.create(budget=budget, parallelism=1) for budget in (1, 4))
         curve = [[place, "loss", 0.5, float(place), None] for place in range(3)]
@@ -131,7 +127,7 @@ class RemovalContract(WorldContract):
             assert session.select(select(func.count()).select_from(points), int) == [len(curve)]
         assert self._rows(world, kept) == others
 
-    def _rows(self, world: World, experiment: str) -> int:
+    def _rows(self, world: CoreWorld, experiment: str) -> int:
         """How many rows are an experiment's, beside its own."""
         own = select(attempts.c.id).where(attempts.c.experiment == experiment)
         queries = [select(func.count()).where(points.c.attempt.in_(own))]
@@ -143,7 +139,7 @@ class RemovalContract(WorldContract):
         with world.core.store.reading() as session:
             return sum(sum(session.select(query, int)) for query in queries)
 
-    def test_a_purge_is_not_taken_back_by_another_delete(self, world: World) -> None:
+    def test_a_purge_is_not_taken_back_by_another_delete(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1)
         world.run(experiment)
         change_experiment.delete(world.core, experiment, True, "ada")
@@ -152,7 +148,7 @@ class RemovalContract(WorldContract):
         with pytest.raises(Purged):
             world.status(experiment)
 
-    def test_what_was_deleted_is_listed_again_once_it_goes_on(self, world: World) -> None:
+    def test_what_was_deleted_is_listed_again_once_it_goes_on(self, world: CoreWorld) -> None:
         resumed, extended = world.create(budget=3), world.create(budget=1)
         world.run(extended)
         for experiment in (resumed, extended):
@@ -165,7 +161,7 @@ class RemovalContract(WorldContract):
         done = world.run(extended)
         assert (done["counts"]["completed"], done["notes"]) == (2, [])
 
-    def test_what_is_being_removed_for_good_does_not_go_on(self, world: World) -> None:
+    def test_what_is_being_removed_for_good_does_not_go_on(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3)
         change_experiment.delete(world.core, experiment, True, "ada")
         with pytest.raises(Conflict, match="removed for good"):
@@ -176,7 +172,7 @@ class RemovalContract(WorldContract):
         with pytest.raises(Purged):
             world.status(experiment)
 
-    def _orphan(self, world: World, code: bytes = b"own") -> str:
+    def _orphan(self, world: CoreWorld, code: bytes = b"own") -> str:
         """The digest of code that nothing names any more."""
         digest = hashlib.sha256(code).hexdigest()
         bundles.store(world.core, digest, io.BytesIO(code))
@@ -188,7 +184,7 @@ class RemovalContract(WorldContract):
 
     @pytest.mark.parametrize("done", [False, True], ids=["refused", "done, and the answer was lost"])
     def test_bytes_that_cannot_be_deleted_are_known_until_they_are(
-        self, world: World, monkeypatch: pytest.MonkeyPatch, done: bool
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch, done: bool
     ) -> None:
         digest = self._orphan(world)
         delete = world.core.files.delete
@@ -208,7 +204,7 @@ class RemovalContract(WorldContract):
         assert world.core.files.size(blob_key(digest)) is None and not bundles.has(world.core, digest)
 
     def test_bytes_that_can_never_be_deleted_keep_no_others(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         orphans = {self._orphan(world, b"own"), self._orphan(world, b"another")}
         why = "s3://bucket refused DeleteObject: AccessDenied"
@@ -221,26 +217,26 @@ class RemovalContract(WorldContract):
         assert left == locked
 
     def test_a_place_of_files_that_is_away_is_asked_for_two_things_at_most(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         orphans = {self._orphan(world, code) for code in (b"one", b"two", b"three", b"four")}
         asked: list[str] = []
 
         def wait_in_vain(key: str) -> None:
             asked.append(key)
-            raise Away("s3://bucket cannot be reached: ReadTimeoutError")
+            raise FileStoreUnreachable("s3://bucket cannot be reached: ReadTimeoutError")
 
         with monkeypatch.context() as patch:
             for name in ("delete", "size"):
                 patch.setattr(world.core.files, name, wait_in_vain)
-            with pytest.raises(Away):
+            with pytest.raises(FileStoreUnreachable):
                 Archiving(world.core).drop_orphans()
         assert len(asked) == 2
         Archiving(world.core).drop_orphans()
         assert all(world.core.files.size(blob_key(digest)) is None for digest in orphans)
 
     def test_a_removal_that_was_cut_off_is_finished_by_the_next_server(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         digest = self._orphan(world)
 
@@ -260,7 +256,7 @@ class RemovalContract(WorldContract):
         assert bundles.has(world.core, digest) and world.core.files.size(blob_key(digest)) == 3
 
     def test_whoever_sends_bytes_while_they_are_deleted_sends_them_again(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         digest = self._orphan(world)
         delete = world.core.files.delete
@@ -280,7 +276,7 @@ class RemovalContract(WorldContract):
 
     @pytest.mark.parametrize("looks", ["commit", "size"])
     def test_bytes_that_are_being_deleted_are_not_taken_for_those_that_are_sent(
-        self, world: World, monkeypatch: pytest.MonkeyPatch, looks: str
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch, looks: str
     ) -> None:
         digest, files = self._orphan(world), world.core.files
         world.create(budget=1, parallelism=1)
@@ -305,7 +301,7 @@ class RemovalContract(WorldContract):
         with pytest.raises(StoreUnavailable, match="just being removed"):
             send[looks]()
 
-    def test_bytes_that_somebody_has_just_asked_for_are_not_swept(self, world: World) -> None:
+    def test_bytes_that_somebody_has_just_asked_for_are_not_swept(self, world: CoreWorld) -> None:
         digest = self._orphan(world)
         assert bundles.has(world.core, digest)
         Archiving(world.core).drop_orphans()
@@ -316,7 +312,7 @@ class RemovalContract(WorldContract):
 
     @pytest.mark.parametrize("swept", [True, False])
     def test_a_rerun_goes_on_from_a_checkpoint_that_stays_or_is_refused(
-        self, world: World, monkeypatch: pytest.MonkeyPatch, swept: bool
+        self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch, swept: bool
     ) -> None:
         experiment = world.create(budget=1, checkpoint_every=60.0)
         [(worker, lease)] = world.lease()
@@ -355,7 +351,7 @@ class RemovalContract(WorldContract):
             archiving.drop_orphans()
             assert world.core.files.size(blob_key(before)) == 3
 
-    def test_code_whose_bytes_are_gone_is_asked_for_again(self, world: World) -> None:
+    def test_code_whose_bytes_are_gone_is_asked_for_again(self, world: CoreWorld) -> None:
         digest = self._orphan(world)
         world.core.files.delete(blob_key(digest))
         assert not bundles.has(world.core, digest)
@@ -363,7 +359,7 @@ class RemovalContract(WorldContract):
         assert bundles.has(world.core, digest)
 
     def test_a_purged_experiments_files_go_with_the_next_sweep_unless_another_one_names_them(
-        self, world: World
+        self, world: CoreWorld
     ) -> None:
         contents = {hashlib.sha256(content).hexdigest(): content for content in (b"shared", b"own")}
         for digest, content in contents.items():

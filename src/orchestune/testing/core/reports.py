@@ -9,22 +9,15 @@ from typing import Any
 import pytest
 
 from orchestune.errors import BadInput, Conflict
-from orchestune.services import (
-    bundles,
-    change_experiment,
-    read_columns,
-    read_experiments,
-    read_trials,
-    register_worker,
-    report_metrics,
-    stop_trial,
-    uploads,
-)
+from orchestune.services import bundles
+from orchestune.services.commands import change_experiment, stop_trial
+from orchestune.services.execution import register_worker, report_metrics, uploads
+from orchestune.services.execution.usage import usage
+from orchestune.services.queries import read_columns, read_experiments, read_trials
 from orchestune.services.signatures import report_signature
-from orchestune.services.usage import usage
 from orchestune.store import workers
 from orchestune.store.rows import Query
-from orchestune.testing.world import World, decoded
+from orchestune.testing.world import CoreWorld, decoded
 from orchestune.testing.world_contract import WorldContract
 from orchestune.wire.registration import PROTOCOL, Registration
 
@@ -32,7 +25,7 @@ from orchestune.wire.registration import PROTOCOL, Registration
 class ReportsContract(WorldContract):
     """Usage, events, checkpoints, artifacts, code."""
 
-    def test_what_an_attempt_uses_is_kept_once_and_goes_with_its_experiment(self, world: World) -> None:
+    def test_what_an_attempt_uses_is_kept_once_and_goes_with_its_experiment(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         [(worker, lease)] = world.lease()
         samples = [[n, 4.0 * n, 1.5, 2**30 + n, 0.5, 2**31] for n in range(3)]
@@ -51,7 +44,7 @@ class ReportsContract(WorldContract):
         with world.core.store.reading() as session:
             assert session.rows(Query(str, "SELECT attempt FROM usage"), {}) == []
 
-    def test_what_a_stopped_attempt_used_last_is_kept(self, world: World) -> None:
+    def test_what_a_stopped_attempt_used_last_is_kept(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         [(worker, lease)] = world.lease()
         samples = [[n, 4.0 * n, 1.5, 2**30 + n, None, None] for n in range(2)]
@@ -62,7 +55,7 @@ class ReportsContract(WorldContract):
         (item,) = decoded(usage(world.core, experiment, lease["trial"])["items"])
         assert item["samples"] == [sample[1:] for sample in samples] and item["state"] == "cancelled"
 
-    def test_of_what_a_trial_reported_every_kth_value_is_shown_with_the_last(self, world: World) -> None:
+    def test_of_what_a_trial_reported_every_kth_value_is_shown_with_the_last(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         [(worker, lease)] = world.lease()
         numbers = range(1, 1201)
@@ -78,7 +71,7 @@ class ReportsContract(WorldContract):
         assert (size["metric"], size["points"]) == ("size", [[n - 1, n / 2] for n in numbers]), "without steps"
         assert world.status(experiment)["running"][0]["latest"] == {"step": 12000.0, "value": 600.0}
 
-    def test_events_are_numbered_without_a_gap(self, world: World) -> None:
+    def test_events_are_numbered_without_a_gap(self, world: CoreWorld) -> None:
         experiment = world.create(budget=5)
         world.run(experiment)
         items = read_experiments.events(world.core, experiment, 0, 10_000)["items"]
@@ -86,7 +79,7 @@ class ReportsContract(WorldContract):
         assert items[0]["kind"] == "experiment_created"
         assert sum(item["kind"] == "trial_finished" for item in items) == 5
 
-    def test_events_of_some_kinds_are_pages_of_those_alone_and_end_when_all_were_read(self, world: World) -> None:
+    def test_events_of_some_kinds_are_pages_of_those_alone_and_end_when_all_were_read(self, world: CoreWorld) -> None:
         experiment = world.create(budget=5)
         world.run(experiment)
         kinds = ("trial_finished", "experiment_created")
@@ -106,7 +99,9 @@ class ReportsContract(WorldContract):
         ],
         ids=["state", "reason", "wall", "points", "logs"],
     )  # fmt: skip
-    def test_an_invalid_end_costs_its_own_attempt_and_nothing_else(self, world: World, wrong: dict[str, Any]) -> None:
+    def test_an_invalid_end_costs_its_own_attempt_and_nothing_else(
+        self, world: CoreWorld, wrong: dict[str, Any]
+    ) -> None:
         experiment = world.create(budget=2, parallelism=2)
         (first, one), (second, other) = world.lease(2)
         ends = [first.finish(one) | wrong]
@@ -120,7 +115,7 @@ class ReportsContract(WorldContract):
         assert "finished[0]" in attempt["reason"]["message"]
         assert world.run(experiment)["counts"]["completed"] == 2
 
-    def test_a_worker_of_the_protocol_before_finishes_what_it_runs_and_gets_nothing_new(self, world: World) -> None:
+    def test_a_worker_of_the_protocol_before_finishes_what_it_runs_and_gets_nothing_new(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3, parallelism=1)
         [(worker, lease)] = world.lease()
         with world.core.store.transaction() as session:  # the server was upgraded meanwhile
@@ -134,14 +129,14 @@ class ReportsContract(WorldContract):
         assert world.run(experiment)["counts"]["completed"] == 3
 
     @pytest.mark.parametrize("protocol", [PROTOCOL - 2, PROTOCOL + 1])
-    def test_a_worker_of_any_other_protocol_is_refused(self, world: World, protocol: int) -> None:
+    def test_a_worker_of_any_other_protocol_is_refused(self, world: CoreWorld, protocol: int) -> None:
         world.create(budget=1)
         world.tick(3)
         [worker] = world.backend.orders
         with pytest.raises(Conflict, match=f"worker protocol {protocol} is not supported"):
             register_worker.register(world.core, worker, Registration(protocol=protocol, boot="b"))
 
-    def test_valid_reports_of_the_same_call_count(self, world: World) -> None:
+    def test_valid_reports_of_the_same_call_count(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=2)
         (first, one), (_, other) = world.lease(2)
         acks = first.call(finished=[{}, first.finish(one), {"token": 3}], beats=[{"attempt": other["attempt"]}])["acks"]
@@ -149,7 +144,7 @@ class ReportsContract(WorldContract):
         assert results == [(one["attempt"], "ok"), ("", "rejected"), ("", "rejected"), ("", "rejected")]
         assert world.status(experiment)["counts"]["completed"] == 1
 
-    def test_an_invalid_report_of_a_replaced_attempt_changes_nothing(self, world: World) -> None:
+    def test_an_invalid_report_of_a_replaced_attempt_changes_nothing(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         [(worker, lease)] = world.lease()
         worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
@@ -160,7 +155,7 @@ class ReportsContract(WorldContract):
         assert world.status(experiment)["counts"]["completed"] == 1
 
     def test_a_checkpoint_is_published_by_the_newest_attempt_only_and_the_next_one_starts_with_it(
-        self, world: World
+        self, world: CoreWorld
     ) -> None:
         world.create(budget=1, parallelism=1, checkpoint_every=1.0)
         worker, lease = world.lease()[0]
@@ -188,7 +183,7 @@ class ReportsContract(WorldContract):
         ],
     )
     def test_a_checkpoint_knows_the_step_that_came_by_http_before_it(
-        self, world: World, said: dict[str, Any], step: int | None
+        self, world: CoreWorld, said: dict[str, Any], step: int | None
     ) -> None:
         world.create(budget=1, parallelism=1, checkpoint_every=1.0)
         worker, lease = world.lease()[0]
@@ -213,7 +208,7 @@ class ReportsContract(WorldContract):
             pytest.param(2**53 + 1, 2**53 + 1, id="whole"),
         ],
     )
-    def test_a_step_beyond_64_bits_is_stored_as_a_float(self, world: World, told: Any, kept: float | None) -> None:
+    def test_a_step_beyond_64_bits_is_stored_as_a_float(self, world: CoreWorld, told: Any, kept: float | None) -> None:
         metrics = [{"name": "loss", "goal": "minimize", "take": "mean:2"}]
         experiment = world.create(budget=1, parallelism=1, metrics=metrics, checkpoint_every=1.0)
         [(worker, lease)] = world.lease()
@@ -228,7 +223,7 @@ class ReportsContract(WorldContract):
         worker.call(finished=[worker.finish(lease, points=[[0, "loss", 0.0, told, told]])])
         assert world.trials(experiment)[0]["metrics"]["loss"]["value"] == 0.5
 
-    def test_a_large_step_that_came_by_http_is_one_to_go_on_from(self, world: World) -> None:
+    def test_a_large_step_that_came_by_http_is_one_to_go_on_from(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1, checkpoint_every=1.0)
         [(worker, lease)] = world.lease()
         worker.call(beats=[worker.started(lease)])
@@ -248,7 +243,7 @@ class ReportsContract(WorldContract):
         [(2, [], None), (2, [[0, "loss", 0.25, 3, None]], 0.25), (1, [], 0.5)],
     )
     def test_who_goes_on_from_a_model_that_diverged_and_says_nothing_has_failed(
-        self, world: World, step: int, reported: list[Any], value: float | None
+        self, world: CoreWorld, step: int, reported: list[Any], value: float | None
     ) -> None:
         experiment = world.create(budget=1, parallelism=1, checkpoint_every=1.0, retries=1)
         worker, lease = world.lease()[0]
@@ -268,7 +263,7 @@ class ReportsContract(WorldContract):
         else:
             assert (trial["state"], trial["metrics"]["loss"]["value"]) == ("completed", value)
 
-    def test_artifacts_are_kept_and_listed(self, world: World) -> None:
+    def test_artifacts_are_kept_and_listed(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
         digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
@@ -288,7 +283,7 @@ class ReportsContract(WorldContract):
         with stream:
             assert stream.read() == b"hello"
 
-    def test_a_bundle_with_a_wrong_digest_is_refused_and_leaves_nothing(self, world: World, tmp_path: Path) -> None:
+    def test_a_bundle_with_a_wrong_digest_is_refused_and_leaves_nothing(self, world: CoreWorld, tmp_path: Path) -> None:
         archive = tmp_path / "archive"
         archive.write_bytes(b"hello")
         with archive.open("rb") as stream, pytest.raises(BadInput, match="SHA-256"):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestune.domain.cards import Card
-from orchestune.domain.resources import Capacity, Machine
+from orchestune.domain.resources.gpus import Gpu
+from orchestune.domain.resources.resources import Capacity, Machine
 from orchestune.store import workers
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from orchestune.testing.world_contract import WorldContract
 
 
 class RoomContract(WorldContract):
     """Places, cards and memory."""
 
-    def test_an_experiment_that_waits_says_for_what_and_who_holds_it(self, world: World) -> None:
+    def test_an_experiment_that_waits_says_for_what_and_who_holds_it(self, world: CoreWorld) -> None:
         wide = world.create(name="wide", budget=10, parallelism=2, resources={"cpu": 1})
         world.lease(2)
         narrow = world.create(name="narrow", budget=2, parallelism=1, resources={"cpu": 1})
@@ -23,7 +23,7 @@ class RoomContract(WorldContract):
         assert reason["code"] == "waiting_for_resources"
         assert world.status(wide)["handle"] in reason["message"]
 
-    def test_what_a_draining_worker_still_runs_keeps_its_place(self, world: World) -> None:
+    def test_what_a_draining_worker_still_runs_keeps_its_place(self, world: CoreWorld) -> None:
         old = world.create(name="old", budget=10, parallelism=2, resources={"cpu": 1})
         leases = world.lease(2)
         idle = world.create(name="idle", budget=10, parallelism=2, resources={"cpu": 1})
@@ -40,7 +40,7 @@ class RoomContract(WorldContract):
         assert [len(world.status(experiment)["workers"]) for experiment in (idle, urgent)] == [0, 1]
         assert world.status(urgent)["reason"] is None
 
-    def test_a_worker_whose_start_was_cut_off_is_started_again_and_is_one(self, world: World) -> None:
+    def test_a_worker_whose_start_was_cut_off_is_started_again_and_is_one(self, world: CoreWorld) -> None:
         world.create(budget=5, parallelism=1)
         world.tick()
         (worker,) = world.backend.orders
@@ -51,7 +51,7 @@ class RoomContract(WorldContract):
         assert list(world.backend.orders) == [worker]
 
     def test_gpus_are_given_to_one_worker_at_a_time(self, tmp_path: Path, database_url: str | None) -> None:
-        world = World(tmp_path, database_url, Capacity((Machine(4, 2**34, tuple(map(Card, "012"))),)))
+        world = CoreWorld(tmp_path, database_url, Capacity((Machine(4, 2**34, tuple(map(Gpu, "012"))),)))
         try:
             for name in ("a", "b"):
                 world.create(name=name, budget=5, parallelism=2, resources={"gpu": 1})
@@ -62,7 +62,7 @@ class RoomContract(WorldContract):
             world.close()
 
     def test_shares_of_a_card_are_given_away_until_it_is_full(self, tmp_path: Path, database_url: str | None) -> None:
-        world = World(tmp_path, database_url, Capacity((Machine(64, 2**34, tuple(map(Card, "01"))),)))
+        world = CoreWorld(tmp_path, database_url, Capacity((Machine(64, 2**34, tuple(map(Gpu, "01"))),)))
         try:
             shared = world.create(name="shared", budget=9, parallelism=3, resources={"gpu": 0.5})
             world.tick(3)
@@ -78,7 +78,7 @@ class RoomContract(WorldContract):
     def test_trials_that_take_less_than_they_asked_for_run_closer_together_until_one_takes_more(
         self, tmp_path: Path, database_url: str | None
     ) -> None:
-        world = World(tmp_path, database_url, Capacity((Machine(1, 2**30),)))
+        world = CoreWorld(tmp_path, database_url, Capacity((Machine(1, 2**30),)))
         asked = 2**29
         try:
             experiment = world.create(budget=60, parallelism=6, resources={"memory": asked})

@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 
 from orchestune.errors import BadInput, Conflict, Denied
-from orchestune.services import change_experiment, report_metrics, uploads
+from orchestune.services.commands import change_experiment
+from orchestune.services.execution import report_metrics, uploads
 from orchestune.services.signatures import report_signature
 from orchestune.store import hot
 from orchestune.store.rows import Query
 from orchestune.store.session import Session
-from orchestune.testing.world import World
+from orchestune.testing.world import CoreWorld
 from orchestune.testing.world_contract import WorldContract
 
 
-def _lost(world: World) -> tuple[str, str]:
+def _lost(world: CoreWorld) -> tuple[str, str]:
     """An attempt that has started and whose worker is lost, and the signature with which it reports."""
     [(worker, lease)] = world.lease()
     worker.call(beats=[worker.started(lease)])
@@ -30,7 +31,7 @@ def _lost(world: World) -> tuple[str, str]:
 class ValuesContract(WorldContract):
     """In which way values come, how they are reduced, and what is no number."""
 
-    def test_intermediate_values_are_reduced_as_the_metric_says(self, world: World) -> None:
+    def test_intermediate_values_are_reduced_as_the_metric_says(self, world: CoreWorld) -> None:
         metrics = [{"name": "loss", "goal": "minimize", "take": "best"}]
         experiment = world.create(budget=1, parallelism=1, metrics=metrics)
         worker, lease = world.lease()[0]
@@ -40,7 +41,7 @@ class ValuesContract(WorldContract):
         worker.call(finished=[worker.finish(lease, points=[[2, "loss", 0.6, 3, None]])])
         assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.3
 
-    def test_values_that_come_by_http_count_and_a_wrong_signature_is_refused(self, world: World) -> None:
+    def test_values_that_come_by_http_count_and_a_wrong_signature_is_refused(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
         attempt = lease["attempt"]
@@ -50,7 +51,7 @@ class ValuesContract(WorldContract):
         worker.call(finished=[worker.finish(lease, points=[])])
         assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.125
 
-    def test_names_and_steps_by_http_are_those_of_a_line_of_json(self, world: World) -> None:
+    def test_names_and_steps_by_http_are_those_of_a_line_of_json(self, world: CoreWorld) -> None:
         metrics = [{"name": "val_loss", "goal": "minimize"}, {"name": "Accuracy", "goal": "maximize"}]
         experiment = world.create(budget=1, parallelism=1, metrics=metrics)
         worker, lease = world.lease()[0]
@@ -77,7 +78,7 @@ class ValuesContract(WorldContract):
             query = Query(float, "SELECT DISTINCT step FROM points WHERE attempt = :attempt")
             assert session.rows(query, {"attempt": attempt}) == [3.0]
 
-    def test_a_lost_attempt_reports_by_http_until_another_one_takes_over(self, world: World) -> None:
+    def test_a_lost_attempt_reports_by_http_until_another_one_takes_over(self, world: CoreWorld) -> None:
         world.create(budget=1, parallelism=1)
         attempt, signature = _lost(world)
         assert report_metrics.report(world.core, attempt, signature, {"loss": 0.5})["stop"] is False
@@ -89,7 +90,7 @@ class ValuesContract(WorldContract):
             report_metrics.report(world.core, attempt, signature, {"loss": 0.5})
         assert report_metrics.should_stop(world.core, attempt, signature)["stop"] is True
 
-    def test_a_lost_attempt_of_a_search_that_was_stopped_reports_nothing_more(self, world: World) -> None:
+    def test_a_lost_attempt_of_a_search_that_was_stopped_reports_nothing_more(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         attempt, signature = _lost(world)
         change_experiment.stop(world.core, experiment, "ada")
@@ -97,7 +98,7 @@ class ValuesContract(WorldContract):
             report_metrics.report(world.core, attempt, signature, {"loss": 0.5})
         assert report_metrics.should_stop(world.core, attempt, signature)["stop"] is True
 
-    def test_a_secret_is_hidden_in_a_name_that_comes_by_http(self, world: World) -> None:
+    def test_a_secret_is_hidden_in_a_name_that_comes_by_http(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         world.core.secrets.put(experiment, {"TOKEN": "4711", "NAME": "loss"})
         worker, lease = world.lease()[0]
@@ -118,7 +119,7 @@ class ValuesContract(WorldContract):
         ],
     )
     def test_a_last_value_by_http_that_is_not_finite_fails_the_trial(
-        self, world: World, by_http: list[Any], printed: list[Any], state: str
+        self, world: CoreWorld, by_http: list[Any], printed: list[Any], state: str
     ) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
@@ -131,7 +132,7 @@ class ValuesContract(WorldContract):
         if state == "completed":
             assert trial["metrics"]["loss"]["value"] == 0.25
 
-    def test_what_is_no_number_is_refused_in_few_words(self, world: World) -> None:
+    def test_what_is_no_number_is_refused_in_few_words(self, world: CoreWorld) -> None:
         world.create(budget=1, parallelism=1)
         attempt = world.lease()[0][1]["attempt"]
         for value in ("no number" * 10_000, {"a": 1}, [1.0] * 10_000, True):
@@ -139,7 +140,7 @@ class ValuesContract(WorldContract):
                 report_metrics.report(world.core, attempt, report_signature(world.core, attempt), {"loss": value})
             assert len(str(caught.value)) < 100
 
-    def test_a_step_that_is_no_number_is_none(self, world: World) -> None:
+    def test_a_step_that_is_no_number_is_none(self, world: CoreWorld) -> None:
         world.create(budget=1, parallelism=1)
         _, lease = world.lease()[0]
         attempt = lease["attempt"]
@@ -149,7 +150,7 @@ class ValuesContract(WorldContract):
             [point] = session.rows(hot.SELECT_CURVE, {"attempt": attempt, "name": "loss"})
         assert (point.value, point.step, point.stddev) == (1.0, None, None)
 
-    def test_an_end_reads_few_of_many_values(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_end_reads_few_of_many_values(self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
         metrics = [
             {"name": "loss", "goal": "minimize", "take": "best"},
             {"name": "acc", "goal": "maximize", "take": "best"},
@@ -177,7 +178,7 @@ class ValuesContract(WorldContract):
         assert values == {"loss": 0, "acc": last[-1], "speed": sum(last) / 3, "size": last[-1], "extra": last[-1]}
         assert world.trials(experiment)[0]["metrics"]["loss"]["stddev"] == 700
 
-    def test_the_last_values_may_be_from_before_the_checkpoint(self, world: World) -> None:
+    def test_the_last_values_may_be_from_before_the_checkpoint(self, world: CoreWorld) -> None:
         metrics = [{"name": "loss", "goal": "minimize", "take": "mean:3"}]
         experiment = world.create(budget=1, parallelism=1, metrics=metrics, checkpoint_every=1.0)
         digest = hashlib.sha256(b"hello").hexdigest()
@@ -193,7 +194,7 @@ class ValuesContract(WorldContract):
         worker.call(finished=[worker.finish(lease, points=[[0, "loss", 6.0, 3, None]])])
         assert world.trials(experiment)[0]["metrics"]["loss"]["value"] == (8.0 + 1.0 + 6.0) / 3
 
-    def test_values_of_the_worker_and_by_http_count_in_the_order_in_which_they_came(self, world: World) -> None:
+    def test_values_of_the_worker_and_by_http_count_in_the_order_in_which_they_came(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1, metrics=[{"name": "loss", "goal": "minimize"}])
         [(worker, lease)] = world.lease()
         attempt = lease["attempt"]

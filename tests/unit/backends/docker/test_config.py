@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.backends.docker.client import Away, Engine
+from orchestune.backends.docker.client import DaemonUnreachable, DockerEngine
 from orchestune.backends.docker.config import Daemon, find
 
 
@@ -37,15 +37,17 @@ def test_for_a_context_that_is_not_there_no_other_daemon_is_taken(
     settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.write_text(json.dumps({"currentContext": "gone"}))
-    with pytest.raises(Away, match="context 'gone' not found"):
-        Engine().containers("x=y")
+    with pytest.raises(DaemonUnreachable, match="context 'gone' not found"):
+        DockerEngine().containers("x=y")
     monkeypatch.setenv("DOCKER_CONTEXT", "typo")
-    with pytest.raises(Away, match="context 'typo' not found"):
-        Engine().containers("x=y")
+    with pytest.raises(DaemonUnreachable, match="context 'typo' not found"):
+        DockerEngine().containers("x=y")
 
 
 def test_a_daemon_over_ssh_takes_a_package_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("docker.api.client.SSHHTTPAdapter", raising=False)
-    with pytest.raises(Away, match=r"Docker at ssh://ada@far is reached over SSH, which takes the package") as caught:
-        Engine(daemon=Daemon("ssh://ada@far")).containers("x=y")
+    with pytest.raises(
+        DaemonUnreachable, match=r"Docker at ssh://ada@far is reached over SSH, which takes the package"
+    ) as caught:
+        DockerEngine(daemon=Daemon("ssh://ada@far")).containers("x=y")
     assert "pip install paramiko" in caught.value.hint

@@ -7,11 +7,11 @@ import pytest
 
 from orchestune.backends.docker import folder
 from orchestune.backends.docker.folder import WorkerFolder
-from orchestune.backends.notes import End
-from orchestune.domain.placement import Placement, Volume
-from orchestune.domain.resources import Resources
+from orchestune.backends.worker_notes import WorkerEnd
+from orchestune.domain.resources.placement import Placement, Volume
+from orchestune.domain.resources.resources import Resources
 from orchestune.errors import UsageError
-from orchestune.ports.backend import Gone, WorkerOrder
+from orchestune.ports.backend import WorkerLoss, WorkerOrder
 
 ORDER = WorkerOrder(
     "w-1",
@@ -51,10 +51,10 @@ def test_an_order_can_be_read_by_its_owner_alone_and_goes_once_its_container_run
 def test_a_verdict_stays_and_is_the_end_of_the_order(tmp_path: Path) -> None:
     place = WorkerFolder(tmp_path / "workers", "w-1")
     place.take(ORDER)
-    place.note_end(End(Gone.REFUSED, "no image"), ["a line"])
+    place.note_end(WorkerEnd(WorkerLoss.REFUSED, "no image"), ["a line"])
     place.take(ORDER)
     again = WorkerFolder(tmp_path / "workers", "w-1")
-    assert (again.order(), again.end()) == (None, End(Gone.REFUSED, "no image"))
+    assert (again.order(), again.end()) == (None, WorkerEnd(WorkerLoss.REFUSED, "no image"))
     assert [found.worker for found in folder.every(tmp_path / "workers")] == ["w-1"]
     again.remove()
     assert list(folder.every(tmp_path / "workers")) == []

@@ -6,7 +6,7 @@ import pytest
 
 from orchestune.backends import nvidia
 from orchestune.backends.docker import gpus
-from orchestune.domain.cards import Card
+from orchestune.domain.resources.gpus import Gpu
 
 LISTED = """\
 GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)
@@ -51,4 +51,4 @@ def test_the_driver_is_asked(tmp_path: Path) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text(f'#!/bin/sh\n[ "$1" = -L ] && while read -r line; do echo "$line"; done < {tmp_path}/list\n')
     program.chmod(0o755)
-    assert gpus.ask({"PATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": "1"}) == (Card(WHOLE, "NVIDIA A100-SXM4-40GB"),)
+    assert gpus.ask({"PATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": "1"}) == (Gpu(WHOLE, "NVIDIA A100-SXM4-40GB"),)

@@ -11,15 +11,17 @@ import pytest
 
 from orchestune.backends.docker import plan
 from orchestune.backends.docker.mounts import MountPolicy
-from orchestune.backends.docker.plan import Host, Site
-from orchestune.domain.placement import Placement, Volume
-from orchestune.domain.resources import Resources
+from orchestune.backends.docker.plan import ContainerDefaults, DockerHost
+from orchestune.domain.resources.placement import Placement, Volume
+from orchestune.domain.resources.resources import Resources
 from orchestune.errors import UsageError
 from orchestune.ports.backend import WorkerOrder
 
-HERE = Host("lab-1", 8.0, 32 * 2**30, "amd64")
+HERE = DockerHost("lab-1", 8.0, 32 * 2**30, "amd64")
 MOUNTS = MountPolicy(Path("/state"), allow=("/srv/sets",), own_projects=True)
-SITE = Site("5a7e", HERE, "/state/cache/runtime-1", "http://127.0.0.1:8470", "/state/docker/server", mounts=MOUNTS)
+SITE = ContainerDefaults(
+    "5a7e", HERE, "/state/cache/runtime-1", "http://127.0.0.1:8470", "/state/docker/server", mounts=MOUNTS
+)
 ORDER = WorkerOrder(
     "01a21212-1015-7940-8188-2bed67e883cc",
     "01a21212-0000-7000-8000-000000000001",
@@ -91,7 +93,7 @@ def test_the_token_is_in_the_workers_file_alone_which_any_user_of_the_image_may_
     }
 
 
-def config(order: WorkerOrder, site: Site = SITE) -> dict[str, Any]:
+def config(order: WorkerOrder, site: ContainerDefaults = SITE) -> dict[str, Any]:
     found: dict[str, Any] = plan.container(order, site)["HostConfig"]
     return found
 
@@ -143,20 +145,20 @@ def test_what_the_bundle_left_out_is_mounted_read_only_but_for_what_is_personal(
         (replace(HERE, desktop=True), "http://127.0.0.1:80/x", "default", "http://host.docker.internal:80/x"),
     ],
 )
-def test_a_container_reaches_the_server(host: Host, url: str, mode: str, seen: str) -> None:
+def test_a_container_reaches_the_server(host: DockerHost, url: str, mode: str, seen: str) -> None:
     network = plan.network(host, url)
     assert (network.mode, network.url(url)) == (mode, seen)
 
 
 @pytest.mark.parametrize("host", [replace(HERE, here=False), replace(HERE, rootless=True)])
-def test_a_server_that_containers_cannot_reach_is_refused_with_what_to_do(host: Host) -> None:
+def test_a_server_that_containers_cannot_reach_is_refused_with_what_to_do(host: DockerHost) -> None:
     with pytest.raises(UsageError, match="cannot reach the server") as caught:
         plan.network(host, "http://localhost:8470")
     assert "orchestune server --host" in caught.value.hint
 
 
 def test_a_daemon_elsewhere_gets_the_private_python_in_a_volume_and_the_address_itself() -> None:
-    site = Site("5a7e", replace(HERE, here=False), "orchestune-runtime-1", "http://tune.lab:8470")
+    site = ContainerDefaults("5a7e", replace(HERE, here=False), "orchestune-runtime-1", "http://tune.lab:8470")
     order = replace(ORDER, launch={"root": "/", "links": ["etc"]})
     assert config(order, site)["Mounts"] == [
         {"Type": "volume", "Source": "orchestune-runtime-1", "Target": "/orchestune/runtime", "ReadOnly": True},

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from orchestune.backends.docker import pulling
-from orchestune.backends.docker.client import Engine, Refused
+from orchestune.backends.docker.client import DaemonError, DockerEngine
 
 LAYER = {"status": "Downloading", "id": "a1", "progressDetail": {"current": 5_000_000, "total": 20_000_000}}
 
 
-class Daemon(Engine):
+class Daemon(DockerEngine):
     """Answers each pull with the next of `answers`: messages, or an error."""
 
-    def __init__(self, *answers: list[Mapping[str, Any]] | Refused) -> None:
+    def __init__(self, *answers: list[Mapping[str, Any]] | DaemonError) -> None:
         super().__init__()
         self.answers = list(answers)
         self.has = False
@@ -24,7 +24,7 @@ class Daemon(Engine):
 
     def pull(self, reference: str) -> Iterator[Mapping[str, Any]]:
         answer = self.answers.pop(0)
-        if isinstance(answer, Refused):
+        if isinstance(answer, DaemonError):
             raise answer
         yield from answer
         self.has = True
@@ -55,29 +55,29 @@ def test_the_progress_of_all_layers_is_told() -> None:
 
 
 def test_what_the_registry_refuses_is_final_and_told_in_its_words() -> None:
-    with pytest.raises(pulling.NoImage, match=r"lab/train:1 cannot be pulled: manifest unknown") as caught:
-        fetch(Daemon(Refused("manifest unknown", answer=404)))
+    with pytest.raises(pulling.ImageUnavailable, match=r"lab/train:1 cannot be pulled: manifest unknown") as caught:
+        fetch(Daemon(DaemonError("manifest unknown", answer=404)))
     assert "docker login" in caught.value.hint
 
 
 def test_no_registry_is_asked_for_what_was_built_here_and_is_gone() -> None:
     gone = "sha256:" + "ab" * 32
-    with pytest.raises(pulling.NoImage, match=f"Docker has the image {gone} no more") as caught:
+    with pytest.raises(pulling.ImageUnavailable, match=f"Docker has the image {gone} no more") as caught:
         pulling.fetch(Daemon(), gone, print, lambda: True, print)
     assert "start the experiment anew" in caught.value.hint
 
 
 def test_a_registry_that_does_not_answer_is_asked_three_times() -> None:
-    daemon = Daemon(Refused("connection refused", answer=500), Refused("timeout", answer=500), [LAYER])
+    daemon = Daemon(DaemonError("connection refused", answer=500), DaemonError("timeout", answer=500), [LAYER])
     said, pauses = fetch(daemon)
     assert "the image lab/train:1 cannot be pulled yet: connection refused" in said
     assert pauses == [1.0, 3.0]
-    with pytest.raises(pulling.NoImage, match="the third"):
-        fetch(Daemon(*(Refused(f"the {word}", answer=500) for word in ("first", "second", "third"))))
+    with pytest.raises(pulling.ImageUnavailable, match="the third"):
+        fetch(Daemon(*(DaemonError(f"the {word}", answer=500) for word in ("first", "second", "third"))))
 
 
 def test_nobody_waits_for_an_image_that_nobody_wants_any_more() -> None:
-    with pytest.raises(pulling.Unwanted):
+    with pytest.raises(pulling.PullCancelled):
         fetch(Daemon([LAYER]), wanted=False)
-    with pytest.raises(pulling.Unwanted):
-        fetch(Daemon(Refused("busy", answer=500)), wanted=False)
+    with pytest.raises(pulling.PullCancelled):
+        fetch(Daemon(DaemonError("busy", answer=500)), wanted=False)

@@ -6,26 +6,26 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestune.backends.docker.client import Away, Engine, Refused
+from orchestune.backends.docker.client import DaemonError, DaemonUnreachable, DockerEngine
 from orchestune.backends.docker.folder import WorkerFolder
-from orchestune.backends.docker.plan import Host, Site
-from orchestune.backends.docker.starting import Starting
-from orchestune.backends.notes import End
-from orchestune.domain.placement import Placement
-from orchestune.ports.backend import Gone, WorkerOrder
+from orchestune.backends.docker.plan import ContainerDefaults, DockerHost
+from orchestune.backends.docker.startup import ContainerStarter
+from orchestune.backends.worker_notes import WorkerEnd
+from orchestune.domain.resources.placement import Placement
+from orchestune.ports.backend import WorkerLoss, WorkerOrder
 from orchestune.testing.backend_contract import wait_until
 
-SITE = Site("x", Host("lab", 2.0, 2**30, "amd64"), "/runtime", "http://127.0.0.1:1")
+SITE = ContainerDefaults("x", DockerHost("lab", 2.0, 2**30, "amd64"), "/runtime", "http://127.0.0.1:1")
 
 
-class Daemon(Engine):
+class Daemon(DockerEngine):
     """Does what it is told to and remembers it. `pulled` is set once the image may come."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[str] = []
         self.pulled = threading.Event()
-        self.answer: Refused | None = None
+        self.answer: DaemonError | None = None
         self.failures: list[Exception] = []
 
     def image(self, reference: str) -> Mapping[str, Any] | None:
@@ -56,7 +56,7 @@ class Daemon(Engine):
         self.calls.append("remove")
 
 
-def take(starting: Starting, tmp_path: Path, name: str) -> WorkerFolder:
+def take(starting: ContainerStarter, tmp_path: Path, name: str) -> WorkerFolder:
     order = WorkerOrder(name, "e", "token", 1, placement=Placement("lab/train:1"))
     folder = WorkerFolder(tmp_path, name)
     folder.take(order)
@@ -64,8 +64,8 @@ def take(starting: Starting, tmp_path: Path, name: str) -> WorkerFolder:
     return folder
 
 
-def new(daemon: Daemon, tmp_path: Path) -> Starting:
-    return Starting(daemon, lambda: SITE, lambda: tmp_path)
+def new(daemon: Daemon, tmp_path: Path) -> ContainerStarter:
+    return ContainerStarter(daemon, lambda: SITE, lambda: tmp_path)
 
 
 def test_of_many_workers_that_wait_for_an_image_one_pulls_it(tmp_path: Path) -> None:
@@ -84,13 +84,13 @@ def test_of_many_workers_that_wait_for_an_image_one_pulls_it(tmp_path: Path) -> 
 
 def test_an_image_that_cannot_be_had_is_asked_for_once_for_all_that_wait(tmp_path: Path) -> None:
     daemon = Daemon()
-    daemon.answer = Refused("manifest unknown", answer=404)
+    daemon.answer = DaemonError("manifest unknown", answer=404)
     starting = new(daemon, tmp_path)
     folders = [take(starting, tmp_path, f"w{index}") for index in range(5)]
     daemon.pulled.set()
     wait_until(lambda: all(folder.end() for folder in folders))
     ends = [folder.end() for folder in folders]
-    assert all(end and end.gone is Gone.REFUSED and "manifest unknown" in end.reason for end in ends)
+    assert all(end and end.gone is WorkerLoss.REFUSED and "manifest unknown" in end.reason for end in ends)
     assert daemon.calls == ["pull lab/train:1"]
 
 
@@ -108,7 +108,7 @@ def test_a_worker_that_is_dropped_while_its_image_is_pulled_is_never_created(tmp
 def test_a_daemon_that_is_away_is_waited_for(tmp_path: Path) -> None:
     daemon = Daemon()
     daemon.pulled.set()
-    daemon.failures = [Away("Docker does not run", "start it")]
+    daemon.failures = [DaemonUnreachable("Docker does not run", "start it")]
     starting = new(daemon, tmp_path)
     folder = take(starting, tmp_path, "w")
     wait_until(lambda: folder.started())
@@ -119,22 +119,25 @@ def test_what_the_daemon_says_of_an_order_is_final_and_its_own_failure_is_not(tm
     daemon = Daemon()
     daemon.pulled.set()
     cases = {
-        "invalid mount": (Refused("invalid mount", answer=400), Gone.REFUSED),
-        "no space left": (Refused("no space left", answer=500), Gone.UNKNOWN),
-        "driver": (Refused('could not select device driver "" with capabilities: [[gpu]]', answer=500), Gone.REFUSED),
+        "invalid mount": (DaemonError("invalid mount", answer=400), WorkerLoss.REFUSED),
+        "no space left": (DaemonError("no space left", answer=500), WorkerLoss.UNKNOWN),
+        "driver": (
+            DaemonError('could not select device driver "" with capabilities: [[gpu]]', answer=500),
+            WorkerLoss.REFUSED,
+        ),
     }
     for index, (error, gone) in enumerate(cases.values()):
         daemon.failures = [error]
         folder = take(new(daemon, tmp_path), tmp_path, f"w{index}")
         wait_until(lambda folder=folder: folder.end())  # type: ignore[misc]
-        assert folder.end() == End(gone, error.message)
+        assert folder.end() == WorkerEnd(gone, error.message)
     assert "remove" in daemon.calls
 
 
 class Full(WorkerFolder):
     """On a disk that takes nothing more."""
 
-    def note_end(self, end: End, lines: list[str]) -> None:
+    def note_end(self, end: WorkerEnd, lines: list[str]) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -142,7 +145,7 @@ def test_verdicts_that_a_full_disk_does_not_take_keep_nobody_from_being_started(
     daemon = Daemon()
     daemon.pulled.set()
     starting = new(daemon, tmp_path)
-    daemon.failures = [Refused("invalid mount", answer=400) for _ in range(3)]
+    daemon.failures = [DaemonError("invalid mount", answer=400) for _ in range(3)]
     for index in range(3):
         order = WorkerOrder(f"full{index}", "e", "token", 1, placement=Placement("lab/train:1"))
         full = Full(tmp_path, order.worker)

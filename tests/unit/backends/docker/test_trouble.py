@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from orchestune.backends.docker.backend import DockerBackend
-from orchestune.backends.docker.client import Away, Refused
-from orchestune.backends.docker.client import Engine as Client
+from orchestune.backends.docker.client import DaemonError, DaemonUnreachable
+from orchestune.backends.docker.client import DockerEngine as Client
 from orchestune.backends.docker.config import Daemon
 from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.ports.backend import Phase
@@ -119,7 +119,7 @@ def test_a_daemon_that_stops_while_it_pulls_is_away(engine: Engine) -> None:
     client = Client(10, Daemon(f"tcp://127.0.0.1:{engine.server_port}"))
     messages = client.pull("python:3.12")
     assert next(messages) == {"status": "Downloading"}
-    with pytest.raises(Away, match="Docker does not answer"):
+    with pytest.raises(DaemonUnreachable, match="Docker does not answer"):
         next(messages)
 
 
@@ -130,6 +130,6 @@ def test_a_credential_helper_that_is_missing_is_no_daemon_that_is_away(
     (tmp_path / "config.json").write_text('{"credsStore": "elsewhere"}')
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     client = Client(10, Daemon(f"tcp://127.0.0.1:{engine.server_port}"))
-    with pytest.raises(Refused, match=r"your login cannot be read: .*docker-credential-elsewhere not installed"):
+    with pytest.raises(DaemonError, match=r"your login cannot be read: .*docker-credential-elsewhere not installed"):
         next(client.pull("python:3.12"))
     assert "POST /images/create" not in engine.asked

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.docker import verdict
-from orchestune.ports.backend import Gone
+from orchestune.backends.docker import container_end
+from orchestune.ports.backend import WorkerLoss
 
 AT = 1795598753.667982
 ENDED = "2026-11-25T09:25:53.667982888Z"
@@ -19,19 +19,19 @@ def state(code: int, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("shown", "times", "told", "gone", "words"),
     [
-        (state(137, OOMKilled=True), [AT - 0.1], False, Gone.OUT_OF_MEMORY, "more than its limit of 2 GiB"),
-        (state(137, OOMKilled=True), [AT - 3600], False, Gone.UNKNOWN, "was killed (SIGKILL)"),
-        (state(137, OOMKilled=True), [], False, Gone.UNKNOWN, "was killed (SIGKILL)"),
-        (state(137), [], True, Gone.UNKNOWN, "was told to end"),
-        (state(0, OOMKilled=True), [AT], False, Gone.UNKNOWN, "the worker ended"),
-        (state(3), [], False, Gone.UNKNOWN, "exit code 3; its last lines:\nthe moon is full"),
-        (state(127, Error="no such file"), [], False, Gone.UNKNOWN, "its container ended: no such file"),
+        (state(137, OOMKilled=True), [AT - 0.1], False, WorkerLoss.OUT_OF_MEMORY, "more than its limit of 2 GiB"),
+        (state(137, OOMKilled=True), [AT - 3600], False, WorkerLoss.UNKNOWN, "was killed (SIGKILL)"),
+        (state(137, OOMKilled=True), [], False, WorkerLoss.UNKNOWN, "was killed (SIGKILL)"),
+        (state(137), [], True, WorkerLoss.UNKNOWN, "was told to end"),
+        (state(0, OOMKilled=True), [AT], False, WorkerLoss.UNKNOWN, "the worker ended"),
+        (state(3), [], False, WorkerLoss.UNKNOWN, "exit code 3; its last lines:\nthe moon is full"),
+        (state(127, Error="no such file"), [], False, WorkerLoss.UNKNOWN, "its container ended: no such file"),
     ],
 )
 def test_a_container_that_ended_is_judged(
-    shown: dict[str, Any], times: list[float], told: bool, gone: Gone, words: str
+    shown: dict[str, Any], times: list[float], told: bool, gone: WorkerLoss, words: str
 ) -> None:
-    found, reason = verdict.judge(shown, 2 * 2**30, times, told, ["the moon is full"])
+    found, reason = container_end.judge(shown, 2 * 2**30, times, told, ["the moon is full"])
     assert (found, words in reason) == (gone, True), reason
 
 
@@ -47,4 +47,4 @@ def test_a_container_that_ended_is_judged(
     ],
 )
 def test_dockers_times_have_nanoseconds_or_none(text: str | None, seconds: float) -> None:
-    assert verdict.finished({"FinishedAt": text}) == pytest.approx(seconds, abs=1e-5)
+    assert container_end.finished({"FinishedAt": text}) == pytest.approx(seconds, abs=1e-5)

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.kubernetes import capacity, plan
 from orchestune.backends.kubernetes.backend import KubernetesBackend
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.labels import SERVER, of_worker
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Resources
+from orchestune.backends.kubernetes.objects import plan
+from orchestune.backends.kubernetes.objects.labels import SERVER, of_worker
+from orchestune.backends.kubernetes.observation import capacity
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Resources
 from orchestune.errors import TemporaryError
-from orchestune.ports.backend import Gone, Phase, WorkerOrder
+from orchestune.ports.backend import Phase, WorkerLoss, WorkerOrder
 
 Document = dict[str, Any]
 
@@ -222,7 +223,7 @@ def test_a_worker_that_waits_for_the_nodes_of_its_pool_is_made_anew_once_there_a
     ready = {"allocatable": {"cpu": "8"}, "conditions": [{"type": "Ready", "status": "True"}]}
     nodes = {name: {"metadata": {"name": name}, "spec": {}, "status": ready} for name in ("n1", "n2")}
     ground = capacity.ground([capacity.node(nodes["n1"], config)], pool, each)
-    template = plan.template(config, order, plan.Setting(ground=ground), [])
+    template = plan.template(config, order, plan.ClusterRequirements(ground=ground), [])
     waiting = pod("p", "1", "w")
     waiting["spec"] = {**template["spec"], "nodeName": None}
     cluster = Cluster(nodes=[nodes[name] for name in there], pods=[waiting])
@@ -233,4 +234,4 @@ def test_a_worker_that_waits_for_the_nodes_of_its_pool_is_made_anew_once_there_a
     finally:
         backend.close()
     assert (seen.phase is Phase.GONE) is gone
-    assert not gone or (seen.gone is Gone.PLACE and "(n2)" in seen.reason)
+    assert not gone or (seen.gone is WorkerLoss.PLACE and "(n2)" in seen.reason)

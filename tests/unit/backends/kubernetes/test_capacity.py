@@ -7,16 +7,26 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.kubernetes.admitting import admits
-from orchestune.backends.kubernetes.capacity import Ground, Load, Node, ground, load, machines, node, shortage, survey
-from orchestune.backends.kubernetes.checking import check_resources
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.labels import of_worker
-from orchestune.backends.kubernetes.plan import whereabouts
-from orchestune.backends.kubernetes.quantities import requests
-from orchestune.domain.allocation import usable
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Capacity, Resources, fits
+from orchestune.backends.kubernetes.objects.labels import of_worker
+from orchestune.backends.kubernetes.objects.plan import whereabouts
+from orchestune.backends.kubernetes.objects.quantities import requests
+from orchestune.backends.kubernetes.observation.capacity import (
+    Load,
+    Node,
+    NodePool,
+    ground,
+    load,
+    machines,
+    node,
+    shortage,
+    survey,
+)
+from orchestune.backends.kubernetes.policy.node_admission import admits
+from orchestune.backends.kubernetes.policy.preflight import check_resources
+from orchestune.domain.resources.allocation import usable
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Capacity, Resources, fits
 from orchestune.errors import UsageError
 from orchestune.kubeapi.labels import OURS
 
@@ -125,7 +135,7 @@ def test_a_tainted_node_with_a_pool_is_for_those_who_name_it() -> None:
         return [machine.name for machine in usable(capacity, Resources(1), pool, closed)]
 
     assert (found(None), found("spot")) == (["n1"], ["s1"])
-    assert ground([spot], "spot", Resources()) == Ground((), (("spot", "y", "NoSchedule"),))
+    assert ground([spot], "spot", Resources()) == NodePool((), (("spot", "y", "NoSchedule"),))
 
 
 def test_a_node_whose_label_names_no_pool_is_found_by_its_name() -> None:
@@ -153,7 +163,7 @@ def test_the_taint_of_cards_keeps_no_pool_apart() -> None:
     cards = shown("g1", gpu=4, taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])
     (machine,) = machines([cards], [])
     assert (machine.pool, [card.id for card in machine.gpus]) == ("gpu", ["g1/0", "g1/1", "g1/2", "g1/3"])
-    assert ground([cards, shown("n1")], "gpu", Resources()) == Ground(("g1",), ())
+    assert ground([cards, shown("n1")], "gpu", Resources()) == NodePool(("g1",), ())
 
 
 def test_nodes_whose_cards_are_sliced_have_the_taint_of_whole_cards() -> None:

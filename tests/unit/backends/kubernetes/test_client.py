@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.errors import Unreachable
 from orchestune.kubeapi.refusals import Unauthenticated
@@ -41,7 +41,7 @@ def server() -> Iterator[Server]:
         yield made
 
 
-def connected(server: Server, folder: Path) -> Api:
+def connected(server: Server, folder: Path) -> ApiServer:
     """By a login program that says nothing of when its token expires."""
     version = "client.authentication.k8s.io/v1"
     give(folder, "first")
@@ -53,7 +53,7 @@ def connected(server: Server, folder: Path) -> Api:
         "users": [{"name": "lab", "user": {"exec": {"apiVersion": version, "command": "./login"}}}],
     }  # fmt: skip
     (folder / "config").write_text(json.dumps(document))
-    return Api.connect(KubernetesConfig("lab", "ml", "http://o", "o:1", kubeconfig=str(folder / "config")))
+    return ApiServer.connect(KubernetesConfig("lab", "ml", "http://o", "o:1", kubeconfig=str(folder / "config")))
 
 
 def give(folder: Path, token: str) -> None:
@@ -62,16 +62,18 @@ def give(folder: Path, token: str) -> None:
     (folder / "answer").write_text(json.dumps(answer))
 
 
-def call(api: Api) -> Any:
+def call(api: ApiServer) -> Any:
     return api.call("GET", "/version")
 
 
-def watch(api: Api) -> Any:
+def watch(api: ApiServer) -> Any:
     return api.watch("/api/v1/pods", {}, "1").close()
 
 
 @pytest.mark.parametrize("ask", [call, watch])
-def test_a_login_that_counts_no_more_is_made_anew(server: Server, tmp_path: Path, ask: Callable[[Api], Any]) -> None:
+def test_a_login_that_counts_no_more_is_made_anew(
+    server: Server, tmp_path: Path, ask: Callable[[ApiServer], Any]
+) -> None:
     api = connected(server, tmp_path)
     ask(api)
     server.token = "second"

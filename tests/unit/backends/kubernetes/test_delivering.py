@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from orchestune.backends.kubernetes.backend import KubernetesBackend
-from orchestune.backends.kubernetes.capacity import Node, node
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.delivering import decide, start_failure, uses_volume
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Resources
+from orchestune.backends.kubernetes.objects.runtime_delivery import decide, start_failure, uses_volume
+from orchestune.backends.kubernetes.observation.capacity import Node, node
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Resources
 from orchestune.errors import Denied, UsageError
-from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
+from orchestune.ports.backend import Phase, WorkerLoss, WorkerOrder, WorkerStatus
 from orchestune.testing.backend_contract import wait_until
 
 Document = dict[str, Any]
@@ -167,8 +167,8 @@ def order(number: int) -> WorkerOrder:
     return replace(ORDER, worker=f"{ORDER.worker[:-1]}{number}")
 
 
-def seen(backend: KubernetesBackend, number: int, enough: Callable[[Sighting], bool]) -> Sighting:
-    found: list[Sighting] = []
+def seen(backend: KubernetesBackend, number: int, enough: Callable[[WorkerStatus], bool]) -> WorkerStatus:
+    found: list[WorkerStatus] = []
 
     def look() -> bool:
         found[:] = backend.observe({order(number).worker: {"namespace": "ml", "job": "j"}})
@@ -200,7 +200,7 @@ def test_where_a_kubelet_cannot_the_next_pod_gets_a_copy_and_nothing_is_counted(
     backend.start(order(1))
     assert uses_volume(api.jobs[0])
     api.tell("pods", pod_of(api.jobs[0], phase, **state))
-    assert seen(backend, 1, lambda found: found.phase is Phase.GONE).gone is Gone.PLACE
+    assert seen(backend, 1, lambda found: found.phase is Phase.GONE).gone is WorkerLoss.PLACE
     backend.start(order(2))
     assert not uses_volume(api.jobs[1])
     assert api.jobs[1]["spec"]["template"]["spec"]["initContainers"]
@@ -250,7 +250,7 @@ def test_only_the_standard_that_a_namespace_enforces_makes_the_pods_of_all_other
     }  # fmt: skip
     api.tell("events", event)
     gone = seen(backend, 1, lambda sighting: sighting.phase is Phase.GONE).gone
-    assert (gone is Gone.PLACE) is restricted
+    assert (gone is WorkerLoss.PLACE) is restricted
     backend.start(replace(order(2), experiment="another"))
     assert api.jobs[1]["spec"]["template"]["spec"]["securityContext"].get("runAsNonRoot", False) is restricted
 
@@ -270,7 +270,7 @@ def test_what_a_kubelet_says_of_one_image_changes_the_pods_of_no_other_experimen
     api.tell("pods", pod_of(api.jobs[0], "Pending", waiting={"reason": reason, "message": message}))
     gone = seen(backend, 1, lambda sighting: sighting.phase is Phase.GONE).gone
     about_root = reason == "CreateContainerConfigError"
-    assert gone is (Gone.PLACE if about_root else Gone.REFUSED)
+    assert gone is (WorkerLoss.PLACE if about_root else WorkerLoss.REFUSED)
     backend.start(order(2))
     backend.start(replace(order(3), experiment="another"))
     non_root = [job["spec"]["template"]["spec"]["securityContext"].get("runAsNonRoot", False) for job in api.jobs[1:]]
@@ -321,7 +321,7 @@ def test_once_a_pod_has_run_so_only_words_that_name_the_volume_count(
     backend.start(order(3))
     assert uses_volume(api.jobs[2])
     api.tell("pods", pod_of(api.jobs[2], "Pending", waiting={"reason": "CreateContainerError", "message": OLD_CRIO}))
-    seen(backend, 3, lambda found: found.gone is Gone.PLACE)
+    seen(backend, 3, lambda found: found.gone is WorkerLoss.PLACE)
 
 
 def test_a_mount_that_is_late_is_waited_for(place: Callable[..., tuple[KubernetesBackend, FakeApi]]) -> None:
@@ -348,6 +348,6 @@ def test_where_a_setting_wants_image_volumes_nothing_falls_back(
         "pods", pod_of(api.jobs[0], "Failed", terminated={"reason": "StartError", "exitCode": 128, "message": NOEXEC})
     )
     found = seen(backend, 1, lambda found: found.phase is Phase.GONE)
-    assert found.gone is not Gone.PLACE and "could not run" in found.reason
+    assert found.gone is not WorkerLoss.PLACE and "could not run" in found.reason
     backend.start(order(2))
     assert uses_volume(api.jobs[1])

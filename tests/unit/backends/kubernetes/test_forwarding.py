@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.forwarding import Forwarding
+from orchestune.backends.kubernetes.policy.forwarding import Forwarding
 from orchestune.bootstrap import build
 from orchestune.clusters.existing.rights import account, role_rules
-from orchestune.domain.cluster import SERVER_ROLES
+from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import NotFound, TemporaryError
 from orchestune.kubeapi.forwarding import FORWARDING, limit_forwarding, server_pods
-from orchestune.kubeapi.refusals import Forbidden
+from orchestune.kubeapi.refusals import PermissionMissing
 from orchestune.server.settings import Settings
 from orchestune.store.leadership import Leadership
 from tests.testbeds.waiting import until
@@ -172,7 +172,7 @@ def test_people_reach_a_pod_before_its_server_is_ready_and_again_after_the_roles
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(pod("one"))
-    monkeypatch.setattr(Api, "connect", lambda config: cluster)
+    monkeypatch.setattr(ApiServer, "connect", lambda config: cluster)
     running = build(settings, "http://o", backends={})
     assert cluster.reachable() == [["one"]] * 3
     monkeypatch.setattr(Leadership, "__call__", lambda leadership: False)
@@ -188,9 +188,9 @@ def test_a_server_starts_without_the_right_to_change_the_roles(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(number: int) -> None:
-        raise Forbidden("the server may not patch roles")
+        raise PermissionMissing("the server may not patch roles")
 
     cluster = Cluster(pod("one"))
     cluster.meanwhile = refuse
-    monkeypatch.setattr(Api, "connect", lambda config: cluster)
+    monkeypatch.setattr(ApiServer, "connect", lambda config: cluster)
     build(settings, "http://o", backends={}).core.store.close()

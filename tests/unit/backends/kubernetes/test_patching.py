@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.kubernetes.patching import merged
+from orchestune.backends.kubernetes.objects.patching import merged
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from orchestune.backends.kubernetes import plan
-from orchestune.backends.kubernetes.capacity import Ground
-from orchestune.backends.kubernetes.checking import check
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.domain.placement import Placement, Volume
-from orchestune.domain.resources import Resources
+from orchestune.backends.kubernetes.objects import plan
+from orchestune.backends.kubernetes.observation.capacity import NodePool
+from orchestune.backends.kubernetes.policy.preflight import check
+from orchestune.domain.resources.placement import Placement, Volume
+from orchestune.domain.resources.resources import Resources
 from orchestune.errors import UsageError
 from orchestune.ports.backend import WorkerOrder
 
@@ -47,7 +47,7 @@ POD = {
     },
 }
 CASES = {
-    "usual": (CONFIG, ORDER, plan.Setting()),
+    "usual": (CONFIG, ORDER, plan.ClusterRequirements()),
     "everything": (
         replace(
             CONFIG, pull_secrets=("hub",), gpu_resource="amd.com/gpu", pool_label="lab/pool", user=4242, farewell=60
@@ -68,9 +68,9 @@ CASES = {
                 pod=POD,
             ),
         ),
-        plan.Setting(True, Ground(("gpu7", "old1"), (("lab/team", "vision", "NoSchedule"),))),
+        plan.ClusterRequirements(True, NodePool(("gpu7", "old1"), (("lab/team", "vision", "NoSchedule"),))),
     ),
-    "image_volume": (CONFIG, ORDER, plan.Setting(image_volume=True)),
+    "image_volume": (CONFIG, ORDER, plan.ClusterRequirements(image_volume=True)),
 }
 
 
@@ -98,7 +98,7 @@ def test_the_manifests_are_those_of_the_golden_file(case: str) -> None:
 
 
 def test_the_token_stands_in_the_secret_alone() -> None:
-    assert ORDER.token not in str(plan.job(CONFIG, ORDER, plan.Setting(), ["/the/worker"]))
+    assert ORDER.token not in str(plan.job(CONFIG, ORDER, plan.ClusterRequirements(), ["/the/worker"]))
 
 
 @pytest.mark.parametrize("handle", ["", "a", "x" * 24 + "-7f3a", "a-name-that-is-longer-than-names-ever-are-7f3a"])
@@ -110,20 +110,22 @@ def test_a_name_is_short_enough_for_a_label(handle: str) -> None:
 
 def test_the_python_is_where_the_setting_says() -> None:
     inside = "/opt/orchestune/runtime"
-    assert plan.Setting().runtime == "/orchestune"
-    assert plan.Setting(image_volume=True).runtime == f"/orchestune{inside}"
-    copying = plan.template(CONFIG, ORDER, plan.Setting(), [])["spec"]["initContainers"][0]["command"]
+    assert plan.ClusterRequirements().runtime == "/orchestune"
+    assert plan.ClusterRequirements(image_volume=True).runtime == f"/orchestune{inside}"
+    copying = plan.template(CONFIG, ORDER, plan.ClusterRequirements(), [])["spec"]["initContainers"][0]["command"]
     assert any(part.startswith(f"{inside}/") for part in copying)
 
 
 def test_an_experiment_without_an_image_gets_the_clusters() -> None:
     order = replace(ORDER, placement=Placement())
-    template = plan.template(replace(CONFIG, default_image="python:3"), order, plan.Setting(), ["/the/worker"])
+    template = plan.template(
+        replace(CONFIG, default_image="python:3"), order, plan.ClusterRequirements(), ["/the/worker"]
+    )
     assert template["spec"]["containers"][0]["image"] == "python:3"
 
 
 def test_nothing_is_restricted_that_the_namespace_does_not_restrict() -> None:
-    security = plan.template(CONFIG, ORDER, plan.Setting(), [])["spec"]["securityContext"]
+    security = plan.template(CONFIG, ORDER, plan.ClusterRequirements(), [])["spec"]["securityContext"]
     assert security == {"seccompProfile": {"type": "RuntimeDefault"}}
 
 
@@ -131,14 +133,14 @@ def test_cards_of_a_type_are_looked_for_by_the_label_of_their_nodes() -> None:
     cards = {"key": "nvidia.com/gpu.product", "operator": "In", "values": ["A", "B"]}
     pool = {"key": "orchestune.dev/pool", "operator": "In", "values": ["big"]}
 
-    def terms(order: WorkerOrder, ground: Ground) -> Any:
-        spec = plan.template(CONFIG, order, plan.Setting(False, ground), ["worker"])["spec"]
+    def terms(order: WorkerOrder, ground: NodePool) -> Any:
+        spec = plan.template(CONFIG, order, plan.ClusterRequirements(False, ground), ["worker"])["spec"]
         return spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
 
     by_name = {"key": "metadata.name", "operator": "In", "values": ["old"]}
-    assert terms(ORDER, Ground(products=("A", "B"))) == [{"matchExpressions": [cards]}]
+    assert terms(ORDER, NodePool(products=("A", "B"))) == [{"matchExpressions": [cards]}]
     named = replace(ORDER, placement=replace(ORDER.placement, pool="big"))
-    assert terms(named, Ground(("old",), products=("A", "B"))) == [
+    assert terms(named, NodePool(("old",), products=("A", "B"))) == [
         {"matchExpressions": [pool, cards]},
         {"matchExpressions": [cards], "matchFields": [by_name]},
     ]

@@ -10,14 +10,14 @@ from typing import Any, cast
 import pytest
 from ruamel.yaml import YAML
 
-from orchestune.backends.kubernetes import plan
-from orchestune.backends.kubernetes.checking import check_pod
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.guarding import refuse_placement, refuse_template
+from orchestune.backends.kubernetes.objects import plan
 from orchestune.backends.kubernetes.policy.hardening import DEVICES, hardened
-from orchestune.domain.allowances import Allowances
-from orchestune.domain.placement import Placement, Volume
-from orchestune.domain.resources import Resources
+from orchestune.backends.kubernetes.policy.pod_policy import refuse_placement, refuse_template
+from orchestune.backends.kubernetes.policy.preflight import check_pod
+from orchestune.domain.access.allowances import Allowances
+from orchestune.domain.resources.placement import Placement, Volume
+from orchestune.domain.resources.resources import Resources
 from orchestune.errors import PolicyRefused, UsageError
 from orchestune.ports.backend import WorkerOrder
 
@@ -260,10 +260,14 @@ def test_what_is_known_to_be_harmless_is_accepted(pod: Pod) -> None:
     assert refused(of(pod)) == {}
 
 
-@pytest.mark.parametrize("setting", [plan.Setting(), plan.Setting(True), plan.Setting(image_volume=True)], ids=str)
+@pytest.mark.parametrize(
+    "setting",
+    [plan.ClusterRequirements(), plan.ClusterRequirements(True), plan.ClusterRequirements(image_volume=True)],
+    ids=str,
+)
 @pytest.mark.parametrize("each", [Resources(1, 2**30), Resources(1, 2**30, 4)], ids=str)
 def test_orchestunes_own_pods_are_accepted_whatever_the_cluster_asks_for(
-    setting: plan.Setting, each: Resources
+    setting: plan.ClusterRequirements, each: Resources
 ) -> None:
     order = WorkerOrder("w-1", "e", "t", 1, each=each, placement=Placement(image="x", shm=2**20, pool="p"), grace=3600)
     refuse_template(CONFIG, order, setting)
@@ -362,7 +366,7 @@ def test_a_pod_nested_beyond_all_measure_is_refused_without_recursion() -> None:
 def test_containers_that_an_experiment_adds_are_hardened_and_its_own_settings_stay() -> None:
     pod = side(securityContext={"runAsUser": 5}, env=[{"name": "A", "value": "1"}])
     order = WorkerOrder("w-1", "e", "t", 1, each=EACH, placement=of(pod))
-    [_, added] = plan.template(CONFIG, order, plan.Setting(), [])["spec"]["containers"]
+    [_, added] = plan.template(CONFIG, order, plan.ClusterRequirements(), [])["spec"]["containers"]
     dropped = {"drop": ["MKNOD", "NET_RAW"]}
     assert added["securityContext"] == {"runAsUser": 5, "allowPrivilegeEscalation": False, "capabilities": dropped}
     assert added["env"][0] == {"name": "A", "value": "1"}
@@ -370,7 +374,7 @@ def test_containers_that_an_experiment_adds_are_hardened_and_its_own_settings_st
         "AMD_VISIBLE_DEVICES": "", "ASCEND_VISIBLE_DEVICES": "", "HABANA_VISIBLE_DEVICES": "",
         "MTHREADS_VISIBLE_DEVICES": "", "NVIDIA_VISIBLE_DEVICES": "void",
     }  # fmt: skip
-    [_, added] = plan.template(CONFIG, order, plan.Setting(restricted=True), [])["spec"]["containers"]
+    [_, added] = plan.template(CONFIG, order, plan.ClusterRequirements(restricted=True), [])["spec"]["containers"]
     assert added["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
@@ -392,7 +396,7 @@ def test_a_container_without_a_gpu_sees_none_whatever_its_image_says(
     pod = spec(containers=[{"name": name, "resources": {key: {**cleared[key], **resources.get(key, {})}
                                                          for key in cleared}}])  # fmt: skip
     order = WorkerOrder("w-1", "e", "t", 1, each=EACH, placement=of(pod))
-    containers = plan.template(CONFIG, order, plan.Setting(), [])["spec"]["containers"]
+    containers = plan.template(CONFIG, order, plan.ClusterRequirements(), [])["spec"]["containers"]
     [container] = [each for each in containers if each["name"] == name]
     variables = {item["name"]: item.get("value") for item in container.get("env", [])}
     assert ("NVIDIA_VISIBLE_DEVICES" in variables) is void

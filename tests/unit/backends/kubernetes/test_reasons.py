@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.kubernetes.queues import workload
-from orchestune.backends.kubernetes.reasons import Evidence, judge
-from orchestune.backends.kubernetes.views import Event, event
-from orchestune.ports.backend import Gone, Phase
+from orchestune.backends.kubernetes.observation.queues import workload
+from orchestune.backends.kubernetes.observation.reasons import WorkerEvidence, judge
+from orchestune.backends.kubernetes.observation.views import ObjectEvent, event
+from orchestune.ports.backend import Phase, WorkerLoss
 
 JOB: dict[str, Any] = {"metadata": {"name": "j", "labels": {}}, "spec": {}, "status": {"active": 1}}
 FAILED: dict[str, Any] = {
@@ -73,11 +73,11 @@ def unschedulable(message: str, reason: str = "Unschedulable") -> dict[str, Any]
     return {"conditions": [{"type": "PodScheduled", "status": "False", "reason": reason, "message": message}]}
 
 
-def failed_create(message: str) -> list[Event]:
-    return [Event("Job", "j", "FailedCreate", f"Error creating: {message}", True, "2026-01-01T00:00:00Z")]
+def failed_create(message: str) -> list[ObjectEvent]:
+    return [ObjectEvent("Job", "j", "FailedCreate", f"Error creating: {message}", True, "2026-01-01T00:00:00Z")]
 
 
-def kueue_says(why: str) -> Event:
+def kueue_says(why: str) -> ObjectEvent:
     """What Kueue notes about the Workload that it has made for a Job, as the API shows it."""
     found = event(
         {
@@ -98,7 +98,7 @@ IN_QUEUE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def kueue_holds(*conditions: tuple[str, str, str], active: bool = True, **status: Any) -> Evidence:
+def kueue_holds(*conditions: tuple[str, str, str], active: bool = True, **status: Any) -> WorkerEvidence:
     """A Job in a queue, with the conditions (type, status, message) of the Workload that Kueue has made for it."""
     document = {
         "metadata": {"ownerReferences": [{"kind": "Job", "name": "j"}]},
@@ -108,11 +108,11 @@ def kueue_holds(*conditions: tuple[str, str, str], active: bool = True, **status
             **status,
         },
     }
-    return Evidence(IN_QUEUE, workload=workload(document))
+    return WorkerEvidence(IN_QUEUE, workload=workload(document))
 
 
-def pod_event(reason: str, message: str, warning: bool = True, second: int = 0) -> list[Event]:
-    return [Event("Pod", "p", reason, message, warning, f"2026-01-01T00:00:{second:02}Z")]
+def pod_event(reason: str, message: str, warning: bool = True, second: int = 0) -> list[ObjectEvent]:
+    return [ObjectEvent("Pod", "p", reason, message, warning, f"2026-01-01T00:00:{second:02}Z")]
 
 
 NOT_FOUND = (
@@ -134,49 +134,53 @@ NO_CPU = "0/3 nodes are available: 3 Insufficient cpu."
 INSECURE = 'pods "p" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
 GATED = {"schedulingGates": [{"name": "lab"}]}
 IS_ROOT = "container has runAsNonRoot and image will run as root"
-PLACE, REFUSED, OOM, UNKNOWN = Gone.PLACE, Gone.REFUSED, Gone.OUT_OF_MEMORY, Gone.UNKNOWN
+PLACE, REFUSED, OOM, UNKNOWN = WorkerLoss.PLACE, WorkerLoss.REFUSED, WorkerLoss.OUT_OF_MEMORY, WorkerLoss.UNKNOWN
 
-GONE: dict[str, tuple[Evidence, Gone, str]] = {
+GONE: dict[str, tuple[WorkerEvidence, WorkerLoss, str]] = {
     "out of memory": (
-        Evidence(JOB, pod("Failed", **ended(137, "OOMKilled"))),
+        WorkerEvidence(JOB, pod("Failed", **ended(137, "OOMKilled"))),
         OOM,
         "out of memory: it was killed when its peak reached its limit of 1 GiB",
     ),
     "out of memory without a limit": (
-        Evidence(JOB, pod("Failed", spec={"containers": [{"name": "worker"}]}, **ended(137, "OOMKilled"))),
+        WorkerEvidence(JOB, pod("Failed", spec={"containers": [{"name": "worker"}]}, **ended(137, "OOMKilled"))),
         OOM,
         "out of memory: the kernel killed it, though it has no limit of its own; its node has no more",
     ),
     "a child was killed for memory, and the worker ended well": (
-        Evidence(JOB, pod("Succeeded", **ended(0, "OOMKilled"))),
+        WorkerEvidence(JOB, pod("Succeeded", **ended(0, "OOMKilled"))),
         UNKNOWN,
         "",
     ),
-    "it ended": (Evidence(JOB, pod("Succeeded", **ended(0, "Completed"))), UNKNOWN, ""),
+    "it ended": (WorkerEvidence(JOB, pod("Succeeded", **ended(0, "Completed"))), UNKNOWN, ""),
     "an exit code": (
-        Evidence(JOB, pod("Failed", **ended(3, message="boom\n"))),
+        WorkerEvidence(JOB, pod("Failed", **ended(3, message="boom\n"))),
         UNKNOWN,
         "the worker ended with exit code 3; its last lines:\nboom",
     ),
-    "a signal": (Evidence(JOB, pod("Failed", **ended(139))), UNKNOWN, "the worker was killed by SIGSEGV"),
+    "a signal": (WorkerEvidence(JOB, pod("Failed", **ended(139))), UNKNOWN, "the worker was killed by SIGSEGV"),
     "no such command": (
-        Evidence(JOB, pod("Failed", **ended(128, "StartError", "exec: /x: no such file"))),
+        WorkerEvidence(JOB, pod("Failed", **ended(128, "StartError", "exec: /x: no such file"))),
         UNKNOWN,
         "the worker could not run (StartError, exit code 128); its last lines:\nexec: /x: no such file",
     ),
     "an init container failed": (
-        Evidence(JOB, pod("Failed", **ended(1, message="disk full", key="initContainerStatuses"))),
+        WorkerEvidence(JOB, pod("Failed", **ended(1, message="disk full", key="initContainerStatuses"))),
         UNKNOWN,
         "its init container runtime failed: ended with exit code 1; its last lines:\ndisk full",
     ),
-    "a sidecar was ended with it": (Evidence(JOB, beside_sidecar("Succeeded", ended(0, "Completed"))), UNKNOWN, ""),
+    "a sidecar was ended with it": (
+        WorkerEvidence(JOB, beside_sidecar("Succeeded", ended(0, "Completed"))),
+        UNKNOWN,
+        "",
+    ),
     "out of memory beside a sidecar": (
-        Evidence(JOB, beside_sidecar("Failed", ended(137, "OOMKilled"))),
-        Gone.OUT_OF_MEMORY,
+        WorkerEvidence(JOB, beside_sidecar("Failed", ended(137, "OOMKilled"))),
+        WorkerLoss.OUT_OF_MEMORY,
         "out of memory: it was killed when its peak reached its limit of 1 GiB",
     ),
     "evicted": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             pod(
                 "Failed",
@@ -189,14 +193,14 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         "evicted from n1: The node was low on resource: memory. Threshold quantity: 100Mi, available: 90Mi.",
     ),
     "evicted for what it took itself": (
-        Evidence(
+        WorkerEvidence(
             JOB, pod("Failed", reason="Evicted", message='Usage of EmptyDir volume "state" exceeds the limit "1Gi". ')
         ),
         UNKNOWN,
         'evicted from n1: Usage of EmptyDir volume "state" exceeds the limit "1Gi".',
     ),
     "drained": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             pod("Failed", deleted=True, **disrupted("EvictionByEvictionAPI", "Eviction API: evicting"), **ended(0)),
         ),
@@ -204,78 +208,80 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         "drained: its node is being emptied (n1)",
     ),
     "preempted": (
-        Evidence(JOB, pod("Failed", deleted=True, **disrupted("PreemptionByScheduler"), **ended(143))),
+        WorkerEvidence(JOB, pod("Failed", deleted=True, **disrupted("PreemptionByScheduler"), **ended(143))),
         PLACE,
         "preempted: a pod of higher priority took its place (n1)",
     ),
     "the node was removed": (
-        Evidence(FAILED, pod("Failed", **disrupted("DeletionByPodGC")), pod_deleted=True),
+        WorkerEvidence(FAILED, pod("Failed", **disrupted("DeletionByPodGC")), pod_deleted=True),
         PLACE,
         "its node is gone (n1)",
     ),
     "the node was shut down": (
-        Evidence(JOB, pod("Failed", reason="NodeShutdown", message="Pod was terminated")),
+        WorkerEvidence(JOB, pod("Failed", reason="NodeShutdown", message="Pod was terminated")),
         PLACE,
         "its node n1 was shut down",
     ),
     "the node restarted": (
-        Evidence(JOB, pod("Failed", **ended(137, "ContainerStatusUnknown"))),
+        WorkerEvidence(JOB, pod("Failed", **ended(137, "ContainerStatusUnknown"))),
         PLACE,
         "its node lost the container, it was probably started anew",
     ),
     "the node did not take it": (
-        Evidence(JOB, pod("Failed", reason="OutOfcpu", message="Node didn't have enough resource: cpu")),
+        WorkerEvidence(JOB, pod("Failed", reason="OutOfcpu", message="Node didn't have enough resource: cpu")),
         PLACE,
         "n1 did not take it: Node didn't have enough resource: cpu",
     ),
     "the node never takes such pods": (
-        Evidence(JOB, pod("Failed", reason="UnexpectedAdmissionError", message="Allocate failed due to no devices")),
+        WorkerEvidence(
+            JOB, pod("Failed", reason="UnexpectedAdmissionError", message="Allocate failed due to no devices")
+        ),
         UNKNOWN,
         "n1 did not take it: Allocate failed due to no devices",
     ),
     "the node does not take it again": (
-        Evidence(JOB, pod("Failed", reason="UnexpectedAdmissionError", message="Allocate failed"), has_run=True),
+        WorkerEvidence(JOB, pod("Failed", reason="UnexpectedAdmissionError", message="Allocate failed"), has_run=True),
         PLACE,
         "n1 did not take it: Allocate failed",
     ),
     "the node went away": (
-        Evidence(JOB, pod("Running", deleted=True), node_trouble="Kubelet stopped posting node status."),
+        WorkerEvidence(JOB, pod("Running", deleted=True), node_trouble="Kubelet stopped posting node status."),
         PLACE,
         "its node n1 went away: Kubelet stopped posting node status.",
     ),
     "deadline": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             pod("Failed", reason="DeadlineExceeded", message="Pod was active", spec={"activeDeadlineSeconds": 60}),
         ),
         UNKNOWN,
         "its deadline passed (activeDeadlineSeconds: 60)",
     ),
-    "deleted": (Evidence(FAILED, pod("Running", deleted=True), pod_deleted=True), PLACE, "its pod was deleted"),
-    "deleted, only the Job is left": (Evidence(FAILED), PLACE, "its pod was deleted"),
+    "deleted": (WorkerEvidence(FAILED, pod("Running", deleted=True), pod_deleted=True), PLACE, "its pod was deleted"),
+    "deleted, only the Job is left": (WorkerEvidence(FAILED), PLACE, "its pod was deleted"),
     "the Job was deleted": (
-        Evidence(None, pod("Running", deleted=True), pod_deleted=True),
+        WorkerEvidence(None, pod("Running", deleted=True), pod_deleted=True),
         PLACE,
         "its pod was deleted",
     ),
-    "nothing is known": (Evidence(None), UNKNOWN, "there is no such worker in the cluster, or no longer"),
+    "nothing is known": (WorkerEvidence(None), UNKNOWN, "there is no such worker in the cluster, or no longer"),
     "we ended it": (
-        Evidence(None, pod("Running", deleted=True), pod_deleted=True, told_to_end=True),
+        WorkerEvidence(None, pod("Running", deleted=True), pod_deleted=True, told_to_end=True),
         UNKNOWN,
         "the worker was told to end",
     ),
     "the queue took the place back": (
-        Evidence({**JOB, "spec": {"suspend": True}}, has_run=True),
+        WorkerEvidence({**JOB, "spec": {"suspend": True}}, has_run=True),
         PLACE,
         "preempted: its queue gave the place to others",
     ),
     "no such image": (
-        Evidence(JOB, pod("Pending", **waits("ImagePullBackOff", NOT_FOUND))),
+        WorkerEvidence(JOB, pod("Pending", **waits("ImagePullBackOff", NOT_FOUND))),
         REFUSED,
         "the image lab/x:1 cannot be pulled: docker.io/lab/x:1: not found",
     ),
     "no such image, on an older cluster": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             pod("Pending", **waits("ImagePullBackOff", 'Back-off pulling image "lab/x:1"')),
             events=pod_event("Failed", 'Failed to pull image "lab/x:1": lab/x:1: not found'),
@@ -284,7 +290,7 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         'the image lab/x:1 cannot be pulled: Failed to pull image "lab/x:1": lab/x:1: not found',
     ),
     "a registry that stays away": (
-        Evidence(JOB, pod("Pending", **waits("ImagePullBackOff", REFUSED_CONNECTION)), stuck=301.0),
+        WorkerEvidence(JOB, pod("Pending", **waits("ImagePullBackOff", REFUSED_CONNECTION)), stuck=301.0),
         REFUSED,
         (
             'the image lab/x:1 cannot be pulled: failed to do request: Head "http://lab/v2/x/manifests/1": '
@@ -292,12 +298,12 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         ),
     ),
     "no name of an image": (
-        Evidence(JOB, pod("Pending", **waits("InvalidImageName", "couldn't parse image name"))),
+        WorkerEvidence(JOB, pod("Pending", **waits("InvalidImageName", "couldn't parse image name"))),
         REFUSED,
         "the image lab/x:1 cannot be pulled: couldn't parse image name",
     ),
     "root where root is forbidden": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             pod("Pending", **waits("CreateContainerConfigError", IS_ROOT)),
         ),
@@ -308,7 +314,7 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         ),
     ),
     "pod security": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             events=failed_create(INSECURE),
         ),
@@ -316,7 +322,7 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         'the namespace\'s Pod Security refuses it: "restricted:latest": runAsNonRoot != true',
     ),
     "a Secret that its volume names": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             pod("Pending"),
             stuck=120.0,
@@ -329,7 +335,7 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         f"cannot be set up on n1: {NO_SECRET}",
     ),
     "a key of a ConfigMap that its volume names": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             pod("Pending"),
             stuck=120.0,
@@ -341,32 +347,32 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         'cannot be set up on n1: MountVolume.SetUp failed for volume "c" : references non-existent config key: k',
     ),
     "another container beside the worker, which ended well": (
-        Evidence(JOB, pod("Failed", **beside(0, "Completed", ended(1, message="boom")))),
+        WorkerEvidence(JOB, pod("Failed", **beside(0, "Completed", ended(1, message="boom")))),
         UNKNOWN,
         "the worker ended with exit code 1; its last lines:\nboom",
     ),
     "another container goes on, for as long as nobody ends it": (
-        Evidence(JOB, pod("Running", **outlived(ended(1, message="boom")))),
+        WorkerEvidence(JOB, pod("Running", **outlived(ended(1, message="boom")))),
         UNKNOWN,
         "the worker ended with exit code 1; its last lines:\nboom",
     ),
     "out of memory, and another container goes on": (
-        Evidence(JOB, pod("Running", **outlived(ended(137, "OOMKilled")))),
-        Gone.OUT_OF_MEMORY,
+        WorkerEvidence(JOB, pod("Running", **outlived(ended(137, "OOMKilled")))),
+        WorkerLoss.OUT_OF_MEMORY,
         "out of memory: it was killed when its peak reached its limit of 1 GiB",
     ),
     "another container, out of memory": (
-        Evidence(JOB, pod("Failed", **beside(137, "OOMKilled", ended(1)))),
+        WorkerEvidence(JOB, pod("Failed", **beside(137, "OOMKilled", ended(1)))),
         UNKNOWN,
         "the worker ended with exit code 1",
     ),
     "a webhook": (
-        Evidence(JOB, events=failed_create('admission webhook "policy.lab" denied the request: no hostPath')),
+        WorkerEvidence(JOB, events=failed_create('admission webhook "policy.lab" denied the request: no hostPath')),
         REFUSED,
         'an admission rule of the cluster refuses it: admission webhook "policy.lab" denied the request: no hostPath',
     ),
     "more than the whole quota": (
-        Evidence(JOB, events=failed_create(QUOTA + "1")),
+        WorkerEvidence(JOB, events=failed_create(QUOTA + "1")),
         REFUSED,
         (
             "the namespace's quota team: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=1; "
@@ -374,7 +380,7 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         ),
     ),
     "a quota that wants every amount said": (
-        Evidence(JOB, events=failed_create('pods "p" is forbidden: failed quota: q: must specify limits.memory')),
+        WorkerEvidence(JOB, events=failed_create('pods "p" is forbidden: failed quota: q: must specify limits.memory')),
         REFUSED,
         (
             "the cluster refuses its pod: failed quota: q: must specify limits.memory;"
@@ -382,7 +388,7 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
         ),
     ),
     "no such account": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             events=failed_create(
                 'pods "p" is forbidden: error looking up service account ml/x: serviceaccount "x" not found'
@@ -393,13 +399,13 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
     ),
 }
 
-PENDING: dict[str, tuple[Evidence, str]] = {
+PENDING: dict[str, tuple[WorkerEvidence, str]] = {
     "no node": (
-        Evidence(JOB, pod("Pending", node="", **unschedulable(NO_CPU + " preemption: 0/3"))),
+        WorkerEvidence(JOB, pod("Pending", node="", **unschedulable(NO_CPU + " preemption: 0/3"))),
         "no node takes it: 0/3 nodes are available: 3 Insufficient cpu",
     ),
     "a resource is missing": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             pod("Pending", node="", **unschedulable(NO_CPU)),
             shortage="needs 2 cpu, 1 of 6 free",
@@ -407,26 +413,26 @@ PENDING: dict[str, tuple[Evidence, str]] = {
         "needs 2 cpu, 1 of 6 free (0/3 nodes are available: 3 Insufficient cpu)",
     ),
     "a gate": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             pod("Pending", node="", spec=GATED, **unschedulable("", "SchedulingGated")),
         ),
         "waits behind the gate lab",
     ),
-    "the scheduler": (Evidence(JOB, pod("Pending", node="")), "waits for the scheduler"),
+    "the scheduler": (WorkerEvidence(JOB, pod("Pending", node="")), "waits for the scheduler"),
     "a first failure of a pull": (
-        Evidence(JOB, pod("Pending", **waits("ErrImagePull", "lab/x:1: not found"))),
+        WorkerEvidence(JOB, pod("Pending", **waits("ErrImagePull", "lab/x:1: not found"))),
         "the image lab/x:1 cannot be pulled: lab/x:1: not found; trying again",
     ),
     "a registry that is away": (
-        Evidence(JOB, pod("Pending", **waits("ImagePullBackOff", REFUSED_CONNECTION)), stuck=10.0),
+        WorkerEvidence(JOB, pod("Pending", **waits("ImagePullBackOff", REFUSED_CONNECTION)), stuck=10.0),
         (
             'the image lab/x:1 cannot be pulled: failed to do request: Head "http://lab/v2/x/manifests/1": '
             "dial tcp 127.0.0.1:5000: connect: connection refused; trying again"
         ),
     ),
     "a registry that the node does not trust": (
-        Evidence(JOB, pod("Pending", **waits("ErrImagePull", "x509: certificate signed by unknown authority"))),
+        WorkerEvidence(JOB, pod("Pending", **waits("ErrImagePull", "x509: certificate signed by unknown authority"))),
         (
             "the image lab/x:1 cannot be pulled: x509: certificate signed by unknown authority; the nodes do not know"
             " the authority of the registry's certificate: an administrator gives it to their container runtime (`ca`"
@@ -434,11 +440,11 @@ PENDING: dict[str, tuple[Evidence, str]] = {
         ),
     ),
     "the runtime's image": (
-        Evidence(JOB, pod("Pending", **waits("ErrImagePull", "timeout", "initContainerStatuses"))),
+        WorkerEvidence(JOB, pod("Pending", **waits("ErrImagePull", "timeout", "initContainerStatuses"))),
         "the image lab/x:1 cannot be pulled: timeout; trying again",
     ),
     "pulling": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             pod("Pending", **waits("PodInitializing")),
             events=pod_event("Pulling", 'Pulling image "lab/x:1"', warning=False),
@@ -446,11 +452,11 @@ PENDING: dict[str, tuple[Evidence, str]] = {
         'pulling image "lab/x:1"',
     ),
     "a volume": (
-        Evidence(JOB, pod("Pending"), events=pod_event("FailedMount", 'secret "x" not found')),
+        WorkerEvidence(JOB, pod("Pending"), events=pod_event("FailedMount", 'secret "x" not found')),
         'cannot be set up on n1: secret "x" not found',
     ),
     "a volume that does not come, with the cause that was noted before": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             pod("Pending"),
             stuck=119.0,
@@ -462,7 +468,7 @@ PENDING: dict[str, tuple[Evidence, str]] = {
         f"cannot be set up on n1: {NO_SECRET}",
     ),
     "another volume, after one that has come": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             pod("Pending"),
             stuck=1000.0,
@@ -474,11 +480,11 @@ PENDING: dict[str, tuple[Evidence, str]] = {
         f"cannot be set up on n1: {UNMOUNTED.format('data')}",
     ),
     "its own Secret, which the server has not made yet": (
-        Evidence(JOB, pod("Pending"), stuck=1000.0, events=pod_event("FailedMount", 'secret "p" not found')),
+        WorkerEvidence(JOB, pod("Pending"), stuck=1000.0, events=pod_event("FailedMount", 'secret "p" not found')),
         'cannot be set up on n1: secret "p" not found',
     ),
     "an image, after a volume was missing for a moment": (
-        Evidence(
+        WorkerEvidence(
             JOB,
             pod("Pending"),
             events=[
@@ -488,18 +494,20 @@ PENDING: dict[str, tuple[Evidence, str]] = {
         ),
         'pulling image "lab/x:1"',
     ),
-    "being set up": (Evidence(JOB, pod("Pending")), "is being set up on n1"),
+    "being set up": (WorkerEvidence(JOB, pod("Pending")), "is being set up on n1"),
     "no room in a quota": (
-        Evidence(JOB, events=failed_create(QUOTA + "4")),
+        WorkerEvidence(JOB, events=failed_create(QUOTA + "4")),
         "waits for room in the namespace's quota team: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=4",
     ),
     "a webhook that is away": (
-        Evidence(JOB, events=failed_create('Internal error occurred: failed calling webhook "x": connection refused')),
+        WorkerEvidence(
+            JOB, events=failed_create('Internal error occurred: failed calling webhook "x": connection refused')
+        ),
         'its pod cannot be made now: Internal error occurred: failed calling webhook "x": connection refused',
     ),
-    "no pod yet": (Evidence(JOB), "its pod is being made"),
-    "no pod for long": (Evidence(JOB, stuck=11.0), "its Job has no pod yet, and no event says why"),
-    "a queue": (Evidence(IN_QUEUE), "waits in the queue q"),
+    "no pod yet": (WorkerEvidence(JOB), "its pod is being made"),
+    "no pod for long": (WorkerEvidence(JOB, stuck=11.0), "its Job has no pod yet, and no event says why"),
+    "a queue": (WorkerEvidence(IN_QUEUE), "waits in the queue q"),
     "a queue that has said nothing yet": (kueue_holds(), "waits in the queue q"),
     "a queue without quota left, by its Workload": (
         kueue_holds(
@@ -527,7 +535,9 @@ PENDING: dict[str, tuple[Evidence, str]] = {
         "waits in the queue q: it was deactivated there (Exceeded the PodsReady timeout)",
     ),
     "a queue whose quota is used up": (
-        Evidence(IN_QUEUE, events=[kueue_says("insufficient unused quota for cpu in flavor default, 2 more needed")]),
+        WorkerEvidence(
+            IN_QUEUE, events=[kueue_says("insufficient unused quota for cpu in flavor default, 2 more needed")]
+        ),
         "waits in the queue q: insufficient unused quota for cpu in flavor default, 2 more needed",
     ),
 }
@@ -560,19 +570,19 @@ def test_what_a_worker_waits_for(case: str) -> None:
     ],
 )
 def test_a_cluster_that_is_in_trouble_itself_refuses_no_worker(said: str) -> None:
-    found = judge(Evidence(JOB, events=failed_create(said)))
+    found = judge(WorkerEvidence(JOB, events=failed_create(said)))
     assert (found.phase, found.words) == (Phase.PENDING, f"its pod cannot be made now: {said}")
 
 
 @pytest.mark.parametrize(
     "evidence",
     [
-        Evidence(JOB, pod("Running")),
-        Evidence(JOB, pod("Running", **ended(137, "OOMKilled"))),
-        Evidence(JOB, pod("Running", deleted=True)),
-        Evidence(None, pod("Running", deleted=True), told_to_end=True),
-        Evidence(JOB, pod("Running"), node_trouble="not ready"),
-        Evidence(JOB, pod("Running", deleted=True), pod_deleted=True),
+        WorkerEvidence(JOB, pod("Running")),
+        WorkerEvidence(JOB, pod("Running", **ended(137, "OOMKilled"))),
+        WorkerEvidence(JOB, pod("Running", deleted=True)),
+        WorkerEvidence(None, pod("Running", deleted=True), told_to_end=True),
+        WorkerEvidence(JOB, pod("Running"), node_trouble="not ready"),
+        WorkerEvidence(JOB, pod("Running", deleted=True), pod_deleted=True),
     ],
     ids=[
         "works",
@@ -583,11 +593,11 @@ def test_a_cluster_that_is_in_trouble_itself_refuses_no_worker(said: str) -> Non
         "no word of the Job",
     ],
 )
-def test_a_worker_is_not_gone_before_the_verdict(evidence: Evidence) -> None:
+def test_a_worker_is_not_gone_before_the_verdict(evidence: WorkerEvidence) -> None:
     assert judge(evidence).phase is Phase.RUNNING
 
 
 def test_our_own_word_to_end_explains_every_end() -> None:
-    evidence = Evidence(JOB, pod("Failed", deleted=True, **ended(143)), told_to_end=True)
+    evidence = WorkerEvidence(JOB, pod("Failed", deleted=True, **ended(143)), told_to_end=True)
     assert judge(evidence).words == "the worker was told to end"
     assert judge(replace(evidence, told_to_end=False)).words == "its pod was deleted"

@@ -6,13 +6,13 @@ from typing import Any, cast
 
 import pytest
 
-from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.rehearsing import rehearse
-from orchestune.domain.placement import Placement
-from orchestune.domain.resources import Resources
+from orchestune.backends.kubernetes.policy.dry_run import rehearse
+from orchestune.domain.resources.placement import Placement
+from orchestune.domain.resources.resources import Resources
 from orchestune.errors import Conflict, OrchestuneError, TemporaryError, Unreachable, UsageError
-from orchestune.kubeapi.refusals import Forbidden
+from orchestune.kubeapi.refusals import PermissionMissing
 
 CONFIG = KubernetesConfig("lab", "ml", "http://o", "server:1")
 POD = {"spec": {"nodeSelektor": {"zone": "a"}, "containers": [{"name": "worker", "env": [{"name": "A", "valu": "b"}]}]}}
@@ -39,7 +39,7 @@ class Server:
 def refusal(server: Server) -> str:
     """What is said; empty where the Job is taken."""
     try:
-        rehearse(cast(Api, server), CONFIG, Resources(1), Placement("model:1", pod=POD))
+        rehearse(cast(ApiServer, server), CONFIG, Resources(1), Placement("model:1", pod=POD))
     except UsageError as exc:
         return exc.message
     return ""
@@ -78,7 +78,7 @@ def test_text_of_the_experiment_does_not_skip_the_rehearsal() -> None:
         None,
         Unreachable("away"),
         TemporaryError("a quota of the namespace has no room"),
-        Forbidden("the server may not create jobs"),
+        PermissionMissing("the server may not create jobs"),
         Conflict("there is such a Job"),
         UsageError('the cluster refuses this: admission webhook "policy.lab" does not support dry run'),
     ],

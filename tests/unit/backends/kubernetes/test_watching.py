@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.kubernetes.watching import Kept
+from orchestune.backends.kubernetes.observation.watching import WatchCache
 from orchestune.errors import Unreachable
-from orchestune.kubeapi.refusals import Expired, Forbidden
+from orchestune.kubeapi.refusals import PermissionMissing, WatchExpired
 from orchestune.testing.backend_contract import wait_until
 
 Document = dict[str, Any]
@@ -69,11 +69,11 @@ Names = Callable[[], list[str]]
 
 
 @pytest.fixture
-def watched() -> Iterator[Callable[..., Kept[Document]]]:
-    made: list[Kept[Document]] = []
+def watched() -> Iterator[Callable[..., WatchCache[Document]]]:
+    made: list[WatchCache[Document]] = []
 
-    def start(api: FakeApi, forgotten: Callable[[Document], None] = lambda _: None) -> Kept[Document]:
-        kept: Kept[Document] = Kept(api, "/api/v1/things", {}, lambda found: found, forgotten)  # type: ignore[arg-type]
+    def start(api: FakeApi, forgotten: Callable[[Document], None] = lambda _: None) -> WatchCache[Document]:
+        kept: WatchCache[Document] = WatchCache(api, "/api/v1/things", {}, lambda found: found, forgotten)  # type: ignore[arg-type]
         kept.start()
         made.append(kept)
         return kept
@@ -84,11 +84,11 @@ def watched() -> Iterator[Callable[..., Kept[Document]]]:
         kept.join(60)
 
 
-def names(kept: Kept[Document]) -> list[str]:
+def names(kept: WatchCache[Document]) -> list[str]:
     return sorted(found["metadata"]["name"] for found in kept.all())
 
 
-def test_what_is_listed_and_what_changes_is_known(watched: Callable[..., Kept[Document]]) -> None:
+def test_what_is_listed_and_what_changes_is_known(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi(item("a", 1), version=5)
     kept = watched(api)
     assert kept.known(60)
@@ -102,7 +102,7 @@ def test_what_is_listed_and_what_changes_is_known(watched: Callable[..., Kept[Do
     wait_until(lambda: names(kept) == ["a"])
 
 
-def test_a_watch_goes_on_where_it_ended(watched: Callable[..., Kept[Document]]) -> None:
+def test_a_watch_goes_on_where_it_ended(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi(version=5)
     watched(api)
     first = api.stream()
@@ -116,13 +116,13 @@ def test_a_watch_goes_on_where_it_ended(watched: Callable[..., Kept[Document]]) 
     assert api.lists == 1
 
 
-def test_a_point_that_is_forgotten_means_a_new_list(watched: Callable[..., Kept[Document]]) -> None:
+def test_a_point_that_is_forgotten_means_a_new_list(watched: Callable[..., WatchCache[Document]]) -> None:
     forgotten: list[str] = []
     api = FakeApi(item("a", 1), item("b", 2), version=5)
     kept = watched(api, lambda found: forgotten.append(found["metadata"]["name"]))
     stream = api.stream()
     api.listed, api.version = [item("b", 2), item("c", 30)], 31
-    stream.queue.put(Expired("too old resource version"))
+    stream.queue.put(WatchExpired("too old resource version"))
     assert api.stream().since == "31"
     assert names(kept) == ["b", "c"]
     assert forgotten == ["a"]
@@ -145,9 +145,9 @@ class Hasty(FakeApi):
         return stream
 
 
-@pytest.mark.parametrize("refusal", [None, Expired("too old resource version")])
+@pytest.mark.parametrize("refusal", [None, WatchExpired("too old resource version")])
 def test_watches_that_end_at_once_do_not_flood_the_server(
-    watched: Callable[..., Kept[Document]], refusal: Exception | None
+    watched: Callable[..., WatchCache[Document]], refusal: Exception | None
 ) -> None:
     api = Hasty(refusal)
     kept = watched(api)
@@ -156,12 +156,12 @@ def test_watches_that_end_at_once_do_not_flood_the_server(
     assert api.watches < 20  # thousands, where nobody waits in between
 
 
-def test_while_the_server_is_away_the_last_state_stays(watched: Callable[..., Kept[Document]]) -> None:
+def test_while_the_server_is_away_the_last_state_stays(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi(item("a", 1))
     kept = watched(api)
     stream = api.stream()
     api.refusing = Unreachable("away")
-    stream.queue.put(Expired("list again"))
+    stream.queue.put(WatchExpired("list again"))
     wait_until(lambda: kept.trouble is not None)
     assert names(kept) == ["a"]
     api.refusing = None
@@ -169,21 +169,21 @@ def test_while_the_server_is_away_the_last_state_stays(watched: Callable[..., Ke
     wait_until(lambda: kept.trouble is None)
 
 
-def test_a_missing_right_is_told_apart_from_a_server_that_is_away(watched: Callable[..., Kept[Document]]) -> None:
+def test_a_missing_right_is_told_apart_from_a_server_that_is_away(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi()
-    api.refusing = Forbidden("the server may not list things")
+    api.refusing = PermissionMissing("the server may not list things")
     kept = watched(api)
     assert kept.asked(60)
     assert not kept.permitted
     assert not kept.known(0)
 
 
-def test_what_was_just_created_is_there_though_the_list_is_older(watched: Callable[..., Kept[Document]]) -> None:
+def test_what_was_just_created_is_there_though_the_list_is_older(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi(version=5)
     kept = watched(api)
     stream = api.stream()
     api.during_list = lambda: kept.put(item("new", 40))
-    stream.queue.put(Expired("list again"))
+    stream.queue.put(WatchExpired("list again"))
     stream = api.stream()
     assert names(kept) == ["new"]
     stream.queue.put(("ADDED", item("new", 40)))
@@ -191,7 +191,7 @@ def test_what_was_just_created_is_there_though_the_list_is_older(watched: Callab
     wait_until(lambda: not kept.all())
 
 
-def test_what_was_created_does_not_overwrite_what_is_newer(watched: Callable[..., Kept[Document]]) -> None:
+def test_what_was_created_does_not_overwrite_what_is_newer(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi(item("a", 9, colour="red"))
     kept = watched(api)
     assert kept.known(60)
@@ -199,7 +199,7 @@ def test_what_was_created_does_not_overwrite_what_is_newer(watched: Callable[...
     assert (kept.get("ml", "a") or {})["colour"] == "red"
 
 
-def test_a_document_that_nobody_can_read_does_not_end_the_watch(watched: Callable[..., Kept[Document]]) -> None:
+def test_a_document_that_nobody_can_read_does_not_end_the_watch(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi(item("a", 1))
     kept = watched(api)
     api.stream().queue.put(("ADDED", {"metadata": {}}))

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.slurm import checking, plan
+from orchestune.backends.slurm import plan, preflight
 from orchestune.backends.slurm.client import Slurm
-from orchestune.domain.placement import Placement, Volume
-from orchestune.domain.resources import Resources
+from orchestune.domain.resources.placement import Placement, Volume
+from orchestune.domain.resources.resources import Resources
 from orchestune.errors import UsageError
 from orchestune.testing.backend_contract import new_order
 
@@ -88,8 +88,8 @@ class Silent(Slurm):
 )
 def test_what_slurm_cannot_be_asked_for_is_refused(each: Resources, placement: Placement, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        checking.check(Silent(), each, placement)
+        preflight.check(Silent(), each, placement)
 
 
 def test_a_job_without_wishes_is_fine() -> None:
-    checking.check(Silent(), Resources(cpu=1, memory=2**30, gpu=1), Placement())
+    preflight.check(Silent(), Resources(cpu=1, memory=2**30, gpu=1), Placement())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestune.backends.slurm.client import Slurm
-from orchestune.backends.slurm.reaching import address_for_nodes, own_address
+from orchestune.backends.slurm.server_reach import address_for_nodes, own_address
 
 
 def listen(host: str, port: int) -> int:

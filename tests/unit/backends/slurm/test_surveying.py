@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.backends.slurm.client import Job
+from orchestune.backends.slurm.client import SlurmJob
 from orchestune.backends.slurm.quantities import amount, cards
-from orchestune.backends.slurm.surveying import survey
-from orchestune.domain.resources import Resources
+from orchestune.backends.slurm.survey import survey
+from orchestune.domain.resources.resources import Resources
 
 MEBI = 2**20
 NODES = """\
@@ -17,7 +17,7 @@ Reason=a fan is broken [root@2026-11-29T07:00:00]
 
 
 def test_nodes_are_told_with_what_we_and_what_others_hold() -> None:
-    ours = [Job("7", "RUNNING", "g1", "None", "orchestune-x", 2, 300 * MEBI, 1)]
+    ours = [SlurmJob("7", "RUNNING", "g1", "None", "orchestune-x", 2, 300 * MEBI, 1)]
     broken, cards_ = survey(NODES, ours)
     assert (broken.name, broken.pool, broken.trouble) == ("c1", "cpu", "idle+drain: a fan is broken")
     assert (cards_.name, cards_.pool, cards_.trouble) == ("g1", "gpu,long", "")

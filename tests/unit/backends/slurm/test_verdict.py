@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.backends.slurm.client import Job, told
-from orchestune.backends.slurm.verdict import judge, phase
-from orchestune.ports.backend import Gone, Phase
+from orchestune.backends.slurm.client import SlurmJob, told
+from orchestune.backends.slurm.job_end import judge, phase
+from orchestune.ports.backend import Phase, WorkerLoss
 
 
-def job(state: str, reason: str = "None") -> Job:
-    return Job("7", state, "n1", reason, "orchestune-x")
+def job(state: str, reason: str = "None") -> SlurmJob:
+    return SlurmJob("7", state, "n1", reason, "orchestune-x")
 
 
 @pytest.mark.parametrize(
@@ -40,23 +40,23 @@ def test_where_a_worker_is(state: str, reason: str, seen: Phase, said: str) -> N
 @pytest.mark.parametrize(
     ("state", "code", "whose", "said"),
     [
-        ("COMPLETED", None, Gone.UNKNOWN, "the worker ended"),
-        ("PREEMPTED", None, Gone.PLACE, "another job"),
-        ("NODE_FAIL", None, Gone.PLACE, "node failed"),
-        ("CANCELLED", None, Gone.PLACE, "cancelled"),
-        ("TIMEOUT", None, Gone.UNKNOWN, "time of its job was over"),
-        ("OUT_OF_MEMORY", None, Gone.OUT_OF_MEMORY, "more than Slurm gave"),
-        ("FAILED", (3, 0), Gone.UNKNOWN, "exit code 3; its last lines:\nlast words"),
-        ("FAILED", (0, 9), Gone.UNKNOWN, "signal 9"),
-        ("FAILED", (0, 53), Gone.REFUSED, "n1 does not see /shared"),
-        ("FAILED", (66, 0), Gone.REFUSED, "n1 does not see /shared"),
-        ("FAILED", None, Gone.UNKNOWN, "exit code 0"),
+        ("COMPLETED", None, WorkerLoss.UNKNOWN, "the worker ended"),
+        ("PREEMPTED", None, WorkerLoss.PLACE, "another job"),
+        ("NODE_FAIL", None, WorkerLoss.PLACE, "node failed"),
+        ("CANCELLED", None, WorkerLoss.PLACE, "cancelled"),
+        ("TIMEOUT", None, WorkerLoss.UNKNOWN, "time of its job was over"),
+        ("OUT_OF_MEMORY", None, WorkerLoss.OUT_OF_MEMORY, "more than Slurm gave"),
+        ("FAILED", (3, 0), WorkerLoss.UNKNOWN, "exit code 3; its last lines:\nlast words"),
+        ("FAILED", (0, 9), WorkerLoss.UNKNOWN, "signal 9"),
+        ("FAILED", (0, 53), WorkerLoss.REFUSED, "n1 does not see /shared"),
+        ("FAILED", (66, 0), WorkerLoss.REFUSED, "n1 does not see /shared"),
+        ("FAILED", None, WorkerLoss.UNKNOWN, "exit code 0"),
     ],
 )
-def test_whose_fault_an_end_is(state: str, code: tuple[int, int] | None, whose: Gone, said: str) -> None:
+def test_whose_fault_an_end_is(state: str, code: tuple[int, int] | None, whose: WorkerLoss, said: str) -> None:
     found, why = judge(job(state), code, False, ["last words"], "/shared")
     assert found is whose and said in why
-    assert judge(job(state), code, True, [], "/shared") == (Gone.UNKNOWN, "the worker was told to end")
+    assert judge(job(state), code, True, [], "/shared") == (WorkerLoss.UNKNOWN, "the worker was told to end")
 
 
 def test_what_a_command_says_is_told_without_its_name() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from orchestune.clusters.aws.facts import MachineType, Offer
 from orchestune.clusters.aws.names import Names
+from orchestune.clusters.aws.offerings import MachineType, RegionOffer
 from orchestune.config.cluster_file.read import parse
-from orchestune.domain.cluster import ClusterSpec
+from orchestune.domain.clusters.cluster import ClusterSpec
 
 ZONES = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
 EVERYWHERE = frozenset(ZONES)
@@ -57,4 +57,4 @@ TYPES = {
         MachineType("p4d.24xlarge", 96, "x86_64", 8, frozenset(ZONES[1:2]), card="A100", card_memory=40960),
     )
 }
-OFFER = Offer(ZONES, TYPES)
+OFFER = RegionOffer(ZONES, TYPES)

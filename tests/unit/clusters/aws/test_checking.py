@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from orchestune.clusters.aws import checking, facts, quotas
+from orchestune.clusters.aws import offerings, preflight, quotas
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.facts import Offer, chosen_zones
-from orchestune.domain.cluster import Complaint
+from orchestune.clusters.aws.offerings import RegionOffer, chosen_zones
+from orchestune.domain.clusters.cluster import PlanProblem
 from orchestune.errors import Unreachable
 from tests.unit.clusters.aws import specs
 from tests.unit.clusters.aws.answers import Answers, refusal
@@ -29,7 +29,7 @@ def quota(limit: float) -> Answers:
 
 
 def said(text: str, aws: Answers | None = None, zones: tuple[str, ...] = ZONES) -> dict[str, str]:
-    found, _ = checking.check(aws or quota(1000), specs.spec(HEAD + text), OFFER, zones, ["1.33", "1.32"], {})
+    found, _ = preflight.check(aws or quota(1000), specs.spec(HEAD + text), OFFER, zones, ["1.33", "1.32"], {})
     return {item.key: f"{item.message} ({item.hint})" for item in found}
 
 
@@ -60,12 +60,12 @@ def test_machines_that_no_zone_of_the_cluster_has_are_told() -> None:
 def test_the_machine_for_the_server_is_one_that_the_region_offers() -> None:
     spec = specs.spec(HEAD + CPU.replace("min_nodes: 1", "min_nodes: 0"))
     offer = replace(OFFER, types={name: found for name, found in OFFER.types.items() if name != "t3a.large"})
-    assert facts.settled(spec, offer).pools[0].instance_types == ("t3.large",)
+    assert offerings.settled(spec, offer).pools[0].instance_types == ("t3.large",)
     nowhere = replace(offer, types={name: found for name, found in offer.types.items() if name != "t3.large"})
-    found, _ = checking.check(quota(1000), facts.settled(spec, nowhere), nowhere, ZONES, ["1.33"], {})
+    found, _ = preflight.check(quota(1000), offerings.settled(spec, nowhere), nowhere, ZONES, ["1.33"], {})
     assert {item.key for item in found} == {"system.instance_type"}
     named = specs.spec(HEAD + "pools: {a: {instance_type: [t3.large, t3a.large], min_nodes: 1, max_nodes: 2}}\n")
-    assert facts.settled(named, offer) == named
+    assert offerings.settled(named, offer) == named
 
 
 def test_what_fits_is_not_complained_about() -> None:
@@ -74,10 +74,10 @@ def test_what_fits_is_not_complained_about() -> None:
 
 def test_a_quota_that_is_too_small_for_the_least_is_a_mistake_and_for_the_most_a_remark() -> None:
     spec = specs.spec(HEAD + CPU)
-    found, notes = checking.check(quota(3), spec, OFFER, ZONES, ["1.33"], {})
+    found, notes = preflight.check(quota(3), spec, OFFER, ZONES, ["1.33"], {})
     assert [item.key for item in found] == ["cpu.min_nodes"]
     assert "4 cores: the quota L-1216C47A of eu-central-1 allows 3 cores" in found[0].message
-    found, notes = checking.check(quota(4), spec, OFFER, ZONES, ["1.33"], {})
+    found, notes = preflight.check(quota(4), spec, OFFER, ZONES, ["1.33"], {})
     assert found == []
     assert "not all 2 x c4.xlarge may start" in notes[0]
 
@@ -92,9 +92,9 @@ def test_machines_that_run_already_count_and_those_of_the_pool_itself_do_not_cou
                "ProcessorInfo": {"SupportedArchitectures": ["x86_64"]}}  # fmt: skip
     aws.answers["ec2:DescribeInstanceTypes"] = {"InstanceTypes": [machine]}
     spec = specs.spec(HEAD + CPU)
-    found, _ = checking.check(aws, spec, OFFER, ZONES, ["1.33"], {})
+    found, _ = preflight.check(aws, spec, OFFER, ZONES, ["1.33"], {})
     assert [item.key for item in found] == ["cpu.min_nodes"]
-    found, notes = checking.check(aws, spec, OFFER, ZONES, ["1.33"], {"cpu": 2})
+    found, notes = preflight.check(aws, spec, OFFER, ZONES, ["1.33"], {"cpu": 2})
     assert found == [] and not [note for note in notes if "quota" in note]
 
 
@@ -138,8 +138,8 @@ def test_where_an_account_has_one_quota_for_all_p_spot_machines_that_one_counts(
     aws.answers["servicequotas:GetServiceQuota"] = limit
     aws.answers["servicequotas:GetAWSDefaultServiceQuota"] = limit
     text = "gpu: {instance_type: p5.48xlarge, min_nodes: 1, max_nodes: 1, spot: true}\n"
-    machine = facts.MachineType("p5.48xlarge", 192, "x86_64", 8, specs.EVERYWHERE)
-    offer = Offer(ZONES, {**OFFER.types, machine.name: machine})
+    machine = offerings.MachineType("p5.48xlarge", 192, "x86_64", 8, specs.EVERYWHERE)
+    offer = RegionOffer(ZONES, {**OFFER.types, machine.name: machine})
     found, _ = quotas.check(aws, specs.spec(HEAD + CPU + text), offer, {})
     [about] = [item for item in found if item.key == "gpu.min_nodes"]
     assert "the quota L-7212CCBC of eu-central-1 allows 100 cores" in about.message
@@ -155,10 +155,10 @@ def test_a_quota_that_nobody_has_changed_has_its_default() -> None:
 def test_zones_are_chosen_by_what_they_offer_and_stay_within_three() -> None:
     spec = specs.spec(HEAD + CPU + "gpu: {instance_type: p4d.24xlarge, max_nodes: 1}\n")
     five = tuple(f"eu-central-1{letter}" for letter in "abcde")
-    assert chosen_zones(spec, Offer(five, OFFER.types)) == ZONES
+    assert chosen_zones(spec, RegionOffer(five, OFFER.types)) == ZONES
     only_late = {**OFFER.types, "c4.xlarge": replace(OFFER.types["c4.xlarge"], zones=frozenset(five[3:]))}
-    assert chosen_zones(spec, Offer(five, only_late)) == (five[1], five[3], five[4])
-    assert chosen_zones(replace(spec, zones=five[:2]), Offer(five, OFFER.types)) == five[:2]
+    assert chosen_zones(spec, RegionOffer(five, only_late)) == (five[1], five[3], five[4])
+    assert chosen_zones(replace(spec, zones=five[:2]), RegionOffer(five, OFFER.types)) == five[:2]
 
 
 def test_subnets_that_are_named_must_be_there_in_their_network_and_in_two_zones() -> None:
@@ -169,7 +169,7 @@ def test_subnets_that_are_named_must_be_there_in_their_network_and_in_two_zones(
         shown: list[dict[str, Any]] = [
             {"SubnetId": f"subnet-{name}", "VpcId": vpc, "AvailabilityZone": zone} for name, vpc, zone in items
         ]
-        return [item.message for item in checking.subnets(Answers(ec2__DescribeSubnets={"Subnets": shown}), spec)[1]]
+        return [item.message for item in preflight.subnets(Answers(ec2__DescribeSubnets={"Subnets": shown}), spec)[1]]
 
     one, two = ("00000001", "vpc-0a1b2c3d", ZONES[0]), ("00000002", "vpc-0a1b2c3d", ZONES[1])
     assert found(one, two) == []
@@ -184,7 +184,7 @@ def test_the_version_of_an_add_on_is_the_default_for_that_version_of_kubernetes(
         {"addonVersion": "v2", "compatibilities": [{"clusterVersion": "1.33", "defaultVersion": True}]},
     ]
     aws = Answers(eks__DescribeAddonVersions={"addons": [{"addonVersions": builds}]})
-    assert facts.addon_version(aws, "coredns", "1.33") == "v2"
+    assert offerings.addon_version(aws, "coredns", "1.33") == "v2"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_the_version_of_an_add_on_is_the_default_for_that_version_of_kubernetes(
 )  # fmt: skip
 def test_where_a_machine_may_come_up_away_from_the_disk_of_the_server_that_is_noted(text: str, noted: bool) -> None:
     spec = specs.spec(HEAD + text)
-    complaints, notes = checking.check(quota(1000), spec, OFFER, spec.zones or ZONES, ["1.33"], {})
+    complaints, notes = preflight.check(quota(1000), spec, OFFER, spec.zones or ZONES, ["1.33"], {})
     assert not complaints
     assert [note.partition(":")[0] for note in notes if "the server's disk" in note] == ["cpu"] * noted
 
@@ -220,10 +220,10 @@ def test_a_server_whose_image_cannot_be_made_here_is_noted_before_anything_costs
     text: str, here: str, noted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: here)
-    complaints, notes = checking.check(quota(1000), specs.spec(HEAD + text), OFFER, ZONES, ["1.33"], {})
+    complaints, notes = preflight.check(quota(1000), specs.spec(HEAD + text), OFFER, ZONES, ["1.33"], {})
     assert not complaints
     assert [note.partition(":")[0] for note in notes if "--server-image" in note] == noted
-    _, later = checking.check(quota(1000), specs.spec(HEAD + text), OFFER, ZONES, ["1.33"], {"cpu": 1})
+    _, later = preflight.check(quota(1000), specs.spec(HEAD + text), OFFER, ZONES, ["1.33"], {"cpu": 1})
     assert not [note for note in later if "--server-image" in note]
 
 
@@ -232,9 +232,9 @@ def unreachable() -> None:
 
 
 def test_a_region_that_is_mistyped_is_told_once_nobody_answers_there() -> None:
-    found = checking.region(Aws("us-wst-2"), unreachable)
-    assert found == Complaint("region", "AWS does not answer in a region 'us-wst-2'", "did you mean us-west-2?")
-    assert checking.region(Aws("us-wst-2"), lambda: None) is None  # one of AWS's that is younger than the SDK
+    found = preflight.region(Aws("us-wst-2"), unreachable)
+    assert found == PlanProblem("region", "AWS does not answer in a region 'us-wst-2'", "did you mean us-west-2?")
+    assert preflight.region(Aws("us-wst-2"), lambda: None) is None  # one of AWS's that is younger than the SDK
     for region in ("us-west-2", "moon"):  # the network is down, or it is like nothing that there is
         with pytest.raises(Unreachable):
-            checking.region(Aws(region), unreachable)
+            preflight.region(Aws(region), unreachable)

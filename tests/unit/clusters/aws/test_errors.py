@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from botocore import exceptions
 
-from orchestune.clusters.aws.errors import Expired, OverQuota, Refused, already, code_of, translated
+from orchestune.clusters.aws.errors import CredentialsExpired, OverQuota, RequestRejected, already, code_of, translated
 from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
 from tests.unit.clusters.aws.answers import refusal
 
@@ -21,7 +21,7 @@ ENCODED = " Encoded authorization failure message: SAh2nDlM"
          "you may not ec2:CreateVpc"),
         ("InvalidRequestException", "You are not authorized to launch instances with this launch template.", Denied,
          "you may not ec2:RunInstances"),
-        ("ExpiredToken", "expired", Expired, "the credentials for AWS have run out"),
+        ("ExpiredToken", "expired", CredentialsExpired, "the credentials for AWS have run out"),
         ("InvalidClientTokenId", "x", Denied, "AWS does not know these credentials"),
         ("ThrottlingException", "Rate exceeded", TemporaryError, "is busy: Rate exceeded"),
         ("VpcLimitExceeded", "The maximum number of VPCs has been reached.", OverQuota, "a quota of the account"),
@@ -30,7 +30,7 @@ ENCODED = " Encoded authorization failure message: SAh2nDlM"
         ("NoSuchEntity", "The role with name x cannot be found.", NotFound, "cannot be found"),
         ("DependencyViolation", "has a dependent object", Conflict, "has a dependent object"),
         ("ResourceInUseException", "Cluster has nodegroups attached", Conflict, "nodegroups attached"),
-        ("InvalidParameterException", "unsupported Kubernetes version", Refused, "unsupported Kubernetes version"),
+        ("InvalidParameterException", "unsupported Kubernetes version", RequestRejected, "unsupported Kubernetes"),
     ],
 )  # fmt: skip
 def test_an_answer_becomes_an_error_of_ours(code: str, message: str, kind: type[OrchestuneError], said: str) -> None:
@@ -60,7 +60,7 @@ def test_credentials_that_a_region_does_not_know_may_be_those_of_an_account_that
         (exceptions.NoCredentialsError(), Denied),
         (exceptions.ProfileNotFound(profile="x"), UsageError),
         (exceptions.NoRegionError(), UsageError),
-        (exceptions.UnauthorizedSSOTokenError(), Expired),
+        (exceptions.UnauthorizedSSOTokenError(), CredentialsExpired),
         (exceptions.EndpointConnectionError(endpoint_url="https://x"), Unreachable),
         (exceptions.ReadTimeoutError(endpoint_url="https://x"), Unreachable),
         (ConnectionResetError("gone"), Unreachable),

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.clusters.aws import manifests_of, releases
+from orchestune.clusters.aws import manifest_selection, releases
 from orchestune.clusters.existing.text import as_yaml
 from orchestune.errors import OrchestuneError, Unreachable
-from orchestune.images.reference import Reference
+from orchestune.images.registries.reference import Reference
 from orchestune.kubeapi.labels import OURS
 from tests.unit.clusters.aws import specs
 from tests.unit.clusters.aws.test_requests import site
@@ -20,21 +20,21 @@ GOLDEN = Path(__file__).parent / "golden" / "manifests.yaml"
 
 
 def test_manifests_are_what_the_file_says() -> None:
-    text = as_yaml(manifests_of.manifests(site(specs.spec(specs.EVERYTHING))))
+    text = as_yaml(manifest_selection.manifests(site(specs.spec(specs.EVERYTHING))))
     if os.environ.get("ORCHESTUNE_WRITE_GOLDEN"):
         GOLDEN.write_text(text)
     assert GOLDEN.read_text() == text
 
 
 def test_everything_is_marked_as_ours_so_that_it_may_be_applied_again() -> None:
-    for document in manifests_of.manifests(site(specs.spec(specs.EVERYTHING))):
+    for document in manifest_selection.manifests(site(specs.spec(specs.EVERYTHING))):
         assert OURS.items() <= document["metadata"]["labels"].items()
 
 
 def test_without_cards_there_is_no_device_plugin() -> None:
     spec = specs.spec(specs.EVERYTHING)
     spec = replace(spec, pools=tuple(pool for pool in spec.pools if not pool.gpu))
-    assert "DaemonSet" not in {document["kind"] for document in manifests_of.manifests(site(spec))}
+    assert "DaemonSet" not in {document["kind"] for document in manifest_selection.manifests(site(spec))}
 
 
 def test_the_newest_release_for_the_version_of_kubernetes_is_taken_or_that_of_the_one_before() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestune.clusters.aws import removing
 from orchestune.clusters.aws.claim import _DEAD
-from orchestune.clusters.aws.inventory import rest
+from orchestune.clusters.aws.inventory import other
 from orchestune.clusters.aws.names import TAG, Names
 from tests.unit.clusters.aws.answers import Answers, refusal
 
@@ -48,7 +48,7 @@ class Bucket(Answers):
 
 def test_while_a_full_bucket_is_emptied_its_remover_shows_that_he_is_alive() -> None:
     aws = Bucket(150_000, 2_500)
-    [shelf] = [one for one in rest.shelves(aws, NAMES, keep_registry=True) if one.kind == "bucket"]
+    [shelf] = [one for one in other.shelves(aws, NAMES, keep_registry=True) if one.kind == "bucket"]
     beats = [0.0]
     assert removing._emptied(aws, shelf, lambda event: None, lambda: beats.append(aws.now)) == []
     assert not aws.there

@@ -14,10 +14,10 @@ import pytest
 from botocore.validate import ParamValidator
 
 from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.names import REPOSITORIES, Names, short
-from orchestune.clusters.aws.requests import control, network, pools, retirement, roles, storage
-from orchestune.clusters.aws.site import Site
-from orchestune.domain.cluster import ClusterSpec
+from orchestune.clusters.aws.requests import control, network, pools, roles, storage, teardown
+from orchestune.domain.clusters.cluster import ClusterSpec
 from tests.unit.clusters.aws import specs
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -32,8 +32,8 @@ class Nowhere(Aws):
         self.region = "eu-central-1"
 
 
-def site(spec: ClusterSpec) -> Site:
-    return Site(Nowhere(), spec, specs.names(spec), specs.OFFER, specs.ZONES, "1.33")
+def site(spec: ClusterSpec) -> ClusterSite:
+    return ClusterSite(Nowhere(), spec, specs.names(spec), specs.OFFER, specs.ZONES, "1.33")
 
 
 def requests(text: str) -> Iterator[Request]:
@@ -71,7 +71,7 @@ def requests(text: str) -> Iterator[Request]:
         yield (
             "lambda",
             "CreateFunction",
-            retirement.function(names, spec.retirement, b"zip", "python3.13") | {"Code": {}},
+            teardown.function(names, spec.retirement, b"zip", "python3.13") | {"Code": {}},
         )
 
 
@@ -187,4 +187,4 @@ def test_the_pool_of_the_server_stands_in_one_zone_and_others_wherever_they_find
 
 def test_runtimes_are_those_of_python_newest_first() -> None:
     known = ["nodejs22.x", "python3.9", "python3.10", "python2.7", "python3.14", "provided.al2023", "python3.13"]
-    assert retirement.runtimes(known) == ["python3.14", "python3.13", "python3.10", "python3.9"]
+    assert teardown.runtimes(known) == ["python3.14", "python3.13", "python3.10", "python3.9"]

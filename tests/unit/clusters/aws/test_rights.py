@@ -10,7 +10,7 @@ import pytest
 
 from orchestune.clusters.aws import rights
 from orchestune.clusters.aws.names import Names
-from orchestune.clusters.aws.requests import retirement
+from orchestune.clusters.aws.requests import teardown
 from orchestune.clusters.aws.requests.roles import roles
 from tests.unit.clusters.aws import specs
 
@@ -24,7 +24,7 @@ def test_every_right_is_about_a_call_that_there_is() -> None:
 def test_every_right_is_used_by_the_code() -> None:
     folder = Path(rights.__file__).parent
     code = "".join(path.read_text() for path in folder.rglob("*.py") if path.name != "rights.py")
-    assert "get_authorization_token" in (folder.parents[1] / "images/ecr.py").read_text()
+    assert "get_authorization_token" in (folder.parents[1] / "images/registries/ecr.py").read_text()
     unused = [key for key in rights.RIGHTS if f'"{key[1]}"' not in code]
     assert unused == [("ecr", "GetAuthorizationToken")]
 
@@ -67,5 +67,5 @@ def test_roles_of_the_cluster_may_no_more_than_their_part() -> None:
 
 
 def test_the_policy_of_the_function_that_removes_a_cluster_is_within_what_iam_takes_however_long_the_name() -> None:
-    text = json.dumps(retirement.policy(Names("a" * 40, "ap-southeast-1", "1" * 12)), separators=(",", ":"))
+    text = json.dumps(teardown.policy(Names("a" * 40, "ap-southeast-1", "1" * 12)), separators=(",", ":"))
     assert len(text) < 10_240

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestune.clusters.aws import updating
-from orchestune.clusters.aws.requests.pools import Kind
+from orchestune.clusters.aws.requests.pools import NodeKind
 from tests.unit.clusters.aws import specs
 
 SPEC = "cloud_provider: aws\ncluster_name: x\ncpu: {instance_type: c4.xlarge, min_nodes: 2, max_nodes: 6}\n"
@@ -19,9 +19,9 @@ def shown(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def change(text: str, there: dict[str, Any]) -> updating.Change | None:
+def change(text: str, there: dict[str, Any]) -> updating.PoolChange | None:
     pool = next(pool for pool in specs.spec(text).pools if pool.name == "cpu")
-    return updating.change("x", pool, Kind(), there)
+    return updating.change("x", pool, NodeKind(), there)
 
 
 def test_what_is_as_the_file_says_is_left_alone() -> None:

@@ -9,10 +9,10 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from orchestune.config.cluster_file.read import load, parse
-from orchestune.config.compose import compose
-from orchestune.config.nodes import plain
-from orchestune.config.report import Report
-from orchestune.domain.cluster import Complaint, Grant, Taint
+from orchestune.config.document.compose import compose
+from orchestune.config.document.nodes import plain
+from orchestune.config.document.report import ProblemReport
+from orchestune.domain.clusters.cluster import AccessGrant, PlanProblem, Taint
 from orchestune.errors import BadInput
 
 ROOT = Path(__file__).parents[4]
@@ -96,7 +96,7 @@ def test_every_key_arrives() -> None:
     assert (big.gpu, big.disk, big.key) == (True, 500 * GIB, "pools.big")
     assert big.taints == (Taint("team", "vision", "NoSchedule"), Taint("slow", "", "NoExecute"))
     assert next(pool for pool in spec.pools if pool.name == "cpu").labels == {"team": "vision"}
-    assert spec.access[0] == Grant("arn:aws:iam::123456789012:role/ml-team", "viewer")
+    assert spec.access[0] == AccessGrant("arn:aws:iam::123456789012:role/ml-team", "viewer")
     assert spec.access[1].role == "editor"
     assert (spec.network.vpc, spec.network.allow) == ("vpc-0a1b2c3d", ("203.0.113.0/24",))
     assert (spec.scale_down, spec.bucket, spec.tags) == (300.0, True, {"cost-center": "ml 7"})
@@ -207,9 +207,9 @@ def test_a_mistake_is_told_with_what_is_allowed(text: str, said: str) -> None:
 def test_what_the_provider_says_of_the_file_is_told_at_its_place() -> None:
     loaded = parse(EVERYTHING, "cluster.yml")
     complaints = [
-        Complaint("pools.big.instance_type", "there is no p4d.24xlarge here", "did you mean p4de.24xlarge?"),
-        Complaint("system.instance_type", "no"),
-        Complaint("pools.gone", "no"),
+        PlanProblem("pools.big.instance_type", "there is no p4d.24xlarge here", "did you mean p4de.24xlarge?"),
+        PlanProblem("system.instance_type", "no"),
+        PlanProblem("pools.gone", "no"),
     ]
     assert str(loaded.refusal(complaints)).splitlines() == [
         "cluster.yml:6:25: system.instance_type: no",
@@ -228,6 +228,6 @@ def test_the_schema_allows_what_the_parser_allows() -> None:
     Draft202012Validator.check_schema(document)
     validator = Draft202012Validator(document)
     for text in (PAPER, EVERYTHING, HEAD):
-        assert not list(validator.iter_errors(plain(compose(text, "file", Report()))))
+        assert not list(validator.iter_errors(plain(compose(text, "file", ProblemReport()))))
     for text in (HEAD + "gpuu: {}\n", HEAD.replace("1, max", "-1, max"), "cloud_provider: aws\ncluster_name: x\n"):
-        assert list(validator.iter_errors(plain(compose(text, "file", Report()))))
+        assert list(validator.iter_errors(plain(compose(text, "file", ProblemReport()))))

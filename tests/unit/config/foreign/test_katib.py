@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestune.config.draft import Draft
+from orchestune.config.document.nodes import plain
 from orchestune.config.foreign import reading
-from orchestune.config.nodes import plain
+from orchestune.config.sources.draft import Draft
 from orchestune.errors import BadInput
 
 KATIB = """\

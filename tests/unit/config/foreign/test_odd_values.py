@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from orchestune.config.draft import Draft
+from orchestune.config.document.nodes import Entries, SourcePosition, built
+from orchestune.config.document.report import ProblemReport
 from orchestune.config.foreign import katib, sweep
-from orchestune.config.nodes import Entries, Place, built
-from orchestune.config.orchestrate import converted
-from orchestune.config.report import Report
+from orchestune.config.sources.draft import Draft
+from orchestune.config.sources.orchestrate import converted
 from tests.unit.config.foreign.test_katib import KATIB
 from tests.unit.config.foreign.test_sweep import SWEEP
 from tests.unit.config.test_older_files import ORCHESTRATE
@@ -56,7 +56,7 @@ def the_sweep() -> dict[str, Any]:
     return {**found, **ENDS, "parameters": {**found["parameters"], **MORE_OF_A_SWEEP}}
 
 
-FILES: dict[str, tuple[dict[str, Any], Callable[[Entries, Report], Draft | Entries]]] = {
+FILES: dict[str, tuple[dict[str, Any], Callable[[Entries, ProblemReport], Draft | Entries]]] = {
     "sweep": (the_sweep(), sweep.draft),
     "katib": (parsed(KATIB), katib.draft),
     "older": ({**parsed(ORCHESTRATE), **LIMITS}, converted),
@@ -80,9 +80,9 @@ def test_no_value_is_beyond_reading(name: str) -> None:
             for key in place[:-1]:
                 inner = inner[key]
             inner[place[-1]] = copy.deepcopy(odd)
-            root = built(changed, Place("file.yml", 1, 1))
+            root = built(changed, SourcePosition("file.yml", 1, 1))
             assert isinstance(root, Entries)
             try:
-                read(root, Report())
+                read(root, ProblemReport())
             except Exception as exc:
                 raise AssertionError(f"{place} as {odd!r}") from exc

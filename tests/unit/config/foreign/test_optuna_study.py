@@ -18,9 +18,9 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import create_trial
 
-from orchestune.config.draft import Draft
+from orchestune.config.document.nodes import plain
 from orchestune.config.foreign import reading
-from orchestune.config.nodes import plain
+from orchestune.config.sources.draft import Draft
 from orchestune.errors import NotFound, UsageError
 
 TRIALS = (

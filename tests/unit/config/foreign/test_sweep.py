@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from orchestune.config import saving
-from orchestune.config.draft import Draft
+from orchestune.config.document import save
+from orchestune.config.document.nodes import plain
 from orchestune.config.experiment_file import load
 from orchestune.config.foreign import reading
-from orchestune.config.nodes import plain
+from orchestune.config.sources.draft import Draft
 from orchestune.errors import BadInput, UsageError
 
 SWEEP = """\
@@ -186,7 +186,7 @@ def test_numbers_that_no_distribution_has_are_refused(parameter: str, message: s
     ],
 )
 def test_what_is_written_is_an_experiment_file_with_that_prior(parameter: str, tmp_path: Path) -> None:
-    (tmp_path / "experiment.yml").write_text(saving.text(read(tmp_path, f"{SWEEP}  x: {parameter}\n").document))
+    (tmp_path / "experiment.yml").write_text(save.text(read(tmp_path, f"{SWEEP}  x: {parameter}\n").document))
     assert load(tmp_path / "experiment.yml").specification.space.by_name["x"].prior is not None
 
 
@@ -207,7 +207,7 @@ def test_a_script_that_logs_with_wandb_runs_untouched(tmp_path: Path) -> None:
 
 
 def test_what_wandb_prints_at_the_end_is_understood(tmp_path: Path) -> None:
-    from orchestune.worker.metrics import Declared, Scanner
+    from orchestune.worker.metrics.scanner import Declared, Scanner
 
     (tmp_path / "train.py").write_text("import wandb\n")
     expression = plain(read(tmp_path, SWEEP).document)["collect"]["regex"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.nodes import plain
+from orchestune.config.document.nodes import plain
 from orchestune.config.scripts import drafting, reading
 from orchestune.config.scripts.option import Option, Script
 

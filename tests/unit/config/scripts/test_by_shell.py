@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.config.nodes import plain
+from orchestune.config.document.nodes import plain
 from orchestune.config.scripts import drafting, reading
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from orchestune.config.draft import Draft
-from orchestune.config.nodes import plain
+from orchestune.config.document.nodes import plain
 from orchestune.config.scripts import drafting, reading
+from orchestune.config.sources.draft import Draft
 
 ARGPARSE = """\
 import argparse, enum, os

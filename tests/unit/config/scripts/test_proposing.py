@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestune.config.document.nodes import SourcePosition, mapping
+from orchestune.config.document.save import text
 from orchestune.config.experiment_file import parse
-from orchestune.config.nodes import Place, mapping
-from orchestune.config.saving import text
 from orchestune.config.scripts.option import Kind, Option
 from orchestune.config.scripts.proposing import propose
 
@@ -86,5 +86,5 @@ def test_every_range_is_one_that_the_file_may_have(
     if proposal.spelling is None or (whole and isinstance(proposal.spelling, list) and not proposal.spelling):
         return
     document = mapping({"run": "x {args}", "parameters": {name: proposal.spelling}, "metrics": {"a": "minimize"},
-                        "budget": 1}, Place("x"))  # fmt: skip
+                        "budget": 1}, SourcePosition("x"))  # fmt: skip
     assert parse(text(document), "x").specification.space.by_name[name].kind in ("int", "float", "categorical")

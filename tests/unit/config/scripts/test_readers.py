@@ -10,17 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestune.config import saving
-from orchestune.config.compose import compose
-from orchestune.config.described import Described, Goal
-from orchestune.config.draft import Draft
+from orchestune.config.document import save
+from orchestune.config.document.compose import compose
+from orchestune.config.document.nodes import Entries, plain
+from orchestune.config.document.report import ProblemReport
 from orchestune.config.experiment_file import drafted as drafted_file
-from orchestune.config.nodes import Entries, plain
-from orchestune.config.report import Report
 from orchestune.config.scripts import drafting, reading
 from orchestune.config.scripts.option import Option, Script
-from orchestune.config.scripts.reading import Found
-from orchestune.domain.experiment import Specification
+from orchestune.config.scripts.reading import ScriptInvocation
+from orchestune.config.sources.description import Description, Goal
+from orchestune.config.sources.draft import Draft
+from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import BadInput, UsageError
 
 ARGPARSE = """\
@@ -182,7 +182,9 @@ EXPECTED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }  # fmt: skip
 
 
-def found_in(folder: Path, text: str, *words: str, name: str = "train.py", config: str | None = None) -> Found:
+def found_in(
+    folder: Path, text: str, *words: str, name: str = "train.py", config: str | None = None
+) -> ScriptInvocation:
     (folder / name).write_text(text)
     return drafting.with_command(reading.read(folder / name, folder, "python", config), words)
 
@@ -220,7 +222,7 @@ def test_a_range_tells_the_default_and_the_help(tmp_path: Path) -> None:
 
 
 def loaded(draft: Draft, *spaces: str) -> Specification:
-    described = Described(spaces, (Goal("--minimize", "loss", "minimize"),))
+    described = Description(spaces, (Goal("--minimize", "loss", "minimize"),))
     return drafted_file(draft, described, Path("experiment.yml")).specification
 
 
@@ -246,9 +248,9 @@ def test_whatever_a_script_says_the_file_can_be_read(default: str, about: str, o
         Option("path", "text", default, about=about),
         Option("seed", "int", 1, about=other),
     )
-    draft = drafting.draft(Found(("python", "train.py"), Script("argparse", options)), Path(), {})
-    text = saving.text(draft.document, "x", draft.remarks, draft.asides)
-    report = Report()
+    draft = drafting.draft(ScriptInvocation(("python", "train.py"), Script("argparse", options)), Path(), {})
+    text = save.text(draft.document, "x", draft.remarks, draft.asides)
+    report = ProblemReport()
     found = compose(text, "experiment.yml", report)
     assert isinstance(found, Entries)
     assert report.problems == []

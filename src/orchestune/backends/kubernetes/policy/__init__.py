@@ -1,1 +1,1 @@
-"""Pod policy for experiments: an allow-list of the fields of a pod template. Pure functions."""
+"""Permissions: the pod policy, preflight checks, identities, port-forwarding."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from orchestune.backends.kubernetes.policy.hardening import DEVICES, gains_privileges
 from orchestune.backends.kubernetes.policy.rules import (
     Check,
-    Scope,
+    RuleScope,
     Table,
     each,
     free,
@@ -21,7 +21,7 @@ from orchestune.backends.kubernetes.policy.rules import (
     unless,
 )
 from orchestune.backends.kubernetes.policy.volumes import config_map_reference, mount_path, mounts, secret_reference
-from orchestune.domain.experiment import MOST_GRACE
+from orchestune.domain.specification.experiment import MOST_GRACE
 from orchestune.errors import Problem
 
 PROFILE: Check = unless("unconfined", {"type": "RuntimeDefault"})
@@ -31,7 +31,7 @@ _NO_GPUS = ("void", "none", "")
 _COUNTED = ("cpu", "memory", "ephemeral-storage")
 
 
-def _capabilities(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _capabilities(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     added = mapping(value).get("add") or []
     for name in added if isinstance(added, list) else [added]:
         capability = str(name).upper().removeprefix("CAP_")
@@ -60,7 +60,7 @@ _SECURITY: Table = {
 }
 
 
-def _no_host(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _no_host(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Refuse a host: the kubelet sends these requests from the node, so they would bypass every NetworkPolicy."""
     if value != "":
         yield scope.refuse(path, f"has the node connect to '{shown(value)}' (expected no host: the pod itself)")
@@ -77,7 +77,7 @@ _ACTION: Table = {
 _TIMING = ("failureThreshold", "initialDelaySeconds", "periodSeconds", "successThreshold", "timeoutSeconds")
 
 
-def grace(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def grace(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Check the termination grace period of a container."""
     if not isinstance(value, int) or not 0 <= value <= MOST_GRACE:
         yield scope.refuse(path, f"found {shown(value)} (expected 0 to {MOST_GRACE:g} seconds)")
@@ -88,7 +88,7 @@ _HANDLER: Check = table(_ACTION)
 _LIFECYCLE: Check = table({"postStart": _HANDLER, "preStop": _HANDLER, "stopSignal": free})
 
 
-def _variable(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _variable(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Refuse variables by which vendors' runtimes expose GPUs that are not requested, even to containers without a
     request.
     """
@@ -111,7 +111,7 @@ _ALL_FROM: Table = {
 }
 
 
-def amounts(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def amounts(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Check requests or limits: devices other than the GPUs that Orchestune counts need an allowance."""
     for name, count in mapping(value).items():
         if str(count).strip().startswith("-"):
@@ -133,28 +133,28 @@ _PORT: Table = {
 }
 
 
-def container(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def container(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Check one container or init container."""
     own = _own(scope, mapping(value).get("name"))
     yield from _missing(scope, path, mapping(value))
 
-    def variable(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    def variable(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         return iter(()) if value in mappings(own.get("env")) else _variable(scope, path, value)
 
-    def mount(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    def mount(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         return mounts(own, scope, path, value)
 
     yield from table({**_CONTAINER, "env": each(variable), "volumeMounts": mount})(scope, path, value)
 
 
-def _own(scope: Scope, name: object) -> Mapping[str, object]:
+def _own(scope: RuleScope, name: object) -> Mapping[str, object]:
     """Return the container of that name in Orchestune's own template."""
     spec = mapping(scope.own.get("spec"))
     every = [*mappings(spec.get("containers")), *mappings(spec.get("initContainers"))]
     return next((item for item in every if item.get("name") == name), {})
 
 
-def _missing(scope: Scope, path: str, value: Mapping[str, object]) -> Iterator[Problem]:
+def _missing(scope: RuleScope, path: str, value: Mapping[str, object]) -> Iterator[Problem]:
     """Refuse removed settings without which a container would have more rights than the default."""
     security = mapping(value.get("securityContext"))
     kept = security.get("allowPrivilegeEscalation") is None and not gains_privileges(security)
@@ -165,7 +165,7 @@ def _missing(scope: Scope, path: str, value: Mapping[str, object]) -> Iterator[P
         yield from _capabilities(scope, f"{path}.securityContext.capabilities", {})
 
 
-def _message_path(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _message_path(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Check the path: the kubelet mounts a file there."""
     return iter(()) if value == "/dev/termination-log" else mount_path(scope, path, value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from orchestune.backends.kubernetes.quantities import amount
+from orchestune.backends.kubernetes.objects.quantities import amount
 
 _DROPPED = ["MKNOD", "NET_RAW"]  # default capabilities that common programs do not need but attacks do
 DEVICES = {

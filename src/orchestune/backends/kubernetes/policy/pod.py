@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from orchestune.backends.kubernetes.policy.containers import PROFILE, RESOURCES, UNCONFINED, container, grace
 from orchestune.backends.kubernetes.policy.rules import (
     Check,
-    Scope,
+    RuleScope,
     Table,
     each,
     free,
@@ -36,7 +36,7 @@ _ACCOUNTS = ("serviceAccountName", "serviceAccount")
 _PLAIN = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_]{0,61}[A-Za-z0-9])?")
 
 
-def refusals(scope: Scope, template: Mapping[str, object]) -> list[Problem]:
+def refusals(scope: RuleScope, template: Mapping[str, object]) -> list[Problem]:
     """Return a problem for everything in the template that its experiment may not set."""
     size = len(json.dumps(template)) - len(json.dumps(scope.own))
     if size > MOST_BYTES:
@@ -47,7 +47,7 @@ def refusals(scope: Scope, template: Mapping[str, object]) -> list[Problem]:
     ]
 
 
-def _labels(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _labels(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     own = mapping(mapping(scope.own.get("metadata")).get("labels"))
     for key, text in mapping(value).items():
         free_key = str(key).startswith(USER_LABELS)
@@ -57,7 +57,7 @@ def _labels(scope: Scope, path: str, value: object) -> Iterator[Problem]:
         yield scope.refuse(f"{path}.{shown(key)}", message, "label", str(key))
 
 
-def _annotations(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _annotations(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Refuse annotations by which controllers and runtimes grant devices, networks, sidecars or cloud roles."""
     own = mapping(mapping(scope.own.get("metadata")).get("annotations"))
     for key, text in mapping(value).items():
@@ -67,11 +67,11 @@ def _annotations(scope: Scope, path: str, value: object) -> Iterator[Problem]:
         yield scope.refuse(f"{path}.{shown(key)}", "others may act on this annotation of a pod", "annotation", str(key))
 
 
-def _account(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _account(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     return named("service-account", scope.service_account)(scope, path, value)
 
 
-def _token(scope: Scope, path: str, spec: Mapping[str, object]) -> Iterator[Problem]:
+def _token(scope: RuleScope, path: str, spec: Mapping[str, object]) -> Iterator[Problem]:
     """Refuse a mounted token unless the administrator allows the account."""
     mounted = spec.get("automountServiceAccountToken")
     accounts = [spec[key] for key in _ACCOUNTS if spec.get(key) is not None]
@@ -81,16 +81,16 @@ def _token(scope: Scope, path: str, spec: Mapping[str, object]) -> Iterator[Prob
         yield scope.refuse(path, f"{text} (expected false, or an allowed `service_account`)")
 
 
-def _pull_secret(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _pull_secret(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     yield from table({"name": named("pull-secret", *scope.pull_secrets)})(scope, path, value)
 
 
-def _grace(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _grace(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     own = mapping(scope.own.get("spec")).get("terminationGracePeriodSeconds")
     return iter(()) if value == own else grace(scope, path, value)
 
 
-def _sysctl(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _sysctl(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     yield from table({"name": named("sysctl"), "value": free})(scope, path, value)
 
 
@@ -152,7 +152,7 @@ _SPEC: Table = {
 }
 
 
-def _spec(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _spec(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     spec = mapping(value)
     if all(spec.get(key) is None for key in _ACCOUNTS):
         yield from _account(scope, f"{path}.serviceAccountName", "default")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestune.domain.allowances import Allowance, Allowances
+from orchestune.domain.access.allowances import Allowance, Allowances
 from orchestune.errors import Problem
 
 _IN_KEY = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,62}")
@@ -14,7 +14,7 @@ _SHOWN = 100  # maximum characters of a rejected value in a message
 
 
 @dataclass(frozen=True)
-class Scope:
+class RuleScope:
     """Context of the rules."""
 
     cluster: str
@@ -49,7 +49,7 @@ class Scope:
         return f"pod.{path}"
 
 
-Check = Callable[[Scope, str, object], Iterator[Problem]]
+Check = Callable[[RuleScope, str, object], Iterator[Problem]]
 Table = Mapping[str, Check]
 
 
@@ -59,12 +59,12 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def free(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def free(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Accept any value: the API server validates it, and no value grants access to anything."""
     return iter(())
 
 
-def never(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def never(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Refuse any value."""
     yield scope.refuse(path, "experiments may not set it")
 
@@ -72,7 +72,7 @@ def never(scope: Scope, path: str, value: object) -> Iterator[Problem]:
 def only(*allowed: object) -> Check:
     """Accept only these values."""
 
-    def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if not any(value == each and type(value) is type(each) for each in allowed):
             yield scope.refuse(path, f"found {shown(value)} (expected {' or '.join(map(str, allowed))})")
 
@@ -82,7 +82,7 @@ def only(*allowed: object) -> Check:
 def switch(kind: str) -> Check:
     """Accept `false`, and anything else if the administrator allows that kind."""
 
-    def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if value is not False and not scope.allowances.permit(kind):
             yield scope.refuse(path, f"found {shown(value)}; experiments may not have it", kind)
 
@@ -92,7 +92,7 @@ def switch(kind: str) -> Check:
 def unless(kind: str, *allowed: object) -> Check:
     """Accept these values, and others if the administrator allows that kind."""
 
-    def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if value not in allowed and not scope.allowances.permit(kind):
             yield scope.refuse(path, f"found {shown(value)}", kind)
 
@@ -102,7 +102,7 @@ def unless(kind: str, *allowed: object) -> Check:
 def named(kind: str, *usual: str) -> Check:
     """Accept the usual names, and others that the administrator allows."""
 
-    def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if not isinstance(value, str):
             yield scope.refuse(path, f"found {shown(value)} (expected a name)")
         elif value not in usual and not scope.allowances.permit(kind, value):
@@ -116,7 +116,7 @@ def named(kind: str, *usual: str) -> Check:
 def each(inner: Check) -> Check:
     """Check every item of a list."""
 
-    def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if not isinstance(value, list):
             yield scope.refuse(path, f"found {shown(value)} (expected a list)")
             return
@@ -129,7 +129,7 @@ def each(inner: Check) -> Check:
 def table(known: Table) -> Check:
     """Check an object key by key: unknown keys are refused, null counts as absent."""
 
-    def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if not isinstance(value, Mapping):
             yield scope.refuse(path, f"found {shown(value)} (expected a mapping)")
             return

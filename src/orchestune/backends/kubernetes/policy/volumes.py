@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator, Mapping
 
 from orchestune.backends.kubernetes.policy.rules import (
-    Scope,
+    RuleScope,
     Table,
     each,
     free,
@@ -31,7 +31,7 @@ def config_map_reference() -> Table:
     return {"name": named("configmap"), "key": free, "items": free, "optional": free, "defaultMode": free}
 
 
-def _host_path(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _host_path(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Accept exactly the allowed folders: in a subfolder, a trial with write access could place a link to /."""
     folder = mapping(value).get("path")
     clean = folder.rstrip("/") or "/" if isinstance(folder, str) else ""
@@ -43,13 +43,13 @@ def _host_path(scope: Scope, path: str, value: object) -> Iterator[Problem]:
     yield from table({"path": free, "type": free})(scope, path, value)
 
 
-def _claim(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _claim(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     if mapping(value).get("claimName") is None:
         yield scope.refuse(path, "names no claim")
     yield from table({"claimName": named("claim"), "readOnly": free})(scope, path, value)
 
 
-def _ephemeral(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _ephemeral(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Accept a new disk of an allowed class, but no copy of a claim (`dataSource`) and no existing disk."""
     spec = mapping(mapping(mapping(value).get("volumeClaimTemplate")).get("spec"))
     if spec.get("storageClassName") is None:
@@ -60,7 +60,7 @@ def _ephemeral(scope: Scope, path: str, value: object) -> Iterator[Problem]:
 
 
 def _kind(kind: str) -> Table:
-    def check(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if not scope.allowances.permit("volume", kind):
             yield scope.refuse(path, f"volumes of the kind {kind} are not allowed to experiments", "volume", kind)
 
@@ -96,13 +96,13 @@ _VOLUME: Table = {
 }
 
 
-def volume(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def volume(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Check one volume; unmodified volumes of Orchestune's own template are accepted."""
     own = mappings(mapping(scope.own.get("spec")).get("volumes"))
     return iter(()) if value in own else table(_VOLUME)(scope, path, value)
 
 
-def mount_path(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def mount_path(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Refuse paths that hide a folder of the worker, or put files where the node's runtime looks for its own."""
     if not isinstance(value, str) or not value.startswith("/"):
         yield scope.refuse(path, f"found {shown(value)} (expected an absolute path)")
@@ -113,7 +113,7 @@ def mount_path(scope: Scope, path: str, value: object) -> Iterator[Problem]:
         yield scope.refuse(path, f"found {shown(value)}, which is not free for volumes (expected another folder)")
 
 
-def _sub_path(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def _sub_path(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     if not isinstance(value, str) or value.startswith("/") or ".." in value.split("/"):
         yield scope.refuse(path, f"found {shown(value)} (expected a relative path without ..)")
 
@@ -129,11 +129,11 @@ _MOUNT: Table = {
 }
 
 
-def mounts(own: Mapping[str, object], scope: Scope, path: str, value: object) -> Iterator[Problem]:
+def mounts(own: Mapping[str, object], scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Check the mounts of a container; `own` is its counterpart in Orchestune's own template, if any."""
     trusted = mappings(own.get("volumeMounts"))
 
-    def mount(scope: Scope, path: str, value: object) -> Iterator[Problem]:
+    def mount(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         return iter(()) if value in trusted else table(_MOUNT)(scope, path, value)
 
     return each(mount)(scope, path, value)

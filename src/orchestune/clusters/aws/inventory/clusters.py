@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestune.clusters.aws.client import Aws, named
-from orchestune.clusters.aws.inventory.things import Shelf, Thing
+from orchestune.clusters.aws.inventory.resources import Resource, ResourceKind
 from orchestune.clusters.aws.names import TAG, Names
 from orchestune.clusters.aws.steps.control import described, ours
 from orchestune.clusters.aws.steps.pools import described as described_pool
@@ -13,13 +13,13 @@ _SECONDS = 2400.0
 _ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 
 
-def shelves(aws: Aws, names: Names) -> list[Shelf]:
+def shelves(aws: Aws, names: Names) -> list[ResourceKind]:
     """Return the kinds in removal order. EKS deletes add-ons, access entries and pod identities with the cluster."""
     return [
-        Shelf("EKS", "pool", lambda: _pools(aws, names), _SECONDS),
-        Shelf("Auto Scaling", "group", lambda: _groups(aws, names), _SECONDS),
-        Shelf("EC2", "machine", lambda: _machines(aws, names), _SECONDS),
-        Shelf("EKS", "control plane", lambda: _control(aws, names), _SECONDS),
+        ResourceKind("EKS", "pool", lambda: _pools(aws, names), _SECONDS),
+        ResourceKind("Auto Scaling", "group", lambda: _groups(aws, names), _SECONDS),
+        ResourceKind("EC2", "machine", lambda: _machines(aws, names), _SECONDS),
+        ResourceKind("EKS", "control plane", lambda: _control(aws, names), _SECONDS),
     ]
 
 
@@ -54,7 +54,7 @@ def _is_ours(aws: Aws, names: Names, pool: str) -> bool:
     return shown is None or (shown.get("tags") or {}).get(TAG) == names.cluster
 
 
-def _pools(aws: Aws, names: Names) -> list[Thing]:
+def _pools(aws: Aws, names: Names) -> list[Resource]:
     found = []
     for name in _listed(aws, names):
         shown = described_pool(aws, names.cluster, name)
@@ -67,25 +67,25 @@ def _pools(aws: Aws, names: Names) -> list[Thing]:
             if not going:
                 aws.call("eks", "DeleteNodegroup", request, about=f"pool {request['nodegroupName']}")
 
-        found.append(Thing(name, name, remove))
+        found.append(Resource(name, name, remove))
     return found
 
 
-def _groups(aws: Aws, names: Names) -> list[Thing]:
+def _groups(aws: Aws, names: Names) -> list[Resource]:
     filters = [{"Name": "tag:eks:cluster-name", "Values": [names.cluster]}]
     pages = aws.pages("autoscaling", "DescribeAutoScalingGroups", "AutoScalingGroups", {"Filters": filters})
-    return [Thing(str(item["AutoScalingGroupName"])) for item in pages
+    return [Resource(str(item["AutoScalingGroupName"])) for item in pages
             if named(item.get("Tags") or [], "eks:cluster-name") == names.cluster]  # fmt: skip
 
 
-def _machines(aws: Aws, names: Names) -> list[Thing]:
+def _machines(aws: Aws, names: Names) -> list[Resource]:
     filters = [{"Name": f"tag:{TAG}", "Values": [names.cluster]},
                {"Name": "instance-state-name", "Values": list(_ALIVE)}]  # fmt: skip
     pages = aws.pages("ec2", "DescribeInstances", "Reservations", {"Filters": filters})
-    return [Thing(str(item["InstanceId"])) for one in pages for item in one["Instances"]]
+    return [Resource(str(item["InstanceId"])) for one in pages for item in one["Instances"]]
 
 
-def _control(aws: Aws, names: Names) -> list[Thing]:
+def _control(aws: Aws, names: Names) -> list[Resource]:
     found = described(aws, names.cluster)
     if found is None or not ours(found):
         return []
@@ -94,4 +94,4 @@ def _control(aws: Aws, names: Names) -> list[Thing]:
         if found["status"] != "DELETING":
             aws.call("eks", "DeleteCluster", {"name": names.cluster}, about=f"control plane {names.cluster}")
 
-    return [Thing(names.cluster, names.cluster, remove)]
+    return [Resource(names.cluster, names.cluster, remove)]

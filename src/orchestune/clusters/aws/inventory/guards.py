@@ -11,17 +11,17 @@ from functools import partial
 from typing import Any
 
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.inventory.things import Shelf, Thing
+from orchestune.clusters.aws.inventory.resources import Resource, ResourceKind
 from orchestune.clusters.aws.names import TAG, Names
 from orchestune.clusters.aws.rights import GUARDED
 from orchestune.errors import Conflict
 
 
-def shelves(aws: Aws, names: Names) -> list[Shelf]:
+def shelves(aws: Aws, names: Names) -> list[ResourceKind]:
     """Return the kinds in removal order."""
     return [
-        Shelf("EC2", "VPC endpoint of GuardDuty", lambda: _endpoints(aws, names)),
-        Shelf("EC2", "security group of GuardDuty", lambda: _groups(aws, names)),
+        ResourceKind("EC2", "VPC endpoint of GuardDuty", lambda: _endpoints(aws, names)),
+        ResourceKind("EC2", "security group of GuardDuty", lambda: _groups(aws, names)),
     ]
 
 
@@ -34,18 +34,18 @@ def _guarded(aws: Aws, names: Names, operation: str, key: str) -> Iterator[dict[
         yield from aws.pages("ec2", operation, key, {"Filters": filters})
 
 
-def _endpoints(aws: Aws, names: Names) -> list[Thing]:
+def _endpoints(aws: Aws, names: Names) -> list[Resource]:
     """Return the endpoints; one that is being deleted still blocks its subnets."""
     found = []
     for item in _guarded(aws, names, "DescribeVpcEndpoints", "VpcEndpoints"):
         identity, state = str(item["VpcEndpointId"]), str(item.get("State", "")).lower()
         if state != "deleted":
             remove = None if state == "deleting" else partial(remove_endpoint, aws, identity)
-            found.append(Thing(identity, "", remove))
+            found.append(Resource(identity, "", remove))
     return found
 
 
-def _groups(aws: Aws, names: Names) -> list[Thing]:
+def _groups(aws: Aws, names: Names) -> list[Resource]:
     found = []
     for item in _guarded(aws, names, "DescribeSecurityGroups", "SecurityGroups"):
         identity = str(item["GroupId"])
@@ -53,7 +53,7 @@ def _groups(aws: Aws, names: Names) -> list[Thing]:
         def remove(identity: str = identity) -> None:
             aws.call("ec2", "DeleteSecurityGroup", {"GroupId": identity}, about=f"security group {identity}")
 
-        found.append(Thing(identity, str(item.get("GroupName") or ""), remove))
+        found.append(Resource(identity, str(item.get("GroupName") or ""), remove))
     return found
 
 

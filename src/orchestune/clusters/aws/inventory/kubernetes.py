@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestune.clusters.aws.claim import role_tags
 from orchestune.clusters.aws.client import Aws, named
-from orchestune.clusters.aws.inventory.things import Shelf, Thing
+from orchestune.clusters.aws.inventory.resources import Resource, ResourceKind
 from orchestune.clusters.aws.names import TAG, Names
 from orchestune.clusters.aws.requests.roles import CONTROL
 
@@ -23,13 +23,15 @@ _ABOUT = "Amazon EKS ", "ELB ", "Interface for NAT Gateway"
 """prefixes of the descriptions of interfaces that belong to a control plane, load balancer or NAT gateway"""
 
 
-def shelves(aws: Aws, names: Names) -> list[Shelf]:
+def shelves(aws: Aws, names: Names) -> list[ResourceKind]:
     """Return the kinds in removal order, after the control plane."""
     return [
-        Shelf("Elastic Load Balancing", "load balancer", lambda: [*_balancers(aws, names), *_classic(aws, names)]),
-        Shelf("EC2", "volume", lambda: _volumes(aws, names)),
-        Shelf("EC2", "network interface", lambda: _interfaces(aws, names)),
-        Shelf("EC2", "security group", lambda: _security_groups(aws, names)),
+        ResourceKind(
+            "Elastic Load Balancing", "load balancer", lambda: [*_balancers(aws, names), *_classic(aws, names)]
+        ),
+        ResourceKind("EC2", "volume", lambda: _volumes(aws, names)),
+        ResourceKind("EC2", "network interface", lambda: _interfaces(aws, names)),
+        ResourceKind("EC2", "security group", lambda: _security_groups(aws, names)),
     ]
 
 
@@ -43,7 +45,7 @@ def _owned(tags: list[dict[str, str]], names: Names) -> bool:
     )
 
 
-def _balancers(aws: Aws, names: Names) -> Iterator[Thing]:
+def _balancers(aws: Aws, names: Names) -> Iterator[Resource]:
     if not _was_ours(aws, names):
         return
     found = {item["LoadBalancerArn"]: item for item in aws.pages("elbv2", "DescribeLoadBalancers", "LoadBalancers")}
@@ -55,10 +57,10 @@ def _balancers(aws: Aws, names: Names) -> Iterator[Thing]:
                 def remove(arn: str = arn) -> None:
                     aws.call("elbv2", "DeleteLoadBalancer", {"LoadBalancerArn": arn}, about=f"load balancer {arn}")
 
-                yield Thing(arn, str(found[arn]["LoadBalancerName"]), remove)
+                yield Resource(arn, str(found[arn]["LoadBalancerName"]), remove)
 
 
-def _classic(aws: Aws, names: Names) -> Iterator[Thing]:
+def _classic(aws: Aws, names: Names) -> Iterator[Resource]:
     if not _was_ours(aws, names):
         return
     pages = aws.pages("elb", "DescribeLoadBalancers", "LoadBalancerDescriptions")
@@ -70,7 +72,7 @@ def _classic(aws: Aws, names: Names) -> Iterator[Thing]:
                 def remove(name: str = name) -> None:
                     aws.call("elb", "DeleteLoadBalancer", {"LoadBalancerName": name}, about=f"load balancer {name}")
 
-                yield Thing(name, name, remove)
+                yield Resource(name, name, remove)
 
 
 def _chunks(found: list[str]) -> Iterator[list[str]]:
@@ -78,7 +80,7 @@ def _chunks(found: list[str]) -> Iterator[list[str]]:
         yield found[start : start + _CHUNK]
 
 
-def _volumes(aws: Aws, names: Names) -> list[Thing]:
+def _volumes(aws: Aws, names: Names) -> list[Resource]:
     """Return volumes with the cluster's tag, which the EBS CSI driver sets on each volume."""
     found = []
     filters = [{"Name": f"tag:{TAG}", "Values": [names.cluster]}]
@@ -89,12 +91,12 @@ def _volumes(aws: Aws, names: Names) -> list[Thing]:
             aws.call("ec2", "DeleteVolume", {"VolumeId": identity}, about=f"volume {identity}")
 
         if item.get("State") != "deleting":
-            found.append(Thing(identity, "", remove if item.get("State") != "in-use" else None))
+            found.append(Resource(identity, "", remove if item.get("State") != "in-use" else None))
     return found
 
 
-def _interfaces(aws: Aws, names: Names) -> list[Thing]:
-    found: dict[str, Thing] = {}
+def _interfaces(aws: Aws, names: Names) -> list[Resource]:
+    found: dict[str, Resource] = {}
     filters = [{"Name": f"tag:{TAG}", "Values": [names.cluster]}]
     if _was_ours(aws, names):
         filters.append({"Name": f"tag:{_CNI}", "Values": [names.cluster]})
@@ -106,11 +108,11 @@ def _interfaces(aws: Aws, names: Names) -> list[Thing]:
                 request = {"NetworkInterfaceId": identity}
                 aws.call("ec2", "DeleteNetworkInterface", request, about=f"network interface {identity}")
 
-            found[identity] = Thing(identity, "", remove if item.get("Status") == "available" else None)
+            found[identity] = Resource(identity, "", remove if item.get("Status") == "available" else None)
     return list(found.values())
 
 
-def _security_groups(aws: Aws, names: Names) -> list[Thing]:
+def _security_groups(aws: Aws, names: Names) -> list[Resource]:
     if not _was_ours(aws, names):
         return []
     filters = [{"Name": f"tag:kubernetes.io/cluster/{names.cluster}", "Values": ["owned"]}]
@@ -124,7 +126,7 @@ def _security_groups(aws: Aws, names: Names) -> list[Thing]:
         def blocked(identity: str = identity) -> str:
             return foreign(aws, names, "group-id", identity)
 
-        found.append(Thing(identity, str(item.get("GroupName") or ""), remove, blocked))
+        found.append(Resource(identity, str(item.get("GroupName") or ""), remove, blocked))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestune.clusters.aws.names import NAMESPACE, SERVER_ACCOUNT, TAG, Names
 from orchestune.clusters.aws.requests.roles import AUTOSCALER, CNI, CONTROL, SERVER, STORAGE, serves
-from orchestune.domain.cluster import ClusterSpec, Grant, Network
+from orchestune.domain.clusters.cluster import AccessGrant, ClusterSpec, NetworkSpec
 
 Document = dict[str, Any]
 EVERYWHERE = "0.0.0.0/0"
@@ -36,7 +36,7 @@ def cluster(spec: ClusterSpec, names: Names, version: str, subnets: Sequence[str
     }
 
 
-def endpoint(network: Network) -> Document:
+def endpoint(network: NetworkSpec) -> Document:
     """Return the endpoint access settings, shared by CreateCluster and UpdateClusterConfig."""
     public = network.endpoint == "public"
     made: Document = {"endpointPublicAccess": public, "endpointPrivateAccess": True}
@@ -82,13 +82,13 @@ def group(role: str) -> str:
     return f"orchestune:{role}"
 
 
-def entry(names: Names, grant: Grant) -> Document:
+def entry(names: Names, grant: AccessGrant) -> Document:
     """Return the CreateAccessEntry request."""
     made: Document = {"clusterName": names.cluster, "principalArn": grant.who, "tags": names.tags("access")}
     return made if grant.role == "admin" else made | {"kubernetesGroups": [group(grant.role)]}
 
 
-def administration(names: Names, grant: Grant) -> Document:
+def administration(names: Names, grant: AccessGrant) -> Document:
     """Return the AssociateAccessPolicy request: cluster administrator."""
     return {
         "clusterName": names.cluster,

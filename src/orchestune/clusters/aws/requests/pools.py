@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestune.clusters.aws.names import Names
 from orchestune.clusters.aws.requests.roles import NODE
-from orchestune.domain.cluster import Pool, Taint
+from orchestune.domain.clusters.cluster import Pool, Taint
 from orchestune.kubeapi.labels import POOL
 
 Document = dict[str, Any]
@@ -53,7 +53,7 @@ def template(names: Names, pool: Pool) -> Document:
 
 
 @dataclass(frozen=True)
-class Kind:
+class NodeKind:
     """Properties shared by a pool's nodes."""
 
     architecture: str = "x86_64"
@@ -62,7 +62,7 @@ class Kind:
     memory: int = 0
 
 
-def labels(pool: Pool, kind: Kind) -> dict[str, str]:
+def labels(pool: Pool, kind: NodeKind) -> dict[str, str]:
     """Return the node labels; the GPU model is known before the first node starts.
 
     ACCELERATOR tells the autoscaler that a new node has GPUs not yet advertised; without it, the autoscaler starts
@@ -87,7 +87,7 @@ def taints(pool: Pool, *, gpu: bool) -> list[Document]:
     return made
 
 
-def group(names: Names, pool: Pool, kind: Kind, subnets: Sequence[str], template_id: str) -> Document:
+def group(names: Names, pool: Pool, kind: NodeKind, subnets: Sequence[str], template_id: str) -> Document:
     """Return the CreateNodegroup request."""
     return {
         "clusterName": names.cluster,

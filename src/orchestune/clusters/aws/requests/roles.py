@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestune.clusters.aws.names import PATH, Names
-from orchestune.clusters.aws.requests import retirement
-from orchestune.domain.cluster import ClusterSpec
+from orchestune.clusters.aws.requests import teardown
+from orchestune.domain.clusters.cluster import ClusterSpec
 
 Document = dict[str, Any]
 PODS = "pods.eks.amazonaws.com"
 """service principal of EKS Pod Identity"""
 LAMBDA = "lambda.amazonaws.com"
-CONTROL, NODE, CNI, STORAGE, AUTOSCALER, SERVER, RETIREMENT = retirement.PARTS
+CONTROL, NODE, CNI, STORAGE, AUTOSCALER, SERVER, RETIREMENT = teardown.PARTS
 
 
 POLICY = "orchestune"
@@ -50,7 +50,7 @@ def roles(spec: ClusterSpec, names: Names) -> list[Role]:
         keeps = " and ".join([*(["files"] if spec.bucket else []), *(["archive"] if spec.retirement else [])])
         own.append(Role(SERVER, f"{keeps} of the server", PODS, own=server_policy(spec, names)))
     if spec.retirement:
-        own.append(Role(RETIREMENT, "removing the cluster when it is idle", LAMBDA, own=retirement.policy(names)))
+        own.append(Role(RETIREMENT, "removing the cluster when it is idle", LAMBDA, own=teardown.policy(names)))
     return own
 
 

@@ -6,24 +6,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from orchestune.clusters.aws.errors import Refused, code_of
-from orchestune.clusters.aws.made import Made, Mend, Step, mended
+from orchestune.clusters.aws.creation_steps import Made, Repair, Step, mended
+from orchestune.clusters.aws.errors import RequestRejected, code_of
+from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests import control
-from orchestune.clusters.aws.site import Site
-from orchestune.domain.cluster import Event, Grant, Happened, Planned
+from orchestune.domain.clusters.cluster import AccessGrant, CompletedStep, Planned, ProvisioningEvent
 from orchestune.errors import NotFound
 
 Document = dict[str, Any]
 _ADMIN = "admin"
 
 
-def steps(site: Site) -> list[Step]:
+def steps(site: ClusterSite) -> list[Step]:
     """Return one step for each grant in the file."""
     return [_entry(site, grant) for grant in site.spec.access]
 
 
-def planned(site: Site) -> list[Planned]:
+def planned(site: ClusterSite) -> list[Planned]:
     """Return the changes that `update` makes: new users, changed roles, revoked access."""
     there = entries(site)
     made = []
@@ -36,15 +36,15 @@ def planned(site: Site) -> list[Planned]:
     return made + [Planned("access", who, "taken away") for who in _gone(site, there)]
 
 
-def revoke(site: Site, say: Callable[[Event], None]) -> None:
+def revoke(site: ClusterSite, say: Callable[[ProvisioningEvent], None]) -> None:
     """Revoke access of users that the file no longer names; entries created by others stay."""
     for who in _gone(site, entries(site)):
         what = Planned("access", who)
         _take_away(site, who)
-        say(Event(Happened.REMOVED, what))
+        say(ProvisioningEvent(CompletedStep.REMOVED, what))
 
 
-def entries(site: Site) -> dict[str, Document]:
+def entries(site: ClusterSite) -> dict[str, Document]:
     """Return the access entries that Orchestune created, by principal ARN."""
     asked = {"clusterName": site.names.cluster}
     found: dict[str, Document] = {}
@@ -55,7 +55,7 @@ def entries(site: Site) -> dict[str, Document]:
     return found
 
 
-def _gone(site: Site, there: dict[str, Document]) -> list[str]:
+def _gone(site: ClusterSite, there: dict[str, Document]) -> list[str]:
     named = {grant.who: grant.role for grant in site.spec.access}
     return [who for who in there if who not in named]
 
@@ -65,20 +65,20 @@ def _role(shown: Document) -> str:
     return str(groups[0]).rpartition(":")[2] if groups else _ADMIN
 
 
-def _described(site: Site, who: str) -> Document | None:
+def _described(site: ClusterSite, who: str) -> Document | None:
     asked = {"clusterName": site.names.cluster, "principalArn": who}
     found = site.aws.find("eks", "DescribeAccessEntry", asked, about=f"access {who}")
     return found and dict(found["accessEntry"])
 
 
-def _take_away(site: Site, who: str) -> None:
+def _take_away(site: ClusterSite, who: str) -> None:
     """Delete an entry. Ignores NotFound: the response to an earlier attempt may have been lost."""
     asked = {"clusterName": site.names.cluster, "principalArn": who}
     with suppress(NotFound):
         site.aws.call("eks", "DeleteAccessEntry", asked, about=f"access {who}")
 
 
-def _entry(site: Site, grant: Grant) -> Step:
+def _entry(site: ClusterSite, grant: AccessGrant) -> Step:
     what = Planned("access", grant.who, grant.role)
 
     def find(made: Made) -> str | None:
@@ -96,7 +96,7 @@ def _entry(site: Site, grant: Grant) -> Step:
         request = control.entry(site.names, grant)
         try:
             site.aws.settled("eks", "CreateAccessEntry", request, about=what.called, unknown=_still_there)
-        except Refused as exc:
+        except RequestRejected as exc:
             if code_of(exc) == "InvalidParameterException":
                 exc.hint = (
                     "is there such a user or role? mend `access` in the file, then repeat the command: it goes on"
@@ -104,7 +104,7 @@ def _entry(site: Site, grant: Grant) -> Step:
             raise
         return grant.who
 
-    def lacks(made: Made) -> list[Mend]:
+    def lacks(made: Made) -> list[Repair]:
         request = control.administration(site.names, grant)
         asked = {key: request[key] for key in ("clusterName", "principalArn")}
         if grant.role != _ADMIN:
@@ -113,7 +113,7 @@ def _entry(site: Site, grant: Grant) -> Step:
         if any(item["policyArn"] == request["policyArn"] for item in has["associatedAccessPolicies"]):
             return []
         return [
-            Mend("its rights", lambda: site.aws.settled("eks", "AssociateAccessPolicy", request, about=what.called))
+            Repair("its rights", lambda: site.aws.settled("eks", "AssociateAccessPolicy", request, about=what.called))
         ]
 
     return Step(f"access-{grant.who}", what, find, make, lacks=lacks)

@@ -7,13 +7,13 @@ from contextlib import suppress
 from typing import Any
 
 from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.creation_steps import Made, Repair, Step
 from orchestune.clusters.aws.errors import already
-from orchestune.clusters.aws.facts import addon_version
-from orchestune.clusters.aws.made import Made, Mend, Step
+from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.names import TAG
+from orchestune.clusters.aws.offerings import addon_version
 from orchestune.clusters.aws.requests import control
-from orchestune.clusters.aws.site import Site
-from orchestune.domain.cluster import Planned
+from orchestune.domain.clusters.cluster import Planned
 from orchestune.errors import Conflict, NotFound, OrchestuneError
 
 _CLUSTER_SECONDS = 2400.0
@@ -40,7 +40,7 @@ def ours(found: dict[str, Any]) -> bool:
     return bool((found.get("tags") or {}).get(TAG) == found["name"])
 
 
-def cluster(site: Site) -> Step:
+def cluster(site: ClusterSite) -> Step:
     """Return the step for the control plane."""
     name = site.spec.name
     network = site.spec.network
@@ -99,12 +99,12 @@ def issues(found: dict[str, Any]) -> str:
     return "; ".join(str(item.get("message", "")) for item in (found.get("health") or {}).get("issues") or ())
 
 
-def addons(site: Site, names: Iterable[str]) -> list[Step]:
+def addons(site: ClusterSite, names: Iterable[str]) -> list[Step]:
     """Return steps for add-ons; all start before the first one is waited for."""
     return [_addon(site, name) for name in names]
 
 
-def _addon(site: Site, name: str) -> Step:
+def _addon(site: ClusterSite, name: str) -> Step:
     planned = Planned("add-on", name)
     asked = {"clusterName": site.names.cluster, "addonName": name}
 
@@ -123,13 +123,13 @@ def _addon(site: Site, name: str) -> Step:
             site.aws.settled("eks", "CreateAddon", request, about=planned.called, unknown=role_unknown)
         return name
 
-    def lacks(made: Made) -> list[Mend]:
+    def lacks(made: Made) -> list[Repair]:
         """Delete a failed add-on, which never recovers; `settle` recreates it."""
         found = look()
         if found is None or found["status"] != _ADDON_FAILED:
             return []
         why = f", since it failed: {issues(found)}" if issues(found) else ", since it failed"
-        return [Mend(f"made anew{why}", remove)]
+        return [Repair(f"made anew{why}", remove)]
 
     def remove() -> None:
         with suppress(NotFound):
@@ -152,12 +152,12 @@ def _addon(site: Site, name: str) -> Step:
     return Step(f"addon-{name}", planned, find, make, settle, "add-ons", lacks)
 
 
-def identities(site: Site) -> list[Step]:
+def identities(site: ClusterSite) -> list[Step]:
     """Return steps that bind service accounts to roles."""
     return [_identity(site, *item) for item in control.identities(site.spec)]
 
 
-def _identity(site: Site, namespace: str, account: str, role: str) -> Step:
+def _identity(site: ClusterSite, namespace: str, account: str, role: str) -> Step:
     planned = Planned("pod identity", f"{namespace}/{account}", f"role {site.names.role(role)}")
 
     def find(made: Made) -> str | None:

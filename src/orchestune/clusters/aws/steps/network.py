@@ -7,19 +7,19 @@ from functools import partial
 from typing import Any
 
 from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.creation_steps import Find, Lacks, Made, Repair, Step
 from orchestune.clusters.aws.errors import already
-from orchestune.clusters.aws.made import Find, Lacks, Made, Mend, Step
+from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.names import PART, TAG, Names
 from orchestune.clusters.aws.requests import network
-from orchestune.clusters.aws.site import Site
-from orchestune.domain.cluster import Planned
+from orchestune.domain.clusters.cluster import Planned
 from orchestune.errors import OrchestuneError
 
 Document = dict[str, Any]
 _NAT_SECONDS = 600.0
 
 
-def steps(site: Site) -> list[Step]:
+def steps(site: ClusterSite) -> list[Step]:
     """Return steps for VPC, gateways, subnets, routes and S3 endpoint; empty if the file names an existing VPC."""
     if site.spec.network.vpc:
         return []
@@ -27,7 +27,7 @@ def steps(site: Site) -> list[Step]:
             _table(site, public=False), _endpoint(site)]  # fmt: skip
 
 
-def found(site: Site, operation: str, key: str, identity: str, part: str) -> Find:
+def found(site: ClusterSite, operation: str, key: str, identity: str, part: str) -> Find:
     """Return a function that finds an EC2 resource by its tags, ignoring resources that are being deleted."""
 
     def find(made: Made) -> str | None:
@@ -41,7 +41,7 @@ def found(site: Site, operation: str, key: str, identity: str, part: str) -> Fin
     return find
 
 
-def _vpc(site: Site) -> Step:
+def _vpc(site: ClusterSite) -> Step:
     cidr = site.spec.network.cidr
     planned = Planned("network", site.names.cluster, f"VPC {cidr} in {site.names.region}")
 
@@ -49,7 +49,7 @@ def _vpc(site: Site) -> Step:
         answer = site.aws.call("ec2", "CreateVpc", network.vpc(site.names, cidr), about=planned.called)
         return str(answer["Vpc"]["VpcId"])
 
-    def lacks(made: Made) -> list[Mend]:
+    def lacks(made: Made) -> list[Repair]:
         """Check each attribute separately: EC2 returns one per call."""
         mends = []
         for request in network.vpc_names(made["vpc"]):
@@ -58,24 +58,24 @@ def _vpc(site: Site) -> Step:
             shown = site.aws.settled("ec2", "DescribeVpcAttribute", asked, about=planned.called)
             if not (shown.get(name) or {}).get("Value"):
                 mend = partial(site.aws.settled, "ec2", "ModifyVpcAttribute", request, about=planned.called)
-                mends.append(Mend(f"names of machines in it ({name})", mend))
+                mends.append(Repair(f"names of machines in it ({name})", mend))
         return mends
 
     return Step("vpc", planned, found(site, "DescribeVpcs", "Vpcs", "VpcId", "network"), make, lacks=lacks)
 
 
-def _gateway(site: Site) -> Step:
+def _gateway(site: ClusterSite) -> Step:
     planned = Planned("internet gateway", site.names.cluster)
 
     def make(made: Made) -> str:
         answer = site.aws.call("ec2", "CreateInternetGateway", network.gateway(site.names), about=planned.called)
         return str(answer["InternetGateway"]["InternetGatewayId"])
 
-    def lacks(made: Made) -> list[Mend]:
+    def lacks(made: Made) -> list[Repair]:
         asked = {"InternetGatewayIds": [made["gateway"]]}
         shown = site.aws.settled("ec2", "DescribeInternetGateways", asked, about=planned.called)
         where = {str(item["VpcId"]) for item in shown["InternetGateways"][0].get("Attachments") or ()}
-        return [] if made.get("vpc") in where else [Mend("its place in the network", lambda: attach(made))]
+        return [] if made.get("vpc") in where else [Repair("its place in the network", lambda: attach(made))]
 
     def attach(made: Made) -> None:
         request = {"InternetGatewayId": made["gateway"], "VpcId": made["vpc"]}
@@ -86,14 +86,14 @@ def _gateway(site: Site) -> Step:
     return Step("gateway", planned, find, make, lacks=lacks)
 
 
-def _subnets(site: Site) -> list[Step]:
+def _subnets(site: ClusterSite) -> list[Step]:
     made = []
     for zone, (outer, inner) in zip(site.zones, network.blocks(site.spec.network.cidr, len(site.zones)), strict=True):
         made += [_subnet(site, zone, outer, public=True), _subnet(site, zone, inner, public=False)]
     return made
 
 
-def _subnet(site: Site, zone: str, block: str, *, public: bool) -> Step:
+def _subnet(site: ClusterSite, zone: str, block: str, *, public: bool) -> Step:
     key = f"{'public' if public else 'private'}-{zone}"
     planned = Planned("subnet", key, f"{block}, for {'load balancers' if public else 'machines and pods'}")
 
@@ -106,7 +106,7 @@ def _subnet(site: Site, zone: str, block: str, *, public: bool) -> Step:
     return Step(key, planned, found(site, "DescribeSubnets", "Subnets", "SubnetId", key), make)
 
 
-def _free(site: Site, vpc: str, wanted: str, *, public: bool) -> str:
+def _free(site: ClusterSite, vpc: str, wanted: str, *, public: bool) -> str:
     """Return the wanted block, or a free one if another zone has it: the file may list its zones in a new order."""
     request = {"Filters": [{"Name": "vpc-id", "Values": [vpc]}]}
     taken = {str(item["CidrBlock"]) for item in site.aws.pages("ec2", "DescribeSubnets", "Subnets", request)}
@@ -114,7 +114,7 @@ def _free(site: Site, vpc: str, wanted: str, *, public: bool) -> str:
     return next((block for block in (wanted, *every) if block not in taken), wanted)
 
 
-def _address(site: Site) -> Step:
+def _address(site: ClusterSite) -> Step:
     planned = Planned("address", "way-out", "the public address from which machines reach the internet")
 
     def make(made: Made) -> str:
@@ -124,7 +124,7 @@ def _address(site: Site) -> Step:
     return Step("address", planned, found(site, "DescribeAddresses", "Addresses", "AllocationId", "way-out"), make)
 
 
-def _nat(site: Site) -> Step:
+def _nat(site: ClusterSite) -> Step:
     planned = Planned("NAT gateway", "way-out", f"in {site.zones[0]}")
 
     def make(made: Made) -> str:
@@ -146,7 +146,7 @@ def _nat(site: Site) -> Step:
     return Step("nat", planned, find, make, settle)
 
 
-def _table(site: Site, *, public: bool) -> Step:
+def _table(site: ClusterSite, *, public: bool) -> Step:
     part = "public" if public else "private"
     planned = Planned("routes", part, f"{network.EVERYWHERE} through the {'internet' if public else 'NAT'} gateway")
 
@@ -159,30 +159,30 @@ def _table(site: Site, *, public: bool) -> Step:
     return Step(f"routes-{part}", planned, find, make, lacks=_unrouted(site, part, planned))
 
 
-def _unrouted(site: Site, part: str, planned: Planned) -> Lacks:
-    def lacks(made: Made) -> list[Mend]:
+def _unrouted(site: ClusterSite, part: str, planned: Planned) -> Lacks:
+    def lacks(made: Made) -> list[Repair]:
         request = {"RouteTableIds": [made[f"routes-{part}"]]}
         shown = site.aws.settled("ec2", "DescribeRouteTables", request, about=planned.called)["RouteTables"][0]
         return [*way_out(made, shown), *subnets(made, shown)]
 
-    def way_out(made: Made, shown: Document) -> Iterator[Mend]:
+    def way_out(made: Made, shown: Document) -> Iterator[Repair]:
         key, step = ("GatewayId", "gateway") if part == "public" else ("NatGatewayId", "nat")
         there = [item for item in shown.get("Routes") or () if item.get("DestinationCidrBlock") == network.EVERYWHERE]
         if not there:
-            yield Mend("the way out", lambda: route("CreateRoute", made, key, step))
+            yield Repair("the way out", lambda: route("CreateRoute", made, key, step))
         elif not made.get(step) or there[0].get(key) != made[step]:  # through a deleted gateway
-            yield Mend("the way out", lambda: route("ReplaceRoute", made, key, step))
+            yield Repair("the way out", lambda: route("ReplaceRoute", made, key, step))
 
     def route(operation: str, made: Made, key: str, step: str) -> None:
         request = {"RouteTableId": made[f"routes-{part}"], "DestinationCidrBlock": network.EVERYWHERE, key: made[step]}
         with already("RouteAlreadyExists"):
             site.aws.settled("ec2", operation, request, about=planned.called)
 
-    def subnets(made: Made, shown: Document) -> Iterator[Mend]:
+    def subnets(made: Made, shown: Document) -> Iterator[Repair]:
         has = {item.get("SubnetId") for item in shown.get("Associations") or ()}
         for key in (f"{part}-{zone}" for zone in site.zones):
             if made.get(key) not in has:
-                yield Mend(f"subnet {key}", partial(associate, made, key))
+                yield Repair(f"subnet {key}", partial(associate, made, key))
 
     def associate(made: Made, key: str) -> None:
         pair = {"RouteTableId": made[f"routes-{part}"], "SubnetId": made[key]}
@@ -191,7 +191,7 @@ def _unrouted(site: Site, part: str, planned: Planned) -> Lacks:
     return lacks
 
 
-def _endpoint(site: Site) -> Step:
+def _endpoint(site: ClusterSite) -> Step:
     planned = Planned("S3 endpoint", site.names.cluster, "images and files past the NAT gateway, for nothing")
 
     def make(made: Made) -> str:
@@ -200,12 +200,12 @@ def _endpoint(site: Site) -> Step:
         answer = site.aws.settled("ec2", "CreateVpcEndpoint", request, about=planned.called)
         return str(answer["VpcEndpoint"]["VpcEndpointId"])
 
-    def lacks(made: Made) -> list[Mend]:
+    def lacks(made: Made) -> list[Repair]:
         asked = {"VpcEndpointIds": [made["endpoint"]]}
         shown = site.aws.settled("ec2", "DescribeVpcEndpoints", asked, about=planned.called)["VpcEndpoints"][0]
         has = set(shown.get("RouteTableIds") or ())
         keys = [key for key in ("routes-public", "routes-private") if made.get(key) not in has]
-        return [Mend(", ".join(keys).replace("-", " "), lambda: add(made, keys))] if keys else []
+        return [Repair(", ".join(keys).replace("-", " "), lambda: add(made, keys))] if keys else []
 
     def add(made: Made, keys: list[str]) -> None:
         """Add route tables that were recreated after a deletion by others."""

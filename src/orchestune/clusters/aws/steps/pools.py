@@ -7,12 +7,12 @@ from contextlib import suppress
 from typing import Any
 
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.made import Made, Step
+from orchestune.clusters.aws.creation_steps import Made, Step
+from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.requests import pools
-from orchestune.clusters.aws.site import Site
 from orchestune.clusters.aws.steps.control import issues, role_unknown
 from orchestune.clusters.aws.steps.network import found
-from orchestune.domain.cluster import Planned, Pool
+from orchestune.domain.clusters.cluster import Planned, Pool
 from orchestune.domain.words import plural
 from orchestune.errors import NotFound, OrchestuneError
 
@@ -29,12 +29,12 @@ _HINTS = {
 }
 
 
-def steps(site: Site) -> list[Step]:
+def steps(site: ClusterSite) -> list[Step]:
     """Return the steps of all pools: templates first, so that node groups are created in parallel."""
     return [*(template(site, pool) for pool in site.spec.pools), *(group(site, pool) for pool in site.spec.pools)]
 
 
-def template(site: Site, pool: Pool) -> Step:
+def template(site: ClusterSite, pool: Pool) -> Step:
     """Return the step for a pool's launch template."""
     name = site.names.template(pool.name)
     detail = f"{pool.disk // 2**30} GiB encrypted, metadata by token alone"
@@ -51,7 +51,7 @@ def template(site: Site, pool: Pool) -> Step:
     return Step(f"template-{pool.name}", planned, find, make, settle)
 
 
-def _going(site: Site, pool: Pool) -> str | None:
+def _going(site: ClusterSite, pool: Pool) -> str | None:
     """Return the pending state while an old pool of that name is deleted; start deleting a failed one."""
     shown = described(site.aws, site.names.cluster, pool.name)
     if shown is None or shown["status"] not in (FAILED, "DELETING"):
@@ -63,7 +63,7 @@ def _going(site: Site, pool: Pool) -> str | None:
     return "being removed"
 
 
-def group(site: Site, pool: Pool) -> Step:
+def group(site: ClusterSite, pool: Pool) -> Step:
     """Return the step for a pool's node group."""
     machine = site.machine(pool)
     gpus = f", {plural(machine.gpus, 'GPU')} each" if machine.gpus else ""

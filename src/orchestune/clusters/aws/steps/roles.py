@@ -8,31 +8,31 @@ from typing import Any
 
 from orchestune.clusters.aws.claim import Claim, role_tags
 from orchestune.clusters.aws.client import named
+from orchestune.clusters.aws.creation_steps import Made, Repair, Step
 from orchestune.clusters.aws.errors import already, code_of
-from orchestune.clusters.aws.made import Made, Mend, Step
+from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests import roles
 from orchestune.clusters.aws.requests.roles import CONTROL, NODE, Role
-from orchestune.clusters.aws.site import Site
-from orchestune.domain.cluster import Planned
+from orchestune.domain.clusters.cluster import Planned
 from orchestune.errors import Conflict, NotFound, OrchestuneError
 
 _SPOT = "spot.amazonaws.com"
 _SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 
 
-def steps(site: Site, claim: Claim | None = None) -> list[Step]:
+def steps(site: ClusterSite, claim: Claim | None = None) -> list[Step]:
     """Return one step for each role. With a claim, only its holder creates the control plane's role."""
     made = [_role(site, claim, role) for role in roles.roles(site.spec, site.names)]
     return [*made, _spot(site)] if any(pool.spot for pool in site.spec.pools) else made
 
 
-def of_parts(site: Site, *parts: str) -> list[Step]:
+def of_parts(site: ClusterSite, *parts: str) -> list[Step]:
     """Return the steps of some roles of an existing cluster."""
     return [_role(site, None, role) for role in roles.roles(site.spec, site.names) if role.part in parts]
 
 
-def _role(site: Site, claim: Claim | None, role: Role) -> Step:
+def _role(site: ClusterSite, claim: Claim | None, role: Role) -> Step:
     name = site.names.role(role.part)
     may = ", ".join(policy.rpartition("/")[2] for policy in role.managed) or "a policy of its own"
     planned = Planned("role", name, f"{role.about}: {may}")
@@ -65,7 +65,7 @@ def _role(site: Site, claim: Claim | None, role: Role) -> Step:
     return Step(f"role-{role.part}", planned, find, make, lacks=lambda made: _lacking(site, role, planned))
 
 
-def superfluous(site: Site) -> list[str]:
+def superfluous(site: ClusterSite) -> list[str]:
     """Return policies attached to the node role that the file does not name, for example no longer."""
     node = next(role for role in roles.roles(site.spec, site.names) if role.part == NODE)
     request, about = {"RoleName": site.names.role(NODE)}, f"role {site.names.role(NODE)}"
@@ -74,30 +74,30 @@ def superfluous(site: Site) -> list[str]:
     return [policy for policy in policies if policy not in node.managed]
 
 
-def take_away(site: Site, policy: str) -> None:
+def take_away(site: ClusterSite, policy: str) -> None:
     """Detach a policy that the file does not name from the node role."""
     request = {"RoleName": site.names.role(NODE), "PolicyArn": policy}
     with suppress(NotFound):
         site.aws.call("iam", "DetachRolePolicy", request, about=f"role {site.names.role(NODE)}")
 
 
-def _lacking(site: Site, role: Role, planned: Planned) -> list[Mend]:
+def _lacking(site: ClusterSite, role: Role, planned: Planned) -> list[Repair]:
     """Return repairs for missing policies."""
     request, about = {"RoleName": site.names.role(role.part)}, planned.called
     has = site.aws.settled("iam", "ListAttachedRolePolicies", request, about=about)["AttachedPolicies"]
     attached = {item["PolicyArn"] for item in has}
     mends = [
-        Mend(policy.rpartition("/")[2],
+        Repair(policy.rpartition("/")[2],
              partial(site.aws.call, "iam", "AttachRolePolicy", roles.attach(site.names, role, policy), about=about))
         for policy in role.managed if policy not in attached
     ]  # fmt: skip
     if role.own and _own(site, request, about) != role.own:
         write = partial(site.aws.call, "iam", "PutRolePolicy", roles.inline(site.names, role), about=about)
-        mends.append(Mend("the policy of its own", write))
+        mends.append(Repair("the policy of its own", write))
     return mends
 
 
-def _own(site: Site, request: dict[str, str], about: str) -> dict[str, Any]:
+def _own(site: ClusterSite, request: dict[str, str], about: str) -> dict[str, Any]:
     """Return the role's current inline policy; empty if absent."""
     if roles.POLICY not in site.aws.settled("iam", "ListRolePolicies", request, about=about)["PolicyNames"]:
         return {}
@@ -105,7 +105,7 @@ def _own(site: Site, request: dict[str, str], about: str) -> dict[str, Any]:
     return dict(site.aws.call("iam", "GetRolePolicy", asked, about=about)["PolicyDocument"])
 
 
-def _spot(site: Site) -> Step:
+def _spot(site: ClusterSite) -> Step:
     """Return the step for the account's service-linked role for spot instances, which is never removed.
 
     EC2 creates it when the console is used, but not for node groups.

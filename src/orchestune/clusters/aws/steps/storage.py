@@ -6,21 +6,21 @@ import json
 from functools import partial
 
 from orchestune.clusters.aws.client import Aws, named
-from orchestune.clusters.aws.made import Made, Mend, Step
+from orchestune.clusters.aws.creation_steps import Made, Repair, Step
+from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.names import REPOSITORIES, TAG, Names
 from orchestune.clusters.aws.requests import storage
-from orchestune.clusters.aws.site import Site
-from orchestune.domain.cluster import Planned
+from orchestune.domain.clusters.cluster import Planned
 from orchestune.errors import Conflict
 
 
-def steps(site: Site) -> list[Step]:
+def steps(site: ClusterSite) -> list[Step]:
     """Return steps for the repositories, and for the bucket if the file asks for one."""
     made = [_repository(site, name) for name in REPOSITORIES]
     return [*made, _bucket(site)] if site.spec.bucket else made
 
 
-def _repository(site: Site, name: str) -> Step:
+def _repository(site: ClusterSite, name: str) -> Step:
     planned = Planned("repository", site.names.repository(name))
 
     def find(made: Made) -> str | None:
@@ -38,13 +38,13 @@ def _repository(site: Site, name: str) -> Step:
         answer = site.aws.call("ecr", "CreateRepository", storage.repository(site.names, name), about=planned.called)
         return str(answer["repository"]["repositoryUri"])
 
-    def lacks(made: Made) -> list[Mend]:
+    def lacks(made: Made) -> list[Repair]:
         request = storage.lifecycle(site.names, name)
         asked = {"repositoryName": request["repositoryName"]}
         found = site.aws.find("ecr", "GetLifecyclePolicy", asked, about=planned.called) or {}
         write = partial(site.aws.settled, "ecr", "PutLifecyclePolicy", request, about=planned.called)
         same = json.loads(found.get("lifecyclePolicyText", "{}")) == json.loads(request["lifecyclePolicyText"])
-        return [] if same else [Mend("the rule by which old images go", write)]
+        return [] if same else [Repair("the rule by which old images go", write)]
 
     return Step(f"repository-{name}", planned, find, make, lacks=lacks)
 
@@ -56,7 +56,7 @@ def repository(aws: Aws, names: Names, name: str) -> dict[str, str] | None:
     return None if shown is None else dict(shown["repositories"][0])
 
 
-def _bucket(site: Site) -> Step:
+def _bucket(site: ClusterSite) -> Step:
     planned = Planned("bucket", site.names.bucket, "files of the server; closed to the public")
 
     def find(made: Made) -> str | None:
@@ -72,11 +72,11 @@ def _bucket(site: Site) -> Step:
         site.aws.settled("s3", "PutBucketTagging", storage.bucket_tags(site.names), about=planned.called)
         return site.names.bucket
 
-    def lacks(made: Made) -> list[Mend]:
+    def lacks(made: Made) -> list[Repair]:
         request, key = storage.closed(site.names), "PublicAccessBlockConfiguration"
         found = site.aws.find("s3", "GetPublicAccessBlock", {"Bucket": site.names.bucket}, about=planned.called)
         close = partial(site.aws.settled, "s3", "PutPublicAccessBlock", request, about=planned.called)
-        return [] if (found or {}).get(key) == request[key] else [Mend("that nobody makes it public", close)]
+        return [] if (found or {}).get(key) == request[key] else [Repair("that nobody makes it public", close)]
 
     return Step("bucket", planned, find, make, lacks=lacks)
 

@@ -1,0 +1,116 @@
+"""A summary of a record for a user who decides whether to trust it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import BinaryIO, TypedDict
+
+from orchestune.archives import record
+from orchestune.archives.format import ExperimentItem, RevisionItem, TrialItem
+
+_MAX_SHOWN = 20  # distinct commands, images, secrets and volumes each
+_MAX_TEXT = 2000  # characters of each
+_MAX_PARSED = 4 * 2**20  # bytes of a specification that is parsed
+
+
+class RecordSummary(TypedDict):
+    """A summary of a record. All texts are claims of its author."""
+
+    digest: str
+    experiment: str
+    handle: str
+    name: str
+    owner: str
+    state: str
+    written_by: str
+    """version of Orchestune"""
+    trials: dict[str, int]
+    """by state"""
+    attempts: int
+    files: int
+    bytes: int
+    """total of code, artifacts and checkpoints"""
+    commands: list[str]
+    """of every revision; `rerun` uses that of the trial"""
+    images: list[str]
+    secrets: list[str]
+    """variables and sources, such as TOKEN from env:TOKEN"""
+    volumes: list[str]
+
+
+def contents(verified: record.VerifiedRecord, source: BinaryIO) -> RecordSummary:
+    """Summarize a verified stream from its current position. Cells need not have been validated."""
+    head = verified.head
+    own: ExperimentItem | None = None
+    trials, revisions = Counter[str](), _Specifications()
+    for item in record.items(source):
+        if isinstance(item, ExperimentItem | RevisionItem):
+            revisions.add(bytes(item.specification))
+        if isinstance(item, ExperimentItem):
+            own = item
+        elif isinstance(item, TrialItem):
+            trials[item.state.value] += 1
+    return RecordSummary(
+        digest=verified.digest,
+        experiment=head.experiment,
+        handle=head.handle,
+        name=_text(own.name if own else ""),
+        owner=_text(own.owner if own else ""),
+        state=own.state.value if own else "",
+        written_by=head.software,
+        trials=dict(trials.most_common(_MAX_SHOWN)),
+        attempts=verified.counts.get("attempt", 0),
+        files=len(head.files),
+        bytes=sum(head.files.values()),
+        commands=list(revisions.commands),
+        images=list(revisions.images),
+        secrets=list(revisions.secrets),
+        volumes=list(revisions.volumes),
+    )
+
+
+class _Specifications:
+    """Distinct commands, images, secrets and volumes of all revisions, in order."""
+
+    def __init__(self) -> None:
+        self.commands, self.images = dict[str, None](), dict[str, None]()
+        self.secrets, self.volumes = dict[str, None](), dict[str, None]()
+
+    def add(self, text: bytes) -> None:
+        """Add the commands and resources of a specification; unreadable ones are listed as such."""
+        try:
+            if len(text) > _MAX_PARSED:
+                raise ValueError("too long")
+            self._add(json.loads(text))
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            _note(self.commands, "(cannot be read)")
+
+    def _add(self, specification: Mapping[str, object]) -> None:
+        run, placement = specification.get("run"), specification.get("placement") or {}
+        _note(self.commands, " ".join(map(str, run)) if isinstance(run, list) else _text(run))
+        if not isinstance(placement, dict):
+            raise TypeError("a placement is an object")
+        if placement.get("image"):
+            _note(self.images, placement["image"])
+        for volume in placement.get("volumes") or ():
+            _note(self.volumes, f"{volume.get('claim') or volume.get('path')} at {volume.get('mount')}")
+        secrets = specification.get("secrets") or []
+        if not isinstance(secrets, list):
+            raise TypeError("secrets are a list")
+        for secret in secrets:
+            _note(self.secrets, f"{secret['name']} from {secret['source']}")
+
+
+def _note(texts: dict[str, None], text: object) -> None:
+    if len(texts) < _MAX_SHOWN:
+        texts[_text(text)] = None
+    elif _text(text) not in texts:
+        texts["…"] = None
+
+
+def _text(value: object, limit: int = _MAX_TEXT) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    rest = f"… ({len(text):,} characters)" if len(text) > limit else ""
+    return "".join(character if character.isprintable() else " " for character in text[:limit]) + rest

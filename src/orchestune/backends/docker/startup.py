@@ -1,0 +1,190 @@
+"""Container startup in background threads: pulling an image may take minutes and must not block callers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestune.backends.docker import plan, pulling, runtime
+from orchestune.backends.docker.client import DaemonError, DockerEngine
+from orchestune.backends.docker.folder import WorkerFolder
+from orchestune.backends.docker.plan import ContainerDefaults
+from orchestune.backends.worker_notes import WorkerEnd
+from orchestune.errors import OrchestuneError, TemporaryError
+from orchestune.ports.backend import WorkerLoss, WorkerOrder
+
+_log = logging.getLogger(__name__)
+
+AT_ONCE = 2
+"""maximum containers of one image that start concurrently"""
+_PAUSE = 1.0
+"""seconds between retries if the daemon does not answer"""
+
+
+@dataclass
+class _Line:
+    """The queue of workers pending on one image."""
+
+    workers: deque[WorkerFolder] = field(default_factory=deque)
+    threads: int = 0
+    reason: str = "its container is about to be started"
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """held by the thread that pulls the image"""
+    refusal: pulling.ImageUnavailable | None = None
+    """why the image cannot be pulled: reported once for all workers of the queue"""
+
+    def say(self, reason: str) -> None:
+        """Set the reason for which these workers are pending."""
+        self.reason = reason
+
+
+class ContainerStarter:
+    """Starts containers. Each accepted worker ends up with a running container, or a `WorkerEnd` in its folder."""
+
+    def __init__(
+        self, engine: DockerEngine, site: Callable[[], ContainerDefaults], private: Callable[[], Path]
+    ) -> None:
+        self._engine, self._site, self._runtime = engine, site, private
+        self._lock = threading.Lock()
+        self._lines: dict[str, _Line] = {}
+        self._reasons: dict[str, _Line] = {}
+        """worker → its queue, for every worker that is starting"""
+        self._dropped: set[str] = set()
+        self._awake = threading.Event()
+
+    def take(self, folder: WorkerFolder, order: WorkerOrder) -> None:
+        """Start the worker's container in the background. Idempotent, does not block."""
+        image = pulling.reference(order.placement)
+        with self._lock:
+            if folder.worker in self._reasons:
+                return
+            line = self._lines.setdefault(image, _Line())
+            line.workers.append(folder)
+            self._reasons[folder.worker] = line
+            if line.threads < AT_ONCE:
+                line.threads += 1
+                name = f"docker-start-{line.threads}"
+                threading.Thread(target=self._run, args=(image, line), name=name, daemon=True).start()
+
+    def drop(self, worker: str) -> None:
+        """Stop starting the worker; existing parts of it are kept."""
+        with self._lock:
+            if worker in self._reasons:
+                self._dropped.add(worker)
+        self._awake.set()
+
+    def waiting(self, worker: str) -> str | None:
+        """Return what a starting worker is pending on; None if it is not starting."""
+        with self._lock:
+            line = self._reasons.get(worker)
+            return line.reason if line is not None else None
+
+    def _run(self, image: str, line: _Line) -> None:
+        while True:
+            with self._lock:
+                if not line.workers:
+                    line.threads -= 1
+                    if not line.threads:
+                        self._lines.pop(image, None)
+                    return
+                folder = line.workers.popleft()
+            try:
+                self._bring_up(image, line, folder)
+            except OSError as error:  # the next observation starts it again
+                _log.warning("what became of worker %s cannot be written down: %s", folder.worker, error)
+            finally:
+                with self._lock:
+                    self._reasons.pop(folder.worker, None)
+                    self._dropped.discard(folder.worker)
+
+    def _bring_up(self, image: str, line: _Line, folder: WorkerFolder) -> None:
+        while self._wanted(folder.worker):
+            try:
+                order = folder.order()
+                if order is None:
+                    return
+                self._fetch(image, line, folder)
+                with folder.claimed():
+                    order = folder.order()
+                    if order is not None:
+                        self._start(folder, order, line)
+                return
+            except pulling.PullCancelled:
+                return
+            except (TemporaryError, OSError) as error:
+                line.say(str(error))
+                self._pause(_PAUSE)
+            except OrchestuneError as error:
+                self._fail(folder, error)
+                return
+            except Exception as error:  # noqa: BLE001 - a worker that cannot be started must not block others
+                _log.exception("worker %s cannot be started", folder.worker)
+                self._fail(folder, OrchestuneError(f"{type(error).__name__}: {error}"))
+                return
+
+    def _fetch(self, image: str, line: _Line, folder: WorkerFolder) -> None:
+        with line.lock:
+            if line.refusal is not None:
+                raise line.refusal
+            try:
+                pulling.fetch(self._engine, image, line.say, lambda: self._any_wanted(line, folder), self._pause)
+            except pulling.ImageUnavailable as refusal:
+                line.refusal = refusal
+                raise
+
+    def _start(self, folder: WorkerFolder, order: WorkerOrder, line: _Line) -> None:
+        line.say("the worker's Python is made ready")
+        site, name = self._site(), plan.name(order)
+        line.say("its container is about to be started")
+        found = self._engine.inspect(name)
+        if found is None or found["State"]["Status"] == "created":
+            try:
+                if found is not None:  # left half-started by an earlier server, perhaps of another version
+                    self._engine.remove(name)
+                self._create(order, site, name)
+                self._engine.start(name)
+            except DaemonError:
+                self._remove(name)
+                raise
+        folder.note_started(name)
+        if not self._wanted(folder.worker):
+            self._remove(name)
+
+    def _create(self, order: WorkerOrder, site: ContainerDefaults, name: str) -> None:
+        image = pulling.reference(order.placement)
+        self._engine.create(name, plan.container(order, site))
+        if not site.host.here:
+            runtime.fill(self._engine, image, site.runtime, self._runtime())
+        self._engine.put(name, plan.WORKER, plan.archive(plan.document(order, site)))
+
+    def _remove(self, name: str) -> None:
+        try:
+            self._engine.remove(name)
+        except OrchestuneError as error:
+            _log.warning("the container %s is left for the next sweep: %s", name, error)
+
+    def _fail(self, folder: WorkerFolder, error: OrchestuneError) -> None:
+        """Record a failed start: permanent if the daemon rejects the order; its internal errors may not affect the next
+        worker.
+        """
+        own = isinstance(error, DaemonError) and error.answer >= 500 and "device driver" not in error.message
+        gone = WorkerLoss.UNKNOWN if own else WorkerLoss.REFUSED
+        hint = f" ({error.hint})" if error.hint else ""
+        folder.note_end(WorkerEnd(gone, f"{error.message}{hint}"), [])
+
+    def _wanted(self, worker: str) -> bool:
+        with self._lock:
+            return worker not in self._dropped
+
+    def _any_wanted(self, line: _Line, folder: WorkerFolder) -> bool:
+        with self._lock:
+            waiting = {folder.worker, *(other.worker for other in line.workers)}
+            return bool(waiting - self._dropped)
+
+    def _pause(self, seconds: float) -> None:
+        self._awake.wait(seconds)
+        self._awake.clear()

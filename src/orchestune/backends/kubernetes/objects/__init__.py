@@ -1,0 +1,1 @@
+"""Kubernetes objects of a worker, as pure functions, and their delivery."""

@@ -1,0 +1,99 @@
+"""Storage of experiments' secrets as Secrets of the cluster; no value is written to the server's disk."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+from collections.abc import Mapping
+
+from orchestune.backends.kubernetes.client import ApiServer, Document
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.objects.labels import EXPERIMENT
+from orchestune.errors import BadInput, Conflict, NotFound
+from orchestune.kubeapi.labels import COMPONENT, OURS, are_in
+
+_KEY = "values.json"
+"""one key for all values: not every variable name is a valid key of a Secret"""
+_REMEMBERED = 256
+
+
+class KubernetesSecrets:
+    """A `SecretStore`. Values are cached in memory, so that registering a worker needs no request to the cluster."""
+
+    def __init__(self, api: ApiServer, config: KubernetesConfig) -> None:
+        self._api, self._config = api, config
+        self._lock = threading.Lock()
+        self._known: dict[str, dict[str, str]] = {}
+
+    def put(self, experiment: str, values: Mapping[str, str]) -> None:
+        if not values:
+            return self.delete(experiment)
+        self._forget(experiment)
+        manifest = secret(self._config, experiment, values)
+        try:
+            self._api.call("POST", self._collection(), manifest)
+        except Conflict:
+            self._check_ours(experiment)
+            self._api.call(
+                "PATCH", self._path(experiment), {"data": manifest["data"]}, kind="application/merge-patch+json"
+            )
+
+    def get(self, experiment: str) -> dict[str, str]:
+        with self._lock:
+            if experiment in self._known:
+                return dict(self._known[experiment])
+        try:
+            found = self._api.call("GET", self._path(experiment))
+        except NotFound:
+            values: dict[str, str] = {}
+        else:
+            values = json.loads(base64.b64decode((found.get("data") or {}).get(_KEY, "e30=")))
+        with self._lock:
+            while len(self._known) >= _REMEMBERED:
+                del self._known[next(iter(self._known))]
+            self._known[experiment] = values
+        return dict(values)
+
+    def delete(self, experiment: str) -> None:
+        self._forget(experiment)
+        self._api.delete(self._path(experiment), {})
+
+    def _forget(self, experiment: str) -> None:
+        with self._lock:
+            self._known.pop(experiment, None)
+
+    def _check_ours(self, experiment: str) -> None:
+        found = self._api.call("GET", self._path(experiment))
+        if not are_in(OURS, found["metadata"].get("labels")):
+            raise Conflict(f"the Secret {name(experiment)} is there already, and not ours")
+
+    def _collection(self) -> str:
+        return f"/api/v1/namespaces/{self._config.namespace}/secrets"
+
+    def _path(self, experiment: str) -> str:
+        return f"{self._collection()}/{name(experiment)}"
+
+
+def name(experiment: str) -> str:
+    """Return the name of an experiment's Secret. Raises BadInput if that is not an experiment id."""
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,60}[a-z0-9])?", experiment):
+        raise BadInput.one("the name of an experiment's secrets is not an experiment's id")
+    return f"orchestune-secrets-{experiment}"
+
+
+def secret(config: KubernetesConfig, experiment: str, values: Mapping[str, str]) -> Document:
+    """Return the Secret. Values have at most `create_experiment.MOST_SECRETS` bytes, and a Secret holds 1 MiB."""
+    content = json.dumps(dict(values)).encode()
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": name(experiment),
+            "namespace": config.namespace,
+            "labels": {**OURS, COMPONENT: "secret", EXPERIMENT: experiment},
+        },
+        "type": "Opaque",
+        "data": {_KEY: base64.b64encode(content).decode("ascii")},
+    }

@@ -1,0 +1,66 @@
+"""Reduced views of API documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Document = dict[str, Any]
+_DROPPED = ("managedFields",)
+
+
+@dataclass(frozen=True)
+class ObjectEvent:
+    """An event about one of our objects."""
+
+    kind: str
+    """kind of the object: `Job`, `Pod`, or `Workload`, which Kueue creates for a Job"""
+    name: str
+    """name of the object, or of the Job that the Workload is for"""
+    reason: str
+    message: str
+    warning: bool
+    at: str
+    """timestamp as text of the API, which sorts chronologically"""
+
+
+def event(document: Mapping[str, Any]) -> ObjectEvent | None:
+    """Parse an event about a worker's Job, pod or Workload; None for other events."""
+    about = document.get("involvedObject") or {}
+    kind, name = str(about.get("kind") or ""), str(about.get("name") or "")
+    if kind == "Workload":
+        name = name.removeprefix("job-").rpartition("-")[0]  # job-NAME-a1b2c
+    if kind not in ("Job", "Pod", "Workload") or not name.startswith("orchestune-"):
+        return None
+    series = document.get("series") or {}
+    times = (series.get("lastObservedTime"), document.get("lastTimestamp"), document.get("eventTime"))
+    at = next((str(time) for time in times if time), str(document["metadata"].get("creationTimestamp") or ""))
+    return ObjectEvent(
+        kind,
+        name,
+        str(document.get("reason") or ""),
+        str(document.get("message") or "").strip(),
+        document.get("type") == "Warning",
+        at,
+    )
+
+
+def slim(document: Document) -> Document:
+    """Return the document without unused fields."""
+    metadata = {key: value for key, value in document["metadata"].items() if key not in _DROPPED}
+    return {**document, "metadata": metadata, "status": document.get("status") or {}}
+
+
+def condition(document: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
+    """Return the condition of that type if its status is True, else None."""
+    for item in (document.get("status") or {}).get("conditions") or ():
+        if item.get("type") == kind and item.get("status") == "True":
+            found: Mapping[str, Any] = item
+            return found
+    return None
+
+
+def container_statuses(pod: Mapping[str, Any], key: str) -> list[Document]:
+    """Return the `containerStatuses` or `initContainerStatuses`; empty if absent."""
+    return list(pod["status"].get(key) or ())

@@ -1,0 +1,45 @@
+"""Node admission by taints and labels, as the scheduler decides it, regardless of available resources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from orchestune.backends.kubernetes.observation.capacity import Node, Taint
+
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def admits(node: Node, spec: Mapping[str, Any]) -> bool:
+    """Return True if tolerations and `nodeSelector` match the node. Malformed ones are ignored: the API server rejects
+    them.
+    """
+    tolerations, selector = spec.get("tolerations"), spec.get("nodeSelector")
+    listed = [each for each in tolerations if isinstance(each, Mapping)] if isinstance(tolerations, list) else []
+    wanted = selector if isinstance(selector, Mapping) else {}
+    tolerated = all(any(_tolerates(each, taint) for each in listed) for taint in node.taints)
+    return tolerated and all(node.labels.get(key) == value for key, value in wanted.items())
+
+
+def newcomers(spec: Mapping[str, Any], pool_label: str, nodes: Iterable[Node]) -> list[str]:
+    """Return unlabelled nodes that joined the pod's pool after its creation: its affinity lists such nodes by name.
+
+    Empty if the pod names no pool, or if its affinity is the user's own.
+    """
+    terms = (spec.get("affinity") or {}).get("nodeAffinity", {}).get(_REQUIRED, {}).get("nodeSelectorTerms") or ()
+    labels = [each for term in terms for each in term.get("matchExpressions") or ()]
+    fields = [each for term in terms for each in term.get("matchFields") or ()]
+    pools = {value for each in labels if each["key"] == pool_label for value in each.get("values") or ()}
+    known = {value for each in fields for value in each.get("values") or ()}
+    others = [node for node in nodes if node.open and not node.labelled and node.name not in known]
+    return sorted(node.name for node in others if node.pool in pools)
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Taint) -> bool:
+    key, value, effect = taint
+    named, operator = toleration.get("key") or "", toleration.get("operator") or "Equal"
+    if toleration.get("effect") not in (None, "", effect) or (named or key) != key:
+        return False
+    if operator == "Equal":
+        return bool(named) and (toleration.get("value") or "") == value
+    return True  # `Exists`; newer operators are assumed to match

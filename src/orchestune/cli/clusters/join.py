@@ -1,0 +1,71 @@
+"""The end of every `connect`: the server answers, and this user is told as whom."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from contextlib import closing
+from dataclasses import replace
+
+from orchestune import __version__
+from orchestune.cli.clusters.shared import known, refuse_known
+from orchestune.cli.terminal.console import Console
+from orchestune.client.address import check_address, checked, named_token, resolver
+from orchestune.client.api import Client
+from orchestune.client.clusters import ConnectedCluster
+from orchestune.clusters.existing.config import ConnectionSettings
+from orchestune.errors import Denied, UsageError
+
+
+def say_hello(console: Console, connection: ConnectionSettings, cluster: ConnectedCluster) -> int:
+    """Ask the server through the API server who it is."""
+    if not cluster.role:
+        raise Denied(
+            f"{cluster.user or 'this user'} has no role in the cluster '{cluster.name}'",
+            f"an administrator binds one of the Roles orchestune-viewer, -editor, -owner of {connection.namespace}",
+        )
+    with closing(Client.connect(resolver(console.environ, cluster=cluster.name), patience=30.0)) as client:
+        found = client.server()
+    cluster = replace(cluster, version=found["version"])
+    known(console).add(cluster)
+    return _tell(console, cluster)
+
+
+def join_hosted(console: Console, name: str, address: str) -> int:
+    """Remember a hosted server with its token, once it has answered."""
+    refuse_known(console, name, "hosted")
+    address = address.rstrip("/")
+    check_address(address, "--server")
+    token = named_token(console.environ) or checked(_asked_token(address), "the answer")
+    environ = {**console.environ, "ORCHESTUNE_SERVER": address, "ORCHESTUNE_TOKEN": token}
+    with closing(Client.connect(resolver(environ), patience=10.0)) as client:
+        found = client.server()
+    cluster = ConnectedCluster(name, "hosted", url=address, token=token, version=found["version"])
+    known(console).add(cluster)
+    return _tell(console, cluster)
+
+
+def _asked_token(address: str) -> str:
+    if not sys.stdin.isatty():
+        raise UsageError("a token is missing", "set ORCHESTUNE_TOKEN to the one that the server's operator gave you")
+    return getpass.getpass(f"Token for {address}: ").strip()
+
+
+def _tell(console: Console, cluster: ConnectedCluster) -> int:
+    if console.json:
+        names = ("name", "provider", "namespace", "url", "role", "user", "version")
+        console.document({name: getattr(cluster, name) for name in names})
+        return 0
+    who = f" as {cluster.role}" if cluster.role else ""
+    console.say(f"{cluster.name}: connected{who}, server {cluster.version}")
+    if cluster.version != __version__:
+        hint = (
+            f"; `orchestune cluster upgrade -n {cluster.name}` changes that" if cluster.provider == "kubernetes" else ""
+        )
+        console.note(f"the server is version {cluster.version}, this program {__version__}{hint}")
+    if known(console).default != cluster.name:
+        console.note(
+            f"`orchestune run --cluster {cluster.name}` runs there; `orchestune cluster use {cluster.name}`"
+            " makes it the default"
+        )
+    return 0

@@ -1,0 +1,1 @@
+"""Commands for the work on a training script: init, test, try, watch, shell."""

@@ -1,0 +1,75 @@
+"""`test`: one configuration, now, here or where `--cluster` says, with nothing recorded."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+
+from orchestune.cli.develop.configuration import add_choices, configuration
+from orchestune.cli.develop.outcome import Outcome, missing, verdict
+from orchestune.cli.experiments import destination
+from orchestune.cli.experiments.prepare import PreparedExperiment, add_file_options, located, prepare
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.parser import Commands, add_command
+from orchestune.cli.terminal.progress import exact
+from orchestune.cli.terminal.render import one_line
+from orchestune.client.local.launch_context import secret_values
+from orchestune.domain.search.parameters import Value
+from orchestune.sdk.submitting import at_hand
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "test",
+        test,
+        details="Records nothing; on this machine it needs no server. Exit code 1 when the command fails or a metric is"
+        " missing.",
+        example="orchestune test\norchestune test -p alpha=0.01 -p penalty=l1\norchestune test --cluster lab\n"
+        "orchestune test --minimize loss lr=1e-5..1e-1:log -- python train.py {args}",
+    )
+    add_file_options(parser)
+    add_choices(parser)
+    parser.set_defaults(once=True)
+
+
+def test(console: Console, args: argparse.Namespace) -> int:
+    """Run it as a trial would be run: in a private copy of the code, with the environment of a trial."""
+    prepared = prepare(args)
+    specification = prepared.specification
+    parameters = configuration(specification, args.param)
+    outcome = run_once(console, prepared, parameters)
+    absent = missing(outcome, specification)
+    if console.json:
+        console.document({"schema": 1, "parameters": parameters, **outcome.to_json(), "missing": absent})
+    else:
+        console.say("", *verdict(console, outcome, specification))
+    return 1 if outcome.problem or absent else 0
+
+
+def run_once(
+    console: Console, prepared: PreparedExperiment, parameters: Mapping[str, Value], seed: int | None = None
+) -> Outcome:
+    """One trial of the folder, its output on the screen: here, or where `--cluster` says."""
+    specification = prepared.specification
+    sources = [(secret.name, secret.source) for secret in specification.secrets]
+    with located(prepared):
+        secrets = secret_values(sources, console.environ, prepared.folder)
+    if not console.json:
+        names = max(map(len, parameters), default=0)
+        console.say(
+            *(f"{name:{names}}  {console.paint.bold(one_line(exact(value)))}" for name, value in parameters.items()), ""
+        )
+    here = at_hand(console.place)
+    if not here:
+        destination.need_image(console.place, prepared)
+    for note in () if console.json else (*prepared.notes, *destination.notes(console.place, prepared)):
+        console.note(f"note  {note}")
+    if here:
+        from orchestune.cli.develop.local_trial import try_one  # the worker's parts, which no other command needs
+
+        return try_one(console, prepared, parameters, secrets, seed=seed)
+    from orchestune.cli.develop.remote_trial import try_there  # as above
+
+    return try_there(console, prepared, parameters, secrets, seed)

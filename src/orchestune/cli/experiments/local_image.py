@@ -1,0 +1,27 @@
+"""The image of an experiment in Docker containers of this machine: what the daemon has, else what the registry has."""
+
+from __future__ import annotations
+
+from orchestune.backends.docker.client import DockerEngine
+from orchestune.cli.experiments.prepare import PreparedExperiment
+from orchestune.cli.terminal.console import Console
+from orchestune.errors import TemporaryError
+from orchestune.images.builds.prepare import prepare_image
+from orchestune.images.registries.manifests import Platform
+
+
+def of_the_engine(console: Console, prepared: PreparedExperiment) -> str:
+    """The image by digest; one that no registry has, by the daemon's own id. Raises what `prepare_image` raises."""
+    engine = DockerEngine()
+    image = prepared.specification.placement.image
+    if image is not None and not (prepared.install or prepared.dockerfile):
+        found = engine.image(image)
+        if found is not None:
+            return str(next(iter(found.get("RepoDigests") or ()), found["Id"]))
+    nodes = Platform(engine.about().architecture or "amd64")
+    try:
+        return prepare_image(image, prepared.install, prepared.dockerfile, prepared.folder, None, nodes, console.note)
+    except TemporaryError:
+        if image is None or prepared.install or prepared.dockerfile:
+            raise
+        return image  # the daemon may reach what this command cannot

@@ -1,0 +1,1 @@
+"""Commands that show what was recorded: status, trials, logs, files, differences, exports."""

@@ -1,0 +1,1 @@
+"""HTTP connection to a server: transport, transfers, event streams, versions."""

@@ -1,0 +1,1 @@
+"""Diagnostic checks of this machine and of the connected clusters."""

@@ -1,0 +1,1 @@
+"""State of this user on this machine, and the embedded server."""

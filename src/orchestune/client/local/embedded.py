@@ -1,0 +1,228 @@
+"""Discovery and start of the embedded server of this user and state folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestune import __version__
+from orchestune.client.connection.versions import release
+from orchestune.client.local import endpoint, home, write_errors
+from orchestune.client.local.endpoint import EmbeddedEndpoint, SocketAddress
+from orchestune.errors import Unreachable, UsageError
+from orchestune.system import local_socket
+
+if TYPE_CHECKING:
+    from orchestune.client.local.spawn import SpawnedServer  # for callers that start a server
+
+_HINT = "run `orchestune doctor` to see what is wrong"
+_POLL = 0.03
+_ANSWER = 5.0
+"""seconds within which a healthy server answers, however busy the machine is"""
+_HANG = 15.0
+"""seconds without any response after which a server is killed and replaced"""
+
+
+def connect(
+    timeout: float = 60.0,
+    *,
+    note: Callable[[str], None] = lambda text: None,
+    environ: Mapping[str, str] = os.environ,
+    program: Sequence[str] = (),
+    version: str = __version__,
+    hang: float = _HANG,
+    anew: bool = False,
+) -> SocketAddress:
+    """Return address and token of the embedded server of `environ`, even if that selects another server.
+
+    Starts the server if none runs (of concurrent commands exactly one does), and replaces one that is older than this
+    client, does not respond for `hang` seconds, or every one if `anew` is set. Waits up to `timeout` seconds. `note`
+    receives messages for the user. `program` overrides the command that starts the server.
+
+    Raises Unreachable if no server starts, UsageError if the state folder or the environment is invalid.
+    """
+    state = home.state_folder(environ)
+    search = _Search(state, environ, program, version, hang, note)
+    if anew:
+        search.unwanted = EmbeddedEndpoint.read(state / endpoint.FILE)
+    found = search.running() or search.start(timeout)
+    return found.address
+
+
+def end(state: Path, timeout: float = 60.0) -> int | None:
+    """Shut down the server of a state folder cleanly and return its pid, None if none runs. Its trials keep running.
+
+    Raises Unreachable if it is still running after `timeout` seconds.
+    """
+    found = EmbeddedEndpoint.read(state / endpoint.FILE)
+    if found is None or not found.process.alive():
+        return None
+    if not _asked_to_end(found):
+        found.process.send(signal.SIGTERM)
+    deadline = time.monotonic() + timeout
+    while found.process.alive():
+        if time.monotonic() > deadline:
+            raise Unreachable(f"the server (pid {found.process.pid}) did not end within {timeout:g} s", _HINT)
+        time.sleep(_POLL)
+    return found.process.pid
+
+
+class _Search:
+    """State of one call of `connect`."""
+
+    def __init__(
+        self,
+        state: Path,
+        environ: Mapping[str, str],
+        program: Sequence[str],
+        version: str,
+        hang: float,
+        note: Callable[[str], None],
+    ) -> None:
+        self.state = state
+        self.environ = environ
+        self.program = program
+        self.version = version
+        self.hang = hang
+        self.note = note
+        self.silent: tuple[EmbeddedEndpoint, float] | None = None
+        self.unwanted: EmbeddedEndpoint | None = None
+        self.replaced: EmbeddedEndpoint | None = None
+        self.child: SpawnedServer | None = None
+
+    def running(self) -> EmbeddedEndpoint | None:
+        """Return the server if it runs, responds, and is not older than this client."""
+        found = EmbeddedEndpoint.read(self.state / endpoint.FILE)
+        if found is None or not found.process.alive():
+            self.silent = None
+            return None
+        if _request(found, "GET", "/healthz", min(_ANSWER, self.hang)) is None:
+            if self.silent is None or self.silent[0] != found:
+                self.silent = (found, time.monotonic())
+                self.note(f"waiting for the server (pid {found.process.pid}), which does not answer")
+            return None
+        self.silent = None
+        theirs, ours = release(found.version), release(self.version)
+        if found == self.unwanted or theirs < ours:
+            return None
+        if theirs > ours:
+            self.note(f"the running server is newer ({found.version}) than this program ({self.version})")
+        return found
+
+    def start(self, timeout: float) -> EmbeddedEndpoint:
+        """Wait for the server, and start it while holding the start lock."""
+        deadline = time.monotonic() + timeout
+        lock = _open(self.state / endpoint.START_LOCK)
+        try:
+            while True:
+                found = self.running()
+                if found is not None:
+                    return found
+                if _locked(lock):
+                    self._advance()
+                if time.monotonic() > deadline:
+                    raise self._late(timeout)
+                time.sleep(_POLL)
+        finally:
+            os.close(lock)
+            if self.child is not None:
+                self.child.let_go()
+
+    def _advance(self) -> None:
+        """Take one step towards a running server; the caller holds the start lock."""
+        found = EmbeddedEndpoint.read(self.state / endpoint.FILE)
+        if found is not None and found.process.alive():
+            self._end_if_useless(found)
+        elif self.child is not None:
+            self._fail_if_it_ended(self.child)
+        elif self._server_lock_is_free():
+            from orchestune.client.local.spawn import (  # only starting a server needs subprocess
+                SpawnedServer,
+                server_program,
+            )
+
+            program = self.program or server_program(self.state)
+            self.child = SpawnedServer(program, self.state / endpoint.LOG, self.environ)
+
+    def _end_if_useless(self, found: EmbeddedEndpoint) -> None:
+        if self.silent is not None and self.silent[0] == found:
+            if time.monotonic() - self.silent[1] > self.hang:
+                self.note(f"the server (pid {found.process.pid}) does not answer; starting it anew")
+                self.silent = (found, time.monotonic())
+                found.process.send(signal.SIGKILL)  # safe: a server recovers from every crash, with some latency
+        elif (found == self.unwanted or release(found.version) < release(self.version)) and self.replaced != found:
+            self.replaced = found
+            if found != self.unwanted:
+                self.note(f"replacing the server of version {found.version} by {self.version}")
+            if not _asked_to_end(found):
+                found.process.send(signal.SIGTERM)
+
+    def _fail_if_it_ended(self, child: SpawnedServer) -> None:
+        code = child.ended()
+        if code is not None and self._server_lock_is_free():
+            if told := write_errors.trouble(self.state):
+                raise Unreachable(f"the server cannot run: {told[0]}", told[1])
+            raise Unreachable(f"the server ended at once (exit code {code}){child.last_words()}", _HINT)
+
+    def _server_lock_is_free(self) -> bool:
+        lock = _open(self.state / endpoint.LOCK)
+        try:
+            return _locked(lock)
+        finally:
+            os.close(lock)
+
+    def _late(self, timeout: float) -> Unreachable:
+        words = self.child.last_words() if self.child else ""
+        found = EmbeddedEndpoint.read(self.state / endpoint.FILE)
+        if self.child is None and found is not None and not found.process.alive():
+            return Unreachable(
+                f"a server that is not seen from here (on another machine?) holds {self.state}",
+                "end it there, or set ORCHESTUNE_HOME to a folder on a disk of this machine",
+            )
+        return Unreachable(f"the server did not come up within {timeout:g} s{words}", _HINT)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise UsageError(*write_errors.explained(exc, path.parent)) from exc
+
+
+def _locked(descriptor: int) -> bool:
+    """Acquire or keep the lock; False if another process holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as exc:
+        hint = "set ORCHESTUNE_HOME to a folder on a disk of this machine"
+        raise UsageError(f"files cannot be locked in the state folder: {exc.strerror}", hint) from exc
+    return True
+
+
+def _asked_to_end(found: EmbeddedEndpoint) -> bool:
+    return _request(found, "POST", "/api/v1/shutdown", _ANSWER) in (200, 202, 204)
+
+
+def _request(found: EmbeddedEndpoint, method: str, path: str, timeout: float) -> int | None:
+    """Return the HTTP status, None if there is no response in time."""
+    from http.client import HTTPConnection, HTTPException  # imported on demand, only if a server exists
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(found.url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+    try:
+        if found.socket:
+            connection.sock = local_socket.connect(found.socket, timeout)
+        connection.request(method, parts.path + path, headers={"Authorization": f"Bearer {found.token}"})
+        return connection.getresponse().status
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()

@@ -1,0 +1,88 @@
+"""Clusters of the experiments that were started from this state folder, so that users need not repeat their names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from orchestune.domain.lifecycle.ids import is_handle
+from orchestune.errors import Ambiguous
+from orchestune.system.private import locked, write_private
+
+FILE = "whereabouts.json"
+_LOCK = "whereabouts.lock"
+LIMIT = 500
+"""maximum number of remembered experiments; the oldest are dropped"""
+
+
+@dataclass(frozen=True)
+class StartedExperiment:
+    """An experiment that was started on this machine."""
+
+    handle: str
+    id: str
+    cluster: str
+    folder: str
+    """host and path, as the server's folder key"""
+
+
+_NAMES = tuple(item.name for item in fields(StartedExperiment))
+
+
+class ExperimentIndex:
+    """The remembered experiments, newest first. Best-effort: an unusable file counts as empty."""
+
+    def __init__(self, state: Path) -> None:
+        self._path, self._lock = state / FILE, state / _LOCK
+
+    def all(self) -> list[StartedExperiment]:
+        """Return all remembered experiments. Skips malformed handles: an untrusted server may have sent them, and shell
+        completion inserts handles.
+        """
+        try:
+            known = [StartedExperiment(**{name: str(item[name]) for name in _NAMES}) for item in self._items()]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        return [started for started in known if is_handle(started.handle)]
+
+    def add(self, started: StartedExperiment) -> None:
+        """Add an experiment as the newest."""
+        self._change(lambda known: [started, *(item for item in known if item.id != started.id)][:LIMIT])
+
+    def forget(self, forgotten: Callable[[StartedExperiment], bool]) -> None:
+        """Remove matching experiments, which were deleted or whose cluster was."""
+        self._change(lambda known: [item for item in known if not forgotten(item)])
+
+    def cluster_of(self, ref: str) -> str | None:
+        """Return the cluster of the experiment with this handle, id or prefix of either; None if unknown.
+
+        Raises Ambiguous if it matches several in different clusters.
+        """
+        found = [item for item in self.all() if item.handle.startswith(ref) or item.id.startswith(ref)]
+        exact = [item for item in found if ref in (item.handle, item.id)]
+        exact = exact or [item for item in found if item.handle.rpartition("-")[0] == ref] or found
+        places = dict.fromkeys(item.cluster for item in exact)
+        if len(places) < 2:
+            return next(iter(places), None)
+        named = ", ".join(f"{item.handle} in {item.cluster}" for item in exact[:5])
+        raise Ambiguous(f"'{ref}' may be {named}", "write more of its handle, or name the cluster with --cluster")
+
+    def of_folder(self, folder: str) -> list[StartedExperiment]:
+        """Return the experiments that were started in this folder, newest first."""
+        return [item for item in self.all() if item.folder == folder]
+
+    def _items(self) -> list[dict[str, str]]:
+        items: list[dict[str, str]] = json.loads(self._path.read_bytes())["experiments"]
+        return items
+
+    def _change(self, changed: Callable[[list[StartedExperiment]], list[StartedExperiment]]) -> None:
+        """Apply `changed` to the list and store it, best-effort."""
+        with suppress(OSError), locked(self._lock):
+            before = self.all()
+            known = changed(before)
+            if known != before:
+                document = {"schema": 1, "experiments": [asdict(item) for item in known]}
+                write_private(self._path, json.dumps(document))

@@ -1,0 +1,77 @@
+"""Start of a server that outlives the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+
+from orchestune.client.local import write_errors
+from orchestune.errors import Unreachable
+
+_LOG_LIMIT = 8 * 2**20
+_LINES = 15
+
+
+class SpawnedServer:
+    """A server process that this command started, in its own session, with its output in `log`."""
+
+    def __init__(self, program: Sequence[str], log: Path, environ: Mapping[str, str]) -> None:
+        """Start it. Raises Unreachable if the program cannot be started."""
+        self.log = log
+        try:
+            if log.exists() and log.stat().st_size > _LOG_LIMIT:
+                log.replace(log.with_name(f"{log.name}.1"))
+            with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+                self._offset = output.tell()
+                self._process = Popen(
+                    list(program),
+                    stdin=DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    cwd=log.parent,
+                    env=_environment(environ),
+                    start_new_session=True,
+                )
+        except OSError as exc:
+            told = write_errors.trouble(log.parent) or (str(exc), "run `orchestune doctor`")
+            raise Unreachable(f"the server cannot be started: {told[0]}", told[1]) from exc
+
+    def ended(self) -> int | None:
+        """Return its exit code, None while it runs."""
+        return self._process.poll()
+
+    def last_words(self) -> str:
+        """Return its log tail, indented, for an error message."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(self._offset, self.log.stat().st_size - 8192))
+                lines = file.read().decode(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return ":\n" + "\n".join(f"  {line}" for line in lines[-_LINES:]) if lines else ""
+
+    def let_go(self) -> None:
+        """Detach from the process."""
+        self._process.returncode = self._process.poll() or 0  # avoids a ResourceWarning about a running child
+
+
+def server_program(state: Path) -> list[str]:
+    """Return the command that starts the embedded server of this installation."""
+    # -P: prevents imports of modules from the current folder
+    return [sys.executable, "-P", "-m", "orchestune", "server", "--embedded", "--state", str(state)]
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the command's environment, with absolute paths in PYTHONPATH: the server has another working directory."""
+    found = dict(environ)
+    found.pop("ORCHESTUNE_SERVER", None)  # selects another server
+    found.pop("ORCHESTUNE_WORKER_FILE", None)  # set within a trial: the server must not count as part of its worker
+    if "ORCHESTUNE_PARAMS" in found:
+        found.pop("ORCHESTUNE_CONFIG", None)  # the trial's configuration file, not the server's
+    if found.get("PYTHONPATH"):
+        entries = found["PYTHONPATH"].split(os.pathsep)
+        found["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in entries if entry)
+    return found

@@ -1,0 +1,176 @@
+"""A tunnel to a server inside a Kubernetes cluster: through the API server, with a short-lived token of a role."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+from orchestune.client.address import ServerAccess
+from orchestune.client.clusters import ConnectedCluster
+from orchestune.client.tunnels import server_pod
+from orchestune.client.tunnels.api_server import TunnelApiServer
+from orchestune.client.tunnels.websocket import PING, SILENCE, ForwardedConnection, join
+from orchestune.domain.clusters.cluster import SERVER_ROLES
+from orchestune.errors import Denied, NotFound, TemporaryError, Unreachable
+from orchestune.kubeapi.labels import SERVERS, selector
+from orchestune.kubeapi.refusals import PermissionMissing
+
+PORT = 8470
+_LIFETIME = 3600
+"""requested lifetime of a token in seconds; the API server may grant another"""
+_RENEWED = 0.75
+"""fraction of the lifetime after which the next connection gets a new token"""
+_CORRECTION = 8.0
+"""seconds in which the server may still be adding its pod's name to the Roles; it checks them every 5 s"""
+_DECISION = 0.5
+"""seconds in which a pod that is not ready shows whether a server listens in it"""
+
+
+@contextmanager
+def _passing() -> Iterator[None]:
+    """Raise transient errors as Unreachable: a busy API server, a pod that was deleted after it was listed."""
+    try:
+        yield
+    except Unreachable:
+        raise
+    except (TemporaryError, NotFound) as exc:
+        raise Unreachable(exc.message, exc.hint) from exc
+
+
+class Tunnel:
+    """A tunnel to one cluster's server, for all threads of this process. A Transport needs its `resolve`."""
+
+    def __init__(
+        self,
+        cluster: ConnectedCluster,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        remember: Callable[[ConnectedCluster], None] = lambda cluster: None,
+        clock: Callable[[], float] = time.time,
+        ping: float = PING,
+        silence: float = SILENCE,
+    ) -> None:
+        """`remember` is called with the cluster and its role if that has changed; see `wire` for the timeouts."""
+        self._cluster, self._remember, self._clock = cluster, remember, clock
+        self._api = TunnelApiServer(cluster, environ)
+        self._ping, self._silence = ping, silence
+        self._token, self._renew_at = "", 0.0
+        self._refused_since: float | None = None
+        """time since which port forwarding has been refused to this user; None if the last request was allowed"""
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """Name in messages."""
+        return f"the server in cluster '{self._cluster.name}'"
+
+    def resolve(self) -> ServerAccess:
+        """Return the current access. Raises Denied or Forbidden if this user has none, or Unreachable."""
+        with self._lock, _passing():
+            if self._clock() >= self._renew_at:
+                self._renew()
+            host = f"http://orchestune.{self._cluster.namespace}"
+            return ServerAccess(host, self._token, self._cluster.user, self.dial, self.name)
+
+    def dial(self, timeout: float) -> socket.socket:
+        """Connect to the server's current pod.
+
+        Raises Unreachable with the reason: no pod, one that is pending or crashes, an API server that does not answer.
+        Raises Forbidden if this user may not forward ports to that pod, even after the server had time to allow it.
+        """
+        with self._lock, _passing():
+            pods = self._pods()
+            pod = server_pod.choose(pods)
+            if pod is None:
+                raise self._absent(pods)
+            path = self._path(f"pods/{pod['metadata']['name']}/portforward?ports={PORT}")
+            wire = join(self._websocket(path, timeout, pods, pod), ping=self._ping, silence=self._silence)
+        wire.socket.settimeout(timeout)
+        if not server_pod.ready(pod):
+            self._refuse_silence(wire, pods)
+        return wire.socket
+
+    def _pods(self) -> list[server_pod.Pod]:
+        return list(self._api.call("GET", self._path("pods"), labelSelector=selector(SERVERS))["items"])
+
+    def _websocket(
+        self, path: str, timeout: float, pods: list[server_pod.Pod], chosen: server_pod.Pod
+    ) -> socket.socket:
+        """Open the websocket. A new pod's name is in the Roles only after its server has added it."""
+        try:
+            opened = self._api.websocket(path, timeout)
+        except PermissionMissing as exc:
+            if not server_pod.ready(chosen):
+                raise self._starting(pods) from exc
+            now = self._clock()
+            self._refused_since = now if self._refused_since is None else self._refused_since
+            if now - self._refused_since < _CORRECTION:
+                raise Unreachable(exc.message, exc.hint) from exc
+            hint = f"{exc.hint}; if you have such a Role, the server's log says why its pod is missing there"
+            raise PermissionMissing(exc.message, hint) from exc
+        self._refused_since = None
+        return opened
+
+    def _refuse_silence(self, wire: ForwardedConnection, pods: list[server_pod.Pod]) -> None:
+        """Raise Unreachable while the server is starting, instead of returning a connection that closes at once."""
+        wire.decided.wait(_DECISION)
+        if wire.decided.is_set() and wire.trouble:
+            wire.socket.close()
+            raise self._starting(pods)
+
+    def _starting(self, pods: list[server_pod.Pod]) -> Unreachable:
+        return Unreachable(
+            f"{self.name} does not answer: {server_pod.why(pods)}, and listens to nobody yet",
+            f"try again in a moment; {self._hint}",
+        )
+
+    def _absent(self, pods: list[server_pod.Pod]) -> Unreachable:
+        place = f" in namespace {self._cluster.namespace}" if not pods else ""
+        return Unreachable(f"{self.name} does not answer: {server_pod.why(pods)}{place}", self._hint)
+
+    @property
+    def _hint(self) -> str:
+        name = self._cluster.name
+        return f"`orchestune cluster test -n {name}` says more, `orchestune cluster connect -n {name}` mends it"
+
+    def _renew(self) -> None:
+        """Get a token of the highest role that this user may have; the remembered role is tried first."""
+        known = self._cluster.role
+        refused: PermissionMissing | None = None
+        for role in dict.fromkeys([*([known] if known in SERVER_ROLES else []), *reversed(SERVER_ROLES)]):
+            try:
+                self._request(role)
+            except PermissionMissing as exc:
+                refused = refused or exc
+                continue
+            if role != known:
+                self._cluster = replace(self._cluster, role=role)
+                self._remember(self._cluster)
+            return
+        assert refused is not None
+        raise Denied(f"{refused.message}, for none of the roles owner, editor and viewer", refused.hint) from refused
+
+    def _request(self, role: str) -> None:
+        asked = self._clock()
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"audiences": [], "expirationSeconds": _LIFETIME},
+        }
+        try:
+            answer = self._api.call("POST", self._path(f"serviceaccounts/orchestune-{role}/token"), body)
+        except NotFound as exc:
+            raise Unreachable(
+                f"{self.name} is not there: {exc.message}",
+                f"`orchestune cluster connect -n {self._cluster.name}` sets it up (again)",
+            ) from exc
+        self._token = str(answer["status"]["token"])
+        self._renew_at = asked + _RENEWED * float(answer["spec"].get("expirationSeconds") or _LIFETIME)
+
+    def _path(self, rest: str) -> str:
+        return f"/api/v1/namespaces/{self._cluster.namespace}/{rest}"

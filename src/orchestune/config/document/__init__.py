@@ -1,0 +1,1 @@
+"""The YAML document: nodes with positions, kinds of values, collected problems."""

@@ -1,0 +1,55 @@
+"""The section `engine`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestune.config.document.kinds import Key, one_of, whole
+from orchestune.config.document.report import Field
+from orchestune.config.document.shapes import changed, either, section
+from orchestune.domain.search.engines import MOST, NAMES, OPTIONS
+from orchestune.domain.words import did_you_mean
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What suggests configurations, and its options."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+_ALSO = {
+    "optuna": "tpe", "bayesian": "gp", "bayes": "gp", "default": "auto", "gridsearch": "grid", "qmc": "sobol",
+    "quasi_random": "sobol", "lhs": "latin", "latin_hypercube": "latin", "cmaes": "cma", "cma-es": "cma",
+    "de": "evolution", "nsga2": "evolution", "nsgaii": "evolution", "genetic": "evolution", "pso": "swarm",
+    "randomsearch": "random",
+}  # fmt: skip
+_ENGINE_NAME = one_of(NAMES, _ALSO)
+_ENGINE_KEYS = (Key("name", _ENGINE_NAME, "What suggests configurations.", required=True),)
+_ENGINE = section(_ENGINE_KEYS, open_to="the engine's own options")
+
+
+def _read_engine(found: Field) -> EngineSettings | None:
+    read = _ENGINE.read(found)
+    if read is None or read.get("name") is None:
+        return None
+    name, options = read["name"], {}
+    known = OPTIONS.get(name, {})
+    for option, (key, value) in found.entries().items():
+        if option in known:
+            options[option] = whole(known[option], MOST[option]).read(value)
+        elif option != "name":
+            allowed = f"it has {', '.join(known)}" if known else "it has none"
+            hint = did_you_mean(option, known) or allowed
+            found.report.add(key.place, value.key, f"is no option of the engine {name}", hint)
+    return None if None in options.values() else EngineSettings(name, options)
+
+
+ENGINE = either(
+    f"{_ENGINE_NAME.words}, or a mapping with name and the engine's own options",
+    scalar=changed(_ENGINE_NAME, EngineSettings),
+    mapping=_ENGINE.read_by(_read_engine),
+)

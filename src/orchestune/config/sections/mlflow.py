@@ -1,0 +1,33 @@
+"""The section `mlflow`: a tracking server that records the experiment while it runs."""
+
+from __future__ import annotations
+
+from orchestune.config.document.kinds import Key, ValueKind, text
+from orchestune.config.document.report import Field
+from orchestune.config.document.shapes import changed, either, section
+from orchestune.config.sections.environment import SOURCE, SOURCE_PATTERN, read_source
+from orchestune.config.sections.notify import ADDRESS_WORDS, URL
+from orchestune.domain.specification.tracker import Tracker
+
+_KEYS = (
+    Key("uri", URL, "The address of the tracking server. Records show its host alone.", required=True),
+    Key("token", ValueKind[str](SOURCE, SOURCE_PATTERN, read_source), "What is shown there: a token, or USER:PASSWORD.",
+        "nothing"),
+    Key("experiment", text("the name of an experiment there", most=500), "The experiment of MLflow that takes the runs;"
+        " it is made where there is none.", "the experiment's name"),
+)  # fmt: skip
+_SECTION = section(_KEYS, also={"url": "uri", "tracking_uri": "uri", "address": "uri", "name": "experiment",
+                                "experiment_name": "experiment", "key": "token"})  # fmt: skip
+
+
+def _read(found: Field) -> Tracker | None:
+    read = _SECTION.read(found) or {}
+    uri = read.get("uri")
+    return None if uri is None else Tracker(uri, read.get("token") or "", read.get("experiment") or "")
+
+
+MLFLOW = either(
+    f"{ADDRESS_WORDS}, or a mapping with uri",
+    scalar=changed(URL, Tracker),
+    mapping=_SECTION.read_by(_read),
+)

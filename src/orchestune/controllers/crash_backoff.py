@@ -1,0 +1,76 @@
+"""Crash-loop backoff: delays new workers after some ended without running a trial; finally pauses the experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from orchestune.domain.lifecycle.states import Reason, ReasonCode, WorkerState
+from orchestune.services.core import Core
+from orchestune.services.execution.ledger import locked
+from orchestune.store import workers
+from orchestune.store.experiments import ExperimentRow
+
+DEATHS_BEFORE_PAUSE = 5
+"""consecutive workers that ended without having run a trial, after which the experiment is paused"""
+LONGEST_WAIT = 30.0
+"""upper bound of the backoff, in seconds"""
+
+
+@dataclass
+class _Failures:
+    deaths: int = 0
+    taken: int = 0
+    """consecutive checks that saw evicted or preempted workers which had run nothing"""
+    not_before: float = 0.0
+    counted: int = 0
+    """ended workers of the experiment counted so far"""
+
+
+class CrashBackoff:
+    """The backoff state of each unfinished experiment. In memory only: a restart of the server resets it."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._failures: dict[str, _Failures] = {}
+        self._excused: dict[str, str] = {}
+        """drained, evicted or preempted workers → their experiments"""
+
+    def excuse(self, worker: str, experiment: str) -> None:
+        """Do not count the end of this worker as an early death; the backoff applies all the same."""
+        self._excused[worker] = experiment
+
+    def keep(self, experiments: Collection[str]) -> None:
+        """Drop the state of all other experiments: they are finished."""
+        self._failures = {name: seen for name, seen in self._failures.items() if name in experiments}
+        self._excused = {worker: name for worker, name in self._excused.items() if name in experiments}
+
+    def too_early(self, row: ExperimentRow) -> bool:
+        """Return True if no worker may be started yet, since the last ones died at once; pause if that continues."""
+        first_look = row.id not in self._failures
+        seen = self._failures.setdefault(row.id, _Failures())
+        now = self._core.clock.monotonic()
+        with self._core.store.reading() as session:
+            ended = [worker for worker in workers.of_experiment(session, row.id) if worker.state == WorkerState.ENDED]
+            ended.sort(key=lambda worker: worker.ended_at or worker.created_at)
+            fresh, seen.counted = [] if first_look else ended[seen.counted :], len(ended)
+            ran = {worker.id for worker in fresh if workers.ran_something(session, worker.id)}
+        taken = False
+        for worker in fresh:
+            # A worker that ran a trial did start. If the trial killed it, the loss counts against the trial.
+            useful = worker.succeeded or worker.failed or worker.id in ran or worker.reason is None
+            excused = self._excused.pop(worker.id, None) is not None
+            taken |= excused and not useful
+            if not excused:
+                seen.deaths = 0 if useful else seen.deaths + 1
+        if fresh:
+            seen.taken = seen.taken + 1 if taken else 0
+            if seen.deaths or taken:
+                seen.not_before = now + min(0.5 * 2 ** min(seen.deaths + seen.taken, 6), LONGEST_WAIT)
+        if seen.deaths >= DEATHS_BEFORE_PAUSE:
+            text = f"{seen.deaths} workers ended at once; the last one: {fresh[-1].reason if fresh else 'see its log'}"
+            seen.deaths = 0
+            with locked(self._core, row.id) as ledger:
+                ledger.pause(Reason(ReasonCode.WORKERS_FAIL, text))
+            return True
+        return now < seen.not_before

@@ -1,0 +1,30 @@
+"""Runs a controller's jobs so that one failing job does not stop the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from orchestune.errors import StoreUnavailable
+from orchestune.ports.files import FileStoreUnreachable
+
+_IN_VAIN = 2
+"""`FileStoreUnreachable` failures after which the rest is skipped: each would block as long; one may be an exception"""
+
+
+def each(jobs: Iterable[Callable[[], object]]) -> None:
+    """Run all jobs; one that fails does not stop the others. If the file store is unreachable, skip the remaining jobs
+    until the next call.
+
+    Raises one error at the end: `FileStoreUnreachable` if jobs were skipped, else the first but StoreUnavailable, else
+    the first error.
+    """
+    troubles: list[Exception] = []
+    for job in jobs:
+        try:
+            job()
+        except Exception as error:  # raised after the other jobs have run
+            troubles.append(error)
+            if sum(isinstance(trouble, FileStoreUnreachable) for trouble in troubles) == _IN_VAIN:
+                raise
+    if troubles:
+        raise next((trouble for trouble in troubles if not isinstance(trouble, StoreUnavailable)), troubles[0])

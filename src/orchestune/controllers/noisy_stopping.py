@@ -1,0 +1,74 @@
+"""Applies stop rules to noisy searches by the expected value of their best trial, as `best` shows it."""
+
+from __future__ import annotations
+
+from orchestune.domain.lifecycle.states import Desired
+from orchestune.domain.specification.metrics import objectives
+from orchestune.domain.specification.stopping import ChosenStop
+from orchestune.services.core import Core
+from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.trials import cancel_open
+from orchestune.services.memory.estimates import LEAST, unsure
+from orchestune.services.memory.signals import EXPERIMENTS
+from orchestune.store import experiments, trials
+from orchestune.store.experiments import ExperimentRow
+
+
+class NoisyStopping:
+    """Fitting a model takes up to a second, too long for the path on which trials finish. So if the best value has a
+    reported noise, rules that depend on the best trial wait for this controller, and for enough results for a model.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._judged: dict[str, int] = {}
+        """experiment → length of the history when its rules were last evaluated"""
+        self._going: set[str] = set()
+
+    def tick(self) -> None:
+        """Evaluate the experiments whose history has grown."""
+        with self._core.store.reading() as session:
+            going = {row.id: row for row in experiments.unfinished(session)}
+            gone = self._going - set(going)
+            ended = experiments.of_ids(session, list(gone)) if gone else []
+            rows = [row for row in going.values() if _asks(row)]
+            grown = [row for row in rows if row.history_seq != self._judged.get(row.id)]
+            noisy = [row for row in grown if row.completed >= LEAST and unsure(session, row)]
+        self._judged = {row.id: self._judged[row.id] for row in rows if row.id in self._judged}
+        for row in noisy:
+            self._experiment(row)
+        self._going = set(going)
+        for row in ended:  # lists show this estimate from now on
+            self._core.estimates.refresh(self._core.store, row)
+            self._core.signals.notify(EXPERIMENTS, f"events:{row.id}")
+
+    def _experiment(self, row: ExperimentRow) -> None:
+        estimates = self._core.estimates
+        estimates.refresh(self._core.store, row)
+        if not estimates.fresh(row):
+            return  # a model was fitted a moment ago, or another thread is fitting one
+        chosen = self._chosen(row)
+        with locked(self._core, row.id) as ledger:
+            if ledger.row.desired is not Desired.STOPPED:
+                ledger.evaluate(chosen)
+            if ledger.to_be_cancelled:
+                cancel_open(ledger)
+        self._judged[row.id] = row.history_seq
+
+    def _chosen(self, row: ExperimentRow) -> ChosenStop:
+        """Return the best trial; with several objectives, the best in the first and the latest on the Pareto front."""
+        estimates, several = self._core.estimates, len(objectives(row.specification.metrics)) > 1
+        with self._core.store.reading() as session:
+            choice = estimates.of(session, [row]).get(row.id)
+        found, front = (choice.estimate, choice.trials) if choice is not None else (None, ())
+        if several:
+            found = estimates.of_the_first(self._core.store, row)
+        with self._core.store.reading() as session:
+            places = trials.places(session, row.id, front).values()
+        assert row.best_value is not None, "it is unsure"
+        value = row.best_value if found is None else found.value
+        return ChosenStop(value, max(places, default=row.finished - row.trials_since_best))
+
+
+def _asks(row: ExperimentRow) -> bool:
+    return row.desired is not Desired.STOPPED and row.ended_by is None and row.specification.stop.ask_for_the_best

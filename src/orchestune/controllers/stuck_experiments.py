@@ -1,0 +1,85 @@
+"""Detects stuck experiments for the notification hooks that ask for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestune.domain.specification.experiment import TEST_LABEL
+from orchestune.services.core import Core
+from orchestune.services.execution.ledger import locked
+from orchestune.store import experiments, notifications
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.notifications import SERVER
+
+EVERY_SECONDS = 2.0
+SIGNS = ("experiment_created", "experiment_state", "experiment_changed", "attempt_leased", "attempt_started",
+         "trial_finished", "metric_reported")  # fmt: skip
+"""events that count as progress; workers starting and ending do not"""
+
+
+@dataclass
+class _Still:
+    """The last progress event of an experiment, when it was first seen, and the limits (s) already notified."""
+
+    sign: int
+    since: float
+    told: set[float] = field(default_factory=set)
+
+
+class WorkerObservation:
+    """Time is measured on this process's own clock, so that neither a suspended laptop nor an outage of the server
+    counts as inactivity of the experiment. After a restart the full time applies again.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._next = 0.0
+        self._known: dict[str, _Still] = {}
+
+    def tick(self) -> None:
+        """Check the unfinished experiments if the interval has passed."""
+        now = self._core.clock.monotonic()
+        if now < self._next:
+            return
+        self._next = now + EVERY_SECONDS
+        with self._core.store.reading() as session:
+            rows = experiments.unfinished(session)
+        wanted = {row.id: limits for row in rows if (limits := self._limits(row))}
+        for row in rows:
+            if row.id in wanted:
+                self._look(row, wanted[row.id], now)
+        self._known = {name: still for name, still in self._known.items() if name in wanted}
+
+    def _limits(self, row: ExperimentRow) -> Mapping[float, Sequence[str]]:
+        """Return the hooks to notify by limit in seconds; empty while no progress is expected."""
+        if not row.goes_on:
+            return {}
+        found: dict[float, list[str]] = {}
+        for index, hook in enumerate(row.specification.notify):
+            if hook.stuck is not None:
+                found.setdefault(hook.stuck, []).append(str(index))
+        server = self._core.outgoing.hook
+        if server is not None and server.stuck is not None and TEST_LABEL not in json.loads(row.labels_json):
+            found.setdefault(server.stuck, []).append(SERVER)
+        return found
+
+    def _look(self, row: ExperimentRow, limits: Mapping[float, Sequence[str]], now: float) -> None:
+        with self._core.store.reading() as session:
+            sign = notifications.last_event(session, row.id, SIGNS)
+            still = self._known.get(row.id)
+            if still is None or still.sign != sign:
+                said = notifications.events_since(session, row.id, "experiment_stuck", sign)
+                told = {float(json.loads(data)["seconds"]) for data in said}
+                self._known[row.id] = _Still(sign, now, told)
+                return
+        for seconds, hooks in limits.items():
+            if now - still.since >= seconds and seconds not in still.told:
+                self._tell(row, still, seconds, hooks)
+
+    def _tell(self, row: ExperimentRow, still: _Still, seconds: float, hooks: Sequence[str]) -> None:
+        with locked(self._core, row.id) as ledger:
+            if notifications.last_event(ledger.session, row.id, SIGNS) == still.sign:
+                ledger.note_stuck(seconds, hooks)
+        still.told.add(seconds)

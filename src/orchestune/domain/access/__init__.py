@@ -1,0 +1,1 @@
+"""Security: audit events, an administrator's allowances, safe paths."""

@@ -1,0 +1,1 @@
+"""Clusters: specification of clusters at cloud providers, and the built-in ones."""

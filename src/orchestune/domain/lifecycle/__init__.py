@@ -1,0 +1,1 @@
+"""States, transitions, identifiers and durations of experiments, trials, attempts and workers."""

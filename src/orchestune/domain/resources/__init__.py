@@ -1,0 +1,1 @@
+"""CPUs, memory and GPUs: requests, allocation, measured usage, placement, quarantine."""

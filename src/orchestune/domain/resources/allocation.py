@@ -1,0 +1,175 @@
+"""Slot allocation: fair share by user, then priority; trials with GPUs never wait behind trials without."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from orchestune.domain.resources.gpus import GpuSet
+from orchestune.domain.resources.resources import Capacity, Machine, Resources, holds, offers
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Number of slots that an experiment could use now, and the request of each. Sorted by priority, then age."""
+
+    experiment: str
+    slots: int
+    each: Resources
+    owner: str = ""
+    pool: str | None = None
+    avoid: frozenset[str] = frozenset()
+    """names of machines that it must not use"""
+
+
+@dataclass
+class FreeMachine:
+    """Available resources of one machine."""
+
+    machine: Machine
+    cpu: float
+    memory: float
+    gpus: GpuSet
+
+    @classmethod
+    def whole(cls, machine: Machine) -> FreeMachine:
+        """Return the resources of an idle machine."""
+        return cls(machine, machine.cpu, float(machine.memory), GpuSet(machine.gpus))
+
+    def take(self, each: Resources, slots: int = 1) -> None:
+        """Allocate resources to `slots` trials. The available amount may become negative."""
+        self.cpu -= (each.cpu or 0) * slots
+        self.memory -= (each.memory or 0) * slots
+        for _ in range(slots if each.gpu else 0):
+            self.gpus.take(each.wanted)
+
+    def fit(self, each: Resources, slots: int) -> int:
+        """Return how many of `slots` trials fit."""
+        if each.cpu:
+            slots = min(slots, int((self.cpu + 1e-9) // each.cpu))
+        if each.memory:
+            slots = min(slots, int(self.memory // each.memory))
+        if each.gpu:
+            slots = min(slots, self.gpus.fit(each.wanted))
+        return max(slots, 0)
+
+
+class AvailableSlots:
+    """Available resources of all machines of a backend."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._capacity = capacity
+        self._free = [FreeMachine.whole(machine) for machine in capacity.machines]
+
+    def take(self, each: Resources, slots: int, machine: str = "", among: Iterable[str] | None = None) -> None:
+        """Allocate resources to `slots` trials on `machine` or, if that is unknown, on any machine `among` those given
+        that has enough available. Trials on a cordoned or excluded machine use nothing of the other machines.
+        """
+        if machine in self._capacity.shut | self._capacity.away:
+            return
+        named = [free for free in self._free if free.machine.name == machine]
+        if named or len(self._free) == 1:
+            (named or self._free)[0].take(each, slots)
+            return
+        usable = self._among(among)
+        for _ in range(slots):
+            found = next((free for free in usable if free.fit(each, 1)), None)
+            if found is not None:
+                found.take(each)
+
+    def fit(self, each: Resources, slots: int, machines: Iterable[str] | None = None) -> int:
+        """Return how many of `slots` trials fit (on `machines`, if given)."""
+        if self._capacity.elastic:
+            return slots
+        return min(slots, sum(free.fit(each, slots) for free in self._among(machines)))
+
+    def _among(self, machines: Iterable[str] | None) -> list[FreeMachine]:
+        if machines is None:
+            return self._free
+        allowed = set(machines)
+        return [free for free in self._free if free.machine.name in allowed]
+
+
+def usable(capacity: Capacity, each: Resources, pool: str | None, avoid: frozenset[str] = frozenset()) -> list[Machine]:
+    """Return the machines on which a trial with these resources may run.
+
+    A trial without GPUs does not use machines with GPUs, unless it fits nowhere else or names their pool: it would
+    block trials that need the GPUs.
+    """
+    fitting = [
+        machine
+        for machine in capacity.machines
+        if machine.name not in avoid and offers(machine, pool) and holds(machine, each)
+    ]
+    if each.gpu or pool is not None:
+        return fitting
+    return [machine for machine in fitting if not machine.whole.gpu] or fitting
+
+
+@dataclass
+class _Owner:
+    """Demands of one user and the share allocated so far."""
+
+    demands: deque[Demand] = field(default_factory=deque)
+    share: float = 0.0
+    """dominant share: the largest fraction of all cores, memory or GPUs that the user holds (dominant resource
+    fairness: Ghodsi et al., NSDI 2011)"""
+
+
+def allocate(capacity: Capacity, demands: Sequence[Demand]) -> dict[str, int]:
+    """Return slots per experiment. The user with the smallest share is served next, first demand first."""
+    granted = dict.fromkeys((demand.experiment for demand in demands), 0)
+    free = {machine.name: FreeMachine.whole(machine) for machine in capacity.machines}
+    rooms: dict[str, deque[FreeMachine]] = {}
+    owners: dict[str, _Owner] = {}
+    for demand in demands:
+        if capacity.elastic or not (demand.each.cpu or demand.each.memory or demand.each.gpu):
+            granted[demand.experiment] = max(demand.slots, 0)  # it requests nothing, or the capacity is unknown
+        elif demand.slots > 0:
+            owners.setdefault(demand.owner, _Owner()).demands.append(demand)
+            allowed = usable(capacity, demand.each, demand.pool, demand.avoid)
+            rooms[demand.experiment] = deque(free[machine.name] for machine in allowed)
+    total = _total(capacity)
+    while owners:
+        name = min(owners, key=lambda owner: owners[owner].share)
+        owner = owners[name]
+        demand = owner.demands[0]
+        # a single user gets all slots at once; several users get one slot at a time
+        wanted = demand.slots - granted[demand.experiment]
+        got = _place(rooms[demand.experiment], demand.each, wanted if len(owners) == 1 else min(wanted, 1))
+        granted[demand.experiment] += got
+        owner.share += got * _part(demand.each, total)
+        if got == 0 or granted[demand.experiment] >= demand.slots:
+            owner.demands.popleft()
+            if not owner.demands:
+                del owners[name]
+    return granted
+
+
+def _place(room: deque[FreeMachine], each: Resources, wanted: int) -> int:
+    """Allocate resources to up to `wanted` trials and return how many fit. Machines without space for one more are
+    removed from `room`: nothing frees space on them, and thousands of slots may be allocated one by one.
+    """
+    placed = 0
+    while room and placed < wanted:
+        got = room[0].fit(each, wanted - placed)
+        room[0].take(each, got)
+        placed += got
+        if placed < wanted:
+            room.popleft()
+    return placed
+
+
+def _total(capacity: Capacity) -> Resources:
+    return Resources(
+        sum(machine.cpu for machine in capacity.machines),
+        sum(machine.memory for machine in capacity.machines),
+        len(capacity.gpus),
+    )
+
+
+def _part(each: Resources, total: Resources) -> float:
+    return max(
+        (each.cpu or 0) / (total.cpu or 1), (each.memory or 0) / (total.memory or 1), each.gpu / (total.gpu or 1)
+    )

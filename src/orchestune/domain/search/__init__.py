@@ -1,0 +1,1 @@
+"""The search space, its trials, and findings about a search."""

@@ -1,0 +1,1 @@
+"""The specification of an experiment: metrics, folds, stop rules, notifications."""

@@ -1,0 +1,168 @@
+"""Stop rules of experiments, and guards that pause one before it wastes its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from orchestune.domain.lifecycle.states import Reason, ReasonCode
+from orchestune.domain.specification.experiment import StopRules
+from orchestune.domain.specification.metrics import Metric
+from orchestune.domain.specification.unparsed_metrics import spelled_otherwise, unread, unsure
+from orchestune.domain.words import plural
+
+
+@dataclass(frozen=True)
+class SearchProgress:
+    """Input of the stop rules, counted incrementally as trials finish, so that no rule scans trials."""
+
+    budget: int
+    finished: int
+    completed: int
+    failed: int
+    open: int
+    """queued or running"""
+    best_value: float | None
+    since_best: int
+    """finished trials since the best value last improved; with several objectives, since the Pareto front last grew"""
+    seconds: float
+    """since the first lease"""
+    exhausted: bool = False
+    """no untried configuration is left, or none was found"""
+    size: float = 0
+    """number of configurations in the space if it can be counted; set only if exhausted"""
+    front: bool = False
+    """there are several objectives"""
+    unsure: bool = False
+    """the best value is noisy, and the surrogate's expected value of the best trial is not available"""
+
+
+@dataclass(frozen=True)
+class ChosenStop:
+    """Best trial (incumbent) as shown to users."""
+
+    value: float
+    """its expected value under the surrogate, or its measured value"""
+    place: int
+    """number of trials that had finished when it did, itself included"""
+
+
+def ended(progress: SearchProgress, rules: StopRules, objective: Metric) -> Reason | None:
+    """Return the stop rule that ends the experiment; None if none applies. Rules about an unsure best are skipped."""
+    best, target = progress.best_value, rules.target
+    if progress.unsure:
+        rules = replace(rules, target=None, futile=None, patience=None)
+    elif best is not None and target is not None and objective.reached(best, target):
+        return Reason(ReasonCode.TARGET, f"{objective.name} reached {best:g}, the target was {target:g}")
+    if rules.max_failures is not None and progress.failed >= rules.max_failures:
+        return Reason(
+            ReasonCode.MAX_FAILURES, f"{plural(progress.failed, 'trial')} failed, the limit is {rules.max_failures}"
+        )
+    if progress.exhausted and progress.open == 0:
+        every = progress.size <= progress.finished
+        what = "every configuration of the space was" if every else "no configuration was found that was not"
+        return Reason(ReasonCode.EXHAUSTED, f"{what} tried ({progress.finished})")
+    if progress.finished >= progress.budget:
+        return Reason(
+            ReasonCode.BUDGET,
+            "the only trial is finished" if progress.budget == 1 else f"all {progress.budget} trials are finished",
+        )
+    futile = rules.futile
+    if futile is not None and progress.finished >= futile.after and not _reached(objective, best, futile.limit):
+        after = f"{objective.name} after {plural(progress.finished, 'finished trial')}"
+        if best is not None:
+            return Reason(ReasonCode.FUTILE, f"{after}: {best:g} is {futile.side} {futile.limit:g}")
+        none = "none keeps every limit" if progress.completed else "none has completed"
+        return Reason(ReasonCode.FUTILE, f"{after}: {none}")
+    if rules.patience is not None and progress.completed and progress.since_best >= rules.patience:
+        last = "trial" if progress.since_best == 1 else f"{progress.since_best} trials"
+        missed = "nothing came onto the Pareto front" if progress.front else f"no better {objective.name}"
+        limits = "" if best is not None else ": none keeps every limit"
+        return Reason(ReasonCode.PATIENCE, f"{missed} in the last {last}{limits}")
+    if rules.time is not None and progress.seconds >= rules.time:
+        return Reason(ReasonCode.TIME, f"the time limit of {rules.time:g} s is over")
+    return None
+
+
+def _reached(metric: Metric, best: float | None, limit: float) -> bool:
+    return best is not None and metric.reached(best, limit)
+
+
+OF_THE_BEST = frozenset({ReasonCode.TARGET, ReasonCode.FUTILE, ReasonCode.PATIENCE})
+"""Reasons that depend on the best trial."""
+FAILURE_CODES = frozenset({ReasonCode.MAX_FAILURES})
+"""Reasons with which the experiment counts as failed."""
+
+
+def missing_metric(
+    name: str,
+    seen: Mapping[str, float],
+    declared: tuple[str, ...],
+    files: Sequence[str] = (),
+    *,
+    of_function: bool = False,
+    printed: str = "",
+) -> str:
+    """Return the error message for a command or function that succeeded without reporting a declared metric.
+
+    `files` are the files in which `collect` looked for it; `printed` is the log tail.
+    """
+    who = "function" if of_function else "command"
+    if not of_function and (told := unread(name, printed)):
+        return f"the {who} succeeded but never reported {name}: {told}"
+    extra = {other: value for other, value in seen.items() if other not in declared}
+    if not extra and files:
+        read = f"{' and '.join(files)}, which `collect` names, {'has' if len(files) == 1 else 'have'} none of it"
+        return f"the {who} succeeded but never reported {name}: {read}"
+    if not extra and of_function:
+        wanted = "{" + ", ".join(f"'{other}': 0.5" for other in declared) + "}"
+        wanted = f"a number or {wanted}" if len(declared) == 1 else wanted
+        did = "never reported" if seen else "returned nothing and never reported"
+        return f"the function {did} {name}; return {wanted}, or print `{name}=0.5`"
+    if not extra:
+        other = spelled_otherwise(name, printed)
+        hint = f"saw {other}; did you mean {other}?" if other else f"print a line such as `{name}=0.5`"
+        return f"the {who} succeeded but never reported {name}; {hint}"
+    shown = ", ".join(f"{other}={value:.6g}" for other, value in list(extra.items())[:5])
+    close = get_close_matches(name, extra, n=1, cutoff=0.3) or (list(extra) if len(extra) == 1 else [])
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"the {who} succeeded but never reported {name}; saw {shown}{hint}"
+
+
+def not_finite(name: str, value: float, printed: str = "") -> str:
+    """Return the error message for a metric whose value is not finite; `printed` is the log tail."""
+    if told := unsure(name, printed):
+        return f"the value of {name} is not known: {told}"
+    return f"{name} is {value}; only finite values count"
+
+
+@dataclass(frozen=True)
+class GuardTrip:
+    """Input of the guards after a trial has finished."""
+
+    completed: int
+    failed: int
+    finished: int
+    same_count: int
+    """completed trials with identical metrics, counted from the first one"""
+    metric_missing: str | None
+    """message of `missing_metric` if this trial failed with it"""
+    last_failure: str
+    configurations: float
+    """number of configurations in the space"""
+
+
+def guard(seen: GuardTrip, passed: frozenset[str]) -> Reason | None:
+    """Return the reason to pause the experiment, or None. `passed`: guards that the user overrode with `resume`."""
+    code = ReasonCode.METRIC_MISSING_AT_FIRST
+    if code not in passed and seen.metric_missing and not seen.completed:
+        return Reason(code, seen.metric_missing)
+    code = ReasonCode.FIRST_TRIALS_FAILED
+    if code not in passed and not seen.completed and seen.failed == seen.finished >= 3:
+        return Reason(code, f"the first {seen.failed} trials all failed; the last one: {seen.last_failure}")
+    code = ReasonCode.IDENTICAL_METRICS
+    if code not in passed and seen.same_count == seen.completed >= 5 and seen.configurations > 1:
+        text = f"{seen.same_count} different configurations gave exactly the same metrics; do the parameters arrive?"
+        return Reason(code, text)
+    return None

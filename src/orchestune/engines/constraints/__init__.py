@@ -1,0 +1,1 @@
+"""Feasible and distinct configurations, whatever the sampler."""

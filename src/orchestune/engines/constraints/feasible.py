@@ -1,0 +1,218 @@
+"""Sampling of feasible configurations, and the check that a space has any.
+
+A draw is uniform if one of a few hundred uniform draws is feasible. If the feasible region is smaller, a random walk
+starts from a repaired draw or from an example: it redraws one or two parameters, or moves them by steps of any size,
+and keeps feasible changes (a Metropolis walk, uniform in the limit). Some infeasible changes are repaired by another
+parameter: the feasible region may be as thin as `abs(a + b + c - 1) <= 1e-12`.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from itertools import islice
+from random import Random
+
+from orchestune.domain.search.parameters import Parameter, Value
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.engines.constraints.identity import continuous
+from orchestune.engines.samplers.uniform import draw
+from orchestune.errors import BadInput, Problem
+
+_DRAWS = 300
+_EXAMPLES = 3000
+_CLIMBS, _CLIMB = 30, 400
+_STEPS, _STEPS_OPERATIONS = 300_000, 6_000_000
+"""limits of the enumeration of a large finite space: steps, and constraint operations, which take some seconds"""
+_WALK = 60
+_FURTHER, _LONGER = 5, 100
+"""climbs continued if none reached a feasible point, and their steps per parameter"""
+_REFUSED = 10
+"""infeasible moves per one that is repaired by another parameter"""
+_HALVES = 45
+_MENDS = 5
+_LOOK_AROUND = 100
+
+
+def draw_allowed(space: Space, random: Random) -> dict[str, Value]:
+    """Return a feasible configuration. Raises BadInput if none was found."""
+    for _ in range(_DRAWS if space.constraints else 1):
+        configuration = draw(space, random)
+        if space.allows(configuration):
+            return configuration
+    near = mended(space, configuration, random)
+    return wander(space, near if space.allows(near) else example(space), random)
+
+
+def wander(space: Space, start: Configuration, random: Random, steps: int = _WALK) -> dict[str, Value]:
+    """Return the end of a random walk among feasible configurations from `start`, which must be feasible."""
+    here, refused = dict(start), 0
+    for _ in range(steps):
+        there = _moved(space, here, random)
+        if not space.allows(there):
+            refused += 1
+            if refused % _REFUSED:
+                continue
+            there = _followed(space, there, random)
+        here = there if space.allows(there) else here
+    return here
+
+
+def climbed(space: Space, random: Random) -> dict[str, Value]:
+    """Return the end of a climb from a draw, which may be infeasible. It also reaches feasible regions that no walk
+    connects with the example.
+    """
+    return _climbed(space, draw(space, random), random, _CLIMB)
+
+
+def mended(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
+    """Return the configuration repaired: some numbers moved to reduce violations. It may still be infeasible."""
+    here = dict(configuration)
+    for _ in range(_MENDS):
+        if space.allows(here):
+            break
+        here = _followed(space, here, random)
+    return here
+
+
+def _followed(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
+    """Move a random number of a violated constraint to its least total violation, by narrowing an interval."""
+    broken = {name for each in space.constraints if not each.holds(configuration) for name in each.names}
+    names = [p.name for p in space.parameters if p.numeric and p.name in broken and p.name in configuration]
+    if not names:
+        return dict(configuration)
+    parameter = space.by_name[random.choice(names)]
+
+    def distance(position: float) -> float:
+        return _distance(space, {**configuration, parameter.name: parameter.from_unit(position)})
+
+    low, high = 0.0, 1.0
+    for _ in range(_HALVES):
+        left, right = low + 0.49 * (high - low), low + 0.51 * (high - low)
+        low, high = (low, right) if distance(left) <= distance(right) else (left, high)
+    return draw(space, random, {**configuration, parameter.name: parameter.from_unit((low + high) / 2)})
+
+
+def check(space: Space) -> None:
+    """Raise BadInput with the reason if no feasible configuration was found."""
+    if space.constraints:
+        example(space)
+
+
+def allows_any(space: Space) -> bool:
+    """Return True if a feasible configuration is found. If there is none, it costs a twentieth of `example`."""
+    random = Random(0)
+    drawn = [draw(space, random) for _ in range(_DRAWS)]
+    near = _closest(space, drawn, _FURTHER)
+    ends = (mended(space, _climbed(space, start, random, _CLIMB // 2), random) for start in near)
+    if not any(map(space.allows, ends)):
+        return False
+    try:
+        example(space)
+    except BadInput:
+        return False
+    return True
+
+
+@lru_cache(maxsize=64)
+def example(space: Space) -> dict[str, Value]:
+    """Return a feasible configuration, always the same. Raises BadInput if none was found."""
+    random = Random(0)
+    drawn = [draw(space, random) for _ in range(_EXAMPLES)]
+    for configuration in drawn:
+        if space.allows(configuration):
+            return configuration
+    if space.size() < math.inf:
+        for configuration in space.walk():
+            return configuration
+        raise BadInput([Problem(f"no configuration fulfils {_list(space)}", "constraints", hint=_why(space, drawn))])
+    climbers = drawn
+    for count, steps in ((_CLIMBS, _CLIMB), (_FURTHER, _LONGER * len(space.parameters))):
+        climbers = _closest(space, climbers, count)
+        for place, start in enumerate(climbers):
+            climbers[place] = _climbed(space, start, random, steps)
+            found = mended(space, climbers[place], Random(place))
+            if space.allows(found) and not _alone(space, found):
+                return found
+    if not any(map(continuous, space.parameters)):
+        for step in islice(space.steps(), min(_STEPS, _STEPS_OPERATIONS // space.operations)):
+            if step is not None:
+                return step
+    message = f"no configuration was found that fulfils {_list(space)}"
+    raise BadInput([Problem(message, key="constraints", hint=_why(space, drawn))])
+
+
+def _alone(space: Space, configuration: Configuration) -> bool:
+    """Return True if an equation of floats holds at an isolated point: no parameter of it can change alone."""
+    random = Random(0)
+
+    def tied(name: str) -> bool:
+        for _ in range(_LOOK_AROUND):
+            value = _changed(space.by_name[name], configuration[name], random)
+            if value != configuration[name] and space.allows(draw(space, random, {**configuration, name: value})):
+                return False
+        return True
+
+    equations = [names for each in space.constraints for names in each.equations if len(names) > 1]
+    return any(names <= configuration.keys() and all(map(tied, sorted(names))) for names in equations)
+
+
+def _closest(space: Space, configurations: list[dict[str, Value]], count: int) -> list[dict[str, Value]]:
+    return sorted(configurations, key=lambda configuration: _distance(space, configuration))[:count]
+
+
+def _climbed(space: Space, start: Configuration, random: Random, steps: int) -> dict[str, Value]:
+    here, height = dict(start), _distance(space, start)
+    for _ in range(steps):
+        there = _moved(space, here, random)
+        distance = _distance(space, there)
+        if distance <= height:
+            here, height = there, distance
+        if height == 0:
+            break
+    return here
+
+
+def _distance(space: Space, configuration: Configuration) -> float:
+    return sum(each.distance(configuration) for each in space.constraints)
+
+
+def _moved(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
+    """Return the configuration with one or two parameters redrawn, or a number moved slightly."""
+    names = random.sample(list(configuration), min(len(configuration), random.choice((1, 1, 2))))
+    changed = {name: _changed(space.by_name[name], configuration[name], random) for name in names}
+    return draw(space, random, {**configuration, **changed})
+
+
+def _changed(parameter: Parameter, value: Value, random: Random) -> Value:
+    if parameter.numeric and random.random() < 0.6:
+        return _stepped(parameter, float(value), random)
+    return parameter.from_unit(random.random())
+
+
+def _stepped(parameter: Parameter, value: float, random: Random) -> float | int:
+    assert parameter.low is not None and parameter.high is not None
+    scale = 10 ** random.uniform(-5, -0.3)
+    if parameter.log:
+        share = min(scale * random.gauss(0, 1), 1.0)  # at most the whole range: a larger power could overflow
+        moved = value * (parameter.high / parameter.low) ** share
+    else:
+        moved = value + (parameter.high - parameter.low) * scale * random.gauss(0, 1)
+    step = parameter.step or (1 if parameter.kind == "int" else 0)
+    if step and abs(moved - value) < step:
+        moved = value + random.choice((-step, step))
+    return parameter.snap(moved)
+
+
+def _list(space: Space) -> str:
+    return " and ".join(f"`{text}`" for text in space.texts())
+
+
+def _why(space: Space, drawn: list[dict[str, Value]]) -> str:
+    """Return a hint: which constraints never held, or that each held, but never all at once."""
+    never = [each for each in space.constraints if not any(each.holds(configuration) for configuration in drawn)]
+    if not never:
+        return f"each of them holds somewhere, but of {len(drawn)} configurations none fulfils all"
+    equation = any(each.equations for each in never)
+    advice = "; two decimals are never exactly equal, compute one from the others in your program" if equation else ""
+    return f"of {len(drawn)} configurations none fulfils {' or '.join(f'`{each.text}`' for each in never)}{advice}"

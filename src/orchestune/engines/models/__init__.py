@@ -1,0 +1,1 @@
+"""Surrogate models of metrics: Gaussian processes, their training data, and what is derived from them."""

@@ -1,0 +1,123 @@
+"""Parameter importance: which parameters a metric depends on.
+
+Functional ANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014) with a Gaussian process in place of the random forest: the
+variance of its mean if one parameter alone is resampled, over the whole space (the total effect of Homma and Saltelli,
+1996, with the estimator of Jansen, 1999). A search concentrates where it expects good values, so a measure that
+compares its good trials with all of them would underrate exactly the parameters it has learned best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from orchestune.domain.search.findings import ENOUGH
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.trial import Observation
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.models.cube import Cube, Floats, stacked
+from orchestune.engines.models.fitting import MOST_SINGLES, beyond_chance, fit, most_fitted
+from orchestune.engines.models.posterior import Posterior
+from orchestune.engines.models.training_data import TrainingPoint, entry, gathered, thinned
+
+_FITTED, _MODELLED = 150, 250
+"""completed trials used to fit the scales and to build the model: the best and an even selection of the others"""
+_DRAWS, _LOOKS = 512, 20_000
+"""points whose parameters are resampled, and the upper bound of model evaluations"""
+_TRIES = 8
+_TIED = 0.9
+"""share of points at which resampling fails from which on a parameter counts as tied to others by constraints"""
+_GROUPS, _IN_GROUP = 10, 10
+
+
+def importance(space: Space, metric: Metric, history: Sequence[Observation]) -> dict[str, float]:
+    """Return the share of each parameter, largest first; they sum to 1. Empty with fewer than `ENOUGH` completed
+    trials, or if a process explains the values no better than chance.
+
+    An inactive parameter has no effect in that part of the space. Infeasible configurations do not count.
+    """
+    cube, alone = Cube(space), [replace(metric, limit=None, optimized=True)]
+    found = [entry(cube, alone, seen) for seen in history]
+    entries = [item for item in found if item is not None and item.losses is not None]
+    if len(entries) < ENOUGH or len({item.losses for item in entries}) < 2:
+        return {}
+    known = ~np.isnan(stacked([item.point for item in entries], cube.width)).all(axis=0)
+    effects = np.where(known, _total_effects(cube, entries), 0.0)
+    total = float(effects.sum())
+    if not (np.isfinite(total) and total > 0):
+        return {}
+    shares = {parameter.name: float(effects[place]) / total for place, parameter in enumerate(space.parameters)}
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _total_effects(cube: Cube, entries: Sequence[TrainingPoint]) -> Floats:
+    most = most_fitted(cube.width)
+    with np.errstate(over="ignore", under="ignore"):
+        few = gathered(thinned(entries, min(_FITTED, most)), cube.width, "plain", (1.0,))
+        additive = cube.width <= MOST_SINGLES
+        if not beyond_chance(cube.features(few.points), few, cube.numeric, additive=additive):
+            return np.zeros(cube.width)
+        scales = fit(cube.features(few.points), few, cube.numeric, additive=additive, quick=False)
+        seen = gathered(thinned(entries, min(_MODELLED, most)), cube.width, "plain", (1.0,))
+        features = cube.features(seen.points)
+        model = Posterior(scales, features, seen.values, seen.noise(scales), features[:0], cube.numeric)
+        count = max(50, min(_DRAWS, _LOOKS // (cube.width + 1)))
+        random = np.random.default_rng(0)
+        here = cube.uniform(count, random)
+        there = cube.anywhere(len(here), random)
+        expected = model.at(cube.features(here))[0]
+        found, constrained = np.zeros(cube.width), cube.constrained()
+        tries = min(max(_LOOKS // (len(here) * max(int(constrained.sum()), 1)), 1), _TRIES)
+        for place in range(cube.width):
+            moved, fixed = _moved(cube, here, there, place, random, tries if constrained[place] else 0)
+            if fixed > _TIED * len(here):
+                found[place] = _explained(cube.features(here)[:, place], expected)
+            else:
+                found[place] = float(((expected - model.at(cube.features(moved))[0]) ** 2).mean() / 2)
+    return found
+
+
+def _moved(
+    cube: Cube, here: Floats, there: Floats, place: int, random: np.random.Generator, tries: int
+) -> tuple[Floats, int]:
+    """Return the points with one coordinate resampled, from `there` or redrawn while infeasible, up to `tries` times.
+
+    Points without a feasible draw stay unchanged; their number is the second result. `tries` = 0: all draws count as
+    feasible.
+    """
+    moved, left = here.copy(), np.arange(len(here))
+    if not tries:
+        moved[:, place] = there[:, place]
+        return moved, 0
+    for _ in range(tries):
+        drawn = here[left]
+        drawn[:, place] = there[: len(left), place]
+        allowed = cube.allowed(drawn)
+        moved[left[allowed]] = drawn[allowed]
+        left = left[~allowed]
+        if not len(left):
+            break
+        there = cube.anywhere(len(left), random)
+    return moved, len(left)
+
+
+def _explained(values: Floats, expected: Floats) -> float:
+    """Return the variance of the expected values explained by one parameter: its first-order effect.
+
+    Used for parameters tied to others by constraints: if they must have a fixed sum, none can be resampled alone, yet
+    they matter.
+    """
+    groups = min(_GROUPS, len(values) // _IN_GROUP)
+    if groups < 2:
+        return 0.0
+    places = np.unique(values, return_inverse=True)[1]
+    if places.max() >= groups:
+        places = np.argsort(np.argsort(values, kind="stable"), kind="stable") * groups // len(values)
+    counts = np.bincount(places)
+    means = np.bincount(places, expected) / np.maximum(counts, 1)
+    within = float(((expected - means[places]) ** 2).sum())
+    between = float((counts * (means - expected.mean()) ** 2).sum())
+    chance = within / max(len(values) - len(counts), 1) * (len(counts) - 1)
+    return max(between - chance, 0.0) / len(values)

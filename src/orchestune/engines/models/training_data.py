@@ -1,0 +1,185 @@
+"""Training data of a Gaussian process from a history.
+
+- completed, every metric finite: the loss;
+- completed with a reported standard deviation: the loss with that noise, or less if the results are less noisy: scripts
+  often report the spread of folds, not that of repeated runs;
+- pruned: worse than most. Enters halfway between the upper quartile and the worst loss, with a large variance;
+- failed, or not finite: no loss. A separate process models the probability of failure;
+- a penalty, as scripts report for failures: treated as failed (`without_penalties`);
+- cancelled: ignored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.trial import Observation
+from orchestune.domain.specification.metrics import Metric, excesses, objectives
+from orchestune.engines.models.cube import Cube, Floats, stacked
+from orchestune.engines.models.dominance import beaten
+from orchestune.engines.models.kernel import Scales
+from orchestune.engines.models.warping import Warping, warped
+
+_PRUNED_VARIANCE = 0.25
+_MOST_VARIANCE = 100.0
+_NO_WIDTH = 1e-9
+_SHARED, _OTHERS = 3, 5
+"""minimum number of trials that share a penalty, and of better ones: fewer may do so by chance"""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingPoint:
+    """An observation: its point, and a loss per metric (smaller is better), None if it has no losses."""
+
+    point: Floats
+    losses: tuple[float, ...] | None
+    deviations: tuple[float, ...]
+    """standard deviations of the losses, 0 where none was reported"""
+    pruned: bool = False
+    excesses: tuple[float, ...] = ()
+    """excess over each limit; empty unless completed with a value for each"""
+
+    @property
+    def failed(self) -> bool:
+        """True if it ended without a loss and was not pruned."""
+        return self.losses is None and not self.pruned
+
+    @property
+    def feasible(self) -> bool:
+        """True if it completed within every limit."""
+        return self.losses is not None and all(excess <= 0 for excess in self.excesses)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The training data of a model."""
+
+    points: Floats
+    """one row per observation"""
+    values: Floats
+    variances: Floats
+    """variance per value, in addition to the common noise"""
+    reported: Floats
+    """variance reported by the trial, 0 if none"""
+
+    def noise(self, scales: Scales) -> Floats:
+        """Return the noise variances given the scales."""
+        found: Floats = self.variances + scales.trust * self.reported
+        return found
+
+
+def entry(cube: Cube, metrics: Sequence[Metric], observation: Observation) -> TrainingPoint | None:
+    """Return the entry of an observation; None if it was cancelled or is not in this space."""
+    point = None if observation.state is TrialState.CANCELLED else cube.point(observation.parameters)
+    if point is None:
+        return None
+    nothing = (0.0,) * len(objectives(metrics))
+    if observation.state is not TrialState.COMPLETED:
+        return TrainingPoint(point, None, nothing, observation.state is TrialState.PRUNED)
+    optimized, beyond = objectives(metrics), excesses(metrics, observation.metrics)
+    values = [observation.metrics.get(metric.name, math.nan) for metric in optimized]
+    if not all(map(math.isfinite, (*values, *beyond))):
+        return TrainingPoint(point, None, nothing)
+    losses = tuple(v if metric.goal == "minimize" else -v for metric, v in zip(optimized, values, strict=True))
+    found = [abs(observation.stddev.get(metric.name, 0.0)) for metric in optimized]
+    return TrainingPoint(
+        point, losses, tuple(value if math.isfinite(value) else 0.0 for value in found), excesses=beyond
+    )
+
+
+def without_penalties(entries: Sequence[TrainingPoint]) -> list[TrainingPoint]:
+    """Treat trials as failed if several share the worst loss and its gap to the others exceeds the range of these.
+
+    Many scripts report such a value for failures, 1e9 or the loss of a random guess. Beside it a process could not tell
+    the others apart, and would model the jump as a slope.
+    """
+    losses = [item.losses[0] for item in entries if item.losses is not None and len(item.losses) == 1]
+    worst = max(losses, default=0.0)
+    others = [loss for loss in losses if loss < worst]
+    if len(losses) - len(others) < _SHARED or len(others) < _OTHERS:
+        return list(entries)
+    if worst - max(others) <= max(others) - min(others):
+        return list(entries)
+    return [replace(item, losses=None) if item.losses == (worst,) else item for item in entries]
+
+
+def limit_evidence(entries: Sequence[TrainingPoint], width: int, index: int) -> tuple[TrainingData, float] | None:
+    """Return the known excesses over one limit, standardized, and the limit on that scale; None if none is known."""
+    known = [item for item in entries if item.excesses]
+    if not known:
+        return None
+    found = np.array([item.excesses[index] for item in known])
+    low, high = np.quantile(found, [0.1, 0.9])
+    room = max(high - low, 1e-12 * float(np.abs(found).max()), 1e-300)
+    cut = np.clip(found, min(low - room, -room), max(high + room, room))  # the size of extreme excesses does not matter
+    deviation = float(cut.std())
+    scale = 1 / deviation if deviation > 1e-300 else 0.0
+    mean = float(cut.mean())
+    values = (cut - mean) * scale if scale else np.sign(cut)
+    limit = -mean * scale if scale else 0.0
+    points = stacked([item.point for item in known], width)
+    return _exact(points, values), limit
+
+
+def failure_evidence(entries: Sequence[TrainingPoint], width: int) -> tuple[TrainingData, float] | None:
+    """Return failure labels (±1), standardized, and the midpoint on that scale; None if all trials failed or none.
+
+    Least-squares classification: a regression on labels, which suffices to rank points (Rasmussen and Williams, 2006,
+    6.5).
+    """
+    labels = np.array([1.0 if item.failed else -1.0 for item in entries])
+    deviation = float(labels.std())
+    if deviation == 0:
+        return None
+    mean = float(labels.mean())
+    points = stacked([item.point for item in entries], width)
+    return _exact(points, (labels - mean) / deviation), -mean / deviation
+
+
+def _exact(points: Floats, values: Floats) -> TrainingData:
+    return TrainingData(points, values, np.zeros(len(values)), np.zeros(len(values)))
+
+
+def thinned(entries: Sequence[TrainingPoint], most: int) -> list[TrainingPoint]:
+    """Return at most `most` entries in order: the best third by the first metric, the others evenly selected."""
+    if len(entries) <= most:
+        return list(entries)
+    order = sorted(range(len(entries)), key=lambda i: (entries[i].losses or (math.inf,))[0])
+    best, rest = order[: most // 3], sorted(order[most // 3 :])
+    chosen = np.linspace(0, len(rest) - 1, most - len(best)).round().astype(int)
+    return [entries[index] for index in sorted({*best, *(rest[i] for i in chosen)})]
+
+
+def gathered(entries: Sequence[TrainingPoint], width: int, how: Warping, shares: Sequence[float]) -> TrainingData:
+    """Return the evidence of `entries`: at least one must have losses, and none may have failed.
+
+    `shares`: the weights of the metrics.
+    """
+    scored = [entry for entry in entries if entry.losses is not None]
+    losses, deviations = (np.array([getattr(e, name) for e in scored]) for name in ("losses", "deviations"))
+    values, factor = warped(losses[:, 0], how) if len(shares) == 1 else (_scalar(losses, shares), 0.0)
+    with np.errstate(over="ignore"):
+        told = np.minimum((deviations[:, 0] * factor) ** 2, _MOST_VARIANCE)
+    poorer = (float(np.quantile(values, 0.75)) + float(values.max())) / 2
+    completed = np.array([entry.losses is not None for entry in entries])
+    found, reported = np.full(len(entries), poorer), np.zeros(len(entries))
+    found[completed], reported[completed] = values, told
+    spread = np.where(completed, 0.0, _PRUNED_VARIANCE)
+    return TrainingData(stacked([item.point for item in entries], width), found, spread, reported)
+
+
+def _scalar(losses: Floats, shares: Sequence[float]) -> Floats:
+    """Return the augmented Chebyshev scalarization of ParEGO (Knowles, 2006), with losses scaled by the front's width.
+
+    With that scale the weights spread along the front; with the width of all losses most would point to its ends.
+    """
+    columns = np.stack([warped(column, "plain")[0] for column in losses.T])
+    front = columns[:, beaten(columns.T) == 0]
+    best, width = front.min(axis=1, keepdims=True), np.ptp(front, axis=1, keepdims=True)
+    weighted = (columns - best) / np.where(width > _NO_WIDTH, width, 1.0) * np.array(shares)[:, None]
+    return warped(weighted.max(axis=0) + 0.05 * weighted.sum(axis=0), "plain")[0]

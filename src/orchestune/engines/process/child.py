@@ -1,0 +1,107 @@
+"""The process that runs the learning engines: `python -m orchestune.engines.process.child FD`, started by `parent`.
+
+It serves one request at a time, and exits when the other end of its socket is closed, as by the death of the server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import astuple
+from typing import Any
+
+from orchestune.domain.search.space import Space
+from orchestune.domain.search.trial import Observation
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.constraints.deduplication import DistinctEngine
+from orchestune.engines.learners import proposer
+from orchestune.engines.process.messages import encode, observation_from_json
+from orchestune.ports.engine import Engine, Exhausted, StillLooking
+
+_NICENESS = 5  # trials and the server have priority
+
+
+def serve(connection: socket.socket) -> None:
+    """Serve requests until the connection is closed."""
+    engines: dict[int, Engine] = {}
+    with connection, connection.makefile("rb") as requests, contextlib.suppress(ConnectionError):
+        for line in requests:
+            connection.sendall(encode(_answer(engines, json.loads(line))))
+
+
+def _answer(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        for closed in request["closed"]:
+            engines.pop(closed, None)
+        if "importance" in request:
+            return _weigh(request["importance"])
+        if "estimate" in request:
+            return _estimate(request["estimate"])
+        if "front" in request:
+            return _front(request["front"])
+        return _ask(engines, request) if "engine" in request else {}
+    except StillLooking:
+        return {"looking": True}
+    except Exhausted as exc:
+        return {"exhausted": str(exc)}
+    except Exception as exc:  # noqa: BLE001 (a bug in one engine must not stop the others; the server logs it)
+        return {"failed": f"{type(exc).__name__}: {exc}", "traceback": traceback.format_exc()}
+
+
+def _ask(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str, Any]:
+    engine = request["engine"]
+    if "create" in request:
+        how = request["create"]
+        space = Space.from_json(how["space"], how["constraints"])
+        metrics = [Metric.from_json(metric) for metric in how["metrics"]]
+        engines[engine] = DistinctEngine(space, proposer(how["name"], space, metrics, how["seed"], how["options"]))
+    engines[engine].tell([observation_from_json(document) for document in request["observations"]])
+    if "number" not in request:
+        return {}
+    configuration = engines[engine].ask(request["pending"], request["number"], request["seed"])
+    return {"configuration": configuration, "source": engines[engine].source}
+
+
+def _weigh(request: Mapping[str, Any]) -> dict[str, Any]:
+    from orchestune.engines.models.importance import importance  # imported here: rarely needed
+
+    history = [observation_from_json(document) for document in request["history"]]
+    space = Space.from_json(request["space"], request["constraints"])
+    found = importance(space, Metric.from_json(request["metric"]), history)
+    return {"importance": found}
+
+
+def _estimate(request: Mapping[str, Any]) -> dict[str, Any]:
+    from orchestune.engines.models.estimate import best_estimate  # imported here: rarely needed
+
+    found = best_estimate(*_told(request))
+    return {"estimate": astuple(found) if found else None}
+
+
+def _front(request: Mapping[str, Any]) -> dict[str, Any]:
+    from orchestune.engines.models.estimate import expected_front  # imported here: rarely needed
+
+    return {"front": expected_front(*_told(request))}
+
+
+def _told(request: Mapping[str, Any]) -> tuple[Space, list[Metric], list[Observation]]:
+    history = [observation_from_json(document) for document in request["history"]]
+    return Space.from_json(request["space"]), [Metric.from_json(metric) for metric in request["metrics"]], history
+
+
+def main() -> None:
+    """Serve on the socket whose file descriptor is the first argument."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    serve(socket.socket(fileno=int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

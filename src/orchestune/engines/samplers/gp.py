@@ -1,0 +1,327 @@
+"""Gaussian processes with expected improvement, using only NumPy and SciPy.
+
+The scales of the process (length scales, amplitudes, noise) are fitted only at certain numbers of observations, to the
+history at that number, and are used until the next of these. So a suggestion is a function of the history, not of the
+time of the asks, and few asks wait for a fit. New observations and pending trials enter the process at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from scipy.special import log_ndtr
+
+from orchestune.domain.search.parameters import Value
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.search.trial import Observation
+from orchestune.domain.specification.metrics import Metric, objectives
+from orchestune.engines.constraints.identity import ConfigurationKeys
+from orchestune.engines.models.cube import Cube, Flags, Floats, stacked
+from orchestune.engines.models.fitting import MOST_SINGLES, fit, most_fitted
+from orchestune.engines.models.history import History
+from orchestune.engines.models.kernel import Scales
+from orchestune.engines.models.posterior import Posterior
+from orchestune.engines.models.training_data import (
+    TrainingData,
+    TrainingPoint,
+    entry,
+    failure_evidence,
+    gathered,
+    limit_evidence,
+    thinned,
+    without_penalties,
+)
+from orchestune.engines.models.warping import Warping
+from orchestune.engines.samplers.candidates import Acquisition, Effort, ranked
+from orchestune.engines.samplers.niching import EvaluatedPoint, Niches
+from orchestune.engines.samplers.quasi import start_design
+from orchestune.engines.samplers.stall import ELSEWHERE, Stall
+from orchestune.engines.samplers.start import STARTUP, begins, least
+from orchestune.engines.versions import version_of
+
+HISTORY = 250
+"""default number of observations in the process"""
+_FEWEST = 50
+_MOST_FITTED = 150
+"""observations used to fit the scales; the time of a fit grows with their cube"""
+_PENDING = 100
+_PARENTS = 5
+_FAILURES = -1
+"""index of the failure model among the models of limits"""
+_FORBIDDING = 100.0
+"""Penalty that excludes regions where three of four trials fail: otherwise the improvement extrapolated far beyond the
+border, times a small probability, would outweigh the small improvement possible next to the border."""
+_BELIEF = 10.0
+"""results after which a user's prior has the same weight as the model"""
+_BEHIND = 1e6  # added when sorting known points: infeasible ones come last
+_LOOKED_AT = 300
+"""top points, of which the first new one is suggested"""
+_DIRECTIONS = 10
+"""weight vectors for several metrics, chosen at random"""
+_SHORTER = 4.0
+"""factor by which length scales are shortened to explore elsewhere"""
+
+
+@dataclass(frozen=True)
+class ModelVariant:
+    """A variant of the model of a history."""
+
+    warping: Warping
+    additive: bool
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """A process that models a constraint: the limit of a metric, or failure."""
+
+    model: Posterior
+    limit: float
+    worst: float
+    """predictions beyond this are penalized so much that any other point is preferred"""
+
+    def log_chance(self, features: Floats) -> Floats:
+        """Return the log probability that the constraint holds."""
+        mean, deviation = self.model.at(features)
+        found: Floats = log_ndtr((self.limit - mean) / deviation)
+        return found - _FORBIDDING * np.maximum(mean - self.worst, 0.0)
+
+
+_VIEWS = (ModelVariant("plain", False), ModelVariant("plain", True), ModelVariant("power", False))
+_FIRST_VIEWS = (ModelVariant("plain", True), ModelVariant("power", True))
+"""used with few results: additive effects are learned from fewer results than interactions"""
+_FEW = 4
+"""results per coordinate below which the first views are used"""
+
+
+class GpProposer:
+    """Suggests by one process per view; the views alternate, each for two consecutive trial numbers."""
+
+    name = "gp"
+    uses_history = True
+    tries = 2
+
+    def __init__(
+        self,
+        space: Space,
+        metrics: Sequence[Metric],
+        seed: int,
+        *,
+        startup: int = STARTUP,
+        history: int | None = None,
+    ) -> None:
+        self.version = version_of(self.name)
+        self._metrics, self._startup = tuple(metrics), startup
+        self._objectives = len(objectives(metrics))
+        self._limits = sum(metric.limit is not None for metric in metrics)
+        singles = len(space.parameters) <= MOST_SINGLES
+        self._views = _VIEWS if singles else tuple(view for view in _VIEWS if not view.additive)
+        self._first_views = _FIRST_VIEWS if singles else self._views
+        self._cube = Cube(space)
+        self._identity = ConfigurationKeys(space)
+        self._design = start_design(space, seed)
+        most = most_fitted(self._cube.width)
+        self._history: History[TrainingPoint] = History(max(_FEWEST, min(history or HISTORY, most)), self._objectives)
+        self.source = self._design.source
+        self._told: set[bytes] = set()
+        self._scored = self._failed = 0
+        self._stall = Stall()
+        self._niches = Niches(self._cube.numeric)
+        self._stalled = False
+        self._next_fit = least(startup)
+        self._fitted: list[TrainingPoint] = []
+        self._failures_fitted = False
+        self._scales: dict[tuple[ModelVariant, tuple[float, ...]], Scales] = {}
+        self._limit_scales: dict[int, Scales] = {}
+
+    def ready(self, pending: int) -> bool:
+        """Return True if there are enough results for a model, given the number of pending trials."""
+        return begins(self._scored, self._failed, self._startup, pending) and self._cube.width > 0
+
+    def looks_elsewhere(self, number: int) -> bool:
+        """Return True if trial `number` is one of the quarter that a stalled search spends elsewhere.
+
+        Elsewhere is a niche, or anywhere if there is none. With long length scales, fitted to the region searched so
+        far, a process is certain about regions without observations. With shorter ones it is certain only about the
+        neighbourhood of observations (Wang and de Freitas, 2014).
+        """
+        return number % 4 == 1 and self._stall.lasts
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        self._design.tell(observations)
+        for observation in observations:
+            if observation.own:
+                self._told.add(self._identity.of(observation.parameters))
+            found = entry(self._cube, self._metrics, observation)
+            if found is None:
+                continue
+            self._history.add(found, found.losses if found.feasible else None)
+            self._scored += found.losses is not None
+            self._failed += found.failed
+            if found.losses is not None and found.feasible and self._objectives == 1:
+                self._stall.add(found.losses[0])
+                self._follow(found)
+            due = len(self._history) >= self._next_fit or (found.failed and not self._failures_fitted)
+            if due and self._scored and (window := self._window()):
+                self._next_fit = len(self._history) + max(3, len(self._history) // 8)
+                self._fitted = thinned(window, _MOST_FITTED)
+                self._failures_fitted = any(item.failed for item in self._fitted)
+                self._scales.clear()
+                self._limit_scales.clear()
+
+    def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        everything = self._window() if self.ready(len(pending)) else []
+        self.source = self.name if everything else self._design.source
+        if not everything:
+            return self._design.propose(pending, number, seed)
+        niche = None
+        if elsewhere := self.looks_elsewhere(number):
+            self.source, niche = ELSEWHERE, self._niches.best
+        random = np.random.default_rng(seed)
+        view = self._view(number)
+        shares = self._shares(random)
+        entries = [item for item in everything if not item.failed]
+        evidence = gathered(entries, self._cube.width, view.warping, shares)
+        waiting = [point for point in map(self._cube.point, pending[-_PENDING:]) if point is not None]
+        with np.errstate(over="ignore", under="ignore"):
+            scales = self._scales_of(view, shares)
+            posterior = Posterior(
+                scales.shortened(_SHORTER) if elsewhere and niche is None else scales,
+                self._cube.features(evidence.points),
+                evidence.values,
+                evidence.noise(scales),
+                self._cube.features(stacked(waiting, self._cube.width)),
+                self._cube.numeric,
+            )
+            known = np.concatenate([evidence.points, stacked(waiting, self._cube.width)])
+            order, acquisition = posterior.expected, cast(Acquisition, posterior.log_improvement)
+            bounds = [bound for index in (_FAILURES, *range(self._limits)) if (bound := self._bound(index, everything))]
+            if bounds:
+                kept = np.array([item.feasible for item in entries] + [False] * len(waiting))
+                order, acquisition = _within(posterior, kept, bounds)
+            if niche is not None:
+                posterior.best = float(posterior.at(niche.features[None])[0][0])
+                acquisition = self._inside(acquisition)
+            parents = known[np.argsort(order, kind="stable")[:_PARENTS]] if niche is None else niche.point[None]
+            if self._cube.believes:
+                acquisition = self._weighed(acquisition)
+            points = ranked(self._cube, acquisition, parents, random, Effort())
+        busy = self._identity.set_of(pending)
+        for point in _distinct(points):
+            configuration = self._cube.configuration(point)
+            name = self._identity.of(configuration)
+            if name not in self._told and name not in busy:
+                return configuration
+        return self._cube.configuration(points[0])
+
+    def _window(self) -> list[TrainingPoint]:
+        """Return the entries of the model; empty if thousands of failures have displaced all values."""
+        found = without_penalties([item for _, item in self._history.window()])
+        return found if any(item.losses is not None for item in found) else []
+
+    def _follow(self, found: TrainingPoint) -> None:
+        """Update the niches with a result; search them while the search is stalled."""
+        if not self._stall.lasts:
+            self._niches.leave()
+            self._stalled = False
+        elif not self._stalled and self._fitted:
+            self._stalled = True
+            with np.errstate(over="ignore", under="ignore"):
+                scales = self._scales_of(_VIEWS[0], (1.0,))
+            self._niches.begin(scales.weights, self._known())
+        elif self._niches.add(self._place(found), self._stall.worth):
+            self._niches.enter(self._known())
+
+    def _known(self) -> list[EvaluatedPoint]:
+        return [self._place(item) for _, item in self._history.window() if item.feasible]
+
+    def _place(self, item: TrainingPoint) -> EvaluatedPoint:
+        assert item.losses is not None
+        return EvaluatedPoint(item.point, self._cube.features(item.point[None])[0], item.losses[0])
+
+    def _view(self, number: int) -> ModelVariant:
+        views = self._first_views if self._scored < _FEW * self._cube.width else self._views
+        return views[number // 2 % len(views)]
+
+    def _inside(self, acquisition: Acquisition) -> Acquisition:
+        """Return the acquisition function restricted to the current niche."""
+        return lambda features: np.where(self._niches.holds(features), acquisition(features), -math.inf)
+
+    def _weighed(self, acquisition: Acquisition) -> Acquisition:
+        """Return the acquisition times the priors, to a power that decays with the results (Hvarfner et al., 2022)."""
+        weight = _BELIEF / max(self._scored, 1)
+        return lambda features: acquisition(features) + weight * self._cube.log_prior(features)
+
+    def _bound(self, index: int, entries: Sequence[TrainingPoint]) -> _Bound | None:
+        """Return the model of a limit or of failures; None without evidence now or at the last fit."""
+        found, scales = self._beyond(entries, index), self._scales_of_limit(index)
+        if found is None or scales is None:
+            return None
+        evidence, limit = found
+        features = self._cube.features(evidence.points)
+        with np.errstate(over="ignore", under="ignore"):
+            noise = evidence.noise(scales)
+            model = Posterior(scales, features, evidence.values, noise, features[:0], self._cube.numeric)
+        worst = (limit + float(evidence.values.max())) / 2 if index == _FAILURES else math.inf
+        return _Bound(model, limit, worst)
+
+    def _beyond(self, entries: Sequence[TrainingPoint], index: int) -> tuple[TrainingData, float] | None:
+        """Return the evidence about a limit or about failures; None if there is none."""
+        if index == _FAILURES:
+            return failure_evidence(entries, self._cube.width)
+        return limit_evidence(entries, self._cube.width, index)
+
+    def _scales_of_limit(self, index: int) -> Scales | None:
+        if index not in self._limit_scales:
+            found = self._beyond(self._fitted, index)
+            if found is None:
+                return None
+            features = self._cube.features(found[0].points)
+            self._limit_scales[index] = fit(features, found[0], self._cube.numeric)
+        return self._limit_scales[index]
+
+    def _scales_of(self, view: ModelVariant, shares: tuple[float, ...]) -> Scales:
+        if (view, shares) not in self._scales:
+            fitted = [item for item in self._fitted if not item.failed]
+            found = gathered(fitted, self._cube.width, view.warping, shares)
+            features = self._cube.features(found.points)
+            self._scales[view, shares] = fit(features, found, self._cube.numeric, additive=view.additive)
+        return self._scales[view, shares]
+
+    def _shares(self, random: np.random.Generator) -> tuple[float, ...]:
+        if self._objectives == 1:
+            return (1.0,)
+        direction = int(random.integers(_DIRECTIONS))
+        if self._objectives == 2:
+            first = (direction + 0.5) / _DIRECTIONS
+            return (first, 1 - first)
+        weights = np.random.default_rng(direction).dirichlet(np.ones(self._objectives))
+        return tuple(weights.tolist())
+
+
+def _distinct(points: Floats) -> Floats:
+    """Return the first distinct points. If a corner is the known optimum, most climbs end in the same point."""
+    _, first = np.unique(points, axis=0, return_index=True)
+    found: Floats = points[np.sort(first)[:_LOOKED_AT]]
+    return found
+
+
+def _within(posterior: Posterior, kept: Flags, bounds: Sequence[_Bound]) -> tuple[Floats, Acquisition]:
+    """Return sort keys of the known points, and the log expected improvement plus the log probability of feasibility.
+
+    While no feasible point is known, the acquisition is that probability alone (Gardner et al., 2014).
+    """
+    any_kept = bool(kept.any())
+    if any_kept:
+        posterior.best = float(posterior.expected[kept].min())
+
+    def acquisition(features: Floats) -> Floats:
+        total = posterior.log_improvement(features) if any_kept else np.zeros(len(features))
+        for bound in bounds:
+            total = total + bound.log_chance(features)
+        return total
+
+    return np.where(kept, posterior.expected, posterior.expected + _BEHIND), acquisition

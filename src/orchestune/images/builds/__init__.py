@@ -1,0 +1,1 @@
+"""Image builds: Dockerfiles, contexts, builders on this machine and in a cluster."""

@@ -1,0 +1,1 @@
+"""Container registries: references, authentication, manifests, uploads."""

@@ -1,0 +1,129 @@
+"""Restrictions on outgoing addresses: a server can reach addresses that its users must not."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import SplitResult, quote, urlsplit
+
+from orchestune.errors import BadInput, Denied, Unreachable
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_INTERNET = ipaddress.ip_network("2000::/3")
+"""all public IPv6 addresses; other ranges are site-local, translators or reserved"""
+PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Destination of a URL."""
+
+    secure: bool
+    host: str
+    port: int
+    path: str
+    """includes the query, percent-encoded; begins with a slash"""
+
+
+@dataclass(frozen=True)
+class AllowedDestinations:
+    """Allowed destinations: public addresses, and configured host names and networks.
+
+    A shared server can reach more than its users may: other services of its machine, the private network, and a cloud's
+    metadata service, which issues credentials. A server of one user may call any address.
+    """
+
+    everywhere: bool = False
+    hosts: frozenset[str] = frozenset()
+    networks: tuple[_Network, ...] = ()
+
+    def check(self, url: str, key: str) -> None:
+        """Check a URL without DNS lookup. Raises BadInput and Denied."""
+        host = parse(url, key).host
+        found = _literal(host)
+        if found is not None and not self._allows(host, found):
+            raise _denied(host)
+
+    def addresses(self, target: Destination) -> Sequence[tuple[int, tuple[object, ...]]]:
+        """Return family and socket address of the allowed addresses of a host, in the order in which to try them.
+
+        Callers must connect to one of these, not to the name, which may resolve differently later. Raises Denied and
+        Unreachable.
+        """
+        try:
+            found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as exc:
+            raise Unreachable(f"the host {target.host} is not known: {getattr(exc, 'strerror', None) or exc}") from exc
+        allowed = [
+            (family, address)
+            for family, _, _, _, address in found
+            if self._allows(target.host, ipaddress.ip_address(str(address[0]).partition("%")[0]))
+        ]
+        if not allowed:
+            raise _denied(target.host)
+        return allowed
+
+    def _allows(self, host: str, address: _Address) -> bool:
+        if self.everywhere or host.lower() in self.hosts:
+            return True
+        inner = _inner(address)
+        if any(inner in network for network in self.networks if network.version == inner.version):
+            return True
+        return inner.is_global and not inner.is_multicast and (inner.version == 4 or inner in _INTERNET)
+
+
+def allowing(names: Sequence[str]) -> AllowedDestinations:
+    """Allow public addresses and these hosts and networks. Raises ValueError for an invalid entry."""
+    hosts: set[str] = set()
+    networks: list[_Network] = []
+    for name in names:
+        try:
+            networks.append(ipaddress.ip_network(name, strict=False))
+        except ValueError:
+            if "/" in name or ":" in name:
+                raise ValueError(f"{name!r} is neither the name of a host nor a network such as 10.0.0.0/8") from None
+            hosts.add(name.lower())
+    return AllowedDestinations(hosts=frozenset(hosts), networks=tuple(networks))
+
+
+def parse(url: str, key: str = "") -> Destination:
+    """Parse an HTTP URL. Raises BadInput without the URL, which may contain a secret."""
+    try:
+        split = urlsplit(url)
+        host, port = split.hostname, split.port
+    except ValueError:
+        host, port, split = None, None, SplitResult("", "", "", "", "")
+    if split.scheme not in PORTS or not host or not url.isprintable() or " " in url:
+        raise BadInput.one("is no address; write it like https://example.org/path", key)
+    if "@" in split.netloc:
+        raise BadInput.one("has a user or a password in the address, which is not taken", key)
+    path = (split.path or "/") + (f"?{split.query}" if split.query else "")
+    return Destination(split.scheme == "https", host, port or PORTS[split.scheme], quote(path, string.punctuation))
+
+
+def _inner(address: _Address) -> _Address:
+    """Return the IPv4 address embedded in an IPv6 address, or the address itself."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in _NAT64:
+            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        return address.ipv4_mapped or address.sixtofour or address
+    return address
+
+
+def _literal(host: str) -> _Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _denied(host: str) -> Denied:
+    return Denied(
+        f"this server may not call {host}, which is no address of the internet",
+        "whoever runs the server can allow it: see the setting outgoing_allow",
+    )

@@ -1,0 +1,171 @@
+"""The live stream of a page: documents as they change, and log lines of trials. It can be resumed.
+
+All documents are sent first, then those that change, at most once a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, replace
+
+from fastapi import Request, Response
+
+from orchestune.server.answers import encoded
+from orchestune.server.change_journal import Journal, JournalRead, LogEvents, StreamPosition
+from orchestune.server.context import Context
+from orchestune.server.streams import OPENING, Batch, read_chunks, sent
+from orchestune.services.queries import read_logs
+
+_PING = b"event: ping\ndata: {}\n\n"
+"""an event and not a comment, which a page could not receive: it must know that the stream is alive"""
+_LINES = 200
+"""maximum of log chunks per read"""
+_MISSED = 2000
+"""maximum of missed log chunks that a resumed stream with a tail still sends; beyond that it starts with the tail"""
+
+
+@dataclass(frozen=True)
+class LogSource:
+    """Log output of trials: `read(after, limit, tail)` returns chunks after a cursor, `end()` the last cursor."""
+
+    key: str
+    topic: str
+    read: Callable[[int, int, int | None], Batch]
+    end: Callable[[], int]
+    after: int | None = None
+    """cursor to start after"""
+    tail: int | None = None
+    """approximate number of lines to start with if there is no cursor; None: new lines only"""
+
+
+@dataclass(frozen=True)
+class LiveView:
+    """The documents that a page shows, by name; pages with the same `key` share reads."""
+
+    key: str
+    topic: str
+    read: Callable[[], Mapping[str, object]]
+    every: float = float("inf")
+    """seconds between reads without a signal, for documents that change without one"""
+    kind: Callable[[str], str] = lambda name: "status"
+    """type of the event for the document of this name"""
+    log: LogSource | None = None
+    printed: bool = False
+    """True if it contains logs, whose storage may hang"""
+
+
+def log_of(context: Context, experiment: str, trial: int | None, after: int | None, tail: int | None) -> LogSource:
+    """Return the log output of an experiment, or of one trial."""
+    core = context.core
+    return LogSource(
+        key=f"{experiment} {trial}",
+        topic=f"logs:{experiment}",
+        read=lambda cursor, limit, lines: read_chunks(core, experiment, cursor, limit, trial, None, lines),
+        end=lambda: read_logs.end(core, experiment),
+        after=after,
+        tail=tail,
+    )
+
+
+async def stream(context: Context, request: Request, view: LiveView, after: str = "") -> Response:
+    """Respond with a stream of events: one per document, `gone` for a deleted one, `ready` when all current documents
+    were sent, and `log` with new output.
+
+    The stream does not end while the subject exists: a finished experiment may be extended. The first read precedes the
+    response, so that errors have their HTTP status. `after` or `Last-Event-ID` is the id of the last event received.
+    """
+    place = StreamPosition.parse(request.headers.get("last-event-id", "").strip() or after)
+    seen = await _read(context, view)
+    return sent(_follow(context, view, seen, place))
+
+
+async def _read(context: Context, view: LiveView) -> JournalRead:
+    """Read the documents, or share the recent read of another page, and return them with the version before that read:
+    later changes are still pending for this page.
+    """
+
+    async def read() -> JournalRead:
+        version = context.core.signals.version(view.topic)
+        documents = await (context.printed if view.printed else context.streaming)(view.read)
+        journal = context.journals.keep(view.key, context.journals.get(view.key) or Journal())
+        journal.take({name: _event(view.kind(name), document) for name, document in documents.items()})
+        return JournalRead(version, journal)
+
+    return await context.seen.read(view.key, context.pace.shared, read)
+
+
+def _event(kind: str, document: object) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (kind.encode(), encoded(document))
+
+
+async def _follow(
+    context: Context, view: LiveView, seen: JournalRead, place: StreamPosition | None
+) -> AsyncGenerator[bytes, None]:
+    pace, signals, draining, log = context.pace, context.core.signals, context.draining, view.log
+    inline = context.core.store.inline
+    longest = min(view.every, pace.ping if inline else min(pace.poll, pace.ping))
+    with context.audience.watch():
+        yield OPENING
+        read = looked = spoke = time.monotonic()
+        lines, said = await _begin(context, log, place) if log is not None else (None, b"")
+        first = True
+        while not draining.begun:
+            news, whole, place = _news(seen.journal, place, lines)
+            if log is not None and lines is not None:
+                lines = await _lines(context, log, lines.next)
+                place = replace(place, line=lines.next)
+                news += b"id: %s\n%s" % (str(place).encode(), lines.event) if lines.event else b""
+            if news or first:
+                yield said + news + _ready(place, whole)
+                first, said, spoke = False, b"", time.monotonic()
+            elif time.monotonic() - spoke >= pace.ping:
+                yield _PING
+                spoke = time.monotonic()
+            if lines is None or not lines.more:
+                waits = [signals.wait(view.topic, seen.version, longest)]
+                if log is not None and lines is not None:
+                    waits.append(signals.wait(log.topic, lines.version, longest))
+                await draining.race(*waits)
+                await draining.race(asyncio.sleep(looked + pace.look - time.monotonic()))
+            looked = time.monotonic()
+            if not inline or seen.version != signals.version(view.topic) or looked - read >= longest:
+                seen, read = await _read(context, view), looked
+
+
+def _news(
+    journal: Journal, place: StreamPosition | None, lines: LogEvents | None
+) -> tuple[bytes, bool, StreamPosition]:
+    """Return the events since `place`, True if they are all documents since the journal cannot resume from `place`, and
+    the new place.
+    """
+    known = place is not None and journal.knows(place)
+    news = journal.since(place.number if place is not None and known else 0)
+    return news, not known, StreamPosition(journal.name, journal.number, None if lines is None else lines.next)
+
+
+def _ready(place: StreamPosition, whole: bool) -> bytes:
+    return b'id: %s\nevent: ready\ndata: {"whole":%s}\n\n' % (str(place).encode(), b"true" if whole else b"false")
+
+
+async def _begin(context: Context, log: LogSource, place: StreamPosition | None) -> tuple[LogEvents, bytes]:
+    """Return the start of the log, and a `skipped` event if too many lines were missed to send them all."""
+    after = place.line if place is not None and place.line is not None else log.after
+    end = await context.streaming(log.end)
+    if after is not None and (log.tail is None or end - after <= _MISSED):
+        return LogEvents(after), b""
+    skipped = b"" if after is None else b"event: skipped\ndata: {}\n\n"
+    return LogEvents(end if log.tail is None else 0), skipped
+
+
+async def _lines(context: Context, log: LogSource, after: int) -> LogEvents:
+    tail = log.tail if after == 0 else None
+
+    async def read() -> LogEvents:
+        version = context.core.signals.version(log.topic)
+        batch = await context.printed(log.read, after, _LINES, tail)
+        chunks = [item.document for item in batch.items]
+        return LogEvents(batch.next, version, _event("log", {"items": chunks}) if chunks else b"", batch.more)
+
+    return await context.lines.read(f"{log.key} {after} {tail}", context.pace.shared, read)

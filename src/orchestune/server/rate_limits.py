@@ -1,0 +1,62 @@
+"""Rate limits for unauthenticated callers: failed sign-ins, and rows of the audit log."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from orchestune.errors import Denied, Throttled
+from orchestune.server.caller_address import throttle_key
+
+FAILURES = 10  # unknown tokens per minute from one address
+MINUTE = 60.0
+MOST_ADDRESSES = 4096
+
+
+class TokenBuckets:
+    """Token buckets by key, at most `most` of them: the least recently used key is evicted first.
+
+    Each bucket holds `count` tokens and is refilled at a rate of `count` per `seconds`. Used on the event loop only.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        seconds: float = MINUTE,
+        most: int = MOST_ADDRESSES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._count, self._rate, self._most, self._clock = count, count / seconds, most, clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, key: str) -> float:
+        """Take a token from the bucket of `key` and return 0; if it is empty, return the seconds until the next one."""
+        now = self._clock()
+        level, at = self._buckets.pop(key, (float(self._count), now))
+        level = min(float(self._count), level + (now - at) * self._rate)
+        wait = 0.0 if level >= 1.0 else (1.0 - level) / self._rate
+        self._buckets[key] = (level if wait else level - 1.0, now)
+        if len(self._buckets) > self._most:
+            self._buckets.popitem(last=False)
+        return wait
+
+
+class FailedSignIns:
+    """Counts unknown tokens by client address.
+
+    Only failures are throttled: a valid token is accepted from a throttled address too, so that one attacker behind a
+    shared address locks no one out.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._buckets = TokenBuckets(FAILURES, clock=clock)
+
+    def refusal(self, address: str, error: Denied) -> Denied:
+        """Count a failure; return `error`, or `Throttled` beyond the limit, which hides if the token exists."""
+        wait = self._buckets.take(throttle_key(address))
+        if not wait:
+            return error
+        text = f"too many unknown tokens from this address (at most {FAILURES} a minute)"
+        return Throttled(text, "check ORCHESTUNE_TOKEN, and retry in a minute", math.ceil(wait))

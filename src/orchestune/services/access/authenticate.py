@@ -1,0 +1,81 @@
+"""Authentication: the caller behind a token."""
+
+from __future__ import annotations
+
+from orchestune.services.core import UNNAMED, Caller, Core
+from orchestune.services.execution.register_worker import wanted
+from orchestune.services.signatures import digest, read_worker_token, same
+from orchestune.store import credentials
+from orchestune.store.credentials import Credential
+from orchestune.store.session import Session
+
+TOKEN_PREFIX = "t."
+"""prefix of tokens that the server issued"""
+VOUCHED_SECONDS = 3600.0
+"""longest browser session based on a cluster's token: the cluster may revoke the token"""
+
+
+def authenticate(core: Core, token: str) -> Caller | None:
+    """Return the caller, or None if the token is invalid. Raises GroupOver if its worker has ended."""
+    found = read_worker_token(core, token)
+    if found:
+        with core.store.reading() as session:
+            wanted(session, found[0])  # worker tokens are in no row and do not expire: check the worker itself
+        return Caller(name=found[0], role="worker", experiment=found[1], worker=found[0])
+    for known, name in core.owners.items():
+        if same(token, known):
+            return Caller(name=name, role="owner", source=digest(known), shared=name == UNNAMED)
+    if token.startswith(TOKEN_PREFIX):
+        with core.store.reading() as session:
+            row = credentials.find(session, digest(token), "token")
+        if row is not None:
+            return Caller(name=row.name, role=row.role, source=row.digest)
+    return None
+
+
+def session_prefix(core: Core) -> str:
+    """Return the prefix of session tokens. It changes at each start if the host name of the pages does."""
+    start = core.pages_host.partition(".")[0]
+    return f"s.{start}." if start else "s."
+
+
+def session_of(core: Core, token: str) -> Caller | None:
+    """Return the caller of a browser session; None if it has expired or its token was revoked."""
+    if not token.startswith(session_prefix(core)):
+        return None  # created before the last start of the embedded server
+    with core.store.reading() as session:
+        row = credentials.find(session, digest(token), "session")
+        if row is None:
+            return None
+        is_vouched = credentials.find(session, row.source, "vouched") is not None
+        if not is_vouched and not _stands(core, session, row):
+            return None
+    # users who signed in with a shared token chose their name themselves: it is not verified
+    shared = is_vouched or any(digest(known) == row.source and name == UNNAMED for known, name in core.owners.items())
+    return Caller(
+        name=row.name,
+        role=row.role,
+        experiment=row.experiment or "",
+        handle=row.handle or "",
+        shared=shared,
+        source=row.source,
+        browser=True,
+    )
+
+
+def _stands(core: Core, session: Session, row: Credential) -> bool:
+    """Return True if the token or link that created the session is still valid."""
+    if row.source in map(digest, core.owners):
+        return True
+    return credentials.find(session, row.source, "share" if row.experiment else "token") is not None
+
+
+def identify(core: Core, token: str) -> Caller | None:
+    """Return the caller if an identity provider accepts the token; None otherwise. Blocks on a network call."""
+    for identity in core.identities:
+        person = identity.who(token)
+        if person is not None:
+            latest = core.clock.now() + VOUCHED_SECONDS
+            end = latest if person.expires_at is None else min(person.expires_at, latest)
+            return Caller(name=person.name, role=person.role, shared=True, source=digest(token), expires_at=end)
+    return None

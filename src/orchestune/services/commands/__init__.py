@@ -1,0 +1,1 @@
+"""Use cases that users start: create, change, import and rerun experiments, queue and stop trials."""

@@ -1,0 +1,54 @@
+"""Queue a configuration that a user chose."""
+
+from __future__ import annotations
+
+from orchestune import documents
+from orchestune.domain.lifecycle.states import Reason, ReasonCode, TrialState
+from orchestune.domain.search.space import Configuration
+from orchestune.errors import BadInput, Conflict
+from orchestune.services.actors import by
+from orchestune.services.core import Core
+from orchestune.services.execution import trials
+from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.trials import SuggestedTrial
+from orchestune.services.idempotency import IdempotentRequest
+from orchestune.services.queries import read_trials
+from orchestune.services.queries.read_experiments import resolve
+from orchestune.store import trials as rows
+
+
+def queue_trial(
+    core: Core, ref: str, parameters: Configuration, actor: str, asked: IdempotentRequest | None = None
+) -> documents.Trial:
+    """Queue one configuration; it counts towards the budget. If the budget is used up, it replaces the last suggested
+    trial that has not started; raises Conflict if there is none or if the experiment is ending.
+
+    `asked`: the request, for idempotent retries.
+    """
+    experiment = resolve(core, ref)
+    with locked(core, experiment, actor) as ledger:
+        row = ledger.row
+        problems = row.specification.space.configuration_problems(parameters)
+        if problems:
+            raise BadInput(problems)
+        spent = row.finished + row.open >= row.budget
+        displaced = rows.suggested(ledger.session, experiment, 1) if spent else []
+        if spent and not displaced:
+            raise Conflict(
+                f"each of the {row.budget} trials of the budget has its configuration: "
+                f"{row.finished} ended, {row.open} run or wait",
+                f"orchestune extend {row.handle} --budget N",
+            )
+        if row.ending:
+            again = f"`orchestune run --warm-start {row.handle}` begins another search with its results"
+            raise Conflict(
+                f"{row.handle} is {row.state}", f"orchestune resume {row.handle}" if row.ended_by is None else again
+            )
+        for trial in displaced:
+            reason = Reason(ReasonCode.STOPPED, f"a configuration that was queued {by(actor)} took its place")
+            trials.cancel(ledger, trial, TrialState.QUEUED, reason)
+        number = trials.queue(ledger, [SuggestedTrial(row.specification.space.exact(parameters), "user")])[0]
+        queued = read_trials.of_number(ledger.session, row, number)
+        if asked is not None:
+            asked.answered(ledger.session, 201, queued)
+    return queued

@@ -1,0 +1,352 @@
+"""Apply workers' reports about attempts to the store. All functions run under the ledger's lock."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from msgspec import structs
+
+from orchestune.domain.lifecycle.states import AttemptState, Reason, ReasonCode
+from orchestune.domain.lifecycle.transitions import ATTEMPT, Cause, InvalidTransition, after
+from orchestune.domain.specification import stopping
+from orchestune.domain.specification.experiment import ProgramKind
+from orchestune.domain.specification.metrics import Metric, Point, ReducedMetric, reduce
+from orchestune.services.execution import folds, pending_files, pruning, quarantine, trials, usage
+from orchestune.services.execution import points as reported
+from orchestune.services.execution.attempt_logs import append_logs
+from orchestune.services.execution.ledger import Ledger
+from orchestune.services.execution.raise_memory import applies, consider, raise_memory
+from orchestune.services.memory.pruner_boards import Boards
+from orchestune.store import hot
+from orchestune.store.hot import AttemptInTrial
+from orchestune.wire.answers import Result
+from orchestune.wire.work import AttemptReport, EndState, Finished, Heartbeat
+
+LOSSES_OF_WORKERS_BEFORE_PAUSE = 5
+ENDS_OF_ITS_OWN = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED, AttemptState.PRUNED)
+"""final states that the worker reports, possibly more than once"""
+_ENDED_FOR_IT = (AttemptState.CANCELLED, AttemptState.PRUNED)
+"""final states that the server decides: the worker gets a stop order, and the process its grace period"""
+_TOLD = ("exit_code", "signal", "wall", "cpu", "memory", "log_bytes", "tail")
+"""fields that a worker reports about a process that ended"""
+RETRY_SECONDS = 2.0
+LONGEST_DELAY = 60.0
+"""seconds; upper bound of the backoff before a failed or lost attempt is retried"""
+
+
+@dataclass(frozen=True)
+class AttemptVerdict:
+    """Outcome of an attempt after evaluation of its metrics."""
+
+    cause: Cause
+    reason: Reason | None
+    measured: Mapping[str, ReducedMetric]
+    missing: str | None = None
+    memory: int = 0
+    """bytes for the retry if the attempt was OOM killed; 0 otherwise"""
+
+
+def find(ledger: Ledger, attempt: str) -> AttemptInTrial | None:
+    """Return the attempt; None if this experiment has no such attempt."""
+    return ledger.session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": ledger.row.id})
+
+
+def _own(ledger: Ledger, attempt: str, token: int, worker: str) -> AttemptInTrial | None:
+    """Return the attempt if it was leased to this worker under this token; None otherwise.
+
+    The token alone proves nothing: it is a small number, and the ids of attempts are visible to all viewers.
+    """
+    found = find(ledger, attempt)
+    return found if found is not None and found.attempt_number == token and found.worker == worker else None
+
+
+def beat(ledger: Ledger, worker: str, item: Heartbeat, boards: Boards) -> Result:
+    """Apply a heartbeat of an attempt of `worker` (start, logs, points); return the acknowledgement's `result`."""
+    attempt = item.attempt
+    found = _own(ledger, attempt, item.token, worker)
+    if found is None:
+        return "unknown"
+    if item.logs:
+        end = append_logs(ledger, attempt, found.trial, found.log_end, item.logs)
+        ledger.session.run(hot.GROW_LOG, {"id": attempt, "log_end": end})
+    if item.usage:
+        usage.take(ledger, attempt, item.usage, ended=not found.state.live)
+    if not found.state.live:
+        if found.lease_token != found.attempt_number or found.state not in (AttemptState.LOST, *_ENDED_FOR_IT):
+            return "superseded"
+        if found.state is AttemptState.LOST:
+            reported.append(ledger, attempt, _points(ledger, found, item))  # its end may still arrive late and count
+        return "ok"
+    if item.started and found.state is AttemptState.LEASED:
+        ledger.session.run(
+            hot.START_ATTEMPT,
+            {
+                "id": attempt,
+                "old": found.state,
+                "state": after(ATTEMPT, found.state, Cause.START),
+                "started_at": ledger.now - item.age,
+            },
+        )
+        ledger.record("attempt_started", {"attempt": attempt, "trial": found.trial, "fold": found.fold})
+    if item.points:
+        progress(ledger, attempt, found, _points(ledger, found, item), boards)
+    return "ok"
+
+
+def _points(ledger: Ledger, found: AttemptInTrial, item: AttemptReport, *, at_end: bool = False) -> Sequence[Point]:
+    points = reported.within_names(ledger, item.attempt, found.point_count, reported.reported(item.points))
+    return reported.within_limit(ledger, item.attempt, found.trial, found.point_count, points, at_end=at_end)
+
+
+def progress(
+    ledger: Ledger, attempt: str, found: AttemptInTrial, points: Sequence[Point], boards: Boards
+) -> Reason | None:
+    """Store points of a live attempt. Return the reason to prune it now, or None."""
+    why = pruning.take(boards, ledger, attempt, found.trial, found.fold, points)
+    reported.append(ledger, attempt, points)
+    reported.record(ledger, found.trial, points)
+    if why is not None and found.stop_order is None:
+        pruning.order(ledger, attempt, why)
+    return why
+
+
+def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Result, AttemptState | None]:
+    """Apply the end of an attempt of `worker`. Return the acknowledgement's `result`, and the state if it counted."""
+    attempt = item.attempt
+    found = _own(ledger, attempt, item.token, worker)
+    if found is None:
+        return "unknown", None
+    log_end = append_logs(ledger, attempt, found.trial, found.log_end, item.logs)
+    if item.usage or item.wall > usage.LASTING:
+        usage.take(ledger, attempt, item.usage, ended=True)
+    late = found.state is AttemptState.LOST
+    told = {"id": attempt, "log_end": log_end} | {name: getattr(item, name) for name in _TOLD}
+    if not found.open:
+        ledger.session.run(hot.CLOSE_ATTEMPT, told)
+        return ("ok" if found.state in ENDS_OF_ITS_OWN else "superseded"), None
+    points = _points(ledger, found, item, at_end=True)
+    pruning.take(boards, ledger, attempt, found.trial, found.fold, points)  # later trials are compared with this curve
+    verdict = _verdict(ledger, attempt, found, item, points)
+    if verdict.cause is Cause.FAIL and not late:
+        machines_fault = quarantine.judge(ledger, found.worker, item.tail)
+        verdict = AttemptVerdict(Cause.PREEMPT, machines_fault, {}) if machines_fault else verdict
+    verdict = _with_more_memory(ledger, found, verdict)
+    if late and verdict.cause in (Cause.LOSE, Cause.PRUNE):
+        ledger.session.run(hot.CLOSE_ATTEMPT, told)
+        return "ok", None
+    state = after(ATTEMPT, found.state, verdict.cause)
+    files_message = None
+    if state is AttemptState.SUCCEEDED:
+        files_message = pending_files.announced(ledger, attempt, found.trial, item.files)
+    _write_end(ledger, found, state, verdict.reason, told | {"started_at": ledger.now - item.wall}, files_message)
+    if item.memory:
+        killed = verdict.reason is not None and verdict.reason.code is ReasonCode.OUT_OF_MEMORY
+        ledger.row.peaks = ledger.row.peaks.with_one_more(item.memory, killed)
+    _conclude(ledger, found, verdict, late)
+    return "ok", state
+
+
+def _verdict(
+    ledger: Ledger, attempt: str, found: AttemptInTrial, item: Finished, points: Sequence[Point]
+) -> AttemptVerdict:
+    reason, said = item.reason.reason() if item.reason else None, item.state
+    several = len(points) > len({point.name for point in points}) or any(p.step is not None for p in points)
+    if found.point_count or several or found.resumed_from:
+        reported.append(ledger, attempt, points)
+        stored = reported.that_count(ledger.session, ledger.row.id, attempt, ledger.row.specification.metrics)
+        last = {point.name: point for point in sorted(points, key=lambda point: point.sequence)}
+        decisive = [point for point in last.values() if not math.isfinite(point.value)]
+        decisive += reported.handed_on(ledger.session, ledger.row.id, attempt, points) if found.resumed_from else []
+        reported.note_not_finite(ledger, attempt, found.non_finite, decisive)
+        points = stored + decisive
+        points += reported.by_http(found.non_finite, points)
+    if found.stop_order == "pruned" and said in (EndState.LOST, EndState.PREEMPTED, EndState.CANCELLED):
+        said, reason = EndState.PRUNED, _ordered_reason(found)
+    if said is EndState.LOST:
+        return AttemptVerdict(Cause.LOSE, reason, {})
+    if said in (EndState.PREEMPTED, EndState.CANCELLED):
+        return AttemptVerdict(
+            Cause.PREEMPT, reason or Reason(ReasonCode.WORKER_STOPPED, "its worker was asked to stop"), {}
+        )
+    measured = measure(ledger.row.specification.metrics, points)
+    if said is EndState.PRUNED:
+        return AttemptVerdict(Cause.PRUNE, reason or _ordered_reason(found), _finite(measured))
+    if said is EndState.FAILED:
+        return AttemptVerdict(Cause.FAIL, reason, measured)
+    for metric in ledger.row.specification.metrics:
+        if metric.name not in measured:
+            seen = {name: value.value for name, value in measured.items()}
+            declared = tuple(m.name for m in ledger.row.specification.metrics)
+            files = [source.where for source in ledger.row.specification.collect if source.kind != "regex"]
+            by_function = ledger.row.program is ProgramKind.FUNCTION
+            text = stopping.missing_metric(
+                metric.name, seen, declared, files, of_function=by_function, printed=item.tail
+            )
+            return AttemptVerdict(Cause.FAIL, Reason(ReasonCode.METRIC_MISSING, text), measured, missing=text)
+        if not math.isfinite(measured[metric.name].value):
+            text = stopping.not_finite(metric.name, measured[metric.name].value, item.tail)
+            return AttemptVerdict(Cause.FAIL, Reason(ReasonCode.METRIC_NOT_FINITE, text), measured)
+    return AttemptVerdict(Cause.SUCCEED, None, measured)
+
+
+def _ordered_reason(found: AttemptInTrial) -> Reason | None:
+    return Reason.from_json(json.loads(found.reason)) if found.reason else None
+
+
+def _finite(measured: Mapping[str, ReducedMetric]) -> dict[str, ReducedMetric]:
+    return {name: value for name, value in measured.items() if math.isfinite(value.value)}
+
+
+def measure(metrics: Sequence[Metric], points: Sequence[Point]) -> dict[str, ReducedMetric]:
+    """Return the aggregated value of each reported name."""
+    declared = {metric.name: metric for metric in metrics}
+    by_name: dict[str, list[Point]] = {}
+    for point in points:
+        by_name.setdefault(point.name, []).append(point)
+    return {name: reduce(declared.get(name), values) for name, values in by_name.items()}
+
+
+def _conclude(ledger: Ledger, found: AttemptInTrial, verdict: AttemptVerdict, late: bool) -> None:
+    cause, trial, fold = verdict.cause, found.trial, found.fold
+    if cause is Cause.PREEMPT:
+        if not late:
+            _offer_again(ledger, found, cause)
+        return
+    if cause is Cause.LOSE:
+        _offer_again_later(ledger, found, verdict.reason)
+        return
+    if verdict.memory:
+        raise_memory(ledger, trial, fold, verdict.memory)
+        if not late:
+            _offer_again(ledger, found, Cause.RETRY)
+        return
+    again = found.failures < ledger.row.specification.retries and found.stop_order != "pruned"
+    if cause is Cause.FAIL and again and not applies(ledger, verdict.reason):
+        if not late:
+            delay = min(RETRY_SECONDS * 2**found.failures, LONGEST_DELAY)
+            _offer_again(ledger, found, Cause.RETRY, failures=found.failures + 1, not_before=ledger.now + delay)
+        return
+    trials.change_fold(ledger, trial, fold, found.fold_state, cause, failures=found.failures)
+    old = found.trial_state
+    if ledger.row.specification.folds.count == 1:
+        trials.finish(ledger, trial, old, cause, verdict.reason, verdict.measured, verdict.missing)
+    elif cause is Cause.SUCCEED:
+        folds.done(ledger, trial, fold, old, verdict.measured)
+    else:
+        folds.ended(ledger, trial, old, cause, verdict.reason, verdict.measured, verdict.missing)
+
+
+def _with_more_memory(ledger: Ledger, found: AttemptInTrial, verdict: AttemptVerdict) -> AttemptVerdict:
+    if found.stop_order == "pruned":
+        return verdict
+    if verdict.cause is not Cause.FAIL or verdict.reason is None or not applies(ledger, verdict.reason):
+        return verdict
+    raised = consider(ledger, found.worker, found.trial, found.fold, verdict.reason)
+    return replace(verdict, reason=raised.reason, memory=raised.memory)
+
+
+def _offer_again_later(ledger: Ledger, found: AttemptInTrial, reason: Reason | None) -> None:
+    losses = found.lost_attempts + 1
+    delay = min(2.0**losses, LONGEST_DELAY)
+    _offer_again(ledger, structs.replace(found, lost_attempts=losses), Cause.LOSE, not_before=ledger.now + delay)
+    if losses >= LOSSES_OF_WORKERS_BEFORE_PAUSE:
+        last = reason.message if reason else "for an unknown reason"
+        text = f"trial {found.trial} could not be started {losses} times; the last time: {last}"
+        ledger.pause(Reason(ReasonCode.WORKERS_FAIL, text))
+
+
+def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) -> None:
+    """Requeue the fold of a live attempt whose worker is lost or never got the lease; no retry is consumed.
+
+    A lease that reached its worker counts as a loss of the trial even if no start was reported, since a command may
+    kill its worker at once. A lease that never `reached` a worker says nothing about the trial.
+    """
+    found = None if _prune(ledger, attempt) else _close(ledger, attempt, Cause.LOSE, reason)
+    if found is None:
+        return
+    if reached:
+        losses = (found.lost_attempts, found.is_isolated, found.failures)
+        trials.lost(ledger, found.trial, found.fold, found.trial_state, *losses, reason.message)
+    else:
+        _offer_again(ledger, found, Cause.LOSE)
+
+
+def reject(ledger: Ledger, worker: str, attempt: str, token: int, reason: Reason) -> None:
+    """End a live attempt whose worker sent an invalid report, and requeue the fold; no retry is consumed.
+
+    Reports with a stale token (of a replaced attempt) or from another worker are ignored.
+    """
+    if _own(ledger, attempt, token, worker) is not None:
+        lose(ledger, attempt, reason)
+
+
+def preempt(ledger: Ledger, attempt: str, reason: Reason) -> None:
+    """Requeue the fold of a live attempt whose worker was preempted; no failure or loss is counted."""
+    found = None if _prune(ledger, attempt) else _close(ledger, attempt, Cause.PREEMPT, reason)
+    if found is not None:
+        _offer_again(ledger, found, Cause.PREEMPT)
+
+
+def condemn(ledger: Ledger, attempt: str, reason: Reason) -> None:
+    """Fail a live attempt whose worker was lost through the fault of the trial."""
+    found = None if _prune(ledger, attempt) else find(ledger, attempt)
+    if found is None:
+        return
+    verdict = _with_more_memory(ledger, found, AttemptVerdict(Cause.FAIL, reason, {}))
+    if _close(ledger, attempt, Cause.FAIL, verdict.reason or reason) is not None:
+        _conclude(ledger, found, verdict, late=False)
+
+
+def _prune(ledger: Ledger, attempt: str) -> bool:
+    """End a live attempt without a worker as pruned if that was ordered; return True if it was."""
+    found = find(ledger, attempt)
+    if found is None or not found.state.live or found.stop_order != "pruned":
+        return False
+    reason = _ordered_reason(found) or Reason(ReasonCode.PRUNED, "its rule of early stopping ended it")
+    _close(ledger, attempt, Cause.PRUNE, reason)
+    metrics = ledger.row.specification.metrics
+    measured = measure(metrics, reported.that_count(ledger.session, ledger.row.id, attempt, metrics))
+    _conclude(ledger, found, AttemptVerdict(Cause.PRUNE, reason, measured), late=False)
+    return True
+
+
+def _offer_again(ledger: Ledger, found: AttemptInTrial, cause: Cause, **values: Any) -> None:
+    """Requeue the fold with these `values`; a trial isolated after repeated worker losses stays isolated."""
+    kept = {"failures": found.failures, "is_isolated": found.is_isolated}
+    trials.change_fold(ledger, found.trial, found.fold, found.fold_state, cause, **kept | values)
+    trials.requeue(ledger, found.trial, found.trial_state, cause, found.lost_attempts, found.is_isolated)
+
+
+def _close(ledger: Ledger, attempt: str, cause: Cause, reason: Reason) -> AttemptInTrial | None:
+    """End a live attempt whose worker reports no more. Return None if it is not live."""
+    found = find(ledger, attempt)
+    if found is None or not found.state.live:
+        return None
+    told = dict.fromkeys(_TOLD) | {"id": attempt, "log_end": found.log_end, "started_at": found.started_at}
+    _write_end(ledger, found, after(ATTEMPT, found.state, cause), reason, told)
+    return found
+
+
+def _write_end(
+    ledger: Ledger,
+    found: AttemptInTrial,
+    state: AttemptState,
+    reason: Reason | None,
+    told: Mapping[str, Any],
+    files_message: str | None = None,
+) -> None:
+    """Write the end of an attempt with the reported fields `told`; `files_message` describes pending uploads."""
+    reason_json = reason.to_json() if reason else None
+    values = {"old": found.state, "state": state, "now": ledger.now}
+    values |= {"files_state": "uploading" if files_message else None, "files_message": files_message}
+    values["reason"] = json.dumps(reason_json) if reason_json else None
+    if ledger.session.run(hot.END_ATTEMPT, {**told, **values}) != 1:
+        raise InvalidTransition(f"attempt {told['id']} is no longer {found.state}")
+    if found.state.live:
+        ledger.row.live_attempts -= 1
+    data = {"attempt": told["id"], "trial": found.trial, "fold": found.fold, "state": state, "reason": reason_json}
+    ledger.record("attempt_ended", data)

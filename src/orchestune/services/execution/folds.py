@@ -1,0 +1,93 @@
+"""End of folds: store the metrics, then continue or end the trial. All functions run under the ledger's lock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from orchestune.domain.lifecycle.states import FoldState, Reason, ReasonCode, TrialState
+from orchestune.domain.lifecycle.transitions import Cause
+from orchestune.domain.specification import folds
+from orchestune.domain.specification.metrics import ReducedMetric, objectives
+from orchestune.services.execution import trials
+from orchestune.services.execution.ledger import Ledger
+from orchestune.store import hot
+from orchestune.store import trials as rows
+from orchestune.store.experiments import ExperimentRow
+
+Folds = dict[int, Mapping[str, ReducedMetric]]
+
+
+def done(ledger: Ledger, trial: int, fold: int, old: TrialState, measured: Mapping[str, ReducedMetric]) -> None:
+    """Record a succeeded fold. The last one completes the trial; an earlier one may prune it as hopeless."""
+    _keep(ledger, trial, fold, measured)
+    states, found = _tasks(ledger, trial)
+    if all(state is FoldState.DONE for state in states):
+        trials.finish(ledger, trial, old, Cause.SUCCEED, None, folds.combine(list(found.values())))
+        return
+    hopeless = _hopeless(ledger, found)
+    if hopeless is None:
+        trials.go_on(ledger, trial, old)
+        return
+    reason = Reason(ReasonCode.PRUNED, hopeless)
+    trials.cancel_folds(ledger, trial, reason)
+    trials.finish(ledger, trial, old, Cause.PRUNE, reason, folds.combine(list(found.values())))
+
+
+def ended(
+    ledger: Ledger,
+    trial: int,
+    old: TrialState,
+    cause: Cause,
+    reason: Reason | None,
+    measured: Mapping[str, ReducedMetric],
+    missing: str | None,
+) -> None:
+    """End the trial of a fold that was pruned or failed without retries left, and cancel the other folds."""
+    why = f": {reason.message}" if reason else ""
+    word = "was pruned" if cause is Cause.PRUNE else "failed"
+    trials.cancel_folds(ledger, trial, Reason(ReasonCode.CANCELLED, f"another fold {word}{why}"))
+    _, found = _tasks(ledger, trial)
+    several = [*found.values(), measured] if measured else list(found.values())
+    trials.finish(ledger, trial, old, cause, reason, folds.combine(several) if several else {}, missing)
+
+
+def _hopeless(ledger: Ledger, found: Folds) -> str | None:
+    row, metrics = ledger.row, objectives(ledger.row.specification.metrics)
+    least = row.specification.folds.prune_after
+    if least is None or len(found) < least or row.best_trial is None or row.best_value is None:
+        return None
+    best = {row.specification.objective.name: row.best_value}
+    if len(metrics) > 1:
+        measured = rows.metrics_of(ledger.session, row.id, [row.best_trial])[row.best_trial]
+        best = {name: value.value for name, value in measured.items()}
+    return folds.hopeless(row.specification.folds, metrics, found, _bests(row), best)
+
+
+def _bests(row: ExperimentRow) -> dict[str, list[float | None]]:
+    """Return the best values per fold by objective. With a single objective the store holds a bare list."""
+    known = json.loads(row.best_by_fold) if row.best_by_fold else {}
+    return known if isinstance(known, dict) else {row.specification.objective.name: known}
+
+
+def _keep(ledger: Ledger, trial: int, fold: int, measured: Mapping[str, ReducedMetric]) -> None:
+    row, text = ledger.row, json.dumps({name: value.to_json() for name, value in measured.items()})
+    ledger.session.run(hot.MEASURE_FOLD, {"experiment": row.id, "trial": trial, "fold": fold, "metrics": text})
+    specification = row.specification
+    if specification.folds.prune_after is not None:
+        bests, metrics = _bests(row), objectives(specification.metrics)
+        for metric in metrics:
+            known = bests.get(metric.name) or [None] * specification.folds.count
+            bests[metric.name] = folds.note_bests(metric, known, fold, measured[metric.name].value)
+        row.best_by_fold = json.dumps(bests if len(metrics) > 1 else bests[metrics[0].name])
+
+
+def _tasks(ledger: Ledger, trial: int) -> tuple[list[FoldState], Folds]:
+    """Return the state of each fold, and the metrics of the completed ones."""
+    folds = ledger.session.rows(hot.FOLDS_OF_TRIAL, {"experiment": ledger.row.id, "trial": trial})
+    measured = {fold.fold: json.loads(fold.metrics) for fold in folds if fold.state == FoldState.DONE and fold.metrics}
+    found: Folds = {
+        fold: {name: ReducedMetric(value["value"], value["stddev"]) for name, value in metrics.items()}
+        for fold, metrics in measured.items()
+    }
+    return [FoldState(fold.state) for fold in folds], found

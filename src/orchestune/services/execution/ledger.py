@@ -1,0 +1,247 @@
+"""One locked experiment in one transaction: collects all changes and writes them at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+from orchestune.domain.lifecycle.states import Desired, ExperimentState, Reason, ReasonCode
+from orchestune.domain.lifecycle.transitions import experiment_state
+from orchestune.domain.search.space import key
+from orchestune.domain.specification import stopping
+from orchestune.domain.specification.metrics import objectives
+from orchestune.services.actors import by
+from orchestune.services.core import Core
+from orchestune.services.execution import notifications
+from orchestune.services.execution.prefetch import missing
+from orchestune.services.memory import estimates
+from orchestune.services.memory.signals import ACTING, EXPERIMENTS, NOTIFYING, SUGGESTING, Signals
+from orchestune.store import experiments, hot, trials
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+
+_MOVES = ("desired", "state", "ended_by", "reason_json", "budget", "parallelism", "priority")
+_USES = ("last_trial", "queued", "running", "pending_folds", "history_seq")
+
+
+class Ledger:
+    """The locked row of an experiment, with the events and log segments of one transaction.
+
+    Callers change `row` and use the functions in `trials` and `attempts`; `close` derives the state and writes row,
+    events and segments at once.
+    """
+
+    def __init__(self, session: Session, row: ExperimentRow, actor: str) -> None:
+        self.session = session
+        self.row = row
+        self.actor = actor
+        self.now = session.now
+        self.to_be_cancelled = False
+        """True if the experiment ended with open trials; if the caller does not cancel them, `Finishing` does"""
+        self._before = (row.state, row.reason_json)
+        self._loaded = vars(row).copy()
+        self._events: list[dict[str, Any]] = []
+        self._segments: list[dict[str, Any]] = []
+        self._unconfirmed = False
+        self._other_workers = False
+        self._workers_ended = False
+        self._ordered = False
+        self._noticed = False
+        self._undo: list[Callable[[], None]] = []
+
+    def record(self, kind: str, data: Mapping[str, Any], actor: str | None = None) -> None:
+        """Add an event."""
+        self.row.event_seq += 1
+        self._events.append(
+            {
+                "experiment": self.row.id,
+                "seq": self.row.event_seq,
+                "at": self.now,
+                "actor": actor or self.actor,
+                "kind": kind,
+                "data": json.dumps(data),
+            }
+        )
+
+    def add_segment(self, attempt: str, trial: int, offset: int, data: bytes, gap: int) -> None:
+        """Add a segment of an attempt's log. The caller ensures that it is new."""
+        self.row.log_seq += 1
+        self._segments.append(
+            {
+                "experiment": self.row.id,
+                "seq": self.row.log_seq,
+                "attempt": attempt,
+                "trial": trial,
+                "offset": offset,
+                "length": len(data),
+                "gap": gap,
+                "at": self.now,
+                "data": data,
+            }
+        )
+
+    def progress(self, chosen: stopping.ChosenStop | None) -> stopping.SearchProgress:
+        """Return the input of the stop rules; `chosen`: the incumbent if it is not the trial with the best value."""
+        row = self.row
+        exhausted = bool(row.is_exhausted) or self._all_tried()
+        found = stopping.SearchProgress(
+            budget=row.budget,
+            finished=row.finished,
+            completed=row.completed,
+            failed=row.failed,
+            open=row.open,
+            best_value=row.best_value,
+            since_best=row.trials_since_best,
+            front=len(objectives(row.specification.metrics)) > 1,
+            seconds=self.now - row.started_at if row.started_at else 0.0,
+            exhausted=exhausted,
+            size=row.specification.space.size() if exhausted else 0,
+            unsure=chosen is None and row.specification.stop.ask_for_the_best and estimates.unsure(self.session, row),
+        )
+        if chosen is None:
+            return found
+        return replace(found, best_value=chosen.value, since_best=row.finished - chosen.place)
+
+    def _all_tried(self) -> bool:
+        """Return True if the budget is used up and the space too, so that a larger budget would find nothing new."""
+        row = self.row
+        if row.finished < row.budget:
+            return False
+        size = row.specification.space.size()
+        return size <= row.budget and len(set(map(key, trials.configurations(self.session, row.id)))) >= size
+
+    def evaluate(self, chosen: stopping.ChosenStop | None = None) -> None:
+        """Apply the stop rules: end the experiment if one holds, let it continue if none holds any more.
+
+        An end decided by the best value stands while noise makes that value uncertain: only the controller that passes
+        `chosen` can revert it.
+        """
+        row = self.row
+        specification = row.specification
+        progress = self.progress(chosen)
+        reason = stopping.ended(progress, specification.stop, specification.objective)
+        if reason is None:
+            if progress.unsure and row.ended_by in stopping.OF_THE_BEST:
+                return
+            if row.ended_by is not None:
+                row.ended_by, row.reason, row.finished_at = None, None, None
+            return
+        if reason.code is ReasonCode.EXHAUSTED:
+            row.is_exhausted = True  # a larger budget does not change that
+        row.ended_by, row.reason = reason.code.value, reason
+        self.to_be_cancelled = row.open > 0
+
+    def pause(self, reason: Reason) -> None:
+        """Pause the experiment for a reason that `resume` waives."""
+        if self.row.goes_on:
+            self.row.desired, self.row.reason = Desired.PAUSED, reason
+
+    def orders(self) -> None:
+        """Note a pending stop order: `announce` wakes the workers in long polls for it."""
+        self._ordered = True
+
+    def note_stuck(self, seconds: float, hooks: Sequence[str]) -> None:
+        """Notify these hooks that the experiment made no progress for `seconds`."""
+        self.record("experiment_stuck", {"seconds": seconds})
+        notifications.note_stuck(self.session, self.row, seconds, hooks)
+        self._noticed = True
+
+    def if_undone(self, action: Callable[[], None]) -> None:
+        """Register an action for a rollback, for example to evict in-memory state derived from this transaction."""
+        self._undo.append(action)
+
+    def undone(self, *error: object) -> None:
+        """Run the registered actions if the transaction ended with an error. Used as an `__exit__` callback."""
+        if error[0] is not None:
+            for action in self._undo:
+                action()
+
+    def awaits_workers(self) -> None:
+        """Keep the experiment stopping until its workers end: processes of cancelled attempts may still run."""
+        self._unconfirmed = True
+
+    def needs_other_workers(self) -> None:
+        """Note that a trial is blocked on a worker of another size than the present ones."""
+        self._other_workers = True
+
+    def workers_ended(self) -> None:
+        """Note that all workers have ended, so that a stopping experiment is over."""
+        self._workers_ended = True
+
+    def _derive(self) -> None:
+        """Derive `state` from the desired state and the counters."""
+        row = self.row
+        ended = row.ended_by is not None
+        unconfirmed = self._unconfirmed or (row.state is ExperimentState.STOPPING and not self._workers_ended)
+        failed = row.ended_by in stopping.FAILURE_CODES or (row.finished > 0 and row.failed == row.finished)
+        state = experiment_state(
+            row.desired,
+            live=row.live_attempts > 0
+            or (row.ending and (unconfirmed or row.open > 0)),  # open trials are cancelled first
+            ended=ended,
+            failed=failed,
+            started=row.started_at is not None,
+        )
+        if state is ExperimentState.STOPPED and row.reason is None:
+            row.reason = Reason(ReasonCode.STOPPED, f"stopped {by(self.actor)}")
+        if state.over:
+            row.waiting_json = None
+            row.finished_at = row.finished_at or self.now
+        else:
+            row.finished_at = None
+        row.state = state
+
+    def close(self) -> None:
+        """Derive the state and write all changes."""
+        self._derive()
+        row = self.row
+        if (row.state, row.reason_json) != self._before:
+            reason = row.reason
+            self.record("experiment_state", {"state": row.state, "reason": reason.to_json() if reason else None})
+        self._noticed |= notifications.note(self.session, row, self._before[0], self._loaded["best_value"])
+        self.session.many(hot.INSERT_SEGMENT, self._segments)
+        self.session.many(hot.INSERT_EVENT, self._events)
+        if vars(row) != self._loaded:
+            experiments.save(self.session, row)
+
+    def announce(self, signals: Signals) -> None:
+        """Wake waiting workers, clients and controllers. Call after the commit.
+
+        A change of state or desired state wakes all of them. A lease or an ended trial wakes only as many waiting
+        workers as there are leases available, and only the controller that fills the queue; while an experiment ends
+        or pauses, the other controllers have work after each event.
+        """
+        row, topics = self.row, []
+        moved = any(getattr(row, name) != self._loaded[name] for name in _MOVES)
+        if self._events:
+            topics += [f"events:{row.id}", EXPERIMENTS]
+        if self._segments:
+            topics.append(f"logs:{row.id}")
+        if moved or self._ordered or (self._events and not row.goes_on):
+            topics += [f"work:{row.id}", ACTING]
+        elif self._other_workers:
+            topics.append(ACTING)
+        used = any(getattr(row, name) != self._loaded[name] for name in _USES)
+        if moved or (used and (row.id not in signals.without_memory or missing(row) > 0)):
+            topics.append(SUGGESTING)
+        if self._noticed:
+            topics.append(NOTIFYING)
+        if topics:
+            signals.notify(*topics)
+        if self._events and not moved and row.leasable:
+            signals.offer(f"work:{row.id}", row.leasable)
+
+
+@contextmanager
+def locked(core: Core, experiment: str, actor: str = "server") -> Iterator[Ledger]:
+    """Yield the ledger of an experiment (by id) in a new transaction; wake waiters after the commit."""
+    undone = ExitStack()
+    with undone, core.store.transaction() as session:
+        ledger = Ledger(session, experiments.lock(session, experiment), actor)
+        undone.push(ledger.undone)
+        yield ledger
+        ledger.close()
+    ledger.announce(core.signals)

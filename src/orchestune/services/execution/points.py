@@ -1,0 +1,212 @@
+"""Store and read the intermediate values that attempts report. Callers that write hold the ledger's lock."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+from orchestune.domain.specification.metrics import HTTP_SEQUENCE, Metric, Point, storable
+from orchestune.services.execution.ledger import Ledger
+from orchestune.store import hot
+from orchestune.store.session import Session
+from orchestune.wire.work import Measurement
+
+MOST_NAMES = 1000
+"""Metric names stored per attempt, besides the declared metrics. Each view of a trial contains all of them."""
+
+MOST_POINTS = 1_000_000  # stored per attempt, about 100 MB of rows; a value per second for 11 days
+
+
+def reported(measurements: Sequence[Measurement]) -> list[Point]:
+    """Return the values of a report as points, in the order of the report."""
+    return [measurement.point() for measurement in measurements]
+
+
+def within_names(ledger: Ledger, attempt: str, stored: int, points: Sequence[Point]) -> Sequence[Point]:
+    """Return the points whose names the attempt may still report; `stored` is its number of stored points.
+
+    Declared metrics are always allowed. Known names are looked up by the primary key, so an attempt with a million
+    points of a few names costs a few lookups.
+    """
+    names = dict.fromkeys(point.name for point in points)
+    if stored + len(names) <= MOST_NAMES:
+        return points
+    declared = {metric.name for metric in ledger.row.specification.metrics}
+    others = [name for name in names if name not in declared][:MOST_NAMES]
+    known = {name for name in others if _is_reported(ledger.session, attempt, name)}
+    if len(known) < len(others):
+        room = MOST_NAMES - (ledger.session.row(hot.COUNT_NAMES, {"attempt": attempt, "most": MOST_NAMES}) or 0)
+        known |= set([name for name in others if name not in known][: max(0, room)])
+    return [point for point in points if point.name in known or point.name in declared]
+
+
+def within_limit(
+    ledger: Ledger, attempt: str, trial: int, stored: int, points: Sequence[Point], *, at_end: bool = False
+) -> Sequence[Point]:
+    """Return the points that the attempt may still store; `stored` is its number of stored points.
+
+    Beyond `MOST_POINTS` (recorded once as an event) only the last value of each declared metric in a report is kept,
+    because it decides the trial; beyond twice as many, only if the report is the attempt's final one (`at_end`).
+    """
+    room = MOST_POINTS - stored
+    if len(points) < room:
+        return points
+    if room > 0:
+        ledger.record("points_limit_reached", {"trial": trial, "attempt": attempt, "most": MOST_POINTS})
+    kept, rest = list(points[: max(0, room)]), points[max(0, room) :]
+    if at_end or room > -MOST_POINTS:
+        declared = {metric.name for metric in ledger.row.specification.metrics}
+        kept += {point.name: point for point in rest if point.name in declared}.values()
+    return kept
+
+
+def _is_reported(session: Session, attempt: str, name: str) -> bool:
+    return session.row(hot.REPORTED, {"attempt": attempt, "name": name}) is not None
+
+
+def append(ledger: Ledger, attempt: str, points: Sequence[Point]) -> None:
+    """Insert finite intermediate values; a sequence that is stored already is a retransmission and skipped."""
+    rows = [
+        {
+            "attempt": attempt,
+            "name": point.name,
+            "sequence": point.sequence,
+            "value": point.value,
+            "step": point.step,
+            "stddev": point.stddev,
+            "at": ledger.now,
+        }
+        for point in points
+        if math.isfinite(point.value)
+    ]
+    ledger.session.many(hot.INSERT_POINT, rows)
+    ledger.session.run(hot.GROW_POINTS, {"id": attempt, "count": len(points)})
+
+
+def note_not_finite(ledger: Ledger, attempt: str, known: str | None, points: Sequence[Point]) -> None:
+    """Store the last value of each name if it is not finite: it has no row, but it decides the trial."""
+    before: dict[str, Any] = json.loads(known) if known else {}
+    after = before | {point.name: [repr(point.value), point.step] for point in points}
+    after = {name: said for name, said in after.items() if not math.isfinite(float(said[0]))}
+    after = dict(islice(after.items(), MOST_NAMES))
+    if after != before:
+        ledger.session.run(hot.NOTE_NOT_FINITE, {"id": attempt, "values": json.dumps(after)})
+
+
+def by_http(known: str | None, others: Sequence[Point]) -> list[Point]:
+    """Return the values stored by `note_not_finite`, except names that the worker reported too: for these it is unknown
+    which value was the last.
+    """
+    told = {point.name for point in others if point.sequence < HTTP_SEQUENCE}
+    return [point for point in _not_finite(known) if point.name not in told]
+
+
+def handed_on(session: Session, experiment: str, attempt: str, points: Sequence[Point]) -> list[Point]:
+    """Return the values that `note_not_finite` stored for the attempt that this one resumed from, except names that
+    this attempt reported itself, in `points` or before.
+    """
+    *before, _ = _lineage(session, experiment, attempt)
+    if not before:
+        return []
+    origin, upto = before[-1]
+    row = session.row(hot.NOT_FINITE, {"id": origin})
+    own = {reported.name for reported in session.rows(hot.REPORTED_NAMES, {"attempt": attempt})}
+    own |= {point.name for point in points}
+    return [point for point in _within(_not_finite(row.non_finite if row else None), upto) if point.name not in own]
+
+
+def _not_finite(known: str | None) -> list[Point]:
+    found = json.loads(known) if known else {}
+    return [Point(name, float(text), step) for name, (text, step) in found.items()]
+
+
+def record(ledger: Ledger, trial: int, points: Sequence[Point]) -> None:
+    """Record an event for each of the last 20 points."""
+    for point in points[-20:]:
+        data = {"trial": trial, "name": point.name, "value": point.value, "step": point.step}
+        ledger.record("metric_reported", data)
+
+
+def that_count(session: Session, experiment: str, attempt: str, metrics: Sequence[Metric]) -> list[Point]:
+    """Return, in order, the few points that `reduce` needs: the attempt's own and those before its checkpoint.
+
+    An attempt may have millions of points. If the worker and HTTP both reported a name, which is rare, all its points
+    are returned.
+    """
+    declared = {metric.name: metric for metric in metrics}
+    found: list[Point] = []
+    for origin, upto in _lineage(session, experiment, attempt):
+        for name in session.rows(hot.REPORTED_NAMES, {"attempt": origin}):
+            if name.first < HTTP_SEQUENCE <= name.last:
+                found += _within(curve(session, origin, name.name), upto)
+                continue
+            metric = declared.get(name.name)
+            query = hot.LAST_POINTS
+            if metric and metric.take == "best":
+                query = hot.HIGHEST_POINT if metric.goal == "maximize" else hot.LOWEST_POINT
+            count = metric.counted if metric else 1
+            parameters = {"attempt": origin, "name": name.name, "upto": upto, "count": count}
+            found += reversed(session.rows(query, parameters))
+    return found
+
+
+def furthest(session: Session, attempt: str, until: float, step: float | None) -> float | None:
+    """Return the last step reported by HTTP up to the time `until`, or `step`, known to the worker, if it is higher."""
+    last = session.row(hot.LAST_STEP_BEYOND, {"attempt": attempt, "sequence": HTTP_SEQUENCE, "until": until})
+    if last is None or (step is not None and step >= last):
+        return step
+    return storable(int(last)) if last == int(last) else last
+
+
+def curve(session: Session, attempt: str, name: str) -> list[Point]:
+    """Return the points of one metric that this attempt itself reported, in order."""
+    return _in_order(session.rows(hot.SELECT_CURVE, {"attempt": attempt, "name": name}))
+
+
+def _in_order(rows: Sequence[hot.PointRow]) -> list[Point]:
+    """Merge the points from the worker and from HTTP by arrival time; each source keeps the order of its sequence.
+
+    Arrival is wall time, which may jump back; a running maximum per source keeps a point from moving before one of a
+    lower sequence.
+    """
+    latest: dict[tuple[str, bool], float] = {}
+    found: list[tuple[float, int, Point]] = []
+    for row in rows:
+        point = Point(row.name, row.value, row.step, row.stddev, row.sequence)
+        way = point.name, point.sequence >= HTTP_SEQUENCE
+        latest[way] = max(row.at, latest.get(way, row.at))
+        found.append((latest[way], point.sequence, point))
+    return [point for _, _, point in sorted(found, key=lambda item: item[:2])]
+
+
+def inherited(session: Session, experiment: str, attempt: str, name: str) -> list[list[Point]]:
+    """Return one metric's points from each earlier attempt whose model this one resumed; empty if it started afresh."""
+    *before, _ = _lineage(session, experiment, attempt)
+    return [_within(curve(session, origin, name), upto) for origin, upto in before]
+
+
+def _lineage(session: Session, experiment: str, attempt: str) -> list[tuple[str, float]]:
+    """Return the chain of attempts that this one resumed from, itself last, each with the last step that counts.
+
+    Points after the checkpoint's step are excluded: the model that produced them is lost. Without a step all count.
+    """
+    found, upto, visited = [(attempt, math.inf)], math.inf, {attempt}
+    row = session.row(hot.RESUMED_FROM, {"id": attempt, "experiment": experiment})
+    while row and row.resumed_from:
+        origin = json.loads(row.resumed_from)
+        if origin["attempt"] in visited:  # only an imported record can contain a cycle
+            break
+        visited.add(origin["attempt"])
+        row = session.row(hot.RESUMED_FROM, {"id": origin["attempt"], "experiment": experiment})
+        if row is not None:
+            step = storable(origin["step"])
+            upto = upto if step is None else min(upto, step)
+            found.append((origin["attempt"], upto))
+    return found[::-1]
+
+
+def _within(points: Sequence[Point], upto: float) -> list[Point]:
+    return [point for point in points if point.step is None or point.step <= upto]

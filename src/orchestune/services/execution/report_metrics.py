@@ -1,0 +1,132 @@
+"""Take metrics that the user's command reports by HTTP."""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from orchestune import documents
+from orchestune.domain.search.floats import as_float
+from orchestune.domain.specification.metrics import HTTP_SEQUENCE, Point
+from orchestune.errors import BadInput, Conflict, Denied
+from orchestune.services.core import Core
+from orchestune.services.execution import attempts, points
+from orchestune.services.execution.ledger import Ledger, locked
+from orchestune.services.execution.points import MOST_NAMES
+from orchestune.services.signatures import report_signature, same
+from orchestune.store import attempts as rows
+from orchestune.store import experiments, hot
+from orchestune.wire.work import MAX_NAME
+from orchestune.worker.mask import Mask, spellings
+from orchestune.worker.metrics.scanner import STEP_NAMES, folded, step_of
+
+LOCAL = "local"
+"""Name of the cluster whose workers are processes of the server's own user."""
+MOST_VALUES = 5000
+"""Upper bound of the values in one report, non-numeric ones included: the store is locked while they are parsed."""
+
+
+def report(core: Core, attempt: str, signature: str, values: Mapping[str, object]) -> documents.ShouldStop:
+    """Store values by name, as parsed from a line of JSON; step and `stddev`, if finite, apply to all of them.
+
+    Return the stop decision after these values: `{"stop", "reason"}`. Raises Denied for a wrong signature,
+    Conflict if the attempt is over, BadInput if a declared metric, a step or `stddev` is not a number or for too many
+    values or names; other non-numeric values are skipped.
+    """
+    if len(values) > MOST_VALUES:
+        raise BadInput.one(f"found {len(values):,} values in one report (expected at most {MOST_VALUES:,})")
+    experiment = _experiment(core, attempt, signature)
+    mask = Mask(spellings(core.secrets.get(experiment).values()))
+    with locked(core, experiment) as ledger:
+        found = attempts.find(ledger, attempt)
+        if found is None or not found.open:
+            raise Conflict("this attempt is over")
+        declared = {metric.name.lower(): metric.name for metric in ledger.row.specification.metrics}
+        named = _numbers(values, {*declared, *STEP_NAMES, "stddev"})
+        step, stddev = _finite(step_of(named)), _finite(named.pop("stddev", None))
+        taken = [
+            Point(declared.get(folded(name)) or mask.text(name), value, step, stddev)
+            for name, value in named.items()
+            if folded(name) in declared or folded(name) not in STEP_NAMES
+        ]
+        _refuse_many_names(ledger, attempt, found.point_count, taken)
+        points.note_not_finite(ledger, attempt, found.non_finite, taken)
+        kept = points.within_limit(ledger, attempt, found.trial, found.point_count, taken)
+        first = HTTP_SEQUENCE + found.point_count
+        taken = [replace(point, sequence=first + index) for index, point in enumerate(kept)]
+        if found.state.live:
+            attempts.progress(ledger, attempt, found, taken, core.boards)
+        else:
+            points.append(ledger, attempt, taken)
+            points.record(ledger, found.trial, taken)
+        return _answer(attempts.find(ledger, attempt))
+
+
+def _refuse_many_names(ledger: Ledger, attempt: str, stored: int, taken: Sequence[Point]) -> None:
+    kept = {point.name for point in points.within_names(ledger, attempt, stored, taken)}
+    extra = next((point.name for point in taken if point.name not in kept), None)
+    if extra is not None:
+        message = f"more than {MOST_NAMES:,} different metrics are reported"
+        raise BadInput.one(message, key=f"{extra:.100}", hint="keep other values in files of the trial (`keep`)")
+
+
+def should_stop(core: Core, attempt: str, signature: str) -> documents.ShouldStop:
+    """Return the stop decision for a trial: `{"stop", "reason"}`. Raises Denied for a wrong signature."""
+    experiment = _experiment(core, attempt, signature)
+    with core.store.reading() as session:
+        row = session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": experiment})
+    return _answer(row)
+
+
+def _answer(found: hot.AttemptInTrial | None) -> documents.ShouldStop:
+    goes_on = found is not None and found.stop_order is None and found.open
+    known = json.loads(found.reason) if found is not None and found.reason and not goes_on else None
+    return {"stop": not goes_on, "reason": known}
+
+
+def check(core: Core, attempt: str, signature: str) -> None:
+    """Raise Denied for a wrong signature. Does not read the store."""
+    if not same(signature, report_signature(core, attempt)):
+        raise Denied("this address is not genuine", "use $ORCHESTUNE_REPORT_URL as it stands")
+
+
+def runs_as_server(core: Core, attempt: str, signature: str) -> bool:
+    """Return True if the attempt's cluster is this machine, where trials run as the server's own user.
+
+    Raises Denied for a wrong signature.
+    """
+    experiment = _experiment(core, attempt, signature)
+    with core.store.reading() as session:
+        return experiments.get(session, experiment).cluster == LOCAL
+
+
+def _experiment(core: Core, attempt: str, signature: str) -> str:
+    check(core, attempt, signature)
+    with core.store.reading() as session:
+        row = rows.find(session, attempt)
+    if row is None:
+        raise Denied("there is no such attempt")
+    return str(row.experiment)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _numbers(values: Mapping[str, object], needed: Collection[str]) -> dict[str, float]:
+    found = {}
+    for name, value in values.items():
+        try:
+            if isinstance(value, bool):
+                raise TypeError
+            if value is not None:
+                found[name] = as_float(value)
+        except (TypeError, ValueError):
+            if folded(name) in needed:
+                raise BadInput.one(f"{reprlib.repr(value)} is no number", key=name) from None
+        if len(name) > MAX_NAME:
+            raise BadInput.one(f"a name has at most {MAX_NAME} characters, found {len(name):,}", key=f"{name:.100}")
+    return found

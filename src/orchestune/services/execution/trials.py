@@ -1,0 +1,327 @@
+"""State changes of trials and folds: queue, requeue, finish, cancel, lose. Callers hold the ledger's lock."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestune.domain.lifecycle.states import AttemptState, FoldState, Reason, ReasonCode, TrialState
+from orchestune.domain.lifecycle.transitions import ATTEMPT, FOLD, TRIAL, Cause, InvalidTransition, after, trial_state
+from orchestune.domain.search.space import Configuration
+from orchestune.domain.search.trial import ask_seed
+from orchestune.domain.specification import stopping
+from orchestune.domain.specification.metrics import ReducedMetric, feasible, objectives
+from orchestune.services.execution.ledger import Ledger
+from orchestune.store import changes, hot
+from orchestune.store import trials as rows
+
+
+@dataclass(frozen=True)
+class SuggestedTrial:
+    """Configuration to try, and its origin."""
+
+    parameters: Configuration
+    source: str
+    engine_version: str | None = None
+    suggested_after: int | None = None
+    parent: int | None = None
+    seed: int | None = None
+    checkpoint: Mapping[str, Any] | None = None
+
+
+def count(ledger: Ledger, old: TrialState | None, new: TrialState) -> None:
+    """Update the experiment's counters for a state change; they are named like the states. `old` None: a new trial."""
+    row = ledger.row
+    if old is not None:
+        setattr(row, old.value, getattr(row, old.value) - 1)
+    setattr(row, new.value, getattr(row, new.value) + 1)
+
+
+def queue(ledger: Ledger, suggestions: Sequence[SuggestedTrial]) -> list[int]:
+    """Append trials to the queue and return their numbers. The caller has checked the budget."""
+    row, experiment = ledger.row, ledger.row.id
+    seed, folds = row.specification.seed, row.specification.folds.count
+    trials: list[dict[str, Any]] = []
+    rows_of_folds: list[dict[str, Any]] = []
+    for suggestion in suggestions:
+        row.last_trial += 1
+        number = row.last_trial
+        trials.append(
+            {
+                "experiment": experiment,
+                "number": number,
+                "state": TrialState.QUEUED,
+                "parameters": json.dumps(dict(suggestion.parameters)),
+                "source": suggestion.source,
+                "engine_version": suggestion.engine_version,
+                "suggested_after": suggestion.suggested_after,
+                "parent": suggestion.parent,
+                "seed": ask_seed(seed, number) if suggestion.seed is None else suggestion.seed,
+                "bundle": row.bundle,
+                "revision": row.revision,
+                "checkpoint": json.dumps(suggestion.checkpoint) if suggestion.checkpoint else None,
+                "created_at": ledger.now,
+            }
+        )
+        for fold in range(folds):
+            rows_of_folds.append({"experiment": experiment, "trial": number, "fold": fold, "state": FoldState.PENDING})
+        count(ledger, None, TrialState.QUEUED)
+        ledger.record("trial_queued", {"trial": number, "source": suggestion.source})
+    ledger.session.many(hot.INSERT_TRIAL, trials)
+    ledger.session.many(hot.INSERT_FOLD, rows_of_folds)
+    row.pending_folds += len(rows_of_folds)
+    return [trial["number"] for trial in trials]
+
+
+def queue_again(ledger: Ledger) -> None:
+    """Requeue, as new trials, those that users chose and that a stop of the experiment cancelled, within the budget."""
+    row = ledger.row
+    stopped = rows.stopped_with_all(ledger.session, row.id)
+    again = [
+        SuggestedTrial(
+            parameters=json.loads(trial.parameters),
+            source=trial.source,
+            parent=trial.number if trial.parent is None else trial.parent,
+            seed=trial.seed,
+            checkpoint=json.loads(trial.initial_checkpoint) if trial.initial_checkpoint else None,
+        )
+        for trial in stopped
+    ]
+    queue(ledger, again[: row.unsuggested])
+
+
+def change_fold(ledger: Ledger, trial: int, fold: int, old: FoldState, cause: Cause, **values: Any) -> None:
+    """Apply `cause` to a fold by the table `FOLD`; `values` may set not_before, failures, is_isolated.
+
+    Raises Forbidden if the fold is no longer in state `old` or the table has no such change.
+    """
+    parameters = {"not_before": 0.0, "failures": 0, "is_isolated": False} | values
+    parameters |= {"experiment": ledger.row.id, "trial": trial, "fold": fold, "old": old}
+    state = after(FOLD, old, cause)
+    if ledger.session.run(hot.CHANGE_FOLD, parameters | {"state": state}) != 1:
+        raise InvalidTransition(f"the fold of trial {trial} is no longer {old}")
+    ledger.row.pending_folds += (state is FoldState.PENDING) - (old is FoldState.PENDING)
+
+
+def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: int, is_isolated: bool) -> None:
+    """Put a trial, or one of its folds, back into the queue. The trial keeps running if other folds are active."""
+    goes_on = ledger.row.specification.folds.count > 1 and _others_go_on(ledger, number)
+    new = after(TRIAL, old, Cause.CONTINUE if goes_on else cause)
+    parameters = {"experiment": ledger.row.id, "number": number, "old": old, "state": new}
+    if ledger.session.run(hot.REQUEUE_TRIAL, parameters | {"lost_attempts": losses, "is_isolated": is_isolated}) != 1:
+        raise InvalidTransition(f"trial {number} is no longer {old}")
+    count(ledger, old, new)
+    ledger.record("trial_requeued", {"trial": number, "cause": cause})
+
+
+def _others_go_on(ledger: Ledger, number: int) -> bool:
+    folds = ledger.session.rows(hot.FOLDS_OF_TRIAL, {"experiment": ledger.row.id, "trial": number})
+    return trial_state(FoldState(fold.state) for fold in folds) is TrialState.RUNNING
+
+
+def go_on(ledger: Ledger, number: int, old: TrialState) -> None:
+    """Keep a trial running after one of its folds is done and others are not."""
+    new = after(TRIAL, old, Cause.CONTINUE)
+    if new is old:
+        return
+    where = {"experiment": ledger.row.id, "number": number, "old": old, "state": new, "now": ledger.now}
+    if ledger.session.run(hot.START_TRIAL, where) != 1:
+        raise InvalidTransition(f"trial {number} is no longer {old}")
+    count(ledger, old, new)
+
+
+def finish(
+    ledger: Ledger,
+    number: int,
+    old: TrialState,
+    cause: Cause,
+    reason: Reason | None,
+    measured: Mapping[str, ReducedMetric],
+    missing: str | None = None,
+) -> None:
+    """Finish a trial: write its state, metrics and position in the history; update the incumbent; apply the stop rules
+    and the guards.
+    """
+    row = ledger.row
+    state = after(TRIAL, old, cause)
+    row.history_seq += 1
+    changed = ledger.session.run(
+        hot.FINISH_TRIAL,
+        {
+            "experiment": row.id,
+            "number": number,
+            "old": old,
+            "state": state,
+            "reason": json.dumps(reason.to_json()) if reason else None,
+            "history_seq": row.history_seq,
+            "now": ledger.now,
+        },
+    )
+    if changed != 1:
+        raise InvalidTransition(f"trial {number} is no longer {old}")
+    count(ledger, old, state)
+    declared = {metric.name for metric in row.specification.metrics}
+    ledger.session.many(
+        hot.INSERT_METRIC,
+        [
+            {
+                "experiment": row.id,
+                "trial": number,
+                "name": name,
+                "value": value.value,
+                "stddev": value.stddev,
+                "is_declared": name in declared,
+            }
+            for name, value in measured.items()
+            if math.isfinite(value.value)
+        ],
+    )
+    _note_best(ledger, number, state, measured)
+    ledger.record(
+        "trial_finished",
+        {
+            "trial": number,
+            "state": state,
+            "reason": reason.to_json() if reason else None,
+            "metrics": {name: value.value for name, value in measured.items() if math.isfinite(value.value)},
+        },
+    )
+    ledger.evaluate()
+    if row.ended_by is None:
+        _guard(ledger, reason, missing)
+
+
+def _note_best(ledger: Ledger, number: int, state: TrialState, measured: Mapping[str, ReducedMetric]) -> None:
+    row, objective = ledger.row, ledger.row.specification.objective
+    row.trials_since_best += 1
+    if state is not TrialState.COMPLETED:
+        return
+    value = measured[objective.name].value
+    kept = feasible(row.specification.metrics, {name: found.value for name, found in measured.items()})
+    if kept and objective.better(value, row.best_value):
+        row.best_trial, row.best_value, row.trials_since_best = number, value, 0
+    elif kept and row.specification.stop.patience is not None and _front_grew(ledger, number, measured):
+        row.trials_since_best = 0
+    if row.identical_count == row.completed - 1:  # all completed trials before had the same values
+        values = [(name, measured[name].value) for name in sorted(measured)]
+        digest = hashlib.blake2b(repr(values).encode(), digest_size=12).hexdigest()
+        if row.completed == 1 or row.identical_digest == digest:
+            row.identical_digest, row.identical_count = digest, row.completed
+
+
+def _front_grew(ledger: Ledger, number: int, measured: Mapping[str, ReducedMetric]) -> bool:
+    """Return True if a feasible trial joins the Pareto front; False with a single objective."""
+    metrics = ledger.row.specification.metrics
+    values = {metric.name: measured[metric.name].value for metric in objectives(metrics)}
+    return len(values) > 1 and not rows.dominated(ledger.session, ledger.row.id, metrics, number, values)
+
+
+def _guard(ledger: Ledger, reason: Reason | None, missing: str | None) -> None:
+    row = ledger.row
+    if row.completed > 5 and row.identical_count < row.completed:
+        return  # fast path for the usual case: no guard can fire any more
+    seen = stopping.GuardTrip(
+        completed=row.completed,
+        failed=row.failed,
+        finished=row.finished,
+        same_count=row.identical_count,
+        metric_missing=missing,
+        last_failure=reason.message if reason else "",
+        configurations=row.specification.space.size(),
+    )
+    found = stopping.guard(seen, row.waived_guards)
+    if found:
+        ledger.pause(found)
+
+
+def cancel_open(ledger: Ledger, reason: Reason | None = None) -> None:
+    """Cancel all open trials, their folds and their attempts; workers get the stop orders at their next call.
+
+    `reason`: defaults to the reason of the experiment's end.
+    """
+    session, where = ledger.session, {"experiment": ledger.row.id}
+    reason = reason or ledger.row.reason or Reason(ReasonCode.CANCELLED, "the experiment is over")
+    text = json.dumps(reason.to_json())
+    _cancel_folds(ledger, session.rows(changes.LIVE_ATTEMPTS, where), session.rows(changes.OPEN_FOLDS, where), text)
+    for trial in session.rows(changes.OPEN_TRIALS, where):
+        _cancel_trial(ledger, trial.number, TrialState(trial.state), reason)
+    ledger.to_be_cancelled = False
+
+
+def cancel(ledger: Ledger, number: int, old: TrialState, reason: Reason) -> None:
+    """Cancel one open trial, its folds and its attempts."""
+    cancel_folds(ledger, number, reason)
+    _cancel_trial(ledger, number, old, reason)
+
+
+def _cancel_trial(ledger: Ledger, number: int, old: TrialState, reason: Reason) -> None:
+    new = after(TRIAL, old, Cause.CANCEL)
+    where = {"experiment": ledger.row.id, "number": number, "old": old, "state": new, "now": ledger.now}
+    if ledger.session.run(changes.CANCEL_TRIAL, where | {"reason": json.dumps(reason.to_json())}) != 1:
+        raise InvalidTransition(f"trial {number} is no longer {old}")
+    count(ledger, old, new)
+    ledger.row.is_exhausted = False  # its configuration was not tried
+    ledger.record("trial_finished", {"trial": number, "state": new, "reason": reason.to_json(), "metrics": {}})
+
+
+def cancel_folds(ledger: Ledger, trial: int, reason: Reason) -> None:
+    """Cancel the open folds of a trial and their attempts, because its outcome is known without them."""
+    session, where = ledger.session, {"experiment": ledger.row.id, "trial": trial}
+    live, folds = (
+        session.rows(changes.LIVE_ATTEMPTS_OF_TRIAL, where),
+        session.rows(changes.OPEN_FOLDS_OF_TRIAL, where),
+    )
+    _cancel_folds(ledger, live, folds, json.dumps(reason.to_json()))
+
+
+def _cancel_folds(
+    ledger: Ledger, live: Sequence[changes.LeasedAttempt], folds: Sequence[changes.OpenFold], reason: str
+) -> None:
+    for attempt in live:
+        old = AttemptState(attempt.state)
+        new = after(ATTEMPT, old, Cause.CANCEL)
+        ledger.session.run(
+            changes.CANCEL_ATTEMPT, {"id": attempt.id, "old": old, "state": new, "reason": reason, "now": ledger.now}
+        )
+        ledger.row.live_attempts -= 1
+        ledger.awaits_workers()
+        ledger.orders()
+        data = {"attempt": attempt.id, "trial": attempt.trial, "fold": attempt.fold, "state": "cancelled"}
+        ledger.record("attempt_ended", data)
+    for fold in folds:
+        change_fold(ledger, fold.trial, fold.fold, FoldState(fold.state), Cause.CANCEL, failures=fold.failures)
+
+
+LOSSES_BEFORE_ISOLATION = 3
+LOSSES_IN_ISOLATION = 2
+
+
+def lost(
+    ledger: Ledger,
+    trial: int,
+    fold: int,
+    trial_state: TrialState,
+    losses: int,
+    is_isolated: bool,
+    failures: int,
+    why: str,
+) -> None:
+    """Requeue a fold whose worker was lost. `why`: how the worker was lost, for display.
+
+    After `LOSSES_BEFORE_ISOLATION` losses the trial runs in isolation; after `LOSSES_IN_ISOLATION` more the experiment
+    is paused.
+    """
+    losses += 1
+    alone = losses >= LOSSES_BEFORE_ISOLATION
+    change_fold(ledger, trial, fold, FoldState.ACTIVE, Cause.LOSE, failures=failures, is_isolated=alone)
+    requeue(ledger, trial, trial_state, Cause.LOSE, losses, alone)
+    if is_isolated and losses >= LOSSES_BEFORE_ISOLATION + LOSSES_IN_ISOLATION:
+        text = f"trial {trial} lost its worker {losses} times, the last {LOSSES_IN_ISOLATION} times while running alone"
+        if "exit code" not in why:  # a worker that exits by itself reports the cause; one that is killed cannot
+            text += "; does it use too much memory, or kill its parent process?"
+        text += f"\nThe last time: {why}"
+        ledger.pause(Reason(ReasonCode.TRIAL_KILLS_WORKERS, text))

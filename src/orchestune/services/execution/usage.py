@@ -1,0 +1,49 @@
+"""Resource usage of attempts over time: store the samples of workers, and return them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from msgspec.structs import astuple
+
+from orchestune import documents
+from orchestune.domain.resources.usage import AT_THE_END, MOST, Sample, with_more
+from orchestune.ports.clock import rfc3339
+from orchestune.services.core import Core
+from orchestune.services.execution.ledger import Ledger
+from orchestune.store import attempts, experiments, hot
+from orchestune.store import trials as rows
+from orchestune.wire.work import UsageSample
+
+LASTING = 900.0
+"""Seconds of run time beyond which an attempt may have more samples than are stored."""
+
+
+def take(ledger: Ledger, attempt: str, items: Sequence[UsageSample], *, ended: bool) -> None:
+    """Append new samples and thin the series. Under the ledger's lock."""
+    stored = ledger.session.row(hot.SELECT_USAGE, {"attempt": attempt})
+    kept = json.loads(stored) if stored is not None else []
+    new: list[Sample] = [list(astuple(sample)) for sample in items]
+    samples = with_more(kept, new, AT_THE_END if ended else MOST)
+    if samples != kept:
+        text = json.dumps(samples, separators=(",", ":"))
+        ledger.session.run(hot.PUT_USAGE, {"attempt": attempt, "experiment": ledger.row.id, "samples": text})
+
+
+def usage(core: Core, ref: str, number: int) -> documents.Usage:
+    """Return the usage samples of each attempt of a trial."""
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+        rows.need(session, row, number)
+        items: list[documents.UsedByAttempt] = [
+            {
+                "fold": attempt.fold,
+                "attempt_number": attempt.attempt_number,
+                "state": attempt.state,
+                "started_at": rfc3339(attempt.started_at),
+                "samples": [sample[1:] for sample in json.loads(attempt.samples)],
+            }
+            for attempt in attempts.usage_of(session, row.id, number)
+        ]
+    return {"items": items}

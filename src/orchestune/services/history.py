@@ -1,0 +1,87 @@
+"""Finished trials as observations for an engine."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.trial import Observation
+from orchestune.domain.search.warm_start import mapped
+from orchestune.store import hot, trials, warm_starts
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+
+_PAGE = 1000
+
+
+def warm_start(session: Session, row: ExperimentRow) -> list[Observation]:
+    """Return the warm-start observations, which precede the experiment's own history."""
+    specification = row.specification
+    return list(
+        mapped("", warm_starts.results(session, row.id), specification.space, specification.metrics).observations
+    )
+
+
+def observations(session: Session, row: ExperimentRow, after: int, every: int = 1) -> list[Observation]:
+    """Return the observations after position `after` of the history, in order; only each `every`-th one."""
+    history: list[Observation] = []
+    while after < row.history_seq:
+        rows = session.rows(hot.HISTORY, {"experiment": row.id, "after": after, "every": every, "limit": _PAGE})
+        if not rows:
+            break
+        upto = rows[-1].history_seq
+        where = {"experiment": row.id, "after": after, "upto": upto}
+        values: dict[int, dict[str, float]] = {}
+        spread: dict[int, dict[str, float]] = {}
+        for metric in session.rows(hot.HISTORY_METRICS, where | {"every": every}):
+            values.setdefault(metric.trial, {})[metric.name] = metric.value
+            if metric.stddev is not None:
+                spread.setdefault(metric.trial, {})[metric.name] = _of_the_mean(row, metric.stddev)
+        last = {mark.trial: (mark.step, mark.loss) for mark in _last_marks(session, row, after, upto)}
+        for trial in rows:
+            number, state = trial.number, TrialState(trial.state)
+            measured, stddev = values.get(number, {}), spread.get(number, {})
+            history.append(Observation(number, json.loads(trial.parameters), state, measured, stddev, last.get(number)))
+        after = upto
+    return history
+
+
+def best(session: Session, row: ExperimentRow, count: int) -> list[Observation]:
+    """Return the `count` completed trials with the best values."""
+    return completed(session, row, trials.best_numbers(session, row.id, row.specification.metrics, count))
+
+
+def completed(session: Session, row: ExperimentRow, numbers: Sequence[int]) -> list[Observation]:
+    """Return the observations of these completed trials."""
+    measured = trials.metrics_of(session, row.id, numbers)
+    return [
+        Observation(
+            trial.number,
+            trial.configuration,
+            TrialState(trial.state),
+            {name: each.value for name, each in measured[trial.number].items()},
+            {
+                name: _of_the_mean(row, each.stddev)
+                for name, each in measured[trial.number].items()
+                if each.stddev is not None
+            },
+        )
+        for trial in trials.of_numbers(session, row.id, numbers)
+    ]
+
+
+def _of_the_mean(row: ExperimentRow, stddev: float) -> float:
+    """Return the standard error: `stddev` is the spread of one fold, and the value is the mean over the folds."""
+    return stddev / math.sqrt(row.specification.folds.count)
+
+
+def _last_marks(session: Session, row: ExperimentRow, after: int, upto: int) -> list[hot.MarkOfPruned]:
+    """Return the marks of the pruned trials in that part of the history, the last mark of each trial after its others;
+    empty if the pruner does not compare the first metric.
+    """
+    rule, objective = row.specification.early_stopping, row.specification.objective
+    if rule is None or rule.metric not in (None, objective.name):
+        return []
+    return session.rows(hot.LAST_MARKS_OF_PRUNED, {"experiment": row.id, "after": after, "upto": upto})

@@ -1,0 +1,1 @@
+"""In-memory state of the server process, rebuilt from rows after a restart: caches, statistics, signals."""

@@ -1,0 +1,87 @@
+"""Running attempts over time and failure reasons of an experiment, updated incrementally."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestune import documents
+from orchestune.store import attempts
+from orchestune.store import trials as rows
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+
+Numbers = NDArray[np.float64]
+
+_MOST = 200
+"""Upper bound of the failure reasons returned."""
+_UNKNOWN: documents.Reason = {"code": "unknown", "message": "no reason is known"}
+
+
+@dataclass(frozen=True)
+class BusyIntervals:
+    """Start and end times of attempts, each sorted, in seconds since 1970."""
+
+    begins: Numbers
+    ends: Numbers
+
+
+@dataclass(frozen=True)
+class FailureCount:
+    """Number of trials that failed for one reason, and the newest of them."""
+
+    trials: int
+    newest: int
+
+
+@dataclass
+class TrialTotals:
+    """Totals of the trials that had finished at the last read. Finished trials do not change, but an attempt may end
+    after its trial.
+    """
+
+    told: int = 0
+    """Position in the history up to which it was read."""
+    begins: Numbers = field(default_factory=lambda: np.empty(0))
+    ends: Numbers = field(default_factory=lambda: np.empty(0))
+    """Start and end times of ended attempts, each sorted."""
+    late: set[int] = field(default_factory=set)
+    """Finished trials with attempts that have not ended."""
+    reasons: dict[str | None, FailureCount] = field(default_factory=dict)
+    """Failure counts, keyed by the reason as JSON."""
+
+    def read(self, session: Session, row: ExperimentRow) -> BusyIntervals:
+        """Read new rows and return when attempts ran; live attempts end now."""
+        spans = attempts.spans_between(session, row.id, self.told, row.history_seq)
+        spans += attempts.spans_of(session, row.id, sorted(self.late))
+        for trial in rows.failed_between(session, row.id, self.told, row.history_seq):
+            tally = self.reasons.get(trial.reason, FailureCount(0, 0))
+            self.reasons[trial.reason] = FailureCount(tally.trials + 1, max(tally.newest, trial.number))
+        self.told = row.history_seq
+        self.late = {span.trial for span in spans if span.finished_at is None}
+        late = self.late
+        over = [span for span in spans if span.trial not in late]
+        self.begins = _merged(self.begins, [span.leased_at for span in over])
+        self.ends = _merged(self.ends, [span.finished_at for span in over if span.finished_at is not None])
+        live = [span for span in spans if span.trial in late] + attempts.open_spans(session, row.id)
+        ends = [session.now if span.finished_at is None else span.finished_at for span in live]
+        return BusyIntervals(_merged(self.begins, [span.leased_at for span in live]), _merged(self.ends, ends))
+
+    def failures(self) -> list[documents.Failures]:
+        """Return at most `_MOST` failure reasons of trials, the most frequent one first."""
+        ordered = sorted(self.reasons.items(), key=lambda each: -each[1].trials)
+        return [
+            {"reason": json.loads(text) if text else _UNKNOWN, "trials": count.trials, "newest": count.newest}
+            for text, count in ordered[:_MOST]
+        ]
+
+
+def _merged(ordered: Numbers, more: Sequence[float]) -> Numbers:
+    """Merge `more` into the sorted `ordered`; fast if `more` is short."""
+    merged = np.concatenate([ordered, np.array(more, float)])
+    merged.sort(kind="stable")
+    return merged

@@ -1,0 +1,247 @@
+"""Cached posterior estimates of the best trials of noisy searches.
+
+Models are fitted in the engines' process, so never inside a transaction: call `refresh` before one, `known` within.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import threading
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import astuple, dataclass, replace
+
+from orchestune.domain.search.trial import Observation
+from orchestune.domain.specification.metrics import Metric, objectives, pareto_front
+from orchestune.engines.process import analyses
+from orchestune.errors import OrchestuneError
+from orchestune.services import history as read_history
+from orchestune.services.memory.lru_cache import LruCache
+from orchestune.store import estimates, experiments, hot, trials
+from orchestune.store.database import Store
+from orchestune.store.estimates import EstimateRow
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+
+log = logging.getLogger(__name__)
+
+LEAST = 10
+"""completed trials below which no model is fitted"""
+_MOST, _BEST = 500, 100
+"""results given to the model: an evenly spaced selection, and additional best ones"""
+_PATIENCE = 10.0
+"""timeout in seconds while another thread fits the model of a search that is over"""
+_KEPT = 200
+_NOTHING = -1
+"""history length that marks an experiment without an estimate in the store"""
+_LOOK_AGAIN = 10.0
+"""seconds until the store is checked again, since another server may have written an estimate"""
+_REST = 10.0
+"""pause between two fits of a running search, as a multiple of the duration of the last fit"""
+
+
+@dataclass(frozen=True)
+class IncumbentEstimate:
+    """The incumbent by posterior mean, with mean and standard deviation of the first metric."""
+
+    trial: int
+    value: float
+    stddev: float
+
+
+def unsure(session: Session, row: ExperimentRow) -> bool:
+    """Return True if noise may hide a better trial than the one with the best value, as stop rules see it.
+
+    An exact value that beats all noisy ones is certain. Of several metrics, `patience` looks at all, the other rules at
+    the first one.
+    """
+    return noisy(session, row, 1 if row.specification.stop.patience is None else None)
+
+
+def noisy(session: Session, row: ExperimentRow, first: int | None = None) -> bool:
+    """Return True if the best trial reports the noise of an objective (of one of the `first` ones, if given)."""
+    optimized = objectives(row.specification.metrics)[:first] if row.best_trial is not None else ()
+    where = {"experiment": row.id, "trial": row.best_trial}  # a cheap query, since stop rules run it after every trial
+    return any(session.row(hot.IS_NOISY, where | {"name": metric.name}) is not None for metric in optimized)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best trial or trials according to a model."""
+
+    estimate: IncumbentEstimate | None
+    """None with several metrics"""
+    front: Sequence[int]
+    """Pareto front with several metrics"""
+
+    @property
+    def trials(self) -> Sequence[int]:
+        """The numbers of the best trial or of the front."""
+        return [self.estimate.trial] if self.estimate is not None else self.front
+
+
+@dataclass(frozen=True)
+class _Kept:
+    found: IncumbentEstimate | None
+    front: Sequence[int] | None
+    version: tuple[int, int]
+    again: float
+    stored: bool = False
+    """written to the store, for servers started later"""
+
+
+def _past(kept: _Kept) -> bool:
+    return time.monotonic() >= kept.again
+
+
+class Estimates:
+    """Cache of the estimates of viewed experiments. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._done = threading.Condition(self._lock)
+        self._working: set[Hashable] = set()
+        self._kept: LruCache[Hashable, _Kept] = LruCache(_KEPT)
+
+    def known(self, session: Session, row: ExperimentRow) -> IncumbentEstimate | None:
+        """Return the last estimate of `refresh`; None if the measured best trial stands, or with several metrics."""
+        choice = self.of(session, [row]).get(row.id)
+        return choice.estimate if choice is not None else None
+
+    def of(self, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, Choice]:
+        """Return the known choices, including fronts, by experiment id. For absent experiments the measured best
+        trials stand.
+        """
+        kept = {row.id: self._of(row) for row in rows}
+        kept |= self._stored(session, [row for row in rows if kept[row.id] is None and row.state.over])
+        return {
+            experiment: Choice(each.found, each.front or ())
+            for experiment, each in kept.items()
+            if each is not None and (each.found is not None or each.front)
+        }
+
+    def fresh(self, row: ExperimentRow) -> bool:
+        """Return True if `known` includes all results of the row."""
+        kept = self._of(row)
+        return kept is not None and kept.version[0] == row.history_seq
+
+    def _of(self, row: ExperimentRow) -> _Kept | None:
+        """Return the cache entry for the current revision; None if absent or to be read from the store again."""
+        with self._lock:
+            kept = self._kept.get(row.kept_as)
+        if kept is None or kept.version[1] != row.revision or (kept.version[0] == _NOTHING and _past(kept)):
+            return None
+        return kept
+
+    def _stored(self, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, _Kept]:
+        """Load the estimates of experiments that are over, as written by this or another server, into the cache."""
+        found = estimates.of(session, [row.id for row in rows])
+        kept = {row.id: self._from(found.get(row.id), row) for row in rows}
+        for row in rows:
+            self._keep(row, kept[row.id])
+        return kept
+
+    @staticmethod
+    def _from(stored: EstimateRow | None, row: ExperimentRow) -> _Kept:
+        if stored is None or stored.revision != row.revision:
+            return _Kept(None, None, (_NOTHING, row.revision), time.monotonic() + _LOOK_AGAIN)
+        found = None
+        if stored.trial is not None and stored.value is not None and stored.stddev is not None:
+            found = IncumbentEstimate(stored.trial, stored.value, stored.stddev)
+        front = json.loads(stored.front) if stored.front is not None else None
+        return _Kept(found, front, (stored.history_seq, stored.revision), 0.0, stored=True)
+
+    def _keep(self, row: ExperimentRow, kept: _Kept) -> None:
+        with self._lock:
+            self._kept.keep(row.kept_as, kept)
+
+    def refresh(self, store: Store, row: ExperimentRow) -> None:
+        """Update the estimate if results report their noise. Takes up to a second.
+
+        No estimate is available if the engines' process has died. While another thread fits the model, callers keep the
+        last estimate; if the experiment is over, they block until the fit is done or `_PATIENCE` has passed.
+        """
+        version, now = (row.history_seq, row.revision), time.monotonic()
+        if row.state.over and self._of(row) is None:
+            with store.reading() as session:
+                self._stored(session, [row])
+        with self._lock:
+            if row.state.over:
+                self._done.wait_for(lambda: row.kept_as not in self._working, _PATIENCE)
+            kept = self._kept.get(row.kept_as)
+            made = kept if kept is not None and kept.version == version else None
+            if row.kept_as in self._working or (made is not None and (made.stored or not row.state.over)):
+                return
+            if kept is not None and kept.version[1] == row.revision and not _past(kept) and not row.state.over:
+                return
+            self._working.add(row.kept_as)
+        found, front, stored = (None, None, False) if made is None else (made.found, made.front, False)
+        try:
+            if made is None:
+                found, front = self._found(store, row)
+            if row.state.over and (found is not None or front is not None):
+                with store.transaction() as session:
+                    if experiments.lock(session, row.id).kept_as == row.kept_as:
+                        estimates.put(session, row.id, version, astuple(found) if found else None, front)
+            stored = row.state.over
+        except OrchestuneError as error:
+            log.warning("%s: its best trial is the raw one: %s", row.handle, error)
+        finally:
+            took = time.monotonic() - now
+            self._keep(row, _Kept(found, front, version, now + (1 + _REST) * took, stored))
+            with self._lock:
+                self._working.discard(row.kept_as)
+                self._done.notify_all()
+
+    def _found(self, store: Store, row: ExperimentRow) -> tuple[IncumbentEstimate | None, Sequence[int] | None]:
+        """Fit the best trial of one metric, or the front of several."""
+        if len(objectives(row.specification.metrics)) > 1:
+            return None, self._front(store, row)
+        return self._estimate(store, row), None
+
+    def of_the_first(self, store: Store, row: ExperimentRow) -> IncumbentEstimate | None:
+        """Return the best trial by the first of several metrics, estimated like a single one. Not cached."""
+        try:
+            return self._estimate(store, row)
+        except OrchestuneError as error:
+            log.warning("%s: its best trial is the raw one: %s", row.handle, error)
+            return None
+
+    def _estimate(self, store: Store, row: ExperimentRow) -> IncumbentEstimate | None:
+        specification = row.specification
+        with store.reading() as session:
+            if row.completed < LEAST or not noisy(session, row, 1):
+                return None
+            history = _selection(session, row)
+            if row.history_seq > _MOST:
+                history += _others(read_history.best(session, row, _BEST), history)
+        found = analyses.best_estimate(specification.space, _first_alone(specification.metrics), history)
+        return IncumbentEstimate(*found) if found else None
+
+    def _front(self, store: Store, row: ExperimentRow) -> list[int] | None:
+        specification = row.specification
+        with store.reading() as session:
+            if row.completed < LEAST or not noisy(session, row):
+                return None
+            history = _selection(session, row)
+            if row.history_seq > _MOST:
+                names = [metric.name for metric in specification.metrics]
+                raw = pareto_front(specification.metrics, list(trials.completed_values(session, row.id, names).items()))
+                history += _others(read_history.completed(session, row, raw[-_BEST:]), history)
+        return analyses.expected_front(specification.space, specification.metrics, history)
+
+
+def _first_alone(metrics: Sequence[Metric]) -> list[Metric]:
+    """Return the first metric, and those others that have limits, as constraints only."""
+    return [metrics[0], *(replace(metric, optimized=False) for metric in metrics[1:] if metric.limit is not None)]
+
+
+def _selection(session: Session, row: ExperimentRow) -> list[Observation]:
+    return read_history.observations(session, row, 0, every=math.ceil(row.history_seq / _MOST))
+
+
+def _others(some: list[Observation], history: list[Observation]) -> list[Observation]:
+    seen = {observation.number for observation in history}
+    return [each for each in some if each.number not in seen]

@@ -1,0 +1,53 @@
+"""LRU caches for results that clients, such as polling pages, request repeatedly."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+
+class LruCache(OrderedDict[K, T]):
+    """Mapping bounded to the `most` entries that were kept last."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def keep(self, key: K, value: T) -> T:
+        """Insert or refresh the entry as the newest one, evict the oldest ones beyond the bound, and return `value`."""
+        self[key] = value
+        self.move_to_end(key)
+        while len(self) > self._most:
+            self.popitem(last=False)
+        return value
+
+
+class Recent(Generic[T]):
+    """Cache of one versioned value for each of the last `kept` keys.
+
+    Thread-safe; two threads that miss at the same time may both compute the value.
+    """
+
+    def __init__(self, kept: int = 50) -> None:
+        self._lock = threading.Lock()
+        self._kept: LruCache[Hashable, tuple[Hashable, T]] = LruCache(kept)
+
+    def get(self, key: Hashable, version: Hashable, make: Callable[[], T]) -> T:
+        """Return the cached value of this version, or compute it with `make`."""
+        return self.grown(key, version, lambda _: make())
+
+    def grown(self, key: Hashable, version: Hashable, make: Callable[[T | None], T]) -> T:
+        """Return the cached value like `get`; on a miss `make` gets that of another, possibly later version or None."""
+        with self._lock:
+            kept = self._kept.get(key)
+        if kept is not None and kept[0] == version:
+            return kept[1]
+        made = make(kept[1] if kept is not None else None)
+        with self._lock:
+            self._kept.keep(key, (version, made))
+        return made

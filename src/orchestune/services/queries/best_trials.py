@@ -1,0 +1,121 @@
+"""The best trials of experiments, and their API documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestune import documents
+from orchestune.domain.specification.metrics import ReducedMetric, objectives, pareto_front
+from orchestune.services.core import Core
+from orchestune.services.memory.estimates import Choice, IncumbentEstimate
+from orchestune.services.memory.lru_cache import Recent
+from orchestune.store import trials
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+from orchestune.store.trials import MeasuredTrial
+
+
+def of_all(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, list[documents.Best]]:
+    """Return the best trial or Pareto front of each experiment; `rows` must have been read in this session.
+
+    All experiments with one metric and no noise together take one query.
+    """
+    chosen = core.estimates.of(session, rows)
+    plain = [row for row in rows if row.id not in chosen and not _several(row)]
+    measured = trials.with_best_value(session, [row.id for row in plain])
+    best = {row.id: [_entry(row, measured[row.id])] if row.id in measured else [] for row in plain}
+    return best | {row.id: _others(session, row, chosen.get(row.id)) for row in rows if row.id not in best}
+
+
+def _others(session: Session, row: ExperimentRow, choice: Choice | None) -> list[documents.Best]:
+    if choice is not None:
+        return list(_entries(session, row, choice.trials, choice.estimate).values())
+    return list(_of_front(session, row).values()) if row.best_trial is not None else []
+
+
+def numbers(core: Core, session: Session, row: ExperimentRow) -> Sequence[int]:
+    """Return the numbers of the best trials."""
+    choice = core.estimates.of(session, [row]).get(row.id)
+    return choice.trials if choice is not None else measured(session, row)
+
+
+def measured(session: Session, row: ExperimentRow) -> Sequence[int]:
+    """Return the best trial or the Pareto front by measured values, ignoring noise."""
+    if row.best_trial is None:
+        return []
+    return _front(session, row) if _several(row) else [row.best_trial]
+
+
+def _several(row: ExperimentRow) -> bool:
+    return len(objectives(row.specification.metrics)) > 1
+
+
+def _entries(
+    session: Session, row: ExperimentRow, numbers: Sequence[int], estimate: IncumbentEstimate | None = None
+) -> dict[int, documents.Best]:
+    metrics = trials.metrics_of(session, row.id, numbers)
+    return {
+        trial.number: _entry(
+            row, MeasuredTrial(trial.number, trial.configuration, metrics.get(trial.number, {})), estimate
+        )
+        for trial in trials.of_numbers(session, row.id, numbers)
+    }
+
+
+def _entry(row: ExperimentRow, trial: MeasuredTrial, estimate: IncumbentEstimate | None = None) -> documents.Best:
+    names = [metric.name for metric in row.specification.metrics if metric.name in trial.metrics]
+    declared = {name: trial.metrics[name] for name in names}
+    return {
+        "trial": trial.number,
+        "metrics": metric_documents(declared | trial.metrics),  # in order of declaration, undeclared ones last
+        "parameters": trial.configuration,
+        "expected": {"value": estimate.value, "stddev": estimate.stddev} if estimate is not None else None,
+        "measured_best": row.best_trial if estimate is not None and trial.number != row.best_trial else None,
+    }
+
+
+def metric_documents(metrics: Mapping[str, ReducedMetric]) -> dict[str, documents.Measured]:
+    """Return the metrics of a trial as API documents."""
+    return {name: {"value": metric.value, "stddev": metric.stddev} for name, metric in metrics.items()}
+
+
+@dataclass(frozen=True)
+class _Front:
+    """The Pareto front of the first `history_seq` results, with the values of its trials."""
+
+    history_seq: int
+    values: Mapping[int, Mapping[str, float]]
+
+
+_FRONTS: Recent[_Front] = Recent()
+_OF_FRONTS: Recent[Mapping[int, documents.Best]] = Recent()
+
+
+def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
+    """Return the Pareto front, incrementally: new results are compared with the cached front only."""
+    metrics = row.specification.metrics
+
+    def made(before: _Front | None) -> _Front:
+        known = before if before is not None and before.history_seq <= row.history_seq else _Front(0, {})
+        new = trials.completed_values(session, row.id, [metric.name for metric in metrics], known.history_seq)
+        values = {**known.values, **new}
+        front = pareto_front(metrics, list(values.items()))
+        return _Front(row.history_seq, {number: values[number] for number in front})
+
+    return list(_FRONTS.grown(_key(row), row.history_seq, made).values)
+
+
+def _of_front(session: Session, row: ExperimentRow) -> Mapping[int, documents.Best]:
+    """Return the documents of the Pareto front; cached ones are reused."""
+
+    def made(before: Mapping[int, documents.Best] | None) -> Mapping[int, documents.Best]:
+        known, front = before or {}, _front(session, row)
+        new = _entries(session, row, [number for number in front if number not in known])
+        return {number: known[number] if number in known else new[number] for number in front}
+
+    return _OF_FRONTS.grown(_key(row), row.history_seq, made)
+
+
+def _key(row: ExperimentRow) -> tuple[object, str]:
+    return row.kept_as, row.specification_json

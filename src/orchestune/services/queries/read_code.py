@@ -1,0 +1,91 @@
+"""The code of trials: the files of a bundle, and the differences between two trials."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from orchestune import documents
+from orchestune.bundles.compare import compare
+from orchestune.bundles.unpack import MOST_BYTES, Archive, ArchiveMember, as_text, contents, members
+from orchestune.domain import differences
+from orchestune.domain.differences import ComparedTrial
+from orchestune.domain.lifecycle.ids import split_reference
+from orchestune.errors import BadInput, NotFound
+from orchestune.services.bundles import blob_key
+from orchestune.services.core import Core
+from orchestune.services.memory.lru_cache import Recent
+from orchestune.services.queries.read_experiments import specification, status
+from orchestune.services.queries.read_trials import trial
+from orchestune.store import blobs, experiments
+
+_MOST = 5000
+"""Upper bound of the listed files of a bundle."""
+_MEMBERS: Recent[dict[str, ArchiveMember]] = Recent()
+
+
+def code(core: Core, ref: str, number: int | None) -> documents.Code:
+    """Return the files in the bundle of trial `number`; with None, in that of the next trial."""
+    digest = _digest(core, ref, number)
+    if digest is None:
+        return {"bundle": None, "size": None, "files": [], "more": False}
+    found = _members(core, digest)
+    with core.store.reading() as session:
+        blob = blobs.get(session, digest)
+    files: list[documents.CodeMember] = [
+        {
+            "path": path,
+            "kind": member.kind,
+            "size": member.size,
+            "target": member.content if member.kind == "link" else None,
+        }
+        for path, member in sorted(found.items())[:_MOST]
+    ]
+    return {"bundle": digest, "size": blob.size if blob else None, "files": files, "more": len(found) > _MOST}
+
+
+def text(core: Core, ref: str, number: int | None, path: str) -> documents.CodeFile:
+    """Return the content of one file; `text` is None if it is not text or too large. Raises NotFound if absent."""
+    digest = _digest(core, ref, number)
+    member = _members(core, digest).get(path) if digest else None
+    if digest is None or member is None or member.kind == "link":
+        raise NotFound(f"the code has no file '{path}'")
+    found = contents(_archive(core, digest), {path}).get(path) if member.size <= MOST_BYTES else None
+    return {"path": path, "size": member.size, "text": None if found is None else as_text(found)}
+
+
+def diff(core: Core, old: str, new: str) -> documents.Difference:
+    """Return the differences between two trials, each `EXP/N`; the code changes lead from `old` to `new`."""
+    one, other = _side(core, old, "old"), _side(core, new, "new")
+    before, after = (_archive(core, side.trial["bundle"]) if side.trial["bundle"] else None for side in (one, other))
+    changes = [] if one.trial["bundle"] == other.trial["bundle"] else compare(before, after)
+    return differences.document(one, other, [change.to_json() for change in changes])
+
+
+def _side(core: Core, name: str, key: str) -> ComparedTrial:
+    try:
+        ref, number = split_reference(name)
+    except ValueError as exc:
+        raise BadInput.one(str(exc), key=key) from exc
+    if not ref or number is None or number >= 2**31:
+        raise BadInput.one(f"'{name}' names no trial", key=key, hint="write it like sgd-7f3a/12")
+    found = trial(core, ref, number)
+    return ComparedTrial(status(core, ref), found, specification(core, ref, found["revision"]))
+
+
+def _digest(core: Core, ref: str, number: int | None) -> str | None:
+    if number is not None:
+        found: str | None = trial(core, ref, number)["bundle"]
+        return found
+    with core.store.reading() as session:
+        return experiments.find(session, ref).bundle
+
+
+def _members(core: Core, digest: str) -> dict[str, ArchiveMember]:
+    return _MEMBERS.get(digest, digest, lambda: members(_archive(core, digest)))
+
+
+def _archive(core: Core, digest: str) -> Archive:
+    with core.store.reading() as session:
+        if blobs.get(session, digest) is None:
+            raise NotFound(f"the code is no longer there ({digest[:12]})")
+    return partial(core.files.open, blob_key(digest))

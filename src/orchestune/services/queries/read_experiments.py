@@ -1,0 +1,323 @@
+"""Experiment documents of the API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import TypeVar, cast
+
+from orchestune import documents
+from orchestune.domain.lifecycle.states import Desired, Reason, ReasonCode, Visibility, WorkerState
+from orchestune.domain.lifecycle.time_left import LAST, pace
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.descriptions import doing
+from orchestune.errors import UsageError
+from orchestune.ports.clock import rfc3339
+from orchestune.services.core import Core
+from orchestune.services.ownership import is_authenticated
+from orchestune.services.queries import best_trials
+from orchestune.services.queries.pruning_diagnosis import unpruned
+from orchestune.services.queries.trial_resources import room
+from orchestune.store import attempts, experiments, hot, logs, trials, warm_starts, workers
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+from orchestune.store.workers import WorkerLoad
+
+_T = TypeVar("_T")
+_LAST = 16
+"""Number of latest suggestions from which the current phase of the search is derived."""
+_ENDED_WORKERS = 50
+"""Upper bound of the ended workers shown: an experiment of weeks may have had thousands."""
+_FULL = (
+    "the disk of the store is full: what happens is recorded, and goes on, once there is room"
+    " (`orchestune doctor` says where); nothing is lost"
+)
+
+
+class EventBatch(documents.EventPage):
+    """Page of events for streams."""
+
+    over: bool
+    """True if no more events will follow."""
+
+
+def resolve(core: Core, ref: str) -> str:
+    """Return the ID of the experiment that `ref` names."""
+    with core.store.reading() as session:
+        return experiments.find(session, ref).id
+
+
+def status(core: Core, ref: str) -> documents.Status:
+    """Return one `Status`, including running trials and workers."""
+    return _shown(core, ref, lambda session, row: status_of(core, session, row, details=True))
+
+
+def statuses(
+    core: Core,
+    folder: str | None = None,
+    limit: int = 50,
+    before: str | None = None,
+    hidden: bool = False,
+    details: bool = False,
+) -> documents.StatusPage:
+    """Return a page of `Status`, newest first, without running trials and workers unless `details`.
+
+    `next` is the cursor for `before`.
+    """
+    with core.store.reading() as session:
+        cursor = float(before) if before else None
+        rows = experiments.page(session, folder=folder, limit=limit + 1, before=cursor, hidden=hidden)
+        items = statuses_of(core, session, rows[:limit], details=details)
+    return {"items": items, "next": repr(rows[limit - 1].created_at) if len(rows) > limit else None}
+
+
+def specification(core: Core, ref: str, revision: int | None = None) -> documents.Specification:
+    """Return the current specification and launch options, or those of `revision`, such as one of a trial."""
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+        found, launch = experiments.at_revision(session, row, revision or row.revision)
+    return {
+        "specification": found.to_json()
+        | {
+            "budget": row.budget,
+            "parallelism": row.parallelism,
+            "priority": row.priority,
+            "labels": json.loads(row.labels_json),
+        },
+        "launch": {**launch},
+        "bundle": row.bundle,
+        "revision": revision or row.revision,
+        "origin": row.rerun_of,
+    }
+
+
+def best(core: Core, ref: str) -> list[documents.Best]:
+    """Return the best trial, or the Pareto front."""
+    return _shown(core, ref, lambda session, row: best_trials.of_all(core, session, [row])[row.id])
+
+
+def _shown(core: Core, ref: str, made: Callable[[Session, ExperimentRow], _T]) -> _T:
+    """Return the result of `made` for an experiment, with the best trial of a noisy search up to date.
+
+    An experiment that ended while the model was fitted is read again: the model misses some results, and a client that
+    sees the final state does not ask again.
+    """
+    while True:
+        before = estimated(core, ref)
+        with core.store.reading() as session:
+            row = experiments.find(session, ref)
+            if before.state.over or not row.state.over:
+                return made(session, row)
+
+
+def estimated(core: Core, ref: str) -> ExperimentRow:
+    """Refresh the estimated best of a noisy search; return the experiment's row read before the refresh."""
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+    core.estimates.refresh(core.store, row)
+    return row
+
+
+def declared(row: ExperimentRow, name: str | None) -> Metric:
+    """Return the declared metric `name`, by default the first one. Raises UsageError if it is unknown."""
+    metrics = row.specification.metrics
+    if name is None:
+        return metrics[0]
+    for metric in metrics:
+        if metric.name == name:
+            return metric
+    known = ", ".join(metric.name for metric in metrics)
+    raise UsageError(f"{row.handle} has no metric '{name}'", f"it has {known}")
+
+
+def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = ()) -> EventBatch:
+    """Return events after `after` (of `kinds`, by default all), the next cursor, and `over`: ended and all read."""
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+        found = logs.events_after(session, row.id, after, limit, kinds)
+    items: list[documents.Event] = [
+        {"seq": e.seq, "at": rfc3339(e.at), "actor": e.actor, "kind": e.kind, "data": json.loads(e.data)} for e in found
+    ]
+    last = items[-1]["seq"] if len(items) >= limit else max(row.event_seq, after)
+    return {"items": items, "next": last, "over": row.state.over and last >= row.event_seq}
+
+
+def status_of(core: Core, session: Session, row: ExperimentRow, *, details: bool) -> documents.Status:
+    """Return the `Status` of a row that was read in this session."""
+    return statuses_of(core, session, [row], details=details)[0]
+
+
+def statuses_of(
+    core: Core, session: Session, rows: Sequence[ExperimentRow], *, details: bool
+) -> list[documents.Status]:
+    """Return the `Status` of several rows; finished experiments take as many queries together as one alone."""
+    best = best_trials.of_all(core, session, rows)
+    shown = [_document(core, session, row, best[row.id]) for row in rows]
+    if details:
+        _add_details(core, session, rows, shown)
+        return shown
+    for row, document in zip(rows, shown, strict=True):
+        if waits := _waits(core, row):
+            document["notes"] = [waits]
+    return shown
+
+
+def _document(core: Core, session: Session, row: ExperimentRow, best: list[documents.Best]) -> documents.Status:
+    return {
+        "schema": 1,
+        "id": row.id,
+        "handle": row.handle,
+        "name": row.name,
+        "owner": row.owner,
+        "owner_authenticated": is_authenticated(core, row),
+        "cluster": row.cluster,
+        "state": cast("documents.ExperimentState", row.state),
+        "desired": cast("documents.DesiredState", row.desired),
+        "reason": _reason(row),
+        "budget": row.budget,
+        "parallelism": row.parallelism,
+        "folds": row.specification.folds.count,
+        "priority": row.priority,
+        "labels": json.loads(row.labels_json),
+        "revision": row.revision,
+        "engine": row.specification.engine,
+        "metrics": [metric.to_json() for metric in row.specification.metrics],
+        "counts": {
+            "queued": row.queued,
+            "running": row.running,
+            "completed": row.completed,
+            "failed": row.failed,
+            "pruned": row.pruned,
+            "cancelled": row.cancelled,
+        },
+        "best": best,
+        "origin": row.rerun_of,
+        "eta_seconds": _eta(session, row),
+        "created_at": rfc3339(row.created_at),
+        "started_at": rfc3339(row.started_at),
+        "finished_at": rfc3339(row.finished_at),
+        "url": f"{core.url}/experiments/{row.handle}",
+    }
+
+
+def _add_details(
+    core: Core, session: Session, rows: Sequence[ExperimentRow], shown: Sequence[documents.Status]
+) -> None:
+    """Add the fields that lists omit to the `Status` of each row."""
+    ids = [row.id for row in rows]
+    begun, sources = warm_starts.summaries(session, ids), trials.last_sources(session, ids, _LAST)
+    staff = workers.of_late(session, {row.id: row.specification.grace for row in rows}, _ENDED_WORKERS)
+    for row, document in zip(rows, shown, strict=True):
+        wanted, warm = row.specification, begun.get(row.id)
+        known = row.completed + (warm.count if warm else 0)
+        document["search"] = doing(
+            wanted.engine,
+            wanted.metrics,
+            wanted.engine_options,
+            known,
+            row.open,
+            sources[row.id],
+            pruned=row.pruned,
+            failed=row.failed,
+        )
+        document["notes"] = _notes(core, session, row)
+        document["warm_start"] = {"source": warm.source, "results": warm.count} if warm else None
+        document["files_dropped_at"] = rfc3339(row.files_deleted_at)
+        document["running"] = _running(session, row) if row.live_attempts else []
+        document["resources"] = _resources(core, row)
+        document["workers"] = [_worker(worker) for worker in staff[row.id].workers]
+        document["workers_left_out"] = staff[row.id].left_out
+
+
+def _notes(core: Core, session: Session, row: ExperimentRow) -> list[str]:
+    looks = bool(row.awaits_suggestion) and row.goes_on
+    looking = "the grid is walked for its next configuration that the constraints allow"
+    found = [_deleted(row), _waits(core, row), looking if looks else None, unpruned(session, row)]
+    return [note for note in found if note is not None]
+
+
+def _waits(core: Core, row: ExperimentRow) -> str | None:
+    return _FULL if core.store.full and not row.state.over else None
+
+
+def _deleted(row: ExperimentRow) -> str | None:
+    """Return a note on a hidden or purged experiment with the possible commands; None if it is listed."""
+    if row.visibility is Visibility.PURGING:
+        return "deleted: its records, logs and files go as soon as nothing of it runs"
+    back = "it is listed again once it goes on (`resume`, or `extend` by a larger budget)"
+    purge = f"`orchestune delete {row.handle} --purge` removes its records, logs and files for good"
+    return f"deleted: lists leave it out; {purge}; {back}" if row.visibility is Visibility.HIDDEN else None
+
+
+def _running(session: Session, row: ExperimentRow) -> list[documents.RunningTrial]:
+    """Return the live attempts, each with its latest value of the objective."""
+    live = attempts.live(session, row.id)
+    latest = attempts.latest_points(session, [attempt.id for attempt in live], row.specification.objective.name)
+    found: list[documents.RunningTrial] = []
+    for attempt in live:
+        point = latest.get(attempt.id)
+        found.append(
+            {
+                "trial": attempt.trial,
+                "attempt": attempt.id,
+                "worker": attempt.worker_name,
+                "started_at": rfc3339(attempt.started_at or attempt.leased_at),
+                "parameters": json.loads(attempt.parameters),
+                "latest": {"step": point.step, "value": point.value} if point and isfinite(point.value) else None,
+                "ending": attempt.stop_order is not None,
+            }
+        )
+    return found
+
+
+def _resources(core: Core, row: ExperimentRow) -> documents.RoomForTrials:
+    """Return the resources requested per trial, the measured peaks, and what is allocated for the next trial."""
+    asked, peaks, backend = row.specification.resources, row.peaks, core.backends.get(row.cluster)
+    return {
+        "asked": asked.to_json(),
+        "measured": {"attempts": peaks.count, "peak_memory_bytes": peaks.highest} if peaks.count else None,
+        "set_aside": (room(backend, row) if backend is not None else asked).to_json(),
+    }
+
+
+def _worker(worker: WorkerLoad) -> documents.Worker:
+    state = worker.state
+    if state == WorkerState.ALIVE:
+        state = "busy" if worker.running or worker.ending else "idle"
+    return {
+        "id": worker.id,
+        "name": worker.name,
+        "node": worker.node,
+        "state": state,
+        "slots": worker.slots,
+        "running": worker.running,
+        "succeeded": worker.succeeded,
+        "failed": worker.failed,
+        "reason": worker.reason,
+        "sending": bool(worker.sends_files) and worker.state != WorkerState.ENDED,
+        "came_from": worker.previous_experiment,
+    }
+
+
+def _reason(row: ExperimentRow) -> documents.Reason | None:
+    reason = row.reason
+    if reason is None and row.desired is Desired.RUNNING:
+        reason = row.waiting
+    if reason is None and row.desired is Desired.PAUSED:
+        reason = Reason(ReasonCode.PAUSED_BY_USER, "paused")
+    return reason.to_json() if reason else None
+
+
+def _eta(session: Session, row: ExperimentRow) -> float | None:
+    """Return the remaining seconds at the recent pace; None if no trial has finished or the experiment does not run."""
+    if row.state.over or not row.finished or not row.started_at or row.desired is not Desired.RUNNING:
+        return None
+    folds = row.specification.folds.count
+    after = row.history_seq - max(LAST // folds, 4)
+    spans = session.rows(hot.LAST_SPANS, {"experiment": row.id, "after": after})
+    if not spans:
+        return None
+    found = pace([(span.leased_at, span.finished_at) for span in spans], len({span.trial for span in spans}))
+    [now] = session.rows(hot.RUN_SO_FAR, {"experiment": row.id, "now": session.now})
+    return round(found.left(max(row.budget - row.finished, 0), row.running, now.live, max(now.seconds, 0.0), folds), 3)

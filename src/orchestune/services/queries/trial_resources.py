@@ -1,0 +1,21 @@
+"""Resources allocated for each trial of an experiment on its backend."""
+
+from __future__ import annotations
+
+from orchestune.domain.resources.more_memory import sized
+from orchestune.domain.resources.peaks import set_aside
+from orchestune.domain.resources.resources import Resources
+from orchestune.ports.backend import Backend
+from orchestune.store.experiments import ExperimentRow
+
+
+def room(backend: Backend, row: ExperimentRow, memory: int = 0) -> Resources:
+    """Return the requested resources, or the measured memory if the backend does not enforce the request.
+
+    `memory`: bytes for a trial retried with more memory; 0: the default.
+    """
+    asked = backend.needs(row.specification.resources, row.launch)
+    if backend.limits_memory or row.peaks.expected is None:
+        return backend.takes(sized(asked, memory), row.specification.placement)
+    most = max((machine.memory for machine in backend.capacity().machines), default=0)
+    return sized(set_aside(asked, row.peaks, most), memory)

@@ -1,0 +1,1 @@
+"""Connection to the server: requests, authentication of the server, reports and responses."""

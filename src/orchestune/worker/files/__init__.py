@@ -1,0 +1,1 @@
+"""Files of trials: code bundles, folders, checkpoints, artifacts, uploads."""

@@ -1,0 +1,45 @@
+"""Writes a private copy of the user's configuration file with the values of one trial.
+
+The file arrives in parts, split at the values: parsing YAML needs more than the standard library, so the client that
+created the experiment located them. Layout and comments are preserved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestune.worker.files.removal import clear
+
+
+def fill(parts: Sequence[Any], parameters: Mapping[str, Any]) -> bytes:
+    """Join the parts: texts unchanged, `[parameter, text]` as the parameter's value, or as the text if inactive."""
+    found = []
+    for part in parts:
+        if isinstance(part, str):
+            found.append(part)
+        else:
+            name, default = part
+            value = parameters.get(name)
+            found.append(str(default) if value is None else spell(value))
+    return "".join(found).encode("utf-8")
+
+
+def spell(value: Any) -> str:
+    """Serialize a value so that JSON, TOML and YAML parse it alike: YAML 1.1 needs a point in numbers with exponent."""
+    if isinstance(value, float):
+        mantissa, exponent, power = repr(value).partition("e")
+        return mantissa + (".0" if exponent and "." not in mantissa else "") + exponent + power
+    return json.dumps(value, ensure_ascii=False)
+
+
+def write(folder: str, name: str, parts: Sequence[Any], parameters: Mapping[str, Any]) -> str:
+    """Write the copy into `folder` under the file's own name. Return its path. Raises OSError."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    path = os.path.join(folder, os.path.basename(name))
+    clear(path)  # a command may have replaced it by a link
+    with open(path, "xb") as file:
+        file.write(fill(parts, parameters))
+    return path

@@ -1,0 +1,161 @@
+"""Uploads files to the server; an outbox on disk keeps them across restarts until they have arrived."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from orchestune.worker.connection.api import (
+    ApiError,
+    Backoff,
+    Denied,
+    ServerConnection,
+    ServerEndpoint,
+    Unreachable,
+    WorkerGone,
+)
+from orchestune.worker.files.bundle import digest_of
+from orchestune.worker.files.removal import remove
+from orchestune.worker.journal import say
+
+PART = 4 * 2**20
+TOGETHER = 100
+"""files committed per call: the server holds the experiment's lock for all of them and must respond in time"""
+MANIFEST = "manifest.json"
+
+
+class Outbox:
+    """Folder with one subfolder per parcel: files and a manifest. A parcel without a manifest is discarded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def new(self, name: str) -> Path:
+        """Create an empty folder for a parcel. Raises OSError if that fails."""
+        folder = self.folder / name
+        remove(folder)
+        folder.mkdir(parents=True, mode=0o700)
+        return folder
+
+    @contextmanager
+    def kept_if_sealed(self, name: str) -> Iterator[Path]:
+        """Context in which a parcel is built with `new` and `seal`; it is removed unless it was sealed."""
+        folder = self.folder / name
+        try:
+            yield folder
+        finally:
+            if not (folder / MANIFEST).is_file():
+                remove(folder)
+
+    def seal(self, folder: Path, manifest: dict[str, Any]) -> None:
+        """Complete a parcel with its manifest: `{"route", "body", "files": [{"name", "path"}], "moment"?}`.
+
+        If `moment` is given, a value of this machine's `time.monotonic()`, its age is sent to the server.
+        """
+        part = folder / "manifest.part"
+        part.write_text(json.dumps(manifest), encoding="utf-8")
+        os.replace(str(part), str(folder / MANIFEST))
+
+    def left_behind(self) -> list[Path]:
+        """Return sealed parcels of an earlier worker with this id, and remove incomplete ones."""
+        found = []
+        for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
+            if (folder / MANIFEST).is_file():
+                found.append(folder)
+            else:
+                remove(folder)
+        return found
+
+
+def deliver(server: ServerEndpoint, folder: Path, wanted: Callable[[], bool]) -> Any:
+    """Upload and commit a parcel's files, then remove it. Return the response of the commit.
+
+    Retries while the server is unreachable as long as `wanted` returns True, then raises Unreachable. Raises ApiError
+    if the server rejects the parcel, which is then removed. Rejected artifacts are reported to the server instead,
+    since it waits for them.
+    """
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    connection, backoff = ServerConnection(server, 60.0), Backoff()
+    try:
+        while True:
+            try:
+                answer = _deliver_once(connection, server, folder, manifest)
+                remove(folder)
+                return answer
+            except Unreachable:
+                if not wanted():
+                    raise
+                time.sleep(backoff.next())
+            except (WorkerGone, Denied):
+                raise
+            except ApiError as exc:
+                say(f"the server refused files of attempt {manifest['body'].get('attempt')}: {exc}")
+                if manifest["route"] != "artifacts" or "refused" in manifest["body"]:
+                    remove(folder)
+                    raise
+                manifest["body"]["refused"] = str(exc)
+    finally:
+        connection.close()
+
+
+def _deliver_once(connection: ServerConnection, server: ServerEndpoint, folder: Path, manifest: dict[str, Any]) -> Any:
+    """Upload and commit the files in batches; committed ones are removed from `manifest`."""
+    files, answer = manifest["files"], None
+    if "refused" in manifest["body"]:
+        return connection.call("POST", server.path(manifest["route"]), {**manifest["body"], "files": []})
+    while files:
+        some = [_sent(connection, server, folder, item) for item in files[:TOGETHER]]
+        body = dict(manifest["body"])
+        if manifest["route"] == "artifacts":
+            body["files"] = some
+            if len(files) > TOGETHER:
+                body["more"] = True
+        else:
+            body["digest"], body["size"] = some[0]["digest"], some[0]["size"]
+            if "moment" in manifest:
+                body["age"] = round(max(time.monotonic() - manifest["moment"], 0.0), 3)
+        answer = connection.call("POST", server.path(manifest["route"]), body)
+        del files[:TOGETHER]
+    return answer
+
+
+def _sent(connection: ServerConnection, server: ServerEndpoint, folder: Path, item: dict[str, Any]) -> dict[str, Any]:
+    """Upload a file and return its entry for the commit."""
+    path = folder / item["name"]
+    if "digest" not in item:
+        item["digest"], item["size"] = digest_of(path), path.stat().st_size
+    send_file(connection, server, path, item["digest"], item["size"])
+    return {"path": item["path"], "digest": item["digest"], "size": item["size"]}
+
+
+def send_file(connection: ServerConnection, server: ServerEndpoint, path: Path, digest: str, size: int) -> None:
+    """Upload a file, resuming at the offset that an earlier attempt reached."""
+    route = server.path(f"uploads/{digest}")
+    connection.send("HEAD", route, None, 60.0)
+    headers, _ = connection.receive()
+    if headers.get("X-Complete") == "1":
+        return
+    offset = int(headers.get("X-Size") or 0)
+    with open(path, "rb") as file:
+        while offset < size:
+            file.seek(offset)
+            data = file.read(PART)
+            connection.send("PUT", f"{route}?offset={offset}", data, 60.0, "application/octet-stream")
+            _, answer = connection.receive()
+            there = _size(answer)
+            if not offset < there <= size:
+                raise Unreachable("the server does not take the next part of an upload")
+            offset = there
+
+
+def _size(answer: bytes) -> int:
+    """Return the number of bytes that the server has. Raises Unreachable if a gateway or the like responded."""
+    try:
+        return int(json.loads(answer)["size"])
+    except (ValueError, KeyError, TypeError) as exc:
+        raise Unreachable(f"the answer to an upload is none of ours: {exc}") from exc

@@ -1,0 +1,1 @@
+"""Metrics and resource usage of trials: output, metric files, GPUs, process trees."""

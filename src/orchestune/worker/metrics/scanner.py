@@ -1,0 +1,443 @@
+"""Parses metrics from the output of a command and from lines of `$ORCHESTUNE_METRICS`."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from orchestune.worker.metrics.expressions import Expressions
+
+EXTRA_NAMES = 50
+"""maximum number of undeclared metrics that are kept"""
+LONGEST_LINE = 64 * 1024
+LONGEST_FOR_OWN = 4096
+"""bytes of a line that a user's regular expression is applied to, which bounds the time of a slow one"""
+LONGEST_TOLD = 60
+"""characters shown of a value that is not a number"""
+
+_THOUSANDS = rb"[1-9]\d{0,2}(?:,\d{3})+(?!\d)"
+_NUMBER = rb"[-+]?(?:" + _THOUSANDS + rb"(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_VALUE = rb"(?:" + _NUMBER + rb"|[-+]?(?:nan|inf(?:inity)?))"
+_APART_BY_COMMAS = re.compile(rb"[-+]?" + _THOUSANDS + rb"(?:\.\d*)?(?:[eE][-+]?\d+)?")
+_UNCLEAR = re.compile(rb"[-+]?[1-9]\d{0,2},\d{3}\.?(?:[eE][-+]?\d+)?")
+"""an ambiguous number, one comma before three digits: thousands separator or decimal comma, depending on the locale"""
+_WRAPPED = rb"(?:(?:tensor|Array|array|(?:np|numpy)\.u?(?:float|int)\d+)\()?"
+"""wrappers that libraries print around a number: `tensor(0.5)`, `np.float64(0.5)`"""
+_APART = rb"(?:'|\xc2\xa0|\xe2\x80[\x89\x99\xaf])"
+"""other thousands separators: a straight or curly apostrophe, and non-breaking spaces"""
+_POWER = rb"[ ]?(?:\xc3\x97|\xc2\xb7|[*x])[ ]?10(?:\^|\*\*|\xe2\x81|\xc2[\xb2\xb3\xb9])"
+"""a power of ten after a number, as in `1.5*10^-3`"""
+_END = rb"(?!\.?[\w%/:\\@#]|,\d|\.\.\d|" + _APART + rb"\d|" + _POWER + rb"|-|\+(?!/?-)|\xc2\xb0)"
+_PERCENT = rb"%(?![\w%|]|[ \t]+\|(?:[#=>-]|\xe2\x96))"
+"""a percent sign after a number, unless a bar follows: then it is the progress of a progress bar"""
+_PLUS_MINUS = rb"\s*\(?(?:\+/-|\+-|\xc2\xb1)\s*"
+_SPREAD = rb"(?:" + _PLUS_MINUS + rb"(" + _NUMBER + rb")" + _END + rb")?"
+_SPREAD_OF_PERCENTS = rb"(?:" + _PLUS_MINUS + rb"(" + _NUMBER + rb")(?:" + _PERCENT + rb"|" + _END + rb"))?"
+_BEFORE = rb"(?<![\w./\\?&@$%#+~-])"
+_ANY_NAME = rb"[A-Za-z_][\w.\-/]*"
+_STEP = re.compile(
+    rb"(?<![\w./-])(global_step|step|epoch|iteration|iter)\b[\"']?[\s=:\[#]{1,3}"
+    rb"((?:" + _THOUSANDS + rb"|\d+)(?:\.\d+)?(?:e\+?\d\d?)?)(?![\w.%]|[:,]\d)",
+    re.IGNORECASE,
+)
+_COLOUR = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]+[0-~]|[0-Z\\^-~])")
+"""terminal control sequences: colours, titles, character sets (ECMA-48)"""
+_TRACEBACK = b"Traceback (most recent call last):"
+_WARNING = re.compile(rb"\s*\S+:\d+: \w*Warning: ")
+"""start of a Python warning: `model.py:3: ConvergenceWarning: no end was found (status=1)`"""
+_STEP_ORDER = (b"global_step", b"step", b"iteration", b"iter", b"epoch")
+STEP_NAMES = frozenset(name.decode() for name in _STEP_ORDER)
+_OF_A_NAME = frozenset(("name", "value", "stddev"))
+"""keys of the form `{"name": …, "value": …}`; metrics may also have these names"""
+_NOT_FINITE = re.compile(r"[-+]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII)
+_PART = rb"(?:(?:train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?|dev)[ ])?"
+"""a word before a metric's name that is part of it"""
+_TRAINING = re.compile(rb"\btrain(?:ing)?[ \t]+[\"']?\Z", re.IGNORECASE)
+"""prefix of a metric that was measured on the training data"""
+_COULD_BE = re.compile(
+    _BEFORE + rb"[\"']?(" + _PART + _ANY_NAME + rb")[\"']?[ \t]*[=:][ \t]*"
+    + _WRAPPED + _VALUE + rb"(?:(" + _PERCENT + rb")|" + _END + rb")",
+    re.IGNORECASE,
+)  # fmt: skip
+
+
+class Reported(NamedTuple):
+    """One reported value."""
+
+    name: str
+    value: float
+    step: float | None
+    stddev: float | None
+
+
+def names(output: bytes) -> list[str]:
+    """Return all names in the output that could be declared as metrics, in order of appearance.
+
+    `Val Loss: 0.3` gives `val_loss`, and `accuracy: 93.1%` gives `accuracy%`.
+    """
+    found: dict[str, None] = {}
+    for match in _COULD_BE.finditer(_COLOUR.sub(b"", output)):
+        name = match.group(1).decode("utf-8", "replace")
+        if " " in name:
+            name = name.replace(" ", "_").lower()
+        if name.lower() not in STEP_NAMES and len(name) < 100:
+            found[f"{name}%" if match.group(2) else name] = None
+    return list(found)
+
+
+class Declared:
+    """The declared metrics of an experiment, compiled to regular expressions once for all attempts."""
+
+    def __init__(self, names: Iterable[str], expressions: Iterable[str] = ()) -> None:
+        self.names = tuple(names)
+        self.expressions = [re.compile(expression.encode()) for expression in expressions]
+        """the user's expressions, whose named groups are metrics"""
+        self.by_group = {
+            re.sub(r"\W", "_", name).lower(): name for name in sorted(self.names, key=lambda name: name.isidentifier())
+        }
+        """group name → metric: group names allow fewer characters; a metric with exactly that name takes precedence"""
+        self.by_lower = {name.lower(): name for name in self.names}
+        self.bases = {_base(name.lower()): _base(name) for name in self.names}
+        """names without the `%` of percentages, by their lower-case form"""
+        lower = [name.lower().encode() for name in self.names]
+        bases = b"|".join(_spelled(name.encode()) for name in sorted(self.bases, key=len, reverse=True)) or rb"(?!)"
+        self.percent = re.compile(
+            _BEFORE
+            + rb"[\"']?("
+            + bases
+            + rb")[\"']?\s*[=:]\s*"
+            + _WRAPPED
+            + rb"("
+            + _VALUE
+            + rb")"
+            + _PERCENT
+            + _SPREAD_OF_PERCENTS,
+            re.IGNORECASE,
+        )
+        known = b"|".join(_spelled(name) for name in sorted(lower, key=len, reverse=True)) or rb"(?!)"
+        self.needles = [max(name.split("_"), key=len).encode() or name.encode() for name in self.bases]
+        """for each metric, a lower-case word that every line with its name contains: a cheap prefilter"""
+        self.pair = re.compile(
+            _BEFORE
+            + rb"(?:[\"']?(" + known + rb")[\"']?\s*[=:]|(" + _ANY_NAME + rb")\s*=)\s*"
+            + _WRAPPED + rb"(" + _VALUE + rb")" + _END + _SPREAD,
+            re.IGNORECASE,
+        )  # fmt: skip
+
+
+class Scanner:
+    """Parser of the output of one attempt: takes chunks of bytes and returns the reported values in order.
+
+    `say` is called with a message for the user when one of their expressions is too slow and is disabled. `hide`
+    masks secrets in names that were not declared.
+    """
+
+    def __init__(
+        self,
+        declared: Declared,
+        say: Callable[[str], None] = lambda text: None,
+        hide: Callable[[str], str] = lambda text: text,
+    ) -> None:
+        self._declared = declared
+        self._own = Expressions(declared.expressions, say) if declared.expressions else None
+        self._half = b""
+        self._skipping = False
+        self._extra: dict[str, str] = {}
+        """undeclared names, each with its masked form"""
+        self._hide = hide
+        self._other_data: set[str] = set()
+        """declared metrics that appeared without `train` before them: with it, the name is then another metric"""
+        self._no_numbers: dict[str, Any] = {}
+        """declared metric → the last value that was not a number"""
+        self._unclear: dict[str, str] = {}
+        """declared metric → the last ambiguous number"""
+        self._traced = False
+        """the last line was inside a traceback, before its final line"""
+
+    def feed(self, data: bytes) -> list[Reported]:
+        """Return the values of lines that `data` completes. `\\r` ends a line too."""
+        cut = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        if not cut:
+            self._keep_half(data)
+            return []
+        block = self._half + data[:cut] if self._half else data[:cut]
+        if self._skipping:
+            block = block[min(p for p in (block.find(b"\n"), block.find(b"\r")) if p >= 0) :]
+            self._skipping = False
+        self._half = b""
+        self._keep_half(data[cut:])
+        return self._scan(block)
+
+    def flush(self) -> list[Reported]:
+        """Return the values of a last line without a newline."""
+        rest, self._half = self._half, b""
+        return self._scan(rest) if rest and not self._skipping else []
+
+    def document(self, line: bytes) -> list[Reported]:
+        """Return the values of one line of JSON, in either form; empty if it is not a JSON object."""
+        try:
+            document = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError):
+            return []
+        return self._from_json(document) if isinstance(document, dict) else []
+
+    def values(self, values: Mapping[str, Any], step: float | None = None) -> list[Reported]:
+        """Return the numbers among `values`. A step name sets the step of the others; non-numbers are noted."""
+        return self._from_json(values if step is None else {"step": step, **values})
+
+    def texts(self, texts: Mapping[str, bytes]) -> list[Reported]:
+        """Parse numbers from texts and return them as `values` does; texts that are not numbers are noted."""
+        found: dict[str, float] = {}
+        for name, text in texts.items():
+            written = text.strip().rstrip(b",")
+            unclear = _is_unclear(written) and name.lower() not in STEP_NAMES
+            value = self._unsure(name, written) if unclear else _float(written)
+            if value is not None:
+                found[name] = value
+            elif written:
+                self._note_no_number(name, text.decode("utf-8", "replace"))
+        return self.values(found)
+
+    def declared(self, name: str) -> bool:
+        """Return True if the experiment declares a metric of that name."""
+        return folded(name) in self._declared.by_lower
+
+    def no_numbers(self, reported: Container[str]) -> list[str]:
+        """Return messages for the user about declared metrics without a usable value: those that are not in `reported`
+        and came as something else than a number, and those with an ambiguous number.
+        """
+        told = [
+            f"{name} came as {_told(value)}, which is no number"
+            for name, value in self._no_numbers.items()
+            if name not in reported
+        ]
+        return told + [
+            f"{name} came as {text}, which may be {text.replace(',', '')} or {text.replace(',', '.')}"
+            for name, text in self._unclear.items()
+        ]
+
+    def _keep_half(self, data: bytes) -> None:
+        if self._skipping:
+            return
+        self._half = self._half + data if self._half else data
+        if len(self._half) > LONGEST_LINE:
+            self._half, self._skipping = b"", True
+
+    def _scan(self, block: bytes) -> list[Reported]:
+        found: list[Reported] = []
+        if self._traced or _TRACEBACK in block:
+            for line in re.split(rb"[\r\n]+", block):
+                traced = self._in_traceback(line)
+                found += self._line(line, extras=not traced) if len(line) <= LONGEST_LINE else []
+        else:
+            for line in _candidates(block, self._declared.needles):
+                found += self._line(line)
+        if self._own is not None:
+            lines = [_COLOUR.sub(b"", line[:LONGEST_FOR_OWN]) for line in re.split(rb"[\r\n]+", block)]
+            for groups in self._own.find(lines):
+                found += self._grouped(groups)
+        return found
+
+    def _in_traceback(self, line: bytes) -> bool:
+        """Return True if a line belongs to a Python traceback, including the error at its end."""
+        before, begins = self._traced, line.lstrip().startswith(_TRACEBACK)
+        self._traced = begins or (before and line[:1] in (b" ", b"\t", b""))
+        return before or begins
+
+    def _grouped(self, groups: Mapping[str, bytes | None]) -> list[Reported]:
+        """Return the values of the named groups of one match."""
+        return self.texts(
+            {self._declared.by_group.get(name.lower(), name): text for name, text in groups.items() if text is not None}
+        )
+
+    def _line(self, line: bytes, extras: bool = True) -> list[Reported]:
+        """Return the values of a line. Without `extras` only declared names count, as in lines of error messages."""
+        if b"\x1b" in line:
+            line = _COLOUR.sub(b"", line)
+        stripped = line.strip()
+        if stripped[:1] == b"{" and stripped[-1:] == b"}":
+            found = self.document(stripped)
+            if found:
+                return found
+        pairs = self._kept(line, self._declared.pair.finditer(line))
+        percents = self._kept(line, self._declared.percent.finditer(line), "%") if b"%" in line else []
+        if not pairs and not percents:
+            return []
+        steps = {
+            name.lower(): _plain(text)
+            for name, text in _STEP.findall(line)
+            if b"." not in text or b"e" in text.lower() or name.lower() == b"epoch"
+        }
+        step = next((steps[name] for name in _STEP_ORDER if name in steps), None)
+        found, extras = [], extras and not _WARNING.match(line)
+        for known, other, value, spread in (match.groups() for match in pairs):
+            text = (known or other).decode("utf-8", "replace")
+            reported = self._printed(text, value, step, spread) if extras or self.declared(text) else None
+            if reported is not None:
+                found.append(reported)
+        for base, value, spread in (match.groups() for match in percents):
+            text = f"{self._declared.bases[folded(base.decode('utf-8', 'replace'))]}%"
+            reported = self._printed(text, value, step, spread)
+            if reported is not None:
+                found.append(reported)
+        return found
+
+    def _printed(self, text: str, printed: bytes, step: float | None, spread: bytes | None) -> Reported | None:
+        """Return the printed value of a name; None if it does not count."""
+        value = self._unsure(text, printed) if _is_unclear(printed) else _plain(printed)
+        name = None if value is None else self._name(text)
+        if value is None or name is None:
+            return None
+        return Reported(name, value, step, None if spread is None or _is_unclear(spread) else _plain(spread))
+
+    def _unsure(self, name: str, printed: bytes) -> float | None:
+        """Return the value of an ambiguous number: NaN for a declared metric, so that the trial fails if it is the last
+        value; None for other names.
+        """
+        if not self.declared(name):
+            return None
+        self._unclear[self._declared.by_lower[folded(name)]] = printed.decode("ascii").rstrip(".")
+        return math.nan
+
+    def _kept(self, line: bytes, matches: Iterable[re.Match[bytes]], unit: str = "") -> list[re.Match[bytes]]:
+        """Return the matches of a line that count. A declared name is in the first group.
+
+        `train loss: 0.1` is not a value of `loss` if `loss` also appears without `train` before it.
+        """
+        kept, training = [], []
+        for match in matches:
+            name = folded(match[1].decode("utf-8", "replace")) + unit if match[1] else ""
+            if name and _TRAINING.search(line[max(match.start() - 24, 0) : match.start()]):
+                training.append((name, match))
+                continue
+            self._other_data.add(name)
+            kept.append(match)
+        kept += [match for name, match in training if name not in self._other_data]
+        return sorted(kept, key=lambda match: match.start()) if training else kept
+
+    def _name(self, text: str) -> str | None:
+        """Return the declared spelling of a name, or the masked name if it is kept as an extra; otherwise None."""
+        name = folded(text)
+        if name in self._declared.by_lower:
+            return self._declared.by_lower[name]
+        if name in STEP_NAMES or len(text) > 100 or not text.strip():
+            return None
+        if text not in self._extra:
+            if len(self._extra) >= EXTRA_NAMES:
+                return None
+            self._extra[text] = self._hide(text)
+        return self._extra[text]
+
+    def _from_json(self, document: Mapping[str, Any]) -> list[Reported]:
+        step = step_of(document)
+        name, value = document.get("name"), number(document.get("value"))
+        named = not any(map(self.declared, document.keys() - _OF_A_NAME))  # else `name` names something else
+        if isinstance(name, str) and named and value is not None:
+            known = self._name(name)
+            return [] if known is None else [Reported(known, value, step, number(document.get("stddev")))]
+        if isinstance(name, str) and named and "value" in document:
+            self._note_no_number(name, document["value"])
+        found, noisy = [], self._noisy(document)
+        for key, item in document.items():
+            value = number(item)
+            if value is None:
+                self._note_no_number(key, item)
+            known = self._name(key) if value is not None and not (noisy and key == "stddev") else None
+            if value is not None and known is not None:
+                spread = document.get("stddev" if key == noisy else f"{key}_stddev")
+                found.append(Reported(known, value, step, number(spread)))
+        return found
+
+    def _note_no_number(self, name: str, value: Any) -> None:
+        if self.declared(name):
+            self._no_numbers[self._declared.by_lower[folded(name)]] = value
+
+    def _noisy(self, document: Mapping[str, Any]) -> str | None:
+        """Return the metric that `stddev` belongs to; None unless there is exactly one, or if `stddev` is a metric."""
+        if number(document.get("stddev")) is None or "stddev" in self._declared.by_lower:
+            return None
+        others = [key for key in document if key != "stddev" and key.lower() not in STEP_NAMES]
+        metrics = [key for key in others if number(document[key]) is not None]
+        return metrics[0] if len(metrics) == 1 else None
+
+
+def _spelled(name: bytes) -> bytes:
+    """Return an expression for a name that also matches spaces for underscores: `Val Loss` for `val_loss`."""
+    return re.sub(rb"(?<=[^_])_(?=[^_])", b"[_ ]", re.escape(name))
+
+
+def _base(name: str) -> str:
+    return name[:-1] if name.endswith("%") else name
+
+
+def folded(name: str) -> str:
+    """Return the normalized name for comparison: `val_loss` for `Val Loss`."""
+    return name.lower().replace(" ", "_")
+
+
+def step_of(document: Mapping[str, Any]) -> float | None:
+    """Return the step of all values in a JSON object; None if absent."""
+    steps = (number(value) for name, value in document.items() if name.lower() in STEP_NAMES)
+    return next((step for step in steps if step is not None), None)
+
+
+def number(value: Any) -> float | None:
+    """Convert a JSON value to a number, also the strings `nan`, `inf` and `-inf`. None if it is not a number."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, (int, float)):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    if isinstance(value, str) and _NOT_FINITE.fullmatch(value.strip()):
+        return float(value)
+    return None
+
+
+def _told(value: Any) -> str:
+    """Describe a JSON value that is not a number by type and content: `the text "0.5"`."""
+    kinds: dict[type, str] = {str: "the text ", list: "the list ", dict: "the object "}
+    kind = kinds.get(type(value), "")
+    text = json.dumps(value, ensure_ascii=False)
+    return kind + (text if len(text) <= LONGEST_TOLD else f"{text[:LONGEST_TOLD]}…")
+
+
+def _is_unclear(text: bytes) -> bool:
+    return b"," in text and _UNCLEAR.fullmatch(text) is not None
+
+
+def _plain(text: bytes) -> float:
+    """Parse a number that may have thousands separators: `1,234.5`."""
+    return float(text.replace(b",", b"") if b"," in text else text)
+
+
+def _float(text: bytes) -> float | None:
+    try:
+        return _plain(text) if b"," not in text or _APART_BY_COMMAS.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+def _candidates(block: bytes, words: list[bytes]) -> Iterable[bytes]:
+    """Yield the lines that may contain a value: a cheap prefilter for the expensive expressions."""
+    if b"\r" in block:
+        block = block.replace(b"\r", b"\n")
+    lower = block.lower()
+    needles = [b"=", b"{", *words]
+    upcoming = [lower.find(needle) for needle in needles]
+    position = 0
+    while True:
+        first = min((at for at in upcoming if at >= 0), default=-1)
+        if first < 0:
+            return
+        start = block.rfind(b"\n", position, first) + 1 or position
+        end = block.find(b"\n", first)
+        end = len(block) if end < 0 else end
+        if end - start <= LONGEST_LINE:
+            yield block[start:end]
+        position = end
+        upcoming = [lower.find(needle, position) if 0 <= at < position else at for needle, at in zip(needles, upcoming)]

@@ -1,0 +1,1 @@
+"""Processes of trials: start, CPU pinning, termination, orphans, terminals, preloaded modules."""
