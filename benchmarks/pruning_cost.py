@@ -20,7 +20,7 @@ from orchestune.domain.specification.metrics import Metric
 from orchestune.pruners.registry import create
 from orchestune.store import hot
 from orchestune.store.rows import Query
-from orchestune.testing.world import CoreWorld, Document, FakeWorker
+from tests.contract.world import CoreWorld, Document, FakeWorker
 
 STEPS = 30
 CALLS = 300

@@ -18,7 +18,7 @@ from orchestune.services.commands import change_code, change_experiment, create_
 from orchestune.services.commands.rerun_trial import Rerun
 from orchestune.services.execution import uploads
 from orchestune.services.queries import read_experiments
-from orchestune.testing.world import CoreWorld, FakeClock, FakeWorker
+from tests.contract.world import CoreWorld, FakeClock, FakeWorker
 
 Document = dict[str, Any]
 Outcome = Callable[[Document], Document]

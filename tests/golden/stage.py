@@ -18,12 +18,12 @@ from orchestune.services.execution import register_worker, report_metrics, uploa
 from orchestune.services.execution.worker_call import CallResult, work
 from orchestune.services.queries import read_experiments, read_trials
 from orchestune.services.signatures import report_signature
-from orchestune.testing.world import SMALL, CoreWorld, FakeBackend
 from orchestune.wire import files, registration
 from orchestune.wire.answers import encode
 from orchestune.wire.registration import PROTOCOL
 from orchestune.wire.work import decode
 from orchestune.worker.connection.api import encoded
+from tests.contract.world import SMALL, CoreWorld, FakeBackend
 from tests.golden.normalize import Placeholders, rounded
 
 Document = dict[str, Any]

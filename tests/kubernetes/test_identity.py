@@ -18,7 +18,7 @@ from orchestune.kubeapi.kubeconfig import Kubeconfig
 from orchestune.kubeapi.refusals import PermissionMissing
 from orchestune.kubeapi.tls import trusting
 from orchestune.ports.identity import Person
-from orchestune.testing.backend_contract import new_order
+from tests.contract.backend_contract import new_order
 from tests.testbeds.kubernetes.access import Access
 
 pytestmark = pytest.mark.timeout(600)

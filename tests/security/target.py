@@ -12,7 +12,7 @@ from typing import Any, Literal
 from orchestune.services.access import grant_access
 from orchestune.services.core import Caller
 from orchestune.services.signatures import worker_token
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 from tests.unit.server.harness import Live, Reply, live
 
 OWNER = "secret-token"  # as the world has it

@@ -18,7 +18,7 @@ from orchestune.server.context import ServerTimeouts
 from orchestune.services.access import authenticate, sign_in
 from orchestune.services.access.authenticate import VOUCHED_SECONDS
 from orchestune.services.core import Caller, Core
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 from tests.security.target import OWNER, SPECIFICATION
 from tests.unit.server.harness import Live, live, until
 

@@ -20,7 +20,7 @@ from orchestune.server import caller_limits, connections
 from orchestune.server.context import COLD_THREADS, COLD_THREADS_OF_ONE_CALLER, REPORTS_READ_AT_ONCE
 from orchestune.services.queries import export_record, read_experiments
 from orchestune.services.signatures import report_signature
-from orchestune.testing.world import CoreWorld, FakeWorker
+from tests.contract.world import CoreWorld, FakeWorker
 from tests.security.target import OWNER, Target
 from tests.unit.server.harness import PATIENCE, Live, live, until
 

@@ -16,7 +16,7 @@ from orchestune.backends.docker.plan import ContainerDefaults, DockerHost
 from orchestune.domain.resources.placement import Placement, Volume
 from orchestune.errors import PolicyRefused
 from orchestune.ports.backend import WorkerOrder
-from orchestune.testing.world import SPACE
+from tests.contract.world import SPACE
 from tests.testbeds.seed import TOKEN, core_of
 from tests.unit.server.harness import live
 

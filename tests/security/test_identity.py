@@ -21,7 +21,7 @@ from orchestune.services.core import UNNAMED, Caller
 from orchestune.services.ownership import principal, principal_of_new
 from orchestune.services.signatures import digest
 from orchestune.store import archive, experiments
-from orchestune.testing.world import CoreWorld, FakeWorker
+from tests.contract.world import CoreWorld, FakeWorker
 from tests.security.target import OWNER, SPECIFICATION, Target, attacked
 from tests.unit.server.harness import live
 

@@ -26,7 +26,7 @@ from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.execution import points, uploads
 from orchestune.services.queries import export_record
 from orchestune.store.tables import metadata
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 from tests.unit.server.harness import Live, Reply, live
 
 Item = dict[str, Any]

@@ -17,7 +17,7 @@ from orchestune.domain.resources.resources import Resources
 from orchestune.errors import BadInput, PolicyRefused
 from orchestune.ports.backend import WorkerOrder
 from orchestune.services.commands.change_experiment import Changes, change_experiment
-from orchestune.testing.world import SPACE, CoreWorld, FakeBackend
+from tests.contract.world import SPACE, CoreWorld, FakeBackend
 from tests.security.pods_fixtures import Cluster, backend_on
 from tests.testbeds.seed import TOKEN, core_of
 from tests.unit.server.harness import Live, live

@@ -26,8 +26,8 @@ from orchestune.services.memory.loop_clock import LONGEST_GAP
 from orchestune.services.signatures import report_signature, worker_token
 from orchestune.store import hot
 from orchestune.store.rows import Query
-from orchestune.testing.world import CoreWorld
 from orchestune.wire.work import MAX_LIVE, MAX_PARTS, MAX_POINTS
+from tests.contract.world import CoreWorld
 from tests.unit.server.harness import Live, Reply, live
 
 OWNER = "secret-token"  # as the world has it

@@ -19,9 +19,9 @@ from orchestune.services.execution import register_worker, uploads
 from orchestune.services.execution import worker_call as service
 from orchestune.services.queries import read_experiments
 from orchestune.store import artifacts, workers
-from orchestune.testing.world import CoreWorld, FakeWorker
 from orchestune.wire.answers import Published
 from orchestune.wire.registration import PROTOCOL, Registration
+from tests.contract.world import CoreWorld, FakeWorker
 from tests.unit.server.harness import Live, live
 
 WRONG: tuple[Any, ...] = (

@@ -10,8 +10,8 @@ from orchestune.services.execution import points, report_metrics
 from orchestune.services.execution.attempt_logs import LOG_CAP
 from orchestune.services.queries import read_experiments, read_logs
 from orchestune.services.signatures import report_signature
-from orchestune.testing.world import CoreWorld, FakeWorker
 from orchestune.worker.output import TAIL
+from tests.contract.world import CoreWorld, FakeWorker
 
 HEAD = LOG_CAP - TAIL
 

@@ -25,7 +25,7 @@ from tests.testbeds.slurm import Slurm, slurm_cluster
 from tests.testbeds.workers import Images, push_images
 
 if TYPE_CHECKING:
-    from orchestune.testing.world import CoreWorld
+    from tests.contract.world import CoreWorld
 
 KUBECONFIG = "ORCHESTUNE_TEST_KUBECONFIG"
 
@@ -63,7 +63,7 @@ def own_core(core: Core, handles: dict[str, str], tmp_path: Path) -> Iterator[Co
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[CoreWorld]:
     """The whole core on SQLite, with a fake place, a fake clock and nothing that acts by itself."""
-    from orchestune.testing.world import CoreWorld  # as above
+    from tests.contract.world import CoreWorld  # as above
 
     made = CoreWorld(tmp_path)
     yield made

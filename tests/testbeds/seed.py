@@ -37,7 +37,7 @@ from orchestune.services.core import Core
 from orchestune.store import experiments, quarantines, tables
 from orchestune.store.database import Store, open_store
 from orchestune.store.quarantines import Quarantine
-from orchestune.testing.world import FakeBackend
+from tests.contract.world import FakeBackend
 
 TOKEN = "the-token-of-the-owner-of-the-pages"
 HOSTILE = '<script>document.title="pwned"</script><img src=x onerror=document.title="pwned">'

@@ -16,7 +16,7 @@ from orchestune.domain.resources.placement import Placement, Volume
 from orchestune.domain.resources.resources import Resources
 from orchestune.images.runtime import local_build
 from orchestune.ports.backend import Phase, WorkerLoss, WorkerOrder
-from orchestune.testing.backend_contract import BackendContract, new_order, wait_for_phase, wait_until
+from tests.contract.backend_contract import BackendContract, new_order, wait_for_phase, wait_until
 from tests.contract.backends.docker_place import MODES, STAND_IN, Containers
 from tests.testbeds.docker import Engine
 from tests.testbeds.docker_images import load, with_file

@@ -7,7 +7,7 @@ import pytest
 
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.ports.backend import Phase, WorkerLoss
-from orchestune.testing.backend_contract import BackendContract, new_order, wait_for_phase, wait_until
+from tests.contract.backend_contract import BackendContract, new_order, wait_for_phase, wait_until
 from tests.contract.backends.kubernetes_place import Pods
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.workers import Images

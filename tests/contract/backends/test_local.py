@@ -21,9 +21,9 @@ from orchestune.backends.local.termination import WorkerTerminator
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import Phase, WorkerOrder
 from orchestune.system.process import Process
-from orchestune.testing.backend_contract import BackendContract, new_id, new_order, wait_for_phase, wait_until
 from orchestune.worker.journal import DONE
 from orchestune.worker.processes.tree import OWNER
+from tests.contract.backend_contract import BackendContract, new_id, new_order, wait_for_phase, wait_until
 from tests.contract.backends.places import STAND_IN, ThisMachine
 from tests.testbeds.deep import dig
 from tests.testbeds.proving import answer_to

@@ -12,7 +12,7 @@ from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import TemporaryError
 from orchestune.ports.backend import Phase, WorkerLoss
-from orchestune.testing.backend_contract import BackendContract, new_order, wait_for_phase, wait_until
+from tests.contract.backend_contract import BackendContract, new_order, wait_for_phase, wait_until
 from tests.contract.backends.slurm_place import Jobs
 from tests.testbeds.slurm import Slurm
 

@@ -16,8 +16,8 @@ from orchestune.services.execution.ledger import Ledger, locked
 from orchestune.services.execution.worker_call import GroupOver
 from orchestune.store import workers
 from orchestune.store.rows import Query
-from orchestune.testing.world import CoreWorld, FakeWorker
 from orchestune.wire.registration import PROTOCOL, Registration
+from tests.contract.world import CoreWorld, FakeWorker
 from tests.testbeds.waiting import until
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from orchestune.ports.backend import WorkerLoss
 from orchestune.services.execution.quarantine import lift
 from orchestune.services.queries.read_cluster import cluster
 from orchestune.store import quarantines, workers
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 GIB = 2**30
 MACHINES = (

@@ -2,9 +2,9 @@
 
 import pytest
 
-from orchestune.testing.code_contract import CodeContract
-from orchestune.testing.core_contract import CoreContract
-from orchestune.testing.folds_contract import FoldsContract
+from tests.contract.code_contract import CodeContract
+from tests.contract.core_contract import CoreContract
+from tests.contract.folds_contract import FoldsContract
 
 
 class OnPostgres:

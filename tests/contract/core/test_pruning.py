@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestune.testing.pruning_contract import PruningContract
+from tests.contract.pruning_contract import PruningContract
 
 
 class TestPruningOnSqlite(PruningContract):

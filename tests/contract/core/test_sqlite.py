@@ -1,8 +1,8 @@
 """The promises of the core on SQLite."""
 
-from orchestune.testing.code_contract import CodeContract
-from orchestune.testing.core_contract import CoreContract
-from orchestune.testing.folds_contract import FoldsContract
+from tests.contract.code_contract import CodeContract
+from tests.contract.core_contract import CoreContract
+from tests.contract.folds_contract import FoldsContract
 
 
 class TestCoreOnSqlite(CoreContract):

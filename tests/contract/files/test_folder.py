@@ -14,7 +14,7 @@ from orchestune.errors import BadInput, NotFound, StoreUnavailable
 from orchestune.files.folder import FolderFiles
 from orchestune.files.keys import UPLOADS
 from orchestune.ports.files import FileStore
-from orchestune.testing.files_contract import FilesContract, content, put, sha256
+from tests.contract.files_contract import FilesContract, content, put, sha256
 from tests.testbeds.disks import small_disk
 
 ROOT = os.geteuid() == 0

@@ -16,7 +16,7 @@ from orchestune.files.object_errors import object_errors
 from orchestune.files.object_store import ObjectFiles
 from orchestune.files.open import open_files
 from orchestune.ports.files import FileStore, FileStoreUnreachable
-from orchestune.testing.files_contract import FilesContract, content, put, sha256, upload
+from tests.contract.files_contract import FilesContract, content, put, sha256, upload
 from tests.testbeds.gateways import tls_front
 from tests.testbeds.kubernetes.pki import Authority
 

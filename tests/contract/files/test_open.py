@@ -9,7 +9,7 @@ import pytest
 from orchestune.errors import BadInput
 from orchestune.files.folder import FolderFiles
 from orchestune.files.open import open_files
-from orchestune.testing.files_contract import put
+from tests.contract.files_contract import put
 
 
 @pytest.mark.parametrize("form", ["{}", "file://{}", "file://localhost{}"])

@@ -11,7 +11,7 @@ from orchestune.clusters.aws.provisioner import AwsProvisioner
 from orchestune.domain.clusters.cluster import ClusterSpec, CompletedStep, Pool, ProvisioningEvent
 from orchestune.errors import TemporaryError
 from orchestune.ports.provisioner import Provisioner
-from orchestune.testing.provisioner_contract import ProvisionerContract
+from tests.contract.provisioner_contract import ProvisionerContract
 from tests.testbeds.aws.fake import REGION, Fake
 
 CPU = Pool("cpu", ("c4.xlarge",), 1, 4, key="cpu")

@@ -17,7 +17,7 @@ from schemathesis.core.result import Ok
 from orchestune.services.access import grant_access
 from orchestune.services.core import Caller
 from orchestune.services.signatures import report_signature
-from orchestune.testing.world import CoreWorld, FakeWorker
+from tests.contract.world import CoreWorld, FakeWorker
 from tests.unit.server.harness import Live, live
 
 OWNER = "secret-token"

@@ -12,7 +12,7 @@ from orchestune.services.commands import change_experiment
 from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.memory import signals as signals_module
 from orchestune.services.memory.signals import ACTING, SUGGESTING, Signals
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 LONG = 60.0
 

@@ -18,7 +18,7 @@ from orchestune.domain.lifecycle.transitions import ATTEMPT, FOLD, TRIAL
 from orchestune.services.commands import change_experiment
 from orchestune.services.commands.change_experiment import Changes
 from orchestune.store.tables import attempts, experiments, folds, trials
-from orchestune.testing.world import CoreWorld, FakeWorker
+from tests.contract.world import CoreWorld, FakeWorker
 
 pytestmark = pytest.mark.timeout(900)  # a busy machine takes minutes
 PICK = st.integers(min_value=0, max_value=10_000)

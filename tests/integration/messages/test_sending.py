@@ -30,7 +30,7 @@ from orchestune.services.memory.estimates import LEAST
 from orchestune.services.queries import read_experiments
 from orchestune.store.notifications import Notice
 from orchestune.store.tables import metadata, notifications
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 from tests.testbeds.receiver import Receiver
 from tests.testbeds.waiting import until
 

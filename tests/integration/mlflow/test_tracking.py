@@ -17,7 +17,7 @@ from orchestune.outgoing.settings import Outgoing
 from orchestune.services.commands.change_experiment import Changes, change_experiment
 from orchestune.services.queries import read_experiments
 from orchestune.store import tracking_runs
-from orchestune.testing.world import CoreWorld, FakeWorker
+from tests.contract.world import CoreWorld, FakeWorker
 from tests.testbeds.mlflow import Mlflow, named
 
 pytestmark = pytest.mark.mlflow

@@ -13,7 +13,7 @@ import pytest
 from orchestune.archives import format, record
 from orchestune.services.commands import import_record
 from orchestune.services.queries import export_record
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 SCHEMA = json.loads(Path(__file__).parents[3].joinpath("docs/reference/record.schema.json").read_text())
 VERSION_1 = Path(__file__).with_name("record_v1.jsonl")

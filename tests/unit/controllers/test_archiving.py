@@ -13,7 +13,7 @@ from orchestune.store import artifacts, blobs
 from orchestune.store.artifacts import ArtifactRow
 from orchestune.store.experiments import ExperimentRow, read_specification
 from orchestune.store.session import Session
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 
 @pytest.mark.parametrize(("seconds", "pause"), [(0.0, EVERY_SECONDS), (4.0, 4.0 * REST)])

@@ -6,7 +6,7 @@ import pytest
 
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.warm_pool import WarmPool
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 
 def test_a_time_that_is_not_over_is_looked_at_without_the_lock(

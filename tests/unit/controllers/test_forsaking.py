@@ -10,7 +10,7 @@ from orchestune.errors import BadInput, Purged
 from orchestune.services import audit
 from orchestune.services.commands.change_experiment import Changes, change_experiment
 from orchestune.services.commands.rerun_trial import Rerun, rerun_trial
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 
 def pass_time(world: CoreWorld, forsaking: AbandonedRuns, seconds: float) -> None:

@@ -16,7 +16,7 @@ from orchestune.services.commands import change_experiment
 from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.memory.estimates import Estimates
 from orchestune.services.queries import read_experiments
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 VALUES = [1.0, 1.1, 0.95, 1.0, 1.2, 0.95, 1.05, 1.0, 1.0, 1.1, 0.1, 1.0]
 """the one before the last is the best, by luck"""

@@ -16,7 +16,7 @@ from orchestune.ports.backend import WorkerOrder
 from orchestune.services.commands import change_experiment, create_experiment
 from orchestune.services.commands.change_experiment import Changes
 from orchestune.store.tables import workers
-from orchestune.testing.world import CoreWorld, FakeBackend
+from tests.contract.world import CoreWorld, FakeBackend
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from orchestune.controllers.launching import MOST_PENDING
 from orchestune.domain.resources.resources import Capacity, Machine
 from orchestune.ports.backend import WorkerOrder
-from orchestune.testing.world import CoreWorld, FakeBackend
+from tests.contract.world import CoreWorld, FakeBackend
 
 
 class Queueing(FakeBackend):

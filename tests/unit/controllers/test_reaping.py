@@ -13,7 +13,7 @@ from orchestune.controllers.crash_backoff import CrashBackoff
 from orchestune.controllers.reaping import GIVE_UP_SECONDS, Reaping
 from orchestune.errors import StoreUnavailable, TemporaryError
 from orchestune.store.database import Store
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 BEAT = 2.0
 

@@ -16,7 +16,7 @@ from orchestune.services.execution import uploads
 from orchestune.services.queries import read_experiments, read_trials
 from orchestune.store.database import Store
 from orchestune.store.experiments import ExperimentRow
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 MODEL = b"weights"
 DIGEST = hashlib.sha256(MODEL).hexdigest()

@@ -17,7 +17,7 @@ from orchestune.services import cluster_teardown
 from orchestune.services.commands import change_experiment
 from orchestune.services.memory.teardown_plan import TeardownPlan
 from orchestune.services.queries.read_cluster import cluster
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 HOURS = 8 * 3600.0
 

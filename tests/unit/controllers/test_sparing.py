@@ -15,7 +15,7 @@ from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.services.commands.change_experiment import delete, stop
 from orchestune.services.signatures import read_worker_token
 from orchestune.store import experiments, workers
-from orchestune.testing.world import CoreWorld, FakeWorker
+from tests.contract.world import CoreWorld, FakeWorker
 
 WIDE = Capacity((Machine(16, 2**36),))
 TEST = {TEST_LABEL: "0"}

@@ -13,7 +13,7 @@ from orchestune.files.folder import FolderFiles
 from orchestune.server.settings import Settings
 from orchestune.services.commands import change_experiment
 from orchestune.store import imports
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 from tests.testbeds.waiting import until
 
 

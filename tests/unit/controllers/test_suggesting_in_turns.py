@@ -6,7 +6,7 @@ import pytest
 
 from orchestune.engines.samplers import grid
 from orchestune.services.commands import change_experiment
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 DIGITS = [{"name": f"d{place}", "type": "int", "min": 0, "max": 9} for place in range(9)]
 RARE = " + ".join(f"d{place}" for place in range(9)) + " >= 81"

@@ -20,7 +20,7 @@ from orchestune.services.execution import report_metrics
 from orchestune.services.queries import read_experiments, tracking_runs
 from orchestune.services.signatures import report_signature
 from orchestune.store import tracking_runs as tracked
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 from tests.testbeds.receiver import Receiver
 from tests.testbeds.serving import Handler, Listening, serving
 from tests.testbeds.waiting import until

@@ -15,7 +15,7 @@ from orchestune.ports.backend import WorkerOrder
 from orchestune.services.commands.change_experiment import Changes, change_experiment, pause, stop
 from orchestune.services.commands.create_experiment import create_experiment
 from orchestune.services.queries import read_experiments
-from orchestune.testing.world import CoreWorld, FakeBackend
+from tests.contract.world import CoreWorld, FakeBackend
 
 
 class Unsteady(FakeBackend):

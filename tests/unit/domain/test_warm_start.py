@@ -16,7 +16,7 @@ from orchestune.domain.search.trial import Observation
 from orchestune.domain.search.warm_start import MOST, WarmStart, mapped, to_json, together
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.samplers.uniform import draw
-from orchestune.testing.spaces import spaces
+from tests.contract.spaces import spaces
 
 LOSS = (Metric("loss", "minimize"),)
 SPACE = Space.of(

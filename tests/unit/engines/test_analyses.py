@@ -13,7 +13,7 @@ from orchestune.domain.search.trial import Observation, ask_seed
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.process.analyses import ANALYSES, importance
 from orchestune.engines.process.parent import HOST, ProcessEngine
-from orchestune.testing.engine_contract import MIXED
+from tests.contract.engine_contract import MIXED
 
 LOSS = Metric("loss", "minimize")
 

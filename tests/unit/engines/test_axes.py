@@ -9,7 +9,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from orchestune.domain.search.parameters import Parameter
 from orchestune.engines.samplers.optuna_axes import axis
-from orchestune.testing.spaces import parameters
+from tests.contract.spaces import parameters
 
 
 @settings(derandomize=True, database=None)

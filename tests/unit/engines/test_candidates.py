@@ -4,7 +4,7 @@ import numpy as np
 
 from orchestune.engines.models.cube import Cube, Floats
 from orchestune.engines.samplers.candidates import Effort, ranked
-from orchestune.testing.engine_contract import MIXED, wide
+from tests.contract.engine_contract import MIXED, wide
 
 
 class Counting(Cube):

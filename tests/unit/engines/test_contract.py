@@ -9,7 +9,7 @@ from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.process.parent import HOST
 from orchestune.engines.registry import create
 from orchestune.ports.engine import Engine
-from orchestune.testing.engine_contract import LOSS, EngineContract
+from tests.contract.engine_contract import LOSS, EngineContract
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from orchestune.domain.search.parameters import Parameter
 from orchestune.domain.search.space import Configuration, Space
 from orchestune.engines.models.cube import Cube
 from orchestune.engines.samplers.uniform import draw
-from orchestune.testing.engine_contract import FINITE, MIXED
-from orchestune.testing.spaces import spaces
+from tests.contract.engine_contract import FINITE, MIXED
+from tests.contract.spaces import spaces
 
 steady = settings(derandomize=True, database=None)
 

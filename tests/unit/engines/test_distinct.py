@@ -15,7 +15,7 @@ from orchestune.engines.constraints import deduplication
 from orchestune.engines.constraints.deduplication import DistinctEngine
 from orchestune.engines.registry import create
 from orchestune.ports.engine import Engine, Exhausted, StillLooking
-from orchestune.testing.engine_contract import MIXED, observe
+from tests.contract.engine_contract import MIXED, observe
 
 
 class Stubborn:

@@ -19,7 +19,7 @@ from orchestune.engines.registry import create
 from orchestune.engines.samplers.gp import GpProposer
 from orchestune.engines.samplers.portfolio import AutoProposer
 from orchestune.engines.samplers.quasi import QuasiRandomProposer
-from orchestune.testing.engine_contract import wide
+from tests.contract.engine_contract import wide
 
 LOSS = Metric("loss", "minimize")
 PLANE = wide(2)

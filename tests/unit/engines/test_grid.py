@@ -14,7 +14,7 @@ from orchestune.engines.samplers.grid import GridEngine
 from orchestune.errors import OrchestuneError, SpaceExhausted
 from orchestune.ports.engine import Exhausted, StillLooking
 from orchestune.sdk.optimizer import Optimizer
-from orchestune.testing.engine_contract import observe
+from tests.contract.engine_contract import observe
 
 SPACE = Space.of((Parameter("a", "categorical", choices=("x", "y")), Parameter("b", "int", 1, 3)))
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from orchestune.domain.search.parameters import Parameter, Value
 from orchestune.domain.search.space import Space
 from orchestune.engines.constraints.identity import ConfigurationKeys
-from orchestune.testing.engine_contract import FINITE, MIXED
-from orchestune.testing.spaces import spaces
+from tests.contract.engine_contract import FINITE, MIXED
+from tests.contract.spaces import spaces
 
 
 @settings(derandomize=True, database=None)

@@ -19,7 +19,7 @@ from orchestune.engines.process import parent
 from orchestune.engines.process.parent import ChildHost, EngineLost, ProcessEngine
 from orchestune.engines.registry import create
 from orchestune.errors import OrchestuneError, TemporaryError
-from orchestune.testing.engine_contract import MIXED, observe
+from tests.contract.engine_contract import MIXED, observe
 from tests.testbeds.processes import alive
 from tests.testbeds.waiting import until
 

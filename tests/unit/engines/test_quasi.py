@@ -10,7 +10,7 @@ from orchestune.domain.search.space import Configuration, Space
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.registry import create
 from orchestune.engines.samplers.quasi import QuasiRandomProposer
-from orchestune.testing.engine_contract import MIXED, wide
+from tests.contract.engine_contract import MIXED, wide
 
 LOSS = Metric("loss", "minimize")
 both = pytest.mark.parametrize("name", ["sobol", "halton"])

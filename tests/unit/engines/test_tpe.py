@@ -20,7 +20,7 @@ from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.registry import create
 from orchestune.engines.samplers.tpe import TpeProposer
 from orchestune.ports.engine import Engine
-from orchestune.testing.engine_contract import MIXED, observe, wide
+from tests.contract.engine_contract import MIXED, observe, wide
 
 LOSS = Metric("loss", "minimize")
 SPEED = Metric("speed", "maximize")

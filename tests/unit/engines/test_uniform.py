@@ -7,7 +7,7 @@ from orchestune.domain.search.space import Space
 from orchestune.domain.search.trial import ask_seed
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.registry import create
-from orchestune.testing.engine_contract import MIXED, wide
+from tests.contract.engine_contract import MIXED, wide
 
 LOSS = Metric("loss", "minimize")
 

@@ -8,7 +8,7 @@ from orchestune.domain.specification.curves import LearningCurve
 from orchestune.domain.specification.early_stopping import TYPES, EarlyStopping
 from orchestune.ports.pruner import Pruner
 from orchestune.pruners.registry import create
-from orchestune.testing.pruner_contract import ACCURACY, PrunerContract
+from tests.contract.pruner_contract import ACCURACY, PrunerContract
 
 
 @pytest.mark.parametrize("name", TYPES, scope="class")

@@ -6,7 +6,7 @@ import pytest
 
 from orchestune.domain.specification.early_stopping import EarlyStopping
 from orchestune.pruners.diagnosis import TrialProgress, why_idle
-from orchestune.testing.pruner_contract import ACCURACY
+from tests.contract.pruner_contract import ACCURACY
 
 FAR = [TrialProgress(20.0, 20), TrialProgress(19.0, 19)]
 

@@ -13,7 +13,7 @@ from orchestune.client.api import Client
 from orchestune.errors import UsageError
 from orchestune.sdk.axes import SpaceAxis
 from orchestune.sdk.plots import Plots
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 from tests.unit.server.harness import live
 
 SPACE = [

@@ -17,7 +17,7 @@ from orchestune.sdk.experiments import Experiment
 from orchestune.sdk.parameters import Params
 from orchestune.sdk.search_request import read_warm_start
 from orchestune.sdk.trial import Trial, frame, trial_of
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 from tests.unit.client.fake_server import attempt
 from tests.unit.client.fake_server import trial as trial_document
 from tests.unit.server.harness import live

@@ -9,7 +9,7 @@ from docs.writing import server_metrics
 from orchestune.server.prometheus import exposition
 from orchestune.services.commands.change_experiment import delete, pause
 from orchestune.services.queries.read_server import GAUGES, metrics
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 
 def test_what_the_server_gives_is_what_the_reference_lists(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from orchestune.files.folder import FolderFiles
 from orchestune.services.queries import read_server
 from orchestune.services.signatures import report_signature, worker_token
 from orchestune.store import logs as stored_logs
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 from tests.testbeds.disks import small_disk
 from tests.unit.server.harness import Live, live, until
 from tests.unit.server.test_streams import blocks

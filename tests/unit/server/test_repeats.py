@@ -12,7 +12,7 @@ from orchestune.errors import Conflict, StoreUnavailable
 from orchestune.services import idempotency
 from orchestune.services.core import Caller
 from orchestune.store.database import open_store
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 from tests.unit.server.harness import CALLERS, WORKER, Live, live, until
 
 PATH = "/api/v1/experiments/sgd/trials"

@@ -14,7 +14,7 @@ from orchestune.services.queries.cluster_gpus import HeldGpu, gpus
 from orchestune.services.queries.read_cluster import cluster
 from orchestune.store import quarantines
 from orchestune.store.quarantines import Quarantine
-from orchestune.testing.world import CoreWorld, FakeBackend
+from tests.contract.world import CoreWorld, FakeBackend
 
 CARDS = (Gpu("0", "NVIDIA A100", 40 * 2**30), Gpu("1"))
 

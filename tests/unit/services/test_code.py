@@ -10,7 +10,7 @@ from orchestune.errors import BadInput, NotFound
 from orchestune.services.core import Core
 from orchestune.services.queries import read_code, read_trials
 from orchestune.store.blobs import unreferenced
-from orchestune.testing.world import decoded
+from tests.contract.world import decoded
 from tests.testbeds.seed import CHANGED, CODE, HOSTILE, core_of, seed
 
 

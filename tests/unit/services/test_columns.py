@@ -23,7 +23,7 @@ from orchestune.store import attempts as stored_attempts
 from orchestune.store import experiments as store_experiments
 from orchestune.store import experiments as stored_experiments
 from orchestune.store.tables import attempts, experiments, points, trials
-from orchestune.testing.world import decoded
+from tests.contract.world import decoded
 
 T = TypeVar("T")
 

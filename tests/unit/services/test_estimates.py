@@ -24,7 +24,7 @@ from orchestune.services.core import Core
 from orchestune.services.memory.estimates import Estimates
 from orchestune.services.queries import export_record, list_experiments, read_columns, read_experiments
 from orchestune.store import experiments, tables
-from orchestune.testing.world import decoded
+from tests.contract.world import decoded
 from tests.testbeds.noisy import LUCKY, written
 from tests.testbeds.seed import Plan, Writer, core_of
 

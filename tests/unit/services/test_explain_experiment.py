@@ -11,7 +11,7 @@ from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.process import analyses
 from orchestune.services.queries import explain_experiment, read_experiments
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from orchestune.outgoing.settings import Outgoing
 from orchestune.services.commands import create_experiment
 from orchestune.services.queries import read_experiments
 from orchestune.store import blobs
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 from tests.testbeds.disks import small_disk
 
 

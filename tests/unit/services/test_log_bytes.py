@@ -13,7 +13,7 @@ from orchestune.controllers.archiving import Archiving
 from orchestune.files.folder import FolderFiles
 from orchestune.services.core import Core
 from orchestune.services.queries import export_record, read_logs
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 LINE = "x" * 1023 + "\n"
 

@@ -9,7 +9,7 @@ import pytest
 
 from orchestune.controllers.archiving import Archiving
 from orchestune.services.queries import read_logs
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 PART = 200_000
 PARTS = 60

@@ -14,7 +14,7 @@ from orchestune.domain.specification.metrics import Metric, pareto_front
 from orchestune.services.queries import read_columns, read_experiments
 from orchestune.store import trials
 from orchestune.store.session import Session
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 from tests.testbeds.seed import Plan, Writer, core_of
 
 TWO = ({"name": "error", "goal": "minimize"}, {"name": "latency", "goal": "minimize"})

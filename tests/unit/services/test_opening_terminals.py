@@ -7,7 +7,7 @@ import pytest
 from orchestune.errors import Denied, NotFound
 from orchestune.services.access import terminals
 from orchestune.services.core import Caller
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 SHELL = {"ORCHESTUNE_TERMINAL": "{}"}
 ADA, GRACE = Caller("ada", "editor"), Caller("grace", "editor")

@@ -7,7 +7,7 @@ import pytest
 from orchestune.errors import Conflict
 from orchestune.services.commands.change_experiment import resume
 from orchestune.services.commands.queue_trial import queue_trial
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 WANTED = {"x": 0.123}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestune.controllers.reaping import START_SECONDS
 from orchestune.services.queries import read_trials
 from orchestune.store import workers
-from orchestune.testing.world import CoreWorld, FakeWorker
+from tests.contract.world import CoreWorld, FakeWorker
 
 
 def stored(world: CoreWorld, worker: str) -> tuple[str, str | None]:

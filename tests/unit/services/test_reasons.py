@@ -8,7 +8,7 @@ import pytest
 
 from orchestune.services.commands.change_experiment import pause, stop
 from orchestune.services.commands.stop_trial import stop_trial
-from orchestune.testing.world import CoreWorld, decoded
+from tests.contract.world import CoreWorld, decoded
 
 
 @pytest.mark.parametrize(

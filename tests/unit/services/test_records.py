@@ -14,7 +14,7 @@ from orchestune.errors import StoreUnavailable
 from orchestune.files.folder import FolderFiles
 from orchestune.services.commands.change_experiment import Changes, change_experiment, drop_files
 from orchestune.services.queries.export_record import Records
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 
 def test_a_shelf_keeps_the_logs_that_a_server_has_dropped_since(tmp_path: Path) -> None:

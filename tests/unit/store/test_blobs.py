@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from orchestune.store import blobs
 from orchestune.store.tables import folds
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 
 def test_a_checkpoint_keeps_its_own_bytes_and_no_others_that_its_text_is_like(world: CoreWorld) -> None:

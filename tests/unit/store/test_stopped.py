@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestune.services.commands.change_experiment import stop
 from orchestune.store import trials
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 
 def test_it_is_found_in_one_go_however_much_it_is(tmp_path: Path) -> None:

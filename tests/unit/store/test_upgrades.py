@@ -13,7 +13,7 @@ from sqlalchemy import text
 from orchestune.errors import UsageError
 from orchestune.store import database, migrate
 from orchestune.store.database import open_store
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 FIRST_RELEASE = Path(__file__).with_name("first_release.sql")
 """a store of the first release: one experiment with four trials, of which one is over and two run"""

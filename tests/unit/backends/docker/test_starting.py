@@ -13,7 +13,7 @@ from orchestune.backends.docker.startup import ContainerStarter
 from orchestune.backends.worker_notes import WorkerEnd
 from orchestune.domain.resources.placement import Placement
 from orchestune.ports.backend import WorkerLoss, WorkerOrder
-from orchestune.testing.backend_contract import wait_until
+from tests.contract.backend_contract import wait_until
 
 SITE = ContainerDefaults("x", DockerHost("lab", 2.0, 2**30, "amd64"), "/runtime", "http://127.0.0.1:1")
 

@@ -18,7 +18,7 @@ from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import Denied, UsageError
 from orchestune.ports.backend import Phase, WorkerLoss, WorkerOrder, WorkerStatus
-from orchestune.testing.backend_contract import wait_until
+from tests.contract.backend_contract import wait_until
 
 Document = dict[str, Any]
 CONFIG = KubernetesConfig("lab", "ml", "http://o:8470", "registry.lab/server:1", default_image="python:3")

@@ -12,7 +12,7 @@ import pytest
 from orchestune.backends.kubernetes.observation.watching import WatchCache
 from orchestune.errors import Unreachable
 from orchestune.kubeapi.refusals import PermissionMissing, WatchExpired
-from orchestune.testing.backend_contract import wait_until
+from tests.contract.backend_contract import wait_until
 
 Document = dict[str, Any]
 

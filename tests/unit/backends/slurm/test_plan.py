@@ -12,7 +12,7 @@ from orchestune.backends.slurm.client import Slurm
 from orchestune.domain.resources.placement import Placement, Volume
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import UsageError
-from orchestune.testing.backend_contract import new_order
+from tests.contract.backend_contract import new_order
 
 
 @pytest.mark.parametrize(

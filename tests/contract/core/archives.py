@@ -24,8 +24,8 @@ from orchestune.services.queries import export_record, read_columns, read_experi
 from orchestune.store import archive, experiments, imports, workers
 from orchestune.store.session import Session
 from orchestune.store.tables import metadata
-from orchestune.testing.world import CoreWorld
-from orchestune.testing.world_contract import WorldContract
+from tests.contract.world import CoreWorld
+from tests.contract.world_contract import WorldContract
 
 
 class Killed(BaseException):

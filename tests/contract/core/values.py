@@ -14,8 +14,8 @@ from orchestune.services.signatures import report_signature
 from orchestune.store import hot
 from orchestune.store.rows import Query
 from orchestune.store.session import Session
-from orchestune.testing.world import CoreWorld
-from orchestune.testing.world_contract import WorldContract
+from tests.contract.world import CoreWorld
+from tests.contract.world_contract import WorldContract
 
 
 def _lost(world: CoreWorld) -> tuple[str, str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from orchestune.domain.resources.gpus import Gpu
 from orchestune.domain.resources.resources import Capacity, Machine
 from orchestune.store import workers
-from orchestune.testing.world import CoreWorld
-from orchestune.testing.world_contract import WorldContract
+from tests.contract.world import CoreWorld
+from tests.contract.world_contract import WorldContract
 
 
 class RoomContract(WorldContract):

@@ -14,8 +14,8 @@ from orchestune.services.memory.pruner_boards import Boards
 from orchestune.services.queries import read_experiments
 from orchestune.services.signatures import report_signature
 from orchestune.store import hot
-from orchestune.testing.world import CoreWorld, Document, FakeWorker, decoded
-from orchestune.testing.world_contract import WorldContract
+from tests.contract.world import CoreWorld, Document, FakeWorker, decoded
+from tests.contract.world_contract import WorldContract
 
 RULE = {"type": "asha", "min_steps": 1, "reduction": 2}
 METRICS = [{"name": "loss", "goal": "minimize"}]

@@ -10,8 +10,8 @@ from orchestune.errors import Ambiguous, Conflict, NotFound
 from orchestune.services.commands import change_experiment, create_experiment, queue_trial, stop_trial
 from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.queries import read_experiments
-from orchestune.testing.world import CoreWorld, decoded
-from orchestune.testing.world_contract import WorldContract
+from tests.contract.world import CoreWorld, decoded
+from tests.contract.world_contract import WorldContract
 
 
 class IntentContract(WorldContract):

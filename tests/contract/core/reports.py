@@ -17,9 +17,9 @@ from orchestune.services.queries import read_columns, read_experiments, read_tri
 from orchestune.services.signatures import report_signature
 from orchestune.store import workers
 from orchestune.store.rows import Query
-from orchestune.testing.world import CoreWorld, decoded
-from orchestune.testing.world_contract import WorldContract
 from orchestune.wire.registration import PROTOCOL, Registration
+from tests.contract.world import CoreWorld, decoded
+from tests.contract.world_contract import WorldContract
 
 
 class ReportsContract(WorldContract):

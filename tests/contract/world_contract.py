@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.testing.world import CoreWorld
+from tests.contract.world import CoreWorld
 
 
 class WorldContract:

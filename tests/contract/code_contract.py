@@ -23,8 +23,8 @@ from orchestune.services.execution import attempts
 from orchestune.services.execution.ledger import locked
 from orchestune.services.execution.register_worker import job
 from orchestune.services.queries import read_experiments
-from orchestune.testing.world import CoreWorld
-from orchestune.testing.world_contract import WorldContract
+from tests.contract.world import CoreWorld
+from tests.contract.world_contract import WorldContract
 
 
 def put(world: CoreWorld, content: bytes) -> str:

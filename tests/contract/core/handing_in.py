@@ -15,8 +15,8 @@ from orchestune.services.commands import change_experiment
 from orchestune.services.execution import uploads
 from orchestune.services.execution.attempts import LONGEST_DELAY
 from orchestune.services.queries import read_trials
-from orchestune.testing.world import CoreWorld, FakeWorker
-from orchestune.testing.world_contract import WorldContract
+from tests.contract.world import CoreWorld, FakeWorker
+from tests.contract.world_contract import WorldContract
 
 
 class HandingInContract(WorldContract):

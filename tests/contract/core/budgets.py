@@ -17,8 +17,8 @@ from orchestune.services.commands.rerun_trial import Rerun
 from orchestune.services.execution.worker_call import GroupOver
 from orchestune.services.queries import read_experiments
 from orchestune.services.signatures import worker_token
-from orchestune.testing.world import CoreWorld
-from orchestune.testing.world_contract import WorldContract
+from tests.contract.world import CoreWorld
+from tests.contract.world_contract import WorldContract
 
 
 class BudgetsContract(WorldContract):

@@ -27,9 +27,9 @@ from orchestune.services.queries import export_record, read_logs, read_trials
 from orchestune.store import logs, removal
 from orchestune.store.session import Session
 from orchestune.store.tables import folds, log_segments
-from orchestune.testing.refusing import refusing_the_first
-from orchestune.testing.world import CoreWorld
-from orchestune.testing.world_contract import WorldContract
+from tests.contract.refusing_files import refusing_the_first
+from tests.contract.world import CoreWorld
+from tests.contract.world_contract import WorldContract
 
 
 class LogsContract(WorldContract):

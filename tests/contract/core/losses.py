@@ -10,9 +10,9 @@ from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.execution.worker_call import work
 from orchestune.services.queries import read_columns, read_logs
 from orchestune.store import workers
-from orchestune.testing.world import CoreWorld
-from orchestune.testing.world_contract import WorldContract
 from orchestune.wire.work import Work
+from tests.contract.world import CoreWorld
+from tests.contract.world_contract import WorldContract
 
 
 class LossesContract(WorldContract):

@@ -8,8 +8,8 @@ import pytest
 
 from orchestune.services.commands import change_experiment, queue_trial
 from orchestune.services.commands.change_experiment import Changes
-from orchestune.testing.world import CoreWorld, decoded
-from orchestune.testing.world_contract import WorldContract
+from tests.contract.world import CoreWorld, decoded
+from tests.contract.world_contract import WorldContract
 
 
 class GuardsContract(WorldContract):

@@ -25,9 +25,9 @@ from orchestune.services.queries import read_experiments
 from orchestune.store import blobs, logs, removal
 from orchestune.store.session import Session
 from orchestune.store.tables import attempts, metadata, points
-from orchestune.testing.refusing import refusing_the_first
-from orchestune.testing.world import CoreWorld
-from orchestune.testing.world_contract import WorldContract
+from tests.contract.refusing_files import refusing_the_first
+from tests.contract.world import CoreWorld
+from tests.contract.world_contract import WorldContract
 
 
 class RemovalContract(WorldContract):

@@ -13,8 +13,8 @@ from orchestune.services.commands.rerun_trial import Rerun
 from orchestune.services.execution import uploads
 from orchestune.services.queries import read_logs, read_trials
 from orchestune.store import hot
-from orchestune.testing.world import CoreWorld, FakeWorker
-from orchestune.testing.world_contract import WorldContract
+from tests.contract.world import CoreWorld, FakeWorker
+from tests.contract.world_contract import WorldContract
 
 HELLO = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
 FAILED: dict[str, Any] = {

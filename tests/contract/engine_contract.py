@@ -18,7 +18,7 @@ from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.samplers.uniform import draw
 from orchestune.errors import BadInput
 from orchestune.ports.engine import Engine, Exhausted
-from orchestune.testing.spaces import spaces
+from tests.contract.spaces import spaces
 
 LOSS = Metric("loss", "minimize")
 SPEED = Metric("speed", "maximize")
