@@ -7,21 +7,27 @@ import io
 import resource
 import select
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from http.client import HTTPSConnection
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.requests import ClientDisconnect
 
-from orchestune.server import caller_limits, connections
+from orchestune.server import caller_limits, connections, tls
 from orchestune.server.context import COLD_THREADS, COLD_THREADS_OF_ONE_CALLER, REPORTS_READ_AT_ONCE
+from orchestune.server.settings import Settings
 from orchestune.services.queries import export_record, read_experiments
 from orchestune.services.signatures import report_signature
 from tests.contract.world import CoreWorld, FakeWorker
 from tests.security.target import OWNER, Target
+from tests.testbeds.kubernetes.pki import Authority
 from tests.unit.server.harness import PATIENCE, Live, live, until
 
 
@@ -166,6 +172,27 @@ def test_reads_of_callers_occupy_no_thread_of_workers_and_those_of_one_leave_som
         assert {reply.result().status for reply in replies} == {200}
 
 
+def test_plot_is_not_delayed_by_another_viewer_whose_reads_are_queued(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A viewer with many slow reads was first to ask for a plot, and all others waited behind that queue for it."""
+    server, experiment = target.server, target.world.create()
+    gate = Gate(list)
+    monkeypatch.setattr(read_experiments, "best", gate)
+    vera, eve = (target.token(name, "viewer") for name in ("vera", "eve"))
+    path = f"/api/v1/experiments/{experiment}"
+    with ThreadPoolExecutor(COLD_THREADS_OF_ONE_CALLER + 2) as callers:
+        with gate:
+            for _ in range(COLD_THREADS_OF_ONE_CALLER):
+                callers.submit(server.ask, "GET", f"{path}/best", token=vera)
+            until(lambda: gate.running == COLD_THREADS_OF_ONE_CALLER, "slow reads in all turns of one caller")
+            queued = callers.submit(server.ask, "GET", f"{path}/columns", token=vera)
+            until(lambda: server.context.plots._readings, "a request for the plot that waits for its turn")
+            plot = callers.submit(server.ask, "GET", f"{path}/columns", token=eve)
+            assert plot.result(PATIENCE).status == 200 and not queued.done()
+        assert queued.result(PATIENCE).body == plot.result().body
+
+
 def test_attempt_has_few_reports_in_memory(target: Target) -> None:
     """300 reports that were never complete occupied 270 MB."""
     world, server = target.world, target.server
@@ -229,3 +256,59 @@ def test_idle_connections_of_strangers_do_not_use_up_the_descriptors(
         until(lambda: len(select.select(strangers, [], [], 0)[0]) >= 355, "connections are closed")
         assert select.select(neighbours, [], [], 0)[0] == []
         assert server.send("POST", path, beat, token=worker.token, connection=kept).status == 200
+
+
+@pytest.fixture
+def encrypted(world: CoreWorld, tmp_path: Path) -> Iterator[Encrypted]:
+    authority = Authority.create(tmp_path / "authority")
+    authority.issue("server", "server", hosts=["127.0.0.1"])
+    files = [authority.folder / name for name in ("server.crt", "server.key", "ca.crt")]
+    with live(world.core, settings=Settings(tls_cert=files[0], tls_key=files[1])) as server:
+        yield Encrypted(server.port, ssl.create_default_context(cafile=files[2]))
+
+
+@dataclass(frozen=True)
+class Encrypted:
+    """A server with TLS, and what its clients trust."""
+
+    port: int
+    trust: ssl.SSLContext
+
+    def connect(self, source: str) -> socket.socket:
+        """Open a connection without a handshake."""
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE, source_address=(source, 0))
+
+    def health(self) -> int:
+        """The status of a whole request."""
+        with closing(HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE, context=self.trust)) as connection:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status
+
+
+def test_handshakes_of_strangers_do_not_use_up_the_descriptors(
+    encrypted: Encrypted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections without a handshake were counted by nothing: 1,000 of them ended the answers of a server."""
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (80, 80))
+    monkeypatch.setattr(tls, "ASKING", 1000.0)  # silent ones are closed after that anyway
+    with ExitStack() as opened:
+        neighbours = [opened.enter_context(encrypted.connect("127.0.0.2")) for _ in range(5)]
+        strangers = [opened.enter_context(encrypted.connect("127.0.0.1")) for _ in range(400)]
+        until(lambda: len(select.select(strangers, [], [], 0)[0]) >= 355, "connections are closed")
+        assert select.select(neighbours, [], [], 0)[0] == []
+        assert encrypted.health() == 200
+
+
+def test_handshake_has_a_deadline_and_what_is_no_handshake_ends_at_once(
+    encrypted: Encrypted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with encrypted.connect("127.0.0.1") as wrong:
+        wrong.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        with suppress(ConnectionResetError):
+            while wrong.recv(4096):  # an alert of TLS, then the end
+                pass
+    with monkeypatch.context() as patched:
+        patched.setattr(tls, "ASKING", 0.1)
+        with encrypted.connect("127.0.0.1") as silent:
+            assert silent.recv(1) == b""
+    assert encrypted.health() == 200

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchestune.services.access import grant_access
+from orchestune.services.commands import create_experiment
 from orchestune.services.commands.create_experiment import MOST_SECRETS
 from orchestune.services.core import Caller
 from tests.security.target import OWNER, SPECIFICATION, Target, attacked
@@ -20,6 +21,13 @@ HARMLESS: dict[str, Any] = {"owner": "a" * 200, "folder": "host:/" + "a" * 4000}
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[Target]:
     with attacked(tmp_path) as created:
+        yield created
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def any_target(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Target]:
+    on_postgres = request.param == "postgresql"
+    with attacked(tmp_path, request.getfixturevalue("postgres_database") if on_postgres else None) as created:
         yield created
 
 
@@ -45,6 +53,31 @@ def test_texts_within_the_limits_are_accepted(target: Target) -> None:
     labels = {"a" * 200: "b" * 1000}
     created = target.create(**HARMLESS, specification={**SPECIFICATION, "labels": labels})
     assert created.status == 201 and created.json()["labels"] == labels
+
+
+def test_secrets_of_all_experiments_of_a_person_are_bounded(
+    any_target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 KiB of each of many experiments filled the store of a cluster, which all its programs share."""
+    monkeypatch.setattr(create_experiment, "MOST_SECRETS_OF_ONE", 2500)
+    target, ada, eve = any_target, *(any_target.token(name, "editor") for name in ("ada", "eve"))
+    specification = {**SPECIFICATION, "secrets": [{"name": "KEY", "source": "env:KEY"}]}
+    fields: dict[str, Any] = {"specification": specification, "secrets": {"KEY": "a" * 1000}}
+    created = [target.create(ada, **fields) for _ in range(2)]
+    assert {reply.status for reply in created} == {201}
+    path = f"/api/v1/experiments/{created[0].json()['id']}"
+    assert target.server.ask("POST", f"{path}/stop", token=ada).status == 200
+    kept = {*(target.world.folder / "secrets").iterdir()}
+    refused = target.create(ada, **fields)
+    assert (
+        refused.status == 413
+        and "would take 3,033 bytes (expected at most 2,500)" in refused.json()["error"]["message"]
+    )
+    assert {*(target.world.folder / "secrets").iterdir()} == kept
+    assert target.create(ada).status == target.create(eve, **fields).status == 201
+    assert target.server.ask("DELETE", f"{path}?purge=true", token=OWNER).status == 204
+    target.world.tick(3)
+    assert target.create(ada, **fields).status == 201
 
 
 @pytest.mark.parametrize("key", ["secrets", "outgoing"])

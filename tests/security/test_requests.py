@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,18 +15,18 @@ import pytest
 
 from orchestune.cli.inspect import logs as cli_logs
 from orchestune.domain.search.parameters import Parameter
-from orchestune.domain.search.space import MOST_CONSTRAINTS, MOST_PARAMETERS, Space
+from orchestune.domain.search.space import MOST_CHOICES, MOST_CONSTRAINTS, MOST_PARAMETERS, Space
 from orchestune.domain.specification.metrics import Metric, Point
 from orchestune.errors import PROBLEMS_SHOWN, BadInput, Problem, UsageError, from_json
 from orchestune.server import caller_limits, requests
 from orchestune.services.access import grant_access
 from orchestune.services.core import Caller
-from orchestune.services.execution import report_metrics
+from orchestune.services.execution import ledger, report_metrics, uploads
 from orchestune.services.execution.ledger import locked
 from orchestune.services.execution.points import MOST_NAMES, append, within_names
 from orchestune.services.memory.loop_clock import LONGEST_GAP
 from orchestune.services.signatures import report_signature, worker_token
-from orchestune.store import hot
+from orchestune.store import hot, logs
 from orchestune.store.rows import Query
 from orchestune.wire.work import MAX_LIVE, MAX_PARTS, MAX_POINTS
 from tests.contract.world import CoreWorld
@@ -192,8 +194,33 @@ def test_a_chain_of_as_many_conditions_as_are_allowed_is_checked() -> None:
     assert len(Space.of(chain(MOST_PARAMETERS)).parameters) == MOST_PARAMETERS
 
 
+@pytest.mark.parametrize(
+    ("parameter", "path"),
+    [
+        ({"type": "categorical", "choices": [*range(MOST_CHOICES + 1)]}, "parameters.y.choices"),
+        ({"type": "bool", "when": {"x": [0.5] * (MOST_CHOICES + 1)}}, "parameters.y.when.x"),
+    ],
+)
+def test_more_values_than_an_experiment_file_may_list_are_refused_by_path(
+    site: Site, parameter: dict[str, Any], path: str
+) -> None:
+    parameters = [*SPECIFICATION["parameters"], {"name": "y", **parameter}]
+    reply = site.ask("POST", "experiments", {"specification": {**SPECIFICATION, "parameters": parameters}})
+    assert reply.status == 400, reply.body
+    [problem] = reply.json()["error"]["problems"]
+    assert (problem["key"], problem["message"]) == (path, "has 1,001 values (expected at most 1,000)")
+
+
+def test_values_in_conditions_are_bounded_in_all() -> None:
+    """Each configuration is compared with all of them: 10,000 of `try_first` took minutes."""
+    when = (("x", (0,) * MOST_CHOICES),)
+    parameters = (Parameter("x", "int", 0, 1), *(Parameter(f"p{n}", "int", 0, 1, when=when) for n in range(101)))
+    with pytest.raises(BadInput, match="101,000 values in `when`"):
+        Space.of(parameters)
+
+
 def test_conditions_that_would_be_compared_for_minutes_are_refused() -> None:
-    choices = tuple(range(10_000))
+    choices = tuple(range(1000))
     parent = Parameter("c", "categorical", choices=choices)
     others = (Parameter(f"p{index}", "int", 0, 1, when=(("c", choices),)) for index in range(50))
     with pytest.raises(BadInput, match="comparisons"):
@@ -294,6 +321,34 @@ def test_reports_by_http_with_ever_new_names_are_refused_at_the_bound(world: Cor
         report_metrics.report(world.core, attempt, signature, {"n" * 501: 1})
     with pytest.raises(BadInput, match="values in one report"):
         report_metrics.report(world.core, attempt, signature, {f"text{index}": "x" for index in range(250_000)})
+
+
+# events
+
+
+def test_events_that_a_worker_can_repeat_are_bounded_and_others_stay(
+    any_world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million reports of one attempt were a million events, which nothing deleted before the experiment was."""
+    world, most = any_world, 30
+    monkeypatch.setattr(ledger, "MOST_EVENTS", most)
+    experiment = world.create(budget=2, parallelism=1, checkpoint_every=60)
+    worker, lease = world.lease()[0]
+    attempt = {"attempt": lease["attempt"], "token": lease["token"]}
+    digest = hashlib.sha256(b"x").hexdigest()
+    uploads.append(world.core, worker.id, digest, 0, b"x")
+    worker.call(beats=[worker.started(lease)])
+    for step in range(100):
+        worker.call(beats=[{**attempt, "points": [[step, "loss", 0.5, step, None]]}])
+        assert worker.checkpoint({**attempt, "digest": digest, "step": step, "size": 1})["accepted"]
+    world.run(experiment)
+    with world.core.store.reading() as session:
+        events = logs.events_after(session, experiment, 0, 10_000)
+    kinds = Counter(event.kind for event in events)
+    assert events[-1].seq > 200 and kinds["metric_reported"] + kinds["checkpoint_published"] < most
+    assert kinds["trial_finished"] == kinds["trial_queued"] == 2 and kinds["experiment_created"] == 1
+    newest = [event.seq for event in events if event.seq > events[-1].seq - most]
+    assert newest == [*range(events[-1].seq - most + 1, events[-1].seq + 1)]
 
 
 # the reaper

@@ -51,6 +51,13 @@ class BoundedConnection(HttpToolsProtocol):
     _check: Task[None] | None = None
     """check of the user at the other end, while many connections are open"""
 
+    def handshake_begun(self, handshake: Transport, client: tuple[str, int]) -> None:
+        """Count the connection before it is made. Until then `handshake` is its transport, which makes it idle."""
+        self.transport, self.client, self._began = handshake, client, self.loop.time()
+        self.connections.add(self)
+        if self._are_many():
+            self._make_room()
+
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         for_workers = bool(self.app_state.get(FOR_WORKERS))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from anyio import to_thread
 from fastapi import Response
 
 from orchestune.server.answers import encoded
@@ -19,10 +20,13 @@ async def drawn(context: Context, key: str | None, read: Callable[[], object]) -
     If `key` is None, the document is read for this request only.
     """
 
-    async def encode() -> bytes:
-        return await context.cold(lambda: encoded(read()))
+    def encode() -> bytes:
+        return encoded(read())
 
+    if key is None:
+        return Response(await context.cold(encode), media_type="application/json")
     # other servers on the same database change it without a signal to this process: do not reuse earlier reads then
     version = partial(context.core.signals.version, EXPERIMENTS) if context.core.store.inline else time.monotonic
-    body = await context.plots.fresh(key, version, context.pace.shared, encode) if key else await encode()
+    in_thread = partial(to_thread.run_sync, encode)
+    body = await context.plots.fresh(key, version, context.pace.shared, context.cold_turn, in_thread)
     return Response(body, media_type="application/json")

@@ -23,6 +23,7 @@ from orchestune.server import embedded
 from orchestune.server.connections import BoundedConnection
 from orchestune.server.peers import FOR_WORKERS, OF_ONE_USER
 from orchestune.server.settings import HOSTED_PORT, Settings
+from orchestune.server.tls import TlsListener
 
 logger = logging.getLogger("orchestune.server")
 
@@ -88,7 +89,9 @@ class UvicornServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self.lifespan.state[OF_ONE_USER] = self._local is not None
-        await super().startup(sockets)
+        await super().startup([])
+        for listening in sockets or []:
+            await self._listen(listening, self._protocol({}))
         if self._local is not None:
             loop = asyncio.get_running_loop()
             self.servers.append(await loop.create_unix_server(self._protocol({}), sock=self._local, backlog=BACKLOG))
@@ -98,13 +101,20 @@ class UvicornServer(uvicorn.Server):
         """Serve workers at another address until shutdown and return its port. Raises OSError if binding fails."""
         listening = _bound(host, port)
         self._reserved += reserve_ipv6(listening)
-        protocol, loop = self._protocol({FOR_WORKERS: True}), asyncio.get_running_loop()
-        self.servers.append(await loop.create_server(protocol, sock=listening, ssl=self.config.ssl, backlog=BACKLOG))
+        await self._listen(listening, self._protocol({FOR_WORKERS: True}))
         logger.info("serving elsewhere too", extra={"host": host, "port": listening.getsockname()[1]})
         return int(listening.getsockname()[1])
 
+    async def _listen(self, listening: socket.socket, protocol: Callable[[], BoundedConnection]) -> None:
+        """Serve a bound socket until shutdown."""
+        if self.config.ssl is not None:
+            self.servers.append(TlsListener(listening, self.config.ssl, protocol))  # type: ignore[arg-type]
+            return
+        loop = asyncio.get_running_loop()
+        self.servers.append(await loop.create_server(protocol, sock=listening, backlog=BACKLOG))
+
     def _protocol(self, state: dict[str, bool]) -> Callable[[], BoundedConnection]:
-        """Return the protocol factory of an additional listener; `state` is added to the state of its requests."""
+        """Return the protocol factory of a listener; `state` is added to the state of its requests."""
         shared = {**self.lifespan.state, **state}
         return partial(BoundedConnection, config=self.config, server_state=self.server_state, app_state=shared)
 

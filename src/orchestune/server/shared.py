@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -50,17 +51,29 @@ class SharedReads(Generic[T]):
     def _of(self, key: str) -> _Last[T]:
         return self._readings.keep(key, self._readings.get(key) or _Last())
 
-    async def fresh(self, key: str, version: Callable[[], float], pause: float, read: Callable[[], Awaitable[T]]) -> T:
+    async def fresh(
+        self,
+        key: str,
+        version: Callable[[], float],
+        pause: float,
+        turn: Callable[[], AbstractAsyncContextManager[None]],
+        read: Callable[[], Awaitable[T]],
+    ) -> T:
         """Return the document from `read`, or an earlier one if `version`, which counts changes, is unchanged.
 
         Reads start at least `pause` seconds apart, and slow ones less often. Earlier requests wait instead of getting a
         stale document, which a client that does not request again would keep.
+
+        A request waits for its own caller's `turn` before it joins the others: a read in progress has its turn already,
+        so no caller is delayed by the queue of another one.
         """
-        last, asked = self._of(key), version()
-        async with last.lock:
-            if not last.found or last.version < asked or time.monotonic() - last.at > _OLD:
-                await asyncio.sleep(last.at + max(pause, _REST * last.took) - time.monotonic())
-                began, counted = time.monotonic(), version()
-                last.found, last.at, last.version = [await read()], began, counted
-                last.took = time.monotonic() - began
-            return last.found[0]
+        last, asked, arrived = self._of(key), version(), time.monotonic()
+        while not last.found or last.version < asked or last.at < arrived - _OLD:
+            before = last.at
+            await asyncio.sleep(before + max(pause, _REST * last.took) - time.monotonic())
+            async with turn(), last.lock:
+                if last.at == before:  # no other request has read it meanwhile
+                    began, counted = time.monotonic(), version()
+                    last.found, last.at, last.version = [await read()], began, counted
+                    last.took = time.monotonic() - began
+        return last.found[0]

@@ -44,8 +44,8 @@ TABLES = {
 }  # fmt: skip
 """tables of an archive by name, in the order in which they are written"""
 _AT_ONCE = 500
-OF_THIS_SERVER = frozenset(("principal",))
-"""columns that archives exclude: a principal is authenticated by the tokens of one server only"""
+OF_THIS_SERVER = frozenset(("principal", "secret_bytes"))
+"""columns that archives exclude: one server alone authenticates a principal, and has the secrets"""
 _TRIAL, _ATTEMPT = ("trial", "trials", "number"), ("attempt", "attempts", "id")
 _PARENTS: Mapping[str, Sequence[tuple[str, str, str]]] = {
     "trial_metrics": [_TRIAL],

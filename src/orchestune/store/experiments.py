@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from msgspec import Struct
 from msgspec.structs import asdict
-from sqlalchemy import and_, case, func, insert, or_, select, update
+from sqlalchemy import and_, case, func, insert, literal_column, or_, select, update
 
 from orchestune.domain.lifecycle.states import Desired, ExperimentState, Reason, Visibility
 from orchestune.domain.resources.peaks import MemoryPeaks
@@ -259,6 +259,7 @@ class NewExperimentRow(Struct, frozen=True, gc=False):
     name: str
     owner: str
     principal: str | None
+    secret_bytes: int
     cluster: str
     folder: str
     specification: str
@@ -280,6 +281,13 @@ def add(session: Session, new: NewExperimentRow, handle: str, actor: str) -> Exp
     session.change(insert(experiments).values(handle=handle, created_at=session.now, **asdict(new)))
     add_revision(session, new.id, 1, new.specification, actor)
     return lock(session, new.id)
+
+
+def secret_bytes(session: Session, principal: str | None) -> int:
+    """Return the bytes of secrets of all experiments of a principal; None: of those whose owner is unverified."""
+    own = experiments.c.principal.is_(None) if principal is None else experiments.c.principal == principal
+    some = experiments.c.secret_bytes > literal_column("0")  # with a parameter, the partial index is not used
+    return int(session.first(select(func.sum(experiments.c.secret_bytes)).where(own, some), int) or 0)
 
 
 def add_revision(session: Session, experiment: str, revision: int, specification: str, actor: str) -> None:

@@ -468,6 +468,10 @@ WHERE experiment = :experiment AND seq = :seq
 INSERT_EVENT = """
 INSERT INTO events (experiment, seq, at, actor, kind, data) VALUES (:experiment, :seq, :at, :actor, :kind, :data)
 """
+DELETE_REPEATED_EVENTS = """
+DELETE FROM events WHERE experiment = :experiment AND seq > :after AND seq <= :upto
+AND kind IN ('artifacts_kept', 'checkpoint_published', 'metric_reported', 'worker_started')
+"""
 
 
 class FinishedTrial(Struct, frozen=True, gc=False):

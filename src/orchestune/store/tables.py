@@ -112,7 +112,9 @@ experiments = Table(
     Column("files_deleted_at", Float),  # when retention deleted its logs and its trials' files
     Column("imported_at", Float),  # when its record was imported
     Column("principal", Text),  # the authenticated caller that created it; null: its owner is unverified
+    _bytes("secret_bytes"),  # of its secrets and the addresses of its messages, in the secret store until it is purged
     Index(None, "folder", "created_at"),
+    Index(None, "principal", **_where("secret_bytes > 0")),
     Index(None, "visibility", "created_at"),
     Index(None, "state"),
 )

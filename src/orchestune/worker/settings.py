@@ -1,8 +1,10 @@
-"""Bootstrap settings of a worker, from a JSON file that only its owner can read."""
+"""Bootstrap settings of a worker, from a JSON file that no other user can change."""
 
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -37,12 +39,14 @@ class Settings(NamedTuple):
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """Load the file named by `ORCHESTUNE_WORKER_FILE`. Raises SettingsError."""
+    """Load the file named by `ORCHESTUNE_WORKER_FILE`. Raises SettingsError, also if another user can change it."""
     name = environ.get(FILE_VARIABLE)
     if not name:
         raise SettingsError(f"{FILE_VARIABLE} is not set; it names the file which says where the server is")
     try:
-        document = json.loads(Path(name).read_text(encoding="utf-8"))
+        with open(name, encoding="utf-8") as file:
+            _refuse_foreign(name, os.fstat(file.fileno()))
+            document = json.load(file)
         return Settings(
             url=document.get("url"),
             endpoint=Path(document["endpoint"]) if document.get("endpoint") else None,
@@ -61,3 +65,15 @@ def load(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(f"{name}: the key {exc} is missing") from exc
     except (ValueError, TypeError, AttributeError) as exc:
         raise SettingsError(f"{name} is no file of a worker: {exc}") from exc
+
+
+def _refuse_foreign(name: str, status: os.stat_result) -> None:
+    """Raise SettingsError if the file belongs to another user than this one or root, or is writable for others.
+
+    The worker runs what the server in this file sends.
+    """
+    if status.st_uid not in (os.geteuid(), 0):
+        raise SettingsError(f"cannot use {name}: it belongs to user {status.st_uid} (expected {os.geteuid()} or root)")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        mode = stat.S_IMODE(status.st_mode)
+        raise SettingsError(f"cannot use {name}: other users can write to it, its mode is {mode:04o} (expected 0600)")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import statistics
 from random import Random
+from typing import Any
 
 import pytest
 
+from orchestune.domain.search.constraints import Constraint
 from orchestune.domain.search.parameters import Parameter
-from orchestune.domain.search.space import Space
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.engines.constraints import feasible
 from orchestune.engines.constraints.feasible import draw_allowed, example, wander
+from orchestune.engines.samplers import uniform
 from orchestune.errors import BadInput
 
 SHARES = tuple(Parameter(name, "float", 0.0, 1.0) for name in "abc")
@@ -97,6 +101,37 @@ def test_a_small_corner_of_many_numbers_is_found() -> None:
     names = [f"x{index}" for index in range(30)]
     space = Space.of(tuple(Parameter(name, "float", 0.0, 1.0) for name in names), [f"{' + '.join(names)} <= 1"])
     assert sum(float(value) for value in draw_allowed(space, Random(1)).values()) <= 1
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [[f"{' + '.join(f'x{n}' for n in range(90))} < 0"], [f"x{n} == x{n + 1}" for n in range(0, 200, 2)]],
+    ids=["never", "equations"],
+)
+def test_a_search_among_a_thousand_parameters_takes_bounded_work(
+    texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a search occupied a thread of the server for minutes."""
+    monkeypatch.setattr(feasible, "_OPERATIONS", 1_000_000)
+    space = Space.of(tuple(Parameter(f"x{n}", "float", 0.0, 1.0) for n in range(1000)), texts)
+    drawn, evaluated = 0, 0
+
+    def draw(*args: Any) -> Any:
+        nonlocal drawn
+        drawn += len(space.parameters)
+        assert drawn <= 2_000_000
+        return uniform.draw(*args)
+
+    def distance(self: Constraint, configuration: Configuration) -> float:
+        nonlocal evaluated
+        evaluated += self.operations
+        assert evaluated <= 2_000_000
+        return 1.0
+
+    monkeypatch.setattr(feasible, "draw", draw)
+    monkeypatch.setattr(Constraint, "distance", distance)
+    with pytest.raises(BadInput, match="no configuration was found"):
+        feasible.check(space)
 
 
 class _Far(Random):

@@ -171,7 +171,12 @@ def scripted_core(inline: bool = True) -> Core:
 
 @contextmanager
 def live(
-    core: Core | None = None, *, inline: bool = True, pace: ServerTimeouts | None = None, scripted: bool = False
+    core: Core | None = None,
+    *,
+    inline: bool = True,
+    pace: ServerTimeouts | None = None,
+    scripted: bool = False,
+    settings: Settings | None = None,
 ) -> Iterator[Live]:
     """Serve until the block ends, which has to be in good order.
 
@@ -190,7 +195,7 @@ def live(
         draining=draining,
         pace=pace or ServerTimeouts(),
     )
-    server = UvicornServer(Settings(), app, on_started=started.set, on_draining=draining.begin)
+    server = UvicornServer(settings or Settings(), app, on_started=started.set, on_draining=draining.begin)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         made = Live(listening.getsockname()[1], core, script, draining, server, app.state.context)
 

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
+from orchestune.server.keyed_semaphores import KeyedSemaphores
 from orchestune.server.shared import SharedReads
+
+Turn = Callable[[], AbstractAsyncContextManager[None]]
 
 
 class Source:
@@ -20,8 +26,8 @@ class Source:
         await asyncio.sleep(0)
         return found
 
-    async def ask(self, shared: SharedReads[int], pause: float = 0.0) -> int:
-        return await shared.fresh("k", lambda: self.version, pause, self.reading)
+    async def ask(self, shared: SharedReads[int], pause: float = 0.0, turn: Turn = nullcontext) -> int:
+        return await shared.fresh("k", lambda: self.version, pause, turn, self.reading)
 
 
 def test_what_has_not_changed_is_read_once() -> None:
@@ -59,3 +65,39 @@ def test_what_changes_while_it_is_read_is_read_again_for_who_asks_then() -> None
 
     assert asyncio.run(ask()) == [1, 2]
     assert source.read == 2
+
+
+def test_a_request_that_waits_for_its_turn_delays_no_other_one() -> None:
+    source, shared, turns = Source(), SharedReads[int](), KeyedSemaphores()
+
+    async def ask() -> list[int]:
+        async with turns.of("vera"):
+            queued = asyncio.create_task(source.ask(shared, turn=lambda: turns.of("vera")))
+            await asyncio.sleep(0)
+            found = [await asyncio.wait_for(source.ask(shared, turn=lambda: turns.of("eve")), 60)]
+        return [*found, await queued]
+
+    assert asyncio.run(ask()) == [1, 1]
+    assert source.read == 1
+
+
+def test_requests_that_come_while_it_is_read_keep_the_pause_before_the_next_read() -> None:
+    source, shared, starts, pause = Source(), SharedReads[int](), list[float](), 0.05
+
+    async def ask() -> list[int]:
+        is_read = asyncio.Event()
+
+        async def read() -> int:
+            starts.append(time.monotonic())
+            is_read.set()
+            await asyncio.sleep(0)
+            return await source.reading()
+
+        first = asyncio.create_task(shared.fresh("k", lambda: source.version, pause, nullcontext, read))
+        await is_read.wait()
+        source.version = 2
+        others = (shared.fresh("k", lambda: source.version, pause, nullcontext, read) for _ in range(9))
+        return [await first, *await asyncio.gather(*others)]
+
+    assert asyncio.run(ask())[1:] == [2] * 9
+    assert len(starts) == 2 and starts[1] - starts[0] > 0.9 * pause

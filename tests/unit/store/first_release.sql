@@ -167,11 +167,12 @@ CREATE TABLE experiments (
 	files_deleted_at FLOAT, 
 	imported_at FLOAT, 
 	principal TEXT, 
+	secret_bytes BIGINT DEFAULT '0' NOT NULL, 
 	CONSTRAINT pk_experiments PRIMARY KEY (id), 
 	CONSTRAINT uq_experiments_handle UNIQUE (handle), 
 	CONSTRAINT uq_experiments_idempotency_key UNIQUE (idempotency_key)
 );
-INSERT INTO "experiments" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8','first-gy1d','first','ada','local','','{"name": "first", "run": "echo loss={x}", "parameters": [{"name": "x", "type": "float", "min": 0.0, "max": 1.0}], "constraints": [], "metrics": [{"name": "loss", "goal": "minimize", "take": "last", "threshold": null, "constraint": null, "optimized": true}], "budget": 4, "parallelism": 2, "folds": {"count": 1, "prune_after": null}, "resources": {"cpu": null, "memory": null, "gpu": 0}, "preload": [], "env": {}, "secrets": [], "timeout": null, "grace": 10.0, "retries": 0, "oom_retries": 0, "memory_factor": 1.5, "stop": {"max_failures": null, "target": null, "time": null, "patience": null, "futile": null}, "early_stopping": null, "try_first": [], "keep": {"patterns": [], "best": null, "limit": 1073741824}, "checkpoint_every": null, "seed": 0, "engine": "random", "engine_options": {}, "priority": 0, "labels": {}, "notify": [], "mlflow": null, "placement": {"image": null, "pool": null, "queue": null, "service_account": null, "priority_class": null, "shm": null, "volumes": [], "pod": {}}, "config": null, "stdin": "", "program": "command", "collect": []}','{}',NULL,NULL,NULL,1,4,2,0,'{}','running','running',NULL,NULL,NULL,'listed','command','[]',0,0,4,1,2,1,0,0,0,2,1,13,1,1,2,1,6.60033556412091160225e-01,0,NULL,'6c20c935cb48194f35467745',1,1,1048576,0,1.70000000000199985505e+09,1.70000000003199768072e+09,NULL,NULL,NULL,'token:ada');
+INSERT INTO "experiments" VALUES('018bcfe5-6801-75b1-a522-4a58b791f1d8','first-gy1d','first','ada','local','','{"name": "first", "run": "echo loss={x}", "parameters": [{"name": "x", "type": "float", "min": 0.0, "max": 1.0}], "constraints": [], "metrics": [{"name": "loss", "goal": "minimize", "take": "last", "threshold": null, "constraint": null, "optimized": true}], "budget": 4, "parallelism": 2, "folds": {"count": 1, "prune_after": null}, "resources": {"cpu": null, "memory": null, "gpu": 0}, "preload": [], "env": {}, "secrets": [], "timeout": null, "grace": 10.0, "retries": 0, "oom_retries": 0, "memory_factor": 1.5, "stop": {"max_failures": null, "target": null, "time": null, "patience": null, "futile": null}, "early_stopping": null, "try_first": [], "keep": {"patterns": [], "best": null, "limit": 1073741824}, "checkpoint_every": null, "seed": 0, "engine": "random", "engine_options": {}, "priority": 0, "labels": {}, "notify": [], "mlflow": null, "placement": {"image": null, "pool": null, "queue": null, "service_account": null, "priority_class": null, "shm": null, "volumes": [], "pod": {}}, "config": null, "stdin": "", "program": "command", "collect": []}','{}',NULL,NULL,NULL,1,4,2,0,'{}','running','running',NULL,NULL,NULL,'listed','command','[]',0,0,4,1,2,1,0,0,0,2,1,13,1,1,2,1,6.60033556412091160225e-01,0,NULL,'6c20c935cb48194f35467745',1,1,1048576,0,1.70000000000199985505e+09,1.70000000003199768072e+09,NULL,NULL,NULL,'token:ada',0);
 CREATE TABLE folds (
 	experiment VARCHAR(36) NOT NULL, 
 	trial INTEGER NOT NULL, 
@@ -368,6 +369,7 @@ CREATE INDEX ix_attempts_experiment_state ON attempts (experiment, state);
 CREATE INDEX ix_attempts_worker_state ON attempts (worker, state);
 CREATE INDEX ix_credentials_expires_at ON credentials (expires_at);
 CREATE INDEX ix_experiments_folder_created_at ON experiments (folder, created_at);
+CREATE INDEX ix_experiments_principal ON experiments (principal) WHERE secret_bytes > 0;
 CREATE INDEX ix_experiments_state ON experiments (state);
 CREATE INDEX ix_experiments_visibility_created_at ON experiments (visibility, created_at);
 CREATE INDEX ix_folds_experiment_state_is_isolated_trial_fold ON folds (experiment, state, is_isolated, trial, fold);

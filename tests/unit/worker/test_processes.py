@@ -176,9 +176,35 @@ def test_wrong_settings_are_explained(tmp_path: Path, content: str | None, messa
         settings.load({settings.FILE_VARIABLE: str(path)})
 
 
-def test_settings_do_not_show_the_token(tmp_path: Path) -> None:
+SETTINGS = '{"token": "secret", "worker": "w", "slots": 1, "state": "/x"}'
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_settings_that_others_can_write_are_refused(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "worker.json"
-    path.write_text('{"token": "secret", "worker": "w", "slots": 1, "state": "/x"}')
+    path.write_text(SETTINGS)
+    path.chmod(mode)
+    with pytest.raises(settings.SettingsError, match=f"other users can write to it, its mode is {mode:04o}"):
+        settings.load({settings.FILE_VARIABLE: str(path)})
+
+
+if os.geteuid() == 0:  # who is not root cannot give a file away
+
+    def test_settings_of_another_user_are_refused_also_behind_a_link(tmp_path: Path) -> None:
+        path, link = tmp_path / "theirs.json", tmp_path / "worker.json"
+        path.write_text(SETTINGS)
+        path.chmod(0o600)
+        os.chown(path, 12345, 12345)
+        link.symlink_to(path)
+        with pytest.raises(settings.SettingsError, match="belongs to user 12345"):
+            settings.load({settings.FILE_VARIABLE: str(link)})
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o444])
+def test_settings_do_not_show_the_token(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "worker.json"
+    path.write_text(SETTINGS)
+    path.chmod(mode)
     assert "secret" not in repr(settings.load({settings.FILE_VARIABLE: str(path)}))
 
 

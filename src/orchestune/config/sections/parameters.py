@@ -15,6 +15,7 @@ from orchestune.config.document.shapes import NamedEntry, changed, either, list_
 from orchestune.domain.search.parameters import LONGEST_TEXT, Parameter, Value
 from orchestune.domain.search.priors import KEYS as PRIOR_KEYS
 from orchestune.domain.search.priors import Prior
+from orchestune.domain.search.space import MOST_CHOICES
 from orchestune.domain.words import did_you_mean
 from orchestune.worker.command import variable
 
@@ -46,7 +47,7 @@ def _read_value(found: Field) -> Value | None:
 VALUE = ValueKind[Value](
     "text, a number, true or false", {"type": ["string", "number", "boolean"], "maxLength": LONGEST_TEXT}, _read_value
 )
-_LISTED = list_of(VALUE, "a list with at least one value", most=1000)
+_LISTED = list_of(VALUE, "a list with at least one value", most=MOST_CHOICES)
 
 
 def is_range(text: str) -> bool:
@@ -192,7 +193,7 @@ _PRIOR_KEYS = (
         ("median", "Of a log-normal distribution."), ("factor", "Two thirds lie within this factor of it."),
         ("a", "First shape of a beta distribution over the range."), ("b", "Its second shape."),
     )),
-    Key("weights", list_of(NUMBER, "a list of numbers", most=1000), "One for each listed value."),
+    Key("weights", list_of(NUMBER, "a list of numbers", most=MOST_CHOICES), "One for each listed value."),
 )  # fmt: skip
 _PRIOR = section(_PRIOR_KEYS, also={"sd": "std", "stddev": "std", "sigma": "std", "mu": "mean", "scale": "std"})
 

@@ -23,8 +23,10 @@ Configuration = Mapping[str, Value]
 
 # Limits of experiment files: checking a space takes time quadratic in its parts.
 MOST_PARAMETERS = 1000
+MOST_CHOICES = 1000  # of one parameter, and values of one parent in `when`
 MOST_CONSTRAINTS = 100
 _MOST_CONDITIONS = 10_000  # parents in the `when` of all parameters together
+_MOST_ACTIVATING = 100_000  # values in the `when` of all parameters together
 _MOST_COMPARED = 10**7  # values in `when`, each compared with every choice of its parent
 MOST_OPERATIONS = 1000  # in all constraints together: the cost of checking one configuration
 _MOST_COUNTED = 1_000_000  # operations for counting a space, about one second
@@ -83,6 +85,13 @@ class Space:
     def operations(self) -> int:
         """Number of operations in all constraints: the upper bound of the cost of `allows`."""
         return sum(each.operations for each in self.constraints)
+
+    @property
+    def cost(self) -> int:
+        """Upper bound of the operations for drawing one configuration and checking it."""
+        conditions = sum(len(values) for parameter in self.parameters for _, values in parameter.when)
+        weights = sum(len(parameter.choices) for parameter in self.parameters if parameter.prior)
+        return max(len(self.parameters) + conditions + weights + self.operations, 1)
 
     def allows(self, configuration: Configuration) -> bool:
         """Return True if a configuration satisfies every constraint."""
@@ -272,24 +281,34 @@ class Space:
 
 
 def _refuse_many(parameters: tuple[Parameter, ...]) -> None:
-    """Raise BadInput if parameters or conditions are so many that validating the space would take minutes."""
+    """Raise BadInput if parameters, choices or conditions are so many that validating the space, or a configuration of
+    it, would take minutes.
+    """
     choices = {parameter.name: len(parameter.choices) for parameter in parameters}
     conditions = [condition for parameter in parameters for condition in parameter.when]
     compared = sum(len(values) * choices.get(parent, 0) for parent, values in conditions)
     for count, noun, most in (
         (len(parameters), "parameters", MOST_PARAMETERS),
         (len(conditions), "conditions in `when`", _MOST_CONDITIONS),
+        (sum(len(values) for _, values in conditions), "values in `when`", _MOST_ACTIVATING),
         (compared, "comparisons of values in `when` with choices", _MOST_COMPARED),
     ):
         if count > most:
             raise BadInput.one(f"has {count:,} {noun} (expected at most {most:,})", "parameters")
+    for parameter in parameters:
+        for key, values in (
+            ("choices", parameter.choices),
+            *((f"when.{parent}", each) for parent, each in parameter.when),
+        ):
+            if len(values) > MOST_CHOICES:
+                text = f"has {len(values):,} values (expected at most {MOST_CHOICES:,})"
+                raise BadInput.one(text, f"parameters.{parameter.name}.{key}")
 
 
 @lru_cache(maxsize=64)
 def _counted(space: Space) -> float:
     """Cache `Space.size`."""
-    conditions = sum(len(values) for parameter in space.parameters for _, values in parameter.when)
-    most = _MOST_COUNTED // max(len(space.parameters) + conditions + space.operations, 1)
+    most = _MOST_COUNTED // space.cost
     total = space._size(min(most, _MOST_BRANCHES))
     if not space.constraints:
         return total

@@ -9,8 +9,9 @@ parameter: the feasible region may be as thin as `abs(a + b + c - 1) <= 1e-12`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, repeat
 from random import Random
 
 from orchestune.domain.search.parameters import Parameter, Value
@@ -29,6 +30,9 @@ _FURTHER, _LONGER = 5, 100
 """climbs continued if none reached a feasible point, and their steps per parameter"""
 _REFUSED = 10
 """infeasible moves per one that is repaired by another parameter"""
+_OPERATIONS = 30_000_000
+"""limit of the operations (see `Space.cost`) of `example`, about 25 s: with 1,000 parameters it took minutes"""
+_UNLIMITED = repeat(0)
 _HALVES = 45
 _MENDS = 5
 _LOOK_AROUND = 100
@@ -65,17 +69,24 @@ def climbed(space: Space, random: Random) -> dict[str, Value]:
     return _climbed(space, draw(space, random), random, _CLIMB)
 
 
-def mended(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
-    """Return the configuration repaired: some numbers moved to reduce violations. It may still be infeasible."""
+def mended(
+    space: Space, configuration: Configuration, random: Random, looks: Iterator[int] = _UNLIMITED
+) -> dict[str, Value]:
+    """Return the configuration repaired: some numbers moved to reduce violations. It may still be infeasible.
+
+    Here and below, each evaluation of a configuration takes one item of `looks`; the search ends when none is left.
+    """
     here = dict(configuration)
     for _ in range(_MENDS):
         if space.allows(here):
             break
-        here = _followed(space, here, random)
+        here = _followed(space, here, random, looks)
     return here
 
 
-def _followed(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
+def _followed(
+    space: Space, configuration: Configuration, random: Random, looks: Iterator[int] = _UNLIMITED
+) -> dict[str, Value]:
     """Move a random number of a violated constraint to its least total violation, by narrowing an interval."""
     broken = {name for each in space.constraints if not each.holds(configuration) for name in each.names}
     names = [p.name for p in space.parameters if p.numeric and p.name in broken and p.name in configuration]
@@ -87,7 +98,7 @@ def _followed(space: Space, configuration: Configuration, random: Random) -> dic
         return _distance(space, {**configuration, parameter.name: parameter.from_unit(position)})
 
     low, high = 0.0, 1.0
-    for _ in range(_HALVES):
+    for _ in islice(looks, 0, 2 * _HALVES, 2):  # each step evaluates two configurations
         left, right = low + 0.49 * (high - low), low + 0.51 * (high - low)
         low, high = (low, right) if distance(left) <= distance(right) else (left, high)
     return draw(space, random, {**configuration, parameter.name: parameter.from_unit((low + high) / 2)})
@@ -116,9 +127,12 @@ def allows_any(space: Space) -> bool:
 
 @lru_cache(maxsize=64)
 def example(space: Space) -> dict[str, Value]:
-    """Return a feasible configuration, always the same. Raises BadInput if none was found."""
-    random = Random(0)
-    drawn = [draw(space, random) for _ in range(_EXAMPLES)]
+    """Return a feasible configuration, always the same. Raises BadInput if none was found.
+
+    The work is bounded, since creating an experiment waits for it.
+    """
+    random, looks = Random(0), iter(range(_OPERATIONS // space.cost))
+    drawn = [draw(space, random) for _ in islice(looks, _EXAMPLES)]
     for configuration in drawn:
         if space.allows(configuration):
             return configuration
@@ -130,24 +144,25 @@ def example(space: Space) -> dict[str, Value]:
     for count, steps in ((_CLIMBS, _CLIMB), (_FURTHER, _LONGER * len(space.parameters))):
         climbers = _closest(space, climbers, count)
         for place, start in enumerate(climbers):
-            climbers[place] = _climbed(space, start, random, steps)
-            found = mended(space, climbers[place], Random(place))
-            if space.allows(found) and not _alone(space, found):
+            climbers[place] = _climbed(space, start, random, steps, looks)
+            found = mended(space, climbers[place], Random(place), looks)
+            if space.allows(found) and not _alone(space, found, looks):
                 return found
     if not any(map(continuous, space.parameters)):
-        for step in islice(space.steps(), min(_STEPS, _STEPS_OPERATIONS // space.operations)):
+        most = min(_STEPS, _STEPS_OPERATIONS // space.operations)
+        for _, step in zip(islice(looks, most), space.steps(), strict=False):
             if step is not None:
                 return step
     message = f"no configuration was found that fulfils {_list(space)}"
     raise BadInput([Problem(message, key="constraints", hint=_why(space, drawn))])
 
 
-def _alone(space: Space, configuration: Configuration) -> bool:
+def _alone(space: Space, configuration: Configuration, looks: Iterator[int]) -> bool:
     """Return True if an equation of floats holds at an isolated point: no parameter of it can change alone."""
     random = Random(0)
 
     def tied(name: str) -> bool:
-        for _ in range(_LOOK_AROUND):
+        for _ in islice(looks, _LOOK_AROUND):
             value = _changed(space.by_name[name], configuration[name], random)
             if value != configuration[name] and space.allows(draw(space, random, {**configuration, name: value})):
                 return False
@@ -161,9 +176,11 @@ def _closest(space: Space, configurations: list[dict[str, Value]], count: int) -
     return sorted(configurations, key=lambda configuration: _distance(space, configuration))[:count]
 
 
-def _climbed(space: Space, start: Configuration, random: Random, steps: int) -> dict[str, Value]:
+def _climbed(
+    space: Space, start: Configuration, random: Random, steps: int, looks: Iterator[int] = _UNLIMITED
+) -> dict[str, Value]:
     here, height = dict(start), _distance(space, start)
-    for _ in range(steps):
+    for _ in islice(looks, steps):
         there = _moved(space, here, random)
         distance = _distance(space, there)
         if distance <= height:

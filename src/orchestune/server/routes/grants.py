@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from fastapi import Response
 
 from orchestune import documents
 from orchestune.domain.access.audit import AuditKind
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer
-from orchestune.server.auditing import Note
+from orchestune.server.auditing import Note, RequestNotes
+from orchestune.server.context import Context
 from orchestune.server.parameters import Audit, Here, Known, RequestKey
 from orchestune.services.access import grant_access
+from orchestune.services.core import Core
 
 router = routers.of_clients("access")
 
@@ -32,10 +37,7 @@ def shares(context: Here) -> Response:
 @router.delete("/shares/{identity}", status_code=204, response_class=Response)
 async def unshare(context: Here, caller: Known, audit: Audit, identity: str) -> Response:
     """Take a link back, an editor its own and an owner all; who came by it is out."""
-    await context.cold(grant_access.unshare, context.core, identity, caller)
-    context.known.clear()
-    audit.add(AuditKind.GRANT_REVOKED, identity, grant="share")
-    return Response(status_code=204)
+    return await _revoke(context, audit, "share", identity, partial(grant_access.unshare, caller=caller))
 
 
 @router.post("/tokens", status_code=201, response_model=documents.IssuedToken)
@@ -57,10 +59,7 @@ def tokens(context: Here) -> Response:
 @router.delete("/tokens/{identity}", status_code=204, response_class=Response)
 async def revoke(context: Here, audit: Audit, identity: str) -> Response:
     """Take a token back; who came by it is out."""
-    await context.cold(grant_access.revoke_token, context.core, identity)
-    context.known.clear()
-    audit.add(AuditKind.GRANT_REVOKED, identity, grant="token")
-    return Response(status_code=204)
+    return await _revoke(context, audit, "token", identity, grant_access.revoke_token)
 
 
 @router.get("/sessions", response_model=list[documents.Grant])
@@ -72,9 +71,16 @@ def sessions(context: Here) -> Response:
 @router.delete("/sessions/{identity}", status_code=204, response_class=Response)
 async def end_session(context: Here, audit: Audit, identity: str) -> Response:
     """Sign a browser out; a token that is still valid signs in again."""
-    await context.cold(grant_access.end_session, context.core, identity)
+    return await _revoke(context, audit, "session", identity, grant_access.end_session)
+
+
+async def _revoke(
+    context: Context, audit: RequestNotes, kind: str, identity: str, revoke: Callable[[Core, str], None]
+) -> Response:
+    """Revoke a grant and note it for the audit log. Forget cached callers, so that this server refuses it at once."""
+    await context.cold(revoke, context.core, identity)
     context.known.clear()
-    audit.add(AuditKind.GRANT_REVOKED, identity, grant="session")
+    audit.add(AuditKind.GRANT_REVOKED, identity, grant=kind)
     return Response(status_code=204)
 
 

@@ -43,6 +43,7 @@ from orchestune.store import tracking_runs as tracking
 from orchestune.store.experiments import ExperimentRow, NewExperimentRow
 
 MOST_SECRETS = 64 * 1024  # bytes per experiment: Kubernetes stores them in etcd, which is small and shared
+MOST_SECRETS_OF_ONE = 64 * 2**20  # bytes per principal: etcd holds 2 GiB by default
 _MOST_IMAGE = 500  # characters, as for experiment files
 _MOST_LABEL_NAME, _MOST_LABEL = 200, 1000  # characters
 
@@ -241,6 +242,24 @@ def check(core: Core, specification: Specification, cluster: str, submission: Su
         raise UsageError(f"no value came for the secrets {', '.join(missing)}", "set them where you call `run`")
 
 
+def _refuse_many_secrets(core: Core, principal: str | None, size: int) -> None:
+    """Raise TooLarge if secrets of `size` bytes are too many besides those of the principal's other experiments.
+
+    Finished experiments count too: their secrets are kept until they are purged. Concurrent requests may exceed the
+    limit by their own secrets. The only user of an embedded server has no limit.
+    """
+    if not size or core.single_user:
+        return
+    with core.store.reading() as session:
+        total = experiments.secret_bytes(session, principal) + size
+    if total > MOST_SECRETS_OF_ONE:
+        limit = f"expected at most {MOST_SECRETS_OF_ONE:,}"
+        raise TooLarge(
+            f"secrets: those of all your experiments would take {total:,} bytes ({limit})",
+            "have an owner of the server remove old ones for good: orchestune delete EXPERIMENT --purge",
+        )
+
+
 def _warm_start(specification: Specification, given: WarmResults | None) -> WarmStart | None:
     """Map the results to the new space; None if none were given. Raises BadInput if none is usable."""
     if given is None:
@@ -272,11 +291,14 @@ def add(
                 return status_of(core, session, experiments.get(session, made), details=True)
     identity = new_id(core.clock)
     kept = {identity: submission.secrets, store_key(identity): submission.outgoing}
+    size = sum(len(json.dumps(dict(secrets))) for secrets in kept.values() if secrets)
+    _refuse_many_secrets(core, principal, size)
     new = NewExperimentRow(
         id=identity,
         name=specification.name,
         owner=submission.owner or actor,
         principal=principal,
+        secret_bytes=size,
         cluster=cluster,
         folder=submission.folder,
         specification=json.dumps(specification.to_json()),

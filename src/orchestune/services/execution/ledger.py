@@ -24,6 +24,9 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
 _MOVES = ("desired", "state", "ended_by", "reason_json", "budget", "parallelism", "priority")
+# A worker can repeat some events without end, such as reported metrics and published checkpoints. An experiment keeps
+# those among its last 100,000 events, about 20 MB.
+MOST_EVENTS = 100_000
 _USES = ("last_trial", "queued", "running", "pending_folds", "history_seq")
 
 
@@ -204,6 +207,10 @@ class Ledger:
         self._noticed |= notifications.note(self.session, row, self._before[0], self._loaded["best_value"])
         self.session.many(hot.INSERT_SEGMENT, self._segments)
         self.session.many(hot.INSERT_EVENT, self._events)
+        if self._events and row.event_seq > MOST_EVENTS:
+            # those before `after` are deleted already: the statement never scans the events that stay
+            after, upto = (seq - MOST_EVENTS for seq in (self._loaded["event_seq"], row.event_seq))
+            self.session.run(hot.DELETE_REPEATED_EVENTS, {"experiment": row.id, "after": after, "upto": upto})
         if vars(row) != self._loaded:
             experiments.save(self.session, row)
 

@@ -182,11 +182,20 @@ def upgrade() -> None:
         sa.Column("files_deleted_at", sa.Float(), nullable=True),
         sa.Column("imported_at", sa.Float(), nullable=True),
         sa.Column("principal", sa.Text(), nullable=True),
+        sa.Column("secret_bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_experiments")),
         sa.UniqueConstraint("handle", name=op.f("uq_experiments_handle")),
         sa.UniqueConstraint("idempotency_key", name=op.f("uq_experiments_idempotency_key")),
     )
     op.create_index(op.f("ix_experiments_folder_created_at"), "experiments", ["folder", "created_at"], unique=False)
+    op.create_index(
+        op.f("ix_experiments_principal"),
+        "experiments",
+        ["principal"],
+        unique=False,
+        sqlite_where=sa.text("secret_bytes > 0"),
+        postgresql_where=sa.text("secret_bytes > 0"),
+    )
     op.create_index(op.f("ix_experiments_state"), "experiments", ["state"], unique=False)
     op.create_index(
         op.f("ix_experiments_visibility_created_at"), "experiments", ["visibility", "created_at"], unique=False
