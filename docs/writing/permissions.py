@@ -62,7 +62,8 @@ _SERVER = """
 Its ServiceAccount `orchestune-server` has this Role, in its own namespace. Workers run as `orchestune-worker`, which
 may do nothing, and get no token. The last five rules are there for the Roles of people: Kubernetes lets an account
 change a Role only if it holds every right in it. With them a server that was taken over can give the people who have
-such a Role what it may do itself, and nothing beyond that.
+such a Role what it may do itself, and nothing beyond that. The server itself reads `orchestune-config` for each Job, as
+the [allow-list](connect-a-cluster.md#what-experiments-may-use) in it may have changed.
 
 """
 

@@ -230,6 +230,7 @@ def _this_machine(settings: Settings, endpoint: Path | None, url: str, door: Ext
 
 def _cluster(file: Path) -> _Site:
     from orchestune.backends.kubernetes import (
+        allow_list,
         config,  # the official client takes half a second, which others are spared
     )
     from orchestune.backends.kubernetes.backend import KubernetesBackend
@@ -240,10 +241,12 @@ def _cluster(file: Path) -> _Site:
 
     found = config.read(file)
     api = ApiServer.connect(found)
-    backends = {found.cluster: KubernetesBackend(found, api)}
+    in_pod = not (found.kubeconfig or found.context)
+    allowances = partial(allow_list.stored, api, found.namespace) if in_pod else None
+    backends = {found.cluster: KubernetesBackend(found, api, allowances=allowances)}
     identities = (ServiceAccounts(api, found),)
     site = _Site(backends, KubernetesSecrets(api, found), found.url, found.cluster, identities)
-    if found.kubeconfig or found.context:  # this server is in no pod of that cluster
+    if not in_pod:
         return site
     forwarding = Forwarding(api, found)
     with suppress(OrchestuneError):  # the loop of this controller repeats it, and logs why it fails

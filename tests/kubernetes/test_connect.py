@@ -104,6 +104,22 @@ def test_connect_and_destroy_that_were_killed_at_each_step_are_completed_by_the_
     assert [item["counts"]["completed"] for item in found] == [2]
 
 
+def test_two_administrators_who_connect_a_namespace_at_the_same_time_get_one_server_with_the_settings_of_both(
+    lab: Lab, server_image: str
+) -> None:
+    with Lab(lab.cluster, lab.namespace, lab.registry) as other:
+        begun = [
+            each.home.start("cluster", "connect", "-n", each.name, "--namespace", each.namespace,
+                            "--server-image", server_image, "--allow", allow)
+            for each, allow in ((lab, "claim:ada"), (other, "claim:bob"))
+        ]  # fmt: skip
+        ended = [(*process.communicate(), process.returncode) for process in begun]
+        assert [code for _, _, code in ended] == [0, 0], ended
+        for each in (lab, other):
+            assert each.connect().stdout == f"{each.name}: connected as owner, server {version(each)}\n"
+            assert "experiments may also use claim:ada, claim:bob" in each.run("status").stdout
+
+
 def test_destroy_refuses_while_something_runs_and_stops_it_where_that_is_said(
     lab: Lab, server_image: str, shell: str
 ) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestune.kubeapi.labels import SERVERS, WORKERS, selector
 from tests.kubernetes.lab import Lab, bind, kubeconfig_of
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.registry import Registry
+from tests.testbeds.waiting import until
 
 pytestmark = pytest.mark.timeout(900)
 ATTACKS: list[tuple[dict[str, Any], str]] = [
@@ -23,6 +26,9 @@ ATTACKS: list[tuple[dict[str, Any], str]] = [
     ({"pod": {"spec": {"containers": [{"name": "worker", "securityContext": {"privileged": True}}]}}}, "privileged"),
 ]
 SIDECAR = {"name": "side", "image": "", "command": ["sh", "-c", "sleep 3600"], "restartPolicy": "Always"}
+WORKER, SERVER = (
+    f"app.kubernetes.io/part-of=orchestune,app.kubernetes.io/component={each}" for each in ("worker", "server")
+)
 LOOK = (
     "ls /var/run/secrets/kubernetes.io 2>/dev/null && exit 1; grep CapEff /proc/self/status; cat /data/hello;"
     " echo score={x}"
@@ -86,3 +92,65 @@ def test_an_editor_gets_no_further_than_the_owner_allows(owner: Lab, editor: Lab
 
     owner.connect("--disallow", "claim:datasets")
     assert "volumes[0].claim" in attack(editor, shell, "--detach", volumes=volumes)
+
+
+LABELS = {"team": "vision", "user.orchestune.dev/team": "vision"}
+LABELLED = {"pod": {"metadata": {"labels": LABELS}}}
+STUBBORN = "trap '' TERM; echo begun; sleep 3600 & while :; do wait; done"
+
+
+def pods(lab: Lab, labels: Mapping[str, str]) -> set[str]:
+    """The names of the pods with these labels, also of terminating ones."""
+    found = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", selector(labels))["items"]
+    return {pod["metadata"]["name"] for pod in found}
+
+
+def store_allow_list(lab: Lab, *allow: str) -> None:
+    """Store an allow-list as `cluster connect` does, before it changes the Deployment."""
+    place = ("configmap", "orchestune-config", "-n", lab.namespace)
+    settings = json.loads(lab.cluster.json("get", *place)["data"]["kubernetes.json"])
+    patch = {"data": {"kubernetes.json": json.dumps({**settings, "allow": allow})}}
+    lab.cluster.kubectl("patch", *place, "--type=merge", "-p", json.dumps(patch))
+
+
+def start(editor: Lab, shell: str, **keys: Any) -> str:
+    """Start an experiment whose trial ignores SIGTERM; its handle, once the trial runs."""
+    folder = editor.experiment(shell, run=STUBBORN, budget=1, parallelism=1, keep=[], grace=2, **keys)
+    handle = editor.home.run("run", "--cluster", editor.name, "--detach", cwd=folder).stdout.strip()
+    until("the trial to run", lambda: "begun" in editor.home.run("logs", handle, expect=None).stdout)
+    return handle
+
+
+def status(editor: Lab, handle: str, desired: str) -> dict[str, Any] | None:
+    """Return the experiment's status if users and guards want it in that state."""
+    document: dict[str, Any] = editor.home.json("status", handle)
+    return document if document["desired"] == desired else None
+
+
+def test_a_label_of_pods_needs_an_allowance_and_its_experiments_end_when_that_is_taken_back(
+    owner: Lab, editor: Lab, shell: str
+) -> None:
+    message = attack(editor, shell, "--detach", **LABELLED)
+    assert "pod.metadata.labels.team" in message and f"-n {owner.name} --allow label:team" in message
+    owner.connect("--allow", "label:team")
+    labelled, honest = start(editor, shell, **LABELLED), start(editor, shell)
+    [pod] = pods(owner, LABELS)
+    [other] = pods(owner, WORKERS) - {pod}
+
+    servers = pods(owner, SERVERS)
+    store_allow_list(owner)
+    assert "pod.metadata.labels.team" in attack(editor, shell, "--detach", **LABELLED)
+    assert pods(owner, SERVERS) == servers, "a server that runs on has refused it"
+
+    owner.connect("--disallow", "label:team")
+    paused = until("the experiment to be paused", lambda: status(editor, labelled, "paused"))
+    assert "pod.metadata.labels.team" in paused["reason"]["message"]
+    until("its pod to go", lambda: pod not in pods(owner, WORKERS))
+    assert pods(owner, WORKERS) == {other} and status(editor, honest, "running")
+    refused = editor.home.run("resume", labelled, expect=None)
+    assert refused.returncode == 2 and "--allow label:team" in refused.stderr
+
+    owner.connect("--allow", "label:team")
+    editor.home.run("resume", labelled)
+    until("a pod with the label", lambda: pods(owner, LABELS))
+    assert status(editor, labelled, "running") and other in pods(owner, WORKERS)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, cast
 
+from orchestune.backends.kubernetes import allow_list
 from orchestune.backends.kubernetes.backend import KubernetesBackend
 from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
@@ -54,6 +57,11 @@ class Cluster:
     def hang_up(self) -> None:
         self._ending.set()
 
+    def store_allow_list(self, *allow: str) -> None:
+        """Store an allow-list as `cluster connect` does."""
+        data = {"kubernetes.json": json.dumps({"allow": allow})}
+        self.objects[f"{NAMESPACE}/configmaps/orchestune-config"] = {"metadata": {}, "data": data}
+
     def jobs(self) -> list[Document]:
         """The Jobs that were created."""
         return [document for document in self.created if document["kind"] == "Job"]
@@ -63,6 +71,14 @@ def backend_on(cluster: Cluster, *allow: str) -> KubernetesBackend:
     """A backend whose administrator allows that, beside what experiments have anyway."""
     config = KubernetesConfig("lab", "ml", "http://o", "server:1", allow=Allowances.of(allow), image_volumes=True)
     return KubernetesBackend(config, cast(ApiServer, cluster))
+
+
+def replica_on(cluster: Cluster) -> KubernetesBackend:
+    """The backend of a replica in a pod, started by the allow-list that the cluster stores at this moment."""
+    api = cast(ApiServer, cluster)
+    allowances = partial(allow_list.stored, api, "ml")
+    config = KubernetesConfig("lab", "ml", "http://o", "server:1", allow=allowances(), image_volumes=True)
+    return KubernetesBackend(config, api, allowances=allowances)
 
 
 def _ours(name: str) -> Document:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,13 +13,15 @@ import pytest
 
 from orchestune.backends.kubernetes.backend import KubernetesBackend
 from orchestune.clusters.existing.config import ConnectionSettings
+from orchestune.controllers.policy_check import FAREWELL_SECONDS
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
-from orchestune.errors import BadInput, PolicyRefused
+from orchestune.errors import BadInput, PolicyRefused, TemporaryError
 from orchestune.ports.backend import WorkerOrder
-from orchestune.services.commands.change_experiment import Changes, change_experiment
-from tests.contract.world import SPACE, CoreWorld, FakeBackend
-from tests.security.pods_fixtures import Cluster, backend_on
+from orchestune.services.commands.change_experiment import Changes, change_experiment, resume, stop
+from orchestune.store import workers
+from tests.contract.world import SPACE, CoreWorld, FakeBackend, FakeWorker
+from tests.security.pods_fixtures import Cluster, backend_on, replica_on
 from tests.testbeds.seed import TOKEN, core_of
 from tests.unit.server.harness import Live, live
 
@@ -165,6 +168,34 @@ def test_an_allow_list_that_became_shorter_pauses_that_experiment_alone(tmp_path
     assert {job["metadata"]["labels"]["orchestune.dev/experiment"] for job in cluster.jobs()} == {honest}
 
 
+def test_a_permission_that_was_taken_back_counts_for_the_next_job_of_each_running_replica(cluster: Cluster) -> None:
+    placement = Placement.from_json({"image": "x", "volumes": [{"claim": "datasets", "mount": "/data"}]})
+    first, second = (WorkerOrder(worker, "e-1", "a-token", 1, placement=placement) for worker in ("w-1", "w-2"))
+    cluster.store_allow_list("claim:datasets")
+    replicas = [replica_on(cluster) for _ in range(2)]
+    try:
+        for replica in replicas:
+            replica.start(first)
+        created = len(cluster.created)
+        cluster.store_allow_list("capability:SYS_PTRACE")
+        for replica in replicas:
+            with pytest.raises(PolicyRefused, match="claim 'datasets' is not allowed"):
+                replica.start(second)
+            with pytest.raises(PolicyRefused):
+                replica.refuse(Resources(), placement, {})
+        del cluster.objects["/api/v1/namespaces/ml/configmaps/orchestune-config"]
+        for replica in replicas:
+            with pytest.raises(TemporaryError, match="cannot read the allow-list"):
+                replica.start(second)
+        assert len(cluster.created) == created
+        cluster.store_allow_list("claim:datasets")
+        replicas[0].start(second)
+    finally:
+        for replica in replicas:
+            replica.close()
+    assert len(cluster.created) > created
+
+
 class Guarding(FakeBackend):
     """A place whose administrator may take everything back."""
 
@@ -191,6 +222,66 @@ def test_workers_that_run_end_when_the_allowance_of_their_experiment_is_taken_ba
     world.close()
     assert paused["desired"] == "paused" and "pod.spec.hostPID" in paused["reason"]["message"]
     assert answer["drain"] and [order["state"] for order in answer["orders"]] == ["preempted"]
+
+
+class Hijacked:
+    """A worker that an experiment's code controls: it sends heartbeats, and ignores orders and the request to drain."""
+
+    def __init__(self, world: CoreWorld, worker: FakeWorker, **claims: Any) -> None:
+        self.world, self.worker, self.claims = world, worker, claims
+
+    def stay(self, seconds: float) -> bool:
+        """Let time pass. Return True if the worker was not terminated."""
+        for _ in range(math.ceil(seconds)):
+            self.world.clock.pass_time(1.0)
+            if self.worker.id in self.world.workers:
+                self.worker.call(**self.claims)
+            self.world.tick()
+        return self.worker.id not in self.world.backend.ended
+
+
+@pytest.mark.parametrize("sends_files", [False, True])
+def test_workers_that_ignore_their_orders_are_terminated_after_the_grace_period(
+    tmp_path: Path, sends_files: bool
+) -> None:
+    """Also those that claim to send files, for which the worker of a stopped experiment gets minutes."""
+    backend = Guarding()
+    world = CoreWorld(tmp_path, backend=backend)
+    experiment = world.create(budget=10, parallelism=1, grace=20)
+    [(worker, _)] = world.lease()
+    backend.is_strict = True
+    world.close()
+    world.open()
+    world.tick()
+    hijacked = Hijacked(world, worker, **({"sending": 1} if sends_files else {}))
+    if sends_files:
+        hijacked.stay(1)
+        stop(world.core, experiment, "eve")
+    stays = hijacked.stay(20 + FAREWELL_SECONDS - 3)
+    ends = not hijacked.stay(6)
+    world.tick()
+    with world.core.store.reading() as session:
+        states = [row.state for row in workers.of_experiment(session, experiment)]
+    world.close()
+    assert stays and ends and states == ["ended"]
+
+
+def test_workers_of_an_experiment_that_is_allowed_and_resumed_again_stay(tmp_path: Path) -> None:
+    backend = Guarding()
+    world = CoreWorld(tmp_path, backend=backend)
+    experiment = world.create(budget=10, parallelism=1)
+    [(former, _)] = world.lease()
+    backend.is_strict = True
+    world.close()
+    world.open()
+    world.tick()
+    backend.is_strict = False
+    resume(world.core, experiment, "ada")
+    world.tick()
+    [worker] = [worker for worker in world.workers.values() if worker is not former]
+    stays = Hijacked(world, worker).stay(10 + 2 * FAREWELL_SECONDS)
+    world.close()
+    assert stays
 
 
 def test_a_folder_that_a_trial_could_replace_by_a_link_is_not_mounted(tmp_path: Path, cluster: Cluster) -> None:

@@ -63,9 +63,9 @@ CASES = {
 
 def documents(case: str) -> list[dict[str, Any]]:
     connection, database, certificates = CASES[case]
-    made = plan.foundation(connection, database, b"a key") + plan.server(
-        connection, certificates=certificates, secret="7"
-    )
+    made = plan.foundation(connection, certificates=certificates)
+    made += [plan.database_secret(connection, database, b"a key")] if database else []
+    made += plan.server(connection, certificates=certificates, secret="7")
     return made + plan.administrators_part(connection)
 
 
@@ -233,7 +233,7 @@ def test_pods_keep_to_the_nodes_that_the_image_is_for() -> None:
         look = probe.pod(connection, probe.ProbeTarget("cpu"), "0-cpu")
         for spec in (made["spec"]["template"]["spec"], look["spec"]):
             assert spec["nodeSelector"] == {"kubernetes.io/os": "linux", **more}
-        settings = json.loads(documents[0]["data"]["kubernetes.json"])
+        settings = json.loads(plan.settings(connection)["data"]["kubernetes.json"])
         assert settings.get("architecture", "") == architecture
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from orchestune.kubeapi.labels import OURS, SERVERS
 from orchestune.kubeapi.refusals import PermissionMissing
 from tests.unit.clusters.world import World
 
+URL = "postgresql://db/x"
 LAB = ConnectionSettings("lab", "ml", server_image="registry.lab/server@sha256:" + "ab" * 32)
 
 
@@ -49,12 +52,19 @@ class Ready(World):
             return super().apply({**document, "metadata": metadata, "status": status})
         return super().apply(document)
 
+    def create(self, document: dict[str, Any]) -> dict[str, Any]:
+        self._count()
+        return super().create(document)
+
     def delete(self, document: dict[str, Any]) -> bool:
         self._count()
         return super().delete(document)
 
 
 def deploy(world: World, connection: ConnectionSettings = LAB, **options: Any) -> None:
+    """Deploy by the settings that the cluster has now, unless `options` name a version of them."""
+    present = provisioner.present(world.api, "ml")
+    options = {"version": present.version if present is not None else None, **options}
     provisioner.deploy(world.api, connection, lambda text: None, **options)
 
 
@@ -103,6 +113,104 @@ def test_settings_that_another_command_has_changed_since_they_were_read_are_not_
         deploy(world, before.connection.with_changes({"elastic": True}), version=before.version)
     after = provisioner.present(world.api, "ml")
     assert after is not None and after.connection == LAB and after.current
+
+
+class Interleaved(Ready):
+    """Lets another command act before the change number `at`."""
+
+    def __init__(self, at: int) -> None:
+        self.other: Callable[[], None] = lambda: None
+        super().__init__(at=at)
+
+    def _count(self) -> None:
+        self.changes += 1
+        if self.at is not None and self.changes > self.at:
+            self.at = None
+            self.other()
+
+
+def key_of(world: World) -> str:
+    key: str = world.objects["/api/v1/namespaces/ml/secrets/orchestune-server"]["data"]["key"]
+    return key
+
+
+def connect_first(world: World, connection: ConnectionSettings, url: str) -> ConnectionSettings:
+    """Deploy where no settings were seen; go on from those of another command if it was faster, as `connect` does."""
+    try:
+        deploy(world, connection, database_url=url, version=None)
+    except provisioner.Overtaken:
+        present = provisioner.present(world.api, "ml")
+        assert present is not None
+        deploy(world, present.connection, database_url=url)
+        return present.connection
+    return connection
+
+
+def connect_and_note(
+    world: World, connection: ConnectionSettings, connections: list[ConnectionSettings], keys: list[str]
+) -> None:
+    connections.append(connect_first(world, connection, URL))
+    keys.append(key_of(world))
+
+
+def test_of_two_first_connects_at_the_same_time_one_wins_and_the_other_goes_on_from_its_settings() -> None:
+    """At whatever step of the first one the second one runs, no allow-list and no key is replaced."""
+    changes = {"database": True, "files": "s3://lab/files", "create_namespace": True}
+    ada, bob = (LAB.with_changes({**changes, "allow": [text]}) for text in ("claim:ada", "claim:bob"))
+    alone = Ready()
+    connect_first(alone, ada, URL)
+    winners = set()
+    for at in range(alone.changes):
+        world, by_bob, keys = Interleaved(at), list[ConnectionSettings](), list[str]()
+        world.other = partial(connect_and_note, world, bob, by_bob, keys)
+        by_ada = connect_first(world, ada, URL)
+        present = provisioner.present(world.api, "ml")
+        assert present is not None and present.current
+        assert [by_ada, *by_bob] == [present.connection] * 2
+        assert keys == [key_of(world)]
+        winners.add(present.connection.allow)
+    assert winners == {ada.allow, bob.allow}
+
+
+def test_who_deploys_settings_that_another_command_has_changed_meanwhile_has_to_go_on_from_those() -> None:
+    """Otherwise the server would run by older settings than those in the cluster, and no command would say so."""
+    elastic, amd = LAB.with_changes({"elastic": True}), LAB.with_changes({"gpu_resource": "amd.com/gpu"})
+    alone = Ready()
+    deploy(alone)
+    alone.changes = 0
+    deploy(alone, amd)
+    for at in range(1, alone.changes):
+        world = Interleaved(at)
+        world.at = None
+        deploy(world)
+        world.changes, world.at, world.other = 0, at, partial(deploy, world, elastic)
+        with pytest.raises(provisioner.Overtaken, match="another command has changed the ConfigMap"):
+            deploy(world, amd)
+        present = provisioner.present(world.api, "ml")
+        assert present is not None and present.connection == elastic
+        deploy(world, present.connection)
+        present = provisioner.present(world.api, "ml")
+        assert present is not None and present.current
+
+
+def test_the_key_of_workers_is_that_of_the_connect_which_created_it() -> None:
+    connection = LAB.with_changes({"database": True, "files": "s3://lab/files"})
+    secret = "/api/v1/namespaces/ml/secrets/orchestune-server"
+    keys: list[str] = []
+
+    class Slow(Ready):
+        """Whose first creation of the Secret comes after that of another command."""
+
+        def create(self, document: dict[str, Any]) -> dict[str, Any]:
+            if document["kind"] == "Secret" and not keys:
+                super().create(plan.database_secret(connection, "postgresql://other/x", b"the key"))
+                keys.append(key_of(self))
+            return super().create(document)
+
+    world = Slow()
+    deploy(world, connection, database_url=URL)
+    assert keys == [key_of(world)]
+    assert world.objects[secret]["data"]["database-url"] == base64.b64encode(URL.encode()).decode()
 
 
 def test_settings_that_reached_the_cluster_but_not_the_server_are_seen() -> None:

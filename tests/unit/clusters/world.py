@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.objects import collection, path
-from orchestune.errors import NotFound
+from orchestune.errors import Conflict, NotFound
 from orchestune.kubeapi.refusals import Changed
 
 Manifest = dict[str, Any]
@@ -23,6 +23,7 @@ class World:
         self.denied = denied
         """`verb resource` that this user may not"""
         self.groups: tuple[str, ...] = ()
+        self.created: list[str] = []
         self.applied: list[str] = []
         self.patched: list[str] = []
         for document in documents:
@@ -56,6 +57,14 @@ class World:
         metadata = {**found["metadata"], **document["metadata"]}
         self.objects[path(document)] = {**found, **copy.deepcopy(document), "metadata": metadata}
         self.applied.append(path(document))
+        return document
+
+    def create(self, document: Manifest) -> Manifest:
+        if path(document) in self.objects:
+            raise Conflict(f"{path(document)} already exists")
+        metadata = {"uid": path(document), "resourceVersion": "1", **document["metadata"]}
+        self.put({**document, "metadata": metadata})
+        self.created.append(path(document))
         return document
 
     def delete(self, document: Manifest) -> bool:

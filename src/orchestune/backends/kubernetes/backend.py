@@ -28,6 +28,7 @@ from orchestune.backends.kubernetes.policy import pod_policy, preflight
 from orchestune.backends.kubernetes.policy.dry_run import rehearse
 from orchestune.backends.kubernetes.policy.node_admission import admits, newcomers
 from orchestune.backends.kubernetes.sweeping import Sweeper
+from orchestune.domain.access.allowances import Allowances
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Resources
 from orchestune.domain.resources.survey import MachineAllocation
@@ -46,7 +47,9 @@ def worker_command(order: WorkerOrder, folder: str) -> Sequence[str]:
 class KubernetesBackend:
     """Implements `ports.backend.Backend`. A handle identifies the Job: `{"namespace", "job"}`.
 
-    `command` builds the command of a worker's container, by default that of the worker.
+    `command` builds the command of a worker's container, by default that of the worker. `allowances` returns the
+    allow-list as it is now, or raises TemporaryError; by default it is that of `config`. It is called for each Job and
+    for each check of an experiment, so that a permission that was taken back counts at once.
     """
 
     slots_per_worker: int | None = 1
@@ -59,9 +62,11 @@ class KubernetesBackend:
         config: KubernetesConfig,
         api: ApiServer,
         command: Callable[[WorkerOrder, str], Sequence[str]] = worker_command,
+        allowances: Callable[[], Allowances] | None = None,
     ) -> None:
         self.name = config.cluster
         self._config, self._api, self._command = config, api, command
+        self._allowances = allowances or (lambda: config.allow)
         self._world = ClusterView(api, config)
         self._security = Security(api, config)
         self._delivering = Delivering(api, config.image_volumes)
@@ -104,7 +109,7 @@ class KubernetesBackend:
 
     def refuse(self, each: Resources, placement: Placement, launch: Mapping[str, Any]) -> None:
         preflight.check_pod(placement.pod)
-        pod_policy.refuse_placement(self._config, each, placement)
+        pod_policy.refuse_placement(self._current_config(), each, placement)
         pod_policy.refuse_objects_of_ours(self._api, self._config, placement)
 
     def check(self, each: Resources, placement: Placement) -> None:
@@ -183,14 +188,21 @@ class KubernetesBackend:
         self._world.fresh()
         self._sweeper.sweep(workers)
 
+    def _current_config(self) -> KubernetesConfig:
+        """Return the settings with the allow-list as it is now. Raises TemporaryError if that cannot be read."""
+        return replace(self._config, allow=self._allowances())
+
     def _job(self, order: WorkerOrder) -> Document:
-        """Create the worker's Job; retry with an init container if the cluster rejects the image volume."""
+        """Create the worker's Job; retry with an init container if the cluster rejects the image volume.
+
+        Raises PolicyRefused if the allow-list does not permit its pod (any more).
+        """
         nodes = self._world.nodes.all()
         ground = capacity.ground(nodes, order.placement.pool, order.each)
         by_volume = self._delivering.decide(nodes, order.experiment).volume
         setting = plan.ClusterRequirements(self._security.restricted(order.experiment), ground, by_volume)
         # Check before the attempt below, which takes any rejection that mentions volumes for one of image volumes.
-        pod_policy.refuse_template(self._config, order, setting)
+        pod_policy.refuse_template(self._current_config(), order, setting)
         try:
             return self._create(self._manifest(order, setting), order.worker)
         except TemporaryError:

@@ -161,8 +161,13 @@ def connect(console: Console, args: argparse.Namespace) -> int:
     return _dry_run(console, wanted, wishes, _certificates(wishes, found))
 
 
-def bring(console: Console, cluster: ConnectedCluster, wishes: ConnectOptions, *, ask: bool) -> int:
-    """The same for a cluster that is known. `ask`: before anything is deployed, where somebody can answer."""
+def bring(console: Console, cluster: ConnectedCluster, wishes: ConnectOptions, *, ask: bool, repeats: int = 3) -> int:
+    """Deploy, complete, change or join the server of a known cluster. `ask`: before anything is deployed, if stdin is a
+    terminal.
+
+    If another command creates or changes the settings at the same time, this one is repeated, at most `repeats` times:
+    it makes its own changes to the settings of the other.
+    """
     cluster_api = api(cluster)
     found = _present(cluster_api, cluster)
     wanted = _wanted(cluster_api, cluster, wishes, found)
@@ -176,17 +181,23 @@ def bring(console: Console, cluster: ConnectedCluster, wishes: ConnectOptions, *
         joining = _remember(console, cluster, cluster_api, wanted)
         rollout.wait(cluster_api, wanted, console.note)
         return say_hello(console, wanted, joining)
-    with repeatable(console):
-        deployed = _deploy(
-            console,
-            cluster_api,
-            cluster,
-            wanted,
-            certificates,
-            database_url=wishes.database_url,
-            ask=ask,
-            version=found.version if found is not None else None,
-        )
+    try:
+        with repeatable(console):
+            deployed = _deploy(
+                console,
+                cluster_api,
+                cluster,
+                wanted,
+                certificates,
+                database_url=wishes.database_url,
+                ask=ask,
+                version=found.version if found is not None else None,
+            )
+    except provisioner.Overtaken as exc:
+        if not repeats:
+            raise
+        console.note(f"{exc.message}: going on from the present settings")
+        return bring(console, cluster, wishes, ask=False, repeats=repeats - 1)
     return say_hello(console, deployed, known(console).get(cluster.name))
 
 
@@ -337,8 +348,10 @@ def _namespace(wanted: ConnectionSettings) -> list[dict[str, Any]]:
 
 def _dry_run(console: Console, wanted: ConnectionSettings, wishes: ConnectOptions, certificates: str) -> int:
     shown = wanted if wanted.server_image else replace(wanted, server_image="(known once it is pushed)")
-    documents = plan.foundation(shown, wishes.database_url) + plan.server(shown, certificates=certificates)
-    return _print(console, documents)
+    documents = plan.foundation(shown, certificates=certificates)
+    if wishes.database_url:
+        documents.append(plan.database_secret(shown, wishes.database_url, b""))
+    return _print(console, documents + plan.server(shown, certificates=certificates))
 
 
 def _print(console: Console, documents: list[dict[str, Any]]) -> int:

@@ -18,11 +18,9 @@ from orchestune.cli.experiments.foreseeing import order
 from orchestune.cli.terminal.temporary_folder import room, scratch
 from orchestune.client.clusters import ConnectedCluster
 from orchestune.client.tunnels.api_server import TunnelApiServer
-from orchestune.clusters.existing.config import CONFIG
 from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import Denied
-
-_FILE = "kubernetes.json"
+from orchestune.kubeapi.stored_settings import BACKEND_SETTINGS, CONFIG_MAP
 
 
 def worker_job(cluster: ConnectedCluster, specification: Specification, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -52,8 +50,8 @@ def _nodes(api: TunnelApiServer, config: KubernetesConfig) -> list[Node]:
 
 
 def _config(api: TunnelApiServer, cluster: ConnectedCluster) -> KubernetesConfig:
-    found = api.call("GET", f"/api/v1/namespaces/{cluster.namespace}/configmaps/{CONFIG}")
+    found = api.call("GET", f"/api/v1/namespaces/{cluster.namespace}/configmaps/{CONFIG_MAP}")
     with scratch("orchestune-") as folder, room():
-        file = folder / _FILE
-        file.write_text(found["data"][_FILE])
+        file = folder / BACKEND_SETTINGS
+        file.write_text(found["data"][BACKEND_SETTINGS])
         return read(file)

@@ -17,6 +17,7 @@ from orchestune.images.registries.manifests import Platform
 from orchestune.images.registries.reference import parse
 from orchestune.kubeapi.forwarding import SERVER_ACCOUNT
 from orchestune.kubeapi.labels import POOL
+from orchestune.kubeapi.stored_settings import CONFIG_MAP
 
 MANAGER = "orchestune"
 """field manager for server-side apply"""
@@ -24,7 +25,7 @@ MANAGER = "orchestune"
 SERVER = SERVER_ACCOUNT
 SERVICE = "orchestune"
 DATA = "orchestune-data"
-CONFIG = "orchestune-config"
+CONFIG = CONFIG_MAP
 WORKER = "orchestune-worker"
 PORT = 8470
 RETIREMENT = "retirement.json"

@@ -20,6 +20,7 @@ from orchestune.clusters.existing.config import (
 from orchestune.clusters.existing.objects import manifest
 from orchestune.domain.clusters.cluster import SYSTEM
 from orchestune.kubeapi.labels import NO_MESH_ANNOTATIONS, NO_MESH_LABELS, SERVERS
+from orchestune.kubeapi.stored_settings import BACKEND_SETTINGS
 
 Manifest = dict[str, Any]
 
@@ -121,7 +122,7 @@ def _pod(connection: ConnectionSettings) -> Manifest:
 
 def _container(connection: ConnectionSettings) -> Manifest:
     command = ["orchestune", "server", "--host", "::", "--port", str(PORT), "--state", "/data"]
-    command += ["--kubernetes", f"{CONFIG_FOLDER}/kubernetes.json", "--public-url", connection.url]
+    command += ["--kubernetes", f"{CONFIG_FOLDER}/{BACKEND_SETTINGS}", "--public-url", connection.url]
     command += ["--files", connection.files] if connection.files else []
     command += ["--retire", f"{CONFIG_FOLDER}/{RETIREMENT}"] if connection.retirement else []
     secret = connection.env_secret

@@ -23,31 +23,30 @@ from orchestune.clusters.existing.config import (
 from orchestune.clusters.existing.deployment import deployment, disruption_budget
 from orchestune.clusters.existing.objects import manifest
 from orchestune.kubeapi.labels import OURS, SERVERS
+from orchestune.kubeapi.stored_settings import BACKEND_SETTINGS
 
 Manifest = dict[str, Any]
 
 
-def foundation(
-    connection: ConnectionSettings, database_url: str | None = None, key: bytes = b"", pods: Sequence[str] = ()
-) -> list[Manifest]:
-    """Return the prerequisites: namespace (if Orchestune creates it), accounts, roles, and the Secret with database
-    URL and worker signing key (without a database, the key is on the disk). `pods`: existing server pods.
+def foundation(connection: ConnectionSettings, *, certificates: str = "", pods: Sequence[str] = ()) -> list[Manifest]:
+    """Return the prerequisites: namespace (if Orchestune creates it), settings, accounts and roles.
+
+    The settings come first: of several first `connect` at the same time, the one that creates them wins.
+    `certificates` is a PEM bundle; `pods` are the existing server pods.
     """
     made = [namespace(connection)] if connection.create_namespace else []
-    made += rights.namespaced(connection, pods)
-    return [*made, database_secret(connection, database_url, key)] if database_url else made
+    return [*made, settings(connection, certificates), *rights.namespaced(connection, pods)]
 
 
 def server(connection: ConnectionSettings, *, certificates: str = "", secret: str = "") -> list[Manifest]:
     """Return the server, its storage and its network access. The Deployment is last: if it is current, all objects are.
 
-    `certificates` is a PEM bundle. `secret` is the version of the Secret; a change restarts the server.
+    `secret` is the version of the Secret. The server restarts if that or the settings change.
     """
-    config = settings(connection, certificates)
-    made = [config, claim(connection)] if connection.makes_claim else [config]
+    made = [claim(connection)] if connection.makes_claim else []
     made += [service(connection), network_policy(connection)]
     made += [disruption_budget(connection)] if connection.replicas > 1 else []
-    return [*made, deployment(connection, config, secret)]
+    return [*made, deployment(connection, settings(connection, certificates), secret)]
 
 
 def administrators_part(connection: ConnectionSettings) -> list[Manifest]:
@@ -61,14 +60,19 @@ def namespace(connection: ConnectionSettings) -> Manifest:
 
 
 def database_secret(connection: ConnectionSettings, database_url: str, key: bytes) -> Manifest:
-    """Build the Secret with the database URL and the signing key."""
+    """Build the Secret with the database URL and the workers' signing key. Without a database, the key is on the
+    server's disk.
+    """
     values = {"database-url": database_url.encode(), "key": key}
     data = {name: base64.b64encode(value).decode() for name, value in values.items()}
     return manifest("v1", "Secret", SERVER, connection, "server", type="Opaque", data=data)
 
 
 def settings(connection: ConnectionSettings, certificates: str = "") -> Manifest:
-    """Build the ConfigMap: the server's configuration and the connection settings."""
+    """Build the ConfigMap: the server's configuration and the connection settings.
+
+    Optional entries are empty rather than absent: a server-side apply does not remove entries that a create has set.
+    """
     backend = {
         "cluster": connection.name,
         "namespace": connection.namespace,
@@ -87,11 +91,12 @@ def settings(connection: ConnectionSettings, certificates: str = "") -> Manifest
         **({"user": None} if connection.user is None else {}),
         **({} if connection.image_volumes == "auto" else {"image_volumes": connection.image_volumes == "yes"}),
     }
-    data = {"kubernetes.json": _text(backend), SETTINGS: _text(connection.to_json())}
-    if connection.retirement:
-        data[RETIREMENT] = _text(dict(connection.retirement))
-    if certificates:
-        data[AUTHORITIES] = certificates
+    data = {
+        BACKEND_SETTINGS: _text(backend),
+        SETTINGS: _text(connection.to_json()),
+        RETIREMENT: _text(dict(connection.retirement)) if connection.retirement else "",
+        AUTHORITIES: certificates,
+    }
     return manifest("v1", "ConfigMap", CONFIG, connection, "server", data=data)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from orchestune.clusters.existing import permissions, plan, rollout
@@ -51,6 +51,18 @@ REMOVED = (
     ("v1", "ConfigMap"),
 )
 """removal order; the ConfigMap is last, since it records the settings of the rest"""
+
+
+class Overtaken(Conflict):
+    """Another command has created or changed an object since this one has read it. This one can be repeated: it then
+    goes on from the present settings.
+    """
+
+    def __init__(self, document: Manifest) -> None:
+        super().__init__(
+            f"another command has changed the {called(document)} at the same time",
+            "repeat the command: it goes on from the present settings",
+        )
 
 
 @dataclass(frozen=True)
@@ -201,23 +213,31 @@ def deploy(
 ) -> None:
     """Apply all objects and wait until the server is ready. Raises `rollout.NotUp` with the reason if it is not.
 
-    `version`: resourceVersion of the settings that `connection` was derived from. Raises Conflict if another command
-    has changed them since: they hold the allowances, and a revoked one must not be restored.
+    `version`: resourceVersion of the settings that `connection` was derived from; None if there were none. Raises
+    Overtaken if another command has created or changed them since: they hold the allowances, and a revoked one must not
+    be restored. They are written first, so that then nothing else has been changed.
     """
-    key = _key(api, connection) if database_url else b""
-    for document in plan.foundation(connection, database_url, key, server_pods(api, connection)):
-        if document["kind"] == "Namespace" and _is_there(api, document):
-            continue  # never label a foreign namespace: `destroy` deletes labelled ones
-        _apply(api, document)
+    pods = server_pods(api, connection)
+    for document in plan.foundation(connection, certificates=certificates, pods=pods):
+        if document["kind"] == "Namespace":
+            _create(api, document)  # never label a foreign namespace: `destroy` deletes labelled ones
+        elif document["kind"] == "ConfigMap":
+            _store_settings(api, document, version)
+        else:
+            _apply(api, document)
+    if database_url:
+        _store_database(api, connection, database_url)
     if grant:
         for document in plan.administrators_part(connection):
             _apply(api, document)
     for document in plan.server(connection, certificates=certificates, secret=_secret_mark(api, connection)):
-        if document["kind"] == "PersistentVolumeClaim" and _is_there(api, document):
-            continue  # the spec of a claim is immutable
-        if document["kind"] == "ConfigMap" and version is not None:
-            document = {**document, "metadata": {**document["metadata"], "resourceVersion": version}}
-        _apply(api, document)
+        if document["kind"] == "PersistentVolumeClaim":
+            _create(api, document)  # the spec of a claim is immutable
+        else:
+            _apply(api, document)
+    now = present(api, connection.namespace)
+    if now is not None and not now.current:  # another command has changed the settings before this Deployment
+        raise Overtaken(plan.settings(connection))
     _mark_archived(api, connection, None)  # left by an interrupted removal; new data will need archiving
     note("waiting for the server to start")
     rollout.wait(api, connection, note)
@@ -233,22 +253,48 @@ def _apply(api: ContextClient, document: Manifest) -> None:
         with about(document):
             api.apply(document)
     except Changed as exc:
-        raise Conflict(
-            f"another command has changed the {called(document)} at the same time",
-            "repeat the command: it goes on from the present settings",
-        ) from exc
+        raise Overtaken(document) from exc
 
 
-def _is_there(api: ContextClient, document: Manifest) -> bool:
+def _create(api: ContextClient, document: Manifest) -> Manifest | None:
+    """Create an object unless it exists. Return the existing one, or None if this call has created it.
+
+    The object is read first, as this user may lack the right to create it. If several commands create it at the same
+    time, one succeeds, and the others get its object.
+    """
     metadata = document["metadata"]
-    return api.get(document["apiVersion"], document["kind"], metadata["name"], metadata.get("namespace")) is not None
+    read = partial(api.get, document["apiVersion"], document["kind"], metadata["name"], metadata.get("namespace"))
+    existing = read()
+    if existing is None:
+        try:
+            with about(document):
+                api.create(document)
+        except Conflict:
+            return read()
+    return existing
 
 
-def _key(api: ContextClient, connection: ConnectionSettings) -> bytes:
-    """Return the existing server's signing key, or a new one."""
-    found = api.get("v1", "Secret", SERVER, connection.namespace)
-    text = ((found or {}).get("data") or {}).get("key", "")
-    return base64.b64decode(text) or os.urandom(_KEY_BYTES)
+def _store_settings(api: ContextClient, document: Manifest, version: str | None) -> None:
+    """Create the ConfigMap if `version` is None, otherwise replace it if it still has that version."""
+    if version is not None:
+        _apply(api, _at_version(document, version))
+    elif _create(api, document) is not None:
+        raise Overtaken(document)
+
+
+def _store_database(api: ContextClient, connection: ConnectionSettings, url: str) -> None:
+    """Store the database's URL with the workers' signing key: that of the existing Secret, otherwise a new one."""
+    secret = plan.database_secret(connection, url, os.urandom(_KEY_BYTES))
+    stored = _create(api, secret)
+    if stored is not None:
+        if key := (stored.get("data") or {}).get("key"):
+            secret["data"]["key"] = key
+        _apply(api, _at_version(secret, stored["metadata"]["resourceVersion"]))
+
+
+def _at_version(document: Manifest, version: str) -> Manifest:
+    """Return the document so that it is applied only to an object that still has this resourceVersion."""
+    return {**document, "metadata": {**document["metadata"], "resourceVersion": version}}
 
 
 def _secret_mark(api: ContextClient, connection: ConnectionSettings) -> str:

@@ -18,8 +18,11 @@ def refuse(core: Core, row: ExperimentRow) -> None:
         backend.refuse(backend.needs(row.specification.resources, row.launch), row.specification.placement, row.launch)
 
 
-def withdraw(core: Core, row: ExperimentRow) -> None:
-    """If the policy forbids the experiment now, pause it, requeue its trials, drain its workers. TemporaryError."""
+def withdraw(core: Core, row: ExperimentRow) -> bool:
+    """Pause the experiment, requeue its trials and drain its workers if the policy forbids it now. Return True if so.
+
+    Raises TemporaryError if the policy cannot be read. Idempotent; an experiment that has ended is not paused.
+    """
     try:
         refuse(core, row)
     except PolicyRefused as refusal:
@@ -30,3 +33,5 @@ def withdraw(core: Core, row: ExperimentRow) -> None:
                 if worker.state in (WorkerState.STARTING, WorkerState.ALIVE):
                     workers.drain(ledger.session, worker.id)
         core.signals.notify(f"work:{row.id}")
+        return True
+    return False
