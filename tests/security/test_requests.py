@@ -204,7 +204,7 @@ def test_a_chain_of_as_many_conditions_as_are_allowed_is_checked() -> None:
 def test_more_values_than_an_experiment_file_may_list_are_refused_by_path(
     site: Site, parameter: dict[str, Any], path: str
 ) -> None:
-    parameters = [*SPECIFICATION["parameters"], {"name": "y", **parameter}]
+    parameters = [*cast(list[object], SPECIFICATION["parameters"]), {"name": "y", **parameter}]
     reply = site.ask("POST", "experiments", {"specification": {**SPECIFICATION, "parameters": parameters}})
     assert reply.status == 400, reply.body
     [problem] = reply.json()["error"]["problems"]
