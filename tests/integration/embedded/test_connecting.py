@@ -155,13 +155,13 @@ def test_code_that_was_changed_after_the_server_began_is_noticed(home: Home, tmp
     module = tmp_path / "orchestune/engines/samplers/gp.py"
     module.parent.mkdir(parents=True)
     module.touch()
-    assert changed(home.state, module.parents[1]) == ""  # nothing runs
+    assert changed(home.state, module.parents[2]) == ""  # nothing runs
     home.connect()
     began = (home.state / "endpoint.json").stat().st_mtime
     os.utime(module, (began - 1, began - 1))
-    assert changed(home.state, module.parents[1]) == ""
+    assert changed(home.state, module.parents[2]) == ""
     os.utime(module, (began + 1, began + 1))
-    assert changed(home.state, module.parents[1]) == "orchestune/engines/samplers/gp.py"
+    assert changed(home.state, module.parents[2]) == "orchestune/engines/samplers/gp.py"
 
 
 def test_the_server_outlives_the_command_in_a_session_of_its_own(home: Home) -> None:
