@@ -153,7 +153,7 @@ def test_a_configuration_of_ones_own_is_queued(
     dialog.get_by_label("alpha").fill("7")
     dialog.get_by_label("layers").fill("3")
     dialog.get_by_role("button", name="Queue it").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("alpha: 7 is outside 1e-06..0.1")
+    expect(dialog.get_by_role("alert")).to_contain_text("alpha: out of range: 7 (expected 1e-06..0.1)")
     for_everybody(page)
     dialog.get_by_label("alpha").fill("0.01")
     dialog.get_by_role("button", name="Queue it").click()

@@ -71,4 +71,4 @@ class NoisyStopping:
 
 
 def _asks(row: ExperimentRow) -> bool:
-    return row.desired is not Desired.STOPPED and row.ended_by is None and row.specification.stop.ask_for_the_best
+    return row.desired is not Desired.STOPPED and row.ended_by is None and row.specification.stop.depend_on_best

@@ -60,7 +60,7 @@ def test_machines_that_take_no_such_trial_are_not_counted_for_it(world: CoreWorl
     with pytest.raises(UsageError, match="this can never run: a trial needs 5 cpu, cpu2 has 4"):
         world.create(resources={"cpu": 5})
     world.backend.closed.add("cpu2")
-    with pytest.raises(UsageError, match="this can never run: no machine takes it: they are tainted, or"):
+    with pytest.raises(UsageError, match="this can never run: no machine accepts the trial: their taints or labels"):
         world.create(resources={"cpu": 1})
     with pytest.raises(UsageError, match="no machine of the pool cpu takes it"):
         world.create(resources={"cpu": 1}, placement={"pool": "cpu"})

@@ -320,7 +320,7 @@ def test_control_commands_say_that_an_experiment_is_over(
         (["pause", "sgd/3"], "names a trial"),
         (["status", "--cluster", ""], "'' names no cluster"),
         (["cluster", "status", "-n", " "], "'' names no cluster"),
-        (["trials", "sgd/x"], "after the slash stands the number"),
+        (["trials", "sgd/x"], "invalid trial number"),
         (["trials", "sgd/1", "--state", "failed"], "--state is about the trials of an experiment"),
         (["rerun", "sgd"], "names no trial"),
         (["get"], "get needs a trial"),

@@ -100,7 +100,9 @@ def test_a_bound_is_not_asked_about_where_as_many_are_as_good_elsewhere() -> Non
 
     assert not told(lambda x: 1.0)
     assert not told(lambda x: float(x > 0.5))
-    assert told(lambda x: float(x > 0.03))[0].message.startswith("4 of the best 4 trials have it next to its lower")
+    assert told(lambda x: float(x > 0.03))[0].message.startswith(
+        "4 of the best 4 trials have a value next to the lower"
+    )
 
 
 @pytest.mark.parametrize(("best", "code"), [(3, "converged"), (39, "improving"), (30, "best")])
@@ -115,7 +117,7 @@ def test_nothing_is_foretold_of_trials_to_come() -> None:
     first = findings(SPACE, LOSS, history(10, lambda _, number: 0.0 if number == 5 else 1.0 + number))[0]
     assert (
         first.message
-        == "the best loss, 0, came from trial 5, and the 5 trials that finished after it brought nothing better"
+        == "the best loss, 0, came from trial 5, and none of the 5 trials that finished after it was better"
     )
 
 
@@ -136,7 +138,7 @@ def test_of_several_metrics_the_search_gets_better_while_the_front_grows(count: 
         first = findings(SPACE, metric, seen, both)[0]
         assert first.code == code
         assert first.message.startswith(
-            f"the last to come onto the Pareto front, of {count} trials now, was trial {count}, "
+            f"the last trial to join the Pareto front, now of {count} trials, was trial {count}, "
         )
 
 
@@ -256,9 +258,9 @@ def test_the_best_trial_is_one_that_keeps_every_limit() -> None:
 def test_a_configuration_that_came_twice_is_counted() -> None:
     seen = history(5, lambda _, number: float(number))
     [found] = by_code(findings(SPACE, LOSS, [*seen, *seen[:2]]), "duplicates")
-    assert found.message.startswith("2 trials had a configuration")
+    assert found.message.startswith("2 trials repeated the configuration")
     [found] = by_code(findings(SPACE, LOSS, [*seen, seen[0]]), "duplicates")
-    assert found.message.startswith("1 trial had a configuration")
+    assert found.message.startswith("1 trial repeated the configuration")
 
 
 def test_of_a_selection_the_best_and_what_came_twice_are_told_of_all_trials() -> None:
@@ -270,7 +272,7 @@ def test_of_a_selection_the_best_and_what_came_twice_are_told_of_all_trials() ->
     )
     near = sum(float(given.parameters["layers"]) <= 1.5 for given in seen)
     assert [finding.message.split(" ")[0] for finding in by_code(found, "ties")] == ([str(near)] if near else [])
-    assert by_code(found, "duplicates")[0].message.startswith("7 trials had a configuration")
+    assert by_code(found, "duplicates")[0].message.startswith("7 trials repeated the configuration")
     assert "40 of the 4000 trials, evenly chosen" in by_code(found, "selection")[0].message
     assert by_code(found, "direction")[0].parameter == "layers"
 

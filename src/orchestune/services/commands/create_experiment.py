@@ -23,7 +23,7 @@ from orchestune.domain.lifecycle.states import Desired, ExperimentState
 from orchestune.domain.resources.resources import fits
 from orchestune.domain.search.space import Configuration
 from orchestune.domain.search.warm_start import WarmStart, mapped, to_json
-from orchestune.domain.specification.annotations import misfits
+from orchestune.domain.specification.annotations import type_problems
 from orchestune.domain.specification.experiment import MOST_GRACE, TEST_LABEL, Specification
 from orchestune.engines import registry
 from orchestune.errors import PROBLEMS_SHOWN, BadInput, Conflict, NotFound, Problem, TooLarge, UsageError
@@ -141,7 +141,7 @@ def parse(document: Mapping[str, object]) -> Specification:
         raise BadInput.one(f"the specification cannot be read: {error}") from error
     problems = [
         replace(problem, key=problem.key.removeprefix("space."))
-        for problem in islice(misfits(specification, Specification), PROBLEMS_SHOWN + 1)
+        for problem in islice(type_problems(specification, Specification), PROBLEMS_SHOWN + 1)
     ]
     if problems:
         raise BadInput(problems)

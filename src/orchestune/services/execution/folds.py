@@ -25,11 +25,11 @@ def done(ledger: Ledger, trial: int, fold: int, old: TrialState, measured: Mappi
     if all(state is FoldState.DONE for state in states):
         trials.finish(ledger, trial, old, Cause.SUCCEED, None, folds.combine(list(found.values())))
         return
-    hopeless = _hopeless(ledger, found)
-    if hopeless is None:
+    pruning = _hopeless(ledger, found)
+    if pruning is None:
         trials.go_on(ledger, trial, old)
         return
-    reason = Reason(ReasonCode.PRUNED, hopeless)
+    reason = Reason(ReasonCode.PRUNED, pruning)
     trials.cancel_folds(ledger, trial, reason)
     trials.finish(ledger, trial, old, Cause.PRUNE, reason, folds.combine(list(found.values())))
 
@@ -61,7 +61,7 @@ def _hopeless(ledger: Ledger, found: Folds) -> str | None:
     if len(metrics) > 1:
         measured = rows.metrics_of(ledger.session, row.id, [row.best_trial])[row.best_trial]
         best = {name: value.value for name, value in measured.items()}
-    return folds.hopeless(row.specification.folds, metrics, found, _bests(row), best)
+    return folds.prune_reason(row.specification.folds, metrics, found, _bests(row), best)
 
 
 def _bests(row: ExperimentRow) -> dict[str, list[float | None]]:
@@ -78,7 +78,7 @@ def _keep(ledger: Ledger, trial: int, fold: int, measured: Mapping[str, ReducedM
         bests, metrics = _bests(row), objectives(specification.metrics)
         for metric in metrics:
             known = bests.get(metric.name) or [None] * specification.folds.count
-            bests[metric.name] = folds.note_bests(metric, known, fold, measured[metric.name].value)
+            bests[metric.name] = folds.update_bests(metric, known, fold, measured[metric.name].value)
         row.best_by_fold = json.dumps(bests if len(metrics) > 1 else bests[metrics[0].name])
 
 

@@ -99,7 +99,7 @@ class Ledger:
             seconds=self.now - row.started_at if row.started_at else 0.0,
             exhausted=exhausted,
             size=row.specification.space.size() if exhausted else 0,
-            unsure=chosen is None and row.specification.stop.ask_for_the_best and estimates.unsure(self.session, row),
+            unsure=chosen is None and row.specification.stop.depend_on_best and estimates.unsure(self.session, row),
         )
         if chosen is None:
             return found
@@ -124,7 +124,7 @@ class Ledger:
         progress = self.progress(chosen)
         reason = stopping.ended(progress, specification.stop, specification.objective)
         if reason is None:
-            if progress.unsure and row.ended_by in stopping.OF_THE_BEST:
+            if progress.unsure and row.ended_by in stopping.BEST_DEPENDENT_CODES:
                 return
             if row.ended_by is not None:
                 row.ended_by, row.reason, row.finished_at = None, None, None

@@ -30,7 +30,7 @@ def judge(ledger: Ledger, worker: str, tail: str) -> Reason | None:
         why: str | None = latest.reason
     else:
         gpus = ledger.row.specification.resources.gpu > 0
-        why = quarantine.blame(row.node, tallies, gpus=gpus, tail=tail)
+        why = quarantine.quarantine_reason(row.node, tallies, gpus=gpus, tail=tail)
         if not any(tally.succeeded for node, tally in tallies.items() if node != row.node and node not in shut):
             return None
     if why is None:

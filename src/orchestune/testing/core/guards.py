@@ -77,7 +77,7 @@ class GuardsContract(WorldContract):
             worker.call(finished=[worker.finish(lease, points=points)])
         world.tick(3)
         reason = world.status(experiment)["reason"]
-        assert reason == {"code": "patience", "message": "nothing came onto the Pareto front in the last 2 trials"}
+        assert reason == {"code": "patience", "message": "no trial joined the Pareto front in the last 2 trials"}
 
     def test_a_time_limit_ends_it_while_trials_run(self, world: CoreWorld) -> None:
         experiment = world.create(budget=50, parallelism=2, stop={"time": 60})
