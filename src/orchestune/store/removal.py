@@ -98,8 +98,8 @@ def drop_files(session: Session, experiment: str) -> bool:
     if any(session.change(_batch(table, experiment)) for table in (log_segments, artifacts)):
         return True
     for table, checkpoint in ((trials, trials.c.initial_checkpoint), (folds, folds.c.checkpoint)):
-        kept = (table.c.experiment == experiment) & checkpoint.is_not(None)
-        if session.change(update(table).where(_some(table, kept)).values({checkpoint: None})):
+        with_checkpoint = (table.c.experiment == experiment) & checkpoint.is_not(None)
+        if session.change(update(table).where(_some(table, with_checkpoint)).values({checkpoint: None})):
             return True
     return False
 

@@ -134,9 +134,9 @@ def _of_late(among: Sequence[str], most: int, told_since: float) -> Select[tuple
         select(func.count()).where(own, those).correlate(workers).scalar_subquery()
         for those in (live, (attempts.c.state == AttemptState.CANCELLED) & untold)
     )
-    shown = select(workers, running.label("running"), ending.label("ending"), ranked.c.alike)
-    shown = shown.join(ranked, ranked.c.id == workers.c.id).where(or_(~ended, ranked.c.place <= most))
-    return shown.order_by(workers.c.created_at)
+    rows = select(workers, running.label("running"), ending.label("ending"), ranked.c.alike)
+    rows = rows.join(ranked, ranked.c.id == workers.c.id).where(or_(~ended, ranked.c.place <= most))
+    return rows.order_by(workers.c.created_at)
 
 
 def ran_something(session: Session, worker: str) -> bool:
@@ -153,8 +153,8 @@ def present(session: Session, cluster: str) -> list[PolledWorker]:
 
 def are_there(session: Session, experiment: str | None = None) -> bool:
     """Return True if a worker, of this experiment or of any, is starting, alive, draining or lost."""
-    there = select(workers.c.id).where(workers.c.state.in_((*PRESENT, WorkerState.LOST)))
-    mine = there if experiment is None else there.where(workers.c.experiment == experiment)
+    present = select(workers.c.id).where(workers.c.state.in_((*PRESENT, WorkerState.LOST)))
+    mine = present if experiment is None else present.where(workers.c.experiment == experiment)
     return session.first(mine.limit(1), str) is not None
 
 
@@ -182,10 +182,10 @@ def trials_of(session: Session, cluster: str) -> dict[str, list[int]]:
         .where(workers.c.cluster == cluster, workers.c.state.in_(PRESENT), attempts.c.state.in_(("leased", "running")))
         .order_by(attempts.c.trial)
     )
-    found: dict[str, list[int]] = {}
+    trials_by_worker: dict[str, list[int]] = {}
     for row in session.select(query, _TrialOfWorker):
-        found.setdefault(row.worker, []).append(row.trial)
-    return found
+        trials_by_worker.setdefault(row.worker, []).append(row.trial)
+    return trials_by_worker
 
 
 def at_work(session: Session, cluster: str) -> dict[str, int]:

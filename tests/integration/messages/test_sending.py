@@ -316,7 +316,7 @@ def test_a_server_of_several_people_refuses_addresses_inside_at_once_and_names_w
 
 
 def test_what_lacks_its_address_or_has_a_wrong_one_makes_no_experiment(world: CoreWorld) -> None:
-    with pytest.raises(UsageError, match=r"no value came for notify\.0\.url \(env:HOOK\)") as refused:
+    with pytest.raises(UsageError, match=r"no value for notify\.0\.url \(env:HOOK\)") as refused:
         world.create(notify=[{"url": "env:HOOK"}])
     assert refused.value.hint == "set them where you call `run`; an empty one is none"
     with pytest.raises(BadInput, match=r"notify\.0\.url: is no address"):
@@ -371,7 +371,7 @@ def test_standing_still_is_told_once_and_again_when_it_stands_still_again(world:
         requests = receiver.received
     assert [request.document["type"] for request in requests] == ["experiment.stuck"] * 2
     assert requests[0].document["data"]["text"] == (
-        "test stands still: no trial began, ended or reported a value for 10 min"
+        "test is stuck: no trial began, ended or reported a value for 10 min"
     )
     assert len({request.identity for request in requests}) == 2
     assert len(events(world, experiment, "experiment_stuck")) == 2

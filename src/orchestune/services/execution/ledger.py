@@ -23,8 +23,8 @@ from orchestune.store import experiments, hot, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
-_MOVES = ("desired", "state", "ended_by", "reason_json", "budget", "parallelism", "priority")
-_USES = ("last_trial", "queued", "running", "pending_folds", "history_seq")
+_STATE_FIELDS = ("desired", "state", "ended_by", "reason_json", "budget", "parallelism", "priority")
+_QUEUE_FIELDS = ("last_trial", "queued", "running", "pending_folds", "history_seq")
 
 
 class Ledger:
@@ -87,7 +87,7 @@ class Ledger:
         """Return the input of the stop rules; `chosen`: the incumbent if it is not the trial with the best value."""
         row = self.row
         exhausted = bool(row.is_exhausted) or self._all_tried()
-        found = stopping.SearchProgress(
+        progress = stopping.SearchProgress(
             budget=row.budget,
             finished=row.finished,
             completed=row.completed,
@@ -102,8 +102,8 @@ class Ledger:
             unsure=chosen is None and row.specification.stop.depend_on_best and estimates.unsure(self.session, row),
         )
         if chosen is None:
-            return found
-        return replace(found, best_value=chosen.value, since_best=row.finished - chosen.place)
+            return progress
+        return replace(progress, best_value=chosen.value, since_best=row.finished - chosen.place)
 
     def _all_tried(self) -> bool:
         """Return True if the budget is used up and the space too, so that a larger budget would find nothing new."""
@@ -215,7 +215,7 @@ class Ledger:
         or pauses, the other controllers have work after each event.
         """
         row, topics = self.row, []
-        moved = any(getattr(row, name) != self._loaded[name] for name in _MOVES)
+        moved = any(getattr(row, name) != self._loaded[name] for name in _STATE_FIELDS)
         if self._events:
             topics += [f"events:{row.id}", EXPERIMENTS]
         if self._segments:
@@ -224,7 +224,7 @@ class Ledger:
             topics += [f"work:{row.id}", ACTING]
         elif self._other_workers:
             topics.append(ACTING)
-        used = any(getattr(row, name) != self._loaded[name] for name in _USES)
+        used = any(getattr(row, name) != self._loaded[name] for name in _QUEUE_FIELDS)
         if moved or (used and (row.id not in signals.without_memory or missing(row) > 0)):
             topics.append(SUGGESTING)
         if self._noticed:

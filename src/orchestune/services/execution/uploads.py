@@ -116,16 +116,18 @@ def _check_files(core: Core, attempt: AttemptRow, files: Mapping[str, int]) -> N
     """
     with core.store.reading() as session:
         limit = experiments.get(session, attempt.experiment).specification.keep.limit
-        kept = artifacts.of_trial(session, attempt.experiment, attempt.trial)
-    own = {**{artifact.path: artifact.size for artifact in kept if artifact.attempt == attempt.id}, **files}
+        stored = artifacts.of_trial(session, attempt.experiment, attempt.trial)
+    own = {**{artifact.path: artifact.size for artifact in stored if artifact.attempt == attempt.id}, **files}
     if sum(own.values()) > limit:
         text = f"the files have {sum(own.values()):,} bytes together (expected at most {limit:,}, see `keep.limit`)"
         raise TooLarge(text, "raise the limit in the experiment file")
-    paths = own.keys() | {artifact.path for artifact in kept}
+    paths = own.keys() | {artifact.path for artifact in stored}
     for path in paths:
         for folder in map(str, PurePosixPath(path).parents):
             if folder in paths and (path in files or folder in files):
-                raise BadInput.one(f"{path[:200]!r} cannot be kept: {folder[:200]!r} is a file too (expected a folder)")
+                raise BadInput.one(
+                    f"{path[:200]!r} cannot be stored: {folder[:200]!r} is a file too (expected a folder)"
+                )
 
 
 def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> KeptArtifacts:
@@ -222,8 +224,8 @@ def open_blob(core: Core, worker: str, digest: str) -> tuple[BinaryIO, int]:
         row = workers.get(session, worker)
         blob = blobs.get(session, check_digest(digest))
         if row is None:
-            raise GroupOver("this worker is no longer wanted")
+            raise GroupOver("this worker is no longer needed")
         may_read = claims.may_resume_from(session, row.experiment, digest)
     if blob is None or not may_read:
-        raise NotFound(f"there is no checkpoint {digest} in this experiment")
+        raise NotFound(f"this experiment has no checkpoint {digest}")
     return core.files.open(blob_key(digest)), blob.size

@@ -17,7 +17,7 @@ from orchestune.store.session import Session
 
 Numbers = NDArray[np.float64]
 
-_MOST = 200
+_MAX_REASONS = 200
 """Upper bound of the failure reasons returned."""
 _UNKNOWN: documents.Reason = {"code": "unknown", "message": "no reason is known"}
 
@@ -72,11 +72,11 @@ class TrialTotals:
         return BusyIntervals(_merged(self.begins, [span.leased_at for span in live]), _merged(self.ends, ends))
 
     def failures(self) -> list[documents.Failures]:
-        """Return at most `_MOST` failure reasons of trials, the most frequent one first."""
+        """Return at most `_MAX_REASONS` failure reasons of trials, the most frequent one first."""
         ordered = sorted(self.reasons.items(), key=lambda each: -each[1].trials)
         return [
             {"reason": json.loads(text) if text else _UNKNOWN, "trials": count.trials, "newest": count.newest}
-            for text, count in ordered[:_MOST]
+            for text, count in ordered[:_MAX_REASONS]
         ]
 
 

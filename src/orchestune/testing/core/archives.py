@@ -114,9 +114,9 @@ class ArchivesContract(WorldContract):
         world.run(experiment)
         record = self._exported(world, experiment)
         change_experiment.delete(world.core, experiment, True, "ada")
-        with pytest.raises(Conflict, match=r"test-\w{4} is being removed for good"):
+        with pytest.raises(Conflict, match=r"test-\w{4} is being purged"):
             self._exported(world, experiment)
-        with pytest.raises(Conflict, match=r"test-\w{4} is being removed for good here"):
+        with pytest.raises(Conflict, match=r"test-\w{4} is being purged on this server"):
             self._read(world, record)
         assert read_experiments.statuses(world.core, hidden=True)["items"] == []
         world.tick(4)
@@ -259,7 +259,7 @@ class ArchivesContract(WorldContract):
         experiment, earlier, later = two_states
         self._read(world, earlier)
         self._extended(world, experiment, budget)
-        with pytest.raises(Conflict, match="went on here by itself"):
+        with pytest.raises(Conflict, match="have diverged"):
             self._read(world, later)
         assert world.status(experiment)["counts"]["completed"] == budget
 

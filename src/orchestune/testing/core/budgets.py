@@ -41,7 +41,7 @@ class BudgetsContract(WorldContract):
         asked = queue_trial.queue_trial(world.core, experiment, {"x": 0.5}, "ada")["number"]
         world.tick()
         assert world.status(experiment)["counts"]["queued"] > 10
-        with pytest.raises(Conflict, match="3 trials were handed out already") as caught:
+        with pytest.raises(Conflict, match="3 trials were started already") as caught:
             change_experiment.change_experiment(world.core, experiment, Changes(budget=2), "ada")
         assert caught.value.hint == "the budget can be 3 or more"
         assert world.status(experiment)["counts"]["cancelled"] == 0
@@ -115,7 +115,7 @@ class BudgetsContract(WorldContract):
 
     def test_a_warm_start_of_which_nothing_can_be_used_is_refused(self, world: CoreWorld) -> None:
         warm = {"source": "old.csv", "results": [{"parameters": {"x": 7.0}, "metrics": {"loss": {"value": 1.0}}}]}
-        with pytest.raises(BadInput, match=r"warm_start: none of its results can be used .*outside this space"):
+        with pytest.raises(BadInput, match=r"warm_start: has no usable result .*outside this space"):
             world.create(engine="auto", warm_start=warm)
         assert read_experiments.statuses(world.core)["items"] == []
 

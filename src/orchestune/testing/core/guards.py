@@ -180,4 +180,4 @@ class GuardsContract(WorldContract):
         assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (3, 0)
         attempts = world.trial(experiment, 1)["attempts"]
         assert [attempt["raised_memory_bytes"] for attempt in attempts] == [None, 3 * 2**29, 9 * 2**28]
-        assert attempts[1]["reason"]["message"] == "killed for memory; tried again with 2.25 GiB"
+        assert attempts[1]["reason"]["message"] == "killed for memory; retried with 2.25 GiB"
