@@ -79,8 +79,8 @@ def test_a_controllers_trouble_is_told_once_until_it_passes_or_is_another(caplog
     assert counting.ticked.is_set(), "the others go on"
     told = "failing waits: the bucket is away"
     assert [record.message for record in caplog.records] == [
-        *(told, "failing failed", told, "failing goes on"),
-        *(told, "failing goes on"),
+        *(told, "failing failed", told, "failing has recovered"),
+        *(told, "failing has recovered"),
     ]
 
 
