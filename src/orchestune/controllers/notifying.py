@@ -145,9 +145,11 @@ class Notifying:
         if answer.good:
             return partial(self._drop, notice)
         if answer.status == _HTTP_GONE:
-            return partial(self._give_up, notice, hook, "it is gone (410)")
+            return partial(self._give_up, notice, hook, "the receiver responded 410 Gone")
         after = answer.headers.get("retry-after", "")
-        return self._failed(notice, hook, f"it answered {answer.status}", float(after) if after.isdecimal() else None)
+        return self._failed(
+            notice, hook, f"the receiver responded {answer.status}", float(after) if after.isdecimal() else None
+        )
 
     def _failed(self, notice: Notice, hook: Hook, why: str, seconds: float | None) -> Callable[[], None]:
         if notice.delivery_attempts >= len(PAUSES):

@@ -46,7 +46,7 @@ def remembered(core: Core, key: str, request_hash: str) -> tuple[int, str] | Non
     if row is None:
         return None
     if row.request_hash != request_hash:
-        raise Conflict("this Idempotency-Key was used for another request", "make a new key for each request")
+        raise Conflict("this Idempotency-Key was used for another request", "create a new key for each request")
     return row.status, row.response
 
 

@@ -243,7 +243,7 @@ def translated(hint: str = "retry in a moment") -> Iterator[None]:
         if getattr(cause, "sqlstate", "") in _TOO_LARGE:
             raise BadInput.one(f"a value is larger than the store can hold: {text.splitlines()[0]}") from error
         if "disk is full" in text or "disk full" in text.lower() or "No space left" in text:
-            hint = "free some space (`orchestune doctor` says where); nothing was lost"
+            hint = "free some space (`orchestune doctor` shows where); nothing was lost"
             raise StoreFull("the disk of the store is full", hint) from error
         if any(words in text for words in ("read-only transaction", "session is read-only", "during recovery")):
             raise StoreUnavailable(f"the database rejects changes: {text.splitlines()[0]}", PRIMARY) from error

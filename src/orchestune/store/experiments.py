@@ -333,7 +333,7 @@ def show(session: Session, experiment: str) -> bool:
     return session.change(update(experiments).where(own).values(visibility=Visibility.LISTED)) == 1
 
 
-_LONGEST = 36
+_MAX_REFERENCE_CHARS = 36
 """length of an id; handles are shorter. Databases reject very long LIKE patterns"""
 
 
@@ -348,7 +348,7 @@ def find(session: Session, reference: str) -> ExperimentRow:
     name = reference.lower()
     exact = or_(experiments.c.id == name, experiments.c.handle == name)
     rows = session.select(select(*_COLUMNS).where(exact), ExperimentRow)
-    if not rows and 0 < len(name) <= _LONGEST:
+    if not rows and 0 < len(name) <= _MAX_REFERENCE_CHARS:
         pattern = name.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
         prefix = or_(experiments.c.handle.like(pattern, escape="\\"), experiments.c.id.like(pattern, escape="\\"))
         query = select(*_COLUMNS).where(prefix).order_by(experiments.c.created_at.desc())

@@ -436,7 +436,7 @@ def test_a_quarantine_ends_by_itself_or_by_word(world: CoreWorld) -> None:
     waiting = world.create(budget=5, parallelism=1, resources={"cpu": 4}, placement={"pool": "cpu"})
     world.tick(2)
     assert world.status(waiting)["reason"]["message"].endswith("; in quarantine: cpu1")
-    with pytest.raises(NotFound, match="gpu1 is in no quarantine"):
+    with pytest.raises(NotFound, match="gpu1 is not in quarantine"):
         lift(world.core, "local", "gpu1")
     lift(world.core, "local", "cpu1")
     world.tick(2)

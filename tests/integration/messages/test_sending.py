@@ -221,7 +221,12 @@ def test_what_nobody_takes_is_given_up_and_the_events_say_so(world: CoreWorld) -
             world.clock.pass_time(PAUSES[-1])
         sent(world, sending)
     assert events(world, experiment, "message_failed") == [
-        {"about": "finished", "to": f"http://127.0.0.1:{receiver.port}/…", "tries": 10, "why": "it answered 503"}
+        {
+            "about": "finished",
+            "to": f"http://127.0.0.1:{receiver.port}/…",
+            "tries": 10,
+            "why": "the receiver responded 503",
+        }
     ]
 
 
@@ -231,7 +236,7 @@ def test_an_address_that_is_gone_is_given_up_at_once(world: CoreWorld) -> None:
         world.run(experiment)
         sent(world, Notifying(world.core))
         assert len(receiver.received) == 1
-    assert events(world, experiment, "message_failed")[0]["why"] == "it is gone (410)"
+    assert events(world, experiment, "message_failed")[0]["why"] == "the receiver responded 410 Gone"
 
 
 def test_one_that_hangs_holds_nobody_else_up(world: CoreWorld) -> None:

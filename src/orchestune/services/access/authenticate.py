@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestune.services.core import UNNAMED, Caller, Core
-from orchestune.services.execution.register_worker import wanted
+from orchestune.services.execution.register_worker import needed_worker
 from orchestune.services.signatures import digest, read_worker_token, same
 from orchestune.store import credentials
 from orchestune.store.credentials import Credential
@@ -20,7 +20,7 @@ def authenticate(core: Core, token: str) -> Caller | None:
     claims = read_worker_token(core, token)
     if claims:
         with core.store.reading() as session:
-            wanted(session, claims[0])  # worker tokens are in no row and do not expire: check the worker itself
+            needed_worker(session, claims[0])  # worker tokens are in no row and do not expire: check the worker itself
         return Caller(name=claims[0], role="worker", experiment=claims[1], worker=claims[0])
     for owner_token, name in core.owners.items():
         if same(token, owner_token):

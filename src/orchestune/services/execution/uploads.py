@@ -143,7 +143,7 @@ def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> KeptArtifact
     _check_paths(below, call.files)
     if call.refused is not None:
         if AttemptState(attempt.state).live:
-            raise StoreUnavailable(f"attempt {attempt.id} has not ended yet", "tell it again when it has")
+            raise StoreUnavailable(f"attempt {attempt.id} has not ended yet", "retry after it has ended")
         with locked(core, attempt.experiment) as ledger:
             pending_files.refused(ledger, attempt.id, call.refused)
         return KeptArtifacts([])

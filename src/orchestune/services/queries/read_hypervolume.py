@@ -36,8 +36,8 @@ def hypervolume(core: Core, ref: str) -> Hypervolume:
     optimized = objectives(row.specification.metrics)
     if len(optimized) < 2:
         raise UsageError(
-            f"{row.handle} optimizes {optimized[0].name} alone",
-            "a hypervolume is one of two or more metrics with a goal",
+            f"{row.handle} optimizes only {optimized[0].name}",
+            "a hypervolume needs two or more metrics with a goal",
         )
     return _VOLUMES.get(row.cache_key, (row.event_seq, row.revision), lambda: _volumes(row, columns))
 

@@ -11,7 +11,7 @@ from orchestune.store import experiments
 from orchestune.store import logs as rows
 from orchestune.store.logs import SegmentOfAttempt
 
-_MOST_BYTES = 4 * 2**20
+_MAX_BYTES = 4 * 2**20
 """Upper bound of the log bytes on one page, unless a single segment is larger."""
 _TAIL_BYTES, _TAIL_LINE = 2**20, 2000
 """Bytes searched for the start of a log tail: in total, or per requested line if that is more."""
@@ -50,7 +50,7 @@ def logs(
         after = _before_tail(core, ref, trial, max(tail, 1))
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
-        upto = rows.last_within(session, experiment.id, after, _MOST_BYTES, trial, start, limit)
+        upto = rows.last_within(session, experiment.id, after, _MAX_BYTES, trial, start, limit)
         segments = rows.segments_after(session, experiment.id, after, limit, trial, start, upto)
         over = experiment.state.over or (trial is not None and rows.ended(session, experiment.id, trial))
     several = experiment.specification.folds.count > 1
