@@ -139,7 +139,7 @@ class Archiving:
 
     def _drop_orphan(self, digest: str, limit: float) -> None:
         with self._core.store.transaction() as session:
-            ours = blobs.let_go(session, digest, limit)
+            ours = blobs.claim_for_deletion(session, digest, limit)
         if ours:
             self._delete(digest)
             log.info("deleted the unreferenced file %s", digest)

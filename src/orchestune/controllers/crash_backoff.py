@@ -54,7 +54,7 @@ class CrashBackoff:
             ended = [worker for worker in workers.of_experiment(session, row.id) if worker.state == WorkerState.ENDED]
             ended.sort(key=lambda worker: worker.ended_at or worker.created_at)
             fresh, failures.counted = [] if first_look else ended[failures.counted :], len(ended)
-            ran = {worker.id for worker in fresh if workers.ran_something(session, worker.id)}
+            ran = {worker.id for worker in fresh if workers.has_run_attempt(session, worker.id)}
         is_evicted = False
         for worker in fresh:
             # A worker that ran a trial did start. If the trial killed it, the loss counts against the trial.

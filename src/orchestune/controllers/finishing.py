@@ -67,7 +67,7 @@ class Finishing:
                 now.ending
                 and now.live_attempts == 0
                 and now.state is ExperimentState.STOPPING
-                and not workers.are_there(ledger.session, experiment)
+                and not workers.any_present(ledger.session, experiment)
             ):
                 ledger.workers_ended()
 

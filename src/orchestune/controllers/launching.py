@@ -149,7 +149,7 @@ class Launching:
         limited = {experiment: size for experiment, size in sizes.items() if size(0).cpu or size(0).memory}
         if limited:
             with self._core.store.reading() as session:
-                busy = workers.at_work(session, backend.name)
+                busy = workers.live_attempts(session, backend.name)
             for experiment, size in limited.items():
                 for worker in by_experiment.get(experiment, ()):
                     slots = worker.slots if worker.state in _USABLE else 0
@@ -216,7 +216,7 @@ class Launching:
         again. Ties go to the newest worker.
         """
         with self._core.store.reading() as session:
-            busy = workers.at_work(session, site.backend.name)
+            busy = workers.live_attempts(session, site.backend.name)
         uses = Counter(card for worker in present for card in worker.assigned_gpus)
         neighbours = {worker.id: max((uses[card] for card in worker.assigned_gpus), default=0) for worker in present}
         away, newest_first = site.capacity.away, present[::-1]
@@ -304,7 +304,7 @@ def _demand(row: ExperimentRow, part: Part, closed: frozenset[str]) -> Demand:
 
 def slots_wanted(row: ExperimentRow) -> int:
     """Return how many attempts of the experiment could run now."""
-    if row.goes_on:
+    if row.can_start_trials:
         return min(row.parallelism, unfinished(row))
     return row.live_attempts if row.desired is Desired.PAUSED and row.ended_by is None else 0
 

@@ -161,7 +161,7 @@ class Reaping:
 
     def _end_attempt(self, ledger: Ledger, attempt: str, loss: WorkerLoss, text: str) -> None:
         if loss is WorkerLoss.OUT_OF_MEMORY:
-            attempts.condemn(ledger, attempt, Reason(ReasonCode.OUT_OF_MEMORY, text))
+            attempts.fail_lost(ledger, attempt, Reason(ReasonCode.OUT_OF_MEMORY, text))
         elif loss is WorkerLoss.PLACE:
             attempts.preempt(ledger, attempt, Reason(ReasonCode.PREEMPTED, text))
         else:

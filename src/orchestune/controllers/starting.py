@@ -66,7 +66,7 @@ class WorkerStarter:
         each = site.each
         allocated = site.backend.takes(each, row.specification.placement)
         with locked(self._core, row.id) as ledger:
-            if not ledger.row.goes_on:
+            if not ledger.row.can_start_trials:
                 return False
             ledger.row.worker_seq += 1
             values = {

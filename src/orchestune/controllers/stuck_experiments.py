@@ -54,7 +54,7 @@ class WorkerObservation:
 
     def _limits(self, row: ExperimentRow) -> Mapping[float, Sequence[str]]:
         """Return the hooks to notify by limit in seconds; empty while no progress is expected."""
-        if not row.goes_on:
+        if not row.can_start_trials:
             return {}
         hooks: dict[float, list[str]] = {}
         for index, hook in enumerate(row.specification.notify):

@@ -72,7 +72,7 @@ class Suggesting:
         self._tried_first &= unfinished
         for finished in self._open.keys() - unfinished:
             self._drop(finished)
-        each(partial(self._experiment, row) for row in rows if row.goes_on and row.unsuggested)
+        each(partial(self._experiment, row) for row in rows if row.can_start_trials and row.unsuggested)
 
     def close(self) -> None:
         """Close all engines."""
@@ -187,7 +187,7 @@ class Suggesting:
     def _missing_count(self, session: Session, row: ExperimentRow, opened: _Open) -> int:
         """Return how many suggestions the queue lacks now."""
         remaining = row.unsuggested
-        if not row.goes_on:
+        if not row.can_start_trials:
             return 0
         if row.parallelism == 1 and opened.engine.uses_history:
             return min(remaining, 1 - row.open)
@@ -210,7 +210,7 @@ class Suggesting:
         """Queue the suggestions if the experiment has not changed since the ask; otherwise the next tick asks again."""
         with locked(self._core, row.id) as ledger:
             now = ledger.row
-            if now.last_trial != row.last_trial or now.revision != row.revision or not now.goes_on:
+            if now.last_trial != row.last_trial or now.revision != row.revision or not now.can_start_trials:
                 return
             now.awaits_suggestion = False
             trials.queue(ledger, suggestions[: now.unsuggested])

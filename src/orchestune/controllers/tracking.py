@@ -225,7 +225,7 @@ class _Recording:
             for run in runs:
                 self._update(run, rows[run.trial].run_id or None, {PARENT_TAG: parent})
             rows = self._rows(numbers)
-            since = {run.trial: run.told_at for run in runs if run.more}
+            since = {run.trial: run.reported_at for run in runs if run.more}
         with self._core.store.reading() as session:
             self._row = experiments.get(session, row.id)
         self._update(tracking_runs.of_experiment(self._row), parent, {})
@@ -261,4 +261,4 @@ class _Recording:
         self._client.update(identity, run.status, run.ended_at)
         if run.trial != WHOLE:
             with self._core.store.transaction() as session:
-                tracked.change(session, self._row.id, run.trial, run_id=identity, logged_at=run.told_at)
+                tracked.change(session, self._row.id, run.trial, run_id=identity, logged_at=run.reported_at)

@@ -96,7 +96,7 @@ class WarmPool:
         alive = [worker for worker in present if worker.state == WorkerState.ALIVE and _movable(backend, worker)]
         by_id = {row.id: row for row in rows}
         with self._core.store.reading() as session:
-            busy = workers.at_work(session, backend.name)
+            busy = workers.live_attempts(session, backend.name)
             over = {worker.experiment for worker in alive} - by_id.keys()
             by_id |= {row.id: row for row in experiments.of_ids(session, sorted(over))}
         ours = {experiment: row for experiment, row in by_id.items() if row.principal and not row.leasable}
@@ -108,8 +108,8 @@ class WarmPool:
         """Hand the worker over if it is idle. The lock on its experiment keeps it from leasing a trial meanwhile."""
         with self._core.store.transaction() as session:
             experiments.lock(session, worker.experiment)
-            idle = worker.id not in workers.at_work(session, test.cluster)
-            return idle and workers.bequeath(session, worker.id, test.id)
+            idle = worker.id not in workers.live_attempts(session, test.cluster)
+            return idle and workers.hand_over(session, worker.id, test.id)
 
 
 def _movable(backend: Backend, worker: PolledWorker) -> bool:
@@ -118,7 +118,7 @@ def _movable(backend: Backend, worker: PolledWorker) -> bool:
 
 
 def _waits(row: ExperimentRow) -> bool:
-    return _is_test(row) and bool(row.principal) and row.goes_on and not row.live_attempts
+    return _is_test(row) and bool(row.principal) and row.can_start_trials and not row.live_attempts
 
 
 def _is_test(row: ExperimentRow) -> bool:

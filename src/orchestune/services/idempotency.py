@@ -31,12 +31,12 @@ class IdempotentRequest:
 
 def take(core: Core, key: str) -> bool:
     """Lock the key across replicas; return False if another one is executing it. Release the lock with `leave`."""
-    return core.store.take_turn(f"idempotency/{key}")
+    return core.store.acquire_lock(f"idempotency/{key}")
 
 
 def leave(core: Core, key: str) -> None:
     """Release the lock of `take` after the response was stored. Never raises."""
-    core.store.leave_turn(f"idempotency/{key}")
+    core.store.release_lock(f"idempotency/{key}")
 
 
 def remembered(core: Core, key: str, request_hash: str) -> tuple[int, str] | None:

@@ -96,7 +96,7 @@ def _sweepable(older_than: float) -> ColumnElement[bool]:
     return (blobs.c.created_at < older_than) | (blobs.c.kind == _GOING)
 
 
-def let_go(session: Session, digest: str, older_than: float) -> bool:
+def claim_for_deletion(session: Session, digest: str, older_than: float) -> bool:
     """Mark a blob as being deleted, so that no new reference is possible. Return False if it was used meanwhile."""
     ours = (blobs.c.digest == digest) & _sweepable(older_than)
     return bool(session.change(update(blobs).where(ours).values(kind=_GOING)))
@@ -124,7 +124,7 @@ def named_by(session: Session, experiment: str) -> list[str]:
     return sorted(digests)
 
 
-def make_old(session: Session, digests: Sequence[str]) -> None:
+def mark_old(session: Session, digests: Sequence[str]) -> None:
     """Mark blobs as old, so that the next sweep deletes those that are unreferenced."""
     for part in parts(digests):
         session.change(update(blobs).where(blobs.c.digest.in_(part)).values(created_at=0.0))

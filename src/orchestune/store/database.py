@@ -156,15 +156,15 @@ class Store:
             self._full_at = self._now()
             raise
 
-    def take_turn(self, name: str) -> bool:
-        """Acquire the lock `name` without blocking, to be released by `leave_turn`.
+    def acquire_lock(self, name: str) -> bool:
+        """Acquire the lock `name` without blocking, to be released by `release_lock`.
 
         Return False if another caller in this server or in another one on this database holds it.
         """
         with translated():
             return self._turns.take(name)
 
-    def leave_turn(self, name: str) -> None:
+    def release_lock(self, name: str) -> None:
         """Release the lock `name`. Raises nothing."""
         self._turns.leave(name)
 

@@ -149,14 +149,14 @@ class ExperimentRow:
         return self.ended_by is not None or self.desired is Desired.STOPPED
 
     @property
-    def goes_on(self) -> bool:
+    def can_start_trials(self) -> bool:
         """True if trials may start: it is neither paused nor stopped, and no rule has ended it."""
         return self.desired is Desired.RUNNING and self.ended_by is None
 
     @property
     def leasable(self) -> int:
         """Upper bound on the attempts that can be leased now, from the counters: some folds may still be in backoff."""
-        return max(min(self.pending_folds, self.parallelism - self.live_attempts), 0) if self.goes_on else 0
+        return max(min(self.pending_folds, self.parallelism - self.live_attempts), 0) if self.can_start_trials else 0
 
     @property
     def unsuggested(self) -> int:

@@ -82,7 +82,7 @@ def drop_rows(session: Session, experiment: str) -> None:
 
     Marks its blobs as old, so that the next sweep deletes those that are unreferenced.
     """
-    blobs.make_old(session, blobs.named_by(session, experiment))
+    blobs.mark_old(session, blobs.named_by(session, experiment))
     own = select(attempts.c.id).where(attempts.c.experiment == experiment)
     session.change(delete(points).where(points.c.attempt.in_(own)))
     for table in _OWN:

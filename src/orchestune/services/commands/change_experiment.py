@@ -46,7 +46,7 @@ def change_experiment(core: Core, ref: str, changes: Changes, actor: str) -> doc
     experiment = resolve(core, ref)
     row = _read(core, experiment)
     if (changes.budget or 0) > row.budget:
-        _may_go_on(core, row)
+        _check_resumable(core, row)
     if (changes.budget or 0) > row.budget or (changes.parallelism or 0) > row.parallelism:
         policy_recheck.refuse(core, row)
     with locked(core, experiment, actor) as ledger:
@@ -98,7 +98,7 @@ def _change(ledger: Ledger, changes: Changes) -> None:
     if budget is not None and row.ended_by is not None and row.desired is Desired.PAUSED:
         row.desired = Desired.RUNNING  # an experiment that has ended is no longer paused
     if grew and row.desired is Desired.STOPPED:
-        _begin_again(ledger)
+        _set_running(ledger)
     ledger.evaluate()
 
 
@@ -119,7 +119,7 @@ def _read(core: Core, experiment: str) -> ExperimentRow:
         return experiments.get(session, experiment)
 
 
-def _may_go_on(core: Core, row: ExperimentRow) -> None:
+def _check_resumable(core: Core, row: ExperimentRow) -> None:
     """Raise Conflict if the experiment is over and its cluster or secrets are missing here, as after an import."""
     if not row.state.over:
         return
@@ -166,7 +166,7 @@ def resume(core: Core, ref: str, actor: str) -> documents.Status:
     experiment = resolve(core, ref)
     before = _read(core, experiment)
     if before.desired is Desired.STOPPED:
-        _may_go_on(core, before)
+        _check_resumable(core, before)
     policy_recheck.refuse(core, before)
     with locked(core, experiment, actor) as ledger:
         row, reason = ledger.row, ledger.row.reason
@@ -174,20 +174,20 @@ def resume(core: Core, ref: str, actor: str) -> documents.Status:
             row.waive_guard(reason.code)
         if row.desired is not Desired.RUNNING:
             _show(ledger)
-            _begin_again(ledger)
+            _set_running(ledger)
             ledger.session.run(changes.FORGET_LOST_ATTEMPTS, {"experiment": row.id})
             ledger.record("experiment_changed", {"desired": Desired.RUNNING})
         ledger.evaluate()
     return status(core, experiment)
 
 
-def _begin_again(ledger: Ledger) -> None:
+def _set_running(ledger: Ledger) -> None:
     """Set the experiment to running and requeue user-named trials that its stop had cancelled."""
     row = ledger.row
     stopped = row.desired is Desired.STOPPED
     row.desired, row.reason = Desired.RUNNING, None
     if stopped:
-        trials.queue_again(ledger)
+        trials.requeue_cancelled(ledger)
 
 
 def stop(core: Core, ref: str, actor: str) -> documents.Status:
@@ -239,20 +239,20 @@ def clear(core: Core, experiment: str, part: Callable[[], AbstractContextManager
     """Remove log files and all rows but the experiment's own, in batches (`part`) so that writers are not blocked."""
     for key in list(core.files.keys(logs.prefix(experiment))):
         core.files.delete(key)
-    _make_old(core, experiment)
+    _mark_blobs_old(core, experiment)
     more = True
     while more:
         with part() as session:
             more = removal.shrink(session, experiment)
 
 
-def _make_old(core: Core, experiment: str) -> None:
+def _mark_blobs_old(core: Core, experiment: str) -> None:
     """Mark its blobs as old: the next sweep deletes those without references."""
     with core.store.reading() as session:
         digests = blobs.named_by(session, experiment)
     for some in parts(digests):
         with core.store.transaction(durable=False) as session:
-            blobs.make_old(session, some)
+            blobs.mark_old(session, some)
 
 
 def drop_files(core: Core, experiment: str) -> None:
@@ -262,7 +262,7 @@ def drop_files(core: Core, experiment: str) -> None:
     batches, as in `remove`.
     """
     objects = list(core.files.keys(logs.prefix(experiment)))
-    _make_old(core, experiment)
+    _mark_blobs_old(core, experiment)
     more = True
     while more:
         with locked(core, experiment) as ledger:

@@ -83,14 +83,14 @@ def _unverified(verified: record.VerifiedRecord, source: BinaryIO) -> Unverified
 def _import_lock(core: Core, head: Head) -> Iterator[None]:
     """Hold the import lock of an experiment. Raises StoreUnavailable if it times out."""
     name, until = _name(head.experiment), time.monotonic() + _LOCK_TIMEOUT_SECONDS
-    while not core.store.take_turn(name):
+    while not core.store.acquire_lock(name):
         if time.monotonic() > until:
             raise StoreUnavailable(f"another import of {head.handle} is running", "retry later")
         time.sleep(_POLL_SECONDS)
     try:
         yield
     finally:
-        core.store.leave_turn(name)
+        core.store.release_lock(name)
 
 
 def _name(experiment: str) -> str:
@@ -257,7 +257,7 @@ class _Import:
 
 def sweep(core: Core, experiment: str) -> None:
     """Remove the rows of an interrupted import. Does nothing while an import of the experiment is running."""
-    if not core.store.take_turn(_name(experiment)):
+    if not core.store.acquire_lock(_name(experiment)):
         return
     try:
         token = new_id(core.clock)
@@ -268,7 +268,7 @@ def sweep(core: Core, experiment: str) -> None:
             with _part(core, experiment, token) as session:
                 imports.end(session, experiment)
     finally:
-        core.store.leave_turn(_name(experiment))
+        core.store.release_lock(_name(experiment))
 
 
 def _continues(session: Session, stored: archive.StoredExperiment, head: Head, source: BinaryIO) -> bool:

@@ -157,13 +157,15 @@ def _verdict(
     several = len(points) > len({point.name for point in points}) or any(p.step is not None for p in points)
     if row.point_count or several or row.resumed_from:
         reported.append(ledger, attempt, points)
-        stored = reported.that_count(ledger.session, ledger.row.id, attempt, ledger.row.specification.metrics)
+        stored = reported.points_to_reduce(ledger.session, ledger.row.id, attempt, ledger.row.specification.metrics)
         last = {point.name: point for point in sorted(points, key=lambda point: point.sequence)}
         decisive = [point for point in last.values() if not math.isfinite(point.value)]
-        decisive += reported.handed_on(ledger.session, ledger.row.id, attempt, points) if row.resumed_from else []
+        decisive += (
+            reported.inherited_not_finite(ledger.session, ledger.row.id, attempt, points) if row.resumed_from else []
+        )
         reported.note_not_finite(ledger, attempt, row.non_finite, decisive)
         points = stored + decisive
-        points += reported.by_http(row.non_finite, points)
+        points += reported.http_not_finite(row.non_finite, points)
     if row.stop_order == "pruned" and end_state in (EndState.LOST, EndState.PREEMPTED, EndState.CANCELLED):
         end_state, reason = EndState.PRUNED, _ordered_reason(row)
     if end_state is EndState.LOST:
@@ -291,7 +293,7 @@ def preempt(ledger: Ledger, attempt: str, reason: Reason) -> None:
         _requeue(ledger, row, Cause.PREEMPT)
 
 
-def condemn(ledger: Ledger, attempt: str, reason: Reason) -> None:
+def fail_lost(ledger: Ledger, attempt: str, reason: Reason) -> None:
     """Fail a live attempt whose worker was lost through the fault of the trial."""
     row = None if _prune(ledger, attempt) else find(ledger, attempt)
     if row is None:
@@ -309,7 +311,7 @@ def _prune(ledger: Ledger, attempt: str) -> bool:
     reason = _ordered_reason(row) or Reason(ReasonCode.PRUNED, "pruned by its early stopping rule")
     _close(ledger, attempt, Cause.PRUNE, reason)
     metrics = ledger.row.specification.metrics
-    measured = measure(metrics, reported.that_count(ledger.session, ledger.row.id, attempt, metrics))
+    measured = measure(metrics, reported.points_to_reduce(ledger.session, ledger.row.id, attempt, metrics))
     _conclude(ledger, row, AttemptVerdict(Cause.PRUNE, reason, measured), late=False)
     return True
 

@@ -27,7 +27,7 @@ def done(ledger: Ledger, trial: int, fold: int, old: TrialState, measured: Mappi
         return
     pruning = _prune_reason(ledger, measured_folds)
     if pruning is None:
-        trials.go_on(ledger, trial, old)
+        trials.keep_running(ledger, trial, old)
         return
     reason = Reason(ReasonCode.PRUNED, pruning)
     trials.cancel_folds(ledger, trial, reason)

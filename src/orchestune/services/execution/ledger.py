@@ -136,7 +136,7 @@ class Ledger:
 
     def pause(self, reason: Reason) -> None:
         """Pause the experiment for a reason that `resume` waives."""
-        if self.row.goes_on:
+        if self.row.can_start_trials:
             self.row.desired, self.row.reason = Desired.PAUSED, reason
 
     def orders(self) -> None:
@@ -220,7 +220,7 @@ class Ledger:
             topics += [f"events:{row.id}", EXPERIMENTS]
         if self._segments:
             topics.append(f"logs:{row.id}")
-        if moved or self._ordered or (self._events and not row.goes_on):
+        if moved or self._ordered or (self._events and not row.can_start_trials):
             topics += [f"work:{row.id}", ACTING]
         elif self._other_workers:
             topics.append(ACTING)

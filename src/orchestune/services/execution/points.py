@@ -96,7 +96,7 @@ def note_not_finite(ledger: Ledger, attempt: str, stored: str | None, points: Se
         ledger.session.run(hot.NOTE_NOT_FINITE, {"id": attempt, "values": json.dumps(after)})
 
 
-def by_http(stored: str | None, others: Sequence[Point]) -> list[Point]:
+def http_not_finite(stored: str | None, others: Sequence[Point]) -> list[Point]:
     """Return the values stored by `note_not_finite`, except names that the worker reported too: for these it is unknown
     which value was the last.
     """
@@ -104,7 +104,7 @@ def by_http(stored: str | None, others: Sequence[Point]) -> list[Point]:
     return [point for point in _not_finite(stored) if point.name not in reported_names]
 
 
-def handed_on(session: Session, experiment: str, attempt: str, points: Sequence[Point]) -> list[Point]:
+def inherited_not_finite(session: Session, experiment: str, attempt: str, points: Sequence[Point]) -> list[Point]:
     """Return the values that `note_not_finite` stored for the attempt that this one resumed from, except names that
     this attempt reported itself, in `points` or before.
     """
@@ -130,7 +130,7 @@ def record(ledger: Ledger, trial: int, points: Sequence[Point]) -> None:
         ledger.record("metric_reported", data)
 
 
-def that_count(session: Session, experiment: str, attempt: str, metrics: Sequence[Metric]) -> list[Point]:
+def points_to_reduce(session: Session, experiment: str, attempt: str, metrics: Sequence[Metric]) -> list[Point]:
     """Return, in order, the few points that `reduce` needs: the attempt's own and those before its checkpoint.
 
     An attempt may have millions of points. If the worker and HTTP both reported a name, which is rare, all its points

@@ -88,13 +88,13 @@ def _inherit(core: Core, row: WorkerRow, experiment: str) -> WorkerRow:
     The worker calls when it is ready: all reports and files of its old experiment have been sent by then.
     """
     with locked(core, experiment, "server") as ledger:
-        heir = ledger.row
-        if not heir.goes_on:
+        successor = ledger.row
+        if not successor.can_start_trials:
             raise GroupOver("the next experiment of this worker is over")
-        heir.worker_seq += 1
+        successor.worker_seq += 1
         came_from = experiments.get(ledger.session, row.experiment).handle
-        pending_files.lost(ledger.session, row.id, row.name, f"it was reassigned to {heir.handle}")
-        if not workers.inherit(ledger.session, row.id, f"w{heir.worker_seq}", came_from, new_id(core.clock)):
+        pending_files.lost(ledger.session, row.id, row.name, f"it was reassigned to {successor.handle}")
+        if not workers.take_over(ledger.session, row.id, f"w{successor.worker_seq}", came_from, new_id(core.clock)):
             raise GroupOver("this worker is no longer needed")
         return needed_worker(ledger.session, row.id)
 

@@ -77,7 +77,7 @@ def queue(ledger: Ledger, suggestions: Sequence[SuggestedTrial]) -> list[int]:
     return [trial["number"] for trial in trials]
 
 
-def queue_again(ledger: Ledger) -> None:
+def requeue_cancelled(ledger: Ledger) -> None:
     """Requeue, as new trials, those that users chose and that a stop of the experiment cancelled, within the budget."""
     row = ledger.row
     stopped = rows.stopped_with_all(ledger.session, row.id)
@@ -109,8 +109,8 @@ def change_fold(ledger: Ledger, trial: int, fold: int, old: FoldState, cause: Ca
 
 def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: int, is_isolated: bool) -> None:
     """Put a trial, or one of its folds, back into the queue. The trial keeps running if other folds are active."""
-    goes_on = ledger.row.specification.folds.count > 1 and _others_go_on(ledger, number)
-    new = after(TRIAL, old, Cause.CONTINUE if goes_on else cause)
+    is_running = ledger.row.specification.folds.count > 1 and _others_run(ledger, number)
+    new = after(TRIAL, old, Cause.CONTINUE if is_running else cause)
     parameters = {"experiment": ledger.row.id, "number": number, "old": old, "state": new}
     if ledger.session.run(hot.REQUEUE_TRIAL, parameters | {"lost_attempts": losses, "is_isolated": is_isolated}) != 1:
         raise InvalidTransition(f"trial {number} is no longer {old}")
@@ -118,12 +118,12 @@ def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: 
     ledger.record("trial_requeued", {"trial": number, "cause": cause})
 
 
-def _others_go_on(ledger: Ledger, number: int) -> bool:
+def _others_run(ledger: Ledger, number: int) -> bool:
     folds = ledger.session.rows(hot.FOLDS_OF_TRIAL, {"experiment": ledger.row.id, "trial": number})
     return trial_state(FoldState(fold.state) for fold in folds) is TrialState.RUNNING
 
 
-def go_on(ledger: Ledger, number: int, old: TrialState) -> None:
+def keep_running(ledger: Ledger, number: int, old: TrialState) -> None:
     """Keep a trial running after one of its folds is done and others are not."""
     new = after(TRIAL, old, Cause.CONTINUE)
     if new is old:

@@ -196,7 +196,7 @@ class _Call:
 
     def _lease(self, held: int) -> list[Lease]:
         row = self.ledger.row
-        if not row.goes_on or self.row.state != WorkerState.ALIVE or _is_outdated(self.row):
+        if not row.can_start_trials or self.row.state != WorkerState.ALIVE or _is_outdated(self.row):
             return []
         if self.call.boot != self.row.boot_id:
             return []  # a call of the worker's previous process, which would never receive the lease

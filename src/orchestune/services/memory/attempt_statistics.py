@@ -44,7 +44,7 @@ class TrialTotals:
     after its trial.
     """
 
-    told: int = 0
+    read_up_to: int = 0
     """Position in the history up to which it was read."""
     begins: Numbers = field(default_factory=lambda: np.empty(0))
     ends: Numbers = field(default_factory=lambda: np.empty(0))
@@ -56,12 +56,12 @@ class TrialTotals:
 
     def read(self, session: Session, row: ExperimentRow) -> BusyIntervals:
         """Read new rows and return when attempts ran; live attempts end now."""
-        spans = attempts.spans_between(session, row.id, self.told, row.history_seq)
+        spans = attempts.spans_between(session, row.id, self.read_up_to, row.history_seq)
         spans += attempts.spans_of(session, row.id, sorted(self.late))
-        for trial in rows.failed_between(session, row.id, self.told, row.history_seq):
+        for trial in rows.failed_between(session, row.id, self.read_up_to, row.history_seq):
             tally = self.reasons.get(trial.reason, FailureCount(0, 0))
             self.reasons[trial.reason] = FailureCount(tally.trials + 1, max(tally.newest, trial.number))
-        self.told = row.history_seq
+        self.read_up_to = row.history_seq
         self.late = {span.trial for span in spans if span.finished_at is None}
         late = self.late
         over = [span for span in spans if span.trial not in late]

@@ -76,11 +76,11 @@ class ExperimentCache:
 
 def _read_on(session: Session, row: ExperimentRow, done: TrialColumns) -> TrialColumns:
     """Append the trials that have finished since to `done`; return a view that also has the unfinished trials."""
-    while (finished := rows.finished_after(session, row.id, done.told, _PAGE)).number:
+    while (finished := rows.finished_after(session, row.id, done.read_up_to, _PAGE)).number:
         last = finished.history_seq[-1]
-        values = rows.values_between(session, row.id, done.told, last)
-        done.add(finished, values, attempts.ran_between(session, row.id, done.told, last))
-        done.told = last
+        values = rows.values_between(session, row.id, done.read_up_to, last)
+        done.add(finished, values, attempts.ran_between(session, row.id, done.read_up_to, last))
+        done.read_up_to = last
     unfinished = rows.without_history(session, row.id)
     values = rows.values_of(session, row.id, unfinished.number)
     return done.with_open(unfinished, values, attempts.open_ran(session, row.id))

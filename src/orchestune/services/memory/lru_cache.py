@@ -39,9 +39,9 @@ class Recent(Generic[T]):
 
     def get(self, key: Hashable, version: Hashable, make: Callable[[], T]) -> T:
         """Return the cached value of this version, or compute it with `make`."""
-        return self.grown(key, version, lambda _: make())
+        return self.updated(key, version, lambda _: make())
 
-    def grown(self, key: Hashable, version: Hashable, make: Callable[[T | None], T]) -> T:
+    def updated(self, key: Hashable, version: Hashable, make: Callable[[T | None], T]) -> T:
         """Return the cached value like `get`; on a miss `make` gets that of another, possibly later version or None."""
         with self._lock:
             entry = self._entries.get(key)

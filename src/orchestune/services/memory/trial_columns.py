@@ -62,7 +62,7 @@ class TrialColumns:
     """The finished trials of an experiment in order of completion, followed by the open ones by number."""
 
     def __init__(self, row: ExperimentRow) -> None:
-        self.told = 0
+        self.read_up_to = 0
         self.parameters = {
             parameter.name: Column(words=None if parameter.numeric else list(parameter.choices))
             for parameter in row.specification.space.parameters
@@ -108,7 +108,7 @@ class TrialColumns:
     def with_open(self, trials: ColumnRows, measured: ValueColumns, runs: RunColumns) -> TrialColumns:
         """Return a copy with the open trials appended; `self` is unchanged."""
         view = TrialColumns.__new__(TrialColumns)
-        view.told, view.length = self.told, self.length
+        view.read_up_to, view.length = self.read_up_to, self.length
         for kind in ("parameters", "metrics", "plain"):
             mine: Mapping[str, Column] = getattr(self, kind)
             setattr(view, kind, {name: Column([column.array()], column.words) for name, column in mine.items()})

@@ -36,7 +36,7 @@ def ordered(
     core: Core, ref: str, sort: str, where: str | None, state: str | None, offset: int, limit: int
 ) -> documents.TrialPage:
     """Return a page of the matching trials in the order of `sort`, and their total number."""
-    row, columns = core.shelf.columns(core.store, ref)
+    row, columns = core.experiment_cache.columns(core.store, ref)
     places = columns.order(columns.matching(where, state), sort)
     numbers = [int(number) for number in columns.number()[places[offset : offset + limit]]]
     with core.store.reading() as session:
@@ -49,7 +49,7 @@ def columns(core: Core, ref: str, limit: int, where: str | None, metric: str | N
 
     The best values so far of `metric` (default: the first one) and the Pareto front are computed from all trials.
     """
-    row, columns = core.shelf.columns(core.store, ref)
+    row, columns = core.experiment_cache.columns(core.store, ref)
     matching = columns.matching(where)
     objective = row.specification.objective
     places = _chosen(columns, matching, objective, limit)
@@ -134,7 +134,7 @@ def _plain(values: Numbers) -> list[float | None]:
 
 def overview(core: Core, ref: str) -> documents.Overview:
     """Return why trials failed, and how many attempts ran over time."""
-    busy, failures = core.shelf.attempts(core.store, ref)
+    busy, failures = core.experiment_cache.attempts(core.store, ref)
     return {"failures": failures, "busy": _busy(busy)}
 
 

@@ -32,7 +32,7 @@ def contour(core: Core, ref: str, x: str, y: str, metric: str | None) -> Contour
 
     Raises BadInput if `x` or `y` is not a parameter, UsageError if both are the same or the metric is unknown.
     """
-    row, columns = core.shelf.columns(core.store, ref)
+    row, columns = core.experiment_cache.columns(core.store, ref)
     parameters = {parameter.name: parameter for parameter in row.specification.space.parameters}
     for name, key in ((x, "x"), (y, "y")):
         if name not in parameters:

@@ -210,7 +210,7 @@ def _add_details(
         warm_starts.summaries(session, ids),
         trials.last_sources(session, ids, _LATEST_SUGGESTIONS),
     )
-    loads = workers.of_late(session, {row.id: row.specification.grace for row in rows}, _MAX_ENDED_WORKERS)
+    loads = workers.with_recent_ended(session, {row.id: row.specification.grace for row in rows}, _MAX_ENDED_WORKERS)
     for row, document in zip(rows, statuses, strict=True):
         specification, warm = row.specification, warm_summaries.get(row.id)
         results = row.completed + (warm.count if warm else 0)
@@ -234,7 +234,7 @@ def _add_details(
 
 
 def _notes(core: Core, session: Session, row: ExperimentRow) -> list[str]:
-    is_searching = bool(row.awaits_suggestion) and row.goes_on
+    is_searching = bool(row.awaits_suggestion) and row.can_start_trials
     text = "searching the grid for the next configuration that satisfies the constraints"
     notes = [_deleted(row), _waits(core, row), text if is_searching else None, unpruned(session, row)]
     return [note for note in notes if note is not None]

@@ -32,7 +32,7 @@ def hypervolume(core: Core, ref: str) -> Hypervolume:
     The reference point is the threshold of each metric that has one, otherwise the result of `reference`. Raises
     UsageError for an experiment with a single objective.
     """
-    row, columns = core.shelf.columns(core.store, ref)
+    row, columns = core.experiment_cache.columns(core.store, ref)
     optimized = objectives(row.specification.metrics)
     if len(optimized) < 2:
         raise UsageError(

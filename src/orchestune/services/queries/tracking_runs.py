@@ -51,7 +51,7 @@ class TrackedRun:
     tags: Mapping[str, str]
     params: Mapping[str, Value] = field(default_factory=dict)
     measures: Sequence[LoggedMetric] = ()
-    told_at: float = 0.0
+    reported_at: float = 0.0
     """Time at which the last of the measures was reported."""
     more: bool = False
     """True if there are more measures than `MOST_POINTS`, the limit of one upload."""

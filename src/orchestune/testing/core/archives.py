@@ -340,7 +340,7 @@ class ArchivesContract(WorldContract):
         _, whole = arriving
         with monkeypatch.context() as patch:
             patch.setattr(archive, "add", self._dying(5))
-            patch.setattr(world.core.store, "leave_turn", lambda name: None)
+            patch.setattr(world.core.store, "release_lock", lambda name: None)
             with pytest.raises(Killed):
                 self._read(world, whole)
         world.tick()

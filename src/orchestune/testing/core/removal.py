@@ -282,7 +282,7 @@ class RemovalContract(WorldContract):
         world.create(budget=1, parallelism=1)
         ((worker, lease),) = world.lease()
         with world.core.store.transaction() as session:
-            assert blobs.let_go(session, digest, session.now)
+            assert blobs.claim_for_deletion(session, digest, session.now)
         look = getattr(files, looks)
 
         def deleted_right_after(*given: object) -> object:
