@@ -37,7 +37,7 @@ MOST_PENDING = 10
 
 @dataclass(frozen=True)
 class _Cluster:
-    """The resources of one cluster during one tick; `room` and `cards` shrink as they are allocated."""
+    """The resources of one cluster during one tick; `room` and `free_gpus` shrink as they are allocated."""
 
     backend: Backend
     capacity: Capacity
@@ -49,7 +49,7 @@ class _Cluster:
     """slots granted to each part"""
     holding: Sequence[ExperimentRow]
     room: AvailableSlots
-    cards: GpuSet
+    free_gpus: GpuSet
     """free GPUs if the server assigns them; `room` does not count GPUs then"""
 
 
@@ -117,13 +117,13 @@ class Launching:
         demands = [_demand(row, part, closed[row.id]) for row in rows for part in needed_parts[row.id]]
         granted = share_out(capacity, demands, admitted_slots)
         holding = [row for row in rows if row.running or any(granted[part.key] for part in needed_parts[row.id])]
-        cards = GpuSet(capacity.gpus)
+        free_gpus = GpuSet(capacity.gpus)
         for worker in present:
             held = needs.get(worker.experiment, Resources()).gpu or 1.0  # finished experiment: the whole GPU
-            cards.hold(dict.fromkeys(worker.assigned_gpus, min(held, 1.0)))
+            free_gpus.hold(dict.fromkeys(worker.assigned_gpus, min(held, 1.0)))
         possible_nodes = {row.id: _machines(capacity, row, needs[row.id], closed[row.id]) for row in rows}
         unallocated = self._room(backend, capacity, sizes, without_queue, possible_nodes)
-        cluster = _Cluster(backend, capacity, closed, shut, granted, holding, unallocated, cards)
+        cluster = _Cluster(backend, capacity, closed, shut, granted, holding, unallocated, free_gpus)
         jobs = [
             partial(self._experiment, cluster, row, needed_parts[row.id], by_experiment.get(row.id, [])) for row in rows
         ]
@@ -170,7 +170,7 @@ class Launching:
             slots = self._slots(cluster, site, mine, granted)
             reason = reason or _pending_reason(site, min(part.slots, remaining), slots, mine, cluster.holding)
             self._scale(
-                site, [worker for worker in mine if worker.state in _USABLE], min(granted, slots), cluster.cards
+                site, [worker for worker in mine if worker.state in _USABLE], min(granted, slots), cluster.free_gpus
             )
             remaining -= granted
         self._note_reason(row, reason)
@@ -184,7 +184,7 @@ class Launching:
         have = sum(worker.slots for worker in mine if worker.state in _USABLE)
         each, missing = site.part.each, max(slots - have, 0)
         if each.gpu and site.backend.assigns_gpus:
-            missing = min(missing, cluster.cards.fit(each.wanted))
+            missing = min(missing, cluster.free_gpus.fit(each.wanted))
             each = replace(each, gpu=0)
         waits = in_queue(site.backend, site.row)
         if not waits:
@@ -196,7 +196,7 @@ class Launching:
             cluster.room.take(each, missing, among=site.machines)
         return have + missing
 
-    def _scale(self, site: LaunchTarget, present: Sequence[PolledWorker], slots: int, cards: GpuSet) -> None:
+    def _scale(self, site: LaunchTarget, present: Sequence[PolledWorker], slots: int, free_gpus: GpuSet) -> None:
         """Scale the workers of a part to `slots`."""
         # Without a handle it is unknown if the backend has started the worker; starting is idempotent.
         absent = [
@@ -207,7 +207,7 @@ class Launching:
         if have > slots:
             self._shrink(site, present, have - slots)
         elif have < slots and going and not self._backoff.too_early(site.row):
-            self._grow(site, present, slots - have, cards)
+            self._grow(site, present, slots - have, free_gpus)
 
     def _shrink(self, site: LaunchTarget, present: Sequence[PolledWorker], excess: int) -> None:
         """Release `excess` slots: drain the least busy workers first, then those on nodes that accept no new trials.
@@ -217,8 +217,8 @@ class Launching:
         """
         with self._core.store.reading() as session:
             busy = workers.live_attempts(session, site.backend.name)
-        uses = Counter(card for worker in present for card in worker.assigned_gpus)
-        neighbours = {worker.id: max((uses[card] for card in worker.assigned_gpus), default=0) for worker in present}
+        uses = Counter(gpu for worker in present for gpu in worker.assigned_gpus)
+        neighbours = {worker.id: max((uses[gpu] for gpu in worker.assigned_gpus), default=0) for worker in present}
         away, newest_first = site.capacity.away, present[::-1]
         rank = lambda worker: (busy.get(worker.id, 0), worker.node not in away, neighbours[worker.id])
         for worker in sorted(newest_first, key=rank):
@@ -231,11 +231,11 @@ class Launching:
                 self._resize(worker, worker.slots - excess)
                 return
 
-    def _grow(self, site: LaunchTarget, present: Sequence[PolledWorker], missing: int, cards: GpuSet) -> None:
+    def _grow(self, site: LaunchTarget, present: Sequence[PolledWorker], missing: int, free_gpus: GpuSet) -> None:
         backend, each = site.backend, site.part.each
         if each.gpu and backend.assigns_gpus:
             for _ in range(missing):
-                chosen = cards.take(each.wanted)
+                chosen = free_gpus.take(each.wanted)
                 if not chosen or not self._starting.start(site, 1, chosen):
                     return
             return

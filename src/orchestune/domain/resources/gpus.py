@@ -41,10 +41,10 @@ class GpuRequest:
     ids: tuple[str, ...] | None = None
     """ids of the only allowed GPUs; None: any"""
 
-    def suited_by(self, card: Gpu) -> bool:
-        """Return True if `card` matches the request."""
-        allowed = self.ids is None or card.id in self.ids
-        return allowed and suits(card.model, card.memory, self.type, self.memory)
+    def suited_by(self, gpu: Gpu) -> bool:
+        """Return True if `gpu` matches the request."""
+        allowed = self.ids is None or gpu.id in self.ids
+        return allowed and suits(gpu.model, gpu.memory, self.type, self.memory)
 
 
 def suits(model: str, memory: int, type: str | None, min_bytes: int | None) -> bool:
@@ -66,12 +66,12 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", text.lower())
 
 
-def listing(cards: Iterable[Gpu]) -> str:
+def listing(gpus: Iterable[Gpu]) -> str:
     """Return `2 x NVIDIA A100-SXM4-40GB (40 GiB), 1 x Tesla T4 (15 GiB)`; empty if all GPUs are unknown."""
-    counted = Counter(replace(card, id="") for card in cards)
-    if not any(card.model or card.memory for card in counted):
+    counted = Counter(replace(gpu, id="") for gpu in gpus)
+    if not any(gpu.model or gpu.memory for gpu in counted):
         return ""
-    return ", ".join(f"{count} x {card}" for card, count in counted.items())
+    return ", ".join(f"{count} x {gpu}" for gpu, count in counted.items())
 
 
 def named(visible: str) -> tuple[str, ...]:
@@ -88,19 +88,19 @@ def named(visible: str) -> tuple[str, ...]:
 class GpuSet:
     """Available capacity of a set of GPUs: a whole GPU goes to one trial, the rest of a shared GPU to others."""
 
-    def __init__(self, cards: Iterable[Gpu]) -> None:
-        self._cards = tuple(cards)
-        self._free = {card.id: 1.0 for card in self._cards}
+    def __init__(self, gpus: Iterable[Gpu]) -> None:
+        self._gpus = tuple(gpus)
+        self._free = {gpu.id: 1.0 for gpu in self._gpus}
 
     def hold(self, held: Mapping[str, float]) -> None:
         """Mark fractions of GPUs (id → fraction) as in use."""
-        for card, part in held.items():
-            if card in self._free:
-                self._free[card] = max(self._free[card] - part, 0.0)
+        for gpu, part in held.items():
+            if gpu in self._free:
+                self._free[gpu] = max(self._free[gpu] - part, 0.0)
 
     def fit(self, request: GpuRequest) -> int:
         """Return how many trials with this request fit."""
-        free = [self._free[card.id] for card in self._cards if request.suited_by(card)]
+        free = [self._free[gpu.id] for gpu in self._gpus if request.suited_by(gpu)]
         if request.count < 1:
             return sum(int((part + _ROUNDING) // request.count) for part in free)
         return int(sum(part > 1 - _ROUNDING for part in free) // request.count)
@@ -113,9 +113,9 @@ class GpuSet:
         """
         if not self.fit(request):
             return ()
-        suitable = [card for card in self._cards if request.suited_by(card)]
-        enough = [card for card in suitable if self._free[card.id] >= min(request.count, 1) - _ROUNDING]
-        enough.sort(key=lambda card: (round(self._free[card.id], 6), card.memory))
+        suitable = [gpu for gpu in self._gpus if request.suited_by(gpu)]
+        enough = [gpu for gpu in suitable if self._free[gpu.id] >= min(request.count, 1) - _ROUNDING]
+        enough.sort(key=lambda gpu: (round(self._free[gpu.id], 6), gpu.memory))
         chosen = enough[: max(int(request.count), 1)]
-        self.hold({card.id: min(request.count, 1.0) for card in chosen})
-        return tuple(card.id for card in chosen)
+        self.hold({gpu.id: min(request.count, 1.0) for gpu in chosen})
+        return tuple(gpu.id for gpu in chosen)

@@ -153,7 +153,7 @@ class Machine:
 
     def suitable(self, each: Resources) -> float:
         """Return the number of GPUs that match the request, including those that other workloads hold."""
-        own = sum(each.wanted.suited_by(card) for card in self.gpus)
+        own = sum(each.wanted.suited_by(gpu) for gpu in self.gpus)
         lent = self.lent
         fits = suits(lent.gpu_type or "", lent.gpu_memory or 0, each.gpu_type, each.gpu_memory)
         return own + (lent.gpu if fits else 0)

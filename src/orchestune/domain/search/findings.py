@@ -60,7 +60,7 @@ def findings(
     """Return findings about the trials of `history` (in the order in which they finished), most useful first.
     `whole` describes all trials if `history` is a sample.
 
-    The best trials are chosen among those that keep every limit of `metrics`. Progress is reported for the Pareto
+    The best trials are chosen among those that satisfy every limit of `metrics`. Progress is reported for the Pareto
     front if several of these have a goal, whichever `metric` the other findings are about, and for the first that has
     one if `metric` has none. Values are means over `folds` folds.
     """

@@ -183,7 +183,7 @@ def _in_order(rows: Sequence[hot.PointRow]) -> list[Point]:
 
 
 def inherited(session: Session, experiment: str, attempt: str, name: str) -> list[list[Point]]:
-    """Return one metric's points from each earlier attempt whose model this one resumed; empty if it started afresh."""
+    """Return one metric's points from each earlier attempt whose model this one resumed; empty if it resumed none."""
     *before, _ = _lineage(session, experiment, attempt)
     return [_within(curve(session, origin, name), upto) for origin, upto in before]
 

@@ -98,7 +98,7 @@ def _folder_of(core: Core, attempt: AttemptRow) -> str:
 
 
 def _check_paths(below: str, files: Sequence[UploadedArtifact]) -> None:
-    """Raise BadInput for paths with which a client that downloads artifacts could write elsewhere, or not at all."""
+    """Raise BadInput for paths that a client could not create below the download folder, or that lead outside of it."""
     problems = [
         Problem(f"{item.path[:200]!r} cannot be the path of an artifact: {problem}", key=f"files[{index}].path")
         for index, item in enumerate(files)

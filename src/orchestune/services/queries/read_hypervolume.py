@@ -27,7 +27,7 @@ _MARGIN = 0.1
 
 
 def hypervolume(core: Core, ref: str) -> Hypervolume:
-    """Return the dominated volume after each trial that increased it. Only trials that keep every limit count.
+    """Return the dominated volume after each trial that increased it. Only trials that satisfy every limit count.
 
     The reference point is the threshold of each metric that has one, otherwise the result of `reference`. Raises
     UsageError for an experiment with a single objective.
