@@ -34,7 +34,7 @@ def watch(world: CoreWorld, experiment: str) -> Watch:
 
 
 def test_a_server_that_had_very_many_experiments_remembers_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals_module, "_KEPT", 100)
+    monkeypatch.setattr(signals_module, "_MAX_SIGNALS", 100)
     signals = Signals()
     signals.notify("events:old", "events:quiet")
     before = {name: signals.version(f"events:{name}") for name in ("old", "quiet", "none")}

@@ -259,7 +259,7 @@ def test_one_that_hangs_holds_nobody_else_up(world: CoreWorld) -> None:
 def test_an_address_that_hangs_for_many_experiments_holds_no_other_one_up(
     world: CoreWorld, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(notifying, "_AT_ONCE", at_once)
+    monkeypatch.setattr(notifying, "_PAGE", at_once)
     monkeypatch.setattr(notifying, "HttpLink", partial(HttpLink, seconds=600.0))
     with Receiver(["hang"]) as slow, Receiver() as quick:
         for _ in range(5):

@@ -16,7 +16,7 @@ from tests.unit.server.harness import scripted_core
 
 @pytest.fixture(autouse=True)
 def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loops, "_REST", 0.01)
+    monkeypatch.setattr(loops, "_ERROR_PAUSE_SECONDS", 0.01)
 
 
 class Counting:

@@ -107,7 +107,7 @@ def test_spellings_of_one_condition_are_as_far_away(text: str, same: str) -> Non
         ("lr + 1", "is not a condition (add a comparison with"),
         ("1 < 2", "contains no parameter"),
         ("opt < 'sgd'", "`opt` and `'sgd'`: texts have no order"),
-        ("opt == 3", "`opt` and `3`: texts are no numbers"),
+        ("opt == 3", "`opt` and `3`: texts cannot be compared with numbers"),
         ("opt * 2 < 3", "`opt` is a text, not a number"),
         ("lr and amp", "`lr` is not a condition"),
         ("open('x') < lr", "unknown function: `open`"),

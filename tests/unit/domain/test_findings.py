@@ -87,7 +87,7 @@ def test_the_best_values_at_a_bound_ask_for_a_wider_range() -> None:
     ]  # fmt: skip
     [found] = by_code(findings(SPACE, LOSS, near + crowd), "at_bound")
     assert found.parameter == "lr"
-    assert "next to its lower bound 1e-05" in found.message
+    assert "next to the lower bound 1e-05" in found.message
 
 
 def test_a_bound_is_not_asked_about_where_as_many_are_as_good_elsewhere() -> None:
@@ -268,7 +268,7 @@ def test_of_a_selection_the_best_and_what_came_twice_are_told_of_all_trials() ->
     best = Observation(777, seen[0].parameters, TrialState.COMPLETED, {"loss": 0.5}, {"loss": 1.0})
     found = findings(SPACE, LOSS, seen, whole=SearchFacts(4000, {1234: best}, 7))
     assert found[0].message.startswith(
-        "the best loss, 0.5, came from trial 777, and the 2766 trials that finished after"
+        "the best loss, 0.5, came from trial 777, and none of the 2766 trials that finished after"
     )
     near = sum(float(given.parameters["layers"]) <= 1.5 for given in seen)
     assert [finding.message.split(" ")[0] for finding in by_code(found, "ties")] == ([str(near)] if near else [])
@@ -296,7 +296,7 @@ def test_a_front_of_one_trial_is_one_trial() -> None:
         Observation(number, given, TrialState.COMPLETED, {name: number * value for name, value in values.items()})
         for number, given in enumerate(configurations(3), start=1)
     ]
-    assert "the Pareto front, of one trial now, was trial 1" in findings(SPACE, LOSS, done, metrics)[0].message
+    assert "the Pareto front, now of one trial, was trial 1" in findings(SPACE, LOSS, done, metrics)[0].message
 
 
 def test_one_and_true_are_two_choices() -> None:

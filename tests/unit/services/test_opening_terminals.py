@@ -18,7 +18,7 @@ def test_who_opened_a_terminal_may_type_into_it_and_an_owner_of_the_server(world
     ((_, lease),) = world.lease()
     terminals.of_user(world.core, shell, lease["attempt"], ADA)
     terminals.of_user(world.core, shell, lease["attempt"], Caller("grace", "owner"))
-    with pytest.raises(Denied, match="is ada's"):
+    with pytest.raises(Denied, match="belongs to ada"):
         terminals.of_user(world.core, shell, lease["attempt"], GRACE)
 
 
