@@ -323,7 +323,7 @@ def test_a_server_of_several_people_refuses_addresses_inside_at_once_and_names_w
 def test_what_lacks_its_address_or_has_a_wrong_one_makes_no_experiment(world: CoreWorld) -> None:
     with pytest.raises(UsageError, match=r"no value for notify\.0\.url \(env:HOOK\)") as refused:
         world.create(notify=[{"url": "env:HOOK"}])
-    assert refused.value.hint == "set them where you call `run`; an empty one is none"
+    assert refused.value.hint == "set them in the environment of `run`; they must not be empty"
     with pytest.raises(BadInput, match=r"notify\.0\.url: is no address"):
         create(world, "mailto:ada")
 

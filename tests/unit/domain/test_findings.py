@@ -273,7 +273,7 @@ def test_of_a_selection_the_best_and_what_came_twice_are_told_of_all_trials() ->
     near = sum(float(given.parameters["layers"]) <= 1.5 for given in seen)
     assert [finding.message.split(" ")[0] for finding in by_code(found, "ties")] == ([str(near)] if near else [])
     assert by_code(found, "duplicates")[0].message.startswith("7 trials repeated the configuration")
-    assert "40 of the 4000 trials, evenly chosen" in by_code(found, "selection")[0].message
+    assert "even sample of 40 of the 4000 trials" in by_code(found, "selection")[0].message
     assert by_code(found, "direction")[0].parameter == "layers"
 
 

@@ -93,7 +93,7 @@ def test_what_is_not_there_is_said(core: Core) -> None:
         contour(core, ref, "speed", "rate", None)
     with pytest.raises(UsageError, match="two different"):
         contour(core, ref, "rate", "rate", None)
-    with pytest.raises(UsageError, match="'f1' is no metric"):
+    with pytest.raises(UsageError, match="has no metric 'f1'"):
         contour(core, ref, "rate", "width", "f1")
 
 

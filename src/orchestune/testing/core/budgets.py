@@ -43,7 +43,7 @@ class BudgetsContract(WorldContract):
         assert world.status(experiment)["counts"]["queued"] > 10
         with pytest.raises(Conflict, match="3 trials were started already") as caught:
             change_experiment.change_experiment(world.core, experiment, Changes(budget=2), "ada")
-        assert caught.value.hint == "the budget can be 3 or more"
+        assert caught.value.hint == "set the budget to 3 or more"
         assert world.status(experiment)["counts"]["cancelled"] == 0
         change_experiment.change_experiment(world.core, experiment, Changes(budget=4), "ada")
         waiting = [trial["number"] for trial in world.trials(experiment) if trial["state"] == "queued"]
