@@ -105,8 +105,8 @@ def test_a_value_that_is_not_finite_is_told_with_what_it_came_as() -> None:
 def test_a_missing_metric_that_has_a_unit_is_told_as_it_was_printed() -> None:
     said = missing_metric("time", {"loss": 0.25, "n": 3.0}, ("loss", "time"), printed="n=3\ntime: 12.5ms\n")
     assert said == (
-        "the command succeeded but never reported time: `time: 12.5ms` has a unit; print the number alone, or name "
-        "what is read in `collect: {regex: …}`"
+        "the command succeeded but never reported time: `time: 12.5ms` has a unit; print the number alone, or set a "
+        "pattern in `collect: {regex: …}`"
     )
     assert "; print a line" in missing_metric("time", {}, ("time",), printed="timed: 12.5ms")
 
