@@ -62,9 +62,9 @@ def test_machines_that_take_no_such_trial_are_not_counted_for_it(world: CoreWorl
     world.backend.closed.add("cpu2")
     with pytest.raises(UsageError, match="this can never run: no machine accepts the trial: their taints or labels"):
         world.create(resources={"cpu": 1})
-    with pytest.raises(UsageError, match="no machine of the pool cpu takes it"):
+    with pytest.raises(UsageError, match="no machine of the pool cpu accepts the trial"):
         world.create(resources={"cpu": 1}, placement={"pool": "cpu"})
-    with pytest.raises(UsageError, match="no machine in the pool spot; pools with machines: cpu, gpu"):
+    with pytest.raises(UsageError, match="the pool spot has no machine; pools with machines: cpu, gpu"):
         world.create(resources={"cpu": 1}, placement={"pool": "spot"})
 
 
@@ -123,7 +123,7 @@ def test_what_no_machine_has_is_refused_at_once_with_the_largest_named(world: Co
     ) as small:
         world.create(resources={"cpu": 9}, placement={"pool": "cpu"})
     assert small.value.hint == "name another `pool`, or lower `resources`"
-    with pytest.raises(UsageError, match="no machine in the pool spot; pools with machines: cpu, gpu"):
+    with pytest.raises(UsageError, match="the pool spot has no machine; pools with machines: cpu, gpu"):
         world.create(resources={"cpu": 1}, placement={"pool": "spot"})
 
 
@@ -247,7 +247,7 @@ def test_where_nobody_knows_how_much_a_trial_may_take_it_has_failed_and_says_wha
     run_out(world)
     trial = world.trial(experiment, 1)
     assert trial["state"] == "failed"
-    assert "write resources.memory" in trial["reason"]["message"]
+    assert "set resources.memory" in trial["reason"]["message"]
 
 
 def test_a_worker_that_was_killed_with_its_trial_is_judged_alike(world: CoreWorld) -> None:

@@ -35,7 +35,7 @@ def consider(ledger: Ledger, worker: str, trial: int, fold: int, reason: Reason)
     if raised >= most:
         memory, outcome = 0, f"{most} {'retry' if most == 1 else 'retries'} with more memory did not help"
     elif memory is None:
-        outcome = "the memory of a trial is not limited, so it cannot be raised: set resources.memory"
+        outcome = "the memory request of a trial is unknown, so it cannot be raised: set resources.memory"
     else:
         outcome = f"retried with {size(memory)}" if memory else "no machine has more memory"
     return RaisedMemory(Reason(reason.code, f"{reason.message}; {outcome}"), memory or 0)

@@ -246,7 +246,7 @@ class ArchivesContract(WorldContract):
         change_experiment.change_experiment(world.core, experiment, Changes(budget=9), "bob")
         world.lease()
         before = world.trials(experiment)
-        with pytest.raises(Conflict, match="is running here") as caught:
+        with pytest.raises(Conflict, match="running on this server") as caught:
             self._read(world, later)
         assert f"orchestune delete {world.status(experiment)['handle']} --purge" in caught.value.hint
         assert world.trials(experiment) == before
@@ -392,7 +392,7 @@ class ArchivesContract(WorldContract):
 
         with monkeypatch.context() as patch:
             self._meanwhile(patch, begin)
-            with pytest.raises(StoreUnavailable, match="another import of this experiment has begun"):
+            with pytest.raises(StoreUnavailable, match="another import of this experiment has started"):
                 self._read(world, whole)
         with pytest.raises(NotFound):
             world.status(experiment)

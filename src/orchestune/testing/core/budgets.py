@@ -122,7 +122,7 @@ class BudgetsContract(WorldContract):
     def test_a_users_configuration_is_tried_and_a_wrong_one_is_refused(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3, parallelism=1)
         queue_trial.queue_trial(world.core, experiment, {"x": 0.25}, "ada")
-        with pytest.raises(BadInput, match="outside"):
+        with pytest.raises(BadInput, match="out of range"):
             queue_trial.queue_trial(world.core, experiment, {"x": 25}, "ada")
         assert world.run(experiment)["counts"]["completed"] == 3
         first = world.trials(experiment)[0]
@@ -169,7 +169,7 @@ class BudgetsContract(WorldContract):
         world.run(experiment)
         with pytest.raises(Conflict, match="no checkpoint") as refused:
             rerun_trial.rerun_trial(world.core, experiment, 1, Rerun(from_checkpoint=True), "ada")
-        assert "before the 300 s after which it is published (`checkpoint.every`)" in refused.value.hint
+        assert "before the first upload after 300 s (`checkpoint.every`)" in refused.value.hint
 
     def test_the_same_request_makes_one_experiment(self, world: CoreWorld) -> None:
         first = create_experiment.create_experiment(world.core, replace(world.request(), request_key="k"), "ada")

@@ -43,7 +43,7 @@ class RemovalContract(WorldContract):
         purge = f"`orchestune delete {status['handle']} --purge` removes its records"
         assert [note for note in status["notes"] if note.startswith("deleted: hidden from lists") and purge in note]
         change_experiment.delete(world.core, experiment, True, "ada")
-        assert world.status(experiment)["notes"][0].startswith("deleted: its records, logs and files go")
+        assert world.status(experiment)["notes"][0].startswith("deleted: its records, logs and files are removed")
         world.tick(4)
         with pytest.raises(NotFound):
             world.status(experiment)
