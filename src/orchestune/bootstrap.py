@@ -102,7 +102,7 @@ class RunningCore:
                 return False
             if any(row.desired != "paused" or row.live_attempts for row in unfinished(session)):
                 return False
-            return not workers.are_there(session)
+            return not workers.any_present(session)
 
 
 def build(

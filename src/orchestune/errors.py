@@ -239,7 +239,7 @@ class NothingCompleted(OrchestuneError):
 
 
 class TemporaryError(OrchestuneError):
-    """The same call may succeed later."""
+    """A retry of the call may succeed."""
 
     code = "temporary"
     exit_code = 3

@@ -207,7 +207,7 @@ def test_a_trial_that_ran_out_of_memory_gets_a_container_with_more(scene: Scene,
     handle = launch(scene.home, project)
     assert reached(scene.home, handle, "completed")["counts"]["completed"] == 1
     first, second = attempts(scene.home, handle)
-    assert first["reason"]["message"].endswith("; tried again with 256 MiB")
+    assert first["reason"]["message"].endswith("; retried with 256 MiB")
     assert (second["state"], second["raised_memory_bytes"]) == ("succeeded", 2**28)
     scene.nothing_left(handle)
 

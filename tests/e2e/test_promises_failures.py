@@ -31,7 +31,7 @@ REASONS = {
     "inf": ("metric_not_finite", "inf"),
     "missing": ("metric_missing", "saw eval_loss=0.25; did you mean eval_loss?"),
     "silent": ("metric_missing", "never reported loss"),
-    "text": ("metric_missing", 'never reported loss: it came as the text "0.5"'),
+    "text": ("metric_missing", 'never reported loss: it was reported as the text "0.5"'),
 }
 
 
@@ -72,7 +72,7 @@ def test_a_failed_trial_tells_why_with_the_end_of_its_log(shared_home: Home, tmp
         ("other-name", "echo eval_acc=0.91", "metric_missing_at_first", "saw eval_acc=0.91; did you mean eval_acc?"),
         ("no-program", "./no-such-program {x}", "first_trials_failed", "no-such-program"),
         ("exit", "echo broken; exit 5", "first_trials_failed", "exit"),
-        ("constant", "echo accuracy=0.5", "identical_metrics", "do the parameters arrive?"),
+        ("constant", "echo accuracy=0.5", "identical_metrics", "does the program use its parameters?"),
     ],
 )
 def test_a_guard_pauses_with_a_hint_and_resume_goes_on(

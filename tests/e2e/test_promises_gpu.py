@@ -71,7 +71,7 @@ def test_trials_get_the_cards_that_the_shell_names_which_said_run(home_with_card
     more = ("run", "--set", "resources.gpu=2")
     refused = home.run(*more, cwd=project, expect=2).stderr
     assert "a trial needs 2 gpu, and CUDA_VISIBLE_DEVICES names only 1; this machine has 2 x Pretended" in refused
-    assert "let CUDA_VISIBLE_DEVICES name more cards" in refused
+    assert "list more GPUs in CUDA_VISIBLE_DEVICES" in refused
     del home.env["CUDA_VISIBLE_DEVICES"]
     home.run(*more, cwd=project)
 

@@ -664,7 +664,7 @@ def drained_worker_that_goes_on_with_another_experiment(stage: Stage) -> None:
     second = stage.create(budget=1)
     worker.finish(worker.lease())
     with stage.core.store.transaction() as session:
-        workers.bequeath(session, worker.id, second)
+        workers.hand_over(session, worker.id, second)
     worker.work(want=1)
     stage.note("its next process registers for the other experiment")
     stage.tick()

@@ -280,7 +280,7 @@ def test_on_a_database_a_server_may_vanish_with_its_node(
     assert_reached(lab, viewer)
     assert set(names(lab, only=ready)) <= set(reachable(lab, "viewer")[0]), "also the new pod"
     assert_exact(lab, handle, 30, 3)
-    unheard = [worker for worker in status(lab, handle)["workers"] if "not been heard of" in (worker["reason"] or "")]
+    unheard = [worker for worker in status(lab, handle)["workers"] if "no heartbeat from" in (worker["reason"] or "")]
     assert {worker["node"] for worker in unheard} <= {lost}, "workers elsewhere found the other server, or waited"
     lab.home.run("get", f"{handle}/30", "-o", str(lab.home.folder / "got"))
     assert [file.read_text() for file in (lab.home.folder / "got").rglob("note.txt")] == ["kept\n"]

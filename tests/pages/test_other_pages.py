@@ -153,7 +153,7 @@ def test_a_configuration_of_ones_own_is_queued(
     dialog.get_by_label("alpha").fill("7")
     dialog.get_by_label("layers").fill("3")
     dialog.get_by_role("button", name="Queue it").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("alpha: 7 is outside 1e-06..0.1")
+    expect(dialog.get_by_role("alert")).to_contain_text("alpha: out of range: 7 (expected 1e-06..0.1)")
     for_everybody(page)
     dialog.get_by_label("alpha").fill("0.01")
     dialog.get_by_role("button", name="Queue it").click()
@@ -176,7 +176,7 @@ def test_a_configuration_beyond_the_budget_is_refused_with_what_to_do(
     dialog.get_by_label("layers").fill("3")
     dialog.get_by_label("alpha").fill("0.01")
     dialog.get_by_role("button", name="Queue it").click()
-    told = "Each of the 65 trials of the budget has its configuration: 57 ended, 8 run or wait."
+    told = "The budget of 65 trials is used up: 57 finished, 8 running or queued."
     expect(dialog.get_by_role("alert")).to_have_text(f"{told} In a terminal: orchestune extend {ref} --budget N")
     client.change(ref, budget=before)
 

@@ -365,7 +365,7 @@ def test_actions_ask_first_and_say_what_was_refused(
     page.get_by_role("button", name="Change").click()
     dialog.get_by_label("Budget").fill("10")
     dialog.get_by_role("button", name="Change").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("trials were handed out already")
+    expect(dialog.get_by_role("alert")).to_contain_text("trials were started already")
     dialog.get_by_label("Budget").fill("210")
     dialog.get_by_label("Parallelism").fill("4")
     dialog.get_by_role("button", name="Change").click()

@@ -78,7 +78,7 @@ def test_an_experiment_is_shared_by_a_link_and_no_longer(
     expect(shares.get_by_text("Nothing is shared")).to_be_visible()
     expect(guest.get_by_role("heading", name="Sign in")).to_be_visible()  # the page noticed by itself
     guest.goto(link)
-    expect(guest.get_by_role("alert")).to_contain_text("not valid any more")
+    expect(guest.get_by_role("alert")).to_contain_text("no longer valid")
     guest.close()
 
 

@@ -39,20 +39,20 @@ class AbandonedRuns:
             return
         self._next = now + EVERY_SECONDS
         with self._core.store.reading() as session:
-            found = experiments.labelled(session, TEST_LABEL)
-        labels = {row.id: json.loads(row.labels_json) for row in found}
+            rows = experiments.labelled(session, TEST_LABEL)
+        labels = {row.id: json.loads(row.labels_json) for row in rows}
         beats = {name: str(labels[name][TEST_LABEL]) for name in labels if TEST_LABEL in labels[name]}
-        for row in found:
+        for row in rows:
             if row.id not in beats:
                 continue  # the search also matches a label's value
-            known = self._heard.get(row.id)
-            if known is None or known[0] != beats[row.id]:
+            last = self._heard.get(row.id)
+            if last is None or last[0] != beats[row.id]:
                 self._heard[row.id] = (beats[row.id], now)
-            elif now - known[1] >= PATIENCE_SECONDS:
-                log.info("removing %s, a test that nobody waits for any more", row.handle)
+            elif now - last[1] >= PATIENCE_SECONDS:
+                log.info("removing the ephemeral run %s: its command line sends no heartbeat", row.handle)
                 self._note(row.handle, row.owner)
                 delete(self._core, row.id, True, "server")
-        self._heard = {name: known for name, known in self._heard.items() if name in beats}
+        self._heard = {name: last for name, last in self._heard.items() if name in beats}
 
     def _note(self, handle: str, owner: str) -> None:
         """Record the removal in the audit log: an editor can make any new experiment a test by setting the label."""

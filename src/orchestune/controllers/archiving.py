@@ -31,7 +31,7 @@ REST = 50.0
 """the next scan starts at least 50x the last scan's duration later: with very many trials a scan reads all of them, and
 may take at most 2 % of the time
 """
-_LOGS = 1000
+_MAX_LOGS = 1000
 """maximum number of logs moved per scan"""
 UPLOAD_SECONDS = 86_400.0
 """age at which an unfinished upload is deleted; a worker that is still alive restarts the upload"""
@@ -64,16 +64,16 @@ class Archiving:
         finally:
             self._next = self._core.clock.monotonic() + max(EVERY_SECONDS, REST * self._looked)
 
-    def _look(self, for_what: Callable[[Session], _T]) -> _T:
+    def _look(self, query: Callable[[Session], _T]) -> _T:
         began = self._core.clock.monotonic()
         with self._core.store.reading() as session:
-            found = for_what(session)
+            records = query(session)
         self._looked += self._core.clock.monotonic() - began
-        return found
+        return records
 
     def move_logs(self) -> None:
         """Move each long log of a finished attempt into one object."""
-        attempts = self._look(lambda session: logs.to_move(session, _LOGS, INLINE_BYTES))
+        attempts = self._look(lambda session: logs.to_move(session, _MAX_LOGS, INLINE_BYTES))
         each(partial(self._move_log, attempt) for attempt in attempts)
 
     def _move_log(self, attempt: str) -> None:
@@ -101,9 +101,9 @@ class Archiving:
         Trials that `best` shows are always kept. While a noisy search runs, any of the good trials may become the best
         one, so at least `WHILE_NOISY` of them are kept.
         """
-        found = self._look(experiments.with_artifacts)
-        self._retained_at = {name: at for name, at in self._retained_at.items() if found.get(name) == at}
-        for experiment, _ in [name for name in found if name not in self._retained_at]:
+        last_events = self._look(experiments.with_artifacts)
+        self._retained_at = {name: at for name, at in self._retained_at.items() if last_events.get(name) == at}
+        for experiment, _ in [name for name in last_events if name not in self._retained_at]:
             with self._core.store.reading() as session:
                 rows = experiments.of_ids(session, [experiment])
             for row in rows:  # empty if it was purged meanwhile
@@ -111,23 +111,23 @@ class Archiving:
 
     def _retain(self, row: ExperimentRow) -> None:
         if not row.specification.keep.best:
-            self._retained_at[row.kept_as] = row.event_seq
+            self._retained_at[row.cache_key] = row.event_seq
             return
         self._core.estimates.refresh(self._core.store, row)
         with self._core.store.transaction() as session:
             row = experiments.lock(session, row.id)
             artifacts.drop(session, row.id, self._retained(session, row))
         if self._core.estimates.fresh(row):
-            self._retained_at[row.kept_as] = row.event_seq
+            self._retained_at[row.cache_key] = row.event_seq
 
     def _retained(self, session: Session, row: ExperimentRow) -> set[int]:
         count = row.specification.keep.best or 1
-        kept = set(best_trials.numbers(self._core, session, row))
+        retained = set(best_trials.numbers(self._core, session, row))
         if not row.state.over and estimates.noisy(session, row):
             count = max(count, WHILE_NOISY)
-            kept.update(best_trials.measured(session, row))
+            retained.update(best_trials.measured(session, row))
         others = trials.best_numbers(session, row.id, row.specification.metrics, count)
-        return kept.union([number for number in others if number not in kept][: max(0, count - len(kept))])
+        return retained.union([number for number in others if number not in retained][: max(0, count - len(retained))])
 
     def drop_orphans(self) -> None:
         """Delete unreferenced blobs. A row is deleted after its bytes: if deleting fails, it is retried later, and the
@@ -139,10 +139,10 @@ class Archiving:
 
     def _drop_orphan(self, digest: str, limit: float) -> None:
         with self._core.store.transaction() as session:
-            ours = blobs.let_go(session, digest, limit)
+            ours = blobs.claim_for_deletion(session, digest, limit)
         if ours:
             self._delete(digest)
-            log.info("dropped the file %s, which nothing names any more", digest)
+            log.info("deleted the unreferenced file %s", digest)
 
     def _delete(self, digest: str) -> None:
         key, files = blob_key(digest), self._core.files

@@ -18,7 +18,7 @@ from orchestune.store.archive import Extent
 
 log = logging.getLogger(__name__)
 
-AGAIN = 300.0
+RETRY_SECONDS = 300.0
 """seconds until a retry after a failure, or if the requested teardown did not happen"""
 
 
@@ -33,11 +33,17 @@ class TeardownController:
         self,
         core: Core,
         plan: TeardownPlan,
-        undertaker: ClusterTeardown,
-        shelf: Callable[[], RecordTarget],
+        teardown: ClusterTeardown,
+        open_target: Callable[[], RecordTarget],
         scratch: Path,
     ) -> None:
-        self._core, self._plan, self._undertaker, self._shelf, self._scratch = core, plan, undertaker, shelf, scratch
+        self._core, self._plan, self._teardown, self._open_target, self._scratch = (
+            core,
+            plan,
+            teardown,
+            open_target,
+            scratch,
+        )
         self._since: float | None = None
         self._wait_until = float("-inf")
         self._copied: list[Extent] | None = None
@@ -45,7 +51,7 @@ class TeardownController:
     def tick(self) -> None:
         """Advance the teardown by one step, or call it off if there is work again."""
         if not cluster_teardown.at_rest(self._core):
-            self._go_back()
+            self._reset()
             return
         now = self._core.clock.monotonic()
         if self._since is None:
@@ -59,9 +65,9 @@ class TeardownController:
             log.warning("the idle cluster cannot be destroyed: %s", exc)
             if not isinstance(exc, TemporaryError):
                 self._plan.call_off()
-            self._wait_until = self._core.clock.monotonic() + AGAIN
+            self._wait_until = self._core.clock.monotonic() + RETRY_SECONDS
 
-    def _go_back(self) -> None:
+    def _reset(self) -> None:
         self._since = self._plan.since = None
         self._wait_until = float("-inf")
         self._plan.trouble = ""
@@ -74,21 +80,21 @@ class TeardownController:
             self._plan.begin()
             return
         log.info("the cluster was idle for %.0f s; its records are in %s", self._plan.after, self._plan.archive)
-        self._undertaker.begin()
+        self._teardown.begin()
         self._plan.trouble = ""
-        self._wait_until = self._core.clock.monotonic() + AGAIN
+        self._wait_until = self._core.clock.monotonic() + RETRY_SECONDS
 
     def _copy(self) -> None:
         """Copy all experiments that are missing or outdated in the archive; each is verified by reading it back."""
-        found = cluster_teardown.kept(self._core)
-        if found == self._copied:
+        extents = cluster_teardown.kept(self._core)
+        if extents == self._copied:
             return
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(mode=0o700, parents=True)
         try:
-            target, source = self._shelf(), Records(self._core)
-            for experiment in found:
+            target, source = self._open_target(), Records(self._core)
+            for experiment in extents:
                 copy(source, target, experiment.id, self._scratch)
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
-        self._copied = found
+        self._copied = extents

@@ -20,7 +20,7 @@ LONGEST_WAIT = 30.0
 @dataclass
 class _Failures:
     deaths: int = 0
-    taken: int = 0
+    evictions: int = 0
     """consecutive checks that saw evicted or preempted workers which had run nothing"""
     not_before: float = 0.0
     counted: int = 0
@@ -42,35 +42,37 @@ class CrashBackoff:
 
     def keep(self, experiments: Collection[str]) -> None:
         """Drop the state of all other experiments: they are finished."""
-        self._failures = {name: seen for name, seen in self._failures.items() if name in experiments}
+        self._failures = {name: failures for name, failures in self._failures.items() if name in experiments}
         self._excused = {worker: name for worker, name in self._excused.items() if name in experiments}
 
     def too_early(self, row: ExperimentRow) -> bool:
         """Return True if no worker may be started yet, since the last ones died at once; pause if that continues."""
         first_look = row.id not in self._failures
-        seen = self._failures.setdefault(row.id, _Failures())
+        failures = self._failures.setdefault(row.id, _Failures())
         now = self._core.clock.monotonic()
         with self._core.store.reading() as session:
             ended = [worker for worker in workers.of_experiment(session, row.id) if worker.state == WorkerState.ENDED]
             ended.sort(key=lambda worker: worker.ended_at or worker.created_at)
-            fresh, seen.counted = [] if first_look else ended[seen.counted :], len(ended)
-            ran = {worker.id for worker in fresh if workers.ran_something(session, worker.id)}
-        taken = False
+            fresh, failures.counted = [] if first_look else ended[failures.counted :], len(ended)
+            ran = {worker.id for worker in fresh if workers.has_run_attempt(session, worker.id)}
+        is_evicted = False
         for worker in fresh:
             # A worker that ran a trial did start. If the trial killed it, the loss counts against the trial.
             useful = worker.succeeded or worker.failed or worker.id in ran or worker.reason is None
             excused = self._excused.pop(worker.id, None) is not None
-            taken |= excused and not useful
+            is_evicted |= excused and not useful
             if not excused:
-                seen.deaths = 0 if useful else seen.deaths + 1
+                failures.deaths = 0 if useful else failures.deaths + 1
         if fresh:
-            seen.taken = seen.taken + 1 if taken else 0
-            if seen.deaths or taken:
-                seen.not_before = now + min(0.5 * 2 ** min(seen.deaths + seen.taken, 6), LONGEST_WAIT)
-        if seen.deaths >= DEATHS_BEFORE_PAUSE:
-            text = f"{seen.deaths} workers ended at once; the last one: {fresh[-1].reason if fresh else 'see its log'}"
-            seen.deaths = 0
+            failures.evictions = failures.evictions + 1 if is_evicted else 0
+            if failures.deaths or is_evicted:
+                failures.not_before = now + min(0.5 * 2 ** min(failures.deaths + failures.evictions, 6), LONGEST_WAIT)
+        if failures.deaths >= DEATHS_BEFORE_PAUSE:
+            text = (
+                f"{failures.deaths} workers ended at once; the last one: {fresh[-1].reason if fresh else 'see its log'}"
+            )
+            failures.deaths = 0
             with locked(self._core, row.id) as ledger:
                 ledger.pause(Reason(ReasonCode.WORKERS_FAIL, text))
             return True
-        return now < seen.not_before
+        return now < failures.not_before

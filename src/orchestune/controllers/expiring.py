@@ -42,4 +42,4 @@ class Expiring:
 
     def _drop(self, experiment: str) -> None:
         drop_files(self._core, experiment)
-        log.info("dropped the logs and files of %s", experiment)
+        log.info("deleted the logs and files of %s: the retention period has passed", experiment)

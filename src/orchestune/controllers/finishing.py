@@ -29,9 +29,9 @@ STOPPED_FILES_SECONDS = 300.0
 class Finishing:
     """Finishes experiments, and terminates the workers that finished experiments leave behind."""
 
-    def __init__(self, core: Core, sparing: WarmPool) -> None:
-        self._core, self._sparing = core, sparing
-        self._told: set[str] = set()
+    def __init__(self, core: Core, warm_pool: WarmPool) -> None:
+        self._core, self._warm_pool = core, warm_pool
+        self._terminated: set[str] = set()
         self._sending: dict[str, tuple[float, int]] = {}
         """worker → when waiting for its uploads began, and its last heartbeat then"""
 
@@ -47,11 +47,14 @@ class Finishing:
                 self._experiment(row.id)
         unfinished = {row.id: row for row in rows}
         self._core.boards.keep(rows)
-        ending = {name: self._workers_of_the_dead(name, unfinished) for name in self._core.backends}
-        known = {worker.id for found in ending.values() for worker in found}
-        self._told &= known
-        self._sending = {worker: seen for worker, seen in self._sending.items() if worker in known}
-        each(partial(self._end, self._core.backends[name], found, unfinished) for name, found in ending.items())
+        ending = {name: self._workers_to_terminate(name, unfinished) for name in self._core.backends}
+        ids = {worker.id for workers_of_cluster in ending.values() for worker in workers_of_cluster}
+        self._terminated &= ids
+        self._sending = {worker: since for worker, since in self._sending.items() if worker in ids}
+        each(
+            partial(self._end, self._core.backends[name], workers_of_cluster, unfinished)
+            for name, workers_of_cluster in ending.items()
+        )
 
     def _experiment(self, experiment: str) -> None:
         with locked(self._core, experiment) as ledger:
@@ -64,32 +67,32 @@ class Finishing:
                 now.ending
                 and now.live_attempts == 0
                 and now.state is ExperimentState.STOPPING
-                and not workers.are_there(ledger.session, experiment)
+                and not workers.any_present(ledger.session, experiment)
             ):
                 ledger.workers_ended()
 
-    def _workers_of_the_dead(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> list[PolledWorker]:
+    def _workers_to_terminate(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> list[PolledWorker]:
         """Return the workers of finished or stopping experiments, except those kept warm."""
         backend = self._core.backends[cluster]
         with self._core.store.reading() as session:
             present = workers.present(session, cluster)
         rows = [row for row in unfinished.values() if row.cluster == cluster]
         ending = workers_to_end(present, unfinished)
-        return [worker for worker in ending if not self._sparing.keeps(backend, worker, rows)]
+        return [worker for worker in ending if not self._warm_pool.keeps(backend, worker, rows)]
 
     def _end(self, backend: Backend, ending: Sequence[PolledWorker], unfinished: dict[str, ExperimentRow]) -> None:
         """Terminate the workers not terminated yet. Workers with pending uploads get time for these: they end their
         trials as ordered, drain, and exit on their own.
         """
         for worker in ending:
-            if worker.id in self._told or not worker.backend_handle or self._hands_in_files(worker):
+            if worker.id in self._terminated or not worker.backend_handle or self._uploads_files(worker):
                 continue
             row = unfinished.get(worker.experiment)
             grace = row.specification.grace if row is not None else 10.0
             backend.end(worker.id, json.loads(worker.backend_handle), grace)
-            self._told.add(worker.id)
+            self._terminated.add(worker.id)
 
-    def _hands_in_files(self, worker: PolledWorker) -> bool:
+    def _uploads_files(self, worker: PolledWorker) -> bool:
         if not worker.sends_files or worker.state not in (WorkerState.ALIVE, WorkerState.DRAINING):
             return False
         with self._core.store.reading() as session:
@@ -115,9 +118,9 @@ def _timed_out(row: ExperimentRow, now: float) -> bool:
 
 def workers_to_end(present: Sequence[PolledWorker], unfinished: dict[str, ExperimentRow]) -> list[PolledWorker]:
     """Return the workers whose experiment is finished or being stopped."""
-    found = []
+    ending = []
     for worker in present:
         row = unfinished.get(worker.experiment)
         if row is None or row.ending:
-            found.append(worker)
-    return found
+            ending.append(worker)
+    return ending

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from orchestune.errors import StoreUnavailable
 from orchestune.ports.files import FileStoreUnreachable
 
-_IN_VAIN = 2
+_MAX_UNREACHABLE = 2
 """`FileStoreUnreachable` failures after which the rest is skipped: each would block as long; one may be an exception"""
 
 
@@ -18,13 +18,13 @@ def each(jobs: Iterable[Callable[[], object]]) -> None:
     Raises one error at the end: `FileStoreUnreachable` if jobs were skipped, else the first but StoreUnavailable, else
     the first error.
     """
-    troubles: list[Exception] = []
+    errors: list[Exception] = []
     for job in jobs:
         try:
             job()
         except Exception as error:  # raised after the other jobs have run
-            troubles.append(error)
-            if sum(isinstance(trouble, FileStoreUnreachable) for trouble in troubles) == _IN_VAIN:
+            errors.append(error)
+            if sum(isinstance(error, FileStoreUnreachable) for error in errors) == _MAX_UNREACHABLE:
                 raise
-    if troubles:
-        raise next((trouble for trouble in troubles if not isinstance(trouble, StoreUnavailable)), troubles[0])
+    if errors:
+        raise next((error for error in errors if not isinstance(error, StoreUnavailable)), errors[0])

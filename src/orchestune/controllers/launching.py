@@ -37,7 +37,7 @@ MOST_PENDING = 10
 
 @dataclass(frozen=True)
 class _Cluster:
-    """The resources of one cluster during one tick; `room` and `cards` shrink as they are allocated."""
+    """The resources of one cluster during one tick; `room` and `free_gpus` shrink as they are allocated."""
 
     backend: Backend
     capacity: Capacity
@@ -49,17 +49,17 @@ class _Cluster:
     """slots granted to each part"""
     holding: Sequence[ExperimentRow]
     room: AvailableSlots
-    cards: GpuSet
+    free_gpus: GpuSet
     """free GPUs if the server assigns them; `room` does not count GPUs then"""
 
 
 class Launching:
     """Starts, resizes and drains workers. A worker holds the resources of its slots until it ends."""
 
-    def __init__(self, core: Core, sparing: WarmPool, deaths: CrashBackoff) -> None:
-        self._core, self._sparing, self._deaths = core, sparing, deaths
+    def __init__(self, core: Core, warm_pool: WarmPool, backoff: CrashBackoff) -> None:
+        self._core, self._warm_pool, self._backoff = core, warm_pool, backoff
         self._starting = WorkerStarter(core)
-        self._told: set[str] = set()
+        self._notified: set[str] = set()
         """experiments whose workers must be notified of a change"""
 
     def tick(self) -> None:
@@ -68,7 +68,7 @@ class Launching:
             rows = experiments.unfinished(session)
             present = {name: list(workers.present(session, name)) for name in self._core.backends}
             shut = {name: quarantines.present(session, name) for name in self._core.backends if present[name] or rows}
-        self._deaths.keep({row.id for row in rows})
+        self._backoff.keep({row.id for row in rows})
         jobs = []
         for name, backend in self._core.backends.items():
             mine = [row for row in rows if row.cluster == name]
@@ -77,8 +77,8 @@ class Launching:
         try:
             do_each(jobs)
         finally:
-            self._core.signals.notify(*(f"work:{experiment}" for experiment in self._told))
-            self._told.clear()
+            self._core.signals.notify(*(f"work:{experiment}" for experiment in self._notified))
+            self._notified.clear()
 
     def _cluster(
         self,
@@ -92,46 +92,48 @@ class Launching:
         needs = {experiment: size(0) for experiment, size in sizes.items()}
         closed = {row.id: backend.closed_to(needs[row.id], row.specification.placement) for row in rows}
         with self._core.store.reading() as session:
-            wanted = {row.id: parts(session, row, sizes[row.id], slots_wanted(row)) for row in rows}
+            needed_parts = {row.id: parts(session, row, sizes[row.id], slots_wanted(row)) for row in rows}
         shut: dict[str, frozenset[str]] = {}
         for row in rows if quarantined else ():
-            largest = sizes[row.id](max((part.memory for part in wanted[row.id]), default=0))
+            largest = sizes[row.id](max((part.memory for part in needed_parts[row.id]), default=0))
             machines = _machines(capacity, row, largest, closed[row.id])
             shut[row.id] = quarantined_nodes.closed(quarantined, quarantined_nodes.principal(row), machines)
             closed[row.id] |= shut[row.id]
-        in_quarantine = [worker for worker in present if worker.node in shut.get(worker.experiment, ())]
-        for worker in in_quarantine:
+        on_quarantined_nodes = [worker for worker in present if worker.node in shut.get(worker.experiment, ())]
+        for worker in on_quarantined_nodes:
             self._drain(worker)
-        present = [worker for worker in present if worker not in in_quarantine or worker.state not in _USABLE]
-        present, told = self._sparing.hand_over(backend, rows, present)
-        self._told.update(told)
+        present = [worker for worker in present if worker not in on_quarantined_nodes or worker.state not in _USABLE]
+        present, notified = self._warm_pool.hand_over(backend, rows, present)
+        self._notified.update(notified)
         by_experiment: dict[str, list[PolledWorker]] = {}
         for worker in present:
             if worker.state != WorkerState.LOST:
                 by_experiment.setdefault(worker.experiment, []).append(worker)
-        inside = without_queued(backend, rows, by_experiment)
-        let_in = {
-            part.key: admitted(inside.get(row.id, ()), part.memory)
-            for row in rows if in_queue(backend, row) for part in wanted[row.id]
+        without_queue = without_queued(backend, rows, by_experiment)
+        admitted_slots = {
+            part.key: admitted(without_queue.get(row.id, ()), part.memory)
+            for row in rows if in_queue(backend, row) for part in needed_parts[row.id]
         }  # fmt: skip
-        demands = [_demand(row, part, closed[row.id]) for row in rows for part in wanted[row.id]]
-        granted = share_out(capacity, demands, let_in)
-        holding = [row for row in rows if row.running or any(granted[part.key] for part in wanted[row.id])]
-        cards = GpuSet(capacity.gpus)
+        demands = [_demand(row, part, closed[row.id]) for row in rows for part in needed_parts[row.id]]
+        granted = share_out(capacity, demands, admitted_slots)
+        holding = [row for row in rows if row.running or any(granted[part.key] for part in needed_parts[row.id])]
+        free_gpus = GpuSet(capacity.gpus)
         for worker in present:
             held = needs.get(worker.experiment, Resources()).gpu or 1.0  # finished experiment: the whole GPU
-            cards.hold(dict.fromkeys(worker.assigned_gpus, min(held, 1.0)))
-        may_be_on = {row.id: _machines(capacity, row, needs[row.id], closed[row.id]) for row in rows}
-        left = self._room(backend, capacity, sizes, inside, may_be_on)
-        cluster = _Cluster(backend, capacity, closed, shut, granted, holding, left, cards)
-        jobs = [partial(self._experiment, cluster, row, wanted[row.id], by_experiment.get(row.id, [])) for row in rows]
+            free_gpus.hold(dict.fromkeys(worker.assigned_gpus, min(held, 1.0)))
+        possible_nodes = {row.id: _machines(capacity, row, needs[row.id], closed[row.id]) for row in rows}
+        unallocated = self._room(backend, capacity, sizes, without_queue, possible_nodes)
+        cluster = _Cluster(backend, capacity, closed, shut, granted, holding, unallocated, free_gpus)
+        jobs = [
+            partial(self._experiment, cluster, row, needed_parts[row.id], by_experiment.get(row.id, [])) for row in rows
+        ]
         over = by_experiment.keys() - {row.id for row in rows}
-        do_each([*jobs, *(partial(self._let_go, backend, by_experiment[experiment], rows) for experiment in over)])
+        do_each([*jobs, *(partial(self._release, backend, by_experiment[experiment], rows) for experiment in over)])
 
-    def _let_go(self, backend: Backend, present: Sequence[PolledWorker], rows: Sequence[ExperimentRow]) -> None:
+    def _release(self, backend: Backend, present: Sequence[PolledWorker], rows: Sequence[ExperimentRow]) -> None:
         """Drain the workers of a finished experiment, except those kept warm for another one."""
         for worker in present:
-            if not self._sparing.keeps(backend, worker, rows):
+            if not self._warm_pool.keeps(backend, worker, rows):
                 self._drain(worker)
 
     def _room(
@@ -143,44 +145,46 @@ class Launching:
         may_be_on: Mapping[str, Sequence[str]],
     ) -> AvailableSlots:
         """Return the unallocated room. Trials still running on draining or shrunk workers count as allocated."""
-        left = AvailableSlots(capacity)
+        unallocated = AvailableSlots(capacity)
         limited = {experiment: size for experiment, size in sizes.items() if size(0).cpu or size(0).memory}
         if limited:
             with self._core.store.reading() as session:
-                busy = workers.at_work(session, backend.name)
+                busy = workers.live_attempts(session, backend.name)
             for experiment, size in limited.items():
                 for worker in by_experiment.get(experiment, ()):
                     slots = worker.slots if worker.state in _USABLE else 0
                     each = size(worker.memory)
-                    taken = replace(each, gpu=0) if backend.assigns_gpus else each
-                    left.take(taken, max(slots, busy.get(worker.id, 0)), worker.node, may_be_on[experiment])
-        return left
+                    request = replace(each, gpu=0) if backend.assigns_gpus else each
+                    unallocated.take(request, max(slots, busy.get(worker.id, 0)), worker.node, may_be_on[experiment])
+        return unallocated
 
     def _experiment(
-        self, cluster: _Cluster, row: ExperimentRow, wanted: Sequence[Part], present: Sequence[PolledWorker]
+        self, cluster: _Cluster, row: ExperimentRow, needed: Sequence[Part], present: Sequence[PolledWorker]
     ) -> None:
-        why, left = None, slots_wanted(row)
-        for part in wanted:
+        reason, remaining = None, slots_wanted(row)
+        for part in needed:
             capacity = cluster.capacity.without(cluster.shut.get(row.id, frozenset()))
             site = LaunchTarget(cluster.backend, capacity, row, part, cluster.closed[row.id])
             mine = [worker for worker in present if worker.memory == part.memory]
-            give = min(cluster.granted[part.key], left)
-            slots = self._slots(cluster, site, mine, give)
-            why = why or _why(site, min(part.slots, left), slots, mine, cluster.holding)
-            self._bring(site, [worker for worker in mine if worker.state in _USABLE], min(give, slots), cluster.cards)
-            left -= give
-        self._say(row, why)
+            granted = min(cluster.granted[part.key], remaining)
+            slots = self._slots(cluster, site, mine, granted)
+            reason = reason or _pending_reason(site, min(part.slots, remaining), slots, mine, cluster.holding)
+            self._scale(
+                site, [worker for worker in mine if worker.state in _USABLE], min(granted, slots), cluster.free_gpus
+            )
+            remaining -= granted
+        self._note_reason(row, reason)
         for worker in present:
-            if worker.memory not in {part.memory for part in wanted}:
+            if worker.memory not in {part.memory for part in needed}:
                 self._drain(worker)  # no trial of its memory size is left
 
     @staticmethod
-    def _slots(cluster: _Cluster, site: LaunchTarget, mine: Sequence[PolledWorker], wanted: int) -> int:
+    def _slots(cluster: _Cluster, site: LaunchTarget, mine: Sequence[PolledWorker], slots: int) -> int:
         """Return how many slots a part has or can get now; allocate the missing ones from the room."""
         have = sum(worker.slots for worker in mine if worker.state in _USABLE)
-        each, missing = site.part.each, max(wanted - have, 0)
+        each, missing = site.part.each, max(slots - have, 0)
         if each.gpu and site.backend.assigns_gpus:
-            missing = min(missing, cluster.cards.fit(each.wanted))
+            missing = min(missing, cluster.free_gpus.fit(each.wanted))
             each = replace(each, gpu=0)
         waits = in_queue(site.backend, site.row)
         if not waits:
@@ -192,7 +196,7 @@ class Launching:
             cluster.room.take(each, missing, among=site.machines)
         return have + missing
 
-    def _bring(self, site: LaunchTarget, present: Sequence[PolledWorker], slots: int, cards: GpuSet) -> None:
+    def _scale(self, site: LaunchTarget, present: Sequence[PolledWorker], slots: int, free_gpus: GpuSet) -> None:
         """Scale the workers of a part to `slots`."""
         # Without a handle it is unknown if the backend has started the worker; starting is idempotent.
         absent = [
@@ -202,36 +206,36 @@ class Launching:
         have = sum(worker.slots for worker in present)
         if have > slots:
             self._shrink(site, present, have - slots)
-        elif have < slots and going and not self._deaths.too_early(site.row):
-            self._grow(site, present, slots - have, cards)
+        elif have < slots and going and not self._backoff.too_early(site.row):
+            self._grow(site, present, slots - have, free_gpus)
 
-    def _shrink(self, site: LaunchTarget, present: Sequence[PolledWorker], spare: int) -> None:
-        """Release `spare` slots: drain the least busy workers first, then those on nodes that accept no new trials.
+    def _shrink(self, site: LaunchTarget, present: Sequence[PolledWorker], excess: int) -> None:
+        """Release `excess` slots: drain the least busy workers first, then those on nodes that accept no new trials.
 
         Among workers that share GPUs, those with the fewest neighbours come first, since their GPU becomes a whole one
         again. Ties go to the newest worker.
         """
         with self._core.store.reading() as session:
-            busy = workers.at_work(session, site.backend.name)
-        uses = Counter(card for worker in present for card in worker.assigned_gpus)
-        beside = {worker.id: max((uses[card] for card in worker.assigned_gpus), default=0) for worker in present}
+            busy = workers.live_attempts(session, site.backend.name)
+        uses = Counter(gpu for worker in present for gpu in worker.assigned_gpus)
+        neighbours = {worker.id: max((uses[gpu] for gpu in worker.assigned_gpus), default=0) for worker in present}
         away, newest_first = site.capacity.away, present[::-1]
-        rank = lambda worker: (busy.get(worker.id, 0), worker.node not in away, beside[worker.id])
+        rank = lambda worker: (busy.get(worker.id, 0), worker.node not in away, neighbours[worker.id])
         for worker in sorted(newest_first, key=rank):
-            if spare <= 0:
+            if excess <= 0:
                 return
-            if worker.slots <= spare:
+            if worker.slots <= excess:
                 self._drain(worker)
-                spare -= worker.slots
+                excess -= worker.slots
             elif not site.row.specification.resources.gpu:
-                self._resize(worker, worker.slots - spare)
+                self._resize(worker, worker.slots - excess)
                 return
 
-    def _grow(self, site: LaunchTarget, present: Sequence[PolledWorker], missing: int, cards: GpuSet) -> None:
+    def _grow(self, site: LaunchTarget, present: Sequence[PolledWorker], missing: int, free_gpus: GpuSet) -> None:
         backend, each = site.backend, site.part.each
         if each.gpu and backend.assigns_gpus:
             for _ in range(missing):
-                chosen = cards.take(each.wanted)
+                chosen = free_gpus.take(each.wanted)
                 if not chosen or not self._starting.start(site, 1, chosen):
                     return
             return
@@ -255,36 +259,36 @@ class Launching:
             return
         with self._core.store.transaction() as session:
             workers.drain(session, worker.id)
-        self._told.add(worker.experiment)
+        self._notified.add(worker.experiment)
 
     def _resize(self, worker: PolledWorker, slots: int) -> None:
         with self._core.store.transaction() as session:
             workers.change(session, worker.id, slots=slots)
-        self._told.add(worker.experiment)
+        self._notified.add(worker.experiment)
 
-    def _say(self, row: ExperimentRow, reason: Reason | None) -> None:
+    def _note_reason(self, row: ExperimentRow, reason: Reason | None) -> None:
         if reason != row.waiting:
             with locked(self._core, row.id) as ledger:
                 ledger.row.waiting = reason
 
 
-def _why(
-    site: LaunchTarget, wanted: int, slots: int, mine: Sequence[PolledWorker], holding: Sequence[ExperimentRow]
+def _pending_reason(
+    site: LaunchTarget, needed: int, slots: int, mine: Sequence[PolledWorker], holding: Sequence[ExperimentRow]
 ) -> Reason | None:
     """Return the reason why the part is pending, None if it is not."""
     each, shut = site.part.each, site.capacity.shut
-    if slots == 0 and wanted > 0:
-        never = fits(site.capacity, each, site.pool, site.closed)
+    if slots == 0 and needed > 0:
+        misfit = fits(site.capacity, each, site.pool, site.closed)
         holders = [other.handle for other in holding if other.id != site.row.id]
         by = f", held by {', '.join(holders[:3])}" if holders else ""
         by += f"; in quarantine: {', '.join(sorted(shut))}" if shut else ""
-        if never and not shut:
-            return Reason(ReasonCode.NEVER_FITS, never)
+        if misfit and not shut:
+            return Reason(ReasonCode.NEVER_FITS, misfit)
         return Reason(ReasonCode.WAITING_FOR_RESOURCES, f"waits for {each}{by}")
-    if wanted > 0 and not any(worker.state == WorkerState.ALIVE for worker in mine):
-        waits = [worker for worker in mine if worker.state == WorkerState.STARTING and worker.reason]
-        if waits:
-            return Reason(ReasonCode.WAITING_FOR_RESOURCES, f"worker {waits[0].name} waits: {waits[0].reason}")
+    if needed > 0 and not any(worker.state == WorkerState.ALIVE for worker in mine):
+        starting = [worker for worker in mine if worker.state == WorkerState.STARTING and worker.reason]
+        if starting:
+            return Reason(ReasonCode.WAITING_FOR_RESOURCES, f"worker {starting[0].name} waits: {starting[0].reason}")
     return None
 
 
@@ -300,7 +304,7 @@ def _demand(row: ExperimentRow, part: Part, closed: frozenset[str]) -> Demand:
 
 def slots_wanted(row: ExperimentRow) -> int:
     """Return how many attempts of the experiment could run now."""
-    if row.goes_on:
+    if row.can_start_trials:
         return min(row.parallelism, unfinished(row))
     return row.live_attempts if row.desired is Desired.PAUSED and row.ended_by is None else 0
 

@@ -13,10 +13,10 @@ from orchestune.services.core import Core
 
 log = logging.getLogger(__name__)
 
-_QUIET = 30.0
+_QUIET_SECONDS = 30.0
 """seconds without an error until recovery is logged: after a full disk there may be nothing to write for a while"""
 
-_REST = 0.5
+_ERROR_PAUSE_SECONDS = 0.5
 """seconds of pause after an error"""
 
 _Answer = TypeVar("_Answer")
@@ -39,14 +39,14 @@ class ControllerLoop:
         seconds: float = 1.0,
         leads: Callable[[], bool] = lambda: True,
         pause: float = 0.0,
-        quiet: float = _QUIET,
+        quiet: float = _QUIET_SECONDS,
     ) -> None:
         self._core, self._controllers, self._seconds, self._leads = core, controllers, seconds, leads
         self._topic = name
         self._pause = pause
         """minimum seconds between ticks: coalesces a burst of changes; a single change is handled at once"""
         self._quiet = quiet
-        self._said: dict[str, tuple[str, float]] = {}
+        self._errors: dict[str, tuple[str, float]] = {}
         """controller → its last error not recovered from, and when: a repeated error is logged once"""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -77,22 +77,22 @@ class ControllerLoop:
     def _tick(self, controller: Controller) -> None:
         self._survive(type(controller).__name__.lower(), controller.tick)
 
-    def _survive(self, who: str, act: Callable[[], _Answer]) -> _Answer | None:
-        """Call `act` and log any error; the next tick reads the rows again. Returns None if it failed."""
+    def _survive(self, name: str, action: Callable[[], _Answer]) -> _Answer | None:
+        """Call `action` and log any error; the next tick reads the rows again. Returns None if it failed."""
         try:
-            answer = act()
+            answer = action()
         except Exception as error:  # the loop must survive any error
-            before, _ = self._said.get(who, ("", 0.0))
-            said = f"{type(error).__name__}: {error}"
-            self._said[who] = said, time.monotonic()
-            if said != before:
+            before, _ = self._errors.get(name, ("", 0.0))
+            message = f"{type(error).__name__}: {error}"
+            self._errors[name] = message, time.monotonic()
+            if message != before:
                 if isinstance(error, TemporaryError):
-                    log.warning("%s waits: %s", who, error)
+                    log.warning("%s will be retried: %s", name, error)
                 else:
-                    log.exception("%s failed", who)
-            self._ending.wait(_REST)
+                    log.exception("%s failed", name)
+            self._ending.wait(_ERROR_PAUSE_SECONDS)
             return None
-        if who in self._said and time.monotonic() - self._said[who][1] >= self._quiet:
-            del self._said[who]
-            log.info("%s goes on", who)
+        if name in self._errors and time.monotonic() - self._errors[name][1] >= self._quiet:
+            del self._errors[name]
+            log.info("%s has recovered", name)
         return answer

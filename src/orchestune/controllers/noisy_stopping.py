@@ -28,16 +28,16 @@ class NoisyStopping:
     def tick(self) -> None:
         """Evaluate the experiments whose history has grown."""
         with self._core.store.reading() as session:
-            going = {row.id: row for row in experiments.unfinished(session)}
-            gone = self._going - set(going)
-            ended = experiments.of_ids(session, list(gone)) if gone else []
-            rows = [row for row in going.values() if _asks(row)]
+            unfinished = {row.id: row for row in experiments.unfinished(session)}
+            finished = self._going - set(unfinished)
+            ended = experiments.of_ids(session, list(finished)) if finished else []
+            rows = [row for row in unfinished.values() if _depends_on_best(row)]
             grown = [row for row in rows if row.history_seq != self._judged.get(row.id)]
             noisy = [row for row in grown if row.completed >= LEAST and unsure(session, row)]
         self._judged = {row.id: self._judged[row.id] for row in rows if row.id in self._judged}
         for row in noisy:
             self._experiment(row)
-        self._going = set(going)
+        self._going = set(unfinished)
         for row in ended:  # lists show this estimate from now on
             self._core.estimates.refresh(self._core.store, row)
             self._core.signals.notify(EXPERIMENTS, f"events:{row.id}")
@@ -60,15 +60,15 @@ class NoisyStopping:
         estimates, several = self._core.estimates, len(objectives(row.specification.metrics)) > 1
         with self._core.store.reading() as session:
             choice = estimates.of(session, [row]).get(row.id)
-        found, front = (choice.estimate, choice.trials) if choice is not None else (None, ())
+        estimate, front = (choice.estimate, choice.trials) if choice is not None else (None, ())
         if several:
-            found = estimates.of_the_first(self._core.store, row)
+            estimate = estimates.of_the_first(self._core.store, row)
         with self._core.store.reading() as session:
             places = trials.places(session, row.id, front).values()
         assert row.best_value is not None, "it is unsure"
-        value = row.best_value if found is None else found.value
+        value = row.best_value if estimate is None else estimate.value
         return ChosenStop(value, max(places, default=row.finished - row.trials_since_best))
 
 
-def _asks(row: ExperimentRow) -> bool:
-    return row.desired is not Desired.STOPPED and row.ended_by is None and row.specification.stop.ask_for_the_best
+def _depends_on_best(row: ExperimentRow) -> bool:
+    return row.desired is not Desired.STOPPED and row.ended_by is None and row.specification.stop.depend_on_best

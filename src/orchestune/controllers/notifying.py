@@ -28,12 +28,12 @@ log = logging.getLogger(__name__)
 
 PAUSES = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
 """seconds between delivery attempts: 16 hours in total"""
-_MOST, _MOST_EACH = 8, 2
+_MAX_SENDING, _MAX_SENDING_EACH = 8, 2
 """concurrent messages: in total, and per experiment or host, so that a slow host does not block the others"""
-_AT_ONCE = 100
+_PAGE = 100
 """messages per query; the hosts of ten times as many are cached"""
-_GONE = 410
-_REST = 5.0
+_HTTP_GONE = 410
+_RETRY_SECONDS = 5.0
 """seconds without sending after the store failed to record the result of a delivery"""
 
 
@@ -47,7 +47,7 @@ class Notifying:
         self._lock = threading.Lock()
         self._sending: dict[Notice, str] = {}
         """messages being sent → their hosts"""
-        self._hosts: LruCache[tuple[str, str], str] = LruCache(10 * _AT_ONCE)
+        self._hosts: LruCache[tuple[str, str], str] = LruCache(10 * _PAGE)
         """(experiment, hook) → host"""
         self._ended = set[str]()
         """messages whose delivery ended while due rows were being read: the rows read may be stale"""
@@ -63,27 +63,27 @@ class Notifying:
             return
         with self._lock:
             counts = Counter(notice.experiment for notice in self._sending) + Counter(self._sending.values())
-            free = _MOST - len(self._sending)
+            free = _MAX_SENDING - len(self._sending)
             self._ended.clear()
-        full = {experiment for experiment, count in counts.items() if count >= _MOST_EACH}
+        full = {experiment for experiment, count in counts.items() if count >= _MAX_SENDING_EACH}
         while free > 0:
             with self._core.store.reading() as session:
-                found = notifications.due(session, full, _AT_ONCE, 2 * PAUSES[-1])
-            for notice in found:
+                notices = notifications.due(session, full, _PAGE, 2 * PAUSES[-1])
+            for notice in notices:
                 one_of = notice.experiment, self._host(notice)
-                if free and all(counts[each] < _MOST_EACH for each in one_of) and self._begin(notice, one_of[1]):
+                if free and all(counts[each] < _MAX_SENDING_EACH for each in one_of) and self._begin(notice, one_of[1]):
                     counts.update(one_of)
                     free -= 1
-            waits = {notice.experiment for notice in found if counts[self._host(notice)] >= _MOST_EACH} - full
-            if len(found) < _AT_ONCE or not waits:
+            waits = {notice.experiment for notice in notices if counts[self._host(notice)] >= _MAX_SENDING_EACH} - full
+            if len(notices) < _PAGE or not waits:
                 return
             full |= waits  # also read the messages queued behind these
 
     def _host(self, notice: Notice) -> str:
         """Return the receiving host; empty if it is unknown or the hook no longer exists."""
         key = notice.experiment, notice.hook
-        found = self._hosts.get(key) or self._found_host(notice)
-        return self._hosts.keep(key, found) if found else ""
+        host = self._hosts.get(key) or self._found_host(notice)
+        return self._hosts.keep(key, host) if host else ""
 
     def _found_host(self, notice: Notice) -> str:
         try:
@@ -117,8 +117,8 @@ class Notifying:
             self._unwritten[notice.identity]()
             del self._unwritten[notice.identity]
         except TemporaryError as error:  # from the store: the row still exists and is due
-            self._rests_until = self._core.clock.monotonic() + _REST
-            log.warning("a message waits: %s", error)
+            self._rests_until = self._core.clock.monotonic() + _RETRY_SECONDS
+            log.warning("cannot record the delivery of a message, will retry: %s", error)
         except Exception:  # nothing else catches it in this thread; the row remains for a retry
             log.exception("a message could not be sent")
             self._unwritten[notice.identity] = partial(self._later, notice, None)
@@ -144,15 +144,17 @@ class Notifying:
     def _answered(self, notice: Notice, hook: Hook, answer: HttpResponse) -> Callable[[], None]:
         if answer.good:
             return partial(self._drop, notice)
-        if answer.status == _GONE:
-            return partial(self._give_up, notice, hook, "it is gone (410)")
+        if answer.status == _HTTP_GONE:
+            return partial(self._give_up, notice, hook, "the receiver responded 410 Gone")
         after = answer.headers.get("retry-after", "")
-        return self._failed(notice, hook, f"it answered {answer.status}", float(after) if after.isdecimal() else None)
+        return self._failed(
+            notice, hook, f"the receiver responded {answer.status}", float(after) if after.isdecimal() else None
+        )
 
     def _failed(self, notice: Notice, hook: Hook, why: str, seconds: float | None) -> Callable[[], None]:
         if notice.delivery_attempts >= len(PAUSES):
             return partial(self._give_up, notice, hook, why)
-        log.warning("the message %s to %s was not taken: %s", notice.kind, shown(hook.url), why)
+        log.warning("delivery of message %s to %s failed: %s", notice.kind, shown(hook.url), why)
         return partial(self._later, notice, seconds)
 
     def _drop(self, notice: Notice) -> None:
@@ -166,7 +168,7 @@ class Notifying:
 
     def _give_up(self, notice: Notice, hook: Hook, why: str) -> None:
         """Drop the message and record the failure in the events of the experiment, where users see it."""
-        log.warning("the message %s to %s is given up: %s", notice.kind, shown(hook.url), why)
+        log.warning("giving up on message %s to %s: %s", notice.kind, shown(hook.url), why)
         with locked(self._core, notice.experiment) as ledger:
             if notifications.drop(ledger.session, notice):
                 to = shown(hook.url)

@@ -31,19 +31,19 @@ class Part:
         return f"{self.experiment}+{self.memory}"
 
 
-def parts(session: Session, row: ExperimentRow, room: Callable[[int], Resources], wanted: int) -> list[Part]:
-    """Return the parts of an experiment that could use `wanted` slots in total: trials that need more memory first,
+def parts(session: Session, row: ExperimentRow, room: Callable[[int], Resources], slots_needed: int) -> list[Part]:
+    """Return the parts of an experiment that could use `slots_needed` slots in total: trials with more memory first,
     those with the file's request last. A part may count slots that the parts before it get. `room` maps the bytes of a
     trial to the resources allocated for it.
     """
-    found: list[Part] = []
+    groups: list[Part] = []
     others = unfinished(row)
     if row.specification.oom_retries:
         for tasks in session.rows(hot.WITH_MORE_MEMORY, {"experiment": row.id}):
-            slots = min(tasks.open if row.desired is Desired.RUNNING else tasks.active, wanted)
-            found.append(Part(row.id, tasks.memory, room(tasks.memory), slots))
+            slots = min(tasks.open if row.desired is Desired.RUNNING else tasks.active, slots_needed)
+            groups.append(Part(row.id, tasks.memory, room(tasks.memory), slots))
             others -= tasks.open
-    return [*found, Part(row.id, 0, room(0), min(wanted, max(others, 0)) if found else wanted)]
+    return [*groups, Part(row.id, 0, room(0), min(slots_needed, max(others, 0)) if groups else slots_needed)]
 
 
 def unfinished(row: ExperimentRow) -> int:
@@ -52,13 +52,19 @@ def unfinished(row: ExperimentRow) -> int:
 
 
 def memory_after(
-    capacity: Capacity, row: ExperimentRow, asked: Resources, taken: Resources, closed: frozenset[str] = frozenset()
+    capacity: Capacity,
+    row: ExperimentRow,
+    requested: Resources,
+    allocated: Resources,
+    closed: frozenset[str] = frozenset(),
 ) -> int | None:
-    """Return the bytes for retrying a trial that ran out of `asked`, as in `next_memory`; None also without retries.
-    `taken`: the resources it used on its node; `closed`: nodes that its trials cannot use.
+    """Return the bytes for retrying a trial that ran out of `requested`, as `next_memory`; None also without retries.
+    `allocated`: the resources it used on its node; `closed`: nodes that its trials cannot use.
     """
-    wanted = row.specification
-    if not wanted.oom_retries:
+    specification = row.specification
+    if not specification.oom_retries:
         return None
-    beside, each = (taken.memory or 0) - (asked.memory or 0), replace(taken, memory=asked.memory)
-    return next_memory(capacity, each, wanted.memory_factor, wanted.placement.pool, closed, max(beside, 0))
+    beside, each = (allocated.memory or 0) - (requested.memory or 0), replace(allocated, memory=requested.memory)
+    return next_memory(
+        capacity, each, specification.memory_factor, specification.placement.pool, closed, max(beside, 0)
+    )

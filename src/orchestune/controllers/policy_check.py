@@ -54,7 +54,7 @@ class PolicyCheck:
             over = staffed - self._checked - {row.id for row in rows}
             rows += experiments.of_ids(session, sorted(over))
         known = staffed | {row.id for row in rows}
-        resumed = {row.id for row in rows if row.goes_on}  # `resume` has checked the policy again
+        resumed = {row.id for row in rows if row.can_start_trials}  # `resume` has checked the policy again
         self._checked &= known
         self._deadlines = {name: at for name, at in self._deadlines.items() if name in known - resumed}
         self._terminated &= {worker.id for _, worker in present}

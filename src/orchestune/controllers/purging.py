@@ -30,6 +30,6 @@ class Purging:
 
     def _remove(self, experiment: str) -> None:
         with self._core.store.reading() as session:
-            anybody = workers.are_there(session, experiment)
+            anybody = workers.any_present(session, experiment)
         if not anybody:
             remove(self._core, experiment)

@@ -27,10 +27,10 @@ def without_queued(
     backend: Backend, rows: Sequence[ExperimentRow], present: Mapping[str, Sequence[PolledWorker]]
 ) -> Mapping[str, Sequence[PolledWorker]]:
     """Return the workers of each experiment without those still queued."""
-    waiting = {row.id for row in rows if in_queue(backend, row)}
+    queueing = {row.id for row in rows if in_queue(backend, row)}
     return {
-        experiment: [worker for worker in found if not queued(worker)] if experiment in waiting else found
-        for experiment, found in present.items()
+        experiment: [worker for worker in assigned if not queued(worker)] if experiment in queueing else assigned
+        for experiment, assigned in present.items()
     }
 
 

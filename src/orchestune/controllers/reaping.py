@@ -36,10 +36,10 @@ class Reaping:
     outage of the server or its store, a request that blocks the event loop, or a suspended machine.
     """
 
-    def __init__(self, core: Core, deaths: CrashBackoff) -> None:
-        self._core, self._deaths = core, deaths
-        self._most = max(core.lease_seconds / 3, LATE_SECONDS)
-        self._looked = core.listening.seconds(core.clock.monotonic())
+    def __init__(self, core: Core, backoff: CrashBackoff) -> None:
+        self._core, self._backoff = core, backoff
+        self._max_gap = max(core.lease_seconds / 3, LATE_SECONDS)
+        self._last_tick = core.listening.seconds(core.clock.monotonic())
         self._listened = 0.0
         """seconds so far during which a heartbeat would have been received"""
         self._heard: dict[str, tuple[object, float]] = {}
@@ -48,27 +48,27 @@ class Reaping:
     def tick(self) -> None:
         """Check every worker not known to have ended. Raises TemporaryError at the end if a cluster is unreachable."""
         now = self._core.listening.seconds(self._core.clock.monotonic())
-        self._listened += min(now - self._looked, self._most)
-        self._looked = now
+        self._listened += min(now - self._last_tick, self._max_gap)
+        self._last_tick = now
         if self._core.store.full:
             self._forget()
-        known: set[str] = set()
-        each(partial(self._look, name, known) for name in self._core.backends)
+        present: set[str] = set()
+        each(partial(self._look, name, present) for name in self._core.backends)
         for of_workers in (self._heard, self._lost_since):
-            for gone in of_workers.keys() - known:
-                del of_workers[gone]
+            for absent in of_workers.keys() - present:
+                del of_workers[absent]
 
     def _forget(self) -> None:
         """Restart all timeouts at the next tick: the workers could not send heartbeats either."""
         self._heard.clear()
         self._lost_since.clear()
 
-    def _look(self, name: str, known: set[str]) -> None:
-        """Check the workers of one cluster, and add them to `known`."""
+    def _look(self, name: str, checked: set[str]) -> None:
+        """Check the workers of one cluster, and add them to `checked`."""
         try:
             with self._core.store.reading() as session:
                 present = workers.present(session, name)
-            known.update(worker.id for worker in present)
+            checked.update(worker.id for worker in present)
             if present:
                 self._cluster(self._core.backends[name], present)
         except StoreUnavailable:
@@ -77,24 +77,24 @@ class Reaping:
 
     def _cluster(self, backend: Backend, present: list[PolledWorker]) -> None:
         handles = {worker.id: json.loads(worker.backend_handle) if worker.backend_handle else {} for worker in present}
-        seen = {sighting.worker: sighting for sighting in backend.observe(handles)}
+        statuses = {status.worker: status for status in backend.observe(handles)}
         now = self._listened
         for worker in present:
             if worker.state != WorkerState.LOST:
                 self._lost_since.pop(worker.id, None)
-            sighting = seen.get(worker.id)
-            if sighting is not None and sighting.node not in ("", worker.node):
-                self._locate(worker, sighting.node)
+            status = statuses.get(worker.id)
+            if status is not None and status.node not in ("", worker.node):
+                self._locate(worker, status.node)
             begun = worker.backend_handle is not None or worker.state == WorkerState.DRAINING
-            if sighting is not None and sighting.phase is Phase.GONE and begun:
-                self._gone(worker, sighting)
+            if status is not None and status.phase is Phase.GONE and begun:
+                self._gone(worker, status)
             elif not begun:
                 self._heard[worker.id] = ((worker.boot_id, worker.last_call), now)  # not started yet
             elif worker.state == WorkerState.DRAINING and worker.boot_id is None:
                 # It never registered, so it cannot receive the order to drain, and it may stay pending forever.
                 self._end(backend, worker, handles[worker.id])
-            elif sighting is not None and sighting.phase.waits and worker.boot_id is None:
-                self._pending(worker, sighting, now)
+            elif status is not None and status.phase.waits and worker.boot_id is None:
+                self._pending(worker, status, now)
             elif worker.state == WorkerState.LOST:
                 if now - self._lost_since.setdefault(worker.id, now) >= GIVE_UP_SECONDS:
                     self._end(backend, worker, handles[worker.id])
@@ -107,18 +107,18 @@ class Reaping:
         try:
             backend.end(worker.id, handle, 0.0)
         except TemporaryError as error:
-            log.warning("worker %s cannot be ended now: %s", worker.name, error)
+            log.warning("cannot terminate worker %s now: %s", worker.name, error)
 
     def _silent(self, worker: PolledWorker, now: float) -> bool:
         if worker.state == WorkerState.LOST:
             return False
         sign = (worker.boot_id, worker.last_call)
-        known = self._heard.get(worker.id)
-        if known is None or known[0] != sign:
+        last = self._heard.get(worker.id)
+        if last is None or last[0] != sign:
             self._heard[worker.id] = (sign, now)
             return False
         limit = START_SECONDS if worker.boot_id is None else self._core.lease_seconds
-        silence = now - known[1]
+        silence = now - last[1]
         if silence >= limit / 3:
             self._write(worker)
         return silence >= limit
@@ -133,24 +133,24 @@ class Reaping:
         with self._core.store.transaction(durable=False) as session:
             workers.change(session, worker.id, node=node)
 
-    def _pending(self, worker: PolledWorker, sighting: WorkerStatus, now: float) -> None:
+    def _pending(self, worker: PolledWorker, status: WorkerStatus, now: float) -> None:
         """Record why the worker is pending (node, image, …); there is no timeout for that."""
         self._heard[worker.id] = ((worker.boot_id, worker.last_call), now)
-        if (sighting.reason, sighting.phase) != (worker.reason or "", worker.phase):
+        if (status.reason, status.phase) != (worker.reason or "", worker.phase):
             with self._core.store.transaction() as session:
-                workers.change(session, worker.id, reason=sighting.reason or None, phase=sighting.phase)
+                workers.change(session, worker.id, reason=status.reason or None, phase=status.phase)
 
-    def _gone(self, worker: PolledWorker, sighting: WorkerStatus) -> None:
-        drained = worker.state == WorkerState.DRAINING and (not sighting.reason or worker.boot_id is None)
-        text = sighting.reason or ("drained" if drained else "its process ended")
+    def _gone(self, worker: PolledWorker, status: WorkerStatus) -> None:
+        drained = worker.state == WorkerState.DRAINING and (not status.reason or worker.boot_id is None)
+        text = status.reason or ("drained" if drained else "its process ended")
         if worker.state == WorkerState.LOST and worker.reason:
             text = f"{worker.reason}; {text}"  # keep the reason for the loss: the way it ended does not explain it
-        if sighting.gone is WorkerLoss.PLACE:
-            self._deaths.excuse(worker.id, worker.experiment)
+        if status.gone is WorkerLoss.PLACE:
+            self._backoff.excuse(worker.id, worker.experiment)
         with locked(self._core, worker.experiment) as ledger:
             for attempt in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker.id}):
-                self._judge(ledger, attempt.id, sighting.gone, f"worker {worker.name} is gone: {text}")
-            if sighting.gone is WorkerLoss.REFUSED:
+                self._end_attempt(ledger, attempt.id, status.gone, f"worker {worker.name} is gone: {text}")
+            if status.gone is WorkerLoss.REFUSED:
                 ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {text}"))
             if missing := pending_files.lost(ledger.session, worker.id, worker.name, text):
                 text = f"files of {plural(missing, 'attempt')} did not arrive; {text}"
@@ -159,10 +159,10 @@ class Reaping:
             workers.move(ledger.session, worker.id, Cause.END, ended_at=ledger.now, reason=reason)
             ledger.record("worker_ended", {"worker": worker.name, "reason": text})
 
-    def _judge(self, ledger: Ledger, attempt: str, gone: WorkerLoss, text: str) -> None:
-        if gone is WorkerLoss.OUT_OF_MEMORY:
-            attempts.condemn(ledger, attempt, Reason(ReasonCode.OUT_OF_MEMORY, text))
-        elif gone is WorkerLoss.PLACE:
+    def _end_attempt(self, ledger: Ledger, attempt: str, loss: WorkerLoss, text: str) -> None:
+        if loss is WorkerLoss.OUT_OF_MEMORY:
+            attempts.fail_lost(ledger, attempt, Reason(ReasonCode.OUT_OF_MEMORY, text))
+        elif loss is WorkerLoss.PLACE:
             attempts.preempt(ledger, attempt, Reason(ReasonCode.PREEMPTED, text))
         else:
             attempts.lose(ledger, attempt, Reason(ReasonCode.WORKER_LOST, text))
@@ -172,7 +172,7 @@ class Reaping:
             current = workers.get(ledger.session, worker.id)
             if current is None or current.last_call != worker.last_call or current.boot_id != worker.boot_id:
                 return  # a heartbeat arrived while this thread waited for the lock
-            text = f"worker {worker.name} has not been heard of for {self._core.lease_seconds:g} s"
+            text = f"no heartbeat from worker {worker.name} for {self._core.lease_seconds:g} s"
             if workers.move(ledger.session, worker.id, Cause.LOSE, reason=text) is None:
                 return
             log.warning("%s: %s", experiments.get(ledger.session, worker.experiment).handle, text)

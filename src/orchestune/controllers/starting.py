@@ -57,16 +57,16 @@ class WorkerStarter:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._said: Recent[None] = Recent(kept=500)
+        self._logged: Recent[None] = Recent(kept=500)
         """start failures already logged: each is logged once, not every second"""
 
     def start(self, site: LaunchTarget, slots: int, gpus: tuple[str, ...] = ()) -> bool:
         """Start a worker unless the experiment was ended or paused. Returns True if another one may be started."""
         row, part, worker = site.row, site.part, new_id(self._core.clock)
         each = site.each
-        taken = site.backend.takes(each, row.specification.placement)
+        allocated = site.backend.takes(each, row.specification.placement)
         with locked(self._core, row.id) as ledger:
-            if not ledger.row.goes_on:
+            if not ledger.row.can_start_trials:
                 return False
             ledger.row.worker_seq += 1
             values = {
@@ -77,7 +77,7 @@ class WorkerStarter:
                 "state": WorkerState.STARTING,
                 "slots": slots,
                 "memory": part.memory,
-                "memory_next": memory_after(site.capacity, row, each, taken, site.closed),
+                "memory_next": memory_after(site.capacity, row, each, allocated, site.closed),
                 "gpus": json.dumps(gpus) if gpus else None,
                 "created_at": ledger.now,
             }
@@ -107,7 +107,9 @@ class WorkerStarter:
             handle = site.backend.start(order)
         except TemporaryError as error:  # the next tick retries, since the row has no handle
             text = str(error)
-            self._said.get(worker, text, lambda: log.warning("%s: a worker could not be started: %s", row.handle, text))
+            self._logged.get(
+                worker, text, lambda: log.warning("%s: a worker could not be started: %s", row.handle, text)
+            )
             with self._core.store.transaction() as session:
                 workers.change(session, worker, reason=text)
             return False
@@ -120,14 +122,14 @@ class WorkerStarter:
 
     def _give_up(self, row: ExperimentRow, worker: str, text: str) -> None:
         with locked(self._core, row.id) as ledger:
-            found = workers.get(ledger.session, worker)
-            if found and workers.move(ledger.session, worker, Cause.END, ended_at=ledger.now, reason=text):
-                ledger.record("worker_ended", {"worker": found.name, "reason": text})
+            row_of_worker = workers.get(ledger.session, worker)
+            if row_of_worker and workers.move(ledger.session, worker, Cause.END, ended_at=ledger.now, reason=text):
+                ledger.record("worker_ended", {"worker": row_of_worker.name, "reason": text})
             ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {text}"))
 
 
 def _avoided(site: LaunchTarget) -> frozenset[str]:
     """Return the nodes to avoid: those that accept no trials now, and GPU nodes reserved for other trials."""
     allowed = set(site.machines)
-    kept = {machine.name for machine in site.capacity.machines if machine.whole.gpu and machine.name not in allowed}
-    return site.capacity.shut | kept
+    reserved = {machine.name for machine in site.capacity.machines if machine.whole.gpu and machine.name not in allowed}
+    return site.capacity.shut | reserved

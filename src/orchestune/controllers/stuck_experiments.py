@@ -20,12 +20,12 @@ SIGNS = ("experiment_created", "experiment_state", "experiment_changed", "attemp
 
 
 @dataclass
-class _Still:
+class _LastProgress:
     """The last progress event of an experiment, when it was first seen, and the limits (s) already notified."""
 
     sign: int
     since: float
-    told: set[float] = field(default_factory=set)
+    notified: set[float] = field(default_factory=set)
 
 
 class WorkerObservation:
@@ -36,7 +36,7 @@ class WorkerObservation:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._next = 0.0
-        self._known: dict[str, _Still] = {}
+        self._progress: dict[str, _LastProgress] = {}
 
     def tick(self) -> None:
         """Check the unfinished experiments if the interval has passed."""
@@ -46,40 +46,40 @@ class WorkerObservation:
         self._next = now + EVERY_SECONDS
         with self._core.store.reading() as session:
             rows = experiments.unfinished(session)
-        wanted = {row.id: limits for row in rows if (limits := self._limits(row))}
+        limits_by_experiment = {row.id: limits for row in rows if (limits := self._limits(row))}
         for row in rows:
-            if row.id in wanted:
-                self._look(row, wanted[row.id], now)
-        self._known = {name: still for name, still in self._known.items() if name in wanted}
+            if row.id in limits_by_experiment:
+                self._look(row, limits_by_experiment[row.id], now)
+        self._progress = {name: progress for name, progress in self._progress.items() if name in limits_by_experiment}
 
     def _limits(self, row: ExperimentRow) -> Mapping[float, Sequence[str]]:
         """Return the hooks to notify by limit in seconds; empty while no progress is expected."""
-        if not row.goes_on:
+        if not row.can_start_trials:
             return {}
-        found: dict[float, list[str]] = {}
+        hooks: dict[float, list[str]] = {}
         for index, hook in enumerate(row.specification.notify):
             if hook.stuck is not None:
-                found.setdefault(hook.stuck, []).append(str(index))
+                hooks.setdefault(hook.stuck, []).append(str(index))
         server = self._core.outgoing.hook
         if server is not None and server.stuck is not None and TEST_LABEL not in json.loads(row.labels_json):
-            found.setdefault(server.stuck, []).append(SERVER)
-        return found
+            hooks.setdefault(server.stuck, []).append(SERVER)
+        return hooks
 
     def _look(self, row: ExperimentRow, limits: Mapping[float, Sequence[str]], now: float) -> None:
         with self._core.store.reading() as session:
             sign = notifications.last_event(session, row.id, SIGNS)
-            still = self._known.get(row.id)
-            if still is None or still.sign != sign:
-                said = notifications.events_since(session, row.id, "experiment_stuck", sign)
-                told = {float(json.loads(data)["seconds"]) for data in said}
-                self._known[row.id] = _Still(sign, now, told)
+            progress = self._progress.get(row.id)
+            if progress is None or progress.sign != sign:
+                stuck_events = notifications.events_since(session, row.id, "experiment_stuck", sign)
+                notified = {float(json.loads(data)["seconds"]) for data in stuck_events}
+                self._progress[row.id] = _LastProgress(sign, now, notified)
                 return
         for seconds, hooks in limits.items():
-            if now - still.since >= seconds and seconds not in still.told:
-                self._tell(row, still, seconds, hooks)
+            if now - progress.since >= seconds and seconds not in progress.notified:
+                self._notify(row, progress, seconds, hooks)
 
-    def _tell(self, row: ExperimentRow, still: _Still, seconds: float, hooks: Sequence[str]) -> None:
+    def _notify(self, row: ExperimentRow, progress: _LastProgress, seconds: float, hooks: Sequence[str]) -> None:
         with locked(self._core, row.id) as ledger:
-            if notifications.last_event(ledger.session, row.id, SIGNS) == still.sign:
+            if notifications.last_event(ledger.session, row.id, SIGNS) == progress.sign:
                 ledger.note_stuck(seconds, hooks)
-        still.told.add(seconds)
+        progress.notified.add(seconds)

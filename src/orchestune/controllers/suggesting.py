@@ -31,23 +31,23 @@ from orchestune.store.trials import tried_first
 log = logging.getLogger(__name__)
 
 EngineFactory = Callable[[ExperimentRow], Engine]
-_EMPTY = 0.01
+_EMPTY_PROBABILITY = 0.01
 """accepted probability that a worker finds no suggestion ready"""
-_OLD = 8
+_RUNNING_PER_SUGGESTION = 8
 """running trials per suggestion prefetched to reach that probability: limits the share of stale suggestions"""
-_MOST_TASKS = 5000  # rows of one transaction: about 0.2 s, in which no worker's report can be stored
-_TURN = 0.1
+_MAX_TASKS = 5000  # rows of one transaction: about 0.2 s, in which no worker's report can be stored
+_TURN_SECONDS = 0.1
 """seconds for the suggestions of one experiment before the next one has its turn"""
 
 
 @dataclass
 class _Open:
-    """An engine, fed with `warm` results of a warm start and then with the history up to `told`."""
+    """An engine, fed with `warm` results of a warm start and then with the history up to `fed`."""
 
     engine: Engine
     revision: int
     warm: int
-    told: int = 0
+    fed: int = 0
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=8))
     """durations of the last asks"""
     history: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=8))
@@ -68,11 +68,11 @@ class Suggesting:
         """Fill the queue of every experiment. Raises StoreUnavailable at the end if the store failed for any."""
         with self._core.store.reading() as session:
             rows = experiments.unfinished(session)
-        going = {row.id for row in rows}
-        self._tried_first &= going
-        for gone in self._open.keys() - going:
-            self._drop(gone)
-        each(partial(self._experiment, row) for row in rows if row.goes_on and row.unsuggested)
+        unfinished = {row.id for row in rows}
+        self._tried_first &= unfinished
+        for finished in self._open.keys() - unfinished:
+            self._drop(finished)
+        each(partial(self._experiment, row) for row in rows if row.can_start_trials and row.unsuggested)
 
     def close(self) -> None:
         """Close all engines."""
@@ -86,7 +86,7 @@ class Suggesting:
             self._drop(row.id)  # rebuilt from the rows at the next tick
             raise
         except TemporaryError as error:  # the engine's process died
-            log.warning("%s: %s; the engine is built again", row.handle, error)
+            log.warning("%s: %s; recreating the engine", row.handle, error)
             self._drop(row.id)
         except OrchestuneError as error:
             self._engine_failed(row, f"{error}; {error.hint}" if error.hint else str(error))
@@ -108,9 +108,9 @@ class Suggesting:
 
     def _fill(self, row: ExperimentRow) -> None:
         if first := self._first(row):
-            most = _trials_at_once(row)
-            self._queue(row, first[:most])
-            if len(first) > most:
+            batch = _trials_at_once(row)
+            self._queue(row, first[:batch])
+            if len(first) > batch:
                 self._core.signals.notify(SUGGESTING)
             return
         opened = self._engine(row)
@@ -118,17 +118,17 @@ class Suggesting:
             return
         with self._core.store.reading() as session:
             row = experiments.get(session, row.id)
-            wanted = self._wanted(session, row, opened)
-            if wanted <= 0:
+            missing_count = self._missing_count(session, row, opened)
+            if missing_count <= 0:
                 return
-            observations = read_history.observations(session, row, opened.told)
+            observations = read_history.observations(session, row, opened.fed)
             pending = {
                 trial.number: json.loads(trial.parameters)
                 for trial in session.rows(hot.UNFINISHED, {"experiment": row.id})
             }
         opened.engine.tell(observations)
-        opened.told = row.history_seq
-        self._ask(row, opened, pending, wanted)
+        opened.fed = row.history_seq
+        self._ask(row, opened, pending, missing_count)
 
     def _first(self, row: ExperimentRow) -> list[SuggestedTrial]:
         """Return the `try_first` configurations not queued yet."""
@@ -136,37 +136,41 @@ class Suggesting:
         if not first or row.id in self._tried_first:
             return []
         with self._core.store.reading() as session:
-            left = first[tried_first(session, row.id) :]
-        if not left:
+            remaining = first[tried_first(session, row.id) :]
+        if not remaining:
             self._tried_first.add(row.id)
-        return [SuggestedTrial(values, "try_first") for values in left]
+        return [SuggestedTrial(values, "try_first") for values in remaining]
 
-    def _ask(self, row: ExperimentRow, opened: _Open, pending: dict[int, Configuration], wanted: int) -> None:
+    def _ask(self, row: ExperimentRow, opened: _Open, pending: dict[int, Configuration], count: int) -> None:
         clock = self._core.clock
-        made: list[SuggestedTrial] = []
+        suggestions: list[SuggestedTrial] = []
         start = clock.monotonic()
-        for number in range(row.last_trial + 1, row.last_trial + 1 + wanted):
+        for number in range(row.last_trial + 1, row.last_trial + 1 + count):
             began = clock.monotonic()
             try:
-                found = opened.engine.ask(list(pending.values()), number, ask_seed(row.specification.seed, number))
+                configuration = opened.engine.ask(
+                    list(pending.values()), number, ask_seed(row.specification.seed, number)
+                )
             except Exhausted:
-                if not made:
+                if not suggestions:
                     self._exhausted(row)
                 break
             except StillLooking:
-                if not made:
-                    self._look_further(row)
+                if not suggestions:
+                    self._ask_again_later(row)
                 break
             opened.seconds.append(clock.monotonic() - began)
-            pending[number] = found
-            made.append(SuggestedTrial(found, opened.engine.source, opened.engine.version, opened.warm + opened.told))
+            pending[number] = configuration
+            suggestions.append(
+                SuggestedTrial(configuration, opened.engine.source, opened.engine.version, opened.warm + opened.fed)
+            )
             if opened.engine.uses_history:
                 break  # one at a time: more results may have arrived before the next ask
-            if clock.monotonic() - start > _TURN or len(made) >= _trials_at_once(row):
+            if clock.monotonic() - start > _TURN_SECONDS or len(suggestions) >= _trials_at_once(row):
                 self._core.signals.notify(SUGGESTING)
                 break
-        if made:
-            self._queue(row, made)
+        if suggestions:
+            self._queue(row, suggestions)
 
     def _engine(self, row: ExperimentRow) -> _Open:
         opened = self._open.get(row.id)
@@ -180,20 +184,20 @@ class Suggesting:
             opened.engine.tell(warm)
         return opened
 
-    def _wanted(self, session: Session, row: ExperimentRow, opened: _Open) -> int:
+    def _missing_count(self, session: Session, row: ExperimentRow, opened: _Open) -> int:
         """Return how many suggestions the queue lacks now."""
-        left = row.unsuggested
-        if not row.goes_on:
+        remaining = row.unsuggested
+        if not row.can_start_trials:
             return 0
         if row.parallelism == 1 and opened.engine.uses_history:
-            return min(left, 1 - row.open)
+            return min(remaining, 1 - row.open)
         if not opened.engine.uses_history:
-            return min(left, missing(row))
+            return min(remaining, missing(row))
         if row.history_seq == 0:  # no results yet: no suggestion can become stale
-            return min(left, trials_for(row, row.parallelism - row.live_attempts - row.pending_folds))
+            return min(remaining, trials_for(row, row.parallelism - row.live_attempts - row.pending_folds))
         slots = workers.present_slots(session, row.id)
         free = max(min(slots, row.parallelism) - row.live_attempts - row.unqueued, 0)
-        return min(left, trials_for(row, free) + self._standby(row, opened) - row.queued)
+        return min(remaining, trials_for(row, free) + self._standby(row, opened) - row.queued)
 
     def _standby(self, row: ExperimentRow, opened: _Open) -> int:
         """Return how many suggestions to prefetch so that the queue is seldom empty while the engine is busy."""
@@ -206,7 +210,7 @@ class Suggesting:
         """Queue the suggestions if the experiment has not changed since the ask; otherwise the next tick asks again."""
         with locked(self._core, row.id) as ledger:
             now = ledger.row
-            if now.last_trial != row.last_trial or now.revision != row.revision or not now.goes_on:
+            if now.last_trial != row.last_trial or now.revision != row.revision or not now.can_start_trials:
                 return
             now.awaits_suggestion = False
             trials.queue(ledger, suggestions[: now.unsuggested])
@@ -216,7 +220,7 @@ class Suggesting:
             ledger.row.awaits_suggestion, ledger.row.is_exhausted = False, True
             ledger.evaluate()
 
-    def _look_further(self, row: ExperimentRow) -> None:
+    def _ask_again_later(self, row: ExperimentRow) -> None:
         """Schedule another ask after the other experiments have had their turns."""
         if not row.awaits_suggestion:
             with locked(self._core, row.id) as ledger:
@@ -226,7 +230,7 @@ class Suggesting:
 
 def _trials_at_once(row: ExperimentRow) -> int:
     """Return how many trials one transaction queues: each has a task for each fold."""
-    return max(1, _MOST_TASKS // row.specification.folds.count)
+    return max(1, _MAX_TASKS // row.specification.folds.count)
 
 
 def standby(used: float, parallelism: int) -> int:
@@ -238,5 +242,5 @@ def standby(used: float, parallelism: int) -> int:
     many relative to the running trials: the upper bound is an eighth of these.
     """
     least = 1 + math.ceil(used)
-    calm = math.ceil(math.log(_EMPTY) / math.log(used)) if _EMPTY < used < 1 else least
-    return min(max(least, min(calm, parallelism // _OLD)), parallelism)
+    calm = math.ceil(math.log(_EMPTY_PROBABILITY) / math.log(used)) if _EMPTY_PROBABILITY < used < 1 else least
+    return min(max(least, min(calm, parallelism // _RUNNING_PER_SUGGESTION)), parallelism)

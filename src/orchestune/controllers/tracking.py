@@ -27,20 +27,20 @@ from orchestune.store.tracking_runs import WHOLE, TrackedRow
 
 log = logging.getLogger(__name__)
 
-_EVENTS = 500
+_MAX_EVENTS = 500
 """events of one experiment per step, so that all experiments get their turn"""
-_TELLING = ("attempt_leased", "metric_reported", "trial_finished", "trial_requeued")
+_RUN_EVENTS = ("attempt_leased", "metric_reported", "trial_finished", "trial_requeued")
 """events after which the MLflow run of their trial must be updated"""
-_SHORTEST, _LONGEST = 2.0, 300.0
+_MIN_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 2.0, 300.0
 """bounds of the exponential backoff after a tracking server failed, in seconds"""
-_MOST = 20
+_MAX_SERVERS = 20
 """tracking servers written to concurrently, and idle ones whose connections are kept"""
-_PATIENCE = 1.0
+_TICK_TIMEOUT_SECONDS = 1.0
 """seconds that a tick waits for their threads"""
 
 
 @dataclass
-class _Trouble:
+class _Backoff:
     """The backoff of a tracking server that fails for an experiment."""
 
     pause: float
@@ -54,8 +54,8 @@ class Tracking:
     Each tracking server has its own thread, so that one that hangs does not delay the others.
     """
 
-    def __init__(self, core: Core, patience: float = _PATIENCE) -> None:
-        self._core, self._patience = core, patience
+    def __init__(self, core: Core, timeout: float = _TICK_TIMEOUT_SECONDS) -> None:
+        self._core, self._timeout = core, timeout
         self._servers: dict[str, _Server] = {}
         """address → server"""
         self._addresses: dict[str, str] = {}
@@ -66,14 +66,14 @@ class Tracking:
         the error of any of them.
         """
         with self._core.store.reading() as session:
-            found = tracked.behind(session)
-        self._addresses = {name: self._addresses.get(name) or self._address(name) for name in found}
+            behind = tracked.behind(session)
+        self._addresses = {name: self._addresses.get(name) or self._address(name) for name in behind}
         for address in dict.fromkeys(self._addresses.values()):
             server = self._servers.setdefault(address, _Server(self._core))
-            if sum(other.busy for other in self._servers.values()) < _MOST:
-                server.begin([name for name in found if self._addresses[name] == address])
+            if sum(other.busy for other in self._servers.values()) < _MAX_SERVERS:
+                server.begin([name for name in behind if self._addresses[name] == address])
         self._forget()
-        until = time.monotonic() + self._patience
+        until = time.monotonic() + self._timeout
         each(partial(server.wait, until) for server in self._servers.values())
 
     def close(self) -> None:
@@ -93,9 +93,9 @@ class Tracking:
 
     def _forget(self) -> None:
         """Close the connections to idle servers beyond the limit."""
-        wanted = set(self._addresses.values())
-        idle = [address for address, server in self._servers.items() if address not in wanted and not server.busy]
-        for address in idle[: max(len(self._servers) - _MOST, 0)]:
+        addresses = set(self._addresses.values())
+        idle = [address for address, server in self._servers.items() if address not in addresses and not server.busy]
+        for address in idle[: max(len(self._servers) - _MAX_SERVERS, 0)]:
             self._servers.pop(address).close()
 
 
@@ -104,10 +104,10 @@ class _Server:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._links: dict[Tracker, MlflowClient] = {}
-        self._places: dict[tuple[Tracker, str], str] = {}
+        self._clients: dict[Tracker, MlflowClient] = {}
+        self._mlflow_experiments: dict[tuple[Tracker, str], str] = {}
         """(tracker, experiment name) → id of the MLflow experiment"""
-        self._troubles: dict[str, _Trouble] = {}
+        self._backoffs: dict[str, _Backoff] = {}
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._closed = False
@@ -117,13 +117,13 @@ class _Server:
         """True while its thread runs, which alone may access the other attributes then."""
         return self._thread is not None and self._thread.is_alive()
 
-    def begin(self, found: Sequence[str]) -> None:
+    def begin(self, names: Sequence[str]) -> None:
         """Start a thread for those of the experiments that are not backing off, unless one is running."""
         if self.busy:
             return
-        self._troubles = {name: trouble for name, trouble in self._troubles.items() if name in found}
+        self._backoffs = {name: trouble for name, trouble in self._backoffs.items() if name in names}
         now = self._core.clock.monotonic()
-        due = [name for name in found if name not in self._troubles or now >= self._troubles[name].until]
+        due = [name for name in names if name not in self._backoffs or now >= self._backoffs[name].until]
         if due:
             self._thread = threading.Thread(target=self._run, args=(due,), name="record", daemon=True)
             self._thread.start()
@@ -139,8 +139,8 @@ class _Server:
     def close(self) -> None:
         """Close the connections."""
         self._closed = True
-        while self._links:
-            self._links.popitem()[1].close()
+        while self._clients:
+            self._clients.popitem()[1].close()
 
     def _run(self, due: Sequence[str]) -> None:
         try:
@@ -162,97 +162,103 @@ class _Server:
                 tracked.change(session, experiment, WHOLE, event_seq=row.event_seq)
             return
         try:
-            _Telling(self._core, row, self._link(tracker), self._place(tracker, row)).tell()
+            _Recording(self._core, row, self._client_of(tracker), self._place(tracker, row)).run()
         except TemporaryError as error:
             self._failed(experiment, tracker, error)
         except OrchestuneError as error:
-            self._failed(experiment, tracker, error, _LONGEST)
+            self._failed(experiment, tracker, error, _MAX_BACKOFF_SECONDS)
         else:
-            self._troubles.pop(experiment, None)
+            self._backoffs.pop(experiment, None)
 
-    def _link(self, tracker: Tracker) -> MlflowClient:
-        if tracker not in self._links:
-            while len(self._links) >= 20:
-                self._links.pop(next(iter(self._links))).close()
-            self._links[tracker] = MlflowClient(tracker, self._core.outgoing.reach)
-        return self._links[tracker]
+    def _client_of(self, tracker: Tracker) -> MlflowClient:
+        if tracker not in self._clients:
+            while len(self._clients) >= 20:
+                self._clients.pop(next(iter(self._clients))).close()
+            self._clients[tracker] = MlflowClient(tracker, self._core.outgoing.reach)
+        return self._clients[tracker]
 
     def _place(self, tracker: Tracker, row: ExperimentRow) -> str:
         name = tracker.experiment or row.name
-        if (tracker, name) not in self._places:
-            self._places[tracker, name] = self._link(tracker).experiment(name)
-        return self._places[tracker, name]
+        if (tracker, name) not in self._mlflow_experiments:
+            self._mlflow_experiments[tracker, name] = self._client_of(tracker).experiment(name)
+        return self._mlflow_experiments[tracker, name]
 
-    def _failed(self, experiment: str, tracker: Tracker, error: OrchestuneError, shortest: float = _SHORTEST) -> None:
+    def _failed(
+        self, experiment: str, tracker: Tracker, error: OrchestuneError, shortest: float = _MIN_BACKOFF_SECONDS
+    ) -> None:
         """Back off; record the failure in the events once, when it begins."""
-        known = self._troubles.get(experiment)
-        pause = min(known.pause * 2, _LONGEST) if known else shortest
-        self._troubles[experiment] = _Trouble(pause, self._core.clock.monotonic() + pause)
-        self._places = {place: found for place, found in self._places.items() if place[0] != tracker}
-        if known is None:
+        backoff = self._backoffs.get(experiment)
+        pause = min(backoff.pause * 2, _MAX_BACKOFF_SECONDS) if backoff else shortest
+        self._backoffs[experiment] = _Backoff(pause, self._core.clock.monotonic() + pause)
+        self._mlflow_experiments = {
+            place: mlflow_experiment
+            for place, mlflow_experiment in self._mlflow_experiments.items()
+            if place[0] != tracker
+        }
+        if backoff is None:
             log.warning("%s cannot be recorded in %s: %s", experiment, shown(tracker.uri), error)
             with locked(self._core, experiment) as ledger:
                 ledger.record("tracking_failed", {"to": shown(tracker.uri), "why": error.message})
 
 
-class _Telling:
+class _Recording:
     """A step of recording one experiment."""
 
-    def __init__(self, core: Core, row: ExperimentRow, there: MlflowClient, place: str) -> None:
-        self._core, self._row, self._there, self._place = core, row, there, place
+    def __init__(self, core: Core, row: ExperimentRow, client: MlflowClient, place: str) -> None:
+        self._core, self._row, self._client, self._place = core, row, client, place
 
-    def tell(self) -> None:
+    def run(self) -> None:
         """Record the trials of the next events."""
         row = self._row
         with self._core.store.reading() as session:
             cursor = tracked.of(session, row.id, [WHOLE])[WHOLE]
-            events = logs.events_after(session, row.id, cursor.event_seq, _EVENTS)
+            events = logs.events_after(session, row.id, cursor.event_seq, _MAX_EVENTS)
         if not events:
             return
-        numbers = sorted({int(json.loads(event.data)["trial"]) for event in events if event.kind in _TELLING})
+        numbers = sorted({int(json.loads(event.data)["trial"]) for event in events if event.kind in _RUN_EVENTS})
         parent = self._parent(cursor)
-        known = self._known(numbers)
-        since = {number: known[number].logged_at for number in numbers}
+        rows = self._rows(numbers)
+        since = {number: rows[number].logged_at for number in numbers}
         while since:
             with self._core.store.reading() as session:
-                found = tracking_runs.of_trials(session, row, since)
-            for run in found:
-                self._tell(run, known[run.trial].run_id or None, {PARENT_TAG: parent})
-            known = self._known(numbers)
-            since = {run.trial: run.told_at for run in found if run.more}
+                runs = tracking_runs.of_trials(session, row, since)
+            for run in runs:
+                self._update(run, rows[run.trial].run_id or None, {PARENT_TAG: parent})
+            rows = self._rows(numbers)
+            since = {run.trial: run.reported_at for run in runs if run.more}
         with self._core.store.reading() as session:
             self._row = experiments.get(session, row.id)
-        self._tell(tracking_runs.of_experiment(self._row), parent, {})
+        self._update(tracking_runs.of_experiment(self._row), parent, {})
         with self._core.store.transaction() as session:
             tracked.change(session, row.id, WHOLE, event_seq=events[-1].seq)
 
     def _parent(self, cursor: TrackedRow) -> str:
         if cursor.run_id:
             return cursor.run_id
-        run = self._make(tracking_runs.of_experiment(self._row), {})
+        run = self._create(tracking_runs.of_experiment(self._row), {})
         with self._core.store.transaction() as session:
             tracked.change(session, self._row.id, WHOLE, run_id=run)
         return run
 
-    def _known(self, numbers: Iterable[int]) -> Mapping[int, TrackedRow]:
+    def _rows(self, numbers: Iterable[int]) -> Mapping[int, TrackedRow]:
         """Return the rows of these trials; create the missing ones."""
-        wanted = list(numbers)
+        trials = list(numbers)
         with self._core.store.transaction() as session:
-            known = tracked.of(session, self._row.id, wanted)
-            self._fresh = {number for number in wanted if number not in known}
+            rows = tracked.of(session, self._row.id, trials)
+            self._fresh = {number for number in trials if number not in rows}
             tracked.begin(session, self._row.id, sorted(self._fresh))
-            return tracked.of(session, self._row.id, wanted)
+            return tracked.of(session, self._row.id, trials)
 
-    def _make(self, run: TrackedRun, more: Mapping[str, str], fresh: bool = False) -> str:
+    def _create(self, run: TrackedRun, more: Mapping[str, str], fresh: bool = False) -> str:
         """Return the id of the MLflow run, existing or new; one whose row is `fresh` cannot exist yet."""
         by = {EXPERIMENT_TAG: self._row.id, TRIAL_TAG: str(run.trial)}
-        found = None if fresh else self._there.find(self._place, by)
-        return found or self._there.create(self._place, run.name, run.at, {**run.tags, **more})
+        existing = None if fresh else self._client.find(self._place, by)
+        return existing or self._client.create(self._place, run.name, run.at, {**run.tags, **more})
 
-    def _tell(self, run: TrackedRun, known: str | None, more: Mapping[str, str]) -> None:
-        identity = known or self._make(run, more, run.trial in self._fresh)
-        self._there.log(identity, run.measures, {} if known and run.trial else run.params, run.tags)
-        self._there.update(identity, run.status, run.ended_at)
+    def _update(self, run: TrackedRun, run_id: str | None, more: Mapping[str, str]) -> None:
+        identity = run_id or self._create(run, more, run.trial in self._fresh)
+        self._client.log(identity, run.measures, {} if run_id and run.trial else run.params, run.tags)
+        self._client.update(identity, run.status, run.ended_at)
         if run.trial != WHOLE:
             with self._core.store.transaction() as session:
-                tracked.change(session, self._row.id, run.trial, run_id=identity, logged_at=run.told_at)
+                tracked.change(session, self._row.id, run.trial, run_id=identity, logged_at=run.reported_at)

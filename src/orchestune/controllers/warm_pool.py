@@ -23,7 +23,7 @@ WARM_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _WorkerKind:
     """The properties a worker was created with. Experiments of an equal kind can take it over."""
 
     owner: str
@@ -70,44 +70,46 @@ class WarmPool:
         """Hand idle workers over to tests without a worker. Returns all workers, each with the experiment that has it
         or takes it over, and the experiments whose workers must be notified.
         """
-        here = {worker.id for worker in present}
-        self._since = {name: at for name, at in self._since.items() if name in here}
-        seen = {worker.id: _as_heirs(worker) for worker in present}
-        staffed = {worker.experiment for worker in seen.values()}
-        waiting = [row for row in rows if _waits(row) and row.id not in staffed]
-        idle = self._idle(backend, list(seen.values()), rows) if waiting else []
-        told = []
-        for test in waiting:
+        ids = {worker.id for worker in present}
+        self._since = {name: at for name, at in self._since.items() if name in ids}
+        by_id = {worker.id: _as_reassigned(worker) for worker in present}
+        with_workers = {worker.experiment for worker in by_id.values()}
+        tests = [row for row in rows if _waits(row) and row.id not in with_workers]
+        idle = self._idle(backend, list(by_id.values()), rows) if tests else []
+        notified = []
+        for test in tests:
             kind = _kind(backend, test)
             for worker, made_for in idle:
-                if made_for == kind and self._bequeath(worker, test):
-                    told.append(worker.experiment)
-                    seen[worker.id] = _as_heirs(replace(worker, state=WorkerState.DRAINING, next_experiment=test.id))
+                if made_for == kind and self._hand_over(worker, test):
+                    notified.append(worker.experiment)
+                    by_id[worker.id] = _as_reassigned(
+                        replace(worker, state=WorkerState.DRAINING, next_experiment=test.id)
+                    )
                     idle.remove((worker, made_for))
                     break
-        return list(seen.values()), told
+        return list(by_id.values()), notified
 
     def _idle(
-        self, backend: Backend, seen: Sequence[PolledWorker], rows: Sequence[ExperimentRow]
-    ) -> list[tuple[PolledWorker, _Kind]]:
+        self, backend: Backend, present: Sequence[PolledWorker], rows: Sequence[ExperimentRow]
+    ) -> list[tuple[PolledWorker, _WorkerKind]]:
         """Return the idle workers that can be handed over, each with its kind."""
-        alive = [worker for worker in seen if worker.state == WorkerState.ALIVE and _movable(backend, worker)]
-        known = {row.id: row for row in rows}
+        alive = [worker for worker in present if worker.state == WorkerState.ALIVE and _movable(backend, worker)]
+        by_id = {row.id: row for row in rows}
         with self._core.store.reading() as session:
-            busy = workers.at_work(session, backend.name)
-            over = {worker.experiment for worker in alive} - known.keys()
-            known |= {row.id: row for row in experiments.of_ids(session, sorted(over))}
-        ours = {experiment: row for experiment, row in known.items() if row.principal and not row.leasable}
+            busy = workers.live_attempts(session, backend.name)
+            over = {worker.experiment for worker in alive} - by_id.keys()
+            by_id |= {row.id: row for row in experiments.of_ids(session, sorted(over))}
+        ours = {experiment: row for experiment, row in by_id.items() if row.principal and not row.leasable}
         kinds = {experiment: _kind(backend, row) for experiment, row in ours.items()}
         free = [worker for worker in alive if worker.id not in busy and worker.experiment in kinds]
         return [(worker, kinds[worker.experiment]) for worker in free]
 
-    def _bequeath(self, worker: PolledWorker, test: ExperimentRow) -> bool:
+    def _hand_over(self, worker: PolledWorker, test: ExperimentRow) -> bool:
         """Hand the worker over if it is idle. The lock on its experiment keeps it from leasing a trial meanwhile."""
         with self._core.store.transaction() as session:
             experiments.lock(session, worker.experiment)
-            idle = worker.id not in workers.at_work(session, test.cluster)
-            return idle and workers.bequeath(session, worker.id, test.id)
+            idle = worker.id not in workers.live_attempts(session, test.cluster)
+            return idle and workers.hand_over(session, worker.id, test.id)
 
 
 def _movable(backend: Backend, worker: PolledWorker) -> bool:
@@ -116,28 +118,28 @@ def _movable(backend: Backend, worker: PolledWorker) -> bool:
 
 
 def _waits(row: ExperimentRow) -> bool:
-    return _is_test(row) and bool(row.principal) and row.goes_on and not row.live_attempts
+    return _is_test(row) and bool(row.principal) and row.can_start_trials and not row.live_attempts
 
 
 def _is_test(row: ExperimentRow) -> bool:
     return TEST_LABEL in json.loads(row.labels_json)
 
 
-def _as_heirs(worker: PolledWorker) -> PolledWorker:
+def _as_reassigned(worker: PolledWorker) -> PolledWorker:
     """Return a worker that is being handed over as a starting worker of the experiment that takes it over."""
     if worker.state != WorkerState.DRAINING or worker.next_experiment is None:
         return worker
     return replace(worker, experiment=worker.next_experiment, state=WorkerState.STARTING)
 
 
-def _kind(backend: Backend, row: ExperimentRow) -> _Kind:
-    wanted, launch = row.specification, row.launch
-    return _Kind(
+def _kind(backend: Backend, row: ExperimentRow) -> _WorkerKind:
+    specification, launch = row.specification, row.launch
+    return _WorkerKind(
         row.owner,
         row.principal or "",
-        backend.needs(wanted.resources, launch),
-        wanted.placement,
+        backend.needs(specification.resources, launch),
+        specification.placement,
         launch.get("root") if launch.get("links") else None,
         tuple(launch.get("links") or ()),
-        wanted.grace,
+        specification.grace,
     )

@@ -1,1 +1,1 @@
-"""What the words mean: frozen values and pure functions, standard library only, no clock and no I/O."""
+"""Domain model: frozen values and pure functions, standard library only, no clock and no I/O."""

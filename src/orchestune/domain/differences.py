@@ -23,26 +23,32 @@ class ComparedTrial:
 
     def metrics(self) -> dict[str, Any]:
         """Return the measured values by metric."""
-        return {name: found["value"] for name, found in self.trial["metrics"].items()}
+        return {name: metric["value"] for name, metric in self.trial["metrics"].items()}
 
     def configuration(self) -> dict[str, Any]:
         """Return the parameters, the seed and the command with its inputs."""
-        wanted = self._specification
-        found: dict[str, Any] = {f"parameters.{name}": value for name, value in self.trial["parameters"].items()}
-        found |= {
-            "seed": self.trial["seed"],
-            "run": wanted["run"],
-            "folds": (wanted.get("folds") or {}).get("count", 1),
+        specification = self._specification
+        configuration: dict[str, Any] = {
+            f"parameters.{name}": value for name, value in self.trial["parameters"].items()
         }
-        config = wanted.get("config")
-        return {**found, "stdin": wanted.get("stdin") or None, "config": config["name"] if config else None}
+        configuration |= {
+            "seed": self.trial["seed"],
+            "run": specification["run"],
+            "folds": (specification.get("folds") or {}).get("count", 1),
+        }
+        config = specification.get("config")
+        return {
+            **configuration,
+            "stdin": specification.get("stdin") or None,
+            "config": config["name"] if config else None,
+        }
 
     def environment(self) -> dict[str, Any]:
         """Return the cluster, node, image, Python, resources and environment variables."""
-        wanted, launch = self._specification, self._launch
-        placement, python = wanted.get("placement") or {}, launch.get("python") or {}
+        specification, launch = self._specification, self._launch
+        placement, python = specification.get("placement") or {}, launch.get("python") or {}
         last = self.trial["attempts"][-1] if self.trial["attempts"] else None
-        found = {
+        environment = {
             "cluster": self._status["cluster"],
             "node": last["node"] if last else None,
             "gpus": ", ".join(last["gpus"]) or None if last else None,
@@ -50,12 +56,12 @@ class ComparedTrial:
             "python": python.get("version"),
             "python.path": python.get("path"),
             "folder": launch.get("root"),
-            "timeout": wanted.get("timeout"),
+            "timeout": specification.get("timeout"),
         }
-        found |= {f"resources.{name}": value for name, value in (wanted.get("resources") or {}).items()}
-        found |= {f"env.{name}": value for name, value in (wanted.get("env") or {}).items()}
-        found |= {f"secrets.{secret['name']}": secret["source"] for secret in wanted.get("secrets") or ()}
-        return found | {f"shell.{name}": value for name, value in (launch.get("env") or {}).items()}
+        environment |= {f"resources.{name}": value for name, value in (specification.get("resources") or {}).items()}
+        environment |= {f"env.{name}": value for name, value in (specification.get("env") or {}).items()}
+        environment |= {f"secrets.{secret['name']}": secret["source"] for secret in specification.get("secrets") or ()}
+        return environment | {f"shell.{name}": value for name, value in (launch.get("env") or {}).items()}
 
 
 def document(old: ComparedTrial, new: ComparedTrial, files: Sequence[ChangedFile]) -> Difference:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
-_LONGEST_NAME = 60  # longer names are hardly typos, and comparing long texts is slow
+_MAX_NAME_CHARS = 60  # longer names are hardly typos, and comparing long texts is slow
 
 
 def plural(count: int, noun: str) -> str:
@@ -13,17 +13,17 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def some(words: Sequence[str], most: int = 10) -> str:
-    """Join the words, as `l1, l2`; of more than `most` only the first ones and the number of the others."""
-    left = len(words) - most
-    return ", ".join(words[:most]) + (f" and {left:,} more" if left > 0 else "")
+def some(words: Sequence[str], max_words: int = 10) -> str:
+    """Join the words, as `l1, l2`; of more than `max_words` only the first ones and the number of the others."""
+    omitted = len(words) - max_words
+    return ", ".join(words[:max_words]) + (f" and {omitted:,} more" if omitted > 0 else "")
 
 
-def closest(name: str, allowed: Iterable[str], known: Mapping[str, str] | None = None) -> str:
-    """Return the name to which `known` maps `name`, else the most similar allowed one; empty if there is none."""
-    if len(name) > _LONGEST_NAME:
+def closest(name: str, allowed: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str:
+    """Return the name to which `synonyms` maps `name`, else the most similar allowed one; empty if there is none."""
+    if len(name) > _MAX_NAME_CHARS:
         return ""
-    other = (known or {}).get(name.casefold())
+    other = (synonyms or {}).get(name.casefold())
     if other:
         return other
     candidates = {option.casefold(): option for option in allowed}
@@ -31,7 +31,7 @@ def closest(name: str, allowed: Iterable[str], known: Mapping[str, str] | None =
     return candidates[close[0]] if close else ""
 
 
-def did_you_mean(name: str, allowed: Iterable[str], known: Mapping[str, str] | None = None) -> str:
+def did_you_mean(name: str, allowed: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str:
     """Return a hint such as `did you mean budget?`; empty if no name is similar."""
-    meant = closest(name, allowed, known)
-    return f"did you mean {meant}?" if meant else ""
+    suggestion = closest(name, allowed, synonyms)
+    return f"did you mean {suggestion}?" if suggestion else ""

@@ -1,1 +1,1 @@
-"""What the core asks of the outside: protocols whose docstrings state the duties of every implementation."""
+"""Interfaces between the core and the outside: protocols whose docstrings state the duties of every implementation."""

@@ -139,15 +139,15 @@ class Backend(Protocol):
         """Terminate the worker and its processes: SIGTERM now, SIGKILL after `grace` seconds. Does not wait."""
 
     def sweep(self, workers: frozenset[str]) -> None:
-        """Delete our objects of workers other than these, as a killed server leaves them behind.
+        """Delete the objects that this server created for workers other than these: a killed server leaves them behind.
 
-        Never touches objects that are not ours.
+        Never touches other objects.
         """
 
 
 @runtime_checkable
 class Guard(Protocol):
-    """A backend that starts workers with more rights than the authors of experiments have themselves."""
+    """A backend that starts workers with more permissions than the authors of experiments have themselves."""
 
     def refuse(self, each: Resources, placement: Placement, launch: Mapping[str, Any]) -> None:
         """Raise PolicyRefused, with every key, if the workers would get access that only an administrator can allow.
@@ -159,7 +159,7 @@ class Guard(Protocol):
 
 @runtime_checkable
 class Surveyor(Protocol):
-    """A backend that can show who else uses its cluster."""
+    """A backend that can report the use of its cluster by other workloads."""
 
     def survey(self) -> Sequence[MachineAllocation]:
         """Return every node, unschedulable ones included. Cheap: reads the backend's watch cache."""

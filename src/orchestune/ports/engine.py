@@ -22,9 +22,9 @@ class Engine(Protocol):
     """Ask and tell for one experiment. Not thread-safe; owned by the suggesting controller.
 
     A suggestion is a function of the space, the observations (in that order), the pending configurations, the trial
-    number and the seed: an engine that is recreated and told the same history suggests the same. A configuration that
-    was told or is pending is not suggested while the space has another one; observations of a warm start (number 0)
-    are exempt.
+    number and the seed: a recreated engine with the same history suggests the same. A configuration that is in the
+    history or pending is not suggested while the space has another one; observations of a warm start (number 0) are
+    exempt.
     """
 
     name: str
@@ -41,8 +41,9 @@ class Engine(Protocol):
     def ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         """Return the configuration of trial `number`, active parameters only.
 
-        `pending`: configurations that were suggested and not yet told. Blocking, about 100 ms; never called on an event
-        loop. Raises `Exhausted`, `StillLooking` if more time is needed, and OrchestuneError if the search timed out.
+        `pending`: suggested configurations that are not in the history yet. Blocking, about 100 ms; never called on an
+        event loop. Raises `Exhausted`, `StillLooking` if more time is needed, and OrchestuneError if the search timed
+        out.
         """
 
     def close(self) -> None:

@@ -46,10 +46,10 @@ class FileStore(Protocol):
     def commit(self, upload: str, key: str, digest: str, *, needs_upload: bool = False) -> int:
         """Turn the finished upload into the object `key` and return its size.
 
-        `digest` is the SHA-256 in hex of what was sent; another content raises `BadInput` and drops the upload.
-        Without such an upload an object that exists already is the answer, so that a call can be repeated; with
-        `needs_upload` it is not, and NotFound is raised: the caller has to prove that it has the bytes. (Nothing has to
-        be uploaded for the empty object.)
+        `digest` is the SHA-256 in hex of the upload; any other content raises `BadInput` and drops the upload.
+        Without such an upload the size of an existing object is returned, so that a call can be retried; with
+        `needs_upload` NotFound is raised instead: the caller has to prove that it has the bytes. (The empty object
+        needs no upload.)
         """
 
     def abort(self, upload: str) -> None:

@@ -1,4 +1,4 @@
-"""The interface of an identity provider: who a bearer token belongs to."""
+"""The interface of an identity provider, which resolves bearer tokens to users."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ class Provisioner(Protocol):
     """One provider in one account and region. Blocking; every call is idempotent and may follow any interruption.
 
     The provider's state is the only state: resources are found by tag and name. A resource that `apply` did not create
-    for the cluster of that name is never changed or deleted. An error names the resource, the provider's reason and
-    what to do; Denied names the missing permission. Throttling and slow transitions are retried inside; after
+    for the cluster of that name is never changed or deleted. An error names the resource and the provider's reason,
+    with a hint; Denied names the missing permission. Throttling and slow transitions are retried inside; after
     a TemporaryError a retry may help.
     """
 
@@ -37,7 +37,7 @@ class Provisioner(Protocol):
         """Return the billed account. Raises Denied without credentials and UsageError without a region."""
 
     def check(self, spec: ClusterSpec) -> tuple[list[PlanProblem], list[str]]:
-        """Return everything in the spec that the provider cannot do, and notes on what it may refuse. Changes nothing.
+        """Return the problems of the spec with this provider, and notes on possible refusals. Changes nothing.
 
         For an existing cluster this includes changes that are not possible in place.
         """
@@ -75,8 +75,8 @@ class Provisioner(Protocol):
     def update(self, spec: ClusterSpec, say: Say, drain: Drain) -> None:
         """Create missing resources as `apply` does, update pools to the spec, and delete pools that it lacks.
 
-        Before a pool is deleted, `drain` is called with its name and returns when nothing runs there any more; it calls
-        its second argument periodically. Unchanged resources are not reported.
+        Before a pool is deleted, `drain` is called with its name and returns when its nodes are empty; it calls its
+        second argument periodically. Unchanged resources are not reported.
         """
 
     def status(self, name: str) -> CloudStatus | None:

@@ -12,9 +12,8 @@ class Pruner(Protocol):
     """Compares the trials of one experiment (of one fold, if trials have several) by their learning curves.
 
     Pure arithmetic: no I/O, no clock, no randomness, microseconds per call, since a worker waits for the response. The
-    caller holds a lock. A decision is a function of the marks and ends that were told, independent of their order: a
-    pruner that is rebuilt from the rows decides the same. A trial that was the best one at each of its looks is never
-    pruned.
+    caller holds a lock. A decision is a function of the marks and ends so far, independent of their order: a pruner
+    that is rebuilt from the rows decides the same. A trial that was the best one at each of its looks is never pruned.
     """
 
     name: str
@@ -26,10 +25,10 @@ class Pruner(Protocol):
         """Add the mark of a trial at a look. A second mark of the same trial and step replaces the first."""
 
     def finish(self, trial: int, state: TrialState) -> None:
-        """Note that a trial has ended. Idempotent; its marks were told before."""
+        """Record that a trial has ended. Idempotent; called after the last `tell` of the trial."""
 
     def judge(self, mark: Mark) -> str | None:
-        """Return why the trial should be pruned at a mark that was told, as text for users; None to continue.
+        """Return the reason to prune the trial at a mark passed to `tell` before, as text for users; None to continue.
 
         Changes nothing. Marks of the same trial at later steps are ignored: they came in the same report, or from an
         earlier attempt.

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class ClusterTeardown(Protocol):
-    """A job outside of the cluster, with permissions that nothing inside has."""
+    """A job outside of the cluster, with permissions that no workload inside has."""
 
     def begin(self) -> None:
         """Start the teardown and return at once. Idempotent: a running teardown is not started twice.

@@ -8,4 +8,4 @@ from orchestune.domain.clusters.cluster import SERVER_ROLES
 def by(actor: str) -> str:
     """Return for example `by ada`. Tokens without a name, cluster tokens included, are described by their role."""
     role = actor.removeprefix("orchestune-")
-    return f"by somebody who has the role {role}" if role in SERVER_ROLES else f"by {actor}"
+    return f"by a user with the role {role}" if role in SERVER_ROLES else f"by {actor}"

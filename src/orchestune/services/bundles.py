@@ -11,7 +11,7 @@ from orchestune.errors import BadInput, NotFound
 from orchestune.services.core import Core
 from orchestune.store import blobs
 
-_PART = 4 * 2**20
+_PART_BYTES = 4 * 2**20
 
 
 def blob_key(digest: str) -> str:
@@ -22,28 +22,28 @@ def blob_key(digest: str) -> str:
 def check_digest(digest: str) -> str:
     """Return `digest`. Raises BadInput if it is not a SHA-256 in hex."""
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise BadInput.one(f"'{digest}' is no SHA-256 in hex", key="digest")
+        raise BadInput.one(f"invalid digest: '{digest}' (expected a SHA-256 in hex)", key="digest")
     return digest
 
 
 def has(core: Core, digest: str) -> bool:
     """Return True if the bundle is stored; its garbage collection is then deferred so that the caller can use it."""
     with core.store.transaction() as session:
-        known = blobs.use(session, check_digest(digest))
-    return known and core.files.size(blob_key(digest)) is not None
+        is_stored = blobs.use(session, check_digest(digest))
+    return is_stored and core.files.size(blob_key(digest)) is not None
 
 
 def need(core: Core, digest: str) -> None:
     """Raise NotFound if the bundle is not stored."""
     with core.store.reading() as session:
-        known = blobs.get(session, check_digest(digest)) is not None
-    if not known:
+        is_stored = blobs.get(session, check_digest(digest)) is not None
+    if not is_stored:
         raise missing(digest)
 
 
 def missing(digest: str) -> NotFound:
     """Return the error for a bundle that is not stored."""
-    return NotFound(f"there is no bundle {digest}", "upload it first")
+    return NotFound(f"no bundle {digest} on this server", "upload it first")
 
 
 def store(core: Core, digest: str, stream: BinaryIO) -> documents.Bundle:
@@ -52,7 +52,7 @@ def store(core: Core, digest: str, stream: BinaryIO) -> documents.Bundle:
     upload = f"bundle-{digest}-{core.clock.entropy(6).hex()}"
     received, offset = hashlib.sha256(), 0
     try:
-        while part := stream.read(_PART):
+        while part := stream.read(_PART_BYTES):
             received.update(part)
             offset = core.files.append(upload, offset, part)
         if received.hexdigest() != digest:
@@ -74,9 +74,9 @@ def open_bundle(core: Core, digest: str, experiment: str | None = None) -> tuple
         if experiment is not None and not blobs.runs_bundle(session, experiment, digest):
             blob = None
     if blob is None:
-        raise NotFound(f"there is no bundle {digest}")
+        raise NotFound(f"no bundle {digest} on this server")
     try:
         return core.files.open(blob_key(digest)), blob.size
     except NotFound as error:
-        again = "start it anew from the folder of the code, which sends it again"
-        raise NotFound("the code is no longer where the server keeps files", again) from error
+        hint = "start the experiment again from the code's folder, which uploads the code"
+        raise NotFound("the code is missing in the server's file store", hint) from error

@@ -24,7 +24,7 @@ def refuse(core: Core) -> None:
 def at_rest(core: Core) -> bool:
     """Return True if no experiment is unfinished (paused counts) and no worker exists. Blocks briefly on the store."""
     with core.store.reading() as session:
-        return not unfinished(session) and not workers.are_there(session)
+        return not unfinished(session) and not workers.any_present(session)
 
 
 def kept(core: Core) -> list[Extent]:

@@ -34,7 +34,7 @@ class Core:
     signals: Signals = field(default_factory=Signals)
     listening: LoopClock = field(default_factory=LoopClock)
     boards: Boards = field(default_factory=Boards)
-    shelf: ExperimentCache = field(default_factory=ExperimentCache)
+    experiment_cache: ExperimentCache = field(default_factory=ExperimentCache)
     estimates: Estimates = field(default_factory=Estimates)
     url: str = ""
     """URL of this server for workers and users, without a trailing slash"""

@@ -31,12 +31,12 @@ class IdempotentRequest:
 
 def take(core: Core, key: str) -> bool:
     """Lock the key across replicas; return False if another one is executing it. Release the lock with `leave`."""
-    return core.store.take_turn(f"idempotency/{key}")
+    return core.store.acquire_lock(f"idempotency/{key}")
 
 
 def leave(core: Core, key: str) -> None:
     """Release the lock of `take` after the response was stored. Never raises."""
-    core.store.leave_turn(f"idempotency/{key}")
+    core.store.release_lock(f"idempotency/{key}")
 
 
 def remembered(core: Core, key: str, request_hash: str) -> tuple[int, str] | None:
@@ -46,7 +46,7 @@ def remembered(core: Core, key: str, request_hash: str) -> tuple[int, str] | Non
     if row is None:
         return None
     if row.request_hash != request_hash:
-        raise Conflict("this Idempotency-Key was used for another request", "make a new key for each request")
+        raise Conflict("this Idempotency-Key was used for another request", "create a new key for each request")
     return row.status, row.response
 
 

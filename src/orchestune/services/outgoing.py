@@ -22,32 +22,32 @@ def store_key(experiment: str) -> str:
     return f"{experiment}-outgoing"
 
 
-def settled(core: Core, specification: Specification, given: Mapping[str, str]) -> dict[str, str]:
+def settled(core: Core, specification: Specification, resolved: Mapping[str, str]) -> dict[str, str]:
     """Return the validated addresses and secrets of a specification, keyed by names such as `notify.0.url`.
 
-    `given`: values resolved on the caller's machine. Raises UsageError if a value is missing, BadInput or Denied if an
+    `resolved`: values from the caller's machine. Raises UsageError if a value is missing, BadInput or Denied if an
     address is invalid or not allowed.
     """
-    wanted: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for index, hook in enumerate(specification.notify):
-        wanted[f"notify.{index}.url"] = hook.url
-        wanted |= {f"notify.{index}.secret": hook.secret} if hook.secret else {}
+        sources[f"notify.{index}.url"] = hook.url
+        sources |= {f"notify.{index}.secret": hook.secret} if hook.secret else {}
     if specification.mlflow is not None:
-        wanted["mlflow.uri"] = specification.mlflow.uri
-        wanted |= {"mlflow.token": specification.mlflow.token} if specification.mlflow.token else {}
-    found = {name: given.get(name) or (source if is_address(source) else "") for name, source in wanted.items()}
-    missing = [f"{name} ({wanted[name]})" for name, value in found.items() if not value]
+        sources["mlflow.uri"] = specification.mlflow.uri
+        sources |= {"mlflow.token": specification.mlflow.token} if specification.mlflow.token else {}
+    values = {name: resolved.get(name) or (source if is_address(source) else "") for name, source in sources.items()}
+    missing = [f"{name} ({sources[name]})" for name, value in values.items() if not value]
     if missing:
         raise UsageError(
-            f"no value came for {', '.join(missing)}", "set them where you call `run`; an empty one is none"
+            f"no value for {', '.join(missing)}", "set them in the environment of `run`; they must not be empty"
         )
-    for name, value in found.items():
+    for name, value in values.items():
         if name.endswith((".url", ".uri")):
             parse(value, name)
             core.outgoing.reach.check(value, name)
         if name.endswith(".token"):
             authorization(value, name)
-    return found
+    return values
 
 
 def hook_of(core: Core, specification: Specification, experiment: str, name: str) -> Hook | None:

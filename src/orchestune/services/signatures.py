@@ -12,9 +12,9 @@ def _sign(core: Core, purpose: str, text: str) -> str:
     return hmac.digest(core.key, f"{purpose}/{text}".encode(), "sha256").hex()[:40]
 
 
-def same(given: str, genuine: str) -> bool:
-    """Return True if both secrets are equal, compared in constant time; `given` may be any text."""
-    return hmac.compare_digest(given.encode(), genuine.encode())
+def same(secret: str, genuine: str) -> bool:
+    """Return True if both secrets are equal, compared in constant time; `secret` may be any text."""
+    return hmac.compare_digest(secret.encode(), genuine.encode())
 
 
 def repeatable_secret(core: Core, request: str) -> str:

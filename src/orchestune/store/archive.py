@@ -84,9 +84,9 @@ class _Blob(Struct, frozen=True, gc=False):
 def rows(session: Session, experiment: str) -> Iterator[tuple[str, Row]]:
     """Yield every row with the name of its table; log segments are ordered by attempt and offset."""
     for name, table in TABLES.items():
-        found = session.connection.execution_options(yield_per=_AT_ONCE).execute(_of(table, experiment))
-        columns = list(found.keys())
-        for row in found:
+        cursor = session.connection.execution_options(yield_per=_AT_ONCE).execute(_of(table, experiment))
+        columns = list(cursor.keys())
+        for row in cursor:
             values = dict(zip(columns, row, strict=True))
             yield name, {column: value for column, value in values.items() if column not in OF_THIS_SERVER}
 
@@ -115,26 +115,26 @@ def present(session: Session, experiment: str) -> StoredExperiment | None:
     return session.first(query.where(experiments.c.id == experiment), StoredExperiment)
 
 
-def add(session: Session, table: str, found: Sequence[Row]) -> None:
+def add(session: Session, table: str, new_rows: Sequence[Row]) -> None:
     """Insert rows that have the same columns. Raises BadInput if a key exists, in this experiment or another."""
-    names = list(found[0]) if found else []
+    names = list(new_rows[0]) if new_rows else []
     columns, values = ", ".join(f'"{name}"' for name in names), ", ".join(f":{name}" for name in names)
     try:
-        session.many(f"INSERT INTO {table} ({columns}) VALUES ({values})", found)
+        session.many(f"INSERT INTO {table} ({columns}) VALUES ({values})", new_rows)
     except (sqlite3.IntegrityError, postgres.error("IntegrityError")) as error:
         raise BadInput.one(f"the record has a row of {table} twice, or one of another experiment") from error
 
 
-def workers_elsewhere(session: Session, experiment: str, found: Sequence[Row]) -> Collection[str]:
+def workers_elsewhere(session: Session, experiment: str, new_rows: Sequence[Row]) -> Collection[str]:
     """Return the ids of the worker rows that belong to another experiment in this store."""
     query = select(workers.c.id).where(workers.c.experiment != experiment)
-    return set(session.among(query, workers.c.id, [row["id"] for row in found], str))
+    return set(session.among(query, workers.c.id, [row["id"] for row in new_rows], str))
 
 
-def dangling(session: Session, experiment: str, table: str, found: Sequence[Row]) -> tuple[str, object] | None:
+def dangling(session: Session, experiment: str, table: str, new_rows: Sequence[Row]) -> tuple[str, object] | None:
     """Return the first column and value that reference a row missing from this experiment, or None."""
     for column, parent, key in _PARENTS.get(table, ()):
-        named = {row[column] for row in found}
+        named = {row[column] for row in new_rows}
         own = TABLES[parent].c[key]
         query = select(own).where(TABLES[parent].c.experiment == experiment)
         present = set(session.among(query, own, named, object))
@@ -143,28 +143,28 @@ def dangling(session: Session, experiment: str, table: str, found: Sequence[Row]
     return None
 
 
-def as_here(session: Session, table: str, found: Sequence[Row]) -> list[Row | None]:
+def as_here(session: Session, table: str, new_rows: Sequence[Row]) -> list[Row | None]:
     """Return, for each of these rows of one experiment, the stored row with the same primary key, None if absent."""
     keys = [column.name for column in TABLES[table].primary_key.columns]
     own, column = (keys[0], keys[1]) if len(keys) > 1 else (None, keys[0])
     query = select(TABLES[table])
-    if own is not None and found:
-        query = query.where(TABLES[table].c[own] == found[0][own])
-    known: dict[tuple[object, ...], Row] = {}
-    for part in parts({row[column] for row in found}):
-        here = session.connection.execute(query.where(TABLES[table].c[column].in_(part)))
-        known |= {tuple(row[key] for key in keys): dict(row) for row in here.mappings()}
-    return [known.get(tuple(row[key] for key in keys)) for row in found]
+    if own is not None and new_rows:
+        query = query.where(TABLES[table].c[own] == new_rows[0][own])
+    stored: dict[tuple[object, ...], Row] = {}
+    for part in parts({row[column] for row in new_rows}):
+        selected = session.connection.execute(query.where(TABLES[table].c[column].in_(part)))
+        stored |= {tuple(row[key] for key in keys): dict(row) for row in selected.mappings()}
+    return [stored.get(tuple(row[key] for key in keys)) for row in new_rows]
 
 
-def put(session: Session, table: str, found: Sequence[Row]) -> None:
+def put(session: Session, table: str, new_rows: Sequence[Row]) -> None:
     """Insert rows like `add`, replacing stored rows of this experiment with the same primary keys."""
     keys = [column.name for column in TABLES[table].primary_key.columns]
     if "experiment" in TABLES[table].c and "experiment" not in keys:  # never delete a row of another experiment
         keys.append("experiment")
     where = " AND ".join(f'"{key}" = :{key}' for key in keys)
-    session.many(f"DELETE FROM {table} WHERE {where}", [{key: row[key] for key in keys} for row in found])
-    add(session, table, found)
+    session.many(f"DELETE FROM {table} WHERE {where}", [{key: row[key] for key in keys} for row in new_rows])
+    add(session, table, new_rows)
 
 
 def cut(session: Session, experiment: str, last: int) -> None:

@@ -50,10 +50,10 @@ def _is(experiment: str, number: int, path: str) -> tuple[ColumnElement[bool], .
     return artifacts.c.experiment == experiment, artifacts.c.trial == number, artifacts.c.path == path
 
 
-def drop(session: Session, experiment: str, kept: set[int]) -> None:
-    """Delete the artifact rows of finished trials other than `kept`."""
+def drop(session: Session, experiment: str, retained: set[int]) -> None:
+    """Delete the artifact rows of finished trials other than `retained`."""
     of_trial = (trials.c.experiment == artifacts.c.experiment) & (trials.c.number == artifacts.c.trial)
     over = select(artifacts.c.trial).distinct().join(trials, of_trial)
     over = over.where(artifacts.c.experiment == experiment, trials.c.finished_at.is_not(None))
-    for some in parts(set(session.select(over, int)) - kept):
+    for some in parts(set(session.select(over, int)) - retained):
         session.change(delete(artifacts).where(artifacts.c.experiment == experiment, artifacts.c.trial.in_(some)))

@@ -46,8 +46,8 @@ def get(session: Session, digest: str) -> BlobRow | None:
 
 def use(session: Session, digest: str) -> bool:
     """Reset a blob's age so that it is not swept before a reference is written. Return False if it is absent."""
-    there = (blobs.c.digest == digest) & (blobs.c.kind != _GOING)
-    return bool(session.change(update(blobs).where(there).values(created_at=session.now)))
+    is_usable = (blobs.c.digest == digest) & (blobs.c.kind != _GOING)
+    return bool(session.change(update(blobs).where(is_usable).values(created_at=session.now)))
 
 
 def hold(session: Session, digest: str) -> None:
@@ -56,7 +56,7 @@ def hold(session: Session, digest: str) -> None:
     Raises StoreUnavailable while they are being deleted.
     """
     if not use(session, digest) and session.select(select(blobs.c.digest).where(blobs.c.digest == digest), str):
-        raise StoreUnavailable(f"the bytes {digest[:12]} are just being removed", "send them again in a moment")
+        raise StoreUnavailable(f"the file {digest[:12]} is being deleted", "upload it again in a moment")
 
 
 def runs_bundle(session: Session, experiment: str, digest: str) -> bool:
@@ -83,20 +83,20 @@ def unreferenced(session: Session, older_than: float) -> list[str]:
 
 def _of_checkpoints(session: Session, experiment: str | None = None) -> set[str]:
     """Return the digests of the checkpoints of one experiment, or of all."""
-    found: set[str] = set()
+    digests: set[str] = set()
     for checkpoint in (trials.c.initial_checkpoint, folds.c.checkpoint):
         query = select(checkpoint).where(checkpoint.is_not(None))
         if experiment is not None:
             query = query.where(checkpoint.table.c.experiment == experiment)
-        found |= {json.loads(text)["digest"] for text in session.select(query, str)}
-    return found
+        digests |= {json.loads(text)["digest"] for text in session.select(query, str)}
+    return digests
 
 
 def _sweepable(older_than: float) -> ColumnElement[bool]:
     return (blobs.c.created_at < older_than) | (blobs.c.kind == _GOING)
 
 
-def let_go(session: Session, digest: str, older_than: float) -> bool:
+def claim_for_deletion(session: Session, digest: str, older_than: float) -> bool:
     """Mark a blob as being deleted, so that no new reference is possible. Return False if it was used meanwhile."""
     ours = (blobs.c.digest == digest) & _sweepable(older_than)
     return bool(session.change(update(blobs).where(ours).values(kind=_GOING)))
@@ -117,14 +117,14 @@ def named_by(session: Session, experiment: str) -> list[str]:
     """Return the sorted digests of an experiment's bundles, artifacts and checkpoints."""
     bundle = select(experiments.c.bundle).where(experiments.c.id == experiment, experiments.c.bundle.is_not(None))
     of_trials = select(trials.c.bundle).where(trials.c.experiment == experiment, trials.c.bundle.is_not(None))
-    kept = select(artifacts.c.digest).where(artifacts.c.experiment == experiment)
+    of_artifacts = select(artifacts.c.digest).where(artifacts.c.experiment == experiment)
     digests = _of_checkpoints(session, experiment)
-    for query in (bundle, of_trials.distinct(), kept):
+    for query in (bundle, of_trials.distinct(), of_artifacts):
         digests.update(session.select(query, str))
     return sorted(digests)
 
 
-def make_old(session: Session, digests: Sequence[str]) -> None:
+def mark_old(session: Session, digests: Sequence[str]) -> None:
     """Mark blobs as old, so that the next sweep deletes those that are unreferenced."""
     for part in parts(digests):
         session.change(update(blobs).where(blobs.c.digest.in_(part)).values(created_at=0.0))

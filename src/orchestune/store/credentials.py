@@ -106,7 +106,7 @@ def drop_sessions_beyond(session: Session, most: int, source: str, name: str) ->
 
 def revoke(session: Session, kind: str, identity: str) -> bool:
     """Delete the credential that lists show as `identity`, and its sessions. Return False if there is none."""
-    found = [row.digest for row in every(session, kind) if row.digest[:IDENTITY] == identity]
-    for each in found:
+    digests = [row.digest for row in every(session, kind) if row.digest[:IDENTITY] == identity]
+    for each in digests:
         session.change(delete(credentials).where((credentials.c.digest == each) | (credentials.c.source == each)))
-    return bool(found)
+    return bool(digests)

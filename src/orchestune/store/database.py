@@ -84,7 +84,7 @@ class Store:
                 yield Session(connection, self._now())
             return
         if not self._writing.acquire(timeout=self._patience.limit):
-            raise StoreUnavailable("the store is busy", "try again; `orchestune doctor` looks for the cause")
+            raise StoreUnavailable("the store is busy", "retry; `orchestune doctor` looks for the cause")
         try:
             with self._translated(), self._sqlite_transaction(durable) as connection:
                 yield Session(connection, self._now())
@@ -156,15 +156,15 @@ class Store:
             self._full_at = self._now()
             raise
 
-    def take_turn(self, name: str) -> bool:
-        """Acquire the lock `name` without blocking, to be released by `leave_turn`.
+    def acquire_lock(self, name: str) -> bool:
+        """Acquire the lock `name` without blocking, to be released by `release_lock`.
 
         Return False if another caller in this server or in another one on this database holds it.
         """
         with translated():
             return self._turns.take(name)
 
-    def leave_turn(self, name: str) -> None:
+    def release_lock(self, name: str) -> None:
         """Release the lock `name`. Raises nothing."""
         self._turns.leave(name)
 
@@ -209,7 +209,7 @@ def open_store(url: str, now: Callable[[], float] = time.time) -> Store:
     except DBAPIError as error:  # a missing permission or an invalid option
         store.close()
         words = str(error.orig).splitlines()[0]
-        hint = "look at its address, and at what its user may do there"
+        hint = "check its address and the permissions of its user"
         raise UsageError(f"the database cannot be used: {words}", hint) from error
     except BaseException:
         store.close()
@@ -231,33 +231,33 @@ def connect(url: str, now: Callable[[], float] = time.time) -> Store:
 
 
 @contextmanager
-def translated(hint: str = "try again in a moment") -> Iterator[None]:
+def translated(hint: str = "retry in a moment") -> Iterator[None]:
     """Translate driver errors, into `StoreUnavailable` if a retry may help. `hint` is for an unreachable store."""
     try:
         yield
     except PoolTimeout as error:
-        raise StoreUnavailable("every connection to the store is in use", "try again in a moment") from error
+        raise StoreUnavailable("every connection to the store is in use", "retry in a moment") from error
     except (DBAPIError, sqlite3.Error, postgres.error()) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         text = str(cause)
         if getattr(cause, "sqlstate", "") in _TOO_LARGE:
             raise BadInput.one(f"a value is larger than the store can hold: {text.splitlines()[0]}") from error
         if "disk is full" in text or "disk full" in text.lower() or "No space left" in text:
-            hint = "free some space (`orchestune doctor` says where); nothing was lost"
+            hint = "free some space (`orchestune doctor` shows where); nothing was lost"
             raise StoreFull("the disk of the store is full", hint) from error
         if any(words in text for words in ("read-only transaction", "session is read-only", "during recovery")):
-            raise StoreUnavailable(f"the database takes no changes: {text.splitlines()[0]}", PRIMARY) from error
+            raise StoreUnavailable(f"the database rejects changes: {text.splitlines()[0]}", PRIMARY) from error
         if "readonly" in text or "read-only" in text:
             raise StoreUnavailable("the store is read-only", "make its folder writable for this user") from error
         if isinstance(cause, sqlite3.Error) and "malformed" in text:
             raise StoreDamaged(f"the database is damaged: {text}", DAMAGED) from error
         if "locked" in text or "busy" in text:
             raise StoreUnavailable(
-                "the store is locked by another process", "try again; see `orchestune doctor`"
+                "the store is locked by another process", "retry; see `orchestune doctor`"
             ) from error
         away = OperationalError | sqlite3.OperationalError | postgres.error("OperationalError")
         if isinstance(error, away) or "terminating connection" in text:  # by PostgreSQL, after an idle timeout
-            raise StoreUnavailable(f"the store is away: {text.splitlines()[0]}", hint) from error
+            raise StoreUnavailable(f"the store is unreachable: {text.splitlines()[0]}", hint) from error
         raise
     except OverflowError as error:
         if "SQLite" not in str(error):

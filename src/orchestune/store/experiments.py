@@ -104,7 +104,7 @@ class ExperimentRow:
         self.is_exhausted, self.awaits_suggestion = bool(self.is_exhausted), bool(self.awaits_suggestion)
 
     @property
-    def kept_as(self) -> tuple[str, float | None]:
+    def cache_key(self) -> tuple[str, float | None]:
         """Key for in-memory caches. The id alone does not suffice: an import in place of a removed experiment has the
         same id and another history.
         """
@@ -149,14 +149,14 @@ class ExperimentRow:
         return self.ended_by is not None or self.desired is Desired.STOPPED
 
     @property
-    def goes_on(self) -> bool:
+    def can_start_trials(self) -> bool:
         """True if trials may start: it is neither paused nor stopped, and no rule has ended it."""
         return self.desired is Desired.RUNNING and self.ended_by is None
 
     @property
     def leasable(self) -> int:
         """Upper bound on the attempts that can be leased now, from the counters: some folds may still be in backoff."""
-        return max(min(self.pending_folds, self.parallelism - self.live_attempts), 0) if self.goes_on else 0
+        return max(min(self.pending_folds, self.parallelism - self.live_attempts), 0) if self.can_start_trials else 0
 
     @property
     def unsuggested(self) -> int:
@@ -330,9 +330,9 @@ def change(session: Session, experiment: str, **values: object) -> None:
 
 def hide(session: Session, experiment: str, *, purge: bool) -> None:
     """Hide an experiment from lists. `purge` also schedules its removal, which a later `hide` does not undo."""
-    shown = Visibility.PURGING if purge else Visibility.HIDDEN
+    visibility = Visibility.PURGING if purge else Visibility.HIDDEN
     own = (experiments.c.id == experiment) & _IS_KEPT
-    session.change(update(experiments).where(own).values(visibility=shown))
+    session.change(update(experiments).where(own).values(visibility=visibility))
 
 
 def show(session: Session, experiment: str) -> bool:
@@ -341,7 +341,7 @@ def show(session: Session, experiment: str) -> bool:
     return session.change(update(experiments).where(own).values(visibility=Visibility.LISTED)) == 1
 
 
-_LONGEST = 36
+_MAX_REFERENCE_CHARS = 36
 """length of an id; handles are shorter. Databases reject very long LIKE patterns"""
 
 
@@ -356,7 +356,7 @@ def find(session: Session, reference: str) -> ExperimentRow:
     name = reference.lower()
     exact = or_(experiments.c.id == name, experiments.c.handle == name)
     rows = session.select(select(*_COLUMNS).where(exact), ExperimentRow)
-    if not rows and 0 < len(name) <= _LONGEST:
+    if not rows and 0 < len(name) <= _MAX_REFERENCE_CHARS:
         pattern = name.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
         prefix = or_(experiments.c.handle.like(pattern, escape="\\"), experiments.c.id.like(pattern, escape="\\"))
         query = select(*_COLUMNS).where(prefix).order_by(experiments.c.created_at.desc())
@@ -364,14 +364,14 @@ def find(session: Session, reference: str) -> ExperimentRow:
         rows = rows or session.select(query.where(experiments.c.visibility != Visibility.LISTED), ExperimentRow)
     if not rows:
         if purged_at(session, name) is not None:
-            raise Purged(f"{name} was removed for good", "`orchestune status` lists what is there")
+            raise Purged(f"{name} was removed for good", "`orchestune status` lists the experiments")
         trial = f"; trial {name} of the newest one of a folder is /{name}" if name.isdecimal() else ""
-        shown = reference if len(reference) <= 80 else f"{reference[:80]}…"
-        raise NotFound(f"there is no experiment '{shown}'", f"`orchestune status` lists them{trial}")
+        excerpt = reference if len(reference) <= 80 else f"{reference[:80]}…"
+        raise NotFound(f"there is no experiment '{excerpt}'", f"`orchestune status` lists them{trial}")
     if len(rows) > 1:
         rows = [row for row in rows if row.handle.rpartition("-")[0] == name] or rows
     if len(rows) > 1:
-        raise Ambiguous(f"'{reference}' could be {_listed(rows)}", "write more of the handle")
+        raise Ambiguous(f"'{reference}' could be {_listed(rows)}", "use more characters of the handle")
     return rows[0]
 
 
@@ -505,10 +505,10 @@ class WithArtifacts(Struct, frozen=True, gc=False):
 
 
 def with_artifacts(session: Session) -> dict[tuple[str, float | None], int]:
-    """Return the number of the last event of each experiment that has artifacts, by `ExperimentRow.kept_as`."""
+    """Return the number of the last event of each experiment that has artifacts, by `ExperimentRow.cache_key`."""
     query = select(experiments.c.id, experiments.c.imported_at, experiments.c.event_seq)
-    kept = query.where(experiments.c.id.in_(select(artifacts.c.experiment).distinct()))
-    return {(row.id, row.imported_at): row.event_seq for row in session.select(kept, WithArtifacts)}
+    with_files = query.where(experiments.c.id.in_(select(artifacts.c.experiment).distinct()))
+    return {(row.id, row.imported_at): row.event_seq for row in session.select(with_files, WithArtifacts)}
 
 
 def count_by_state(session: Session) -> dict[str, int]:

@@ -11,10 +11,10 @@ from orchestune.store.tables import imports
 
 def begin(session: Session, experiment: str, token: str) -> bool:
     """Reserve the import for the holder of `token`. Return True if an interrupted import may have left rows."""
-    left = take_over(session, experiment, token)
-    if not left:
+    is_interrupted = take_over(session, experiment, token)
+    if not is_interrupted:
         session.change(insert(imports).values(experiment=experiment, token=token))
-    return left
+    return is_interrupted
 
 
 def take_over(session: Session, experiment: str, token: str) -> bool:
@@ -27,7 +27,7 @@ def hold(session: Session, experiment: str, token: str) -> None:
     """Keep others from taking over the import during this transaction. Raises StoreUnavailable if one has."""
     own = (imports.c.experiment == experiment) & (imports.c.token == token)
     if not session.change(update(imports).where(own).values(token=token)):
-        raise StoreUnavailable("another import of this experiment has begun since", "import it again in a moment")
+        raise StoreUnavailable("another import of this experiment has started", "retry in a moment")
 
 
 def end(session: Session, experiment: str) -> None:

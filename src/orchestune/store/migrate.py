@@ -35,8 +35,8 @@ def current(engine: Engine) -> str | None:
 
 def upgrade(engine: Engine) -> None:
     """Upgrade the store to `head`; an SQLite file is backed up first. Raises UsageError if a newer version wrote it."""
-    known, present = head(), current(engine)
-    if present == known:
+    newest, present = head(), current(engine)
+    if present == newest:
         return
     if present is not None and present.startswith(_UNRELEASED):
         raise UsageError(
@@ -55,7 +55,7 @@ def upgrade(engine: Engine) -> None:
         with connection.begin():
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
-            run(connection, known)
+            run(connection, newest)
 
 
 def _place(engine: Engine) -> str:

@@ -29,14 +29,14 @@ class NamedLocks:
             if name in self._held:
                 return False
             try:
-                taken = bool(self._ask("pg_try_advisory_lock", name))
+                is_acquired = bool(self._ask("pg_try_advisory_lock", name))
             except BaseException:
                 self._give_up()
                 raise
-            if taken:
+            if is_acquired:
                 self._held.add(name)
             self._rest()
-            return taken
+            return is_acquired
 
     def leave(self, name: str) -> None:
         """Release the lock. Raises nothing."""

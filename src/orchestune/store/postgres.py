@@ -51,13 +51,13 @@ class _Never(Exception):
 
 def create(url: URL) -> Engine:
     """Return an engine. Raises ModuleNotFoundError if psycopg is missing."""
-    given = {name: value for name, value in _OURS.items() if name not in url.query}
+    defaults = {name: value for name, value in _OURS.items() if name not in url.query}
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=10,
         pool_pre_ping=True,
         isolation_level=_WRITING,
-        connect_args={**given, "client_encoding": "UTF8"},
+        connect_args={**defaults, "client_encoding": "UTF8"},
     )
     event.listen(engine, "connect", _tell)
     return engine
@@ -66,11 +66,11 @@ def create(url: URL) -> Engine:
 def refuse_encoding(engine: Engine) -> None:
     """Raise UsageError if the database's encoding lacks characters: programs may print any."""
     with engine.connect() as connection:
-        found = connection.execute(text("SHOW server_encoding")).scalar_one()
-    if found not in _ENCODINGS:
+        encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+    if encoding not in _ENCODINGS:
         raise UsageError(
-            f"the database keeps texts as {found}, which lacks most characters",
-            "make one that has all: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0",
+            f"unsupported encoding of the database: {encoding} (expected UTF8)",
+            "create a database with it: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0",
         )
 
 
@@ -85,8 +85,8 @@ def refuse_pooler(engine: Engine) -> None:
         sessions = [(_session(one), _session(other)) for _ in range(3)]
     if len(set(sessions)) > 1 or any(mine == theirs for mine, theirs in sessions):
         raise UsageError(
-            "the database is reached through a pooler that gives each transaction another session",
-            "name the database itself, or have the pooler keep sessions (pgbouncer: pool_mode = session)",
+            "unsupported connection pooler: it assigns each transaction another database session",
+            "connect to the database directly, or configure session pooling (pgbouncer: pool_mode = session)",
         )
 
 

@@ -65,7 +65,7 @@ def present(session: Session, cluster: str) -> list[QuarantineRow]:
     return session.select(query.order_by(quarantines.c.at, quarantines.c.node), QuarantineRow)
 
 
-def lately(session: Session, cluster: str, most: int) -> list[QuarantineRow]:
+def recent(session: Session, cluster: str, most: int) -> list[QuarantineRow]:
     """Return up to `most` newest quarantines, active or expired."""
     query = select(quarantines).where(quarantines.c.cluster == cluster).order_by(quarantines.c.at.desc())
     return session.select(query.limit(most), QuarantineRow)

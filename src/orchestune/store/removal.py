@@ -82,7 +82,7 @@ def drop_rows(session: Session, experiment: str) -> None:
 
     Marks its blobs as old, so that the next sweep deletes those that are unreferenced.
     """
-    blobs.make_old(session, blobs.named_by(session, experiment))
+    blobs.mark_old(session, blobs.named_by(session, experiment))
     own = select(attempts.c.id).where(attempts.c.experiment == experiment)
     session.change(delete(points).where(points.c.attempt.in_(own)))
     for table in _OWN:
@@ -98,8 +98,8 @@ def drop_files(session: Session, experiment: str) -> bool:
     if any(session.change(_batch(table, experiment)) for table in (log_segments, artifacts)):
         return True
     for table, checkpoint in ((trials, trials.c.initial_checkpoint), (folds, folds.c.checkpoint)):
-        kept = (table.c.experiment == experiment) & checkpoint.is_not(None)
-        if session.change(update(table).where(_some(table, kept)).values({checkpoint: None})):
+        with_checkpoint = (table.c.experiment == experiment) & checkpoint.is_not(None)
+        if session.change(update(table).where(_some(table, with_checkpoint)).values({checkpoint: None})):
             return True
     return False
 

@@ -89,11 +89,11 @@ def points_since(session: Session, experiment: str, trial: int, since: float, li
         .where(attempts.c.experiment == experiment, attempts.c.trial == trial, points.c.at >= since)
         .order_by(points.c.at, attempts.c.fold, points.c.sequence, points.c.name)
     )
-    found = session.select(query.limit(limit), ReportedPoint)
-    if len(found) < limit:
-        return found
-    last = found[-1].at
-    whole = [row for row in found if row.at < last] + session.select(query.where(points.c.at == last), ReportedPoint)
+    page = session.select(query.limit(limit), ReportedPoint)
+    if len(page) < limit:
+        return page
+    last = page[-1].at
+    whole = [row for row in page if row.at < last] + session.select(query.where(points.c.at == last), ReportedPoint)
     if last > since:
         return whole
     return [*whole, *points_since(session, experiment, trial, math.nextafter(last, math.inf), limit)]
@@ -109,11 +109,11 @@ def last_points(session: Session, experiment: str, trial: int, first: int) -> li
     order = points.c.at.desc(), points.c.sequence.desc()
     step = func.max(func.coalesce(points.c.step, points.c.sequence % first)).over(**of_name)
     place = func.row_number().over(**of_name, order_by=order)
-    found = (
+    ranked = (
         select(attempts.c.fold, points.c.name, points.c.value, step.label("step"), place.label("place"))
         .join(attempts, attempts.c.id == points.c.attempt)
         .where(attempts.c.experiment == experiment, attempts.c.trial == trial)
         .subquery()
     )
-    columns = (found.c[name] for name in LastPoint.__struct_fields__)
-    return session.select(select(*columns).where(found.c.place == 1), LastPoint)
+    columns = (ranked.c[name] for name in LastPoint.__struct_fields__)
+    return session.select(select(*columns).where(ranked.c.place == 1), LastPoint)

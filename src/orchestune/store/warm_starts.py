@@ -28,8 +28,8 @@ def add(session: Session, experiment: str, source: str, results: Sequence[Mappin
 
 def results(session: Session, experiment: str) -> list[Mapping[str, object]]:
     """Return the warm-start results of an experiment; empty if it has none."""
-    found = session.first(select(warm_starts.c.results).where(warm_starts.c.experiment == experiment), str)
-    return list(json.loads(found)) if found else []
+    results = session.first(select(warm_starts.c.results).where(warm_starts.c.experiment == experiment), str)
+    return list(json.loads(results)) if results else []
 
 
 def summaries(session: Session, experiments: Sequence[str]) -> dict[str, WarmStartRow]:

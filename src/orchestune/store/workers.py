@@ -108,7 +108,7 @@ def of_experiment(session: Session, experiment: str) -> list[WorkerRow]:
     return session.select(query, WorkerRow)
 
 
-def of_late(session: Session, graces: Mapping[str, float], most: int) -> dict[str, WorkerCounts]:
+def with_recent_ended(session: Session, graces: Mapping[str, float], most: int) -> dict[str, WorkerCounts]:
     """Return, for each experiment, its workers that have not ended and the last `most` that have.
 
     `graces`: experiment → grace period of its attempts in seconds.
@@ -116,30 +116,32 @@ def of_late(session: Session, graces: Mapping[str, float], most: int) -> dict[st
     staff = {experiment: WorkerCounts([]) for experiment in graces}
     for grace in set(graces.values()):
         for some in parts(experiment for experiment in graces if graces[experiment] == grace):
-            for row in session.select(_of_late(some, most, session.now - grace - _TELLING_SECONDS), WorkerLoad):
+            for row in session.select(
+                _with_recent_ended(some, most, session.now - grace - _TELLING_SECONDS), WorkerLoad
+            ):
                 staff[row.experiment].workers.append(row)
     return staff
 
 
-def _of_late(among: Sequence[str], most: int, told_since: float) -> Select[tuple[object, ...]]:
+def _with_recent_ended(among: Sequence[str], most: int, reported_since: float) -> Select[tuple[object, ...]]:
     ended = workers.c.state == WorkerState.ENDED
     alike, newest = (workers.c.experiment, ended), (workers.c.ended_at.desc(), workers.c.id.desc())
     place = func.row_number().over(partition_by=alike, order_by=newest).label("place")
     places = select(workers.c.id, place, func.count().over(partition_by=alike).label("alike"))
     ranked = places.where(workers.c.experiment.in_(among)).subquery()
     own = attempts.c.worker == workers.c.id
-    untold = attempts.c.log_bytes.is_(None) & (attempts.c.finished_at > told_since)
+    untold = attempts.c.log_bytes.is_(None) & (attempts.c.finished_at > reported_since)
     live = attempts.c.state.in_((AttemptState.LEASED, AttemptState.RUNNING))
     running, ending = (
         select(func.count()).where(own, those).correlate(workers).scalar_subquery()
         for those in (live, (attempts.c.state == AttemptState.CANCELLED) & untold)
     )
-    shown = select(workers, running.label("running"), ending.label("ending"), ranked.c.alike)
-    shown = shown.join(ranked, ranked.c.id == workers.c.id).where(or_(~ended, ranked.c.place <= most))
-    return shown.order_by(workers.c.created_at)
+    rows = select(workers, running.label("running"), ending.label("ending"), ranked.c.alike)
+    rows = rows.join(ranked, ranked.c.id == workers.c.id).where(or_(~ended, ranked.c.place <= most))
+    return rows.order_by(workers.c.created_at)
 
 
-def ran_something(session: Session, worker: str) -> bool:
+def has_run_attempt(session: Session, worker: str) -> bool:
     """Return True if the worker has reported that it started a command."""
     started = attempts.c.started_at.is_not(None)
     query = select(attempts.c.id).where(attempts.c.worker == worker, started)
@@ -151,10 +153,10 @@ def present(session: Session, cluster: str) -> list[PolledWorker]:
     return session.rows(hot.PRESENT_WORKERS, {"cluster": cluster})
 
 
-def are_there(session: Session, experiment: str | None = None) -> bool:
+def any_present(session: Session, experiment: str | None = None) -> bool:
     """Return True if a worker, of this experiment or of any, is starting, alive, draining or lost."""
-    there = select(workers.c.id).where(workers.c.state.in_((*PRESENT, WorkerState.LOST)))
-    mine = there if experiment is None else there.where(workers.c.experiment == experiment)
+    present = select(workers.c.id).where(workers.c.state.in_((*PRESENT, WorkerState.LOST)))
+    mine = present if experiment is None else present.where(workers.c.experiment == experiment)
     return session.first(mine.limit(1), str) is not None
 
 
@@ -163,7 +165,7 @@ def present_slots(session: Session, experiment: str) -> int:
     return session.row(hot.PRESENT_SLOTS, {"experiment": experiment}) or 0
 
 
-def lately(session: Session, cluster: str, most: int) -> list[RecentWorker]:
+def recent(session: Session, cluster: str, most: int) -> list[RecentWorker]:
     """Return up to `most` workers of a cluster, those that were created or ended last first."""
     last = func.coalesce(workers.c.ended_at, workers.c.created_at)
     query = (
@@ -182,13 +184,13 @@ def trials_of(session: Session, cluster: str) -> dict[str, list[int]]:
         .where(workers.c.cluster == cluster, workers.c.state.in_(PRESENT), attempts.c.state.in_(("leased", "running")))
         .order_by(attempts.c.trial)
     )
-    found: dict[str, list[int]] = {}
+    trials_by_worker: dict[str, list[int]] = {}
     for row in session.select(query, _TrialOfWorker):
-        found.setdefault(row.worker, []).append(row.trial)
-    return found
+        trials_by_worker.setdefault(row.worker, []).append(row.trial)
+    return trials_by_worker
 
 
-def at_work(session: Session, cluster: str) -> dict[str, int]:
+def live_attempts(session: Session, cluster: str) -> dict[str, int]:
     """Return the number of live attempts of each worker of a cluster; idle workers are left out."""
     query = (
         select(attempts.c.worker, func.count().label("attempts"))
@@ -221,9 +223,9 @@ def touch(session: Session, worker: str) -> None:
     change(session, worker, name=workers.c.name)
 
 
-def bequeath(session: Session, worker: str, heir: str) -> bool:
-    """Drain a live worker so that it continues with the experiment `heir`. Return False if it cannot be drained."""
-    return move(session, worker, Cause.DRAIN, next_experiment=heir) is not None
+def hand_over(session: Session, worker: str, next_experiment: str) -> bool:
+    """Drain a live worker so that it continues with `next_experiment`. Return False if it cannot be drained."""
+    return move(session, worker, Cause.DRAIN, next_experiment=next_experiment) is not None
 
 
 def drain(session: Session, worker: str) -> None:
@@ -231,7 +233,7 @@ def drain(session: Session, worker: str) -> None:
     move(session, worker, Cause.DRAIN, next_experiment=None)
 
 
-def inherit(session: Session, worker: str, name: str, came_from: str, former: str) -> bool:
+def take_over(session: Session, worker: str, name: str, came_from: str, former: str) -> bool:
     """Move a drained worker to its next experiment as `name`, where it has to register. Return False if not possible.
 
     Its previous attempts are reassigned to `former`, a new row of an ended worker in the previous experiment, whose

@@ -23,7 +23,7 @@ class Ack(Struct, frozen=True):
 
 
 class ReasonDocument(Struct, frozen=True):
-    """A code for programs and a sentence for people."""
+    """A reason: a code for programs and a message for users."""
 
     code: str
     message: str
@@ -35,9 +35,9 @@ class ReasonDocument(Struct, frozen=True):
 
 
 class StopOrder(Struct, frozen=True, kw_only=True):
-    """Stop an attempt, and report it in `state`: cancelled, pruned or preempted.
+    """Order to stop an attempt, whose final `state` will be cancelled, pruned or preempted.
 
-    `grace`: seconds until it is killed, if they are not those of its job.
+    `grace`: seconds between SIGTERM and SIGKILL, if they differ from the job's.
     """
 
     attempt: str
@@ -48,14 +48,14 @@ class StopOrder(Struct, frozen=True, kw_only=True):
 
 
 class CheckpointToResume(Struct, frozen=True):
-    """The blob from which an attempt resumes, and the step at which it was published."""
+    """Digest of the checkpoint from which an attempt resumes, and the step at which it was published."""
 
     digest: str
     step: float | None
 
 
 class Lease(Struct, frozen=True, kw_only=True):
-    """An attempt that the worker is to run. `token` fences it: reports with an older one are ignored."""
+    """An attempt assigned to the worker. `token` is a fencing token: reports with an older one are ignored."""
 
     attempt: str
     token: int
@@ -73,28 +73,28 @@ class Lease(Struct, frozen=True, kw_only=True):
 
 
 class KeepRule(Struct, frozen=True):
-    """Files to keep of each trial: patterns, and the limit of their sizes together in bytes."""
+    """Files to upload from each trial: patterns, and the limit of their total size in bytes."""
 
     patterns: list[str]
     limit: int
 
 
 class ConfigFile(Struct, frozen=True):
-    """The user's configuration file, cut at parameters: `[name, text without it]`."""
+    """Template of the user's configuration file: texts, and `[parameter, original text]` between them."""
 
     name: str
     parts: list[str | list[str]]
 
 
 class MetricSourceDocument(Struct, frozen=True):
-    """A file or an expression from which metrics are read."""
+    """A file or a regular expression from which metrics are parsed."""
 
     kind: str
     where: str
 
 
 class JobDocument(Struct, frozen=True, kw_only=True):
-    """What all trials of one revision share. Durations in seconds, `cap_bytes` is the most that is kept of a log."""
+    """Settings of all trials of one revision. Durations in seconds; `cap_bytes` is the size limit of a stored log."""
 
     revision: int
     run: str | list[str]
@@ -119,7 +119,7 @@ class JobDocument(Struct, frozen=True, kw_only=True):
 
 
 class Registered(Struct, frozen=True, kw_only=True):
-    """The answer to `register`: how often to report, how many attempts to run at once, and the job of the revision."""
+    """The response to `register`: heartbeat interval, lease duration, number of slots, and the revision's job."""
 
     protocol: int
     experiment: str
@@ -133,25 +133,27 @@ class Registered(Struct, frozen=True, kw_only=True):
 
 
 class Uploaded(Struct, frozen=True):
-    """How many bytes of an upload have arrived."""
+    """Number of bytes of an upload received so far."""
 
     size: int
 
 
 class KeptArtifacts(Struct, frozen=True):
-    """The paths that became artifacts; none if a newer attempt has replaced the one that left them."""
+    """The paths stored as artifacts; empty if a newer attempt has replaced the one that produced them."""
 
     kept: list[str]
 
 
 class Published(Struct, frozen=True):
-    """True if the checkpoint is that of its fold now; False if a newer attempt was leased."""
+    """`accepted`: True if the checkpoint is now the fold's; False if a newer attempt was leased."""
 
     accepted: bool
 
 
 class WorkAnswer(Struct, frozen=True, kw_only=True):
-    """The answer to a `work` call. `drain`: take no leases and end; `again`: register for another experiment then."""
+    """The response to a `work` call. `drain`: request no more leases and shut down; `again`: then register again, for
+    another experiment.
+    """
 
     acks: list[Ack]
     orders: list[StopOrder]
@@ -162,7 +164,7 @@ class WorkAnswer(Struct, frozen=True, kw_only=True):
 
     @property
     def has_news(self) -> bool:
-        """True if the worker has to hear it now."""
+        """True if the response must be sent at once, not at the end of the long poll."""
         return bool(self.leases or self.orders or self.acks or self.drain)
 
 

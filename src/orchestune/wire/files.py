@@ -1,4 +1,4 @@
-"""Calls that commit files of attempts: artifacts and checkpoints, whose bytes have been uploaded before."""
+"""Calls that commit uploaded files of attempts: artifacts and checkpoints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_FILES = 1_000  # files in one call; workers send at most 100
 
 
 class UploadedArtifact(Struct, frozen=True):
-    """A file below the attempt's folder, and the digest and size in bytes of what was uploaded for it."""
+    """A file below the attempt's folder, with the digest and the size in bytes of its upload."""
 
     path: Annotated[str, Meta(max_length=4096)]
     digest: Digest
@@ -21,9 +21,9 @@ class UploadedArtifact(Struct, frozen=True):
 
 
 class KeepArtifacts(Struct, frozen=True, kw_only=True):
-    """Turn uploads into artifacts. `more`: further files of the attempt will come in other calls.
+    """Commit uploads as artifacts. `more`: further files of the attempt will follow in other calls.
 
-    `refused` says why files that are missing will not come; then `files` are not looked at.
+    `refused`: the reason why missing files will not be uploaded; then `files` is ignored.
     """
 
     attempt: Id
@@ -37,9 +37,9 @@ class KeepArtifacts(Struct, frozen=True, kw_only=True):
 
 
 class PublishCheckpoint(Struct, frozen=True, kw_only=True):
-    """Make an upload the checkpoint of the attempt's fold.
+    """Publish an upload as the checkpoint of the attempt's fold.
 
-    `step` is the last one that the attempt reported; `age` is how long ago its files stood still. `size` in bytes.
+    `step`: the last one that the attempt reported; `age`: seconds since the files were last modified; `size`: bytes.
     """
 
     attempt: Id

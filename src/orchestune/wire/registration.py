@@ -14,7 +14,7 @@ ACCEPTED = (PROTOCOL - 1, PROTOCOL)  # workers of the previous version finish th
 
 
 class Registration(Struct, frozen=True, kw_only=True):
-    """A worker's process. `boot` is new with each process, `node` is the name of its machine in listings."""
+    """A worker's process. `boot` is unique per process; `node` is the displayed name of its machine."""
 
     protocol: Annotated[int, Meta(ge=0, le=INT32)]
     boot: Id

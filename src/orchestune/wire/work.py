@@ -1,4 +1,4 @@
-"""The `work` call: a worker's heartbeat with the reports of its attempts and the number of leases that it can take.
+"""The `work` call: a worker's heartbeat with the reports of its attempts and the number of requested leases.
 
 A call is decoded as a whole. Only if that fails are its reports decoded one by one, so that an invalid report affects
 its own attempt only and neither delays nor loses the reports of others.
@@ -60,14 +60,14 @@ class Measurement(Struct, array_like=True, frozen=True, gc=False):
         replace_nul(self, "name")
 
     def point(self) -> Point:
-        """Return the value as the domain has it."""
+        """Convert to the domain's type."""
         return Point(self.name, float(self.value), storable(self.step), self.stddev, self.sequence)
 
 
 class UsageSample(Struct, array_like=True, frozen=True, gc=False):
-    """What an attempt used at one time: `[number, age, cores, memory, gpu_share, gpu_memory]`.
+    """Resource usage of an attempt at one time: `[number, age, cores, memory, gpu_share, gpu_memory]`.
 
-    `age`: seconds since the attempt started; memory in bytes; `gpu_share` from 0 to 1. None if it is not known.
+    `age`: seconds since the attempt started; memory in bytes; `gpu_share` from 0 to 1. None if unknown.
     """
 
     number: Count
@@ -79,7 +79,7 @@ class UsageSample(Struct, array_like=True, frozen=True, gc=False):
 
 
 class EndState(StrEnum):
-    """How an attempt ended, as its worker saw it."""
+    """Final state of an attempt as observed by its worker."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -90,7 +90,7 @@ class EndState(StrEnum):
 
 
 class EndReason(Struct, frozen=True, gc=False):
-    """Why an attempt ended."""
+    """Reason for the end of an attempt."""
 
     code: ReasonCode
     message: Text
@@ -99,12 +99,12 @@ class EndReason(Struct, frozen=True, gc=False):
         replace_nul(self, "message")
 
     def reason(self) -> Reason:
-        """Return it as the domain has it."""
+        """Convert to the domain's type."""
         return Reason(self.code, self.message)
 
 
 class AttemptReport(Struct, frozen=True):
-    """What a running attempt and one that ended have in common. `token` is the fencing token of the lease."""
+    """Common fields of the reports on a running and on an ended attempt. `token`: fencing token of the lease."""
 
     attempt: Id
     token: Count
@@ -132,25 +132,25 @@ class Finished(AttemptReport, frozen=True, kw_only=True):
     memory: Count = 0
     log_bytes: Count = 0
     tail: Text = ""
-    files: Count = 0  # parcels of files that are still to be uploaded
+    files: Count = 0  # number of uploads still pending
 
     def __post_init__(self) -> None:
         replace_nul(self, "tail")
 
 
 class Rejected(Struct, frozen=True):
-    """A report that does not fit its type. `problem` names the path and what was expected there."""
+    """An invalid report. `problem` contains the path of the invalid field and the expected type."""
 
     attempt: str | None  # None if it cannot be decoded either
     token: int | None
     problem: str
 
 
-_Beat = TypeVar("_Beat", Heartbeat, Raw)
-_Finished = TypeVar("_Finished", Finished, Raw)
+_HeartbeatT = TypeVar("_HeartbeatT", Heartbeat, Raw)
+_FinishedT = TypeVar("_FinishedT", Finished, Raw)
 
 
-class Envelope(Struct, Generic[_Beat, _Finished], frozen=True, kw_only=True):
+class Envelope(Struct, Generic[_HeartbeatT, _FinishedT], frozen=True, kw_only=True):
     """The document of one call, its reports decoded or still as bytes. `Work` has the same fields."""
 
     boot: Id
@@ -160,15 +160,16 @@ class Envelope(Struct, Generic[_Beat, _Finished], frozen=True, kw_only=True):
     live: Annotated[list[Id], Meta(max_length=MAX_LIVE)] | UnsetType = UNSET
     draining: bool = False
     sending: Count | UnsetType = UNSET
-    beats: Annotated[list[_Beat], Meta(max_length=MAX_ITEMS)] = []
-    finished: Annotated[list[_Finished], Meta(max_length=MAX_ITEMS)] = []
+    beats: Annotated[list[_HeartbeatT], Meta(max_length=MAX_ITEMS)] = []
+    finished: Annotated[list[_FinishedT], Meta(max_length=MAX_ITEMS)] = []
 
 
 class Work(Struct, frozen=True, kw_only=True):
-    """One call. `boot` names the worker's process, `beat` counts its calls, `want` is how many leases it can take now.
+    """One call. `boot` identifies the worker's process, `beat` counts its calls, `want` is the number of leases that it
+    can accept now.
 
-    `wait`: seconds for which the answer may be held back while there is no news. `live`: attempts that it works on;
-    None if this call does not say. `sending`: parcels of files on their way; None if this call does not say.
+    `wait`: maximum seconds of the long poll. `live`: attempts that it runs; None if not reported in this call.
+    `sending`: number of pending uploads; None if not reported in this call.
     """
 
     boot: str
@@ -184,11 +185,11 @@ class Work(Struct, frozen=True, kw_only=True):
 
     @property
     def has_news(self) -> bool:
-        """True if the call changes something or may be given leases."""
+        """True if the call changes anything or may return leases."""
         return bool(self.beats or self.finished or self.rejected or self.want > 0)
 
     def as_poll(self) -> Work:
-        """Return the call without the reports, for the next look while its answer is held back."""
+        """Return the call without the reports, for the next check during the long poll."""
         return msgspec.structs.replace(self, beats=(), finished=(), rejected=(), sending=None)
 
 
@@ -251,10 +252,10 @@ def _rejected(raw: Raw, path: str, error: Exception) -> Rejected:
     return Rejected(lease.attempt, lease.token, text)
 
 
-def _refuse_repeated(name: str, items: tuple[AttemptReport, ...]) -> None:
+def _reject_duplicates(name: str, items: tuple[AttemptReport, ...]) -> None:
     """Raise InvalidCall if an attempt is reported twice: workers never do so, and each report costs statements."""
     if len({item.attempt for item in items}) < len(items):
-        raise InvalidCall.one("names an attempt more than once", key=name)
+        raise InvalidCall.one("contains an attempt more than once", key=name)
 
 
 def _work(
@@ -263,8 +264,8 @@ def _work(
     finished: tuple[Finished, ...],
     rejected: tuple[Rejected, ...],
 ) -> Work:
-    _refuse_repeated("beats", beats)
-    _refuse_repeated("finished", finished)
+    _reject_duplicates("beats", beats)
+    _reject_duplicates("finished", finished)
     return Work(
         boot=call.boot,
         beat=call.beat,

@@ -114,9 +114,9 @@ class ArchivesContract(WorldContract):
         world.run(experiment)
         record = self._exported(world, experiment)
         change_experiment.delete(world.core, experiment, True, "ada")
-        with pytest.raises(Conflict, match=r"test-\w{4} is being removed for good"):
+        with pytest.raises(Conflict, match=r"test-\w{4} is being purged"):
             self._exported(world, experiment)
-        with pytest.raises(Conflict, match=r"test-\w{4} is being removed for good here"):
+        with pytest.raises(Conflict, match=r"test-\w{4} is being purged on this server"):
             self._read(world, record)
         assert read_experiments.statuses(world.core, hidden=True)["items"] == []
         world.tick(4)
@@ -246,7 +246,7 @@ class ArchivesContract(WorldContract):
         change_experiment.change_experiment(world.core, experiment, Changes(budget=9), "bob")
         world.lease()
         before = world.trials(experiment)
-        with pytest.raises(Conflict, match="is running here") as caught:
+        with pytest.raises(Conflict, match="running on this server") as caught:
             self._read(world, later)
         assert f"orchestune delete {world.status(experiment)['handle']} --purge" in caught.value.hint
         assert world.trials(experiment) == before
@@ -259,7 +259,7 @@ class ArchivesContract(WorldContract):
         experiment, earlier, later = two_states
         self._read(world, earlier)
         self._extended(world, experiment, budget)
-        with pytest.raises(Conflict, match="went on here by itself"):
+        with pytest.raises(Conflict, match="have diverged"):
             self._read(world, later)
         assert world.status(experiment)["counts"]["completed"] == budget
 
@@ -340,7 +340,7 @@ class ArchivesContract(WorldContract):
         _, whole = arriving
         with monkeypatch.context() as patch:
             patch.setattr(archive, "add", self._dying(5))
-            patch.setattr(world.core.store, "leave_turn", lambda name: None)
+            patch.setattr(world.core.store, "release_lock", lambda name: None)
             with pytest.raises(Killed):
                 self._read(world, whole)
         world.tick()
@@ -392,7 +392,7 @@ class ArchivesContract(WorldContract):
 
         with monkeypatch.context() as patch:
             self._meanwhile(patch, begin)
-            with pytest.raises(StoreUnavailable, match="another import of this experiment has begun"):
+            with pytest.raises(StoreUnavailable, match="another import of this experiment has started"):
                 self._read(world, whole)
         with pytest.raises(NotFound):
             world.status(experiment)

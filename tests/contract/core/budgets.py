@@ -41,9 +41,9 @@ class BudgetsContract(WorldContract):
         asked = queue_trial.queue_trial(world.core, experiment, {"x": 0.5}, "ada")["number"]
         world.tick()
         assert world.status(experiment)["counts"]["queued"] > 10
-        with pytest.raises(Conflict, match="3 trials were handed out already") as caught:
+        with pytest.raises(Conflict, match="3 trials were started already") as caught:
             change_experiment.change_experiment(world.core, experiment, Changes(budget=2), "ada")
-        assert caught.value.hint == "the budget can be 3 or more"
+        assert caught.value.hint == "set the budget to 3 or more"
         assert world.status(experiment)["counts"]["cancelled"] == 0
         change_experiment.change_experiment(world.core, experiment, Changes(budget=4), "ada")
         waiting = [trial["number"] for trial in world.trials(experiment) if trial["state"] == "queued"]
@@ -115,14 +115,14 @@ class BudgetsContract(WorldContract):
 
     def test_a_warm_start_of_which_nothing_can_be_used_is_refused(self, world: CoreWorld) -> None:
         warm = {"source": "old.csv", "results": [{"parameters": {"x": 7.0}, "metrics": {"loss": {"value": 1.0}}}]}
-        with pytest.raises(BadInput, match=r"warm_start: none of its results can be used .*outside this space"):
+        with pytest.raises(BadInput, match=r"warm_start: has no usable result .*outside this space"):
             world.create(engine="auto", warm_start=warm)
         assert read_experiments.statuses(world.core)["items"] == []
 
     def test_a_users_configuration_is_tried_and_a_wrong_one_is_refused(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3, parallelism=1)
         queue_trial.queue_trial(world.core, experiment, {"x": 0.25}, "ada")
-        with pytest.raises(BadInput, match="outside"):
+        with pytest.raises(BadInput, match="out of range"):
             queue_trial.queue_trial(world.core, experiment, {"x": 25}, "ada")
         assert world.run(experiment)["counts"]["completed"] == 3
         first = world.trials(experiment)[0]
@@ -169,7 +169,7 @@ class BudgetsContract(WorldContract):
         world.run(experiment)
         with pytest.raises(Conflict, match="no checkpoint") as refused:
             rerun_trial.rerun_trial(world.core, experiment, 1, Rerun(from_checkpoint=True), "ada")
-        assert "before the 300 s after which it is published (`checkpoint.every`)" in refused.value.hint
+        assert "before the first upload after 300 s (`checkpoint.every`)" in refused.value.hint
 
     def test_the_same_request_makes_one_experiment(self, world: CoreWorld) -> None:
         first = create_experiment.create_experiment(world.core, replace(world.request(), request_key="k"), "ada")

@@ -77,7 +77,7 @@ class GuardsContract(WorldContract):
             worker.call(finished=[worker.finish(lease, points=points)])
         world.tick(3)
         reason = world.status(experiment)["reason"]
-        assert reason == {"code": "patience", "message": "nothing came onto the Pareto front in the last 2 trials"}
+        assert reason == {"code": "patience", "message": "no trial joined the Pareto front in the last 2 trials"}
 
     def test_a_time_limit_ends_it_while_trials_run(self, world: CoreWorld) -> None:
         experiment = world.create(budget=50, parallelism=2, stop={"time": 60})
@@ -180,4 +180,4 @@ class GuardsContract(WorldContract):
         assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (3, 0)
         attempts = world.trial(experiment, 1)["attempts"]
         assert [attempt["raised_memory_bytes"] for attempt in attempts] == [None, 3 * 2**29, 9 * 2**28]
-        assert attempts[1]["reason"]["message"] == "killed for memory; tried again with 2.25 GiB"
+        assert attempts[1]["reason"]["message"] == "killed for memory; retried with 2.25 GiB"

@@ -94,8 +94,8 @@ class HandingInContract(WorldContract):
             done = worker.finish(leases[-1]) | {"files": files}
             leases += worker.call(want=1, finished=[done], sending=1)["leases"] or worker.call(want=1)["leases"]
         told = [_reason_of(world, experiment, number) for number in (1, 2, 3)]
-        on_the_way = {"code": "files_on_the_way", "message": "hands in 2 files"}
-        assert told == [on_the_way, on_the_way | {"message": "hands in 1 file"}, None]
+        on_the_way = {"code": "files_on_the_way", "message": "uploading 2 files"}
+        assert told == [on_the_way, on_the_way | {"message": "uploading 1 file"}, None]
         said = {"attempt": leases[0]["attempt"], "token": leases[0]["token"], "files": []}
         worker.keep_artifacts(said)
         world.backend.gone[worker.id] = ""

@@ -252,10 +252,10 @@ class LogsContract(WorldContract):
         Archiving(world.core).move_logs()
         for key in [*world.core.files.keys("logs/"), blob_key(weights)]:
             world.core.files.delete(key)
-        gone = "65,537 bytes of this log are no longer where the server keeps files"
+        gone = "65,537 bytes of this log are missing in the server's file store"
         shown = read_logs.logs(world.core, experiment, 0, 10)["items"]
         assert [item["text"] for item in shown] == [f"orchestune: {gone}\n", "short"]
-        with pytest.raises(NotFound, match=r"'best\.pt' of trial 1 is no longer where the server keeps files"):
+        with pytest.raises(NotFound, match=r"'best\.pt' of trial 1 is missing in the server's file store"):
             read_trials.open_artifact(world.core, experiment, 1, "best.pt")
         stream = export_record.open_archive(world.core, experiment).file
         with stream:

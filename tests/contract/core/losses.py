@@ -69,12 +69,12 @@ class LossesContract(WorldContract):
     def test_a_silent_worker_that_comes_back_has_no_reason_to_be_lost_any_more(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, _ = world.lease()[0]
-        sends = "hands in files of its trials"
+        sends = "uploading files of its trials"
         for sending, reason in ((0, None), (1, sends)):
             worker.call(sending=1)
             world.hear_nothing(world.core.lease_seconds + 1)
             (shown,) = world.status(experiment)["workers"]
-            assert shown["state"] == "lost" and "has not been heard of" in shown["reason"]
+            assert shown["state"] == "lost" and "no heartbeat from" in shown["reason"]
             worker.call(sending=sending)
             (shown,) = world.status(experiment)["workers"]
             assert (shown["state"], shown["reason"], shown["sending"]) == ("idle", reason, bool(sending))

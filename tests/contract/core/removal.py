@@ -41,9 +41,9 @@ class RemovalContract(WorldContract):
         status = world.status(experiment)
         assert status["counts"]["completed"] == 3
         purge = f"`orchestune delete {status['handle']} --purge` removes its records"
-        assert [note for note in status["notes"] if note.startswith("deleted: lists leave it out") and purge in note]
+        assert [note for note in status["notes"] if note.startswith("deleted: hidden from lists") and purge in note]
         change_experiment.delete(world.core, experiment, True, "ada")
-        assert world.status(experiment)["notes"][0].startswith("deleted: its records, logs and files go")
+        assert world.status(experiment)["notes"][0].startswith("deleted: its records, logs and files are removed")
         world.tick(4)
         with pytest.raises(NotFound):
             world.status(experiment)
@@ -164,9 +164,9 @@ class RemovalContract(WorldContract):
     def test_what_is_being_removed_for_good_does_not_go_on(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3)
         change_experiment.delete(world.core, experiment, True, "ada")
-        with pytest.raises(Conflict, match="removed for good"):
+        with pytest.raises(Conflict, match="is being purged"):
             change_experiment.resume(world.core, experiment, "ada")
-        with pytest.raises(Conflict, match="removed for good"):
+        with pytest.raises(Conflict, match="is being purged"):
             change_experiment.change_experiment(world.core, experiment, Changes(budget=9), "ada")
         world.tick(4)
         with pytest.raises(Purged):
@@ -263,7 +263,7 @@ class RemovalContract(WorldContract):
 
         def meanwhile(key: str) -> None:
             assert not bundles.has(world.core, digest)
-            with pytest.raises(StoreUnavailable, match="just being removed"):
+            with pytest.raises(StoreUnavailable, match="is being deleted"):
                 bundles.store(world.core, digest, io.BytesIO(b"own"))
             with pytest.raises(NotFound):
                 create_experiment.create_experiment(world.core, replace(world.request(), bundle=digest), "ada")
@@ -282,7 +282,7 @@ class RemovalContract(WorldContract):
         world.create(budget=1, parallelism=1)
         ((worker, lease),) = world.lease()
         with world.core.store.transaction() as session:
-            assert blobs.let_go(session, digest, session.now)
+            assert blobs.claim_for_deletion(session, digest, session.now)
         look = getattr(files, looks)
 
         def deleted_right_after(*given: object) -> object:
@@ -298,7 +298,7 @@ class RemovalContract(WorldContract):
             "commit": lambda: bundles.store(world.core, digest, io.BytesIO(b"own")),
             "size": lambda: worker.keep_artifacts(said),
         }
-        with pytest.raises(StoreUnavailable, match="just being removed"):
+        with pytest.raises(StoreUnavailable, match="is being deleted"):
             send[looks]()
 
     def test_bytes_that_somebody_has_just_asked_for_are_not_swept(self, world: CoreWorld) -> None:
@@ -343,7 +343,7 @@ class RemovalContract(WorldContract):
             rerun_trial.rerun_trial, world.core, experiment, 1, rerun_trial.Rerun(from_checkpoint=True), "ada"
         )
         if swept:
-            with pytest.raises(Conflict, match=r"checkpoint of .*/1 is no longer here"):
+            with pytest.raises(Conflict, match=r"checkpoint of .*/1 was deleted"):
                 again()
             assert len(read_experiments.statuses(world.core)["items"]) == 1
         else:

@@ -70,7 +70,7 @@ def test_a_worker_that_was_told_to_drain_while_its_call_waited_is_given_nothing(
         world,
         experiment,
         partial(worker.call, want=1),
-        lambda ledger: workers.bequeath(ledger.session, worker.id, heir),
+        lambda ledger: workers.hand_over(ledger.session, worker.id, heir),
     )
     assert (answer["leases"], answer["again"]) == ([], True)
 

@@ -60,11 +60,11 @@ def test_machines_that_take_no_such_trial_are_not_counted_for_it(world: CoreWorl
     with pytest.raises(UsageError, match="this can never run: a trial needs 5 cpu, cpu2 has 4"):
         world.create(resources={"cpu": 5})
     world.backend.closed.add("cpu2")
-    with pytest.raises(UsageError, match="this can never run: no machine takes it: they are tainted, or"):
+    with pytest.raises(UsageError, match="this can never run: no machine accepts the trial: their taints or labels"):
         world.create(resources={"cpu": 1})
-    with pytest.raises(UsageError, match="no machine of the pool cpu takes it"):
+    with pytest.raises(UsageError, match="no machine of the pool cpu accepts the trial"):
         world.create(resources={"cpu": 1}, placement={"pool": "cpu"})
-    with pytest.raises(UsageError, match="no machine in the pool spot; pools with machines: cpu, gpu"):
+    with pytest.raises(UsageError, match="the pool spot has no machine; pools with machines: cpu, gpu"):
         world.create(resources={"cpu": 1}, placement={"pool": "spot"})
 
 
@@ -123,7 +123,7 @@ def test_what_no_machine_has_is_refused_at_once_with_the_largest_named(world: Co
     ) as small:
         world.create(resources={"cpu": 9}, placement={"pool": "cpu"})
     assert small.value.hint == "name another `pool`, or lower `resources`"
-    with pytest.raises(UsageError, match="no machine in the pool spot; pools with machines: cpu, gpu"):
+    with pytest.raises(UsageError, match="the pool spot has no machine; pools with machines: cpu, gpu"):
         world.create(resources={"cpu": 1}, placement={"pool": "spot"})
 
 
@@ -213,7 +213,7 @@ def test_what_ran_out_of_memory_gets_a_worker_with_more_and_the_budget_stays_exa
     assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (3, 0)
     assert [order.each.memory for order in world.backend.orders.values()][-1] == 6 * GIB
     first, second = world.trial(experiment, 1)["attempts"]
-    assert first["reason"] == {"code": "out_of_memory", "message": "killed; tried again with 6 GiB"}
+    assert first["reason"] == {"code": "out_of_memory", "message": "killed; retried with 6 GiB"}
     assert (first["state"], first["raised_memory_bytes"]) == ("failed", None)
     assert (second["state"], second["raised_memory_bytes"]) == ("succeeded", 6 * GIB)
     others = [attempt for trial in world.trials(experiment)[1:] for attempt in trial["attempts"]]
@@ -228,7 +228,7 @@ def test_a_trial_gets_more_until_no_machine_has_it_and_then_has_failed(world: Co
     trial = world.trial(experiment, 1)
     assert [attempt["raised_memory_bytes"] for attempt in trial["attempts"]] == [None, 6 * GIB, 8 * GIB]
     assert (trial["state"], trial["reason"]["code"]) == ("failed", "out_of_memory")
-    assert trial["reason"]["message"] == "killed; no machine has more memory for it"
+    assert trial["reason"]["message"] == "killed; no machine has more memory"
     assert world.status(experiment)["counts"]["failed"] == 1
 
 
@@ -239,7 +239,7 @@ def test_a_trial_gets_more_as_often_as_the_file_says(world: CoreWorld) -> None:
         leave(world)
     trial = world.trial(experiment, 1)
     assert len(trial["attempts"]) == 2, "other retries are for other failures"
-    assert trial["reason"]["message"] == "killed; 1 try with more memory did not help"
+    assert trial["reason"]["message"] == "killed; 1 retry with more memory did not help"
 
 
 def test_where_nobody_knows_how_much_a_trial_may_take_it_has_failed_and_says_what_to_write(world: CoreWorld) -> None:
@@ -247,7 +247,7 @@ def test_where_nobody_knows_how_much_a_trial_may_take_it_has_failed_and_says_wha
     run_out(world)
     trial = world.trial(experiment, 1)
     assert trial["state"] == "failed"
-    assert "write resources.memory" in trial["reason"]["message"]
+    assert "set resources.memory" in trial["reason"]["message"]
 
 
 def test_a_worker_that_was_killed_with_its_trial_is_judged_alike(world: CoreWorld) -> None:
@@ -256,7 +256,7 @@ def test_a_worker_that_was_killed_with_its_trial_is_judged_alike(world: CoreWorl
     assert [order.each.memory for order in world.backend.orders.values()] == [GIB, 3 * GIB // 2]
     assert world.run(experiment)["counts"]["completed"] == 2
     first, second = world.trial(experiment, 1)["attempts"]
-    assert first["reason"]["message"] == "worker w1 is gone: so said the place; tried again with 1.5 GiB"
+    assert first["reason"]["message"] == "worker w1 is gone: so said the place; retried with 1.5 GiB"
     assert second["raised_memory_bytes"] == 3 * GIB // 2
 
 
@@ -436,7 +436,7 @@ def test_a_quarantine_ends_by_itself_or_by_word(world: CoreWorld) -> None:
     waiting = world.create(budget=5, parallelism=1, resources={"cpu": 4}, placement={"pool": "cpu"})
     world.tick(2)
     assert world.status(waiting)["reason"]["message"].endswith("; in quarantine: cpu1")
-    with pytest.raises(NotFound, match="gpu1 is in no quarantine"):
+    with pytest.raises(NotFound, match="gpu1 is not in quarantine"):
         lift(world.core, "local", "gpu1")
     lift(world.core, "local", "cpu1")
     world.tick(2)

@@ -34,7 +34,7 @@ def watch(world: CoreWorld, experiment: str) -> Watch:
 
 
 def test_a_server_that_had_very_many_experiments_remembers_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals_module, "_KEPT", 100)
+    monkeypatch.setattr(signals_module, "_MAX_SIGNALS", 100)
     signals = Signals()
     signals.notify("events:old", "events:quiet")
     before = {name: signals.version(f"events:{name}") for name in ("old", "quiet", "none")}
@@ -55,7 +55,7 @@ def test_nothing_is_kept_in_memory_of_experiments_that_are_over(world: CoreWorld
         world.run(world.create(budget=2, early_stopping={"type": "asha"}))
     world.tick(2)
     launching = next(found for found in world.controllers if isinstance(found, Launching))
-    assert world.core.boards._known == {} and launching._deaths._failures == {}
+    assert world.core.boards._boards == {} and launching._backoff._failures == {}
 
 
 def test_an_offer_wakes_as_many_as_it_is_for_and_those_first_who_waited_longest() -> None:

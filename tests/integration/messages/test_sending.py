@@ -221,7 +221,12 @@ def test_what_nobody_takes_is_given_up_and_the_events_say_so(world: CoreWorld) -
             world.clock.pass_time(PAUSES[-1])
         sent(world, sending)
     assert events(world, experiment, "message_failed") == [
-        {"about": "finished", "to": f"http://127.0.0.1:{receiver.port}/…", "tries": 10, "why": "it answered 503"}
+        {
+            "about": "finished",
+            "to": f"http://127.0.0.1:{receiver.port}/…",
+            "tries": 10,
+            "why": "the receiver responded 503",
+        }
     ]
 
 
@@ -231,7 +236,7 @@ def test_an_address_that_is_gone_is_given_up_at_once(world: CoreWorld) -> None:
         world.run(experiment)
         sent(world, Notifying(world.core))
         assert len(receiver.received) == 1
-    assert events(world, experiment, "message_failed")[0]["why"] == "it is gone (410)"
+    assert events(world, experiment, "message_failed")[0]["why"] == "the receiver responded 410 Gone"
 
 
 def test_one_that_hangs_holds_nobody_else_up(world: CoreWorld) -> None:
@@ -254,7 +259,7 @@ def test_one_that_hangs_holds_nobody_else_up(world: CoreWorld) -> None:
 def test_an_address_that_hangs_for_many_experiments_holds_no_other_one_up(
     world: CoreWorld, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(notifying, "_AT_ONCE", at_once)
+    monkeypatch.setattr(notifying, "_PAGE", at_once)
     monkeypatch.setattr(notifying, "HttpLink", partial(HttpLink, seconds=600.0))
     with Receiver(["hang"]) as slow, Receiver() as quick:
         for _ in range(5):
@@ -316,9 +321,9 @@ def test_a_server_of_several_people_refuses_addresses_inside_at_once_and_names_w
 
 
 def test_what_lacks_its_address_or_has_a_wrong_one_makes_no_experiment(world: CoreWorld) -> None:
-    with pytest.raises(UsageError, match=r"no value came for notify\.0\.url \(env:HOOK\)") as refused:
+    with pytest.raises(UsageError, match=r"no value for notify\.0\.url \(env:HOOK\)") as refused:
         world.create(notify=[{"url": "env:HOOK"}])
-    assert refused.value.hint == "set them where you call `run`; an empty one is none"
+    assert refused.value.hint == "set them in the environment of `run`; they must not be empty"
     with pytest.raises(BadInput, match=r"notify\.0\.url: is no address"):
         create(world, "mailto:ada")
 
@@ -371,7 +376,7 @@ def test_standing_still_is_told_once_and_again_when_it_stands_still_again(world:
         requests = receiver.received
     assert [request.document["type"] for request in requests] == ["experiment.stuck"] * 2
     assert requests[0].document["data"]["text"] == (
-        "test stands still: no trial began, ended or reported a value for 10 min"
+        "test is stuck: no trial began, ended or reported a value for 10 min"
     )
     assert len({request.identity for request in requests}) == 2
     assert len(events(world, experiment, "experiment_stuck")) == 2

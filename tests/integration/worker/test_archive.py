@@ -73,8 +73,8 @@ def test_bytecode_of_this_python_is_taken_and_that_of_another_one_left(tmp_path:
     own = build(tmp_path / "own.pyz", compiled)
     other = build(tmp_path / "other.pyz", lambda source: b"\0\0\0\0" + (compiled(source) or b"")[4:])
     for archive, taken in ((own, True), (other, False)):
-        look = "import orchestune.worker.loop as it; print(it.__file__, it.Loop.__name__)"
+        look = "import orchestune.worker.loop as it; print(it.__file__, it.WorkerLoop.__name__)"
         env = {"PYTHONPATH": str(archive)}
         done = subprocess.run([sys.executable, "-S", "-c", look], env=env, capture_output=True, text=True, check=True)
         file, name = done.stdout.split()
-        assert (file.endswith(".pyc"), name) == (taken, "Loop"), done.stdout
+        assert (file.endswith(".pyc"), name) == (taken, "WorkerLoop"), done.stdout

@@ -16,7 +16,9 @@ Employ = Callable[..., RunningWorker]
 FAULTY = """
 import inspect, runpy, sys
 sys.path.insert(0, {source!r})
-from orchestune.worker import attempt, checkpoint, collect, launcher, prepare
+from orchestune.worker import attempt, prepare
+from orchestune.worker.files import checkpoint, collect
+from orchestune.worker.processes import launcher
 real = {where}
 def surprise():
     raise KeyError("a surprise")
@@ -39,11 +41,11 @@ def employ_faulty(employ: Employ, server: FakeServer, where: str, bad: str) -> R
     "where",
     [
         "launcher.Launcher.expect",
-        "prepare.Workshop.at_once",
+        "prepare.Preparation.at_once",
         "launcher.Launcher.start",
-        "attempt.Attempt.read",
-        "attempt.Attempt.read_metrics_file",
-        "attempt.Attempt.close",
+        "attempt.RunningAttempt.read",
+        "attempt.RunningAttempt.read_metrics_file",
+        "attempt.RunningAttempt.close",
         "collect.Collector.collect",
     ],
 )

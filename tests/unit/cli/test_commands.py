@@ -320,7 +320,7 @@ def test_control_commands_say_that_an_experiment_is_over(
         (["pause", "sgd/3"], "names a trial"),
         (["status", "--cluster", ""], "'' names no cluster"),
         (["cluster", "status", "-n", " "], "'' names no cluster"),
-        (["trials", "sgd/x"], "after the slash stands the number"),
+        (["trials", "sgd/x"], "invalid trial number"),
         (["trials", "sgd/1", "--state", "failed"], "--state is about the trials of an experiment"),
         (["rerun", "sgd"], "names no trial"),
         (["get"], "get needs a trial"),
@@ -682,7 +682,7 @@ def test_get_waits_for_files_that_are_on_their_way(
 ) -> None:
     server.world.files |= {"a": b"here", "b": b"here"}
     kept = [{"path": name, "digest": hashlib.sha256(b"here").hexdigest(), "size": 4} for name in ("a", "b")]
-    reason = {"code": "files_on_the_way", "message": "hands in 2 files"}
+    reason = {"code": "files_on_the_way", "message": "uploading 2 files"}
     on_the_way = trial(2, attempts=[attempt(), attempt(worker="w2", reason=reason)], artifacts=kept[:1] if some else [])
     left = [trial(2, attempts=[attempt(), attempt(worker="w2")], artifacts=kept), on_the_way]
 

@@ -426,7 +426,7 @@ def test_test_understands_every_way_of_reporting_and_hides_secrets(cli: Cli, pro
         ("print('accuracy: 91.5pct')", "missing  accuracy: `accuracy: 91.5pct` has a unit; print the number alone"),
         (
             "import json; print(json.dumps({'accuracy': '0.5'}))",
-            'missing  accuracy: it came as the text "0.5", which is no number; write {"accuracy": 0.5}',
+            'missing  accuracy: it was reported as the text "0.5", which is not a number; write {"accuracy": 0.5}',
         ),
         ("print('accuracy=nan')", "failed   accuracy is nan"),
         ("import sys; print('accuracy=1'); sys.exit(3)", "failed   the command ended with exit code 3"),

@@ -176,8 +176,8 @@ def test_its_document_is_json_whatever_numbers_came(project: Path, cli: Cli) -> 
 
 def test_a_number_that_may_mean_two_fails_it_and_is_told(project: Path, cli: Cli) -> None:
     for printed, said in (
-        ("loss=1,234", "failed   the value of loss is not known: it came as 1,234, which may be 1234 or 1.234; print"),
-        ("loss=0,693", "missing  loss: `loss=0,693` is not read as a number; print a point before the fraction"),
+        ("loss=1,234", "failed   the value of loss is ambiguous: it was reported as 1,234, which may be 1234"),
+        ("loss=0,693", "missing  loss: `loss=0,693` is not parsed as a number; print a decimal point"),
     ):
         (project / "experiment.yml").write_text(FILE.replace("loss={x}", printed))
         done = cli("test")

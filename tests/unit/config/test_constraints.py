@@ -39,10 +39,10 @@ def test_mistakes_are_told_where_they_are() -> None:
     with pytest.raises(BadInput) as caught:
         read("[lr < 1, widht < 3, width = 3]")
     assert caught.value.message.splitlines() == [
-        "experiment.yml:5:23: constraints[1]: `widht < 3`: 'widht' is no parameter (did you mean width?)",
-        "experiment.yml:5:34: constraints[2]: `width = 3`: is no expression (write == for equal)",
+        "experiment.yml:5:23: constraints[1]: `widht < 3`: unknown parameter: 'widht' (did you mean width?)",
+        "experiment.yml:5:34: constraints[2]: `width = 3`: invalid syntax (write == for equal)",
     ]
-    with pytest.raises(BadInput, match=r"experiment.yml:5:14: constraints: `lr`: is neither true nor false"):
+    with pytest.raises(BadInput, match=r"experiment.yml:5:14: constraints: `lr`: is not a condition"):
         read("lr")
 
 

@@ -278,7 +278,7 @@ def alpha(spelling: str) -> str:
         (with_lines("resources: {gpus: 1}"), "8:13: resources.gpus: is no known key (did you mean gpu?)"),
         (
             with_lines("try_first: [{alpha: 5}]"),
-            "8:21: try_first[0].alpha: 5 is outside 1e-06..0.1",
+            "8:21: try_first[0].alpha: out of range: 5 (expected 1e-06..0.1)",
         ),
         (
             with_lines("try_first: [{alpha: null}]"),
@@ -287,7 +287,7 @@ def alpha(spelling: str) -> str:
         (with_lines("try_first: [{}]"), "8:13: try_first[0]: alpha has no value"),
         (
             with_lines("try_first: [{alpha: 0.01, alpa: 1}]"),
-            "8:33: try_first[0].alpa: is no parameter of this experiment (did you mean alpha?)",
+            "8:33: try_first[0].alpa: is not a parameter of this experiment (did you mean alpha?)",
         ),
         (
             changed("budget: 40", "engine: grid"),
@@ -414,7 +414,7 @@ def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, message
         ),
         (
             "{min: 0.5, max: 1, when: {beta: 7}}\n  beta: 1..2",
-            "4:10: parameters.alpha: `when` can never hold: 7 is outside 1..2",
+            "4:10: parameters.alpha: `when` can never hold: out of range: 7 (expected 1..2)",
         ),
         (
             "{min: 0.5, max: 1, when: {beta: 0.9}}\n  beta: 0.0..1.0",
@@ -432,14 +432,14 @@ def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, message
         ),
         (
             "{values: [1], when: {beta: 1, gamma: false}}\n  beta: {values: [1], when: {gamma: true}}\n  gamma: bool",
-            "4:30: parameters.alpha.when: `when` can never hold: beta applies only where gamma is true",
+            "4:30: parameters.alpha.when: `when` can never hold: beta applies only if gamma is true",
         ),
         (
             (
                 "{min: 0.5, max: 1, when: {delta: x}}\n  delta: {choices: [x, y], when: {beta: 1, gamma: [1, 2]}}\n"
                 "  beta: {min: 1, max: 3, when: {gamma: 3}}\n  gamma: 1..3"
             ),
-            "5:34: parameters.delta.when: `when` can never hold: beta applies only where gamma is 3",
+            "5:34: parameters.delta.when: `when` can never hold: beta applies only if gamma is 3",
         ),
         (
             "{min: 0.5, max: 1, when: {alpha: 0.6}}",
@@ -516,9 +516,9 @@ def test_several_mistakes_are_reported_together_in_the_order_of_the_file() -> No
 
 def test_a_configuration_to_try_is_looked_at_also_beside_one_that_is_none() -> None:
     assert problems(with_lines("try_first: [{z: 9, alpha: 0.01}, 5, {alpha: 7}]")) == [
-        F + "8:17: try_first[0].z: is no parameter of this experiment",
+        F + "8:17: try_first[0].z: is not a parameter of this experiment",
         F + "8:34: try_first[1]: found 5, expected a mapping from parameters to values",
-        F + "8:45: try_first[2].alpha: 7 is outside 1e-06..0.1",
+        F + "8:45: try_first[2].alpha: out of range: 7 (expected 1e-06..0.1)",
     ]
 
 

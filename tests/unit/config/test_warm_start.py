@@ -62,13 +62,13 @@ def test_one_result_needs_no_list(tmp_path: Path) -> None:
 def test_what_is_left_out_is_a_note(tmp_path: Path) -> None:
     (tmp_path / "old.csv").write_text("lr,opt,loss\n0.01,adam,0.3\n0.5,sgd,0.4\n")
     assert load(tmp_path, "old.csv").notes == (
-        "warm_start: old.csv: 1 of 2 results left out: outside this space, such as lr = 0.5",
+        "warm_start: old.csv: 1 of 2 results skipped: outside this space, such as lr = 0.5",
     )
 
 
 def test_an_engine_that_learns_nothing_is_a_note(tmp_path: Path) -> None:
     notes = load(tmp_path, "sgd-7f3a", "engine: random\n").notes
-    assert notes == ("warm_start: has no effect: this engine learns nothing from results",)
+    assert notes == ("warm_start: has no effect: this engine does not use results",)
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_an_engine_that_learns_nothing_is_a_note(tmp_path: Path) -> None:
         ("bad.json", "3", "warm_start: {}/bad.json: holds no list of results"),
         ("bad.jsonl", "{}\n{", "warm_start: {}/bad.jsonl:2: is no JSON"),
         ("bad.jsonl", "{}\n3", "warm_start: {}/bad.jsonl:2: is no mapping"),
-        ("none.csv", "lr,opt,loss\n7,adam,1\n", "none.csv has no result that can be used: 1 of 1 results left out"),
+        ("none.csv", "lr,opt,loss\n7,adam,1\n", "none.csv has no usable result: 1 of 1 results skipped"),
         ("twice.csv", "lr,opt, lr,loss\n0.01,adam,0.1,1\n", "{}/twice.csv:1: the column lr is there twice"),
-        ("none.csv", "", "warm_start: none.csv has no result that can be used (results are mapped by the names"),
+        ("none.csv", "", "warm_start: none.csv has no usable result (results are mapped by the names"),
         ("[]", None, "warm_start: found an empty list, expected an experiment, a file of results"),
         ("[[1]]", None, "warm_start[0]: found a list, expected an experiment, a file of results"),
         ("{}", None, "warm_start: found an empty mapping, expected a mapping from the names"),

@@ -59,7 +59,7 @@ def test_what_is_run_again_of_a_test_is_none(world: CoreWorld) -> None:
 
 def test_what_was_not_begun_as_a_test_cannot_become_one(world: CoreWorld) -> None:
     usual = world.create(budget=1, labels={"team": "vision"})
-    with pytest.raises(BadInput, match="belongs to tests alone"):
+    with pytest.raises(BadInput, match="is reserved for `orchestune test`"):
         change_experiment(world.core, usual, Changes(labels={"team": "vision", TEST_LABEL: "1"}), "eve")
     pass_time(world, AbandonedRuns(world.core), PATIENCE_SECONDS + 20)
     assert world.status(usual)["desired"] == "running" and world.status(usual)["labels"] == {"team": "vision"}

@@ -103,7 +103,7 @@ def test_what_comes_with_each_trial_has_its_place_too_and_is_not_the_trials(tmp_
         assert {order.each for order in world.backend.orders.values()} == {Resources(1, 2**30)}
         with pytest.raises(UsageError, match="a trial needs 6 cpu, this machine has 5") as caught:
             world.create(resources={"cpu": 5})
-        assert "what `pod:` asks for" in caught.value.hint
+        assert "other containers in `pod:`" in caught.value.hint
     finally:
         world.close()
 

@@ -16,7 +16,7 @@ from tests.unit.server.harness import scripted_core
 
 @pytest.fixture(autouse=True)
 def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loops, "_REST", 0.01)
+    monkeypatch.setattr(loops, "_ERROR_PAUSE_SECONDS", 0.01)
 
 
 class Counting:
@@ -77,10 +77,10 @@ def test_a_controllers_trouble_is_told_once_until_it_passes_or_is_another(caplog
         assert failing.ticked.wait(60)
         loop.stop(60)
     assert counting.ticked.is_set(), "the others go on"
-    told = "failing waits: the bucket is away"
+    told = "failing will be retried: the bucket is away"
     assert [record.message for record in caplog.records] == [
-        *(told, "failing failed", told, "failing goes on"),
-        *(told, "failing goes on"),
+        *(told, "failing failed", told, "failing has recovered"),
+        *(told, "failing has recovered"),
     ]
 
 
@@ -92,4 +92,4 @@ def test_trouble_has_not_passed_while_it_comes_again_and_again(caplog: pytest.Lo
         loop.start()
         assert failing.ticked.wait(60)
         loop.stop(60)
-    assert [record.message for record in caplog.records] == ["failing waits: the disk is full"]
+    assert [record.message for record in caplog.records] == ["failing will be retried: the disk is full"]

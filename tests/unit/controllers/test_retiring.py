@@ -10,7 +10,7 @@ import pytest
 
 from orchestune import documents
 from orchestune.archives.archive_store import ArchiveStore
-from orchestune.controllers.cluster_teardown import AGAIN, TeardownController
+from orchestune.controllers.cluster_teardown import RETRY_SECONDS, TeardownController
 from orchestune.errors import Conflict, Denied, StoreUnavailable, Unreachable
 from orchestune.files.folder import FolderFiles
 from orchestune.services import cluster_teardown
@@ -167,12 +167,12 @@ def test_without_a_copy_it_is_never_destroyed_and_says_why(place: Place, failure
     place.broken = failure
     place.tick()
     for _ in range(3):
-        place.tick(HOURS + AGAIN)
+        place.tick(HOURS + RETRY_SECONDS)
     assert place.undertaker.begun == 0
     assert str(failure) in retirement(place)["trouble"]
     cluster_teardown.refuse(place.core)
     place.broken = None
-    place.tick(AGAIN + 1)
+    place.tick(RETRY_SECONDS + 1)
     place.tick(1)
     assert place.undertaker.begun == 1 and retirement(place)["trouble"] == ""
 
@@ -185,7 +185,7 @@ def test_an_undertaker_that_cannot_be_reached_is_called_again_and_one_that_refus
     place.tick(1)
     assert place.undertaker.begun == 1 and place.begun()
     place.undertaker.fails = Denied("you may not lambda:InvokeFunction")
-    place.tick(AGAIN + 1)
+    place.tick(RETRY_SECONDS + 1)
     assert place.undertaker.begun == 2 and not place.begun()
     assert "lambda:InvokeFunction" in retirement(place)["trouble"]
     cluster_teardown.refuse(place.core)
@@ -195,9 +195,9 @@ def test_it_is_asked_again_as_long_as_the_server_is_still_there(place: Place) ->
     place.tick()
     place.tick(HOURS + 1)
     place.tick(1)
-    place.tick(AGAIN / 2)
+    place.tick(RETRY_SECONDS / 2)
     assert place.undertaker.begun == 1
-    place.tick(AGAIN)
+    place.tick(RETRY_SECONDS)
     assert place.undertaker.begun == 2
 
 

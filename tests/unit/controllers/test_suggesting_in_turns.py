@@ -24,7 +24,7 @@ def test_while_a_grid_is_walked_others_get_their_suggestions_and_status_says_wha
     assert world.run(other)["state"] == "completed"
     status = world.status(looking)
     assert status["state"] in ("pending", "running")
-    assert status["notes"] == ["the grid is walked for its next configuration that the constraints allow"]
+    assert status["notes"] == ["searching the grid for the next configuration that satisfies the constraints"]
     assert change_experiment.pause(world.core, looking, now=False, actor="ada")["notes"] == []
     change_experiment.resume(world.core, looking, "ada")
     assert world.status(looking)["notes"] == status["notes"]

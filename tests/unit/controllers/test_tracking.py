@@ -110,7 +110,7 @@ def test_what_is_not_mlflow_is_said_to_be_none_and_the_others_are_recorded(
 def test_one_that_goes_wrong_keeps_nobody_from_being_waited_for(
     world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracking = Tracking(world.core, patience=60.0)
+    tracking = Tracking(world.core, timeout=60.0)
     with Recorder() as wrong, Recorder() as genuine:
         genuine_call = mlflow.MlflowClient._call
 

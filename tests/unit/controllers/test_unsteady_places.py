@@ -155,7 +155,7 @@ def test_a_worker_that_is_lost_for_long_gives_its_place_back(world: CoreWorld, p
     assert first in place.ended
     worker = next(iter(world.status(experiment)["workers"]))
     assert worker["state"] == "ended"
-    assert "has not been heard of for" in worker["reason"], "why it had to end is not forgotten"
+    assert "no heartbeat from worker" in worker["reason"], "why it had to end is not forgotten"
 
 
 def test_a_worker_that_is_lost_for_long_gives_its_place_back_whoever_else_has_workers(

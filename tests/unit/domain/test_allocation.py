@@ -67,9 +67,7 @@ def test_a_trial_has_to_fit_on_one_machine() -> None:
     assert fits(cluster(*CPU, Machine(16, GIB, name="thin")), Resources(cpu=8, memory=4 * GIB)) == (
         "no single machine has 8 cpu, 4 GiB memory"
     )
-    assert (
-        fits(place, Resources(cpu=1), "spot") == "there is no machine in the pool spot; pools with machines: cpu, gpu"
-    )
+    assert fits(place, Resources(cpu=1), "spot") == "the pool spot has no machine; pools with machines: cpu, gpu"
 
 
 def test_machines_to_be_avoided_are_not_counted() -> None:

@@ -77,7 +77,7 @@ def test_a_trial_that_needs_more_cards_than_its_shell_names_hears_which_these_ar
     assert fits(place, Resources(gpu=1, gpu_ids=("a1",))) is None
     said = "a trial needs 2 gpu, and CUDA_VISIBLE_DEVICES names only a1"
     assert fits(place, Resources(gpu=2, gpu_ids=("a1",))) == f"{said}; {there}"
-    said = "a trial needs 1 gpu, and CUDA_VISIBLE_DEVICES names no card of this machine"
+    said = "a trial needs 1 gpu, and CUDA_VISIBLE_DEVICES names no GPU of this machine"
     assert fits(place, Resources(gpu=1, gpu_ids=())) == f"{said}; {there}"
 
 

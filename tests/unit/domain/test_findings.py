@@ -87,7 +87,7 @@ def test_the_best_values_at_a_bound_ask_for_a_wider_range() -> None:
     ]  # fmt: skip
     [found] = by_code(findings(SPACE, LOSS, near + crowd), "at_bound")
     assert found.parameter == "lr"
-    assert "next to its lower bound 1e-05" in found.message
+    assert "next to the lower bound 1e-05" in found.message
 
 
 def test_a_bound_is_not_asked_about_where_as_many_are_as_good_elsewhere() -> None:
@@ -100,7 +100,9 @@ def test_a_bound_is_not_asked_about_where_as_many_are_as_good_elsewhere() -> Non
 
     assert not told(lambda x: 1.0)
     assert not told(lambda x: float(x > 0.5))
-    assert told(lambda x: float(x > 0.03))[0].message.startswith("4 of the best 4 trials have it next to its lower")
+    assert told(lambda x: float(x > 0.03))[0].message.startswith(
+        "4 of the best 4 trials have a value next to the lower"
+    )
 
 
 @pytest.mark.parametrize(("best", "code"), [(3, "converged"), (39, "improving"), (30, "best")])
@@ -115,7 +117,7 @@ def test_nothing_is_foretold_of_trials_to_come() -> None:
     first = findings(SPACE, LOSS, history(10, lambda _, number: 0.0 if number == 5 else 1.0 + number))[0]
     assert (
         first.message
-        == "the best loss, 0, came from trial 5, and the 5 trials that finished after it brought nothing better"
+        == "the best loss, 0, came from trial 5, and none of the 5 trials that finished after it was better"
     )
 
 
@@ -136,7 +138,7 @@ def test_of_several_metrics_the_search_gets_better_while_the_front_grows(count: 
         first = findings(SPACE, metric, seen, both)[0]
         assert first.code == code
         assert first.message.startswith(
-            f"the last to come onto the Pareto front, of {count} trials now, was trial {count}, "
+            f"the last trial to join the Pareto front, now of {count} trials, was trial {count}, "
         )
 
 
@@ -256,9 +258,9 @@ def test_the_best_trial_is_one_that_keeps_every_limit() -> None:
 def test_a_configuration_that_came_twice_is_counted() -> None:
     seen = history(5, lambda _, number: float(number))
     [found] = by_code(findings(SPACE, LOSS, [*seen, *seen[:2]]), "duplicates")
-    assert found.message.startswith("2 trials had a configuration")
+    assert found.message.startswith("2 trials repeated the configuration")
     [found] = by_code(findings(SPACE, LOSS, [*seen, seen[0]]), "duplicates")
-    assert found.message.startswith("1 trial had a configuration")
+    assert found.message.startswith("1 trial repeated the configuration")
 
 
 def test_of_a_selection_the_best_and_what_came_twice_are_told_of_all_trials() -> None:
@@ -266,12 +268,12 @@ def test_of_a_selection_the_best_and_what_came_twice_are_told_of_all_trials() ->
     best = Observation(777, seen[0].parameters, TrialState.COMPLETED, {"loss": 0.5}, {"loss": 1.0})
     found = findings(SPACE, LOSS, seen, whole=SearchFacts(4000, {1234: best}, 7))
     assert found[0].message.startswith(
-        "the best loss, 0.5, came from trial 777, and the 2766 trials that finished after"
+        "the best loss, 0.5, came from trial 777, and none of the 2766 trials that finished after"
     )
     near = sum(float(given.parameters["layers"]) <= 1.5 for given in seen)
     assert [finding.message.split(" ")[0] for finding in by_code(found, "ties")] == ([str(near)] if near else [])
-    assert by_code(found, "duplicates")[0].message.startswith("7 trials had a configuration")
-    assert "40 of the 4000 trials, evenly chosen" in by_code(found, "selection")[0].message
+    assert by_code(found, "duplicates")[0].message.startswith("7 trials repeated the configuration")
+    assert "even sample of 40 of the 4000 trials" in by_code(found, "selection")[0].message
     assert by_code(found, "direction")[0].parameter == "layers"
 
 
@@ -294,7 +296,7 @@ def test_a_front_of_one_trial_is_one_trial() -> None:
         Observation(number, given, TrialState.COMPLETED, {name: number * value for name, value in values.items()})
         for number, given in enumerate(configurations(3), start=1)
     ]
-    assert "the Pareto front, of one trial now, was trial 1" in findings(SPACE, LOSS, done, metrics)[0].message
+    assert "the Pareto front, now of one trial, was trial 1" in findings(SPACE, LOSS, done, metrics)[0].message
 
 
 def test_one_and_true_are_two_choices() -> None:

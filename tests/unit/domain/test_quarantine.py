@@ -1,21 +1,21 @@
-"""When a machine is to blame."""
+"""When a machine is to quarantine_reason."""
 
 from __future__ import annotations
 
 import pytest
 
-from orchestune.domain.resources.quarantine import NodeOutcomes, blame
+from orchestune.domain.resources.quarantine import NodeOutcomes, quarantine_reason
 
 
 def judged(here: NodeOutcomes, *elsewhere: NodeOutcomes, gpus: bool = False, tail: str = "") -> str | None:
     tallies = {"here": here} | {f"n{index}": tally for index, tally in enumerate(elsewhere)}
-    return blame("here", tallies, gpus=gpus, tail=tail)
+    return quarantine_reason("here", tallies, gpus=gpus, tail=tail)
 
 
 def test_failures_that_fall_on_one_machine_alone_are_its_own() -> None:
     assert (
         judged(NodeOutcomes(0, 2), NodeOutcomes(6, 0), NodeOutcomes(5, 1))
-        == "all 3 trials failed there, and 1 of 12 elsewhere"
+        == "all 3 trials failed there, and 1 of 12 on other nodes"
     )
 
 

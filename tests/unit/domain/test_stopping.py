@@ -45,14 +45,14 @@ def test_the_reason_tells_what_was_reached_and_what_was_not() -> None:
 
 def test_where_no_trial_keeps_every_limit_nothing_is_said_of_values() -> None:
     found = ended(progress(20, None), StopRules(futile=FutileTrials(0.6, 20, "below")), ACCURACY)
-    assert found is not None and found.message == "accuracy after 20 finished trials: none keeps every limit"
+    assert found is not None and found.message == "accuracy after 20 finished trials: none satisfies every limit"
     found = ended(replace(progress(9, None), since_best=9), StopRules(patience=9), ACCURACY)
-    assert found is not None and found.message == "no better accuracy in the last 9 trials: none keeps every limit"
+    assert found is not None and found.message == "no better accuracy in the last 9 trials: none satisfies every limit"
 
 
 @pytest.mark.parametrize(
     ("size", "words"),
-    [(9, "every configuration of the space was tried (9)"), (1e6, "no configuration was found that was not tried (9)")],
+    [(9, "every configuration of the space was tried (9)"), (1e6, "no untried configuration was found (9 tried)")],
 )
 def test_that_every_configuration_was_tried_is_said_where_it_is_known(size: float, words: str) -> None:
     found = ended(replace(progress(9, 0.5), exhausted=True, size=size), StopRules(), LOSS)
@@ -83,8 +83,8 @@ def test_a_search_at_the_end_of_its_budget_has_spent_it() -> None:
     ("seen", "files", "words"),
     [
         ({}, [], "never reported loss; print a line such as `loss=0.5`"),
-        ({}, ["a.csv"], "never reported loss: a.csv, which `collect` names, has none of it"),
-        ({}, ["a.csv", "b/*.json"], "never reported loss: a.csv and b/*.json, which `collect` names, have none of it"),
+        ({}, ["a.csv"], "never reported loss: a.csv, named in `collect`, does not contain it"),
+        ({}, ["a.csv", "b/*.json"], "never reported loss: a.csv and b/*.json, named in `collect`, do not contain it"),
         ({"val_loss": 0.25}, ["a.csv"], "never reported loss; saw val_loss=0.25; did you mean val_loss?"),
     ],
 )
@@ -97,21 +97,23 @@ def test_a_missing_metric_is_told_with_where_it_may_come_from(
 def test_a_value_that_is_not_finite_is_told_with_what_it_came_as() -> None:
     assert not_finite("loss", math.nan) == "loss is nan; only finite values count"
     said = not_finite("loss", math.nan, "orchestune: loss came as 1,234, which may be 1234 or 1.234\n")
-    assert said.startswith("the value of loss is not known: it came as 1,234, which may be 1234 or 1.234; print ")
+    assert said.startswith(
+        "the value of loss is ambiguous: it was reported as 1,234, which may be 1234 or 1.234; print "
+    )
 
 
 def test_a_missing_metric_that_has_a_unit_is_told_as_it_was_printed() -> None:
     said = missing_metric("time", {"loss": 0.25, "n": 3.0}, ("loss", "time"), printed="n=3\ntime: 12.5ms\n")
     assert said == (
-        "the command succeeded but never reported time: `time: 12.5ms` has a unit; print the number alone, or name "
-        "what is read in `collect: {regex: …}`"
+        "the command succeeded but never reported time: `time: 12.5ms` has a unit; print the number alone, or set a "
+        "pattern in `collect: {regex: …}`"
     )
     assert "; print a line" in missing_metric("time", {}, ("time",), printed="timed: 12.5ms")
 
 
 def test_a_missing_metric_that_was_printed_without_a_sign_is_told_as_it_was_printed() -> None:
     said = missing_metric("loss", {"lr": 0.25}, ("loss",), printed="epoch 3 loss 0.5\n")
-    assert said.startswith("the command succeeded but never reported loss: `loss 0.5` is not read as a value; ")
+    assert said.startswith("the command succeeded but never reported loss: `loss 0.5` is not parsed as a value; ")
     assert "; return a number or" in missing_metric("loss", {}, ("loss",), of_function=True, printed="loss 0.5\n")
 
 

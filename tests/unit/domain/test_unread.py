@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from orchestune.domain.specification.unparsed_metrics import (
-    no_number,
+    ambiguity_hint,
+    not_a_number_hint,
     separated,
-    unread,
-    unsure,
+    unparsed_hint,
     with_unit,
     without_sign,
 )
@@ -40,8 +40,11 @@ def test_the_words_of_a_name_may_stand_apart() -> None:
 
 def test_what_the_worker_says_of_a_metric_that_came_as_no_number_is_found() -> None:
     printed = 'a\norchestune: val.loss came as the text "0.5", which is no number\n'
-    assert no_number("val.loss", printed) == 'it came as the text "0.5", which is no number; write {"val.loss": 0.5}'
-    assert no_number("loss", printed) == no_number("val_loss", printed) == ""
+    assert (
+        not_a_number_hint("val.loss", printed)
+        == 'it was reported as the text "0.5", which is not a number; write {"val.loss": 0.5}'
+    )
+    assert not_a_number_hint("loss", printed) == not_a_number_hint("val_loss", printed) == ""
 
 
 @pytest.mark.parametrize(
@@ -79,16 +82,18 @@ def test_a_number_behind_a_name_without_a_sign_is_found(printed: str, found: str
 
 
 def test_what_is_to_be_printed_instead_is_told() -> None:
-    assert unread("loss", "loss: 0,5") == (
-        "`loss: 0,5` is not read as a number; print a point before the fraction, and nothing between thousands"
+    assert unparsed_hint("loss", "loss: 0,5") == (
+        "`loss: 0,5` is not parsed as a number; print a decimal point, and no thousands separators"
     )
-    assert unread("loss", "loss: 5ms").startswith("`loss: 5ms` has a unit; ")
-    assert unread("loss", "loss: 0.5") == ""
-    told = "`Val Loss 0.5` is not read as a value; print `val_loss=0.5`, or name what is read in `collect: {regex: …}`"
-    assert unread("val_loss", "Val Loss 0.5") == told
+    assert unparsed_hint("loss", "loss: 5ms").startswith("`loss: 5ms` has a unit; ")
+    assert unparsed_hint("loss", "loss: 0.5") == ""
+    told = "`Val Loss 0.5` is not parsed as a value; print `val_loss=0.5`, or set a pattern in `collect: {regex: …}`"
+    assert unparsed_hint("val_loss", "Val Loss 0.5") == told
 
 
 def test_what_the_worker_says_of_a_number_that_may_mean_two_is_found() -> None:
     printed = "a\norchestune: loss came as 1,234, which may be 1234 or 1.234\n"
-    assert unsure("loss", printed).startswith("it came as 1,234, which may be 1234 or 1.234; print a point ")
-    assert unsure("acc", printed) == no_number("loss", printed) == ""
+    assert ambiguity_hint("loss", printed).startswith(
+        "it was reported as 1,234, which may be 1234 or 1.234; print a decimal "
+    )
+    assert ambiguity_hint("acc", printed) == not_a_number_hint("loss", printed) == ""

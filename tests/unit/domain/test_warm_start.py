@@ -109,16 +109,16 @@ def test_tables_of_other_tools_are_understood(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changed", "note"),
     [
-        ({"lr": 0.5}, "old.csv: 1 of 1 results left out: outside this space, such as lr = 0.5"),
-        ({"opt": "lion"}, "old.csv: 1 of 1 results left out: outside this space, such as opt = lion"),
-        ({"layers": 3.4}, "old.csv: 1 of 1 results left out: outside this space, such as layers = 3.4"),
-        ({"layers": "many"}, "old.csv: 1 of 1 results left out: outside this space, such as layers = many"),
-        ({"loss": ""}, "old.csv: 1 of 1 results left out: no value of loss"),
-        ({"state": "running"}, "old.csv: 1 of 1 results left out: not finished, such as state = running"),
-        ({"status": "odd"}, "old.csv: 1 of 1 results left out: not finished, such as status = odd"),
+        ({"lr": 0.5}, "old.csv: 1 of 1 results skipped: outside this space, such as lr = 0.5"),
+        ({"opt": "lion"}, "old.csv: 1 of 1 results skipped: outside this space, such as opt = lion"),
+        ({"layers": 3.4}, "old.csv: 1 of 1 results skipped: outside this space, such as layers = 3.4"),
+        ({"layers": "many"}, "old.csv: 1 of 1 results skipped: outside this space, such as layers = many"),
+        ({"loss": ""}, "old.csv: 1 of 1 results skipped: no value of loss"),
+        ({"state": "running"}, "old.csv: 1 of 1 results skipped: not finished, such as state = running"),
+        ({"status": "odd"}, "old.csv: 1 of 1 results skipped: not finished, such as status = odd"),
         (
             {"loss.stddev": -0.1},
-            "old.csv: 1 of 1 results left out: a standard deviation is negative, such as -0.1 of loss",
+            "old.csv: 1 of 1 results skipped: a standard deviation is negative, such as -0.1 of loss",
         ),
     ],
 )
@@ -132,7 +132,7 @@ def test_what_lies_below_a_logarithmic_range_is_no_result_at_its_lower_bound() -
     space = Space.of((Parameter("lr", "float", 1e-9, 1.0, log=True),))
     made = mapped("old.csv", [{"lr": each, "loss": 1} for each in (0, "1e-12", 1e-9, "1.0000000001")], space, LOSS)
     assert [seen.parameters for seen in made.observations] == [{"lr": 1e-9}, {"lr": 1.0}]
-    assert made.notes == ("old.csv: 2 of 4 results left out: outside this space, such as lr = 0",)
+    assert made.notes == ("old.csv: 2 of 4 results skipped: outside this space, such as lr = 0",)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_tables_of_others_tell_which_trials_still_run(column: str, ended: str, f
     rows = [{**WHOLE, "loss": loss, column: state} for state, loss in states]
     found = mapped("old.csv", rows, SPACE, LOSS)
     assert [seen.state for seen in found.observations] == [TrialState.COMPLETED, TrialState.FAILED]
-    assert found.notes == (f"old.csv: 2 of 4 results left out: not finished, such as {column} = {runs}",)
+    assert found.notes == (f"old.csv: 2 of 4 results skipped: not finished, such as {column} = {runs}",)
 
 
 def test_a_status_is_a_state_where_nothing_else_is_called_so() -> None:
@@ -166,20 +166,20 @@ def test_what_lies_between_two_steps_was_measured_elsewhere_and_what_a_table_has
     ]
     made = mapped("old.csv", [{**row, "loss": 1} for row in rows], space, LOSS)
     assert [seen.parameters for seen in made.observations] == [{"x": 2 / 3, "n": 32}, {"x": 0.0, "n": 96}]
-    assert made.notes == ("old.csv: 2 of 4 results left out: outside this space, such as x = 0.5",)
+    assert made.notes == ("old.csv: 2 of 4 results skipped: outside this space, such as x = 0.5",)
 
 
 def test_a_result_without_any_of_the_parameters_is_none() -> None:
-    assert one({"loss": 0.3}).notes == ("old.csv: 1 of 1 results left out: none of the parameters is in it",)
+    assert one({"loss": 0.3}).notes == ("old.csv: 1 of 1 results skipped: no parameter of this space",)
 
 
 def test_a_missing_parameter_is_said_nothing_about_and_an_unknown_one_not_looked_at() -> None:
     made = one({"parameters": {"lr": 0.01, "opt": "adam", "width": 7}, "metrics": {"loss": 1}})
     assert made.observations[0].parameters == {"lr": 0.01, "opt": "adam"}
     assert made.notes == (
-        "old.csv: not looked at, since no parameters here: width",
-        "old.csv: 1 of 1 results have no value of layers, and say nothing about it",
-        "old.csv: 1 of 1 results have no value of amp, and say nothing about it",
+        "old.csv: ignored, since this space has no such parameters: width",
+        "old.csv: 1 of 1 results have no value of layers, and do not inform its search",
+        "old.csv: 1 of 1 results have no value of amp, and do not inform its search",
     )
 
 
@@ -214,7 +214,7 @@ PRUNED = {**WHOLE, "state": "pruned"}
 def test_what_another_metric_pruned_says_nothing(documents: list[dict[str, Any]], states: list[str]) -> None:
     made = mapped("old.csv", documents, SPACE, LOSS)
     assert [seen.state for seen in made.observations] == states
-    said = "old.csv: 1 of 3 results left out: pruned by another metric"
+    said = "old.csv: 1 of 3 results skipped: pruned by another metric"
     assert (said in made.notes) is (states == ["failed"])
 
 
@@ -223,7 +223,7 @@ def test_of_results_that_are_left_out_it_is_not_told_what_they_do_not_say() -> N
     made = mapped(
         "old.csv", [{**brief, "error": 1}, {**brief, "state": "pruned"}, {**brief, "state": "failed"}], SPACE, LOSS
     )
-    assert made.notes[2:] == ("old.csv: 1 of 3 results have no value of amp, and say nothing about it",)
+    assert made.notes[2:] == ("old.csv: 1 of 3 results have no value of amp, and do not inform its search",)
 
 
 def test_of_two_metrics_the_first_one_prunes() -> None:

@@ -200,7 +200,7 @@ def test_all_mistakes_are_told_at_once_by_their_key() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"constraints": ["a < lr"]}, "constraints.0.: `a < lr`: .a. is no parameter"),
+        ({"constraints": ["a < lr"]}, "constraints.0.: `a < lr`: unknown parameter: .a."),
         ({"constraints": "lr < 0"}, "constraints: no configuration was found that fulfils `lr < 0`"),
         ({"seed": -1}, "seed: -1 is no whole number of at least 0"),
         ({"seed": True}, "seed: True is no whole number of at least 0"),
@@ -328,8 +328,8 @@ def test_a_warm_start_is_learnt_from_and_never_the_best() -> None:
     ]
     optimizer = Optimizer({**PARAMETERS, "width": "1..9"}, METRICS, seed=1, warm_start=[*rows, {"lr": 7, "loss": 0}])
     assert optimizer.notes == (
-        "the list: 1 of 41 results left out: outside this space, such as lr = 7",
-        "the list: 40 of 41 results have no value of width, and say nothing about it",
+        "the list: 1 of 41 results skipped: outside this space, such as lr = 7",
+        "the list: 40 of 41 results have no value of width, and do not inform its search",
     )
     assert optimizer.best() is None
     copy = Optimizer.from_json(json.loads(json.dumps(optimizer.to_json())))
@@ -373,8 +373,8 @@ def test_an_engine_that_learns_nothing_says_so_of_a_warm_start(engine: Any) -> N
     rows = [{"lr": 0.01, "model": "linear", "loss": 1}, {"lr": 9, "model": "linear", "loss": 1}]
     optimizer = Optimizer(PARAMETERS, METRICS, engine=engine, warm_start=rows)
     assert optimizer.notes == (
-        "the list: 1 of 2 results left out: outside this space, such as lr = 9",
-        "warm_start: has no effect: this engine learns nothing from results",
+        "the list: 1 of 2 results skipped: outside this space, such as lr = 9",
+        "warm_start: has no effect: this engine does not use results",
     )
     assert Optimizer(PARAMETERS, METRICS, engine=engine).notes == ()
 

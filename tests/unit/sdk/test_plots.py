@@ -199,7 +199,7 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(world: CoreWorld, 
         (lambda: made.history("acuracy"), "'acuracy' is no metric of the experiment"),
         (lambda: made.slice(["l"]), "'l' is no parameter of the experiment"),
         (made.pareto, "a front takes two metrics"),
-        (made.hypervolume, "optimizes loss alone"),
+        (made.hypervolume, "optimizes only loss"),
         (made.contour, "a contour takes two parameters"),
     ]
     for call, said in calls:

@@ -218,7 +218,7 @@ def test_a_link_is_over_when_its_days_are(server: Live, core: Core, handles: dic
         moved = f"orchestune-{restarted.port}={cookie.partition('=')[2]}"
         assert as_guest(restarted, "GET", f"/api/v1{where}", moved).status == 401
         reply = restarted.ask("GET", made["path"], token=None)
-    assert reply.status == 401 and b"not valid any more" in reply.body
+    assert reply.status == 401 and b"no longer valid" in reply.body
 
 
 def test_a_session_of_a_guest_never_outlives_its_link(server: Live, handles: dict[str, str]) -> None:

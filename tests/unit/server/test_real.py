@@ -364,7 +364,7 @@ def test_a_check_waits_no_longer_than_who_asks_for_files_that_are_silent(
             return super().put(key, data)
 
     monkeypatch.setattr(read_server, "_FILES_SECONDS", 0.1)
-    with pytest.raises(StoreUnavailable, match="does not answer"):
+    with pytest.raises(StoreUnavailable, match="does not respond"):
         read_server.check(replace(shop.world.core, files=Silent(tmp_path / "silent")))
     assert asked.wait(60)
     ended.set()

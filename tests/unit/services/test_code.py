@@ -59,7 +59,7 @@ def test_code_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
     with core.store.transaction() as session:
         assert unreferenced(session, core.clock.now() + 10) == []
         session.connection.exec_driver_sql("DELETE FROM blobs")
-    with pytest.raises(NotFound, match="the code is no longer there"):
+    with pytest.raises(NotFound, match="the code was deleted"):
         read_code.code(core, ref, 1)
     core.store.close()
 

@@ -240,7 +240,7 @@ def test_what_was_counted_before_is_not_read_again_and_the_rest_is_counted_as_an
         assert [(each["trials"], each["newest"]) for each in timeout] == [(step, number)]
         with own_core.store.reading() as session:
             row = stored_experiments.get(session, identity)
-            fresh, known = TrialTotals(), own_core.shelf._kept[identity, None].tally
+            fresh, known = TrialTotals(), own_core.experiment_cache._entries[identity, None].tally
             assert fresh.read(session, row).begins.tolist() == known.read(session, row).begins.tolist()
             assert fresh.ends.tolist() == known.ends.tolist()
         assert known.late & {61, 62, 63} == ({number} if number > 61 else set())
@@ -260,7 +260,7 @@ def test_who_waits_for_another_reader_sees_what_is_so_when_his_turn_comes(
     identity = read_experiments.resolve(own_core, handles["image model"])
     before, found = count(own_core, identity), list[int]()
     waiting = threading.Thread(target=lambda: found.append(count(own_core, identity)))
-    with own_core.shelf._kept[identity, None].turn:
+    with own_core.experiment_cache._entries[identity, None].turn:
         waiting.start()
         waiting.join(0.2)
         assert waiting.is_alive()

@@ -89,11 +89,11 @@ def test_without_a_trial_it_is_empty(core: Core) -> None:
 
 def test_what_is_not_there_is_said(core: Core) -> None:
     ref = written(core, lambda given: 1.0, 3)
-    with pytest.raises(BadInput, match="'speed' is no parameter"):
+    with pytest.raises(BadInput, match="unknown parameter: 'speed'"):
         contour(core, ref, "speed", "rate", None)
     with pytest.raises(UsageError, match="two different"):
         contour(core, ref, "rate", "rate", None)
-    with pytest.raises(UsageError, match="'f1' is no metric"):
+    with pytest.raises(UsageError, match="has no metric 'f1'"):
         contour(core, ref, "rate", "width", "f1")
 
 

@@ -48,7 +48,7 @@ def test_each_file_is_found_without_all_others(tmp_path: Path) -> None:
 
         counts.append(steps(core.store, fetch))
     assert len(read_trials.artifacts(core, ref, 1)) == 1000
-    with pytest.raises(NotFound, match=r"trial 1 kept no file 'out/1000.pt'"):
+    with pytest.raises(NotFound, match=r"trial 1 has no artifact 'out/1000.pt'"):
         read_trials.open_artifact(core, ref, 1, "out/1000.pt")
     with pytest.raises(NotFound, match="has no trial 2"):
         read_trials.artifacts(core, ref, 2)

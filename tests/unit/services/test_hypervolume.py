@@ -75,7 +75,7 @@ def test_nothing_is_covered_before_a_result_counts(core: Core) -> None:
 
 def test_one_objective_has_no_hypervolume(core: Core) -> None:
     ref = written(core, TWO[:1], [("completed", {"error": 1.0})])
-    with pytest.raises(UsageError, match="optimizes error alone"):
+    with pytest.raises(UsageError, match="optimizes only error"):
         read_hypervolume.hypervolume(core, ref)
 
 

@@ -73,7 +73,7 @@ def test_columns_sort_both_ways_and_among_equals_the_newest_comes_first(core: Co
     assert listed(core, sort="-age", limit=2)[0] == ["Run 00", "Run 01"]
     assert listed(core, sort="-owner", limit=2)[0] == ["Run 29", "Run 27"]
     assert listed(core, sort="state", limit=1)[0] == ["Run 27"]
-    with pytest.raises(BadInput, match="there is no order 'size'"):
+    with pytest.raises(BadInput, match="unknown sort order: 'size'"):
         listed(core, sort="size")
 
 

@@ -20,7 +20,7 @@ def test_it_takes_the_place_of_the_last_suggestion_that_nobody_has_begun(world: 
     assert (made["number"], made["parameters"], made["source"]) == (5, WANTED, "user")
     displaced = world.trials(experiment)[3]
     assert displaced["state"] == "cancelled"
-    assert displaced["reason"]["message"] == "a configuration that was queued by ada took its place"
+    assert displaced["reason"]["message"] == "replaced by a configuration that was queued by ada"
     status = world.run(experiment)
     assert (status["state"], status["counts"]["completed"], status["counts"]["cancelled"]) == ("completed", 4, 1)
     assert world.trials(experiment)[4]["state"] == "completed"
@@ -31,7 +31,7 @@ def test_nothing_that_runs_or_that_a_user_asked_for_gives_way(world: CoreWorld) 
     world.tick(3)
     [(_, lease)] = world.lease()
     assert queue_trial(world.core, experiment, WANTED, "ada")["number"] == 3
-    with pytest.raises(Conflict, match="each of the 2 trials of the budget has its configuration: 0 ended, 2 run or"):
+    with pytest.raises(Conflict, match="the budget of 2 trials is used up: 0 finished, 2 running or"):
         queue_trial(world.core, experiment, {"x": 0.5}, "ada")
     assert [trial["state"] for trial in world.trials(experiment)] == ["running", "cancelled", "queued"]
     assert lease["trial"] == 1

@@ -16,8 +16,8 @@ from tests.contract.world import CoreWorld, decoded
     [
         ("ada", "by ada"),
         ("admin", "by admin"),  # who a kubeconfig often stands for
-        ("owner", "by somebody who has the role owner"),
-        ("orchestune-editor", "by somebody who has the role editor"),
+        ("owner", "by a user with the role owner"),
+        ("orchestune-editor", "by a user with the role editor"),
     ],
 )
 def test_a_reason_names_a_person_or_says_that_a_role_is_meant(actor: str, words: str, tmp_path: Path) -> None:

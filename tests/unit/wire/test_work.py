@@ -111,7 +111,7 @@ def test_an_invalid_report_is_rejected_by_itself_with_its_path(change: dict[str,
 
 @pytest.mark.parametrize(("field", "report"), [("beats", BEAT), ("finished", END)])
 def test_an_attempt_is_reported_once_in_a_call(field: str, report: dict[str, Any]) -> None:
-    with pytest.raises(InvalidCall, match=f"^{field}: names an attempt more than once"):
+    with pytest.raises(InvalidCall, match=f"^{field}: contains an attempt more than once"):
         call(**{field: [report, report]})
 
 

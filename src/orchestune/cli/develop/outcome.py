@@ -11,7 +11,7 @@ from typing import Any
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.render import duration, number, one_line
 from orchestune.domain.specification.experiment import Specification
-from orchestune.domain.specification.unparsed_metrics import unread
+from orchestune.domain.specification.unparsed_metrics import unparsed_hint
 
 
 @dataclass
@@ -83,7 +83,7 @@ def verdict(
 
 def _advice(name: str, outcome: Outcome) -> str:
     """How the metric would be found; nothing where the command came to no end at which it would have printed it."""
-    if told := unread(name, outcome.printed):
+    if told := unparsed_hint(name, outcome.printed):
         return f": {one_line(told)}"
     near = get_close_matches(name, outcome.extra, 1, 0.4)
     if near:

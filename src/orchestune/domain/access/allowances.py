@@ -111,8 +111,8 @@ class Allowances:
 
     def permit(self, kind: str, name: str = "") -> bool:
         """Return True if the permission is granted. Objects of the server never are."""
-        asked = Allowance(kind, name)
-        return asked in self.granted and not asked.is_reserved
+        allowance = Allowance(kind, name)
+        return allowance in self.granted and not allowance.is_reserved
 
     def around(self, path: str) -> str | None:
         """Return another granted folder that contains `path`; None if there is none.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 MOST_TEXT = 200  # characters per value: callers choose names, paths and references
-_MOST_REASON = 500  # characters of a refusal's message
+_MAX_REASON_CHARS = 500  # characters of a refusal's message
 
 
 class AuditKind(StrEnum):
@@ -66,11 +66,11 @@ class AuditEvent:
     def __post_init__(self) -> None:
         for name in ("actor", "role", "address", "subject"):
             object.__setattr__(self, name, printable(getattr(self, name)))
-        details = {key: printable(text, _MOST_REASON) for key, text in self.details.items()}
+        details = {key: printable(text, _MAX_REASON_CHARS) for key, text in self.details.items()}
         object.__setattr__(self, "details", details)
 
 
-def printable(text: str, most: int = MOST_TEXT) -> str:
-    """Return `text` with control characters and line breaks replaced by U+FFFD, truncated to `most` characters."""
-    line = "".join(character if character.isprintable() else "\ufffd" for character in text[:most])
-    return line if len(text) <= most else f"{line[: most - 1]}…"
+def printable(text: str, max_chars: int = MOST_TEXT) -> str:
+    """Return `text` with control characters and line breaks replaced by U+FFFD, truncated to `max_chars` characters."""
+    line = "".join(character if character.isprintable() else "\ufffd" for character in text[:max_chars])
+    return line if len(text) <= max_chars else f"{line[: max_chars - 1]}…"

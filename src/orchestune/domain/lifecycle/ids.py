@@ -48,7 +48,5 @@ def split_reference(text: str) -> tuple[str, int | None]:
     if not slash:
         return experiment, None
     if not number.isdecimal() or int(number) < 1:
-        raise ValueError(
-            f"'{text}': after the slash stands the number of a trial, such as {experiment or 'sgd-7f3a'}/12"
-        )
+        raise ValueError(f"invalid trial number: '{text}' (expected such as {experiment or 'sgd-7f3a'}/12)")
     return experiment, int(number)

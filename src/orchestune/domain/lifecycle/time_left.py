@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 LAST = 50
 """number of most recently ended attempts that the estimate uses"""
-_NEARLY = 0.9
+_MAX_DONE_SHARE = 0.9
 """upper bound of the completed share of a running trial, however long it has run"""
 
 
@@ -24,7 +24,7 @@ class TrialPace:
         Their attempts, of which `live` are running, have taken `done` seconds in total.
         """
         lanes = min(max(self.lanes, live), max(remaining, 1) * folds)
-        return max(remaining * self.seconds - min(done, _NEARLY * running * self.seconds), 0.0) / lanes
+        return max(remaining * self.seconds - min(done, _MAX_DONE_SHARE * running * self.seconds), 0.0) / lanes
 
 
 def pace(spans: Sequence[tuple[float, float]], trials: int) -> TrialPace:

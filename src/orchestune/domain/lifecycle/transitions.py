@@ -134,7 +134,7 @@ MACHINES: Mapping[str, Mapping[tuple[StrEnum, Cause], StrEnum]] = {
 
 
 def after(table: Mapping[tuple[S, Cause], S], state: S, cause: Cause) -> S:
-    """Return the next state. Raises Forbidden if the table has no such transition."""
+    """Return the next state. Raises InvalidTransition if the table has no such transition."""
     try:
         return table[state, cause]
     except KeyError:

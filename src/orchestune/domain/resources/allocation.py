@@ -74,9 +74,9 @@ class AvailableSlots:
             return
         usable = self._among(among)
         for _ in range(slots):
-            found = next((free for free in usable if free.fit(each, 1)), None)
-            if found is not None:
-                found.take(each)
+            machine_with_room = next((free for free in usable if free.fit(each, 1)), None)
+            if machine_with_room is not None:
+                machine_with_room.take(each)
 
     def fit(self, each: Resources, slots: int, machines: Iterable[str] | None = None) -> int:
         """Return how many of `slots` trials fit (on `machines`, if given)."""
@@ -121,7 +121,7 @@ def allocate(capacity: Capacity, demands: Sequence[Demand]) -> dict[str, int]:
     """Return slots per experiment. The user with the smallest share is served next, first demand first."""
     granted = dict.fromkeys((demand.experiment for demand in demands), 0)
     free = {machine.name: FreeMachine.whole(machine) for machine in capacity.machines}
-    rooms: dict[str, deque[FreeMachine]] = {}
+    machines_by_experiment: dict[str, deque[FreeMachine]] = {}
     owners: dict[str, _Owner] = {}
     for demand in demands:
         if capacity.elastic or not (demand.each.cpu or demand.each.memory or demand.each.gpu):
@@ -129,39 +129,43 @@ def allocate(capacity: Capacity, demands: Sequence[Demand]) -> dict[str, int]:
         elif demand.slots > 0:
             owners.setdefault(demand.owner, _Owner()).demands.append(demand)
             allowed = usable(capacity, demand.each, demand.pool, demand.avoid)
-            rooms[demand.experiment] = deque(free[machine.name] for machine in allowed)
-    total = _total(capacity)
+            machines_by_experiment[demand.experiment] = deque(free[machine.name] for machine in allowed)
+    total = _total_resources(capacity)
     while owners:
         name = min(owners, key=lambda owner: owners[owner].share)
         owner = owners[name]
         demand = owner.demands[0]
         # a single user gets all slots at once; several users get one slot at a time
-        wanted = demand.slots - granted[demand.experiment]
-        got = _place(rooms[demand.experiment], demand.each, wanted if len(owners) == 1 else min(wanted, 1))
-        granted[demand.experiment] += got
-        owner.share += got * _part(demand.each, total)
-        if got == 0 or granted[demand.experiment] >= demand.slots:
+        pending_slots = demand.slots - granted[demand.experiment]
+        allocated = _allocate_slots(
+            machines_by_experiment[demand.experiment],
+            demand.each,
+            pending_slots if len(owners) == 1 else min(pending_slots, 1),
+        )
+        granted[demand.experiment] += allocated
+        owner.share += allocated * _dominant_share(demand.each, total)
+        if allocated == 0 or granted[demand.experiment] >= demand.slots:
             owner.demands.popleft()
             if not owner.demands:
                 del owners[name]
     return granted
 
 
-def _place(room: deque[FreeMachine], each: Resources, wanted: int) -> int:
-    """Allocate resources to up to `wanted` trials and return how many fit. Machines without space for one more are
-    removed from `room`: nothing frees space on them, and thousands of slots may be allocated one by one.
+def _allocate_slots(machines: deque[FreeMachine], each: Resources, slots: int) -> int:
+    """Allocate resources to up to `slots` trials and return how many fit. Machines without space for one more are
+    removed from `machines`: nothing frees space on them, and thousands of slots may be allocated one by one.
     """
     placed = 0
-    while room and placed < wanted:
-        got = room[0].fit(each, wanted - placed)
-        room[0].take(each, got)
-        placed += got
-        if placed < wanted:
-            room.popleft()
+    while machines and placed < slots:
+        fitting = machines[0].fit(each, slots - placed)
+        machines[0].take(each, fitting)
+        placed += fitting
+        if placed < slots:
+            machines.popleft()
     return placed
 
 
-def _total(capacity: Capacity) -> Resources:
+def _total_resources(capacity: Capacity) -> Resources:
     return Resources(
         sum(machine.cpu for machine in capacity.machines),
         sum(machine.memory for machine in capacity.machines),
@@ -169,7 +173,7 @@ def _total(capacity: Capacity) -> Resources:
     )
 
 
-def _part(each: Resources, total: Resources) -> float:
+def _dominant_share(each: Resources, total: Resources) -> float:
     return max(
         (each.cpu or 0) / (total.cpu or 1), (each.memory or 0) / (total.memory or 1), each.gpu / (total.gpu or 1)
     )

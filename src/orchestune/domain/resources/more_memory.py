@@ -8,7 +8,7 @@ from dataclasses import replace
 from orchestune.domain.resources.allocation import usable
 from orchestune.domain.resources.resources import Capacity, Resources
 
-_STEP = 2**20
+_GRANULARITY_BYTES = 2**20
 
 
 def next_memory(
@@ -27,11 +27,11 @@ def next_memory(
     """
     if each.memory is None:
         return None
-    wanted = math.ceil(each.memory * factor / _STEP) * _STEP
+    request = math.ceil(each.memory * factor / _GRANULARITY_BYTES) * _GRANULARITY_BYTES
     if not capacity.elastic:
         machines = usable(capacity, replace(each, memory=0), pool, avoid)
-        wanted = min(wanted, max((machine.whole.memory or 0 for machine in machines), default=0) - beside)
-    return wanted if wanted > each.memory else 0
+        request = min(request, max((machine.whole.memory or 0 for machine in machines), default=0) - beside)
+    return request if request > each.memory else 0
 
 
 def sized(each: Resources, memory: int) -> Resources:

@@ -8,7 +8,11 @@ from orchestune.domain.resources.resources import Resources
 
 ENOUGH = 5
 """measured attempts before memory is predicted from them"""
-_MARGIN, _SPARE, _STEP = 1.25, 16 * 2**20, 2**20  # factor, and bytes added to the peak; rounded up to whole MiB
+_MARGIN_FACTOR, _MARGIN_BYTES, _GRANULARITY_BYTES = (
+    1.25,
+    16 * 2**20,
+    2**20,
+)  # factor, and bytes added to the peak; rounded up to whole MiB
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class MemoryPeaks:
         """Expected upper bound of the next attempt's memory in bytes, with a margin; None if too few were measured."""
         if self.count < ENOUGH:
             return None
-        return -(-int(self.highest * _MARGIN + _SPARE) // _STEP) * _STEP
+        return -(-int(self.highest * _MARGIN_FACTOR + _MARGIN_BYTES) // _GRANULARITY_BYTES) * _GRANULARITY_BYTES
 
     def with_one_more(self, memory: int, killed: bool = False) -> MemoryPeaks:
         """Return the peaks including an attempt that took `memory` bytes; `killed`: it was OOM killed."""
@@ -35,15 +39,15 @@ class MemoryPeaks:
         return MemoryPeaks(self.count + 1, max(self.highest, memory), self.surprises + surprise)
 
 
-def set_aside(asked: Resources, peaks: MemoryPeaks, most: int) -> Resources:
+def set_aside(requested: Resources, peaks: MemoryPeaks, max_memory: int) -> Resources:
     """Return the resources to reserve for a trial if the backend does not enforce memory limits.
 
     The measured peaks replace the requested memory, up or down. After a surprise the request is the lower bound again,
-    and without a request twice the expected memory is reserved. `most`: memory of the largest machine, the upper bound.
+    and without a request twice the expected memory is reserved. Upper bound: `max_memory`, that of the largest machine.
     """
     expected = peaks.expected
     if expected is None:
-        return asked
+        return requested
     if peaks.surprises:
-        expected = expected * 2 if asked.memory is None else max(asked.memory, expected)
-    return replace(asked, memory=min(expected, max(most, asked.memory or 0)))
+        expected = expected * 2 if requested.memory is None else max(requested.memory, expected)
+    return replace(requested, memory=min(expected, max(max_memory, requested.memory or 0)))

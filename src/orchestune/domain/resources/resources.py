@@ -28,7 +28,7 @@ def parse_bytes(text: str | int | float) -> int:
         unit = {"K": "k", "ki": "Ki"}.get(unit, unit)
         if unit in _UNITS:
             return int(float(match[1]) * _UNITS[unit])
-    raise ValueError(f"{text!r} is no amount of memory; write 512Mi, 2Gi or 4G")
+    raise ValueError(f"invalid amount of memory: {text!r} (expected such as 512Mi, 2Gi or 4G)")
 
 
 def parse_cpu(text: str | int | float) -> float:
@@ -36,7 +36,7 @@ def parse_cpu(text: str | int | float) -> float:
     match = re.fullmatch(rf"\s*({_AMOUNT})(m?)\s*", str(text))
     if match and float(match[1]) > 0:
         return float(match[1]) / (1000 if match[2] else 1)
-    raise ValueError(f"{text!r} is no amount of cpu; write 2, 0.5 or 500m")
+    raise ValueError(f"invalid amount of cpu: {text!r} (expected such as 2, 0.5 or 500m)")
 
 
 def parse_seconds(text: object) -> float:
@@ -51,7 +51,7 @@ def parse_seconds(text: object) -> float:
             return total
     elif re.fullmatch(_AMOUNT, str(text)) and float(str(text)) > 0:
         return float(str(text))
-    raise ValueError(f"{text!r} is no length of time; write 30s, 5m, 1h30m or seconds as a number")
+    raise ValueError(f"invalid duration: {text!r} (expected such as 30s, 5m, 1h30m or a number of seconds)")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Resources:
     gpu_memory: int | None = None
     """minimum bytes of each GPU"""
     pin: bool = False
-    """True: each trial gets exclusive cores"""
+    """True if each trial gets exclusive cores"""
     gpu_ids: tuple[str, ...] | None = None
     """the only GPUs it may use; None: any. Set from the environment of the shell that called `run`, never by a file"""
 
@@ -120,14 +120,14 @@ class Resources:
         text += f" with {self.gpu_memory / 2**30:.3g} GiB" if self.gpu_memory else ""
         if self.gpu_ids is None:
             return text
-        only = f"only {', '.join(self.gpu_ids)}" if self.gpu_ids else "no card of this machine"
+        only = f"only {', '.join(self.gpu_ids)}" if self.gpu_ids else "no GPU of this machine"
         return f"{text}, and CUDA_VISIBLE_DEVICES names {only}"
 
     def __str__(self) -> str:
         parts = [] if self.cpu is None else [f"{self.cpu:g} cpu"]
         parts += [] if self.memory is None else [f"{self.memory / 2**30:.3g} GiB memory"]
         parts += [self.cards] if self.gpu else []
-        return ", ".join(parts) or "nothing in particular"
+        return ", ".join(parts) or "no resources"
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Machine:
 
     def suitable(self, each: Resources) -> float:
         """Return the number of GPUs that match the request, including those that other workloads hold."""
-        own = sum(each.wanted.suited_by(card) for card in self.gpus)
+        own = sum(each.wanted.suited_by(gpu) for gpu in self.gpus)
         lent = self.lent
         fits = suits(lent.gpu_type or "", lent.gpu_memory or 0, each.gpu_type, each.gpu_memory)
         return own + (lent.gpu if fits else 0)
@@ -175,8 +175,8 @@ class Capacity:
         """Return this capacity with the named machines moved to `shut`."""
         if not shut:
             return self
-        left = tuple(machine for machine in self.machines if machine.name not in shut)
-        return replace(self, machines=left, shut=self.shut | shut)
+        available = tuple(machine for machine in self.machines if machine.name not in shut)
+        return replace(self, machines=available, shut=self.shut | shut)
 
     @property
     def gpus(self) -> tuple[Gpu, ...]:
@@ -197,51 +197,55 @@ def fits(
     machines = [machine for machine in offered if machine.name not in avoid]
     if offered and not machines:
         of = f" of the pool {pool}" if pool else ""
-        return f"no machine{of} takes it: they are tainted, or labelled otherwise than it asks for"
+        return f"no machine{of} accepts the trial: their taints or labels do not match its tolerations or node selector"
     if not machines:
         pools = sorted({machine.pool for machine in capacity.machines if machine.pool})
-        known = f"; pools with machines: {', '.join(pools)}" if pools else ""
-        return f"there is no machine in the pool {pool}{known}" if pool else "there is no machine"
+        pools_hint = f"; pools with machines: {', '.join(pools)}" if pools else ""
+        return f"the pool {pool} has no machine{pools_hint}" if pool else "the cluster has no machine"
     if any(holds(machine, each) for machine in machines):
         return None
     lacking = _lacking(machines, each, pool)
     if lacking:
         return f"a trial needs {'; it needs '.join(lacking)}"
     if each.gpu and not any(machine.suitable(each) >= each.gpu for machine in machines):
-        return f"a trial needs {each.cards}; {_there(machines)}"
+        return f"a trial needs {each.cards}; {_gpus_by_machine(machines)}"
     return f"no single machine has {each}"
 
 
 def _lacking(machines: Sequence[Machine], each: Resources, pool: str | None) -> list[str]:
     """Return the resources that even the largest machine lacks, as texts that complete `a trial needs`."""
-    found = []
+    shortages = []
     for name, unit, amount in _AMOUNTS:
         largest = max(machines, key=lambda machine: amount(machine.whole))
-        wanted, has = amount(each), amount(largest.whole)
-        if wanted > has:
+        requested, has = amount(each), amount(largest.whole)
+        if requested > has:
             of = f" of the pool {pool}" if pool else ""
-            who = largest.name if len(machines) == 1 else f"the largest machine{of}, {largest.name},"
-            there = listing(largest.gpus) if name == "gpu" else ""
+            where = largest.name if len(machines) == 1 else f"the largest machine{of}, {largest.name},"
+            gpus = listing(largest.gpus) if name == "gpu" else ""
             hides = f" ({largest.hides} may hide others)" if name == "gpu" and largest.hides else ""
-            found.append(f"{wanted / unit:g} {name}, {who} has {has / unit:.3g}{f': {there}' if there else ''}{hides}")
-    return found
+            shortages.append(
+                f"{requested / unit:g} {name}, {where} has {has / unit:.3g}{f': {gpus}' if gpus else ''}{hides}"
+            )
+    return shortages
 
 
-def _there(machines: Sequence[Machine]) -> str:
+def _gpus_by_machine(machines: Sequence[Machine]) -> str:
     """Return the GPUs by machine as text, the machine with the most first."""
     ranked = sorted(machines, key=lambda machine: -machine.whole.gpu)
     texts = [f"{machine.name} has {_listed(machine)}" for machine in ranked if machine.whole.gpu]
-    return "; ".join(texts[:_SHOWN]) + (f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else "")
+    return "; ".join(texts[:_MAX_LISTED_MACHINES]) + (
+        f"; and {len(texts) - _MAX_LISTED_MACHINES} more" if len(texts) > _MAX_LISTED_MACHINES else ""
+    )
 
 
 def _listed(machine: Machine) -> str:
     lent = machine.lent
-    borrowed = [Gpu("", lent.gpu_type or "", lent.gpu_memory or 0)] * int(lent.gpu)
-    found = listing([*machine.gpus, *borrowed]) or f"{machine.whole.gpu:g} cards of which nothing more is known"
-    return f"{found} ({machine.hides} may hide others)" if machine.hides else found
+    lent_gpus = [Gpu("", lent.gpu_type or "", lent.gpu_memory or 0)] * int(lent.gpu)
+    gpus = listing([*machine.gpus, *lent_gpus]) or f"{machine.whole.gpu:g} GPUs of unknown type"
+    return f"{gpus} ({machine.hides} may hide others)" if machine.hides else gpus
 
 
-_SHOWN = 5
+_MAX_LISTED_MACHINES = 5
 _AMOUNTS: tuple[tuple[str, int, Callable[[Resources], float]], ...] = (
     ("cpu", 1, lambda amount: amount.cpu or 0),
     ("GiB memory", 2**30, lambda amount: amount.memory or 0),

@@ -16,11 +16,11 @@ NEWEST = 30
 """most recent samples, which are never downsampled"""
 
 
-def with_more(kept: Sequence[Sample], new: Sequence[Sample], most: int = MOST) -> list[Sample]:
-    """Return `kept` and the `new` samples with higher numbers; if too many, only every k-th of the older ones."""
-    last = kept[-1][0] if kept else -1
-    found = [*kept, *(sample for sample in new if sample[0] > last)]
-    if len(found) <= NEWEST:
-        return found
-    stride = 1 << max(0, math.ceil(math.log2((found[-1][0] + 1) / most)))
-    return [sample for sample in found[:-NEWEST] if sample[0] % stride == 0] + found[-NEWEST:]
+def with_more(stored: Sequence[Sample], new: Sequence[Sample], max_samples: int = MOST) -> list[Sample]:
+    """Return `stored` and the `new` samples with higher numbers; if too many, only every k-th of the older ones."""
+    last = stored[-1][0] if stored else -1
+    samples = [*stored, *(sample for sample in new if sample[0] > last)]
+    if len(samples) <= NEWEST:
+        return samples
+    stride = 1 << max(0, math.ceil(math.log2((samples[-1][0] + 1) / max_samples)))
+    return [sample for sample in samples[:-NEWEST] if sample[0] % stride == 0] + samples[-NEWEST:]

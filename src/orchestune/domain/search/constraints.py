@@ -46,12 +46,12 @@ _FUNCTIONS: Mapping[str, tuple[Callable[..., Any], int, int]] = {
     "floor": (math.floor, 1, 1), "ceil": (math.ceil, 1, 1), "round": (round, 1, 1),
 }  # fmt: skip
 """name → function, minimum and maximum number of arguments"""
-_TRUTHS = {"true": True, "false": False}
+_BOOLEANS = {"true": True, "false": False}
 """spelling in experiment files"""
-_ROUNDED = 1e-14
+_ROUNDING_TOLERANCE = 1e-14
 """largest difference caused by rounding, relative to the sum of the magnitudes of all summands on both sides"""
 _QUOTED = re.compile(r"\{([^{}]*)\}")
-_ALSO = {"&&": "and", "||": "or", "=<": "<=", "=>": ">="}
+_MISSPELLED_OPERATORS = {"&&": "and", "||": "or", "=<": "<=", "=>": ">="}
 
 
 class InvalidConstraint(ValueError):
@@ -84,8 +84,12 @@ class Constraint:
         """Return 0 if the constraint holds; otherwise the size of the violation, infinite if it cannot be computed."""
         if self.holds(configuration):
             return 0.0
-        found = _computed(self._distance, configuration, math.inf)
-        return max(float(found), 1e-300) if isinstance(found, (int, float)) and not math.isnan(found) else math.inf
+        distance = _computed(self._distance, configuration, math.inf)
+        return (
+            max(float(distance), 1e-300)
+            if isinstance(distance, (int, float)) and not math.isnan(distance)
+            else math.inf
+        )
 
 
 def _computed(term: _Term, configuration: Mapping[str, Any], otherwise: Any) -> Any:
@@ -96,35 +100,35 @@ def _computed(term: _Term, configuration: Mapping[str, Any], otherwise: Any) -> 
 
 
 def constraint(text: str, kinds: Mapping[str, Kind]) -> Constraint:
-    """Parse a constraint over parameters of these kinds. Raises WrongConstraint if `text` is invalid."""
+    """Parse a constraint over parameters of these kinds. Raises InvalidConstraint if `text` is invalid."""
     if len(text) > LONGEST:
         raise InvalidConstraint(f"is longer than {LONGEST} characters")
     quoted: dict[str, str] = {}
 
-    def stand_in(match: re.Match[str]) -> str:
+    def placeholder(match: re.Match[str]) -> str:
         quoted[f"__{len(quoted)}__"] = match[1]
         return f"__{len(quoted) - 1}__"
 
-    source = _QUOTED.sub(stand_in, text).strip()
+    source = _QUOTED.sub(placeholder, text).strip()
     try:
         tree = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
-        wrong = next((f"write `{right}`" for found, right in _ALSO.items() if found in text), "")
+        spelling = next((f"write `{right}`" for wrong, right in _MISSPELLED_OPERATORS.items() if wrong in text), "")
         equals = re.search(r"(?<![<>=!])=(?!=)", text)
         other = "write == for equal" if equals else "for example lr * 2 + momentum <= 1"
-        hint = _in_braces(text, kinds) or wrong or other
-        raise InvalidConstraint("is no expression", hint) from exc
+        hint = _in_braces(text, kinds) or spelling or other
+        raise InvalidConstraint("invalid syntax", hint) from exc
     if _deeper(tree, DEEPEST):
-        raise InvalidConstraint(f"is nested more than {DEEPEST} levels deep", "make several constraints of it")
-    reader = _Reader(kinds, quoted)
+        raise InvalidConstraint(f"is nested more than {DEEPEST} levels deep", "split it into several constraints")
+    reader = _Compiler(kinds, quoted)
     try:
         term, kind = reader.term(tree)
     except InvalidConstraint as exc:
         raise InvalidConstraint(str(exc), _in_braces(text, kinds) or exc.hint) from None
     if kind not in ("truth", "any"):
-        raise InvalidConstraint("is neither true nor false", "compare it with something: <=, <, >=, >, == or !=")
+        raise InvalidConstraint("is not a condition", "add a comparison with <=, <, >=, >, == or !=")
     if not reader.names:
-        raise InvalidConstraint("names no parameter")
+        raise InvalidConstraint("contains no parameter")
     return Constraint(
         text,
         frozenset(reader.names),
@@ -146,7 +150,7 @@ def _in_braces(text: str, kinds: Mapping[str, Kind]) -> str:
     return ""
 
 
-class _Reader:
+class _Compiler:
     """Compiles a syntax tree to functions of a configuration, and rejects every node that it does not know.
 
     Each node becomes one function, which calls each function below it once: building or evaluating nodes twice at
@@ -196,33 +200,35 @@ class _Reader:
                     raise InvalidConstraint(f"{name} has {least if least == most else f'{least} or more'} arguments")
                 return self._applied(function, arguments)
             case ast.Call():
-                raise InvalidConstraint(f"{_shown(node.func)} is no function here", f"known: {', '.join(_FUNCTIONS)}")
-        raise InvalidConstraint(f"{_shown(node)} is not allowed here", "arithmetic, comparisons, and, or, not are")
+                raise InvalidConstraint(
+                    f"unknown function: {_excerpt(node.func)}", f"available are {', '.join(_FUNCTIONS)}"
+                )
+        raise InvalidConstraint(f"not supported: {_excerpt(node)}", "use arithmetic, comparisons, and, or, not")
 
-    def distance(self, node: ast.expr, wanted: bool = True) -> _Term:
-        """Return a function for the distance of a configuration from one for which `node` is `wanted`: a number if
+    def distance(self, node: ast.expr, expected: bool = True) -> _Term:
+        """Return a function for the distance of a configuration from one for which `node` is `expected`: a number if
         numbers are compared, otherwise 0 or 1.
         """
         match node:
             case ast.UnaryOp(op=ast.Not(), operand=operand):
-                return self.distance(operand, not wanted)
+                return self.distance(operand, not expected)
             case ast.BoolOp(op=op, values=parts):
-                return _together([self.distance(part, wanted) for part in parts], isinstance(op, ast.And) is wanted)
+                return _combined([self.distance(part, expected) for part in parts], isinstance(op, ast.And) is expected)
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 condition = self._truth(test)
-                yes, no = self.distance(body, wanted), self.distance(orelse, wanted)
+                yes, no = self.distance(body, expected), self.distance(orelse, expected)
                 return lambda values: yes(values) if condition(values) else no(values)
             case ast.Compare(left=left, ops=ops, comparators=comparators):
                 pairs = zip([left, *comparators], ops, comparators, strict=False)
-                return _together([self._one_distance(*pair, wanted) for pair in pairs], wanted)
+                return _combined([self._one_distance(*pair, expected) for pair in pairs], expected)
         term = self.term(node)[0]
-        return lambda values: 0.0 if bool(term(values)) is wanted else 1.0
+        return lambda values: 0.0 if bool(term(values)) is expected else 1.0
 
-    def _one_distance(self, left: ast.expr, op: ast.cmpop, right: ast.expr, wanted: bool) -> _Term:
+    def _one_distance(self, left: ast.expr, op: ast.cmpop, right: ast.expr, expected: bool) -> _Term:
         one, kind = self.term(left)
         if isinstance(right, (ast.List, ast.Tuple, ast.Set)):
             choices = [self.term(element) for element in right.elts]
-            if isinstance(op, ast.In) is wanted and {kind, *(second for _, second in choices)} <= {"number", "truth"}:
+            if isinstance(op, ast.In) is expected and {kind, *(second for _, second in choices)} <= {"number", "truth"}:
 
                 def nearest(values: Mapping[str, Any]) -> Any:
                     number = one(values)
@@ -233,9 +239,9 @@ class _Reader:
             other, second = self.term(right)
             if {kind, second} <= {"number", "truth"}:
                 holds = self._pair(left, op, right)
-                return lambda values: 0.0 if holds(values) is wanted else abs(one(values) - other(values))
+                return lambda values: 0.0 if holds(values) is expected else abs(one(values) - other(values))
         term = self._pair(left, op, right)
-        return lambda values: 0.0 if bool(term(values)) is wanted else 1.0
+        return lambda values: 0.0 if bool(term(values)) is expected else 1.0
 
     def _constant(self, value: object) -> tuple[_Term, Kind]:
         if isinstance(value, bool):
@@ -246,7 +252,7 @@ class _Reader:
         if isinstance(value, str):
             text = self._text(value)
             return (lambda values: text), "text"
-        raise InvalidConstraint(f"{value!r} is no number, text or truth value")
+        raise InvalidConstraint(f"unsupported constant: {value!r} (expected a number, a text, true or false)")
 
     def _text(self, value: str) -> str:
         for word, name in self._quoted.items():
@@ -259,14 +265,14 @@ class _Reader:
 
     def _parameter(self, node: ast.expr) -> tuple[_Term, Kind]:
         name = self._name(node)
-        if name not in self._kinds and name in _TRUTHS:
-            return self._constant(_TRUTHS[name])
+        if name not in self._kinds and name in _BOOLEANS:
+            return self._constant(_BOOLEANS[name])
         if name not in self._kinds:
-            meant = did_you_mean(name, self._kinds)
-            hint = meant or f"parameters are {', '.join(list(self._kinds)[:10])}"
-            if not meant and "text" in self._kinds.values():
-                hint += f"; a text stands in quotes: '{name}'"
-            raise InvalidConstraint(f"'{name}' is no parameter", hint)
+            suggestion = did_you_mean(name, self._kinds)
+            hint = suggestion or f"parameters are {', '.join(list(self._kinds)[:10])}"
+            if not suggestion and "text" in self._kinds.values():
+                hint += f"; put a text in quotes: '{name}'"
+            raise InvalidConstraint(f"unknown parameter: '{name}'", hint)
         self.names.add(name)
         kind = self._kinds[name]
         if kind in ("number", "decimal"):
@@ -318,17 +324,19 @@ class _Reader:
             equals = [_equality(kind, self.term(element)[1]) for element in right.elts]
             for element in right.elts:
                 self._compare(left, element)
-            wanted = isinstance(op, ast.In)
+            expected = isinstance(op, ast.In)
             return lambda one, choices: (
-                any(equal(one[0], choice) for equal, choice in zip(equals, choices, strict=True)) is wanted
+                any(equal(one[0], choice) for equal, choice in zip(equals, choices, strict=True)) is expected
             )
         if type(op) not in _COMPARISONS:
-            raise InvalidConstraint("`is` compares nothing here", "write == or !=")
+            raise InvalidConstraint("`is` is not supported", "write == or !=")
         second = self.term(right)[1]
         ordered = not isinstance(op, (ast.Eq, ast.NotEq))
         if "text" in (kind, second) and (ordered or {kind, second} - {"text", "any"}):
-            verb = "have no order" if kind == second else "are no numbers"
-            raise InvalidConstraint(f"{_shown(left)} and {_shown(right)}: texts {verb}", "compare texts with == and in")
+            verb = "have no order" if kind == second else "cannot be compared with numbers"
+            raise InvalidConstraint(
+                f"{_excerpt(left)} and {_excerpt(right)}: texts {verb}", "compare texts with == and in"
+            )
         compare = _COMPARISONS[type(op)]
         if not ordered:
             self._compare(left, right)
@@ -339,8 +347,8 @@ class _Reader:
         if {kind, second} <= {"number", "truth"} and not endless:
             return _unless_rounded(compare)
         if not ordered:
-            equal, wanted = _equality(kind, second), isinstance(op, ast.Eq)
-            return lambda one, other: equal(one[0], other[0]) is wanted
+            equal, expected = _equality(kind, second), isinstance(op, ast.Eq)
+            return lambda one, other: equal(one[0], other[0]) is expected
         return lambda one, other: compare(one[0], other[0])
 
     def _named(self, node: ast.expr) -> frozenset[str]:
@@ -384,17 +392,17 @@ class _Reader:
     def _truth(self, node: ast.expr) -> _Term:
         term, kind = self.term(node)
         if kind not in ("truth", "any"):
-            raise InvalidConstraint(f"{_shown(node)} is neither true nor false")
+            raise InvalidConstraint(f"{_excerpt(node)} is not a condition")
         return term
 
     def _number(self, node: ast.expr) -> _Term:
         term, kind = self.term(node)
         if kind == "text":
-            raise InvalidConstraint(f"{_shown(node)} is a text, not a number")
+            raise InvalidConstraint(f"{_excerpt(node)} is a text, not a number")
         return lambda values: _as_number(term(values))
 
 
-def _together(terms: Sequence[_Term], every: bool) -> _Term:
+def _combined(terms: Sequence[_Term], every: bool) -> _Term:
     """Combine distances: 0 if `every` one is 0 (their sum), or if any is 0 (their minimum)."""
     if len(terms) == 1:
         return terms[0]
@@ -408,10 +416,10 @@ def _unless_rounded(compare: Callable[[Any, Any], Any]) -> _Check:
 
     def holds(one: _Sum, other: _Sum) -> Any:
         (a, size), (b, more) = one, other
-        found = compare(a, b)
-        if found is of_equal or (float(a).is_integer() and float(b).is_integer()):
-            return found
-        return of_equal if abs(a - b) <= _ROUNDED * (abs(size) + abs(more)) < math.inf else found
+        outcome = compare(a, b)
+        if outcome is of_equal or (float(a).is_integer() and float(b).is_integer()):
+            return outcome
+        return of_equal if abs(a - b) <= _ROUNDING_TOLERANCE * (abs(size) + abs(more)) < math.inf else outcome
 
     return holds
 
@@ -425,7 +433,7 @@ def _as_number(value: object) -> float:
     """Return a float: integer powers, or a text times one, take unbounded time and memory. Raises TypeError if text."""
     if isinstance(value, (int, float)):
         return float(value)
-    raise TypeError(f"{value!r} is no number")
+    raise TypeError(f"not a number: {value!r}")
 
 
 def _deeper(tree: ast.AST, most: int) -> bool:
@@ -440,9 +448,9 @@ def _dotted(node: ast.expr) -> str:
         return f"{_dotted(node.value)}.{node.attr}"
     if isinstance(node, ast.Name):
         return node.id
-    raise InvalidConstraint(f"{_shown(node)} is not allowed here")
+    raise InvalidConstraint(f"not supported: {_excerpt(node)}")
 
 
-def _shown(node: ast.expr) -> str:
+def _excerpt(node: ast.expr) -> str:
     text = ast.unparse(node)
     return f"`{text if len(text) <= 40 else f'{text[:37]}...'}`"

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import math
 
-_NARROW = 1e-3
+_NARROW_INTERVAL = 1e-3
 """standard deviations: in a narrower interval the normal density is practically linear"""
-_MANY = 1000.0
+_NORMAL_SHAPE = 1000.0
 """shape parameters above which a beta distribution is practically normal on a transformed scale"""
-_STEPS = 10_000
+_MAX_STEPS = 10_000
 _TINY = 1e-300
 
 
 def normal(below: float, above: float) -> float:
     """Return the probability that a standard normal variable lies between `below` and `above`."""
-    if above - below < _NARROW:
+    if above - below < _NARROW_INTERVAL:
         middle = (below + above) / 2
         return (above - below) * math.exp(-middle * middle / 2) / math.sqrt(2 * math.pi)
     if below > 0:
@@ -29,7 +29,7 @@ def beta(a: float, b: float, share: float, rest: float) -> float:
     """Return the beta CDF at `share`. `rest` is 1 - `share`: if it is tiny, the subtraction would lose its digits."""
     if share <= 0 or rest <= 0:
         return float(rest <= 0)
-    if min(a, b) > _MANY:
+    if min(a, b) > _NORMAL_SHAPE:
         return _all_but_normal(a, b, share, rest)
     if share * (a + b + 2) > a + 1:
         return 1 - _fraction(b, a, rest, share)
@@ -43,16 +43,16 @@ def _fraction(a: float, b: float, share: float, rest: float) -> float:
     if log < -700:
         return 0.0
     upper, lower = 1.0, 1 / _not_zero(1 - (a + b) * share / (a + 1))
-    found = lower
-    for step in range(1, _STEPS):
+    fraction = lower
+    for step in range(1, _MAX_STEPS):
         even = step * (b - step) * share / ((a + 2 * step - 1) * (a + 2 * step))
         odd = -(a + step) * (a + b + step) * share / ((a + 2 * step) * (a + 2 * step + 1))
         for term in (even, odd):
             lower, upper = 1 / _not_zero(1 + term * lower), _not_zero(1 + term / upper)
-            found *= lower * upper
+            fraction *= lower * upper
         if abs(lower * upper - 1) < 1e-15:
             break
-    return min(math.exp(log) * found, 1.0)
+    return min(math.exp(log) * fraction, 1.0)
 
 
 def _not_zero(number: float) -> float:
@@ -64,8 +64,8 @@ def _log_beta(a: float, b: float) -> float:
     a, b = min(a, b), max(a, b)
     if b < 10:
         return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
-    left = a - a * math.log(b) - (a + b - 0.5) * math.log1p(a / b) + _stirling(b) - _stirling(a + b)
-    return math.lgamma(a) + left
+    correction = a - a * math.log(b) - (a + b - 0.5) * math.log1p(a / b) + _stirling(b) - _stirling(a + b)
+    return math.lgamma(a) + correction
 
 
 def _stirling(number: float) -> float:

@@ -18,7 +18,7 @@ Value = float | int | str | bool
 Kind = Literal["float", "int", "categorical", "bool"]
 
 LONGEST_TEXT = 1000  # characters of a choice; bounded because every trial stores its own copy
-_ROUNDING = 1e-13  # exp(log(1e-6)) is 1.0000000000000004e-06
+_ROUNDING_TOLERANCE = 1e-13  # exp(log(1e-6)) is 1.0000000000000004e-06
 
 
 def token(value: object) -> tuple[bool, object]:
@@ -48,7 +48,7 @@ class Parameter:
     """flags of the boolean values, so that parameters with 1 and with `true` do not compare equal"""
 
     def __post_init__(self) -> None:
-        values = (*self.choices, *(value for _, wanted in self.when for value in wanted))
+        values = (*self.choices, *(value for _, required in self.when for value in required))
         object.__setattr__(self, "_truths", tuple(isinstance(value, bool) for value in values))
 
     @property
@@ -96,16 +96,17 @@ class Parameter:
         if not self.numeric:
             if any(same(value, choice) for choice in self.choices):
                 return None
-            return f"{as_written(value, repr)} is none of {some([as_written(choice) for choice in self.choices])}"
+            choices = some([as_written(choice) for choice in self.choices])
+            return f"invalid value: {as_written(value, repr)} (expected one of {choices})"
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(as_float(value)):
-            return f"{as_written(value, repr)} is no finite number"
+            return f"invalid value: {as_written(value, repr)} (expected a finite number)"
         if self.kind == "int" and value != int(value):
-            return f"{value!r} is no whole number"
+            return f"invalid value: {value!r} (expected a whole number)"
         assert self.low is not None and self.high is not None
         if not self.within(value):
-            return f"{value!r} is outside {self.low:g}..{self.high:g}"
+            return f"out of range: {value!r} (expected {self.low:g}..{self.high:g})"
         if self.step and not _whole((value - self.low) / self.step, self._unsure(value), 1e-6):
-            return f"{value!r} is no multiple of the step {self.step:g} from {self.low:g}"
+            return f"invalid value: {value!r} (expected {self.low:g} plus a multiple of the step {self.step:g})"
         return None
 
     def _unsure(self, value: float) -> float:
@@ -140,7 +141,9 @@ class Parameter:
         assert self.low is not None and self.high is not None
         value = min(max(value, self.low), self.high)
         for bound in (self.low, self.high):
-            if abs(value - bound) <= min(_ROUNDING * abs(bound), _ROUNDING * (self.high - self.low)):
+            if abs(value - bound) <= min(
+                _ROUNDING_TOLERANCE * abs(bound), _ROUNDING_TOLERANCE * (self.high - self.low)
+            ):
                 value = bound
         if self.kind == "int":  # integer arithmetic: a float is not exact beyond 2**53
             low, step = int(self.low), int(self.step or 1)
@@ -159,8 +162,8 @@ class Parameter:
         """Return the value at `position` in [0, 1) under the prior; that of `from_unit` without one."""
         if self.prior is None:
             return self.from_unit(position)
-        found = self.density().quantile(position)
-        return self.snap(found) if self.numeric else self.from_unit(found)
+        quantile = self.density().quantile(position)
+        return self.snap(quantile) if self.numeric else self.from_unit(quantile)
 
     def density(self) -> Density:
         """Return the prior as a density over positions in [0, 1); for a categorical one bin per choice."""

@@ -19,12 +19,12 @@ from orchestune.domain.search import distributions
 
 Kind = Literal["normal", "log_normal", "beta", "weights"]
 BINS = 256
-_MUCH, _STEEP, _LITTLE = 1 / 32, 0.6, 1 / 1000
-"""A bin is halved if it holds more than `_MUCH` of the mass, or if one half holds more than `_STEEP` of the bin's mass;
-bins with less than `_LITTLE` of the mass are not."""
-_UNIFORM = 0.1
+_MAX_BIN_MASS, _MAX_HALF_SHARE, _MIN_BIN_MASS = 1 / 32, 0.6, 1 / 1000
+"""A bin is halved if it holds more than `_MAX_BIN_MASS` of the mass, or if one half holds more than `_MAX_HALF_SHARE`
+of the bin's mass; bins with less than `_MIN_BIN_MASS` of the mass are not."""
+_UNIFORM_SHARE = 0.1
 """share of the mass that stays uniform"""
-_FAR = 6.0
+_MAX_DEVIATIONS = 6.0
 """standard deviations between prior and range beyond which the mass in the range is mostly rounding error"""
 KEYS: Mapping[Kind, tuple[str, ...]] = {
     "normal": ("mean", "std"), "log_normal": ("median", "factor"), "beta": ("a", "b"), "weights": ("weights",),
@@ -65,10 +65,10 @@ class Prior:
             away = abs(near - middle) / spread
         else:
             away = abs(math.log(near / middle)) / math.log(spread) if near > 0 else math.inf
-        if away <= _FAR:
+        if away <= _MAX_DEVIATIONS:
             return None
         words = ("mean", "standard deviations") if self.kind == "normal" else ("median", "factors")
-        return f"has its {words[0]} {middle:g} more than {_FAR:g} {words[1]} outside of {low:g}..{high:g}"
+        return f"has its {words[0]} {middle:g} more than {_MAX_DEVIATIONS:g} {words[1]} outside of {low:g}..{high:g}"
 
     def to_json(self) -> dict[str, Any]:
         """Serialize to the keys of the experiment file."""
@@ -142,10 +142,10 @@ def density(prior: Prior, scale: Scale) -> Density:
     masses = [mass(one, other) for one, other in pairwise(below)]
     total = math.fsum(masses)
     parts = [part for one, other in pairwise(below) for part in _halved(scale, mass, (one, other, 1 / BINS), total)]
-    found = _mixed([mass(one, other) for one, other, _ in parts], [width for *_, width in parts])
+    adaptive = _mixed([mass(one, other) for one, other, _ in parts], [width for *_, width in parts])
     edges = [parts[0][0], *(other for _, other, _ in parts)]
     equal = _mixed(masses, [1 / BINS] * BINS)
-    return Density(tuple(equal), tuple(edges), tuple(accumulate(found)), scale)
+    return Density(tuple(equal), tuple(edges), tuple(accumulate(adaptive)), scale)
 
 
 _Part = tuple[float, float, float]
@@ -154,18 +154,18 @@ _Part = tuple[float, float, float]
 
 def _halved(scale: Scale, mass: Callable[[float, float], float], whole: _Part, total: float) -> Iterator[_Part]:
     """Yield bins in order, each halved until its mass is about even or no float lies between its ends."""
-    waiting = [whole]
-    while waiting:
-        one, other, width = waiting.pop()
-        middle = scale.between(one, other, 0.5) if mass(one, other) > _LITTLE * total else one
+    pending = [whole]
+    while pending:
+        one, other, width = pending.pop()
+        middle = scale.between(one, other, 0.5) if mass(one, other) > _MIN_BIN_MASS * total else one
         if one < middle < other and _uneven(mass(one, middle), mass(middle, other), total):
-            waiting += [(middle, other, width / 2), (one, middle, width / 2)]
+            pending += [(middle, other, width / 2), (one, middle, width / 2)]
         else:
             yield one, other, width
 
 
-def _uneven(left: float, right: float, total: float) -> bool:
-    return left + right > _MUCH * total or max(left, right) > _STEEP * (left + right)
+def _uneven(lower: float, upper: float, total: float) -> bool:
+    return lower + upper > _MAX_BIN_MASS * total or max(lower, upper) > _MAX_HALF_SHARE * (lower + upper)
 
 
 def _mass(prior: Prior, low: float, high: float) -> Callable[[float, float], float]:
@@ -191,9 +191,11 @@ def _mass(prior: Prior, low: float, high: float) -> Callable[[float, float], flo
     return lambda one, other: distributions.normal(away(one), away(other))
 
 
-def _mixed(found: Sequence[float], even: Sequence[float]) -> list[float]:
+def _mixed(masses: Sequence[float], even: Sequence[float]) -> list[float]:
     """Return the masses normalized to 1 and mixed with the uniform share; `even` if they cannot be normalized."""
-    total = math.fsum(found)
+    total = math.fsum(masses)
     if not (total > 0 and math.isfinite(total)):
         return list(even)
-    return [(1 - _UNIFORM) * mass / total + _UNIFORM * width for mass, width in zip(found, even, strict=True)]
+    return [
+        (1 - _UNIFORM_SHARE) * mass / total + _UNIFORM_SHARE * width for mass, width in zip(masses, even, strict=True)
+    ]

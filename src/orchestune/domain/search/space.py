@@ -25,12 +25,12 @@ Configuration = Mapping[str, Value]
 MOST_PARAMETERS = 1000
 MOST_CHOICES = 1000  # of one parameter, and values of one parent in `when`
 MOST_CONSTRAINTS = 100
-_MOST_CONDITIONS = 10_000  # parents in the `when` of all parameters together
-_MOST_ACTIVATING = 100_000  # values in the `when` of all parameters together
-_MOST_COMPARED = 10**7  # values in `when`, each compared with every choice of its parent
+_MAX_CONDITIONS = 10_000  # parents in the `when` of all parameters together
+_MAX_ACTIVATING_VALUES = 100_000  # values in the `when` of all parameters together
+_MAX_COMPARISONS = 10**7  # values in `when`, each compared with every choice of its parent
 MOST_OPERATIONS = 1000  # in all constraints together: the cost of checking one configuration
-_MOST_COUNTED = 1_000_000  # operations for counting a space, about one second
-_MOST_BRANCHES = 10_000  # combinations of parents that are counted; a space with more counts as infinite
+_MAX_COUNTING_OPERATIONS = 1_000_000  # operations for counting a space, about one second
+_MAX_BRANCHES = 10_000  # combinations of parents that are counted; a space with more counts as infinite
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Space:
     @classmethod
     def of(cls, parameters: tuple[Parameter, ...], constraints: Sequence[str] = ()) -> Space:
         """Validate and return a space, parents first; `constraints` are texts. Raises BadInput with all mistakes."""
-        _refuse_many(parameters)
+        _check_limits(parameters)
         problems = Space(parameters).problems()
         if problems:
             raise BadInput(problems)
@@ -99,32 +99,32 @@ class Space:
 
     def problems(self) -> list[Problem]:
         """Return the mistakes in the parameters and their conditions; `key` is the parameter's name."""
-        found: list[Problem] = []
-        seen: set[str] = set()
+        problems: list[Problem] = []
+        names: set[str] = set()
         for parameter in self.parameters:
-            if parameter.name in seen:
-                found.append(Problem("is defined twice", key=parameter.name))
-            seen.add(parameter.name)
-            found += [Problem(text, key=parameter.name) for text in shape_problems(parameter)]
+            if parameter.name in names:
+                problems.append(Problem("is defined twice", key=parameter.name))
+            names.add(parameter.name)
+            problems += [Problem(text, key=parameter.name) for text in shape_problems(parameter)]
             for parent, values in parameter.when:
                 target = self.by_name.get(parent)
                 if target is None:
-                    found.append(Problem(f"`when` names the unknown parameter '{parent}'", key=parameter.name))
+                    problems.append(Problem(f"`when` names the unknown parameter '{parent}'", key=parameter.name))
                     continue
-                found += [
+                problems += [
                     Problem(f"`when` can never hold: {text}", key=parameter.name)
                     for text in map(target.problem, values)
                     if text
                 ]
-        found += [
+        problems += [
             Problem(f"conditions form a cycle: {' → '.join(cycle)}", key=cycle[0])
             for cycle in islice(self._cycles(), PROBLEMS_SHOWN)
         ]
-        return found
+        return problems
 
     def never_active(self) -> list[Problem]:
         """Return a problem for each parameter that is never active, as its parents' conditions exclude each other."""
-        found: dict[str, Problem] = {}
+        problems: dict[str, Problem] = {}
         needed: dict[str, dict[str, tuple[Value, ...]]] = {}
         for parameter in self.parameters:
             mine = needed[parameter.name] = dict(parameter.when)
@@ -133,10 +133,10 @@ class Space:
                     both = tuple(value for value in mine.get(name, values) if _among(value, values))
                     if not both:
                         only = ", ".join(map(as_written, values))
-                        text = f"`when` can never hold: {parent} applies only where {name} is {only}"
-                        found[parameter.name] = Problem(text, key=parameter.name)
+                        text = f"`when` can never hold: {parent} applies only if {name} is {only}"
+                        problems[parameter.name] = Problem(text, key=parameter.name)
                     mine[name] = both or values
-        return list(found.values())
+        return list(problems.values())
 
     def _cycles(self) -> Iterator[list[str]]:
         settled: set[str] = set()
@@ -174,31 +174,31 @@ class Space:
 
     def configuration_problems(self, configuration: Mapping[str, object]) -> list[Problem]:
         """Return the problems of a configuration: unknown, missing, inactive or invalid values, broken constraints."""
-        found = [
-            Problem("is no parameter of this experiment", key=name)
+        problems = [
+            Problem("is not a parameter of this experiment", key=name)
             for name in configuration
             if name not in self.by_name
         ]
-        known = {name: value for name, value in configuration.items() if name in self.by_name}
+        values = {name: value for name, value in configuration.items() if name in self.by_name}
         active: dict[str, Value] = {}
         for parameter in self.parameters:
             if not self.is_active(parameter.name, active):
-                if parameter.name in known:
-                    found.append(Problem("is not active in this configuration", key=parameter.name))
+                if parameter.name in values:
+                    problems.append(Problem("is not active in this configuration", key=parameter.name))
                 continue
-            if parameter.name not in known:
-                found.append(Problem("has no value", key=parameter.name))
+            if parameter.name not in values:
+                problems.append(Problem("has no value", key=parameter.name))
                 continue
-            value = known[parameter.name]
+            value = values[parameter.name]
             text = parameter.problem(value)
             if text:
-                found.append(Problem(text, key=parameter.name))
+                problems.append(Problem(text, key=parameter.name))
             else:
                 active[parameter.name] = parameter.exact(value)  # type: ignore[arg-type]
-        if not found:
+        if not problems:
             broken = [each.text for each in self.constraints if not each.holds(active)]
-            found += [Problem(f"`{text}` does not hold", key="constraints") for text in broken]
-        return found
+            problems += [Problem(f"`{text}` does not hold", key="constraints") for text in broken]
+        return problems
 
     def size(self) -> float:
         """Return the number of configurations, with conditions and constraints taken into account.
@@ -208,23 +208,23 @@ class Space:
         """
         return _counted(self)
 
-    def _size(self, most: int) -> float:
-        """Return the size without constraints; infinity if the parents have more than `most` combinations of values."""
+    def _size(self, max_branches: int) -> float:
+        """Return the size without constraints; infinity if parents have more than `max_branches` value combinations."""
         parents = {parent for parameter in self.parameters for parent, _ in parameter.when}
         trunk = Space(tuple(parameter for parameter in self.parameters if parameter.name in parents))
         leaves = [parameter for parameter in self.parameters if parameter.name not in parents]
-        if any(parameter.count() > most for parameter in trunk.parameters):
+        if any(parameter.count() > max_branches for parameter in trunk.parameters):
             return math.inf
         total: float = 0
         for branches, configuration in enumerate(trunk.walk(), start=1):
             total += math.prod(leaf.count() for leaf in leaves if self.is_active(leaf.name, configuration))
-            if branches > most or total == math.inf:
+            if branches > max_branches or total == math.inf:
                 return math.inf
         return total
 
     def walk(self) -> Iterator[dict[str, Value]]:
         """Yield each configuration of a finite space once; the last parameter varies fastest."""
-        return (found for found in self.steps() if found is not None)
+        return (configuration for configuration in self.steps() if configuration is not None)
 
     def steps(self) -> Iterator[dict[str, Value] | None]:
         """Yield the configurations of `walk`, and None for each step without one, so that callers can bound the steps.
@@ -280,21 +280,21 @@ class Space:
         return [each.text for each in self.constraints]
 
 
-def _refuse_many(parameters: tuple[Parameter, ...]) -> None:
+def _check_limits(parameters: tuple[Parameter, ...]) -> None:
     """Raise BadInput if parameters, choices or conditions are so many that validating the space, or a configuration of
     it, would take minutes.
     """
     choices = {parameter.name: len(parameter.choices) for parameter in parameters}
     conditions = [condition for parameter in parameters for condition in parameter.when]
     compared = sum(len(values) * choices.get(parent, 0) for parent, values in conditions)
-    for count, noun, most in (
+    for count, noun, limit in (
         (len(parameters), "parameters", MOST_PARAMETERS),
-        (len(conditions), "conditions in `when`", _MOST_CONDITIONS),
-        (sum(len(values) for _, values in conditions), "values in `when`", _MOST_ACTIVATING),
-        (compared, "comparisons of values in `when` with choices", _MOST_COMPARED),
+        (len(conditions), "conditions in `when`", _MAX_CONDITIONS),
+        (sum(len(values) for _, values in conditions), "values in `when`", _MAX_ACTIVATING_VALUES),
+        (compared, "comparisons of values in `when` with choices", _MAX_COMPARISONS),
     ):
-        if count > most:
-            raise BadInput.one(f"has {count:,} {noun} (expected at most {most:,})", "parameters")
+        if count > limit:
+            raise BadInput.one(f"has {count:,} {noun} (expected at most {limit:,})", "parameters")
     for parameter in parameters:
         for key, values in (
             ("choices", parameter.choices),
@@ -308,8 +308,8 @@ def _refuse_many(parameters: tuple[Parameter, ...]) -> None:
 @lru_cache(maxsize=64)
 def _counted(space: Space) -> float:
     """Cache `Space.size`."""
-    most = _MOST_COUNTED // space.cost
-    total = space._size(min(most, _MOST_BRANCHES))
+    most = _MAX_COUNTING_OPERATIONS // space.cost
+    total = space._size(min(most, _MAX_BRANCHES))
     if not space.constraints:
         return total
     return sum(1 for _ in space.walk()) if total <= most else math.inf

@@ -27,10 +27,10 @@ MOST = 5000
 """maximum results of one warm start; models are fitted to fewer"""
 MAPPED = "results are mapped by the names of parameters and metrics"
 """hint if no result can be mapped"""
-IDLE = "has no effect: this engine learns nothing from results"
+IDLE = "has no effect: this engine does not use results"
 """note if the engine ignores the results"""
-_MOST_BYTES = 3 * 2**20  # of JSON, so that the results fit into one request of 4 MiB even with very many parameters
-_MEASURED = 100  # results sampled to measure the size of their JSON
+_MAX_BYTES = 3 * 2**20  # of JSON, so that the results fit into one request of 4 MiB even with very many parameters
+_SIZE_SAMPLE = 100  # results sampled to measure the size of their JSON
 _PARAMETER_NAMES = ("params_{}", "param_{}", "params.{}", "parameters.{}", "config.{}", "config/{}", "{}")
 _METRIC_NAMES = ("metrics.{}", "metrics/{}", "values_{}", "{}", "mean_test_{}")
 _SPREAD_NAMES = ("metrics.{}.stddev", "{}.stddev", "{}_stddev", "stddev.{}", "std_test_{}")
@@ -42,7 +42,7 @@ _STATES = {
 }
 _STATE_NAMES = ("state", "status", "State", "trial_status")
 """the last two are those of tables from Weights & Biases and Ax"""
-_ROUNDED = 1e-3
+_ROUNDING_STEPS = 1e-3
 """in steps: tolerance for values that a table rounded; a value further off is outside the space"""
 _TRUE, _FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0")
 
@@ -69,39 +69,45 @@ class WarmStarts:
 def mapped(source: str, documents: Sequence[Mapping[str, Any]], space: Space, metrics: Sequence[Metric]) -> WarmStart:
     """Map `documents` to observations, with notes about skipped results and missing values."""
     tally = _Tally()
-    found = [seen for document in documents if (seen := _observation(document, space, metrics, tally)) is not None]
-    if tally.left_out[_no_value(metrics[0])] and all(seen.state is not TrialState.COMPLETED for seen in found):
-        found = _not_pruned(found, tally)
-    tally.lacks.update(name for seen in found for name in _lacking(seen, space))
-    kept = _thinned(found, metrics)
+    observations = [
+        observation
+        for document in documents
+        if (observation := _observation(document, space, metrics, tally)) is not None
+    ]
+    if tally.skipped[_no_value(metrics[0])] and all(
+        observation.state is not TrialState.COMPLETED for observation in observations
+    ):
+        observations = _not_pruned(observations, tally)
+    tally.lacks.update(name for observation in observations for name in _lacking(observation, space))
+    limited = _thinned(observations, metrics)
     notes = [f"{source}: {text}" for text in tally.texts(len(documents))]
-    if len(kept) < len(found):
-        notes.append(f"{source}: of {len(found)} results the best and an even selection of the others are used")
-    return WarmStart(source, tuple(kept), tuple(notes))
+    if len(limited) < len(observations):
+        notes.append(f"{source}: of {len(observations)} results the best and an even selection of the others are used")
+    return WarmStart(source, tuple(limited), tuple(notes))
 
 
-def _not_pruned(found: Sequence[Observation], tally: _Tally) -> list[Observation]:
+def _not_pruned(observations: Sequence[Observation], tally: _Tally) -> list[Observation]:
     """Drop the pruned results of a source without values of the first metric: they were pruned by another metric."""
-    kept = [seen for seen in found if seen.state is not TrialState.PRUNED]
-    for _ in range(len(found) - len(kept)):
-        tally.leave_out("pruned by another metric")
-    return kept
+    others = [observation for observation in observations if observation.state is not TrialState.PRUNED]
+    for _ in range(len(observations) - len(others)):
+        tally.skip("pruned by another metric")
+    return others
 
 
-def together(found: Sequence[WarmStart], space: Space, metrics: Sequence[Metric]) -> WarmStart:
+def together(starts: Sequence[WarmStart], space: Space, metrics: Sequence[Metric]) -> WarmStart:
     """Merge several sources into one, whose source is `118 results of sgd-7f3a, 20 of old.csv`."""
-    observations = _thinned([seen for made in found for seen in made.observations], metrics)
-    counts = [f"{len(made.observations)} of {made.source}" for made in found]
+    observations = _thinned([observation for start in starts for observation in start.observations], metrics)
+    counts = [f"{len(start.observations)} of {start.source}" for start in starts]
     if counts:
-        first = len(found[0].observations)
-        counts[0] = f"{plural(first, 'result')} of {found[0].source}"
-    return WarmStart(", ".join(counts), tuple(observations), tuple(note for made in found for note in made.notes))
+        first = len(starts[0].observations)
+        counts[0] = f"{plural(first, 'result')} of {starts[0].source}"
+    return WarmStart(", ".join(counts), tuple(observations), tuple(note for start in starts for note in start.notes))
 
 
-def unusable(made: WarmStart) -> str:
+def unusable(start: WarmStart) -> str:
     """Return the error message for a source without usable results."""
-    why = "; ".join(note.removeprefix(f"{made.source}: ") for note in made.notes)
-    return f"{made.source} has no result that can be used{f': {why}' if why else ''}"
+    why = "; ".join(note.removeprefix(f"{start.source}: ") for note in start.notes)
+    return f"{start.source} has no usable result{f': {why}' if why else ''}"
 
 
 def to_json(observation: Observation) -> dict[str, Any]:
@@ -116,69 +122,71 @@ class _Tally:
     """Counts of skipped results by reason, of missing values and of unknown names."""
 
     def __init__(self) -> None:
-        self.left_out: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
         self.lacks: Counter[str] = Counter()
         self.unknown: dict[str, None] = {}
 
-    def leave_out(self, why: str, example: str = "") -> None:
-        self.left_out[why] += 1
+    def skip(self, why: str, example: str = "") -> None:
+        self.skipped[why] += 1
         self.examples.setdefault(why, example)
 
     def texts(self, count: int) -> Iterator[str]:
-        for why, number in self.left_out.items():
+        for why, number in self.skipped.items():
             example = self.examples[why]
-            yield f"{number} of {count} results left out: {why}{f', such as {example}' if example else ''}"
+            yield f"{number} of {count} results skipped: {why}{f', such as {example}' if example else ''}"
         if self.unknown:
-            yield f"not looked at, since no parameters here: {some(list(self.unknown), 5)}"
+            yield f"ignored, since this space has no such parameters: {some(list(self.unknown), 5)}"
         for name, number in self.lacks.items():
-            yield f"{number} of {count} results have no value of {name}, and say nothing about it"
+            yield f"{number} of {count} results have no value of {name}, and do not inform its search"
 
 
 def _observation(
     document: Mapping[str, Any], space: Space, metrics: Sequence[Metric], tally: _Tally
 ) -> Observation | None:
-    given, measured = _parts(document)
-    key, told = _told_state(document, [*space.by_name, *(m.name for m in metrics)] if given is document else ())
-    state = _STATES.get(told.casefold())
+    parameter_values, measured = _parts(document)
+    key, state_text = _state_of(
+        document, [*space.by_name, *(m.name for m in metrics)] if parameter_values is document else ()
+    )
+    state = _STATES.get(state_text.casefold())
     if state is None:
-        tally.leave_out("not finished", f"{key} = {told[:40]}")
+        tally.skip("not finished", f"{key} = {state_text[:40]}")
         return None
-    if given is not document:
-        tally.unknown |= dict.fromkeys(name for name in given if _name_of(name, space) is None)
+    if parameter_values is not document:
+        tally.unknown |= dict.fromkeys(name for name in parameter_values if _name_of(name, space) is None)
     parameters: dict[str, Value] = {}
     for parameter in space.parameters:
         if not space.is_active(parameter.name, parameters):
             continue
-        raw = _looked_up(given, parameter.name, _PARAMETER_NAMES)
+        raw = _first_present(parameter_values, parameter.name, _PARAMETER_NAMES)
         if _is_missing(raw, parameter):
             continue
         value = _value(parameter, raw)
         if value is None:
-            tally.leave_out("outside this space", f"{parameter.name} = {str(raw)[:40]}")
+            tally.skip("outside this space", f"{parameter.name} = {str(raw)[:40]}")
             return None
         parameters[parameter.name] = value
     if not parameters:
-        tally.leave_out("none of the parameters is in it")
+        tally.skip("no parameter of this space")
         return None
     outcome = _outcome(measured, metrics, state, tally)
     if outcome is None:
         return None
     state, values, spread = outcome
-    folds = _folds(document, given, space)
+    folds = _folds(document, parameter_values, space)
     return Observation(0, parameters, state, values, {name: each / math.sqrt(folds) for name, each in spread.items()})
 
 
-def _told_state(document: Mapping[str, Any], taken: Collection[str]) -> tuple[str, str]:
-    """Return the key of a result's state, none of those `taken`, and its value; empty if absent."""
-    keys = (key for key in _STATE_NAMES if key not in taken and document.get(key))
+def _state_of(document: Mapping[str, Any], reserved: Collection[str]) -> tuple[str, str]:
+    """Return the key of a result's state, none of those `reserved`, and its value; empty if absent."""
+    keys = (key for key in _STATE_NAMES if key not in reserved and document.get(key))
     return next(((key, str(document[key])) for key in keys), ("", ""))
 
 
-def _lacking(seen: Observation, space: Space) -> Iterator[str]:
+def _lacking(observation: Observation, space: Space) -> Iterator[str]:
     """Yield the active parameters without a value in a result."""
     for name in space.by_name:
-        if name not in seen.parameters and space.is_active(name, seen.parameters):
+        if name not in observation.parameters and space.is_active(name, observation.parameters):
             yield name
 
 
@@ -192,35 +200,39 @@ def _outcome(
     spread: dict[str, float] = {}
     for metric in metrics:
         alone = ("value",) if len(metrics) == 1 else ()
-        raw = _looked_up(measured, metric.name, (*_METRIC_NAMES, *alone))
-        beside: Any = _looked_up(measured, metric.name, (*_SPREAD_NAMES, *(("stddev",) if alone else ())))
+        raw = _first_present(measured, metric.name, (*_METRIC_NAMES, *alone))
+        beside: Any = _first_present(measured, metric.name, (*_SPREAD_NAMES, *(("stddev",) if alone else ())))
         if isinstance(raw, Mapping):
             both: Mapping[str, Any] = raw
             raw, beside = both.get("value"), both.get("stddev")
         value, deviation = _number(raw), _number(beside)
         if value is None:
-            tally.leave_out(_no_value(metric))
+            tally.skip(_no_value(metric))
             return None
         if not math.isfinite(value):
             return TrialState.FAILED, {}, {}
         values[metric.name] = value
         if deviation is not None and deviation < 0:
-            tally.leave_out("a standard deviation is negative", f"{deviation:g} of {metric.name}")
+            tally.skip("a standard deviation is negative", f"{deviation:g} of {metric.name}")
             return None
         if deviation is not None and math.isfinite(deviation):
             spread[metric.name] = deviation
     return state, values, spread
 
 
-def _folds(document: Mapping[str, Any], given: Mapping[str, Any], space: Space) -> float:
+def _folds(document: Mapping[str, Any], parameter_values: Mapping[str, Any], space: Space) -> float:
     """Return the number of folds over which the values are means."""
-    told = _number(document.get("folds"))
-    if given is document and "folds" in space.by_name and _looked_up(document, "folds", _PARAMETER_NAMES[:-1]) is None:
-        told = None  # the column belongs to the parameter of this name
+    folds = _number(document.get("folds"))
+    if (
+        parameter_values is document
+        and "folds" in space.by_name
+        and _first_present(document, "folds", _PARAMETER_NAMES[:-1]) is None
+    ):
+        folds = None  # the column belongs to the parameter of this name
     attempts = document.get("attempts")
-    if told is None and isinstance(attempts, list):
-        told = len({str(each.get("fold")) for each in attempts if isinstance(each, Mapping)})
-    return told if told is not None and 1 < told < math.inf else 1
+    if folds is None and isinstance(attempts, list):
+        folds = len({str(each.get("fold")) for each in attempts if isinstance(each, Mapping)})
+    return folds if folds is not None and 1 < folds < math.inf else 1
 
 
 def _no_value(metric: Metric) -> str:
@@ -229,15 +241,15 @@ def _no_value(metric: Metric) -> str:
 
 def _parts(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return the mappings with parameters and metrics; for a flat document both are the document."""
-    given = document.get("parameters", document.get("params"))
-    if not isinstance(given, Mapping):
+    parameters = document.get("parameters", document.get("params"))
+    if not isinstance(parameters, Mapping):
         return document, document
     measured = document.get("metrics", document.get("values"))
-    return given, measured if isinstance(measured, Mapping) else document
+    return parameters, measured if isinstance(measured, Mapping) else document
 
 
-def _looked_up(given: Mapping[str, Any], name: str, spellings: Sequence[str]) -> Any:
-    return next((given[key] for key in (text.format(name) for text in spellings) if key in given), None)
+def _first_present(mapping: Mapping[str, Any], name: str, spellings: Sequence[str]) -> Any:
+    return next((mapping[key] for key in (text.format(name) for text in spellings) if key in mapping), None)
 
 
 def _name_of(key: str, space: Space) -> str | None:
@@ -265,9 +277,9 @@ def _value(parameter: Parameter, raw: Any) -> Value | None:
         number = _number(raw)
         if number is None or not math.isfinite(number) or not parameter.within(number):
             return None
-        found = parameter.snap(number)
+        value = parameter.snap(number)
         step = parameter.step or (1 if parameter.kind == "int" else math.inf)
-        return found if abs(found - number) <= _ROUNDED * step else None
+        return value if abs(value - number) <= _ROUNDING_STEPS * step else None
     exact = [choice for choice in parameter.choices if same(choice, raw)]
     others = sorted(parameter.choices, key=lambda choice: isinstance(choice, bool))  # text "1": 1 rather than true
     return next(iter([*exact, *(choice for choice in others if _means(raw, choice))]), None)
@@ -283,21 +295,23 @@ def _means(raw: Any, choice: Value) -> bool:
     return _number(raw) == choice
 
 
-def _size(found: Sequence[Observation]) -> float:
+def _size(observations: Sequence[Observation]) -> float:
     """Return the average bytes of JSON per result, measured on a sample."""
-    sample = found[:: max(1, len(found) // _MEASURED)]
-    return sum(len(json.dumps(to_json(seen))) + 2 for seen in sample) / max(1, len(sample)) or 1.0
+    sample = observations[:: max(1, len(observations) // _SIZE_SAMPLE)]
+    return sum(len(json.dumps(to_json(observation))) + 2 for observation in sample) / max(1, len(sample)) or 1.0
 
 
-def _thinned(found: list[Observation], metrics: Sequence[Metric]) -> list[Observation]:
+def _thinned(observations: list[Observation], metrics: Sequence[Metric]) -> list[Observation]:
     """Limit the results, in their order: a tenth are the best by the first metric, the rest an even selection."""
-    metric, most = metrics[0], min(MOST, max(1, int(_MOST_BYTES / _size(found))))
-    if len(found) <= most:
-        return found
+    metric, limit = metrics[0], min(MOST, max(1, int(_MAX_BYTES / _size(observations))))
+    if len(observations) <= limit:
+        return observations
     sign = 1 if metric.goal == "minimize" else -1
-    order = sorted(range(len(found)), key=lambda index: sign * found[index].metrics.get(metric.name, sign * math.inf))
-    best = set(order[: most // 10])
-    rest = [index for index in range(len(found)) if index not in best]
-    count = most - len(best)
+    order = sorted(
+        range(len(observations)), key=lambda index: sign * observations[index].metrics.get(metric.name, sign * math.inf)
+    )
+    best = set(order[: limit // 10])
+    rest = [index for index in range(len(observations)) if index not in best]
+    count = limit - len(best)
     chosen = best | {rest[position * len(rest) // count] for position in range(count)}
-    return [found[index] for index in sorted(chosen)]
+    return [observations[index] for index in sorted(chosen)]

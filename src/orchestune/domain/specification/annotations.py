@@ -23,23 +23,23 @@ _WORDS = {
 }
 
 
-def misfits(value: Any, kind: Any, key: str = "") -> Iterator[Problem]:
+def type_problems(value: Any, kind: Any, key: str = "") -> Iterator[Problem]:
     """Yield a problem for each part of `value` that is not of type `kind`; dataclasses are checked field by field."""
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     fit = next((each for each in kinds if _is(value, each)), None)
     if fit is None:
         yield Problem(f"must be {' or '.join(map(_words, kinds))}, found {value!r:.100}", key=key)
     elif is_dataclass(value):
-        made: Any = type(value)
-        for name, each in _hints(made):
-            yield from misfits(getattr(value, name), each, f"{key}.{name}" if key else name)
+        cls: Any = type(value)
+        for name, each in _hints(cls):
+            yield from type_problems(getattr(value, name), each, f"{key}.{name}" if key else name)
     elif get_origin(fit) is tuple:
         inner = get_args(fit)
         for index, item in enumerate(value):
-            yield from misfits(item, inner[0] if inner[-1] is ... else inner[index], f"{key}[{index}]")
+            yield from type_problems(item, inner[0] if inner[-1] is ... else inner[index], f"{key}[{index}]")
     elif get_origin(fit) is Mapping:
         for name, item in value.items():
-            yield from misfits(item, get_args(fit)[1], f"{key}.{name}")
+            yield from type_problems(item, get_args(fit)[1], f"{key}.{name}")
 
 
 def _is(value: Any, kind: Any) -> bool:
@@ -59,5 +59,5 @@ def _words(kind: Any) -> str:
 @lru_cache
 def _hints(kind: type) -> tuple[tuple[str, Any], ...]:
     """Return the names and types of the fields that the class takes in `__init__`, without computed fields."""
-    known = get_type_hints(kind)
-    return tuple((each.name, known[each.name]) for each in fields(kind) if each.init)
+    hints = get_type_hints(kind)
+    return tuple((each.name, hints[each.name]) for each in fields(kind) if each.init)

@@ -35,8 +35,8 @@ class EarlyStopping:
 
     def numbers(self) -> dict[str, float]:
         """Return those of `min_steps`, `interval` and `reduction` that are set."""
-        given = {"min_steps": self.min_steps, "interval": self.interval, "reduction": self.reduction}
-        return {name: value for name, value in given.items() if value is not None}
+        options = {"min_steps": self.min_steps, "interval": self.interval, "reduction": self.reduction}
+        return {name: value for name, value in options.items() if value is not None}
 
     def to_json(self) -> dict[str, Any]:
         """Return the long form of the experiment file."""

@@ -57,7 +57,7 @@ class StopRules:
     futile: FutileTrials | None = None
 
     @property
-    def ask_for_the_best(self) -> bool:
+    def depend_on_best(self) -> bool:
         """True if a rule depends on the best trial."""
         return self.target is not None or self.patience is not None or self.futile is not None
 

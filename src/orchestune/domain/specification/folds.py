@@ -28,26 +28,26 @@ def combine(folds: Sequence[Mapping[str, ReducedMetric]]) -> dict[str, ReducedMe
     return {name: averaged([fold[name].value for fold in folds]) for name in names}
 
 
-def note_bests(metric: Metric, bests: Sequence[float | None], fold: int, value: float) -> list[float | None]:
+def update_bests(metric: Metric, bests: Sequence[float | None], fold: int, value: float) -> list[float | None]:
     """Return the best value of any trial in each fold, updated with `value` in `fold`."""
     return [value if index == fold and metric.better(value, best) else best for index, best in enumerate(bests)]
 
 
-def at_best(done: Mapping[int, float], bests: Sequence[float | None]) -> float | None:
+def best_possible_mean(done: Mapping[int, float], bests: Sequence[float | None]) -> float | None:
     """Return the mean of a trial if each pending fold matched the best value of any trial in that fold.
 
     None if the best value of a pending fold is unknown.
     """
     values = [done.get(fold, best) for fold, best in enumerate(bests)]
-    known = [value for value in values if value is not None]
-    return mean_of(known) if len(known) == len(bests) else None
+    available = [value for value in values if value is not None]
+    return mean_of(available) if len(available) == len(bests) else None
 
 
 Bests = Mapping[str, Sequence[float | None]]
 """metric → best value of any trial in each fold"""
 
 
-def hopeless(
+def prune_reason(
     folds: Folds,
     metrics: Sequence[Metric],
     done: Mapping[int, Mapping[str, ReducedMetric]],
@@ -63,12 +63,16 @@ def hopeless(
     means = []
     for metric in metrics:
         values = {fold: measured[metric.name].value for fold, measured in done.items() if metric.name in measured}
-        hoped, than = at_best(values, bests.get(metric.name) or [None] * folds.count), best.get(metric.name)
-        if hoped is None or than is None or metric.better(hoped, than):
+        possible, incumbent = (
+            best_possible_mean(values, bests.get(metric.name) or [None] * folds.count),
+            best.get(metric.name),
+        )
+        if possible is None or incumbent is None or metric.better(possible, incumbent):
             return None
-        means.append((metric.name, hoped, than))
+        means.append((metric.name, possible, incumbent))
     after = f"after {len(done)} of {folds.count} folds its mean can be"
     if len(means) == 1:
         return f"{after} {means[0][1]:.6g} at best; the best trial has {means[0][2]:.6g}"
-    hopes = ", ".join(f"{name} {hoped:.6g}" for name, hoped, _ in means)
-    return f"{after} {hopes} at best; the best trial has {', '.join(f'{name} {than:.6g}' for name, _, than in means)}"
+    possible_texts = ", ".join(f"{name} {possible:.6g}" for name, possible, _ in means)
+    bests_text = ", ".join(f"{name} {incumbent:.6g}" for name, _, incumbent in means)
+    return f"{after} {possible_texts} at best; the best trial has {bests_text}"

@@ -182,8 +182,8 @@ def reduce(metric: Metric | None, points: Sequence[Point]) -> ReducedMetric:
     if metric and metric.take.startswith("mean:"):
         # like the server: a value that is not finite counts only if it is the last one
         last = points[-1]
-        kept = [point.value for point in points if point is last or math.isfinite(point.value)]
-        return averaged(kept[-metric.counted :])
+        values = [point.value for point in points if point is last or math.isfinite(point.value)]
+        return averaged(values[-metric.counted :])
     return ReducedMetric(points[-1].value, points[-1].stddev)
 
 

@@ -15,14 +15,14 @@ MOMENTS = ("finished", "failed", "paused")
 BETTER, STUCK = "better", "stuck"
 FORMATS = ("json", "slack")
 
-_OF_STATE = {
+_EVENT_BY_STATE = {
     ExperimentState.COMPLETED: "finished",
     ExperimentState.STOPPED: "finished",
     ExperimentState.FAILED: "failed",
     ExperimentState.PAUSED: "paused",
 }
-_ADDRESS = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)
-_SLACK = re.compile(r"https://hooks\.slack(?:-gov)?\.com/|https?://[^?#]*/slack/?$", re.IGNORECASE)
+_ORIGIN = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)
+_SLACK_URL = re.compile(r"https://hooks\.slack(?:-gov)?\.com/|https?://[^?#]*/slack/?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -78,23 +78,23 @@ class Hook:
 
 def moment(before: ExperimentState, state: ExperimentState) -> str:
     """Return the event name of a state change; empty if it triggers no notification."""
-    return _OF_STATE.get(state, "") if state is not before else ""
+    return _EVENT_BY_STATE.get(state, "") if state is not before else ""
 
 
 def is_address(text: str) -> bool:
     """Return True if the text is a URL itself and not an `env:` or `file:` reference."""
-    return _ADDRESS.match(text) is not None
+    return _ORIGIN.match(text) is not None
 
 
 def shown(url: str) -> str:
     """Return the URL without parts that may be secret: credentials, path and query (a Slack URL is itself a key)."""
-    found = _ADDRESS.match(url)
-    if found is None:
+    origin_match = _ORIGIN.match(url)
+    if origin_match is None:
         return url
-    origin = re.sub(r"//[^/]*@", "//", found[0])
-    return f"{origin}/…" if url[found.end() :].strip("/") else origin
+    origin = re.sub(r"//[^/]*@", "//", origin_match[0])
+    return f"{origin}/…" if url[origin_match.end() :].strip("/") else origin
 
 
 def format_of(hook_format: str, url: str) -> str:
     """Return the message format: the configured one, otherwise `slack` for Slack URLs and `json` for others."""
-    return hook_format or ("slack" if _SLACK.match(url) else "json")
+    return hook_format or ("slack" if _SLACK_URL.match(url) else "json")

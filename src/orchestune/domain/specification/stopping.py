@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from orchestune.domain.lifecycle.states import Reason, ReasonCode
 from orchestune.domain.specification.experiment import StopRules
 from orchestune.domain.specification.metrics import Metric
-from orchestune.domain.specification.unparsed_metrics import spelled_otherwise, unread, unsure
+from orchestune.domain.specification.unparsed_metrics import ambiguity_hint, similar_name, unparsed_hint
 from orchestune.domain.words import plural
 
 
@@ -60,9 +60,11 @@ def ended(progress: SearchProgress, rules: StopRules, objective: Metric) -> Reas
             ReasonCode.MAX_FAILURES, f"{plural(progress.failed, 'trial')} failed, the limit is {rules.max_failures}"
         )
     if progress.exhausted and progress.open == 0:
-        every = progress.size <= progress.finished
-        what = "every configuration of the space was" if every else "no configuration was found that was not"
-        return Reason(ReasonCode.EXHAUSTED, f"{what} tried ({progress.finished})")
+        if progress.size <= progress.finished:
+            message = f"every configuration of the space was tried ({progress.finished})"
+        else:
+            message = f"no untried configuration was found ({progress.finished} tried)"
+        return Reason(ReasonCode.EXHAUSTED, message)
     if progress.finished >= progress.budget:
         return Reason(
             ReasonCode.BUDGET,
@@ -73,15 +75,15 @@ def ended(progress: SearchProgress, rules: StopRules, objective: Metric) -> Reas
         after = f"{objective.name} after {plural(progress.finished, 'finished trial')}"
         if best is not None:
             return Reason(ReasonCode.FUTILE, f"{after}: {best:g} is {futile.side} {futile.limit:g}")
-        none = "none keeps every limit" if progress.completed else "none has completed"
+        none = "none satisfies every limit" if progress.completed else "none has completed"
         return Reason(ReasonCode.FUTILE, f"{after}: {none}")
     if rules.patience is not None and progress.completed and progress.since_best >= rules.patience:
         last = "trial" if progress.since_best == 1 else f"{progress.since_best} trials"
-        missed = "nothing came onto the Pareto front" if progress.front else f"no better {objective.name}"
-        limits = "" if best is not None else ": none keeps every limit"
+        missed = "no trial joined the Pareto front" if progress.front else f"no better {objective.name}"
+        limits = "" if best is not None else ": none satisfies every limit"
         return Reason(ReasonCode.PATIENCE, f"{missed} in the last {last}{limits}")
     if rules.time is not None and progress.seconds >= rules.time:
-        return Reason(ReasonCode.TIME, f"the time limit of {rules.time:g} s is over")
+        return Reason(ReasonCode.TIME, f"the time limit of {rules.time:g} s is reached")
     return None
 
 
@@ -89,7 +91,7 @@ def _reached(metric: Metric, best: float | None, limit: float) -> bool:
     return best is not None and metric.reached(best, limit)
 
 
-OF_THE_BEST = frozenset({ReasonCode.TARGET, ReasonCode.FUTILE, ReasonCode.PATIENCE})
+BEST_DEPENDENT_CODES = frozenset({ReasonCode.TARGET, ReasonCode.FUTILE, ReasonCode.PATIENCE})
 """Reasons that depend on the best trial."""
 FAILURE_CODES = frozenset({ReasonCode.MAX_FAILURES})
 """Reasons with which the experiment counts as failed."""
@@ -97,7 +99,7 @@ FAILURE_CODES = frozenset({ReasonCode.MAX_FAILURES})
 
 def missing_metric(
     name: str,
-    seen: Mapping[str, float],
+    reported: Mapping[str, float],
     declared: tuple[str, ...],
     files: Sequence[str] = (),
     *,
@@ -109,31 +111,31 @@ def missing_metric(
     `files` are the files in which `collect` looked for it; `printed` is the log tail.
     """
     who = "function" if of_function else "command"
-    if not of_function and (told := unread(name, printed)):
-        return f"the {who} succeeded but never reported {name}: {told}"
-    extra = {other: value for other, value in seen.items() if other not in declared}
+    if not of_function and (explanation := unparsed_hint(name, printed)):
+        return f"the {who} succeeded but never reported {name}: {explanation}"
+    extra = {other: value for other, value in reported.items() if other not in declared}
     if not extra and files:
-        read = f"{' and '.join(files)}, which `collect` names, {'has' if len(files) == 1 else 'have'} none of it"
-        return f"the {who} succeeded but never reported {name}: {read}"
+        absent = f"{' and '.join(files)}, named in `collect`, {'does' if len(files) == 1 else 'do'} not contain it"
+        return f"the {who} succeeded but never reported {name}: {absent}"
     if not extra and of_function:
-        wanted = "{" + ", ".join(f"'{other}': 0.5" for other in declared) + "}"
-        wanted = f"a number or {wanted}" if len(declared) == 1 else wanted
-        did = "never reported" if seen else "returned nothing and never reported"
-        return f"the function {did} {name}; return {wanted}, or print `{name}=0.5`"
+        example = "{" + ", ".join(f"'{other}': 0.5" for other in declared) + "}"
+        example = f"a number or {example}" if len(declared) == 1 else example
+        did = "never reported" if reported else "returned nothing and never reported"
+        return f"the function {did} {name}; return {example}, or print `{name}=0.5`"
     if not extra:
-        other = spelled_otherwise(name, printed)
+        other = similar_name(name, printed)
         hint = f"saw {other}; did you mean {other}?" if other else f"print a line such as `{name}=0.5`"
         return f"the {who} succeeded but never reported {name}; {hint}"
-    shown = ", ".join(f"{other}={value:.6g}" for other, value in list(extra.items())[:5])
+    others = ", ".join(f"{other}={value:.6g}" for other, value in list(extra.items())[:5])
     close = get_close_matches(name, extra, n=1, cutoff=0.3) or (list(extra) if len(extra) == 1 else [])
     hint = f"; did you mean {close[0]}?" if close else ""
-    return f"the {who} succeeded but never reported {name}; saw {shown}{hint}"
+    return f"the {who} succeeded but never reported {name}; saw {others}{hint}"
 
 
 def not_finite(name: str, value: float, printed: str = "") -> str:
     """Return the error message for a metric whose value is not finite; `printed` is the log tail."""
-    if told := unsure(name, printed):
-        return f"the value of {name} is not known: {told}"
+    if explanation := ambiguity_hint(name, printed):
+        return f"the value of {name} is ambiguous: {explanation}"
     return f"{name} is {value}; only finite values count"
 
 
@@ -153,16 +155,16 @@ class GuardTrip:
     """number of configurations in the space"""
 
 
-def guard(seen: GuardTrip, passed: frozenset[str]) -> Reason | None:
+def guard(outcomes: GuardTrip, passed: frozenset[str]) -> Reason | None:
     """Return the reason to pause the experiment, or None. `passed`: guards that the user overrode with `resume`."""
     code = ReasonCode.METRIC_MISSING_AT_FIRST
-    if code not in passed and seen.metric_missing and not seen.completed:
-        return Reason(code, seen.metric_missing)
+    if code not in passed and outcomes.metric_missing and not outcomes.completed:
+        return Reason(code, outcomes.metric_missing)
     code = ReasonCode.FIRST_TRIALS_FAILED
-    if code not in passed and not seen.completed and seen.failed == seen.finished >= 3:
-        return Reason(code, f"the first {seen.failed} trials all failed; the last one: {seen.last_failure}")
+    if code not in passed and not outcomes.completed and outcomes.failed == outcomes.finished >= 3:
+        return Reason(code, f"the first {outcomes.failed} trials all failed; the last one: {outcomes.last_failure}")
     code = ReasonCode.IDENTICAL_METRICS
-    if code not in passed and seen.same_count == seen.completed >= 5 and seen.configurations > 1:
-        text = f"{seen.same_count} different configurations gave exactly the same metrics; do the parameters arrive?"
-        return Reason(code, text)
+    if code not in passed and outcomes.same_count == outcomes.completed >= 5 and outcomes.configurations > 1:
+        text = f"{outcomes.same_count} different configurations gave exactly the same metrics"
+        return Reason(code, f"{text}; does the program use its parameters?")
     return None

@@ -9,9 +9,9 @@ from difflib import get_close_matches
 _NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _UNIT = r"[A-Za-z\u00b0\u00b5\u03bc][\w/]*"
 _SEPARATED = "[-+]?\\d[\\d.]*[,'\u2019\u00a0\u2009\u202f]\\d[\\d.,'\u2019\u00a0\u2009\u202f]*"
-_LONGEST = 60
-APART = "name what is read in `collect: {regex: …}`"
-PLAIN = "print a point before the fraction, and nothing between thousands"
+_MAX_EXCERPT_CHARS = 60
+APART = "set a pattern in `collect: {regex: …}`"
+PLAIN = "print a decimal point, and no thousands separators"
 
 
 def with_unit(name: str, printed: str) -> str:
@@ -19,14 +19,14 @@ def with_unit(name: str, printed: str) -> str:
 
     It is not parsed as 12.5, since another trial may print `1.2s`.
     """
-    found = re.findall(rf"(?i)(?<![\w./-])({_spelled(name)}[\"']?\s*[=:]\s*{_NUMBER}{_UNIT})(?![\w%])", printed)
-    return str(found[-1]) if found and len(found[-1]) <= _LONGEST else ""
+    matches = re.findall(rf"(?i)(?<![\w./-])({_spelled(name)}[\"']?\s*[=:]\s*{_NUMBER}{_UNIT})(?![\w%])", printed)
+    return str(matches[-1]) if matches and len(matches[-1]) <= _MAX_EXCERPT_CHARS else ""
 
 
 def separated(name: str, printed: str) -> str:
     """Return the last `name: 0,5` or `name: 1'234` of the output; empty if absent."""
-    found = re.findall(rf"(?i)(?<![\w./-])({_spelled(name)}[\"']?\s*[=:]\s*{_SEPARATED})(?![\w%]|[.,]\d)", printed)
-    return str(found[-1]) if found and len(found[-1]) <= _LONGEST else ""
+    matches = re.findall(rf"(?i)(?<![\w./-])({_spelled(name)}[\"']?\s*[=:]\s*{_SEPARATED})(?![\w%]|[.,]\d)", printed)
+    return str(matches[-1]) if matches and len(matches[-1]) <= _MAX_EXCERPT_CHARS else ""
 
 
 def without_sign(name: str, printed: str) -> str:
@@ -35,44 +35,44 @@ def without_sign(name: str, printed: str) -> str:
     It is not parsed, since numbers printed like this often mean something else (`loss 3 times`).
     """
     number = r"(?>[-+]?\.?\d[\d.,/eE+-]*)(?!\s*[\w%])"
-    found = re.findall(rf"(?i)(?<![\w./-])({_spelled(name)}[\"']?[^\w\n=:./-][^\w\n=:]{{0,4}}{number})", printed)
-    return str(found[-1]).rstrip(".,") if found and len(found[-1]) <= _LONGEST else ""
+    matches = re.findall(rf"(?i)(?<![\w./-])({_spelled(name)}[\"']?[^\w\n=:./-][^\w\n=:]{{0,4}}{number})", printed)
+    return str(matches[-1]).rstrip(".,") if matches and len(matches[-1]) <= _MAX_EXCERPT_CHARS else ""
 
 
-def unread(name: str, printed: str) -> str:
+def unparsed_hint(name: str, printed: str) -> str:
     """Return a hint from the output why a metric was not parsed, and how to print it; empty if there is none."""
-    if found := with_unit(name, printed):
-        return f"`{found}` has a unit; print the number alone, or {APART}"
-    if found := separated(name, printed):
-        return f"`{found}` is not read as a number; {PLAIN}"
-    if told := no_number(name, printed):
-        return told
-    found = without_sign(name, printed)
-    return f"`{found}` is not read as a value; print `{name}=0.5`, or {APART}" if found else ""
+    if excerpt := with_unit(name, printed):
+        return f"`{excerpt}` has a unit; print the number alone, or {APART}"
+    if excerpt := separated(name, printed):
+        return f"`{excerpt}` is not parsed as a number; {PLAIN}"
+    if explanation := not_a_number_hint(name, printed):
+        return explanation
+    excerpt = without_sign(name, printed)
+    return f"`{excerpt}` is not parsed as a value; print `{name}=0.5`, or {APART}" if excerpt else ""
 
 
-def unsure(name: str, printed: str) -> str:
+def ambiguity_hint(name: str, printed: str) -> str:
     """Return a hint from the worker's note in the log tail that a number is ambiguous; empty without such a note."""
-    found = re.findall(rf"(?m)^orchestune: {re.escape(name)} came as (.+, which may be .+)$", printed)
-    return f"it came as {found[-1]}; {PLAIN}" if found else ""
+    notes = re.findall(rf"(?m)^orchestune: {re.escape(name)} came as (.+, which may be .+)$", printed)
+    return f"it was reported as {notes[-1]}; {PLAIN}" if notes else ""
 
 
-def spelled_otherwise(name: str, printed: str) -> str:
+def similar_name(name: str, printed: str) -> str:
     """Return the most similar name that is printed with a colon before a number (`val_loss: 0.5`); empty if none is.
 
     The worker parses this form for declared metrics only.
     """
-    found = re.findall(rf"(?<![\w./-])([A-Za-z_][\w./-]*)[\"']?:\s+{_NUMBER}(?![\w.%])", printed)
-    return next(iter(get_close_matches(name, dict.fromkeys(found), n=1, cutoff=0.5)), "")
+    names = re.findall(rf"(?<![\w./-])([A-Za-z_][\w./-]*)[\"']?:\s+{_NUMBER}(?![\w.%])", printed)
+    return next(iter(get_close_matches(name, dict.fromkeys(names), n=1, cutoff=0.5)), "")
 
 
-def no_number(name: str, printed: str) -> str:
+def not_a_number_hint(name: str, printed: str) -> str:
     """Return a hint from the worker's note in the log tail that the metric's JSON value is not a number.
 
     Empty without such a note.
     """
-    found = re.findall(rf"(?m)^orchestune: {re.escape(name)} came as (.+), which is no number$", printed)
-    return f"it came as {found[-1]}, which is no number; write {json.dumps({name: 0.5})}" if found else ""
+    notes = re.findall(rf"(?m)^orchestune: {re.escape(name)} came as (.+), which is no number$", printed)
+    return f"it was reported as {notes[-1]}, which is not a number; write {json.dumps({name: 0.5})}" if notes else ""
 
 
 def _spelled(name: str) -> str:

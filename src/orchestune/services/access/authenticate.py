@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestune.services.core import UNNAMED, Caller, Core
-from orchestune.services.execution.register_worker import wanted
+from orchestune.services.execution.register_worker import needed_worker
 from orchestune.services.signatures import digest, read_worker_token, same
 from orchestune.store import credentials
 from orchestune.store.credentials import Credential
@@ -17,14 +17,14 @@ VOUCHED_SECONDS = 3600.0
 
 def authenticate(core: Core, token: str) -> Caller | None:
     """Return the caller, or None if the token is invalid. Raises GroupOver if its worker has ended."""
-    found = read_worker_token(core, token)
-    if found:
+    claims = read_worker_token(core, token)
+    if claims:
         with core.store.reading() as session:
-            wanted(session, found[0])  # worker tokens are in no row and do not expire: check the worker itself
-        return Caller(name=found[0], role="worker", experiment=found[1], worker=found[0])
-    for known, name in core.owners.items():
-        if same(token, known):
-            return Caller(name=name, role="owner", source=digest(known), shared=name == UNNAMED)
+            needed_worker(session, claims[0])  # worker tokens are in no row and do not expire: check the worker itself
+        return Caller(name=claims[0], role="worker", experiment=claims[1], worker=claims[0])
+    for owner_token, name in core.owners.items():
+        if same(token, owner_token):
+            return Caller(name=name, role="owner", source=digest(owner_token), shared=name == UNNAMED)
     if token.startswith(TOKEN_PREFIX):
         with core.store.reading() as session:
             row = credentials.find(session, digest(token), "token")
@@ -48,10 +48,12 @@ def session_of(core: Core, token: str) -> Caller | None:
         if row is None:
             return None
         is_vouched = credentials.find(session, row.source, "vouched") is not None
-        if not is_vouched and not _stands(core, session, row):
+        if not is_vouched and not _is_source_valid(core, session, row):
             return None
     # users who signed in with a shared token chose their name themselves: it is not verified
-    shared = is_vouched or any(digest(known) == row.source and name == UNNAMED for known, name in core.owners.items())
+    shared = is_vouched or any(
+        digest(owner_token) == row.source and name == UNNAMED for owner_token, name in core.owners.items()
+    )
     return Caller(
         name=row.name,
         role=row.role,
@@ -63,7 +65,7 @@ def session_of(core: Core, token: str) -> Caller | None:
     )
 
 
-def _stands(core: Core, session: Session, row: Credential) -> bool:
+def _is_source_valid(core: Core, session: Session, row: Credential) -> bool:
     """Return True if the token or link that created the session is still valid."""
     if row.source in map(digest, core.owners):
         return True

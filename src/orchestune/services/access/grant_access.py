@@ -57,7 +57,7 @@ def unshare(core: Core, identity: str, caller: Caller) -> None:
         links = [link for link in credentials.every(session, "share") if link.digest[:IDENTITY] == identity]
     other = next((link.created_by for link in links if link.created_by != caller.name), None)
     if other is not None and caller.role != "owner":
-        raise Denied(f"cannot take back the link {identity}: '{other}' created it", "ask them, or an owner")
+        raise Denied(f"cannot revoke the link {identity}: it was created by '{other}'", "ask that user, or an owner")
     _revoke(core, "share", identity)
 
 
@@ -122,7 +122,7 @@ def _every(core: Core, kind: str) -> list[documents.Grant]:
 def _revoke(core: Core, kind: str, identity: str) -> None:
     with core.store.transaction() as session:
         if not credentials.revoke(session, kind, identity):
-            raise NotFound(f"there is no {kind} {identity}; it may be over already")
+            raise NotFound(f"there is no {kind} {identity}; it may have expired")
 
 
 def _document(row: Credential) -> documents.Grant:

@@ -34,7 +34,7 @@ def invite(core: Core, caller: Caller) -> documents.Invitation:
     Raises Denied if the caller is a browser session itself: it could renew itself forever, despite a revoked token.
     """
     if caller.browser:
-        raise Denied("a browser that is signed in lets no other one in", "`orchestune ui` makes a link")
+        raise Denied("a browser session cannot create a sign-in link", "create one with `orchestune ui`")
     code = secret(core)
     with core.store.transaction() as session:
         _keep_end(session, caller)
@@ -55,7 +55,9 @@ def enter(core: Core, code: str) -> SignedIn:
     with core.store.reading() as session:  # no write lock for guessed codes: this route needs no authentication
         link = credentials.find(session, digest(code), "link")
     if link is None or not _used_up(core, code):
-        raise Denied("this link was used already, or is older than five minutes", "`orchestune ui` makes a new one")
+        raise Denied(
+            "this link was used already, or is older than five minutes", "create a new one with `orchestune ui`"
+        )
     return begin(core, Caller(link.name, link.role, source=link.source))
 
 
@@ -68,7 +70,7 @@ def caller_of(core: Core, token: str) -> Caller:
     """Return the user whose token was typed in. Raises Denied if it is unknown or a worker's token."""
     caller = authenticate(core, token) or identify(core, token)
     if caller is None or caller.role == "worker":
-        raise Denied("this token is unknown", "it is what ORCHESTUNE_TOKEN holds on your machine")
+        raise Denied("this token is unknown", "enter the value of ORCHESTUNE_TOKEN on your machine")
     return caller
 
 
@@ -140,7 +142,7 @@ def guest_of(core: Core, code: str) -> Caller:
 
 
 def _over() -> Denied:
-    return Denied("this link is not valid any more", "ask whoever gave it to you for a new one")
+    return Denied("this link is no longer valid", "ask its sender for a new one")
 
 
 def secret(core: Core) -> str:

@@ -21,14 +21,14 @@ def of_user(core: Core, ref: str, attempt: str, caller: Caller) -> AttemptInTria
     """
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
-        found = session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": experiment.id})
-    if found is None:
+        row_of_attempt = session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": experiment.id})
+    if row_of_attempt is None:
         raise NotFound(f"{experiment.handle} has no such attempt")
     if not may_act_as_owner(caller, experiment):
-        raise Denied(f"the terminal of {experiment.handle} is {experiment.owner}'s", "open one of your own")
+        raise Denied(f"the terminal of {experiment.handle} belongs to {experiment.owner}", "open your own")
     if TOLD not in experiment.specification.env:
-        raise NotFound(f"the trials of {experiment.handle} are no terminals", "open one with `orchestune shell`")
-    return found
+        raise NotFound(f"the trials of {experiment.handle} have no terminal", "open one with `orchestune shell`")
+    return row_of_attempt
 
 
 def of_worker(core: Core, worker: str, attempt: str) -> AttemptInTrial:
@@ -37,9 +37,9 @@ def of_worker(core: Core, worker: str, attempt: str) -> AttemptInTrial:
         row = workers.get(session, worker)
         experiment = experiments.get(session, row.experiment) if row else None
         where = {"id": attempt, "experiment": experiment.id if experiment else ""}
-        found = session.row(hot.SELECT_ATTEMPT, where)
-    if experiment is None or found is None or found.worker != worker or not found.open:
-        raise NotFound("this worker runs no such attempt")
+        row_of_attempt = session.row(hot.SELECT_ATTEMPT, where)
+    if experiment is None or row_of_attempt is None or row_of_attempt.worker != worker or not row_of_attempt.open:
+        raise NotFound("this worker does not run this attempt")
     if TOLD not in experiment.specification.env:
-        raise NotFound("this attempt is no terminal")
-    return found
+        raise NotFound("this attempt has no terminal")
+    return row_of_attempt

@@ -34,9 +34,9 @@ def change_code(core: Core, ref: str, bundle: str, launch: Mapping[str, object],
     return status(core, experiment)
 
 
-def _launch(present: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
+def _launch(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:
     """Return the launch with the code keys replaced; the shell environment stays that of the first start."""
-    return {**present, **{name: given[name] for name in _CODE if name in given}}
+    return {**old, **{name: new[name] for name in _CODE if name in new}}
 
 
 def _change(ledger: Ledger, bundle: str, launch: str) -> None:

@@ -46,7 +46,7 @@ def change_experiment(core: Core, ref: str, changes: Changes, actor: str) -> doc
     experiment = resolve(core, ref)
     row = _read(core, experiment)
     if (changes.budget or 0) > row.budget:
-        _may_go_on(core, row)
+        _check_resumable(core, row)
     if (changes.budget or 0) > row.budget or (changes.parallelism or 0) > row.parallelism:
         policy_recheck.refuse(core, row)
     with locked(core, experiment, actor) as ledger:
@@ -69,7 +69,7 @@ def _change(ledger: Ledger, changes: Changes) -> None:
     row, session = ledger.row, ledger.session
     if TEST_LABEL in (changes.labels or {}) and TEST_LABEL not in json.loads(row.labels_json):
         # experiments with this label are purged once their command line sends no heartbeat; only owners may purge
-        raise BadInput.one("belongs to tests alone, and this is none", f"labels.{TEST_LABEL}", "name it otherwise")
+        raise BadInput.one("is reserved for `orchestune test`", f"labels.{TEST_LABEL}", "use another label")
     budget = changes.budget if changes.budget != row.budget else None
     parallelism = changes.parallelism
     if parallelism is not None:  # same cap as in `create_experiment`
@@ -79,7 +79,7 @@ def _change(ledger: Ledger, changes: Changes) -> None:
         key: count for key, count in counts.items() if count is not None and count != getattr(row, key)
     }
     event = dict(columns)
-    spare = _beyond(ledger, budget) if budget is not None else []
+    excess = _beyond(ledger, budget) if budget is not None else []
     if changes.labels is not None:
         _refuse_secrets(changes.labels, json.loads(row.labels_json))
         columns["labels"], event["labels"] = json.dumps(dict(changes.labels)), dict(changes.labels)
@@ -92,13 +92,13 @@ def _change(ledger: Ledger, changes: Changes) -> None:
     for column, value in columns.items():
         setattr(row, "labels_json" if column == "labels" else column, value)
     ledger.record("experiment_changed", event)
-    for trial in spare:
+    for trial in excess:
         reason = Reason(ReasonCode.STOPPED, f"the budget was lowered {by(ledger.actor)}")
         trials.cancel(ledger, trial, TrialState.QUEUED, reason)
     if budget is not None and row.ended_by is not None and row.desired is Desired.PAUSED:
         row.desired = Desired.RUNNING  # an experiment that has ended is no longer paused
     if grew and row.desired is Desired.STOPPED:
-        _begin_again(ledger)
+        _set_running(ledger)
     ledger.evaluate()
 
 
@@ -106,12 +106,12 @@ def _beyond(ledger: Ledger, budget: int) -> list[int]:
     """Return the queued suggestions beyond `budget`. Raises Conflict if other trials already exceed it."""
     row = ledger.row
     count = max(row.finished + row.open - budget, 0)
-    found = rows.suggested(ledger.session, row.id, count) if count else []
-    if len(found) < count:
-        least = budget + count - len(found)
+    suggestions = rows.suggested(ledger.session, row.id, count) if count else []
+    if len(suggestions) < count:
+        least = budget + count - len(suggestions)
         many = f"{plural(least, 'trial')} {'was' if least == 1 else 'were'}"
-        raise Conflict(f"{many} handed out already", f"the budget can be {least} or more")
-    return found
+        raise Conflict(f"{many} started already", f"set the budget to {least} or more")
+    return suggestions
 
 
 def _read(core: Core, experiment: str) -> ExperimentRow:
@@ -119,29 +119,29 @@ def _read(core: Core, experiment: str) -> ExperimentRow:
         return experiments.get(session, experiment)
 
 
-def _may_go_on(core: Core, row: ExperimentRow) -> None:
+def _check_resumable(core: Core, row: ExperimentRow) -> None:
     """Raise Conflict if the experiment is over and its cluster or secrets are missing here, as after an import."""
     if not row.state.over:
         return
     if row.cluster not in core.backends:
         raise _stays_over(row, f"it ran in the cluster '{row.cluster}', which this server does not have")
-    wanted = [secret.name for secret in row.specification.secrets]
-    known = core.secrets.get(row.id) if wanted else {}
-    if missing := [name for name in wanted if name not in known]:
+    names = [secret.name for secret in row.specification.secrets]
+    secrets = core.secrets.get(row.id) if names else {}
+    if missing := [name for name in names if name not in secrets]:
         raise _stays_over(row, f"this server has no value of its secrets {', '.join(missing)}")
 
 
 def _stays_over(row: ExperimentRow, why: str) -> Conflict:
     return Conflict(
-        f"{row.handle} cannot go on here: {why}",
-        f"`orchestune run --warm-start {row.handle}` begins another search with its results",
+        f"{row.handle} cannot be resumed here: {why}",
+        f"start another search with its results: orchestune run --warm-start {row.handle}",
     )
 
 
 def _show(ledger: Ledger) -> None:
     """List a deleted experiment again, since it continues. Raises Conflict if it is being purged."""
     if not experiments.show(ledger.session, ledger.row.id):
-        raise Conflict(f"{ledger.row.handle} is being removed for good")
+        raise Conflict(f"{ledger.row.handle} is being purged")
 
 
 def pause(core: Core, ref: str, now: bool, actor: str) -> documents.Status:
@@ -166,7 +166,7 @@ def resume(core: Core, ref: str, actor: str) -> documents.Status:
     experiment = resolve(core, ref)
     before = _read(core, experiment)
     if before.desired is Desired.STOPPED:
-        _may_go_on(core, before)
+        _check_resumable(core, before)
     policy_recheck.refuse(core, before)
     with locked(core, experiment, actor) as ledger:
         row, reason = ledger.row, ledger.row.reason
@@ -174,20 +174,20 @@ def resume(core: Core, ref: str, actor: str) -> documents.Status:
             row.waive_guard(reason.code)
         if row.desired is not Desired.RUNNING:
             _show(ledger)
-            _begin_again(ledger)
+            _set_running(ledger)
             ledger.session.run(changes.FORGET_LOST_ATTEMPTS, {"experiment": row.id})
             ledger.record("experiment_changed", {"desired": Desired.RUNNING})
         ledger.evaluate()
     return status(core, experiment)
 
 
-def _begin_again(ledger: Ledger) -> None:
+def _set_running(ledger: Ledger) -> None:
     """Set the experiment to running and requeue user-named trials that its stop had cancelled."""
     row = ledger.row
     stopped = row.desired is Desired.STOPPED
     row.desired, row.reason = Desired.RUNNING, None
     if stopped:
-        trials.queue_again(ledger)
+        trials.requeue_cancelled(ledger)
 
 
 def stop(core: Core, ref: str, actor: str) -> documents.Status:
@@ -239,20 +239,20 @@ def clear(core: Core, experiment: str, part: Callable[[], AbstractContextManager
     """Remove log files and all rows but the experiment's own, in batches (`part`) so that writers are not blocked."""
     for key in list(core.files.keys(logs.prefix(experiment))):
         core.files.delete(key)
-    _make_old(core, experiment)
+    _mark_blobs_old(core, experiment)
     more = True
     while more:
         with part() as session:
             more = removal.shrink(session, experiment)
 
 
-def _make_old(core: Core, experiment: str) -> None:
+def _mark_blobs_old(core: Core, experiment: str) -> None:
     """Mark its blobs as old: the next sweep deletes those without references."""
     with core.store.reading() as session:
         digests = blobs.named_by(session, experiment)
     for some in parts(digests):
         with core.store.transaction(durable=False) as session:
-            blobs.make_old(session, some)
+            blobs.mark_old(session, some)
 
 
 def drop_files(core: Core, experiment: str) -> None:
@@ -262,7 +262,7 @@ def drop_files(core: Core, experiment: str) -> None:
     batches, as in `remove`.
     """
     objects = list(core.files.keys(logs.prefix(experiment)))
-    _make_old(core, experiment)
+    _mark_blobs_old(core, experiment)
     more = True
     while more:
         with locked(core, experiment) as ledger:

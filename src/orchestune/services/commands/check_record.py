@@ -72,7 +72,7 @@ class _Checking:
         """Check the next item and update the state."""
         self.counts[type(item)] += 1
         if _ORDER[type(item)] < _ORDER[self._type]:
-            raise BadInput.one("is in the wrong place")
+            raise BadInput.one("is out of order")
         self._type = type(item)
         for name, problem in problem_of(item):
             raise BadInput.one(problem, key=name)

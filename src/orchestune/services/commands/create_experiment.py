@@ -23,7 +23,7 @@ from orchestune.domain.lifecycle.states import Desired, ExperimentState
 from orchestune.domain.resources.resources import fits
 from orchestune.domain.search.space import Configuration
 from orchestune.domain.search.warm_start import WarmStart, mapped, to_json
-from orchestune.domain.specification.annotations import misfits
+from orchestune.domain.specification.annotations import type_problems
 from orchestune.domain.specification.experiment import MOST_GRACE, TEST_LABEL, Specification
 from orchestune.engines import registry
 from orchestune.errors import PROBLEMS_SHOWN, BadInput, Conflict, NotFound, Problem, TooLarge, UsageError
@@ -44,11 +44,11 @@ from orchestune.store.experiments import ExperimentRow, NewExperimentRow
 
 MOST_SECRETS = 64 * 1024  # bytes per experiment: Kubernetes stores them in etcd, which is small and shared
 MOST_SECRETS_OF_ONE = 64 * 2**20  # bytes per principal: etcd holds 2 GiB by default
-_MOST_IMAGE = 500  # characters, as for experiment files
-_MOST_LABEL_NAME, _MOST_LABEL = 200, 1000  # characters
+_MAX_IMAGE_CHARS = 500  # characters, as for experiment files
+_MAX_LABEL_NAME_CHARS, _MAX_LABEL_CHARS = 200, 1000  # characters
 
-_MOST_BYTES = 2**60
-_MOST_UNITS = 10**6  # cores or GPUs of one trial
+_MAX_BYTES = 2**60
+_MAX_UNITS = 10**6  # cores or GPUs of one trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,17 +137,17 @@ def parse(document: Mapping[str, object]) -> Specification:
     try:
         specification = Specification.from_json(document)
     except KeyError as error:
-        raise BadInput.one(f"the specification lacks {error}") from error
+        raise BadInput.one(f"missing key in the specification: {error}") from error
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise BadInput.one(f"the specification cannot be read: {error}") from error
+        raise BadInput.one(f"cannot parse the specification: {error}") from error
     problems = [
         replace(problem, key=problem.key.removeprefix("space."))
-        for problem in islice(misfits(specification, Specification), PROBLEMS_SHOWN + 1)
+        for problem in islice(type_problems(specification, Specification), PROBLEMS_SHOWN + 1)
     ]
     if problems:
         raise BadInput(problems)
-    _refuse_long_lists(specification)
-    _refuse_long_texts(specification)
+    _check_list_lengths(specification)
+    _check_text_lengths(specification)
     if not specification.metrics:
         problems.append(Problem("at least one metric is needed", key="metrics"))
     rule, each = specification.early_stopping, specification.resources
@@ -158,11 +158,11 @@ def parse(document: Mapping[str, object]) -> Specification:
         "priority": (specification.priority, *PRIORITIES),
         "grace": (specification.grace, 0, MOST_GRACE),
         "early_stopping.grace": (rule.grace if rule else None, 0, MOST_GRACE),
-        "shm": (specification.placement.shm, 0, _MOST_BYTES),
-        "resources.cpu": (each.cpu, 0, _MOST_UNITS),
-        "resources.memory": (each.memory, 0, _MOST_BYTES),
-        "resources.gpu": (each.gpu, 0, _MOST_UNITS),
-        "resources.gpu_memory": (each.gpu_memory, 0, _MOST_BYTES),
+        "shm": (specification.placement.shm, 0, _MAX_BYTES),
+        "resources.cpu": (each.cpu, 0, _MAX_UNITS),
+        "resources.memory": (each.memory, 0, _MAX_BYTES),
+        "resources.gpu": (each.gpu, 0, _MAX_UNITS),
+        "resources.gpu_memory": (each.gpu_memory, 0, _MAX_BYTES),
     }
     for key, (number, least, most) in numbers.items():
         if number is not None and not least <= number <= most:
@@ -180,7 +180,7 @@ def parse(document: Mapping[str, object]) -> Specification:
     return specification
 
 
-def _refuse_long_lists(specification: Specification) -> None:
+def _check_list_lengths(specification: Specification) -> None:
     """Raise BadInput if a list or mapping is too long, as for files: views and controllers iterate over them."""
     for key, entries, most in (
         ("metrics", specification.metrics, MOST_ENTRIES),
@@ -198,11 +198,11 @@ def _refuse_long_lists(specification: Specification) -> None:
             raise BadInput.one(f"has {len(entries):,} entries (expected at most {most:,})", key)
 
 
-def _refuse_long_texts(specification: Specification) -> None:
+def _check_text_lengths(specification: Specification) -> None:
     """Raise BadInput if a label or image name is too long, as for experiment files."""
-    texts = [(f"labels.{name:.100}", text, _MOST_LABEL) for name, text in specification.labels.items()]
-    texts += [("labels", name, _MOST_LABEL_NAME) for name in specification.labels]
-    texts.append(("image", specification.placement.image or "", _MOST_IMAGE))
+    texts = [(f"labels.{name:.100}", text, _MAX_LABEL_CHARS) for name, text in specification.labels.items()]
+    texts += [("labels", name, _MAX_LABEL_NAME_CHARS) for name in specification.labels]
+    texts.append(("image", specification.placement.image or "", _MAX_IMAGE_CHARS))
     for key, text, most in texts:
         if len(text) > most:
             raise BadInput.one(f"has {len(text):,} characters (expected at most {most:,})", key)
@@ -212,22 +212,22 @@ def check(core: Core, specification: Specification, cluster: str, submission: Su
     """Run the preflight checks: cluster, policy, resources of a trial, engine options, early stopping, secrets."""
     backend = core.backends.get(cluster)
     if backend is None:
-        known = ", ".join(core.backends) or "none"
-        raise NotFound(f"there is no cluster '{cluster}'", f"known here: {known}")
+        names = ", ".join(core.backends) or "none"
+        raise NotFound(f"there is no cluster '{cluster}'", f"this server has {names}")
     each = backend.needs(specification.resources, submission.launch)
     placement = specification.placement
     if isinstance(backend, Guard):
         backend.refuse(each, placement, submission.launch)
     backend.check(each, placement)
-    capacity, taken = backend.capacity(), backend.takes(each, placement)
-    problem = fits(capacity, taken, placement.pool, backend.closed_to(each, placement))
+    capacity, requested = backend.capacity(), backend.takes(each, placement)
+    problem = fits(capacity, requested, placement.pool, backend.closed_to(each, placement))
     if problem:
         hint = "name another `pool`, or lower `resources`" if placement.pool else "lower `resources`"
-        hint += "" if taken == each else ", or what `pod:` asks for beside them"
+        hint += "" if requested == each else ", or the requests of other containers in `pod:`"
         if each.gpu_ids is not None:
-            hint += ", or let CUDA_VISIBLE_DEVICES name more cards"
+            hint += ", or list more GPUs in CUDA_VISIBLE_DEVICES"
         elif each.gpu and (hides := next((one.hides for one in capacity.machines if one.hides), "")):
-            hint += f", or start the server where {hides.partition('=')[0]} names more cards"
+            hint += f", or start the server where {hides.partition('=')[0]} lists more GPUs"
         raise UsageError(f"this can never run: {problem}", hint)
     registry.check(specification.engine, specification.engine_options, specification.space, specification.metrics)
     if specification.early_stopping is not None:
@@ -236,10 +236,10 @@ def check(core: Core, specification: Specification, cluster: str, submission: Su
         size = len(json.dumps(dict(values)))
         if size > MOST_SECRETS:
             text = f"{key}: take {size:,} bytes (expected at most {MOST_SECRETS:,}: stopped experiments keep them too)"
-            raise TooLarge(text, "give large ones as files on a volume")
+            raise TooLarge(text, "pass large ones as files on a volume")
     missing = [secret.name for secret in specification.secrets if secret.name not in submission.secrets]
     if missing:
-        raise UsageError(f"no value came for the secrets {', '.join(missing)}", "set them where you call `run`")
+        raise UsageError(f"no value for the secrets {', '.join(missing)}", "set them in the environment of `run`")
 
 
 def _refuse_many_secrets(core: Core, principal: str | None, size: int) -> None:
@@ -260,14 +260,14 @@ def _refuse_many_secrets(core: Core, principal: str | None, size: int) -> None:
         )
 
 
-def _warm_start(specification: Specification, given: WarmResults | None) -> WarmStart | None:
+def _warm_start(specification: Specification, source: WarmResults | None) -> WarmStart | None:
     """Map the results to the new space; None if none were given. Raises BadInput if none is usable."""
-    if given is None:
+    if source is None:
         return None
-    made = mapped(given.source, given.results, specification.space, specification.metrics)
-    if not made.observations:
-        raise BadInput.one("none of its results can be used", "warm_start", "; ".join(made.notes))
-    return made
+    warm = mapped(source.source, source.results, specification.space, specification.metrics)
+    if not warm.observations:
+        raise BadInput.one("has no usable result", "warm_start", "; ".join(warm.notes))
+    return warm
 
 
 def add(
@@ -286,12 +286,12 @@ def add(
     """Insert a validated experiment and queue `first`. Secrets are stored before the row becomes visible."""
     if submission.request_key:
         with core.store.reading() as session:
-            made = experiments.made_by(session, submission.request_key)
-            if made is not None:
-                return status_of(core, session, experiments.get(session, made), details=True)
+            existing = experiments.made_by(session, submission.request_key)
+            if existing is not None:
+                return status_of(core, session, experiments.get(session, existing), details=True)
     identity = new_id(core.clock)
-    kept = {identity: submission.secrets, store_key(identity): submission.outgoing}
-    size = sum(len(json.dumps(dict(secrets))) for secrets in kept.values() if secrets)
+    secrets_by_name = {identity: submission.secrets, store_key(identity): submission.outgoing}
+    size = sum(len(json.dumps(dict(secrets))) for secrets in secrets_by_name.values() if secrets)
     _refuse_many_secrets(core, principal, size)
     new = NewExperimentRow(
         id=identity,
@@ -315,12 +315,12 @@ def add(
         state=ExperimentState.PENDING,
     )
     try:
-        for name, secrets in kept.items():
+        for name, secrets in secrets_by_name.items():
             if secrets:
                 core.secrets.put(name, secrets)
         row = _insert(core, new, actor, first, warm, tracked=_is_tracked(core, specification))
     except BaseException:
-        for name in kept:
+        for name in secrets_by_name:
             core.secrets.delete(name)
         raise
     core.signals.notify(ACTING, SUGGESTING, EXPERIMENTS, f"events:{row.id}")
@@ -350,18 +350,20 @@ def _insert(
                 if new.bundle is not None and not blobs.use(session, new.bundle):
                     raise bundles.missing(new.bundle)
                 if first and first.checkpoint and not blobs.use(session, first.checkpoint["digest"]):
-                    raise Conflict(f"the checkpoint of {new.rerun_of} is no longer here", "rerun it from the start")
+                    raise Conflict(f"the checkpoint of {new.rerun_of} was deleted", "rerun it from the start")
                 row = experiments.add(session, new, handle, actor)
                 ledger = Ledger(session, row, actor)
                 ledger.record("experiment_created", {"handle": handle, "budget": row.budget, "name": row.name})
                 if tracked:
                     tracking.begin(session, row.id, [tracking.WHOLE])
                 if warm is not None:
-                    warm_starts.add(session, row.id, warm.source, [to_json(seen) for seen in warm.observations])
+                    warm_starts.add(
+                        session, row.id, warm.source, [to_json(observation) for observation in warm.observations]
+                    )
                 if first is not None:
                     trials.queue(ledger, [first])
                 ledger.close()
                 return row
         except IntegrityError:
             continue  # the handle is taken: retry with other random characters
-    raise UsageError("no free handle was found", "try again, or use another name")
+    raise UsageError("no free handle was found", "retry, or use another name")

@@ -36,7 +36,7 @@ from orchestune.services.signatures import signed_here
 from orchestune.store import archive, blobs, experiments, imports, logs, trials
 from orchestune.store.session import Session
 
-_PATIENCE, _GLANCE = 10.0, 0.05
+_LOCK_TIMEOUT_SECONDS, _POLL_SECONDS = 10.0, 0.05
 """timeout and polling interval, in seconds, of an import blocked on another import of the same experiment"""
 
 
@@ -47,7 +47,7 @@ def read(core: Core, source: BinaryIO, trust: str = "") -> CopiedRecord:
     server's own records need none.
 
     Raises BadInput if the record is damaged or malformed, Unverified if another server wrote it and `trust` is not its
-    digest, NotFound if one of its blobs is missing, Conflict if the experiment went on here by itself.
+    digest, NotFound if one of its blobs is missing, Conflict if the stored experiment and the record have diverged.
     """
     source.seek(0)
     verified = record.verify(source)
@@ -58,14 +58,14 @@ def read(core: Core, source: BinaryIO, trust: str = "") -> CopiedRecord:
         raise _unverified(verified, source)
     _take_blobs(core, head)
     incoming = _Import(core, checked, is_own)
-    with _turn(core, head):
+    with _import_lock(core, head):
         with core.store.reading() as session:
-            known = archive.present(session, head.experiment)
-            older = known is not None and _goes_on(session, known, head, source)
-        handle = known.handle if known is not None else incoming.take_in(source)
-        if known is not None and older:
-            incoming.replace(known, source)
-    imported = known is None or older
+            stored = archive.present(session, head.experiment)
+            older = stored is not None and _continues(session, stored, head, source)
+        handle = stored.handle if stored is not None else incoming.take_in(source)
+        if stored is not None and older:
+            incoming.replace(stored, source)
+    imported = stored is None or older
     return CopiedRecord(experiment=head.experiment, handle=handle, imported=imported, counts=verified.counts)
 
 
@@ -74,23 +74,23 @@ def _unverified(verified: record.VerifiedRecord, source: BinaryIO) -> Unverified
     return Unverified(
         f"the record of {verified.head.handle} was not written by this server: it is unverified, and nothing of it "
         "was imported",
-        f"look at `contents`; to import it, repeat the request with ?trust={verified.digest}",
+        f"check `contents`; to import it, repeat the request with ?trust={verified.digest}",
         contents(verified, source),
     )
 
 
 @contextmanager
-def _turn(core: Core, head: Head) -> Iterator[None]:
-    """Hold the import lock of an experiment. Raises StoreUnavailable if it is not free within `_PATIENCE`."""
-    name, until = _name(head.experiment), time.monotonic() + _PATIENCE
-    while not core.store.take_turn(name):
+def _import_lock(core: Core, head: Head) -> Iterator[None]:
+    """Hold the import lock of an experiment. Raises StoreUnavailable if it times out."""
+    name, until = _name(head.experiment), time.monotonic() + _LOCK_TIMEOUT_SECONDS
+    while not core.store.acquire_lock(name):
         if time.monotonic() > until:
-            raise StoreUnavailable(f"{head.handle} is just being imported", "import it again in a while")
-        time.sleep(_GLANCE)
+            raise StoreUnavailable(f"another import of {head.handle} is running", "retry later")
+        time.sleep(_POLL_SECONDS)
     try:
         yield
     finally:
-        core.store.leave_turn(name)
+        core.store.release_lock(name)
 
 
 def _name(experiment: str) -> str:
@@ -119,9 +119,9 @@ class _Import:
         core, experiment = self._core, self._head.experiment
         token = new_id(core.clock)
         with core.store.transaction() as session:
-            left = imports.begin(session, experiment, token)
+            leftovers = imports.begin(session, experiment, token)
         part = partial(_part, core, experiment, token)
-        if left:
+        if leftovers:
             clear(core, experiment, part)
         try:
             return self._insert(source, token)
@@ -149,7 +149,7 @@ class _Import:
             imports.end(session, experiment)
         return handle
 
-    def replace(self, known: archive.StoredExperiment, source: BinaryIO) -> None:
+    def replace(self, stored: archive.StoredExperiment, source: BinaryIO) -> None:
         """Write the rows that differ from those of the store in one transaction; an interruption changes nothing.
 
         The differences are computed before the transaction, while others can write.
@@ -160,13 +160,13 @@ class _Import:
                 record.write(news, self._head, self._news(session, source))
             with core.store.transaction() as session:
                 row = experiments.lock(session, experiment)
-                if (row.event_seq, row.visibility) != (known.event_seq, known.visibility):
-                    raise StoreUnavailable(f"{known.handle} has just changed here", "import it again")
+                if (row.event_seq, row.visibility) != (stored.event_seq, stored.visibility):
+                    raise StoreUnavailable(f"{stored.handle} was changed during the import", "retry")
                 archive.cut(session, experiment, self._head.events)
                 news.seek(0)
                 for batch in record.batches(news):
                     if isinstance(batch[0], format.ExperimentItem):
-                        own = [self._own(each, known.handle, session.now) for each in self._rows(batch)]
+                        own = [self._own(each, stored.handle, session.now) for each in self._rows(batch)]
                         archive.put(session, "experiments", own)
                     else:
                         self._add(session, archive.put, batch)
@@ -181,11 +181,11 @@ class _Import:
         """Write items of this experiment. Raises BadInput if one refers to an item outside the record."""
         table, received = TABLE_OF[type(batch[0])], self._rows(batch)
         if table == "workers":  # a worker reused by another experiment may have been imported with that one already
-            elsewhere = archive.workers_elsewhere(session, self._head.experiment, received)
-            received = [row for row in received if row["id"] not in elsewhere]
-        lost = archive.dangling(session, self._head.experiment, table, received)
-        if lost is not None:
-            name, value = lost
+            reused = archive.workers_elsewhere(session, self._head.experiment, received)
+            received = [row for row in received if row["id"] not in reused]
+        dangling_value = archive.dangling(session, self._head.experiment, table, received)
+        if dangling_value is not None:
+            name, value = dangling_value
             text = f"is {value!r:.60}, which the record does not contain"
             raise BadInput.one(text, key=f"{self._head.handle}: {table}.{name}")
         write(session, table, received)
@@ -257,42 +257,42 @@ class _Import:
 
 def sweep(core: Core, experiment: str) -> None:
     """Remove the rows of an interrupted import. Does nothing while an import of the experiment is running."""
-    if not core.store.take_turn(_name(experiment)):
+    if not core.store.acquire_lock(_name(experiment)):
         return
     try:
         token = new_id(core.clock)
         with core.store.transaction() as session:
-            left = imports.take_over(session, experiment, token)
-        if left:
+            leftovers = imports.take_over(session, experiment, token)
+        if leftovers:
             clear(core, experiment, partial(_part, core, experiment, token))
             with _part(core, experiment, token) as session:
                 imports.end(session, experiment)
     finally:
-        core.store.leave_turn(_name(experiment))
+        core.store.release_lock(_name(experiment))
 
 
-def _goes_on(session: Session, known: archive.StoredExperiment, head: Head, source: BinaryIO) -> bool:
+def _continues(session: Session, stored: archive.StoredExperiment, head: Head, source: BinaryIO) -> bool:
     """Return True if the record continues the stored experiment, False if it is the same or an earlier state of it.
 
     Raises Conflict if the two have diverged, or if the stored one is the earlier state but is not over.
     """
-    if known.visibility == Visibility.PURGING:
-        raise Conflict(f"{known.handle} is being removed for good here", "import it again once it is gone")
+    if stored.visibility == Visibility.PURGING:
+        raise Conflict(f"{stored.handle} is being purged on this server", "retry once it is purged")
     source.seek(0)
-    here = logs.last_event(session, head.experiment, record.FILES_DROPPED)
+    stored_last = logs.last_event(session, head.experiment, record.FILES_DROPPED)
     newest = record.last_event(source)
-    there = newest.number if newest is not None else 0
-    last = min(here, there)
+    sent_last = newest.number if newest is not None else 0
+    last = min(stored_last, sent_last)
     source.seek(0)
     sent = record.event(source, last)
-    found = [(row.seq, row.at, row.kind) for row in logs.events_after(session, head.experiment, last - 1, 1)]
-    same = sent is not None and found == [(sent.number, sent.at, sent.kind)]
-    if not same or (here < there and not ExperimentState(known.state).over):
+    stored_event = [(row.seq, row.at, row.kind) for row in logs.events_after(session, head.experiment, last - 1, 1)]
+    same = sent is not None and stored_event == [(sent.number, sent.at, sent.kind)]
+    if not same or (stored_last < sent_last and not ExperimentState(stored.state).over):
         raise Conflict(
-            f"{known.handle}, which is {known.state} here, went on here by itself since the two were the same",
-            f"it stays; to have the other one instead, remove it first: orchestune delete {known.handle} --purge",
+            f"{stored.handle} ({stored.state} on this server) and the record have diverged",
+            f"nothing was changed; to import the record, first run: orchestune delete {stored.handle} --purge",
         )
-    return here < there
+    return stored_last < sent_last
 
 
 def _received(item: Item, row: archive.Row) -> archive.Row:
@@ -315,18 +315,18 @@ def _take_blobs(core: Core, head: Head) -> None:
     with core.store.transaction() as session:
         for digest in head.files:
             blobs.hold(session, digest)
-    there = blob_sizes(core, head.files)
-    missing = [digest for digest, size in head.files.items() if there[digest] != size]
+    sizes = blob_sizes(core, head.files)
+    missing = [digest for digest, size in head.files.items() if sizes[digest] != size]
     if missing:
-        raise NotFound(f"{len(missing)} blobs of {head.handle} are not here", "send them before the record")
+        raise NotFound(f"{len(missing)} blobs of {head.handle} are missing", "upload them before the record")
     with core.store.transaction() as session:
         for digest, size in head.files.items():
             blobs.put(session, digest, "bundle", size)
 
 
-def _free_handle(core: Core, session: Session, wanted: str) -> str:
+def _free_handle(core: Core, session: Session, preferred: str) -> str:
     """Return the handle, or one with another random suffix if it is taken here."""
-    handle = wanted
+    handle = preferred
     while archive.handle_is_taken(session, handle):
-        handle = ids.handle(wanted.rpartition("-")[0] or wanted, core.clock.entropy(4))
+        handle = ids.handle(preferred.rpartition("-")[0] or preferred, core.clock.entropy(4))
     return handle

@@ -18,12 +18,12 @@ from orchestune.store import trials as rows
 
 
 def queue_trial(
-    core: Core, ref: str, parameters: Configuration, actor: str, asked: IdempotentRequest | None = None
+    core: Core, ref: str, parameters: Configuration, actor: str, request: IdempotentRequest | None = None
 ) -> documents.Trial:
     """Queue one configuration; it counts towards the budget. If the budget is used up, it replaces the last suggested
     trial that has not started; raises Conflict if there is none or if the experiment is ending.
 
-    `asked`: the request, for idempotent retries.
+    `request`: the request, for idempotent retries.
     """
     experiment = resolve(core, ref)
     with locked(core, experiment, actor) as ledger:
@@ -35,20 +35,19 @@ def queue_trial(
         displaced = rows.suggested(ledger.session, experiment, 1) if spent else []
         if spent and not displaced:
             raise Conflict(
-                f"each of the {row.budget} trials of the budget has its configuration: "
-                f"{row.finished} ended, {row.open} run or wait",
+                f"the budget of {row.budget} trials is used up: {row.finished} finished, {row.open} running or queued",
                 f"orchestune extend {row.handle} --budget N",
             )
         if row.ending:
-            again = f"`orchestune run --warm-start {row.handle}` begins another search with its results"
+            hint = f"start another search with its results: orchestune run --warm-start {row.handle}"
             raise Conflict(
-                f"{row.handle} is {row.state}", f"orchestune resume {row.handle}" if row.ended_by is None else again
+                f"{row.handle} is {row.state}", f"orchestune resume {row.handle}" if row.ended_by is None else hint
             )
         for trial in displaced:
-            reason = Reason(ReasonCode.STOPPED, f"a configuration that was queued {by(actor)} took its place")
+            reason = Reason(ReasonCode.STOPPED, f"replaced by a configuration that was queued {by(actor)}")
             trials.cancel(ledger, trial, TrialState.QUEUED, reason)
         number = trials.queue(ledger, [SuggestedTrial(row.specification.space.exact(parameters), "user")])[0]
         queued = read_trials.of_number(ledger.session, row, number)
-        if asked is not None:
-            asked.answered(ledger.session, 201, queued)
+        if request is not None:
+            request.answered(ledger.session, 201, queued)
     return queued

@@ -53,7 +53,7 @@ def rerun_trial(
     if rerun.from_checkpoint and checkpoint is None:
         raise _nothing_to_continue(f"{row.handle}/{number}", specification, row.files_deleted_at)
     if rerun.run and specification.program is ProgramKind.FUNCTION:
-        raise Conflict(f"{row.handle}/{number} is a call of a function", "rerun it without a command")
+        raise Conflict(f"{row.handle}/{number} calls a Python function", "rerun it without a command")
     run = rerun.run or specification.run
     parallelism = min(row.parallelism, specification.folds.count)
     specification = replace(
@@ -98,15 +98,15 @@ def rerun_trial(
 
 def _nothing_to_continue(trial: str, specification: Specification, dropped: float | None) -> Conflict:
     if specification.checkpoint_every is not None and dropped is not None:
-        kept = "the server keeps files for some time after the end (`retention`)"
+        retention = "the server keeps files for some time after the end (`retention`)"
         return Conflict(
-            f"the checkpoint of {trial} was dropped at {rfc3339(dropped)}: {kept}", "rerun it from the start"
+            f"the checkpoint of {trial} was dropped at {rfc3339(dropped)}: {retention}", "rerun it from the start"
         )
     hint = "only trials with `checkpoint:` can be continued"
     if specification.checkpoint_every is not None:
         every = f"{specification.checkpoint_every:g} s"
         hint = (
-            f"its folder was empty, or the trial was ended before the {every} after which it is published "
+            f"its folder was empty, or the trial ended before the first upload after {every} "
             "(`checkpoint.every`); rerun it from the start"
         )
-    return Conflict(f"{trial} left no checkpoint", hint)
+    return Conflict(f"{trial} has no checkpoint", hint)

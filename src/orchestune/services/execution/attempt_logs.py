@@ -22,7 +22,7 @@ def append_logs(ledger: Ledger, attempt: str, trial: int, log_end: int, parts: S
     segment with a gap marks the cut.
     """
     end = log_end
-    room: _RoomBehindHead | None = None
+    quota: _QuotaBehindHead | None = None
     for part in parts:
         data = part.data
         if part.gap and part.offset >= end:
@@ -31,20 +31,20 @@ def append_logs(ledger: Ledger, attempt: str, trial: int, log_end: int, parts: S
             break  # an earlier part is missing: the worker will resend it
         elif part.offset + len(data) <= end:
             continue
-        kept = new = data[end - part.offset :]
+        accepted = new = data[end - part.offset :]
         if end >= _HEAD:
-            room = room or _RoomBehindHead(ledger.session, attempt)
-            kept = room.take(new)
-        if kept:
-            ledger.add_segment(attempt, trial, end, kept, part.gap if part.offset == end else 0)
+            quota = quota or _QuotaBehindHead(ledger.session, attempt)
+            accepted = quota.take(new)
+        if accepted:
+            ledger.add_segment(attempt, trial, end, accepted, part.gap if part.offset == end else 0)
         end += len(new)
-        if room is not None and len(kept) < len(new) and not room.is_cut:
-            ledger.add_segment(attempt, trial, end, b"", len(new) - len(kept))
-            room.is_cut = True
+        if quota is not None and len(accepted) < len(new) and not quota.is_cut:
+            ledger.add_segment(attempt, trial, end, b"", len(new) - len(accepted))
+            quota.is_cut = True
     return end
 
 
-class _RoomBehindHead:
+class _QuotaBehindHead:
     """Remaining quota of a log behind its head. Computed from the segments: such long logs are rare."""
 
     def __init__(self, session: Session, attempt: str) -> None:
@@ -57,6 +57,6 @@ class _RoomBehindHead:
         """Return the prefix of `data` that fits and reduce the quota."""
         if self.is_cut or self._segments <= 0:
             return b""
-        kept = data[: max(0, self._bytes)]
-        self._bytes, self._segments = self._bytes - len(kept), self._segments - 1
-        return kept
+        prefix = data[: max(0, self._bytes)]
+        self._bytes, self._segments = self._bytes - len(prefix), self._segments - 1
+        return prefix

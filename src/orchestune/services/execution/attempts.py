@@ -29,9 +29,9 @@ from orchestune.wire.work import AttemptReport, EndState, Finished, Heartbeat
 LOSSES_OF_WORKERS_BEFORE_PAUSE = 5
 ENDS_OF_ITS_OWN = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED, AttemptState.PRUNED)
 """final states that the worker reports, possibly more than once"""
-_ENDED_FOR_IT = (AttemptState.CANCELLED, AttemptState.PRUNED)
+_DECIDED_BY_SERVER = (AttemptState.CANCELLED, AttemptState.PRUNED)
 """final states that the server decides: the worker gets a stop order, and the process its grace period"""
-_TOLD = ("exit_code", "signal", "wall", "cpu", "memory", "log_bytes", "tail")
+_REPORTED_FIELDS = ("exit_code", "signal", "wall", "cpu", "memory", "log_bytes", "tail")
 """fields that a worker reports about a process that ended"""
 RETRY_SECONDS = 2.0
 LONGEST_DELAY = 60.0
@@ -60,56 +60,56 @@ def _own(ledger: Ledger, attempt: str, token: int, worker: str) -> AttemptInTria
 
     The token alone proves nothing: it is a small number, and the ids of attempts are visible to all viewers.
     """
-    found = find(ledger, attempt)
-    return found if found is not None and found.attempt_number == token and found.worker == worker else None
+    row = find(ledger, attempt)
+    return row if row is not None and row.attempt_number == token and row.worker == worker else None
 
 
 def beat(ledger: Ledger, worker: str, item: Heartbeat, boards: Boards) -> Result:
     """Apply a heartbeat of an attempt of `worker` (start, logs, points); return the acknowledgement's `result`."""
     attempt = item.attempt
-    found = _own(ledger, attempt, item.token, worker)
-    if found is None:
+    row = _own(ledger, attempt, item.token, worker)
+    if row is None:
         return "unknown"
     if item.logs:
-        end = append_logs(ledger, attempt, found.trial, found.log_end, item.logs)
+        end = append_logs(ledger, attempt, row.trial, row.log_end, item.logs)
         ledger.session.run(hot.GROW_LOG, {"id": attempt, "log_end": end})
     if item.usage:
-        usage.take(ledger, attempt, item.usage, ended=not found.state.live)
-    if not found.state.live:
-        if found.lease_token != found.attempt_number or found.state not in (AttemptState.LOST, *_ENDED_FOR_IT):
+        usage.take(ledger, attempt, item.usage, ended=not row.state.live)
+    if not row.state.live:
+        if row.lease_token != row.attempt_number or row.state not in (AttemptState.LOST, *_DECIDED_BY_SERVER):
             return "superseded"
-        if found.state is AttemptState.LOST:
-            reported.append(ledger, attempt, _points(ledger, found, item))  # its end may still arrive late and count
+        if row.state is AttemptState.LOST:
+            reported.append(ledger, attempt, _points(ledger, row, item))  # its end may still arrive late and count
         return "ok"
-    if item.started and found.state is AttemptState.LEASED:
+    if item.started and row.state is AttemptState.LEASED:
         ledger.session.run(
             hot.START_ATTEMPT,
             {
                 "id": attempt,
-                "old": found.state,
-                "state": after(ATTEMPT, found.state, Cause.START),
+                "old": row.state,
+                "state": after(ATTEMPT, row.state, Cause.START),
                 "started_at": ledger.now - item.age,
             },
         )
-        ledger.record("attempt_started", {"attempt": attempt, "trial": found.trial, "fold": found.fold})
+        ledger.record("attempt_started", {"attempt": attempt, "trial": row.trial, "fold": row.fold})
     if item.points:
-        progress(ledger, attempt, found, _points(ledger, found, item), boards)
+        progress(ledger, attempt, row, _points(ledger, row, item), boards)
     return "ok"
 
 
-def _points(ledger: Ledger, found: AttemptInTrial, item: AttemptReport, *, at_end: bool = False) -> Sequence[Point]:
-    points = reported.within_names(ledger, item.attempt, found.point_count, reported.reported(item.points))
-    return reported.within_limit(ledger, item.attempt, found.trial, found.point_count, points, at_end=at_end)
+def _points(ledger: Ledger, row: AttemptInTrial, item: AttemptReport, *, at_end: bool = False) -> Sequence[Point]:
+    points = reported.within_names(ledger, item.attempt, row.point_count, reported.reported(item.points))
+    return reported.within_limit(ledger, item.attempt, row.trial, row.point_count, points, at_end=at_end)
 
 
 def progress(
-    ledger: Ledger, attempt: str, found: AttemptInTrial, points: Sequence[Point], boards: Boards
+    ledger: Ledger, attempt: str, row: AttemptInTrial, points: Sequence[Point], boards: Boards
 ) -> Reason | None:
     """Store points of a live attempt. Return the reason to prune it now, or None."""
-    why = pruning.take(boards, ledger, attempt, found.trial, found.fold, points)
+    why = pruning.take(boards, ledger, attempt, row.trial, row.fold, points)
     reported.append(ledger, attempt, points)
-    reported.record(ledger, found.trial, points)
-    if why is not None and found.stop_order is None:
+    reported.record(ledger, row.trial, points)
+    if why is not None and row.stop_order is None:
         pruning.order(ledger, attempt, why)
     return why
 
@@ -117,74 +117,76 @@ def progress(
 def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Result, AttemptState | None]:
     """Apply the end of an attempt of `worker`. Return the acknowledgement's `result`, and the state if it counted."""
     attempt = item.attempt
-    found = _own(ledger, attempt, item.token, worker)
-    if found is None:
+    row = _own(ledger, attempt, item.token, worker)
+    if row is None:
         return "unknown", None
-    log_end = append_logs(ledger, attempt, found.trial, found.log_end, item.logs)
+    log_end = append_logs(ledger, attempt, row.trial, row.log_end, item.logs)
     if item.usage or item.wall > usage.LASTING:
         usage.take(ledger, attempt, item.usage, ended=True)
-    late = found.state is AttemptState.LOST
-    told = {"id": attempt, "log_end": log_end} | {name: getattr(item, name) for name in _TOLD}
-    if not found.open:
-        ledger.session.run(hot.CLOSE_ATTEMPT, told)
-        return ("ok" if found.state in ENDS_OF_ITS_OWN else "superseded"), None
-    points = _points(ledger, found, item, at_end=True)
-    pruning.take(boards, ledger, attempt, found.trial, found.fold, points)  # later trials are compared with this curve
-    verdict = _verdict(ledger, attempt, found, item, points)
+    late = row.state is AttemptState.LOST
+    fields = {"id": attempt, "log_end": log_end} | {name: getattr(item, name) for name in _REPORTED_FIELDS}
+    if not row.open:
+        ledger.session.run(hot.CLOSE_ATTEMPT, fields)
+        return ("ok" if row.state in ENDS_OF_ITS_OWN else "superseded"), None
+    points = _points(ledger, row, item, at_end=True)
+    pruning.take(boards, ledger, attempt, row.trial, row.fold, points)  # later trials are compared with this curve
+    verdict = _verdict(ledger, attempt, row, item, points)
     if verdict.cause is Cause.FAIL and not late:
-        machines_fault = quarantine.judge(ledger, found.worker, item.tail)
+        machines_fault = quarantine.judge(ledger, row.worker, item.tail)
         verdict = AttemptVerdict(Cause.PREEMPT, machines_fault, {}) if machines_fault else verdict
-    verdict = _with_more_memory(ledger, found, verdict)
+    verdict = _with_more_memory(ledger, row, verdict)
     if late and verdict.cause in (Cause.LOSE, Cause.PRUNE):
-        ledger.session.run(hot.CLOSE_ATTEMPT, told)
+        ledger.session.run(hot.CLOSE_ATTEMPT, fields)
         return "ok", None
-    state = after(ATTEMPT, found.state, verdict.cause)
+    state = after(ATTEMPT, row.state, verdict.cause)
     files_message = None
     if state is AttemptState.SUCCEEDED:
-        files_message = pending_files.announced(ledger, attempt, found.trial, item.files)
-    _write_end(ledger, found, state, verdict.reason, told | {"started_at": ledger.now - item.wall}, files_message)
+        files_message = pending_files.announced(ledger, attempt, row.trial, item.files)
+    _write_end(ledger, row, state, verdict.reason, fields | {"started_at": ledger.now - item.wall}, files_message)
     if item.memory:
         killed = verdict.reason is not None and verdict.reason.code is ReasonCode.OUT_OF_MEMORY
         ledger.row.peaks = ledger.row.peaks.with_one_more(item.memory, killed)
-    _conclude(ledger, found, verdict, late)
+    _conclude(ledger, row, verdict, late)
     return "ok", state
 
 
 def _verdict(
-    ledger: Ledger, attempt: str, found: AttemptInTrial, item: Finished, points: Sequence[Point]
+    ledger: Ledger, attempt: str, row: AttemptInTrial, item: Finished, points: Sequence[Point]
 ) -> AttemptVerdict:
-    reason, said = item.reason.reason() if item.reason else None, item.state
+    reason, end_state = item.reason.reason() if item.reason else None, item.state
     several = len(points) > len({point.name for point in points}) or any(p.step is not None for p in points)
-    if found.point_count or several or found.resumed_from:
+    if row.point_count or several or row.resumed_from:
         reported.append(ledger, attempt, points)
-        stored = reported.that_count(ledger.session, ledger.row.id, attempt, ledger.row.specification.metrics)
+        stored = reported.points_to_reduce(ledger.session, ledger.row.id, attempt, ledger.row.specification.metrics)
         last = {point.name: point for point in sorted(points, key=lambda point: point.sequence)}
         decisive = [point for point in last.values() if not math.isfinite(point.value)]
-        decisive += reported.handed_on(ledger.session, ledger.row.id, attempt, points) if found.resumed_from else []
-        reported.note_not_finite(ledger, attempt, found.non_finite, decisive)
+        decisive += (
+            reported.inherited_not_finite(ledger.session, ledger.row.id, attempt, points) if row.resumed_from else []
+        )
+        reported.note_not_finite(ledger, attempt, row.non_finite, decisive)
         points = stored + decisive
-        points += reported.by_http(found.non_finite, points)
-    if found.stop_order == "pruned" and said in (EndState.LOST, EndState.PREEMPTED, EndState.CANCELLED):
-        said, reason = EndState.PRUNED, _ordered_reason(found)
-    if said is EndState.LOST:
+        points += reported.http_not_finite(row.non_finite, points)
+    if row.stop_order == "pruned" and end_state in (EndState.LOST, EndState.PREEMPTED, EndState.CANCELLED):
+        end_state, reason = EndState.PRUNED, _ordered_reason(row)
+    if end_state is EndState.LOST:
         return AttemptVerdict(Cause.LOSE, reason, {})
-    if said in (EndState.PREEMPTED, EndState.CANCELLED):
+    if end_state in (EndState.PREEMPTED, EndState.CANCELLED):
         return AttemptVerdict(
             Cause.PREEMPT, reason or Reason(ReasonCode.WORKER_STOPPED, "its worker was asked to stop"), {}
         )
     measured = measure(ledger.row.specification.metrics, points)
-    if said is EndState.PRUNED:
-        return AttemptVerdict(Cause.PRUNE, reason or _ordered_reason(found), _finite(measured))
-    if said is EndState.FAILED:
+    if end_state is EndState.PRUNED:
+        return AttemptVerdict(Cause.PRUNE, reason or _ordered_reason(row), _finite(measured))
+    if end_state is EndState.FAILED:
         return AttemptVerdict(Cause.FAIL, reason, measured)
     for metric in ledger.row.specification.metrics:
         if metric.name not in measured:
-            seen = {name: value.value for name, value in measured.items()}
+            reported_values = {name: value.value for name, value in measured.items()}
             declared = tuple(m.name for m in ledger.row.specification.metrics)
             files = [source.where for source in ledger.row.specification.collect if source.kind != "regex"]
             by_function = ledger.row.program is ProgramKind.FUNCTION
             text = stopping.missing_metric(
-                metric.name, seen, declared, files, of_function=by_function, printed=item.tail
+                metric.name, reported_values, declared, files, of_function=by_function, printed=item.tail
             )
             return AttemptVerdict(Cause.FAIL, Reason(ReasonCode.METRIC_MISSING, text), measured, missing=text)
         if not math.isfinite(measured[metric.name].value):
@@ -193,8 +195,8 @@ def _verdict(
     return AttemptVerdict(Cause.SUCCEED, None, measured)
 
 
-def _ordered_reason(found: AttemptInTrial) -> Reason | None:
-    return Reason.from_json(json.loads(found.reason)) if found.reason else None
+def _ordered_reason(row: AttemptInTrial) -> Reason | None:
+    return Reason.from_json(json.loads(row.reason)) if row.reason else None
 
 
 def _finite(measured: Mapping[str, ReducedMetric]) -> dict[str, ReducedMetric]:
@@ -210,28 +212,28 @@ def measure(metrics: Sequence[Metric], points: Sequence[Point]) -> dict[str, Red
     return {name: reduce(declared.get(name), values) for name, values in by_name.items()}
 
 
-def _conclude(ledger: Ledger, found: AttemptInTrial, verdict: AttemptVerdict, late: bool) -> None:
-    cause, trial, fold = verdict.cause, found.trial, found.fold
+def _conclude(ledger: Ledger, row: AttemptInTrial, verdict: AttemptVerdict, late: bool) -> None:
+    cause, trial, fold = verdict.cause, row.trial, row.fold
     if cause is Cause.PREEMPT:
         if not late:
-            _offer_again(ledger, found, cause)
+            _requeue(ledger, row, cause)
         return
     if cause is Cause.LOSE:
-        _offer_again_later(ledger, found, verdict.reason)
+        _requeue_later(ledger, row, verdict.reason)
         return
     if verdict.memory:
         raise_memory(ledger, trial, fold, verdict.memory)
         if not late:
-            _offer_again(ledger, found, Cause.RETRY)
+            _requeue(ledger, row, Cause.RETRY)
         return
-    again = found.failures < ledger.row.specification.retries and found.stop_order != "pruned"
-    if cause is Cause.FAIL and again and not applies(ledger, verdict.reason):
+    has_retries = row.failures < ledger.row.specification.retries and row.stop_order != "pruned"
+    if cause is Cause.FAIL and has_retries and not applies(ledger, verdict.reason):
         if not late:
-            delay = min(RETRY_SECONDS * 2**found.failures, LONGEST_DELAY)
-            _offer_again(ledger, found, Cause.RETRY, failures=found.failures + 1, not_before=ledger.now + delay)
+            delay = min(RETRY_SECONDS * 2**row.failures, LONGEST_DELAY)
+            _requeue(ledger, row, Cause.RETRY, failures=row.failures + 1, not_before=ledger.now + delay)
         return
-    trials.change_fold(ledger, trial, fold, found.fold_state, cause, failures=found.failures)
-    old = found.trial_state
+    trials.change_fold(ledger, trial, fold, row.fold_state, cause, failures=row.failures)
+    old = row.trial_state
     if ledger.row.specification.folds.count == 1:
         trials.finish(ledger, trial, old, cause, verdict.reason, verdict.measured, verdict.missing)
     elif cause is Cause.SUCCEED:
@@ -240,22 +242,22 @@ def _conclude(ledger: Ledger, found: AttemptInTrial, verdict: AttemptVerdict, la
         folds.ended(ledger, trial, old, cause, verdict.reason, verdict.measured, verdict.missing)
 
 
-def _with_more_memory(ledger: Ledger, found: AttemptInTrial, verdict: AttemptVerdict) -> AttemptVerdict:
-    if found.stop_order == "pruned":
+def _with_more_memory(ledger: Ledger, row: AttemptInTrial, verdict: AttemptVerdict) -> AttemptVerdict:
+    if row.stop_order == "pruned":
         return verdict
     if verdict.cause is not Cause.FAIL or verdict.reason is None or not applies(ledger, verdict.reason):
         return verdict
-    raised = consider(ledger, found.worker, found.trial, found.fold, verdict.reason)
+    raised = consider(ledger, row.worker, row.trial, row.fold, verdict.reason)
     return replace(verdict, reason=raised.reason, memory=raised.memory)
 
 
-def _offer_again_later(ledger: Ledger, found: AttemptInTrial, reason: Reason | None) -> None:
-    losses = found.lost_attempts + 1
+def _requeue_later(ledger: Ledger, row: AttemptInTrial, reason: Reason | None) -> None:
+    losses = row.lost_attempts + 1
     delay = min(2.0**losses, LONGEST_DELAY)
-    _offer_again(ledger, structs.replace(found, lost_attempts=losses), Cause.LOSE, not_before=ledger.now + delay)
+    _requeue(ledger, structs.replace(row, lost_attempts=losses), Cause.LOSE, not_before=ledger.now + delay)
     if losses >= LOSSES_OF_WORKERS_BEFORE_PAUSE:
         last = reason.message if reason else "for an unknown reason"
-        text = f"trial {found.trial} could not be started {losses} times; the last time: {last}"
+        text = f"trial {row.trial} could not be started {losses} times; the last time: {last}"
         ledger.pause(Reason(ReasonCode.WORKERS_FAIL, text))
 
 
@@ -265,14 +267,14 @@ def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) 
     A lease that reached its worker counts as a loss of the trial even if no start was reported, since a command may
     kill its worker at once. A lease that never `reached` a worker says nothing about the trial.
     """
-    found = None if _prune(ledger, attempt) else _close(ledger, attempt, Cause.LOSE, reason)
-    if found is None:
+    row = None if _prune(ledger, attempt) else _close(ledger, attempt, Cause.LOSE, reason)
+    if row is None:
         return
     if reached:
-        losses = (found.lost_attempts, found.is_isolated, found.failures)
-        trials.lost(ledger, found.trial, found.fold, found.trial_state, *losses, reason.message)
+        losses = (row.lost_attempts, row.is_isolated, row.failures)
+        trials.lost(ledger, row.trial, row.fold, row.trial_state, *losses, reason.message)
     else:
-        _offer_again(ledger, found, Cause.LOSE)
+        _requeue(ledger, row, Cause.LOSE)
 
 
 def reject(ledger: Ledger, worker: str, attempt: str, token: int, reason: Reason) -> None:
@@ -286,67 +288,67 @@ def reject(ledger: Ledger, worker: str, attempt: str, token: int, reason: Reason
 
 def preempt(ledger: Ledger, attempt: str, reason: Reason) -> None:
     """Requeue the fold of a live attempt whose worker was preempted; no failure or loss is counted."""
-    found = None if _prune(ledger, attempt) else _close(ledger, attempt, Cause.PREEMPT, reason)
-    if found is not None:
-        _offer_again(ledger, found, Cause.PREEMPT)
+    row = None if _prune(ledger, attempt) else _close(ledger, attempt, Cause.PREEMPT, reason)
+    if row is not None:
+        _requeue(ledger, row, Cause.PREEMPT)
 
 
-def condemn(ledger: Ledger, attempt: str, reason: Reason) -> None:
+def fail_lost(ledger: Ledger, attempt: str, reason: Reason) -> None:
     """Fail a live attempt whose worker was lost through the fault of the trial."""
-    found = None if _prune(ledger, attempt) else find(ledger, attempt)
-    if found is None:
+    row = None if _prune(ledger, attempt) else find(ledger, attempt)
+    if row is None:
         return
-    verdict = _with_more_memory(ledger, found, AttemptVerdict(Cause.FAIL, reason, {}))
+    verdict = _with_more_memory(ledger, row, AttemptVerdict(Cause.FAIL, reason, {}))
     if _close(ledger, attempt, Cause.FAIL, verdict.reason or reason) is not None:
-        _conclude(ledger, found, verdict, late=False)
+        _conclude(ledger, row, verdict, late=False)
 
 
 def _prune(ledger: Ledger, attempt: str) -> bool:
     """End a live attempt without a worker as pruned if that was ordered; return True if it was."""
-    found = find(ledger, attempt)
-    if found is None or not found.state.live or found.stop_order != "pruned":
+    row = find(ledger, attempt)
+    if row is None or not row.state.live or row.stop_order != "pruned":
         return False
-    reason = _ordered_reason(found) or Reason(ReasonCode.PRUNED, "its rule of early stopping ended it")
+    reason = _ordered_reason(row) or Reason(ReasonCode.PRUNED, "pruned by its early stopping rule")
     _close(ledger, attempt, Cause.PRUNE, reason)
     metrics = ledger.row.specification.metrics
-    measured = measure(metrics, reported.that_count(ledger.session, ledger.row.id, attempt, metrics))
-    _conclude(ledger, found, AttemptVerdict(Cause.PRUNE, reason, measured), late=False)
+    measured = measure(metrics, reported.points_to_reduce(ledger.session, ledger.row.id, attempt, metrics))
+    _conclude(ledger, row, AttemptVerdict(Cause.PRUNE, reason, measured), late=False)
     return True
 
 
-def _offer_again(ledger: Ledger, found: AttemptInTrial, cause: Cause, **values: Any) -> None:
+def _requeue(ledger: Ledger, row: AttemptInTrial, cause: Cause, **values: Any) -> None:
     """Requeue the fold with these `values`; a trial isolated after repeated worker losses stays isolated."""
-    kept = {"failures": found.failures, "is_isolated": found.is_isolated}
-    trials.change_fold(ledger, found.trial, found.fold, found.fold_state, cause, **kept | values)
-    trials.requeue(ledger, found.trial, found.trial_state, cause, found.lost_attempts, found.is_isolated)
+    defaults = {"failures": row.failures, "is_isolated": row.is_isolated}
+    trials.change_fold(ledger, row.trial, row.fold, row.fold_state, cause, **defaults | values)
+    trials.requeue(ledger, row.trial, row.trial_state, cause, row.lost_attempts, row.is_isolated)
 
 
 def _close(ledger: Ledger, attempt: str, cause: Cause, reason: Reason) -> AttemptInTrial | None:
     """End a live attempt whose worker reports no more. Return None if it is not live."""
-    found = find(ledger, attempt)
-    if found is None or not found.state.live:
+    row = find(ledger, attempt)
+    if row is None or not row.state.live:
         return None
-    told = dict.fromkeys(_TOLD) | {"id": attempt, "log_end": found.log_end, "started_at": found.started_at}
-    _write_end(ledger, found, after(ATTEMPT, found.state, cause), reason, told)
-    return found
+    fields = dict.fromkeys(_REPORTED_FIELDS) | {"id": attempt, "log_end": row.log_end, "started_at": row.started_at}
+    _write_end(ledger, row, after(ATTEMPT, row.state, cause), reason, fields)
+    return row
 
 
 def _write_end(
     ledger: Ledger,
-    found: AttemptInTrial,
+    row: AttemptInTrial,
     state: AttemptState,
     reason: Reason | None,
-    told: Mapping[str, Any],
+    fields: Mapping[str, Any],
     files_message: str | None = None,
 ) -> None:
-    """Write the end of an attempt with the reported fields `told`; `files_message` describes pending uploads."""
+    """Write the end of an attempt with the reported fields `fields`; `files_message` describes pending uploads."""
     reason_json = reason.to_json() if reason else None
-    values = {"old": found.state, "state": state, "now": ledger.now}
+    values = {"old": row.state, "state": state, "now": ledger.now}
     values |= {"files_state": "uploading" if files_message else None, "files_message": files_message}
     values["reason"] = json.dumps(reason_json) if reason_json else None
-    if ledger.session.run(hot.END_ATTEMPT, {**told, **values}) != 1:
-        raise InvalidTransition(f"attempt {told['id']} is no longer {found.state}")
-    if found.state.live:
+    if ledger.session.run(hot.END_ATTEMPT, {**fields, **values}) != 1:
+        raise InvalidTransition(f"attempt {fields['id']} is no longer {row.state}")
+    if row.state.live:
         ledger.row.live_attempts -= 1
-    data = {"attempt": told["id"], "trial": found.trial, "fold": found.fold, "state": state, "reason": reason_json}
+    data = {"attempt": fields["id"], "trial": row.trial, "fold": row.fold, "state": state, "reason": reason_json}
     ledger.record("attempt_ended", data)

@@ -20,18 +20,18 @@ Folds = dict[int, Mapping[str, ReducedMetric]]
 
 def done(ledger: Ledger, trial: int, fold: int, old: TrialState, measured: Mapping[str, ReducedMetric]) -> None:
     """Record a succeeded fold. The last one completes the trial; an earlier one may prune it as hopeless."""
-    _keep(ledger, trial, fold, measured)
-    states, found = _tasks(ledger, trial)
+    _store_metrics(ledger, trial, fold, measured)
+    states, measured_folds = _states_and_metrics(ledger, trial)
     if all(state is FoldState.DONE for state in states):
-        trials.finish(ledger, trial, old, Cause.SUCCEED, None, folds.combine(list(found.values())))
+        trials.finish(ledger, trial, old, Cause.SUCCEED, None, folds.combine(list(measured_folds.values())))
         return
-    hopeless = _hopeless(ledger, found)
-    if hopeless is None:
-        trials.go_on(ledger, trial, old)
+    pruning = _prune_reason(ledger, measured_folds)
+    if pruning is None:
+        trials.keep_running(ledger, trial, old)
         return
-    reason = Reason(ReasonCode.PRUNED, hopeless)
+    reason = Reason(ReasonCode.PRUNED, pruning)
     trials.cancel_folds(ledger, trial, reason)
-    trials.finish(ledger, trial, old, Cause.PRUNE, reason, folds.combine(list(found.values())))
+    trials.finish(ledger, trial, old, Cause.PRUNE, reason, folds.combine(list(measured_folds.values())))
 
 
 def ended(
@@ -47,47 +47,47 @@ def ended(
     why = f": {reason.message}" if reason else ""
     word = "was pruned" if cause is Cause.PRUNE else "failed"
     trials.cancel_folds(ledger, trial, Reason(ReasonCode.CANCELLED, f"another fold {word}{why}"))
-    _, found = _tasks(ledger, trial)
-    several = [*found.values(), measured] if measured else list(found.values())
+    _, measured_folds = _states_and_metrics(ledger, trial)
+    several = [*measured_folds.values(), measured] if measured else list(measured_folds.values())
     trials.finish(ledger, trial, old, cause, reason, folds.combine(several) if several else {}, missing)
 
 
-def _hopeless(ledger: Ledger, found: Folds) -> str | None:
+def _prune_reason(ledger: Ledger, measured_folds: Folds) -> str | None:
     row, metrics = ledger.row, objectives(ledger.row.specification.metrics)
     least = row.specification.folds.prune_after
-    if least is None or len(found) < least or row.best_trial is None or row.best_value is None:
+    if least is None or len(measured_folds) < least or row.best_trial is None or row.best_value is None:
         return None
     best = {row.specification.objective.name: row.best_value}
     if len(metrics) > 1:
         measured = rows.metrics_of(ledger.session, row.id, [row.best_trial])[row.best_trial]
         best = {name: value.value for name, value in measured.items()}
-    return folds.hopeless(row.specification.folds, metrics, found, _bests(row), best)
+    return folds.prune_reason(row.specification.folds, metrics, measured_folds, _bests(row), best)
 
 
 def _bests(row: ExperimentRow) -> dict[str, list[float | None]]:
     """Return the best values per fold by objective. With a single objective the store holds a bare list."""
-    known = json.loads(row.best_by_fold) if row.best_by_fold else {}
-    return known if isinstance(known, dict) else {row.specification.objective.name: known}
+    bests = json.loads(row.best_by_fold) if row.best_by_fold else {}
+    return bests if isinstance(bests, dict) else {row.specification.objective.name: bests}
 
 
-def _keep(ledger: Ledger, trial: int, fold: int, measured: Mapping[str, ReducedMetric]) -> None:
+def _store_metrics(ledger: Ledger, trial: int, fold: int, measured: Mapping[str, ReducedMetric]) -> None:
     row, text = ledger.row, json.dumps({name: value.to_json() for name, value in measured.items()})
     ledger.session.run(hot.MEASURE_FOLD, {"experiment": row.id, "trial": trial, "fold": fold, "metrics": text})
     specification = row.specification
     if specification.folds.prune_after is not None:
         bests, metrics = _bests(row), objectives(specification.metrics)
         for metric in metrics:
-            known = bests.get(metric.name) or [None] * specification.folds.count
-            bests[metric.name] = folds.note_bests(metric, known, fold, measured[metric.name].value)
+            best_values = bests.get(metric.name) or [None] * specification.folds.count
+            bests[metric.name] = folds.update_bests(metric, best_values, fold, measured[metric.name].value)
         row.best_by_fold = json.dumps(bests if len(metrics) > 1 else bests[metrics[0].name])
 
 
-def _tasks(ledger: Ledger, trial: int) -> tuple[list[FoldState], Folds]:
+def _states_and_metrics(ledger: Ledger, trial: int) -> tuple[list[FoldState], Folds]:
     """Return the state of each fold, and the metrics of the completed ones."""
     folds = ledger.session.rows(hot.FOLDS_OF_TRIAL, {"experiment": ledger.row.id, "trial": trial})
     measured = {fold.fold: json.loads(fold.metrics) for fold in folds if fold.state == FoldState.DONE and fold.metrics}
-    found: Folds = {
+    measured_folds: Folds = {
         fold: {name: ReducedMetric(value["value"], value["stddev"]) for name, value in metrics.items()}
         for fold, metrics in measured.items()
     }
-    return [FoldState(fold.state) for fold in folds], found
+    return [FoldState(fold.state) for fold in folds], measured_folds

@@ -23,11 +23,11 @@ from orchestune.store import experiments, hot, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
-_MOVES = ("desired", "state", "ended_by", "reason_json", "budget", "parallelism", "priority")
+_STATE_FIELDS = ("desired", "state", "ended_by", "reason_json", "budget", "parallelism", "priority")
 # A worker can repeat some events without end, such as reported metrics and published checkpoints. An experiment keeps
 # those among its last 100,000 events, about 20 MB.
 MOST_EVENTS = 100_000
-_USES = ("last_trial", "queued", "running", "pending_folds", "history_seq")
+_QUEUE_FIELDS = ("last_trial", "queued", "running", "pending_folds", "history_seq")
 
 
 class Ledger:
@@ -90,7 +90,7 @@ class Ledger:
         """Return the input of the stop rules; `chosen`: the incumbent if it is not the trial with the best value."""
         row = self.row
         exhausted = bool(row.is_exhausted) or self._all_tried()
-        found = stopping.SearchProgress(
+        progress = stopping.SearchProgress(
             budget=row.budget,
             finished=row.finished,
             completed=row.completed,
@@ -102,11 +102,11 @@ class Ledger:
             seconds=self.now - row.started_at if row.started_at else 0.0,
             exhausted=exhausted,
             size=row.specification.space.size() if exhausted else 0,
-            unsure=chosen is None and row.specification.stop.ask_for_the_best and estimates.unsure(self.session, row),
+            unsure=chosen is None and row.specification.stop.depend_on_best and estimates.unsure(self.session, row),
         )
         if chosen is None:
-            return found
-        return replace(found, best_value=chosen.value, since_best=row.finished - chosen.place)
+            return progress
+        return replace(progress, best_value=chosen.value, since_best=row.finished - chosen.place)
 
     def _all_tried(self) -> bool:
         """Return True if the budget is used up and the space too, so that a larger budget would find nothing new."""
@@ -127,7 +127,7 @@ class Ledger:
         progress = self.progress(chosen)
         reason = stopping.ended(progress, specification.stop, specification.objective)
         if reason is None:
-            if progress.unsure and row.ended_by in stopping.OF_THE_BEST:
+            if progress.unsure and row.ended_by in stopping.BEST_DEPENDENT_CODES:
                 return
             if row.ended_by is not None:
                 row.ended_by, row.reason, row.finished_at = None, None, None
@@ -139,7 +139,7 @@ class Ledger:
 
     def pause(self, reason: Reason) -> None:
         """Pause the experiment for a reason that `resume` waives."""
-        if self.row.goes_on:
+        if self.row.can_start_trials:
             self.row.desired, self.row.reason = Desired.PAUSED, reason
 
     def orders(self) -> None:
@@ -222,16 +222,16 @@ class Ledger:
         or pauses, the other controllers have work after each event.
         """
         row, topics = self.row, []
-        moved = any(getattr(row, name) != self._loaded[name] for name in _MOVES)
+        moved = any(getattr(row, name) != self._loaded[name] for name in _STATE_FIELDS)
         if self._events:
             topics += [f"events:{row.id}", EXPERIMENTS]
         if self._segments:
             topics.append(f"logs:{row.id}")
-        if moved or self._ordered or (self._events and not row.goes_on):
+        if moved or self._ordered or (self._events and not row.can_start_trials):
             topics += [f"work:{row.id}", ACTING]
         elif self._other_workers:
             topics.append(ACTING)
-        used = any(getattr(row, name) != self._loaded[name] for name in _USES)
+        used = any(getattr(row, name) != self._loaded[name] for name in _QUEUE_FIELDS)
         if moved or (used and (row.id not in signals.without_memory or missing(row) > 0)):
             topics.append(SUGGESTING)
         if self._noticed:

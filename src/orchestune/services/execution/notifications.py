@@ -57,13 +57,13 @@ def note(session: Session, row: ExperimentRow, before: ExperimentState, best_bef
     if not kind and row.best_value == best_before:
         return False
     objective = row.specification.objective
-    told = [(notifications.SERVER, kind)] if kind and TEST_LABEL not in json.loads(row.labels_json) else []
+    messages = [(notifications.SERVER, kind)] if kind and TEST_LABEL not in json.loads(row.labels_json) else []
     for index, hook in enumerate(row.specification.notify):
         if kind and hook.hears(kind):
-            told.append((str(index), kind))
+            messages.append((str(index), kind))
         if hook.crossed(objective, best_before, row.best_value):
-            told.append((str(index), BETTER))
-    return _write(session, row, told)
+            messages.append((str(index), BETTER))
+    return _write(session, row, messages)
 
 
 def note_stuck(session: Session, row: ExperimentRow, seconds: float, hooks: Sequence[str]) -> None:
@@ -71,21 +71,23 @@ def note_stuck(session: Session, row: ExperimentRow, seconds: float, hooks: Sequ
     _write(session, row, [(hook, STUCK) for hook in hooks], seconds)
 
 
-def _write(session: Session, row: ExperimentRow, told: Sequence[tuple[str, str]], seconds: float | None = None) -> bool:
-    if not told:
+def _write(
+    session: Session, row: ExperimentRow, messages: Sequence[tuple[str, str]], seconds: float | None = None
+) -> bool:
+    if not messages:
         return False
     facts = _facts(session, row)
     if seconds is not None:
         facts["seconds"] = seconds
     data = json.dumps(facts)
-    notifications.add(session, [NewNotice(row.id, row.event_seq, kind, hook, data) for hook, kind in told])
+    notifications.add(session, [NewNotice(row.id, row.event_seq, kind, hook, data) for hook, kind in messages])
     return True
 
 
 def document(core: Core, row: ExperimentRow, kind: str, data: str) -> Message:
     """Return the payload: the stored facts and a line of text. Takes up to a second.
 
-    For a finished search the best trial is the one shown elsewhere: if values are noisy, a model selects it.
+    For a finished search the best trial is the one that `best` shows: if values are noisy, a model selects it.
     """
     facts: MessageFacts = json.loads(data)
     if row.state.over and facts["best"] and facts["completed"] == row.completed:
@@ -116,33 +118,33 @@ def _facts(session: Session, row: ExperimentRow) -> MessageFacts:
 
 
 def _best(session: Session, row: ExperimentRow, number: int | None) -> BestTrial | None:
-    found = trials.get(session, row.id, number) if number is not None else None
-    if found is None or number is None:
+    trial = trials.get(session, row.id, number) if number is not None else None
+    if trial is None or number is None:
         return None
     metric = row.specification.objective.name
     value = row.best_value
     if number != row.best_trial:
         value = trials.metrics_of(session, row.id, [number])[number][metric].value
-    return {"trial": number, "metric": metric, "value": value, "parameters": json.loads(found.parameters)}
+    return {"trial": number, "metric": metric, "value": value, "parameters": json.loads(trial.parameters)}
 
 
 def _text(kind: str, facts: MessageFacts) -> str:
     """Return the message as one line of text."""
     best, reason, name = facts["best"], facts["reason"], facts["name"]
-    found = f"{best['metric']} {best['value']:.6g} (trial {best['trial']})" if best else ""
+    best_text = f"{best['metric']} {best['value']:.6g} (trial {best['trial']})" if best else ""
     if kind == BETTER:
-        return f"{name}: {found} is the best so far"
+        return f"{name}: {best_text} is the best so far"
     if kind == STUCK:
-        text = f"{name} stands still: no trial began, ended or reported a value for {_minutes(facts['seconds'])}"
-        return f"{text}; {_said(reason)}" if reason else text
-    said = "was stopped" if facts["state"] == ExperimentState.STOPPED else {"paused": "is paused"}.get(kind, kind)
+        text = f"{name} is stuck: no trial began, ended or reported a value for {_minutes(facts['seconds'])}"
+        return f"{text}; {_reason_text(reason)}" if reason else text
+    verb = "was stopped" if facts["state"] == ExperimentState.STOPPED else {"paused": "is paused"}.get(kind, kind)
     finished = facts["completed"] + facts["failed"] + facts["pruned"]
-    text = f"{name} {said} after {finished} of {facts['budget']} trials"
-    text += f"; {_said(reason)}" if reason and kind != "finished" else ""
-    return f"{text}; best {found}" if found else text
+    text = f"{name} {verb} after {finished} of {facts['budget']} trials"
+    text += f"; {_reason_text(reason)}" if reason and kind != "finished" else ""
+    return f"{text}; best {best_text}" if best_text else text
 
 
-def _said(reason: documents.Reason) -> str:
+def _reason_text(reason: documents.Reason) -> str:
     return reason["message"] or reason["code"]
 
 

@@ -15,7 +15,7 @@ def announced(ledger: Ledger, attempt: str, trial: int, count: int) -> str | Non
     """Return the status message of a succeeded attempt with `count` files; None if all of them have arrived."""
     where = {"experiment": ledger.row.id, "trial": trial, "attempt": attempt}
     arrived_files = ledger.session.row(changes.COUNT_ARTIFACTS, where) if count else 0
-    return None if (arrived_files or 0) >= count else f"hands in {plural(count, 'file')}"
+    return None if (arrived_files or 0) >= count else f"uploading {plural(count, 'file')}"
 
 
 def arrived(ledger: Ledger, attempt: str) -> None:

@@ -36,11 +36,11 @@ def within_names(ledger: Ledger, attempt: str, stored: int, points: Sequence[Poi
         return points
     declared = {metric.name for metric in ledger.row.specification.metrics}
     others = [name for name in names if name not in declared][:MOST_NAMES]
-    known = {name for name in others if _is_reported(ledger.session, attempt, name)}
-    if len(known) < len(others):
+    allowed = {name for name in others if _is_reported(ledger.session, attempt, name)}
+    if len(allowed) < len(others):
         room = MOST_NAMES - (ledger.session.row(hot.COUNT_NAMES, {"attempt": attempt, "most": MOST_NAMES}) or 0)
-        known |= set([name for name in others if name not in known][: max(0, room)])
-    return [point for point in points if point.name in known or point.name in declared]
+        allowed |= set([name for name in others if name not in allowed][: max(0, room)])
+    return [point for point in points if point.name in allowed or point.name in declared]
 
 
 def within_limit(
@@ -56,11 +56,11 @@ def within_limit(
         return points
     if room > 0:
         ledger.record("points_limit_reached", {"trial": trial, "attempt": attempt, "most": MOST_POINTS})
-    kept, rest = list(points[: max(0, room)]), points[max(0, room) :]
+    accepted, rest = list(points[: max(0, room)]), points[max(0, room) :]
     if at_end or room > -MOST_POINTS:
         declared = {metric.name for metric in ledger.row.specification.metrics}
-        kept += {point.name: point for point in rest if point.name in declared}.values()
-    return kept
+        accepted += {point.name: point for point in rest if point.name in declared}.values()
+    return accepted
 
 
 def _is_reported(session: Session, attempt: str, name: str) -> bool:
@@ -86,25 +86,25 @@ def append(ledger: Ledger, attempt: str, points: Sequence[Point]) -> None:
     ledger.session.run(hot.GROW_POINTS, {"id": attempt, "count": len(points)})
 
 
-def note_not_finite(ledger: Ledger, attempt: str, known: str | None, points: Sequence[Point]) -> None:
+def note_not_finite(ledger: Ledger, attempt: str, stored: str | None, points: Sequence[Point]) -> None:
     """Store the last value of each name if it is not finite: it has no row, but it decides the trial."""
-    before: dict[str, Any] = json.loads(known) if known else {}
+    before: dict[str, Any] = json.loads(stored) if stored else {}
     after = before | {point.name: [repr(point.value), point.step] for point in points}
-    after = {name: said for name, said in after.items() if not math.isfinite(float(said[0]))}
+    after = {name: entry for name, entry in after.items() if not math.isfinite(float(entry[0]))}
     after = dict(islice(after.items(), MOST_NAMES))
     if after != before:
         ledger.session.run(hot.NOTE_NOT_FINITE, {"id": attempt, "values": json.dumps(after)})
 
 
-def by_http(known: str | None, others: Sequence[Point]) -> list[Point]:
+def http_not_finite(stored: str | None, others: Sequence[Point]) -> list[Point]:
     """Return the values stored by `note_not_finite`, except names that the worker reported too: for these it is unknown
     which value was the last.
     """
-    told = {point.name for point in others if point.sequence < HTTP_SEQUENCE}
-    return [point for point in _not_finite(known) if point.name not in told]
+    reported_names = {point.name for point in others if point.sequence < HTTP_SEQUENCE}
+    return [point for point in _not_finite(stored) if point.name not in reported_names]
 
 
-def handed_on(session: Session, experiment: str, attempt: str, points: Sequence[Point]) -> list[Point]:
+def inherited_not_finite(session: Session, experiment: str, attempt: str, points: Sequence[Point]) -> list[Point]:
     """Return the values that `note_not_finite` stored for the attempt that this one resumed from, except names that
     this attempt reported itself, in `points` or before.
     """
@@ -118,9 +118,9 @@ def handed_on(session: Session, experiment: str, attempt: str, points: Sequence[
     return [point for point in _within(_not_finite(row.non_finite if row else None), upto) if point.name not in own]
 
 
-def _not_finite(known: str | None) -> list[Point]:
-    found = json.loads(known) if known else {}
-    return [Point(name, float(text), step) for name, (text, step) in found.items()]
+def _not_finite(stored: str | None) -> list[Point]:
+    entries = json.loads(stored) if stored else {}
+    return [Point(name, float(text), step) for name, (text, step) in entries.items()]
 
 
 def record(ledger: Ledger, trial: int, points: Sequence[Point]) -> None:
@@ -130,18 +130,18 @@ def record(ledger: Ledger, trial: int, points: Sequence[Point]) -> None:
         ledger.record("metric_reported", data)
 
 
-def that_count(session: Session, experiment: str, attempt: str, metrics: Sequence[Metric]) -> list[Point]:
+def points_to_reduce(session: Session, experiment: str, attempt: str, metrics: Sequence[Metric]) -> list[Point]:
     """Return, in order, the few points that `reduce` needs: the attempt's own and those before its checkpoint.
 
     An attempt may have millions of points. If the worker and HTTP both reported a name, which is rare, all its points
     are returned.
     """
     declared = {metric.name: metric for metric in metrics}
-    found: list[Point] = []
+    points: list[Point] = []
     for origin, upto in _lineage(session, experiment, attempt):
         for name in session.rows(hot.REPORTED_NAMES, {"attempt": origin}):
             if name.first < HTTP_SEQUENCE <= name.last:
-                found += _within(curve(session, origin, name.name), upto)
+                points += _within(curve(session, origin, name.name), upto)
                 continue
             metric = declared.get(name.name)
             query = hot.LAST_POINTS
@@ -149,8 +149,8 @@ def that_count(session: Session, experiment: str, attempt: str, metrics: Sequenc
                 query = hot.HIGHEST_POINT if metric.goal == "maximize" else hot.LOWEST_POINT
             count = metric.counted if metric else 1
             parameters = {"attempt": origin, "name": name.name, "upto": upto, "count": count}
-            found += reversed(session.rows(query, parameters))
-    return found
+            points += reversed(session.rows(query, parameters))
+    return points
 
 
 def furthest(session: Session, attempt: str, until: float, step: float | None) -> float | None:
@@ -173,17 +173,17 @@ def _in_order(rows: Sequence[hot.PointRow]) -> list[Point]:
     lower sequence.
     """
     latest: dict[tuple[str, bool], float] = {}
-    found: list[tuple[float, int, Point]] = []
+    ordered: list[tuple[float, int, Point]] = []
     for row in rows:
         point = Point(row.name, row.value, row.step, row.stddev, row.sequence)
         way = point.name, point.sequence >= HTTP_SEQUENCE
         latest[way] = max(row.at, latest.get(way, row.at))
-        found.append((latest[way], point.sequence, point))
-    return [point for _, _, point in sorted(found, key=lambda item: item[:2])]
+        ordered.append((latest[way], point.sequence, point))
+    return [point for _, _, point in sorted(ordered, key=lambda item: item[:2])]
 
 
 def inherited(session: Session, experiment: str, attempt: str, name: str) -> list[list[Point]]:
-    """Return one metric's points from each earlier attempt whose model this one resumed; empty if it started afresh."""
+    """Return one metric's points from each earlier attempt whose model this one resumed; empty if it resumed none."""
     *before, _ = _lineage(session, experiment, attempt)
     return [_within(curve(session, origin, name), upto) for origin, upto in before]
 
@@ -193,7 +193,7 @@ def _lineage(session: Session, experiment: str, attempt: str) -> list[tuple[str,
 
     Points after the checkpoint's step are excluded: the model that produced them is lost. Without a step all count.
     """
-    found, upto, visited = [(attempt, math.inf)], math.inf, {attempt}
+    lineage, upto, visited = [(attempt, math.inf)], math.inf, {attempt}
     row = session.row(hot.RESUMED_FROM, {"id": attempt, "experiment": experiment})
     while row and row.resumed_from:
         origin = json.loads(row.resumed_from)
@@ -204,8 +204,8 @@ def _lineage(session: Session, experiment: str, attempt: str) -> list[tuple[str,
         if row is not None:
             step = storable(origin["step"])
             upto = upto if step is None else min(upto, step)
-            found.append((origin["attempt"], upto))
-    return found[::-1]
+            lineage.append((origin["attempt"], upto))
+    return lineage[::-1]
 
 
 def _within(points: Sequence[Point], upto: float) -> list[Point]:

@@ -27,7 +27,7 @@ def withdraw(core: Core, row: ExperimentRow) -> bool:
         refuse(core, row)
     except PolicyRefused as refusal:
         with locked(core, row.id) as ledger:
-            ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"it is not allowed any more: {refusal}"))
+            ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no longer allowed by the policy: {refusal}"))
             ledger.session.run(changes.ORDER_LIVE, {"experiment": row.id, "stop_order": "preempted"})
             for worker in workers.of_experiment(ledger.session, row.id):
                 if worker.state in (WorkerState.STARTING, WorkerState.ALIVE):

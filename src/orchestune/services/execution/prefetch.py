@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestune.store.experiments import ExperimentRow
 
 _PER_PLACE = 4
-_LEAST, _MOST = 16, 256
+_MIN_PREFETCH, _MAX_PREFETCH = 16, 256
 """prefetched suggestions per unit of parallelism, and the bounds of their sum"""
 
 
@@ -16,6 +16,6 @@ def trials_for(row: ExperimentRow, places: int) -> int:
 
 def missing(row: ExperimentRow) -> int:
     """Return the number of suggestions to make; 0 until half of the prefetched ones are used."""
-    ahead = min(max(trials_for(row, row.parallelism) * _PER_PLACE, _LEAST), _MOST)
+    ahead = min(max(trials_for(row, row.parallelism) * _PER_PLACE, _MIN_PREFETCH), _MAX_PREFETCH)
     free = trials_for(row, max(row.parallelism - row.live_attempts - row.unqueued, 0))
     return free + ahead - row.queued if row.queued <= free + ahead // 2 else 0

@@ -59,16 +59,16 @@ def _marks(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int, po
     track = board.tracks.get(attempt)
     if track is None or _is_behind(track, ledger.session, attempt, name):
         track = _track(board, ledger, attempt, trial, fold)
-    found = []
+    marks = []
     for point in points:
         if point.name != name or not track.take(point, HTTP_SEQUENCE):
             continue
         look = pruner.look(trial, track.curve.step)
         if look is not None and (track.looked is None or look > track.looked):
             track.looked = look
-            found.append(track.curve.mark(trial, look))
+            marks.append(track.curve.mark(trial, look))
     board.keep(attempt, track)
-    return found
+    return marks
 
 
 def _is_behind(track: Track, session: Session, attempt: str, name: str) -> bool:

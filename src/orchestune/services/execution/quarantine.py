@@ -1,4 +1,4 @@
-"""Quarantine of machines on which trials fail that succeed elsewhere; the failed trials are requeued."""
+"""Quarantine of nodes on which trials fail although they succeed on other nodes; the failed trials are requeued."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def judge(ledger: Ledger, worker: str, tail: str) -> Reason | None:
         why: str | None = latest.reason
     else:
         gpus = ledger.row.specification.resources.gpu > 0
-        why = quarantine.blame(row.node, tallies, gpus=gpus, tail=tail)
+        why = quarantine.quarantine_reason(row.node, tallies, gpus=gpus, tail=tail)
         if not any(tally.succeeded for node, tally in tallies.items() if node != row.node and node not in shut):
             return None
     if why is None:
@@ -56,5 +56,5 @@ def lift(core: Core, cluster: str | None, node: str) -> None:
     with core.store.transaction() as session:
         if not quarantines.lift(session, name, node):
             nodes = ", ".join(sorted(quarantined_nodes.by_machine(quarantines.present(session, name)))) or "none"
-            raise NotFound(f"{node} is in no quarantine", f"in quarantine: {nodes}")
+            raise NotFound(f"{node} is not in quarantine", f"in quarantine: {nodes}")
     core.signals.notify(ACTING, EXPERIMENTS)

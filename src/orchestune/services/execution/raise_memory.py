@@ -33,12 +33,12 @@ def consider(ledger: Ledger, worker: str, trial: int, fold: int, reason: Reason)
     raised, most = ledger.session.row(hot.MEMORY_RAISES, where) or 0, ledger.row.specification.oom_retries
     memory = present.memory_next if present is not None else None
     if raised >= most:
-        memory, said = 0, f"{most} {'try' if most == 1 else 'tries'} with more memory did not help"
+        memory, outcome = 0, f"{most} {'retry' if most == 1 else 'retries'} with more memory did not help"
     elif memory is None:
-        said = "nothing says how much memory a trial may take: write resources.memory, which can be raised then"
+        outcome = "the memory request of a trial is unknown, so it cannot be raised: set resources.memory"
     else:
-        said = f"tried again with {size(memory)}" if memory else "no machine has more memory for it"
-    return RaisedMemory(Reason(reason.code, f"{reason.message}; {said}"), memory or 0)
+        outcome = f"retried with {size(memory)}" if memory else "no machine has more memory"
+    return RaisedMemory(Reason(reason.code, f"{reason.message}; {outcome}"), memory or 0)
 
 
 def raise_memory(ledger: Ledger, trial: int, fold: int, memory: int) -> None:

@@ -35,13 +35,13 @@ def register(core: Core, worker: str, call: Registration) -> Registered:
             "install the same version of orchestune on both sides",
         )
     with core.store.reading() as session:
-        row = wanted(session, worker)
+        row = needed_worker(session, worker)
     if row.state == WorkerState.DRAINING and row.next_experiment is not None and row.boot_id != call.boot:
         row = _inherit(core, row, row.next_experiment)
     with locked(core, row.experiment, row.name) as ledger:
-        row = wanted(ledger.session, worker)  # it may have ended before the lock was acquired
+        row = needed_worker(ledger.session, worker)  # it may have ended before the lock was acquired
         if row.experiment != ledger.row.id:
-            raise GroupOver("this worker went on with another experiment")
+            raise GroupOver("this worker was reassigned to another experiment")
         if row.boot_id not in (None, call.boot):
             _forget_leases(ledger, worker)
         workers.move(
@@ -74,11 +74,11 @@ def register(core: Core, worker: str, call: Registration) -> Registered:
     )
 
 
-def wanted(session: Session, worker: str) -> WorkerRow:
+def needed_worker(session: Session, worker: str) -> WorkerRow:
     """Return the worker's row. Raises GroupOver if it has ended or was deleted with its experiment."""
     row = workers.get(session, worker)
     if row is None or row.state == WorkerState.ENDED:
-        raise GroupOver("this worker is no longer wanted")
+        raise GroupOver("this worker is no longer needed")
     return row
 
 
@@ -88,27 +88,27 @@ def _inherit(core: Core, row: WorkerRow, experiment: str) -> WorkerRow:
     The worker calls when it is ready: all reports and files of its old experiment have been sent by then.
     """
     with locked(core, experiment, "server") as ledger:
-        heir = ledger.row
-        if not heir.goes_on:
-            raise GroupOver("the experiment that it was to go on with is over")
-        heir.worker_seq += 1
+        successor = ledger.row
+        if not successor.can_start_trials:
+            raise GroupOver("the next experiment of this worker is over")
+        successor.worker_seq += 1
         came_from = experiments.get(ledger.session, row.experiment).handle
-        pending_files.lost(ledger.session, row.id, row.name, f"it went on with {heir.handle}")
-        if not workers.inherit(ledger.session, row.id, f"w{heir.worker_seq}", came_from, new_id(core.clock)):
-            raise GroupOver("this worker is no longer wanted")
-        return wanted(ledger.session, row.id)
+        pending_files.lost(ledger.session, row.id, row.name, f"it was reassigned to {successor.handle}")
+        if not workers.take_over(ledger.session, row.id, f"w{successor.worker_seq}", came_from, new_id(core.clock)):
+            raise GroupOver("this worker is no longer needed")
+        return needed_worker(ledger.session, row.id)
 
 
 def _forget_leases(ledger: Ledger, worker: str) -> None:
     """Lose the leases of the worker's previous process: a new process has registered with the same ID."""
     for attempt in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker}):
-        attempts.lose(ledger, attempt.id, Reason(ReasonCode.WORKER_LOST, "the worker was started again"))
+        attempts.lose(ledger, attempt.id, Reason(ReasonCode.WORKER_LOST, "the worker was restarted"))
 
 
 def job(core: Core, worker: str, revision: int) -> JobDocument:
     """Return the `JobDocument` of a revision, including secret values. Raises GroupOver if the worker has ended."""
     with core.store.reading() as session:
-        row = wanted(session, worker)
+        row = needed_worker(session, worker)
         experiment = experiments.get(session, row.experiment)
         specification, launch = experiments.at_revision(session, experiment, revision)
     each, backend = specification.resources, core.backends.get(row.cluster)

@@ -41,33 +41,33 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, object
     experiment = _experiment(core, attempt, signature)
     mask = Mask(spellings(core.secrets.get(experiment).values()))
     with locked(core, experiment) as ledger:
-        found = attempts.find(ledger, attempt)
-        if found is None or not found.open:
+        row = attempts.find(ledger, attempt)
+        if row is None or not row.open:
             raise Conflict("this attempt is over")
         declared = {metric.name.lower(): metric.name for metric in ledger.row.specification.metrics}
         named = _numbers(values, {*declared, *STEP_NAMES, "stddev"})
         step, stddev = _finite(step_of(named)), _finite(named.pop("stddev", None))
-        taken = [
+        reported = [
             Point(declared.get(folded(name)) or mask.text(name), value, step, stddev)
             for name, value in named.items()
             if folded(name) in declared or folded(name) not in STEP_NAMES
         ]
-        _refuse_many_names(ledger, attempt, found.point_count, taken)
-        points.note_not_finite(ledger, attempt, found.non_finite, taken)
-        kept = points.within_limit(ledger, attempt, found.trial, found.point_count, taken)
-        first = HTTP_SEQUENCE + found.point_count
-        taken = [replace(point, sequence=first + index) for index, point in enumerate(kept)]
-        if found.state.live:
-            attempts.progress(ledger, attempt, found, taken, core.boards)
+        _refuse_many_names(ledger, attempt, row.point_count, reported)
+        points.note_not_finite(ledger, attempt, row.non_finite, reported)
+        accepted = points.within_limit(ledger, attempt, row.trial, row.point_count, reported)
+        first = HTTP_SEQUENCE + row.point_count
+        reported = [replace(point, sequence=first + index) for index, point in enumerate(accepted)]
+        if row.state.live:
+            attempts.progress(ledger, attempt, row, reported, core.boards)
         else:
-            points.append(ledger, attempt, taken)
-            points.record(ledger, found.trial, taken)
+            points.append(ledger, attempt, reported)
+            points.record(ledger, row.trial, reported)
         return _answer(attempts.find(ledger, attempt))
 
 
-def _refuse_many_names(ledger: Ledger, attempt: str, stored: int, taken: Sequence[Point]) -> None:
-    kept = {point.name for point in points.within_names(ledger, attempt, stored, taken)}
-    extra = next((point.name for point in taken if point.name not in kept), None)
+def _refuse_many_names(ledger: Ledger, attempt: str, stored: int, reported: Sequence[Point]) -> None:
+    allowed = {point.name for point in points.within_names(ledger, attempt, stored, reported)}
+    extra = next((point.name for point in reported if point.name not in allowed), None)
     if extra is not None:
         message = f"more than {MOST_NAMES:,} different metrics are reported"
         raise BadInput.one(message, key=f"{extra:.100}", hint="keep other values in files of the trial (`keep`)")
@@ -81,16 +81,16 @@ def should_stop(core: Core, attempt: str, signature: str) -> documents.ShouldSto
     return _answer(row)
 
 
-def _answer(found: hot.AttemptInTrial | None) -> documents.ShouldStop:
-    goes_on = found is not None and found.stop_order is None and found.open
-    known = json.loads(found.reason) if found is not None and found.reason and not goes_on else None
-    return {"stop": not goes_on, "reason": known}
+def _answer(row: hot.AttemptInTrial | None) -> documents.ShouldStop:
+    continues = row is not None and row.stop_order is None and row.open
+    reason = json.loads(row.reason) if row is not None and row.reason and not continues else None
+    return {"stop": not continues, "reason": reason}
 
 
 def check(core: Core, attempt: str, signature: str) -> None:
     """Raise Denied for a wrong signature. Does not read the store."""
     if not same(signature, report_signature(core, attempt)):
-        raise Denied("this address is not genuine", "use $ORCHESTUNE_REPORT_URL as it stands")
+        raise Denied("invalid signature in the report address", "use $ORCHESTUNE_REPORT_URL unchanged")
 
 
 def runs_as_server(core: Core, attempt: str, signature: str) -> bool:
@@ -108,7 +108,7 @@ def _experiment(core: Core, attempt: str, signature: str) -> str:
     with core.store.reading() as session:
         row = rows.find(session, attempt)
     if row is None:
-        raise Denied("there is no such attempt")
+        raise Denied("no such attempt")
     return str(row.experiment)
 
 
@@ -117,16 +117,16 @@ def _finite(value: float | None) -> float | None:
 
 
 def _numbers(values: Mapping[str, object], needed: Collection[str]) -> dict[str, float]:
-    found = {}
+    numbers = {}
     for name, value in values.items():
         try:
             if isinstance(value, bool):
                 raise TypeError
             if value is not None:
-                found[name] = as_float(value)
+                numbers[name] = as_float(value)
         except (TypeError, ValueError):
             if folded(name) in needed:
-                raise BadInput.one(f"{reprlib.repr(value)} is no number", key=name) from None
+                raise BadInput.one(f"invalid number: {reprlib.repr(value)}", key=name) from None
         if len(name) > MAX_NAME:
             raise BadInput.one(f"a name has at most {MAX_NAME} characters, found {len(name):,}", key=f"{name:.100}")
-    return found
+    return numbers

@@ -77,7 +77,7 @@ def queue(ledger: Ledger, suggestions: Sequence[SuggestedTrial]) -> list[int]:
     return [trial["number"] for trial in trials]
 
 
-def queue_again(ledger: Ledger) -> None:
+def requeue_cancelled(ledger: Ledger) -> None:
     """Requeue, as new trials, those that users chose and that a stop of the experiment cancelled, within the budget."""
     row = ledger.row
     stopped = rows.stopped_with_all(ledger.session, row.id)
@@ -97,7 +97,7 @@ def queue_again(ledger: Ledger) -> None:
 def change_fold(ledger: Ledger, trial: int, fold: int, old: FoldState, cause: Cause, **values: Any) -> None:
     """Apply `cause` to a fold by the table `FOLD`; `values` may set not_before, failures, is_isolated.
 
-    Raises Forbidden if the fold is no longer in state `old` or the table has no such change.
+    Raises InvalidTransition if the fold is no longer in state `old` or the table has no such change.
     """
     parameters = {"not_before": 0.0, "failures": 0, "is_isolated": False} | values
     parameters |= {"experiment": ledger.row.id, "trial": trial, "fold": fold, "old": old}
@@ -109,8 +109,8 @@ def change_fold(ledger: Ledger, trial: int, fold: int, old: FoldState, cause: Ca
 
 def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: int, is_isolated: bool) -> None:
     """Put a trial, or one of its folds, back into the queue. The trial keeps running if other folds are active."""
-    goes_on = ledger.row.specification.folds.count > 1 and _others_go_on(ledger, number)
-    new = after(TRIAL, old, Cause.CONTINUE if goes_on else cause)
+    is_running = ledger.row.specification.folds.count > 1 and _others_run(ledger, number)
+    new = after(TRIAL, old, Cause.CONTINUE if is_running else cause)
     parameters = {"experiment": ledger.row.id, "number": number, "old": old, "state": new}
     if ledger.session.run(hot.REQUEUE_TRIAL, parameters | {"lost_attempts": losses, "is_isolated": is_isolated}) != 1:
         raise InvalidTransition(f"trial {number} is no longer {old}")
@@ -118,12 +118,12 @@ def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: 
     ledger.record("trial_requeued", {"trial": number, "cause": cause})
 
 
-def _others_go_on(ledger: Ledger, number: int) -> bool:
+def _others_run(ledger: Ledger, number: int) -> bool:
     folds = ledger.session.rows(hot.FOLDS_OF_TRIAL, {"experiment": ledger.row.id, "trial": number})
     return trial_state(FoldState(fold.state) for fold in folds) is TrialState.RUNNING
 
 
-def go_on(ledger: Ledger, number: int, old: TrialState) -> None:
+def keep_running(ledger: Ledger, number: int, old: TrialState) -> None:
     """Keep a trial running after one of its folds is done and others are not."""
     new = after(TRIAL, old, Cause.CONTINUE)
     if new is old:
@@ -201,10 +201,10 @@ def _note_best(ledger: Ledger, number: int, state: TrialState, measured: Mapping
     if state is not TrialState.COMPLETED:
         return
     value = measured[objective.name].value
-    kept = feasible(row.specification.metrics, {name: found.value for name, found in measured.items()})
-    if kept and objective.better(value, row.best_value):
+    is_feasible = feasible(row.specification.metrics, {name: metric.value for name, metric in measured.items()})
+    if is_feasible and objective.better(value, row.best_value):
         row.best_trial, row.best_value, row.trials_since_best = number, value, 0
-    elif kept and row.specification.stop.patience is not None and _front_grew(ledger, number, measured):
+    elif is_feasible and row.specification.stop.patience is not None and _front_grew(ledger, number, measured):
         row.trials_since_best = 0
     if row.identical_count == row.completed - 1:  # all completed trials before had the same values
         values = [(name, measured[name].value) for name in sorted(measured)]
@@ -224,7 +224,7 @@ def _guard(ledger: Ledger, reason: Reason | None, missing: str | None) -> None:
     row = ledger.row
     if row.completed > 5 and row.identical_count < row.completed:
         return  # fast path for the usual case: no guard can fire any more
-    seen = stopping.GuardTrip(
+    outcomes = stopping.GuardTrip(
         completed=row.completed,
         failed=row.failed,
         finished=row.finished,
@@ -233,9 +233,9 @@ def _guard(ledger: Ledger, reason: Reason | None, missing: str | None) -> None:
         last_failure=reason.message if reason else "",
         configurations=row.specification.space.size(),
     )
-    found = stopping.guard(seen, row.waived_guards)
-    if found:
-        ledger.pause(found)
+    reason_to_pause = stopping.guard(outcomes, row.waived_guards)
+    if reason_to_pause:
+        ledger.pause(reason_to_pause)
 
 
 def cancel_open(ledger: Ledger, reason: Reason | None = None) -> None:

@@ -98,7 +98,7 @@ def _folder_of(core: Core, attempt: AttemptRow) -> str:
 
 
 def _check_paths(below: str, files: Sequence[UploadedArtifact]) -> None:
-    """Raise BadInput for paths with which a client that downloads artifacts could write elsewhere, or not at all."""
+    """Raise BadInput for paths that a client could not create below the download folder, or that lead outside of it."""
     problems = [
         Problem(f"{item.path[:200]!r} cannot be the path of an artifact: {problem}", key=f"files[{index}].path")
         for index, item in enumerate(files)
@@ -116,16 +116,18 @@ def _check_files(core: Core, attempt: AttemptRow, files: Mapping[str, int]) -> N
     """
     with core.store.reading() as session:
         limit = experiments.get(session, attempt.experiment).specification.keep.limit
-        kept = artifacts.of_trial(session, attempt.experiment, attempt.trial)
-    own = {**{artifact.path: artifact.size for artifact in kept if artifact.attempt == attempt.id}, **files}
+        stored = artifacts.of_trial(session, attempt.experiment, attempt.trial)
+    own = {**{artifact.path: artifact.size for artifact in stored if artifact.attempt == attempt.id}, **files}
     if sum(own.values()) > limit:
         text = f"the files have {sum(own.values()):,} bytes together (expected at most {limit:,}, see `keep.limit`)"
         raise TooLarge(text, "raise the limit in the experiment file")
-    paths = own.keys() | {artifact.path for artifact in kept}
+    paths = own.keys() | {artifact.path for artifact in stored}
     for path in paths:
         for folder in map(str, PurePosixPath(path).parents):
             if folder in paths and (path in files or folder in files):
-                raise BadInput.one(f"{path[:200]!r} cannot be kept: {folder[:200]!r} is a file too (expected a folder)")
+                raise BadInput.one(
+                    f"{path[:200]!r} cannot be stored: {folder[:200]!r} is a file too (expected a folder)"
+                )
 
 
 def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> KeptArtifacts:
@@ -141,7 +143,7 @@ def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> KeptArtifact
     _check_paths(below, call.files)
     if call.refused is not None:
         if AttemptState(attempt.state).live:
-            raise StoreUnavailable(f"attempt {attempt.id} has not ended yet", "tell it again when it has")
+            raise StoreUnavailable(f"attempt {attempt.id} has not ended yet", "retry after it has ended")
         with locked(core, attempt.experiment) as ledger:
             pending_files.refused(ledger, attempt.id, call.refused)
         return KeptArtifacts([])
@@ -222,8 +224,8 @@ def open_blob(core: Core, worker: str, digest: str) -> tuple[BinaryIO, int]:
         row = workers.get(session, worker)
         blob = blobs.get(session, check_digest(digest))
         if row is None:
-            raise GroupOver("this worker is no longer wanted")
+            raise GroupOver("this worker is no longer needed")
         may_read = claims.may_resume_from(session, row.experiment, digest)
     if blob is None or not may_read:
-        raise NotFound(f"there is no checkpoint {digest} in this experiment")
+        raise NotFound(f"this experiment has no checkpoint {digest}")
     return core.files.open(blob_key(digest)), blob.size

@@ -22,11 +22,11 @@ LASTING = 900.0
 
 def take(ledger: Ledger, attempt: str, items: Sequence[UsageSample], *, ended: bool) -> None:
     """Append new samples and thin the series. Under the ledger's lock."""
-    stored = ledger.session.row(hot.SELECT_USAGE, {"attempt": attempt})
-    kept = json.loads(stored) if stored is not None else []
+    text = ledger.session.row(hot.SELECT_USAGE, {"attempt": attempt})
+    stored = json.loads(text) if text is not None else []
     new: list[Sample] = [list(astuple(sample)) for sample in items]
-    samples = with_more(kept, new, AT_THE_END if ended else MOST)
-    if samples != kept:
+    samples = with_more(stored, new, AT_THE_END if ended else MOST)
+    if samples != stored:
         text = json.dumps(samples, separators=(",", ":"))
         ledger.session.run(hot.PUT_USAGE, {"attempt": attempt, "experiment": ledger.row.id, "samples": text})
 

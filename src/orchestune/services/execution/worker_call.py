@@ -65,7 +65,7 @@ def _locked(session: Session, worker: str) -> tuple[CallingWorker, ExperimentRow
     if session.postgres:  # the previous holder of the lock may have drained or ended the worker
         row = _worker(session, worker)
         if row.experiment != experiment.id:
-            raise GroupOver("this worker went on with another experiment")
+            raise GroupOver("this worker was reassigned to another experiment")
     if row.state == WorkerState.LOST:
         workers.move(session, worker, Cause.REGISTER, reason=None, phase=None, sends_files=False)
         row = replace(row, state=WorkerState.ALIVE, sends_files=0)
@@ -75,7 +75,7 @@ def _locked(session: Session, worker: str) -> tuple[CallingWorker, ExperimentRow
 def _worker(session: Session, worker: str) -> CallingWorker:
     row = session.row(hot.SELECT_WORKER, {"id": worker})
     if row is None or row.state == WorkerState.ENDED:
-        raise GroupOver("this worker is no longer wanted")
+        raise GroupOver("this worker is no longer needed")
     return row
 
 
@@ -140,7 +140,7 @@ class _Call:
         Otherwise the worker would retry the same report forever, and the trial would never end.
         """
         if report.attempt is not None and report.token is not None:
-            text = f"worker {self.row.name} sent a report that does not fit the protocol: {report.problem}"
+            text = f"worker {self.row.name} sent an invalid report: {report.problem}"
             reason = Reason(ReasonCode.REPORT_REJECTED, text)
             attempts.reject(self.ledger, self.worker, report.attempt, report.token, reason)
         return Ack(report.attempt or "", "rejected", report.problem)
@@ -151,7 +151,7 @@ class _Call:
             return
         sends = bool(self.call.sending)
         if sends != bool(self.row.sends_files):
-            reason = "hands in files of its trials" if sends else None
+            reason = "uploading files of its trials" if sends else None
             workers.change(self.ledger.session, self.worker, sends_files=sends, reason=reason)
 
     def _compare(self) -> tuple[int, list[StopOrder]]:
@@ -167,34 +167,36 @@ class _Call:
         claimed = set(self.call.live) - self._ended
         held = len(live)
         for leased in live.values():
-            told = leased.lease_call <= self.call.beat - 2  # a newer lease may still be in flight to the worker
-            if leased.id not in claimed and told and self.call.boot == self.row.boot_id:
+            is_delivered = leased.lease_call <= self.call.beat - 2  # a newer lease may still be in flight to the worker
+            if leased.id not in claimed and is_delivered and self.call.boot == self.row.boot_id:
                 reason = Reason(ReasonCode.WORKER_LOST, f"the lease never reached {self.row.name}")
                 attempts.lose(self.ledger, leased.id, reason, reached=False)
                 held -= 1
         orders = [order for order in ordered if order.attempt in claimed]
         for attempt in claimed - live.keys():
-            found = attempts.find(self.ledger, attempt)
-            if found is not None and found.state is AttemptState.LOST and found.attempt_number == found.lease_token:
+            row = attempts.find(self.ledger, attempt)
+            if row is not None and row.state is AttemptState.LOST and row.attempt_number == row.lease_token:
                 continue  # declared lost, but not leased again yet: it may finish
-            state = found.state if found else AttemptState.CANCELLED
+            state = row.state if row else AttemptState.CANCELLED
             if state in (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED):
                 continue  # its end was recorded; the acknowledgement is in flight
-            known = Reason.from_json(json.loads(found.reason)) if found and found.reason else None
-            said = "pruned" if state is AttemptState.PRUNED else "cancelled"
-            orders.append(_order(attempt, said, known or Reason(ReasonCode.SUPERSEDED, "a newer attempt took over")))
+            recorded = Reason.from_json(json.loads(row.reason)) if row and row.reason else None
+            stop_state = "pruned" if state is AttemptState.PRUNED else "cancelled"
+            orders.append(
+                _order(attempt, stop_state, recorded or Reason(ReasonCode.SUPERSEDED, "a newer attempt took over"))
+            )
         return held, orders
 
     def _ordered(self, attempt: WorkerLease, state: str) -> StopOrder:
         """Return the order to stop a live attempt, which then ends in `state`."""
-        known = Reason.from_json(json.loads(attempt.reason)) if attempt.reason else None
+        reason = Reason.from_json(json.loads(attempt.reason)) if attempt.reason else None
         rule = self.ledger.row.specification.early_stopping
         grace = rule.grace if state == AttemptState.PRUNED and rule is not None else None
-        return _order(attempt.id, state, known or Reason(ReasonCode.PAUSED, "paused"), grace)
+        return _order(attempt.id, state, reason or Reason(ReasonCode.PAUSED, "paused"), grace)
 
     def _lease(self, held: int) -> list[Lease]:
         row = self.ledger.row
-        if not row.goes_on or self.row.state != WorkerState.ALIVE or _is_outdated(self.row):
+        if not row.can_start_trials or self.row.state != WorkerState.ALIVE or _is_outdated(self.row):
             return []
         if self.call.boot != self.row.boot_id:
             return []  # a call of the worker's previous process, which would never receive the lease

@@ -17,7 +17,7 @@ from orchestune.store.session import Session
 
 Numbers = NDArray[np.float64]
 
-_MOST = 200
+_MAX_REASONS = 200
 """Upper bound of the failure reasons returned."""
 _UNKNOWN: documents.Reason = {"code": "unknown", "message": "no reason is known"}
 
@@ -44,7 +44,7 @@ class TrialTotals:
     after its trial.
     """
 
-    told: int = 0
+    read_up_to: int = 0
     """Position in the history up to which it was read."""
     begins: Numbers = field(default_factory=lambda: np.empty(0))
     ends: Numbers = field(default_factory=lambda: np.empty(0))
@@ -56,12 +56,12 @@ class TrialTotals:
 
     def read(self, session: Session, row: ExperimentRow) -> BusyIntervals:
         """Read new rows and return when attempts ran; live attempts end now."""
-        spans = attempts.spans_between(session, row.id, self.told, row.history_seq)
+        spans = attempts.spans_between(session, row.id, self.read_up_to, row.history_seq)
         spans += attempts.spans_of(session, row.id, sorted(self.late))
-        for trial in rows.failed_between(session, row.id, self.told, row.history_seq):
+        for trial in rows.failed_between(session, row.id, self.read_up_to, row.history_seq):
             tally = self.reasons.get(trial.reason, FailureCount(0, 0))
             self.reasons[trial.reason] = FailureCount(tally.trials + 1, max(tally.newest, trial.number))
-        self.told = row.history_seq
+        self.read_up_to = row.history_seq
         self.late = {span.trial for span in spans if span.finished_at is None}
         late = self.late
         over = [span for span in spans if span.trial not in late]
@@ -72,11 +72,11 @@ class TrialTotals:
         return BusyIntervals(_merged(self.begins, [span.leased_at for span in live]), _merged(self.ends, ends))
 
     def failures(self) -> list[documents.Failures]:
-        """Return at most `_MOST` failure reasons of trials, the most frequent one first."""
+        """Return at most `_MAX_REASONS` failure reasons of trials, the most frequent one first."""
         ordered = sorted(self.reasons.items(), key=lambda each: -each[1].trials)
         return [
             {"reason": json.loads(text) if text else _UNKNOWN, "trials": count.trials, "newest": count.newest}
-            for text, count in ordered[:_MOST]
+            for text, count in ordered[:_MAX_REASONS]
         ]
 
 

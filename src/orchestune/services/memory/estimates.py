@@ -29,16 +29,16 @@ log = logging.getLogger(__name__)
 
 LEAST = 10
 """completed trials below which no model is fitted"""
-_MOST, _BEST = 500, 100
+_MAX_RESULTS, _MAX_BEST = 500, 100
 """results given to the model: an evenly spaced selection, and additional best ones"""
-_PATIENCE = 10.0
+_FIT_TIMEOUT_SECONDS = 10.0
 """timeout in seconds while another thread fits the model of a search that is over"""
-_KEPT = 200
-_NOTHING = -1
+_MAX_ENTRIES = 200
+_NO_ESTIMATE = -1
 """history length that marks an experiment without an estimate in the store"""
-_LOOK_AGAIN = 10.0
+_RECHECK_SECONDS = 10.0
 """seconds until the store is checked again, since another server may have written an estimate"""
-_REST = 10.0
+_PAUSE_FACTOR = 10.0
 """pause between two fits of a running search, as a multiple of the duration of the last fit"""
 
 
@@ -83,8 +83,8 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class _Kept:
-    found: IncumbentEstimate | None
+class _Entry:
+    estimate: IncumbentEstimate | None
     front: Sequence[int] | None
     version: tuple[int, int]
     again: float
@@ -92,8 +92,8 @@ class _Kept:
     """written to the store, for servers started later"""
 
 
-def _past(kept: _Kept) -> bool:
-    return time.monotonic() >= kept.again
+def _is_due(entry: _Entry) -> bool:
+    return time.monotonic() >= entry.again
 
 
 class Estimates:
@@ -103,7 +103,7 @@ class Estimates:
         self._lock = threading.Lock()
         self._done = threading.Condition(self._lock)
         self._working: set[Hashable] = set()
-        self._kept: LruCache[Hashable, _Kept] = LruCache(_KEPT)
+        self._entries: LruCache[Hashable, _Entry] = LruCache(_MAX_ENTRIES)
 
     def known(self, session: Session, row: ExperimentRow) -> IncumbentEstimate | None:
         """Return the last estimate of `refresh`; None if the measured best trial stands, or with several metrics."""
@@ -114,54 +114,54 @@ class Estimates:
         """Return the known choices, including fronts, by experiment id. For absent experiments the measured best
         trials stand.
         """
-        kept = {row.id: self._of(row) for row in rows}
-        kept |= self._stored(session, [row for row in rows if kept[row.id] is None and row.state.over])
+        entries = {row.id: self._of(row) for row in rows}
+        entries |= self._stored(session, [row for row in rows if entries[row.id] is None and row.state.over])
         return {
-            experiment: Choice(each.found, each.front or ())
-            for experiment, each in kept.items()
-            if each is not None and (each.found is not None or each.front)
+            experiment: Choice(each.estimate, each.front or ())
+            for experiment, each in entries.items()
+            if each is not None and (each.estimate is not None or each.front)
         }
 
     def fresh(self, row: ExperimentRow) -> bool:
         """Return True if `known` includes all results of the row."""
-        kept = self._of(row)
-        return kept is not None and kept.version[0] == row.history_seq
+        entry = self._of(row)
+        return entry is not None and entry.version[0] == row.history_seq
 
-    def _of(self, row: ExperimentRow) -> _Kept | None:
+    def _of(self, row: ExperimentRow) -> _Entry | None:
         """Return the cache entry for the current revision; None if absent or to be read from the store again."""
         with self._lock:
-            kept = self._kept.get(row.kept_as)
-        if kept is None or kept.version[1] != row.revision or (kept.version[0] == _NOTHING and _past(kept)):
+            entry = self._entries.get(row.cache_key)
+        if entry is None or entry.version[1] != row.revision or (entry.version[0] == _NO_ESTIMATE and _is_due(entry)):
             return None
-        return kept
+        return entry
 
-    def _stored(self, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, _Kept]:
+    def _stored(self, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, _Entry]:
         """Load the estimates of experiments that are over, as written by this or another server, into the cache."""
-        found = estimates.of(session, [row.id for row in rows])
-        kept = {row.id: self._from(found.get(row.id), row) for row in rows}
+        stored = estimates.of(session, [row.id for row in rows])
+        entries = {row.id: self._from(stored.get(row.id), row) for row in rows}
         for row in rows:
-            self._keep(row, kept[row.id])
-        return kept
+            self._keep(row, entries[row.id])
+        return entries
 
     @staticmethod
-    def _from(stored: EstimateRow | None, row: ExperimentRow) -> _Kept:
+    def _from(stored: EstimateRow | None, row: ExperimentRow) -> _Entry:
         if stored is None or stored.revision != row.revision:
-            return _Kept(None, None, (_NOTHING, row.revision), time.monotonic() + _LOOK_AGAIN)
-        found = None
+            return _Entry(None, None, (_NO_ESTIMATE, row.revision), time.monotonic() + _RECHECK_SECONDS)
+        estimate = None
         if stored.trial is not None and stored.value is not None and stored.stddev is not None:
-            found = IncumbentEstimate(stored.trial, stored.value, stored.stddev)
+            estimate = IncumbentEstimate(stored.trial, stored.value, stored.stddev)
         front = json.loads(stored.front) if stored.front is not None else None
-        return _Kept(found, front, (stored.history_seq, stored.revision), 0.0, stored=True)
+        return _Entry(estimate, front, (stored.history_seq, stored.revision), 0.0, stored=True)
 
-    def _keep(self, row: ExperimentRow, kept: _Kept) -> None:
+    def _keep(self, row: ExperimentRow, entry: _Entry) -> None:
         with self._lock:
-            self._kept.keep(row.kept_as, kept)
+            self._entries.keep(row.cache_key, entry)
 
     def refresh(self, store: Store, row: ExperimentRow) -> None:
         """Update the estimate if results report their noise. Takes up to a second.
 
         No estimate is available if the engines' process has died. While another thread fits the model, callers keep the
-        last estimate; if the experiment is over, they block until the fit is done or `_PATIENCE` has passed.
+        last estimate; if the experiment is over, they block until the fit is done or `_FIT_TIMEOUT_SECONDS` has passed.
         """
         version, now = (row.history_seq, row.revision), time.monotonic()
         if row.state.over and self._of(row) is None:
@@ -169,33 +169,33 @@ class Estimates:
                 self._stored(session, [row])
         with self._lock:
             if row.state.over:
-                self._done.wait_for(lambda: row.kept_as not in self._working, _PATIENCE)
-            kept = self._kept.get(row.kept_as)
-            made = kept if kept is not None and kept.version == version else None
-            if row.kept_as in self._working or (made is not None and (made.stored or not row.state.over)):
+                self._done.wait_for(lambda: row.cache_key not in self._working, _FIT_TIMEOUT_SECONDS)
+            entry = self._entries.get(row.cache_key)
+            current = entry if entry is not None and entry.version == version else None
+            if row.cache_key in self._working or (current is not None and (current.stored or not row.state.over)):
                 return
-            if kept is not None and kept.version[1] == row.revision and not _past(kept) and not row.state.over:
+            if entry is not None and entry.version[1] == row.revision and not _is_due(entry) and not row.state.over:
                 return
-            self._working.add(row.kept_as)
-        found, front, stored = (None, None, False) if made is None else (made.found, made.front, False)
+            self._working.add(row.cache_key)
+        estimate, front, stored = (None, None, False) if current is None else (current.estimate, current.front, False)
         try:
-            if made is None:
-                found, front = self._found(store, row)
-            if row.state.over and (found is not None or front is not None):
+            if current is None:
+                estimate, front = self._fit(store, row)
+            if row.state.over and (estimate is not None or front is not None):
                 with store.transaction() as session:
-                    if experiments.lock(session, row.id).kept_as == row.kept_as:
-                        estimates.put(session, row.id, version, astuple(found) if found else None, front)
+                    if experiments.lock(session, row.id).cache_key == row.cache_key:
+                        estimates.put(session, row.id, version, astuple(estimate) if estimate else None, front)
             stored = row.state.over
         except OrchestuneError as error:
-            log.warning("%s: its best trial is the raw one: %s", row.handle, error)
+            log.warning("%s: showing the best measured trial, no estimate: %s", row.handle, error)
         finally:
             took = time.monotonic() - now
-            self._keep(row, _Kept(found, front, version, now + (1 + _REST) * took, stored))
+            self._keep(row, _Entry(estimate, front, version, now + (1 + _PAUSE_FACTOR) * took, stored))
             with self._lock:
-                self._working.discard(row.kept_as)
+                self._working.discard(row.cache_key)
                 self._done.notify_all()
 
-    def _found(self, store: Store, row: ExperimentRow) -> tuple[IncumbentEstimate | None, Sequence[int] | None]:
+    def _fit(self, store: Store, row: ExperimentRow) -> tuple[IncumbentEstimate | None, Sequence[int] | None]:
         """Fit the best trial of one metric, or the front of several."""
         if len(objectives(row.specification.metrics)) > 1:
             return None, self._front(store, row)
@@ -206,7 +206,7 @@ class Estimates:
         try:
             return self._estimate(store, row)
         except OrchestuneError as error:
-            log.warning("%s: its best trial is the raw one: %s", row.handle, error)
+            log.warning("%s: showing the best measured trial, no estimate: %s", row.handle, error)
             return None
 
     def _estimate(self, store: Store, row: ExperimentRow) -> IncumbentEstimate | None:
@@ -215,10 +215,10 @@ class Estimates:
             if row.completed < LEAST or not noisy(session, row, 1):
                 return None
             history = _selection(session, row)
-            if row.history_seq > _MOST:
-                history += _others(read_history.best(session, row, _BEST), history)
-        found = analyses.best_estimate(specification.space, _first_alone(specification.metrics), history)
-        return IncumbentEstimate(*found) if found else None
+            if row.history_seq > _MAX_RESULTS:
+                history += _others(read_history.best(session, row, _MAX_BEST), history)
+        incumbent = analyses.best_estimate(specification.space, _first_alone(specification.metrics), history)
+        return IncumbentEstimate(*incumbent) if incumbent else None
 
     def _front(self, store: Store, row: ExperimentRow) -> list[int] | None:
         specification = row.specification
@@ -226,10 +226,10 @@ class Estimates:
             if row.completed < LEAST or not noisy(session, row):
                 return None
             history = _selection(session, row)
-            if row.history_seq > _MOST:
+            if row.history_seq > _MAX_RESULTS:
                 names = [metric.name for metric in specification.metrics]
                 raw = pareto_front(specification.metrics, list(trials.completed_values(session, row.id, names).items()))
-                history += _others(read_history.completed(session, row, raw[-_BEST:]), history)
+                history += _others(read_history.completed(session, row, raw[-_MAX_BEST:]), history)
         return analyses.expected_front(specification.space, specification.metrics, history)
 
 
@@ -239,9 +239,9 @@ def _first_alone(metrics: Sequence[Metric]) -> list[Metric]:
 
 
 def _selection(session: Session, row: ExperimentRow) -> list[Observation]:
-    return read_history.observations(session, row, 0, every=math.ceil(row.history_seq / _MOST))
+    return read_history.observations(session, row, 0, every=math.ceil(row.history_seq / _MAX_RESULTS))
 
 
 def _others(some: list[Observation], history: list[Observation]) -> list[Observation]:
-    seen = {observation.number for observation in history}
-    return [each for each in some if each.number not in seen]
+    numbers = {observation.number for observation in history}
+    return [each for each in some if each.number not in numbers]

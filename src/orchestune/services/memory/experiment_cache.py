@@ -19,12 +19,12 @@ from orchestune.store.session import Session
 
 _PAGE = 2000
 """Trials read per query; larger pages are slower (measured: 10,000 takes a quarter longer)."""
-_KEPT = 8
+_MAX_ENTRIES = 8
 """Experiments kept in the cache."""
 
 
 @dataclass
-class _Kept:
+class _Entry:
     """Cache entry of one experiment."""
 
     turn: threading.Lock = field(default_factory=threading.Lock)
@@ -42,45 +42,45 @@ class ExperimentCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: LruCache[Hashable, _Kept] = LruCache(_KEPT)
+        self._entries: LruCache[Hashable, _Entry] = LruCache(_MAX_ENTRIES)
 
     def columns(self, store: Store, ref: str) -> tuple[ExperimentRow, TrialColumns]:
         """Return the experiment and its trials by columns."""
-        with self._turn(store, ref) as (session, row, kept):
+        with self._turn(store, ref) as (session, row, entry):
             version = row.event_seq, row.revision
-            if kept.all is None or kept.version != version:
-                if kept.done is None or kept.version is None or kept.version[1] != row.revision:
-                    kept.done = TrialColumns(row)
-                kept.all, kept.version = _read_on(session, row, kept.done), version
-            return row, kept.all
+            if entry.all is None or entry.version != version:
+                if entry.done is None or entry.version is None or entry.version[1] != row.revision:
+                    entry.done = TrialColumns(row)
+                entry.all, entry.version = _read_on(session, row, entry.done), version
+            return row, entry.all
 
     def attempts(self, store: Store, ref: str) -> tuple[BusyIntervals, list[documents.Failures]]:
         """Return when attempts ran, and the failure reasons of trials."""
-        with self._turn(store, ref) as (session, row, kept):
-            return kept.tally.read(session, row), kept.tally.failures()
+        with self._turn(store, ref) as (session, row, entry):
+            return entry.tally.read(session, row), entry.tally.failures()
 
     @contextmanager
-    def _turn(self, store: Store, ref: str) -> Iterator[tuple[Session, ExperimentRow, _Kept]]:
+    def _turn(self, store: Store, ref: str) -> Iterator[tuple[Session, ExperimentRow, _Entry]]:
         """Hold the lock of the experiment's cache entry, with a session opened after it was acquired.
 
         So no thread continues from an entry newer than its own snapshot of the store, and two threads do not scan the
         same rows, which together takes twice as long.
         """
         with store.reading() as session:
-            found = experiments.find(session, ref)
+            experiment = experiments.find(session, ref)
         with self._lock:
-            kept = self._kept.keep(found.kept_as, self._kept.get(found.kept_as) or _Kept())
-        with kept.turn, store.reading() as session:
-            yield session, experiments.find(session, found.id), kept
+            entry = self._entries.keep(experiment.cache_key, self._entries.get(experiment.cache_key) or _Entry())
+        with entry.turn, store.reading() as session:
+            yield session, experiments.find(session, experiment.id), entry
 
 
 def _read_on(session: Session, row: ExperimentRow, done: TrialColumns) -> TrialColumns:
     """Append the trials that have finished since to `done`; return a view that also has the unfinished trials."""
-    while (finished := rows.finished_after(session, row.id, done.told, _PAGE)).number:
+    while (finished := rows.finished_after(session, row.id, done.read_up_to, _PAGE)).number:
         last = finished.history_seq[-1]
-        values = rows.values_between(session, row.id, done.told, last)
-        done.add(finished, values, attempts.ran_between(session, row.id, done.told, last))
-        done.told = last
+        values = rows.values_between(session, row.id, done.read_up_to, last)
+        done.add(finished, values, attempts.ran_between(session, row.id, done.read_up_to, last))
+        done.read_up_to = last
     unfinished = rows.without_history(session, row.id)
     values = rows.values_of(session, row.id, unfinished.number)
     return done.with_open(unfinished, values, attempts.open_ran(session, row.id))

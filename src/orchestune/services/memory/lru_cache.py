@@ -14,9 +14,9 @@ T = TypeVar("T")
 class LruCache(OrderedDict[K, T]):
     """Mapping bounded to the `most` entries that were kept last."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_entries: int) -> None:
         super().__init__()
-        self._most = most
+        self._most = max_entries
 
     def keep(self, key: K, value: T) -> T:
         """Insert or refresh the entry as the newest one, evict the oldest ones beyond the bound, and return `value`."""
@@ -35,19 +35,19 @@ class Recent(Generic[T]):
 
     def __init__(self, kept: int = 50) -> None:
         self._lock = threading.Lock()
-        self._kept: LruCache[Hashable, tuple[Hashable, T]] = LruCache(kept)
+        self._entries: LruCache[Hashable, tuple[Hashable, T]] = LruCache(kept)
 
     def get(self, key: Hashable, version: Hashable, make: Callable[[], T]) -> T:
         """Return the cached value of this version, or compute it with `make`."""
-        return self.grown(key, version, lambda _: make())
+        return self.updated(key, version, lambda _: make())
 
-    def grown(self, key: Hashable, version: Hashable, make: Callable[[T | None], T]) -> T:
+    def updated(self, key: Hashable, version: Hashable, make: Callable[[T | None], T]) -> T:
         """Return the cached value like `get`; on a miss `make` gets that of another, possibly later version or None."""
         with self._lock:
-            kept = self._kept.get(key)
-        if kept is not None and kept[0] == version:
-            return kept[1]
-        made = make(kept[1] if kept is not None else None)
+            entry = self._entries.get(key)
+        if entry is not None and entry[0] == version:
+            return entry[1]
+        value = make(entry[1] if entry is not None else None)
         with self._lock:
-            self._kept.keep(key, (version, made))
-        return made
+            self._entries.keep(key, (version, value))
+        return value

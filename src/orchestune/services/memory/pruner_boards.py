@@ -17,8 +17,8 @@ from orchestune.store import hot
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
-_BOARDS = 500
-_TRACKS = 20_000
+_MAX_BOARDS = 500
+_MAX_TRACKS = 20_000
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Board:
         self.rule = rule
         self._metrics = row.specification.metrics
         self.metric: Metric = registry.check(rule, self._metrics)
-        self.tracks: LruCache[str, Track] = LruCache(_TRACKS)
+        self.tracks: LruCache[str, Track] = LruCache(_MAX_TRACKS)
         self._folds: dict[int, Pruner] = {}
         self._marks = self._ends = 0
 
@@ -90,7 +90,7 @@ class Boards:
     """Cache of the boards of this server process. Each is used under its experiment's lock; eviction is harmless."""
 
     def __init__(self) -> None:
-        self._known: LruCache[Hashable, tuple[EarlyStopping, Board]] = LruCache(_BOARDS)
+        self._boards: LruCache[Hashable, tuple[EarlyStopping, Board]] = LruCache(_MAX_BOARDS)
         self._lock = threading.Lock()
 
     def of(self, row: ExperimentRow) -> Board | None:
@@ -99,18 +99,18 @@ class Boards:
         if rule is None:
             return None
         with self._lock:
-            found = self._known.get(row.kept_as)
-            if found is None or found[0] != rule:
-                found = rule, Board(rule, row)
-            return self._known.keep(row.kept_as, found)[1]
+            entry = self._boards.get(row.cache_key)
+            if entry is None or entry[0] != rule:
+                entry = rule, Board(rule, row)
+            return self._boards.keep(row.cache_key, entry)[1]
 
     def keep(self, rows: Iterable[ExperimentRow]) -> None:
         """Evict the boards of all other experiments, which are over."""
         with self._lock:
-            for over in self._known.keys() - {row.kept_as for row in rows}:
-                del self._known[over]
+            for over in self._boards.keys() - {row.cache_key for row in rows}:
+                del self._boards[over]
 
     def forget(self, row: ExperimentRow) -> None:
         """Evict the board after a rollback: it holds state of the transaction that was rolled back."""
         with self._lock:
-            self._known.pop(row.kept_as, None)
+            self._boards.pop(row.cache_key, None)

@@ -12,7 +12,7 @@ EXPERIMENTS = "experiments"
 ACTING, SUGGESTING, NOTIFYING = "acting", "suggesting", "notifying"
 """Topics of the controller loops: resources are started and ended, queues are filled, messages are sent."""
 
-_KEPT = 10_000
+_MAX_SIGNALS = 10_000
 """Upper bound of the stored topics: a server that runs for months has many more experiments and trials."""
 
 
@@ -96,7 +96,7 @@ class Signals:
         self._count += 1
         self._versions[topic] = self._count
         self._versions.move_to_end(topic)
-        while len(self._versions) > _KEPT:
+        while len(self._versions) > _MAX_SIGNALS:
             _, self._forgotten = self._versions.popitem(last=False)
         if topic in self._threads:
             self._threads[topic].notify_all()

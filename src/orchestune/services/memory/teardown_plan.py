@@ -45,10 +45,10 @@ class TeardownPlan:
 def read(file: Path, state: Path) -> TeardownPlan:
     """Parse the plan that `cluster create` wrote for the server. Raises UsageError if it cannot be read."""
     try:
-        found = json.loads(file.read_text())
-        return TeardownPlan(float(found.pop("after")), str(found.pop("archive")), found, state / _MARK)
+        settings = json.loads(file.read_text())
+        return TeardownPlan(float(settings.pop("after")), str(settings.pop("archive")), settings, state / _MARK)
     except (OSError, ValueError, KeyError, AttributeError) as exc:
-        raise UsageError(f"{file} does not say when this cluster goes: {exc}") from exc
+        raise UsageError(f"cannot read the teardown plan {file}: {exc}") from exc
 
 
 def forget(state: Path) -> None:

@@ -41,15 +41,15 @@ class Column:
             plain = set(map(type, values)) <= _NUMBERS
             return np.array(values if plain else [_number(value) for value in values], float)
         keys = list(zip(map(type, values), values, strict=True))  # True equals 1 but is another category
-        known: dict[tuple[type, Value | None], float] = {
+        codes: dict[tuple[type, Value | None], float] = {
             (type(word), word): float(place) for place, word in enumerate(self.words)
         }
-        known[type(None), None] = float("nan")
+        codes[type(None), None] = float("nan")
         for kind, word in dict.fromkeys(keys):
-            if word is not None and (kind, word) not in known:
-                known[kind, word] = float(len(self.words))
+            if word is not None and (kind, word) not in codes:
+                codes[kind, word] = float(len(self.words))
                 self.words.append(word)
-        return np.array(list(map(known.__getitem__, keys)), float)
+        return np.array(list(map(codes.__getitem__, keys)), float)
 
     def array(self) -> Numbers:
         """Return all values as one array."""
@@ -62,7 +62,7 @@ class TrialColumns:
     """The finished trials of an experiment in order of completion, followed by the open ones by number."""
 
     def __init__(self, row: ExperimentRow) -> None:
-        self.told = 0
+        self.read_up_to = 0
         self.parameters = {
             parameter.name: Column(words=None if parameter.numeric else list(parameter.choices))
             for parameter in row.specification.space.parameters
@@ -108,7 +108,7 @@ class TrialColumns:
     def with_open(self, trials: ColumnRows, measured: ValueColumns, runs: RunColumns) -> TrialColumns:
         """Return a copy with the open trials appended; `self` is unchanged."""
         view = TrialColumns.__new__(TrialColumns)
-        view.told, view.length = self.told, self.length
+        view.read_up_to, view.length = self.read_up_to, self.length
         for kind in ("parameters", "metrics", "plain"):
             mine: Mapping[str, Column] = getattr(self, kind)
             setattr(view, kind, {name: Column([column.array()], column.words) for name, column in mine.items()})
@@ -125,12 +125,12 @@ class TrialColumns:
 
     def good(self, metrics: Sequence[Metric]) -> NDArray[np.bool_]:
         """Return the mask of completed trials within all limits: only these are candidates for the best."""
-        kept: NDArray[np.bool_] = self.state() == STATES.index(TrialState.COMPLETED.value)
+        candidates: NDArray[np.bool_] = self.state() == STATES.index(TrialState.COMPLETED.value)
         for metric in metrics:
             if metric.limit is not None:
                 values, bound = self.metrics[metric.name].array(), metric.limit.bound
-                kept &= values >= bound if metric.limit.least else values <= bound
-        return kept
+                candidates &= values >= bound if metric.limit.least else values <= bound
+        return candidates
 
     def seconds(self) -> Numbers:
         """Return the run time of each trial in seconds; overlapping attempts count once. Unknown until it is over."""
@@ -141,19 +141,19 @@ class TrialColumns:
         if key in self.plain:
             return self.plain[key]
         kind, _, name = key.partition(".")
-        found = {"metrics": self.metrics, "parameters": self.parameters}.get(kind, {}).get(name)
-        if found is None:
-            known = [*self.plain, *(f"metrics.{n}" for n in self.metrics)]
-            known += [f"parameters.{n}" for n in self.parameters]
-            raise BadInput.one(f"there is no column '{key}'", hint=f"there are {', '.join(known[:30])}")
-        return found
+        column = {"metrics": self.metrics, "parameters": self.parameters}.get(kind, {}).get(name)
+        if column is None:
+            names = [*self.plain, *(f"metrics.{n}" for n in self.metrics)]
+            names += [f"parameters.{n}" for n in self.parameters]
+            raise BadInput.one(f"unknown column: '{key}'", hint=f"available are {', '.join(names[:30])}")
+        return column
 
     def matching(self, where: str | None, state: str | None = None) -> Places:
         """Return the indices of matching trials. `where` is JSON: column → [low, high] or a list of categories."""
         keep = np.ones(self.length, bool)
         if state:
-            wanted = [_CODES[word] for word in state.split(",") if word in _CODES]
-            keep &= np.isin(self.state(), wanted)
+            codes = [_CODES[word] for word in state.split(",") if word in _CODES]
+            keep &= np.isin(self.state(), codes)
         for key, allowed in _conditions(where).items():
             keep &= self._holds(key, allowed)
         return np.flatnonzero(keep)
@@ -164,7 +164,7 @@ class TrialColumns:
         if column.words is None:
             ends = [as_float(end) for end in allowed if isinstance(end, (int, float))]
             if len(allowed) != 2 or len(ends) != 2:
-                raise BadInput.one(f"{key} takes [low, high], found {json.dumps(allowed)}", key="where")
+                raise BadInput.one(f"{key} needs [low, high], found {json.dumps(allowed)}", key="where")
             return np.asarray((values >= ends[0]) & (values <= ends[1]))
         places = [index for index, word in enumerate(column.words) if any(_same(word, wish) for wish in allowed)]
         return np.isin(values, places)
@@ -205,7 +205,7 @@ def _conditions(where: str | None) -> dict[str, list[object]]:
     try:
         conditions = json.loads(where)
     except (ValueError, RecursionError) as exc:
-        raise BadInput.one(f"is no JSON: {exc}", key="where") from exc
+        raise BadInput.one(f"invalid JSON: {exc}", key="where") from exc
     if not isinstance(conditions, dict) or not all(isinstance(allowed, list) for allowed in conditions.values()):
-        raise BadInput.one('is no object of lists, such as {"metrics.loss": [0, 1]}', key="where")
+        raise BadInput.one('must be an object of lists, such as {"metrics.loss": [0, 1]}', key="where")
     return conditions

@@ -96,26 +96,26 @@ def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
     """Return the Pareto front, incrementally: new results are compared with the cached front only."""
     metrics = row.specification.metrics
 
-    def made(before: _Front | None) -> _Front:
-        known = before if before is not None and before.history_seq <= row.history_seq else _Front(0, {})
-        new = trials.completed_values(session, row.id, [metric.name for metric in metrics], known.history_seq)
-        values = {**known.values, **new}
+    def build(before: _Front | None) -> _Front:
+        cached = before if before is not None and before.history_seq <= row.history_seq else _Front(0, {})
+        new = trials.completed_values(session, row.id, [metric.name for metric in metrics], cached.history_seq)
+        values = {**cached.values, **new}
         front = pareto_front(metrics, list(values.items()))
         return _Front(row.history_seq, {number: values[number] for number in front})
 
-    return list(_FRONTS.grown(_key(row), row.history_seq, made).values)
+    return list(_FRONTS.updated(_key(row), row.history_seq, build).values)
 
 
 def _of_front(session: Session, row: ExperimentRow) -> Mapping[int, documents.Best]:
     """Return the documents of the Pareto front; cached ones are reused."""
 
-    def made(before: Mapping[int, documents.Best] | None) -> Mapping[int, documents.Best]:
-        known, front = before or {}, _front(session, row)
-        new = _entries(session, row, [number for number in front if number not in known])
-        return {number: known[number] if number in known else new[number] for number in front}
+    def build(before: Mapping[int, documents.Best] | None) -> Mapping[int, documents.Best]:
+        cached, front = before or {}, _front(session, row)
+        new = _entries(session, row, [number for number in front if number not in cached])
+        return {number: cached[number] if number in cached else new[number] for number in front}
 
-    return _OF_FRONTS.grown(_key(row), row.history_seq, made)
+    return _OF_FRONTS.updated(_key(row), row.history_seq, build)
 
 
 def _key(row: ExperimentRow) -> tuple[object, str]:
-    return row.kept_as, row.specification_json
+    return row.cache_key, row.specification_json

@@ -43,18 +43,18 @@ def _told(backend: Backend, held: HeldGpu) -> list[documents.Gpu]:
             "part": min(1.0, each * worker.slots) if 0 < each < 1 else 1.0,
             "trials": list(held.trials.get(worker.id, ())),
         }
-        for card in worker.assigned_gpus:
-            holders.setdefault(card, []).append(holder)
+        for gpu in worker.assigned_gpus:
+            holders.setdefault(gpu, []).append(holder)
     return [
         {
             "machine": machine.name,
-            "id": card.id,
-            "model": card.model or None,
-            "memory": card.memory or None,
-            "holders": holders.get(card.id, []),
+            "id": gpu.id,
+            "model": gpu.model or None,
+            "memory": gpu.memory or None,
+            "holders": holders.get(gpu.id, []),
         }
         for machine in backend.capacity().machines
-        for card in machine.gpus
+        for gpu in machine.gpus
     ]
 
 

@@ -18,7 +18,7 @@ from orchestune.store import experiments, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
-_MOST = 3000
+_MAX_TRIALS = 3000
 """trials analyzed; more change the result little but take seconds, or minutes for the importance"""
 
 
@@ -51,14 +51,14 @@ def explain(core: Core, ref: str, metric: str | None) -> documents.Explanation:
 
 
 def _selection(session: Session, row: ExperimentRow) -> list[Observation]:
-    return observations(session, row, 0, every=math.ceil(row.history_seq / _MOST) or 1)
+    return observations(session, row, 0, every=math.ceil(row.history_seq / _MAX_TRIALS) or 1)
 
 
 def _whole(session: Session, row: ExperimentRow) -> findings.SearchFacts:
     best = measured(session, row)
     places = trials.places(session, row.id, best)
-    found = {places[seen.number]: seen for seen in completed(session, row, best)}
-    return findings.SearchFacts(row.history_seq, found, trials.repeated(session, row.id))
+    best_by_rank = {places[trial.number]: trial for trial in completed(session, row, best)}
+    return findings.SearchFacts(row.history_seq, best_by_rank, trials.repeated(session, row.id))
 
 
 def _importance(row: ExperimentRow, metric: Metric, history: list[Observation]) -> documents.Importance:

@@ -71,10 +71,10 @@ def write(core: Core, ref: str, target: BinaryIO, check: Callable[[], None] = _c
         if not row.state.over:
             raise Conflict(f"{row.handle} is {row.state}", f"stop it first: orchestune stop {row.handle}")
         if row.visibility is Visibility.PURGING:  # some of its rows may be deleted already
-            raise Conflict(f"{row.handle} is being removed for good")
+            raise Conflict(f"{row.handle} is being purged")
         named = archive.blobs_of(session, row.id)
-        there = blob_sizes(core, named)  # a lifecycle rule of the bucket, or a user, may have deleted some
-        blobs = {digest: size for digest, size in named.items() if there[digest] is not None}
+        sizes = blob_sizes(core, named)  # a lifecycle rule of the bucket, or a user, may have deleted some
+        blobs = {digest: size for digest, size in named.items() if sizes[digest] is not None}
         head = Head(__version__, row.id, row.handle, blobs, row.event_seq)
         rows = archive.rows(session, row.id)
         record.write(target, head, _items(core, rows, reading.close, check), partial(record_signature, core))
@@ -122,8 +122,8 @@ class Records:
 
     def fetch_blob(self, digest: str, size: int, target: Path) -> None:
         part = target.with_name(f".{target.name}.part")
-        with self._core.files.open(blob_key(digest)) as found, part.open("wb") as file:
-            shutil.copyfileobj(found, file)
+        with self._core.files.open(blob_key(digest)) as blob, part.open("wb") as file:
+            shutil.copyfileobj(blob, file)
         os.replace(part, target)
 
 

@@ -37,28 +37,28 @@ def listed(
     folder: str | None = None,
     hidden: bool = False,
 ) -> documents.StatusPage:
-    """Return one page of matching experiments, with the numbers of matching (`total`) and of all (`known`) ones.
+    """Return one page of matching experiments, with the numbers of matching (`total`) and of all (`outlines`) ones.
 
     `search`: words that must occur in name, handle, owner, cluster or labels. `sort`: a column, descending if it starts
     with `-`; ties are newest first. Raises BadInput if `sort` is unknown.
     """
     order = _ORDERS.get(sort.removeprefix("-"))
     if order is None:
-        raise BadInput.one(f"there is no order '{sort}'", key="sort", hint=f"there are {', '.join(_ORDERS)}")
+        raise BadInput.one(f"unknown sort order: '{sort}'", key="sort", hint=f"available are {', '.join(_ORDERS)}")
     with core.store.reading() as session:
-        known = experiments.outlines(session, folder=folder, hidden=hidden)
+        outlines = experiments.outlines(session, folder=folder, hidden=hidden)
         words = search.casefold().split()
-        found = [row for row in known if (not state or row.state == state) and (not words or _fits(row, words))]
+        matching = [row for row in outlines if (not state or row.state == state) and (not words or _fits(row, words))]
         if sort != "age":  # already in this order
-            found.sort(key=order, reverse=sort.startswith("-"))
-        wanted = [row.id for row in found[offset : offset + limit]]
-        items = statuses_of(core, session, experiments.of_ids(session, wanted), details=False)
-    return {"items": items, "next": None, "total": len(found), "known": len(known)}
+            matching.sort(key=order, reverse=sort.startswith("-"))
+        page = [row.id for row in matching[offset : offset + limit]]
+        items = statuses_of(core, session, experiments.of_ids(session, page), details=False)
+    return {"items": items, "next": None, "total": len(matching), "known": len(outlines)}
 
 
 def several(core: Core, refs: Sequence[str]) -> list[documents.Status]:
     """Return the `Status` of each existing experiment. Raises NotFound if none exists."""
-    found: dict[str, ExperimentRow] = {}
+    rows: dict[str, ExperimentRow] = {}
     missing: NotFound | None = None
     for ref in refs:
         with suppress(NotFound):
@@ -70,10 +70,10 @@ def several(core: Core, refs: Sequence[str]) -> list[documents.Status]:
             except NotFound as exc:
                 missing = exc
             else:
-                found.setdefault(row.id, row)
-        if missing is not None and not found:
+                rows.setdefault(row.id, row)
+        if missing is not None and not rows:
             raise missing
-        return statuses_of(core, session, list(found.values()), details=False)
+        return statuses_of(core, session, list(rows.values()), details=False)
 
 
 def _fits(row: ExperimentOutline, words: Sequence[str]) -> bool:

@@ -33,10 +33,10 @@ class LogBytes:
         key, start, length = segment.object_key, segment.object_offset or 0, segment.length
         if key is None or not length:
             return segment.data or b""
-        goes_on = self._place == (key, start)
+        is_next = self._place == (key, start)
         self._place = ("", 0)  # unknown if reading fails
         try:
-            if not goes_on:
+            if not is_next:
                 self._stream.close()
                 self._stream = self._files.open(key, start)
             data = self._stream.read(length)
@@ -54,8 +54,8 @@ def read_all(files: FileStore, segments: Sequence[Segment]) -> list[bytes]:
 
     numbers = range(len(segments))
     with LogBytes(files) as logs:
-        found = {number: logs.read(segments[number]) for number in sorted(numbers, key=place)}
-    return [found[number] for number in numbers]
+        contents = {number: logs.read(segments[number]) for number in sorted(numbers, key=place)}
+    return [contents[number] for number in numbers]
 
 
 def end_of(files: FileStore, newest: Sequence[Segment]) -> str:
@@ -70,4 +70,4 @@ def end_of(files: FileStore, newest: Sequence[Segment]) -> str:
 
 
 def _lost(length: int) -> bytes:
-    return f"orchestune: {length:,} bytes of this log are no longer where the server keeps files\n".encode()
+    return f"orchestune: {length:,} bytes of this log are missing in the server's file store\n".encode()

@@ -8,7 +8,7 @@ from orchestune.store import trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
-_ENOUGH = 5
+_MIN_TRIALS = 5
 """Minimum of completed trials for a diagnosis."""
 _LOOKED_AT = 20
 """Newest trials whose last steps are examined."""
@@ -17,7 +17,7 @@ _LOOKED_AT = 20
 def unpruned(session: Session, row: ExperimentRow) -> str | None:
     """Return why no trial was pruned if the cause is a misconfiguration; None if there is none, or too few trials."""
     rule = row.specification.early_stopping
-    if rule is None or row.pruned or row.completed < _ENOUGH:
+    if rule is None or row.pruned or row.completed < _MIN_TRIALS:
         return None
     metric = registry.check(rule, row.specification.metrics)
     reaches = trials.reached(session, row.id, metric.name, _LOOKED_AT)

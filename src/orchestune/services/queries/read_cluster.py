@@ -40,14 +40,14 @@ def cluster(core: Core, name: str | None = None) -> documents.Cluster:
         trials = workers.trials_of(session, chosen)
         events = recent(session, chosen)
     needs = {row.id: room(backend, row) for row in rows}
-    found = machines(backend, needs, present)
+    surveyed = machines(backend, needs, present)
     return {
         "schema": 1,
         "cluster": chosen,
         "clusters": sorted(core.backends),
         "elastic": backend.capacity().elastic and not backend.queues,
-        "machines": [_with_quarantine(machine, shut).to_json() for machine in found],
-        "gpus": gpus(backend, found, HeldGpu(needs, present, trials, handles)),
+        "machines": [_with_quarantine(machine, shut).to_json() for machine in surveyed],
+        "gpus": gpus(backend, surveyed, HeldGpu(needs, present, trials, handles)),
         "quarantined": [
             {"node": node, "reason": of_machine[-1].reason, "until": rfc3339(of_machine[-1].until)}
             for node, of_machine in sorted(shut.items())
@@ -75,16 +75,16 @@ def machines(
     """Return the backend's survey; for a backend without one, its capacity and the resources held by our workers."""
     if isinstance(backend, Surveyor):
         return backend.survey()
-    found = backend.capacity().machines
+    capacity = backend.capacity().machines
     return [
         MachineAllocation(
             machine.name,
             machine.pool,
             Resources(machine.cpu, machine.memory, len(machine.gpus)),
-            _held(needs, [worker for worker in present if len(found) == 1 or worker.node == machine.name]),
+            _held(needs, [worker for worker in present if len(capacity) == 1 or worker.node == machine.name]),
             None,
         )
-        for machine in found
+        for machine in capacity
     ]
 
 

@@ -18,7 +18,7 @@ from orchestune.services.queries.read_experiments import specification, status
 from orchestune.services.queries.read_trials import trial
 from orchestune.store import blobs, experiments
 
-_MOST = 5000
+_MAX_FILES = 5000
 """Upper bound of the listed files of a bundle."""
 _MEMBERS: Recent[dict[str, ArchiveMember]] = Recent()
 
@@ -28,7 +28,7 @@ def code(core: Core, ref: str, number: int | None) -> documents.Code:
     digest = _digest(core, ref, number)
     if digest is None:
         return {"bundle": None, "size": None, "files": [], "more": False}
-    found = _members(core, digest)
+    files_of_bundle = _members(core, digest)
     with core.store.reading() as session:
         blob = blobs.get(session, digest)
     files: list[documents.CodeMember] = [
@@ -38,9 +38,14 @@ def code(core: Core, ref: str, number: int | None) -> documents.Code:
             "size": member.size,
             "target": member.content if member.kind == "link" else None,
         }
-        for path, member in sorted(found.items())[:_MOST]
+        for path, member in sorted(files_of_bundle.items())[:_MAX_FILES]
     ]
-    return {"bundle": digest, "size": blob.size if blob else None, "files": files, "more": len(found) > _MOST}
+    return {
+        "bundle": digest,
+        "size": blob.size if blob else None,
+        "files": files,
+        "more": len(files_of_bundle) > _MAX_FILES,
+    }
 
 
 def text(core: Core, ref: str, number: int | None, path: str) -> documents.CodeFile:
@@ -49,8 +54,8 @@ def text(core: Core, ref: str, number: int | None, path: str) -> documents.CodeF
     member = _members(core, digest).get(path) if digest else None
     if digest is None or member is None or member.kind == "link":
         raise NotFound(f"the code has no file '{path}'")
-    found = contents(_archive(core, digest), {path}).get(path) if member.size <= MOST_BYTES else None
-    return {"path": path, "size": member.size, "text": None if found is None else as_text(found)}
+    content = contents(_archive(core, digest), {path}).get(path) if member.size <= MOST_BYTES else None
+    return {"path": path, "size": member.size, "text": None if content is None else as_text(content)}
 
 
 def diff(core: Core, old: str, new: str) -> documents.Difference:
@@ -67,15 +72,15 @@ def _side(core: Core, name: str, key: str) -> ComparedTrial:
     except ValueError as exc:
         raise BadInput.one(str(exc), key=key) from exc
     if not ref or number is None or number >= 2**31:
-        raise BadInput.one(f"'{name}' names no trial", key=key, hint="write it like sgd-7f3a/12")
-    found = trial(core, ref, number)
-    return ComparedTrial(status(core, ref), found, specification(core, ref, found["revision"]))
+        raise BadInput.one(f"invalid trial: '{name}' (expected such as sgd-7f3a/12)", key=key)
+    compared = trial(core, ref, number)
+    return ComparedTrial(status(core, ref), compared, specification(core, ref, compared["revision"]))
 
 
 def _digest(core: Core, ref: str, number: int | None) -> str | None:
     if number is not None:
-        found: str | None = trial(core, ref, number)["bundle"]
-        return found
+        bundle: str | None = trial(core, ref, number)["bundle"]
+        return bundle
     with core.store.reading() as session:
         return experiments.find(session, ref).bundle
 
@@ -87,5 +92,5 @@ def _members(core: Core, digest: str) -> dict[str, ArchiveMember]:
 def _archive(core: Core, digest: str) -> Archive:
     with core.store.reading() as session:
         if blobs.get(session, digest) is None:
-            raise NotFound(f"the code is no longer there ({digest[:12]})")
+            raise NotFound(f"the code was deleted ({digest[:12]})")
     return partial(core.files.open, blob_key(digest))

@@ -22,13 +22,13 @@ from orchestune.store import trials as rows
 from orchestune.store.attempts import AttemptCurve
 from orchestune.store.experiments import ExperimentRow
 
-_BEST = 0.25
+_BEST_SHARE = 0.25
 """Share of the best trials in a sample, if not all trials are shown."""
-_CURVE, _CURVES = 5000, 500
+_MAX_POINTS_OF_CURVE, _MAX_POINTS_OF_CURVES = 5000, 500
 """Points shown per curve: in a view of one trial, in a view of many."""
-_OF_TRIAL = 25_000
+_MAX_POINTS_OF_TRIAL = 25_000
 """Approximate number of points of all curves of one trial: its page reads them on each event of the experiment."""
-_BINS = 240
+_TIME_BINS = 240
 """Time bins of the plot of running attempts."""
 
 
@@ -36,7 +36,7 @@ def ordered(
     core: Core, ref: str, sort: str, where: str | None, state: str | None, offset: int, limit: int
 ) -> documents.TrialPage:
     """Return a page of the matching trials in the order of `sort`, and their total number."""
-    row, columns = core.shelf.columns(core.store, ref)
+    row, columns = core.experiment_cache.columns(core.store, ref)
     places = columns.order(columns.matching(where, state), sort)
     numbers = [int(number) for number in columns.number()[places[offset : offset + limit]]]
     with core.store.reading() as session:
@@ -49,7 +49,7 @@ def columns(core: Core, ref: str, limit: int, where: str | None, metric: str | N
 
     The best values so far of `metric` (default: the first one) and the Pareto front are computed from all trials.
     """
-    row, columns = core.shelf.columns(core.store, ref)
+    row, columns = core.experiment_cache.columns(core.store, ref)
     matching = columns.matching(where)
     objective = row.specification.objective
     places = _chosen(columns, matching, objective, limit)
@@ -74,10 +74,10 @@ def _chosen(columns: TrialColumns, places: Places, objective: Metric, limit: int
     if len(places) <= limit:
         return places
     sort = f"{'-' if objective.goal == 'maximize' else ''}metrics.{objective.name}"
-    best = columns.order(_low(columns, objective, places, int(limit * _BEST)), sort)[: int(limit * _BEST)]
-    taken = np.zeros(columns.length, bool)
-    taken[best] = True
-    others = places[~taken[places]]
+    best = columns.order(_low(columns, objective, places, int(limit * _BEST_SHARE)), sort)[: int(limit * _BEST_SHARE)]
+    is_best = np.zeros(columns.length, bool)
+    is_best[best] = True
+    others = places[~is_best[places]]
     spread = np.linspace(0, len(others) - 1, limit - len(best)).astype(int)
     chosen: Places = np.sort(np.concatenate([best, others[spread]]))
     return chosen
@@ -134,17 +134,17 @@ def _plain(values: Numbers) -> list[float | None]:
 
 def overview(core: Core, ref: str) -> documents.Overview:
     """Return why trials failed, and how many attempts ran over time."""
-    busy, failures = core.shelf.attempts(core.store, ref)
+    busy, failures = core.experiment_cache.attempts(core.store, ref)
     return {"failures": failures, "busy": _busy(busy)}
 
 
 def _busy(busy: BusyIntervals) -> documents.Busy:
-    """Return the average number of running attempts in each of `_BINS` equal time bins."""
+    """Return the average number of running attempts in each of `_TIME_BINS` equal time bins."""
     if not len(busy.begins):
         return {"from": None, "step_seconds": 0.0, "running": []}
     first, last = float(busy.begins[0]), float(max(busy.ends[-1], busy.begins[0] + 1.0))
-    edges = np.linspace(first, last, _BINS + 1)
-    step = (last - first) / _BINS
+    edges = np.linspace(first, last, _TIME_BINS + 1)
+    step = (last - first) / _TIME_BINS
     area = _before(busy.begins, edges) - _before(busy.ends, edges)
     running = np.diff(area) / step
     return {"from": rfc3339(first), "step_seconds": step, "running": [round(float(value), 3) for value in running]}
@@ -188,7 +188,7 @@ def curves(core: Core, ref: str, metric: str | None, limit: int) -> documents.Cu
         if row.best_trial is not None and row.best_trial not in numbers:
             numbers.append(row.best_trial)
         states = {trial.number: trial.state for trial in rows.of_numbers(session, row.id, numbers)}
-        reported = attempts.points_of(session, row.id, numbers, _CURVES, name)
+        reported = attempts.points_of(session, row.id, numbers, _MAX_POINTS_OF_CURVES, name)
     items: list[documents.Curve] = [
         {
             "trial": curve.trial,
@@ -208,11 +208,11 @@ def _points(curve: AttemptCurve) -> list[tuple[float, float]]:
 
 
 def _metric_name(row: ExperimentRow, metric: str | None) -> str:
-    known = [each.name for each in row.specification.metrics]
+    names = [each.name for each in row.specification.metrics]
     if metric is None:
-        return known[0]
+        return names[0]
     if not metric:
-        raise UsageError("no metric is named", f"it has {', '.join(known)}")
+        raise UsageError("empty metric name", f"it has {', '.join(names)}")
     return metric
 
 
@@ -221,7 +221,7 @@ def points(core: Core, ref: str, number: int) -> documents.Points:
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         rows.need(session, row, number)
-        reported = attempts.points_of(session, row.id, [number], _CURVE, in_all=_OF_TRIAL)
+        reported = attempts.points_of(session, row.id, [number], _MAX_POINTS_OF_CURVE, in_all=_MAX_POINTS_OF_TRIAL)
     items: list[documents.TrialCurve] = [
         {
             "fold": curve.fold,

@@ -16,11 +16,11 @@ from orchestune.store.experiments import ExperimentRow
 
 _CELLS = 40
 """Grid cells along each axis; fewer if a parameter has fewer values."""
-_WIDTH, _LEAST, _MOST = 0.25, 0.03, 0.15
+_KERNEL_WIDTH, _MIN_WIDTH, _MAX_WIDTH = 0.25, 0.03, 0.15
 """Kernel width as a share of the axis: at one trial (it shrinks with their number), its lower and upper bound."""
-_NEAR = 0.135
+_MIN_WEIGHT = 0.135
 """Weight of a trial two kernel widths away. Cells whose total weight is smaller are left empty."""
-_REACH = 6.0
+_OUTLIER_RANGES = 6.0
 """Outlier bound in interquartile ranges beyond the quartiles; values outside are clipped to it."""
 _LARGE = 1e290
 """Values beyond this are scaled down first, because their sum may overflow."""
@@ -32,19 +32,21 @@ def contour(core: Core, ref: str, x: str, y: str, metric: str | None) -> Contour
 
     Raises BadInput if `x` or `y` is not a parameter, UsageError if both are the same or the metric is unknown.
     """
-    row, columns = core.shelf.columns(core.store, ref)
-    known = {parameter.name: parameter for parameter in row.specification.space.parameters}
+    row, columns = core.experiment_cache.columns(core.store, ref)
+    parameters = {parameter.name: parameter for parameter in row.specification.space.parameters}
     for name, key in ((x, "x"), (y, "y")):
-        if name not in known:
-            raise BadInput.one(f"'{name}' is no parameter", key=key, hint=f"there are {', '.join(list(known)[:30])}")
+        if name not in parameters:
+            raise BadInput.one(
+                f"unknown parameter: '{name}'", key=key, hint=f"available are {', '.join(list(parameters)[:30])}"
+            )
     if x == y:
-        raise UsageError("a contour takes two different parameters")
+        raise UsageError("a contour needs two different parameters")
     name = metric or row.specification.objective.name
     if name not in columns.metrics:
-        raise UsageError(f"'{name}' is no metric of {row.handle}", f"it has {', '.join(list(columns.metrics)[:30])}")
-    axes = _Axis.of(known[x], columns.parameters[x]), _Axis.of(known[y], columns.parameters[y])
+        raise UsageError(f"{row.handle} has no metric '{name}'", f"it has {', '.join(list(columns.metrics)[:30])}")
+    axes = _Axis.of(parameters[x], columns.parameters[x]), _Axis.of(parameters[y], columns.parameters[y])
     values = np.where(columns.state() == STATES.index("completed"), columns.metrics[name].array(), np.nan)
-    return _CONTOURS.get((row.kept_as, x, y, name), _version(row), lambda: _document(name, axes, values))
+    return _CONTOURS.get((row.cache_key, x, y, name), _version(row), lambda: _document(name, axes, values))
 
 
 def _version(row: ExperimentRow) -> tuple[int, int]:
@@ -87,7 +89,7 @@ class _Axis:
         count = len(self.levels)
         if not self.ordered:
             return np.eye(count)
-        width = min(max(_LEAST, _WIDTH * trials ** (-1 / 6)), _MOST) * count
+        width = min(max(_MIN_WIDTH, _KERNEL_WIDTH * trials ** (-1 / 6)), _MAX_WIDTH) * count
         apart = np.subtract.outer(np.arange(count), np.arange(count)) / width
         weights: Numbers = np.exp(-0.5 * apart**2)
         return weights
@@ -99,19 +101,19 @@ def _same(values: Numbers) -> Numbers:
 
 def _document(metric: str, axes: tuple[_Axis, _Axis], values: Numbers) -> Contour:
     across, up = axes
-    there = np.isfinite(values) & ~np.isnan(across.places) & ~np.isnan(up.places)
-    measured = _within_reach(values[there])
+    has_value = np.isfinite(values) & ~np.isnan(across.places) & ~np.isnan(up.places)
+    measured = _within_reach(values[has_value])
     largest = float(np.abs(measured).max(initial=0.0))
     scale = largest if largest > _LARGE else 1.0
     shape = len(up.levels), len(across.levels)
     sums, counts = np.zeros(shape), np.zeros(shape)
-    cells = up.places[there].astype(int), across.places[there].astype(int)
+    cells = up.places[has_value].astype(int), across.places[has_value].astype(int)
     np.add.at(sums, cells, measured / scale)
     np.add.at(counts, cells, 1.0)
     trials = len(measured)
     upwards, sideways = up.reach(max(trials, 1)), across.reach(max(trials, 1))
     weights = upwards @ counts @ sideways
-    means = (upwards @ sums @ sideways) / np.maximum(weights, _NEAR)
+    means = (upwards @ sums @ sideways) / np.maximum(weights, _MIN_WEIGHT)
     return {
         "metric": metric,
         "x": across.name,
@@ -120,7 +122,10 @@ def _document(metric: str, axes: tuple[_Axis, _Axis], values: Numbers) -> Contou
         "across": list(across.levels),
         "up": list(up.levels),
         "values": [
-            [float(f"{mean * scale:.6g}") if weight >= _NEAR else None for mean, weight in zip(*line, strict=True)]
+            [
+                float(f"{mean * scale:.6g}") if weight >= _MIN_WEIGHT else None
+                for mean, weight in zip(*line, strict=True)
+            ]
             for line in zip(means, weights, strict=True)
         ],
     }
@@ -131,6 +136,6 @@ def _within_reach(values: Numbers) -> Numbers:
     if len(values) < 20:
         return values
     low, high = np.quantile(values, [0.25, 0.75])
-    reach = _REACH * (high - low)
-    found: Numbers = np.clip(values, low - reach, high + reach) if reach else values
-    return found
+    reach = _OUTLIER_RANGES * (high - low)
+    clipped: Numbers = np.clip(values, low - reach, high + reach) if reach else values
+    return clipped

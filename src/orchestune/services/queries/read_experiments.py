@@ -25,13 +25,13 @@ from orchestune.store.session import Session
 from orchestune.store.workers import WorkerLoad
 
 _T = TypeVar("_T")
-_LAST = 16
+_LATEST_SUGGESTIONS = 16
 """Number of latest suggestions from which the current phase of the search is derived."""
-_ENDED_WORKERS = 50
+_MAX_ENDED_WORKERS = 50
 """Upper bound of the ended workers shown: an experiment of weeks may have had thousands."""
-_FULL = (
-    "the disk of the store is full: what happens is recorded, and goes on, once there is room"
-    " (`orchestune doctor` says where); nothing is lost"
+_STORE_FULL = (
+    "the disk of the store is full: recording and scheduling resume once space is freed"
+    " (`orchestune doctor` shows where); nothing is lost"
 )
 
 
@@ -50,7 +50,7 @@ def resolve(core: Core, ref: str) -> str:
 
 def status(core: Core, ref: str) -> documents.Status:
     """Return one `Status`, including running trials and workers."""
-    return _shown(core, ref, lambda session, row: status_of(core, session, row, details=True))
+    return _with_fresh_best(core, ref, lambda session, row: status_of(core, session, row, details=True))
 
 
 def statuses(
@@ -76,9 +76,9 @@ def specification(core: Core, ref: str, revision: int | None = None) -> document
     """Return the current specification and launch options, or those of `revision`, such as one of a trial."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
-        found, launch = experiments.at_revision(session, row, revision or row.revision)
+        specification, launch = experiments.at_revision(session, row, revision or row.revision)
     return {
-        "specification": found.to_json()
+        "specification": specification.to_json()
         | {
             "budget": row.budget,
             "parallelism": row.parallelism,
@@ -94,11 +94,11 @@ def specification(core: Core, ref: str, revision: int | None = None) -> document
 
 def best(core: Core, ref: str) -> list[documents.Best]:
     """Return the best trial, or the Pareto front."""
-    return _shown(core, ref, lambda session, row: best_trials.of_all(core, session, [row])[row.id])
+    return _with_fresh_best(core, ref, lambda session, row: best_trials.of_all(core, session, [row])[row.id])
 
 
-def _shown(core: Core, ref: str, made: Callable[[Session, ExperimentRow], _T]) -> _T:
-    """Return the result of `made` for an experiment, with the best trial of a noisy search up to date.
+def _with_fresh_best(core: Core, ref: str, build: Callable[[Session, ExperimentRow], _T]) -> _T:
+    """Return the result of `build` for an experiment, with the best trial of a noisy search up to date.
 
     An experiment that ended while the model was fitted is read again: the model misses some results, and a client that
     sees the final state does not ask again.
@@ -108,7 +108,7 @@ def _shown(core: Core, ref: str, made: Callable[[Session, ExperimentRow], _T]) -
         with core.store.reading() as session:
             row = experiments.find(session, ref)
             if before.state.over or not row.state.over:
-                return made(session, row)
+                return build(session, row)
 
 
 def estimated(core: Core, ref: str) -> ExperimentRow:
@@ -127,17 +127,17 @@ def declared(row: ExperimentRow, name: str | None) -> Metric:
     for metric in metrics:
         if metric.name == name:
             return metric
-    known = ", ".join(metric.name for metric in metrics)
-    raise UsageError(f"{row.handle} has no metric '{name}'", f"it has {known}")
+    names = ", ".join(metric.name for metric in metrics)
+    raise UsageError(f"{row.handle} has no metric '{name}'", f"it has {names}")
 
 
 def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = ()) -> EventBatch:
     """Return events after `after` (of `kinds`, by default all), the next cursor, and `over`: ended and all read."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
-        found = logs.events_after(session, row.id, after, limit, kinds)
+        page = logs.events_after(session, row.id, after, limit, kinds)
     items: list[documents.Event] = [
-        {"seq": e.seq, "at": rfc3339(e.at), "actor": e.actor, "kind": e.kind, "data": json.loads(e.data)} for e in found
+        {"seq": e.seq, "at": rfc3339(e.at), "actor": e.actor, "kind": e.kind, "data": json.loads(e.data)} for e in page
     ]
     last = items[-1]["seq"] if len(items) >= limit else max(row.event_seq, after)
     return {"items": items, "next": last, "over": row.state.over and last >= row.event_seq}
@@ -153,14 +153,14 @@ def statuses_of(
 ) -> list[documents.Status]:
     """Return the `Status` of several rows; finished experiments take as many queries together as one alone."""
     best = best_trials.of_all(core, session, rows)
-    shown = [_document(core, session, row, best[row.id]) for row in rows]
+    statuses = [_document(core, session, row, best[row.id]) for row in rows]
     if details:
-        _add_details(core, session, rows, shown)
-        return shown
-    for row, document in zip(rows, shown, strict=True):
+        _add_details(core, session, rows, statuses)
+        return statuses
+    for row, document in zip(rows, statuses, strict=True):
         if waits := _waits(core, row):
             document["notes"] = [waits]
-    return shown
+    return statuses
 
 
 def _document(core: Core, session: Session, row: ExperimentRow, best: list[documents.Best]) -> documents.Status:
@@ -202,20 +202,23 @@ def _document(core: Core, session: Session, row: ExperimentRow, best: list[docum
 
 
 def _add_details(
-    core: Core, session: Session, rows: Sequence[ExperimentRow], shown: Sequence[documents.Status]
+    core: Core, session: Session, rows: Sequence[ExperimentRow], statuses: Sequence[documents.Status]
 ) -> None:
     """Add the fields that lists omit to the `Status` of each row."""
     ids = [row.id for row in rows]
-    begun, sources = warm_starts.summaries(session, ids), trials.last_sources(session, ids, _LAST)
-    staff = workers.of_late(session, {row.id: row.specification.grace for row in rows}, _ENDED_WORKERS)
-    for row, document in zip(rows, shown, strict=True):
-        wanted, warm = row.specification, begun.get(row.id)
-        known = row.completed + (warm.count if warm else 0)
+    warm_summaries, sources = (
+        warm_starts.summaries(session, ids),
+        trials.last_sources(session, ids, _LATEST_SUGGESTIONS),
+    )
+    loads = workers.with_recent_ended(session, {row.id: row.specification.grace for row in rows}, _MAX_ENDED_WORKERS)
+    for row, document in zip(rows, statuses, strict=True):
+        specification, warm = row.specification, warm_summaries.get(row.id)
+        results = row.completed + (warm.count if warm else 0)
         document["search"] = doing(
-            wanted.engine,
-            wanted.metrics,
-            wanted.engine_options,
-            known,
+            specification.engine,
+            specification.metrics,
+            specification.engine_options,
+            results,
             row.open,
             sources[row.id],
             pruned=row.pruned,
@@ -226,38 +229,38 @@ def _add_details(
         document["files_dropped_at"] = rfc3339(row.files_deleted_at)
         document["running"] = _running(session, row) if row.live_attempts else []
         document["resources"] = _resources(core, row)
-        document["workers"] = [_worker(worker) for worker in staff[row.id].workers]
-        document["workers_left_out"] = staff[row.id].left_out
+        document["workers"] = [_worker(worker) for worker in loads[row.id].workers]
+        document["workers_left_out"] = loads[row.id].left_out
 
 
 def _notes(core: Core, session: Session, row: ExperimentRow) -> list[str]:
-    looks = bool(row.awaits_suggestion) and row.goes_on
-    looking = "the grid is walked for its next configuration that the constraints allow"
-    found = [_deleted(row), _waits(core, row), looking if looks else None, unpruned(session, row)]
-    return [note for note in found if note is not None]
+    is_searching = bool(row.awaits_suggestion) and row.can_start_trials
+    text = "searching the grid for the next configuration that satisfies the constraints"
+    notes = [_deleted(row), _waits(core, row), text if is_searching else None, unpruned(session, row)]
+    return [note for note in notes if note is not None]
 
 
 def _waits(core: Core, row: ExperimentRow) -> str | None:
-    return _FULL if core.store.full and not row.state.over else None
+    return _STORE_FULL if core.store.full and not row.state.over else None
 
 
 def _deleted(row: ExperimentRow) -> str | None:
     """Return a note on a hidden or purged experiment with the possible commands; None if it is listed."""
     if row.visibility is Visibility.PURGING:
-        return "deleted: its records, logs and files go as soon as nothing of it runs"
-    back = "it is listed again once it goes on (`resume`, or `extend` by a larger budget)"
-    purge = f"`orchestune delete {row.handle} --purge` removes its records, logs and files for good"
-    return f"deleted: lists leave it out; {purge}; {back}" if row.visibility is Visibility.HIDDEN else None
+        return "deleted: its records, logs and files are removed as soon as none of its workers runs"
+    back = "`resume`, or `extend` with a larger budget, lists it again"
+    purge = f"`orchestune delete {row.handle} --purge` removes its records, logs and files permanently"
+    return f"deleted: hidden from lists; {purge}; {back}" if row.visibility is Visibility.HIDDEN else None
 
 
 def _running(session: Session, row: ExperimentRow) -> list[documents.RunningTrial]:
     """Return the live attempts, each with its latest value of the objective."""
     live = attempts.live(session, row.id)
     latest = attempts.latest_points(session, [attempt.id for attempt in live], row.specification.objective.name)
-    found: list[documents.RunningTrial] = []
+    running: list[documents.RunningTrial] = []
     for attempt in live:
         point = latest.get(attempt.id)
-        found.append(
+        running.append(
             {
                 "trial": attempt.trial,
                 "attempt": attempt.id,
@@ -268,16 +271,16 @@ def _running(session: Session, row: ExperimentRow) -> list[documents.RunningTria
                 "ending": attempt.stop_order is not None,
             }
         )
-    return found
+    return running
 
 
 def _resources(core: Core, row: ExperimentRow) -> documents.RoomForTrials:
     """Return the resources requested per trial, the measured peaks, and what is allocated for the next trial."""
-    asked, peaks, backend = row.specification.resources, row.peaks, core.backends.get(row.cluster)
+    requested, peaks, backend = row.specification.resources, row.peaks, core.backends.get(row.cluster)
     return {
-        "asked": asked.to_json(),
+        "asked": requested.to_json(),
         "measured": {"attempts": peaks.count, "peak_memory_bytes": peaks.highest} if peaks.count else None,
-        "set_aside": (room(backend, row) if backend is not None else asked).to_json(),
+        "set_aside": (room(backend, row) if backend is not None else requested).to_json(),
     }
 
 
@@ -318,6 +321,8 @@ def _eta(session: Session, row: ExperimentRow) -> float | None:
     spans = session.rows(hot.LAST_SPANS, {"experiment": row.id, "after": after})
     if not spans:
         return None
-    found = pace([(span.leased_at, span.finished_at) for span in spans], len({span.trial for span in spans}))
+    recent_pace = pace([(span.leased_at, span.finished_at) for span in spans], len({span.trial for span in spans}))
     [now] = session.rows(hot.RUN_SO_FAR, {"experiment": row.id, "now": session.now})
-    return round(found.left(max(row.budget - row.finished, 0), row.running, now.live, max(now.seconds, 0.0), folds), 3)
+    return round(
+        recent_pace.left(max(row.budget - row.finished, 0), row.running, now.live, max(now.seconds, 0.0), folds), 3
+    )

@@ -27,19 +27,19 @@ _MARGIN = 0.1
 
 
 def hypervolume(core: Core, ref: str) -> Hypervolume:
-    """Return the dominated volume after each trial that increased it. Only trials that keep every limit count.
+    """Return the dominated volume after each trial that increased it. Only trials that satisfy every limit count.
 
     The reference point is the threshold of each metric that has one, otherwise the result of `reference`. Raises
     UsageError for an experiment with a single objective.
     """
-    row, columns = core.shelf.columns(core.store, ref)
+    row, columns = core.experiment_cache.columns(core.store, ref)
     optimized = objectives(row.specification.metrics)
     if len(optimized) < 2:
         raise UsageError(
-            f"{row.handle} optimizes {optimized[0].name} alone",
-            "a hypervolume is one of two or more metrics with a goal",
+            f"{row.handle} optimizes only {optimized[0].name}",
+            "a hypervolume needs two or more metrics with a goal",
         )
-    return _VOLUMES.get(row.kept_as, (row.event_seq, row.revision), lambda: _volumes(row, columns))
+    return _VOLUMES.get(row.cache_key, (row.event_seq, row.revision), lambda: _volumes(row, columns))
 
 
 def _volumes(row: ExperimentRow, columns: TrialColumns) -> Hypervolume:
@@ -74,18 +74,18 @@ def reference(points: Numbers, front: Numbers) -> Numbers:
     So a single diverged result has no influence, and a front of one point still has a volume.
     """
     worst, best = front.max(axis=0), front.min(axis=0)
-    found: Numbers = np.maximum(worst + _MARGIN * (worst - best), np.median(points, axis=0))
-    return np.nan_to_num(found)
+    point: Numbers = np.maximum(worst + _MARGIN * (worst - best), np.median(points, axis=0))
+    return np.nan_to_num(point)
 
 
 def undominated(points: Numbers) -> Numbers:
     """Return the distinct nondominated points (the Pareto front), shape (points, objectives)."""
-    kept: list[Numbers] = []
+    front: list[Numbers] = []
     ordered = np.unique(points, axis=0)  # in lexicographic order no point is dominated by a later one
     while len(ordered):
-        kept.append(ordered[0])
+        front.append(ordered[0])
         ordered = ordered[1:][~(ordered[0] <= ordered[1:]).all(axis=1)]
-    return np.array(kept).reshape(-1, points.shape[1])
+    return np.array(front).reshape(-1, points.shape[1])
 
 
 def growth(points: Numbers, reference: Numbers) -> Iterator[tuple[int, float]]:

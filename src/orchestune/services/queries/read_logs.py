@@ -11,7 +11,7 @@ from orchestune.store import experiments
 from orchestune.store import logs as rows
 from orchestune.store.logs import SegmentOfAttempt
 
-_MOST_BYTES = 4 * 2**20
+_MAX_BYTES = 4 * 2**20
 """Upper bound of the log bytes on one page, unless a single segment is larger."""
 _TAIL_BYTES, _TAIL_LINE = 2**20, 2000
 """Bytes searched for the start of a log tail: in total, or per requested line if that is more."""
@@ -50,31 +50,31 @@ def logs(
         after = _before_tail(core, ref, trial, max(tail, 1))
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
-        upto = rows.last_within(session, experiment.id, after, _MOST_BYTES, trial, start, limit)
-        found = rows.segments_after(session, experiment.id, after, limit, trial, start, upto)
+        upto = rows.last_within(session, experiment.id, after, _MAX_BYTES, trial, start, limit)
+        segments = rows.segments_after(session, experiment.id, after, limit, trial, start, upto)
         over = experiment.state.over or (trial is not None and rows.ended(session, experiment.id, trial))
     several = experiment.specification.folds.count > 1
-    data = read_all(core.files, found)
-    items = [_chunk(row, text, several) for row, text in zip(found, data, strict=True)]
-    more = upto is not None or len(found) == limit
-    last = found[-1].seq if more else max(after, experiment.log_seq)
+    data = read_all(core.files, segments)
+    items = [_chunk(row, text, several) for row, text in zip(segments, data, strict=True)]
+    more = upto is not None or len(segments) == limit
+    last = segments[-1].seq if more else max(after, experiment.log_seq)
     return {"items": items, "next": last, "more": more, "over": over and not more}
 
 
 def _before_tail(core: Core, ref: str, trial: int | None, tail: int) -> int:
     """Return the cursor after which `tail` lines end, plus one per attempt, as its first line may start before it."""
-    room, parts, lines = max(tail * _TAIL_LINE, _TAIL_BYTES), max(tail * 2, _TAIL_PARTS), 0
+    remaining, parts, lines = max(tail * _TAIL_LINE, _TAIL_BYTES), max(tail * 2, _TAIL_PARTS), 0
     attempts: set[str] = set()
     before: int | None = None
     while True:
         with core.store.reading() as session:
-            found = rows.last_segments(session, experiments.find(session, ref).id, trial, _AT_ONCE, before)
-        if not found:
+            segments = rows.last_segments(session, experiments.find(session, ref).id, trial, _AT_ONCE, before)
+        if not segments:
             return 0
-        for segment, data in zip(found, read_all(core.files, found), strict=True):
+        for segment, data in zip(segments, read_all(core.files, segments), strict=True):
             attempts.add(segment.attempt)
-            before, room, parts, lines = segment.seq, room - len(data), parts - 1, lines + data.count(b"\n")
-            if lines - len(attempts) >= tail or room <= 0 or parts <= 0:
+            before, remaining, parts, lines = segment.seq, remaining - len(data), parts - 1, lines + data.count(b"\n")
+            if lines - len(attempts) >= tail or remaining <= 0 or parts <= 0:
                 return before - 1
 
 

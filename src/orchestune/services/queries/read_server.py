@@ -32,8 +32,8 @@ GAUGES: Mapping[str, Gauge] = {
     "orchestune_trials": Gauge("Trials of all experiments, deleted ones with them until they are purged.", "state",
                                _COUNTED),
     "orchestune_live_attempts": Gauge("Attempts that hold a lease: what runs now."),
-    "orchestune_waiting_messages": Gauge("Messages of `notify` that nobody has taken yet."),
-    "orchestune_unrecorded_experiments": Gauge("Experiments of which MLflow has not heard everything."),
+    "orchestune_waiting_messages": Gauge("Messages of `notify` that are not delivered yet."),
+    "orchestune_unrecorded_experiments": Gauge("Experiments with events that are not recorded in MLflow yet."),
 }  # fmt: skip
 """All names that `metrics` returns."""
 _CHECK_SECONDS = 5.0
@@ -63,8 +63,8 @@ def check(core: Core) -> None:
         trial.submit(_keep_a_file, core).result(_FILES_SECONDS)
     except TimeoutError:
         raise StoreUnavailable(
-            f"the place of its files does not answer within {_FILES_SECONDS:.0f} s",
-            "look at its address, and whether a NetworkPolicy or a firewall lets the server through",
+            f"the file store does not respond within {_FILES_SECONDS:.0f} s",
+            "check its address, and that no NetworkPolicy or firewall blocks the server",
         ) from None
     finally:
         trial.shutdown(wait=False)

@@ -46,12 +46,14 @@ def trial(core: Core, ref: str, number: int) -> documents.Trial:
     """Return one trial, with the log tail of each attempt, the artifacts and its command."""
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
-        shown = of_number(session, experiment, number)
-        untold = [attempt for attempt in shown["attempts"] if not attempt["tail"]]  # it runs, or its worker was lost
-        printed = [logs.newest_of(session, attempt["id"], _SEGMENTS) for attempt in untold]
-    for attempt, newest in zip(untold, printed, strict=True):
+        document = of_number(session, experiment, number)
+        without_tail = [
+            attempt for attempt in document["attempts"] if not attempt["tail"]
+        ]  # it runs, or its worker was lost
+        printed = [logs.newest_of(session, attempt["id"], _SEGMENTS) for attempt in without_tail]
+    for attempt, newest in zip(without_tail, printed, strict=True):
         attempt["tail"] = end_of(core.files, newest)
-    return shown
+    return document
 
 
 def of_number(session: Session, experiment: ExperimentRow, number: int) -> documents.Trial:
@@ -102,8 +104,8 @@ def open_artifact(core: Core, ref: str, number: int, path: str) -> tuple[BinaryI
         rows.need(session, experiment, number)
         artifact = files.get(session, experiment.id, number, path)
     if artifact is None:
-        hint = f"`orchestune trials {ref}/{number}` lists what it kept"
-        raise NotFound(f"trial {number} kept no file '{path}'", hint)
+        hint = f"`orchestune trials {ref}/{number}` lists its files"
+        raise NotFound(f"trial {number} has no artifact '{path}'", hint)
     return _opened(core, f"'{path}' of trial {number}", artifact.digest), artifact.size
 
 
@@ -111,8 +113,8 @@ def _opened(core: Core, name: str, digest: str) -> BinaryIO:
     try:
         return core.files.open(blob_key(digest))
     except NotFound as error:
-        hint = "the server did not remove it; does a rule of its bucket?"
-        raise NotFound(f"{name} is no longer where the server keeps files", hint) from error
+        hint = "the server did not delete it; check the lifecycle rules of its bucket"
+        raise NotFound(f"{name} is missing in the server's file store", hint) from error
 
 
 def trial_documents(

@@ -56,9 +56,9 @@ _FIELDS = {
 }
 
 
-def _holds(annotation: Any, wanted: type) -> bool:
+def _holds(annotation: Any, type_in_it: type) -> bool:
     inner = getattr(annotation, "__args__", ())
-    return annotation is wanted or any(_holds(each, wanted) for each in inner)
+    return annotation is type_in_it or any(_holds(each, type_in_it) for each in inner)
 
 
 _JSON = {(item, name) for item, fields in _FIELDS.items() for name, _, kind in fields if _holds(kind, Raw)}

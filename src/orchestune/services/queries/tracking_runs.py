@@ -20,7 +20,7 @@ EXPERIMENT_TAG, TRIAL_TAG = "orchestune.experiment", "orchestune.trial"
 """Tags that identify a run: the experiment's ID and the trial's number."""
 PARENT_TAG = "mlflow.parentRunId"
 MOST_POINTS = 5000
-_FAR = 2**63
+_MAX_STEP = 2**63
 """First step beyond MLflow's range (signed 64-bit)."""
 
 STATUS: Mapping[str, str] = {
@@ -51,7 +51,7 @@ class TrackedRun:
     tags: Mapping[str, str]
     params: Mapping[str, Value] = field(default_factory=dict)
     measures: Sequence[LoggedMetric] = ()
-    told_at: float = 0.0
+    reported_at: float = 0.0
     """Time at which the last of the measures was reported."""
     more: bool = False
     """True if there are more measures than `MOST_POINTS`, the limit of one upload."""
@@ -84,13 +84,13 @@ def of_trials(session: Session, row: ExperimentRow, since: Mapping[int, float]) 
 def _of_trial(
     session: Session, row: ExperimentRow, trial: TrialRow, since: float, measured: Mapping[str, ReducedMetric]
 ) -> TrackedRun:
-    found = points_since(session, row.id, trial.number, since, MOST_POINTS)
-    more = len(found) >= MOST_POINTS and found[-1].at > since
+    points = points_since(session, row.id, trial.number, since, MOST_POINTS)
+    more = len(points) >= MOST_POINTS and points[-1].at > since
     folds = row.specification.folds.count > 1
     if trial.finished_at is not None and since and not more:  # send all again: MLflow drops duplicates
-        everything = points_since(session, row.id, trial.number, 0.0, MOST_POINTS)
-        found = everything if len(everything) < MOST_POINTS else found
-    measures = _measures(found, folds)
+        all_points = points_since(session, row.id, trial.number, 0.0, MOST_POINTS)
+        points = all_points if len(all_points) < MOST_POINTS else points
+    measures = _measures(points, folds)
     if trial.finished_at is not None and not more:
         of_folds = _of_folds(session, row, trial.number) if folds else {}
         last = last_points(session, row.id, trial.number, HTTP_SEQUENCE)
@@ -107,15 +107,15 @@ def _of_trial(
         tags | _reason(trial.reason),
         trial.configuration,
         measures,
-        found[-1].at if found else since,
+        points[-1].at if points else since,
         more,
     )
 
 
-def _measures(found: Iterable[ReportedPoint], folds: bool) -> list[LoggedMetric]:
+def _measures(points: Iterable[ReportedPoint], folds: bool) -> list[LoggedMetric]:
     """Convert points to measures; a point without a step gets its position in the attempt's report as step."""
     measures = []
-    for point in found:
+    for point in points:
         step = point.sequence % HTTP_SEQUENCE if point.step is None else point.step
         measures.append(LoggedMetric(_name(point, folds), point.value, _milliseconds(point.at), _step(step)))
     return measures
@@ -136,7 +136,7 @@ def _name(point: ReportedPoint | LastPoint, folds: bool) -> str:
 
 def _step(step: float) -> int:
     """Round the step and clip it to MLflow's range."""
-    return min(max(round(step), -_FAR), _FAR - 1)
+    return min(max(round(step), -_MAX_STEP), _MAX_STEP - 1)
 
 
 def _of_folds(session: Session, row: ExperimentRow, number: int) -> dict[str, ReducedMetric]:

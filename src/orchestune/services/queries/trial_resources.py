@@ -14,8 +14,8 @@ def room(backend: Backend, row: ExperimentRow, memory: int = 0) -> Resources:
 
     `memory`: bytes for a trial retried with more memory; 0: the default.
     """
-    asked = backend.needs(row.specification.resources, row.launch)
+    requested = backend.needs(row.specification.resources, row.launch)
     if backend.limits_memory or row.peaks.expected is None:
-        return backend.takes(sized(asked, memory), row.specification.placement)
-    most = max((machine.memory for machine in backend.capacity().machines), default=0)
-    return sized(set_aside(asked, row.peaks, most), memory)
+        return backend.takes(sized(requested, memory), row.specification.placement)
+    largest = max((machine.memory for machine in backend.capacity().machines), default=0)
+    return sized(set_aside(requested, row.peaks, largest), memory)

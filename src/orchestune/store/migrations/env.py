@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, inside the transaction that `migrate.run` opened."""
+"""Alembic environment: runs the migrations inside the transaction that `migrate.run` opened."""
 
 from alembic import context
 

@@ -269,7 +269,7 @@ def test_cards_that_no_node_has_are_refused_with_those_that_there_are() -> None:
     assert fits(Capacity(machines(FLEET, busy)), Resources(gpu=4, gpu_type="a100")) is None
     assert fits(Capacity(machines(FLEET, busy)), Resources(gpu=3, gpu_type="t4")) == (
         "a trial needs 3 gpu of type t4; a1 has 4 x NVIDIA-A100-SXM4-40GB (40 GiB);"
-        " bare has 2 cards of which nothing more is known; t1 has 2 x Tesla-T4 (15 GiB)"
+        " bare has 2 GPUs of unknown type; t1 has 2 x Tesla-T4 (15 GiB)"
     )
 
 
